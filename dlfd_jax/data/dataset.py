@@ -1,0 +1,114 @@
+"""A labelled image set as plain arrays, checked when it is made."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Mapping
+
+import numpy as np
+
+from dlfd_jax import tasks
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+  """Images with labels, people and stable names. Reads and writes no files.
+
+  Attributes:
+    images: uint8 ``[n, h, w, 3]``, in memory or memory-mapped.
+    labels: int32 ``[n]`` (multiclass) or ``[n, a]`` (multilabel; -1 unknown).
+    identity: int32 ``[n]``, the person in each image, -1 unknown.
+    sample_id: unicode ``[n]``, a distinct and stable name of each image.
+    task: what the labels mean.
+    columns: further int32 ``[n]`` arrays by name (family, attributes ...), kept
+      for reports; a method never reads them.
+    name: shown in reports.
+    split: unicode ``[n]`` with ``train``, ``retain``, ``forget``, ``val`` or
+      ``test`` where the source fixes a split, else None.
+
+  Raises:
+    ValueError: if an array has another shape, type or range than stated.
+  """
+
+  images: np.ndarray
+  labels: np.ndarray
+  identity: np.ndarray
+  sample_id: np.ndarray
+  task: tasks.Task
+  columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+  name: str = 'data'
+  split: np.ndarray | None = None
+
+  def __post_init__(self):
+    images = self.images
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+      raise ValueError(
+          'Expected images uint8 [n, h, w, 3], got '
+          f'{images.dtype} {list(images.shape)}.')
+    n = len(images)
+    if n == 0:
+      raise ValueError('Expected at least one image, got 0.')
+    _check_labels(self.labels, self.task, n)
+    _check_vector('identity', self.identity, n, np.int32)
+    if self.identity.min() < -1:
+      raise ValueError(
+          f'Expected identity >= -1, got {int(self.identity.min())}.')
+    if self.sample_id.shape != (n,) or self.sample_id.dtype.kind != 'U':
+      raise ValueError(
+          f'Expected sample_id text [{n}], got {self.sample_id.dtype} '
+          f'{list(self.sample_id.shape)}.')
+    ids, counts = np.unique(self.sample_id, return_counts=True)
+    if len(ids) != n:
+      raise ValueError(
+          f'Expected distinct sample ids, got {ids[counts > 1][0]!r} '
+          f'{int(counts.max())} times.')
+    for name, column in self.columns.items():
+      _check_vector(f'column {name!r}', column, n, np.int32)
+    if self.split is not None and self.split.shape != (n,):
+      raise ValueError(
+          f'Expected split [{n}], got {list(self.split.shape)}.')
+    object.__setattr__(self, 'columns', types.MappingProxyType(
+        dict(self.columns)))
+
+  def __len__(self) -> int:
+    return len(self.images)
+
+  @property
+  def image_size(self) -> tuple[int, int]:
+    """(height, width) in pixels."""
+    return self.images.shape[1], self.images.shape[2]
+
+  @property
+  def has_identities(self) -> bool:
+    """Whether every image's person is known."""
+    return bool((self.identity >= 0).all())
+
+  def class_key(self) -> np.ndarray:
+    """One integer per image that names its label (or label vector), ``[n]``."""
+    if not self.task.is_multilabel:
+      return self.labels
+    _, key = np.unique(self.labels, axis=0, return_inverse=True)
+    return key.reshape(-1).astype(np.int32)
+
+
+def _check_vector(name, array, n, dtype):
+  if array.shape != (n,) or array.dtype != dtype:
+    raise ValueError(
+        f'Expected {name} {np.dtype(dtype)} [{n}], got {array.dtype} '
+        f'{list(array.shape)}.')
+
+
+def _check_labels(labels, task, n):
+  shape = (n, task.num_outputs) if task.is_multilabel else (n,)
+  if labels.shape != shape or labels.dtype != np.int32:
+    raise ValueError(
+        f'Expected labels int32 {list(shape)} for a {task.kind} task, got '
+        f'{labels.dtype} {list(labels.shape)}.')
+  low, high = (-1, 1) if task.is_multilabel else (0, task.num_outputs - 1)
+  bad = np.argwhere((labels < low) | (labels > high))
+  if len(bad):
+    where = tuple(int(i) for i in bad[0])
+    raise ValueError(
+        f'Expected labels in [{low}, {high}], got {int(labels[where])} in row '
+        f'{where[0]}.')
