@@ -1,0 +1,269 @@
+"""Deletion requests: whom or what to forget, and what that leaves.
+
+A request names persons or images, or asks for some people drawn at random.
+``resolve_request`` turns it and a ``Partition`` into checked ``Splits``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax.data import index_sets
+
+_KINDS = ('identities', 'sample_ids', 'people', 'fraction')
+
+
+@dataclasses.dataclass(frozen=True)
+class ForgetRequest:
+  """What to forget; exactly one of the first four is given.
+
+  Attributes:
+    identities: the persons, integers >= 0; all their training images go.
+    sample_ids: the images; a person's other images stay.
+    people: number of persons drawn at random from ``train``, at least 1.
+    fraction: share of the persons of ``train`` drawn at random, in (0, 1), at
+      least one person. Where no person of ``train`` is known, it is the share
+      of the images.
+    seed: integer >= 0, of the two random forms.
+
+  Raises:
+    ValueError: if none or several are given, or one is empty or out of range.
+  """
+
+  identities: Sequence[int] | None = None
+  sample_ids: Sequence[str] | None = None
+  people: int | None = None
+  fraction: float | None = None
+  seed: int = 0
+
+  def __post_init__(self):
+    given = [name for name in _KINDS if getattr(self, name) is not None]
+    if len(given) != 1:
+      raise ValueError(
+          f'Expected exactly one of {", ".join(_KINDS)} in a request, got '
+          f'{" and ".join(given) or "none"}.')
+    if self.identities is not None:
+      object.__setattr__(self, 'identities', tuple(self.identities))
+      for value in self.identities:
+        if not _is_integer(value) or value < 0:
+          raise ValueError(
+              f'Expected identities to be integers >= 0, got {value!r}.')
+    if self.sample_ids is not None:
+      if isinstance(self.sample_ids, str):
+        raise ValueError(
+            'Expected a sequence of sample ids, got one text '
+            f'{self.sample_ids!r}.')
+      object.__setattr__(self, 'sample_ids', tuple(map(str, self.sample_ids)))
+    for name in ('identities', 'sample_ids'):
+      if getattr(self, name) is not None and not getattr(self, name):
+        raise ValueError(
+            f'Expected at least one entry in {name}, got an empty request.')
+    if self.people is not None and (
+        not _is_integer(self.people) or self.people < 1):
+      raise ValueError(
+          f'Expected people to be an integer >= 1, got {self.people!r}.')
+    if self.fraction is not None and not 0 < self.fraction < 1:
+      raise ValueError(f'Expected fraction in (0, 1), got {self.fraction!r}.')
+    if not _is_integer(self.seed) or self.seed < 0:
+      raise ValueError(
+          f'Expected seed to be an integer >= 0, got {self.seed!r}.')
+
+
+def _is_integer(value) -> bool:
+  return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def resolve_request(
+    dataset: dataset_lib.Dataset, partition: index_sets.Partition,
+    request: ForgetRequest) -> tuple[index_sets.Splits, list[str]]:
+  """Cuts ``train`` into retain and forget as a request asks.
+
+  Only training images can be forgotten. Images of ``val`` and ``test`` that the
+  request names, or that show a person whom it names, are left out of the
+  evaluation, and a note says how many.
+
+  Args:
+    dataset: the data.
+    partition: what the original was trained on, and what it never saw.
+    request: what to forget.
+
+  Returns:
+    The checked splits and notes for the reader of the result, one sentence
+    each; no note for a clean request by person.
+
+  Raises:
+    ValueError: if a person or image is not in the data, no training image would
+      be forgotten, or nothing would be left to retain, watch or test on.
+  """
+  index_sets.check_splits(dataset, partition)
+  notes: list[str] = []
+  if request.identities is not None:
+    named = _images_of_people(dataset, request.identities)
+  elif request.sample_ids is not None:
+    named = _images_by_id(dataset, request.sample_ids)
+  else:
+    named = _draw(dataset, partition, request, notes)
+  parts = {}
+  for name in ('val', 'test'):
+    part = getattr(partition, name)
+    parts[name] = part[~np.isin(part, named)]
+    dropped = len(part) - len(parts[name])
+    if not len(parts[name]):
+      raise ValueError(
+          f'Expected images left in {name} after the request, got none: all '
+          f'{dropped} are to be forgotten.')
+    if dropped:
+      notes.append(
+          f'{dropped} images to be forgotten are in {name}, which the original '
+          'was not trained on: they are left out of the evaluation.')
+  train = partition.train
+  forgotten = np.isin(train, named)
+  if not forgotten.any():
+    raise ValueError(
+        'Expected at least one training image to forget, got none: the '
+        f'{len(named)} images of the request are not in train.')
+  if forgotten.all():
+    raise ValueError(
+        'Expected training images left to retain, got none: the request '
+        f'forgets all {len(train)}.')
+  elsewhere = len(np.setdiff1d(
+      named, np.concatenate(list(partition.parts.values()))))
+  if elsewhere:
+    notes.append(
+        f'{elsewhere} images to be forgotten are in none of train, val and '
+        'test: nothing is to be done for them.')
+  parts.update(retain=train[~forgotten], forget=train[forgotten])
+  splits = index_sets.Splits(
+      **parts, by_person=index_sets.retain_forget_by_person(
+          dataset, parts['retain'], parts['forget']))
+  index_sets.check_splits(dataset, splits)
+  return splits, notes + index_sets.splits_notes(dataset, splits)
+
+
+def _images_of_people(dataset, identities):
+  wanted = np.unique(np.asarray(identities, np.int64))
+  absent = wanted[~np.isin(wanted, dataset.identity)]
+  if absent.size:
+    raise ValueError(
+        f'Expected persons of {dataset.name!r}, got {_some(absent)} that '
+        'are not in the data.')
+  return np.flatnonzero(np.isin(dataset.identity, wanted))
+
+
+def _images_by_id(dataset, sample_ids):
+  wanted = np.unique(np.asarray(sample_ids, np.str_))
+  places = index_sets.find_samples(dataset, wanted)
+  absent = wanted[places < 0]
+  if absent.size:
+    raise ValueError(
+        f'Expected sample ids of {dataset.name!r}, got {_some(absent)} that '
+        'are not in the data.')
+  return np.sort(places)
+
+
+def _some(values) -> str:
+  """The first few of several values, and how many more there are."""
+  shown = ', '.join(repr(value) for value in values[:5].tolist())
+  return shown + (f' and {len(values) - 5} more' if len(values) > 5 else '')
+
+
+def _draw(dataset, partition, request, notes):
+  """Images of people (or, where none is known, images) drawn from train."""
+  identity = dataset.identity[partition.train]
+  people = np.unique(identity[identity >= 0])
+  generator = index_sets.random_generator(request.seed, 'forget')
+  if not people.size:
+    if request.people is not None:
+      raise ValueError(
+          f'Expected known persons to draw {request.people} people from, got '
+          f'identity -1 in all {len(identity)} training images; give a '
+          'fraction or sample ids.')
+    notes.append(
+        'No person is known: the fraction to forget is one of images.')
+    count = max(1, round(request.fraction * len(identity)))
+    return np.sort(generator.choice(partition.train, count, replace=False))
+  count = (request.people if request.people is not None
+           else max(1, round(request.fraction * len(people))))
+  if count >= len(people):
+    raise ValueError(
+        f'Expected fewer people to forget than the {len(people)} known in '
+        f'train, got {count}.')
+  drawn = generator.choice(people, count, replace=False)
+  return np.flatnonzero(np.isin(dataset.identity, drawn))
+
+
+def read_identity_file(path: str | os.PathLike,
+                       names: Mapping[str, int] | None = None
+                       ) -> tuple[int, ...]:
+  """Reads persons from a text file, one a line.
+
+  Blank lines are skipped; ``#`` starts a comment at the start of a line or
+  after a space.
+
+  Args:
+    path: a UTF-8 text file.
+    names: number of each person by name, where the source of the data names
+      them (``folder.identity_names``); lines are then names.
+
+  Returns:
+    The persons, in the file's order, each once.
+
+  Raises:
+    FileNotFoundError: if there is no such file.
+    ValueError: if a line is no integer >= 0 (or no known name), the file is no
+      text, or it names nobody.
+  """
+  persons = []
+  for number, line in _read_lines(path):
+    if names:
+      if line not in names:
+        raise ValueError(
+            f'Expected a person of the data in line {number} of {path}, got '
+            f'{line!r}.')
+      persons.append(int(names[line]))
+    elif line.isascii() and line.isdigit():
+      persons.append(int(line))
+    else:
+      raise ValueError(
+          f'Expected an integer identity >= 0 in line {number} of {path}, got '
+          f'{line!r}.')
+  return tuple(dict.fromkeys(persons))
+
+
+def read_sample_id_file(path: str | os.PathLike) -> tuple[str, ...]:
+  """Reads sample ids from a text file, one a line; else as persons are read.
+
+  Returns:
+    The sample ids, in the file's order, each once.
+
+  Raises:
+    FileNotFoundError: if there is no such file.
+    ValueError: if the file is no text, or holds no id.
+  """
+  return tuple(dict.fromkeys(line for _, line in _read_lines(path)))
+
+
+def _read_lines(path) -> list[tuple[int, str]]:
+  """(line number, content) of the lines that say something."""
+  path = pathlib.Path(path)
+  if not path.is_file():
+    raise FileNotFoundError(f'Expected a text file, got no file at {path}.')
+  try:
+    text = path.read_text(encoding='utf-8-sig')
+  except UnicodeDecodeError as error:
+    raise ValueError(
+        f'Expected {path} to be UTF-8 text, got other bytes.') from error
+  lines = []
+  for number, line in enumerate(text.splitlines(), start=1):
+    line = '' if line.startswith('#') else line.split(' #')[0].strip()
+    if line:
+      lines.append((number, line))
+  if not lines:
+    raise ValueError(f'Expected at least one entry in {path}, got none.')
+  return lines
