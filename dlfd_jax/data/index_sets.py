@@ -126,6 +126,21 @@ def retain_forget_by_person(dataset: dataset_lib.Dataset, retain: np.ndarray,
   return bool(known) and not len(shared_people(dataset, retain, forget))
 
 
+def check_positions(dataset: dataset_lib.Dataset,
+                    splits: Partition | Splits) -> None:
+  """Checks that every position is one of the data set's.
+
+  Raises:
+    ValueError: if one is not.
+  """
+  n = len(dataset)
+  for name, part in splits.parts.items():
+    if part[-1] >= n:
+      raise ValueError(
+          f'Expected positions below {n}, the number of images, got {part[-1]} '
+          f'in {name}.')
+
+
 def check_splits(dataset: dataset_lib.Dataset,
                  splits: Partition | Splits) -> None:
   """Checks index arrays against the data set they are about.
@@ -137,12 +152,7 @@ def check_splits(dataset: dataset_lib.Dataset,
   Raises:
     ValueError: with the first thing that is wrong.
   """
-  n = len(dataset)
-  for name, part in splits.parts.items():
-    if part[-1] >= n:
-      raise ValueError(
-          f'Expected positions below {n}, the number of images, got {part[-1]} '
-          f'in {name}.')
+  check_positions(dataset, splits)
   for (a, left), (b, right) in itertools.combinations(splits.parts.items(), 2):
     if (a, b) == ('retain', 'forget'):
       continue
@@ -155,8 +165,8 @@ def check_splits(dataset: dataset_lib.Dataset,
     unknown = int((dataset.identity[splits.train] < 0).sum())
     if unknown:
       raise ValueError(
-          'Expected known persons in retain and forget in a split by '
-          f'person, got {unknown} images with identity -1.')
+          'Expected known persons in retain and forget in a split by person, '
+          f'got {unknown} images with identity -1.')
     people = shared_people(dataset, splits.retain, splits.forget)
     if people.size:
       raise ValueError(

@@ -90,7 +90,8 @@ def resolve_request(
 
   Args:
     dataset: the data.
-    partition: what the original was trained on, and what it never saw.
+    partition: what the original was trained on, and what it never saw. Persons
+      of the request may be in several of its parts, no others.
     request: what to forget.
 
   Returns:
@@ -99,9 +100,10 @@ def resolve_request(
 
   Raises:
     ValueError: if a person or image is not in the data, no training image would
-      be forgotten, or nothing would be left to retain, watch or test on.
+      be forgotten, nothing would be left to retain, watch or test on, or
+      ``check_splits`` objects to what is left.
   """
-  index_sets.check_splits(dataset, partition)
+  index_sets.check_positions(dataset, partition)
   notes: list[str] = []
   if request.identities is not None:
     named = _images_of_people(dataset, request.identities)

@@ -19,6 +19,7 @@ from dlfd_jax.data.index_sets import (
     SPLITS_PARTS,
     Partition,
     Splits,
+    check_positions,
     check_splits,
     find_samples,
     random_generator,
@@ -27,8 +28,8 @@ from dlfd_jax.data.index_sets import (
 )
 
 __all__ = [
-    'PARTITION_PARTS', 'SPLITS_PARTS', 'Partition', 'Splits', 'check_splits',
-    'draw_partition', 'find_samples', 'load_splits', 'partition_from_column',
+    'PARTITION_PARTS', 'SPLITS_PARTS', 'Partition', 'Splits', 'check_positions',
+    'check_splits', 'draw_partition', 'find_samples', 'load_splits', 'partition_from_column',
     'random_generator', 'retain_forget_by_person', 'save_splits',
     'splits_notes',
 ]
@@ -90,12 +91,19 @@ def draw_partition(dataset: dataset_lib.Dataset, *, test_fraction: float = 0.2,
   return Partition(train=train, val=val, test=test)
 
 
-def partition_from_column(dataset: dataset_lib.Dataset) -> Partition | Splits:
+def partition_from_column(dataset: dataset_lib.Dataset, *,
+                          check: bool = True) -> Partition | Splits:
   """The split that the source fixes, from ``dataset.split``.
+
+  Args:
+    dataset: the data.
+    check: whether a person in two parts is an error here. Say False only where
+      ``resolve_request`` follows: it leaves listed persons out of ``val`` and
+      ``test``, and checks the rest.
 
   Returns:
     ``Partition`` if the column says train/val/test, ``Splits`` if it says
-    retain/forget/val/test; checked.
+    retain/forget/val/test.
 
   Raises:
     ValueError: if there is no column, a value is none of the five words, train
@@ -124,7 +132,8 @@ def partition_from_column(dataset: dataset_lib.Dataset) -> Partition | Splits:
         dataset, parts['retain'], parts['forget']))
   else:
     splits = Partition(**parts)
-  check_splits(dataset, splits)
+  if check:
+    check_splits(dataset, splits)
   return splits
 
 

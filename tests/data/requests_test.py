@@ -1,0 +1,179 @@
+"""Deletion requests: who is forgotten, what is noted, what is refused."""
+
+import numpy as np
+import pytest
+
+from dlfd_jax.data import requests
+from dlfd_jax.data import splits as splits_lib
+from tests.data.examples import random_dataset
+
+
+def _world(identity=None):
+  """Ten people with two images each: 0-5 train, 6-7 val, 8-9 test."""
+  dataset = random_dataset(
+      np.repeat(np.arange(10), 2) if identity is None else identity)
+  partition = splits_lib.Partition(
+      train=np.arange(12), val=np.arange(12, 16), test=np.arange(16, 20))
+  return dataset, partition
+
+
+def test_a_request_by_person_takes_all_their_images():
+  dataset, partition = _world()
+  splits, notes = requests.resolve_request(
+      dataset, partition, requests.ForgetRequest(identities=[4, 1, 4]))
+  np.testing.assert_array_equal(splits.forget, [2, 3, 8, 9])
+  np.testing.assert_array_equal(splits.train, partition.train)
+  np.testing.assert_array_equal(splits.test, partition.test)
+  assert splits.by_person
+  assert notes == []
+
+
+def test_a_request_by_image_may_leave_a_person_in_retain():
+  dataset, partition = _world()
+  splits, notes = requests.resolve_request(
+      dataset, partition,
+      requests.ForgetRequest(sample_ids=['image_2', 'image_8']))
+  np.testing.assert_array_equal(splits.forget, [2, 8])
+  assert not splits.by_person
+  assert notes == [
+      'Retain and forget share 2 persons: the request is not by person.']
+
+
+def test_images_of_a_listed_person_in_val_and_test_are_left_out():
+  identity = np.repeat(np.arange(10), 2)
+  identity[17] = 0
+  dataset, partition = _world(identity)
+  splits, notes = requests.resolve_request(
+      dataset, partition, requests.ForgetRequest(identities=[0, 6]))
+  np.testing.assert_array_equal(splits.forget, [0, 1])
+  np.testing.assert_array_equal(splits.val, [14, 15])
+  np.testing.assert_array_equal(splits.test, [16, 18, 19])
+  assert len(notes) == 2
+  assert notes[0].startswith('2 images to be forgotten are in val')
+  assert notes[1].startswith('1 images to be forgotten are in test')
+
+
+def test_other_persons_in_train_and_test_are_refused():
+  identity = np.repeat(np.arange(10), 2)
+  identity[17] = 0
+  dataset, partition = _world(identity)
+  with pytest.raises(ValueError, match='test to share no person with retain'):
+    requests.resolve_request(
+        dataset, partition, requests.ForgetRequest(identities=[1]))
+
+
+def test_images_outside_the_partition_are_noted():
+  dataset, _ = _world()
+  partition = splits_lib.Partition(
+      train=np.arange(2, 12), val=np.arange(12, 16), test=np.arange(16, 20))
+  splits, notes = requests.resolve_request(
+      dataset, partition, requests.ForgetRequest(identities=[0, 1]))
+  np.testing.assert_array_equal(splits.forget, [2, 3])
+  assert notes == [
+      '2 images to be forgotten are in none of train, val and test: nothing is '
+      'to be done for them.']
+
+
+@pytest.mark.parametrize('wish, people', [
+    ({'people': 2}, 2), ({'fraction': 0.5}, 3), ({'fraction': 0.01}, 1)])
+def test_random_people_come_from_train(wish, people):
+  dataset, partition = _world()
+  chosen = set()
+  for seed in range(8):
+    request = requests.ForgetRequest(**wish, seed=seed)
+    splits, notes = requests.resolve_request(dataset, partition, request)
+    again, _ = requests.resolve_request(dataset, partition, request)
+    np.testing.assert_array_equal(splits.forget, again.forget)
+    drawn = np.unique(dataset.identity[splits.forget])
+    assert len(drawn) == people and len(splits.forget) == 2 * people
+    assert drawn.max() <= 5 and splits.by_person and notes == []
+    chosen.add(tuple(drawn))
+  assert len(chosen) > 1
+
+
+def test_without_persons_a_fraction_is_one_of_images():
+  dataset, partition = _world([-1] * 20)
+  splits, notes = requests.resolve_request(
+      dataset, partition, requests.ForgetRequest(fraction=0.25))
+  assert len(splits.forget) == 3 and not splits.by_person
+  assert notes[0].startswith('No person is known')
+  assert 'unknown in 20 of 20 images' in notes[1]
+
+
+@pytest.mark.parametrize('wish, message', [
+    ({'identities': [0, 77, 78]}, "persons of 'data', got 77, 78 that are"),
+    ({'identities': range(100, 107)}, '103, 104 and 2 more that are not'),
+    ({'sample_ids': ['image_0', 'no']}, "sample ids of 'data', got 'no' that"),
+    ({'identities': [8]}, 'one training image to forget, got none: the 2 '),
+    ({'identities': range(6)}, 'training images left to retain, got none'),
+    ({'identities': [0, 6, 7]}, 'images left in val after the request'),
+    ({'people': 6}, 'fewer people to forget than the 6 known in train, got 6'),
+    ({'fraction': 0.99}, 'fewer people to forget than the 6 .* got 6'),
+])
+def test_impossible_requests_are_refused(wish, message):
+  dataset, partition = _world()
+  with pytest.raises(ValueError, match=message):
+    requests.resolve_request(
+        dataset, partition, requests.ForgetRequest(**wish))
+
+
+def test_people_cannot_be_drawn_where_none_is_known():
+  dataset, partition = _world([-1] * 20)
+  with pytest.raises(ValueError, match='draw 2 people from, got identity -1'):
+    requests.resolve_request(
+        dataset, partition, requests.ForgetRequest(people=2))
+
+
+@pytest.mark.parametrize('wish, message', [
+    ({}, 'exactly one of identities, .* got none'),
+    ({'people': 1, 'fraction': 0.5}, 'got people and fraction'),
+    ({'identities': []}, 'at least one entry in identities'),
+    ({'sample_ids': []}, 'at least one entry in sample_ids'),
+    ({'sample_ids': 'image_0'}, "sequence of sample ids, got one text 'image_"),
+    ({'identities': [-1]}, 'integers >= 0, got -1'),
+    ({'identities': ['Ann']}, "integers >= 0, got 'Ann'"),
+    ({'people': 0}, 'people to be an integer >= 1, got 0'),
+    ({'people': 1.5}, 'people to be an integer >= 1, got 1.5'),
+    ({'fraction': 1.0}, r'fraction in \(0, 1\), got 1.0'),
+    ({'people': 1, 'seed': -2}, 'seed to be an integer >= 0, got -2'),
+])
+def test_wrong_requests_are_refused(wish, message):
+  with pytest.raises(ValueError, match=message):
+    requests.ForgetRequest(**wish)
+
+
+def test_identity_files_are_read_in_order_and_once(tmp_path):
+  path = tmp_path / 'people.txt'
+  path.write_bytes('\ufeff# ticket 12\n7\n\n 3  # left in May\n7\r\n'.encode())
+  assert requests.read_identity_file(path) == (7, 3)
+
+
+def test_identity_files_may_hold_names(tmp_path):
+  path = tmp_path / 'people.txt'
+  path.write_text('Zoë Ω\nAnn\n', encoding='utf-8')
+  names = {'Ann': 0, 'Zoë Ω': 1}
+  assert requests.read_identity_file(path, names) == (1, 0)
+  with pytest.raises(ValueError, match="in line 1 of .*txt, got 'Zoë Ω'"):
+    requests.read_identity_file(path, {'Ann': 0})
+
+
+def test_sample_id_files_keep_names_with_spaces(tmp_path):
+  path = tmp_path / 'images.txt'
+  path.write_text('a b.png\n#c.png\nd#1.png\na b.png\n')
+  assert requests.read_sample_id_file(path) == ('a b.png', 'd#1.png')
+
+
+def test_wrong_request_files_are_refused(tmp_path):
+  path = tmp_path / 'people.txt'
+  with pytest.raises(FileNotFoundError, match='text file, got no file at'):
+    requests.read_identity_file(path)
+  for content in ('-1', '1.5', 'Ann'):
+    path.write_text(f'4\n{content}\n')
+    with pytest.raises(ValueError, match=f"in line 2 of .*, got '{content}'"):
+      requests.read_identity_file(path)
+  path.write_text('# nobody\n\n')
+  with pytest.raises(ValueError, match='at least one entry in .*people.txt'):
+    requests.read_sample_id_file(path)
+  path.write_bytes(b'\xff\xfe\x00')
+  with pytest.raises(ValueError, match='UTF-8 text, got other bytes'):
+    requests.read_sample_id_file(path)
