@@ -1,0 +1,52 @@
+# Needs Python 3.11 or later (with venv), git and make; everything else is
+# installed into $(VENV). See README.md.
+
+VENV ?= .venv
+PYTEST = $(VENV)/bin/python -m pytest -n 2
+
+# The first interpreter that starts, is new enough and can make environments.
+USABLE = import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; \
+  do if $$name -c '$(USABLE)' >/dev/null 2>&1; then echo $$name; break; fi; \
+  done)
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help demo test test-slow lint clean
+
+help:
+	@echo 'make demo       train, unlearn, evaluate and report on drawn faces'
+	@echo 'make test       the tests, without the slow ones'
+	@echo 'make test-slow  the slow tests'
+	@echo 'make lint       ruff and mypy'
+	@echo 'make clean      remove $(VENV), caches and build files'
+
+$(VENV)/.core: setup.cfg pyproject.toml
+	@test -n '$(PYTHON)' || { echo 'Expected Python 3.11 or later with its \
+	venv module on the PATH, found none: install one, or name it with \
+	make PYTHON=/path/to/python3.' >&2; exit 1; }
+	@echo 'Installing into $(VENV) with $(PYTHON); this takes a few minutes.'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet -e .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.core
+	$(VENV)/bin/python -m pip install --quiet -e '.[test]'
+	@touch $@
+
+demo: $(VENV)/.core
+	$(VENV)/bin/python -m experiments.demo --workdir=runs/demo
+
+test: $(VENV)/.test
+	$(PYTEST) -m 'not slow'
+
+test-slow: $(VENV)/.test
+	$(PYTEST) -m slow
+
+lint: $(VENV)/.test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

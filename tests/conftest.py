@@ -1,0 +1,54 @@
+"""Test settings: eight CPU devices, one BLAS thread, counted compilations."""
+
+import collections
+import contextlib
+import os
+
+# Read when jax and the BLAS libraries are first imported, so set before them.
+os.environ['JAX_PLATFORMS'] = 'cpu'
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+NUM_DEVICES = 8  # the most that a test of "any number of devices" uses
+_COMPILED = '/jax/core/compile/backend_compile_duration'
+
+jax.config.update('jax_platforms', 'cpu')
+jax.config.update('jax_num_cpu_devices', NUM_DEVICES)
+
+_listeners: list[collections.Counter] = []
+
+
+def _on_duration(event, duration, **metadata):
+  del duration
+  if event == _COMPILED:
+    for counter in _listeners:
+      name = metadata.get('fun_name', '')
+      counter[name.removeprefix('jit(').removesuffix(')')] += 1
+
+
+jax.monitoring.register_event_duration_secs_listener(_on_duration)
+
+
+@contextlib.contextmanager
+def _count_compilations():
+  counter: collections.Counter = collections.Counter()
+  _listeners.append(counter)
+  try:
+    yield counter
+  finally:
+    _listeners.remove(counter)
+
+
+@pytest.fixture
+def count_compilations():
+  """A context manager whose ``Counter`` counts XLA compilations by name.
+
+  ``with count_compilations() as counts: ...`` fills ``counts`` with the number
+  of compilations per function; ``counts.total()`` is their sum. A pmapped
+  function goes by jax's name for it, ``_fun``. Operations outside ``jit``
+  count too, under their own names.
+  """
+  return _count_compilations
