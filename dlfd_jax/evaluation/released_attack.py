@@ -1,0 +1,73 @@
+"""The attack of the papers' released code: classes as they come, unscaled.
+
+Kept only for comparison with Choi and Na (2023), arXiv:2311.02240, and (2024),
+arXiv:2409.14747: with classes of unequal size a blind attack already scores
+the share of the larger one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn import linear_model
+from sklearn import model_selection
+
+from dlfd_jax.evaluation import attack
+from dlfd_jax.evaluation import ranks
+
+_SPLITS = 10
+
+
+def shuffle_splits(n_members: int,
+                   n_non_members: int) -> list[tuple[np.ndarray, np.ndarray]]:
+  """The released (train, test) positions: non-members first, then members.
+
+  ``StratifiedShuffleSplit(10, random_state=0)``, 10 % held out each time.
+
+  Raises:
+    ValueError: if a side has fewer than 2 examples, or both together too few
+      to hold out one of each.
+  """
+  labels = np.repeat([0, 1], [n_non_members, n_members])
+  n_test = -(-len(labels) // _SPLITS)
+  if min(n_members, n_non_members) < 2 or n_test < 2:
+    raise ValueError(
+        'Expected at least 2 examples a side and 11 in all, got '
+        f'{n_members} members and {n_non_members} non-members.')
+  splitter = model_selection.StratifiedShuffleSplit(_SPLITS, random_state=0)
+  return list(splitter.split(np.zeros((len(labels), 1)), labels))
+
+
+def unbalanced_held_out(member_losses: np.ndarray,
+                        non_member_losses: np.ndarray) -> attack.HeldOut:
+  """The per-example results behind ``unbalanced_accuracy``."""
+  members = ranks.check_scores('member losses', member_losses)
+  non_members = ranks.check_scores('non-member losses', non_member_losses)
+  losses = np.concatenate([non_members, members])[:, None]
+  labels = np.repeat([0, 1], [non_members.size, members.size])
+  right, tried = np.zeros(labels.size), np.zeros(labels.size)
+  for train, test in shuffle_splits(members.size, non_members.size):
+    model = linear_model.LogisticRegression().fit(losses[train], labels[train])
+    right[test] += model.predict(losses[test]) == labels[test]
+    tried[test] += 1
+  cut = non_members.size
+  return attack.HeldOut(right[cut:], tried[cut:], right[:cut], tried[:cut])
+
+
+def unbalanced_accuracy(member_losses: np.ndarray,
+                        non_member_losses: np.ndarray) -> float:
+  """Mean accuracy of scikit-learn's default logistic regression on raw losses.
+
+  Args:
+    member_losses: losses of the forget set ``[n]``, nats (label 1).
+    non_member_losses: losses of unseen data ``[m]``, nats (label 0, first).
+
+  Returns:
+    Accuracy in [0, 1]. A blind attack does not score .5 but the share of the
+    larger class in a held-out part (``forgetting.constant_accuracy``).
+
+  Raises:
+    ValueError: if a side is too small or not finite.
+
+  Source: authors' code, ``evaluation/mia.py``.
+  """
+  return unbalanced_held_out(member_losses, non_member_losses).accuracy
