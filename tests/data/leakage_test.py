@@ -1,0 +1,202 @@
+"""Copies between the parts of a split: found, counted, listed, dropped."""
+
+import io
+import json
+import time
+
+import numpy as np
+import pytest
+import scipy.fft
+from PIL import Image
+
+from dlfd_jax.data import index_sets
+from dlfd_jax.data import leakage
+from tests.data.examples import random_dataset
+
+
+def _pictures(n, size=32, seed=0):
+  """Smooth random pictures: coloured waves, the longer the stronger."""
+  generator = np.random.default_rng(seed)
+  line = np.arange(size) / size
+  waves = np.stack([np.cos(np.pi * k * line) / (1 + k) for k in range(16)])
+  mix = generator.normal(size=(n, 3, 16, 16))
+  images = np.einsum('ncuv,uh,vw->nhwc', mix, waves, waves)
+  images -= images.min((1, 2, 3), keepdims=True)
+  return (20 + 200 * images / images.max((1, 2, 3), keepdims=True)
+          ).astype(np.uint8)
+
+
+def _world(images, identity=None):
+  """Parts of three images each: retain, forget, val, test."""
+  dataset = random_dataset(
+      np.arange(12) if identity is None else identity, images=images)
+  return dataset, index_sets.Splits(
+      *np.arange(12).reshape(4, 3),
+      by_person=identity is None)
+
+
+def _jpeg(image):
+  buffer = io.BytesIO()
+  Image.fromarray(image).save(buffer, 'JPEG', quality=60)
+  return np.asarray(Image.open(buffer))
+
+
+def test_different_pictures_are_no_pairs():
+  report = leakage.leakage_report(*_world(_pictures(12)))
+  assert set(report['exact'].values()) == {0}
+  assert set(report['near'].values()) == {0}
+  assert len(report['exact']) == 10
+  assert report['forget_pairs'] == [] and report['forget_pairs_total'] == 0
+  assert set(report['decisions'].values()) == {
+      'No copies found: nothing to decide.'}
+
+
+def test_a_copied_file_is_one_exact_pair():
+  images = _pictures(12)
+  images[10] = images[4]
+  dataset, splits = _world(images)
+  report = leakage.leakage_report(dataset, splits)
+  assert report['exact'].pop('forget-test') == 1
+  assert set(report['exact'].values()) == {0}
+  assert set(report['near'].values()) == {0}
+  assert report['forget_pairs'] == [{
+      'kind': 'exact', 'forget': 'image_4', 'other': 'image_10',
+      'part': 'test', 'same_person': False}]
+  assert report['decisions']['test'].startswith('1 exact and 0 near pairs')
+  assert 'with and without' in report['decisions']['test']
+  json.dumps(report, allow_nan=False)
+
+
+@pytest.mark.parametrize('change', [
+    lambda image: image + np.uint8(12),
+    lambda image: (image * 0.9).astype(np.uint8),
+    lambda image: np.clip(image + np.random.default_rng(0).normal(
+        0, 4, image.shape), 0, 255).astype(np.uint8),
+    _jpeg,
+    lambda image: np.asarray(Image.fromarray(image).resize(
+        (20, 20), Image.Resampling.BILINEAR).resize(
+            (32, 32), Image.Resampling.BILINEAR)),
+], ids=['brighter', 'darker', 'noisy', 'jpeg', 'resized'])
+def test_a_changed_copy_is_one_near_pair(change):
+  images = _pictures(12)
+  images[0] = change(images[3])
+  report = leakage.leakage_report(*_world(images))
+  assert report['near'].pop('forget-retain') == 1
+  assert set(report['near'].values()) == {0}
+  assert set(report['exact'].values()) == {0}
+  assert report['forget_pairs'][0]['kind'] == 'near'
+
+
+def test_a_like_hash_without_like_pixels_is_no_pair():
+  (base,) = _pictures(1, size=64) // 2
+  checks = np.indices((64, 64)).sum(0) % 2 * 110  # 2 x 2 means are flat
+  images = np.stack([base, base + checks[..., None].astype(np.uint8)])
+  hashes = leakage.perceptual_hash(images)
+  assert hashes[0] == hashes[1]
+  assert leakage.near_pairs(images).shape == (0, 2)
+
+
+def test_flat_images_are_no_near_pairs():
+  images = np.full((3, 8, 8, 3), 7, np.uint8)
+  images[1:] += np.array([20, 90], np.uint8)[:, None, None, None]
+  assert leakage.near_pairs(images).shape == (0, 2)
+
+
+@pytest.mark.parametrize('size', [32, 64, 96])
+def test_the_hash_is_the_sign_of_low_dct_terms_about_their_median(size):
+  images = _pictures(5, size)
+  grey = images @ np.array([0.299, 0.587, 0.114])
+  step = size // 32
+  small = grey.reshape(5, 32, step, 32, step).mean((2, 4))
+  low = scipy.fft.dctn(small, axes=(1, 2))[:, :8, :8]
+  bits = low > np.median(low, axis=(1, 2), keepdims=True)
+  weights = 1 << np.arange(64, dtype=np.uint64)
+  np.testing.assert_array_equal(
+      leakage.perceptual_hash(images), (bits.reshape(5, 64) * weights).sum(1))
+
+
+def test_groups_of_copies_are_counted_by_pairs():
+  images = _pictures(12)
+  images[[0, 1, 3, 4]] = images[11]  # retain 2, forget 2, test 1
+  images[6] = images[11] + np.uint8(10)  # val 1, near to all five
+  report = leakage.leakage_report(*_world(images))
+  exact = {k: v for k, v in report['exact'].items() if v}
+  near = {k: v for k, v in report['near'].items() if v}
+  assert exact == {'forget-forget': 1, 'forget-retain': 4, 'forget-test': 2,
+                   'retain-retain': 1, 'retain-test': 2}
+  assert near == {'forget-val': 2, 'retain-val': 2, 'val-test': 1}
+  assert report['forget_pairs_total'] == len(report['forget_pairs']) == 9
+
+
+def test_long_lists_are_cut_and_say_how_long_they_are(monkeypatch):
+  monkeypatch.setattr(leakage, 'MAX_LISTED', 4)
+  images = _pictures(12)
+  images[:] = images[0]
+  report = leakage.leakage_report(*_world(images))
+  assert len(report['forget_pairs']) == 4
+  assert report['forget_pairs_total'] == 3 + 3 * 9
+
+
+def test_unknown_persons_are_not_called_the_same():
+  images = _pictures(12)
+  images[[9, 10]] = images[[4, 5]]
+  identity = np.arange(12)
+  identity[4] = -1
+  identity[10] = 5
+  report = leakage.leakage_report(*_world(images, identity))
+  assert [pair['same_person'] for pair in report['forget_pairs']] == [
+      None, True]
+
+
+def test_a_partition_is_compared_too():
+  images = _pictures(12)
+  images[9] = images[0]
+  dataset, _ = _world(images)
+  report = leakage.leakage_report(dataset, index_sets.Partition(
+      *np.arange(12).reshape(3, 4)))
+  assert report['exact']['train-test'] == 1
+  assert 'forget_pairs' not in report
+
+
+def test_images_outside_the_split_are_not_compared():
+  images = _pictures(12)
+  images[9] = images[11] = images[0]
+  dataset, _ = _world(images)
+  report = leakage.leakage_report(dataset, index_sets.Splits(
+      *np.arange(8).reshape(4, 2)))
+  assert set(report['exact'].values()) == {0}
+
+
+def test_copies_of_forget_images_can_be_left_out():
+  images = _pictures(12)
+  images[[0, 9]] = images[4]  # exact copies in retain and test
+  images[6] = images[5] + np.uint8(10)  # a near one in val
+  images[11] = images[2]  # a copy that is not of forget
+  dataset, splits = _world(images)
+  copies = leakage.find_copies(dataset, splits)
+  kept = leakage.without_duplicates(dataset, splits, copies)
+  assert {name: part.tolist() for name, part in kept.parts.items()} == {
+      'retain': [1, 2], 'forget': [3, 4, 5], 'val': [7, 8], 'test': [10, 11]}
+  clean = leakage.leakage_report(dataset, kept)
+  assert clean['forget_pairs_total'] == 0
+  assert kept.by_person
+
+
+def test_leaving_out_a_whole_part_is_refused():
+  images = _pictures(12)
+  images[9:] = images[3]
+  with pytest.raises(ValueError, match='images of test that are no copies'):
+    leakage.without_duplicates(*_world(images))
+
+
+def test_many_images_are_compared_quickly():
+  n = 6000
+  images = np.random.default_rng(0).integers(
+      0, 256, (n, 16, 16, 3), dtype=np.uint8)
+  images[5000] = images[10]
+  dataset = random_dataset(np.arange(n), images=images)
+  splits = index_sets.Splits(*np.arange(n).reshape(4, n // 4))
+  start = time.perf_counter()
+  report = leakage.leakage_report(dataset, splits)
+  assert time.perf_counter() - start < 5
+  assert sum(report['exact'].values()) == 1
