@@ -1,0 +1,87 @@
+"""Classifiers by name: a config in, a flax module and its variables out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from dlfd_jax.models import heads
+from dlfd_jax.models import resnet
+from dlfd_jax.models.heads import Outputs
+
+__all__ = ['ARCHITECTURES', 'ModelConfig', 'Outputs', 'Variables', 'build',
+           'init', 'num_parameters']
+
+Variables = Mapping[str, Any]  # {'params': ..., 'batch_stats': ...}
+ARCHITECTURES = ('resnet18',)
+_DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+  """Everything that rebuilds a classifier; stored beside every checkpoint.
+
+  Attributes:
+    architecture: one of :data:`ARCHITECTURES`.
+    outputs: number of logits.
+    width: channels of the first stage.
+    stem: ``'imagenet'`` or ``'small'``.
+    head: ``'plain'`` or ``'paper'``.
+    mean: per-channel mean, pixel units in [0, 1].
+    std: per-channel deviation, pixel units, above 0.
+    compute_dtype: ``'float32'`` or ``'bfloat16'``.
+
+  Raises:
+    ValueError: if a field has another value.
+  """
+
+  architecture: str = 'resnet18'
+  outputs: int
+  width: int = 64
+  stem: str = 'imagenet'
+  head: str = 'plain'
+  mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+  std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+  compute_dtype: str = 'float32'
+
+  def __post_init__(self):
+    for name, choices in (('architecture', ARCHITECTURES),
+                          ('stem', resnet.STEMS), ('head', heads.HEADS),
+                          ('compute_dtype', tuple(_DTYPES))):
+      value = getattr(self, name)
+      if value not in choices:
+        raise ValueError(f'Expected {name} in {choices}, got {value!r}.')
+    for name in ('outputs', 'width'):
+      if getattr(self, name) < 1:
+        raise ValueError(
+            f'Expected {name} of at least 1, got {getattr(self, name)}.')
+    if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+      raise ValueError(
+          'Expected three means and three positive deviations, got '
+          f'mean={self.mean}, std={self.std}.')
+
+
+def build(config: ModelConfig) -> nn.Module:
+  """The classifier that ``config`` describes, without variables."""
+  return resnet.ResNet18(
+      outputs=config.outputs, width=config.width, stem=config.stem,
+      head=config.head, mean=tuple(config.mean), std=tuple(config.std),
+      dtype=_DTYPES[config.compute_dtype])
+
+
+def init(model: nn.Module, key: jax.Array,
+         image_size: tuple[int, int]) -> Variables:
+  """Fresh variables ``{'params', 'batch_stats'}`` for images of that size."""
+  images = jnp.zeros((1, *image_size, 3), jnp.float32)
+  run = jax.jit(lambda key: model.init(key, images, train=False))
+  return dict(run(key))
+
+
+def num_parameters(variables: Variables) -> int:
+  """Number of trainable values."""
+  return sum(leaf.size for leaf in jax.tree.leaves(variables['params']))

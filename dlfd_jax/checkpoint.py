@@ -1,0 +1,166 @@
+"""Checkpoints of loops and of finished models: the only file that says orbax."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from dlfd_jax import models
+from dlfd_jax import runs
+from dlfd_jax import tasks
+
+_MODEL_CARD = 'model.json'
+_SCHEMA = 1
+
+
+def _abstract(tree):
+  return jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype)
+      if not hasattr(x, 'sharding') else jax.ShapeDtypeStruct(
+          x.shape, x.dtype, sharding=x.sharding), tree)
+
+
+def _describe(tree):
+  return {
+      jax.tree_util.keystr(path): (tuple(leaf.shape), str(leaf.dtype))
+      for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+class LoopCheckpoints:
+  """The last whole state of a running loop, in ``folder``.
+
+  A state is an array tree and a JSON ``meta``; the label is the number of
+  finished steps. Saving waits until the files are whole, because the arrays
+  are donated to the next step.
+  """
+
+  def __init__(self, folder: str | os.PathLike):
+    self._manager = ocp.CheckpointManager(
+        pathlib.Path(folder).absolute() / 'loop',
+        options=ocp.CheckpointManagerOptions(
+            max_to_keep=2, create=True, enable_async_checkpointing=False))
+
+  def latest(self) -> int | None:
+    """The newest finished step, or None."""
+    return self._manager.latest_step()
+
+  def save(self, step: int, tree: Any, meta: dict[str, Any]) -> None:
+    """Saves once per step; a step that is already saved stays as it is."""
+    if self.latest() == step:
+      return
+    saved = self._manager.save(step, args=ocp.args.Composite(
+        state=ocp.args.StandardSave(tree), meta=ocp.args.JsonSave(meta)))
+    if not saved:
+      raise ValueError(
+          f'Expected to save step {step} after step {self.latest()}, but the '
+          'checkpoint manager refused.')
+    self._manager.wait_until_finished()
+
+  def meta(self, step: int) -> dict[str, Any]:
+    """The JSON part alone: read first, it tells the tree's shape."""
+    return self._manager.restore(
+        step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))['meta']
+
+  def restore(self, step: int, like: Any) -> Any:
+    """The tree of ``step`` with the shapes, types and places of ``like``."""
+    return self._manager.restore(step, args=ocp.args.Composite(
+        state=ocp.args.StandardRestore(_abstract(like))))['state']
+
+  def close(self) -> None:
+    self._manager.close()
+
+
+def save_model(folder: str | os.PathLike, variables: models.Variables,
+               config: models.ModelConfig, task: tasks.Task,
+               image_size: tuple[int, int]) -> None:
+  """Saves a classifier with all that is needed to use it; never overwrites.
+
+  Args:
+    folder: is created; must not hold a model.
+    variables: ``{'params', 'batch_stats'}``.
+    config: rebuilds the network.
+    task: names its outputs.
+    image_size: (height, width) that it was trained on, pixels.
+
+  Raises:
+    ValueError: if the folder holds a model already.
+  """
+  folder = pathlib.Path(folder).absolute()
+  if (folder / _MODEL_CARD).exists():
+    raise ValueError(f'Expected a folder without a model, got {folder}.')
+  variables = jax.tree.map(np.asarray, dict(variables))
+  with ocp.StandardCheckpointer() as saver:
+    saver.save(folder / 'variables', variables, force=True)
+  runs.write_json(folder / _MODEL_CARD, {
+      'schema': _SCHEMA, 'model': dataclasses.asdict(config),
+      'task': dataclasses.asdict(task), 'image_size': list(image_size),
+      'versions': runs.versions()})
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedModel:
+  """A classifier read from disk."""
+
+  variables: models.Variables
+  config: models.ModelConfig
+  task: tasks.Task
+  image_size: tuple[int, int]
+
+
+def find_model(folder: str | os.PathLike) -> pathlib.Path:
+  """The folder of a saved model, or of the one inside a run's folder.
+
+  Raises:
+    FileNotFoundError: if there is none.
+  """
+  folder = pathlib.Path(folder).absolute()
+  for place in (folder, folder / runs.CHECKPOINTS / 'model'):
+    if (place / _MODEL_CARD).is_file():
+      return place
+  raise FileNotFoundError(
+      f'Expected a saved model in {folder}, found none (is the run finished?).')
+
+
+def load_model(folder: str | os.PathLike) -> SavedModel:
+  """Reads what :func:`save_model` wrote, or the model of a finished run.
+
+  Raises:
+    FileNotFoundError: if the folder holds no model.
+    ValueError: if it does not fit the architecture that it names.
+  """
+  folder = find_model(folder)
+  card = runs.read_json(folder / _MODEL_CARD)
+  if card.get('schema') != _SCHEMA:
+    raise ValueError(
+        f'Expected a model of schema {_SCHEMA} in {folder}, got '
+        f'{card.get("schema")!r}.')
+  fields = dict(card['model'])
+  fields['mean'], fields['std'] = tuple(fields['mean']), tuple(fields['std'])
+  config = models.ModelConfig(**fields)
+  task = tasks.Task(card['task']['kind'], tuple(card['task']['names']))
+  image_size = tuple(card['image_size'])
+  like = jax.eval_shape(
+      lambda key: models.init(models.build(config), key, image_size),
+      jax.random.key(0))
+  with ocp.StandardCheckpointer() as reader:
+    stored = reader.metadata(folder / 'variables').item_metadata.tree
+    check_same_shapes(stored, like, str(folder))
+    variables = reader.restore(folder / 'variables', jax.tree.map(
+        lambda x: np.zeros(x.shape, x.dtype), like))
+  return SavedModel(variables, config, task, image_size)
+
+
+def check_same_shapes(got: Any, expected: Any, name: str) -> None:
+  """Raises ValueError naming the first leaf that differs in shape or type."""
+  got, expected = _describe(got), _describe(expected)
+  for path in sorted(set(got) | set(expected)):
+    if got.get(path) != expected.get(path):
+      raise ValueError(
+          f'Expected {path} of {name} to be '
+          f'{expected.get(path, "absent")}, got {got.get(path, "absent")}.')

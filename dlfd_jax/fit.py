@@ -1,0 +1,131 @@
+"""Trains a classifier from scratch: the original, or the retrained one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from dlfd_jax import checkpoint
+from dlfd_jax import loop
+from dlfd_jax import models
+from dlfd_jax import parallel
+from dlfd_jax import runs
+from dlfd_jax import train
+from dlfd_jax.data import augment as augment_lib
+from dlfd_jax.data import batching
+from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax.data import feed as feed_lib
+from dlfd_jax.evaluation import accuracy
+from dlfd_jax.predict import Predictor
+
+_PHASE = 'train'
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+  """A training recipe, the same for the original and the retrained model.
+
+  Attributes:
+    epochs: passes over the training images, at least 1.
+    batch_size: images per step on all devices together.
+    optimizer: SGD with one decaying cosine by default.
+    augment: of the training images, or None.
+    seed: of the initialisation, the order, augmentation and dropout.
+
+  Raises:
+    ValueError: if a number is out of its range.
+  """
+
+  epochs: int = 30
+  batch_size: int = 64
+  optimizer: train.OptimizerConfig = train.OptimizerConfig(
+      learning_rate=0.05, schedule='cosine')
+  augment: augment_lib.AugmentConfig | None = None
+  seed: int = 0
+
+  def __post_init__(self):
+    for name in ('epochs', 'batch_size'):
+      if getattr(self, name) < 1:
+        raise ValueError(
+            f'Expected {name} of at least 1, got {getattr(self, name)}.')
+    if self.seed < 0:
+      raise ValueError(f'Expected seed >= 0, got {self.seed}.')
+
+
+class _ValAccuracy:
+  """Measures accuracy on val once an epoch; keeps nothing."""
+
+  def __init__(self, predictor, dataset, val):
+    self._predictor, self._dataset, self._val = predictor, dataset, val
+
+  def measure(self, variables: models.Variables) -> loop.Figures:
+    if not len(self._val):
+      return {}
+    logits = self._predictor(variables, self._val).logits
+    return {'val_accuracy': float(accuracy.accuracy(
+        self._dataset.task, logits, self._dataset.labels[self._val]))}
+
+  def phase(self, figures: loop.Figures) -> str:
+    del figures
+    return _PHASE
+
+  def keep(self, candidates: Sequence[loop.Figures]) -> list[int]:
+    del candidates
+    return []
+
+
+def fit(model: nn.Module, dataset: dataset_lib.Dataset, indices: np.ndarray,
+        val: np.ndarray, config: TrainConfig, *,
+        devices: parallel.Devices | None = None,
+        device_bytes: int = feed_lib.DEFAULT_DEVICE_BYTES,
+        log: runs.MetricsLog | None = None,
+        checkpoints: checkpoint.LoopCheckpoints | None = None,
+        checkpoint_seconds: float = 60.0,
+        hooks: Sequence[loop.Hook] = ()) -> loop.LoopResult:
+  """Trains ``model`` from a fresh initialisation; the last epoch is the result.
+
+  Args:
+    model: the classifier.
+    dataset: holds the images.
+    indices: rows to train on.
+    val: rows whose accuracy is logged after every epoch; may be empty.
+    config: the recipe.
+    devices: where to run; all local devices by default.
+    device_bytes: largest data set that is kept on the device.
+    log: receives the events.
+    checkpoints: where the run saves itself and resumes from.
+    checkpoint_seconds: least time between two saves.
+    hooks: called with every event.
+
+  Returns:
+    The last model, on the devices, and the history.
+
+  Raises:
+    ValueError: if the batch cannot be split over the devices, or the training
+      or the rows are empty.
+  """
+  devices = devices or parallel.Devices()
+  devices.check_batch_size(config.batch_size)
+  stream = batching.Stream(indices, config.batch_size, seed=config.seed)
+  num_steps = config.epochs * stream.steps_per_epoch
+  feed = feed_lib.Feed(dataset, device_bytes)
+  frozen = devices.place(feed.frozen())
+  predictor = Predictor(model, dataset, devices, feed=feed, frozen=frozen)
+  init_key, run_key = jax.random.split(jax.random.key(config.seed))
+  variables = models.init(model, init_key, dataset.image_size)
+  plan = loop.Plan(
+      steps={_PHASE: train.make_supervised_step(
+          model, dataset.task, config.optimizer, num_steps, live=True,
+          augment=config.augment)},
+      num_steps=num_steps, batch=stream.epoch_batch,
+      check_every=stream.steps_per_epoch)
+  return loop.run(
+      plan, train.create_state(variables, config.optimizer, run_key), frozen,
+      devices=devices, feed=feed,
+      controller=_ValAccuracy(predictor, dataset, val), log=log,
+      checkpoints=checkpoints, checkpoint_seconds=checkpoint_seconds,
+      hooks=hooks)

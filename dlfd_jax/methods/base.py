@@ -1,0 +1,246 @@
+"""What every unlearning method shares: the problem, the config, the result."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import flax.linen as nn
+import jax
+
+from dlfd_jax import checkpoint
+from dlfd_jax import loop
+from dlfd_jax import parallel
+from dlfd_jax import runs
+from dlfd_jax import tasks
+from dlfd_jax import train
+from dlfd_jax.data import augment as augment_lib
+from dlfd_jax.data import batching
+from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax.data import feed as feed_lib
+from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.models import Variables
+from dlfd_jax.predict import Predictor
+
+RETAIN, FORGET = 0, 1  # salts of the two batch streams
+THRESHOLDS = ('null_mean', 'null_95')
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Problem:
+  """A trained classifier and whom it is to forget.
+
+  Attributes:
+    model: the classifier, see the model contract in ``models``.
+    original: its trained variables; never changed.
+    dataset: the images of all splits.
+    splits: retain, forget, val and test; no method reads ``test``.
+    seed: of everything random in the unlearning run.
+
+  Raises:
+    ValueError: if the variables do not fit the model.
+  """
+
+  model: nn.Module
+  original: Variables
+  dataset: dataset_lib.Dataset
+  splits: splits_lib.Splits
+  seed: int = 0
+
+  def __post_init__(self):
+    like = jax.eval_shape(
+        lambda key: self.model.init(
+            key, jax.numpy.zeros((1, *self.dataset.image_size, 3)),
+            train=False), jax.random.key(0))
+    checkpoint.check_same_shapes(self.original, like, 'the original model')
+    outputs = jax.eval_shape(
+        lambda v: self.model.apply(
+            v, jax.numpy.zeros((1, *self.dataset.image_size, 3)),
+            train=False), dict(self.original))
+    if outputs.logits.shape[-1] != self.task.num_outputs:
+      raise ValueError(
+          f'Expected a model with {self.task.num_outputs} outputs for this '
+          f'task, got {outputs.logits.shape[-1]}.')
+
+  @property
+  def task(self) -> tasks.Task:
+    return self.dataset.task
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MethodConfig:
+  """Fields of every method.
+
+  Attributes:
+    epochs: passes over retain, at least 1.
+    batch_size: retain images per step on all devices together.
+    optimizer: the update of the weights.
+    batch_norm: ``'frozen'``: running statistics and no dropout; ``'live'``:
+      the update uses batch statistics, moves the running ones and drops out.
+    augment: of the retain (and forget) images, or None.
+    check_every: steps between two measurements; None = the default of
+      :func:`default_check_every`.
+    live_limit: largest number of images a side in the live attack.
+    selection: ``'best'``: the most accurate state on val among those with a
+      forgetting score of at most ``select_threshold``; or ``'last'``.
+    select_threshold: a number in [0, 1], or ``'null_mean'`` or ``'null_95'``:
+      the mean or the 95 % point of the live attack's permutation null.
+
+  Raises:
+    ValueError: if a field is out of its range.
+  """
+
+  epochs: int = 1
+  batch_size: int = 64
+  optimizer: train.OptimizerConfig = train.OptimizerConfig(learning_rate=0.005)
+  batch_norm: str = 'frozen'
+  augment: augment_lib.AugmentConfig | None = None
+  check_every: int | None = None
+  live_limit: int = 300
+  selection: str = 'last'
+  select_threshold: float | str = 'null_95'
+
+  def __post_init__(self):
+    for name in ('epochs', 'batch_size', 'check_every'):
+      value = getattr(self, name)
+      if value is not None and value < 1:
+        raise ValueError(f'Expected {name} of at least 1, got {value}.')
+    if self.live_limit < 10:
+      raise ValueError(
+          f'Expected live_limit of at least 10, got {self.live_limit}.')
+    for name, choices in (('batch_norm', ('frozen', 'live')),
+                          ('selection', ('best', 'last'))):
+      if getattr(self, name) not in choices:
+        raise ValueError(
+            f'Expected {name} in {choices}, got {getattr(self, name)!r}.')
+    check_threshold('select_threshold', self.select_threshold)
+
+
+def check_threshold(name: str, value: float | str) -> None:
+  """Raises ValueError unless ``value`` is a forgetting score or a null's."""
+  if isinstance(value, str):
+    if value not in THRESHOLDS:
+      raise ValueError(
+          f'Expected {name} in [0, 1] or in {THRESHOLDS}, got {value!r}.')
+  elif not 0 <= value <= 1:
+    raise ValueError(
+        f'Expected {name} in [0, 1] or in {THRESHOLDS}, got {value}.')
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Setting:
+  """The machinery of one run, made once and handed to the method."""
+
+  problem: Problem
+  devices: parallel.Devices
+  feed: feed_lib.Feed
+  frozen: dict[str, Any]
+  predictor: Predictor
+
+  def stream(self, split: str, config: MethodConfig,
+             shuffle: bool = True) -> batching.Stream:
+    """Batches of ``retain`` or ``forget`` in the run's order."""
+    return batching.Stream(
+        getattr(self.problem.splits, split), config.batch_size,
+        seed=self.problem.seed, salt=RETAIN if split == 'retain' else FORGET,
+        shuffle=shuffle)
+
+
+class MethodController(loop.Controller, Protocol):
+  """A controller that also makes the final choice and states its findings."""
+
+  def choose(self, candidates: Sequence[loop.Figures]) -> tuple[int | None, str]:
+    """The candidate to return (None = the last state) and why, in words."""
+
+  def findings(self, chosen: loop.Figures | None) -> dict[str, Any]:
+    """What the run learnt beside its figures: thresholds, flags."""
+
+
+MakePlan = Callable[[Setting, Any], tuple[loop.Plan, MethodController]]
+
+
+@dataclasses.dataclass(frozen=True)
+class UnlearnResult:
+  """What a method returns.
+
+  Attributes:
+    selected: the variables to use, on the devices.
+    last: the variables after the last step.
+    selected_step: step of the selected state.
+    reason: why it was selected, one sentence.
+    findings: thresholds and flags of the run.
+    history: the figures of every check.
+    stop: how the loop ended, see ``loop.LoopResult``.
+    steps: finished steps.
+    clock: where the time went.
+    config: of the method.
+  """
+
+  selected: Variables
+  last: Variables
+  selected_step: int
+  reason: str
+  findings: dict[str, Any]
+  history: list[loop.Figures]
+  stop: str
+  steps: int
+  clock: loop.Clock
+  config: MethodConfig
+
+  @property
+  def check_share(self) -> float | None:
+    """Time of one check over that of the steps between two; None if no step."""
+    steps_s = sum(self.clock.phase_s.values())
+    if not steps_s or not self.clock.checks:
+      return None
+    return self.clock.check_s / steps_s
+
+
+def run(problem: Problem, config: MethodConfig, make_plan: MakePlan, *,
+        devices: parallel.Devices | None = None,
+        device_bytes: int = feed_lib.DEFAULT_DEVICE_BYTES,
+        log: runs.MetricsLog | None = None,
+        checkpoints: checkpoint.LoopCheckpoints | None = None,
+        checkpoint_seconds: float = 60.0,
+        hooks: Sequence[loop.Hook] = ()) -> UnlearnResult:
+  """Runs one method on a problem through the host loop.
+
+  Args:
+    problem: whom to forget.
+    config: of the method.
+    make_plan: the method: a setting and the config to a plan and a controller.
+    devices: where to run; all local devices by default.
+    device_bytes: largest data set that is kept on the device.
+    log: receives the events.
+    checkpoints: where the run saves itself and resumes from.
+    checkpoint_seconds: least time between two saves.
+    hooks: called with every event.
+
+  Raises:
+    ValueError: if the batch cannot be split over the devices.
+  """
+  devices = devices or parallel.Devices()
+  devices.check_batch_size(config.batch_size)
+  feed = feed_lib.Feed(problem.dataset, device_bytes)
+  frozen = devices.place(feed.frozen())
+  setting = Setting(
+      problem, devices, feed, frozen,
+      Predictor(problem.model, problem.dataset, devices, feed=feed,
+                frozen=frozen))
+  plan, controller = make_plan(setting, config)
+  state = train.create_state(
+      problem.original, config.optimizer, jax.random.key(problem.seed))
+  out = loop.run(
+      plan, state, frozen, devices=devices, feed=feed, controller=controller,
+      log=log, checkpoints=checkpoints, checkpoint_seconds=checkpoint_seconds,
+      hooks=hooks)
+  chosen, reason = controller.choose([figures for figures, _ in out.kept])
+  if chosen is None:
+    figures, selected = out.history[-1], out.variables
+  else:
+    figures, selected = out.kept[chosen]
+  return UnlearnResult(
+      selected, out.variables, out.steps if chosen is None else figures['step'],
+      reason, controller.findings(figures),
+      out.history, out.stop, out.steps, out.clock, config)

@@ -1,0 +1,229 @@
+"""DLFD as the authors' released code runs it, for comparison only.
+
+What differs from the paper and from :mod:`~dlfd_jax.methods.dlfd`: transport is
+computed between *clean* retain logits and forget logits, so it has no gradient
+and only -lambda * CE moves the images; they are clipped to [0, 1] in normalised
+units inside the differentiated function, where a saturated pixel stays; the
+first batch runs in training mode (dropout, batch statistics, and every forward
+pass moves the running ones) and all later ones in evaluation mode; batches come
+in file order and pairs of unequal size are skipped while lambda goes on; the
+attack is unbalanced, unsigned and runs on all of forget and val after every
+batch.
+
+Source: the authors' code of August-September 2024 (its notebooks' settings).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dlfd_jax import loop
+from dlfd_jax import ot
+from dlfd_jax import parallel
+from dlfd_jax import tasks
+from dlfd_jax import train
+from dlfd_jax.data import batching
+from dlfd_jax.data import feed
+from dlfd_jax.methods import base
+from dlfd_jax.methods import dlfd
+from dlfd_jax.methods import monitor
+
+_FIRST = 'first'
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DLFDReleasedConfig(base.MethodConfig):
+  """Options of the released code; thresholds are ours, twice its |MIA - .5|.
+
+  Attributes:
+    mean: per-channel mean of its normalisation, pixel units.
+    std: per-channel deviation of its normalisation, pixel units.
+    ot_weight: w_f; kept and logged, without any effect on the result.
+    ce_weight_start: lambda at the first pair.
+    ce_weight_end: lambda at the last pair.
+    perturb_steps: K.
+    perturb_step_size: alpha in *normalised* units.
+    sinkhorn: of the transport cost that is logged.
+    forget_threshold: forgetting score at or above which it perturbs.
+
+  Raises:
+    ValueError: if a field is out of its range.
+  """
+
+  selection: str = 'best'
+  check_every: int | None = 1
+  batch_size: int = 32
+  optimizer: train.OptimizerConfig = train.OptimizerConfig(learning_rate=0.008)
+  select_threshold: float | str = 0.18
+  mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+  std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+  ot_weight: float = 3.0
+  ce_weight_start: float = 0.0
+  ce_weight_end: float = 1.0
+  perturb_steps: int = 15
+  perturb_step_size: float = 0.4
+  sinkhorn: ot.SinkhornConfig = ot.SinkhornConfig(
+      epsilon=0.01, max_iterations=50, objective='entropic')
+  forget_threshold: float = 0.30
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.batch_norm != 'frozen' or self.augment is not None:
+      raise ValueError(
+          'Expected frozen BatchNorm and no augmentation: the released code '
+          'fixes both.')
+    if self.epochs != 1:
+      raise ValueError(f'Expected epochs of 1, got {self.epochs}.')
+    if self.perturb_steps < 1 or self.perturb_step_size <= 0:
+      raise ValueError(
+          'Expected perturb_steps >= 1 and perturb_step_size above 0, got '
+          f'{self.perturb_steps} and {self.perturb_step_size}.')
+    if isinstance(self.forget_threshold, str) or isinstance(
+        self.select_threshold, str):
+      raise ValueError('Expected numbers for the released thresholds.')
+
+
+def bounds(config: DLFDReleasedConfig) -> tuple[np.ndarray, np.ndarray]:
+  """Pixel range that survives its clip: [mean, mean + std] within [0, 1]."""
+  low = np.asarray(config.mean, np.float32)
+  high = np.minimum(low + np.asarray(config.std, np.float32), 1.0)
+  return low, high
+
+
+def pairs(retain: batching.Stream, forget: batching.Stream) -> np.ndarray:
+  """Which retain batches have a forget batch of their own size.
+
+  Both loaders run in file order with a smaller last batch; forget starts over
+  when it ends.
+
+  Returns:
+    Positions of the equal pairs among the retain batches.
+
+  Raises:
+    ValueError: if there is none.
+  """
+  def sizes(stream):
+    full, rest = divmod(len(stream.indices), stream.batch_size)
+    return [stream.batch_size] * full + ([rest] if rest else [])
+
+  retain_sizes, forget_sizes = sizes(retain), sizes(forget)
+  cycled = np.resize(forget_sizes, len(retain_sizes))
+  equal = np.flatnonzero(np.asarray(retain_sizes) == cycled)
+  if not len(equal):
+    raise ValueError(
+        f'Expected a retain and a forget batch of equal size, got {len(forget.indices)} '
+        f'forget images at batch size {forget.batch_size}.')
+  return equal
+
+
+def make_step(model: nn.Module, task: tasks.Task, config: DLFDReleasedConfig,
+              num_steps: int, pair: np.ndarray, num_pairs: int, *,
+              train_mode: bool) -> parallel.StepFn:
+  """The released distance step; ``train_mode`` for its first batch."""
+  low, high = bounds(config)
+  alpha = config.perturb_step_size * np.asarray(config.std, np.float32)
+  positions = jnp.asarray(pair, jnp.int32)
+
+  def released_step(state, frozen, batch, *, axis_name=None):
+    images, labels = feed.read(frozen, batch)
+    forget, _ = feed.read(frozen, batch, 'forget_')
+    weights = batch['mask'] * tasks.has_label(task, labels)
+    count = parallel.sum_over_devices(weights.sum(), axis_name)
+    share = positions[state.step] / max(num_pairs - 1, 1)
+    ce_weight = config.ce_weight_start + share * (
+        config.ce_weight_end - config.ce_weight_start)
+
+    def forward(stats, images, mask, draw):
+      keys = train.example_keys(state, batch['position'], 3 + draw)
+      outputs, new = model.apply(
+          {'params': state.params, 'batch_stats': stats}, images,
+          train=train_mode, mask=mask, keys=keys, axis_name=axis_name,
+          mutable=['batch_stats'])
+      return outputs, new.get('batch_stats', stats)
+
+    def inner(carry, draw):
+      noise, stats = carry
+      inside = images + noise
+      moved = jnp.clip(inside, low, high)
+      if train_mode:  # the passes of the inert transport term move statistics
+        _, stats = forward(stats, images, batch['mask'], 3 * draw)
+        _, stats = forward(stats, forget, batch['forget_mask'], 3 * draw + 1)
+
+      def loss(moved):
+        outputs, new = forward(stats, moved, batch['mask'], 3 * draw + 2)
+        losses = tasks.example_loss(task, outputs.logits, labels)
+        losses = jnp.where(weights > 0, losses, 0.0)
+        return losses.sum() / jnp.maximum(count, 1.0), new
+
+      slope, stats = jax.grad(loss, has_aux=True)(moved)
+      slope = jnp.where((inside >= low) & (inside <= high), slope, 0.0)
+      return (noise + alpha * jnp.sign(-ce_weight * slope), stats), None
+
+    steps = config.perturb_steps
+    start = (jnp.zeros_like(images), state.batch_stats)
+    (noise, stats), _ = jax.lax.scan(
+        inner, start, jnp.arange(steps), unroll=parallel.inner_unroll(steps))
+    moved = jax.lax.stop_gradient(jnp.clip(images + noise, low, high))
+    inert = _inert_transport(
+        model, state.variables, images, forget, weights, batch, config,
+        axis_name)
+    new, metrics = train.supervised_update(
+        model, task, state.replace(batch_stats=stats), moved, labels, weights,
+        optimizer=config.optimizer, num_steps=num_steps, live=train_mode,
+        keys=train.example_keys(state, batch['position'], 1),
+        axis_name=axis_name)
+    return new, {**metrics, 'ce_weight_sum': ce_weight,
+                 'inert_ot_sum': config.ot_weight * inert}
+
+  return released_step
+
+
+def _inert_transport(model, variables, images, forget, weights, batch, config,
+                     axis_name):
+  """The logged transport cost between clean logits; no gradient uses it."""
+  logits = [
+      parallel.gather_rows(
+          model.apply(variables, x, train=False).logits, axis_name)
+      for x in (images, forget)]
+  masks = [parallel.gather_rows(m, axis_name)
+           for m in (weights, batch['forget_mask'])]
+  target = ot.prepare_target(logits[1], masks[1], config.sinkhorn)
+  return ot.transport(logits[0], masks[0], target, config.sinkhorn).value
+
+
+def make_plan(setting: base.Setting, config: DLFDReleasedConfig
+              ) -> tuple[loop.Plan, base.MethodController]:
+  """The released schedule over the equal pairs."""
+  problem = setting.problem
+  retain = setting.stream('retain', config, shuffle=False)
+  forget = setting.stream('forget', config, shuffle=False)
+  pair = pairs(retain, forget)
+  num_pairs, cycle = retain.steps_per_epoch, forget.steps_per_epoch
+
+  def step(train_mode):
+    return make_step(
+        problem.model, problem.task, config, len(pair), pair, num_pairs,
+        train_mode=train_mode)
+
+  def batch(number):
+    b = int(pair[number])
+    return {**retain.epoch_batch(b),
+            **batching.prefixed('forget_', forget.epoch_batch(b % cycle))}
+
+  plan = loop.Plan(
+      steps={
+          _FIRST: step(True), dlfd.DISTANCE: step(False),
+          dlfd.FINETUNE: train.make_supervised_step(
+              problem.model, problem.task, config.optimizer, len(pair),
+              live=False)},
+      num_steps=len(pair), batch=batch, check_every=config.check_every or 1)
+  live = monitor.LiveAttack(setting, config.live_limit, kind='released')
+  return plan, monitor.Monitor(
+      live, problem.original, config, active=dlfd.DISTANCE,
+      resting=dlfd.FINETUNE, forget_threshold=config.forget_threshold,
+      signed=False, opening=_FIRST)

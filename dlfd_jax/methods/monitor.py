@@ -1,0 +1,246 @@
+"""The live attack on the model being unlearned, and what it decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dlfd_jax import loop
+from dlfd_jax.evaluation import accuracy
+from dlfd_jax.evaluation import attack
+from dlfd_jax.evaluation import per_example
+from dlfd_jax.evaluation import released_attack
+from dlfd_jax.methods import base
+from dlfd_jax.models import Variables
+
+ATTACKS = ('balanced', 'released')
+_ACCURACY_SLACK = 0.01
+
+
+class LiveAttack:
+  """Measures a model on val and on a fixed part of forget, in one pass.
+
+  Args:
+    setting: of the run.
+    limit: largest number of images a side.
+    kind: ``'balanced'`` is one 10-fold logistic-regression attack on a fixed,
+      label-stratified subset; ``'released'`` the unbalanced one of the
+      authors' code on all images, on their scale (doubled here).
+  """
+
+  def __init__(self, setting: base.Setting, limit: int,
+               kind: str = 'balanced'):
+    problem = setting.problem
+    self._task, self._predictor = problem.task, setting.predictor
+    self._kind = kind
+    forget, val = problem.splits.forget, problem.splits.val
+    keys = problem.dataset.class_key()
+    if kind == 'balanced':
+      rows_f, self._val_rows = attack.live_subset(
+          keys[forget], keys[val], limit, problem.seed)
+    else:
+      rows_f, self._val_rows = np.arange(len(forget)), np.arange(len(val))
+    self._num_val = len(val)
+    self._indices = np.concatenate([val, forget[rows_f]])
+    self._labels = problem.dataset.labels[self._indices]
+
+  @property
+  def images(self) -> int:
+    """Images that one measurement reads."""
+    return len(self._indices)
+
+  @property
+  def sizes(self) -> tuple[int, int]:
+    """Members and non-members of the attack."""
+    return len(self._indices) - self._num_val, len(self._val_rows)
+
+  def losses(self, variables: Variables) -> tuple[np.ndarray, np.ndarray, float]:
+    """Losses of the attack's members and non-members, and val accuracy."""
+    logits = self._predictor(variables, self._indices).logits
+    losses = per_example.loss(self._task, logits, self._labels)
+    val_accuracy = accuracy.accuracy(
+        self._task, logits[:self._num_val], self._labels[:self._num_val])
+    return (losses[self._num_val:], losses[:self._num_val][self._val_rows],
+            float(val_accuracy))
+
+  def measure(self, variables: Variables) -> loop.Figures:
+    """Figures for the log and for decisions.
+
+    Returns:
+      ``val_accuracy``, ``mia_accuracy``, ``forgetting_score`` (0 to 1),
+      ``mia_auc`` (of -loss, forget over val: above .5 = under-forgotten),
+      ``forget_loss`` and ``val_loss`` (nats).
+    """
+    forget, val, val_accuracy = self.losses(variables)
+    finite = np.isfinite(forget).all() and np.isfinite(val).all()
+    if not finite:
+      return {'val_accuracy': val_accuracy, 'mia_accuracy': None,
+              'forgetting_score': 1.0, 'mia_auc': 0.0, 'forget_loss': None,
+              'val_loss': None}
+    if self._kind == 'balanced':
+      mia = attack.balanced_accuracy(-forget, -val, draws=1)
+    else:
+      mia = released_attack.unbalanced_accuracy(forget, val)
+    return {
+        'val_accuracy': val_accuracy,
+        'mia_accuracy': float(mia),
+        'forgetting_score': float(2 * abs(mia - 0.5)),
+        'mia_auc': float(attack.auc(-forget, -val)),
+        'forget_loss': float(forget.mean()),
+        'val_loss': float(val.mean()),
+    }
+
+  def null(self, variables: Variables) -> tuple[float, float]:
+    """Mean and 95 % point of the score if membership meant nothing."""
+    forget, val, _ = self.losses(variables)
+    return attack.permutation_null(-forget, -val)
+
+
+class Monitor:
+  """The controller of every method: measures, switches phases, selects.
+
+  Args:
+    live: measures.
+    original: variables before the first step; they fix the thresholds.
+    config: its ``selection`` and ``select_threshold``.
+    forget_threshold: forgetting score at or above which ``active`` goes on: a
+      number, ``'null_mean'`` or ``'null_95'``; None = ``active`` always.
+    active: the phase while there is something to forget.
+    resting: the phase below the threshold.
+    signed: also rest while the signed AUC is at or below .5, where forget
+      losses are already as high as unseen ones or higher.
+    opening: the phase of the steps before the first check, whatever the
+      figures; None = decide from the original's.
+  """
+
+  def __init__(self, live: LiveAttack, original: Variables,
+               config: base.MethodConfig, *, active: str,
+               resting: str | None = None,
+               forget_threshold: float | str | None = None,
+               signed: bool = True, opening: str | None = None):
+    self._live, self._selection = live, config.selection
+    self._active, self._resting = active, resting or active
+    self._signed, self._opening = signed, opening
+    self._findings: dict[str, Any] = {'attack_sizes': list(live.sizes)}
+    wanted = (forget_threshold, config.select_threshold)
+    null = {}
+    if any(isinstance(value, str) for value in wanted):
+      mean, high = live.null(original)
+      null = {'null_mean': mean, 'null_95': high}
+      self._findings |= null
+    self._forget_threshold = null.get(forget_threshold, forget_threshold)
+    self._select_threshold = null.get(
+        config.select_threshold, config.select_threshold)
+    score = live.measure(original)['forgetting_score']
+    self._blind = signed and score <= self._select_threshold
+    self._findings |= {
+        'forget_threshold': self._forget_threshold,
+        'select_threshold': self._select_threshold,
+        'original_forgetting_score': score,
+        'attack_blind_to_original': self._blind,
+    }
+
+  def measure(self, variables: Variables) -> loop.Figures:
+    """See ``LiveAttack.measure``."""
+    return self._live.measure(variables)
+
+  def phase(self, figures: loop.Figures) -> str:
+    """The phase of the next steps."""
+    if self._opening is not None and figures['step'] == 0:
+      return self._opening
+    if self._forget_threshold is None:
+      return self._active
+    under = figures['mia_auc'] > 0.5 or not self._signed
+    high = figures['forgetting_score'] >= self._forget_threshold
+    return self._active if high and under else self._resting
+
+  def keep(self, candidates: Sequence[loop.Figures]) -> list[int]:
+    """The states that may still be selected."""
+    if self._selection == 'last':
+      return []
+    return keep_best(candidates, self._select_threshold, self._blind)
+
+  def choose(self, candidates: Sequence[loop.Figures]) -> tuple[int | None, str]:
+    """The selected state (None = the last one) and why."""
+    if self._selection == 'last':
+      return None, 'the last state'
+    return choose_best(candidates, self._select_threshold, self._blind)
+
+  def findings(self, chosen: loop.Figures | None) -> dict[str, Any]:
+    """Thresholds and flags, and whether the selected state met its own."""
+    met = None
+    if chosen is not None:
+      met = chosen['forgetting_score'] <= self._select_threshold
+    return {**self._findings, 'select_threshold_met': met}
+
+
+def keep_best(candidates: Sequence[loop.Figures], threshold: float,
+              blind: bool) -> list[int]:
+  """Positions of the candidates that can still win under :func:`choose_best`.
+
+  Args:
+    candidates: figures with ``val_accuracy``, ``forgetting_score``, ``mia_auc``.
+    threshold: on the forgetting score.
+    blind: whether the attack could not see the original.
+  """
+  if blind:
+    def beaten(i):
+      a = candidates[i]
+      return any(
+          b['val_accuracy'] >= a['val_accuracy'] and _off(b) <= _off(a)
+          and (b['val_accuracy'] > a['val_accuracy'] or _off(b) < _off(a)
+               or j < i)
+          for j, b in enumerate(candidates) if j != i)
+    return [i for i in range(len(candidates)) if not beaten(i)]
+  chosen, _ = choose_best(candidates, threshold, blind)
+  return [] if chosen is None else [chosen]
+
+
+def choose_best(candidates: Sequence[loop.Figures], threshold: float,
+                blind: bool) -> tuple[int | None, str]:
+  """The state to return, and why.
+
+  The most accurate on val among those at or under ``threshold``; if none is,
+  the one with the lowest score. If the attack could not see the original, the
+  one whose signed AUC is nearest .5 among those within 1 point of the best val
+  accuracy.
+  """
+  if not candidates:
+    return None, 'no state was measured, so the last one is returned'
+  order = range(len(candidates))
+  if blind:
+    best = max(c['val_accuracy'] for c in candidates)
+    near = [i for i in order
+            if candidates[i]['val_accuracy'] >= best - _ACCURACY_SLACK]
+    chosen = min(near, key=lambda i: _off(candidates[i]))
+    return chosen, (
+        'the attack cannot see the original at this sample size: the state '
+        'with the val AUC nearest .5 within 1 point of the best val accuracy')
+  good = [i for i in order if candidates[i]['forgetting_score'] <= threshold]
+  if good:
+    return max(good, key=lambda i: candidates[i]['val_accuracy']), (
+        'the most accurate state on val with a forgetting score of at most '
+        f'{threshold:.3f}')
+  return min(order, key=lambda i: candidates[i]['forgetting_score']), (
+      f'no state reached a forgetting score of {threshold:.3f}: the one with '
+      'the lowest score')
+
+
+def _off(figures):
+  return abs(figures['mia_auc'] - 0.5)
+
+
+def default_check_every(num_batches: int, images: int, batch_size: int,
+                        perturb_steps: int) -> int:
+  """Steps between checks so that these take about a tenth of the time.
+
+  Args:
+    num_batches: steps of one epoch.
+    images: images that one check reads (forward only).
+    batch_size: retain images a step.
+    perturb_steps: K; a step costs about ``2K + 5`` forward passes.
+  """
+  cheap = -(-10 * images // (batch_size * (2 * perturb_steps + 5)))
+  return max(num_batches // 10, cheap, 1)

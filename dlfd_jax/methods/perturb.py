@@ -1,0 +1,130 @@
+"""The inner problem of DLFD: move retain images away from the forget set.
+
+    J(x*) = w_f * S_eps(h(x*), h(x_f)) - lambda * CE(f(x*), y)
+    x* <- project(x* + alpha * sign(grad J(x*))),   K times
+
+``released`` does the same as the authors' code does it: the transport term is
+taken on the clean images, so it has no gradient, and images are clipped to
+[0, 1] in normalised units inside the differentiated function.
+
+Source: Choi and Na (2024), arXiv:2409.14747; the projection, the divergence and
+the pixel-space step are our choices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from dlfd_jax import ot
+from dlfd_jax import parallel
+from dlfd_jax import tasks
+from dlfd_jax.models import Outputs
+from dlfd_jax.models import Variables
+
+
+def represent(outputs: Outputs, representation: str) -> jax.Array:
+  """``features`` or ``logits``, ``[n, d]``."""
+  return getattr(outputs, representation)
+
+
+def project(images: jax.Array, clean: jax.Array,
+            radius: float | None) -> jax.Array:
+  """Images clipped to [0, 1] and, if set, to ``clean`` +- ``radius``.
+
+  Args:
+    images: ``[n, h, w, 3]``, pixel units.
+    clean: the images before any perturbation.
+    radius: of the maximum norm, pixel units; None = no ball.
+  """
+  if radius is not None:
+    images = jnp.clip(images, clean - radius, clean + radius)
+  return jnp.clip(images, 0.0, 1.0)
+
+
+def forget_target(model: nn.Module, variables: Variables, images: jax.Array,
+                  weights: jax.Array, config: Any,
+                  axis_name: str | None) -> ot.Target:
+  """The forget side of the transport problem, of the global batch.
+
+  Args:
+    model: the classifier.
+    variables: its current variables, evaluation mode.
+    images: this device's forget images ``[b, h, w, 3]``.
+    weights: ``[b]``, 0 = padding.
+    config: a ``DLFDConfig``.
+    axis_name: device axis, or None.
+  """
+  outputs = model.apply(variables, images, train=False)
+  return ot.prepare_target(
+      parallel.gather_rows(
+          represent(outputs, config.representation), axis_name),
+      parallel.gather_rows(weights, axis_name), config.sinkhorn)
+
+
+def objective(model: nn.Module, task: tasks.Task, variables: Variables,
+              labels: jax.Array, weights: jax.Array, target: ot.Target,
+              ce_weight: jax.Array, config: Any, axis_name: str | None
+              ) -> Callable[[jax.Array], tuple[jax.Array, ot.Transport]]:
+  """J as a function of this device's images.
+
+  Only the transport term is gathered, and the gradient through the gather is
+  as many times too large as there are devices, so each device counts its share.
+
+  Returns:
+    ``x* -> (this device's part of J, the solved transport problem)``.
+  """
+  count = parallel.sum_over_devices(weights.sum(), axis_name)
+  everyone = parallel.gather_rows(weights, axis_name)
+  devices = parallel.axis_size(axis_name)
+
+  def evaluate(images):
+    outputs = model.apply(variables, images, train=False)
+    features = parallel.gather_rows(
+        represent(outputs, config.representation), axis_name)
+    solved = ot.transport(features, everyone, target, config.sinkhorn)
+    losses = tasks.example_loss(task, outputs.logits, labels)
+    ce = jnp.where(weights > 0, losses, 0.0).sum() / jnp.maximum(count, 1.0)
+    value = config.ot_weight * solved.value / devices - ce_weight * ce
+    return value, solved
+
+  return evaluate
+
+
+def perturb(evaluate: Callable[[jax.Array], tuple[jax.Array, ot.Transport]],
+            images: jax.Array, config: Any
+            ) -> tuple[jax.Array, dict[str, jax.Array]]:
+  """K sign-gradient ascent steps on the objective.
+
+  Args:
+    evaluate: from :func:`objective`.
+    images: clean retain images ``[b, h, w, 3]`` in [0, 1].
+    config: a ``DLFDConfig``.
+
+  Returns:
+    The perturbed images, gradients stopped, and metrics as sums over steps:
+    the divergence before the first and before the last step, the share of
+    converged problems, iterations, marginal error and the mean absolute change
+    of a pixel.
+  """
+  gradient = jax.grad(evaluate, has_aux=True)
+
+  def step(moved, _):
+    slope, solved = gradient(moved)
+    moved = moved + config.perturb_step_size * jnp.sign(slope)
+    return project(moved, images, config.perturb_radius), solved
+
+  steps = config.perturb_steps
+  moved, solved = jax.lax.scan(
+      step, images, length=steps, unroll=parallel.inner_unroll(steps))
+  return jax.lax.stop_gradient(moved), {
+      'ot_start_sum': solved.value[0],
+      'ot_end_sum': solved.value[-1],
+      'sinkhorn_converged_sum': solved.converged.mean(),
+      'sinkhorn_iterations_sum': solved.iterations.mean(),
+      'sinkhorn_marginal_error_sum': solved.marginal_error.mean(),
+  }

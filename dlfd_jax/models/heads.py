@@ -1,0 +1,98 @@
+"""What stands between pooled activations and logits, and what `features` are."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+HEADS = ('plain', 'paper')
+
+
+class Outputs(NamedTuple):
+  """A classifier's answer: ``logits [n, c]`` and ``features [n, d]``, float32.
+
+  ``features`` are the penultimate activations: the input of the last layer.
+  """
+
+  logits: jax.Array
+  features: jax.Array
+
+
+def _torch_linear_init(key, shape, dtype=jnp.float32):
+  bound = 1 / math.sqrt(shape[0])
+  return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+
+class Linear(nn.Module):
+  """A fully connected layer, initialised as PyTorch does: U(+-1/sqrt(in))."""
+
+  outputs: int
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    inputs = x.shape[-1]
+    kernel = self.param('kernel', _torch_linear_init, (inputs, self.outputs))
+    bias = self.param(
+        'bias',
+        lambda key, shape: _torch_linear_init(key, (inputs,) + shape)[0],
+        (self.outputs,))
+    return x @ kernel.astype(self.dtype) + bias.astype(self.dtype)
+
+
+def dropout(x: jax.Array, rate: float, keys: jax.Array | None, layer: int, *,
+            train: bool) -> jax.Array:
+  """Dropout with one key per example, so that it ignores the device count.
+
+  Args:
+    x: ``[n, d]``.
+    rate: share of values set to 0, in [0, 1).
+    keys: typed keys ``[n]``; needed only if ``train``.
+    layer: number of this dropout in the network; each draws its own mask.
+    train: drop; else return ``x``.
+
+  Raises:
+    ValueError: if ``train`` and no keys are given.
+  """
+  if not train or rate == 0:
+    return x
+  if keys is None:
+    raise ValueError('Expected keys, one per example, for dropout in training.')
+  keep = jax.vmap(
+      lambda key: jax.random.bernoulli(
+          jax.random.fold_in(key, layer), 1 - rate, x.shape[1:]))(keys)
+  return jnp.where(keep, x / (1 - rate), 0).astype(x.dtype)
+
+
+class Head(nn.Module):
+  """Pooled activations ``[n, p]`` to :class:`Outputs`.
+
+  Attributes:
+    kind: ``'plain'`` is one linear layer (features = the pooled values);
+      ``'paper'`` is p-256-128-c with ReLU and dropout 0.5 (features = the 128
+      values), the head of the authors' DLFD code.
+    outputs: number of logits.
+    dtype: type of the computation; outputs are float32.
+  """
+
+  kind: str
+  outputs: int
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool,
+               keys: jax.Array | None = None) -> Outputs:
+    if self.kind == 'paper':
+      for layer, size in enumerate((256, 128)):
+        x = nn.relu(Linear(size, self.dtype, name=f'hidden{layer}')(x))
+        if layer == 1:
+          features = x
+        x = dropout(x, 0.5, keys, layer, train=train)
+    else:
+      features = x
+    logits = Linear(self.outputs, self.dtype, name='classifier')(x)
+    return Outputs(logits.astype(jnp.float32), features.astype(jnp.float32))

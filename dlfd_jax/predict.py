@@ -1,0 +1,68 @@
+"""Logits and features of any images under any variables, each image once."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import numpy as np
+
+from dlfd_jax import parallel
+from dlfd_jax.data import batching
+from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax.data import feed as feed_lib
+from dlfd_jax.models import Outputs
+from dlfd_jax.models import Variables
+
+
+class Predictor:
+  """Runs a classifier in evaluation mode over rows of one dataset.
+
+  One compiled function serves every call: the last batch is padded.
+
+  Args:
+    model: the classifier.
+    dataset: the images.
+    devices: where to run.
+    batch_size: rows per call on all devices together; rounded up to a multiple
+      of the device count.
+    feed: shares the images already placed for training.
+    frozen: the placed data of ``feed``; placed here if None.
+  """
+
+  def __init__(self, model: nn.Module, dataset: dataset_lib.Dataset,
+               devices: parallel.Devices | None = None, *,
+               batch_size: int = 256, feed: feed_lib.Feed | None = None,
+               frozen: dict | None = None):
+    self._devices = devices or parallel.Devices()
+    count = self._devices.count
+    batch_size = min(batch_size, len(dataset))
+    self.batch_size = -(-batch_size // count) * count
+    self._feed = feed or feed_lib.Feed(dataset)
+    self._frozen = (
+        self._devices.place(self._feed.frozen()) if frozen is None else frozen)
+
+    def evaluation_step(variables, frozen, batch):
+      images, _ = feed_lib.read(frozen, batch)
+      return model.apply(variables, images, train=False)
+
+    self._run = self._devices.compile_map(evaluation_step)
+
+  def __call__(self, variables: Variables, indices: np.ndarray) -> Outputs:
+    """Evaluates rows ``indices [n]``; host arrays in their order.
+
+    Args:
+      variables: placed on the devices (see ``Devices.place``) or on the host.
+      indices: rows of the dataset.
+
+    Returns:
+      ``Outputs(logits [n, c], features [n, d])``, float32 NumPy arrays.
+    """
+    stream = batching.Stream(
+        np.asarray(indices), self.batch_size, shuffle=False)
+    parts = [
+        self._run(variables, self._frozen, batch)
+        for batch in self._feed.batches(
+            stream.epoch_batch, 0, stream.steps_per_epoch)]
+    parts = [parallel.fetch_rows(part) for part in parts]
+    n = len(indices)
+    return Outputs(*(np.concatenate(field)[:n] for field in zip(
+        *parts, strict=True)))

@@ -1,0 +1,170 @@
+"""The files of one run: its folder, config, log and result.
+
+A folder that is not empty is resumed if its config equals the command's, and
+refused with the difference if not. Nothing a user made is overwritten.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import tempfile
+from typing import Any
+
+CONFIG = 'config.json'
+VERSIONS = 'versions.json'
+METRICS = 'metrics.jsonl'
+SPLITS = 'splits.npz'
+RESULT = 'result.json'
+REPORT = 'report.html'
+CHECKPOINTS = 'checkpoints'
+_PACKAGES = ('dlfd_jax', 'jax', 'jaxlib', 'flax', 'optax', 'ott-jax',
+             'orbax-checkpoint', 'numpy', 'scikit-learn')
+
+
+def versions() -> dict[str, str]:
+  """Versions of Python, the platform and the packages that shape a result."""
+  found = {'python': platform.python_version(), 'platform': platform.platform()}
+  for package in _PACKAGES:
+    try:
+      found[package] = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+      found[package] = 'not installed'
+  return found
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+  """Writes JSON whole or not at all; NaN and infinity are refused."""
+  text = json.dumps(value, indent=2, allow_nan=False, sort_keys=False)
+  write_text(path, text + '\n')
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+  """Writes a text file whole or not at all."""
+  path = pathlib.Path(path)
+  handle, temporary = tempfile.mkstemp(dir=path.parent, prefix='.' + path.name)
+  try:
+    with os.fdopen(handle, 'w', encoding='utf-8') as file:
+      file.write(text)
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, path)
+  except BaseException:
+    pathlib.Path(temporary).unlink(missing_ok=True)
+    raise
+
+
+def read_json(path: str | os.PathLike) -> Any:
+  """Reads a JSON file.
+
+  Raises:
+    FileNotFoundError: if it is not there.
+    ValueError: if it is not JSON.
+  """
+  path = pathlib.Path(path)
+  if not path.is_file():
+    raise FileNotFoundError(f'Expected the file {path}, found none.')
+  try:
+    return json.loads(path.read_text(encoding='utf-8'))
+  except json.JSONDecodeError as error:
+    raise ValueError(f'Expected JSON in {path}: {error}.') from error
+
+
+def _differences(old: Any, new: Any, name: str = '') -> list[str]:
+  if isinstance(old, dict) and isinstance(new, dict):
+    return [
+        line for key in sorted(set(old) | set(new))
+        for line in _differences(
+            old.get(key), new.get(key), f'{name}.{key}' if name else key)]
+  return [] if old == new else [f'{name} was {old!r}, is now {new!r}']
+
+
+class RunFolder:
+  """The folder of one run, created or resumed.
+
+  Args:
+    path: the folder.
+    config: everything that decides the result, JSON values only; run-time
+      matters such as the device count stay out of it.
+
+  Raises:
+    ValueError: if the folder holds something else than a run of this config.
+  """
+
+  def __init__(self, path: str | os.PathLike, config: dict[str, Any]):
+    self.path = pathlib.Path(path)
+    config = json.loads(json.dumps(config, allow_nan=False))
+    if self.path.exists() and not self.path.is_dir():
+      raise ValueError(f'Expected a folder for the run, {path} is a file.')
+    if self.path.exists() and any(self.path.iterdir()):
+      if not (self.path / CONFIG).is_file():
+        raise ValueError(
+            f'Expected an empty folder or a run to resume, {path} holds '
+            'other files.')
+      lines = _differences(read_json(self.path / CONFIG), config)
+      if lines:
+        raise ValueError(
+            f'Expected the config of the run in {path} to resume it, but '
+            + '; '.join(lines[:5]) + '.')
+      self.resumed = True
+    else:
+      self.path.mkdir(parents=True, exist_ok=True)
+      write_json(self.path / CONFIG, config)
+      write_json(self.path / VERSIONS, versions())
+      self.resumed = False
+
+  @property
+  def checkpoints(self) -> pathlib.Path:
+    return self.path / CHECKPOINTS
+
+  @property
+  def result(self) -> dict[str, Any] | None:
+    """The finished run's result, or None while it is not finished."""
+    path = self.path / RESULT
+    return read_json(path) if path.is_file() else None
+
+  def write_result(self, result: dict[str, Any]) -> None:
+    write_json(self.path / RESULT, result)
+
+
+class MetricsLog:
+  """Events as JSON lines; times stand in fields that end with ``_s``.
+
+  Args:
+    path: the file; None keeps the events in memory only.
+  """
+
+  def __init__(self, path: str | os.PathLike | None = None):
+    self._path = None if path is None else pathlib.Path(path)
+    self.events: list[dict[str, Any]] = []
+    if self._path is not None and self._path.is_file():
+      for line in self._path.read_text(encoding='utf-8').splitlines():
+        try:
+          self.events.append(json.loads(line))
+        except json.JSONDecodeError:  # a last line cut by a kill
+          break
+
+  def __len__(self) -> int:
+    return len(self.events)
+
+  def truncate(self, lines: int) -> None:
+    """Cuts the log back to its first ``lines`` events."""
+    self.events = self.events[:lines]
+    if self._path is not None:
+      write_text(self._path, ''.join(
+          json.dumps(event, allow_nan=False) + '\n' for event in self.events))
+
+  def write(self, event: dict[str, Any]) -> None:
+    """Appends one event."""
+    line = json.dumps(event, allow_nan=False)
+    self.events.append(json.loads(line))
+    if self._path is not None:
+      with self._path.open('a', encoding='utf-8') as file:
+        file.write(line + '\n')
+
+
+def read_events(path: str | os.PathLike) -> list[dict[str, Any]]:
+  """The events of a finished or interrupted run."""
+  return MetricsLog(path).events
