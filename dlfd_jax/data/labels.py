@@ -1,0 +1,153 @@
+"""From integer columns to labels and a task: the same rules for every source.
+
+One column makes a multiclass task, several make a multilabel one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from dlfd_jax import tasks
+
+
+def row_name(i: int) -> str:
+  """How errors call row ``i`` where the source has no better name for it."""
+  return f'row {i}'
+
+
+def to_int32(name: str, values: np.ndarray) -> np.ndarray:
+  """Integers of any width (or booleans) as int32, refusing what does not fit.
+
+  Raises:
+    ValueError: if the values are no vector of integers, or out of range.
+  """
+  values = np.asarray(values)
+  if values.ndim != 1 or values.dtype.kind not in 'iub':
+    raise ValueError(
+        f'Expected {name} to be a vector of integers, got {values.dtype} '
+        f'{list(values.shape)}.')
+  limits = np.iinfo(np.int32)
+  if values.size and (values.min() < limits.min or values.max() > limits.max):
+    raise ValueError(
+        f'Expected {name} within the range of int32, got '
+        f'[{values.min()}, {values.max()}].')
+  return values.astype(np.int32)
+
+
+def make_labels(
+    columns: Mapping[str, np.ndarray], labels: str | Sequence[str], *,
+    names: Sequence[str] | None = None, multilabel: bool = False,
+    merge_from: int | None = None, thresholds: Mapping[str, int] | None = None,
+    where: Callable[[int], str] = row_name) -> tuple[np.ndarray, tasks.Task]:
+  """Picks the label columns and says what they mean.
+
+  Args:
+    columns: int32 ``[n]`` by name.
+    labels: the label column (multiclass, classes counted from 0), or several
+      (multilabel, each 0 or 1, -1 unknown).
+    names: of the classes, or of the attributes; by default the column's name
+      and the class's number, or the columns' names.
+    multilabel: makes one column a multilabel task too.
+    merge_from: all classes from this one on become this one; multiclass only.
+    thresholds: by label column, the least value that counts as 1; negative
+      values stay unknown. Multilabel only.
+    where: names row ``i`` in an error.
+
+  Returns:
+    int32 labels, ``[n]`` or ``[n, a]``, and the task.
+
+  Raises:
+    ValueError: if a column is absent or out of range, or an option does not fit
+      the task.
+  """
+  labels = (labels,) if isinstance(labels, str) else tuple(labels)
+  if not labels:
+    raise ValueError('Expected at least one label column, got none.')
+  for label in labels:
+    if label not in columns:
+      raise ValueError(
+          f'Expected a label column {label!r}, got only '
+          f'{", ".join(sorted(columns)) or "none"}.')
+  if multilabel or len(labels) > 1:
+    if merge_from is not None:
+      raise ValueError(
+          'Expected merge_from for a multiclass task only, got '
+          f'{merge_from} for the columns {", ".join(labels)}.')
+    return _multilabel(columns, labels, names, dict(thresholds or {}), where)
+  if thresholds:
+    raise ValueError(
+        'Expected thresholds for a multilabel task only, got '
+        f'{dict(thresholds)} for the one column {labels[0]!r}.')
+  return _multiclass(columns[labels[0]], labels[0], names, merge_from, where)
+
+
+def _multiclass(column, label, names, merge_from, where):
+  """Classes counted from 0, the last ones merged if asked."""
+  bad = np.flatnonzero(column < 0)
+  if bad.size:
+    raise ValueError(
+        f'Expected classes >= 0 in {label!r}, got {column[bad[0]]} in '
+        f'{where(bad[0])}.')
+  if merge_from is not None:
+    if not 1 <= merge_from <= column.max():
+      raise ValueError(
+          f'Expected merge_from in [1, {column.max()}], the classes of '
+          f'{label!r} above the first, got {merge_from}.')
+    column = np.minimum(column, merge_from).astype(np.int32)
+  if names is None:
+    if column.min() > 0:
+      raise ValueError(
+          f'Expected the classes of {label!r} to be counted from 0, got '
+          f'{column.min()} as the lowest.')
+    names = [f'{label} {k}' for k in range(column.max() + 1)]
+    if merge_from is not None:
+      names[-1] += '+'
+  task = tasks.Task(tasks.MULTICLASS, tuple(names))
+  bad = np.flatnonzero(column >= task.num_outputs)
+  if bad.size:
+    raise ValueError(
+        f'Expected {label!r} below {task.num_outputs}, the number of names, '
+        f'got {column[bad[0]]} in {where(bad[0])}.')
+  return column, task
+
+
+def _multilabel(columns, labels, names, thresholds, where):
+  """One 0/1 column per attribute, -1 where unknown."""
+  for label in thresholds:
+    if label not in labels:
+      raise ValueError(
+          f'Expected thresholds for {", ".join(labels)}, got one for '
+          f'{label!r}.')
+  stacked = []
+  for label in labels:
+    column = columns[label]
+    if label in thresholds:
+      column = np.where(column < 0, tasks.UNKNOWN,
+                        column >= thresholds[label]).astype(np.int32)
+    bad = np.flatnonzero((column < tasks.UNKNOWN) | (column > 1))
+    if bad.size:
+      raise ValueError(
+          f'Expected 0, 1 or -1 (unknown) in {label!r}, got '
+          f'{column[bad[0]]} in {where(bad[0])}.')
+    stacked.append(column)
+  names = labels if names is None else tuple(names)
+  if len(names) != len(labels):
+    raise ValueError(
+        f'Expected {len(labels)} names, one per label column, got '
+        f'{len(names)}.')
+  return np.stack(stacked, axis=1), tasks.Task(tasks.MULTILABEL, names)
+
+
+def other_columns(columns: Mapping[str, np.ndarray],
+                  labels: str | Sequence[str], *, changed: bool
+                  ) -> dict[str, np.ndarray]:
+  """The columns to keep for reports.
+
+  All that are no labels; the label columns too where ``changed`` says that the
+  labels are merged or cut at a threshold, so that their values are not lost.
+  """
+  labels = (labels,) if isinstance(labels, str) else tuple(labels)
+  return {name: column for name, column in columns.items()
+          if changed or name not in labels}
