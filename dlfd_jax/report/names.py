@@ -1,0 +1,92 @@
+"""How models, metrics and numbers are called and written in every report."""
+
+from __future__ import annotations
+
+MODELS = ('original', 'unlearned', 'retrained', 'null')
+NOT_COMPUTED = 'not computed'
+DISCLAIMER = (
+    'Approximate unlearning: statistical evidence against the listed attacks, '
+    'not a proof of deletion.')
+MODEL_MEANINGS = {
+    'original': 'trained on retain and forget',
+    'unlearned': 'the original after unlearning',
+    'retrained': 'trained from scratch on retain alone: the reference',
+    'null': 'what a perfect result would show at this sample size',
+}
+
+_LABELS = {
+    'accuracy_retain': 'Accuracy, retain',
+    'accuracy_forget': 'Accuracy, forget',
+    'accuracy_val': 'Accuracy, val',
+    'accuracy_test': 'Accuracy, test',
+    'exact_match_test': 'All attributes right, test',
+    'top2_accuracy_test': 'Top-2 accuracy, test',
+    'balanced_accuracy_test': 'Balanced accuracy, test',
+    'mia_auc_matched': 'Attack AUC, class-matched',
+    'mia_auc': 'Attack AUC',
+    'mia_auc_person': 'Attack AUC, by person',
+    'mia_accuracy': 'Attack accuracy, balanced',
+    'mia_accuracy_two_sided': 'Attack accuracy, two-sided',
+    'forgetting_score': 'Forgetting score',
+    'forgetting_score_unbalanced': 'Forgetting score, unbalanced attack',
+    'nomus': 'NoMUS',
+    'nomus_unbalanced': 'NoMUS, unbalanced attack',
+    'ks_loss': 'KS distance of losses',
+    'rf_jsd': 'RF-JSD',
+    'over_forgetting': 'Over-forgetting',
+    'time_s': 'Time',
+}
+_TPR = 'mia_tpr_at_fpr_'
+_UNIT_SUFFIX = {'nats': ' nats', 'bits': ' bits', 's': ' s', 'ratio': '×'}
+
+
+def metric_label(name: str) -> str:
+  """A metric's display name; an unknown one is its own, in words.
+
+  Example:
+    >>> metric_label('mia_tpr_at_fpr_0.01')
+    'Attack TPR at 1 % FPR'
+    >>> metric_label('balanced_accuracy_test/gender')
+    'Balanced accuracy, test: gender'
+    >>> metric_label('probe_accuracy')
+    'Probe accuracy'
+  """
+  name, _, part = name.partition('/')
+  if name in _LABELS:
+    label = _LABELS[name]
+  elif name.startswith(_TPR):
+    label = f'Attack TPR at {100 * float(name.removeprefix(_TPR)):g} % FPR'
+  else:
+    label = name.replace('_', ' ')
+    label = label[:1].upper() + label[1:]
+  return f'{label}: {part}' if part else label
+
+
+def format_number(value: float, units: str = 'fraction',
+                  signed: bool = False) -> str:
+  """A number as reports print it.
+
+  Args:
+    value: finite.
+    units: ``fraction``, ``nats``, ``bits``, ``s``, ``bytes``, ``count``,
+      ``ratio`` or any other word, which is then left out.
+    signed: also write a plus.
+
+  Example:
+    >>> format_number(.8416), format_number(75.4, 's')
+    ('0.842', '75.4 s')
+    >>> format_number(-.0123, signed=True), format_number(1638, 'count')
+    ('-0.012', '1,638')
+    >>> format_number(3.2e9, 'bytes'), format_number(11.42, 'ratio')
+    ('3.20 GB', '11.4×')
+  """
+  plus = '+' if signed else ''
+  if units == 'count':
+    return f'{value:{plus},.0f}'
+  if units == 'bytes':
+    return f'{value / 1e9:{plus}.2f} GB'
+  if units in ('s', 'ratio'):
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 1 else 2
+  else:
+    digits = 3
+  return f'{value:{plus},.{digits}f}{_UNIT_SUFFIX.get(units, "")}'

@@ -1,0 +1,118 @@
+"""Tables as text: for the terminal, Markdown, CSV and LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import rich.box
+import rich.table
+import rich.text
+
+from dlfd_jax.report import tables
+
+_LATEX = {
+    '\\': r'\textbackslash{}', '&': r'\&', '%': r'\%', '$': r'\$', '#': r'\#',
+    '_': r'\_', '{': r'\{', '}': r'\}', '~': r'\textasciitilde{}',
+    '^': r'\textasciicircum{}', '×': r'$\times$',
+}
+
+
+def to_rich(table: tables.Table) -> rich.table.Table:
+  """A table for a terminal of 80 columns; directions and notes stand below."""
+  out = rich.table.Table(
+      title=table.title, title_justify='left', title_style='bold',
+      box=rich.box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0),
+      caption='\n'.join([*_directions(table), *table.notes]) or None,
+      caption_justify='left', caption_style='dim')
+  out.add_column('', min_width=16)
+  for column in table.columns:
+    out.add_column(column, justify='right', no_wrap=True)
+  for row in table.rows:
+    cells = []
+    for cell in row.cells:
+      text = rich.text.Text(cell.text, 'dim' if cell.value is None else '')
+      if cell.interval:
+        text.append(f'\n{cell.short_interval}', style='dim')
+      cells.append(text)
+    out.add_row(row.label, *cells)
+  return out
+
+
+def _directions(table):
+  """One line per meaning, led by what the labels have in common."""
+  lines = {}
+  for row in table.rows:
+    if row.direction:
+      lines.setdefault((row.label.partition(',')[0], row.direction))
+  return [f'{label}: {direction}' for label, direction in lines]
+
+
+def to_markdown(table: tables.Table) -> str:
+  """A Markdown table without its title; notes follow as a list."""
+  def line(cells):
+    return '| ' + ' | '.join(c.replace('|', r'\|') for c in cells) + ' |'
+
+  lines = [
+      line(['', *table.columns, 'direction']),
+      '|---|' + '---:|' * len(table.columns) + '---|']
+  lines += [
+      line([row.label, *(_one_line(c) for c in row.cells), row.direction])
+      for row in table.rows]
+  lines += ['', *(f'- {note}' for note in table.notes)] if table.notes else []
+  return '\n'.join(lines) + '\n'
+
+
+def to_csv(table: tables.Table) -> str:
+  """Full precision; each column is followed by the ends of its interval."""
+  out = io.StringIO()
+  writer = csv.writer(out, lineterminator='\n')
+  header = ['metric']
+  for column in table.columns:
+    header += [column, f'{column}_low', f'{column}_high']
+  writer.writerow([*header, 'units', 'direction'])
+  for row in table.rows:
+    line: list[object] = [row.key]
+    for cell in row.cells:
+      line.append(cell.text if cell.value is None else repr(cell.value))
+      line += ['' if end is None else repr(end)
+               for end in (cell.low, cell.high)]
+    writer.writerow([*line, row.cells[0].units, row.direction])
+  return out.getvalue()
+
+
+def to_latex(table: tables.Table) -> str:
+  r"""A ``tabular`` for ``\usepackage{booktabs}``, intervals in small type."""
+  def cell_text(cell):
+    text = escape_latex(cell.text)
+    if not cell.interval:
+      return text
+    return text + rf' {{\scriptsize ({escape_latex(cell.interval)})}}'
+
+  def line(cells):
+    return ' & '.join(cells) + r' \\'
+
+  columns = [escape_latex(column) for column in table.columns]
+  return '\n'.join([
+      r'\begin{tabular}{l' + 'r' * len(columns) + 'l}',
+      r'\toprule',
+      line(['', *columns, 'direction']),
+      r'\midrule',
+      *(line([escape_latex(row.label), *(cell_text(c) for c in row.cells),
+              escape_latex(row.direction)]) for row in table.rows),
+      r'\bottomrule',
+      r'\end{tabular}']) + '\n'
+
+
+def escape_latex(text: str) -> str:
+  r"""Plain text as LaTeX.
+
+  Example:
+    >>> print(escape_latex('5 % of mia_auc'))
+    5 \% of mia\_auc
+  """
+  return ''.join(_LATEX.get(character, character) for character in text)
+
+
+def _one_line(cell: tables.Cell) -> str:
+  return f'{cell.text} ({cell.interval})' if cell.interval else cell.text

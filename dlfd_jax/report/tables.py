@@ -1,0 +1,243 @@
+"""Result files to tables: pure functions from a result to rows.
+
+A result is the dictionary that an evaluation writes to ``result.json``. What
+it does not hold is a cell that says `not computed`, never a missing row or a 0.
+Renderers are in :mod:`~dlfd_jax.report.render`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dlfd_jax.report import names
+
+Result = Mapping[str, Any]
+
+SUMMARY = (
+    'accuracy_retain', 'accuracy_forget', 'accuracy_val', 'accuracy_test',
+    'mia_auc_matched', 'forgetting_score', 'nomus')
+MAIN_ATTACK = 'mia_auc_matched'
+_NO_RECORD = 'the evaluation did not measure it'
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+  """One number with its interval, or the reason why there is none.
+
+  Attributes:
+    value: the number, None = not computed.
+    low: lower end of its 95 % interval, None = no interval.
+    high: upper end.
+    reason: why there is no value.
+    units: see ``names.format_number``.
+    signed: whether a plus is written.
+  """
+
+  value: float | None
+  low: float | None = None
+  high: float | None = None
+  reason: str | None = None
+  units: str = 'fraction'
+  signed: bool = False
+
+  @property
+  def text(self) -> str:
+    """The number alone, or `not computed`."""
+    if self.value is None:
+      return names.NOT_COMPUTED
+    return names.format_number(self.value, self.units, self.signed)
+
+  @property
+  def interval(self) -> str:
+    """``low to high``, empty if there is none."""
+    if self.value is None or self.low is None or self.high is None:
+      return ''
+    return ' to '.join(
+        names.format_number(end, self.units, self.signed)
+        for end in (self.low, self.high))
+
+  @property
+  def short_interval(self) -> str:
+    """``[.81, .85]``-like, without leading zeros, for narrow columns."""
+    low, _, high = self.interval.partition(' to ')
+    if not high:
+      return ''
+    return f'[{_drop_zero(low)}, {_drop_zero(high)}]'
+
+
+def _drop_zero(number):
+  return re.sub(r'^([+-]?)0\.', r'\1.', number)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """One metric.
+
+  Attributes:
+    key: the metric's name in the result.
+    label: its name for readers.
+    direction: what a higher or lower value means, in words.
+    cells: one per column of the table.
+    remarks: verdict and notes.
+  """
+
+  key: str
+  label: str
+  direction: str
+  cells: tuple[Cell, ...]
+  remarks: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+  """Rows under columns.
+
+  Attributes:
+    title: one line.
+    columns: names of the cells' columns.
+    rows: the metrics, in order.
+    notes: sentences below the table.
+  """
+
+  title: str
+  columns: tuple[str, ...]
+  rows: tuple[Row, ...]
+  notes: tuple[str, ...] = ()
+
+
+def check_result(result: Result) -> None:
+  """Raises ValueError unless ``result`` is an evaluation of schema 1."""
+  found = result.get('kind'), result.get('schema')
+  if found != ('evaluation', 1):
+    raise ValueError(
+        "Expected a result of kind 'evaluation' and schema 1, got kind "
+        f'{found[0]!r} and schema {found[1]!r}.')
+
+
+def find_record(result: Result, metric: str) -> Mapping[str, Any] | None:
+  """The record of a metric, or None."""
+  for record in result.get('metrics', ()):
+    if record['metric'] == metric:
+      return record
+  return None
+
+
+def find_cell(result: Result, metric: str, column: str) -> Cell:
+  """One cell of a metric; `not computed` if the result has no such record."""
+  record = find_record(result, metric)
+  if record is None:
+    return Cell(None, reason=_NO_RECORD)
+  return _cell(record.get(column), record.get('units') or 'fraction',
+               column == 'delta')
+
+
+def _cell(found: Mapping[str, Any] | None, units: str,
+          signed: bool = False) -> Cell:
+  if found is None:
+    return Cell(None, reason=_NO_RECORD, units=units)
+  numbers = [found.get(key) for key in ('value', 'low', 'high')]
+  value, low, high = (
+      None if number is None or not math.isfinite(number) else float(number)
+      for number in numbers)
+  reason = found.get('reason')
+  if value is None and not reason:
+    reason = _NO_RECORD if numbers[0] is None else f'it was {numbers[0]}'
+  return Cell(value, low, high, reason, units, signed)
+
+
+def _row(result: Result, metric: str, columns: Sequence[str]) -> Row:
+  record = find_record(result, metric) or {}
+  remarks = [str(note) for note in record.get('notes') or ()]
+  if record.get('verdict'):
+    remarks.insert(0, str(record['verdict']))
+  return Row(
+      metric, names.metric_label(metric), record.get('direction') or '',
+      tuple(find_cell(result, metric, column) for column in columns),
+      tuple(remarks))
+
+
+def _time_row(result: Result) -> Row:
+  times = (result.get('efficiency') or {}).get('time_s') or {}
+  cells = tuple(
+      Cell(times[model], units='s') if times.get(model) is not None
+      else Cell(None, reason='no time was recorded', units='s')
+      for model in names.MODELS[:3])
+  none = Cell(None, reason='a time has no null', units='s')
+  return Row('time_s', names.metric_label('time_s'), 'lower means cheaper',
+             (*cells, none))
+
+
+def summary_table(result: Result) -> Table:
+  """The table that a run ends with: original, unlearned, retrained, null.
+
+  Args:
+    result: see the module.
+
+  Returns:
+    The four accuracies, the main attack, forgetting score, NoMUS and time.
+
+  Raises:
+    ValueError: if ``result`` is something else.
+  """
+  check_result(result)
+  rows = [_row(result, metric, names.MODELS) for metric in SUMMARY]
+  return Table(
+      'Original, unlearned, retrained', names.MODELS,
+      (*rows, _time_row(result)),
+      ('Below a number: its 95 % interval. The aim is to equal retrained.',
+       *(str(note) for note in result.get('notes') or ())))
+
+
+def metrics_table(result: Result) -> Table:
+  """Every record of the result, with unlearned minus retrained.
+
+  A record that is a verdict without numbers has no row.
+  """
+  check_result(result)
+  columns = (*names.MODELS, 'delta')
+  rows = tuple(
+      _row(result, record['metric'], columns)
+      for record in result.get('metrics', ()) if not _only_verdict(record))
+  return Table('All metrics', columns, rows,
+               ('delta: unlearned minus retrained.',))
+
+
+def _only_verdict(record):
+  numbers = any(record.get(model) is not None for model in names.MODELS)
+  return bool(record.get('verdict')) and not numbers
+
+
+def headline(result: Result) -> list[str]:
+  """What the main attack found, in sentences that also say what it cannot."""
+  check_result(result)
+  original, unlearned, retrained = (
+      find_cell(result, MAIN_ATTACK, model) for model in names.MODELS[:3])
+  if original.value is None or unlearned.value is None:
+    return ['The main attack was not computed for the original and the '
+            'unlearned model.']
+  lines = [
+      f'The main attack (class-matched AUC, {names.format_number(.5)} is a '
+      f'guess) scores {_with_interval(original)} on the original and '
+      f'{_with_interval(unlearned)} on the unlearned model'
+      + (f'; {_with_interval(retrained)} on the retrained one.'
+         if retrained.value is not None else
+         '; there is no retrained model to compare with.')]
+  if retrained.value is None:
+    return lines
+  if retrained.low is None or retrained.high is None:
+    return [*lines, 'The retrained value has no interval, so closeness to it '
+            'cannot be judged.']
+  if retrained.low <= original.value <= retrained.high:
+    return [*lines, 'The original already lies inside the interval of the '
+            'retrained model: this sample cannot tell them apart.']
+  inside = retrained.low <= unlearned.value <= retrained.high
+  return [*lines, 'The original lies outside the interval of the retrained '
+          f'model, the unlearned one {"inside" if inside else "outside"}.']
+
+
+def _with_interval(cell: Cell) -> str:
+  return f'{cell.text} ({cell.interval})' if cell.interval else cell.text

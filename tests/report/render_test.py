@@ -1,0 +1,76 @@
+"""The same table in four notations."""
+
+import csv
+import io
+
+import rich.console
+
+from dlfd_jax.report import render
+from dlfd_jax.report import tables
+from tests.report import fakes
+
+
+def _summary(**options):
+  return tables.summary_table(fakes.result(**options))
+
+
+def _printed(table, width):
+  console = rich.console.Console(
+      file=io.StringIO(), width=width, color_system=None)
+  console.print(render.to_rich(table))
+  return console.file.getvalue()
+
+
+def test_the_terminal_table_fits_eighty_columns_with_whole_numbers():
+  text = _printed(_summary(), 80)
+  assert max(len(line) for line in text.splitlines()) <= 80
+  for cell in ('0.808', '[.784, .832]', '6.4 s', 'not computed'):
+    assert cell in text
+  assert 'Accuracy: higher means more correct' in text
+  assert text.count('higher means more correct') == 1
+  assert 'Time: lower means cheaper' in text
+  assert '…' not in text
+
+
+def test_the_terminal_table_says_not_computed():
+  assert 'not computed' in _printed(_summary(retrained=False), 100)
+
+
+def test_markdown_has_one_line_per_metric_and_escapes_bars():
+  table = _summary()
+  row = tables.Row('a', 'a|b', 'up|down', table.rows[0].cells)
+  text = render.to_markdown(tables.Table('t', table.columns, (row,)))
+  lines = text.splitlines()
+  assert lines[0] == (
+      '|  | original | unlearned | retrained | null | direction |')
+  assert lines[1] == '|---|---:|---:|---:|---:|---|'
+  assert lines[2].startswith(r'| a\|b | 0.998 (0.994 to 1.000) |')
+  assert len(lines) == 3
+  assert '- Below a number' in render.to_markdown(table)
+
+
+def test_csv_reads_back_with_full_precision():
+  table = tables.metrics_table(fakes.result(retrained=False))
+  rows = list(csv.DictReader(io.StringIO(render.to_csv(table))))
+  by_name = {row['metric']: row for row in rows}
+  assert len(by_name) == len(table.rows)
+  auc = by_name['mia_auc']
+  cell = tables.find_cell(fakes.result(), 'mia_auc', 'original')
+  assert float(auc['original']) == cell.value
+  assert float(auc['original_high']) == cell.high
+  assert auc['retrained'] == 'not computed'
+  assert auc['retrained_low'] == ''
+  assert by_name['rf_jsd']['units'] == 'nats'
+
+
+def test_latex_escapes_and_balances_its_columns():
+  table = _summary()
+  row = tables.Row('a', '50 % of a_b & c', 'x', table.rows[0].cells)
+  lines = render.to_latex(
+      tables.Table('t', table.columns, (row,))).splitlines()
+  assert lines[0] == r'\begin{tabular}{lrrrrl}'
+  assert lines[4].startswith(r'50 \% of a\_b \& c & 0.998 {\scriptsize ')
+  assert lines[4].replace(r'\&', '').count('&') == 5
+  assert lines[4].endswith(r'\\')
+  assert render.escape_latex('\\^~{}') == (
+      r'\textbackslash{}\textasciicircum{}\textasciitilde{}\{\}')

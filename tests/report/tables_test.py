@@ -1,0 +1,132 @@
+"""From a result to rows."""
+
+import math
+
+import pytest
+
+from dlfd_jax.report import names
+from dlfd_jax.report import tables
+from tests.report import fakes
+
+
+def _by_key(table):
+  return {row.key: row for row in table.rows}
+
+
+def test_the_summary_has_every_row_and_column_in_order():
+  table = tables.summary_table(fakes.result())
+  assert table.columns == ('original', 'unlearned', 'retrained', 'null')
+  assert [row.key for row in table.rows] == [
+      'accuracy_retain', 'accuracy_forget', 'accuracy_val', 'accuracy_test',
+      'mia_auc_matched', 'forgetting_score', 'nomus', 'time_s']
+  test = _by_key(table)['accuracy_test']
+  assert [cell.text for cell in test.cells] == [
+      '0.808', '0.801', '0.804', '0.208']
+  assert test.cells[1].interval == '0.777 to 0.825'
+  assert all(row.direction for row in table.rows)
+
+
+def test_without_a_retrained_model_its_column_says_not_computed():
+  table = tables.summary_table(fakes.result(retrained=False))
+  for row in table.rows:
+    assert row.cells[2].text == 'not computed'
+    assert row.cells[2].reason
+    assert row.cells[0].text != 'not computed'
+
+
+def test_a_metric_that_is_missing_stays_as_a_row():
+  result = fakes.result()
+  result['metrics'] = [
+      r for r in result['metrics'] if r['metric'] != 'accuracy_test']
+  row = _by_key(tables.summary_table(result))['accuracy_test']
+  assert {cell.text for cell in row.cells} == {'not computed'}
+  assert row.cells[0].reason == 'the evaluation did not measure it'
+
+
+def test_time_comes_from_efficiency_and_has_no_null():
+  row = _by_key(tables.summary_table(fakes.result()))['time_s']
+  assert [cell.text for cell in row.cells] == [
+      '61.4 s', '6.4 s', '54.8 s', 'not computed']
+  result = fakes.result()
+  result['efficiency'] = {}
+  row = _by_key(tables.summary_table(result))['time_s']
+  assert {cell.text for cell in row.cells} == {'not computed'}
+
+
+def test_zero_is_a_number_and_not_a_missing_one():
+  result = fakes.result()
+  result['metrics'][0]['original'] = fakes.cell(0.0)
+  result['efficiency']['time_s']['unlearned'] = 0.0
+  rows = _by_key(tables.summary_table(result))
+  assert rows['accuracy_retain'].cells[0].text == '0.000'
+  assert rows['time_s'].cells[1].text == '0.00 s'
+
+
+@pytest.mark.parametrize('value', [math.nan, math.inf])
+def test_a_number_that_is_not_finite_is_not_computed(value):
+  result = fakes.result()
+  result['metrics'][0]['original'] = {'value': value}
+  cell = tables.find_cell(result, 'accuracy_retain', 'original')
+  assert cell.text == names.NOT_COMPUTED
+  assert str(value) in cell.reason
+
+
+def test_a_narrow_interval_has_no_leading_zeros():
+  assert tables.Cell(.5, -.025, 1.).short_interval == '[-.025, 1.000]'
+  assert tables.Cell(.5).short_interval == ''
+
+
+def test_all_metrics_carry_the_signed_difference_to_retrained():
+  table = tables.metrics_table(fakes.result())
+  assert table.columns[-1] == 'delta'
+  row = _by_key(table)['accuracy_forget']
+  assert row.cells[-1].text == '+0.024'
+  assert row.cells[-1].interval == '+0.003 to +0.045'
+  assert 'over_forgetting' not in _by_key(table)
+
+
+def test_notes_and_verdict_of_a_record_become_remarks():
+  result = fakes.result()
+  result['metrics'][0] |= {'verdict': 'inconclusive', 'notes': ['few people']}
+  row = tables.metrics_table(result).rows[0]
+  assert row.remarks == ('inconclusive', 'few people')
+
+
+def _with_aucs(original, unlearned, retrained, half=.02):
+  result = fakes.result()
+  record = tables.find_record(result, 'mia_auc_matched')
+  for name, value in (('original', original), ('unlearned', unlearned),
+                      ('retrained', retrained)):
+    record[name] = fakes.cell(value, half)
+  return result
+
+
+def test_the_headline_says_whether_the_unlearned_model_is_inside():
+  text = ' '.join(tables.headline(_with_aucs(.70, .52, .51)))
+  assert '0.700 (0.680 to 0.720) on the original' in text
+  assert text.endswith('the unlearned one inside.')
+  text = ' '.join(tables.headline(_with_aucs(.70, .60, .51)))
+  assert text.endswith('the unlearned one outside.')
+
+
+def test_the_headline_says_when_the_sample_cannot_tell():
+  text = ' '.join(tables.headline(_with_aucs(.525, .51, .51)))
+  assert text.endswith('this sample cannot tell them apart.')
+
+
+def test_the_headline_makes_no_claim_without_a_reference():
+  lines = tables.headline(fakes.result(retrained=False))
+  assert len(lines) == 1
+  assert 'no retrained model' in lines[0]
+  result = _with_aucs(.70, .52, .51, half=None)
+  assert 'cannot be judged' in tables.headline(result)[-1]
+  result['metrics'] = []
+  assert 'not computed' in tables.headline(result)[0]
+
+
+@pytest.mark.parametrize('build', [
+    tables.summary_table, tables.metrics_table, tables.headline])
+def test_another_kind_of_file_is_refused(build):
+  with pytest.raises(ValueError, match="Expected a result of kind 'evaluation' "
+                     "and schema 1, got kind 'training' and schema 1"):
+    build({'kind': 'training', 'schema': 1})
