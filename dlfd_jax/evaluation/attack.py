@@ -8,16 +8,13 @@ members look *less* seen than unseen data (over-forgetting).
 
 from __future__ import annotations
 
-import dataclasses
 from typing import NamedTuple
 
 import numpy as np
 
-from dlfd_jax.evaluation import logistic
+from dlfd_jax.evaluation import cross_validation
 from dlfd_jax.evaluation import ranks
 from dlfd_jax.evaluation import stats
-
-_CHUNK = 1_000_000      # logits held at once by the batched fits
 
 
 class Proportion(NamedTuple):
@@ -25,30 +22,6 @@ class Proportion(NamedTuple):
   value: float
   low: float
   high: float
-
-
-@dataclasses.dataclass(frozen=True)
-class HeldOut:
-  """Out-of-fold results of a cross-validated attack, per example.
-
-  Attributes:
-    members: how often each member was classified rightly, float ``[n]``.
-    members_tried: how often each was held out, float ``[n]``.
-    non_members: as ``members``, ``[m]``.
-    non_members_tried: as ``members_tried``, ``[m]``.
-  """
-
-  members: np.ndarray
-  members_tried: np.ndarray
-  non_members: np.ndarray
-  non_members_tried: np.ndarray
-
-  @property
-  def accuracy(self) -> float:
-    """Share of right answers, in [0, 1]."""
-    right = self.members.sum() + self.non_members.sum()
-    return float(
-        right / (self.members_tried.sum() + self.non_members_tried.sum()))
 
 
 def auc(members: np.ndarray, non_members: np.ndarray) -> float:
@@ -176,7 +149,7 @@ def balanced_accuracy(members: np.ndarray,
     ValueError: if a side has fewer than 2 scores or one is not finite, or
       ``draws`` < 1 or ``splits`` < 2.
   """
-  return held_out(
+  return cross_validation.held_out(
       members, non_members, draws=draws, splits=splits, seed=seed).accuracy
 
 
@@ -190,86 +163,9 @@ def two_sided_accuracy(members: np.ndarray,
 
   It also finds members whose scores lie on both sides of the non-members'.
   """
-  return held_out(
+  return cross_validation.held_out(
       members, non_members, draws=draws, splits=splits, seed=seed,
       two_sided=True).accuracy
-
-
-def held_out(members: np.ndarray,
-             non_members: np.ndarray,
-             *,
-             draws: int = 20,
-             splits: int = 10,
-             seed: int = 0,
-             two_sided: bool = False) -> HeldOut:
-  """The per-example results behind ``balanced_accuracy``.
-
-  An interval of the accuracy resamples these, never the data before the
-  cross-validation: copies of one example would sit in both folds.
-
-  Args: as ``balanced_accuracy``; ``two_sided`` adds the squared score.
-  """
-  members = ranks.check_scores('members', members)
-  non_members = ranks.check_scores('non-members', non_members)
-  size, splits = _folds(members.size, non_members.size, splits)
-  _check_at_least('draws', draws, 1)
-  rng = np.random.default_rng(seed)
-  pick = _random_rows(rng, members.size, draws)[:, :size]
-  other = _random_rows(rng, non_members.size, draws)[:, :size]
-  scores = np.concatenate([members[pick], non_members[other]], axis=1)
-  right = _cross_validate(scores, splits, two_sided).astype(np.float64)
-  return HeldOut(
-      np.bincount(pick.ravel(), right[:, :size].ravel(), members.size),
-      np.bincount(pick.ravel(), minlength=members.size).astype(np.float64),
-      np.bincount(other.ravel(), right[:, size:].ravel(), non_members.size),
-      np.bincount(other.ravel(), minlength=non_members.size).astype(np.float64))
-
-
-def _check_at_least(name, value, least):
-  if value < least:
-    raise ValueError(f'Expected {name} >= {least}, got {value}.')
-
-
-def _folds(n_members, n_non_members, splits):
-  """(examples a side, folds): the largest multiple of the folds."""
-  _check_at_least('splits', splits, 2)
-  smaller = min(n_members, n_non_members)
-  if smaller < 2:
-    raise ValueError(
-        'Expected at least 2 members and 2 non-members, got '
-        f'{n_members} and {n_non_members}.')
-  splits = min(splits, smaller)
-  return splits * (smaller // splits), splits
-
-
-def _random_rows(rng, n, rows):
-  """Independent random orders of ``range(n)``, ``[rows, n]``."""
-  return rng.permuted(np.tile(np.arange(n), (rows, 1)), axis=1)
-
-
-def _cross_validate(scores, splits, two_sided=False):
-  """Held-out correctness of rows of shuffled scores, members first.
-
-  Args:
-    scores: ``[draws, 2 size]``: ``size`` members, then as many non-members,
-      each in random order; ``size`` is a multiple of ``splits``.
-    splits: folds.
-    two_sided: whether the squared score is a second feature.
-
-  Returns:
-    bool ``[draws, 2 size]``.
-  """
-  size = scores.shape[1] // 2
-  labels = np.repeat([1.0, 0.0], size)
-  fold = np.arange(2 * size) % size % splits
-  train = fold != np.arange(splits)[:, None]
-  features = scores[..., None]
-  if two_sided:
-    features = np.concatenate([features, np.square(features)], axis=-1)
-  rows = max(1, _CHUNK // (splits * scores.shape[1]))
-  return np.concatenate([
-      logistic.held_out_correct(features[i:i + rows], labels, train)
-      for i in range(0, len(features), rows)])
 
 
 def permutation_null(members: np.ndarray,
@@ -300,13 +196,21 @@ def permutation_null(members: np.ndarray,
   pool = np.concatenate([
       ranks.check_scores('members', members),
       ranks.check_scores('non-members', non_members)])
-  size, splits = _folds(len(members), len(non_members), splits)
   _check_at_least('draws', draws, 1)
   rng = np.random.default_rng(seed)
-  scores = pool[_random_rows(rng, pool.size, draws)[:, :2 * size]]
-  accuracy = _cross_validate(scores, splits).mean(axis=1)
+  accuracy = np.empty(draws)
+  for draw in range(draws):
+    pool = rng.permutation(pool)
+    accuracy[draw] = balanced_accuracy(
+        pool[:len(members)], pool[len(members):], draws=1, splits=splits,
+        seed=draw)
   score = 2 * np.abs(accuracy - .5)
   return float(score.mean()), float(np.quantile(score, .95))
+
+
+def _check_at_least(name, value, least):
+  if value < least:
+    raise ValueError(f'Expected {name} >= {least}, got {value}.')
 
 
 def live_subset(class_key_forget: np.ndarray,

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn import linear_model
 from sklearn import model_selection
 
-from dlfd_jax.evaluation import attack
+from dlfd_jax.evaluation import cross_validation
 from dlfd_jax.evaluation import ranks
 
 _SPLITS = 10
@@ -37,8 +37,9 @@ def shuffle_splits(n_members: int,
   return list(splitter.split(np.zeros((len(labels), 1)), labels))
 
 
-def unbalanced_held_out(member_losses: np.ndarray,
-                        non_member_losses: np.ndarray) -> attack.HeldOut:
+def unbalanced_held_out(
+    member_losses: np.ndarray,
+    non_member_losses: np.ndarray) -> cross_validation.HeldOut:
   """The per-example results behind ``unbalanced_accuracy``."""
   members = ranks.check_scores('member losses', member_losses)
   non_members = ranks.check_scores('non-member losses', non_member_losses)
@@ -50,7 +51,8 @@ def unbalanced_held_out(member_losses: np.ndarray,
     right[test] += model.predict(losses[test]) == labels[test]
     tried[test] += 1
   cut = non_members.size
-  return attack.HeldOut(right[cut:], tried[cut:], right[:cut], tried[:cut])
+  return cross_validation.HeldOut(
+      right[cut:], tried[cut:], right[:cut], tried[:cut])
 
 
 def unbalanced_accuracy(member_losses: np.ndarray,
@@ -63,7 +65,7 @@ def unbalanced_accuracy(member_losses: np.ndarray,
 
   Returns:
     Accuracy in [0, 1]. A blind attack does not score .5 but the share of the
-    larger class in a held-out part (``forgetting.constant_accuracy``).
+    larger class in a held-out part (``constant_accuracy``).
 
   Raises:
     ValueError: if a side is too small or not finite.
@@ -71,3 +73,21 @@ def unbalanced_accuracy(member_losses: np.ndarray,
   Source: authors' code, ``evaluation/mia.py``.
   """
   return unbalanced_held_out(member_losses, non_member_losses).accuracy
+
+
+def constant_accuracy(n_members: int, n_non_members: int) -> float:
+  """What a blind attack scores in ``unbalanced_accuracy``: its floor.
+
+  Raises:
+    ValueError: as ``shuffle_splits``.
+
+  Example:
+    >>> print(round(constant_accuracy(3314, 3068), 6))
+    0.519562
+  """
+  is_member = np.arange(n_members + n_non_members) >= n_non_members
+  shares = []
+  for train, test in shuffle_splits(n_members, n_non_members):
+    guess = is_member[train].mean() > .5
+    shares.append((is_member[test] == guess).mean())
+  return float(np.mean(shares))

@@ -5,6 +5,7 @@ import pytest
 from sklearn import linear_model
 from sklearn import model_selection
 
+from dlfd_jax.evaluation import forgetting
 from dlfd_jax.evaluation import released_attack
 
 
@@ -15,6 +16,27 @@ def test_constant_losses_score_the_larger_class(n_forget, n_unseen, expected):
   got = released_attack.unbalanced_accuracy(
       np.ones(n_forget), np.ones(n_unseen))
   assert got == pytest.approx(expected, abs=1e-5)
+  assert got == pytest.approx(
+      released_attack.constant_accuracy(n_forget, n_unseen), abs=1e-12)
+
+
+# Half-scale floors of MUFAC's and RAF-DB's parts.
+@pytest.mark.parametrize('n_forget, n_unseen, half_score', [
+    (1500, 1504, .0017), (1500, 1539, .0066),
+    (3314, 3068, .0196), (3314, 1227, .2297)])
+def test_floor_of_the_published_protocol(n_forget, n_unseen, half_score):
+  floor = released_attack.constant_accuracy(n_forget, n_unseen)
+  assert floor - .5 == pytest.approx(half_score, abs=5e-5)
+  assert forgetting.forgetting_score(floor) == pytest.approx(
+      2 * half_score, abs=1e-4)
+
+
+@pytest.mark.parametrize('n_forget, n_unseen', [(40, 40), (41, 41), (60, 25)])
+def test_floor_is_what_constant_losses_score(n_forget, n_unseen):
+  floor = released_attack.constant_accuracy(n_forget, n_unseen)
+  assert floor == pytest.approx(
+      released_attack.unbalanced_accuracy(
+          np.ones(n_forget), np.ones(n_unseen)), abs=1e-12)
 
 
 def test_unequal_classes_make_a_floor_that_looks_like_a_result():
