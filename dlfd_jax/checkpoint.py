@@ -78,21 +78,22 @@ class LoopCheckpoints:
 
 def save_model(folder: str | os.PathLike, variables: models.Variables,
                config: models.ModelConfig, task: tasks.Task,
-               image_size: tuple[int, int]) -> None:
-  """Saves a classifier with all that is needed to use it; never overwrites.
+               image_size: tuple[int, int], *, replace: bool = False) -> None:
+  """Saves a classifier with all that is needed to use it.
 
   Args:
-    folder: is created; must not hold a model.
+    folder: is created; must not hold a model unless ``replace``.
     variables: ``{'params', 'batch_stats'}``.
     config: rebuilds the network.
     task: names its outputs.
     image_size: (height, width) that it was trained on, pixels.
+    replace: an unfinished run may write its own model again.
 
   Raises:
-    ValueError: if the folder holds a model already.
+    ValueError: if the folder holds a model already and may not be replaced.
   """
   folder = pathlib.Path(folder).absolute()
-  if (folder / _MODEL_CARD).exists():
+  if (folder / _MODEL_CARD).exists() and not replace:
     raise ValueError(f'Expected a folder without a model, got {folder}.')
   variables = jax.tree.map(np.asarray, dict(variables))
   with ocp.StandardCheckpointer() as saver:

@@ -67,7 +67,8 @@ class _ValAccuracy:
       return {}
     logits = self._predictor(variables, self._val).logits
     return {'val_accuracy': float(accuracy.accuracy(
-        self._dataset.task, logits, self._dataset.labels[self._val]))}
+        self._dataset.task, logits,
+        self._dataset.labels[self._val]).value)}
 
   def phase(self, figures: loop.Figures) -> str:
     del figures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import types
 from collections.abc import Mapping
 
@@ -83,6 +84,15 @@ class Dataset:
   def has_identities(self) -> bool:
     """Whether every image's person is known."""
     return bool((self.identity >= 0).all())
+
+  def fingerprint(self) -> str:
+    """SHA-256 of all that a run depends on: pixels, labels, people and ids."""
+    digest = hashlib.sha256(repr(self.task).encode())
+    for array in (self.images, self.labels, self.identity):
+      digest.update(repr(array.shape).encode())
+      digest.update(np.ascontiguousarray(array).data)
+    digest.update('\n'.join(self.sample_id.tolist()).encode())
+    return digest.hexdigest()
 
   def class_key(self) -> np.ndarray:
     """One integer per image that names its label (or label vector), ``[n]``."""

@@ -63,7 +63,7 @@ class LiveAttack:
     val_accuracy = accuracy.accuracy(
         self._task, logits[:self._num_val], self._labels[:self._num_val])
     return (losses[self._num_val:], losses[:self._num_val][self._val_rows],
-            float(val_accuracy))
+            float(val_accuracy.value))
 
   def measure(self, variables: Variables) -> loop.Figures:
     """Figures for the log and for decisions.

@@ -1,0 +1,147 @@
+"""What every command shares: flags of its own, one-sentence errors, progress."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from absl import flags
+from rich import console as rich_console
+from rich import progress as rich_progress
+
+from dlfd_jax import loop
+
+OK, USER_ERROR, INTERRUPTED, NOT_FINITE = 0, 2, 75, 3
+_USER_ERRORS = (ValueError, FileNotFoundError, PermissionError, IsADirectoryError,
+                NotADirectoryError)
+
+
+class Stop(Exception):
+  """Ends a command with an exit code and a sentence."""
+
+  def __init__(self, code: int, sentence: str):
+    super().__init__(sentence)
+    self.code = code
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+  """One command of the command line.
+
+  Attributes:
+    name: as the user types it.
+    about: what it does, for ``--help``; examples welcome.
+    define: declares its flags.
+    execute: does it; receives the parsed flags and the command line.
+  """
+
+  name: str
+  about: str
+  define: Callable[[flags.FlagValues], None]
+  execute: Callable[[flags.FlagValues, str], None]
+
+  def help(self) -> str:
+    """The help text: what it does and one line per flag."""
+    values = _parse_nothing(self)
+    lines = [self.about.strip(), '', 'Flags:']
+    for name in sorted(values):
+      flag = values[name]
+      default = '' if flag.default in (None, False, []) else (
+          f' (default: {flag.default_as_str.strip(chr(39))})')
+      lines.append(f'  --{name}: {flag.help}{default}')
+    return '\n'.join(lines)
+
+  def main(self, argv: Sequence[str] | None = None) -> int:
+    """Parses ``argv`` (without the program's name), runs, returns a code.
+
+    0 = done; 2 = the user's mistake, one sentence on stderr, nothing changed;
+    3 = the run became non-finite and stopped at its last good state; 75 =
+    stopped by a signal with a checkpoint: the same command goes on.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    values = _parse_nothing(self)
+    try:
+      rest = values([self.name, *argv])[1:]
+      if values['help'].value:
+        print(self.help())
+        return OK
+      if rest:
+        raise ValueError(f'Expected flags only, got {rest[0]!r}.')
+      line = ' '.join(['python', '-m', f'experiments.{self.name}', *argv])
+      self.execute(values, line)
+      return OK
+    except Stop as stop:
+      print(stop, file=sys.stderr)
+      return stop.code
+    except (flags.Error, *_USER_ERRORS) as error:
+      if values.is_parsed() and values['traceback'].value:
+        raise
+      print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
+      return USER_ERROR
+
+
+def _parse_nothing(command: Command) -> flags.FlagValues:
+  values = flags.FlagValues()
+  flags.DEFINE_boolean(
+      'help', False, 'show this text and stop', flag_values=values)
+  flags.DEFINE_boolean(
+      'traceback', False, 'show where an error came from', flag_values=values)
+  command.define(values)
+  return values
+
+
+def required(values: flags.FlagValues, name: str) -> Any:
+  """The value of a flag that must be given."""
+  value = values[name].value
+  if value in (None, '', []):
+    raise ValueError(f'Expected --{name} to be given: {values[name].help}.')
+  return value
+
+
+def console() -> rich_console.Console:
+  """Where tables and progress go: stdout."""
+  return rich_console.Console(soft_wrap=False)
+
+
+@contextlib.contextmanager
+def progress(title: str) -> Iterator[loop.Hook]:
+  """A progress bar as a hook of the loop; a line at the end elsewhere."""
+  bar = rich_progress.Progress(
+      rich_progress.TextColumn('{task.description}'),
+      rich_progress.BarColumn(), rich_progress.MofNCompleteColumn(),
+      rich_progress.TimeElapsedColumn(), rich_progress.TextColumn('{task.fields[figures]}'),
+      console=console())
+  with bar:
+    task = bar.add_task(title, total=None, figures='compiling')
+
+    def hook(event):
+      if event['event'] == 'tick':
+        bar.update(task, completed=event['step'], total=event['num_steps'])
+      elif event['event'] == 'check':
+        bar.update(task, figures=_figures(event))
+
+    yield hook
+
+
+def _figures(event) -> str:
+  parts = []
+  for name, label in (('val_accuracy', 'val acc'), ('mia_auc', 'val AUC')):
+    if event.get(name) is not None:
+      parts.append(f'{label} {event[name]:.3f}')
+  if event['next_phase'] in ('distance', 'finetune'):
+    parts.append(event['next_phase'])
+  return ', '.join(parts)
+
+
+def check_stop(stop: str, workdir: str) -> None:
+  """Raises :class:`Stop` if a loop did not reach its end."""
+  if stop == loop.INTERRUPTED:
+    raise Stop(INTERRUPTED, f'Stopped with a checkpoint in {workdir}; the same '
+               'command goes on from there.')
+  if stop == loop.NOT_FINITE:
+    raise Stop(NOT_FINITE, f'The run in {workdir} became non-finite and was '
+               'stopped; its last good state is saved. Lower the learning rate '
+               'or set --clip_norm.')

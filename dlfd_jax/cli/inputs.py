@@ -1,0 +1,224 @@
+"""The inputs that several commands share: data, split, forget set, devices."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+from absl import flags
+
+from dlfd_jax import fit
+from dlfd_jax import models
+from dlfd_jax import parallel
+from dlfd_jax import predict
+from dlfd_jax import presets
+from dlfd_jax import runs
+from dlfd_jax import train
+from dlfd_jax.data import augment as augment_lib
+from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax.data import feed as feed_lib
+from dlfd_jax.data import folder
+from dlfd_jax.data import requests
+from dlfd_jax.data import sources
+from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.evaluation import accuracy
+
+Parts = splits_lib.Partition | splits_lib.Splits
+
+
+def define_run(values: flags.FlagValues) -> None:
+  """Flags of every run that computes."""
+  flags.DEFINE_string(
+      'workdir', None, 'folder of this run; resumed if it holds the same run',
+      flag_values=values)
+  flags.DEFINE_integer(
+      'devices', None, 'local devices to use; default all', lower_bound=1,
+      flag_values=values)
+  flags.DEFINE_integer(
+      'device_bytes', feed_lib.DEFAULT_DEVICE_BYTES,
+      'largest data set kept on the device; larger ones are streamed',
+      lower_bound=0, flag_values=values)
+  flags.DEFINE_float(
+      'checkpoint_seconds', 60.0, 'least time between two checkpoints',
+      lower_bound=0, flag_values=values)
+
+
+def define_preset(values: flags.FlagValues) -> None:
+  """The flag that names a preset."""
+  about = '; '.join(f'{n}: {p.about}' for n, p in presets.PRESETS.items())
+  flags.DEFINE_enum(
+      'preset', None, list(presets.PRESETS),
+      f'settings to start from (default demo). {about}', flag_values=values)
+
+
+def define_split(values: flags.FlagValues) -> None:
+  """Flags that say who is in val and test."""
+  flags.DEFINE_string(
+      'splits', None, 'splits.npz of another run to use again',
+      flag_values=values)
+  flags.DEFINE_integer(
+      'split_seed', 0, 'seed of a drawn split', lower_bound=0,
+      flag_values=values)
+  flags.DEFINE_float(
+      'test_fraction', 0.2, 'share of the people in test', flag_values=values)
+  flags.DEFINE_float(
+      'val_fraction', 0.15, 'share of the people in val', flag_values=values)
+  flags.DEFINE_enum(
+      'split_by', 'person', ['person', 'image'],
+      "'image' only where persons are unknown", flag_values=values)
+
+
+def define_forget(values: flags.FlagValues) -> None:
+  """Flags that say who is forgotten; exactly one of the first four."""
+  flags.DEFINE_string(
+      'forget_identities', None, 'text file of persons, one a line',
+      flag_values=values)
+  flags.DEFINE_string(
+      'forget_sample_ids', None, 'text file of sample ids, one a line',
+      flag_values=values)
+  flags.DEFINE_integer(
+      'forget_people', None, 'number of people drawn at random',
+      flag_values=values)
+  flags.DEFINE_float(
+      'forget_fraction', None, 'share of the training people drawn at random',
+      flag_values=values)
+  flags.DEFINE_integer(
+      'forget_seed', 0, 'seed of the draw', lower_bound=0, flag_values=values)
+
+
+def forget_request(values: flags.FlagValues, *, source: str | None = None,
+                   required: bool = True) -> requests.ForgetRequest | None:
+  """The deletion request of the flags, or None if there is none.
+
+  Raises:
+    ValueError: if none is given and one is required, or more than one.
+    FileNotFoundError: if a listed file is absent.
+  """
+  given = {name: values[f'forget_{name}'].value for name in (
+      'identities', 'sample_ids', 'people', 'fraction')}
+  given = {name: value for name, value in given.items() if value is not None}
+  if not given and not required:
+    return None
+  if len(given) != 1:
+    raise ValueError(
+        'Expected exactly one of --forget_identities, --forget_sample_ids, '
+        '--forget_people and --forget_fraction, got '
+        f'{", ".join(f"--forget_{name}" for name in given) or "none"}.')
+  (name, value), = given.items()
+  if name == 'identities':
+    names = None
+    if source is not None and source.lower().endswith('.csv'):
+      names = folder.identity_names(source) or None
+    value = requests.read_identity_file(value, names)
+  elif name == 'sample_ids':
+    value = requests.read_sample_id_file(value)
+  return requests.ForgetRequest(
+      **{name: value}, seed=values['forget_seed'].value)
+
+
+def partition(values: flags.FlagValues, dataset: dataset_lib.Dataset,
+              stored: str | os.PathLike | None) -> Parts:
+  """Stored split, else the manifest's column, else a drawn one."""
+  if stored is not None:
+    return splits_lib.load_splits(stored, dataset)
+  if dataset.split is not None:
+    return splits_lib.partition_from_column(dataset)
+  return splits_lib.draw_partition(
+      dataset, test_fraction=values['test_fraction'].value,
+      val_fraction=values['val_fraction'].value,
+      seed=values['split_seed'].value, by=values['split_by'].value)
+
+
+def as_partition(parts: Parts) -> splits_lib.Partition:
+  """A partition; the forget set of finished splits joins train again."""
+  if isinstance(parts, splits_lib.Partition):
+    return parts
+  return splits_lib.Partition(parts.train, parts.val, parts.test)
+
+
+def load_data(options: sources.DataOptions) -> dataset_lib.Dataset:
+  """The data set that the options name."""
+  if options.source == presets.FILE:
+    raise ValueError('Expected --data to name the file of this preset.')
+  return sources.load(options)
+
+
+def devices(values: flags.FlagValues) -> parallel.Devices:
+  """The devices that ``--devices`` asks for."""
+  local, wanted = jax.local_devices(), values['devices'].value
+  if wanted is not None and wanted > len(local):
+    raise ValueError(
+        f'Expected --devices of at most {len(local)} here, got {wanted}.')
+  return parallel.Devices(local[:wanted])
+
+
+def run_options(values: flags.FlagValues) -> dict[str, Any]:
+  """Run-time arguments of ``fit`` and ``unlearn``."""
+  return {'device_bytes': values['device_bytes'].value,
+          'checkpoint_seconds': values['checkpoint_seconds'].value}
+
+
+def device_name() -> str:
+  """Platform and kind of the first device, such as ``cpu``."""
+  device = jax.local_devices()[0]
+  kind = device.device_kind
+  return kind if kind == device.platform else f'{device.platform} {kind}'
+
+
+def rows_hash(dataset: dataset_lib.Dataset, indices: np.ndarray) -> str:
+  """SHA-256 of the sample ids of some rows, in order."""
+  text = '\n'.join(dataset.sample_id[indices].tolist())
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+def accuracies(model: nn.Module, variables: models.Variables,
+               dataset: dataset_lib.Dataset,
+               parts: Mapping[str, np.ndarray],
+               on: parallel.Devices) -> dict[str, float]:
+  """Accuracy of a model on each of some sets of rows."""
+  predictor = predict.Predictor(model, dataset, on)
+  placed = on.place(dict(variables))
+  return {
+      name: float(accuracy.accuracy(
+          dataset.task, predictor(placed, rows).logits,
+          dataset.labels[rows]).value)
+      for name, rows in parts.items()}
+
+
+def recipe_of(run: str | os.PathLike) -> tuple[
+    sources.DataOptions, presets.Network, fit.TrainConfig]:
+  """Data, network and recipe of a training run, from its config.
+
+  Raises:
+    FileNotFoundError: if there is no such run.
+    ValueError: if it is another kind of run.
+  """
+  config = runs.read_json(pathlib.Path(run) / runs.CONFIG)
+  if config.get('kind') != 'train':
+    raise ValueError(
+        f'Expected a training run in {run}, got {config.get("kind")!r}.')
+  return (data_from_json(config['data']), presets.Network(**config['network']),
+          train_from_json(config['train']))
+
+
+def data_from_json(fields: dict[str, Any]) -> sources.DataOptions:
+  """The data options of a run's config."""
+  fields = dict(fields)
+  fields['labels'] = tuple(fields['labels'])
+  fields['thresholds'] = tuple((n, v) for n, v in fields['thresholds'])
+  return sources.DataOptions(**fields)
+
+
+def train_from_json(fields: dict[str, Any]) -> fit.TrainConfig:
+  """The recipe of a run's config."""
+  fields = dict(fields)
+  fields['optimizer'] = train.OptimizerConfig(**fields['optimizer'])
+  if fields['augment'] is not None:
+    fields['augment'] = augment_lib.AugmentConfig(**fields['augment'])
+  return fit.TrainConfig(**fields)

@@ -1,0 +1,191 @@
+"""Flags that fill the fields of frozen configs, declared as data.
+
+An option names a flag, the config field that it sets (dots lead into nested
+configs) and how its text is read. A flag that is not given leaves the preset's
+value; a flag that the chosen method does not have is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from absl import flags
+
+from dlfd_jax.data import augment as augment_lib
+
+
+def _number_or_name(text: str) -> float | str:
+  try:
+    return float(text)
+  except ValueError:
+    return text
+
+
+def _or_none(read: Callable[[str], Any]) -> Callable[[str], Any]:
+  def parse(text):
+    return None if text.lower() == 'none' else read(text)
+  return parse
+
+
+def _names(text: str) -> tuple[str, ...]:
+  return tuple(part.strip() for part in text.split(',') if part.strip())
+
+
+def _pairs(text: str) -> tuple[tuple[str, int], ...]:
+  pairs = []
+  for part in _names(text):
+    name, colon, value = part.partition(':')
+    if not colon:
+      raise ValueError(f"Expected 'column:value', got {part!r}.")
+    pairs.append((name, int(value)))
+  return tuple(pairs)
+
+
+def _boolean(text: str) -> bool:
+  if text.lower() in ('true', '1', 'yes'):
+    return True
+  if text.lower() in ('false', '0', 'no'):
+    return False
+  raise ValueError(f'Expected true or false, got {text!r}.')
+
+
+def _augment(text: str) -> augment_lib.AugmentConfig | None:
+  return augment_lib.AugmentConfig() if _boolean(text) else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+  """One flag, the field it sets, its reader and its help."""
+
+  flag: str
+  read: Callable[[str], Any]
+  help: str
+  field: str = ''
+
+  @property
+  def path(self) -> list[str]:
+    return (self.field or self.flag).split('.')
+
+
+DATA = (
+    Option('data', str, "'synthetic', an .npz file or a .csv manifest",
+           'source'),
+    Option('labels', _names, 'label columns of a file, or the drawn task'),
+    Option('multilabel', _boolean, 'read one 0/1 column as an attribute'),
+    Option('merge_from', _or_none(int),
+           'classes at or above this number become one'),
+    Option('thresholds', _pairs, 'column:value pairs; 1 where column >= value'),
+    Option('image_size', _or_none(int), 'pixels a side'),
+    Option('root', _or_none(str), "folder of the manifest's paths"),
+    Option('people', int, 'drawn people'),
+    Option('images_per_person', int, 'drawn images of each'),
+    Option('data_seed', int, 'seed of the drawing'),
+)
+NETWORK = (
+    Option('architecture', str, 'resnet18'),
+    Option('width', int, 'channels of the first stage; 64 is the full network'),
+    Option('stem', str, "'imagenet' or 'small' (32 to 64 px)"),
+    Option('head', str, "'plain' or 'paper' (512-256-128-c)"),
+    Option('compute_dtype', str, "'float32' or 'bfloat16'"),
+)
+_OPTIMIZER = (
+    Option('learning_rate', float, 'of SGD', 'optimizer.learning_rate'),
+    Option('momentum', float, 'of SGD', 'optimizer.momentum'),
+    Option('weight_decay', float, 'of SGD', 'optimizer.weight_decay'),
+    Option('schedule', str, "'constant' or 'cosine'", 'optimizer.schedule'),
+    Option('clip_norm', _or_none(float), 'largest gradient norm, or none',
+           'optimizer.clip_norm'),
+    Option('augment', _augment, 'flip, shift, scale, rotate and jitter images'),
+    Option('batch_size', int, 'images a step on all devices together'),
+)
+TRAIN = (
+    Option('epochs', int, 'passes over the training images'),
+    Option('seed', int, 'of initialisation, order and augmentation'),
+    *_OPTIMIZER,
+)
+METHOD = (
+    Option('epochs', int, 'passes over retain'),
+    *_OPTIMIZER,
+    Option('batch_norm', str, "'frozen' or 'live' in the update"),
+    Option('check_every', _or_none(int), 'steps between measurements'),
+    Option('live_limit', int, 'most images a side in the live attack'),
+    Option('selection', str, "'best' or 'last' state"),
+    Option('select_threshold', _number_or_name,
+           "forgetting score in [0, 1], 'null_mean' or 'null_95'"),
+    Option('ot_weight', float, 'w_f of the transport term'),
+    Option('ce_weight_start', float, 'lambda at the first batch'),
+    Option('ce_weight_end', float, 'lambda at the last batch'),
+    Option('perturb_steps', int, 'K'),
+    Option('perturb_step_size', float,
+           'alpha, pixel units (normalised units in dlfd_released)'),
+    Option('perturb_radius', _or_none(float), 'rho, pixel units, or none'),
+    Option('representation', str, "'features' or 'logits'"),
+    Option('sinkhorn_epsilon', float, 'entropic regularisation',
+           'sinkhorn.epsilon'),
+    Option('sinkhorn_iterations', int, 'most iterations',
+           'sinkhorn.max_iterations'),
+    Option('sinkhorn_threshold', float, 'marginal error to stop at',
+           'sinkhorn.threshold'),
+    Option('sinkhorn_objective', str, "'divergence' or 'entropic'",
+           'sinkhorn.objective'),
+    Option('update_loss', str, "'ce' or 'combined'"),
+    Option('dynamic_phases', _boolean, 'switch phases by the live attack'),
+    Option('forget_threshold', _number_or_name,
+           "forgetting score in [0, 1], 'null_mean' or 'null_95'"),
+)
+
+
+def define(options: Iterable[Option], values: flags.FlagValues) -> None:
+  """Declares one text flag per option; unset is None."""
+  for option in options:
+    flags.DEFINE_string(option.flag, None, option.help, flag_values=values)
+
+
+def apply(config: Any, options: Sequence[Option], values: flags.FlagValues,
+          owner: str) -> Any:
+  """``config`` with the fields of all given flags replaced, all at once.
+
+  Args:
+    config: a frozen dataclass.
+    options: the flags that may set it.
+    values: the parsed flags.
+    owner: what has no such field, for the message.
+
+  Raises:
+    ValueError: if a flag's text cannot be read, the config has no such field,
+      or the config refuses the value.
+  """
+  changes: dict[str, Any] = {}
+  for option in options:
+    text = values[option.flag].value
+    if text is None:
+      continue
+    try:
+      value = option.read(text)
+    except ValueError as error:
+      raise ValueError(
+          f'Expected --{option.flag} to be {option.help}, got {text!r}.'
+      ) from error
+    parent = functools.reduce(
+        lambda c, name: getattr(c, name, None), option.path[:-1], config)
+    names = [f.name for f in dataclasses.fields(parent)] if parent else []
+    if option.path[-1] not in names:
+      raise ValueError(f'Expected no --{option.flag}: {owner} has no such field.')
+    changes['.'.join(option.path)] = value
+  return _replace(config, changes)
+
+
+def _replace(config, changes):
+  own, nested = {}, {}
+  for path, value in changes.items():
+    name, _, rest = path.partition('.')
+    if rest:
+      nested.setdefault(name, {})[rest] = value
+    else:
+      own[name] = value
+  for name, inner in nested.items():
+    own[name] = _replace(getattr(config, name), inner)
+  return dataclasses.replace(config, **own)

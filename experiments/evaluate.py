@@ -1,0 +1,8 @@
+"""Evaluates original, unlearned and retrained models: see ``--help``."""
+
+import sys
+
+from dlfd_jax.cli import evaluate
+
+if __name__ == '__main__':
+  sys.exit(evaluate.main())

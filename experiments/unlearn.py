@@ -1,0 +1,8 @@
+"""Makes a trained model forget people: see ``--help``."""
+
+import sys
+
+from dlfd_jax.cli import unlearn
+
+if __name__ == '__main__':
+  sys.exit(unlearn.main())
