@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import pathlib
 from typing import Any
@@ -155,6 +156,16 @@ def load_model(folder: str | os.PathLike) -> SavedModel:
     variables = reader.restore(folder / 'variables', jax.tree.map(
         lambda x: np.zeros(x.shape, x.dtype), like))
   return SavedModel(variables, config, task, image_size)
+
+
+def fingerprint(variables: models.Variables) -> str:
+  """SHA-256 of all parameters and statistics, in the order of their names."""
+  digest = hashlib.sha256()
+  leaves = jax.tree_util.tree_leaves_with_path(dict(variables))
+  for path, leaf in sorted(leaves, key=lambda item: str(item[0])):
+    digest.update(jax.tree_util.keystr(path).encode())
+    digest.update(np.ascontiguousarray(leaf).tobytes())
+  return digest.hexdigest()
 
 
 def check_same_shapes(got: Any, expected: Any, name: str) -> None:

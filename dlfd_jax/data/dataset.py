@@ -62,7 +62,7 @@ class Dataset:
     ids, counts = np.unique(self.sample_id, return_counts=True)
     if len(ids) != n:
       raise ValueError(
-          f'Expected distinct sample ids, got {ids[counts > 1][0]!r} '
+          f'Expected distinct sample ids, got {str(ids[counts > 1][0])!r} '
           f'{int(counts.max())} times.')
     for name, column in self.columns.items():
       _check_vector(f'column {name!r}', column, n, np.int32)

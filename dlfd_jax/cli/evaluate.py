@@ -1,0 +1,249 @@
+"""``evaluate``: original, unlearned and retrained models side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+from absl import flags
+
+from dlfd_jax import checkpoint
+from dlfd_jax import models
+from dlfd_jax import parallel
+from dlfd_jax import predict
+from dlfd_jax import runs
+from dlfd_jax.cli import command
+from dlfd_jax.cli import inputs
+from dlfd_jax.cli import options
+from dlfd_jax.data import leakage
+from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.evaluation import efficiency
+from dlfd_jax.evaluation import tier0
+from dlfd_jax.report import render
+from dlfd_jax.report import tables
+
+PER_EXAMPLE = 'per_example.npz'
+_ABOUT = """
+Measures an unlearned model beside the original and retrained ones: accuracies,
+attacks with intervals over people, nulls, duplicates, time.
+
+Data, split and forget set come from the unlearning run. Without --retrained its
+column says `not computed`; give several, separated by commas, for their mean.
+
+  python -m experiments.evaluate --original=runs/original \\
+      --unlearned=runs/unlearned --retrained=runs/retrained --workdir=runs/eval
+"""
+
+
+def _define(values: flags.FlagValues) -> None:
+  inputs.define_run(values)
+  for name, about in (('original', 'run of the original model'),
+                      ('unlearned', 'unlearning run to judge')):
+    flags.DEFINE_string(name, None, about, flag_values=values)
+  flags.DEFINE_list(
+      'retrained', [], 'runs of models trained on retain alone',
+      flag_values=values)
+  flags.DEFINE_enum(
+      'state', 'model', ['model', 'last'],
+      'the selected state of the unlearning run, or its last one',
+      flag_values=values)
+  flags.DEFINE_integer(
+      'bootstrap', 2000, 'resamples behind every interval', lower_bound=20,
+      flag_values=values)
+  flags.DEFINE_integer(
+      'evaluation_seed', 0, 'of resampling and subsampling', lower_bound=0,
+      flag_values=values)
+  flags.DEFINE_float(
+      'search_s', None, 'seconds spent on finding hyper-parameters; without it '
+      'no speed-up is printed', lower_bound=0, flag_values=values)
+  options.define(options.DATA, values)
+
+
+def _execute(values: flags.FlagValues, line: str) -> None:
+  workdir = command.required(values, 'workdir')
+  original = command.required(values, 'original')
+  unlearned = command.required(values, 'unlearned')
+  config = runs.read_json(pathlib.Path(unlearned) / runs.CONFIG)
+  if config.get('kind') != 'unlearn':
+    raise ValueError(
+        f'Expected an unlearning run in {unlearned}, got '
+        f'{config.get("kind")!r}.')
+  data_options = options.apply(
+      inputs.data_from_json(config['data']), options.DATA, values, 'the data')
+  dataset = inputs.load_data(data_options)
+  splits = splits_lib.load_splits(
+      pathlib.Path(unlearned) / runs.SPLITS, dataset)
+  result = evaluate_run(
+      workdir, dataset, splits, original, unlearned,
+      list(values['retrained'].value),
+      tier0.EvaluationConfig(
+          bootstrap=values['bootstrap'].value,
+          seed=values['evaluation_seed'].value),
+      state=values['state'].value, search_s=values['search_s'].value,
+      devices=inputs.devices(values), line=line)
+  show(result)
+  print(f'{workdir}/{runs.RESULT}')
+
+
+def show(result: dict[str, Any]) -> None:
+  """Prints the table and what the main attack found."""
+  console = command.console()
+  console.print(render.to_rich(tables.summary_table(result)))
+  for sentence in tables.headline(result):
+    console.print(sentence)
+
+
+def evaluate_run(workdir: str, dataset, splits: splits_lib.Splits,
+                 original: str, unlearned: str, retrained: list[str],
+                 config: tier0.EvaluationConfig, *, state: str,
+                 search_s: float | None, devices: parallel.Devices,
+                 line: str) -> dict[str, Any]:
+  """Evaluates into ``workdir``, or returns what it holds already."""
+  folders = {'original': checkpoint.find_model(original),
+             'unlearned': _state_folder(unlearned, state)}
+  for i, run in enumerate(retrained):
+    folders[f'retrained_{i}'] = checkpoint.find_model(run)
+    _check_retrained(run, dataset, splits)
+  loaded = {name: checkpoint.load_model(path)
+            for name, path in folders.items()}
+  for name, saved in loaded.items():
+    _check_fits(saved, dataset, str(folders[name]))
+  prints = {name: checkpoint.fingerprint(saved.variables)
+            for name, saved in loaded.items()}
+  folder = runs.RunFolder(workdir, {
+      'kind': 'evaluation', 'models': prints,
+      'fingerprint': dataset.fingerprint(),
+      'rows': {name: inputs.rows_hash(dataset, rows)
+               for name, rows in splits.parts.items()},
+      'config': dataclasses.asdict(config), 'search_s': search_s})
+  if folder.result is not None:
+    return folder.result
+  logits = {name: _logits(saved, dataset, splits, devices)
+            for name, saved in loaded.items()}
+  outputs = _outputs(logits)
+  copies = leakage.leakage_report(dataset, splits)
+  found = tier0.evaluate(outputs, dataset, splits, config, leakage=copies)
+  arrays = found.pop('per_example')
+  unlearn_result = _result(unlearned) or {}
+  notes = [*found['notes'], *unlearn_result.get('notes', [])]
+  findings = unlearn_result.get('findings', {})
+  if findings.get('attack_blind_to_original'):
+    notes.append(
+        'The live attack could not tell the original from unseen data at this '
+        'sample size: nothing to forget was visible before unlearning.')
+  result = {
+      'kind': 'evaluation', 'schema': 1, 'command': line,
+      'config': dataclasses.asdict(config), 'versions': runs.versions(),
+      'device': inputs.device_name(), **found, 'notes': notes,
+      'models': {
+          'original': str(original), 'unlearned': str(unlearned),
+          'retrained': [str(run) for run in retrained], 'sha256': prints},
+      'efficiency': _efficiency(original, unlearn_result, retrained, search_s),
+      'selection': {
+          'step': unlearn_result.get('selected_step'),
+          'reason': unlearn_result.get('reason'), 'findings': findings,
+          'state': state},
+      'without_duplicates': _without_duplicates(
+          logits, dataset, splits, config, copies),
+  }
+  _write_arrays(folder.path / PER_EXAMPLE, arrays)
+  folder.write_result(result)
+  return result
+
+
+def _state_folder(run, state):
+  if state == 'model':
+    return checkpoint.find_model(run)
+  return checkpoint.find_model(
+      pathlib.Path(run) / runs.CHECKPOINTS / 'last')
+
+
+def _outputs(logits):
+  return {
+      'original': logits['original'], 'unlearned': logits['unlearned'],
+      'retrained': [of_run for name, of_run in logits.items()
+                    if name.startswith('retrained')]}
+
+
+def _check_fits(saved, dataset, name):
+  if saved.task != dataset.task or saved.image_size != dataset.image_size:
+    raise ValueError(
+        f'Expected a model for {dataset.task.kind} {list(dataset.task.names)} '
+        f'at {list(dataset.image_size)} px, got {name} for {saved.task.kind} '
+        f'{list(saved.task.names)} at {list(saved.image_size)} px.')
+
+
+def _check_retrained(run, dataset, splits):
+  """A retrained model must have seen retain and nothing else."""
+  path = pathlib.Path(run) / runs.CONFIG
+  if not path.is_file():
+    return
+  config = runs.read_json(path)
+  if config.get('rows') != inputs.rows_hash(dataset, splits.retain):
+    raise ValueError(
+        f'Expected {run} to be trained on the retain images of this '
+        'unlearning run, but it was trained on others.')
+
+
+def _logits(saved, dataset, splits, devices):
+  predictor = predict.Predictor(models.build(saved.config), dataset, devices)
+  placed = devices.place(dict(saved.variables))
+  return {name: predictor(placed, rows).logits
+          for name, rows in splits.parts.items()}
+
+
+def _result(run):
+  path = pathlib.Path(run) / runs.RESULT
+  return runs.read_json(path) if path.is_file() else None
+
+
+def _efficiency(original, unlearned, retrained, search_s):
+  """Seconds of steps and checks, compilation apart, and the speed-up."""
+  def work(result):
+    return None if not result else result['time']['work_s']
+
+  trained, again = _result(original), [_result(run) for run in retrained]
+  timed = [work(r) for r in again if r]
+  times = {'original': work(trained), 'unlearned': work(unlearned),
+           'retrained': float(np.mean(timed)) if timed else None}
+  compiled = {
+      name: sum(r['time']['compile_s'].values())
+      for name, r in (('original', trained), ('unlearned', unlearned)) if r}
+  ups = {}
+  if times['unlearned']:
+    ups = {name: cell.as_dict() for name, cell in efficiency.speed_up(
+        times['retrained'], times['unlearned'], search_s).items()}
+  return {'time_s': times, 'compile_s': compiled, 'search_s': search_s, **ups,
+          'check_share': (unlearned or {}).get('check_share'),
+          'steps': (unlearned or {}).get('steps')}
+
+
+def _without_duplicates(logits, dataset, splits, config, copies):
+  """The records again without copies of forget images, if there are any."""
+  if not any(copies[kind][f'forget-{part}'] for kind in ('exact', 'near')
+             for part in ('retain', 'val', 'test')):
+    return None
+  cleaned = leakage.without_duplicates(dataset, splits)
+  keep = {name: np.isin(rows, cleaned.parts[name])
+          for name, rows in splits.parts.items()}
+  again = {model: {name: of_split[keep[name]]
+                   for name, of_split in of_model.items()}
+           for model, of_model in logits.items()}
+  found = tier0.evaluate(_outputs(again), dataset, cleaned, config)
+  return {'metrics': found['metrics'], 'data': found['data']}
+
+
+def _write_arrays(path, arrays):
+  buffer = io.BytesIO()
+  np.savez_compressed(buffer, **arrays)
+  temporary = path.with_name('.' + path.name)
+  temporary.write_bytes(buffer.getvalue())
+  os.replace(temporary, path)
+
+
+COMMAND = command.Command('evaluate', _ABOUT, _define, _execute)
+main = COMMAND.main

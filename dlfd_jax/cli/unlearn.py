@@ -1,0 +1,173 @@
+"""``unlearn``: a trained model and a deletion request to a new model."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import time
+from typing import Any
+
+from absl import flags
+
+from dlfd_jax import checkpoint
+from dlfd_jax import loop
+from dlfd_jax import methods
+from dlfd_jax import models
+from dlfd_jax import parallel
+from dlfd_jax import presets
+from dlfd_jax import runs
+from dlfd_jax.cli import command
+from dlfd_jax.cli import inputs
+from dlfd_jax.cli import options
+from dlfd_jax.data import requests
+from dlfd_jax.data import splits as splits_lib
+
+_ABOUT = """
+Makes a trained model forget the people of a deletion request.
+
+The data and the split come from the original's run, or from flags; a model
+whose split is unknown is refused, because people it was trained on would land
+among the unseen. The new model is in <workdir>/checkpoints/model.
+
+  python -m experiments.unlearn --original=runs/original \\
+      --forget_identities=delete.txt --workdir=runs/unlearned
+"""
+
+
+def _define(values: flags.FlagValues) -> None:
+  inputs.define_run(values)
+  flags.DEFINE_string(
+      'original', None, 'run or folder of the trained model',
+      flag_values=values)
+  flags.DEFINE_enum(
+      'method', 'dlfd', list(methods.METHODS), 'how to unlearn',
+      flag_values=values)
+  flags.DEFINE_integer(
+      'seed', 0, 'of everything random in unlearning', lower_bound=0,
+      flag_values=values)
+  flags.DEFINE_string(
+      'splits', None, "splits.npz, if it is not in the original's folder",
+      flag_values=values)
+  inputs.define_preset(values)
+  inputs.define_forget(values)
+  options.define((*options.DATA, *options.METHOD), values)
+
+
+def _execute(values: flags.FlagValues, line: str) -> None:
+  workdir = command.required(values, 'workdir')
+  original = pathlib.Path(command.required(values, 'original'))
+  saved = checkpoint.load_model(original)
+  preset = presets.PRESETS[values['preset'].value or 'demo']
+  data_options = preset.data
+  if values['preset'].value is None and (original / runs.CONFIG).is_file():
+    data_options, _, _ = inputs.recipe_of(original)
+  data_options = options.apply(data_options, options.DATA, values, 'the data')
+  method = values['method'].value
+  config = options.apply(
+      preset.methods[method], options.METHOD, values, f'the method {method}')
+  devices = inputs.devices(values)
+  devices.check_batch_size(config.batch_size)
+  dataset = inputs.load_data(data_options)
+  splits, notes = _splits(values, dataset, data_options.source, original)
+  result = unlearn_run(
+      workdir, saved, original, dataset, data_options, splits, notes, method,
+      config, seed=values['seed'].value, devices=devices, line=line,
+      **inputs.run_options(values))
+  for note in result['notes']:
+    print(note)
+  print(f'{len(splits.forget)} images forgotten by {method} in '
+        f'{result["time"]["total_s"]:.0f} s; checks took '
+        f'{100 * (result["check_share"] or 0):.0f} % of the time of the steps. '
+        f'Selected: step {result["selected_step"]}, {result["reason"]}: '
+        f'{workdir}/checkpoints/model')
+
+
+def _splits(values, dataset, source, original):
+  """Finished splits and notes; refuses a model whose split nobody knows."""
+  stored = values['splits'].value
+  if stored is None and (original / runs.SPLITS).is_file():
+    stored = original / runs.SPLITS
+  if stored is None and dataset.split is None:
+    raise ValueError(
+        f'Expected the split of {original}: give --splits or a manifest with a '
+        'split column; a split drawn now would put people whom the model was '
+        'trained on into val and test and void every attack figure.')
+  if stored is not None:
+    parts = splits_lib.load_splits(stored, dataset)
+  else:
+    parts = splits_lib.partition_from_column(dataset, check=False)
+  finished = isinstance(parts, splits_lib.Splits)
+  wanted = inputs.forget_request(values, source=source, required=not finished)
+  if wanted is None:
+    splits_lib.check_splits(dataset, parts)
+    return parts, splits_lib.splits_notes(dataset, parts)
+  if finished and values['splits'].value is not None:
+    raise ValueError(
+        'Expected no --forget_* flag: the split already says who is '
+        'forgotten.')
+  return requests.resolve_request(
+      dataset, inputs.as_partition(parts), wanted)
+
+
+def unlearn_run(workdir: str, saved: checkpoint.SavedModel,
+                original: pathlib.Path | str, dataset, data_options,
+                splits: splits_lib.Splits, notes: list[str], method: str,
+                config: methods.MethodConfig, *, seed: int,
+                devices: parallel.Devices, line: str,
+                **run_options: Any) -> dict[str, Any]:
+  """Unlearns in ``workdir``, resumes it, or returns its finished result.
+
+  Returns:
+    The result, as in ``result.json``.
+  """
+  if saved.task != dataset.task or saved.image_size != dataset.image_size:
+    raise ValueError(
+        f'Expected data for {saved.task.kind} {list(saved.task.names)} at '
+        f'{list(saved.image_size)} px, as the model in {original} was trained '
+        f'on, got {dataset.task.kind} {list(dataset.task.names)} at '
+        f'{list(dataset.image_size)} px.')
+  model = models.build(saved.config)
+  problem = methods.Problem(model, saved.variables, dataset, splits, seed)
+  folder = runs.RunFolder(workdir, {
+      'kind': 'unlearn', 'method': method,
+      'original': checkpoint.fingerprint(saved.variables),
+      'original_path': str(original),
+      'data': dataclasses.asdict(data_options),
+      'fingerprint': dataset.fingerprint(),
+      'rows': {name: inputs.rows_hash(dataset, rows)
+               for name, rows in splits.parts.items()},
+      'config': dataclasses.asdict(config), 'seed': seed})
+  if folder.result is not None:
+    return folder.result
+  started = time.perf_counter()
+  splits_lib.save_splits(folder.path / runs.SPLITS, dataset, splits)
+  saver = checkpoint.LoopCheckpoints(folder.checkpoints)
+  title = methods.METHODS[method].title
+  with command.progress(f'unlearn with {title}') as hook:
+    out = methods.unlearn(
+        problem, config, devices=devices, hooks=[hook], checkpoints=saver,
+        log=runs.MetricsLog(folder.path / runs.METRICS), **run_options)
+  saver.close()
+  if out.stop == loop.INTERRUPTED:
+    command.check_stop(out.stop, workdir)
+  for name, variables in (('model', out.selected), ('last', out.last)):
+    checkpoint.save_model(
+        folder.checkpoints / name, parallel.fetch(variables), saved.config,
+        dataset.task, dataset.image_size, replace=True)
+  result = {
+      'kind': 'unlearn', 'command': line, 'method': method, 'stop': out.stop,
+      'steps': out.steps, 'selected_step': out.selected_step,
+      'reason': out.reason, 'findings': out.findings,
+      'check_share': out.check_share, 'history': out.history,
+      'forget_images': len(splits.forget), 'by_person': splits.by_person,
+      'notes': notes, 'device': inputs.device_name(),
+      'devices': devices.count, 'seed': seed, 'versions': runs.versions(),
+      'time': {**dataclasses.asdict(out.clock), 'work_s': out.clock.work_s,
+               'total_s': time.perf_counter() - started}}
+  folder.write_result(result)
+  command.check_stop(out.stop, workdir)
+  return result
+
+
+COMMAND = command.Command('unlearn', _ABOUT, _define, _execute)
+main = COMMAND.main
