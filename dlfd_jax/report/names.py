@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 MODELS = ('original', 'unlearned', 'retrained', 'null')
 NOT_COMPUTED = 'not computed'
 DISCLAIMER = (
@@ -90,3 +92,18 @@ def format_number(value: float, units: str = 'fraction',
   else:
     digits = 3
   return f'{value:{plus},.{digits}f}{_UNIT_SUFFIX.get(units, "")}'
+
+
+def models_in(keys: Iterable[str]) -> list[str]:
+  """The models whose arrays have the keys ``{model}/{split}/loss``.
+
+  Example:
+    >>> models_in(['retrained_10/test/loss', 'retrained_9/test/loss',
+    ...            'original/test/loss', 'test/sample_id'])
+    ['original', 'retrained_9', 'retrained_10']
+  """
+  found = {key.partition('/')[0] for key in keys if key.endswith('/loss')}
+  retrained = sorted(
+      (name for name in found if name.startswith('retrained_')),
+      key=lambda name: int(name.removeprefix('retrained_')))
+  return [*(m for m in ('original', 'unlearned') if m in found), *retrained]

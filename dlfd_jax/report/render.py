@@ -41,11 +41,9 @@ def to_rich(table: tables.Table) -> rich.table.Table:
 
 def _directions(table):
   """One line per meaning, led by what the labels have in common."""
-  lines = {}
-  for row in table.rows:
-    if row.direction:
-      lines.setdefault((row.label.partition(',')[0], row.direction))
-  return [f'{label}: {direction}' for label, direction in lines]
+  lines = [f'{row.label.partition(",")[0]}: {row.direction}'
+           for row in table.rows if row.direction]
+  return list(dict.fromkeys(lines))
 
 
 def to_markdown(table: tables.Table) -> str:

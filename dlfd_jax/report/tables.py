@@ -131,22 +131,31 @@ def find_cell(result: Result, metric: str, column: str) -> Cell:
   record = find_record(result, metric)
   if record is None:
     return Cell(None, reason=_NO_RECORD)
-  return _cell(record.get(column), record.get('units') or 'fraction',
-               column == 'delta')
+  return as_cell(record.get(column), record.get('units') or 'fraction',
+                 column == 'delta')
 
 
-def _cell(found: Mapping[str, Any] | None, units: str,
-          signed: bool = False) -> Cell:
-  if found is None:
-    return Cell(None, reason=_NO_RECORD, units=units)
+def as_cell(found: Any, units: str = 'fraction', signed: bool = False,
+            reason: str = _NO_RECORD) -> Cell:
+  """A number, a cell's dictionary or None as a cell.
+
+  Args:
+    found: as it stands in the result.
+    units: see ``names.format_number``.
+    signed: whether a plus is written.
+    reason: why there is no value, where ``found`` does not say.
+  """
+  if not isinstance(found, Mapping):
+    found = {'value': found}
   numbers = [found.get(key) for key in ('value', 'low', 'high')]
   value, low, high = (
       None if number is None or not math.isfinite(number) else float(number)
       for number in numbers)
-  reason = found.get('reason')
-  if value is None and not reason:
-    reason = _NO_RECORD if numbers[0] is None else f'it was {numbers[0]}'
-  return Cell(value, low, high, reason, units, signed)
+  if value is not None:
+    return Cell(value, low, high, None, units, signed)
+  if numbers[0] is not None:
+    reason = f'it was {numbers[0]}'
+  return Cell(None, reason=found.get('reason') or reason, units=units)
 
 
 def _row(result: Result, metric: str, columns: Sequence[str]) -> Row:
@@ -162,10 +171,8 @@ def _row(result: Result, metric: str, columns: Sequence[str]) -> Row:
 
 def _time_row(result: Result) -> Row:
   times = (result.get('efficiency') or {}).get('time_s') or {}
-  cells = tuple(
-      Cell(times[model], units='s') if times.get(model) is not None
-      else Cell(None, reason='no time was recorded', units='s')
-      for model in names.MODELS[:3])
+  cells = (as_cell(times.get(model), 's', reason='no time was recorded')
+           for model in names.MODELS[:3])
   none = Cell(None, reason='a time has no null', units='s')
   return Row('time_s', names.metric_label('time_s'), 'lower means cheaper',
              (*cells, none))
@@ -207,8 +214,8 @@ def metrics_table(result: Result) -> Table:
 
 
 def _only_verdict(record):
-  numbers = any(record.get(model) is not None for model in names.MODELS)
-  return bool(record.get('verdict')) and not numbers
+  values = [as_cell(record.get(model)).value for model in names.MODELS]
+  return bool(record.get('verdict')) and values == [None] * len(values)
 
 
 def headline(result: Result) -> list[str]:
@@ -234,9 +241,11 @@ def headline(result: Result) -> list[str]:
   if retrained.low <= original.value <= retrained.high:
     return [*lines, 'The original already lies inside the interval of the '
             'retrained model: this sample cannot tell them apart.']
-  inside = retrained.low <= unlearned.value <= retrained.high
-  return [*lines, 'The original lies outside the interval of the retrained '
-          f'model, the unlearned one {"inside" if inside else "outside"}.']
+  if retrained.low <= unlearned.value <= retrained.high:
+    return [*lines, 'The original lies outside the interval of the retrained '
+            'model, the unlearned model inside.']
+  return [*lines, 'Both the original and the unlearned model lie outside the '
+          'interval of the retrained model.']
 
 
 def _with_interval(cell: Cell) -> str:

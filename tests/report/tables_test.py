@@ -104,9 +104,9 @@ def _with_aucs(original, unlearned, retrained, half=.02):
 def test_the_headline_says_whether_the_unlearned_model_is_inside():
   text = ' '.join(tables.headline(_with_aucs(.70, .52, .51)))
   assert '0.700 (0.680 to 0.720) on the original' in text
-  assert text.endswith('the unlearned one inside.')
+  assert text.endswith('the unlearned model inside.')
   text = ' '.join(tables.headline(_with_aucs(.70, .60, .51)))
-  assert text.endswith('the unlearned one outside.')
+  assert 'Both the original and the unlearned model lie outside' in text
 
 
 def test_the_headline_says_when_the_sample_cannot_tell():

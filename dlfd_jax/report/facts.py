@@ -1,0 +1,148 @@
+"""Result entries that are no metrics, as labelled words for the report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dlfd_jax.report import names
+from dlfd_jax.report import tables
+
+Facts = list[tuple[str, str]]
+
+_LISTED_PAIRS = 20
+_LABELS = {
+    'peak_bytes': 'Peak memory', 'check_share': 'Share of time on checks',
+    'speed_up': 'Speed-up over retraining',
+    'speed_up_with_search': 'Speed-up, search included',
+}
+_UNITS = {'speed_up': 'ratio', 'speed_up_with_search': 'ratio'}
+
+
+def named(tree: Mapping[str, Any], labels: Mapping[str, str]) -> Facts:
+  """The entries that ``labels`` names, `not computed` where there are none."""
+  return [(label, plain(tree.get(key))) for key, label in labels.items()]
+
+
+def all_of(tree: Mapping[str, Any]) -> Facts:
+  """Every entry, nested ones by their dotted names."""
+  return [(label_of(name), plain(value)) for name, value in flatten(tree)]
+
+
+def efficiency_items(result: tables.Result) -> Facts:
+  """Times and costs as ``(label, text)``; `not computed` where missing."""
+  items = []
+  for name, value in flatten(result.get('efficiency') or {}, cells=True):
+    if isinstance(value, str):
+      items.append((label_of(name), value))
+      continue
+    stem = name.rpartition('.')[0] if '.' in name else name
+    cell = tables.as_cell(value, _unit(stem), reason='not recorded')
+    text = cell.text if cell.value is not None else (
+        f'{cell.text}: {cell.reason}')
+    items.append((label_of(name), text))
+  return items
+
+
+def cost_sentence(result: tables.Result) -> str:
+  """Whether training again would have been cheaper, in a sentence."""
+  row = tables.summary_table(result).rows[-1]
+  _, unlearned, retrained, _ = row.cells
+  if not unlearned.value or not retrained.value:
+    return ('Whether retraining would have been cheaper: not computed, as not '
+            'both times were recorded.')
+  times = retrained.value / unlearned.value
+  fact = (f'Unlearning took {unlearned.text}, retraining {retrained.text}: ')
+  if times >= 1:
+    return f'{fact}unlearning was {times:.1f} times faster.'
+  return f'{fact}retraining was cheaper, {1 / times:.1f} times faster.'
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = '', cells: bool = False
+            ) -> Iterator[tuple[str, Any]]:
+  """Yields ``(dotted name, value)`` of nested dictionaries, in their order.
+
+  Args:
+    tree: the dictionaries.
+    prefix: what the names begin with.
+    cells: do not open a dictionary that is a cell.
+
+  Example:
+    >>> list(flatten({'a': 1, 'b': {'c': 2}}))
+    [('a', 1), ('b.c', 2)]
+  """
+  for key, value in tree.items():
+    if isinstance(value, Mapping) and not (cells and 'value' in value):
+      yield from flatten(value, f'{prefix}{key}.', cells)
+    else:
+      yield f'{prefix}{key}', value
+
+
+def hash_of(tree: Any) -> str:
+  """SHA-256 of a JSON value with sorted keys, in hexadecimal."""
+  text = json.dumps(tree, sort_keys=True, separators=(',', ':'))
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _unit(name: str) -> str:
+  if name in _UNITS:
+    return _UNITS[name]
+  for suffix, unit in (('_s', 's'), ('_bytes', 'bytes'), ('_share', 'fraction'),
+                       ('_ratio', 'ratio')):
+    if name.endswith(suffix):
+      return unit
+  return 'count'
+
+
+def label_of(name: str) -> str:
+  """A field's name in words.
+
+  Example:
+    >>> label_of('compile_s.distance'), label_of('peak_bytes')
+    ('Compile, distance', 'Peak memory')
+  """
+  stem, _, part = name.partition('.')
+  words = stem.removesuffix('_s').removesuffix('_bytes').replace('_', ' ')
+  label = _LABELS.get(stem) or words[:1].upper() + words[1:]
+  return f'{label}, {part.replace("_", " ")}' if part else label
+
+
+def plain(value: Any) -> str:
+  """A JSON value in words."""
+  if value is None:
+    return names.NOT_COMPUTED
+  if isinstance(value, bool):
+    return 'yes' if value else 'no'
+  if isinstance(value, int):
+    return f'{value:,}'
+  if isinstance(value, float):
+    return f'{value:.4g}'
+  if isinstance(value, (list, tuple)):
+    return ', '.join(plain(item) for item in value) or 'none'
+  return str(value)
+
+
+def splits_rows(data: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+  """``(split, images, people)`` in the order of the words of the project."""
+  found = data.get('splits') or {}
+  order = [s for s in ('retain', 'forget', 'val', 'test') if s in found]
+  return [(split, plain(found[split].get('images')),
+           plain(found[split].get('people'))) for split in order]
+
+
+def copies_found(leakage: Mapping[str, Any]) -> dict[str, Any]:
+  """Copies between parts: rows with a pair, decisions, and pairs of forget."""
+  exact, near = leakage.get('exact') or {}, leakage.get('near') or {}
+  rows = [(pair, exact.get(pair, 0), near.get(pair, 0))
+          for pair in dict.fromkeys([*exact, *near])]
+  pairs = list(leakage.get('forget_pairs') or ())
+  return {
+      'known': bool(rows),
+      'rule': leakage.get('rule', ''),
+      'rows': [row for row in rows if row[1] or row[2]],
+      'decisions': leakage.get('decisions') or {},
+      'pairs': pairs[:_LISTED_PAIRS],
+      'total': leakage.get('forget_pairs_total', len(pairs)),
+  }

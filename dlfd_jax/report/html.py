@@ -1,0 +1,148 @@
+"""The evidence report: one HTML file that needs nothing else to be read."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from dlfd_jax import runs
+from dlfd_jax.report import examples
+from dlfd_jax.report import facts
+from dlfd_jax.report import names
+from dlfd_jax.report import plots
+from dlfd_jax.report import tables
+
+Arrays = Mapping[str, np.ndarray]
+Events = Sequence[Mapping[str, Any]]
+
+_TEMPLATE = 'report.html.jinja'
+_TIER_0 = (
+    'Tier 0 compares forget images with unseen ones. It can show that they are '
+    'distinguishable, never that the model is indistinguishable from a '
+    'retrained one: that verdict needs reference models (tier 1).')
+
+
+def write_report(result: tables.Result, per_example: Arrays | None,
+                 history: Events | None, path: str | os.PathLike) -> None:
+  """Writes the evidence report, whole or not at all.
+
+  Args:
+    result: as in ``result.json``. Two entries beside the evaluation's own are
+      shown where present: ``selection`` (``step``, ``reason``, ``findings`` of
+      the unlearning run) and ``request`` (a mapping of what is known of the
+      deletion request).
+    per_example: as in ``per_example.npz``; None = without plots of losses.
+    history: events of the unlearning run's ``metrics.jsonl``; None = without
+      the plot of the run.
+    path: of the HTML file; replaced if it is there.
+
+  Raises:
+    ValueError: if ``result`` is not an evaluation of schema 1.
+  """
+  runs.write_text(path, render_report(result, per_example, history))
+
+
+def render_report(result: tables.Result, per_example: Arrays | None = None,
+                  history: Events | None = None) -> str:
+  """The report as text; equal input gives equal text. See write_report."""
+  tables.check_result(result)
+  environment = jinja2.Environment(
+      loader=jinja2.PackageLoader('dlfd_jax.report'), autoescape=True,
+      undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+  return environment.get_template(_TEMPLATE).render(
+      _context(result, per_example or {}, history or ()))
+
+
+def _context(result: tables.Result, arrays: Arrays,
+             history: Events) -> dict[str, Any]:
+  """Everything that the template reads."""
+  data = result.get('data') or {}
+  task = data.get('task') or {}
+  models = dict(result.get('models') or {})
+  models['retrained'] = models.get('retrained') or None
+  config = result.get('config') or {}
+  selection = result.get('selection') or {}
+  size = data.get('image_size')
+  about = {
+      **data, 'task': task.get('kind'), 'outputs': task.get('names'),
+      'image_size': ' × '.join(map(str, size)) + ' pixels' if size else None}
+  return {
+      'disclaimer': names.DISCLAIMER,
+      'not_computed': names.NOT_COMPUTED,
+      'meanings': list(names.MODEL_MEANINGS.items()),
+      'tier_0': _TIER_0,
+      'title': facts.plain(data.get('name')),
+      'subtitle': _subtitle(data),
+      'data': facts.named(about, {
+          'name': 'Data', 'n': 'Images', 'people': 'People',
+          'image_size': 'Image size', 'task': 'Task',
+          'outputs': 'Outputs'}),
+      'by_person': data.get('by_person'),
+      'request': facts.all_of(result.get('request') or {}),
+      'splits': facts.splits_rows(data),
+      'copies': facts.copies_found(data.get('leakage') or {}),
+      'models': facts.named({**models, 'device': result.get('device')}, {
+          'original': 'Original', 'unlearned': 'Unlearned',
+          'retrained': 'Retrained', 'device': 'Device'}),
+      'command': result.get('command') or '',
+      'versions': list((result.get('versions') or {}).items()),
+      'cost': facts.cost_sentence(result),
+      'efficiency': facts.efficiency_items(result),
+      'headline': tables.headline(result),
+      'over_forgetting': _verdict(result, 'over_forgetting'),
+      'summary': tables.summary_table(result),
+      'metrics': tables.metrics_table(result),
+      'pictures': _pictures(result, arrays, history),
+      'images': examples.remembered_images(arrays),
+      'people': examples.remembered_people(arrays),
+      'selection': facts.named(selection, {'step': 'Step', 'reason': 'Rule'})
+                   if selection else [],
+      'findings': facts.all_of(selection.get('findings') or {}),
+      'missing': list(result.get('not_computed') or ()),
+      'config': [(name, 'none' if value is None else facts.plain(value))
+                 for name, value in facts.flatten(config)],
+      'config_hash': facts.hash_of(config),
+  }
+
+
+def _subtitle(data: Mapping[str, Any]) -> str:
+  parts = [facts.plain(data.get('name'))]
+  for key, word in (('n', 'images'), ('people', 'people')):
+    if data.get(key) is not None:
+      parts.append(f'{facts.plain(data[key])} {word}')
+  return ', '.join(parts)
+
+
+def _verdict(result: tables.Result, metric: str) -> str:
+  record = tables.find_record(result, metric) or {}
+  return record.get('verdict') or names.NOT_COMPUTED
+
+
+def _pictures(result: tables.Result, arrays: Arrays,
+              history: Events) -> dict[str, str]:
+  """Data addresses of the plots that can be drawn, empty text for the rest."""
+  selection = result.get('selection') or {}
+  findings = selection.get('findings') or {}
+  thresholds = {
+      name.replace('_', ' '): findings[name]
+      for name in ('forget_threshold', 'select_threshold')
+      if isinstance(findings.get(name), (int, float))}
+  drawn = {'losses': b'', 'roc': b'', 'trade_off': b'', 'trace': b''}
+  if names.models_in(arrays):
+    drawn['losses'] = plots.loss_histograms(arrays)
+    drawn['roc'] = plots.roc_curves(arrays)
+  points = plots.points_of(result)
+  if any(p.attack_auc.value is not None and p.accuracy_test.value is not None
+         for p in points):
+    drawn['trade_off'] = plots.trade_off(points)
+  if any(event.get('event') == 'check' for event in history):
+    drawn['trace'] = plots.trace(
+        history, thresholds=thresholds, selected_step=selection.get('step'))
+  return {
+      name: 'data:image/svg+xml;base64,' + base64.b64encode(picture).decode()
+      if picture else '' for name, picture in drawn.items()}

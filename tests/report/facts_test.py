@@ -1,0 +1,84 @@
+"""What is no metric, in words."""
+
+import pytest
+
+from dlfd_jax.report import facts
+from tests.report import fakes
+
+
+def test_costs_carry_their_units():
+  items = dict(facts.efficiency_items(fakes.result()))
+  assert items['Time, unlearned'] == '6.4 s'
+  assert items['Speed-up over retraining'] == '8.5×'
+  assert items['Images processed'] == '11,520'
+  assert items['Peak memory'] == '1.31 GB'
+  assert items['Share of time on checks'] == '0.083'
+  assert items['Compile, distance'] == '8.1 s'
+  assert items['Precision'] == 'float32'
+
+
+def test_a_cost_that_is_missing_says_why():
+  items = dict(facts.efficiency_items(fakes.result(retrained=False)))
+  assert items['Speed-up over retraining'] == (
+      'not computed: no retrained model was timed')
+  assert items['Time, retrained'] == 'not computed: not recorded'
+
+
+def _times(unlearned, retrained):
+  result = fakes.result()
+  result['efficiency'] = {
+      'time_s': {'unlearned': unlearned, 'retrained': retrained}}
+  return facts.cost_sentence(result)
+
+
+def test_the_cost_sentence_says_who_was_faster():
+  assert _times(6., 60.) == (
+      'Unlearning took 6.0 s, retraining 60.0 s: unlearning was 10.0 times '
+      'faster.')
+  assert _times(60., 30.).endswith(
+      'retraining was cheaper, 2.0 times faster.')
+  assert 'not computed' in _times(6., None)
+
+
+@pytest.mark.parametrize(('value', 'words'), [
+    (None, 'not computed'), (True, 'yes'), (False, 'no'), (12345, '12,345'),
+    (.123456, '0.1235'), ([1, 'a'], '1, a'), ([], 'none'), ('x', 'x')])
+def test_json_values_are_put_in_words(value, words):
+  assert facts.plain(value) == words
+
+
+def test_a_missing_entry_is_named_as_not_computed():
+  assert facts.named({'a': 1}, {'a': 'A', 'b': 'B'}) == [
+      ('A', '1'), ('B', 'not computed')]
+  assert facts.all_of({'rule': {'step_size': .5}}) == [
+      ('Rule, step size', '0.5')]
+
+
+def test_only_pairs_that_exist_are_listed_with_their_decisions():
+  found = facts.copies_found(fakes.leakage())
+  assert found['known']
+  assert sorted(found['rows']) == [('forget-retain', 0, 1), ('test-test', 0, 3)]
+  assert found['total'] == 1
+  assert set(found['decisions']) == {'retain', 'val', 'test'}
+  assert not facts.copies_found({})['known']
+
+
+def test_a_long_list_of_copies_is_cut_and_counted():
+  leakage = fakes.leakage()
+  leakage['forget_pairs'] *= 50
+  leakage['forget_pairs_total'] = 50
+  found = facts.copies_found(leakage)
+  assert (len(found['pairs']), found['total']) == (20, 50)
+
+
+def test_the_hash_does_not_depend_on_the_order_of_keys():
+  assert facts.hash_of({'a': 1, 'b': 2}) == facts.hash_of({'b': 2, 'a': 1})
+  assert facts.hash_of({}) == (
+      '44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a')
+
+
+def test_splits_keep_the_order_of_their_words():
+  data = {'splits': {'test': {'images': 2}, 'retain': {'images': 1000,
+                                                       'people': 9}}}
+  assert facts.splits_rows(data) == [
+      ('retain', '1,000', '9'), ('test', '2', 'not computed')]

@@ -1,0 +1,150 @@
+"""The HTML report: one file, complete, and safe against what it is given."""
+
+import html.parser
+import re
+
+import pytest
+
+from dlfd_jax.report import html as report
+from dlfd_jax.report import names
+from tests.report import fakes
+
+_VOID = {'meta', 'img', 'link', 'br', 'hr'}
+
+
+class _Page(html.parser.HTMLParser):
+  """Text, addresses and ids; fails on tags that do not nest."""
+
+  def __init__(self, text):
+    super().__init__()
+    self.open, self.words, self.addresses, self.ids = [], [], [], []
+    self.pictures = []
+    self.feed(text)
+    assert self.open == []
+
+  def handle_starttag(self, tag, attrs):
+    attrs = dict(attrs)
+    self.addresses += [attrs[k] for k in ('src', 'href') if k in attrs]
+    if 'id' in attrs:
+      self.ids.append(attrs['id'])
+    if tag == 'img':
+      self.pictures.append(attrs)
+    if tag not in _VOID:
+      self.open.append(tag)
+
+  def handle_endtag(self, tag):
+    assert self.open.pop() == tag
+
+  def handle_data(self, data):
+    self.words.append(data)
+
+  @property
+  def text(self):
+    return ' '.join(' '.join(self.words).split())
+
+
+def _without_numbers():
+  """A result that draws no picture."""
+  result = fakes.result()
+  result['metrics'] = []
+  return result
+
+
+@pytest.fixture(scope='module')
+def page():
+  return _Page(report.render_report(
+      fakes.result(), fakes.per_example(), fakes.history()))
+
+
+def test_the_page_needs_nothing_from_outside(page):
+  for address in page.addresses:
+    assert address.startswith(('data:image/svg+xml;base64,', '#'))
+  assert 'url(' not in page.text
+  assert '@import' not in page.text
+
+
+def test_links_inside_the_page_lead_somewhere(page):
+  targets = [a[1:] for a in page.addresses if a.startswith('#')]
+  assert targets == page.ids
+
+
+def test_all_pictures_are_there_and_described(page):
+  assert len(page.pictures) == 4
+  assert all(picture['alt'] for picture in page.pictures)
+
+
+def test_every_metric_and_its_direction_is_shown(page):
+  for record in fakes.result()['metrics']:
+    assert record['direction'] in page.text or not record['original']['value']
+    assert names.metric_label(record['metric']) in page.text
+
+
+def test_the_page_ends_with_the_disclaimer(page):
+  assert names.DISCLAIMER == (
+      'Approximate unlearning: statistical evidence against the listed '
+      'attacks, not a proof of deletion.')
+  assert page.text.endswith(names.DISCLAIMER)
+
+
+def test_verdict_selection_and_cost_are_stated(page):
+  for words in ('none: the interval of the AUC reaches .5',
+                'the most accurate state on val',
+                'unlearning was 8.5 times faster',
+                'relearn time (tier 1)',
+                'Two images of a listed person were in val: left out.'):
+    assert words in page.text
+
+
+def test_what_was_not_run_says_so():
+  text = report.render_report(fakes.result(retrained=False))
+  page = _Page(text)
+  assert len(page.pictures) == 1  # the trade-off needs the result alone
+  assert 'no retrained model to compare with' in page.text
+  assert page.text.count('not computed') > 20
+
+
+def test_a_bare_result_still_gives_a_whole_page():
+  page = _Page(report.render_report({'kind': 'evaluation', 'schema': 1}))
+  assert not page.pictures
+  assert page.text.endswith(names.DISCLAIMER)
+  assert 'None' not in page.text
+
+
+def test_names_from_the_data_cannot_become_markup():
+  result = _without_numbers()
+  result['data']['name'] = '<script>alert(1)</script>'
+  result['notes'] = ['<img src=x onerror=alert(1)>']
+  result['data']['leakage']['forget_pairs'][0]['forget'] = '"><b>id'
+  text = report.render_report(result)
+  assert '<script' not in text
+  assert '&lt;script&gt;' in text
+  assert '<img src=x' not in text
+  assert '<b>' not in text
+
+
+def test_a_request_not_by_person_is_pointed_out():
+  result = _without_numbers()
+  result['data']['by_person'] = False
+  assert 'The request is not by person:' in report.render_report(result)
+
+
+def test_equal_input_gives_an_equal_file(tmp_path):
+  first, second = tmp_path / 'a.html', tmp_path / 'b.html'
+  for path in (first, second):
+    report.write_report(fakes.result(), None, None, path)
+  assert first.read_bytes() == second.read_bytes()
+  assert set(tmp_path.iterdir()) == {first, second}
+
+
+def test_the_page_prints_and_narrows():
+  text = report.render_report(_without_numbers())
+  assert '@media print' in text
+  assert re.search(r'@media \(max-width', text)
+  assert 'name="viewport"' in text
+
+
+def test_another_kind_of_result_leaves_no_file(tmp_path):
+  path = tmp_path / 'report.html'
+  with pytest.raises(ValueError, match='got kind None and schema None'):
+    report.write_report({}, None, None, path)
+  assert not path.exists()
