@@ -89,6 +89,7 @@ def _context(result: tables.Result, arrays: Arrays,
       'models': facts.named({**models, 'device': result.get('device')}, {
           'original': 'Original', 'unlearned': 'Unlearned',
           'retrained': 'Retrained', 'device': 'Device'}),
+      'hashes': facts.all_of(models.get('sha256') or {}),
       'command': result.get('command') or '',
       'versions': list((result.get('versions') or {}).items()),
       'cost': facts.cost_sentence(result),

@@ -35,7 +35,7 @@ _LABELS = {
     'nomus_unbalanced': 'NoMUS, unbalanced attack',
     'ks_loss': 'KS distance of losses',
     'rf_jsd': 'RF-JSD',
-    'over_forgetting': 'Over-forgetting',
+    'over_forgetting': 'Over-forgetting, by the main attack AUC',
     'time_s': 'Time',
 }
 _TPR = 'mia_tpr_at_fpr_'

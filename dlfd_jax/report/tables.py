@@ -162,7 +162,7 @@ def _row(result: Result, metric: str, columns: Sequence[str]) -> Row:
   record = find_record(result, metric) or {}
   remarks = [str(note) for note in record.get('notes') or ()]
   if record.get('verdict'):
-    remarks.insert(0, str(record['verdict']))
+    remarks.insert(0, f'Verdict: {record["verdict"]}.')
   return Row(
       metric, names.metric_label(metric), record.get('direction') or '',
       tuple(find_cell(result, metric, column) for column in columns),

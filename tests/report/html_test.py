@@ -75,7 +75,7 @@ def test_all_pictures_are_there_and_described(page):
 
 def test_every_metric_and_its_direction_is_shown(page):
   for record in fakes.result()['metrics']:
-    assert record['direction'] in page.text or not record['original']['value']
+    assert record['direction'] in page.text
     assert names.metric_label(record['metric']) in page.text
 
 
@@ -87,7 +87,7 @@ def test_the_page_ends_with_the_disclaimer(page):
 
 
 def test_verdict_selection_and_cost_are_stated(page):
-  for words in ('none: the interval of the AUC reaches .5',
+  for words in ('Over-forgetting: none.', 'cd' * 32,
                 'the most accurate state on val',
                 'unlearning was 8.5 times faster',
                 'relearn time (tier 1)',

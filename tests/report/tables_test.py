@@ -82,14 +82,21 @@ def test_all_metrics_carry_the_signed_difference_to_retrained():
   row = _by_key(table)['accuracy_forget']
   assert row.cells[-1].text == '+0.024'
   assert row.cells[-1].interval == '+0.003 to +0.045'
-  assert 'over_forgetting' not in _by_key(table)
 
 
 def test_notes_and_verdict_of_a_record_become_remarks():
   result = fakes.result()
   result['metrics'][0] |= {'verdict': 'inconclusive', 'notes': ['few people']}
   row = tables.metrics_table(result).rows[0]
-  assert row.remarks == ('inconclusive', 'few people')
+  assert row.remarks == ('Verdict: inconclusive.', 'few people')
+
+
+def test_a_verdict_without_numbers_has_no_row():
+  result = fakes.result()
+  record = tables.find_record(result, 'over_forgetting')
+  for model in names.MODELS:
+    record[model] = fakes.cell(None, reason='no interval')
+  assert 'over_forgetting' not in _by_key(tables.metrics_table(result))
 
 
 def _with_aucs(original, unlearned, retrained, half=.02):
