@@ -137,14 +137,14 @@ def update(state: TrainState, gradients: Any, batch_stats: Any,
   Returns:
     The state after the step, and the norm of the gradient.
   """
-  norm = optax.global_norm(gradients)
+  norm = optax.tree.norm(gradients)
   direction, opt_state = optimizer.transform().update(
       gradients, state.opt_state, state.params)
   rate = optimizer.rate(state.step, num_steps)
   params = jax.tree.map(lambda p, d: p - rate * d, state.params, direction)
   new = (params, batch_stats, opt_state)
-  finite = jnp.isfinite(loss) & jnp.isfinite(optax.global_norm(params))
-  finite &= jnp.isfinite(norm) & jnp.isfinite(optax.global_norm(batch_stats))
+  finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(params))
+  finite &= jnp.isfinite(norm) & jnp.isfinite(optax.tree.norm(batch_stats))
   old = (state.params, state.batch_stats, state.opt_state)
   params, batch_stats, opt_state = jax.tree.map(
       lambda n, o: jnp.where(finite, n, o), new, old)
