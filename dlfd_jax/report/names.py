@@ -25,6 +25,9 @@ _LABELS = {
     'top2_accuracy_test': 'Top-2 accuracy, test',
     'balanced_accuracy_test': 'Balanced accuracy, test',
     'mia_auc_matched': 'Attack AUC, class-matched',
+    'mia_auc_matched_entropy': 'Attack AUC, class-matched, by entropy',
+    'mia_auc_matched_modified_entropy':
+        'Attack AUC, class-matched, by modified entropy',
     'mia_auc': 'Attack AUC',
     'mia_auc_person': 'Attack AUC, by person',
     'mia_accuracy': 'Attack accuracy, balanced',

@@ -40,10 +40,17 @@ def to_rich(table: tables.Table) -> rich.table.Table:
 
 
 def _directions(table):
-  """One line per meaning, led by what the labels have in common."""
-  lines = [f'{row.label.partition(",")[0]}: {row.direction}'
-           for row in table.rows if row.direction]
-  return list(dict.fromkeys(lines))
+  """One line per meaning, led by what the labels of its rows have in common."""
+  labels: dict[str, list[str]] = {}
+  for row in table.rows:
+    if row.direction:
+      labels.setdefault(row.direction, []).append(row.label)
+  lines = []
+  for direction, found in labels.items():
+    stems = dict.fromkeys(label.partition(',')[0] for label in found)
+    lead = found[0] if len(found) == 1 else ', '.join(stems)
+    lines.append(f'{lead}: {direction}')
+  return lines
 
 
 def to_markdown(table: tables.Table) -> str:

@@ -32,6 +32,16 @@ def test_the_terminal_table_fits_eighty_columns_with_whole_numbers():
   assert '…' not in text
 
 
+def test_a_direction_of_one_row_is_led_by_its_whole_label():
+  rows = [tables.Row('a', label, direction, (tables.Cell(.5),))
+          for label, direction in (
+              ('Accuracy, retain', 'up'), ('Accuracy, forget', 'down'),
+              ('Accuracy, test', 'up'))]
+  text = _printed(tables.Table('t', ('original',), tuple(rows)), 80)
+  assert 'Accuracy: up' in text
+  assert 'Accuracy, forget: down' in text
+
+
 def test_the_terminal_table_says_not_computed():
   assert 'not computed' in _printed(_summary(retrained=False), 100)
 
