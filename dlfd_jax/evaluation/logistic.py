@@ -13,7 +13,8 @@ import numpy as np
 from scipy import special
 
 _MAX_ITERATIONS = 200
-_TOLERANCE = 1e-4  # largest step of a logit at the end; its square is left
+_TOLERANCE = 1e-3  # largest step of a logit at the end: its square is left
+_FULL_STEP = .1  # below it Newton's step needs no shortening
 
 
 def fit(features: np.ndarray,
@@ -26,10 +27,10 @@ def fit(features: np.ndarray,
             + \tfrac12 \sum_j \kappa_j \theta_j^2, \quad
             t_i = \theta_0 + \sum_j \theta_j x_{ij}
 
-  The step is Newton's, shortened by :math:`\log(1 + \delta) / \delta` with
-  :math:`\delta` the largest change of a weighted logit: this never diverges on
-  logistic losses (Sun and Tran-Dinh, 2019, generalised self-concordance), also
-  on separable data, and is quadratic near the optimum.
+  The step is Newton's, shortened by :math:`\log(1 + \delta) / \delta` while
+  :math:`\delta`, the largest change of a weighted logit, is not small: this
+  never diverges on logistic losses (Sun and Tran-Dinh, 2019, generalised
+  self-concordance), also on separable data.
 
   Args:
     features: ``[draws, n, p]``, finite.
@@ -65,9 +66,10 @@ def fit(features: np.ndarray,
     step = np.linalg.solve(hessian, (gradient / unit)[..., None])[..., 0] / unit
     change = step @ transposed
     delta = (np.abs(change) * weights).max(-1, keepdims=True)
-    short = np.where(delta > 0, np.log1p(delta) / np.maximum(delta, 1e-300), 1.)
-    theta -= short * step
-    logits -= short * change
+    length = np.log1p(delta) / np.maximum(delta, _FULL_STEP)
+    length = np.where(delta < _FULL_STEP, 1.0, length)
+    theta -= length * step
+    logits -= length * change
     if delta.max() < _TOLERANCE:
       return logits
   raise RuntimeError(

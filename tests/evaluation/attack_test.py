@@ -169,9 +169,9 @@ def test_the_live_attack_is_fast():
   a, b = rng.normal(1, 1, 300), rng.normal(0, 1, 300)
   times = []
   for _ in range(5):
-    start = time.perf_counter()
+    start = time.process_time()
     attack.balanced_accuracy(a, b, draws=1)
-    times.append(time.perf_counter() - start)
+    times.append(time.process_time() - start)
   assert min(times) < .02
 
 

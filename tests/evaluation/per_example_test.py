@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import tasks
+from dlfd_jax.evaluation import attack
 from dlfd_jax.evaluation import per_example
 
 _THREE = tasks.Task('multiclass', ('a', 'b', 'c'))
@@ -40,6 +41,21 @@ def test_memorised_example_keeps_its_loss():
   loss = per_example.loss(_THREE, logits, [0])
   np.testing.assert_allclose(loss, [4.1223e-9], rtol=1e-4)
   assert np.log(np.exp(logits).sum(-1)).astype(np.float32) - 20 == 0
+
+
+def test_lost_digits_move_the_auc_of_memorised_data():
+  rng = np.random.default_rng(5)
+  margins = np.concatenate([rng.normal(18, 3, 3000), rng.normal(14, 4, 3000)])
+  logits = np.stack([margins, *np.zeros((2, 6000))], -1).astype(np.float32)
+  labels = np.zeros(6000, int)
+  right = -per_example.loss(_THREE, logits, labels)
+  top = logits.max(-1, keepdims=True)
+  lossy = logits[:, 0] - (np.log(np.exp(logits - top).sum(-1)) + top[:, 0])
+  assert lossy.dtype == np.float32
+  aucs = [attack.auc(s[:3000], s[3000:]) for s in (right, lossy)]
+  exact = attack.auc(margins[:3000], margins[3000:])
+  assert aucs[0] == pytest.approx(exact, abs=1e-5)
+  assert abs(aucs[1] - exact) > .003
 
 
 def test_margin_does_not_saturate():

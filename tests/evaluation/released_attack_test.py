@@ -67,6 +67,17 @@ def test_held_out_results_cover_ten_splits():
   assert got.members_tried.sum() == 30 and got.non_members_tried.sum() == 50
 
 
+def test_spread_of_the_released_attack_at_the_published_size():
+  rng = np.random.default_rng(3)
+  losses = rng.exponential(size=3004)
+  member = np.stack([rng.permutation(3004) < 1500 for _ in range(200)])
+  accuracy = released_attack.permuted_accuracies(losses, member)
+  score = 2 * np.abs(accuracy - .5)
+  assert .0105 < accuracy.std() < .0145
+  assert .017 < score.mean() < .024
+  assert np.quantile(score, .95) < .056
+
+
 @pytest.mark.parametrize('n, m', [(1, 50), (5, 5)])
 def test_too_few_examples_are_refused(n, m):
   with pytest.raises(ValueError, match='at least 2 examples a side and 11'):

@@ -1,0 +1,209 @@
+"""From the values of single models to one record with its verdict."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from dlfd_jax.evaluation import records
+from dlfd_jax.evaluation import stats
+
+NO_MODEL = {
+    'original': 'no original model was given',
+    'unlearned': 'no unlearned model was given',
+    'retrained': 'no retrained model was given',
+}
+UNSEEN = 'distinguishable from unseen data'
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Estimate:
+  """A metric of one model.
+
+  Attributes:
+    value: the number, None if it was not computed.
+    replicates: it on every bootstrap resample ``[bootstrap]``, the same
+      resamples for all models; None if there is no interval.
+    interval: an interval to print instead of the percentiles.
+    reason: why there is no value.
+  """
+
+  value: float | None
+  replicates: np.ndarray | None = None
+  interval: tuple[float, float] | None = None
+  reason: str | None = None
+
+  @classmethod
+  def missing(cls, reason: str) -> Estimate:
+    """A metric that was not computed."""
+    return cls(None, reason=reason)
+
+  def cell(self) -> records.Cell:
+    """The value with its 95 % interval."""
+    if self.value is None:
+      return records.Cell.missing(str(self.reason))
+    interval = self.interval
+    if interval is None and self.replicates is not None and _usable(
+        self.replicates):
+      interval = stats.percentile_interval(self.replicates)
+    return records.Cell(self.value, *(interval or (None, None)))
+
+
+def _usable(replicates):
+  return replicates is not None and np.isfinite(replicates).sum() > 1
+
+
+def centred(value: float, replicates: np.ndarray) -> np.ndarray:
+  """Replicates of a distance moved so that their mean is the value.
+
+  Resampling pulls a distance upwards, often so far that no replicate is as
+  small as the value; the move leaves the spread alone. Cut at 0.
+  """
+  return np.maximum(replicates - np.nanmean(replicates) + value, 0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+  """What a metric is and may decide.
+
+  Attributes:
+    name: in results.
+    split: what it is measured on.
+    direction: what higher means, in words.
+    units: of the value.
+    margin: differences below it do not matter; None = it decides nothing.
+    chance: the value at which members look like unseen data; None if there is
+      no such value.
+    notes: sentences that always go with it.
+  """
+
+  name: str
+  split: str
+  direction: str
+  units: str = 'fraction'
+  margin: float | None = None
+  chance: float | None = None
+  notes: tuple[str, ...] = ()
+
+
+def compare(metric: Metric,
+            original: Estimate | None,
+            unlearned: Estimate | None,
+            retrained: Sequence[Estimate],
+            null: records.Cell,
+            *,
+            n_units: int,
+            unit: str,
+            seeds: dict[str, int]) -> records.Record:
+  """The record of one metric.
+
+  Tier 0 never says "indistinguishable": the verdict is about the difference to
+  retraining where there is a retrained model ("distinguishable" or
+  "inconclusive"), else about unseen data for metrics that have a chance value.
+
+  Args:
+    metric: what it is.
+    original: of the original model, None if there is none.
+    unlearned: of the unlearned model, None if there is none.
+    retrained: of each retrained model.
+    null: the value of perfect unlearning or of a blind guess.
+    n_units: people or images behind the interval.
+    unit: which of the two.
+    seeds: named seeds.
+  """
+  notes = list(metric.notes)
+  gap = _difference(unlearned, retrained, n_units)
+  verdict = None
+  if gap is None:
+    delta = records.Cell.missing(_why_no_delta(unlearned, retrained))
+    if metric.chance is not None and unlearned is not None and not retrained:
+      verdict = _against_unseen(unlearned.cell(), metric.chance)
+  elif np.isnan(gap.error):
+    delta = records.Cell(gap.value)
+  else:
+    delta = records.Cell(gap.value, gap.low, gap.high)
+    if metric.margin is not None:
+      verdict = stats.verdict(
+          gap.low, gap.high, metric.margin, may_be_equal=False)
+      if not stats.can_show_equality(gap.error, metric.margin):
+        notes.append(
+            f'This sample cannot show equivalence within {metric.margin:g}: '
+            f'the standard error of the difference is {gap.error:.3f}.')
+  return records.Record(
+      metric=metric.name, split=metric.split, direction=metric.direction,
+      original=_cell(original, 'original'),
+      unlearned=_cell(unlearned, 'unlearned'),
+      retrained=_mean_cell(retrained, n_units), null=null, delta=delta,
+      units=metric.units, n_units=n_units, unit=unit, seeds=seeds,
+      verdict=verdict, notes=tuple(notes))
+
+
+def _cell(estimate, name):
+  if estimate is None:
+    return records.Cell.missing(NO_MODEL[name])
+  return estimate.cell()
+
+
+def _mean_cell(retrained, n_units):
+  """The retrained models' mean; its interval counts their spread too."""
+  if not retrained:
+    return records.Cell.missing(NO_MODEL['retrained'])
+  if len(retrained) == 1:
+    return retrained[0].cell()
+  mean = _mean(retrained)
+  if mean.value is None or not _usable(mean.replicates) or n_units < 2:
+    return mean.cell()
+  values = [estimate.value for estimate in retrained]
+  got = stats.difference(
+      mean.value, float(np.nanvar(mean.replicates, ddof=1)), n_units,
+      unlearned_variance=float(np.var(values, ddof=1)), seeds=len(values))
+  return records.Cell(got.value, got.low, got.high)
+
+
+def _mean(estimates):
+  for estimate in estimates:
+    if estimate.value is None:
+      return estimate
+  replicates = None
+  if all(_usable(estimate.replicates) for estimate in estimates):
+    replicates = np.mean([estimate.replicates for estimate in estimates], 0)
+  return Estimate(
+      float(np.mean([estimate.value for estimate in estimates])), replicates)
+
+
+def _difference(unlearned, retrained, n_units):
+  """The difference; None without two values, error NaN without replicates."""
+  if unlearned is None or unlearned.value is None or not retrained:
+    return None
+  mean = _mean(retrained)
+  if mean.value is None:
+    return None
+  value = unlearned.value - mean.value
+  if n_units < 2 or not (
+      _usable(unlearned.replicates) and _usable(mean.replicates)):
+    return stats.Difference(value, value, value, np.nan, np.nan)
+  values = [estimate.value for estimate in retrained]
+  return stats.difference(
+      value,
+      float(np.nanvar(unlearned.replicates - mean.replicates, ddof=1)),
+      n_units,
+      retrained_variance=float(np.var(values, ddof=1)) if values[1:] else 0.0,
+      retrains=len(values))
+
+
+def _why_no_delta(unlearned, retrained):
+  if unlearned is None:
+    return NO_MODEL['unlearned']
+  if not retrained:
+    return NO_MODEL['retrained']
+  return next(estimate.reason for estimate in (unlearned, *retrained)
+              if estimate.value is None)
+
+
+def _against_unseen(cell, chance):
+  if cell.low is None:
+    return None
+  outside = cell.low > chance or cell.high < chance
+  return UNSEEN if outside else stats.INCONCLUSIVE

@@ -1,0 +1,264 @@
+"""Tier 0's membership figures of one model, and their nulls."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from dlfd_jax.evaluation import attack
+from dlfd_jax.evaluation import comparison
+from dlfd_jax.evaluation import distributions
+from dlfd_jax.evaluation import forgetting
+from dlfd_jax.evaluation import inputs
+from dlfd_jax.evaluation import membership
+from dlfd_jax.evaluation import membership_nulls
+from dlfd_jax.evaluation import per_example
+from dlfd_jax.evaluation import released_attack
+from dlfd_jax.evaluation import utility
+from tests.evaluation import fakes
+
+_QUICK = inputs.EvaluationConfig(bootstrap=60, permutations=40, draws=2)
+
+
+def _prepare(task=fakes.CLASSES, *, forget=1.5, known=True, original=True,
+             config=_QUICK, labels=None):
+  data = fakes.dataset(task, people=120, known=known)
+  splits = fakes.splits(data, by_person=known)
+  if labels is not None:
+    labels(data.labels, splits)
+  return inputs.prepare({
+      'original': fakes.logits(data, splits, 1, forget=2.) if original else
+                  None,
+      'unlearned': fakes.logits(data, splits, 2, forget=forget)},
+      data, splits, config)
+
+
+def _estimates(prepared):
+  model = prepared.unlearned
+  accuracy = utility.estimates(prepared, model)['accuracy_test']
+  return membership.estimates(prepared, model, accuracy)
+
+
+def _sides(prepared):
+  return [-prepared.unlearned.losses[split] for split in ('forget', 'test')]
+
+
+def test_values_are_those_of_the_plain_functions():
+  prepared = _prepare()
+  got = {name: e.value for name, e in _estimates(prepared).items()}
+  forget, test = _sides(prepared)
+  parts = [prepared.parts[split] for split in ('forget', 'test')]
+  keys = [part.keys for part in parts]
+  people = [part.identity for part in parts]
+  assert got['mia_auc'] == pytest.approx(attack.auc(forget, test))
+  assert got['mia_auc_matched'] == pytest.approx(
+      attack.class_matched_auc(forget, test, *keys, draws=None))
+  assert got['mia_auc_person'] == attack.person_auc(forget, test, *people)
+  assert got['mia_accuracy'] == attack.balanced_accuracy(
+      forget, test, draws=2, seed=0)
+  assert got['mia_accuracy_two_sided'] == attack.two_sided_accuracy(
+      forget, test, draws=2, seed=0)
+  tpr = attack.tpr_at_fpr(forget, test, .01)
+  assert got['mia_tpr_at_fpr_0.01'] == tpr.value
+  cell = _estimates(prepared)['mia_tpr_at_fpr_0.01'].cell()
+  assert (cell.low, cell.high) == (tpr.low, tpr.high)
+  assert got['ks_loss'] == pytest.approx(distributions.ks(-forget, -test))
+  assert got['forgetting_score'] == forgetting.forgetting_score(
+      got['mia_accuracy'])
+  unbalanced = forgetting.forgetting_score(
+      released_attack.unbalanced_accuracy(-forget, -test))
+  assert got['forgetting_score_unbalanced'] == pytest.approx(unbalanced)
+  accuracy = utility.estimates(
+      prepared, prepared.unlearned)['accuracy_test'].value
+  assert got['nomus'] == pytest.approx(
+      forgetting.nomus(accuracy, got['forgetting_score']))
+  assert got['nomus_unbalanced'] == pytest.approx(
+      forgetting.nomus(accuracy, unbalanced))
+
+
+def test_loss_and_margin_give_one_auc_for_classes():
+  prepared = _prepare()
+  margins = [
+      per_example.margin(prepared.task, prepared.unlearned.logits[split],
+                         prepared.parts[split].labels)
+      for split in ('forget', 'test')]
+  assert attack.auc(*margins) == attack.auc(*_sides(prepared))
+
+
+def test_replicates_repeat_people_and_match_their_classes_anew():
+  prepared = _prepare()
+  got = _estimates(prepared)
+  forget, test = _sides(prepared)
+  parts = [prepared.parts[split] for split in ('forget', 'test')]
+  for row in range(3):
+    f, t = (np.repeat(np.arange(len(part)), part.multiplicities[row][
+        part.units]) for part in parts)
+    assert got['mia_auc'].replicates[row] == pytest.approx(
+        attack.auc(forget[f], test[t]))
+    assert got['mia_auc_matched'].replicates[row] == pytest.approx(
+        attack.class_matched_auc(
+            forget[f], test[t], parts[0].keys[f], parts[1].keys[t],
+            draws=None))
+
+
+def test_intervals_hold_their_value():
+  for name, estimate in _estimates(_prepare()).items():
+    if estimate.value is not None:
+      cell = estimate.cell()
+      assert cell.low <= cell.value <= cell.high, name
+
+
+def test_held_out_answers_are_resampled_not_the_attack():
+  prepared = _prepare()
+  got = _estimates(prepared)['mia_accuracy']
+  assert got.replicates.shape == (60,)
+  assert abs(got.replicates.mean() - got.value) < .02
+  assert 0 < got.replicates.std() < .1
+
+
+def test_small_false_positive_rates_need_enough_unseen_images():
+  got = _estimates(_prepare())
+  n = len(_prepare().parts['test'])
+  assert n < 1000
+  assert 'too few: it needs 1000' in got['mia_tpr_at_fpr_0.001'].reason
+
+
+def test_attributes_have_their_own_figures():
+  def forget_one(labels, splits):
+    labels[splits.forget[::2], 1] = -1
+  prepared = _prepare(fakes.ATTRIBUTES, labels=forget_one)
+  got = _estimates(prepared)
+  parts = [prepared.parts[split] for split in ('forget', 'test')]
+  known = [part.labels[:, 1] != -1 for part in parts]
+  losses = [
+      per_example.loss(prepared.task, prepared.unlearned.logits[split],
+                       part.labels, per_attribute=True)[:, 1]
+      for split, part in zip(('forget', 'test'), parts)]
+  expected = attack.class_matched_auc(
+      *(-loss[rows] for loss, rows in zip(losses, known)),
+      *(part.labels[rows, 1] for part, rows in zip(parts, known)), draws=None)
+  assert got['mia_auc_matched/y'].value == pytest.approx(expected)
+  assert 'mia_auc_matched_margin' in got
+
+
+def test_unknown_people_leave_the_person_figure_out():
+  got = _estimates(_prepare(known=False))
+  assert got['mia_auc_person'].reason == membership.NO_PEOPLE
+
+
+def test_without_shared_class_nothing_is_matched():
+  def apart(labels, splits):
+    labels[splits.forget], labels[splits.test] = 0, 1
+  prepared = _prepare(labels=apart)
+  got = _estimates(prepared)
+  assert got['mia_auc_matched'].reason == membership.NO_CLASS
+  assert got['rf_jsd'].reason == membership.NO_CLASS
+  assert got['mia_auc'].value is not None
+  nulls = membership_nulls.nulls(prepared)
+  assert nulls['mia_auc_matched'].reason == membership.NO_CLASS
+
+
+def test_rf_jsd_compares_with_the_original_on_unseen_data():
+  prepared = _prepare()
+  means = [
+      distributions.mean_predictions(
+          prepared.task,
+          per_example.probabilities(prepared.task, model.logits[split]),
+          prepared.parts[split].labels)
+      for model, split in ((prepared.unlearned, 'forget'),
+                           (prepared.original, 'test'))]
+  got = _estimates(prepared)['rf_jsd']
+  assert got.value == pytest.approx(float(distributions.rf_jsd(*means)))
+  none = _estimates(_prepare(original=False))['rf_jsd']
+  assert 'original model on test' in none.reason
+
+
+@pytest.mark.parametrize('task', [fakes.CLASSES, fakes.ATTRIBUTES])
+def test_every_metric_has_an_estimate_and_a_null(task):
+  prepared = _prepare(task)
+  names = [m.name for m in membership.metrics(task, _QUICK)]
+  assert list(_estimates(prepared)) == names
+  assert list(membership_nulls.nulls(prepared)) == names
+
+
+def test_permuting_within_classes_keeps_what_the_classes_tell():
+  # Forget is rich in a class with small losses: the plain AUC of a model that
+  # remembers nothing is above one half, the matched one is not.
+  def mix(labels, splits):
+    labels[splits.forget[:48]], labels[splits.forget[48:]] = 0, 1
+    labels[splits.test[:20]], labels[splits.test[20:]] = 0, 1
+  prepared = _prepare(forget=0., labels=mix)
+  model = prepared.unlearned
+  losses = {
+      split: model.losses[split] + 5. * (prepared.parts[split].labels == 1)
+      for split in ('forget', 'test')}
+  prepared = dataclasses.replace(
+      prepared, unlearned=dataclasses.replace(model, losses=losses))
+  nulls = membership_nulls.nulls(prepared)
+  assert nulls['mia_auc'].low > .55
+  assert nulls['mia_auc_matched'].low < .5 < nulls['mia_auc_matched'].high
+
+
+def test_null_of_the_forgetting_score_is_above_zero():
+  nulls = membership_nulls.nulls(_prepare(forget=4.))
+  cell = nulls['forgetting_score']
+  assert .01 < cell.value < .2 and 0 <= cell.low < cell.high
+  assert nulls['mia_accuracy'].value == pytest.approx(.5, abs=.04)
+
+
+def test_null_of_nomus_is_the_constant_classifier():
+  prepared = _prepare()
+  nulls = membership_nulls.nulls(prepared)
+  share = utility.nulls(prepared)['accuracy_test'].value
+  assert nulls['nomus'].value == pytest.approx((share + 1) / 2)
+  floor = released_attack.constant_accuracy(
+      *(len(prepared.parts[split]) for split in ('forget', 'test')))
+  assert nulls['nomus_unbalanced'].value == pytest.approx(
+      forgetting.nomus(share, 2 * abs(floor - .5)))
+
+
+def test_formula_nulls():
+  prepared = _prepare()
+  nulls = membership_nulls.nulls(prepared)
+  assert nulls['mia_tpr_at_fpr_0.01'].value == .01
+  assert nulls['ks_loss'].value == distributions.ks_null(
+      *(len(prepared.parts[split]) for split in ('forget', 'test')))
+
+
+def test_null_of_rf_jsd_is_two_unseen_samples_of_the_original():
+  nulls = membership_nulls.nulls(_prepare(forget=6.))
+  got = _estimates(_prepare(forget=6.))['rf_jsd']
+  assert 0 < nulls['rf_jsd'].value < nulls['rf_jsd'].high < got.value
+  none = membership_nulls.nulls(_prepare(original=False))
+  assert 'original model on val' in none['rf_jsd'].reason
+
+
+def test_unbalanced_permutations_equal_the_released_attack():
+  rng = np.random.default_rng(0)
+  losses = rng.exponential(size=110)
+  member = np.stack([rng.permutation(110) < 40 for _ in range(6)])
+  got = released_attack.permuted_accuracies(losses, member)
+  expected = [released_attack.unbalanced_accuracy(losses[row], losses[~row])
+              for row in member]
+  np.testing.assert_allclose(got, expected, atol=.02)
+
+
+def test_main_figure_alone_is_the_same():
+  prepared = _prepare()
+  main = membership.main_figure(prepared, prepared.unlearned)
+  assert main.value == _estimates(prepared)[membership.MAIN].value
+  assert membership_nulls.main_null(prepared) == membership_nulls.nulls(
+      prepared)[membership.MAIN]
+
+
+def test_models_that_were_not_run_say_so():
+  prepared = _prepare()
+  bare = dataclasses.replace(prepared.unlearned, logits={}, losses={})
+  got = membership.estimates(
+      prepared, bare, comparison.Estimate.missing('no logits on test'))
+  assert {e.reason for e in got.values()} == {'no logits on forget'}
+  assert membership.main_figure(prepared, bare).value is None
+  nothing = dataclasses.replace(prepared, original=None, unlearned=bare)
+  assert membership_nulls.main_null(nothing).value is None
+  cells = membership_nulls.nulls(nothing)
+  assert 'no model was run' in cells['mia_accuracy'].reason
