@@ -210,15 +210,6 @@ def matched_figure(inputs: inputs_lib.Inputs,
   return comparison.Estimate(value, inputs.bootstrap(read, *SIDES))
 
 
-def main_figure(inputs: inputs_lib.Inputs,
-                model: inputs_lib.Model) -> comparison.Estimate:
-  """The class-matched AUC of minus the loss, alone."""
-  for split in SIDES:
-    if split not in model.losses:
-      return comparison.Estimate.missing(f'no logits on {split}')
-  return matched_figure(inputs, matched_scores(inputs, model)[MAIN])
-
-
 def _person_figure(inputs, model):
   parts = [inputs.parts[split] for split in SIDES]
   if any((part.identity < 0).all() for part in parts):

@@ -44,19 +44,12 @@ def nulls(inputs: inputs_lib.Inputs) -> dict[str, records.Cell]:
   cells |= _constant_nomus(inputs)
   model = scored_model(inputs)
   if model is not None:
-    member = _image_memberships(inputs)
+    member = _memberships(
+        inputs, np.concatenate([part.keys for part in parts]), len(parts[0]),
+        'null images')
     cells |= _rank_nulls(inputs, model, member)
     cells |= _attack_nulls(inputs, model, member)
   return {name: cells[name] for name in names}
-
-
-def main_null(inputs: inputs_lib.Inputs) -> records.Cell:
-  """The null of the main figure alone."""
-  model = scored_model(inputs)
-  if model is None:
-    return records.Cell.missing(_NOT_RUN)
-  sides = membership.matched_scores(inputs, model)[membership.MAIN]
-  return _matched_null(sides, _image_memberships(inputs))
 
 
 def scored_model(inputs: inputs_lib.Inputs) -> inputs_lib.Model | None:
@@ -81,13 +74,6 @@ def _memberships(inputs, keys, n_members, use):
   rng = inputs_lib.generator(inputs.config, use)
   return member[
       stats.permute_within(keys, inputs.config.permutations, rng)]
-
-
-def _image_memberships(inputs):
-  parts = [inputs.parts[split] for split in membership.SIDES]
-  return _memberships(
-      inputs, np.concatenate([part.keys for part in parts]), len(parts[0]),
-      'null images')
 
 
 def _pooled_auc(pool, member, keys=None):

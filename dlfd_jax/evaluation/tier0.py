@@ -34,9 +34,7 @@ def evaluate(outputs: Mapping[str, Any],
              splits: index_sets.Splits,
              config: EvaluationConfig | None = None,
              *,
-             leakage: Mapping[str, Any] | None = None,
-             without_copies: index_sets.Splits | None = None,
-             ) -> dict[str, Any]:
+             leakage: Mapping[str, Any] | None = None) -> dict[str, Any]:
   """All tier-0 records of an unlearning run.
 
   Args:
@@ -50,9 +48,6 @@ def evaluate(outputs: Mapping[str, Any],
     config: settings; the defaults if None.
     leakage: what ``data.leakage.leakage_report`` gave; its counts become
       records.
-    without_copies: the splits without copies of forget images
-      (``data.leakage.without_duplicates``): accuracies and the main attack are
-      given for them too, if they differ.
 
   Returns:
     ``'data'``, ``'metrics'`` (records as dictionaries), ``'notes'`` and
@@ -68,9 +63,6 @@ def evaluate(outputs: Mapping[str, Any],
   config = config or EvaluationConfig()
   inputs = inputs_lib.prepare(outputs, dataset, splits, config)
   found = _records(inputs) + _copies(leakage)
-  if without_copies is not None:
-    found += _records_without_copies(outputs, dataset, splits, without_copies,
-                                     config)
   return {
       'data': _describe(dataset, splits, leakage),
       'metrics': [record.as_dict() for record in found],
@@ -110,38 +102,6 @@ def _record(inputs, metric, estimates, null):
       [estimates[model.name][metric.name] for model in inputs.retrained],
       null, n_units=n_units, unit=unit,
       seeds={'evaluation': inputs.config.seed})
-
-
-def _records_without_copies(outputs, dataset, splits, fewer, config):
-  """Accuracies and main attack on the images that are no copies."""
-  kept = {name: np.isin(part, fewer.parts[name])
-          for name, part in splits.parts.items()}
-  if all(rows.all() for rows in kept.values()):
-    return []
-
-  def cut(model):
-    return model and {split: np.asarray(logits)[kept[split]]
-                      for split, logits in model.items()}
-
-  inputs = inputs_lib.prepare({
-      'original': cut(outputs.get('original')),
-      'unlearned': cut(outputs.get('unlearned')),
-      'retrained': [cut(model) for model in outputs.get('retrained') or ()],
-  }, dataset, fewer, config)
-  names = [f'accuracy_{split}' for split in utility.SPLITS] + [membership.MAIN]
-  estimates = {
-      model.name: utility.estimates(inputs, model) | {
-          membership.MAIN: membership.main_figure(inputs, model)}
-      for model in inputs.models}
-  nulls = utility.nulls(inputs) | {
-      membership.MAIN: membership_nulls.main_null(inputs)}
-  made = [
-      _record(inputs, metric, estimates, nulls[metric.name])
-      for metric in (utility.metrics(inputs.task, config)
-                     + membership.metrics(inputs.task, config))
-      if metric.name in names]
-  return [dataclasses.replace(record, metric=f'{record.metric}/without copies')
-          for record in made]
 
 
 def _over_forgetting(main):

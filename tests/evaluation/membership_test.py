@@ -243,22 +243,12 @@ def test_unbalanced_permutations_equal_the_released_attack():
   np.testing.assert_allclose(got, expected, atol=.02)
 
 
-def test_main_figure_alone_is_the_same():
-  prepared = _prepare()
-  main = membership.main_figure(prepared, prepared.unlearned)
-  assert main.value == _estimates(prepared)[membership.MAIN].value
-  assert membership_nulls.main_null(prepared) == membership_nulls.nulls(
-      prepared)[membership.MAIN]
-
-
 def test_models_that_were_not_run_say_so():
   prepared = _prepare()
   bare = dataclasses.replace(prepared.unlearned, logits={}, losses={})
   got = membership.estimates(
       prepared, bare, comparison.Estimate.missing('no logits on test'))
   assert {e.reason for e in got.values()} == {'no logits on forget'}
-  assert membership.main_figure(prepared, bare).value is None
   nothing = dataclasses.replace(prepared, original=None, unlearned=bare)
-  assert membership_nulls.main_null(nothing).value is None
   cells = membership_nulls.nulls(nothing)
   assert 'no model was run' in cells['mia_accuracy'].reason
