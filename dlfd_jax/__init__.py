@@ -1,3 +1,20 @@
-"""Unlearning for image classifiers: forget people, keep the skill."""
+"""Makes a trained image classifier forget given people, with evidence.
 
-from dlfd_jax._version import __version__ as __version__
+    >>> import dlfd_jax
+    >>> dlfd_jax.DLFDConfig(ot_weight=2.0).ot_weight
+    2.0
+"""
+
+from dlfd_jax._version import __version__
+from dlfd_jax.inference import Classifier
+from dlfd_jax.inference import load_classifier
+from dlfd_jax.methods import Problem
+from dlfd_jax.methods import UnlearnResult
+from dlfd_jax.methods import unlearn
+from dlfd_jax.methods.dlfd import DLFDConfig
+from dlfd_jax.methods.dlfd_released import DLFDReleasedConfig
+from dlfd_jax.methods.finetune import FinetuneConfig
+
+__all__ = ['Classifier', 'DLFDConfig', 'DLFDReleasedConfig', 'FinetuneConfig',
+           'Problem', 'UnlearnResult', '__version__', 'load_classifier',
+           'unlearn']

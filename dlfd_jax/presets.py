@@ -128,13 +128,13 @@ PRESETS: dict[str, Preset] = {
         about='Labeled Faces in the Wild, gender, 32 px',
         data=sources.DataOptions(
             source=FILE, labels=('gender',), image_size=32),
-        network=Network(width=16, stem='small'), train=_recipe(15),
+        network=Network(width=16, stem='small'), train=_recipe(10),
         methods=_methods(dlfd.DLFDConfig(), 64)),
     'lfw_gender_smile': Preset(
         about='Labeled Faces in the Wild, gender and smile, 32 px, multilabel',
         data=sources.DataOptions(
             source=FILE, labels=('gender', 'smile'), image_size=32),
-        network=Network(width=16, stem='small'), train=_recipe(15),
+        network=Network(width=16, stem='small'), train=_recipe(10),
         methods=_methods(dlfd.DLFDConfig(), 64)),
     'fgnet_age': Preset(
         about='FG-NET, age, the three oldest bins merged to 6 classes, 48 px',
