@@ -61,7 +61,7 @@ def _recipe(epochs, rate=0.05, batch_size=64):
 def _methods(distance, batch_size, released=None):
   return {
       'dlfd': dataclasses.replace(distance, batch_size=batch_size),
-      'dlfd_released': released or dlfd_released.DLFDReleasedConfig(
+      'official_compat': released or dlfd_released.DLFDReleasedConfig(
           batch_size=min(batch_size, 32)),
       'finetune': finetune.FinetuneConfig(
           epochs=2, batch_size=batch_size, optimizer=_sgd(1e-3)),

@@ -21,6 +21,7 @@ SPLITS = 'splits.npz'
 RESULT = 'result.json'
 REPORT = 'report.html'
 CHECKPOINTS = 'checkpoints'
+_PLACES = ('data.source', 'data.root', 'original_path')
 _PACKAGES = ('dlfd_jax', 'jax', 'jaxlib', 'flax', 'optax', 'ott-jax',
              'orbax-checkpoint', 'numpy', 'scikit-learn')
 
@@ -73,6 +74,9 @@ def read_json(path: str | os.PathLike) -> Any:
 
 
 def _differences(old: Any, new: Any, name: str = '') -> list[str]:
+  """What differs, in words; where files lie is not part of a run."""
+  if name in _PLACES:
+    return []
   if isinstance(old, dict) and isinstance(new, dict):
     return [
         line for key in sorted(set(old) | set(new))
@@ -87,7 +91,8 @@ class RunFolder:
   Args:
     path: the folder.
     config: everything that decides the result, JSON values only; run-time
-      matters such as the device count stay out of it.
+      matters such as the device count stay out of it, and the places of files
+      are not compared (contents are, by their hashes).
 
   Raises:
     ValueError: if the folder holds something else than a run of this config.

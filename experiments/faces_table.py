@@ -1,4 +1,4 @@
-"""The table and the plot of ``experiments.faces``: reads results, runs nothing."""
+"""Table and plot of ``experiments.faces``: reads results, runs nothing."""
 
 from __future__ import annotations
 
@@ -149,10 +149,11 @@ def _per_seed(cells, seeds):
   return lines
 
 
-_MARKS = {'original': 'X', 'retrained': '*', 'finetune': 's', 'dlfd': 'o',
-          'official_compat': '^'}
+_MARKS = {'original': 'X', 'retrained': '*', 'finetune': 's',
+          'finetune_alike': 'D', 'dlfd': 'o', 'official_compat': '^'}
 _INKS = {'original': '#000000', 'retrained': '#009E73', 'finetune': '#E69F00',
-         'dlfd': '#0072B2', 'official_compat': '#CC79A7'}
+         'finetune_alike': '#D55E00', 'dlfd': '#0072B2',
+         'official_compat': '#CC79A7'}
 
 
 def plot(result: dict[str, Any]) -> bytes:

@@ -120,7 +120,7 @@ METHOD = (
     Option('ce_weight_end', float, 'lambda at the last batch'),
     Option('perturb_steps', int, 'K'),
     Option('perturb_step_size', float,
-           'alpha, pixel units (normalised units in dlfd_released)'),
+           'alpha, pixel units (normalised units in official_compat)'),
     Option('perturb_radius', _or_none(float), 'rho, pixel units, or none'),
     Option('representation', str, "'features' or 'logits'"),
     Option('sinkhorn_epsilon', float, 'entropic regularisation',

@@ -28,8 +28,8 @@ class Method:
 
 METHODS = {
     'dlfd': Method('DLFD', dlfd.DLFDConfig, dlfd.make_plan),
-    'dlfd_released': Method(
-        'DLFD as released', dlfd_released.DLFDReleasedConfig,
+    'official_compat': Method(
+        'DLFD as released (official_compat)', dlfd_released.DLFDReleasedConfig,
         dlfd_released.make_plan),
     'finetune': Method(
         'Fine-tuning', finetune.FinetuneConfig, finetune.make_plan),
