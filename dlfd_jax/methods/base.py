@@ -39,7 +39,8 @@ class Problem:
     seed: of everything random in the unlearning run.
 
   Raises:
-    ValueError: if the variables do not fit the model.
+    ValueError: if the variables do not fit the model, the model the task or the
+      splits the data set, or the seed is below 0.
   """
 
   model: nn.Module
@@ -49,6 +50,9 @@ class Problem:
   seed: int = 0
 
   def __post_init__(self):
+    if self.seed < 0:
+      raise ValueError(f'Expected seed >= 0, got {self.seed}.')
+    splits_lib.check_splits(self.dataset, self.splits)
     like = jax.eval_shape(
         lambda key: self.model.init(
             key, jax.numpy.zeros((1, *self.dataset.image_size, 3)),
@@ -130,9 +134,14 @@ def check_threshold(name: str, value: float | str) -> None:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Setting:
-  """The machinery of one run, made once and handed to the method."""
+  """The machinery of one run, made once and handed to the method.
+
+  ``original`` is the problem's, placed on the devices like every later state,
+  so that one compiled evaluation serves them all.
+  """
 
   problem: Problem
+  original: Variables
   devices: parallel.Devices
   feed: feed_lib.Feed
   frozen: dict[str, Any]
@@ -150,11 +159,16 @@ class Setting:
 class MethodController(loop.Controller, Protocol):
   """A controller that also makes the final choice and states its findings."""
 
-  def choose(self, candidates: Sequence[loop.Figures]) -> tuple[int | None, str]:
+  def choose(self, candidates: Sequence[loop.Figures]
+             ) -> tuple[int | None, str]:
     """The candidate to return (None = the last state) and why, in words."""
 
   def findings(self, chosen: loop.Figures | None) -> dict[str, Any]:
-    """What the run learnt beside its figures: thresholds, flags."""
+    """What the run learnt beside its figures: thresholds, flags.
+
+    ``chosen`` are the figures of the selected state, None if it was not
+    measured.
+    """
 
 
 MakePlan = Callable[[Setting, Any], tuple[loop.Plan, MethodController]]
@@ -225,7 +239,7 @@ def run(problem: Problem, config: MethodConfig, make_plan: MakePlan, *,
   feed = feed_lib.Feed(problem.dataset, device_bytes)
   frozen = devices.place(feed.frozen())
   setting = Setting(
-      problem, devices, feed, frozen,
+      problem, devices.place(dict(problem.original)), devices, feed, frozen,
       Predictor(problem.model, problem.dataset, devices, feed=feed,
                 frozen=frozen))
   plan, controller = make_plan(setting, config)
@@ -237,10 +251,11 @@ def run(problem: Problem, config: MethodConfig, make_plan: MakePlan, *,
       hooks=hooks)
   chosen, reason = controller.choose([figures for figures, _ in out.kept])
   if chosen is None:
-    figures, selected = out.history[-1], out.variables
+    step, selected = out.steps, out.variables
+    figures = out.history[-1] if out.history[-1]['step'] == step else None
   else:
     figures, selected = out.kept[chosen]
+    step = figures['step']
   return UnlearnResult(
-      selected, out.variables, out.steps if chosen is None else figures['step'],
-      reason, controller.findings(figures),
+      selected, out.variables, step, reason, controller.findings(figures),
       out.history, out.stop, out.steps, out.clock, config)

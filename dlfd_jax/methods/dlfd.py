@@ -11,12 +11,14 @@ steps, and the checks.
 Source: Choi and Na (2024), arXiv:2409.14747. Ours: pixel-space steps projected
 to [0, 1], the debiased divergence on penultimate features, frozen BatchNorm, a
 member-balanced attack every few batches, its signed stop rule and thresholds
-from its permutation null. ``released=True`` runs the authors' code instead.
+from its permutation null. :mod:`~dlfd_jax.methods.dlfd_released` runs the
+authors' code instead.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import flax.linen as nn
 import jax
@@ -77,14 +79,14 @@ class DLFDConfig(base.MethodConfig):
   def __post_init__(self):
     super().__post_init__()
     for name in ('ot_weight', 'ce_weight_start', 'ce_weight_end'):
-      if getattr(self, name) < 0:
+      if not 0 <= getattr(self, name) < math.inf:
         raise ValueError(f'Expected {name} >= 0, got {getattr(self, name)}.')
     if self.perturb_steps < 1:
       raise ValueError(
           f'Expected perturb_steps >= 1, got {self.perturb_steps}.')
     for name in ('perturb_step_size', 'perturb_radius'):
       value = getattr(self, name)
-      if value is not None and value <= 0:
+      if value is not None and not 0 < value < math.inf:
         raise ValueError(f'Expected {name} above 0, got {value}.')
     for name, choices in (('representation', ('features', 'logits')),
                           ('update_loss', ('ce', 'combined'))):
@@ -95,7 +97,7 @@ class DLFDConfig(base.MethodConfig):
 
   def ce_weight(self, step: jax.typing.ArrayLike,
                 num_steps: int) -> jax.Array:
-    """lambda of batch ``step`` of ``num_steps``."""
+    """The weight lambda of batch ``step`` of ``num_steps``."""
     share = jnp.asarray(step, jnp.float32) / max(num_steps - 1, 1)
     return self.ce_weight_start + share * (
         self.ce_weight_end - self.ce_weight_start)
@@ -203,6 +205,6 @@ def make_plan(setting: base.Setting, config: DLFDConfig
           retain.steps_per_epoch, live.images, config.batch_size,
           config.perturb_steps))
   return plan, monitor.Monitor(
-      live, problem.original, config, active=DISTANCE, resting=FINETUNE,
+      live, setting.original, config, active=DISTANCE, resting=FINETUNE,
       forget_threshold=(
           config.forget_threshold if config.dynamic_phases else None))

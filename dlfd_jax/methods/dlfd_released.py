@@ -16,6 +16,7 @@ Source: the authors' code of August-September 2024 (its notebooks' settings).
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import flax.linen as nn
 import jax
@@ -83,9 +84,18 @@ class DLFDReleasedConfig(base.MethodConfig):
       raise ValueError(
           'Expected perturb_steps >= 1 and perturb_step_size above 0, got '
           f'{self.perturb_steps} and {self.perturb_step_size}.')
+    for name in ('ot_weight', 'ce_weight_start', 'ce_weight_end'):
+      if not 0 <= getattr(self, name) < math.inf:
+        raise ValueError(f'Expected {name} >= 0, got {getattr(self, name)}.')
+    if (len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0
+        or min(self.mean) < 0 or max(self.mean) >= 1):
+      raise ValueError(
+          'Expected three means in [0, 1) and three positive deviations, got '
+          f'mean={self.mean}, std={self.std}.')
     if isinstance(self.forget_threshold, str) or isinstance(
         self.select_threshold, str):
       raise ValueError('Expected numbers for the released thresholds.')
+    base.check_threshold('forget_threshold', self.forget_threshold)
 
 
 def bounds(config: DLFDReleasedConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -116,8 +126,9 @@ def pairs(retain: batching.Stream, forget: batching.Stream) -> np.ndarray:
   equal = np.flatnonzero(np.asarray(retain_sizes) == cycled)
   if not len(equal):
     raise ValueError(
-        f'Expected a retain and a forget batch of equal size, got {len(forget.indices)} '
-        f'forget images at batch size {forget.batch_size}.')
+        'Expected a retain and a forget batch of equal size, got '
+        f'{len(forget.indices)} forget images at batch size '
+        f'{forget.batch_size}.')
   return equal
 
 
@@ -177,6 +188,10 @@ def make_step(model: nn.Module, task: tasks.Task, config: DLFDReleasedConfig,
         optimizer=config.optimizer, num_steps=num_steps, live=train_mode,
         keys=train.example_keys(state, batch['position'], 1),
         axis_name=axis_name)
+    dropped = new.skipped > state.skipped  # then the inner passes go, too
+    new = new.replace(batch_stats=jax.tree.map(
+        lambda old, moved: jnp.where(dropped, old, moved),
+        state.batch_stats, new.batch_stats))
     return new, {**metrics, 'ce_weight_sum': ce_weight,
                  'inert_ot_sum': config.ot_weight * inert}
 
@@ -224,6 +239,6 @@ def make_plan(setting: base.Setting, config: DLFDReleasedConfig
       num_steps=len(pair), batch=batch, check_every=config.check_every or 1)
   live = monitor.LiveAttack(setting, config.live_limit, kind='released')
   return plan, monitor.Monitor(
-      live, problem.original, config, active=dlfd.DISTANCE,
+      live, setting.original, config, active=dlfd.DISTANCE,
       resting=dlfd.FINETUNE, forget_threshold=config.forget_threshold,
       signed=False, opening=_FIRST)

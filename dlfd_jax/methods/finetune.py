@@ -36,4 +36,4 @@ def make_plan(setting: base.Setting, config: FinetuneConfig
       check_every=config.check_every or monitor.default_check_every(
           retain.steps_per_epoch, live.images, config.batch_size, 0))
   return plan, monitor.Monitor(
-      live, setting.problem.original, config, active='finetune')
+      live, setting.original, config, active='finetune')

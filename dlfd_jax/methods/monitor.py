@@ -35,7 +35,9 @@ class LiveAttack:
     problem = setting.problem
     self._task, self._predictor = problem.task, setting.predictor
     self._kind = kind
-    forget, val = problem.splits.forget, problem.splits.val
+    forget, val = (  # an image without any known label has no loss
+        rows[per_example.has_label(problem.task, problem.dataset.labels[rows])]
+        for rows in (problem.splits.forget, problem.splits.val))
     keys = problem.dataset.class_key()
     if kind == 'balanced':
       rows_f, self._val_rows = attack.live_subset(
@@ -56,9 +58,15 @@ class LiveAttack:
     """Members and non-members of the attack."""
     return len(self._indices) - self._num_val, len(self._val_rows)
 
-  def losses(self, variables: Variables) -> tuple[np.ndarray, np.ndarray, float]:
-    """Losses of the attack's members and non-members, and val accuracy."""
+  def losses(self, variables: Variables
+             ) -> tuple[np.ndarray, np.ndarray, float] | None:
+    """Losses of the attack's members and non-members, and val accuracy.
+
+    None if a logit is not finite.
+    """
     logits = self._predictor(variables, self._indices).logits
+    if not np.isfinite(logits).all():
+      return None
     losses = per_example.loss(self._task, logits, self._labels)
     val_accuracy = accuracy.accuracy(
         self._task, logits[:self._num_val], self._labels[:self._num_val])
@@ -71,14 +79,15 @@ class LiveAttack:
     Returns:
       ``val_accuracy``, ``mia_accuracy``, ``forgetting_score`` (0 to 1),
       ``mia_auc`` (of -loss, forget over val: above .5 = under-forgotten),
-      ``forget_loss`` and ``val_loss`` (nats).
+      ``forget_loss`` and ``val_loss`` (nats). A model with logits that are not
+      finite gets the worst of each, and None for the rest.
     """
-    forget, val, val_accuracy = self.losses(variables)
-    finite = np.isfinite(forget).all() and np.isfinite(val).all()
-    if not finite:
-      return {'val_accuracy': val_accuracy, 'mia_accuracy': None,
+    found = self.losses(variables)
+    if found is None:
+      return {'val_accuracy': 0.0, 'mia_accuracy': None,
               'forgetting_score': 1.0, 'mia_auc': 0.0, 'forget_loss': None,
               'val_loss': None}
+    forget, val, val_accuracy = found
     if self._kind == 'balanced':
       mia = attack.balanced_accuracy(-forget, -val, draws=1)
     else:
@@ -93,8 +102,15 @@ class LiveAttack:
     }
 
   def null(self, variables: Variables) -> tuple[float, float]:
-    """Mean and 95 % point of the score if membership meant nothing."""
-    forget, val, _ = self.losses(variables)
+    """Mean and 95 % point of the score if membership meant nothing.
+
+    Raises:
+      ValueError: if the model's logits are not finite.
+    """
+    found = self.losses(variables)
+    if found is None:
+      raise ValueError('Expected an original with finite logits.')
+    forget, val, _ = found
     return attack.permutation_null(-forget, -val)
 
 
@@ -162,14 +178,18 @@ class Monitor:
       return []
     return keep_best(candidates, self._select_threshold, self._blind)
 
-  def choose(self, candidates: Sequence[loop.Figures]) -> tuple[int | None, str]:
+  def choose(self, candidates: Sequence[loop.Figures]
+             ) -> tuple[int | None, str]:
     """The selected state (None = the last one) and why."""
     if self._selection == 'last':
       return None, 'the last state'
     return choose_best(candidates, self._select_threshold, self._blind)
 
   def findings(self, chosen: loop.Figures | None) -> dict[str, Any]:
-    """Thresholds and flags, and whether the selected state met its own."""
+    """Thresholds and flags, and whether the selected state met its own.
+
+    ``select_threshold_met`` is None if the selected state was not measured.
+    """
     met = None
     if chosen is not None:
       met = chosen['forgetting_score'] <= self._select_threshold
@@ -181,7 +201,8 @@ def keep_best(candidates: Sequence[loop.Figures], threshold: float,
   """Positions of the candidates that can still win under :func:`choose_best`.
 
   Args:
-    candidates: figures with ``val_accuracy``, ``forgetting_score``, ``mia_auc``.
+    candidates: figures with ``val_accuracy``, ``forgetting_score`` and
+      ``mia_auc``.
     threshold: on the forgetting score.
     blind: whether the attack could not see the original.
   """
@@ -205,7 +226,7 @@ def choose_best(candidates: Sequence[loop.Figures], threshold: float,
   The most accurate on val among those at or under ``threshold``; if none is,
   the one with the lowest score. If the attack could not see the original, the
   one whose signed AUC is nearest .5 among those within 1 point of the best val
-  accuracy.
+  accuracy. Of equals the more accurate, then the earlier.
   """
   if not candidates:
     return None, 'no state was measured, so the last one is returned'
@@ -214,7 +235,8 @@ def choose_best(candidates: Sequence[loop.Figures], threshold: float,
     best = max(c['val_accuracy'] for c in candidates)
     near = [i for i in order
             if candidates[i]['val_accuracy'] >= best - _ACCURACY_SLACK]
-    chosen = min(near, key=lambda i: _off(candidates[i]))
+    chosen = min(near, key=lambda i: (
+        _off(candidates[i]), -candidates[i]['val_accuracy']))
     return chosen, (
         'the attack cannot see the original at this sample size: the state '
         'with the val AUC nearest .5 within 1 point of the best val accuracy')

@@ -3,9 +3,8 @@
     J(x*) = w_f * S_eps(h(x*), h(x_f)) - lambda * CE(f(x*), y)
     x* <- project(x* + alpha * sign(grad J(x*))),   K times
 
-``released`` does the same as the authors' code does it: the transport term is
-taken on the clean images, so it has no gradient, and images are clipped to
-[0, 1] in normalised units inside the differentiated function.
+The projection stands outside the derivative: a clip inside it has no gradient
+at a saturated pixel, which would then never move again.
 
 Source: Choi and Na (2024), arXiv:2409.14747; the projection, the divergence and
 the pixel-space step are our choices.
@@ -106,10 +105,9 @@ def perturb(evaluate: Callable[[jax.Array], tuple[jax.Array, ot.Transport]],
     config: a ``DLFDConfig``.
 
   Returns:
-    The perturbed images, gradients stopped, and metrics as sums over steps:
-    the divergence before the first and before the last step, the share of
-    converged problems, iterations, marginal error and the mean absolute change
-    of a pixel.
+    The perturbed images, gradients stopped, and metrics of this batch: the
+    transport value before the first and before the last of the K steps, and the
+    means over them of convergence, iterations and marginal error.
   """
   gradient = jax.grad(evaluate, has_aux=True)
 

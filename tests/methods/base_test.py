@@ -1,0 +1,155 @@
+"""What every method shares: checks of its inputs, and its result."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from dlfd_jax import loop
+from dlfd_jax import methods
+from dlfd_jax import parallel
+from dlfd_jax.methods import base
+from dlfd_jax.methods import dlfd
+from dlfd_jax.methods import dlfd_released
+from dlfd_jax.methods import finetune
+from tests.methods import problems
+
+
+@pytest.mark.parametrize('fields, message', [
+    ({'epochs': 0}, 'epochs of at least 1, got 0'),
+    ({'batch_size': 0}, 'batch_size of at least 1, got 0'),
+    ({'check_every': 0}, 'check_every of at least 1, got 0'),
+    ({'live_limit': 9}, 'live_limit of at least 10, got 9'),
+    ({'batch_norm': 'off'}, "batch_norm in .*got 'off'"),
+    ({'selection': 'first'}, "selection in .*got 'first'"),
+    ({'select_threshold': 1.1}, 'select_threshold in .*got 1.1'),
+    ({'select_threshold': float('nan')}, 'select_threshold in .*got nan'),
+    ({'select_threshold': 'null'}, "select_threshold in .*got 'null'"),
+])
+def test_fields_of_every_method_are_checked(fields, message):
+  with pytest.raises(ValueError, match=message):
+    finetune.FinetuneConfig(**fields)
+
+
+@pytest.mark.parametrize('fields, message', [
+    ({'ot_weight': -1.0}, 'ot_weight >= 0, got -1.0'),
+    ({'ot_weight': float('nan')}, 'ot_weight >= 0, got nan'),
+    ({'ce_weight_start': -0.1}, 'ce_weight_start >= 0, got -0.1'),
+    ({'ce_weight_end': -0.1}, 'ce_weight_end >= 0, got -0.1'),
+    ({'perturb_steps': 0}, 'perturb_steps >= 1, got 0'),
+    ({'perturb_step_size': 0.0}, 'perturb_step_size above 0, got 0.0'),
+    ({'perturb_radius': 0.0}, 'perturb_radius above 0, got 0.0'),
+    ({'representation': 'pixels'}, "representation in .*got 'pixels'"),
+    ({'update_loss': 'ot'}, "update_loss in .*got 'ot'"),
+    ({'forget_threshold': -0.1}, 'forget_threshold in .*got -0.1'),
+    ({'forget_threshold': 'mean'}, "forget_threshold in .*got 'mean'"),
+])
+def test_fields_of_dlfd_are_checked(fields, message):
+  with pytest.raises(ValueError, match=message):
+    dlfd.DLFDConfig(**fields)
+
+
+@pytest.mark.parametrize('fields, message', [
+    ({'batch_norm': 'live'}, 'frozen BatchNorm and no augmentation'),
+    ({'epochs': 2}, 'epochs of 1, got 2'),
+    ({'perturb_steps': 0}, 'perturb_steps >= 1'),
+    ({'perturb_step_size': 0.0}, 'perturb_step_size above 0'),
+    ({'ot_weight': -1.0}, 'ot_weight >= 0, got -1.0'),
+    ({'ce_weight_end': -1.0}, 'ce_weight_end >= 0, got -1.0'),
+    ({'std': (0.2, 0.0, 0.2)}, 'three positive deviations'),
+    ({'mean': (0.5, 0.5)}, 'three means'),
+    ({'mean': (0.5, 0.5, 1.0)}, 'three means in'),
+    ({'forget_threshold': 'null_mean'}, 'numbers for the released thresholds'),
+    ({'select_threshold': 'null_95'}, 'numbers for the released thresholds'),
+    ({'forget_threshold': 1.5}, 'forget_threshold in .*got 1.5'),
+])
+def test_fields_of_the_released_form_are_checked(fields, message):
+  with pytest.raises(ValueError, match=message):
+    dlfd_released.DLFDReleasedConfig(**fields)
+
+
+def test_variables_of_another_network_are_refused():
+  problem = problems.problem()
+  other = problems.TinyNet(3, channels=5)
+  with pytest.raises(ValueError, match='of the original model to be'):
+    dataclasses.replace(problem, model=other)
+
+
+def test_a_model_with_another_number_of_outputs_is_refused():
+  problem = problems.problem()
+  data = dataclasses.replace(
+      problem.dataset, task=problems.task(outputs=4))
+  with pytest.raises(ValueError, match='model with 4 outputs.*got 3'):
+    dataclasses.replace(problem, dataset=data)
+
+
+def test_splits_of_another_data_set_are_refused():
+  problem = problems.problem()
+  with pytest.raises(ValueError, match='Expected positions below 76'):
+    dataclasses.replace(problem, splits=problems.splits(test=9))
+
+
+def test_a_negative_seed_is_refused():
+  with pytest.raises(ValueError, match='seed >= 0, got -1'):
+    problems.problem(seed=-1)
+
+
+def test_a_config_of_no_method_is_refused():
+  with pytest.raises(ValueError, match='config of a method.*MethodConfig'):
+    methods.unlearn(problems.problem(), base.MethodConfig())
+
+
+def test_a_batch_that_the_devices_cannot_share_is_refused():
+  with pytest.raises(ValueError, match='divisible by the 3 devices, got 8'):
+    methods.unlearn(
+        problems.problem(), finetune.FinetuneConfig(batch_size=8),
+        devices=problems.devices(3))
+
+
+def result(monkeypatch, kept, history, chosen, steps=4):
+  """What ``base.run`` makes of a loop's end, with variables named by words."""
+  out = loop.LoopResult(
+      'last', kept, history, loop.FINISHED, steps,
+      loop.Clock(phase_s={'a': 4.0}, check_s=1.0, checks=2))
+
+  class Controller:
+    def choose(self, candidates):
+      assert candidates == [figures for figures, _ in kept]
+      return chosen, 'because'
+
+    def findings(self, chosen):
+      return {'of': chosen}
+
+  monkeypatch.setattr(loop, 'run', lambda *args, **options: out)
+  return base.run(
+      problems.problem(), finetune.FinetuneConfig(batch_size=8),
+      lambda setting, config: (None, Controller()),
+      devices=parallel.Devices(problems.devices().devices))
+
+
+def test_result_is_the_chosen_state(monkeypatch):
+  kept = [({'step': 1}, 'one'), ({'step': 2}, 'two')]
+  found = result(monkeypatch, kept, [{'step': 4}], chosen=1)
+  assert (found.selected, found.last) == ('two', 'last')
+  assert found.selected_step == 2
+  assert found.findings == {'of': {'step': 2}}
+  assert found.reason == 'because'
+
+
+def test_result_without_a_choice_is_the_last_state(monkeypatch):
+  found = result(monkeypatch, [], [{'step': 0}, {'step': 4}], chosen=None)
+  assert (found.selected, found.selected_step) == ('last', 4)
+  assert found.findings == {'of': {'step': 4}}
+
+
+def test_a_last_state_that_was_not_measured_has_no_figures(monkeypatch):
+  found = result(monkeypatch, [], [{'step': 0}, {'step': 2}], chosen=None)
+  assert (found.selected, found.selected_step) == ('last', 4)
+  assert found.findings == {'of': None}
+
+
+def test_share_of_the_checks_is_their_time_over_that_of_the_steps(monkeypatch):
+  found = result(monkeypatch, [], [{'step': 4}], chosen=None)
+  np.testing.assert_allclose(found.check_share, 0.25)
+  idle = dataclasses.replace(found, clock=loop.Clock())
+  assert idle.check_share is None

@@ -1,0 +1,301 @@
+"""The live attack, its decisions and the choice of a state."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from dlfd_jax.evaluation import attack
+from dlfd_jax.evaluation import released_attack
+from dlfd_jax.methods import base
+from dlfd_jax.methods import monitor
+from dlfd_jax.models import Outputs
+from tests.methods import problems
+
+
+def figures(score, auc=0.6, accuracy=0.5, step=1):
+  return {'forgetting_score': score, 'mia_auc': auc, 'val_accuracy': accuracy,
+          'step': step}
+
+
+class FakeLive:
+  """An attack whose answers are given; ``variables`` are the figures."""
+
+  sizes = (50, 50)
+
+  def null(self, variables):
+    del variables
+    return 0.1, 0.2
+
+  def measure(self, variables):
+    return variables
+
+
+def make(original=0.8, select=0.3, selection='best', **options):
+  config = base.MethodConfig(selection=selection, select_threshold=select)
+  options = {'active': 'distance', 'resting': 'finetune',
+             'forget_threshold': 0.4, **options}
+  return monitor.Monitor(FakeLive(), figures(original), config, **options)
+
+
+@pytest.mark.parametrize('score, auc, phase', [
+    (0.5, 0.7, 'distance'),
+    (0.4, 0.7, 'distance'),  # at the threshold
+    (0.39, 0.7, 'finetune'),
+    (0.9, 0.5, 'finetune'),  # forget losses as high as unseen ones
+    (0.9, 0.1, 'finetune'),  # and above them: over-forgotten
+])
+def test_phase_follows_the_score_and_the_sign_of_the_attack(score, auc, phase):
+  assert make().phase(figures(score, auc)) == phase
+
+
+def test_distance_steps_resume_when_the_score_climbs_back():
+  watch = make()
+  phases = [watch.phase(figures(score)) for score in (0.6, 0.2, 0.3, 0.5)]
+  assert phases == ['distance', 'finetune', 'finetune', 'distance']
+
+
+def test_phase_at_the_start_is_that_of_the_originals_figures():
+  assert make().phase(figures(0.8, step=0)) == 'distance'
+  assert make().phase(figures(0.1, step=0)) == 'finetune'
+
+
+def test_unsigned_rule_perturbs_an_over_forgotten_model():
+  assert make(signed=False).phase(figures(0.9, 0.1)) == 'distance'
+  assert make(signed=False).phase(figures(0.1, 0.1)) == 'finetune'
+
+
+def test_opening_phase_holds_until_the_first_check():
+  watch = make(opening='first')
+  assert watch.phase(figures(0.0, step=0)) == 'first'
+  assert watch.phase(figures(0.0, step=1)) == 'finetune'
+
+
+def test_without_a_forget_threshold_the_active_phase_never_ends():
+  watch = make(forget_threshold=None)
+  assert watch.phase(figures(0.0, 0.0)) == 'distance'
+
+
+@pytest.mark.parametrize('forget, select, thresholds', [
+    ('null_mean', 'null_95', (0.1, 0.2)),
+    ('null_95', 'null_mean', (0.2, 0.1)),
+    (0.7, 'null_95', (0.7, 0.2)),
+    ('null_mean', 0.6, (0.1, 0.6)),
+])
+def test_thresholds_are_numbers_or_come_from_the_null(
+    forget, select, thresholds):
+  found = make(forget_threshold=forget, select=select).findings(None)
+  assert (found['forget_threshold'], found['select_threshold']) == thresholds
+  assert (found['null_mean'], found['null_95']) == (0.1, 0.2)
+
+
+def test_the_null_is_not_drawn_for_numbers():
+  class NoNull(FakeLive):
+    def null(self, variables):
+      raise AssertionError
+
+  config = base.MethodConfig(select_threshold=0.3)
+  watch = monitor.Monitor(
+      NoNull(), figures(0.8), config, active='finetune')
+  assert 'null_mean' not in watch.findings(None)
+
+
+def test_most_accurate_state_under_the_threshold_is_chosen():
+  states = [figures(0.5, accuracy=0.9), figures(0.3, accuracy=0.6),
+            figures(0.1, accuracy=0.7), figures(0.2, accuracy=0.7)]
+  chosen, reason = make().choose(states)
+  assert chosen == 2  # at equal accuracy the earlier
+  assert 'at most 0.300' in reason
+  assert make().findings(states[2])['select_threshold_met'] is True
+
+
+def test_if_no_state_qualifies_the_lowest_score_is_chosen_and_flagged():
+  states = [figures(0.5, accuracy=0.9), figures(0.35, accuracy=0.2)]
+  chosen, reason = make().choose(states)
+  assert chosen == 1
+  assert reason.startswith('no state reached a forgetting score of 0.300')
+  assert make().findings(states[1])['select_threshold_met'] is False
+
+
+@pytest.mark.parametrize('score, blind', [(0.31, False), (0.3, True)])
+def test_an_original_at_or_under_the_threshold_is_flagged(score, blind):
+  assert make(score).findings(None)['attack_blind_to_original'] is blind
+
+
+def test_blind_choice_is_the_auc_nearest_one_half_near_the_best_accuracy():
+  watch = make(original=0.1)
+  states = [figures(0.1, auc=0.5, accuracy=0.889),
+            figures(0.1, auc=0.56, accuracy=0.9),
+            figures(0.1, auc=0.47, accuracy=0.891)]
+  chosen, reason = watch.choose(states)
+  assert chosen == 2
+  assert 'cannot see the original' in reason
+
+
+def test_the_unsigned_attack_is_never_called_blind():
+  assert not make(0.1, signed=False).findings(
+      None)['attack_blind_to_original']
+
+
+def test_last_state_is_chosen_without_keeping_any():
+  watch = make(selection='last')
+  assert watch.keep([figures(0.1)]) == []
+  assert watch.choose([]) == (None, 'the last state')
+
+
+def test_without_a_measured_state_the_last_one_is_returned():
+  chosen, reason = make().choose([])
+  assert chosen is None and 'no state was measured' in reason
+  assert make().findings(None)['select_threshold_met'] is None
+
+
+@pytest.mark.parametrize('blind', [False, True])
+def test_pruning_never_drops_the_state_that_would_win(blind):
+  rng = np.random.default_rng(0)
+  for _ in range(300):
+    length = rng.integers(1, 12)
+    states = [
+        # Coarse values, so that ties occur.
+        figures(rng.integers(0, 6) / 5, 0.5 + rng.integers(-3, 4) / 10,
+                0.8 + rng.integers(0, 6) / 200, step)
+        for step in range(1, length + 1)]
+    kept = []
+    for end in range(1, length + 1):
+      kept = [*kept, states[end - 1]]
+      kept = [kept[i] for i in monitor.keep_best(kept, 0.4, blind)]
+      expected, _ = monitor.choose_best(states[:end], 0.4, blind)
+      chosen, _ = monitor.choose_best(kept, 0.4, blind)
+      assert kept[chosen] == states[expected]
+
+
+def test_only_one_state_is_kept_where_the_attack_sees():
+  states = [figures(0.5), figures(0.3), figures(0.2, accuracy=0.6)]
+  assert monitor.keep_best(states, 0.4, blind=False) == [2]
+
+
+@pytest.mark.parametrize('batches, images, batch, steps, expected', [
+    (100, 600, 64, 5, 10),  # a tenth of an epoch: ceil(6000 / 960) = 7
+    (20, 600, 64, 5, 7),
+    (20, 600, 32, 15, 6),  # ceil(6000 / 1120)
+    (5, 100, 64, 0, 4),  # ceil(1000 / 320)
+    (5, 1, 1000, 5, 1),
+])
+def test_checks_take_about_a_tenth_of_the_time(
+    batches, images, batch, steps, expected):
+  assert monitor.default_check_every(batches, images, batch, steps) == expected
+  assert expected == max(
+      batches // 10, math.ceil(10 * images / (batch * (2 * steps + 5))))
+
+
+class TableModel:
+  """A predictor whose "variables" are the logits of every image."""
+
+  def __init__(self):
+    self.asked = []
+
+  def __call__(self, variables, indices):
+    self.asked.append(np.asarray(indices))
+    logits = variables[indices]
+    return Outputs(logits, logits)
+
+
+def live_attack(kind='multiclass', limit=300, attack_kind='balanced', seed=0,
+                data=None):
+  model, own, variables = problems.memorised(kind)
+  problem = base.Problem(
+      model, variables, data or own, problems.splits(), seed)
+  setting = base.Setting(problem, variables, None, None, {}, TableModel())
+  return monitor.LiveAttack(setting, limit, attack_kind), setting
+
+
+def table(data, splits, forget=2.0, val=0.5):
+  """Logits whose margin is about that of the split, with a little spread."""
+  rng = np.random.default_rng(0)
+  size = np.full(len(data), 1.0)
+  size[splits.forget], size[splits.val] = forget, val
+  size = size + rng.uniform(-0.1, 0.1, len(data))
+  logits = np.zeros((len(data), 3), np.float32)
+  logits[np.arange(len(data)), data.labels] = size
+  return logits
+
+
+def test_live_attack_reads_one_fixed_subset_with_equal_class_counts():
+  live, setting = live_attack(limit=12)
+  data, splits = setting.problem.dataset, setting.problem.splits
+  assert live.sizes == (12, 12)
+  assert live.images == 12 + len(splits.val)
+  for _ in range(2):
+    live.measure(table(data, splits))
+  first, second = setting.predictor.asked
+  np.testing.assert_array_equal(first, second)
+  np.testing.assert_array_equal(first[:24], splits.val)
+  assert np.isin(first[24:], splits.forget).all()
+  again, other = live_attack(limit=12)[1], live_attack(limit=12, seed=1)[1]
+  for setting_of_seed, same in ((again, True), (other, False)):
+    monitor.LiveAttack(setting_of_seed, 12).measure(table(data, splits))
+    asked = setting_of_seed.predictor.asked[0]
+    assert np.array_equal(asked, first) is same
+
+
+def test_live_figures_are_those_of_the_attack():
+  live, setting = live_attack()
+  data, splits = setting.problem.dataset, setting.problem.splits
+  found = live.measure(table(data, splits))
+  assert found['mia_auc'] == 1.0
+  assert found['mia_accuracy'] == 1.0
+  assert found['forgetting_score'] == 1.0
+  assert found['val_accuracy'] == 1.0
+  np.testing.assert_allclose(
+      found['forget_loss'], math.log1p(2 * math.exp(-2.0)), atol=0.02)
+  np.testing.assert_allclose(
+      found['val_loss'], math.log1p(2 * math.exp(-0.5)), atol=0.03)
+  over = live.measure(table(data, splits, forget=-3.0))
+  assert over['mia_auc'] == 0.0 and over['forgetting_score'] == 1.0
+
+
+def test_null_of_the_live_attack_is_its_permutation_null():
+  live, setting = live_attack()
+  logits = table(setting.problem.dataset, setting.problem.splits)
+  forget, val, _ = live.losses(logits)
+  assert live.null(logits) == attack.permutation_null(-forget, -val)
+
+
+def test_released_attack_reads_all_images_of_both_sides():
+  live, setting = live_attack(limit=10, attack_kind='released')
+  data, splits = setting.problem.dataset, setting.problem.splits
+  assert live.sizes == (24, 24)
+  logits = table(data, splits, forget=0.7)
+  found = live.measure(logits)
+  forget, val, _ = live.losses(logits)
+  assert found['mia_accuracy'] == released_attack.unbalanced_accuracy(
+      forget, val)
+  assert found['forgetting_score'] == 2 * abs(found['mia_accuracy'] - 0.5)
+
+
+def test_images_without_a_known_label_take_no_part():
+  data = problems.memorised('multilabel')[1]
+  splits = problems.splits()
+  labels = data.labels.copy()
+  labels[splits.forget[:5]] = -1
+  labels[splits.val[:4]] = -1
+  data = dataclasses.replace(data, labels=labels)
+  live, setting = live_attack(
+      'multilabel', attack_kind='released', data=data)
+  assert live.sizes == (19, 20)
+  live.measure(np.zeros((len(data), 3), np.float32))
+  assert not np.isin(setting.predictor.asked[0], splits.forget[:5]).any()
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+def test_a_model_that_is_not_finite_gets_the_worst_figures(value):
+  live, setting = live_attack()
+  logits = table(setting.problem.dataset, setting.problem.splits)
+  logits[setting.problem.splits.val[3]] = value
+  found = live.measure(logits)
+  assert found == {
+      'val_accuracy': 0.0, 'mia_accuracy': None, 'forgetting_score': 1.0,
+      'mia_auc': 0.0, 'forget_loss': None, 'val_loss': None}
+  assert make().phase({**found, 'step': 1}) == 'finetune'
+  with pytest.raises(ValueError, match='original with finite logits'):
+    live.null(logits)

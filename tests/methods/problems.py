@@ -1,0 +1,145 @@
+"""Tiny unlearning problems: memorised noise images and a small network."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dlfd_jax import methods
+from dlfd_jax import models
+from dlfd_jax import ot
+from dlfd_jax import parallel
+from dlfd_jax import tasks
+from dlfd_jax import train
+from dlfd_jax.data import batching
+from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax.data import feed as feed_lib
+from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.methods import base
+from dlfd_jax.models import heads
+from dlfd_jax.models import norm
+from dlfd_jax.predict import Predictor
+
+SIZE = 8
+SMALL = ot.SinkhornConfig(epsilon=0.1, max_iterations=200)
+
+
+class TinyNet(nn.Module):
+  """A smooth classifier that keeps the model contract."""
+
+  outputs: int
+  head: str = 'plain'
+  channels: int = 4
+
+  @nn.compact
+  def __call__(self, images, *, train, mask=None, keys=None, axis_name=None):
+    x = nn.Conv(self.channels, (3, 3), (2, 2), use_bias=False)(
+        4 * (images - 0.5))
+    x = norm.BatchNorm(name='bn')(
+        x, train=train, mask=mask, axis_name=axis_name)
+    x = nn.softplus(x)
+    return heads.Head(self.head, self.outputs, name='head')(
+        x.reshape(len(x), -1), train=train, keys=keys)
+
+
+def task(kind='multiclass', outputs=3):
+  return tasks.Task(kind, tuple(f'name{i}' for i in range(outputs)))
+
+
+def dataset(kind='multiclass', retain=20, forget=24, val=24, test=8, seed=0,
+            outputs=3):
+  """Noise with a weak class signal; one person per image, in split order."""
+  rng = np.random.default_rng(seed)
+  n = retain + forget + val + test
+  if kind == 'multiclass':
+    labels = rng.permutation(np.resize(np.arange(outputs), n)).astype(np.int32)
+    shift = labels
+  else:
+    labels = rng.integers(0, 2, (n, outputs)).astype(np.int32)
+    labels[::5, 1] = tasks.UNKNOWN
+    shift = labels[:, 0] * 2
+  images = rng.integers(0, 200, (n, SIZE, SIZE, 3))
+  images[:, :, :, 0] += 25 * shift[:, None, None]
+  return dataset_lib.Dataset(
+      images=np.clip(images, 0, 255).astype(np.uint8), labels=labels,
+      identity=np.arange(n, dtype=np.int32),
+      sample_id=np.array([f'image{i}' for i in range(n)]),
+      task=task(kind, outputs))
+
+
+def splits(retain=20, forget=24, val=24, test=8):
+  edges = np.cumsum([0, retain, forget, val, test])
+  return splits_lib.Splits(
+      *(np.arange(a, b) for a, b in zip(edges[:-1], edges[1:])))
+
+
+@functools.cache
+def memorised(kind='multiclass', head='plain', retain=20, forget=24, val=24,
+              steps=60, outputs=3):
+  """(model, data, variables) after training on retain and forget."""
+  data = dataset(kind, retain, forget, val, outputs=outputs)
+  model = TinyNet(outputs, head)
+  variables = models.init(model, jax.random.key(1), data.image_size)
+  optimizer = train.OptimizerConfig(learning_rate=0.05)
+  state = train.create_state(variables, optimizer, jax.random.key(2))
+  step = jax.jit(train.make_supervised_step(
+      model, data.task, optimizer, steps, live=True))
+  frozen = {'images': data.images, 'labels': data.labels}
+  stream = batching.Stream(np.arange(retain + forget), 16)
+  for i in range(steps):
+    state, _ = step(state, frozen, stream.epoch_batch(i))
+  return model, data, parallel.fetch(state.variables)
+
+
+def problem(kind='multiclass', seed=0, head='plain', retain=20, forget=24,
+            val=24):
+  """A problem whose original has memorised its training images."""
+  model, data, variables = memorised(kind, head, retain, forget, val)
+  return methods.Problem(
+      model, variables, data, splits(retain, forget, val), seed)
+
+
+def devices(count=1):
+  return parallel.Devices(jax.local_devices()[:count])
+
+
+def setting(problem, count=1):
+  """What ``methods.base.run`` hands to a method's plan."""
+  where = devices(count)
+  feed = feed_lib.Feed(problem.dataset)
+  frozen = where.place(feed.frozen())
+  predictor = Predictor(
+      problem.model, problem.dataset, where, feed=feed, frozen=frozen)
+  return base.Setting(
+      problem, where.place(problem.original), where, feed, frozen, predictor)
+
+
+def leaves(variables):
+  return [np.asarray(x) for x in jax.tree.leaves(dict(variables))]
+
+
+def same(left, right):
+  """Whether two trees of variables are equal bit by bit."""
+  return all(
+      np.array_equal(a, b)
+      for a, b in zip(leaves(left), leaves(right), strict=True))
+
+
+def largest_difference(left, right):
+  return max(
+      float(np.abs(a - b).max())
+      for a, b in zip(leaves(left), leaves(right), strict=True))
+
+
+def batch(splits, size=8, step=0, seed=0):
+  """The batch of a DLFD step."""
+  retain = batching.Stream(splits.retain, size, seed=seed, salt=0)
+  forget = batching.Stream(splits.forget, size, seed=seed, salt=1)
+  return {**retain.epoch_batch(step),
+          **batching.prefixed('forget_', forget.cycled_batch(step))}
+
+
+def pixels(data, rows):
+  return jnp.asarray(data.images[rows], jnp.float32) / 255
