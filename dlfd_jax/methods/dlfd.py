@@ -74,7 +74,7 @@ class DLFDConfig(base.MethodConfig):
   sinkhorn: ot.SinkhornConfig = ot.SinkhornConfig()
   update_loss: str = 'ce'
   dynamic_phases: bool = True
-  forget_threshold: float | str = 'null_mean'
+  forget_threshold: float | str = 'null_95'
 
   def __post_init__(self):
     super().__post_init__()
