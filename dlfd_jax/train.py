@@ -93,7 +93,7 @@ class OptimizerConfig:
       parts.append(optax.add_decayed_weights(self.weight_decay))
     if self.momentum:
       parts.append(optax.trace(decay=self.momentum))
-    return optax.chain(*parts)
+    return optax.chain(*parts) if parts else optax.identity()
 
   def rate(self, step: jax.typing.ArrayLike, num_steps: int) -> jax.Array:
     """Learning rate of ``step`` (from 0) in a run of ``num_steps``."""
