@@ -93,16 +93,34 @@ def measure(network: presets.Network, config: dlfd.DLFDConfig, size: int,
   distance = dlfd.make_distance_step(model, dataset.task, config, 100)
   training = train.make_supervised_step(
       model, dataset.task, config.optimizer, 100, live=False)
-  parts = {
+  compile_s, seconds = time_in_turns({
       'distance_step': distance,
       'training_pass': training,
       'input_gradients': _input_gradients(
           model, dataset.task, config.perturb_steps),
-  }
-  state = train.create_state(variables, config.optimizer, jax.random.key(0))
-  states = {name: devices.place(state) for name in parts}
-  compiled = {name: devices.compile(step) for name, step in parts.items()}
-  compile_s, seconds = {}, {name: [] for name in parts}
+  }, train.create_state(variables, config.optimizer, jax.random.key(0)),
+      frozen, batch, devices, repeats)
+  median = {name: statistics.median(times) for name, times in seconds.items()}
+  return {
+      'compile_s': compile_s, 'median_s': median, 'seconds': seconds,
+      'perturb_steps': config.perturb_steps,
+      'ratio': median['distance_step'] / (
+          median['input_gradients'] + median['training_pass'])}
+
+
+def time_in_turns(
+    steps: dict[str, parallel.StepFn], state: train.TrainState,
+    frozen: dict[str, Any], batch: batching.Batch, devices: parallel.Devices,
+    repeats: int) -> tuple[dict[str, float], dict[str, list[float]]]:
+  """Seconds of steps that take turns, so that a busy machine slows all alike.
+
+  Returns:
+    Seconds of the first call (compilation), and of every later one, by name.
+  """
+  states = {name: devices.place(state) for name in steps}
+  compiled = {name: devices.compile(step) for name, step in steps.items()}
+  first: dict[str, float] = {}
+  seconds: dict[str, list[float]] = {name: [] for name in steps}
   for turn in range(repeats + 1):
     for name, step in compiled.items():
       start = time.perf_counter()
@@ -112,13 +130,8 @@ def measure(network: presets.Network, config: dlfd.DLFDConfig, size: int,
       if turn:
         seconds[name].append(elapsed)
       else:
-        compile_s[name] = elapsed
-  median = {name: statistics.median(times) for name, times in seconds.items()}
-  return {
-      'compile_s': compile_s, 'median_s': median, 'seconds': seconds,
-      'perturb_steps': config.perturb_steps,
-      'ratio': median['distance_step'] / (
-          median['input_gradients'] + median['training_pass'])}
+        first[name] = elapsed
+  return first, seconds
 
 
 def _input_gradients(model, task: tasks.Task, count: int) -> parallel.StepFn:

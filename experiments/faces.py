@@ -18,29 +18,39 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import statistics
 import sys
+import time
 from typing import Any
 
+import jax
 from absl import flags
 
 from dlfd_jax import checkpoint
 from dlfd_jax import methods
+from dlfd_jax import models
+from dlfd_jax import predict
 from dlfd_jax import presets
 from dlfd_jax import runs
+from dlfd_jax import train as train_lib
 from dlfd_jax.cli import command
 from dlfd_jax.cli import evaluate
 from dlfd_jax.cli import inputs
 from dlfd_jax.cli import train
 from dlfd_jax.cli import unlearn
+from dlfd_jax.data import feed as feed_lib
 from dlfd_jax.data import requests
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.evaluation import tier0
+from dlfd_jax.methods import base
 from dlfd_jax.report import tables
+from experiments import benchmark
 from experiments import faces_table
 
 FILES = {'lfw_gender': 'lfw_64.npz', 'lfw_gender_smile': 'lfw_64.npz',
          'fgnet_age': 'fgnet_128.npz'}
 FORGET_FRACTION = 0.15
+_REPEATS = 5
 TITLES = {'finetune': "Fine-tuning, the paper's recipe",
           'finetune_alike': "Fine-tuning with DLFD's training options"}
 # Row of the table and which state of the run is judged.
@@ -114,6 +124,8 @@ def run_seed(task: str, seed: int, file: pathlib.Path, folder: pathlib.Path,
         str(folder / name), dataset, data_options, preset.network, recipe,
         parts, rows, on=on, **common)
   saved = checkpoint.load_model(folder / 'original')
+  costs = step_costs(folder / 'costs.json', preset, saved, dataset, splits,
+                     devices)
   about = {'task': task, 'seed': seed, 'images': len(dataset),
            'splits': {n: len(rows) for n, rows in splits.parts.items()},
            'network': dataclasses.asdict(preset.network),
@@ -135,19 +147,74 @@ def run_seed(task: str, seed: int, file: pathlib.Path, folder: pathlib.Path,
     if not cells:
       cells += [
           {**about, 'model': name, 'metrics': _metrics(judged, name),
-           'time_s': trained[name]['time']['work_s']}
+           'time_s': trained[name]['steps'] * costs['train']}
           for name in ('original', 'retrained')]
     cells.append({
         **about, 'model': row, 'state': state,
         'title': TITLES.get(row, methods.METHODS[method].title),
         'metrics': _metrics(judged, 'unlearned'),
-        'time_s': done['time']['work_s'], 'check_share': done['check_share'],
+        'time_s': _cost(done, row, costs), 'wall_s': done['time']['work_s'],
+        'check_share': done['check_share'],
         'epochs': config.epochs,
         'perturb_steps': getattr(config, 'perturb_steps', None),
         'selected_step': done['selected_step'], 'steps': done['steps'],
         'reason': done['reason'], 'stop': done['stop'],
         'findings': done['findings'], 'history': done['history']})
   return cells
+
+
+def step_costs(path: pathlib.Path, preset: presets.Preset,
+               saved: checkpoint.SavedModel, dataset, splits,
+               devices) -> dict[str, float]:
+  """Median seconds of every kind of step and check, measured in turns.
+
+  Runs of hours share their machine with other work; these seconds do not, and
+  a run's time is its steps times their cost.
+
+  Returns:
+    ``train``, and ``<row>/<phase>`` and ``<row>/check`` for every method.
+  """
+  if path.is_file():
+    return runs.read_json(path)
+  model = models.build(saved.config)
+  feed = feed_lib.Feed(dataset)
+  frozen = devices.place(feed.frozen())
+  costs = {}
+  for row in dict.fromkeys(row for row, _ in CELLS):
+    method, config = method_of(preset, row)
+    problem = methods.Problem(model, saved.variables, dataset, splits)
+    setting = base.Setting(
+        problem, devices.place(dict(saved.variables)), devices, feed, frozen,
+        predict.Predictor(model, dataset, devices, feed=feed, frozen=frozen))
+    plan, controller = methods.METHODS[method].make_plan(setting, config)
+    steps = dict(plan.steps)
+    if config.batch_size == preset.train.batch_size:
+      steps['train'] = train_lib.make_supervised_step(
+          model, dataset.task, preset.train.optimizer, 100, live=True)
+    state = train_lib.create_state(
+        saved.variables, config.optimizer, jax.random.key(0))
+    _, seconds = benchmark.time_in_turns(
+        steps, state, frozen, plan.batch(0), devices, _REPEATS)
+    for phase, times in seconds.items():
+      name = 'train' if phase == 'train' else f'{row}/{phase}'
+      costs[name] = statistics.median(times)
+    checks = []
+    for _ in range(_REPEATS + 1):
+      start = time.perf_counter()
+      controller.measure(setting.original)
+      checks.append(time.perf_counter() - start)
+    costs[f'{row}/check'] = statistics.median(checks[1:])
+  runs.write_json(path, costs)
+  return costs
+
+
+def _cost(done, row, costs):
+  """Seconds of a finished run: its steps and checks at their measured cost."""
+  clock = done['time']
+  steps = {phase: clock['phase_steps'].get(phase, 0) + 1
+           for phase in clock['compile_s']}
+  return clock['checks'] * costs[f'{row}/check'] + sum(
+      n * costs[f'{row}/{phase}'] for phase, n in steps.items())
 
 
 def method_of(preset: presets.Preset,

@@ -82,7 +82,8 @@ def markdown(result: dict[str, Any]) -> str:
       'deviation over seeds of split and training. Attack AUC is class-matched, '
       'on people the model never saw: higher means more leakage, the aim is the '
       "retrained model's value. NoMUS: higher means better by the papers' rule. "
-      'Times are steps and checks without compilation.', '']
+      'A time is that of all steps and checks at their median cost, measured '
+      'in turns, without compilation.', '']
   for task, cells in tasks_of(result).items():
     lines += _task_lines(task, cells)
   return '\n'.join(lines)
