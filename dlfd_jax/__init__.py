@@ -1,8 +1,8 @@
 """Makes a trained image classifier forget given people, with evidence.
 
-    >>> import dlfd_jax
-    >>> dlfd_jax.DLFDConfig(ot_weight=2.0).ot_weight
-    2.0
+>>> import dlfd_jax
+>>> dlfd_jax.DLFDConfig(ot_weight=2.0).ot_weight
+2.0
 """
 
 from dlfd_jax._version import __version__

@@ -79,9 +79,10 @@ def markdown(result: dict[str, Any]) -> str:
       f'Command: `{result["command"]}`', '',
       f'Machine: {result["device"]}, {result["devices"]} device(s), jax '
       f'{result["versions"]["jax"]}. Written by the program; mean ± standard '
-      'deviation over seeds of split and training. Attack AUC is class-matched, '
-      'on people the model never saw: higher means more leakage, the aim is the '
-      "retrained model's value. NoMUS: higher means better by the papers' rule. "
+      'deviation over seeds of split and training. Attack AUC: class-matched, '
+      'against people the model never saw; higher means more leakage, the aim '
+      "is the retrained model's value. NoMUS: higher is better by the papers' "
+      'rule. '
       'A time is that of all steps and checks at their median cost, measured '
       'in turns, without compilation.', '']
   for task, cells in tasks_of(result).items():
@@ -127,7 +128,8 @@ def _task_lines(task, cells):
 
 def _per_seed(cells, seeds):
   lines = ['| seed | original AUC | retrained AUC | DLFD AUC | '
-           'DLFD test acc - original | aims met |', '|---|---:|---:|---:|---:|---|']
+           'DLFD test acc - original | aims met |',
+           '|---|---:|---:|---:|---:|---|']
   for seed in seeds:
     by = {row_key(c): c for c in cells if c['seed'] == seed}
     aucs = []
@@ -143,8 +145,8 @@ def _per_seed(cells, seeds):
     if missed:
       words += f'; not: {", ".join(missed)}'
     if not can_tell(cells, seed):
-      words = ('this sample cannot tell: the original lies inside the retrained '
-               f'interval ({words})')
+      words = ('this sample cannot tell: the original lies inside the '
+               f'retrained interval ({words})')
     lines.append(f'| {seed} | ' + ' | '.join(aucs)
                  + f' | {change:+.3f} | {words} |')
   return lines

@@ -1,4 +1,4 @@
-"""What every command shares: flags of its own, one-sentence errors, progress."""
+"""What commands share: their own flags, one-sentence errors, progress."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from rich import progress as rich_progress
 from dlfd_jax import loop
 
 OK, USER_ERROR, INTERRUPTED, NOT_FINITE = 0, 2, 75, 3
-_USER_ERRORS = (ValueError, FileNotFoundError, PermissionError, IsADirectoryError,
-                NotADirectoryError)
+_USER_ERRORS = (ValueError, FileNotFoundError, PermissionError,
+                IsADirectoryError, NotADirectoryError)
 
 
 class Stop(Exception):
@@ -112,7 +112,8 @@ def progress(title: str) -> Iterator[loop.Hook]:
   bar = rich_progress.Progress(
       rich_progress.TextColumn('{task.description}'),
       rich_progress.BarColumn(), rich_progress.MofNCompleteColumn(),
-      rich_progress.TimeElapsedColumn(), rich_progress.TextColumn('{task.fields[figures]}'),
+      rich_progress.TimeElapsedColumn(),
+      rich_progress.TextColumn('{task.fields[figures]}'),
       console=console())
   with bar:
     task = bar.add_task(title, total=None, figures='compiling')

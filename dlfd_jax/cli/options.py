@@ -173,7 +173,8 @@ def apply(config: Any, options: Sequence[Option], values: flags.FlagValues,
         lambda c, name: getattr(c, name, None), option.path[:-1], config)
     names = [f.name for f in dataclasses.fields(parent)] if parent else []
     if option.path[-1] not in names:
-      raise ValueError(f'Expected no --{option.flag}: {owner} has no such field.')
+      raise ValueError(
+          f'Expected no --{option.flag}: {owner} has no such field.')
     changes['.'.join(option.path)] = value
   return _replace(config, changes)
 

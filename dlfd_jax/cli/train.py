@@ -42,7 +42,7 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_enum(
       'on', 'all', ['all', 'retain'], 'who is trained on', flag_values=values)
   flags.DEFINE_string(
-      'original', None, "run whose data, split and recipe are used again",
+      'original', None, 'run whose data, split and recipe are used again',
       flag_values=values)
   inputs.define_preset(values)
   inputs.define_split(values)

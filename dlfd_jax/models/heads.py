@@ -1,4 +1,4 @@
-"""What stands between pooled activations and logits, and what `features` are."""
+"""From pooled activations to logits, and what `features` are."""
 
 from __future__ import annotations
 
