@@ -118,7 +118,7 @@ METHOD = (
     Option('ot_weight', float, 'w_f of the transport term'),
     Option('ce_weight_start', float, 'lambda at the first batch'),
     Option('ce_weight_end', float, 'lambda at the last batch'),
-    Option('perturb_steps', int, 'K'),
+    Option('perturb_steps', int, 'K, inner gradient steps on a batch'),
     Option('perturb_step_size', float,
            'alpha, pixel units (normalised units in official_compat)'),
     Option('perturb_radius', _or_none(float), 'rho, pixel units, or none'),

@@ -1,0 +1,133 @@
+"""From training to the report, as a user would type it."""
+
+import contextlib
+import json
+
+import numpy as np
+
+from dlfd_jax import checkpoint
+from dlfd_jax import inference
+from dlfd_jax import loop
+from dlfd_jax import runs
+from dlfd_jax.cli import evaluate
+from dlfd_jax.cli import report
+from dlfd_jax.cli import train
+from dlfd_jax.cli import unlearn
+from tests.cli import runs_of
+
+_METHOD = ['--batch_size=16', '--perturb_steps=1', '--epochs=1',
+           '--augment=false']
+
+
+def _record(result, metric):
+  return next(r for r in result['metrics'] if r['metric'] == metric)
+
+
+def test_train_unlearn_retrain_evaluate_and_report(
+    tmp_path, original, capsys):
+  unlearned = tmp_path / 'unlearned'
+  command = [f'--original={original}', '--forget_people=3', *_METHOD,
+             f'--workdir={unlearned}']
+  assert unlearn.main(command) == 0
+  for name in (runs.CONFIG, runs.VERSIONS, runs.METRICS, runs.SPLITS,
+               runs.RESULT):
+    assert (unlearned / name).is_file(), name
+  before = runs_of.tree(unlearned)
+  assert unlearn.main(command) == 0  # finished: nothing is done again
+  assert runs_of.tree(unlearned) == before
+
+  retrained = tmp_path / 'retrained'
+  assert train.main([
+      '--on=retain', f'--original={original}',
+      f'--splits={unlearned / runs.SPLITS}', f'--workdir={retrained}']) == 0
+
+  alone = tmp_path / 'alone'
+  common = [f'--original={original}', f'--unlearned={unlearned}',
+            '--bootstrap=20']
+  assert evaluate.main([*common, f'--workdir={alone}']) == 0
+  assert 'not computed' in capsys.readouterr().out
+  result = json.loads((alone / runs.RESULT).read_text())
+  cell = _record(result, 'mia_auc_matched')['retrained']
+  assert cell['value'] is None and cell['reason']
+
+  both = tmp_path / 'both'
+  assert evaluate.main([*common, f'--retrained={retrained}',
+                        f'--workdir={both}']) == 0
+  result = json.loads((both / runs.RESULT).read_text())
+  assert 0 <= _record(result, 'mia_auc_matched')['retrained']['value'] <= 1
+  assert report.main([f'--evaluation={both}']) == 0
+  page = (both / runs.REPORT).read_text()
+  assert 'not a proof of deletion' in page
+
+  classifier = inference.load_classifier(unlearned)
+  images = np.zeros((2, runs_of.SIZE, runs_of.SIZE, 3), np.uint8)
+  assert np.allclose(classifier.predict(images).sum(-1), 1, atol=1e-5)
+
+
+def test_the_retrained_model_must_have_seen_retain_alone(
+    tmp_path, original, capsys):
+  for seed in (0, 1):
+    assert unlearn.main([
+        f'--original={original}', '--forget_people=3', '--method=finetune',
+        '--epochs=1', '--batch_size=16', f'--forget_seed={seed}',
+        f'--workdir={tmp_path / str(seed)}']) == 0
+  assert train.main([
+      '--on=retain', f'--original={original}',
+      f'--splits={tmp_path / "1" / runs.SPLITS}',
+      f'--workdir={tmp_path / "retrained"}']) == 0
+  capsys.readouterr()
+  assert evaluate.main([
+      f'--original={original}', f'--unlearned={tmp_path / "0"}',
+      f'--retrained={tmp_path / "retrained"}',
+      f'--workdir={tmp_path / "evaluation"}']) == 2
+  assert 'trained on the retain images' in capsys.readouterr().err
+  assert not (tmp_path / 'evaluation').exists()
+
+
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(
+    tmp_path, faces, original, monkeypatch):
+  workdir = tmp_path / 'stopped'
+  command = [*runs_of.data_flags(faces), *runs_of.NETWORK, *runs_of.RECIPE,
+             '--on=all', f'--workdir={workdir}']
+  real = loop.stop_on_signals
+
+  class AfterThree(loop.StopRequest):
+    """Asks to stop once it was looked at three times."""
+
+    def __init__(self):
+      self.looked = 0
+
+    @property
+    def requested(self):
+      self.looked += 1
+      return self.looked >= 3
+
+  monkeypatch.setattr(
+      loop, 'stop_on_signals', lambda: contextlib.nullcontext(AfterThree()))
+  assert train.main(command) == 75
+  assert not (workdir / runs.RESULT).exists()
+  monkeypatch.setattr(loop, 'stop_on_signals', real)
+  assert train.main(command) == 0
+  ended = checkpoint.load_model(workdir).variables
+  whole = checkpoint.load_model(original).variables
+  assert checkpoint.fingerprint(ended) == checkpoint.fingerprint(whole)
+
+  def untimed(folder):
+    return [{k: v for k, v in event.items() if not k.endswith('_s')}
+            for event in runs.read_events(folder / runs.METRICS)]
+  assert untimed(workdir) == untimed(original)
+
+
+def test_a_listed_person_in_test_is_reported_and_left_out(
+    tmp_path, original, capsys):
+  with np.load(original / runs.SPLITS) as file:
+    test_id, train_id = str(file['test'][0]), str(file['train'][0])
+  people = [str(int(i.split('_')[-1]) // runs_of.EACH)
+            for i in (test_id, train_id)]
+  listed = tmp_path / 'delete.txt'
+  listed.write_text('\n'.join(people))
+  assert unlearn.main([
+      f'--original={original}', f'--forget_identities={listed}',
+      '--method=finetune', '--epochs=1', '--batch_size=16',
+      f'--workdir={tmp_path / "out"}']) == 0
+  assert 'left out' in capsys.readouterr().out
