@@ -6,7 +6,6 @@ import math
 import numpy as np
 import pytest
 
-from dlfd_jax.evaluation import attack
 from dlfd_jax.evaluation import released_attack
 from dlfd_jax.methods import base
 from dlfd_jax.methods import monitor
