@@ -1,4 +1,4 @@
-"""Checkpoints of loops and of finished models: the only file that says orbax."""
+"""Checkpoints of loops and of models: the only file that says orbax."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from dlfd_jax import runs
 from dlfd_jax import tasks
 
 _MODEL_CARD = 'model.json'
+_VARIABLES = 'variables'
 _SCHEMA = 1
 
 
@@ -29,7 +30,7 @@ def _abstract(tree):
 
 def _describe(tree):
   return {
-      jax.tree_util.keystr(path): (tuple(leaf.shape), str(leaf.dtype))
+      jax.tree_util.keystr(path): f'{leaf.dtype} {list(leaf.shape)}'
       for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
@@ -56,7 +57,8 @@ class LoopCheckpoints:
     if self.latest() == step:
       return
     saved = self._manager.save(step, args=ocp.args.Composite(
-        state=ocp.args.StandardSave(tree), meta=ocp.args.JsonSave(meta)))
+        state=ocp.args.StandardSave(tree),
+        meta=ocp.args.JsonSave({'loop': meta, 'arrays': _describe(tree)})))
     if not saved:
       raise ValueError(
           f'Expected to save step {step} after step {self.latest()}, but the '
@@ -65,11 +67,20 @@ class LoopCheckpoints:
 
   def meta(self, step: int) -> dict[str, Any]:
     """The JSON part alone: read first, it tells the tree's shape."""
+    return self._json(step)['loop']
+
+  def _json(self, step):
     return self._manager.restore(
         step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))['meta']
 
   def restore(self, step: int, like: Any) -> Any:
-    """The tree of ``step`` with the shapes, types and places of ``like``."""
+    """The tree of ``step``, placed like ``like``.
+
+    Raises:
+      ValueError: if an array of ``like`` has another shape or type.
+    """
+    _check_same(
+        self._json(step)['arrays'], _describe(like), f'the saved step {step}')
     return self._manager.restore(step, args=ocp.args.Composite(
         state=ocp.args.StandardRestore(_abstract(like))))['state']
 
@@ -83,7 +94,7 @@ def save_model(folder: str | os.PathLike, variables: models.Variables,
   """Saves a classifier with all that is needed to use it.
 
   Args:
-    folder: is created; must not hold a model unless ``replace``.
+    folder: is created; must be empty unless ``replace``.
     variables: ``{'params', 'batch_stats'}``.
     config: rebuilds the network.
     task: names its outputs.
@@ -91,14 +102,14 @@ def save_model(folder: str | os.PathLike, variables: models.Variables,
     replace: an unfinished run may write its own model again.
 
   Raises:
-    ValueError: if the folder holds a model already and may not be replaced.
+    ValueError: if the folder holds files and may not be replaced.
   """
   folder = pathlib.Path(folder).absolute()
-  if (folder / _MODEL_CARD).exists() and not replace:
-    raise ValueError(f'Expected a folder without a model, got {folder}.')
+  if folder.is_dir() and any(folder.iterdir()) and not replace:
+    raise ValueError(f'Expected an empty folder for a model, got {folder}.')
   variables = jax.tree.map(np.asarray, dict(variables))
   with ocp.StandardCheckpointer() as saver:
-    saver.save(folder / 'variables', variables, force=True)
+    saver.save(folder / _VARIABLES, variables, force=True)
   runs.write_json(folder / _MODEL_CARD, {
       'schema': _SCHEMA, 'model': dataclasses.asdict(config),
       'task': dataclasses.asdict(task), 'image_size': list(image_size),
@@ -123,7 +134,7 @@ def find_model(folder: str | os.PathLike) -> pathlib.Path:
   """
   folder = pathlib.Path(folder).absolute()
   for place in (folder, folder / runs.CHECKPOINTS / 'model'):
-    if (place / _MODEL_CARD).is_file():
+    if (place / _MODEL_CARD).is_file() and (place / _VARIABLES).is_dir():
       return place
   raise FileNotFoundError(
       f'Expected a saved model in {folder}, found none (is the run finished?).')
@@ -142,18 +153,23 @@ def load_model(folder: str | os.PathLike) -> SavedModel:
     raise ValueError(
         f'Expected a model of schema {_SCHEMA} in {folder}, got '
         f'{card.get("schema")!r}.')
-  fields = dict(card['model'])
-  fields['mean'], fields['std'] = tuple(fields['mean']), tuple(fields['std'])
-  config = models.ModelConfig(**fields)
-  task = tasks.Task(card['task']['kind'], tuple(card['task']['names']))
-  image_size = tuple(card['image_size'])
+  try:
+    fields = dict(card['model'])
+    fields['mean'], fields['std'] = tuple(fields['mean']), tuple(fields['std'])
+    config = models.ModelConfig(**fields)
+    task = tasks.Task(card['task']['kind'], tuple(card['task']['names']))
+    image_size = tuple(card['image_size'])
+  except (KeyError, TypeError) as error:
+    raise ValueError(
+        f'Expected a whole model card in {folder}, got one that does not fit: '
+        f'{error}.') from error
   like = jax.eval_shape(
       lambda key: models.init(models.build(config), key, image_size),
       jax.random.key(0))
   with ocp.StandardCheckpointer() as reader:
-    stored = reader.metadata(folder / 'variables').item_metadata.tree
+    stored = reader.metadata(folder / _VARIABLES).item_metadata.tree
     check_same_shapes(stored, like, str(folder))
-    variables = reader.restore(folder / 'variables', jax.tree.map(
+    variables = reader.restore(folder / _VARIABLES, jax.tree.map(
         lambda x: np.zeros(x.shape, x.dtype), like))
   return SavedModel(variables, config, task, image_size)
 
@@ -170,7 +186,10 @@ def fingerprint(variables: models.Variables) -> str:
 
 def check_same_shapes(got: Any, expected: Any, name: str) -> None:
   """Raises ValueError naming the first leaf that differs in shape or type."""
-  got, expected = _describe(got), _describe(expected)
+  _check_same(_describe(got), _describe(expected), name)
+
+
+def _check_same(got, expected, name):
   for path in sorted(set(got) | set(expected)):
     if got.get(path) != expected.get(path):
       raise ValueError(

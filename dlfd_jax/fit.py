@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import flax.linen as nn
@@ -57,7 +58,10 @@ class TrainConfig:
 
 
 class _ValAccuracy:
-  """Measures accuracy on val once an epoch; keeps nothing."""
+  """Measures accuracy on val once an epoch; keeps nothing.
+
+  The figure is None if a logit is not finite or no label is known.
+  """
 
   def __init__(self, predictor, dataset, val):
     self._predictor, self._dataset, self._val = predictor, dataset, val
@@ -66,9 +70,11 @@ class _ValAccuracy:
     if not len(self._val):
       return {}
     logits = self._predictor(variables, self._val).logits
-    return {'val_accuracy': float(accuracy.accuracy(
-        self._dataset.task, logits,
-        self._dataset.labels[self._val]).value)}
+    if not np.isfinite(logits).all():
+      return {'val_accuracy': None}
+    value = accuracy.accuracy(
+        self._dataset.task, logits, self._dataset.labels[self._val]).value
+    return {'val_accuracy': value if math.isfinite(value) else None}
 
   def phase(self, figures: loop.Figures) -> str:
     del figures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,9 +33,9 @@ class Classifier:
     @jax.jit
     def probabilities(variables, images):
       images = images.astype(jnp.float32) / 255.0
-      logits = model.apply(variables, images, train=False).logits
-      return (jax.nn.sigmoid(logits) if saved.task.is_multilabel
-              else jax.nn.softmax(logits))
+      outputs: Any = model.apply(variables, images, train=False)
+      return (jax.nn.sigmoid(outputs.logits) if saved.task.is_multilabel
+              else jax.nn.softmax(outputs.logits))
 
     self._probabilities = probabilities
 

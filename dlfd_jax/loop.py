@@ -83,7 +83,8 @@ class Clock:
   """Where the time went, seconds; compiling stands apart.
 
   ``phase_s`` and ``phase_steps`` count the steps of each phase without the
-  first, whose time is in ``compile_s``.
+  first of every sitting, whose time is in ``compile_s``. Likewise ``check_s``
+  and ``checks`` leave out the first check of every sitting.
   """
 
   compile_s: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -141,7 +142,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
   if threading.current_thread() is not threading.main_thread():
     yield request
     return
-  old = {}
+  old: dict[int, Any] = {}
 
   def handle(number, frame):
     del frame
@@ -154,8 +155,8 @@ def stop_on_signals() -> Iterator[StopRequest]:
   try:
     yield request
   finally:
-    for number, handler in old.items():
-      signal.signal(number, handler)
+    for caught, handler in old.items():
+      signal.signal(caught, handler)
 
 
 class _Sitting:
@@ -170,6 +171,7 @@ class _Sitting:
     self.history: list[Figures] = []
     self.pending: list[dict[str, Any]] = []
     self.clock = Clock()
+    self.measured = False  # in this sitting: the first check compiles
 
   def meta(self) -> dict[str, Any]:
     return {
@@ -184,8 +186,8 @@ class _Sitting:
       tree[f'kept{i}'] = variables
     return tree
 
-  def restore(self, checkpoints: checkpoint.LoopCheckpoints) -> None:
-    step = checkpoints.latest()
+  def restore(self, checkpoints: checkpoint.LoopCheckpoints,
+              step: int) -> None:
     meta = checkpoints.meta(step)
     like = {'state': self.state}
     for i in range(len(meta['kept'])):
@@ -227,8 +229,8 @@ def run(plan: Plan, state: Any, frozen: dict[str, Any], *,
   log = runs.MetricsLog() if log is None else log
   sitting = _Sitting(devices.place(state), log)
   clock = sitting.clock
-  if checkpoints is not None and checkpoints.latest() is not None:
-    sitting.restore(checkpoints)
+  if checkpoints is not None and (latest := checkpoints.latest()) is not None:
+    sitting.restore(checkpoints, latest)
     clock = sitting.clock
   else:
     log.truncate(0)
@@ -251,7 +253,7 @@ def run(plan: Plan, state: Any, frozen: dict[str, Any], *,
         clock.phase_s.get(sitting.phase, 0.0) + now - mark)
     mark = now
 
-  def save():
+  def save(checkpoints: checkpoint.LoopCheckpoints):
     nonlocal saved_at, mark
     checkpoints.save(sitting.step, sitting.tree(), sitting.meta())
     saved_at = time.perf_counter()
@@ -292,7 +294,7 @@ def run(plan: Plan, state: Any, frozen: dict[str, Any], *,
       due = time.perf_counter() - saved_at >= checkpoint_seconds
       if checkpoints is not None and (
           stop == INTERRUPTED or (due and check and not end)):
-        save()
+        save(checkpoints)
       if stop != FINISHED:
         break
   if stop == NOT_FINITE:
@@ -331,16 +333,18 @@ def _check(sitting, controller, plan, hooks):
   figures = dict(controller.measure(sitting.state.variables))
   figures['step'] = sitting.step
   seconds = time.perf_counter() - start
-  if sitting.history:
+  if sitting.measured:
     sitting.clock.check_s += seconds
     sitting.clock.checks += 1
+  else:
+    sitting.clock.first_check_s += seconds
+    sitting.measured = True
+  if sitting.history:
     candidates = [*sitting.kept, (figures, None)]
     chosen = controller.keep([f for f, _ in candidates])
     sitting.kept = [
         (f, _copy(sitting.state.variables) if v is None else v)
         for f, v in (candidates[i] for i in chosen)]
-  else:
-    sitting.clock.first_check_s = seconds
   sitting.history.append(figures)
   sitting.phase = controller.phase(figures)
   if sitting.phase not in plan.steps:

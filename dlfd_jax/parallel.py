@@ -56,6 +56,10 @@ class Devices:
     """A copy of ``tree`` on every device; donating it harms no other array."""
     return jax.device_put(jax.tree.map(jnp.copy, tree), self._everywhere)
 
+  def share(self, tree: Any) -> Any:
+    """``tree`` on every device, to be read only: what lies there stays."""
+    return jax.device_put(tree, self._everywhere)
+
   def check_batch_size(self, size: int) -> None:
     """Raises ValueError if a batch of ``size`` rows cannot be split evenly."""
     if size < 1 or size % self.count:
@@ -64,7 +68,7 @@ class Devices:
           f'{size}.')
 
   def split(self, batch: Any) -> Any:
-    """Host arrays ``[n, ...]`` to device arrays ``[devices, n/devices, ...]``."""
+    """Host arrays ``[n, ...]`` as ``[devices, n / devices, ...]`` on them."""
     def one(array):
       array = np.asarray(array)
       self.check_batch_size(len(array))

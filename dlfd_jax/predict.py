@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+
 import flax.linen as nn
 import numpy as np
 
@@ -12,11 +14,14 @@ from dlfd_jax.data import feed as feed_lib
 from dlfd_jax.models import Outputs
 from dlfd_jax.models import Variables
 
+_AHEAD = 2  # batches that may wait on the device before one is fetched
+
 
 class Predictor:
   """Runs a classifier in evaluation mode over rows of one dataset.
 
-  One compiled function serves every call: the last batch is padded.
+  One compiled function serves every call: the last batch is padded, and
+  variables from the host are placed first.
 
   Args:
     model: the classifier.
@@ -46,7 +51,8 @@ class Predictor:
 
     self._run = self._devices.compile_map(evaluation_step)
 
-  def __call__(self, variables: Variables, indices: np.ndarray) -> Outputs:
+  def __call__(self, variables: Variables,
+               indices: np.ndarray) -> Outputs[np.ndarray]:
     """Evaluates rows ``indices [n]``; host arrays in their order.
 
     Args:
@@ -58,11 +64,15 @@ class Predictor:
     """
     stream = batching.Stream(
         np.asarray(indices), self.batch_size, shuffle=False)
-    parts = [
-        self._run(variables, self._frozen, batch)
-        for batch in self._feed.batches(
-            stream.epoch_batch, 0, stream.steps_per_epoch)]
-    parts = [parallel.fetch_rows(part) for part in parts]
+    variables = self._devices.share(dict(variables))
+    parts: list[Outputs] = []
+    waiting: collections.deque[Outputs] = collections.deque()
+    for batch in self._feed.batches(
+        stream.epoch_batch, 0, stream.steps_per_epoch):
+      waiting.append(self._run(variables, self._frozen, batch))
+      if len(waiting) > _AHEAD:
+        parts.append(parallel.fetch_rows(waiting.popleft()))
+    parts += [parallel.fetch_rows(part) for part in waiting]
     n = len(indices)
     return Outputs(*(np.concatenate(field)[:n] for field in zip(
         *parts, strict=True)))

@@ -149,8 +149,8 @@ def update(state: TrainState, gradients: Any, batch_stats: Any,
   params, batch_stats, opt_state = jax.tree.map(
       lambda n, o: jnp.where(finite, n, o), new, old)
   skipped = state.skipped + (~finite).astype(jnp.int32)
-  return state.replace(
-      step=state.step + 1, params=params, batch_stats=batch_stats,
+  return dataclasses.replace(
+      state, step=state.step + 1, params=params, batch_stats=batch_stats,
       opt_state=opt_state, skipped=skipped), norm
 
 

@@ -50,7 +50,7 @@ class Command:
     for name in sorted(values):
       flag = values[name]
       default = '' if flag.default in (None, False, []) else (
-          f' (default: {flag.default_as_str.strip(chr(39))})')
+          f' (default: {(flag.default_as_str or "").strip(chr(39))})')
       lines.append(f'  --{name}: {flag.help}{default}')
     return '\n'.join(lines)
 
@@ -65,7 +65,7 @@ class Command:
     values = _parse_nothing(self)
     try:
       rest = values([self.name, *argv])[1:]
-      if values['help'].value:
+      if value(values, 'help'):
         print(self.help())
         return OK
       if rest:
@@ -77,7 +77,7 @@ class Command:
       print(stop, file=sys.stderr)
       return stop.code
     except (flags.Error, *_USER_ERRORS) as error:
-      if values.is_parsed() and values['traceback'].value:
+      if values.is_parsed() and value(values, 'traceback'):
         raise
       print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
       return USER_ERROR
@@ -93,12 +93,17 @@ def _parse_nothing(command: Command) -> flags.FlagValues:
   return values
 
 
+def value(values: flags.FlagValues, name: str) -> Any:
+  """The value of a flag, of the type that its definition gives it."""
+  return values[name].value
+
+
 def required(values: flags.FlagValues, name: str) -> Any:
   """The value of a flag that must be given."""
-  value = values[name].value
-  if value in (None, '', []):
+  given = value(values, name)
+  if given in (None, '', []):
     raise ValueError(f'Expected --{name} to be given: {values[name].help}.')
-  return value
+  return given
 
 
 def console() -> rich_console.Console:

@@ -46,8 +46,8 @@ _TRAINING = tuple(o for o in options.TRAIN if o.flag != 'seed')
 
 def _execute(values: flags.FlagValues, line: str) -> None:
   started = time.perf_counter()
-  workdir = pathlib.Path(values['workdir'].value)
-  seed = values['seed'].value
+  workdir = pathlib.Path(command.value(values, 'workdir'))
+  seed = command.value(values, 'seed')
   preset = presets.PRESETS['demo']
   network = options.apply(
       preset.network, options.NETWORK, values, 'the network')

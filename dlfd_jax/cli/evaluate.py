@@ -75,15 +75,20 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   data_options = options.apply(
       inputs.data_from_json(config['data']), options.DATA, values, 'the data')
   dataset = inputs.load_data(data_options)
-  splits = splits_lib.load_splits(
-      pathlib.Path(unlearned) / runs.SPLITS, dataset)
+  stored = pathlib.Path(unlearned) / runs.SPLITS
+  splits = splits_lib.load_splits(stored, dataset)
+  if not isinstance(splits, splits_lib.Splits):
+    raise ValueError(
+        'Expected the split of an unlearning run, with retain and forget, got '
+        f'train, val and test in {stored}.')
   result = evaluate_run(
       workdir, dataset, splits, original, unlearned,
-      list(values['retrained'].value),
+      list(command.value(values, 'retrained')),
       tier0.EvaluationConfig(
-          bootstrap=values['bootstrap'].value,
-          seed=values['evaluation_seed'].value),
-      state=values['state'].value, search_s=values['search_s'].value,
+          bootstrap=command.value(values, 'bootstrap'),
+          seed=command.value(values, 'evaluation_seed')),
+      state=command.value(values, 'state'),
+      search_s=command.value(values, 'search_s'),
       devices=inputs.devices(values), line=line)
   show(result)
   print(f'{workdir}/{runs.RESULT}')

@@ -20,6 +20,7 @@ from dlfd_jax import predict
 from dlfd_jax import presets
 from dlfd_jax import runs
 from dlfd_jax import train
+from dlfd_jax.cli import command
 from dlfd_jax.data import augment as augment_lib
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.data import feed as feed_lib
@@ -100,8 +101,9 @@ def forget_request(values: flags.FlagValues, *, source: str | None = None,
     ValueError: if none is given and one is required, or more than one.
     FileNotFoundError: if a listed file is absent.
   """
-  given = {name: values[f'forget_{name}'].value for name in (
-      'identities', 'sample_ids', 'people', 'fraction')}
+  given = {
+      name: command.value(values, f'forget_{name}')
+      for name in ('identities', 'sample_ids', 'people', 'fraction')}
   given = {name: value for name, value in given.items() if value is not None}
   if not given and not required:
     return None
@@ -119,7 +121,7 @@ def forget_request(values: flags.FlagValues, *, source: str | None = None,
   elif name == 'sample_ids':
     value = requests.read_sample_id_file(value)
   return requests.ForgetRequest(
-      **{name: value}, seed=values['forget_seed'].value)
+      **{name: value}, seed=command.value(values, 'forget_seed'))
 
 
 def partition(values: flags.FlagValues, dataset: dataset_lib.Dataset,
@@ -130,9 +132,10 @@ def partition(values: flags.FlagValues, dataset: dataset_lib.Dataset,
   if dataset.split is not None:
     return splits_lib.partition_from_column(dataset)
   return splits_lib.draw_partition(
-      dataset, test_fraction=values['test_fraction'].value,
-      val_fraction=values['val_fraction'].value,
-      seed=values['split_seed'].value, by=values['split_by'].value)
+      dataset, test_fraction=command.value(values, 'test_fraction'),
+      val_fraction=command.value(values, 'val_fraction'),
+      seed=command.value(values, 'split_seed'),
+      by=command.value(values, 'split_by'))
 
 
 def as_partition(parts: Parts) -> splits_lib.Partition:
@@ -151,7 +154,7 @@ def load_data(options: sources.DataOptions) -> dataset_lib.Dataset:
 
 def devices(values: flags.FlagValues) -> parallel.Devices:
   """The devices that ``--devices`` asks for."""
-  local, wanted = jax.local_devices(), values['devices'].value
+  local, wanted = jax.local_devices(), command.value(values, 'devices')
   if wanted is not None and wanted > len(local):
     raise ValueError(
         f'Expected --devices of at most {len(local)} here, got {wanted}.')
@@ -160,8 +163,8 @@ def devices(values: flags.FlagValues) -> parallel.Devices:
 
 def run_options(values: flags.FlagValues) -> dict[str, Any]:
   """Run-time arguments of ``fit`` and ``unlearn``."""
-  return {'device_bytes': values['device_bytes'].value,
-          'checkpoint_seconds': values['checkpoint_seconds'].value}
+  return {'device_bytes': command.value(values, 'device_bytes'),
+          'checkpoint_seconds': command.value(values, 'checkpoint_seconds')}
 
 
 def device_name() -> str:

@@ -180,7 +180,8 @@ def apply(config: Any, options: Sequence[Option], values: flags.FlagValues,
 
 
 def _replace(config, changes):
-  own, nested = {}, {}
+  own: dict[str, Any] = {}
+  nested: dict[str, dict[str, Any]] = {}
   for path, value in changes.items():
     name, _, rest = path.partition('.')
     if rest:

@@ -32,7 +32,7 @@ def _define(values: flags.FlagValues) -> None:
 def _execute(values: flags.FlagValues, line: str) -> None:
   del line
   source = pathlib.Path(command.required(values, 'evaluation'))
-  target = pathlib.Path(values['workdir'].value or source)
+  target = pathlib.Path(command.value(values, 'workdir') or source)
   print(write(source, target))
 
 

@@ -52,8 +52,8 @@ def _define(values: flags.FlagValues) -> None:
 
 def _execute(values: flags.FlagValues, line: str) -> None:
   workdir = command.required(values, 'workdir')
-  original = values['original'].value
-  preset = presets.PRESETS[values['preset'].value or 'demo']
+  original = command.value(values, 'original')
+  preset = presets.PRESETS[command.value(values, 'preset') or 'demo']
   data_options, network, recipe = preset.data, preset.network, preset.train
   if original:
     data_options, network, recipe = inputs.recipe_of(original)
@@ -63,12 +63,12 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   devices = inputs.devices(values)
   devices.check_batch_size(recipe.batch_size)
   dataset = inputs.load_data(data_options)
+  on = command.value(values, 'on')
   parts, notes = _parts(values, dataset, data_options.source, original)
-  indices = parts.train if values['on'].value == 'all' else parts.retain
+  indices = parts.train if on == 'all' else parts.retain
   run = train_run(
       workdir, dataset, data_options, network, recipe, parts, indices,
-      on=values['on'].value, devices=devices, line=line,
-      **inputs.run_options(values))
+      on=on, devices=devices, line=line, **inputs.run_options(values))
   for note in notes:
     print(note)
   print(f'{run["images"]} images, train accuracy '
@@ -79,17 +79,18 @@ def _execute(values: flags.FlagValues, line: str) -> None:
 
 def _parts(values, dataset, source, original):
   """The split to train with and notes on it, from the flags."""
-  stored = values['splits'].value
+  stored = command.value(values, 'splits')
   if original and not stored:
     stored = pathlib.Path(original) / runs.SPLITS
   parts = inputs.partition(values, dataset, stored)
   finished = isinstance(parts, splits_lib.Splits)
   wanted = inputs.forget_request(
       values, source=source,
-      required=values['on'].value == 'retain' and not finished)
+      required=command.value(values, 'on') == 'retain' and not finished)
   if wanted is None:
     return parts, []
-  if finished or values['on'].value == 'all':
+  if (isinstance(parts, splits_lib.Splits)
+      or command.value(values, 'on') == 'all'):
     raise ValueError(
         'Expected no --forget_* flag: --on=all trains on everybody, and a '
         'stored split of an unlearning run says itself who is forgotten.')

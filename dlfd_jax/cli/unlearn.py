@@ -57,12 +57,13 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   workdir = command.required(values, 'workdir')
   original = pathlib.Path(command.required(values, 'original'))
   saved = checkpoint.load_model(original)
-  preset = presets.PRESETS[values['preset'].value or 'demo']
+  preset = presets.PRESETS[command.value(values, 'preset') or 'demo']
   data_options = preset.data
-  if values['preset'].value is None and (original / runs.CONFIG).is_file():
+  if (command.value(values, 'preset') is None
+      and (original / runs.CONFIG).is_file()):
     data_options, _, _ = inputs.recipe_of(original)
   data_options = options.apply(data_options, options.DATA, values, 'the data')
-  method = values['method'].value
+  method = command.value(values, 'method')
   config = options.apply(
       preset.methods[method], options.METHOD, values, f'the method {method}')
   devices = inputs.devices(values)
@@ -71,7 +72,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   splits, notes = _splits(values, dataset, data_options.source, original)
   result = unlearn_run(
       workdir, saved, original, dataset, data_options, splits, notes, method,
-      config, seed=values['seed'].value, devices=devices, line=line,
+      config, seed=command.value(values, 'seed'), devices=devices, line=line,
       **inputs.run_options(values))
   for note in result['notes']:
     print(note)
@@ -84,7 +85,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
 
 def _splits(values, dataset, source, original):
   """Finished splits and notes; refuses a model whose split nobody knows."""
-  stored = values['splits'].value
+  stored = command.value(values, 'splits')
   if stored is None and (original / runs.SPLITS).is_file():
     stored = original / runs.SPLITS
   if stored is None and dataset.split is None:
@@ -101,7 +102,7 @@ def _splits(values, dataset, source, original):
   if wanted is None:
     splits_lib.check_splits(dataset, parts)
     return parts, splits_lib.splits_notes(dataset, parts)
-  if finished and values['splits'].value is not None:
+  if finished and command.value(values, 'splits') is not None:
     raise ValueError(
         'Expected no --forget_* flag: the split already says who is '
         'forgotten.')

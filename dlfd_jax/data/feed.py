@@ -66,11 +66,15 @@ class Feed:
       for step in range(start, stop):
         yield make(step)
       return
+
+    def filled(step: int) -> batching.Batch:
+      return self.fill(make(step))
+
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
       ahead: collections.deque = collections.deque()
       for step in range(start, stop + _AHEAD):
         if step < stop:
-          ahead.append(pool.submit(lambda s=step: self.fill(make(s))))
+          ahead.append(pool.submit(filled, step))
         if step >= start + _AHEAD and ahead:
           yield ahead.popleft().result()
       while ahead:

@@ -79,16 +79,19 @@ def load(options: DataOptions,
     ValueError, FileNotFoundError: if the source cannot be read as asked.
   """
   if options.source == SYNTHETIC:
-    task = {'task': options.labels[0]} if options.labels else {}
     return synthetic.synthetic_faces(
         people=options.people, images_per_person=options.images_per_person,
-        size=options.image_size or 32, seed=options.data_seed, **task)
+        size=options.image_size or 32, seed=options.data_seed,
+        task=options.labels[0] if options.labels else 'age')
   labels = options.labels[0] if len(options.labels) == 1 else options.labels
-  common = dict(
-      labels=labels, multilabel=options.multilabel,
-      merge_from=options.merge_from, thresholds=dict(options.thresholds),
-      image_size=options.image_size)
+  thresholds = dict(options.thresholds)
   if options.source.lower().endswith('.npz'):
-    return npz.load_npz(options.source, **common)
+    return npz.load_npz(
+        options.source, labels=labels, multilabel=options.multilabel,
+        merge_from=options.merge_from, thresholds=thresholds,
+        image_size=options.image_size)
+  assert options.image_size is not None  # DataOptions refuses such a manifest
   return folder.load_folder(
-      options.source, root=options.root, progress=progress, **common)
+      options.source, labels=labels, multilabel=options.multilabel,
+      merge_from=options.merge_from, thresholds=thresholds,
+      image_size=options.image_size, root=options.root, progress=progress)

@@ -92,8 +92,9 @@ class DLFDReleasedConfig(base.MethodConfig):
       raise ValueError(
           'Expected three means in [0, 1) and three positive deviations, got '
           f'mean={self.mean}, std={self.std}.')
-    if isinstance(self.forget_threshold, str) or isinstance(
-        self.select_threshold, str):
+    thresholds: tuple[object, ...] = (
+        self.forget_threshold, self.select_threshold)
+    if any(isinstance(value, str) for value in thresholds):
       raise ValueError('Expected numbers for the released thresholds.')
     base.check_threshold('forget_threshold', self.forget_threshold)
 

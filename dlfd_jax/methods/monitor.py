@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -144,14 +144,14 @@ class Monitor:
     self._signed, self._opening = signed, opening
     self._findings: dict[str, Any] = {'attack_sizes': list(live.sizes)}
     wanted = (forget_threshold, config.select_threshold)
-    null = {}
+    null: dict[str, float] = {}
     if any(isinstance(value, str) for value in wanted):
       mean, high = live.null()
       null = {'null_mean': mean, 'null_95': high}
       self._findings |= null
-    self._forget_threshold = null.get(forget_threshold, forget_threshold)
-    self._select_threshold = null.get(
-        config.select_threshold, config.select_threshold)
+    self._forget_threshold = (
+        None if forget_threshold is None else _number(forget_threshold, null))
+    self._select_threshold = _number(config.select_threshold, null)
     score = live.measure(original)['forgetting_score']
     self._blind = signed and score <= self._select_threshold
     self._findings |= {
@@ -197,6 +197,10 @@ class Monitor:
     if chosen is not None:
       met = chosen['forgetting_score'] <= self._select_threshold
     return {**self._findings, 'select_threshold_met': met}
+
+
+def _number(threshold: float | str, null: Mapping[str, float]) -> float:
+  return null[threshold] if isinstance(threshold, str) else threshold
 
 
 def keep_best(candidates: Sequence[loop.Figures], threshold: float,

@@ -58,7 +58,7 @@ def forget_target(model: nn.Module, variables: Variables, images: jax.Array,
     config: a ``DLFDConfig``.
     axis_name: device axis, or None.
   """
-  outputs = model.apply(variables, images, train=False)
+  outputs: Any = model.apply(variables, images, train=False)
   return ot.prepare_target(
       parallel.gather_rows(
           represent(outputs, config.representation), axis_name),
@@ -82,7 +82,7 @@ def objective(model: nn.Module, task: tasks.Task, variables: Variables,
   devices = parallel.axis_size(axis_name)
 
   def evaluate(images):
-    outputs = model.apply(variables, images, train=False)
+    outputs: Any = model.apply(variables, images, train=False)
     features = parallel.gather_rows(
         represent(outputs, config.representation), axis_name)
     solved = ot.transport(features, everyone, target, config.sinkhorn)

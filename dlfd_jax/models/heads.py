@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 HEADS = ('plain', 'paper')
+Array = TypeVar('Array', jax.Array, np.ndarray)
 
 
-class Outputs(NamedTuple):
+class Outputs(NamedTuple, Generic[Array]):
   """A classifier's answer: ``logits [n, c]`` and ``features [n, d]``, float32.
+
+  Both are ``jax.Array`` on the devices and ``np.ndarray`` on the host.
 
   ``features`` are the penultimate activations: the input of the last layer.
   """
 
-  logits: jax.Array
-  features: jax.Array
+  logits: Array
+  features: Array
 
 
 def _torch_linear_init(key, shape, dtype=jnp.float32):

@@ -58,9 +58,7 @@ class BatchNorm(nn.Module):
     else:
       batch_mean, batch_var = mean.value, var.value
     gain = scale * jax.lax.rsqrt(batch_var + self.epsilon)
-    shift = bias - batch_mean * gain
-    return (x * gain.astype(self.dtype) + shift.astype(self.dtype)).astype(
-        self.dtype)
+    return ((x - batch_mean) * gain + bias).astype(self.dtype)
 
 
 def _moments(x, mask, axis_name):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -63,8 +65,8 @@ class ResNet18(nn.Module):
   width: int = 64
   stem: str = 'imagenet'
   head: str = 'plain'
-  mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-  std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+  mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+  std: tuple[float, ...] = (0.229, 0.224, 0.225)
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -83,7 +85,8 @@ class ResNet18(nn.Module):
     Returns:
       :class:`~dlfd_jax.models.heads.Outputs`, float32.
     """
-    norm_args = dict(train=train, mask=mask, axis_name=axis_name)
+    norm_args: dict[str, Any] = dict(
+        train=train, mask=mask, axis_name=axis_name)
     x = (images - jnp.array(self.mean)) / jnp.array(self.std)
     x = x.astype(self.dtype)
     if self.stem == 'imagenet':
