@@ -24,7 +24,7 @@ from dlfd_jax.data import synthetic
 
 _CAPTION, _MARGIN, _GAP = 17, 4, 12  # pixels
 _INK, _PAPER = (40, 40, 40), (255, 255, 255)
-_GENDERS = ('woman', 'man')
+_GENDERS = ('female', 'male')
 
 
 def _define(values: flags.FlagValues) -> None:

@@ -1,5 +1,7 @@
 """A user's mistake: one sentence, a code that is not 0, nothing changed."""
 
+import json
+import shutil
 import subprocess
 import sys
 
@@ -126,6 +128,20 @@ def test_evaluate_refuses_what_is_no_unlearning_run(
       'Expected an unlearning run')
   _refused(report.main, [f'--evaluation={tmp_path / "none"}'], tmp_path,
            capsys, runs.RESULT)
+
+
+def test_evaluate_refuses_a_split_without_a_forget_set(
+    tmp_path, original, capsys):
+  unlearned = tmp_path / 'unlearned'
+  unlearned.mkdir()
+  config = runs.read_json(original / runs.CONFIG)
+  (unlearned / runs.CONFIG).write_text(
+      json.dumps({**config, 'kind': 'unlearn'}))
+  shutil.copy(original / runs.SPLITS, unlearned)
+  _refused(evaluate.main, [
+      f'--original={original}', f'--unlearned={unlearned}',
+      f'--workdir={tmp_path / "out"}'], tmp_path, capsys,
+      'Expected the split of an unlearning run')
 
 
 @pytest.mark.parametrize('command', [

@@ -1,0 +1,85 @@
+"""Streams of index batches: every image once, and pure in the step."""
+
+import numpy as np
+import pytest
+
+from dlfd_jax.data import batching
+
+INDICES = np.array([3, 5, 7, 11, 13, 17, 19, 23, 29, 31])
+
+
+def _stream(**kwargs):
+  return batching.Stream(INDICES, **{'batch_size': 4, 'seed': 1, **kwargs})
+
+
+@pytest.mark.parametrize('size', [1, 3, 4, 10, 16])
+def test_every_epoch_reads_each_image_exactly_once(size):
+  stream = _stream(batch_size=size)
+  steps = stream.steps_per_epoch
+  assert steps == -(-10 // size)
+  orders = []
+  for epoch in range(3):
+    batches = [stream.epoch_batch(epoch * steps + b) for b in range(steps)]
+    read = np.concatenate([b['index'][b['mask'] > 0] for b in batches])
+    assert sorted(read) == sorted(INDICES)
+    orders.append(read.tolist())
+    for batch in batches:
+      assert [len(batch[key]) for key in ('index', 'mask', 'position')] == (
+          [size] * 3)
+      assert set(batch['index'][batch['mask'] == 0]) <= set(batch['index'][
+          batch['mask'] > 0])
+  assert orders[0] != orders[1]
+
+
+def test_a_batch_depends_on_the_step_and_the_seeds_alone():
+  stream = _stream()
+  late = stream.epoch_batch(7)
+  for step in range(12):
+    stream.epoch_batch(step)
+  for again in (stream.epoch_batch(7), _stream().epoch_batch(7)):
+    assert all((late[key] == again[key]).all() for key in late)
+  same = lambda other: (
+      late['index'].tolist() == other.epoch_batch(7)['index'].tolist())
+  assert not same(_stream(seed=2)) and not same(_stream(salt=1))
+
+
+def test_without_shuffling_the_order_is_the_given_one():
+  stream = _stream(shuffle=False)
+  read = np.concatenate([
+      b['index'][b['mask'] > 0] for b in map(stream.epoch_batch, range(3))])
+  np.testing.assert_array_equal(read, INDICES)
+  again = stream.epoch_batch(3)
+  np.testing.assert_array_equal(again['index'], stream.epoch_batch(0)['index'])
+
+
+@pytest.mark.parametrize('size', [4, 10, 23])
+def test_cycled_batches_are_full_and_read_epoch_after_epoch(size):
+  stream = _stream(batch_size=size)
+  batches = [stream.cycled_batch(step) for step in range(10)]
+  assert all((b['mask'] == 1).all() for b in batches)
+  read = np.concatenate([b['index'] for b in batches])
+  for epoch in range(len(read) // 10):
+    assert sorted(read[epoch * 10:(epoch + 1) * 10]) == sorted(INDICES)
+  again = stream.cycled_batch(6)
+  np.testing.assert_array_equal(again['index'], batches[6]['index'])
+
+
+def test_padding_repeats_real_rows_with_mask_0():
+  batch = batching.pad(np.array([5, 7, 9]), 8)
+  assert batch['index'].tolist() == [5, 7, 9, 5, 7, 9, 5, 7]
+  assert batch['mask'].tolist() == [1, 1, 1, 0, 0, 0, 0, 0]
+  assert batch['position'].tolist() == list(range(8))
+  assert [batch[key].dtype for key in ('index', 'mask', 'position')] == [
+      np.int32, np.float32, np.int32]
+
+
+def test_a_prefix_renames_every_key():
+  batch = batching.prefixed('forget_', batching.pad(np.array([1]), 2))
+  assert set(batch) == {'forget_index', 'forget_mask', 'forget_position'}
+
+
+def test_empty_streams_and_batches_are_refused():
+  with pytest.raises(ValueError, match='at least one image, got 0'):
+    batching.Stream(np.array([], int), 4)
+  with pytest.raises(ValueError, match='batch_size of at least 1, got 0'):
+    _stream(batch_size=0)

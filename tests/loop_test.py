@@ -1,0 +1,385 @@
+"""The host loop: cadence, phases, kept states, stops and resuming."""
+
+import contextlib
+import json
+import os
+import signal
+import threading
+
+import jax
+import numpy as np
+import pytest
+from jax.experimental.compilation_cache import compilation_cache
+
+from dlfd_jax import checkpoint
+from dlfd_jax import loop
+from dlfd_jax import parallel
+from dlfd_jax import runs
+from dlfd_jax import tasks
+from dlfd_jax import train
+from dlfd_jax.data import batching
+from dlfd_jax.data import feed as feed_lib
+from tests import tiny
+
+STEPS = 10
+CHECKS = [0, 4, 8, 10]
+FAST = train.OptimizerConfig(learning_rate=0.05, weight_decay=0.0)
+SLOW = train.OptimizerConfig(learning_rate=0.01, weight_decay=0.0)
+MODEL = tiny.TinyNet(drop=0.2)
+DATA = tiny.dataset(20, tasks.MULTICLASS)
+STREAM = batching.Stream(np.arange(20), 8, seed=5)
+
+
+@pytest.fixture(scope='module', autouse=True)
+def shared_compilations(tmp_path_factory):
+  """Every run compiles its steps anew; here from a cache on disk."""
+  settings = {
+      'jax_compilation_cache_dir': str(tmp_path_factory.mktemp('compiled')),
+      'jax_persistent_cache_min_compile_time_secs': 0.0,
+      'jax_persistent_cache_min_entry_size_bytes': -1}
+  before = {name: getattr(jax.config, name) for name in settings}
+  for values in (settings, before):
+    for name, value in values.items():
+      jax.config.update(name, value)
+    compilation_cache.reset_cache()
+    if values is settings:
+      yield
+
+
+class Watcher:
+  """Measures a figure of the parameters; remembers what it saw."""
+
+  def __init__(self, keep=2):
+    self._keep, self.seen = keep, {}
+
+  def measure(self, variables):
+    variables = parallel.fetch(variables)
+    size = float(np.abs(variables['params']['hidden']['kernel']).mean())
+    self.seen[size] = variables
+    return {'size': size}
+
+  def phase(self, figures):
+    return 'slow' if figures['step'] == 4 else 'fast'
+
+  def keep(self, candidates):
+    order = sorted(
+        range(len(candidates)), key=lambda i: -candidates[i]['size'])
+    return order[:self._keep]
+
+
+def _plan(**changes):
+  steps = {
+      name: train.make_supervised_step(MODEL, DATA.task, optimizer, STEPS)
+      for name, optimizer in (('fast', FAST), ('slow', SLOW))}
+  return loop.Plan(**{
+      'steps': steps, 'num_steps': STEPS, 'batch': STREAM.epoch_batch,
+      'check_every': 4, 'log_every': 3, **changes})
+
+
+def _run(folder=None, hooks=(), controller=None, plan=None, count=1,
+         device_bytes=2**20, checkpoint_seconds=1e9):
+  """One sitting; with a folder it logs and saves there."""
+  where = tiny.devices(count)
+  feed = feed_lib.Feed(DATA, device_bytes)
+  saver = folder and checkpoint.LoopCheckpoints(folder / 'checkpoints')
+  try:
+    return loop.run(
+        plan or _plan(), tiny.state(MODEL, FAST), where.place(feed.frozen()),
+        devices=where, feed=feed, controller=controller or Watcher(),
+        log=folder and runs.MetricsLog(folder / 'metrics.jsonl'),
+        checkpoints=saver, checkpoint_seconds=checkpoint_seconds, hooks=hooks)
+  finally:
+    if saver:
+      saver.close()
+
+
+def _lines(folder):
+  """The log's lines without times."""
+  text = (folder / 'metrics.jsonl').read_text()
+  assert text.endswith('\n')
+  return [
+      {key: value for key, value in json.loads(line).items()
+       if not key.endswith('_s')} for line in text.splitlines()]
+
+
+def _at(step, action, event='tick'):
+  """A hook that acts once, at a step's event."""
+  done = []
+
+  def hook(told):
+    if told['event'] == event and told['step'] == step and not done:
+      done.append(step)
+      action()
+  return hook
+
+
+def _terminate():
+  os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _crash():
+  raise RuntimeError('simulated crash')
+
+
+def _same_run(got, wanted):
+  assert tiny.same(got.variables, wanted.variables)
+  assert got.history == wanted.history
+  assert [f for f, _ in got.kept] == [f for f, _ in wanted.kept]
+  assert tiny.same([v for _, v in got.kept], [v for _, v in wanted.kept])
+  assert (got.stop, got.steps) == (wanted.stop, wanted.steps)
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory, shared_compilations):
+  """An uninterrupted run: its folder, its result and its controller."""
+  folder, watcher = tmp_path_factory.mktemp('whole'), Watcher()
+  return folder, _run(folder, controller=watcher), watcher
+
+
+def test_checks_come_at_the_start_at_intervals_and_at_the_end(whole):
+  folder, out, watcher = whole
+  assert [figures['step'] for figures in out.history] == CHECKS
+  assert len(watcher.seen) == len(CHECKS)
+  checks = [e for e in _lines(folder) if e['event'] == 'check']
+  assert [e['step'] for e in checks] == CHECKS
+  assert [e['next_phase'] for e in checks] == ['fast', 'slow', 'fast', 'fast']
+  assert out.stop == loop.FINISHED and out.steps == STEPS
+
+
+def test_lines_of_metrics_come_at_intervals_and_before_checks(whole):
+  events = [e for e in _lines(whole[0]) if e['event'] == 'steps']
+  assert [e['step'] for e in events] == [3, 4, 6, 8, 9, 10]
+  assert [e['phase'] for e in events] == [
+      'fast', 'fast', 'slow', 'slow', 'fast', 'fast']
+  assert all(e['skipped'] == 0 for e in events)
+
+
+def test_a_line_of_metrics_is_the_mean_since_the_last():
+  metrics = []
+  step, state = jax.jit(_plan().steps['fast']), tiny.state(MODEL, FAST)
+  for i in range(3):
+    state, sums = step(state, tiny.on_device(DATA), STREAM.epoch_batch(i))
+    metrics.append(parallel.fetch_scalars(sums))
+  log = []
+  _run(hooks=[log.append])
+  line = next(e for e in log if e['event'] == 'steps')
+  total = lambda name: sum(m[name] for m in metrics)
+  assert total('count') == 20  # 8 + 8 + 4 real rows
+  np.testing.assert_allclose(
+      line['loss'], total('loss_sum') / total('count'), rtol=1e-5)
+  np.testing.assert_allclose(
+      line['correct'], total('correct_sum') / total('count'), rtol=1e-6)
+  np.testing.assert_allclose(
+      line['gradient_norm'], total('gradient_norm_sum') / 3, rtol=1e-5)
+
+
+def test_the_phase_that_the_controller_names_is_what_runs(whole):
+  steps = {name: jax.jit(step) for name, step in _plan().steps.items()}
+  state = tiny.state(MODEL, FAST)
+  for i in range(STEPS):
+    state, _ = steps['slow' if 4 <= i < 8 else 'fast'](
+        state, tiny.on_device(DATA), STREAM.epoch_batch(i))
+  assert tiny.largest_difference(
+      state.variables, whole[1].variables) < 1e-5
+
+
+def test_kept_states_are_those_that_were_measured(whole):
+  _, out, watcher = whole
+  sizes = sorted(f['size'] for f in out.history[1:])  # the start is no choice
+  assert [f['size'] for f, _ in out.kept] == sizes[:-3:-1]
+  for figures, variables in out.kept:
+    assert tiny.same(variables, watcher.seen[figures['size']])
+
+
+def test_times_stand_apart_from_compiling(whole):
+  clock = whole[1].clock
+  assert clock.phase_steps == {'fast': 5, 'slow': 3}
+  assert set(clock.compile_s) == set(clock.phase_s) == {'fast', 'slow'}
+  assert clock.checks == 3 and clock.checkpoint_s == 0
+  assert 0 < clock.work_s < clock.total_s
+
+
+def test_hooks_see_every_step_and_every_event(whole):
+  told = []
+  _run(hooks=[told.append])
+  assert all(e['num_steps'] == STEPS for e in told)
+  ticks = [e['step'] for e in told if e['event'] == 'tick']
+  assert ticks == list(range(1, STEPS + 1))
+  written = [e for e in told if e['event'] != 'tick']
+  assert len(written) == len(_lines(whole[0]))
+
+
+def test_each_step_compiles_once(count_compilations):
+  where = tiny.devices(2)  # a program that no other test here has compiled
+  with count_compilations() as counts:
+    _run(count=2)
+  assert where.count == 2 and counts['_fun'] == 2
+
+
+def test_the_callers_state_is_not_changed():
+  state = tiny.state(MODEL, FAST)
+  before = parallel.fetch(state.variables)
+  where, feed = tiny.devices(), feed_lib.Feed(DATA)
+  loop.run(_plan(), state, where.place(feed.frozen()), devices=where,
+           feed=feed, controller=Watcher())
+  assert tiny.same(state.variables, before)
+
+
+def test_streamed_data_give_the_same_run(whole):
+  _same_run(_run(device_bytes=0), whole[1])
+
+
+@pytest.mark.parametrize('step', range(1, STEPS))
+def test_stopped_after_any_step_and_resumed_it_ends_the_same(
+    step, tmp_path, whole):
+  stopped = _run(tmp_path, [_at(step, _terminate)])
+  assert (stopped.stop, stopped.steps) == (loop.INTERRUPTED, step)
+  _same_run(_run(tmp_path), whole[1])
+  assert _lines(tmp_path) == _lines(whole[0])
+
+
+def test_stopped_again_and_again_it_ends_the_same(tmp_path, whole):
+  for step in (2, 3, 7, 8):
+    stopped = _run(tmp_path, [_at(step, _terminate)], device_bytes=0)
+    assert (stopped.stop, stopped.steps) == (loop.INTERRUPTED, step)
+  out = _run(tmp_path)
+  _same_run(out, whole[1])
+  assert _lines(tmp_path) == _lines(whole[0])
+  # No sitting measured twice, and six times a sitting took up a phase: what
+  # compiles stands apart.
+  assert out.clock.checks == 0 and out.clock.check_s == 0
+  assert sum(out.clock.phase_steps.values()) == STEPS - 6
+
+
+@pytest.mark.parametrize('step, event, saved', [
+    (2, 'tick', None), (4, 'steps', None), (4, 'check', None),
+    (4, 'tick', None), (6, 'tick', 4), (8, 'check', 4), (8, 'tick', 4),
+    (10, 'tick', 8)])
+def test_a_crash_between_checkpoints_changes_nothing(
+    step, event, saved, tmp_path, whole):
+  with pytest.raises(RuntimeError, match='simulated crash'):
+    _run(tmp_path, [_at(step, _crash, event)], checkpoint_seconds=0)
+  with contextlib.closing(
+      checkpoint.LoopCheckpoints(tmp_path / 'checkpoints')) as saver:
+    assert saver.latest() == saved
+  with (tmp_path / 'metrics.jsonl').open('a') as file:
+    file.write('{"event": "steps", "st')  # a line that a kill cut
+  _same_run(_run(tmp_path), whole[1])
+  assert _lines(tmp_path) == _lines(whole[0])
+
+
+def test_a_finished_run_started_again_ends_the_same(tmp_path, whole):
+  _run(tmp_path, checkpoint_seconds=0)
+  _same_run(_run(tmp_path), whole[1])
+  assert _lines(tmp_path) == _lines(whole[0])
+
+
+def test_resumed_on_other_devices_it_ends_nearly_the_same(tmp_path, whole):
+  _run(tmp_path, [_at(5, _terminate)], count=2)
+  out = _run(tmp_path, count=4)
+  assert tiny.largest_difference(out.variables, whole[1].variables) < 1e-5
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+  _run(tmp_path, [_at(3, _terminate)])
+  other = tiny.TinyNet(hidden=5)
+  where, feed = tiny.devices(), feed_lib.Feed(DATA)
+  with contextlib.closing(
+      checkpoint.LoopCheckpoints(
+          tmp_path / 'checkpoints')) as saver, pytest.raises(
+      ValueError, match=r"'mean'\] of the saved step 3 to be float32 \[5\]"):
+    loop.run(_plan(), tiny.state(other, FAST), where.place(feed.frozen()),
+             devices=where, feed=feed, controller=Watcher(),
+             checkpoints=saver)
+
+
+def test_a_step_that_is_not_finite_stops_the_run(tmp_path):
+  def batch(step):
+    weight = np.float32(np.inf if step == 4 else 1)
+    return {**STREAM.epoch_batch(step), 'weights': np.full(8, weight)}
+
+  steps = {'fast': _plan().steps['fast']}
+  out = _run(tmp_path, plan=_plan(steps=steps, batch=batch, check_every=6))
+  assert (out.stop, out.steps) == (loop.NOT_FINITE, 6)
+  assert [f['step'] for f in out.history] == [0]  # the check at 6 is left out
+  assert all(np.isfinite(leaf).all() for leaf in tiny.leaves(out.variables))
+  *_, line, stop = _lines(tmp_path)
+  assert line['skipped'] == 1 and line['loss'] is None
+  assert stop == {'event': 'stop', 'step': 6, 'reason': 'not finite'}
+
+
+def test_a_checkpoint_may_hold_metrics_that_are_not_finite(tmp_path):
+  def batch(step):
+    weight = np.float32(np.inf if step == 4 else 1)
+    return {**STREAM.epoch_batch(step), 'weights': np.full(8, weight)}
+
+  steps = {'fast': _plan().steps['fast']}
+  plan = _plan(steps=steps, batch=batch, check_every=6)
+  assert _run(tmp_path, [_at(5, _terminate)], plan=plan).steps == 5
+  out = _run(tmp_path, plan=plan)
+  assert (out.stop, out.steps) == (loop.NOT_FINITE, 6)
+  assert _lines(tmp_path)[-1]['reason'] == 'not finite'
+
+
+def test_a_signal_at_the_last_step_lets_the_run_finish():
+  out = _run(hooks=[_at(STEPS, _terminate)])
+  assert (out.stop, out.steps) == (loop.FINISHED, STEPS)
+
+
+def test_an_unknown_phase_is_refused():
+  watcher = Watcher()
+  watcher.phase = lambda figures: 'other'
+  with pytest.raises(ValueError, match=r"\['fast', 'slow'\], got 'other'"):
+    _run(controller=watcher)
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_acts_as_usual(number):
+  class UsualError(Exception):
+    pass
+
+  def usual(*args):
+    raise UsualError
+
+  before = signal.signal(number, usual)
+  try:
+    with loop.stop_on_signals() as request:
+      assert not request.requested
+      os.kill(os.getpid(), number)
+      assert request.requested
+      with pytest.raises(UsualError):
+        os.kill(os.getpid(), number)
+    assert signal.getsignal(number) is usual
+  finally:
+    signal.signal(number, before)
+
+
+def test_handlers_are_put_back_after_an_error():
+  before = signal.getsignal(signal.SIGTERM)
+  with pytest.raises(RuntimeError), loop.stop_on_signals():
+    assert signal.getsignal(signal.SIGTERM) is not before
+    _crash()
+  assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_outside_the_main_thread_signals_are_left_alone():
+  before, seen = signal.getsignal(signal.SIGTERM), []
+
+  def watch():
+    with loop.stop_on_signals() as request:
+      seen.append((signal.getsignal(signal.SIGTERM), request.requested))
+
+  thread = threading.Thread(target=watch)
+  thread.start()
+  thread.join()
+  assert seen == [(before, False)]
+
+
+@pytest.mark.parametrize('field, value, words', [
+    ('steps', {}, 'at least one step, got none'),
+    ('num_steps', 0, 'num_steps of at least 1, got 0'),
+    ('check_every', 0, 'check_every of at least 1, got 0'),
+    ('log_every', 0, 'log_every of at least 1, got 0')])
+def test_a_wrong_plan_is_refused(field, value, words):
+  with pytest.raises(ValueError, match=words):
+    _plan(**{field: value})

@@ -1,0 +1,199 @@
+"""ResNet18 against torchvision's figures and a forward pass written by hand."""
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dlfd_jax import models
+from dlfd_jax.models import resnet
+
+KEY = jax.random.key(0)
+EPSILON = 1e-5
+
+
+def _shapes(model, size):
+  return jax.eval_shape(
+      lambda key: model.init(key, jnp.zeros((1, size, size, 3)), train=False),
+      KEY)
+
+
+def _stages(model, size):
+  """Shape after each residual stage, by stage number."""
+  def run(key):
+    images = jnp.zeros((2, size, size, 3))
+    variables = model.init(key, images, train=False)
+    return model.apply(
+        variables, images, train=False, capture_intermediates=True,
+        mutable=['intermediates'])
+  out, captured = jax.eval_shape(run, KEY)
+  return out, [
+      captured['intermediates'][f'layer{stage}_1']['__call__'][0].shape[1:]
+      for stage in (1, 2, 3, 4)]
+
+
+def _images(n=4, size=16, seed=0):
+  rng = np.random.default_rng(seed)
+  return rng.uniform(0, 1, (n, size, size, 3)).astype(np.float32)
+
+
+@pytest.fixture(scope='module')
+def tiny():
+  """A network of width 4 with statistics that are not the initial ones."""
+  model = resnet.ResNet18(3, width=4, stem='small')
+  variables = models.init(model, KEY, (16, 16))
+  _, new = jax.jit(lambda v, x: model.apply(
+      v, x, train=True, mutable=['batch_stats']))(variables, _images(8))
+  return model, {**variables, **new}
+
+
+def _evaluate(model, variables, images):
+  return jax.jit(lambda v, x: model.apply(v, x, train=False))(
+      variables, images)
+
+
+def test_parameter_count_is_torchvisions():
+  # torchvision.models.resnet18(): 11,689,512 parameters, and 9,600 values in
+  # the running statistics of its 20 normalisation layers.
+  shapes = _shapes(resnet.ResNet18(1000), 64)
+  assert models.num_parameters(shapes) == 11_689_512
+  assert sum(x.size for x in jax.tree.leaves(shapes['batch_stats'])) == 9_600
+  flat = flax.traverse_util.flatten_dict(shapes['batch_stats'], sep='/')
+  assert len(flat) == 2 * 20
+
+
+def test_layers_have_torchvisions_shapes():
+  params = _shapes(resnet.ResNet18(1000), 64)['params']
+  kernel = lambda *path: flax.traverse_util.flatten_dict(params)[
+      (*path, 'kernel')].shape
+  assert kernel('conv1') == (7, 7, 3, 64)
+  assert kernel('layer1_0', 'conv1') == (3, 3, 64, 64)
+  assert kernel('layer2_0', 'conv1') == (3, 3, 64, 128)
+  assert kernel('layer2_0', 'downsample_conv') == (1, 1, 64, 128)
+  assert kernel('layer4_1', 'conv2') == (3, 3, 512, 512)
+  assert kernel('head', 'classifier') == (512, 1000)
+  assert 'downsample_conv' not in params['layer1_0']
+  assert all('bias' not in params[f'layer{s}_{b}'][c]
+             for s in (1, 2, 3, 4) for b in (0, 1) for c in ('conv1', 'conv2'))
+
+
+def test_stages_of_the_imagenet_stem():
+  out, stages = _stages(resnet.ResNet18(5), 224)
+  assert stages == [
+      (56, 56, 64), (28, 28, 128), (14, 14, 256), (7, 7, 512)]
+  assert out.logits.shape == (2, 5) and out.features.shape == (2, 512)
+
+
+def test_stages_of_the_small_stem():
+  out, stages = _stages(
+      resnet.ResNet18(5, width=16, stem='small', head='paper'), 32)
+  assert stages == [(32, 32, 16), (16, 16, 32), (8, 8, 64), (4, 4, 128)]
+  assert out.logits.shape == (2, 5) and out.features.shape == (2, 128)
+
+
+def _conv(x, kernel, stride):
+  """Cross-correlation with zero padding of half the kernel, float64."""
+  size = kernel.shape[0]
+  pad = size // 2
+  x = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+  out = (x.shape[1] - size) // stride + 1
+  y = np.zeros((len(x), out, out, kernel.shape[-1]))
+  for i in range(out):
+    for j in range(out):
+      patch = x[:, i * stride:i * stride + size, j * stride:j * stride + size]
+      y[:, i, j] = np.tensordot(patch, kernel, 3)
+  return y
+
+
+def _normalise(x, params, stats):
+  return (x - stats['mean']) / np.sqrt(stats['var'] + EPSILON) * (
+      params['scale']) + params['bias']
+
+
+@pytest.mark.parametrize('stride, width', [(1, 3), (2, 4)])
+def test_a_block_equals_its_forward_pass_by_hand(stride, width):
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(2, 6, 6, 3)).astype(np.float32)
+  block = resnet.BasicBlock(width, stride, jnp.float32)
+  variables = jax.eval_shape(lambda: block.init(KEY, x, train=False))
+  variables = jax.tree.map(  # statistics, scales and biases of any value
+      lambda v: (rng.uniform(0.5, 1.5, v.shape) if v.ndim == 1 else
+                 rng.normal(size=v.shape)).astype(np.float32), variables)
+  p, s = variables['params'], variables['batch_stats']
+
+  y = _conv(x.astype(np.float64), p['conv1']['kernel'], stride)
+  y = np.maximum(_normalise(y, p['bn1'], s['bn1']), 0)
+  y = _normalise(_conv(y, p['conv2']['kernel'], 1), p['bn2'], s['bn2'])
+  shortcut = x
+  if stride == 2:
+    shortcut = _normalise(
+        _conv(x, p['downsample_conv']['kernel'], stride),
+        p['downsample_bn'], s['downsample_bn'])
+  assert ('downsample_conv' in p) == (stride == 2)
+  got = _evaluate(block, variables, x)
+  np.testing.assert_allclose(
+      got, np.maximum(y + shortcut, 0), rtol=1e-5, atol=1e-4)
+
+
+def test_convolutions_start_kaiming_normal_by_fan_out():
+  block = resnet.BasicBlock(64, 2, jnp.float32)
+  params = jax.jit(lambda: block.init(
+      KEY, np.zeros((1, 8, 8, 32), np.float32), train=False))()['params']
+  for name, fan_out in (('conv1', 9 * 64), ('conv2', 9 * 64),
+                        ('downsample_conv', 64)):
+    kernel = np.asarray(params[name]['kernel']).ravel()
+    wanted = np.sqrt(2 / fan_out)
+    # Standard error of a deviation: 1 / sqrt(2 n), .016 for 2,048 values.
+    np.testing.assert_allclose(kernel.std(), wanted, rtol=0.05)
+    assert abs(kernel.mean()) < 0.1 * wanted
+    assert np.abs(kernel).max() > 3 * wanted  # not truncated at 2
+  for name in ('bn1', 'bn2', 'downsample_bn'):
+    assert (params[name]['scale'] == 1).all() and not params[name]['bias'].any()
+
+
+def test_normalisation_is_the_first_layer(tiny):
+  model, variables = tiny
+  mean, std = np.array(model.mean), np.array(model.std)
+  images = _images()
+  bare = model.clone(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+  inside = _evaluate(model, variables, images)
+  outside = _evaluate(
+      bare, variables, ((images - mean) / std).astype(np.float32))
+  np.testing.assert_allclose(inside.logits, outside.logits, atol=1e-5)
+  np.testing.assert_allclose(inside.features, outside.features, atol=1e-5)
+
+
+def test_features_are_the_input_of_the_last_layer(tiny):
+  model, variables = tiny
+  out = _evaluate(model, variables, _images())
+  layer = variables['params']['head']['classifier']
+  assert out.features.shape == (4, 32)
+  np.testing.assert_allclose(
+      out.logits, out.features @ layer['kernel'] + layer['bias'], atol=1e-5)
+
+
+def test_bfloat16_gives_float32_outputs_near_the_float32_ones(tiny):
+  model, variables = tiny
+  images = _images()
+  exact = _evaluate(model, variables, images)
+  near = _evaluate(model.clone(dtype=jnp.bfloat16), variables, images)
+  assert near.logits.dtype == near.features.dtype == jnp.float32
+  # 8 bits of mantissa (.004 each rounding) through 18 layers.
+  scale = np.abs(exact.features).max()
+  np.testing.assert_allclose(
+      near.features, exact.features, atol=0.03 * scale)
+  assert np.abs(near.features - exact.features).max() > 0
+
+
+def test_training_with_masked_rows_equals_the_reduced_batch(tiny):
+  model, variables = tiny
+  images, mask = _images(8), np.array([1, 0, 1, 1, 1, 0, 1, 1], np.float32)
+  run = jax.jit(lambda x, mask: model.apply(
+      variables, x, train=True, mask=mask, mutable=['batch_stats']))
+  out, new = run(images, mask)
+  few, few_new = run(images[mask > 0], np.ones(6, np.float32))
+  np.testing.assert_allclose(out.logits[mask > 0], few.logits, atol=1e-4)
+  jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+      new, few_new)
