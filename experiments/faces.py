@@ -124,7 +124,7 @@ def run_seed(task: str, seed: int, file: pathlib.Path, folder: pathlib.Path,
         str(folder / name), dataset, data_options, preset.network, recipe,
         parts, rows, on=on, **common)
   saved = checkpoint.load_model(folder / 'original')
-  costs = step_costs(folder / 'costs.json', preset, saved, dataset, splits,
+  costs = step_costs(folder.parent / 'costs.json', preset, saved, dataset, splits,
                      devices)
   about = {'task': task, 'seed': seed, 'images': len(dataset),
            'splits': {n: len(rows) for n, rows in splits.parts.items()},
