@@ -124,8 +124,8 @@ def run_seed(task: str, seed: int, file: pathlib.Path, folder: pathlib.Path,
         str(folder / name), dataset, data_options, preset.network, recipe,
         parts, rows, on=on, **common)
   saved = checkpoint.load_model(folder / 'original')
-  costs = step_costs(folder.parent / 'costs.json', preset, saved, dataset, splits,
-                     devices)
+  costs = step_costs(folder.parent / 'costs.json', preset, saved, dataset,
+                     splits, devices)
   about = {'task': task, 'seed': seed, 'images': len(dataset),
            'splits': {n: len(rows) for n, rows in splits.parts.items()},
            'network': dataclasses.asdict(preset.network),

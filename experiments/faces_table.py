@@ -169,8 +169,9 @@ def plot(result: dict[str, Any]) -> bytes:
       axis.set_title(task)
       axis.set_xlabel('attack AUC on forget against test (0.5 = a guess)')
     axes[0].set_ylabel('test accuracy')
-    axes[0].legend(loc='best', fontsize='small')
-    figure.tight_layout()
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc='outside lower center', ncols=2 * len(found))
     return canvas.to_bytes(figure, 'png')
 
 

@@ -17,7 +17,7 @@ DEFAULT = ot.SinkhornConfig()
 both = pytest.mark.parametrize('config', [FINE, ENTROPIC])
 
 
-def _cloud(n, d=5, seed=0, shift=0.0):
+def _cloud(n, d=3, seed=0, shift=0.0):
   rng = np.random.default_rng(seed)
   return (rng.normal(size=(n, d)) + shift).astype(np.float32)
 
@@ -147,7 +147,7 @@ def test_small_epsilon_nears_the_best_assignment():
 def test_the_gradient_agrees_with_finite_differences_in_float64(config):
   # The envelope gradient is exact at the optimum, so it must agree with the
   # slope of the value itself, here of the float64 solver.
-  x, y = _cloud(8, d=3), _cloud(8, d=3, seed=1, shift=0.5)
+  x, y = _cloud(8), _cloud(8, seed=1, shift=0.5)
   slope, a = _slope(x, y, config), _uniform(8)
 
   def value(x):
@@ -164,7 +164,7 @@ def test_the_gradient_agrees_with_finite_differences_in_float64(config):
 
 
 def test_the_gradient_holds_the_optimal_plan_fixed():
-  x, y = _cloud(8, d=3), _cloud(8, d=3, seed=1, shift=0.5)
+  x, y = _cloud(8), _cloud(8, seed=1, shift=0.5)
   plan = _plan(_cost(x, y), _uniform(8), _uniform(8), 0.1)
   np.testing.assert_allclose(plan.sum(1), _uniform(8), atol=1e-9)
   fixed = jax.jit(jax.grad(lambda x: jnp.sum(plan * ot.cosine_cost(
@@ -174,7 +174,7 @@ def test_the_gradient_holds_the_optimal_plan_fixed():
 
 @both
 def test_zero_rows_give_finite_values_and_slopes(config):
-  x, y = _cloud(8, d=3), _cloud(8, d=3, seed=1)
+  x, y = _cloud(8), _cloud(8, seed=1)
   x[1] = y[2] = 0  # ReLU features may be zero
   for cloud in (x, np.zeros_like(x)):
     assert np.isfinite(_slope(cloud, y, config)).all()
@@ -183,7 +183,7 @@ def test_zero_rows_give_finite_values_and_slopes(config):
 
 @both
 def test_rows_of_weight_zero_have_no_effect_and_no_slope(config):
-  x, y = _cloud(8, d=3), _cloud(8, d=3, seed=1, shift=0.5)
+  x, y = _cloud(8), _cloud(8, seed=1, shift=0.5)
   a = np.array([1, 1, 0, 1, 0, 1, 1, 1], np.float32)
   b = np.array([1, 0, 1, 1, 1, 1, 0, 1], np.float32)
   few_x, few_y = x[a > 0], y[b > 0]
@@ -197,7 +197,7 @@ def test_rows_of_weight_zero_have_no_effect_and_no_slope(config):
 
 
 def test_no_gradient_flows_into_the_target():
-  x, y = _cloud(8, d=3), _cloud(8, d=3, seed=1)
+  x, y = _cloud(8), _cloud(8, seed=1)
   moving, target = _sloper(FINE)(x, y, *_weights(x, y, None, None))
   assert moving.any() and not target.any()
 

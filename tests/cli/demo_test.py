@@ -16,38 +16,22 @@ def _value(result, metric, column):
   return record[column]['value']
 
 
-@pytest.fixture(scope='module')
-def results(tmp_path_factory):
-  found = []
+@pytest.mark.slow
+def test_the_demo_reaches_its_goal_over_five_seeds(tmp_path):
+  gaps = []
   for seed in SEEDS:
-    workdir = tmp_path_factory.mktemp('demo') / str(seed)
+    workdir = tmp_path / str(seed)
     assert demo.main([f'--seed={seed}', f'--workdir={workdir}']) == 0
     assert (workdir / runs.REPORT).is_file()
-    found.append(json.loads(
-        (workdir / 'evaluation' / runs.RESULT).read_text('utf-8')))
-  return found
-
-
-@pytest.mark.slow
-def test_the_demo_has_something_to_forget_on_every_seed(results):
-  for result in results:
-    assert _value(result, 'mia_auc_matched', 'original') >= 0.65
-
-
-@pytest.mark.slow
-def test_the_attack_sees_unlearned_nearer_to_retrained_on_every_seed(results):
-  for result in results:
+    result = json.loads(
+        (workdir / 'evaluation' / runs.RESULT).read_text('utf-8'))
     original, unlearned, retrained = (
         _value(result, 'mia_auc_matched', name)
         for name in ('original', 'unlearned', 'retrained'))
+    assert original >= 0.65  # there is something to forget
     assert abs(unlearned - retrained) < abs(unlearned - original)
-
-
-@pytest.mark.slow
-def test_accuracy_is_within_three_points_of_retrained_over_the_seeds(results):
-  gaps = [_value(result, 'accuracy_test', 'unlearned')
-          - _value(result, 'accuracy_test', 'retrained')
-          for result in results]
+    gaps.append(_value(result, 'accuracy_test', 'unlearned')
+                - _value(result, 'accuracy_test', 'retrained'))
   assert abs(statistics.fmean(gaps)) <= 0.03, gaps
 
 

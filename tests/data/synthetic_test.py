@@ -8,7 +8,7 @@ from dlfd_jax.data import people as people_lib
 from dlfd_jax.data import synthetic
 
 # Of 6 people with 3 pictures at 32 px: the pictures on every platform.
-DIGEST = ''
+DIGEST = '12f0f37cc50c3e1df9b7bfec3130b7ff044b4cc7461b3afeeff0758d4c84a7b0'
 
 
 def _faces(**changes):
