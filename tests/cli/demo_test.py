@@ -21,7 +21,8 @@ def test_the_demo_reaches_its_goal_over_five_seeds(tmp_path):
   gaps = []
   for seed in SEEDS:
     workdir = tmp_path / str(seed)
-    assert demo.main([f'--seed={seed}', f'--workdir={workdir}']) == 0
+    assert demo.main(
+        [f'--seed={seed}', f'--workdir={workdir}', '--devices=1']) == 0
     assert (workdir / runs.REPORT).is_file()
     result = json.loads(
         (workdir / 'evaluation' / runs.RESULT).read_text('utf-8'))
