@@ -151,7 +151,7 @@ PRESETS: dict[str, Preset] = {
         data=sources.DataOptions(
             source=FILE, labels=('age_class',), merge_from=5, image_size=48),
         network=Network(width=16, stem='small'),
-        train=_recipe(20, batch_size=32),
+        train=_recipe(30, batch_size=32),
         methods=_methods(_small(5, 0.02, 0.5), 32)),
     'london': Preset(
         about='Face Research Lab London, gender, age of 30 or more and smile',

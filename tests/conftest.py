@@ -11,6 +11,7 @@ os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
+from jax.experimental.compilation_cache import compilation_cache  # noqa: E402
 
 NUM_DEVICES = 8  # the most that a test of "any number of devices" uses
 _COMPILED = '/jax/core/compile/backend_compile_duration'
@@ -52,3 +53,24 @@ def count_compilations():
   count too, under their own names.
   """
   return _count_compilations
+
+
+@pytest.fixture(scope='module')
+def shared_compilations(tmp_path_factory):
+  """For modules that start many runs of few programs: each is compiled once.
+
+  A hit in the cache still counts as a compilation. Costly optimisations of
+  machine code are left out.
+  """
+  settings = {
+      'jax_compilation_cache_dir': str(tmp_path_factory.mktemp('compiled')),
+      'jax_disable_most_optimizations': True,
+      'jax_persistent_cache_min_compile_time_secs': 0.0,
+      'jax_persistent_cache_min_entry_size_bytes': -1}
+  before = {name: jax.config.values[name] for name in settings}
+  for values in (settings, before):
+    for name, value in values.items():
+      jax.config.update(name, value)
+    compilation_cache.reset_cache()
+    if values is settings:
+      yield

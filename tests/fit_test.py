@@ -16,6 +16,8 @@ from dlfd_jax import train
 from dlfd_jax.data import augment
 from tests import tiny
 
+pytestmark = pytest.mark.usefixtures('shared_compilations')
+
 DATA = tiny.dataset(36)
 TRAIN, VAL = np.arange(24), np.arange(24, 36)
 MODEL = tiny.TinyNet()
@@ -30,7 +32,7 @@ def _fit(config=CONFIG, *, data=DATA, val=VAL, model=MODEL, **kwargs):
 
 
 @pytest.fixture(scope='module')
-def fitted():
+def fitted(shared_compilations):
   return _fit()
 
 

@@ -9,7 +9,6 @@ import threading
 import jax
 import numpy as np
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
 from dlfd_jax import checkpoint
 from dlfd_jax import loop
@@ -21,6 +20,8 @@ from dlfd_jax.data import batching
 from dlfd_jax.data import feed as feed_lib
 from tests import tiny
 
+pytestmark = pytest.mark.usefixtures('shared_compilations')
+
 STEPS = 10
 CHECKS = [0, 4, 8, 10]
 FAST = train.OptimizerConfig(learning_rate=0.05, weight_decay=0.0)
@@ -28,22 +29,6 @@ SLOW = train.OptimizerConfig(learning_rate=0.01, weight_decay=0.0)
 MODEL = tiny.TinyNet(drop=0.2)
 DATA = tiny.dataset(20, tasks.MULTICLASS)
 STREAM = batching.Stream(np.arange(20), 8, seed=5)
-
-
-@pytest.fixture(scope='module', autouse=True)
-def shared_compilations(tmp_path_factory):
-  """Every run compiles its steps anew; here from a cache on disk."""
-  settings = {
-      'jax_compilation_cache_dir': str(tmp_path_factory.mktemp('compiled')),
-      'jax_persistent_cache_min_compile_time_secs': 0.0,
-      'jax_persistent_cache_min_entry_size_bytes': -1}
-  before = {name: getattr(jax.config, name) for name in settings}
-  for values in (settings, before):
-    for name, value in values.items():
-      jax.config.update(name, value)
-    compilation_cache.reset_cache()
-    if values is settings:
-      yield
 
 
 class Watcher:

@@ -1,5 +1,7 @@
 """ResNet18 against torchvision's figures and a forward pass written by hand."""
 
+import functools
+
 import flax
 import jax
 import jax.numpy as jnp
@@ -38,19 +40,26 @@ def _images(n=4, size=16, seed=0):
   return rng.uniform(0, 1, (n, size, size, 3)).astype(np.float32)
 
 
-@pytest.fixture(scope='module')
-def tiny():
-  """A network of width 4 with statistics that are not the initial ones."""
-  model = resnet.ResNet18(3, width=4, stem='small')
-  variables = models.init(model, KEY, (16, 16))
-  _, new = jax.jit(lambda v, x: model.apply(
-      v, x, train=True, mutable=['batch_stats']))(variables, _images(8))
-  return model, {**variables, **new}
+def _filled(shapes, seed=0):
+  """Any values for those shapes that keep activations near 1."""
+  rng = np.random.default_rng(seed)
+  return jax.tree.map(
+      lambda x: (rng.uniform(0.5, 1.5, x.shape) if x.ndim == 1 else
+                 rng.normal(size=x.shape) / np.sqrt(x.size / x.shape[-1])
+                 ).astype(np.float32), shapes)
+
+
+TINY = resnet.ResNet18(3, width=4, stem='small')
+VARIABLES = _filled(_shapes(TINY, 16))
+
+
+@functools.cache
+def _jitted(model):
+  return jax.jit(lambda v, x: model.apply(v, x, train=False))
 
 
 def _evaluate(model, variables, images):
-  return jax.jit(lambda v, x: model.apply(v, x, train=False))(
-      variables, images)
+  return _jitted(model)(variables, images)
 
 
 def test_parameter_count_is_torchvisions():
@@ -116,10 +125,8 @@ def test_a_block_equals_its_forward_pass_by_hand(stride, width):
   rng = np.random.default_rng(0)
   x = rng.normal(size=(2, 6, 6, 3)).astype(np.float32)
   block = resnet.BasicBlock(width, stride, jnp.float32)
-  variables = jax.eval_shape(lambda: block.init(KEY, x, train=False))
-  variables = jax.tree.map(  # statistics, scales and biases of any value
-      lambda v: (rng.uniform(0.5, 1.5, v.shape) if v.ndim == 1 else
-                 rng.normal(size=v.shape)).astype(np.float32), variables)
+  variables = _filled(jax.eval_shape(
+      lambda: block.init(KEY, x, train=False)))
   p, s = variables['params'], variables['batch_stats']
 
   y = _conv(x.astype(np.float64), p['conv1']['kernel'], stride)
@@ -132,8 +139,7 @@ def test_a_block_equals_its_forward_pass_by_hand(stride, width):
         p['downsample_bn'], s['downsample_bn'])
   assert ('downsample_conv' in p) == (stride == 2)
   got = _evaluate(block, variables, x)
-  np.testing.assert_allclose(
-      got, np.maximum(y + shortcut, 0), rtol=1e-5, atol=1e-4)
+  np.testing.assert_allclose(got, np.maximum(y + shortcut, 0), atol=1e-5)
 
 
 def test_convolutions_start_kaiming_normal_by_fan_out():
@@ -152,32 +158,29 @@ def test_convolutions_start_kaiming_normal_by_fan_out():
     assert (params[name]['scale'] == 1).all() and not params[name]['bias'].any()
 
 
-def test_normalisation_is_the_first_layer(tiny):
-  model, variables = tiny
-  mean, std = np.array(model.mean), np.array(model.std)
+def test_normalisation_is_the_first_layer():
+  mean, std = np.array(TINY.mean), np.array(TINY.std)
   images = _images()
-  bare = model.clone(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-  inside = _evaluate(model, variables, images)
+  bare = TINY.clone(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+  inside = _evaluate(TINY, VARIABLES, images)
   outside = _evaluate(
-      bare, variables, ((images - mean) / std).astype(np.float32))
-  np.testing.assert_allclose(inside.logits, outside.logits, atol=1e-5)
-  np.testing.assert_allclose(inside.features, outside.features, atol=1e-5)
+      bare, VARIABLES, ((images - mean) / std).astype(np.float32))
+  np.testing.assert_allclose(inside.logits, outside.logits, rtol=1e-4)
+  np.testing.assert_allclose(inside.features, outside.features, rtol=1e-4)
 
 
-def test_features_are_the_input_of_the_last_layer(tiny):
-  model, variables = tiny
-  out = _evaluate(model, variables, _images())
-  layer = variables['params']['head']['classifier']
+def test_features_are_the_input_of_the_last_layer():
+  out = _evaluate(TINY, VARIABLES, _images())
+  layer = VARIABLES['params']['head']['classifier']
   assert out.features.shape == (4, 32)
   np.testing.assert_allclose(
-      out.logits, out.features @ layer['kernel'] + layer['bias'], atol=1e-5)
+      out.logits, out.features @ layer['kernel'] + layer['bias'], rtol=1e-4)
 
 
-def test_bfloat16_gives_float32_outputs_near_the_float32_ones(tiny):
-  model, variables = tiny
+def test_bfloat16_gives_float32_outputs_near_the_float32_ones():
   images = _images()
-  exact = _evaluate(model, variables, images)
-  near = _evaluate(model.clone(dtype=jnp.bfloat16), variables, images)
+  exact = _evaluate(TINY, VARIABLES, images)
+  near = _evaluate(TINY.clone(dtype=jnp.bfloat16), VARIABLES, images)
   assert near.logits.dtype == near.features.dtype == jnp.float32
   # 8 bits of mantissa (.004 each rounding) through 18 layers.
   scale = np.abs(exact.features).max()
@@ -186,11 +189,10 @@ def test_bfloat16_gives_float32_outputs_near_the_float32_ones(tiny):
   assert np.abs(near.features - exact.features).max() > 0
 
 
-def test_training_with_masked_rows_equals_the_reduced_batch(tiny):
-  model, variables = tiny
+def test_training_with_masked_rows_equals_the_reduced_batch():
   images, mask = _images(8), np.array([1, 0, 1, 1, 1, 0, 1, 1], np.float32)
-  run = jax.jit(lambda x, mask: model.apply(
-      variables, x, train=True, mask=mask, mutable=['batch_stats']))
+  run = jax.jit(lambda x, mask: TINY.apply(
+      VARIABLES, x, train=True, mask=mask, mutable=['batch_stats']))
   out, new = run(images, mask)
   few, few_new = run(images[mask > 0], np.ones(6, np.float32))
   np.testing.assert_allclose(out.logits[mask > 0], few.logits, atol=1e-4)
