@@ -77,8 +77,8 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   for note in result['notes']:
     print(note)
   print(f'{len(splits.forget)} images forgotten by {method} in '
-        f'{result["time"]["total_s"]:.0f} s; checks took '
-        f'{100 * (result["check_share"] or 0):.0f} % of the time of the steps. '
+        f'{result["time"]["total_s"]:.0f} s; a check takes '
+        f'{100 * (result["check_share"] or 0):.0f} % of the time between two. '
         f'Selected: step {result["selected_step"]}, {result["reason"]}: '
         f'{workdir}/checkpoints/model')
 

@@ -189,6 +189,7 @@ class UnlearnResult:
     steps: finished steps.
     clock: where the time went.
     config: of the method.
+    check_every: steps between two checks.
   """
 
   selected: Variables
@@ -201,14 +202,21 @@ class UnlearnResult:
   steps: int
   clock: loop.Clock
   config: MethodConfig
+  check_every: int
 
   @property
   def check_share(self) -> float | None:
-    """Time of one check over that of the steps between two; None if no step."""
-    steps_s = sum(self.clock.phase_s.values())
-    if not steps_s or not self.clock.checks:
+    """Time of one check over that of the costliest steps between two.
+
+    Means over the run, compiling left out; None if either was never timed. For
+    DLFD the costliest steps are the distance steps.
+    """
+    clock = self.clock
+    step_s = max((clock.phase_s[phase] / steps
+                  for phase, steps in clock.phase_steps.items()), default=0.0)
+    if not step_s or not clock.checks:
       return None
-    return self.clock.check_s / steps_s
+    return clock.check_s / clock.checks / (self.check_every * step_s)
 
 
 def run(problem: Problem, config: MethodConfig, make_plan: MakePlan, *,
@@ -258,4 +266,4 @@ def run(problem: Problem, config: MethodConfig, make_plan: MakePlan, *,
     step = figures['step']
   return UnlearnResult(
       selected, out.variables, step, reason, controller.findings(figures),
-      out.history, out.stop, out.steps, out.clock, config)
+      out.history, out.stop, out.steps, out.clock, config, plan.check_every)

@@ -110,7 +110,9 @@ def result(monkeypatch, kept, history, chosen, steps=4):
   """What ``base.run`` makes of a loop's end, with variables named by words."""
   out = loop.LoopResult(
       'last', kept, history, loop.FINISHED, steps,
-      loop.Clock(phase_s={'a': 4.0}, check_s=1.0, checks=2))
+      loop.Clock(phase_s={'a': 8.0, 'b': 1.0}, phase_steps={'a': 4, 'b': 4},
+                 check_s=1.0, checks=2))
+  plan = loop.Plan(steps={'a': None}, num_steps=4, batch=None, check_every=2)
 
   class Controller:
     def choose(self, candidates):
@@ -123,7 +125,7 @@ def result(monkeypatch, kept, history, chosen, steps=4):
   monkeypatch.setattr(loop, 'run', lambda *args, **options: out)
   return base.run(
       problems.problem(), finetune.FinetuneConfig(batch_size=8),
-      lambda setting, config: (None, Controller()),
+      lambda setting, config: (plan, Controller()),
       devices=parallel.Devices(problems.devices().devices))
 
 
@@ -148,8 +150,9 @@ def test_a_last_state_that_was_not_measured_has_no_figures(monkeypatch):
   assert found.findings == {'of': None}
 
 
-def test_share_of_the_checks_is_their_time_over_that_of_the_steps(monkeypatch):
+def test_share_of_a_check_is_its_time_over_the_costliest_steps_between_two(
+    monkeypatch):
   found = result(monkeypatch, [], [{'step': 4}], chosen=None)
-  np.testing.assert_allclose(found.check_share, 0.25)
+  np.testing.assert_allclose(found.check_share, 0.5 / (2 * 2.0))
   idle = dataclasses.replace(found, clock=loop.Clock())
   assert idle.check_share is None
