@@ -14,7 +14,8 @@ Facts = list[tuple[str, str]]
 
 _LISTED_PAIRS = 20
 _LABELS = {
-    'peak_bytes': 'Peak memory', 'check_share': 'Time of a check over that of the steps between two',
+    'peak_bytes': 'Peak memory',
+    'check_share': 'A check over the steps between two',
     'search_s': 'Time spent on search',
     'speed_up': 'Speed-up over retraining',
     'speed_up_with_search': 'Speed-up, search included',
