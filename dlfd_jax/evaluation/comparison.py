@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TypeGuard
 
 import numpy as np
 
@@ -51,8 +52,12 @@ class Estimate:
     return records.Cell(self.value, *(interval or (None, None)))
 
 
-def _usable(replicates):
-  return replicates is not None and np.isfinite(replicates).sum() > 1
+def _usable(replicates: np.ndarray | None) -> TypeGuard[np.ndarray]:
+  return replicates is not None and bool(np.isfinite(replicates).sum() > 1)
+
+
+def _values(estimates: Sequence[Estimate]) -> np.ndarray:
+  return np.array([estimate.value for estimate in estimates], np.float64)
 
 
 def centred(value: float, replicates: np.ndarray) -> np.ndarray:
@@ -96,12 +101,14 @@ def compare(metric: Metric,
             *,
             n_units: int,
             unit: str,
-            seeds: dict[str, int]) -> records.Record:
+            seeds: dict[str, int],
+            tier: int = 0) -> records.Record:
   """The record of one metric.
 
-  Tier 0 never says "indistinguishable": the verdict is about the difference to
-  retraining where there is a retrained model ("distinguishable" or
-  "inconclusive"), else about unseen data for metrics that have a chance value.
+  The verdict is about the difference to retraining where there is a retrained
+  model, else about unseen data for metrics that have a chance value. Only from
+  tier 1 on, and with two retrained models or more, can it be
+  "indistinguishable".
 
   Args:
     metric: what it is.
@@ -112,10 +119,11 @@ def compare(metric: Metric,
     n_units: people or images behind the interval.
     unit: which of the two.
     seeds: named seeds.
+    tier: of the evaluation.
   """
   notes = list(metric.notes)
-  gap = _difference(unlearned, retrained, n_units)
-  verdict = None
+  gap = difference(unlearned, retrained, n_units)
+  verdict = p_value = None
   if gap is None:
     delta = records.Cell.missing(_why_no_delta(unlearned, retrained))
     if metric.chance is not None and unlearned is not None and not retrained:
@@ -125,8 +133,10 @@ def compare(metric: Metric,
   else:
     delta = records.Cell(gap.value, gap.low, gap.high)
     if metric.margin is not None:
+      p_value = gap.p_value
       verdict = stats.verdict(
-          gap.low, gap.high, metric.margin, may_be_equal=False)
+          gap.low, gap.high, metric.margin,
+          may_be_equal=tier > 0 and len(retrained) > 1)
       if not stats.can_show_equality(gap.error, metric.margin):
         notes.append(
             f'This sample cannot show equivalence within {metric.margin:g}: '
@@ -137,7 +147,7 @@ def compare(metric: Metric,
       unlearned=_cell(unlearned, 'unlearned'),
       retrained=_mean_cell(retrained, n_units), null=null, delta=delta,
       units=metric.units, n_units=n_units, unit=unit, seeds=seeds,
-      verdict=verdict, notes=tuple(notes))
+      verdict=verdict, p_value=p_value, notes=tuple(notes), tier=tier)
 
 
 def _cell(estimate, name):
@@ -152,45 +162,51 @@ def _mean_cell(retrained, n_units):
     return records.Cell.missing(NO_MODEL['retrained'])
   if len(retrained) == 1:
     return retrained[0].cell()
-  mean = _mean(retrained)
-  if mean.value is None or not _usable(mean.replicates) or n_units < 2:
-    return mean.cell()
-  values = [estimate.value for estimate in retrained]
+  found = mean(retrained)
+  if found.value is None or not _usable(found.replicates) or n_units < 2:
+    return found.cell()
+  values = _values(retrained)
   got = stats.difference(
-      mean.value, float(np.nanvar(mean.replicates, ddof=1)), n_units,
+      found.value, float(np.nanvar(found.replicates, ddof=1)), n_units,
       unlearned_variance=float(np.var(values, ddof=1)), seeds=len(values))
   return records.Cell(got.value, got.low, got.high)
 
 
-def _mean(estimates):
+def mean(estimates: Sequence[Estimate]) -> Estimate:
+  """The mean of a metric over models, resample by resample.
+
+  Missing if one of them is.
+  """
   for estimate in estimates:
     if estimate.value is None:
       return estimate
-  replicates = None
-  if all(_usable(estimate.replicates) for estimate in estimates):
-    replicates = np.mean([estimate.replicates for estimate in estimates], 0)
-  return Estimate(
-      float(np.mean([estimate.value for estimate in estimates])), replicates)
+  drawn = [estimate.replicates for estimate in estimates
+           if _usable(estimate.replicates)]
+  replicates = np.mean(drawn, 0) if len(drawn) == len(estimates) else None
+  return Estimate(float(_values(estimates).mean()), replicates)
 
 
-def _difference(unlearned, retrained, n_units):
-  """The difference; None without two values, error NaN without replicates."""
+def difference(unlearned: Estimate | None, retrained: Sequence[Estimate],
+               n_units: int) -> stats.Difference | None:
+  """Unlearned minus the mean of the retrained models.
+
+  None without two values; its error is NaN without replicates.
+  """
   if unlearned is None or unlearned.value is None or not retrained:
     return None
-  mean = _mean(retrained)
-  if mean.value is None:
+  reference = mean(retrained)
+  if reference.value is None:
     return None
-  value = unlearned.value - mean.value
-  if n_units < 2 or not (
-      _usable(unlearned.replicates) and _usable(mean.replicates)):
+  value = unlearned.value - reference.value
+  if n_units < 2 or not _usable(unlearned.replicates) or not _usable(
+      reference.replicates):
     return stats.Difference(value, value, value, np.nan, np.nan)
-  values = [estimate.value for estimate in retrained]
+  values = _values(retrained)
+  spread = float(np.var(values, ddof=1)) if len(values) > 1 else 0.0
   return stats.difference(
       value,
-      float(np.nanvar(unlearned.replicates - mean.replicates, ddof=1)),
-      n_units,
-      retrained_variance=float(np.var(values, ddof=1)) if values[1:] else 0.0,
-      retrains=len(values))
+      float(np.nanvar(unlearned.replicates - reference.replicates, ddof=1)),
+      n_units, retrained_variance=spread, retrains=len(values))
 
 
 def _why_no_delta(unlearned, retrained):

@@ -106,9 +106,8 @@ def out_of_fold(features: np.ndarray, labels: np.ndarray,
   right = np.empty(len(labels))
   for held in np.unique(fold):
     test = fold == held
-    right[test] = _judge(
-        *_standardise(features[~test], features[test]), labels[~test],
-        labels[test])
+    known, unknown = _standardise(features[~test], features[test])
+    right[test] = _judge(known, unknown, labels[~test], labels[test])
   return right
 
 

@@ -71,6 +71,7 @@ class Record:
     unit: ``'person'`` or ``'image'``.
     seeds: named seeds behind the value.
     verdict: words, None where the metric decides nothing.
+    p_value: of no difference to retraining, None likewise.
     notes: sentences to be read with it.
     tier: of the evaluation that made it.
   """
@@ -88,6 +89,7 @@ class Record:
   unit: str | None = None
   seeds: Mapping[str, int] = dataclasses.field(default_factory=dict)
   verdict: str | None = None
+  p_value: float | None = None
   notes: tuple[str, ...] = ()
   tier: int = 0
 
@@ -105,5 +107,5 @@ class Record:
         **{name: cell.as_dict() for name, cell in self.cells.items()},
         'units': self.units, 'n_units': self.n_units, 'unit': self.unit,
         'seeds': dict(self.seeds), 'verdict': self.verdict,
-        'notes': list(self.notes),
+        'p_value': self.p_value, 'notes': list(self.notes),
     }

@@ -108,6 +108,16 @@ class Difference:
   error: float
   freedom: float
 
+  @property
+  def p_value(self) -> float:
+    """Two-sided p of no difference, from Student's t law.
+
+    Without any spread it is certain: 0, or 1 if there is no difference.
+    """
+    if self.error == 0:
+      return 1.0 if self.value == 0 else 0.0
+    return float(2 * sps.t.sf(abs(self.value) / self.error, self.freedom))
+
 
 def difference(value: float,
                unit_variance: float,

@@ -62,36 +62,63 @@ def evaluate(outputs: Mapping[str, Any],
   """
   config = config or EvaluationConfig()
   inputs = inputs_lib.prepare(outputs, dataset, splits, config)
-  found = _records(inputs) + _copies(leakage)
+  return assemble(
+      inputs, estimates(inputs), outputs, dataset, splits, leakage)
+
+
+def estimates(
+    inputs: inputs_lib.Inputs) -> dict[str, dict[str, comparison.Estimate]]:
+  """Every figure of every model: model -> metric -> estimate."""
+  found = {}
+  for model in inputs.models:
+    ours = utility.estimates(inputs, model)
+    found[model.name] = ours | membership.estimates(
+        inputs, model, ours['accuracy_test'])
+  return found
+
+
+def assemble(inputs: inputs_lib.Inputs,
+             found_estimates: Mapping[str, Mapping[str, comparison.Estimate]],
+             outputs: Mapping[str, Any],
+             dataset: dataset_lib.Dataset,
+             splits: index_sets.Splits,
+             leakage: Mapping[str, Any] | None) -> dict[str, Any]:
+  """What :func:`evaluate` returns, from figures that were computed before.
+
+  Args:
+    inputs: as prepared from the next three.
+    found_estimates: see :func:`estimates`.
+    outputs: see :func:`evaluate`, like the rest.
+    dataset: the data.
+    splits: its parts.
+    leakage: copies of images.
+  """
+  found = _records(inputs, found_estimates) + _copies(leakage)
   return {
       'data': _describe(dataset, splits, leakage),
       'metrics': [record.as_dict() for record in found],
       'notes': _notes(inputs, dataset, splits),
-      'not_computed': [line for record in found for line in _missing(record)],
+      'not_computed': [
+          line for record in found for line in missing_lines(record)],
       'per_example': _per_example(outputs, dataset, splits),
   }
 
 
-def _records(inputs):
+def _records(inputs, found):
   """One record per metric, and the warning."""
-  estimates = {}
-  for model in inputs.models:
-    found = utility.estimates(inputs, model)
-    estimates[model.name] = found | membership.estimates(
-        inputs, model, found['accuracy_test'])
   nulls = utility.nulls(inputs) | membership_nulls.nulls(inputs)
   made = []
   for metric in (utility.metrics(inputs.task, inputs.config)
                  + membership.metrics(inputs.task, inputs.config)):
-    made.append(_record(inputs, metric, estimates, nulls[metric.name]))
+    made.append(_record(inputs, metric, found, nulls[metric.name]))
     if metric.name == membership.MAIN:
       made.append(_over_forgetting(made[-1]))
   return made
 
 
-def _record(inputs, metric, estimates, null):
+def _record(inputs, metric, found, null):
   original, unlearned = (
-      None if model is None else estimates[model.name][metric.name]
+      None if model is None else found[model.name][metric.name]
       for model in (inputs.original, inputs.unlearned))
   behind: tuple[str, ...] = (metric.split,)
   if metric.split == 'forget' and metric.name != 'accuracy_forget':
@@ -99,7 +126,7 @@ def _record(inputs, metric, estimates, null):
   n_units, unit = inputs.units_behind(*behind)
   return comparison.compare(
       metric, original, unlearned,
-      [estimates[model.name][metric.name] for model in inputs.retrained],
+      [found[model.name][metric.name] for model in inputs.retrained],
       null, n_units=n_units, unit=unit,
       seeds={'evaluation': inputs.config.seed})
 
@@ -136,12 +163,12 @@ def _copies(leakage):
   return made
 
 
-def _missing(record):
+def missing_lines(record: records.Record) -> list[str]:
   """``metric (cells): reason``, one line per reason."""
   cells: dict[str, list[str]] = {}
   for name, cell in record.cells.items():
     if cell.value is None:
-      cells.setdefault(cell.reason, []).append(name)
+      cells.setdefault(str(cell.reason), []).append(name)
   return [f'{record.metric} ({", ".join(names)}): {reason}'
           for reason, names in cells.items()]
 

@@ -6,8 +6,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scipy import stats as sps
-
 from dlfd_jax.evaluation import stats
 
 LEVEL = .05
@@ -25,16 +23,6 @@ class Vote:
 
   verdict: str | None
   p_value: float | None
-
-
-def p_value(found: stats.Difference) -> float:
-  """Two-sided p of no difference, from Student's t law.
-
-  A difference without any spread is certain: 0, or 1 if it is none.
-  """
-  if found.error == 0:
-    return 1.0 if found.value == 0 else 0.0
-  return float(2 * sps.t.sf(abs(found.value) / found.error, found.freedom))
 
 
 def holm(p_values: Sequence[float], level: float = LEVEL) -> list[bool]:

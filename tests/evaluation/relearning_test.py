@@ -30,7 +30,8 @@ def test_one_weight_by_hand():
 def test_one_step_of_difference_is_not_a_factor_of_a_hundred():
   """Epochs with .01 added would give .0099 or 101."""
   a, b = relearning.RelearnTime(0), relearning.RelearnTime(1)
-  assert .01 / 1.01 == pytest.approx(.009901, abs=1e-6)
+  smoothed = .01 / 1.01
+  assert smoothed == pytest.approx(.009901, abs=1e-6)
   assert relearning.ain(a, b) == .5
   assert relearning.ain(relearning.RelearnTime(2), b) == 1.5
 

@@ -55,11 +55,11 @@ def test_holm_steps_down():
 
 def test_p_values_are_those_of_t():
   found = stats.Difference(.05, 0., .1, .02, 10.)
-  assert verdicts.p_value(found) == pytest.approx(.03125, abs=2e-3)
+  assert found.p_value == pytest.approx(.03125, abs=2e-3)
   sure = stats.Difference(.05, .05, .05, 0., float('inf'))
-  assert verdicts.p_value(sure) == 0
+  assert sure.p_value == 0
   none = stats.Difference(0., 0., 0., 0., float('inf'))
-  assert verdicts.p_value(none) == 1
+  assert none.p_value == 1
 
 
 def test_a_verdict_needs_a_metric():

@@ -1,0 +1,372 @@
+"""Tier 1 as a whole: complete, clean, signed, with honest nulls."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from dlfd_jax.evaluation import against_retrained
+from dlfd_jax.evaluation import relearning
+from dlfd_jax.evaluation import tier0
+from dlfd_jax.evaluation import tier1
+from tests.evaluation import fakes
+
+_QUICK = tier1.EvaluationConfig(bootstrap=60, permutations=20, draws=1)
+_SMALL = tier1.ReferenceConfig(
+    probe_folds=3, probe_permutations=3, probe_people=10, jackknife_groups=5)
+_DATA = fakes.dataset(people=60)
+_SPLITS = fakes.splits(_DATA)
+_TWO = 'it needs at least two retrained models of different seeds'
+
+
+def _outputs(data, splits, retrained=2, forget=.3):
+  return {'original': fakes.logits(data, splits, 1, forget=2.),
+          'unlearned': fakes.logits(data, splits, 2, forget=forget),
+          'retrained': [fakes.logits(data, splits, 3 + i)
+                        for i in range(retrained)]}
+
+
+def _references(outputs, *, slow=9, quick=2):
+  """Features that contain the logits; forgetting is read off relearn times."""
+  rng = np.random.default_rng(0)
+  models = {'original': outputs['original'], 'unlearned': outputs['unlearned']}
+  models |= {f'retrained_{i}': o for i, o in enumerate(outputs['retrained'])}
+  time = relearning.RelearnTime
+  features = {
+      name: {split: np.concatenate(
+          [z, rng.normal(size=(len(z), 3))], axis=1) for split, z in o.items()}
+      for name, o in models.items()}
+  features['random'] = {
+      split: rng.normal(size=f.shape)
+      for split, f in features['original'].items()}
+  forget = outputs['original']['forget']
+  return tier1.References(
+      features=features,
+      random_logits=[rng.normal(size=forget.shape) for _ in range(2)],
+      relearned={
+          'original': [time(0)] * 2,
+          'unlearned': [time(quick), time(quick + 1)],
+          **{f'retrained_{i}': [time(slow + i), time(slow)]
+             for i in range(len(outputs['retrained']))}})
+
+
+_OUTPUTS = _outputs(_DATA, _SPLITS)
+_REFERENCES = _references(_OUTPUTS)
+
+
+def _evaluate(outputs=_OUTPUTS, references=_REFERENCES, data=_DATA,
+              splits=_SPLITS):
+  return tier1.evaluate(outputs, references, data, splits, _QUICK, _SMALL)
+
+
+def _records(result):
+  found = {record['metric']: record for record in result['metrics']}
+  assert len(found) == len(result['metrics'])
+  return {name: r for name, r in found.items() if r['tier'] == 1}
+
+
+@pytest.fixture(scope='module')
+def result():
+  return _evaluate()
+
+
+@pytest.fixture(scope='module')
+def metrics(result):
+  return _records(result)
+
+
+def test_all_families_are_there(metrics):
+  distances = [f'{kind}_{split}' for kind in (
+      'js', 'normalised_js', 'kl', 'agreement', 'activation_distance')
+               for split in ('forget', 'retain', 'test')]
+  alignments = [f'cka{kind}_{split}' for kind in ('', '_biased', '_original')
+                for split in ('forget', 'test')]
+  classes = [f'silhouette_test/{name}' for name in 'abcd'] + [
+      f'accuracy_{split}/class {name}' for split in ('retain', 'test')
+      for name in 'abcd']
+  assert set(metrics) == {
+      'gap_accuracy_forget', 'gap_accuracy_retain', 'gap_accuracy_test',
+      'gap_mia_auc_matched', 'average_gap', 'tow', 'tow_mia', 'zrf',
+      'relearn_steps', 'log2_ain', 'probe_membership', 'probe_people_forget',
+      'probe_label_test', 'probe_people_test', 'silhouette_test',
+      'forget_tail', 'streisand', 'harmed_people', 'gap_mia_auc_retain',
+      *distances, *alignments, *classes}
+
+
+def test_it_contains_the_quick_evaluation(result):
+  quick = tier0.evaluate(_OUTPUTS, _DATA, _SPLITS, _QUICK)
+  assert result['metrics'][:len(quick['metrics'])] == quick['metrics']
+  assert set(quick) < set(result)
+
+
+def test_result_is_strict_json(result):
+  plain = {k: v for k, v in result.items() if k != 'per_example'}
+  assert json.loads(json.dumps(plain, allow_nan=False))
+
+
+def test_every_cell_has_a_number_or_a_reason(metrics):
+  for name, record in metrics.items():
+    assert record['direction'].startswith('higher')
+    for column in ('original', 'unlearned', 'retrained', 'null', 'delta'):
+      cell = record[column]
+      assert (cell['value'] is None) == bool(cell['reason']), (name, column)
+      if cell['low'] is not None:
+        assert cell['low'] - 1e-12 <= cell['value'] <= cell['high'] + 1e-12, (
+            name, column)
+
+
+def test_with_two_retrained_models_every_figure_has_a_null(metrics):
+  for name, record in metrics.items():
+    if not name.startswith('normalised'):  # these logits are too random for it
+      assert record['null']['value'] is not None, (name, record['null'])
+
+
+def test_gaps_are_those_of_the_quick_evaluation(result, metrics):
+  quick = {r['metric']: r for r in result['metrics'] if r['tier'] == 0}
+  for name in ('accuracy_forget', 'accuracy_retain', 'mia_auc_matched'):
+    gap = metrics[f'gap_{name}']
+    assert gap['unlearned']['value'] == quick[name]['delta']['value']
+    assert gap['delta'] == gap['unlearned']
+    assert gap['original']['value'] == pytest.approx(
+        quick[name]['original']['value'] - quick[name]['retrained']['value'])
+    assert gap['null']['value'] == 0
+    assert gap['null']['low'] == pytest.approx(-gap['null']['high'])
+  sizes = [abs(metrics[f'gap_{name}']['unlearned']['value']) for name in (
+      'accuracy_forget', 'accuracy_retain', 'accuracy_test',
+      'mia_auc_matched')]
+  assert metrics['average_gap']['unlearned']['value'] == pytest.approx(
+      np.mean(sizes))
+  assert metrics['tow']['unlearned']['value'] == pytest.approx(
+      np.prod([1 - size for size in sizes[:3]]))
+
+
+def test_numbers_point_the_right_way(metrics):
+  assert (metrics['average_gap']['original']['value']
+          > metrics['average_gap']['unlearned']['value'])
+  assert metrics['tow']['original']['value'] < metrics['tow']['null']['value']
+  ain = metrics['log2_ain']
+  assert ain['original']['value'] < ain['unlearned']['value'] < 0
+  assert ain['null']['value'] == 0
+  assert metrics['relearn_steps']['original']['value'] == 0
+  assert metrics['relearn_steps']['unlearned']['value'] == 2.5
+  assert metrics['cka_original_test']['original']['value'] == pytest.approx(1)
+  assert 'Independent features' in metrics['cka_biased_test']['notes'][0]
+
+
+@pytest.mark.parametrize('count, reason', [
+    (0, 'no retrained model was given'), (1, _TWO)])
+def test_too_few_retrained_models_leave_the_nulls_out(count, reason):
+  outputs = {**_OUTPUTS, 'retrained': _OUTPUTS['retrained'][:count]}
+  references = _references(outputs)
+  found = _evaluate(outputs, references)
+  for name, record in _records(found).items():
+    if name.startswith('accuracy') or name in (
+        'zrf', 'forget_tail', 'relearn_steps', 'probe_membership',
+        'probe_people_test', 'silhouette_test') or '/' in name:
+      assert record['null']['reason'] in (_TWO, reason), name
+    elif not name.startswith(('probe', 'cka_original')):
+      assert record['null']['reason'] == reason, name
+    assert record['verdict'] not in ('indistinguishable',), name
+  verdicts = found['verdicts']
+  assert verdicts['utility']['verdict'] != 'indistinguishable'
+  if verdicts['utility']['verdict'] == 'inconclusive':
+    assert verdicts['utility']['because'] == _TWO
+  assert any('nulls of tier 1 need two' in note for note in found['notes'])
+
+
+def test_a_model_equal_to_retrained_ones_is_indistinguishable():
+  one = _OUTPUTS['retrained'][0]
+  outputs = {**_OUTPUTS, 'unlearned': one, 'retrained': [one, one]}
+  references = _references(outputs)
+  features = {**references.features}
+  for name in ('unlearned', 'retrained_1'):
+    features[name] = features['retrained_0']
+  times = [relearning.RelearnTime(5), relearning.RelearnTime(6)]
+  found = _evaluate(outputs, tier1.References(
+      features=features, random_logits=references.random_logits,
+      relearned={**dict.fromkeys(
+          ('unlearned', 'retrained_0', 'retrained_1'), times),
+          'original': [relearning.RelearnTime(0)] * 2}))
+  assert found['verdicts']['forgetting']['verdict'] == 'indistinguishable'
+  assert found['verdicts']['utility']['verdict'] == 'indistinguishable'
+  records = _records(found)
+  assert records['js_test']['unlearned']['value'] == 0
+  assert records['tow']['unlearned']['value'] == 1
+  assert records['cka_test']['unlearned']['value'] == pytest.approx(1)
+  assert records['streisand']['verdict'] == 'none'
+
+
+def test_too_much_forgetting_is_flagged_and_forces_the_verdict():
+  labels = _DATA.labels[_SPLITS.forget]
+  wrong = np.zeros((len(labels), 4), np.float32)
+  wrong[np.arange(len(labels)), labels] = -12.
+  outputs = {**_OUTPUTS,
+             'unlearned': {**_OUTPUTS['unlearned'], 'forget': wrong}}
+  found = _evaluate(outputs)
+  record = _records(found)['streisand']
+  assert record['verdict'] == 'over-forgotten'
+  assert record['unlearned']['value'] >= 2
+  assert any(note.startswith('Raised: forget images') for note in
+             record['notes'])
+  assert found['verdicts']['forgetting']['verdict'] == (
+      'distinguishable (over-forgotten)')
+  assert _records(found)['forget_tail']['unlearned']['value'] == 1
+
+
+def test_a_model_that_remembers_is_not_called_over_forgotten():
+  outputs = {**_OUTPUTS, 'unlearned': fakes.logits(
+      _DATA, _SPLITS, 2, forget=12.)}
+  record = _records(_evaluate(outputs))['streisand']
+  assert record['verdict'] == 'none'
+  assert record['unlearned']['value'] == 0
+
+
+def test_what_was_not_run_says_so():
+  found = _evaluate(references=tier1.References())
+  records = _records(found)
+  for name, reason in (
+      ('zrf', 'no random network was run'),
+      ('log2_ain', 'no relearning was run'),
+      ('relearn_steps', 'no relearning was run'),
+      ('probe_membership', 'no features were given'),
+      ('cka_forget', 'no features were given'),
+      ('silhouette_test', 'no features were given')):
+    for column in ('original', 'unlearned', 'retrained', 'null', 'delta'):
+      assert records[name][column]['reason'] == reason, (name, column)
+  assert any(line.startswith('log2_ain') for line in found['not_computed'])
+  assert 'not computed: ' in found['verdicts']['forgetting']['because']
+
+
+def test_ain_is_undefined_if_a_retrained_model_is_capped_or_knows_all():
+  time = relearning.RelearnTime
+  for bad in (time(50, capped=True), time(0)):
+    relearned = {**_REFERENCES.relearned, 'retrained_1': [time(4), bad]}
+    records = _records(_evaluate(references=tier1.References(
+        relearned=relearned)))
+    assert 'never relearnt' in records['log2_ain']['unlearned']['reason']
+    assert records['relearn_steps']['retrained']['value'] is not None
+
+
+def test_a_capped_run_is_marked():
+  time = relearning.RelearnTime
+  relearned = {**_REFERENCES.relearned,
+               'unlearned': [time(50, capped=True), time(40)]}
+  record = _records(_evaluate(references=tier1.References(
+      relearned=relearned)))['log2_ain']
+  assert record['unlearned']['value'] > 0
+  assert record['notes'][0].startswith('unlearned: 1 of 2 runs reached the cap')
+
+
+def test_harm_names_people_by_code():
+  outputs = dict(_OUTPUTS)
+  retain = {**outputs['unlearned']}
+  retain['retain'] = retain['retain'].copy()
+  person = _DATA.identity[_SPLITS.retain] == 7
+  labels = _DATA.labels[_SPLITS.retain]
+  for model in ('unlearned', 'retrained'):
+    sign = -20 if model == 'unlearned' else 20
+    several = [retain] if model == 'unlearned' else [
+        {**o, 'retain': o['retain'].copy()} for o in outputs['retrained']]
+    for o in several:
+      o['retain'][person, labels[person]] += sign
+    outputs[model] = several[0] if model == 'unlearned' else several
+  found = _evaluate(outputs)
+  assert found['harm']['worst'][0] == {'person': 7, 'images': 4, 'loss': 1.0}
+
+
+def test_multilabel_task_with_unknown_labels():
+  data = fakes.dataset(fakes.ATTRIBUTES, people=40)
+  data.labels[::7, 0] = -1
+  data.labels[5] = -1
+  splits = fakes.splits(data)
+  outputs = _outputs(data, splits)
+  found = _evaluate(outputs, _references(outputs), data, splits)
+  found.pop('per_example')
+  json.dumps(found, allow_nan=False)
+  records = _records(found)
+  assert {'probe_label_test/x', 'silhouette_test/z'} <= set(records)
+  assert all(records[name]['unlearned']['value'] is not None for name in (
+      'js_forget', 'zrf', 'probe_label_test/x', 'silhouette_test/x'))
+  mean = np.mean([records[f'probe_label_test/{n}']['unlearned']['value']
+                  for n in 'xyz'])
+  assert records['probe_label_test']['unlearned']['value'] == pytest.approx(
+      mean)
+
+
+@pytest.mark.parametrize('images', [1, 3])
+def test_a_request_of_one_person(images):
+  data = fakes.dataset(people=40, images=images)
+  splits = fakes.splits(data, (.5, .5 + 1 / 40, .75))
+  outputs = _outputs(data, splits)
+  found = _evaluate(outputs, _references(outputs), data, splits)
+  found.pop('per_example')
+  json.dumps(found, allow_nan=False)
+  assert _records(found)['probe_people_forget']['unlearned']['reason']
+
+
+def test_groups_come_from_classes_and_small_columns():
+  columns = {'gender': _DATA.identity % 2, 'family': _DATA.identity,
+             'sector': _DATA.identity // 2}
+  data = dataclasses.replace(_DATA, columns={
+      name: column.astype(np.int32) for name, column in columns.items()})
+  found = _evaluate(data=data, references=tier1.References())
+  records = _records(found)
+  assert {'accuracy_test/gender 0', 'accuracy_retain/gender 1'} <= set(records)
+  assert not any('family' in name for name in records)
+  assert any('family on test is left out' in note for note in found['notes'])
+  assert any('sector on test leaves out 8 values' in note
+             for note in found['notes'])
+
+
+def test_the_null_of_a_retrained_model_leaves_itself_out():
+  estimate = against_retrained.comparison.Estimate
+  found = {f'retrained_{i}': estimate(v) for i, v in enumerate((.1, .2, .6))}
+
+  class Inputs:
+    retrained = [type('M', (), {'name': name}) for name in found]
+    original = unlearned = None
+    config = _QUICK
+
+  metric = against_retrained.comparison.Metric('m', 'test', 'higher')
+  record = against_retrained.gap_record(
+      Inputs, metric, found, n_units=5, unit='person')
+  assert record.null.value == 0
+  assert record.null.low == pytest.approx(.1 - .4)
+  assert record.null.high == pytest.approx(.6 - .15)
+  record = against_retrained.slot_record(
+      Inputs, metric, against_retrained.pairwise(
+          lambda a, b: estimate(abs(found[a].value - found[b].value))),
+      n_units=5, unit='person')
+  assert record.retrained.value == pytest.approx((.1 + .4 + .5) / 3)
+
+
+def test_references_must_fit():
+  logits = _OUTPUTS['original']['forget']
+  for references, message in (
+      (tier1.References(features={'teacher': {}}), "models .* got 'teacher'"),
+      (tier1.References(features={'unlearned': {'train': logits}}),
+       "splits .* got 'train' of unlearned"),
+      (tier1.References(features={'unlearned': {'test': logits[:3]}}),
+       r'unlearned features \[60, d\] on test, got \[3, 4\]'),
+      (tier1.References(features={'unlearned': {
+          'forget': logits * np.nan}}), 'finite unlearned features'),
+      (tier1.References(random_logits=[logits[:, :2]]),
+       '4 random logits per image, got 2'),
+      (tier1.References(relearned={'random': []}), "models .* got 'random'"),
+      (tier1.References(relearned={
+          'original': [relearning.RelearnTime(0)], 'unlearned': []}),
+       'with the same seeds')):
+    with pytest.raises(ValueError, match=message):
+      _evaluate(references=references)
+
+
+@pytest.mark.parametrize('field, value, message', [
+    ('probe_folds', 1, 'probe_folds >= 2, got 1'),
+    ('probe_permutations', 0, 'probe_permutations >= 2'),
+    ('jackknife_groups', 1, 'jackknife_groups >= 2'),
+    ('harm_limit', 0., 'harm_limit > 0, got 0'),
+    ('ain_margin', -1., 'ain_margin > 0')])
+def test_bad_settings_are_refused(field, value, message):
+  with pytest.raises(ValueError, match=message):
+    tier1.ReferenceConfig(**{field: value})
