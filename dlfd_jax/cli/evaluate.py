@@ -6,33 +6,39 @@ import dataclasses
 import io
 import os
 import pathlib
+import time
 from typing import Any
 
 import numpy as np
 from absl import flags
 
 from dlfd_jax import checkpoint
-from dlfd_jax import models
 from dlfd_jax import parallel
-from dlfd_jax import predict
 from dlfd_jax import runs
 from dlfd_jax.cli import command
+from dlfd_jax.cli import evaluation_facts
 from dlfd_jax.cli import inputs
 from dlfd_jax.cli import options
+from dlfd_jax.cli import reference_runs
 from dlfd_jax.data import leakage
 from dlfd_jax.data import splits as splits_lib
-from dlfd_jax.evaluation import efficiency
 from dlfd_jax.evaluation import tier0
+from dlfd_jax.evaluation import tier1
 from dlfd_jax.report import render
 from dlfd_jax.report import tables
 
 PER_EXAMPLE = 'per_example.npz'
+FEATURES = 'features.npz'
 _ABOUT = """
 Measures an unlearned model beside the original and retrained ones: accuracies,
 attacks with intervals over people, nulls, duplicates, time.
 
 Data, split and forget set come from the unlearning run. Without --retrained its
 column says `not computed`; give several, separated by commas, for their mean.
+
+--tier=1 adds the figures against retrained models: gaps, distances of answers,
+random-network likeness, relearn time, probes and alignment of features,
+over-forgetting, harm. Their nulls need two retrained runs of different seeds.
 
   python -m experiments.evaluate --original=runs/original \\
       --unlearned=runs/unlearned --retrained=runs/retrained --workdir=runs/eval
@@ -51,6 +57,13 @@ def _define(values: flags.FlagValues) -> None:
       'state', 'model', ['model', 'last'],
       'the selected state of the unlearning run, or its last one',
       flag_values=values)
+  flags.DEFINE_integer(
+      'tier', 0, '0: quick; 1: also against retrained models', lower_bound=0,
+      upper_bound=1, flag_values=values)
+  reference_runs.define(values)
+  flags.DEFINE_boolean(
+      'keep_features', False, 'also write features.npz: the penultimate '
+      'features of every model on every split', flag_values=values)
   flags.DEFINE_integer(
       'bootstrap', 2000, 'resamples behind every interval', lower_bound=20,
       flag_values=values)
@@ -89,6 +102,9 @@ def _execute(values: flags.FlagValues, line: str) -> None:
           seed=command.value(values, 'evaluation_seed')),
       state=command.value(values, 'state'),
       search_s=command.value(values, 'search_s'),
+      reference=(reference_runs.from_flags(values)
+                 if command.value(values, 'tier') else None),
+      keep_features=command.value(values, 'keep_features'),
       devices=inputs.devices(values), line=line)
   show(result)
   print(f'{workdir}/{runs.RESULT}')
@@ -98,6 +114,8 @@ def show(result: dict[str, Any]) -> None:
   """Prints the table and what the main attack found."""
   console = command.console()
   console.print(render.to_rich(tables.summary_table(result)))
+  if result.get('verdicts'):
+    console.print(render.to_rich(tables.reference_table(result)))
   for sentence in tables.headline(result):
     console.print(sentence)
 
@@ -106,8 +124,16 @@ def evaluate_run(workdir: str, dataset, splits: splits_lib.Splits,
                  original: str, unlearned: str, retrained: list[str],
                  config: tier0.EvaluationConfig, *, state: str,
                  search_s: float | None, devices: parallel.Devices,
-                 line: str) -> dict[str, Any]:
-  """Evaluates into ``workdir``, or returns what it holds already."""
+                 line: str,
+                 reference: reference_runs.Options | None = None,
+                 keep_features: bool = False) -> dict[str, Any]:
+  """Evaluates into ``workdir``, or returns what it holds already.
+
+  With ``reference`` tier 1 is run too. Features are written only if asked for:
+  they are many times larger than everything else, and can be made again from
+  the checkpoints.
+  """
+  started = time.perf_counter()
   folders = {'original': checkpoint.find_model(original),
              'unlearned': _state_folder(unlearned, state)}
   for i, run in enumerate(retrained):
@@ -119,21 +145,43 @@ def evaluate_run(workdir: str, dataset, splits: splits_lib.Splits,
     _check_fits(saved, dataset, str(folders[name]))
   prints = {name: checkpoint.fingerprint(saved.variables)
             for name, saved in loaded.items()}
+  evaluation_facts.check_distinct(prints, retrained)
+  settings = dataclasses.asdict(config)
+  again = None
+  if reference is not None:
+    again = reference_runs.relearn_config(original, reference)
+    settings |= {'tier': 1, 'tier_1': dataclasses.asdict(reference.config),
+                 'random_networks': reference.random_networks,
+                 'relearn': dataclasses.asdict(again) if again else 'not run'}
   folder = runs.RunFolder(workdir, {
       'kind': 'evaluation', 'models': prints,
       'fingerprint': dataset.fingerprint(),
       'rows': {name: inputs.rows_hash(dataset, rows)
                for name, rows in splits.parts.items()},
-      'config': dataclasses.asdict(config), 'search_s': search_s})
+      'config': settings, 'search_s': search_s,
+      **({'keep_features': True} if keep_features else {})})
   if folder.result is not None:
     return folder.result
-  logits = {name: _logits(saved, dataset, splits, devices)
-            for name, saved in loaded.items()}
-  outputs = _outputs(logits)
+  predictors = reference_runs.Predictors(dataset, devices)
+  ran = {name: predictors.run(saved.config, saved.variables, splits.parts)
+         for name, saved in loaded.items()}
+  logits = {model: {name: out.logits for name, out in of_model.items()}
+            for model, of_model in ran.items()}
   copies = leakage.leakage_report(dataset, splits)
-  found = tier0.evaluate(outputs, dataset, splits, config, leakage=copies)
+  spent = {'outputs': time.perf_counter() - started}
+  if reference is None:
+    found = tier0.evaluate(
+        _outputs(logits), dataset, splits, config, leakage=copies)
+  else:
+    references = reference_runs.collect(
+        loaded, ran, dataset, splits, predictors, reference, again, workdir)
+    spent['references'] = time.perf_counter() - started - sum(spent.values())
+    found = tier1.evaluate(
+        _outputs(logits), references, dataset, splits, config,
+        reference.config, leakage=copies)
+  spent['figures'] = time.perf_counter() - started - sum(spent.values())
   arrays = found.pop('per_example')
-  unlearn_result = _result(unlearned) or {}
+  unlearn_result = evaluation_facts.result_of(unlearned) or {}
   notes = [*found['notes'], *unlearn_result.get('notes', [])]
   findings = unlearn_result.get('findings', {})
   if findings.get('attack_blind_to_original'):
@@ -142,12 +190,16 @@ def evaluate_run(workdir: str, dataset, splits: splits_lib.Splits,
         'sample size: nothing to forget was visible before unlearning.')
   result = {
       'kind': 'evaluation', 'schema': 1, 'command': line,
-      'config': dataclasses.asdict(config), 'versions': runs.versions(),
+      'config': settings, 'versions': runs.versions(),
       'device': inputs.device_name(), **found, 'notes': notes,
       'models': {
           'original': str(original), 'unlearned': str(unlearned),
           'retrained': [str(run) for run in retrained], 'sha256': prints},
-      'efficiency': _efficiency(original, unlearn_result, retrained, search_s),
+      'request': evaluation_facts.request(dataset, splits, unlearn_result),
+      'efficiency': {
+          **evaluation_facts.efficiency(
+              original, unlearn_result, retrained, search_s),
+          'evaluate_s': spent},
       'selection': {
           'step': unlearn_result.get('selected_step'),
           'reason': unlearn_result.get('reason'), 'findings': findings,
@@ -156,6 +208,10 @@ def evaluate_run(workdir: str, dataset, splits: splits_lib.Splits,
           logits, dataset, splits, config, copies),
   }
   _write_arrays(folder.path / PER_EXAMPLE, arrays)
+  if keep_features:
+    _write_arrays(folder.path / FEATURES, {
+        f'{model}/{split}/features': out.features
+        for model, of_model in ran.items() for split, out in of_model.items()})
   folder.write_result(result)
   return result
 
@@ -192,39 +248,6 @@ def _check_retrained(run, dataset, splits):
     raise ValueError(
         f'Expected {run} to be trained on the retain images of this '
         'unlearning run, but it was trained on others.')
-
-
-def _logits(saved, dataset, splits, devices):
-  predictor = predict.Predictor(models.build(saved.config), dataset, devices)
-  placed = devices.place(dict(saved.variables))
-  return {name: predictor(placed, rows).logits
-          for name, rows in splits.parts.items()}
-
-
-def _result(run):
-  path = pathlib.Path(run) / runs.RESULT
-  return runs.read_json(path) if path.is_file() else None
-
-
-def _efficiency(original, unlearned, retrained, search_s):
-  """Seconds of steps and checks, compilation apart, and the speed-up."""
-  def work(result):
-    return None if not result else result['time']['work_s']
-
-  trained, again = _result(original), [_result(run) for run in retrained]
-  timed = [work(r) for r in again if r]
-  times = {'original': work(trained), 'unlearned': work(unlearned),
-           'retrained': float(np.mean(timed)) if timed else None}
-  compiled = {
-      name: sum(r['time']['compile_s'].values())
-      for name, r in (('original', trained), ('unlearned', unlearned)) if r}
-  ups = {}
-  if times['unlearned']:
-    ups = {name: cell.as_dict() for name, cell in efficiency.speed_up(
-        times['retrained'], times['unlearned'], search_s).items()}
-  return {'time_s': times, 'compile_s': compiled, 'search_s': search_s, **ups,
-          'check_share': (unlearned or {}).get('check_share'),
-          'steps': (unlearned or {}).get('steps')}
 
 
 def _without_duplicates(logits, dataset, splits, config, copies):

@@ -40,6 +40,32 @@ _LABELS = {
     'rf_jsd': 'RF-JSD',
     'over_forgetting': 'Over-forgetting, by the main attack AUC',
     'time_s': 'Time',
+    'gap_accuracy_forget': 'Gap in accuracy, forget',
+    'gap_accuracy_retain': 'Gap in accuracy, retain',
+    'gap_accuracy_test': 'Gap in accuracy, test',
+    'gap_mia_auc_matched': 'Gap in attack AUC, class-matched',
+    'gap_mia_auc_retain': 'Gap in attack AUC, retain against test',
+    'average_gap': 'Average gap',
+    'tow': 'ToW',
+    'tow_mia': 'ToW-MIA',
+    'zrf': 'ZRF',
+    'relearn_steps': 'Relearn time, steps',
+    'log2_ain': 'AIN, log2',
+    'probe_membership': 'Linear probe, forget or unseen',
+    'probe_people_forget': 'Linear probe, person, forget',
+    'probe_people_test': 'Linear probe, person, test',
+    'probe_label_test': 'Linear probe, label, test',
+    'silhouette_test': 'Silhouette by class, test',
+    'forget_tail': 'Unusually high losses, forget',
+    'streisand': 'Over-forgetting, signs of three',
+    'harmed_people': 'Retained people harmed',
+}
+_ON_SPLIT = {
+    'js': 'JS distance', 'normalised_js': 'JS distance, normalised',
+    'kl': 'KL from retrained', 'agreement': 'Agreement of labels',
+    'activation_distance': 'Activation distance', 'cka': 'CKA to retrained',
+    'cka_biased': 'CKA to retrained, biased',
+    'cka_original': 'CKA to original',
 }
 _TPR = 'mia_tpr_at_fpr_'
 _UNIT_SUFFIX = {'nats': ' nats', 'bits': ' bits', 's': ' s', 'ratio': '×'}
@@ -53,12 +79,17 @@ def metric_label(name: str) -> str:
     'Attack TPR at 1 % FPR'
     >>> metric_label('balanced_accuracy_test/gender')
     'Balanced accuracy, test: gender'
+    >>> metric_label('js_forget')
+    'JS distance, forget'
     >>> metric_label('probe_accuracy')
     'Probe accuracy'
   """
   name, _, part = name.partition('/')
+  stem, _, split = name.rpartition('_')
   if name in _LABELS:
     label = _LABELS[name]
+  elif stem in _ON_SPLIT:
+    label = f'{_ON_SPLIT[stem]}, {split}'
   elif name.startswith(_TPR):
     label = f'Attack TPR at {100 * float(name.removeprefix(_TPR)):g} % FPR'
   else:

@@ -21,6 +21,17 @@ SUMMARY = (
     'accuracy_retain', 'accuracy_forget', 'accuracy_val', 'accuracy_test',
     'mia_auc_matched', 'forgetting_score', 'nomus')
 MAIN_ATTACK = 'mia_auc_matched'
+# What tier 1 always has, whatever the task; shown even where it was not run.
+REFERENCE = (
+    'gap_accuracy_forget', 'gap_accuracy_retain', 'gap_accuracy_test',
+    'gap_mia_auc_matched', 'average_gap', 'tow', 'tow_mia', 'js_forget',
+    'activation_distance_forget', 'zrf', 'relearn_steps', 'log2_ain',
+    'probe_membership', 'probe_people_forget', 'cka_forget', 'cka_test',
+    'probe_label_test', 'probe_people_test', 'silhouette_test', 'forget_tail',
+    'streisand', 'harmed_people')
+TIERS = {
+    1: 'against retrained models', 2: 'attacks with reference models',
+    3: 'per-example attacks with shadow models'}
 _NO_RECORD = 'the evaluation did not measure it'
 
 
@@ -158,6 +169,12 @@ def as_cell(found: Any, units: str = 'fraction', signed: bool = False,
   return Cell(None, reason=found.get('reason') or reason, units=units)
 
 
+def tier_of(result: Result) -> int:
+  """The highest tier that the result has records of."""
+  return max((record.get('tier') or 0 for record in result.get('metrics', ())),
+             default=0)
+
+
 def _row(result: Result, metric: str, columns: Sequence[str]) -> Row:
   record = find_record(result, metric) or {}
   remarks = [str(note) for note in record.get('notes') or ()]
@@ -200,7 +217,7 @@ def summary_table(result: Result) -> Table:
 
 
 def metrics_table(result: Result) -> Table:
-  """Every record of the result, with unlearned minus retrained.
+  """Every record of tier 0, with unlearned minus retrained.
 
   A record that is a verdict without numbers has no row.
   """
@@ -208,9 +225,54 @@ def metrics_table(result: Result) -> Table:
   columns = (*names.MODELS, 'delta')
   rows = tuple(
       _row(result, record['metric'], columns)
-      for record in result.get('metrics', ()) if not _only_verdict(record))
+      for record in result.get('metrics', ())
+      if not record.get('tier') and not _only_verdict(record))
   return Table('All metrics', columns, rows,
                ('delta: unlearned minus retrained.',))
+
+
+def reference_table(result: Result, *, everything: bool = False) -> Table:
+  """The figures of tier 1, `not computed` where it was not run.
+
+  Args:
+    result: see the module.
+    everything: every record of tier 1, not only the main ones.
+
+  Raises:
+    ValueError: if ``result`` is something else.
+  """
+  check_result(result)
+  columns = (*names.MODELS, 'delta')
+  chosen = list(REFERENCE)
+  if everything and tier_of(result):
+    chosen = [record['metric'] for record in result['metrics']
+              if record.get('tier')]
+  rows = tuple(_row(result, metric, columns) for metric in chosen)
+  if not tier_of(result):
+    rows = tuple(dataclasses.replace(row, cells=tuple(
+        dataclasses.replace(cell, reason=not_run(1)) for cell in row.cells))
+                 for row in rows)
+  return Table(
+      'Against retrained models', columns, rows,
+      ('null: each retrained model in the place of the unlearned one, against '
+       'the others; its range is the smallest to the largest value.',
+       *verdict_sentences(result)))
+
+
+def not_run(tier: int) -> str:
+  """Why a tier's figures are not there."""
+  return f'tier {tier} was not run ({TIERS[tier]})'
+
+
+def verdict_sentences(result: Result) -> tuple[str, ...]:
+  """The overall verdicts in sentences; `not computed` without tier 1."""
+  found = result.get('verdicts')
+  if not found:
+    return (f'Overall verdict: {names.NOT_COMPUTED}, as {not_run(1)}.',)
+  return tuple(
+      f'Overall verdict on {what} at tier {tier_of(result)}: '
+      f'{verdict["verdict"]} ({verdict["because"]}).'
+      for what, verdict in found.items())
 
 
 def _only_verdict(record):

@@ -53,15 +53,6 @@ def test_holm_steps_down():
   assert verdicts.holm([]) == []
 
 
-def test_p_values_are_those_of_t():
-  found = stats.Difference(.05, 0., .1, .02, 10.)
-  assert found.p_value == pytest.approx(.03125, abs=2e-3)
-  sure = stats.Difference(.05, .05, .05, 0., float('inf'))
-  assert sure.p_value == 0
-  none = stats.Difference(0., 0., 0., 0., float('inf'))
-  assert none.p_value == 1
-
-
 def test_a_verdict_needs_a_metric():
   with pytest.raises(ValueError, match='at least one deciding metric'):
     verdicts.overall({})

@@ -1,0 +1,85 @@
+"""What an evaluation records beside its metrics: the request and the cost."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dlfd_jax import runs
+from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.evaluation import efficiency as efficiency_lib
+
+_NAMED_PEOPLE = 20
+
+
+def result_of(run: str | os.PathLike) -> dict[str, Any] | None:
+  """The result of a run, None if the folder holds none."""
+  path = pathlib.Path(run) / runs.RESULT
+  return runs.read_json(path) if path.is_file() else None
+
+
+def check_distinct(prints: Mapping[str, str], retrained: Sequence[str]) -> None:
+  """Raises ValueError if two retrained models are the same one.
+
+  The same model twice would look like a spread of 0 between trainings.
+  """
+  first: dict[str, str] = {}
+  for i, run in enumerate(retrained):
+    found = prints[f'retrained_{i}']
+    if found in first:
+      raise ValueError(
+          'Expected retrained models of different seeds, got the same one in '
+          f'{first[found]} and {run}.')
+    first[found] = str(run)
+
+
+def request(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
+            unlearned: Mapping[str, Any]) -> dict[str, Any]:
+  """What is known of the deletion request, for the report.
+
+  Args:
+    dataset: the images.
+    splits: whose forget set the request became.
+    unlearned: result of the unlearning run.
+  """
+  forget = splits.forget
+  people = np.unique(dataset.identity[forget])
+  people = people[people >= 0]
+  ids = '\n'.join(dataset.sample_id[forget].tolist())
+  named = ', '.join(str(person) for person in people[:_NAMED_PEOPLE])
+  if len(people) > _NAMED_PEOPLE:
+    named += f' and {len(people) - _NAMED_PEOPLE} more'
+  return {
+      'images': len(forget), 'people': len(people),
+      'subject_codes': named or 'unknown', 'by_person': bool(splits.by_person),
+      'method': unlearned.get('method'),
+      'sha256_of_image_ids': hashlib.sha256(ids.encode()).hexdigest()}
+
+
+def efficiency(original: str, unlearned: Mapping[str, Any],
+               retrained: Sequence[str],
+               search_s: float | None) -> dict[str, Any]:
+  """Seconds of steps and checks, compilation apart, and the speed-up."""
+  def work(result):
+    return None if not result else result['time']['work_s']
+
+  trained, again = result_of(original), [result_of(run) for run in retrained]
+  timed = [work(r) for r in again if r]
+  times = {'original': work(trained), 'unlearned': work(unlearned),
+           'retrained': float(np.mean(timed)) if timed else None}
+  compiled = {
+      name: sum(r['time']['compile_s'].values())
+      for name, r in (('original', trained), ('unlearned', unlearned)) if r}
+  ups = {}
+  if times['unlearned']:
+    ups = {name: cell.as_dict() for name, cell in efficiency_lib.speed_up(
+        times['retrained'], times['unlearned'], search_s).items()}
+  return {'time_s': times, 'compile_s': compiled, 'search_s': search_s, **ups,
+          'check_share': unlearned.get('check_share'),
+          'steps': unlearned.get('steps')}

@@ -1,0 +1,192 @@
+"""What tier 1 has to run: random networks, and learning forget again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+from absl import flags
+
+from dlfd_jax import checkpoint
+from dlfd_jax import fit
+from dlfd_jax import models
+from dlfd_jax import parallel
+from dlfd_jax import predict
+from dlfd_jax import relearn
+from dlfd_jax import runs
+from dlfd_jax import train
+from dlfd_jax.cli import command
+from dlfd_jax.cli import inputs
+from dlfd_jax.evaluation import reference_inputs
+from dlfd_jax.evaluation import relearning
+
+FEATURE_SPLITS = ('forget', 'test')
+_SHARE_OF_RATE = .1
+# model -> split -> logits and features
+OutputsByModel = Mapping[str, Mapping[str, models.Outputs[np.ndarray]]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+  """What to run, and the settings of tier 1.
+
+  Attributes:
+    config: of the figures.
+    relearn_steps: the cap of a relearning run; 0 = none is run.
+    relearn_seeds: runs of each model.
+    relearn_rate: learning rate; None = a tenth of the original's.
+    random_networks: behind ZRF, at least 1.
+  """
+
+  config: reference_inputs.ReferenceConfig = reference_inputs.ReferenceConfig()
+  relearn_steps: int = 100
+  relearn_seeds: int = 3
+  relearn_rate: float | None = None
+  random_networks: int = 5
+
+
+def define(values: flags.FlagValues) -> None:
+  """Flags of tier 1."""
+  flags.DEFINE_integer(
+      'relearn_steps', 100, 'tier 1: most steps of learning forget again, for '
+      'each model and seed; 0 runs none', lower_bound=0, flag_values=values)
+  flags.DEFINE_integer(
+      'relearn_seeds', 3, 'tier 1: relearning runs of each model',
+      lower_bound=1, flag_values=values)
+  flags.DEFINE_float(
+      'relearn_rate', None, 'tier 1: learning rate of relearning; default a '
+      "tenth of the original's", lower_bound=0, flag_values=values)
+
+
+def from_flags(values: flags.FlagValues) -> Options:
+  """The options that the flags give."""
+  given = {name: command.value(values, name) for name in (
+      'relearn_steps', 'relearn_seeds', 'relearn_rate')}
+  return Options(**given)
+
+
+class Predictors:
+  """One compiled evaluation for all models of one architecture."""
+
+  def __init__(self, dataset, devices: parallel.Devices):
+    self._dataset, self.devices = dataset, devices
+    self._found: dict[str, tuple[nn.Module, predict.Predictor]] = {}
+
+  def of(self, config: models.ModelConfig
+         ) -> tuple[nn.Module, predict.Predictor]:
+    """The module of a config and its predictor."""
+    key = json.dumps(dataclasses.asdict(config), sort_keys=True)
+    if key not in self._found:
+      model = models.build(config)
+      self._found[key] = model, predict.Predictor(
+          model, self._dataset, self.devices)
+    return self._found[key]
+
+  def run(self, config: models.ModelConfig, variables: models.Variables,
+          parts: Mapping[str, np.ndarray],
+          ) -> dict[str, models.Outputs[np.ndarray]]:
+    """Logits and features of each set of rows."""
+    _, predictor = self.of(config)
+    placed = self.devices.place(dict(variables))
+    return {name: predictor(placed, rows) for name, rows in parts.items()}
+
+
+def relearn_config(original: str | os.PathLike,
+                   options: Options) -> relearn.RelearnConfig | None:
+  """The original's optimiser at one small rate; None if nothing is to run.
+
+  An original without a training run behind it gets the default recipe.
+  """
+  if not options.relearn_steps:
+    return None
+  recipe = fit.TrainConfig()
+  if (pathlib.Path(original) / runs.CONFIG).is_file():
+    _, _, recipe = inputs.recipe_of(original)
+  rate = options.relearn_rate or (
+      _SHARE_OF_RATE * recipe.optimizer.learning_rate)
+  optimizer: train.OptimizerConfig = dataclasses.replace(
+      recipe.optimizer, learning_rate=rate, schedule='constant')
+  return relearn.RelearnConfig(
+      optimizer=optimizer, max_steps=options.relearn_steps,
+      batch_size=recipe.batch_size,
+      seeds=tuple(range(options.relearn_seeds)))
+
+
+def collect(loaded: Mapping[str, checkpoint.SavedModel],
+            outputs: OutputsByModel, dataset, splits,
+            predictors: Predictors, options: Options,
+            relearning_config: relearn.RelearnConfig | None,
+            workdir: str) -> reference_inputs.References:
+  """Runs random networks and relearning, and keeps the features.
+
+  Args:
+    loaded: the models, ``'original'`` first.
+    outputs: of each model on each split.
+    dataset: the images.
+    splits: their parts.
+    predictors: shared with the caller.
+    options: what to run.
+    relearning_config: see :func:`relearn_config`.
+    workdir: named where a signal stops the runs.
+
+  Raises:
+    command.Stop: on SIGTERM or SIGINT.
+  """
+  features = {
+      name: {split: of_model[split].features for split in FEATURE_SPLITS}
+      for name, of_model in outputs.items()}
+  parts = {split: splits.parts[split] for split in FEATURE_SPLITS}
+  config = loaded['original'].config
+  random_logits = []
+  for seed in range(options.random_networks):
+    variables = models.init(
+        predictors.of(config)[0], jax.random.key(seed), dataset.image_size)
+    found = predictors.run(
+        config, variables,
+        parts if seed == 0 else {'forget': parts['forget']})
+    random_logits.append(found['forget'].logits)
+    if seed == 0:
+      features[reference_inputs.RANDOM] = {
+          split: out.features for split, out in found.items()}
+  relearned: dict[str, Any] = {}
+  if relearning_config is not None:
+    relearned = _relearn(
+        loaded, dataset, splits, predictors, relearning_config, workdir)
+  return reference_inputs.References(
+      features=features, random_logits=random_logits, relearned=relearned)
+
+
+def _relearn(loaded, dataset, splits, predictors, config, workdir):
+  """Times of every model; the original is at the target from the start."""
+  relearners: dict[int, relearn.Relearner] = {}
+
+  def relearner(saved):
+    model, _ = predictors.of(saved.config)
+    if id(model) not in relearners:
+      relearners[id(model)] = relearn.Relearner(
+          model, dataset, splits.forget, config, devices=predictors.devices)
+    return relearners[id(model)]
+
+  original = loaded['original']
+  goal = relearner(original).accuracy(original.variables)
+  times = {'original': [relearning.RelearnTime(0) for _ in config.seeds]}
+  others = [name for name in loaded if name != 'original']
+  with command.progress('learn forget again') as hook:
+    for done, name in enumerate(others, 1):
+      try:
+        times[name] = relearner(loaded[name]).times(
+            loaded[name].variables, goal)
+      except relearn.Interrupted:
+        raise command.Stop(
+            command.INTERRUPTED, f'Stopped; {workdir} holds no result yet. The '
+            'same command starts the evaluation again.') from None
+      hook({'event': 'tick', 'step': done, 'num_steps': len(others)})
+      hook({'event': 'check', 'next_phase': ''})
+  return times
