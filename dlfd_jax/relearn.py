@@ -118,7 +118,9 @@ class Relearner:
     forget: rows to learn again.
     config: how.
     devices: where to run; all local devices by default.
-    device_bytes: largest data set that is kept on the device.
+    feed: shares the images already placed for evaluation.
+    frozen: the placed data of ``feed``; placed here if None.
+    predictor: of the same model, compiled already; made here if None.
 
   Raises:
     ValueError: if no forget image has a known label.
@@ -127,13 +129,16 @@ class Relearner:
   def __init__(self, model: nn.Module, dataset: dataset_lib.Dataset,
                forget: np.ndarray, config: RelearnConfig, *,
                devices: parallel.Devices | None = None,
-               device_bytes: int = feed_lib.DEFAULT_DEVICE_BYTES):
+               feed: feed_lib.Feed | None = None,
+               frozen: dict[str, Any] | None = None,
+               predictor: predict.Predictor | None = None):
     self.config = config
     self._devices = _SharedPrograms(devices or parallel.Devices())
     self._dataset, self._forget = dataset, np.asarray(forget)
-    self._feed = feed_lib.Feed(dataset, device_bytes)
-    self._frozen = self._devices.place(self._feed.frozen())
-    self._predictor = predict.Predictor(
+    self._feed = feed or feed_lib.Feed(dataset)
+    self._frozen = (self._devices.place(self._feed.frozen())
+                    if frozen is None else frozen)
+    self._predictor = predictor or predict.Predictor(
         model, dataset, self._devices, feed=self._feed, frozen=self._frozen)
     count = self._devices.count
     rows = min(config.batch_size, len(self._forget))

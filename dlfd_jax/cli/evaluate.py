@@ -20,6 +20,7 @@ from dlfd_jax.cli import evaluation_facts
 from dlfd_jax.cli import inputs
 from dlfd_jax.cli import options
 from dlfd_jax.cli import reference_runs
+from dlfd_jax.data import feed as feed_lib
 from dlfd_jax.data import leakage
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.evaluation import tier0
@@ -105,6 +106,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
       reference=(reference_runs.from_flags(values)
                  if command.value(values, 'tier') else None),
       keep_features=command.value(values, 'keep_features'),
+      device_bytes=command.value(values, 'device_bytes'),
       devices=inputs.devices(values), line=line)
   show(result)
   print(f'{workdir}/{runs.RESULT}')
@@ -126,7 +128,9 @@ def evaluate_run(workdir: str, dataset, splits: splits_lib.Splits,
                  search_s: float | None, devices: parallel.Devices,
                  line: str,
                  reference: reference_runs.Options | None = None,
-                 keep_features: bool = False) -> dict[str, Any]:
+                 keep_features: bool = False,
+                 device_bytes: int = feed_lib.DEFAULT_DEVICE_BYTES,
+                 ) -> dict[str, Any]:
   """Evaluates into ``workdir``, or returns what it holds already.
 
   With ``reference`` tier 1 is run too. Features are written only if asked for:
@@ -162,7 +166,7 @@ def evaluate_run(workdir: str, dataset, splits: splits_lib.Splits,
       **({'keep_features': True} if keep_features else {})})
   if folder.result is not None:
     return folder.result
-  predictors = reference_runs.Predictors(dataset, devices)
+  predictors = reference_runs.Predictors(dataset, devices, device_bytes)
   ran = {name: predictors.run(saved.config, saved.variables, splits.parts)
          for name, saved in loaded.items()}
   logits = {model: {name: out.logits for name, out in of_model.items()}

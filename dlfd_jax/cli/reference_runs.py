@@ -24,6 +24,7 @@ from dlfd_jax import runs
 from dlfd_jax import train
 from dlfd_jax.cli import command
 from dlfd_jax.cli import inputs
+from dlfd_jax.data import feed as feed_lib
 from dlfd_jax.evaluation import reference_inputs
 from dlfd_jax.evaluation import relearning
 
@@ -75,8 +76,11 @@ def from_flags(values: flags.FlagValues) -> Options:
 class Predictors:
   """One compiled evaluation for all models of one architecture."""
 
-  def __init__(self, dataset, devices: parallel.Devices):
+  def __init__(self, dataset, devices: parallel.Devices,
+               device_bytes: int = feed_lib.DEFAULT_DEVICE_BYTES):
     self._dataset, self.devices = dataset, devices
+    self.feed = feed_lib.Feed(dataset, device_bytes)
+    self.frozen = devices.place(self.feed.frozen())
     self._found: dict[str, tuple[nn.Module, predict.Predictor]] = {}
 
   def of(self, config: models.ModelConfig
@@ -86,7 +90,8 @@ class Predictors:
     if key not in self._found:
       model = models.build(config)
       self._found[key] = model, predict.Predictor(
-          model, self._dataset, self.devices)
+          model, self._dataset, self.devices, feed=self.feed,
+          frozen=self.frozen)
     return self._found[key]
 
   def run(self, config: models.ModelConfig, variables: models.Variables,
@@ -168,10 +173,11 @@ def _relearn(loaded, dataset, splits, predictors, config, workdir):
   relearners: dict[int, relearn.Relearner] = {}
 
   def relearner(saved):
-    model, _ = predictors.of(saved.config)
+    model, predictor = predictors.of(saved.config)
     if id(model) not in relearners:
       relearners[id(model)] = relearn.Relearner(
-          model, dataset, splits.forget, config, devices=predictors.devices)
+          model, dataset, splits.forget, config, devices=predictors.devices,
+          feed=predictors.feed, frozen=predictors.frozen, predictor=predictor)
     return relearners[id(model)]
 
   original = loaded['original']

@@ -1,0 +1,117 @@
+"""``evaluate --tier=1``: two retrained runs to nulls, verdicts and a report."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from dlfd_jax import checkpoint
+from dlfd_jax import runs
+from dlfd_jax.cli import evaluate
+from dlfd_jax.cli import inputs
+from dlfd_jax.cli import report
+from dlfd_jax.data import requests
+from dlfd_jax.data import splits as splits_lib
+
+pytestmark = pytest.mark.usefixtures('shared_compilations')
+
+_QUICK = ['--devices=1', '--bootstrap=20', '--relearn_steps=4', '--relearn_seeds=2']
+
+
+@pytest.fixture(scope='module')
+def reference_runs(tmp_path_factory, original):
+  """What an unlearning run and two retrained ones leave behind.
+
+  Nothing is trained: the models are the original with some noise.
+  """
+  folder = tmp_path_factory.mktemp('tier1')
+  config = runs.read_json(original / runs.CONFIG)
+  data = inputs.load_data(inputs.data_from_json(config['data']))
+  splits, _ = requests.resolve_request(
+      data, splits_lib.load_splits(original / runs.SPLITS, data),
+      requests.ForgetRequest(people=4))
+  saved = checkpoint.load_model(original)
+  rng = np.random.default_rng(0)
+  for name in ('unlearned', '0', '1'):
+    (folder / name).mkdir()
+    noisy = jax.tree.map(
+        lambda x: x * (1 + .2 * rng.normal(size=x.shape).astype(x.dtype)),
+        saved.variables['params'])
+    checkpoint.save_model(
+        folder / name / runs.CHECKPOINTS / 'model',
+        {**saved.variables, 'params': noisy}, saved.config, saved.task,
+        saved.image_size)
+  runs.write_json(
+      folder / 'unlearned' / runs.CONFIG, {**config, 'kind': 'unlearn'})
+  splits_lib.save_splits(folder / 'unlearned' / runs.SPLITS, data, splits)
+  return folder
+
+
+def _evaluate(original, folder, *flags):
+  return evaluate.main([
+      f'--original={original}', f'--unlearned={folder / "unlearned"}', *_QUICK,
+      *flags])
+
+
+def _records(path):
+  result = json.loads((path / runs.RESULT).read_text())
+  return result, {r['metric']: r for r in result['metrics']}
+
+
+def test_from_runs_to_the_report(
+    original, reference_runs, tmp_path, capsys):
+  both = f'{reference_runs / "0"},{reference_runs / "1"}'
+  out = tmp_path / 'both'
+  flags = ['--tier=1', f'--retrained={both}', f'--workdir={out}',
+           '--keep_features']
+  assert _evaluate(original, reference_runs, *flags) == 0
+  assert 'Against retrained models' in capsys.readouterr().out
+  result, records = _records(out)
+  for name in ('zrf', 'probe_membership', 'cka_test', 'js_forget',
+               'silhouette_test', 'streisand', 'relearn_steps',
+               'gap_mia_auc_matched', 'harmed_people'):
+    for column in ('original', 'unlearned', 'retrained', 'null'):
+      assert records[name][column]['value'] is not None, (name, column)
+  assert records['relearn_steps']['original']['value'] == 0
+  assert set(result['verdicts']) == {'forgetting', 'utility'}
+  assert result['config']['tier'] == 1
+  assert result['config']['relearn']['max_steps'] == 4
+  assert result['request']['people'] == 4
+  assert len(result['request']['sha256_of_image_ids']) == 64
+  assert result['efficiency']['evaluate_s']['references'] > 0
+  with np.load(out / evaluate.FEATURES) as arrays:
+    assert arrays['retrained_1/test/features'].ndim == 2
+  with np.load(out / evaluate.PER_EXAMPLE) as arrays:
+    assert not any('features' in name for name in arrays.files)
+  before = (out / runs.RESULT).stat().st_mtime_ns
+  assert _evaluate(original, reference_runs, *flags) == 0
+  assert (out / runs.RESULT).stat().st_mtime_ns == before  # finished already
+  assert report.main([f'--evaluation={out}']) == 0
+  page = (out / runs.REPORT).read_text()
+  assert 'Overall verdict on forgetting at tier 1' in page
+  assert 'Linear probe, forget or unseen' in page
+
+
+def test_one_retrained_model_and_no_relearning(
+    original, reference_runs, tmp_path):
+  out = tmp_path / 'one'
+  assert _evaluate(
+      original, reference_runs, '--tier=1', '--relearn_steps=0',
+      f'--retrained={reference_runs / "0"}', f'--workdir={out}') == 0
+  result, records = _records(out)
+  assert 'two retrained models' in records['zrf']['null']['reason']
+  assert records['log2_ain']['unlearned']['reason'] == 'no relearning was run'
+  assert result['config']['relearn'] == 'not run'
+  assert not (out / evaluate.FEATURES).exists()
+  assert all(r['verdict'] != 'indistinguishable' for r in records.values())
+
+
+def test_the_same_retrained_run_twice_is_refused(
+    original, reference_runs, tmp_path, capsys):
+  run = str(reference_runs / '0')
+  assert _evaluate(
+      original, reference_runs, '--tier=1', f'--retrained={run},{run}',
+      f'--workdir={tmp_path / "out"}') == 2
+  assert 'of different seeds' in capsys.readouterr().err
+  assert not (tmp_path / 'out').exists()
