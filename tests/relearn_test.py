@@ -9,6 +9,7 @@ from dlfd_jax import models
 from dlfd_jax import parallel
 from dlfd_jax import relearn
 from dlfd_jax import train
+from dlfd_jax.evaluation import accuracy
 from dlfd_jax.evaluation import relearning
 from tests import tiny
 
@@ -53,6 +54,29 @@ def test_a_fresh_model_needs_some_and_stays_as_it_is(relearner, fresh):
   assert all(0 < time.steps < 40 and not time.capped for time in times)
   assert relearner.times(fresh, 1.) == times
   assert tiny.same(fresh, before)
+
+
+def test_a_target_out_of_reach_is_known_early(relearner, fresh):
+  exact = relearner.accuracy(fresh)
+  outputs = MODEL.apply(fresh, DATA.images[FORGET] / np.float32(255),
+                        train=False)
+  assert exact == pytest.approx(
+      (outputs.logits.argmax(-1) == DATA.labels[FORGET]).mean())
+  assert exact <= relearner.accuracy(fresh, .9) < .9
+  assert relearner.accuracy(fresh, exact) == exact
+
+
+def test_attributes_count_alike_with_unknown_labels():
+  data = tiny.dataset(12, kind='multilabel')
+  data.labels[:5, 0] = -1
+  model = tiny.TinyNet()
+  fresh = models.init(model, jax.random.key(0), data.image_size)
+  got = relearn.Relearner(
+      model, data, FORGET, CONFIG, devices=tiny.devices()).accuracy(fresh)
+  logits = model.apply(fresh, data.images / np.float32(255),
+                       train=False).logits
+  expected = accuracy.accuracy(data.task, logits, data.labels).value
+  assert got == pytest.approx(expected)
 
 
 def test_a_lower_target_is_met_sooner(relearner, fresh):

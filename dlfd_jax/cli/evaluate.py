@@ -117,7 +117,7 @@ def show(result: dict[str, Any]) -> None:
   console = command.console()
   console.print(render.to_rich(tables.summary_table(result)))
   if result.get('verdicts'):
-    console.print(render.to_rich(tables.reference_table(result)))
+    console.print(render.to_rich(tables.reference_table(result, delta=False)))
   for sentence in tables.headline(result):
     console.print(sentence)
 

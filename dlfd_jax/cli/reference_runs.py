@@ -173,11 +173,11 @@ def _relearn(loaded, dataset, splits, predictors, config, workdir):
   relearners: dict[int, relearn.Relearner] = {}
 
   def relearner(saved):
-    model, predictor = predictors.of(saved.config)
+    model, _ = predictors.of(saved.config)
     if id(model) not in relearners:
       relearners[id(model)] = relearn.Relearner(
           model, dataset, splits.forget, config, devices=predictors.devices,
-          feed=predictors.feed, frozen=predictors.frozen, predictor=predictor)
+          feed=predictors.feed, frozen=predictors.frozen)
     return relearners[id(model)]
 
   original = loaded['original']

@@ -99,6 +99,7 @@ def _context(result: tables.Result, arrays: Arrays,
       'summary': tables.summary_table(result),
       'metrics': tables.metrics_table(result),
       'reference': tables.reference_table(result, everything=True),
+      'groups': tables.groups_table(result),
       'verdicts': tables.verdict_sentences(result),
       'tier': tables.tier_of(result),
       'not_run': [tables.not_run(tier) for tier in tables.TIERS

@@ -117,6 +117,7 @@ def format_number(value: float, units: str = 'fraction',
     ('3.20 GB', '11.4×')
   """
   plus = '+' if signed else ''
+  value = 0.0 if abs(value) < 1e-12 else value  # no "-0.000" by rounding
   if units == 'count':
     return f'{value:{plus},.0f}'
   if units == 'bytes':

@@ -74,7 +74,9 @@ class Cell:
   @property
   def short_interval(self) -> str:
     """``[.81, .85]``-like, without leading zeros, for narrow columns."""
-    low, _, high = self.interval.partition(' to ')
+    low, _, high = (
+        dataclasses.replace(self, units='fraction').interval.partition(' to ')
+        if self.units in ('nats', 'bits') else self.interval.partition(' to '))
     if not high:
       return ''
     return f'[{_drop_zero(low)}, {_drop_zero(high)}]'
@@ -231,22 +233,25 @@ def metrics_table(result: Result) -> Table:
                ('delta: unlearned minus retrained.',))
 
 
-def reference_table(result: Result, *, everything: bool = False) -> Table:
+def reference_table(result: Result, *, everything: bool = False,
+                    delta: bool = True) -> Table:
   """The figures of tier 1, `not computed` where it was not run.
 
   Args:
     result: see the module.
-    everything: every record of tier 1, not only the main ones.
+    everything: every record of tier 1 that is not about a group of people, not
+      only the main ones.
+    delta: whether unlearned minus retrained is a column.
 
   Raises:
     ValueError: if ``result`` is something else.
   """
   check_result(result)
-  columns = (*names.MODELS, 'delta')
+  columns = (*names.MODELS, 'delta') if delta else names.MODELS
   chosen = list(REFERENCE)
   if everything and tier_of(result):
     chosen = [record['metric'] for record in result['metrics']
-              if record.get('tier')]
+              if record.get('tier') and not _of_group(record)]
   rows = tuple(_row(result, metric, columns) for metric in chosen)
   if not tier_of(result):
     rows = tuple(dataclasses.replace(row, cells=tuple(
@@ -257,6 +262,20 @@ def reference_table(result: Result, *, everything: bool = False) -> Table:
       ('null: each retrained model in the place of the unlearned one, against '
        'the others; its range is the smallest to the largest value.',
        *verdict_sentences(result)))
+
+
+def groups_table(result: Result) -> Table:
+  """Accuracies of classes and of the data's groups, tier 1; maybe no row."""
+  check_result(result)
+  columns = (*names.MODELS, 'delta')
+  return Table(
+      'Accuracy by group', columns, tuple(
+          _row(result, record['metric'], columns)
+          for record in result.get('metrics', ()) if _of_group(record)))
+
+
+def _of_group(record):
+  return bool(record.get('tier')) and record['metric'].startswith('accuracy_')
 
 
 def not_run(tier: int) -> str:

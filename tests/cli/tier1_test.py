@@ -16,7 +16,8 @@ from dlfd_jax.data import splits as splits_lib
 
 pytestmark = pytest.mark.usefixtures('shared_compilations')
 
-_QUICK = ['--devices=1', '--bootstrap=20', '--relearn_steps=4', '--relearn_seeds=2']
+_QUICK = ['--devices=1', '--bootstrap=20', '--relearn_steps=4',
+          '--relearn_seeds=2']
 
 
 @pytest.fixture(scope='module')
