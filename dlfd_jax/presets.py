@@ -139,13 +139,13 @@ PRESETS: dict[str, Preset] = {
         data=sources.DataOptions(
             source=FILE, labels=('gender',), image_size=32),
         network=Network(width=16, stem='small'), train=_recipe(10),
-        methods=_methods(_small(3, 0.02, 0.25, ce_weight_start=1.0), 64)),
+        methods=_methods(_small(4, 0.03, 0.25, ce_weight_start=1.0), 64)),
     'lfw_gender_smile': Preset(
         about='Labeled Faces in the Wild, gender and smile, 32 px, multilabel',
         data=sources.DataOptions(
             source=FILE, labels=('gender', 'smile'), image_size=32),
         network=Network(width=16, stem='small'), train=_recipe(10),
-        methods=_methods(_small(3, 0.02, 0.25, ce_weight_start=1.0), 64)),
+        methods=_methods(_small(4, 0.03, 0.25, ce_weight_start=1.0), 64)),
     'fgnet_age': Preset(
         about='FG-NET, age, the three oldest bins merged to 6 classes, 48 px',
         data=sources.DataOptions(
