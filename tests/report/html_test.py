@@ -148,3 +148,29 @@ def test_another_kind_of_result_leaves_no_file(tmp_path):
   with pytest.raises(ValueError, match='got kind None and schema None'):
     report.write_report({}, None, None, path)
   assert not path.exists()
+
+
+def test_a_quick_evaluation_says_that_tier_1_was_not_run(page):
+  assert 'tier 1 was not run (against retrained models)' in page.text
+  assert 'tier 2 was not run' in page.text
+  assert 'Linear probe, forget or unseen' in page.text
+
+
+def test_tier_1_shows_verdicts_figures_groups_and_harm():
+  result = fakes.result()
+  for name in ('zrf', 'accuracy_test/gender 1'):
+    result['metrics'].append({
+        'metric': name, 'tier': 1, 'units': 'fraction', 'notes': [],
+        'direction': 'higher means more', 'verdict': None,
+        **{model: fakes.cell(.25, .05) for model in (*names.MODELS, 'delta')}})
+  result['verdicts'] = {'utility': {
+      'verdict': 'distinguishable', 'because': 'told apart by <gap>'}}
+  result['harm'] = {'limit': .05, 'worst': [
+      {'person': 4711, 'images': 3, 'loss': .5}]}
+  found = _Page(report.render_report(result))
+  assert ('Overall verdict on utility at tier 1: distinguishable (told apart '
+          'by <gap>).') in found.text
+  assert 'Accuracy, test: gender 1' in found.text
+  assert '4711' in found.text and '0.500' in found.text
+  assert 'tier 1 was not run' not in found.text
+  assert 'tier 2 was not run' in found.text

@@ -18,12 +18,16 @@ def test_units_decide_how_a_number_is_written(value, units, text):
 def test_a_signed_number_shows_its_plus():
   assert names.format_number(.01, signed=True) == '+0.010'
   assert names.format_number(2, 's', signed=True) == '+2.0 s'
+  assert names.format_number(-1e-17) == '0.000'
 
 
 @pytest.mark.parametrize(('name', 'label'), [
     ('accuracy_test', 'Accuracy, test'),
     ('mia_tpr_at_fpr_0.001', 'Attack TPR at 0.1 % FPR'),
     ('balanced_accuracy_test/smile', 'Balanced accuracy, test: smile'),
+    ('normalised_js_retain', 'JS distance, normalised, retain'),
+    ('silhouette_test/smile', 'Silhouette by class, test: smile'),
+    ('accuracy_test/gender 0', 'Accuracy, test: gender 0'),
     ('duplicates_forget_test', 'Duplicates forget test')])
 def test_a_metric_has_a_readable_label(name, label):
   assert names.metric_label(name) == label

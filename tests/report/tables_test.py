@@ -5,6 +5,7 @@ import math
 import pytest
 
 from dlfd_jax.report import names
+from dlfd_jax.report import render
 from dlfd_jax.report import tables
 from tests.report import fakes
 
@@ -131,8 +132,56 @@ def test_the_headline_makes_no_claim_without_a_reference():
   assert 'not computed' in tables.headline(result)[0]
 
 
+def _with_tier_1():
+  result = fakes.result()
+  for name, units in (('js_forget', 'nats'), ('relearn_steps', 'steps'),
+                      ('zrf', 'fraction'), ('accuracy_test/gender 0',
+                                            'fraction')):
+    result['metrics'].append({
+        'metric': name, 'tier': 1, 'units': units, 'notes': [],
+        'direction': 'higher means something', 'verdict': None,
+        **{model: fakes.cell(.25, .05) for model in (*names.MODELS, 'delta')}})
+  result['verdicts'] = {'forgetting': {
+      'verdict': 'inconclusive', 'because': 'the intervals are too wide'}}
+  return result
+
+
+def test_a_tier_that_was_not_run_is_shown_as_not_computed():
+  table = tables.reference_table(fakes.result())
+  assert [row.key for row in table.rows] == list(tables.REFERENCE)
+  for row in table.rows:
+    assert {cell.text for cell in row.cells} == {'not computed'}
+    assert row.cells[0].reason == (
+        'tier 1 was not run (against retrained models)')
+  assert 'Overall verdict: not computed' in table.notes[-1]
+  assert tables.tier_of(fakes.result()) == 0
+
+
+def test_tier_1_has_a_table_of_its_own_with_units():
+  result = _with_tier_1()
+  assert tables.tier_of(result) == 1
+  everything = tables.reference_table(result, everything=True)
+  rows = _by_key(everything)
+  assert list(rows) == ['js_forget', 'relearn_steps', 'zrf']
+  assert rows['js_forget'].cells[1].text == '0.250 nats'
+  assert rows['js_forget'].cells[1].short_interval == '[.200, .300]'
+  assert everything.columns[-1] == 'delta'
+  assert ('| JS distance, forget | 0.250 nats (0.200 nats to 0.300 nats) |'
+          in render.to_markdown(everything))
+  main = tables.reference_table(result, delta=False)
+  assert main.columns == names.MODELS
+  assert _by_key(main)['log2_ain'].cells[1].reason == (
+      'the evaluation did not measure it')
+  assert 'Overall verdict on forgetting at tier 1: inconclusive' in (
+      main.notes[-1])
+  assert not set(rows) & set(_by_key(tables.metrics_table(result)))
+  assert [row.key for row in tables.groups_table(result).rows] == [
+      'accuracy_test/gender 0']
+
+
 @pytest.mark.parametrize('build', [
-    tables.summary_table, tables.metrics_table, tables.headline])
+    tables.summary_table, tables.metrics_table, tables.headline,
+    tables.reference_table, tables.groups_table])
 def test_another_kind_of_file_is_refused(build):
   with pytest.raises(ValueError, match="Expected a result of kind 'evaluation' "
                      "and schema 1, got kind 'training' and schema 1"):
