@@ -11,6 +11,8 @@ import json
 import os
 import pathlib
 import platform
+import resource
+import sys
 import tempfile
 from typing import Any
 
@@ -35,6 +37,12 @@ def versions() -> dict[str, str]:
     except importlib.metadata.PackageNotFoundError:
       found[package] = 'not installed'
   return found
+
+
+def peak_bytes() -> int:
+  """Largest resident memory of this process so far, bytes; host memory only."""
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  return peak if sys.platform == 'darwin' else 1024 * peak
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:

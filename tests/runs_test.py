@@ -20,6 +20,13 @@ def test_a_new_folder_holds_config_and_versions(tmp_path):
   assert versions['jax'] and versions['python'].startswith('3.')
 
 
+def test_peak_memory_counts_bytes():
+  before = runs.peak_bytes()
+  block = bytearray(b'x') * (before + 10**8)
+  assert runs.peak_bytes() >= len(block)
+  assert before > 10**7  # a Python process; kilobytes would be fewer
+
+
 def test_the_same_config_resumes(tmp_path):
   runs.RunFolder(tmp_path, CONFIG)
   (tmp_path / 'metrics.jsonl').write_text('{}\n')

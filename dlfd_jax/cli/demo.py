@@ -10,6 +10,7 @@ from absl import flags
 
 from dlfd_jax import checkpoint
 from dlfd_jax import presets
+from dlfd_jax import runs
 from dlfd_jax.cli import command
 from dlfd_jax.cli import evaluate
 from dlfd_jax.cli import inputs
@@ -81,7 +82,8 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   evaluate.show(result)
   print(goal_sentence(result))
   path = report.write(workdir / 'evaluation', workdir)
-  print(f'{time.perf_counter() - started:.0f} s. The report: {path}')
+  print(f'{time.perf_counter() - started:.0f} s, peak memory '
+        f'{runs.peak_bytes() / 1e9:.1f} GB. The report: {path}')
 
 
 def goal_sentence(result: dict) -> str:

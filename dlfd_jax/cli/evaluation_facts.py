@@ -82,4 +82,5 @@ def efficiency(original: str, unlearned: Mapping[str, Any],
         times['retrained'], times['unlearned'], search_s).items()}
   return {'time_s': times, 'compile_s': compiled, 'search_s': search_s, **ups,
           'check_share': unlearned.get('check_share'),
+          'peak_bytes': unlearned.get('peak_bytes'),
           'steps': unlearned.get('steps')}

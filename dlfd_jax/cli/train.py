@@ -138,6 +138,7 @@ def train_run(workdir: str, dataset, data_options, network, recipe, parts,
       'steps': out.steps, 'epochs': recipe.epochs, 'images': len(indices),
       'device': inputs.device_name(), 'devices': devices.count,
       'seed': recipe.seed, 'versions': runs.versions(),
+      'peak_bytes': runs.peak_bytes(),
       **{f'accuracy_{split}': a for split, a in accuracies.items()},
       'time': {**dataclasses.asdict(out.clock), 'work_s': out.clock.work_s,
                'total_s': time.perf_counter() - started}}

@@ -163,6 +163,7 @@ def unlearn_run(workdir: str, saved: checkpoint.SavedModel,
       'forget_images': len(splits.forget), 'by_person': splits.by_person,
       'notes': notes, 'device': inputs.device_name(),
       'devices': devices.count, 'seed': seed, 'versions': runs.versions(),
+      'peak_bytes': runs.peak_bytes(),
       'time': {**dataclasses.asdict(out.clock), 'work_s': out.clock.work_s,
                'total_s': time.perf_counter() - started}}
   folder.write_result(result)
