@@ -21,10 +21,8 @@ def test_a_new_folder_holds_config_and_versions(tmp_path):
 
 
 def test_peak_memory_counts_bytes():
-  before = runs.peak_bytes()
-  block = bytearray(b'x') * (before + 10**8)
-  assert runs.peak_bytes() >= len(block)
-  assert before > 10**7  # a Python process; kilobytes would be fewer
+  block = b'x' * 3 * 10**8
+  assert len(block) <= runs.peak_bytes() < 10**12
 
 
 def test_the_same_config_resumes(tmp_path):
