@@ -33,6 +33,7 @@ Hook = Callable[[dict[str, Any]], None]
 FINISHED = 'finished'
 NOT_FINITE = 'not finite'
 INTERRUPTED = 'interrupted'
+STOP_RULE = 'stop rule'
 
 
 class Controller(Protocol):
@@ -41,11 +42,17 @@ class Controller(Protocol):
   def measure(self, variables: Variables) -> Figures:
     """JSON figures of the current model: the only costly call."""
 
-  def phase(self, figures: Figures) -> str:
-    """The phase of the next steps; ``figures['step']`` is 0 at the start."""
+  def phase(self, figures: Figures) -> str | None:
+    """The phase of the next steps; None ends the run here.
+
+    ``figures['step']`` is 0 at the start.
+    """
 
   def keep(self, candidates: Sequence[Figures]) -> list[int]:
-    """Which measured states may still be selected in the end."""
+    """Which measured states may still be selected in the end.
+
+    The state at step 0 is the first candidate.
+    """
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,6 +65,11 @@ class Plan:
     batch: index batch of a step; a pure function of its number.
     check_every: steps between measurements; start and end are measured too.
     log_every: steps between two lines of metrics.
+    check_at: numbers of finished steps after which it is measured, too.
+    schedule: phase of each step by its number, from 0; None = the controller's
+      choice at the last measurement.
+    frozen: what the steps read beside the data, placed on the devices already.
+    start: a state to begin with instead of the one given to :func:`run`.
 
   Raises:
     ValueError: if a number is below 1 or there is no step.
@@ -68,6 +80,10 @@ class Plan:
   batch: Callable[[int], batching.Batch]
   check_every: int
   log_every: int = 10
+  check_at: frozenset[int] = frozenset()
+  schedule: Callable[[int], str] | None = None
+  frozen: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  start: Any = None
 
   def __post_init__(self):
     if not self.steps:
@@ -76,6 +92,16 @@ class Plan:
       if getattr(self, name) < 1:
         raise ValueError(
             f'Expected {name} of at least 1, got {getattr(self, name)}.')
+
+  def checks(self, step: int) -> bool:
+    """Whether the model is measured after ``step`` finished steps."""
+    return (step == self.num_steps or step % self.check_every == 0
+            or step in self.check_at)
+
+  def turns(self, step: int) -> bool:
+    """Whether the schedule changes the phase after ``step`` steps."""
+    return (self.schedule is not None and 0 < step < self.num_steps
+            and self.schedule(step) != self.schedule(step - 1))
 
 
 @dataclasses.dataclass
@@ -115,7 +141,8 @@ class LoopResult:
     variables: the last model, on the devices.
     kept: the states that the controller kept, with their figures.
     history: the figures of every check.
-    stop: ``'finished'``, ``'not finite'`` or ``'interrupted'``.
+    stop: ``'finished'``, ``'stop rule'`` (of the controller), ``'not finite'``
+      or ``'interrupted'``.
     steps: finished steps.
     clock: times over all sittings of the run.
   """
@@ -213,7 +240,7 @@ def run(plan: Plan, state: Any, frozen: dict[str, Any], *,
 
   Args:
     plan: what to run.
-    state: a TrainState at step 0; copied, never changed.
+    state: a TrainState at step 0, copied, never changed; see ``Plan.start``.
     frozen: placed on the devices already; read by every step.
     devices: where to run.
     feed: turns index batches into batches.
@@ -227,17 +254,20 @@ def run(plan: Plan, state: Any, frozen: dict[str, Any], *,
     The last model, the kept ones and the history.
   """
   log = runs.MetricsLog() if log is None else log
-  sitting = _Sitting(devices.place(state), log)
+  sitting = _Sitting(
+      devices.place(state if plan.start is None else plan.start), log)
+  frozen = {**frozen, **plan.frozen}
   clock = sitting.clock
+  stop = FINISHED
   if checkpoints is not None and (latest := checkpoints.latest()) is not None:
     sitting.restore(checkpoints, latest)
     clock = sitting.clock
   else:
     log.truncate(0)
-    _check(sitting, controller, plan, hooks)
+    if not _check(sitting, controller, plan, hooks):
+      stop = STOP_RULE
   steps = {name: devices.compile(step) for name, step in plan.steps.items()}
   seen: set[str] = set()
-  stop = FINISHED
   saved_at = mark = time.perf_counter()
 
   def tell(event):
@@ -261,9 +291,10 @@ def run(plan: Plan, state: Any, frozen: dict[str, Any], *,
     mark = saved_at
 
   with stop_on_signals() as request:
-    start = sitting.step
-    for batch in feed.batches(plan.batch, start, plan.num_steps):
-      phase = sitting.phase
+    end = plan.num_steps if stop == FINISHED else sitting.step
+    for batch in feed.batches(plan.batch, sitting.step, end):
+      phase = sitting.phase = (
+          plan.schedule(sitting.step) if plan.schedule else sitting.phase)
       if phase not in seen:
         mark = time.perf_counter()
       sitting.state, metrics = steps[phase](sitting.state, frozen, batch)
@@ -277,28 +308,31 @@ def run(plan: Plan, state: Any, frozen: dict[str, Any], *,
         mark = now
       else:
         clock.phase_steps[phase] = clock.phase_steps.get(phase, 0) + 1
-      end = sitting.step == plan.num_steps
-      check = end or sitting.step % plan.check_every == 0
-      if check or sitting.step % plan.log_every == 0:
+      last = sitting.step == plan.num_steps
+      check = plan.checks(sitting.step)
+      if (check or plan.turns(sitting.step)
+          or sitting.step % plan.log_every == 0):
         settle()
         _log_steps(sitting, tell)
         if parallel.fetch_scalar(sitting.state.skipped) > 0:
           stop = NOT_FINITE
       if stop == FINISHED and check:
-        _check(sitting, controller, plan, hooks)
+        if not _check(sitting, controller, plan, hooks):
+          stop = STOP_RULE
         mark = time.perf_counter()
       tell({'event': 'tick', 'step': sitting.step, 'phase': phase})
-      if request.requested and not end and stop == FINISHED:
+      if request.requested and not last and stop == FINISHED:
         settle()
         stop = INTERRUPTED
       due = time.perf_counter() - saved_at >= checkpoint_seconds
       if checkpoints is not None and (
-          stop == INTERRUPTED or (due and check and not end)):
+          stop == INTERRUPTED
+          or (due and check and not last and stop == FINISHED)):
         save(checkpoints)
       if stop != FINISHED:
         break
-  if stop == NOT_FINITE:
-    event = {'event': 'stop', 'step': sitting.step, 'reason': NOT_FINITE}
+  if stop in (NOT_FINITE, STOP_RULE):
+    event = {'event': 'stop', 'step': sitting.step, 'reason': stop}
     log.write(event)
     tell(event)
   return LoopResult(
@@ -328,7 +362,11 @@ def _log_steps(sitting, tell):
 
 
 def _check(sitting, controller, plan, hooks):
-  """Measures, logs, chooses the next phase and the states to keep."""
+  """Measures, logs, chooses the states to keep and the next phase.
+
+  Returns:
+    Whether the run goes on.
+  """
   start = time.perf_counter()
   figures = dict(controller.measure(sitting.state.variables))
   figures['step'] = sitting.step
@@ -339,22 +377,26 @@ def _check(sitting, controller, plan, hooks):
   else:
     sitting.clock.first_check_s += seconds
     sitting.measured = True
-  if sitting.history:
-    candidates = [*sitting.kept, (figures, None)]
-    chosen = controller.keep([f for f, _ in candidates])
-    sitting.kept = [
-        (f, _copy(sitting.state.variables) if v is None else v)
-        for f, v in (candidates[i] for i in chosen)]
+  candidates = [*sitting.kept, (figures, None)]
+  chosen = controller.keep([f for f, _ in candidates])
+  sitting.kept = [
+      (f, _copy(sitting.state.variables) if v is None else v)
+      for f, v in (candidates[i] for i in chosen)]
   sitting.history.append(figures)
-  sitting.phase = controller.phase(figures)
-  if sitting.phase not in plan.steps:
-    raise ValueError(
-        f'Expected a phase of {sorted(plan.steps)}, got {sitting.phase!r}.')
-  event = {'event': 'check', **figures, 'next_phase': sitting.phase,
+  phase = controller.phase(figures)
+  if phase is not None:
+    sitting.phase = (plan.schedule(min(sitting.step, plan.num_steps - 1))
+                     if plan.schedule else phase)
+    if sitting.phase not in plan.steps:
+      raise ValueError(
+          f'Expected a phase of {sorted(plan.steps)}, got {sitting.phase!r}.')
+  event = {'event': 'check', **figures,
+           'next_phase': None if phase is None else sitting.phase,
            'check_s': seconds}
   sitting.log.write(event)
   for hook in hooks:
     hook({'num_steps': plan.num_steps, **event})
+  return phase is not None
 
 
 def _copy(variables):

@@ -141,3 +141,51 @@ def has_label(task: Task, labels: jax.Array) -> jax.Array:
   if task.is_multilabel:
     return (labels != UNKNOWN).any(-1).astype(jnp.float32)
   return jnp.ones(labels.shape[0], jnp.float32)
+
+
+def example_kl(task: Task, teacher: jax.Array, student: jax.Array,
+               temperature: float = 1.0) -> jax.Array:
+  r"""Divergence of a student's answer from a teacher's, per example, in nats.
+
+  .. math:: T^2 \sum_c p_c \log (p_c / q_c), \quad
+     p = \mathrm{softmax}(t / T), \; q = \mathrm{softmax}(s / T)
+
+  Multilabel: the mean over all attributes of the divergence between the two
+  Bernoulli distributions; labels play no part, known or not. A uniform teacher
+  has logits of 0.
+
+  Args:
+    task: the task.
+    teacher: logits t, ``[n, outputs]``.
+    student: logits s, ``[n, outputs]``.
+    temperature: T, above 0.
+
+  Returns:
+    ``[n]`` float32, at least 0 up to rounding.
+
+  Source: Hinton et al. (2015), arXiv:1503.02531.
+  """
+  teacher = teacher.astype(jnp.float32) / temperature
+  student = student.astype(jnp.float32) / temperature
+  p, log_p = _probabilities(task, teacher)
+  _, log_q = _probabilities(task, student)
+  return temperature**2 * _mean_of_sums(task, p * (log_p - log_q))
+
+
+def example_entropy(task: Task, logits: jax.Array) -> jax.Array:
+  """Entropy of each answer in nats, ``[n]``; multilabel: mean of attributes."""
+  p, log_p = _probabilities(task, logits.astype(jnp.float32))
+  return _mean_of_sums(task, -p * log_p)
+
+
+def _probabilities(task, logits):
+  """Probabilities and their logarithms, ``[n, c]`` or ``[n, a, 2]``."""
+  if task.is_multilabel:
+    logits = jnp.stack([logits, jnp.zeros_like(logits)], -1)
+  log_p = jax.nn.log_softmax(logits)
+  return jnp.exp(log_p), log_p
+
+
+def _mean_of_sums(task, terms):
+  sums = terms.sum(-1)
+  return sums.mean(-1) if task.is_multilabel else sums

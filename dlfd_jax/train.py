@@ -1,10 +1,10 @@
-"""The train state, the optimiser and the supervised step."""
+"""The train state, the supervised step and a step on any objective."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -13,13 +13,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from dlfd_jax import optimizer as optimizer_lib
 from dlfd_jax import parallel
 from dlfd_jax import tasks
 from dlfd_jax.data import augment as augment_lib
 from dlfd_jax.data import feed
 from dlfd_jax.models import Variables
 
-SCHEDULES = ('constant', 'cosine')
+OptimizerConfig = optimizer_lib.OptimizerConfig
 
 
 @flax.struct.dataclass
@@ -33,6 +34,7 @@ class TrainState:
     opt_state: the optimiser's state.
     key: typed key; every random draw folds the step and the row into it.
     skipped: int32, steps whose result was not finite and was dropped.
+    extra: arrays of a method's own that its steps change.
   """
 
   step: jax.Array
@@ -41,77 +43,37 @@ class TrainState:
   opt_state: Any
   key: jax.Array
   skipped: jax.Array
+  extra: Any = ()
 
   @property
   def variables(self) -> Variables:
     return {'params': self.params, 'batch_stats': self.batch_stats}
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class OptimizerConfig:
-  """SGD as PyTorch does it: weight decay joins the gradient before momentum.
-
-  Attributes:
-    learning_rate: at the start, above 0.
-    momentum: in [0, 1).
-    weight_decay: of every parameter, at least 0.
-    schedule: ``'constant'``, or ``'cosine'``: one half period from
-      ``learning_rate`` at step 0 to 0 at the end of the run.
-    clip_norm: largest global norm of a gradient, before weight decay; None =
-      no clipping.
-
-  Raises:
-    ValueError: if a field is out of its range.
-  """
-
-  learning_rate: float = 0.01
-  momentum: float = 0.9
-  weight_decay: float = 5e-4
-  schedule: str = 'constant'
-  clip_norm: float | None = None
-
-  def __post_init__(self):
-    if self.learning_rate <= 0 or not math.isfinite(self.learning_rate):
-      raise ValueError(
-          f'Expected a learning_rate above 0, got {self.learning_rate}.')
-    if not 0 <= self.momentum < 1:
-      raise ValueError(f'Expected momentum in [0, 1), got {self.momentum}.')
-    if self.weight_decay < 0:
-      raise ValueError(f'Expected weight_decay >= 0, got {self.weight_decay}.')
-    if self.schedule not in SCHEDULES:
-      raise ValueError(
-          f'Expected schedule in {SCHEDULES}, got {self.schedule!r}.')
-    if self.clip_norm is not None and self.clip_norm <= 0:
-      raise ValueError(f'Expected clip_norm above 0, got {self.clip_norm}.')
-
-  def transform(self) -> optax.GradientTransformation:
-    """Gradient to direction; the step multiplies it by the learning rate."""
-    parts = []
-    if self.clip_norm is not None:
-      parts.append(optax.clip_by_global_norm(self.clip_norm))
-    if self.weight_decay:
-      parts.append(optax.add_decayed_weights(self.weight_decay))
-    if self.momentum:
-      parts.append(optax.trace(decay=self.momentum))
-    return optax.chain(*parts) if parts else optax.identity()
-
-  def rate(self, step: jax.typing.ArrayLike, num_steps: int) -> jax.Array:
-    """Learning rate of ``step`` (from 0) in a run of ``num_steps``."""
-    if self.schedule == 'constant':
-      return jnp.float32(self.learning_rate)
-    share = jnp.asarray(step, jnp.float32) / num_steps
-    return self.learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * share))
-
-
 def create_state(variables: Variables, optimizer: OptimizerConfig,
-                 key: jax.Array) -> TrainState:
-  """A state at step 0 that starts from ``variables``, which it copies."""
+                 key: jax.Array,
+                 trainable: Sequence[str] | None = None) -> TrainState:
+  """A state at step 0 that starts from ``variables``, which it copies.
+
+  Args:
+    variables: where to start.
+    optimizer: its state covers what is trained, and nothing else.
+    key: typed key of the run.
+    trainable: top-level names of the parameters that will be trained; None =
+      all.
+  """
   variables = jax.tree.map(jnp.array, dict(variables))
   return TrainState(
       step=jnp.int32(0), params=variables['params'],
       batch_stats=variables['batch_stats'],
-      opt_state=optimizer.transform().init(variables['params']), key=key,
-      skipped=jnp.int32(0))
+      opt_state=optimizer.transform().init(
+          part(variables['params'], trainable)),
+      key=key, skipped=jnp.int32(0))
+
+
+def part(params: Any, names: Sequence[str] | None) -> Any:
+  """The parameters under these top-level names; all if None."""
+  return params if names is None else {name: params[name] for name in names}
 
 
 def example_keys(state: TrainState, position: jax.Array,
@@ -128,7 +90,8 @@ def update(state: TrainState, gradients: Any, batch_stats: Any,
 
   Args:
     state: before the step.
-    gradients: of the global loss.
+    gradients: of the global loss, for the top-level names that are trained: the
+      others stay as they are, without weight decay or momentum.
     batch_stats: statistics after the forward pass.
     loss: the global loss, scalar.
     optimizer: the rule.
@@ -138,10 +101,12 @@ def update(state: TrainState, gradients: Any, batch_stats: Any,
     The state after the step, and the norm of the gradient.
   """
   norm = optax.tree.norm(gradients)
+  trained = part(state.params, list(gradients))
   direction, opt_state = optimizer.transform().update(
-      gradients, state.opt_state, state.params)
+      gradients, state.opt_state, trained)
   rate = optimizer.rate(state.step, num_steps)
-  params = jax.tree.map(lambda p, d: p - rate * d, state.params, direction)
+  params = {**state.params, **jax.tree.map(
+      lambda p, d: p - rate * d, trained, direction)}
   new = (params, batch_stats, opt_state)
   finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(params))
   finite &= jnp.isfinite(norm) & jnp.isfinite(optax.tree.norm(batch_stats))
@@ -154,30 +119,95 @@ def update(state: TrainState, gradients: Any, batch_stats: Any,
       opt_state=opt_state, skipped=skipped), norm
 
 
+def forward(model: nn.Module, params: Any, batch_stats: Any, images: jax.Array,
+            weights: jax.Array, *, train: bool, keys: jax.Array | None,
+            axis_name: str | None, trainable: Sequence[str] | None = None):
+  """The model's answer and the new statistics.
+
+  With ``trainable`` the modules under the other top-level names run in
+  evaluation mode: their statistics stay, and they do not drop out.
+
+  Returns:
+    ``(Outputs, batch_stats)``.
+  """
+  def still(call, args, kwargs, context):
+    path = context.module.path
+    if 'train' in kwargs and path and path[0] not in trainable:
+      kwargs = {**kwargs, 'train': False}
+    return call(*args, **kwargs)
+
+  with (contextlib.nullcontext() if trainable is None
+        else nn.intercept_methods(still)):
+    outputs, new = model.apply(
+        {'params': params, 'batch_stats': batch_stats}, images, train=train,
+        mask=weights, keys=keys, axis_name=axis_name, mutable=['batch_stats'])
+  return outputs, new.get('batch_stats', batch_stats)
+
+
+def weighted_sum(values: jax.Array, weights: jax.Array) -> jax.Array:
+  """Sum over rows ``[n]``; a row of weight 0 counts nothing, even if NaN."""
+  return jnp.where(weights > 0, values * weights, 0.0).sum()
+
+
 def forward_loss(model: nn.Module, task: tasks.Task, params: Any,
                  batch_stats: Any, images: jax.Array, labels: jax.Array,
                  weights: jax.Array, *, train: bool, keys: jax.Array | None,
-                 axis_name: str | None):
+                 axis_name: str | None,
+                 trainable: Sequence[str] | None = None):
   """Weighted *sum* of losses on this device, with the new statistics.
 
   Returns:
     The sum, and ``(batch_stats, correct sum, Outputs)``.
   """
-  outputs, new = model.apply(
-      {'params': params, 'batch_stats': batch_stats}, images, train=train,
-      mask=weights, keys=keys, axis_name=axis_name, mutable=['batch_stats'])
-  losses = tasks.example_loss(task, outputs.logits, labels)
-  correct = tasks.example_correct(task, outputs.logits, labels)
-  total = jnp.where(weights > 0, losses * weights, 0.0).sum()
-  right = jnp.where(weights > 0, correct * weights, 0.0).sum()
-  return total, (new.get('batch_stats', batch_stats), right, outputs)
+  outputs, batch_stats = forward(
+      model, params, batch_stats, images, weights, train=train, keys=keys,
+      axis_name=axis_name, trainable=trainable)
+  loss = weighted_sum(
+      tasks.example_loss(task, outputs.logits, labels), weights)
+  correct = weighted_sum(
+      tasks.example_correct(task, outputs.logits, labels), weights)
+  return loss, (batch_stats, correct, outputs)
+
+
+def descend(state: TrainState, share: Callable[[Any], Any],
+            optimizer: OptimizerConfig, num_steps: int, *,
+            axis_name: str | None,
+            trainable: Sequence[str] | None = None
+            ) -> tuple[TrainState, dict[str, jax.Array]]:
+  """One descent step on any objective that is a sum over devices.
+
+  Args:
+    state: before the step.
+    share: of the parameters: this device's share of the global objective, and
+      ``(batch_stats, sums)``; ``sums`` is a dict of scalars.
+    optimizer: the rule.
+    num_steps: length of the run, for the schedule.
+    axis_name: device axis, or None.
+    trainable: top-level names of the parameters that move; None = all. No
+      gradient is computed below the lowest of them.
+
+  Returns:
+    The new state, and ``sums`` over the devices with ``gradient_norm_sum`` and
+    ``steps``.
+  """
+  def moving(subset):
+    return share({**state.params, **subset})
+
+  (value, (batch_stats, sums)), gradients = jax.value_and_grad(
+      moving, has_aux=True)(dict(part(state.params, trainable)))
+  gradients, value, sums = parallel.sum_over_devices(
+      (gradients, value, sums), axis_name)
+  state, norm = update(
+      state, gradients, batch_stats, value, optimizer, num_steps)
+  return state, {**sums, 'gradient_norm_sum': norm, 'steps': jnp.float32(1)}
 
 
 def supervised_update(model: nn.Module, task: tasks.Task, state: TrainState,
                       images: jax.Array, labels: jax.Array, weights: jax.Array,
                       *, optimizer: OptimizerConfig, num_steps: int,
                       live: bool, keys: jax.Array | None,
-                      axis_name: str | None):
+                      axis_name: str | None,
+                      trainable: Sequence[str] | None = None):
   """One descent step on the weighted cross-entropy of given images.
 
   Args:
@@ -192,47 +222,55 @@ def supervised_update(model: nn.Module, task: tasks.Task, state: TrainState,
     live: batch statistics and dropout; else frozen statistics, no dropout.
     keys: one per row, for dropout.
     axis_name: device axis, or None.
+    trainable: top-level names of the parameters that move; None = all.
 
   Returns:
     The new state, and metrics as sums over the global batch.
   """
   weights = weights * tasks.has_label(task, labels)
+  count = parallel.sum_over_devices(weights.sum(), axis_name)
 
-  def loss_sum(params):
-    return forward_loss(
+  def share(params):
+    loss, (batch_stats, correct, _) = forward_loss(
         model, task, params, state.batch_stats, images, labels, weights,
-        train=live, keys=keys, axis_name=axis_name)
+        train=live, keys=keys, axis_name=axis_name, trainable=trainable)
+    return loss / jnp.maximum(count, 1.0), (
+        batch_stats, {'loss_sum': loss, 'correct_sum': correct})
 
-  (loss, (batch_stats, correct, _)), gradients = jax.value_and_grad(
-      loss_sum, has_aux=True)(state.params)
-  gradients, loss, correct, count = parallel.sum_over_devices(
-      (gradients, loss, correct, weights.sum()), axis_name)
-  gradients = jax.tree.map(lambda g: g / jnp.maximum(count, 1.0), gradients)
-  state, norm = update(
-      state, gradients, batch_stats, loss, optimizer, num_steps)
-  return state, {
-      'loss_sum': loss, 'correct_sum': correct, 'count': count,
-      'gradient_norm_sum': norm, 'steps': jnp.float32(1)}
+  state, metrics = descend(
+      state, share, optimizer, num_steps, axis_name=axis_name,
+      trainable=trainable)
+  return state, {**metrics, 'count': count}
 
 
 def make_supervised_step(
     model: nn.Module, task: tasks.Task, optimizer: OptimizerConfig,
     num_steps: int, *, live: bool = True,
-    augment: augment_lib.AugmentConfig | None = None) -> Callable[..., Any]:
+    augment: augment_lib.AugmentConfig | None = None,
+    trainable: Sequence[str] | None = None) -> Callable[..., Any]:
   """The supervised step: ``(state, frozen, batch, *, axis_name)``.
 
   ``batch`` has ``index`` (or the rows), ``mask`` and ``position``, and may have
   ``weights``, which multiply the mask: membership of a model in an ensemble.
   """
   def train_step(state, frozen, batch, *, axis_name=None):
-    images, labels = feed.read(frozen, batch)
-    if augment is not None:
-      images = augment_lib.augment(
-          images, example_keys(state, batch['position'], 0), augment)
+    images, labels = read(state, frozen, batch, augment)
     weights = batch['mask'] * batch.get('weights', 1.0)
     return supervised_update(
         model, task, state, images, labels, weights, optimizer=optimizer,
         num_steps=num_steps, live=live,
-        keys=example_keys(state, batch['position'], 1), axis_name=axis_name)
+        keys=example_keys(state, batch['position'], 1), axis_name=axis_name,
+        trainable=trainable)
 
   return train_step
+
+
+def read(state: TrainState, frozen: dict[str, Any], batch: dict[str, jax.Array],
+         augment: augment_lib.AugmentConfig | None, prefix: str = '',
+         stream: int = 0) -> tuple[jax.Array, jax.Array]:
+  """Inside a step: the batch's images, augmented by its keys, and labels."""
+  images, labels = feed.read(frozen, batch, prefix)
+  if augment is not None:
+    keys = example_keys(state, batch[prefix + 'position'], stream)
+    images = augment_lib.augment(images, keys, augment)
+  return images, labels

@@ -26,6 +26,7 @@ class TinyNet(nn.Module):
   outputs: int = 3
   hidden: int = 6
   drop: float = 0.0
+  blocks = (('hidden', 'bn'), 'classifier')
 
   @nn.compact
   def __call__(self, images, *, train, mask=None, keys=None, axis_name=None):

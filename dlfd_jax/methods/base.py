@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import flax.linen as nn
 import jax
+import numpy as np
 
 from dlfd_jax import checkpoint
 from dlfd_jax import loop
@@ -23,7 +24,7 @@ from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.models import Variables
 from dlfd_jax.predict import Predictor
 
-RETAIN, FORGET = 0, 1  # salts of the two batch streams
+RETAIN, FORGET, UNION = 0, 1, 3  # salts of the batch streams
 THRESHOLDS = ('null_mean', 'null_95')
 
 
@@ -147,27 +148,54 @@ class Setting:
   frozen: dict[str, Any]
   predictor: Predictor
 
-  def stream(self, split: str, config: MethodConfig,
-             shuffle: bool = True) -> batching.Stream:
-    """Batches of ``retain`` or ``forget`` in the run's order."""
+  def stream(self, split: str, config: MethodConfig, shuffle: bool = True,
+             batch_size: int | None = None) -> batching.Stream:
+    """Batches of ``retain`` or ``forget`` in the run's order.
+
+    ``batch_size`` rows at a time; None = the config's.
+
+    Raises:
+      ValueError: if a batch cannot be split over the devices.
+    """
+    size = batch_size or config.batch_size
+    self.devices.check_batch_size(size)
     return batching.Stream(
-        getattr(self.problem.splits, split), config.batch_size,
-        seed=self.problem.seed, salt=RETAIN if split == 'retain' else FORGET,
-        shuffle=shuffle)
+        getattr(self.problem.splits, split), size, seed=self.problem.seed,
+        salt=RETAIN if split == 'retain' else FORGET, shuffle=shuffle)
+
+  def union(self, rows: np.ndarray, config: MethodConfig) -> batching.Stream:
+    """Shuffled batches of any rows."""
+    return batching.Stream(
+        rows, config.batch_size, seed=self.problem.seed, salt=UNION)
+
+  def state(self, config: MethodConfig, original: Variables | None = None,
+            trainable: Sequence[str] | None = None) -> train.TrainState:
+    """Where a run starts: the original, or other variables, at step 0."""
+    return train.create_state(
+        self.problem.original if original is None else original,
+        config.optimizer, jax.random.key(self.problem.seed), trainable)
+
+  def key(self, purpose: int) -> jax.Array:
+    """A key that no step draws from; ``purpose`` tells such keys apart."""
+    return jax.random.fold_in(
+        jax.random.key(self.problem.seed), 2**31 + purpose)
+
+
+Kept = tuple[loop.Figures, Variables]
 
 
 class MethodController(loop.Controller, Protocol):
   """A controller that also makes the final choice and states its findings."""
 
-  def choose(self, candidates: Sequence[loop.Figures]
-             ) -> tuple[int | None, str]:
-    """The candidate to return (None = the last state) and why, in words."""
+  def choose(self, kept: Sequence[Kept],
+             last: Variables) -> tuple[int | None, str]:
+    """Which kept state to return (None = the last one), and why, in words."""
 
   def findings(self, chosen: loop.Figures | None) -> dict[str, Any]:
     """What the run learnt beside its figures: thresholds, flags.
 
     ``chosen`` are the figures of the selected state, None if it was not
-    measured.
+    measured. Called after ``choose``.
     """
 
 
@@ -251,13 +279,11 @@ def run(problem: Problem, config: MethodConfig, make_plan: MakePlan, *,
       Predictor(problem.model, problem.dataset, devices, feed=feed,
                 frozen=frozen))
   plan, controller = make_plan(setting, config)
-  state = train.create_state(
-      problem.original, config.optimizer, jax.random.key(problem.seed))
   out = loop.run(
-      plan, state, frozen, devices=devices, feed=feed, controller=controller,
-      log=log, checkpoints=checkpoints, checkpoint_seconds=checkpoint_seconds,
+      plan, setting.state(config), frozen, devices=devices, feed=feed,
+      controller=controller, log=log, checkpoints=checkpoints, checkpoint_seconds=checkpoint_seconds,
       hooks=hooks)
-  chosen, reason = controller.choose([figures for figures, _ in out.kept])
+  chosen, reason = controller.choose(out.kept, out.variables)
   if chosen is None:
     step, selected = out.steps, out.variables
     figures = out.history[-1] if out.history[-1]['step'] == step else None

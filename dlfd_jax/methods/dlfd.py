@@ -166,17 +166,11 @@ def _combined_update(model, task, state, images, labels, weights, target,
     solved = ot.transport(features, everyone, target, config.sinkhorn)
     value = (ce_weight * loss / jnp.maximum(count, 1.0)
              - config.ot_weight * solved.value / devices)
-    return value, (stats, correct, loss)
+    return value, (stats, {'loss_sum': loss, 'correct_sum': correct})
 
-  gradients, (stats, correct, loss) = jax.grad(share, has_aux=True)(
-      state.params)
-  gradients, loss, correct = parallel.sum_over_devices(
-      (gradients, loss, correct), axis_name)
-  new, norm = train.update(
-      state, gradients, stats, loss, config.optimizer, num_steps)
-  return new, {
-      'loss_sum': loss, 'correct_sum': correct, 'count': count,
-      'gradient_norm_sum': norm, 'steps': jnp.float32(1)}
+  new, metrics = train.descend(
+      state, share, config.optimizer, num_steps, axis_name=axis_name)
+  return new, {**metrics, 'count': count}
 
 
 def make_plan(setting: base.Setting, config: DLFDConfig

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,41 +61,46 @@ class LiveAttack:
     return len(self._indices) - self._num_val, len(self._val_rows)
 
   def losses(self, variables: Variables
-             ) -> tuple[np.ndarray, np.ndarray, float] | None:
-    """Losses of the attack's members and non-members, and val accuracy.
+             ) -> tuple[np.ndarray, np.ndarray, float, float] | None:
+    """Losses of the attack's members and non-members; two accuracies.
 
-    None if a logit is not finite.
+    The accuracies are those on the members and on all of val. None if a logit
+    is not finite.
     """
     logits = self._predictor(variables, self._indices).logits
     if not np.isfinite(logits).all():
       return None
     losses = per_example.loss(self._task, logits, self._labels)
-    val_accuracy = accuracy.accuracy(
-        self._task, logits[:self._num_val], self._labels[:self._num_val])
-    return (losses[self._num_val:], losses[:self._num_val][self._val_rows],
-            float(val_accuracy.value))
+    n = self._num_val
+    accuracies = [
+        float(accuracy.accuracy(
+            self._task, logits[rows], self._labels[rows]).value)
+        for rows in (slice(n, None), slice(n))]
+    return losses[n:], losses[:n][self._val_rows], *accuracies
 
   def measure(self, variables: Variables) -> loop.Figures:
     """Figures for the log and for decisions.
 
     Returns:
-      ``val_accuracy``, ``mia_accuracy``, ``forgetting_score`` (0 to 1),
-      ``mia_auc`` (of -loss, forget over val: above .5 = under-forgotten),
-      ``forget_loss`` and ``val_loss`` (nats). A model with logits that are not
-      finite gets the worst of each, and None for the rest.
+      ``val_accuracy``, ``forget_accuracy``, ``mia_accuracy``,
+      ``forgetting_score`` (0 to 1), ``mia_auc`` (of -loss, forget over val:
+      above .5 = under-forgotten), ``forget_loss`` and ``val_loss`` (nats). A
+      model with logits that are not finite gets the worst of each, and None
+      for the rest.
     """
     found = self.losses(variables)
     if found is None:
-      return {'val_accuracy': 0.0, 'mia_accuracy': None,
+      return {'val_accuracy': 0.0, 'forget_accuracy': 0.0, 'mia_accuracy': None,
               'forgetting_score': 1.0, 'mia_auc': 0.0, 'forget_loss': None,
               'val_loss': None}
-    forget, val, val_accuracy = found
+    forget, val, forget_accuracy, val_accuracy = found
     if self._kind == 'balanced':
       mia = attack.balanced_accuracy(-forget, -val, draws=1)
     else:
       mia = released_attack.unbalanced_accuracy(forget, val)
     return {
         'val_accuracy': val_accuracy,
+        'forget_accuracy': forget_accuracy,
         'mia_accuracy': float(mia),
         'forgetting_score': float(2 * abs(mia - 0.5)),
         'mia_auc': float(attack.auc(-forget, -val)),
@@ -132,17 +137,24 @@ class Monitor:
       losses are already as high as unseen ones or higher.
     opening: the phase of the steps before the first check, whatever the
       figures; None = decide from the original's.
+    stop: of the original's figures and the current ones: whether the run ends
+      here; None = never early.
+    findings: what the method learnt before its first step.
   """
 
   def __init__(self, live: LiveAttack, original: Variables,
                config: base.MethodConfig, *, active: str,
                resting: str | None = None,
                forget_threshold: float | str | None = None,
-               signed: bool = True, opening: str | None = None):
+               signed: bool = True, opening: str | None = None,
+               stop: Callable[[loop.Figures, loop.Figures], bool] | None = None,
+               findings: Mapping[str, Any] | None = None):
     self._live, self._selection = live, config.selection
     self._active, self._resting = active, resting or active
     self._signed, self._opening = signed, opening
-    self._findings: dict[str, Any] = {'attack_sizes': list(live.sizes)}
+    self._stop = stop
+    self._findings: dict[str, Any] = {
+        **(findings or {}), 'attack_sizes': list(live.sizes)}
     wanted = (forget_threshold, config.select_threshold)
     null: dict[str, float] = {}
     if any(isinstance(value, str) for value in wanted):
@@ -152,7 +164,8 @@ class Monitor:
     self._forget_threshold = (
         None if forget_threshold is None else _number(forget_threshold, null))
     self._select_threshold = _number(config.select_threshold, null)
-    score = live.measure(original)['forgetting_score']
+    self._original = live.measure(original)
+    score = self._original['forgetting_score']
     self._blind = signed and score <= self._select_threshold
     self._findings |= {
         'forget_threshold': self._forget_threshold,
@@ -165,8 +178,10 @@ class Monitor:
     """See ``LiveAttack.measure``."""
     return self._live.measure(variables)
 
-  def phase(self, figures: loop.Figures) -> str:
-    """The phase of the next steps."""
+  def phase(self, figures: loop.Figures) -> str | None:
+    """The phase of the next steps; None = stop here."""
+    if self._stop is not None and self._stop(self._original, figures):
+      return None
     if self._opening is not None and figures['step'] == 0:
       return self._opening
     if self._forget_threshold is None:
@@ -176,17 +191,19 @@ class Monitor:
     return self._active if high and under else self._resting
 
   def keep(self, candidates: Sequence[loop.Figures]) -> list[int]:
-    """The states that may still be selected."""
-    if self._selection == 'last':
+    """The states that may still be selected; never the original."""
+    if self._selection == 'last' or candidates[-1]['step'] == 0:
       return []
     return keep_best(candidates, self._select_threshold, self._blind)
 
-  def choose(self, candidates: Sequence[loop.Figures]
-             ) -> tuple[int | None, str]:
+  def choose(self, kept: Sequence[base.Kept],
+             last: Variables) -> tuple[int | None, str]:
     """The selected state (None = the last one) and why."""
+    del last
     if self._selection == 'last':
       return None, 'the last state'
-    return choose_best(candidates, self._select_threshold, self._blind)
+    return choose_best([figures for figures, _ in kept],
+                       self._select_threshold, self._blind)
 
   def findings(self, chosen: loop.Figures | None) -> dict[str, Any]:
     """Thresholds and flags, and whether the selected state met its own.

@@ -14,8 +14,8 @@ from dlfd_jax.models import heads
 from dlfd_jax.models import resnet
 from dlfd_jax.models.heads import Outputs
 
-__all__ = ['ARCHITECTURES', 'ModelConfig', 'Outputs', 'Variables', 'build',
-           'init', 'num_parameters']
+__all__ = ['ARCHITECTURES', 'ModelConfig', 'Outputs', 'Variables', 'blocks',
+           'build', 'init', 'last_blocks', 'num_parameters']
 
 Variables = Mapping[str, Any]  # {'params': ..., 'batch_stats': ...}
 ARCHITECTURES = ('resnet18',)
@@ -85,3 +85,43 @@ def init(model: nn.Module, key: jax.Array,
 def num_parameters(variables: Variables) -> int:
   """Number of trainable values."""
   return sum(leaf.size for leaf in jax.tree.leaves(variables['params']))
+
+
+def blocks(model: nn.Module) -> tuple[tuple[str, ...], ...]:
+  """The blocks of a classifier from input to output: its names of parameters.
+
+  A module declares them as ``blocks``: for each block the top-level name of its
+  parameters, or several. ResNet18: the stem, ``layer1_0`` ... ``layer4_1`` and
+  the head.
+
+  Raises:
+    ValueError: if the module declares none.
+  """
+  declared = getattr(model, 'blocks', None)
+  if not declared:
+    raise ValueError(
+        f'Expected {type(model).__name__} to declare `blocks`, the top-level '
+        'names of its parameters from input to output, got none.')
+  return tuple((b,) if isinstance(b, str) else tuple(b) for b in declared)
+
+
+def last_blocks(model: nn.Module, variables: Variables,
+                k: int) -> tuple[str, ...]:
+  """Top-level names of the parameters of the last ``k`` blocks.
+
+  Block 1 is the head; see :func:`blocks`.
+
+  Raises:
+    ValueError: if there are fewer blocks, or they are not the parameters'.
+  """
+  ordered = blocks(model)
+  names = [name for block in ordered for name in block]
+  if sorted(names) != sorted(variables['params']):
+    raise ValueError(
+        f'Expected the blocks of {type(model).__name__} to name each of '
+        f'{sorted(variables["params"])} once, got {names}.')
+  if not 1 <= k <= len(ordered):
+    raise ValueError(
+        f'Expected k from 1 to {len(ordered)}, the blocks of '
+        f'{type(model).__name__}, got {k}.')
+  return tuple(name for block in ordered[-k:] for name in block)

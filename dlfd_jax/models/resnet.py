@@ -69,6 +69,13 @@ class ResNet18(nn.Module):
   std: tuple[float, ...] = (0.229, 0.224, 0.225)
   dtype: jnp.dtype = jnp.float32
 
+  @property
+  def blocks(self) -> tuple[tuple[str, ...], ...]:
+    """Names of the parameters from input to output, see ``models.blocks``."""
+    stages = ((f'layer{stage + 1}_{block}',)
+              for stage in range(4) for block in range(2))
+    return (('conv1', 'bn1'), *stages, ('head',))
+
   @nn.compact
   def __call__(self, images: jax.Array, *, train: bool,
                mask: jax.Array | None = None, keys: jax.Array | None = None,

@@ -115,8 +115,8 @@ def result(monkeypatch, kept, history, chosen, steps=4):
   plan = loop.Plan(steps={'a': None}, num_steps=4, batch=None, check_every=2)
 
   class Controller:
-    def choose(self, candidates):
-      assert candidates == [figures for figures, _ in kept]
+    def choose(self, candidates, last):
+      assert (candidates, last) == (kept, 'last')
       return chosen, 'because'
 
     def findings(self, chosen):

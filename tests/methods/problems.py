@@ -32,6 +32,7 @@ class TinyNet(nn.Module):
   outputs: int
   head: str = 'plain'
   channels: int = 4
+  blocks = (('Conv_0', 'bn'), 'head')
 
   @nn.compact
   def __call__(self, images, *, train, mask=None, keys=None, axis_name=None):
