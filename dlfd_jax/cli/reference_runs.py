@@ -149,12 +149,12 @@ def collect(loaded: Mapping[str, checkpoint.SavedModel],
       for name, of_model in outputs.items()}
   parts = {split: splits.parts[split] for split in FEATURE_SPLITS}
   config = loaded['original'].config
+  model, _ = predictors.of(config)
+  fresh = jax.jit(lambda key: models.init(model, key, dataset.image_size))
   random_logits = []
   for seed in range(options.random_networks):
-    variables = models.init(
-        predictors.of(config)[0], jax.random.key(seed), dataset.image_size)
     found = predictors.run(
-        config, variables,
+        config, fresh(jax.random.key(seed)),
         parts if seed == 0 else {'forget': parts['forget']})
     random_logits.append(found['forget'].logits)
     if seed == 0:
