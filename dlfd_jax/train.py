@@ -132,16 +132,24 @@ def forward(model: nn.Module, params: Any, batch_stats: Any, images: jax.Array,
   """
   def still(call, args, kwargs, context):
     path = context.module.path
-    if 'train' in kwargs and path and path[0] not in trainable:
+    if 'train' in kwargs and path and path[0] not in moving:
       kwargs = {**kwargs, 'train': False}
     return call(*args, **kwargs)
 
+  moving = part(params, trainable)
   with (contextlib.nullcontext() if trainable is None
         else nn.intercept_methods(still)):
     outputs, new = model.apply(
         {'params': params, 'batch_stats': batch_stats}, images, train=train,
         mask=weights, keys=keys, axis_name=axis_name, mutable=['batch_stats'])
   return outputs, new.get('batch_stats', batch_stats)
+
+
+def answer(model: nn.Module, variables: Variables,
+           images: jax.Array) -> jax.Array:
+  """Logits in evaluation mode, ``[n, outputs]``: those of a teacher."""
+  outputs: Any = model.apply(variables, images, train=False)
+  return outputs.logits
 
 
 def weighted_sum(values: jax.Array, weights: jax.Array) -> jax.Array:

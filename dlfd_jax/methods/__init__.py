@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
+from dlfd_jax import loop
+from dlfd_jax.methods import bad_teaching
 from dlfd_jax.methods import base
+from dlfd_jax.methods import cf_k
 from dlfd_jax.methods import dlfd
 from dlfd_jax.methods import dlfd_released
+from dlfd_jax.methods import eu_k
 from dlfd_jax.methods import finetune
+from dlfd_jax.methods import neggrad
+from dlfd_jax.methods import neggrad_plus
+from dlfd_jax.methods import rewind
+from dlfd_jax.methods import scrub
+from dlfd_jax.methods import unsir
 from dlfd_jax.methods.base import MethodConfig
 from dlfd_jax.methods.base import Problem
+from dlfd_jax.methods.base import RunConfig
 from dlfd_jax.methods.base import UnlearnResult
 
-__all__ = ['METHODS', 'Method', 'MethodConfig', 'Problem', 'UnlearnResult',
-           'unlearn']
+__all__ = ['METHODS', 'Method', 'MethodConfig', 'Problem', 'RunConfig',
+           'UnlearnResult', 'make_plan', 'method_of', 'unlearn']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,10 +33,31 @@ class Method:
   """A registered method: its display name, config class and plan."""
 
   title: str
-  config: type[MethodConfig]
+  config: type[RunConfig]
   make_plan: base.MakePlan
 
 
+def method_of(config: RunConfig) -> str:
+  """Name of the method that has this config.
+
+  Raises:
+    ValueError: if there is none.
+  """
+  for name, method in METHODS.items():
+    if type(config) is method.config:
+      return name
+  raise ValueError(
+      f'Expected the config of a method in {sorted(METHODS)}, got '
+      f'{type(config).__name__}.')
+
+
+def make_plan(setting: base.Setting,
+              config: RunConfig) -> tuple[loop.Plan, base.MethodController]:
+  """Plan and controller of the method that has this config."""
+  return METHODS[method_of(config)].make_plan(setting, config)
+
+
+_rewind = functools.partial(rewind.make_plan, make_inner=make_plan)
 METHODS = {
     'dlfd': Method('DLFD', dlfd.DLFDConfig, dlfd.make_plan),
     'official_compat': Method(
@@ -33,10 +65,21 @@ METHODS = {
         dlfd_released.make_plan),
     'finetune': Method(
         'Fine-tuning', finetune.FinetuneConfig, finetune.make_plan),
+    'neggrad': Method('NegGrad', neggrad.NegGradConfig, neggrad.make_plan),
+    'neggrad_plus': Method(
+        'NegGrad+', neggrad_plus.NegGradPlusConfig, neggrad_plus.make_plan),
+    'cf_k': Method('CF-k', cf_k.CFKConfig, cf_k.make_plan),
+    'eu_k': Method('EU-k', eu_k.EUKConfig, eu_k.make_plan),
+    'unsir': Method('UNSIR', unsir.UnsirConfig, unsir.make_plan),
+    'bad_teaching': Method(
+        'BadTeaching', bad_teaching.BadTeachingConfig, bad_teaching.make_plan),
+    'scrub': Method('SCRUB', scrub.ScrubConfig, scrub.make_plan),
+    'scrub_r': Method('SCRUB+R', rewind.ScrubRConfig, _rewind),
+    'rewind': Method('Rewind', rewind.RewindConfig, _rewind),
 }
 
 
-def unlearn(problem: Problem, config: MethodConfig,
+def unlearn(problem: Problem, config: RunConfig,
             **options: Any) -> UnlearnResult:
   """Makes a trained classifier forget; the method is that of the config.
 
@@ -53,9 +96,5 @@ def unlearn(problem: Problem, config: MethodConfig,
   Raises:
     ValueError: if no method has that config.
   """
-  for method in METHODS.values():
-    if type(config) is method.config:
-      return base.run(problem, config, method.make_plan, **options)
-  raise ValueError(
-      f'Expected the config of a method in {sorted(METHODS)}, got '
-      f'{type(config).__name__}.')
+  return base.run(problem, config, METHODS[method_of(config)].make_plan,
+                  **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -88,7 +89,8 @@ class MethodConfig:
       :func:`default_check_every`.
     live_limit: largest number of images a side in the live attack.
     selection: ``'best'``: the most accurate state on val among those with a
-      forgetting score of at most ``select_threshold``; or ``'last'``.
+      forgetting score of at most ``select_threshold``; ``'one_se'``: the latest
+      of those within one standard error of that accuracy; or ``'last'``.
     select_threshold: a number in [0, 1], or ``'null_mean'`` or ``'null_95'``:
       the mean or the 95 % point of the live attack's permutation null.
 
@@ -115,11 +117,24 @@ class MethodConfig:
       raise ValueError(
           f'Expected live_limit of at least 10, got {self.live_limit}.')
     for name, choices in (('batch_norm', ('frozen', 'live')),
-                          ('selection', ('best', 'last'))):
+                          ('selection', ('best', 'one_se', 'last'))):
       if getattr(self, name) not in choices:
         raise ValueError(
             f'Expected {name} in {choices}, got {getattr(self, name)!r}.')
     check_threshold('select_threshold', self.select_threshold)
+
+
+class RunConfig(Protocol):
+  """What a run needs to know of a config, a method's or a wrapper's."""
+
+  @property
+  def epochs(self) -> int: ...
+
+  @property
+  def batch_size(self) -> int: ...
+
+  @property
+  def optimizer(self) -> train.OptimizerConfig: ...
 
 
 def check_threshold(name: str, value: float | str) -> None:
@@ -131,6 +146,12 @@ def check_threshold(name: str, value: float | str) -> None:
   elif not 0 <= value <= 1:
     raise ValueError(
         f'Expected {name} in [0, 1] or in {THRESHOLDS}, got {value}.')
+
+
+def check_temperature(value: float) -> None:
+  """Raises ValueError unless ``value`` is a temperature."""
+  if not 0 < value < math.inf:
+    raise ValueError(f'Expected temperature above 0, got {value}.')
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -168,7 +189,7 @@ class Setting:
     return batching.Stream(
         rows, config.batch_size, seed=self.problem.seed, salt=UNION)
 
-  def state(self, config: MethodConfig, original: Variables | None = None,
+  def state(self, config: RunConfig, original: Variables | None = None,
             trainable: Sequence[str] | None = None) -> train.TrainState:
     """Where a run starts: the original, or other variables, at step 0."""
     return train.create_state(
@@ -229,7 +250,7 @@ class UnlearnResult:
   stop: str
   steps: int
   clock: loop.Clock
-  config: MethodConfig
+  config: RunConfig
   check_every: int
 
   @property
@@ -247,7 +268,7 @@ class UnlearnResult:
     return clock.check_s / clock.checks / (self.check_every * step_s)
 
 
-def run(problem: Problem, config: MethodConfig, make_plan: MakePlan, *,
+def run(problem: Problem, config: RunConfig, make_plan: MakePlan, *,
         devices: parallel.Devices | None = None,
         device_bytes: int = feed_lib.DEFAULT_DEVICE_BYTES,
         log: runs.MetricsLog | None = None,
@@ -281,8 +302,8 @@ def run(problem: Problem, config: MethodConfig, make_plan: MakePlan, *,
   plan, controller = make_plan(setting, config)
   out = loop.run(
       plan, setting.state(config), frozen, devices=devices, feed=feed,
-      controller=controller, log=log, checkpoints=checkpoints, checkpoint_seconds=checkpoint_seconds,
-      hooks=hooks)
+      controller=controller, log=log, checkpoints=checkpoints,
+      checkpoint_seconds=checkpoint_seconds, hooks=hooks)
   chosen, reason = controller.choose(out.kept, out.variables)
   if chosen is None:
     step, selected = out.steps, out.variables

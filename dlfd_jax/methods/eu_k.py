@@ -1,0 +1,62 @@
+"""EU-k, exact unlearning of the last k blocks: trained anew on retain.
+
+As CF-k, but the last k blocks start from new random weights and new BatchNorm
+statistics, and get the budget of the original training: give it the original's
+recipe. Reads retain; cost: the original training on retain, without the
+backward pass below the cut.
+
+Source: Goel et al. (2022), arXiv:2201.06640. Ours: weights that are drawn, not
+a stored copy; BatchNorm is always live in the new blocks, because statistics
+that were made for other weights cannot normalise these.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from dlfd_jax import loop
+from dlfd_jax import models
+from dlfd_jax import train
+from dlfd_jax.methods import base
+from dlfd_jax.methods import cf_k
+
+_FRESH = 0  # purpose of the initialisation's key
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EUKConfig(cf_k.CFKConfig):
+  """EU-k; the defaults are those of ``fit.TrainConfig``.
+
+  Raises:
+    ValueError: if a field is out of its range, or BatchNorm is frozen.
+  """
+
+  epochs: int = 30
+  optimizer: train.OptimizerConfig = train.OptimizerConfig(
+      learning_rate=0.05, schedule='cosine')
+  batch_norm: str = 'live'
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.batch_norm != 'live':
+      raise ValueError(
+          "Expected batch_norm of 'live', as EU-k's blocks start anew, got "
+          f'{self.batch_norm!r}.')
+
+
+def start(setting: base.Setting, k: int) -> models.Variables:
+  """The original with the last ``k`` blocks drawn anew, statistics included."""
+  problem = setting.problem
+  names = models.last_blocks(problem.model, problem.original, k)
+  fresh = models.init(
+      problem.model, setting.key(_FRESH), problem.dataset.image_size)
+  return {
+      kind: {**problem.original[kind], **{
+          name: fresh[kind][name] for name in names if name in fresh[kind]}}
+      for kind in ('params', 'batch_stats')}
+
+
+def make_plan(setting: base.Setting, config: EUKConfig
+              ) -> tuple[loop.Plan, base.MethodController]:
+  """CF-k from another start."""
+  return cf_k.make_plan(setting, config, start(setting, config.k))

@@ -1,0 +1,206 @@
+"""Rewind: runs another method and goes back to the epoch that forgot enough.
+
+The candidates are the original and the state after every epoch. The reference
+e* is the error of the *final* model on val, its rows weighted to the labels of
+forget: what a model answers on people it never saw, if their labels are
+distributed alike. Returned is the candidate whose error on forget is nearest to
+e*. Reads val beside what the method reads; cost: the method's, and a pass over
+forget per candidate and one over val.
+
+Source: SCRUB+R's rewinding, Kurmanji et al. (2023), arXiv:2302.09880. Ours: any
+method; never test as the reference; of equals the later state.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from dlfd_jax import loop
+from dlfd_jax import train
+from dlfd_jax.evaluation import accuracy
+from dlfd_jax.evaluation import per_example
+from dlfd_jax.evaluation import ranks
+from dlfd_jax.methods import base
+from dlfd_jax.methods import neggrad_plus
+from dlfd_jax.methods import scrub
+from dlfd_jax.models import Variables
+
+MEASURES = ('error', 'loss')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RewindConfig:
+  """Rewinding of a method.
+
+  Attributes:
+    method: config of the method; its ``selection`` has no effect.
+    every: steps between candidates; None = an epoch.
+    measure: ``'error'``: 1 - accuracy (mean over known attributes if
+      multilabel); ``'loss'``: mean cross-entropy, finer where errors are few.
+
+  Raises:
+    ValueError: if a field is out of its range.
+  """
+
+  method: base.MethodConfig = neggrad_plus.NegGradPlusConfig()
+  every: int | None = None
+  measure: str = 'error'
+
+  def __post_init__(self):
+    if not isinstance(self.method, base.MethodConfig):
+      raise ValueError('Expected the config of a method to rewind, got '
+                       f'{type(self.method).__name__}.')
+    if self.every is not None and self.every < 1:
+      raise ValueError(f'Expected every of at least 1, got {self.every}.')
+    if self.measure not in MEASURES:
+      raise ValueError(
+          f'Expected measure in {MEASURES}, got {self.measure!r}.')
+
+  @property
+  def epochs(self) -> int:
+    return self.method.epochs
+
+  @property
+  def batch_size(self) -> int:
+    return self.method.batch_size
+
+  @property
+  def optimizer(self) -> train.OptimizerConfig:
+    return self.method.optimizer
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ScrubRConfig(RewindConfig):
+  """SCRUB+R: SCRUB, rewound."""
+
+  method: base.MethodConfig = scrub.ScrubConfig()
+
+
+class Errors:
+  """Errors on forget, and on val with the labels of forget.
+
+  Labels that forget or val lacks are left out on both sides.
+
+  Raises:
+    ValueError: if forget and val share no label.
+  """
+
+  def __init__(self, setting: base.Setting, measure: str):
+    problem = setting.problem
+    self._task, self._measure = problem.task, measure
+    self._labels = problem.dataset.labels
+    self._predictor = setting.predictor
+    known = per_example.has_label(problem.task, self._labels)
+    keys = problem.dataset.class_key()
+    forget, val = (rows[known[rows]] for rows in (
+        problem.splits.forget, problem.splits.val))
+    shared = np.intersect1d(keys[forget], keys[val])
+    if not len(shared):
+      raise ValueError(
+          'Expected a label that forget and val share, to rewind by, got none.')
+    self._forget, self._val = (
+        rows[np.isin(keys[rows], shared)] for rows in (forget, val))
+    matched, other = ranks.matching_weights(
+        keys[self._forget], keys[self._val])
+    # matched_i = min(n, m) / n, other_j = min(n, m) / m: their ratio is n / m.
+    share = dict(zip(keys[self._forget], matched, strict=True))
+    self._weights = np.array([
+        weight / share[key]
+        for key, weight in zip(keys[self._val], other, strict=True)])
+    self.left_out = len(forget) - len(self._forget)
+
+  def on_forget(self, variables: Variables) -> float:
+    """Mean error on forget."""
+    return float(self._rows(variables, self._forget).mean())
+
+  def on_held_out(self, variables: Variables) -> float:
+    """Mean error on val, each label weighted as in forget."""
+    return float(np.average(
+        self._rows(variables, self._val), weights=self._weights))
+
+  def _rows(self, variables, rows):
+    logits = self._predictor(variables, rows).logits
+    if not np.isfinite(logits).all():
+      return np.full(len(rows), np.inf)
+    labels = self._labels[rows]
+    if self._measure == 'loss':
+      return per_example.loss(self._task, logits, labels)
+    counts = accuracy.accuracy(self._task, logits, labels)
+    return 1 - counts.hits.sum(1) / counts.tries.sum(1)
+
+
+class Rewinder:
+  """The method's own controller, with another final choice."""
+
+  def __init__(self, inner: base.MethodController, errors: Errors,
+               steps: frozenset[int]):
+    self._inner, self._errors, self._steps = inner, errors, steps
+    self._findings: dict[str, Any] = {}
+
+  def measure(self, variables: Variables) -> loop.Figures:
+    return self._inner.measure(variables)
+
+  def phase(self, figures: loop.Figures) -> str | None:
+    return self._inner.phase(figures)
+
+  def keep(self, candidates: Sequence[loop.Figures]) -> list[int]:
+    """The original and the states after an epoch."""
+    return [i for i, figures in enumerate(candidates)
+            if figures['step'] in self._steps]
+
+  def choose(self, kept: Sequence[base.Kept],
+             last: Variables) -> tuple[int | None, str]:
+    """The state with the forget error nearest to the reference."""
+    reference = self._errors.on_held_out(last)
+    found = [self._errors.on_forget(variables) for _, variables in kept]
+    found.append(self._errors.on_forget(last))
+    self._findings = {
+        'rewind_steps': [figures['step'] for figures, _ in kept],
+        'rewind_forget_errors': [_or_none(error) for error in found],
+        'rewind_reference': _or_none(reference),
+        'rewind_forget_images_left_out': self._errors.left_out}
+    chosen = nearest(found, reference)
+    return None if chosen == len(kept) else chosen, (
+        f'its error on forget, {found[chosen]:.3f}, is nearest to the final '
+        f"model's on val with the labels of forget, {reference:.3f}")
+
+  def findings(self, chosen: loop.Figures | None) -> dict[str, Any]:
+    """The method's, and the errors of all candidates, the last state's last."""
+    return {**self._inner.findings(chosen), **self._findings}
+
+
+def nearest(errors: Sequence[float], reference: float) -> int:
+  """Position of the error nearest to ``reference``; of equals the last."""
+  gaps = [abs(error - reference) if math.isfinite(error) else math.inf
+          for error in errors]
+  return max(i for i, gap in enumerate(gaps) if gap == min(gaps))
+
+
+def _or_none(value):
+  return value if math.isfinite(value) else None
+
+
+def make_plan(setting: base.Setting, config: RewindConfig, *,
+              make_inner: Callable[..., tuple[
+                  loop.Plan, base.MethodController]]
+              ) -> tuple[loop.Plan, base.MethodController]:
+  """The method's plan, measured after every epoch, and a wrapped controller.
+
+  Args:
+    setting: of the run.
+    config: of the rewinding.
+    make_inner: makes the plan of any method from its config.
+  """
+  plan, controller = make_inner(setting, config.method)
+  if config.every is not None or not plan.check_at:
+    every = config.every or max(plan.num_steps // config.epochs, 1)
+    plan = dataclasses.replace(plan, check_at=frozenset(
+        range(every, plan.num_steps, every)))
+  steps = (plan.check_at | {0}) - {plan.num_steps}
+  return plan, Rewinder(
+      controller, Errors(setting, config.measure), steps)

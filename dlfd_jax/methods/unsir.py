@@ -1,0 +1,246 @@
+"""UNSIR: noise that the model dislikes impairs it, then retain repairs it.
+
+1. Noise: for each label (or label vector) y of forget, images N that minimise
+   -CE(f(N), y) + lambda mean(N^2) under the original, by Adam.
+2. Impair: cross-entropy on the noise with its labels and a part of retain.
+3. Repair: cross-entropy on the same part of retain.
+
+Reads a part of retain with labels, and the labels of forget, never its images;
+cost: two passes over the part of retain per epoch, and ``noise_steps`` steps
+per label.
+
+Source: Tarun et al. (2023), arXiv:2111.08947, a method for forgetting classes.
+Ours: noise per label that occurs in forget, lambda on the *mean* over pixels
+(on their sum it swamps the loss of large images), and the noise fills a share
+of the impair rows; 20 copies of 256 beside 9,000 images are a share of .36.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from dlfd_jax import loop
+from dlfd_jax import parallel
+from dlfd_jax import tasks
+from dlfd_jax import train
+from dlfd_jax.data import batching
+from dlfd_jax.evaluation import per_example
+from dlfd_jax.methods import base
+from dlfd_jax.methods import monitor
+
+NOISE, IMPAIR, REPAIR = 'noise', 'impair', 'repair'
+_NOISE_KEY = 0  # purpose of the first noise's key
+_SUBSET = 11  # salt of the draw
+_ADAM = optax.scale_by_adam()
+
+
+def _adam(rate):
+  return train.OptimizerConfig(
+      kind='adam', learning_rate=rate, weight_decay=0.0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UnsirConfig(base.MethodConfig):
+  """UNSIR; ``epochs`` passes each of impair and repair.
+
+  Attributes:
+    optimizer: of impair.
+    repair_optimizer: of repair.
+    noise_images: noise images per label, at least 1.
+    noise_steps: Adam steps on them, at least 1.
+    noise_rate: Adam's rate on pixels in [0, 1], above 0.
+    noise_penalty: lambda, at least 0.
+    noise_share: share of the impair rows that are noise, in (0, 1).
+    retain_per_label: retain images of each label that are read, at most.
+
+  Raises:
+    ValueError: if a field is out of its range.
+  """
+
+  batch_size: int = 256
+  optimizer: train.OptimizerConfig = _adam(0.02)
+  repair_optimizer: train.OptimizerConfig = _adam(0.01)
+  noise_images: int = 64
+  noise_steps: int = 40
+  noise_rate: float = 0.1
+  noise_penalty: float = 0.1
+  noise_share: float = 0.36
+  retain_per_label: int = 1000
+
+  def __post_init__(self):
+    super().__post_init__()
+    for name in ('noise_images', 'noise_steps', 'retain_per_label'):
+      if getattr(self, name) < 1:
+        raise ValueError(
+            f'Expected {name} of at least 1, got {getattr(self, name)}.')
+    if not 0 < self.noise_rate < math.inf:
+      raise ValueError(f'Expected noise_rate above 0, got {self.noise_rate}.')
+    if not 0 <= self.noise_penalty < math.inf:
+      raise ValueError(
+          f'Expected noise_penalty >= 0, got {self.noise_penalty}.')
+    if not 0 < self.noise_share < 1:
+      raise ValueError(
+          f'Expected noise_share in (0, 1), got {self.noise_share}.')
+
+
+def make_noise_step(model: nn.Module, task: tasks.Task,
+                    config: UnsirConfig) -> parallel.StepFn:
+  """One Adam step on the noise of one label.
+
+  ``batch['slot']`` names its rows in ``state.extra['noise']`` and in
+  ``frozen['noise_labels']``. Each row has an objective of its own.
+  """
+  def noise_step(state, frozen, batch, *, axis_name=None):
+    slots = batch['slot']
+    labels = frozen['noise_labels'][slots]
+
+    def objective(noise):
+      logits = train.answer(model, state.variables, noise)
+      losses = tasks.example_loss(task, logits, labels)
+      penalty = jnp.square(noise).mean((1, 2, 3))
+      return (config.noise_penalty * penalty - losses).sum(), losses.sum()
+
+    slope, loss = jax.grad(objective, has_aux=True)(
+        state.extra['noise'][slots])
+    slope, slots = (
+        parallel.gather_rows(x, axis_name) for x in (slope, slots))
+    loss = parallel.sum_over_devices(loss, axis_name)
+    first = state.step % config.noise_steps == 0
+    moments = jax.tree.map(  # a new label starts with new ones
+        lambda m: jnp.where(first, jnp.zeros_like(m), m),
+        state.extra['moments'])
+    direction, moments = _ADAM.update(slope, moments)
+    finite = jnp.isfinite(slope).all()
+    moved = {
+        'noise': state.extra['noise'].at[slots].add(
+            -config.noise_rate * direction),
+        'moments': moments}
+    extra = jax.tree.map(
+        lambda new, old: jnp.where(finite, new, old), moved, state.extra)
+    state = state.replace(
+        step=state.step + 1, extra=extra,
+        skipped=state.skipped + (~finite).astype(jnp.int32))
+    return state, {'noise_loss_sum': loss / slots.size,
+                   'steps': jnp.float32(1)}
+
+  return noise_step
+
+
+def make_update_step(model: nn.Module, task: tasks.Task, config: UnsirConfig,
+                     num_steps: int, phase: str) -> parallel.StepFn:
+  """A step of impair or repair, each with its own optimiser and its state.
+
+  In impair, rows whose ``batch['noise']`` is not negative are that noise image
+  with its label.
+  """
+  optimizer = config.optimizer if phase == IMPAIR else config.repair_optimizer
+
+  def update_step(state, frozen, batch, *, axis_name=None):
+    images, labels = train.read(state, frozen, batch, config.augment)
+    if phase == IMPAIR:
+      slots = batch['noise']
+
+      def mix(noise, real):
+        rows = (slots >= 0).reshape(-1, *(1,) * (real.ndim - 1))
+        return jnp.where(rows, noise[slots], real)
+
+      images = mix(state.extra['noise'], images)
+      labels = mix(frozen['noise_labels'], labels)
+    new, metrics = train.supervised_update(
+        model, task, state.replace(opt_state=state.opt_state[phase]), images,
+        labels, batch['mask'], optimizer=optimizer, num_steps=num_steps,
+        live=config.batch_norm == 'live',
+        keys=train.example_keys(state, batch['position'], 1),
+        axis_name=axis_name)
+    return new.replace(
+        opt_state={**state.opt_state, phase: new.opt_state}), metrics
+
+  return update_step
+
+
+def noise_labels(task: tasks.Task, labels: np.ndarray) -> np.ndarray:
+  """The distinct labels or label vectors, those without any known left out."""
+  return np.unique(labels[per_example.has_label(task, labels)], axis=0)
+
+
+def draw_retain(keys: np.ndarray, rows: np.ndarray, per_label: int,
+                seed: int) -> np.ndarray:
+  """Up to ``per_label`` of ``rows`` of each label, at random, sorted.
+
+  Args:
+    keys: label of each row of the data set, ``[n]``.
+    rows: of retain.
+    per_label: most rows of one label.
+    seed: of the draw.
+  """
+  rng = np.random.default_rng([seed, _SUBSET])
+  drawn = [rng.permutation(rows[keys[rows] == key])[:per_label]
+           for key in np.unique(keys[rows])]
+  return np.sort(np.concatenate(drawn))
+
+
+def make_plan(setting: base.Setting, config: UnsirConfig
+              ) -> tuple[loop.Plan, base.MethodController]:
+  """Noise steps label by label, then impair, then repair."""
+  problem, per_label = setting.problem, config.noise_images
+  data = problem.dataset
+  setting.devices.check_batch_size(per_label)
+  labels = np.repeat(noise_labels(
+      problem.task, data.labels[problem.splits.forget]), per_label, axis=0)
+  retain = draw_retain(data.class_key(), problem.splits.retain,
+                       config.retain_per_label, problem.seed)
+  copies = round(
+      len(retain) * config.noise_share / (1 - config.noise_share))
+  slots = np.concatenate([
+      np.full(len(retain), -1), np.resize(np.arange(len(labels)), copies)])
+  rows = np.concatenate([retain, np.full(copies, retain[0])])
+  impair = setting.union(np.arange(len(rows)), config)
+  repair = setting.union(retain, config)
+  turn = len(labels) // per_label * config.noise_steps
+  back = turn + config.epochs * impair.steps_per_epoch
+  num_steps = back + config.epochs * repair.steps_per_epoch
+
+  def schedule(step):
+    return NOISE if step < turn else IMPAIR if step < back else REPAIR
+
+  def batch(step):
+    if step < turn:
+      own = batching.pad(np.arange(per_label), per_label)['index']
+      return {'slot': own + np.int32(step // config.noise_steps * per_label)}
+    if step >= back:
+      return repair.epoch_batch(step - back)
+    mixed = impair.epoch_batch(step - turn)
+    union = mixed['index']
+    return {**mixed, 'index': rows[union].astype(np.int32),
+            'noise': slots[union].astype(np.int32)}
+
+  noise = jax.random.normal(
+      setting.key(_NOISE_KEY), (len(labels), *data.images.shape[1:]))
+  state = setting.state(config)
+  state = dataclasses.replace(
+      state, opt_state={IMPAIR: state.opt_state, REPAIR:
+                 config.repair_optimizer.transform().init(state.params)},
+      extra={'noise': noise, 'moments': _ADAM.init(noise[:per_label])})
+  live = monitor.LiveAttack(setting, config.live_limit)
+  steps = {phase: make_update_step(
+      problem.model, problem.task, config, num_steps, phase)
+           for phase in (IMPAIR, REPAIR)}
+  plan = loop.Plan(
+      steps={NOISE: make_noise_step(problem.model, problem.task, config),
+             **steps},
+      num_steps=num_steps, batch=batch, schedule=schedule, start=state,
+      check_at=frozenset({back}),
+      frozen=setting.devices.place({'noise_labels': labels}),
+      check_every=config.check_every or monitor.default_check_every(
+          repair.steps_per_epoch, live.images, config.batch_size, 0))
+  return plan, monitor.Monitor(
+      live, setting.original, config, active=REPAIR,
+      findings={'noise_labels': len(labels) // per_label,
+                'retain_read': len(retain)})
