@@ -70,8 +70,13 @@ class LoopCheckpoints:
     return self._json(step)['loop']
 
   def _json(self, step):
-    return self._manager.restore(
+    meta = self._manager.restore(
         step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))['meta']
+    if not {'loop', 'arrays'} <= set(meta):
+      raise ValueError(
+          'Expected a checkpoint of this version, got one of another in '
+          f'{self._manager.directory}: start again in an empty folder.')
+    return meta
 
   def restore(self, step: int, like: Any) -> Any:
     """The tree of ``step``, placed like ``like``.

@@ -152,7 +152,7 @@ PRESETS: dict[str, Preset] = {
             source=FILE, labels=('age_class',), merge_from=5, image_size=48),
         network=Network(width=16, stem='small'),
         train=_recipe(30, batch_size=32),
-        methods=_methods(_small(8, 0.03, 0.25, ce_weight_start=1.0), 32)),
+        methods=_methods(_small(7, 0.03, 0.25, ce_weight_start=1.0), 32)),
     'london': Preset(
         about='Face Research Lab London, gender, age of 30 or more and smile',
         data=sources.DataOptions(

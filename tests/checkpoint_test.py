@@ -192,6 +192,15 @@ def test_a_loop_keeps_its_two_newest_steps_and_saves_a_step_once(tmp_path):
       saver.save(1, _tree(), {})
 
 
+def test_a_loop_of_another_version_is_one_sentence(tmp_path):
+  saver = checkpoint.LoopCheckpoints(tmp_path)
+  saver.save(1, {'a': np.zeros(2)}, {'step': 1})
+  [meta] = tmp_path.glob('loop/1/meta/metadata')
+  meta.write_text('{"step": 1}')
+  with pytest.raises(ValueError, match='checkpoint of this version'):
+    saver.meta(1)
+
+
 def test_a_save_that_was_cut_off_does_no_harm(tmp_path):
   with _loop(tmp_path) as saver:
     saver.save(1, _tree(), {'step': 1})

@@ -112,7 +112,7 @@ METHOD = (
     Option('batch_norm', str, "'frozen' or 'live' in the update"),
     Option('check_every', _or_none(int), 'steps between measurements'),
     Option('live_limit', int, 'most images a side in the live attack'),
-    Option('selection', str, "'best' or 'last' state"),
+    Option('selection', str, "state to return: 'best', 'one_se' or 'last'"),
     Option('select_threshold', _number_or_name,
            "forgetting score in [0, 1], 'null_mean' or 'null_95'"),
     Option('ot_weight', float, 'w_f of the transport term'),

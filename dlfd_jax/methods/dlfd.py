@@ -63,7 +63,7 @@ class DLFDConfig(base.MethodConfig):
     ValueError: if a field is out of its range.
   """
 
-  selection: str = 'best'
+  selection: str = 'one_se'
   ot_weight: float = 1.0
   ce_weight_start: float = 0.5
   ce_weight_end: float = 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -46,7 +47,7 @@ class LiveAttack:
           keys[forget], keys[val], limit, problem.seed)
     else:
       rows_f, self._val_rows = np.arange(len(forget)), np.arange(len(val))
-    self._num_val = len(val)
+    self.num_val = len(val)  # images behind the val accuracy
     self._indices = np.concatenate([val, forget[rows_f]])
     self._labels = problem.dataset.labels[self._indices]
 
@@ -58,7 +59,7 @@ class LiveAttack:
   @property
   def sizes(self) -> tuple[int, int]:
     """Members and non-members of the attack."""
-    return len(self._indices) - self._num_val, len(self._val_rows)
+    return len(self._indices) - self.num_val, len(self._val_rows)
 
   def losses(self, variables: Variables
              ) -> tuple[np.ndarray, np.ndarray, float, float] | None:
@@ -71,7 +72,7 @@ class LiveAttack:
     if not np.isfinite(logits).all():
       return None
     losses = per_example.loss(self._task, logits, self._labels)
-    n = self._num_val
+    n = self.num_val
     accuracies = [
         float(accuracy.accuracy(
             self._task, logits[rows], self._labels[rows]).value)
@@ -150,6 +151,7 @@ class Monitor:
                stop: Callable[[loop.Figures, loop.Figures], bool] | None = None,
                findings: Mapping[str, Any] | None = None):
     self._live, self._selection = live, config.selection
+    self._num_val = live.num_val if config.selection == 'one_se' else None
     self._active, self._resting = active, resting or active
     self._signed, self._opening = signed, opening
     self._stop = stop
@@ -194,7 +196,8 @@ class Monitor:
     """The states that may still be selected; never the original."""
     if self._selection == 'last' or candidates[-1]['step'] == 0:
       return []
-    return keep_best(candidates, self._select_threshold, self._blind)
+    return keep_best(
+        candidates, self._select_threshold, self._blind, self._num_val)
 
   def choose(self, kept: Sequence[base.Kept],
              last: Variables) -> tuple[int | None, str]:
@@ -221,14 +224,15 @@ def _number(threshold: float | str, null: Mapping[str, float]) -> float:
 
 
 def keep_best(candidates: Sequence[loop.Figures], threshold: float,
-              blind: bool) -> list[int]:
+              blind: bool, num_val: int | None = None) -> list[int]:
   """Positions of the candidates that can still win under :func:`choose_best`.
 
   Args:
     candidates: figures with ``val_accuracy``, ``forgetting_score`` and
-      ``mia_auc``.
+      ``mia_auc``, in the order of their steps.
     threshold: on the forgetting score.
     blind: whether the attack could not see the original.
+    num_val: see :func:`choose_best`.
   """
   if blind:
     def beaten(i):
@@ -240,17 +244,35 @@ def keep_best(candidates: Sequence[loop.Figures], threshold: float,
           for j, b in enumerate(candidates) if j != i)
     return [i for i in range(len(candidates)) if not beaten(i)]
   chosen, _ = choose_best(candidates, threshold, blind)
-  return [] if chosen is None else [chosen]
+  if chosen is None:
+    return []
+  near = _near_the_best(candidates, threshold, num_val)
+  later_best = [max((candidates[j]['val_accuracy'] for j in near if j > i),
+                    default=-1.0) for i in near]
+  return [i for i, other in zip(near, later_best, strict=True)
+          if candidates[i]['val_accuracy'] > other] or [chosen]
 
 
 def choose_best(candidates: Sequence[loop.Figures], threshold: float,
-                blind: bool) -> tuple[int | None, str]:
+                blind: bool, num_val: int | None = None
+                ) -> tuple[int | None, str]:
   """The state to return, and why.
 
-  The most accurate on val among those at or under ``threshold``; if none is,
-  the one with the lowest score. If the attack could not see the original, the
-  one whose signed AUC is nearest .5 among those within 1 point of the best val
-  accuracy. Of equals the more accurate, then the earlier.
+  The most accurate on val among those at or under ``threshold``, the earlier of
+  equals; or, with ``num_val``, the latest of those within one standard error of
+  that accuracy: the best of many measurements on few images is partly luck, and
+  under a falling learning rate later states are the better trained ones. If no
+  state is under the threshold, the one with the lowest score. If the attack
+  could not see the original, the one whose signed AUC is nearest .5 among those
+  within 1 point of the best val accuracy.
+
+  Args:
+    candidates: see :func:`keep_best`.
+    threshold: on the forgetting score.
+    blind: whether the attack could not see the original.
+    num_val: images behind ``val_accuracy``; None = take the best as it is.
+
+  Source: the one-standard-error rule of Breiman et al. (1984), section 3.4.3.
   """
   if not candidates:
     return None, 'no state was measured, so the last one is returned'
@@ -264,14 +286,30 @@ def choose_best(candidates: Sequence[loop.Figures], threshold: float,
     return chosen, (
         'the attack cannot see the original at this sample size: the state '
         'with the val AUC nearest .5 within 1 point of the best val accuracy')
-  good = [i for i in order if candidates[i]['forgetting_score'] <= threshold]
-  if good:
-    return max(good, key=lambda i: candidates[i]['val_accuracy']), (
-        'the most accurate state on val with a forgetting score of at most '
-        f'{threshold:.3f}')
+  near = _near_the_best(candidates, threshold, num_val)
+  if near:
+    rule = ('the most accurate state on val' if num_val is None else
+            'the latest state within a standard error of the best val '
+            'accuracy')
+    return near[-1], (
+        f'{rule} with a forgetting score of at most {threshold:.3f}')
   return min(order, key=lambda i: candidates[i]['forgetting_score']), (
       f'no state reached a forgetting score of {threshold:.3f}: the one with '
       'the lowest score')
+
+
+def _near_the_best(candidates, threshold, num_val):
+  """Those under the threshold that count as the most accurate, in order."""
+  good = [i for i, c in enumerate(candidates)
+          if c['forgetting_score'] <= threshold]
+  if not good:
+    return []
+  first = max(good, key=lambda i: candidates[i]['val_accuracy'])
+  if num_val is None:
+    return [first]
+  best = candidates[first]['val_accuracy']
+  lowest = best - math.sqrt(best * (1 - best) / num_val)
+  return [i for i in good if candidates[i]['val_accuracy'] >= lowest]
 
 
 def _off(figures):

@@ -279,8 +279,8 @@ def test_plan_pairs_each_retain_batch_with_the_next_forget_batch():
 
 
 @pytest.mark.parametrize('check_every, expected', [
-    # 24 val and 19 forget images; ceil(430 / (8 * (2 + 5))).
-    (2, 2), (None, 8)])
+    # 24 val and 19 forget images; ceil(516 / (8 * (2 + 5))).
+    (2, 2), (None, 10)])
 def test_checks_come_as_often_as_asked(check_every, expected):
   made, controller = plan(
       problems.problem(), config(check_every=check_every))

@@ -21,7 +21,7 @@ def figures(score, auc=0.6, accuracy=0.5, step=1):
 class FakeLive:
   """An attack whose answers are given; ``variables`` are the figures."""
 
-  sizes = (50, 50)
+  sizes, num_val = (50, 50), 100
 
   def null(self):
     return 0.1, 0.2
@@ -152,8 +152,25 @@ def test_without_a_measured_state_the_last_one_is_returned():
   assert make().findings(None)['select_threshold_met'] is None
 
 
-@pytest.mark.parametrize('blind', [False, True])
-def test_pruning_never_drops_the_state_that_would_win(blind):
+@pytest.mark.parametrize('num_val, expected', [
+    # One standard error of .8 is sqrt(.8 * .2 / n): .04 for 100 images, so .76
+    # is near the best and .755 is not; .02 for 400; .4 for 1.
+    (None, 1), (100, 3), (400, 2), (1, 5)])
+def test_one_standard_error_chooses_the_latest_near_the_best(
+    num_val, expected):
+  accuracies = [0.79, 0.8, 0.785, 0.76, 0.755, 0.41, 0.99]
+  scores = [0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.9]  # the last one is not forgotten
+  states = [figures(score, accuracy=accuracy, step=step) for
+            step, (score, accuracy) in enumerate(zip(
+                scores, accuracies, strict=True))]
+  chosen, reason = monitor.choose_best(states, 0.4, False, num_val)
+  assert chosen == expected
+  assert ('standard error' in reason) is (num_val is not None)
+
+
+@pytest.mark.parametrize('blind, num_val', [
+    (False, None), (True, None), (False, 100), (False, 2000)])
+def test_pruning_never_drops_the_state_that_would_win(blind, num_val):
   rng = np.random.default_rng(0)
   for _ in range(300):
     length = rng.integers(1, 12)
@@ -165,9 +182,11 @@ def test_pruning_never_drops_the_state_that_would_win(blind):
     kept = []
     for end in range(1, length + 1):
       kept = [*kept, states[end - 1]]
-      kept = [kept[i] for i in monitor.keep_best(kept, 0.4, blind)]
-      expected, _ = monitor.choose_best(states[:end], 0.4, blind)
-      chosen, _ = monitor.choose_best(kept, 0.4, blind)
+      kept = [kept[i] for i in monitor.keep_best(
+          kept, 0.4, blind, num_val)]
+      expected, _ = monitor.choose_best(
+          states[:end], 0.4, blind, num_val)
+      chosen, _ = monitor.choose_best(kept, 0.4, blind, num_val)
       assert kept[chosen] == states[expected]
 
 
@@ -261,7 +280,7 @@ def test_live_figures_are_those_of_the_attack():
 def test_null_is_that_of_exchangeable_scores(size, mean, high):
   live, _ = live_attack()
   live._val_rows = np.arange(size)
-  live._indices = np.arange(live._num_val + size)
+  live._indices = np.arange(live.num_val + size)
   found = live.null()
   assert found[0] == pytest.approx(mean, abs=0.012)
   assert found[1] == pytest.approx(high, abs=0.03)
