@@ -318,6 +318,109 @@ def test_an_unknown_phase_is_refused():
     _run(controller=watcher)
 
 
+def _turns(step):
+  return 'slow' if 2 <= step < 5 or step >= 7 else 'fast'
+
+
+def test_a_schedule_names_the_phase_of_every_step(tmp_path):
+  phases = []
+  _run(tmp_path, plan=_plan(schedule=_turns), hooks=[
+      lambda told: phases.append(told['phase'])
+      if told['event'] == 'tick' else None])
+  assert phases == [_turns(step) for step in range(STEPS)]
+  lines = _lines(tmp_path)
+  # A line never mixes two phases: one comes at each turn, too.
+  steps = [e for e in lines if e['event'] == 'steps']
+  assert [e['step'] for e in steps] == [2, 3, 4, 5, 6, 7, 8, 9, 10]
+  assert [e['phase'] for e in steps] == [_turns(e['step'] - 1) for e in steps]
+  assert [e['next_phase'] for e in lines if e['event'] == 'check'] == [
+      'fast', 'slow', 'slow', 'slow']
+
+
+@pytest.mark.parametrize('step', [1, 2, 3, 5, 9])
+def test_a_scheduled_run_resumes_to_the_same_end(step, tmp_path):
+  plan = _plan(schedule=_turns)
+  wanted = _run(tmp_path / 'whole', plan=plan)
+  folder = tmp_path / 'halted'
+  assert _run(folder, [_at(step, _terminate)], plan=plan).steps == step
+  _same_run(_run(folder, plan=plan), wanted)
+  assert _lines(folder) == _lines(tmp_path / 'whole')
+
+
+def test_the_clock_tells_scheduled_phases_apart():
+  out = _run(plan=_plan(schedule=_turns))
+  # The first step of each is compiled and not counted.
+  assert out.clock.phase_steps == {'fast': 4 - 1, 'slow': 6 - 1}
+
+
+def test_a_plan_may_name_further_checks():
+  out = _run(plan=_plan(check_at=frozenset({5, 8, 10})))
+  assert [f['step'] for f in out.history] == [0, 4, 5, 8, 10]
+
+
+def test_the_original_is_a_candidate():
+  class First(Watcher):
+    def keep(self, candidates):
+      return [i for i, f in enumerate(candidates) if f['step'] in (0, 8)]
+
+  out = _run(controller=First())
+  (start, original), (later, _) = out.kept
+  assert (start['step'], later['step']) == (0, 8)
+  assert tiny.same(original, tiny.state(MODEL, FAST).variables)
+
+
+class Stopper(Watcher):
+  """Ends the run at a step."""
+
+  def __init__(self, step):
+    super().__init__()
+    self._step = step
+
+  def phase(self, figures):
+    return None if figures['step'] >= self._step else 'fast'
+
+
+@pytest.mark.parametrize('step', [0, 4])
+def test_a_controller_may_end_the_run(step, tmp_path):
+  out = _run(tmp_path, controller=Stopper(step))
+  assert (out.stop, out.steps) == (loop.STOP_RULE, step)
+  assert [f['step'] for f in out.history] == [0, 4][:step // 4 + 1]
+  *_, check, stop = [
+      e for e in _lines(tmp_path) if e['event'] in ('check', 'stop')]
+  assert (check['step'], check['next_phase']) == (step, None)
+  assert stop == {'event': 'stop', 'step': step, 'reason': 'stop rule'}
+  if step == 0:
+    assert tiny.same(out.variables, tiny.state(MODEL, FAST).variables)
+
+
+def test_a_run_that_ends_itself_resumes_to_the_same_end(tmp_path):
+  wanted = _run(tmp_path / 'whole', controller=Stopper(8))
+  folder = tmp_path / 'halted'
+  # Saves at every check but the one at which it ends.
+  halted = _run(folder, [_at(6, _terminate)], controller=Stopper(8),
+                checkpoint_seconds=0)
+  assert halted.stop == loop.INTERRUPTED
+  for _ in range(2):  # and again, as if the result had not been written
+    _same_run(_run(folder, controller=Stopper(8), checkpoint_seconds=0), wanted)
+  assert _lines(folder) == _lines(tmp_path / 'whole')
+
+
+def test_a_plan_may_bring_its_start_and_what_its_steps_read():
+  start = tiny.state(MODEL, FAST, seed=7)
+
+  def step(state, frozen, batch, *, axis_name=None):
+    del batch, axis_name
+    return state.replace(step=state.step + 1, extra={
+        'seen': state.extra['seen'] + frozen['teacher']}), {}
+
+  start = start.replace(extra={'seen': np.float32(0)})
+  out = _run(plan=_plan(
+      steps={'fast': step, 'slow': step}, start=start,
+      frozen={'teacher': tiny.devices().place(np.float32(2))}))
+  assert tiny.same(out.variables, start.variables)
+  assert not tiny.same(out.variables, tiny.state(MODEL, FAST).variables)
+
+
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_acts_as_usual(number):
   class UsualError(Exception):

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from scipy import special
 
 from dlfd_jax import tasks
 
@@ -103,3 +104,57 @@ def test_a_task_knows_its_outputs():
 def test_a_wrong_task_is_refused(kind, names, words):
   with pytest.raises(ValueError, match=words):
     tasks.Task(kind, names)
+
+
+TEACHER = np.float32([[2.0, -1.0, 0.5], [0.0, 0.0, 0.0], [30.0, -30.0, 0.0]])
+STUDENT = np.float32([[0.3, 0.2, -1.0], [1.0, -2.0, 0.5], [-30.0, 30.0, 0.0]])
+
+
+@pytest.mark.parametrize('temperature', [1.0, 4.0])
+def test_divergence_of_classes_is_scipys_times_the_squared_temperature(
+    temperature):
+  p, q = (special.softmax(z.astype(np.float64) / temperature, axis=1)
+          for z in (TEACHER, STUDENT))
+  wanted = temperature**2 * special.rel_entr(p, q).sum(1)
+  np.testing.assert_allclose(
+      tasks.example_kl(CLASSES, TEACHER, STUDENT, temperature), wanted,
+      rtol=1e-5)
+
+
+def test_divergence_of_attributes_is_the_mean_of_bernoullis():
+  p, q = (special.expit(z.astype(np.float64) / 2) for z in (TEACHER, STUDENT))
+  each = special.rel_entr(p, q) + special.rel_entr(1 - p, 1 - q)
+  np.testing.assert_allclose(
+      tasks.example_kl(ATTRIBUTES, TEACHER, STUDENT, 2.0), 4 * each.mean(1),
+      rtol=1e-5)
+
+
+def test_divergence_is_the_teachers_from_the_student_and_not_back():
+  there = tasks.example_kl(CLASSES, TEACHER, STUDENT)
+  back = tasks.example_kl(CLASSES, STUDENT, TEACHER)
+  assert abs(there[0] - back[0]) > 0.05
+  for task in (CLASSES, ATTRIBUTES):
+    np.testing.assert_allclose(
+        tasks.example_kl(task, TEACHER, TEACHER), np.zeros(3), atol=1e-6)
+
+
+def test_a_uniform_teacher_has_logits_of_zero():
+  for task, outcomes in ((CLASSES, 3), (ATTRIBUTES, 2)):
+    zeros = np.zeros_like(TEACHER)
+    np.testing.assert_allclose(
+        tasks.example_entropy(task, zeros), np.log([outcomes] * 3), rtol=1e-6)
+    # KL(u || q) for attributes: mean of -log(2 sqrt(q (1 - q))).
+    slope = jax.grad(lambda z, t=task, u=zeros: tasks.example_kl(
+        t, u, z).sum())(zeros)
+    np.testing.assert_allclose(slope, zeros, atol=1e-7)
+
+
+def test_entropy_is_scipys():
+  p = special.softmax(TEACHER.astype(np.float64), axis=1)
+  np.testing.assert_allclose(
+      tasks.example_entropy(CLASSES, TEACHER), special.entr(p).sum(1),
+      rtol=1e-5, atol=1e-7)
+  q = special.expit(TEACHER.astype(np.float64))
+  np.testing.assert_allclose(
+      tasks.example_entropy(ATTRIBUTES, TEACHER),
+      (special.entr(q) + special.entr(1 - q)).mean(1), rtol=1e-5, atol=1e-7)

@@ -1,5 +1,6 @@
 """Model configs and the networks that they build."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
@@ -41,3 +42,48 @@ def test_fresh_variables_are_float32_and_follow_the_key():
 def test_a_wrong_field_is_named(field, value, words):
   with pytest.raises(ValueError, match=words):
     models.ModelConfig(**{'outputs': 3, field: value})
+
+
+def test_blocks_of_resnet18_name_all_its_parameters_in_order():
+  model = models.build(models.ModelConfig(
+      outputs=3, width=2, stem='small', head='paper'))
+  variables = jax.eval_shape(
+      lambda key: models.init(model, key, (16, 16)), jax.random.key(0))
+  found = models.blocks(model)
+  assert found[0] == ('conv1', 'bn1')
+  assert found[1:3] == (('layer1_0',), ('layer1_1',))
+  assert found[-3:] == (('layer4_0',), ('layer4_1',), ('head',))
+  assert models.last_blocks(model, variables, 1) == ('head',)
+  assert models.last_blocks(model, variables, 3) == (
+      'layer4_0', 'layer4_1', 'head')
+  assert sorted(models.last_blocks(model, variables, 10)) == sorted(
+      variables['params'])
+
+
+def test_a_module_of_the_users_declares_its_order():
+  model, variables = tiny.TinyNet(), tiny.variables()
+  assert models.blocks(model) == (('hidden', 'bn'), ('classifier',))
+  assert models.last_blocks(model, variables, 2) == (
+      'hidden', 'bn', 'classifier')
+
+
+@pytest.mark.parametrize('k', [0, 3])
+def test_more_blocks_than_there_are_are_refused(k):
+  with pytest.raises(ValueError, match=f'k from 1 to 2, .*TinyNet, got {k}'):
+    models.last_blocks(tiny.TinyNet(), tiny.variables(), k)
+
+
+def test_a_module_without_a_declared_order_is_refused():
+  class Plain(nn.Module):
+    pass
+
+  with pytest.raises(ValueError, match='Plain to declare `blocks`.*got none'):
+    models.blocks(Plain())
+
+
+def test_blocks_that_leave_parameters_out_are_refused():
+  class Short(tiny.TinyNet):
+    blocks = ('hidden', 'classifier')
+
+  with pytest.raises(ValueError, match=r"each of \['bn', .*got \['hidden', "):
+    models.last_blocks(Short(), tiny.variables(), 1)
