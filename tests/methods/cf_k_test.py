@@ -1,0 +1,84 @@
+"""CF-k: what moves, and what stays bit by bit."""
+
+import numpy as np
+import pytest
+
+from dlfd_jax import methods
+from dlfd_jax import train
+from dlfd_jax.data import batching
+from dlfd_jax.methods import cf_k
+from tests.methods import problems
+from tests.methods import steps
+
+
+def config(**fields):
+  return cf_k.CFKConfig(**{
+      'batch_size': 8, 'epochs': 1, 'select_threshold': 0.5, 'k': 1, **fields})
+
+
+def run(problem, **fields):
+  return methods.unlearn(
+      problem, config(**fields), devices=problems.devices())
+
+
+def test_the_head_takes_its_step_of_fine_tuning():
+  problem = problems.problem()
+  out = run(problem, batch_size=20, optimizer=steps.PLAIN)  # one step
+  batch = batching.Stream(problem.splits.retain, 20, seed=0).epoch_batch(0)
+  images = problems.pixels(problem.dataset, batch['index'])
+  labels = problem.dataset.labels[batch['index']]
+  expected = steps.descended(lambda p: steps.mean_loss(
+      problem, p, images, labels, np.ones(20)), problem.original['params'])
+  last = out.last['params']
+  assert problems.largest_difference(last['head'], expected['head']) < 1e-6
+  assert not problems.same(last['head'], problem.original['params']['head'])
+
+
+@pytest.mark.parametrize('batch_norm', ['frozen', 'live'])
+def test_below_the_cut_nothing_moves_and_above_all_does(batch_norm):
+  # Decay and momentum on, as in training.
+  optimizer = train.OptimizerConfig(learning_rate=0.01, weight_decay=0.1)
+  problem = problems.problem()
+  out = run(problem, epochs=2, batch_norm=batch_norm, optimizer=optimizer)
+  before, after = problem.original, out.last
+  for name in ('Conv_0', 'bn'):
+    assert problems.same(after['params'][name], before['params'][name])
+  assert problems.same(after['batch_stats'], before['batch_stats'])
+  for old, new in zip(problems.leaves(before['params']['head']),
+                      problems.leaves(after['params']['head']), strict=True):
+    assert (old != new).all()  # the classifier is of the last k
+  assert out.findings['trained'] == ['head']
+
+
+def test_statistics_of_trained_layers_move_if_live():
+  problem = problems.problem()
+  for batch_norm, moves in (('frozen', False), ('live', True)):
+    out = run(problem, k=2, batch_norm=batch_norm)
+    assert problems.same(
+        out.last['batch_stats'], problem.original['batch_stats']) is not moves
+    assert sorted(out.findings['trained']) == ['Conv_0', 'bn', 'head']
+
+
+def test_all_blocks_are_fine_tuning():
+  problem = problems.problem()
+  plain = methods.METHODS['finetune'].config(
+      batch_size=8, select_threshold=0.5,
+      optimizer=config().optimizer)
+  out = methods.unlearn(problem, plain, devices=problems.devices())
+  assert problems.largest_difference(run(problem, k=2).last, out.last) < 1e-6
+
+
+def test_it_reads_retain_alone():
+  problem = problems.problem()
+  others = np.setdiff1d(
+      np.arange(len(problem.dataset.images)), problem.splits.retain)
+  left, right = run(problem), run(steps.with_images(problem, others))
+  assert problems.same(left.last, right.last)
+  assert left.history != right.history
+
+
+def test_a_wrong_k_is_refused():
+  with pytest.raises(ValueError, match='k of at least 1, got 0'):
+    config(k=0)
+  with pytest.raises(ValueError, match='k from 1 to 2.*TinyNet, got 3'):
+    run(problems.problem(), k=3)

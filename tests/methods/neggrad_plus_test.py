@@ -1,0 +1,153 @@
+"""NegGrad+: one joint step, its weight, and what it reads."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dlfd_jax import methods
+from dlfd_jax import train
+from dlfd_jax.methods import finetune
+from dlfd_jax.methods import neggrad_plus
+from tests.methods import problems
+from tests.methods import steps
+
+
+def config(**fields):
+  return neggrad_plus.NegGradPlusConfig(**{
+      'batch_size': 8, 'epochs': 1, 'select_threshold': 0.5, 'beta': 0.6,
+      'optimizer': steps.PLAIN, **fields})
+
+
+def one_step(problem, options, state=None):
+  """A step on five retain and seven forget rows."""
+  batch = problems.batch(problem.splits)
+  batch['mask'] = np.float32([1] * 5 + [0] * 3)
+  batch['forget_mask'] = np.float32([1] * 7 + [0])
+  step = neggrad_plus.make_step(problem.model, problem.task, options, 3)
+  return batch, *steps.take(
+      step, problem, batch, options.optimizer, state=state)
+
+
+def losses_of(problem, batch):
+  """Functions of the parameters: losses on the two batches."""
+  found = []
+  for prefix in ('', 'forget_'):
+    index = batch[prefix + 'index']
+    images = problems.pixels(problem.dataset, index)
+    labels = problem.dataset.labels[index]
+    found.append(lambda params, images=images, labels=labels, mask=batch[
+        prefix + 'mask']: steps.mean_loss(
+            problem, params, images, labels, mask))
+  return found
+
+
+@pytest.mark.parametrize('kind', ['multiclass', 'multilabel'])
+def test_weights_take_one_step_on_the_weighted_difference(kind):
+  problem = problems.problem(kind)
+  batch, new, metrics = one_step(problem, config())
+  retain, forget = losses_of(problem, batch)
+  params = problem.original['params']
+  expected = steps.descended(
+      lambda p: 0.6 * retain(p) - 0.4 * forget(p), params)
+  assert problems.largest_difference(new.params, expected) < 1e-6
+  assert problems.same(new.batch_stats, problem.original['batch_stats'])
+  np.testing.assert_allclose(
+      metrics['forget_loss_sum'], forget(params), rtol=1e-4)
+  np.testing.assert_allclose(metrics['count'], 5)
+
+
+def test_a_half_at_twice_the_rate_is_the_plain_difference():
+  problem = problems.problem()
+  twice = dataclasses.replace(steps.PLAIN, learning_rate=2 * steps.RATE)
+  batch, new, _ = one_step(problem, config(beta=0.5, optimizer=twice))
+  retain, forget = losses_of(problem, batch)
+  expected = steps.descended(
+      lambda p: retain(p) - forget(p), problem.original['params'])
+  assert problems.largest_difference(new.params, expected) < 1e-6
+
+
+def test_the_forget_term_has_a_gradient_and_climbs():
+  # A clamp at zero would take the gradient, a flip before the backward pass
+  # the sign.
+  problem = problems.problem()
+  batch, new, _ = one_step(problem, config(beta=0.01))
+  _, forget = losses_of(problem, batch)
+  assert forget(new.params) > forget(problem.original['params'])
+
+
+def test_weight_decay_pulls_to_zero():
+  problem = problems.problem()
+  decay = dataclasses.replace(steps.PLAIN, weight_decay=0.1)
+  _, plain, _ = one_step(problem, config())
+  _, decayed, _ = one_step(problem, config(optimizer=decay))
+  expected = jax.tree.map(
+      lambda p, start: p - steps.RATE * 0.1 * start, plain.params,
+      problem.original['params'])
+  assert problems.largest_difference(decayed.params, expected) < 1e-6
+
+
+def test_the_gradient_is_clipped_by_default():
+  assert neggrad_plus.NegGradPlusConfig().optimizer.clip_norm == 1.0
+
+
+def test_live_norm_moves_the_statistics_by_both_batches_in_turn():
+  problem = problems.problem()
+  batch, new, _ = one_step(problem, config(batch_norm='live'))
+  stats = problem.original['batch_stats']
+  for prefix, rows in (('', 5), ('forget_', 7)):
+    images = problems.pixels(problem.dataset, batch[prefix + 'index'][:rows])
+    _, moved = problem.model.apply(
+        {**problem.original, 'batch_stats': stats}, images, train=True,
+        mutable=['batch_stats'])
+    stats = moved['batch_stats']
+  assert problems.largest_difference(new.batch_stats, stats) < 1e-5
+
+
+def test_all_of_beta_is_fine_tuning():
+  problem = problems.problem()
+  run = lambda options: methods.unlearn(
+      problem, options, devices=problems.devices())
+  plain = finetune.FinetuneConfig(
+      batch_size=8, select_threshold=0.5, optimizer=steps.PLAIN)
+  assert problems.largest_difference(
+      run(config(beta=1.0)).last, run(plain).last) < 1e-6
+
+
+def test_retain_is_passed_once_and_forget_cycled_without_loss():
+  problem = problems.problem(forget=10)
+  plan, _ = neggrad_plus.make_plan(problems.setting(problem), config(epochs=2))
+  rows = [plan.batch(i) for i in range(plan.num_steps)]
+  assert plan.num_steps == 2 * 3
+  read = np.concatenate([b['index'][b['mask'] > 0] for b in rows[:3]])
+  np.testing.assert_array_equal(np.sort(read), problem.splits.retain)
+  assert all(b['forget_mask'].all() for b in rows)  # full, whatever the sizes
+  counts = np.bincount(np.concatenate([b['forget_index'] for b in rows]))
+  assert set(counts[problem.splits.forget]) <= {4, 5}  # 48 reads of 10 images
+
+
+def test_both_sets_are_read_with_their_labels():
+  problem = problems.problem()
+  run = lambda p: methods.unlearn(p, config(), devices=problems.devices()).last
+  plain = run(problem)
+  for rows in (problem.splits.retain, problem.splits.forget):
+    for change in (steps.with_images, steps.with_labels):
+      assert not problems.same(plain, run(change(problem, rows)))
+
+
+@pytest.mark.parametrize('beta', [0.0, 1.1, float('nan')])
+def test_a_wrong_beta_is_refused(beta):
+  with pytest.raises(ValueError, match='beta above 0 and at most 1, got'):
+    config(beta=beta)
+
+
+def test_an_unbounded_ascent_does_not_diverge():
+  steep = train.OptimizerConfig(learning_rate=0.05, clip_norm=1.0)
+  out = methods.unlearn(
+      problems.problem(), config(beta=0.05, epochs=8, optimizer=steep),
+      devices=problems.devices())
+  losses = [f['forget_loss'] for f in out.history]
+  assert out.stop == 'finished' and losses[0] < losses[-1] < 300
+  assert all(jnp.isfinite(x).all() for x in jax.tree.leaves(dict(out.last)))
