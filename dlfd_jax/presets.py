@@ -10,13 +10,21 @@ from __future__ import annotations
 import dataclasses
 
 from dlfd_jax import fit
+from dlfd_jax import methods as methods_lib
 from dlfd_jax import train
 from dlfd_jax.data import augment
 from dlfd_jax.data import sources
-from dlfd_jax.methods import base
+from dlfd_jax.methods import bad_teaching
+from dlfd_jax.methods import cf_k
 from dlfd_jax.methods import dlfd
 from dlfd_jax.methods import dlfd_released
+from dlfd_jax.methods import eu_k
 from dlfd_jax.methods import finetune
+from dlfd_jax.methods import neggrad
+from dlfd_jax.methods import neggrad_plus
+from dlfd_jax.methods import rewind
+from dlfd_jax.methods import scrub
+from dlfd_jax.methods import unsir
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,7 +54,7 @@ class Preset:
   data: sources.DataOptions
   network: Network
   train: fit.TrainConfig
-  methods: dict[str, base.MethodConfig]
+  methods: dict[str, methods_lib.RunConfig]
 
 
 def _sgd(rate, **fields):
@@ -59,7 +67,14 @@ def _recipe(epochs, rate=0.05, batch_size=64):
       optimizer=_sgd(rate, schedule='cosine'))
 
 
-def _methods(distance, batch_size, released=None):
+def _adam(rate):
+  return train.OptimizerConfig(
+      kind='adam', learning_rate=rate, weight_decay=0.0)
+
+
+def _methods(distance, recipe, others, released=None):
+  """All configs: DLFD's, what training fixes, and the ``others``."""
+  batch_size = recipe.batch_size
   return {
       'dlfd': dataclasses.replace(distance, batch_size=batch_size),
       # Its step saturates in 1 to 3 inner steps; 5 of them change nothing more.
@@ -67,7 +82,64 @@ def _methods(distance, batch_size, released=None):
           batch_size=min(batch_size, 32), perturb_steps=5),
       'finetune': finetune.FinetuneConfig(
           epochs=2, batch_size=batch_size, optimizer=_sgd(1e-3)),
+      # The budget and the recipe of the original.
+      'eu_k': eu_k.EUKConfig(
+          epochs=recipe.epochs, batch_size=batch_size,
+          optimizer=recipe.optimizer, augment=recipe.augment),
+      **others,
+      'scrub_r': rewind.ScrubRConfig(method=others['scrub']),
+      'rewind': rewind.RewindConfig(method=others['neggrad_plus']),
   }
+
+
+def _paper_methods(batch_size):
+  """The notebooks' and the benchmark's settings; the papers' where none is."""
+  return {
+      'neggrad': neggrad.NegGradConfig(batch_size=batch_size),
+      'neggrad_plus': neggrad_plus.NegGradPlusConfig(
+          epochs=2, batch_size=batch_size, beta=0.5,
+          optimizer=_sgd(2e-3, momentum=0.0, clip_norm=1.0)),
+      'cf_k': cf_k.CFKConfig(
+          epochs=2, batch_size=batch_size, k=1, optimizer=_sgd(1e-3)),
+      'unsir': unsir.UnsirConfig(),
+      'bad_teaching': bad_teaching.BadTeachingConfig(),
+      'scrub': scrub.ScrubConfig(),
+  }
+
+
+def _small_methods(ours):
+  """Starts for narrow networks: DLFD's passes, augmentation and BatchNorm.
+
+  Forget batches are small there, so the max steps of SCRUB are too.
+  """
+  alike = {'batch_norm': ours.batch_norm, 'augment': ours.augment,
+           'batch_size': ours.batch_size}
+  few = {**alike, 'epochs': ours.epochs}
+  rate = ours.optimizer.learning_rate
+  cosine = _sgd(rate, schedule='cosine', clip_norm=1.0)
+  return {
+      'neggrad': neggrad.NegGradConfig(
+          **few, optimizer=_sgd(rate / 5, clip_norm=1.0)),
+      'neggrad_plus': neggrad_plus.NegGradPlusConfig(**few, optimizer=cosine),
+      'cf_k': cf_k.CFKConfig(**few, optimizer=_sgd(rate, schedule='cosine')),
+      'unsir': unsir.UnsirConfig(
+          **alike, optimizer=_adam(1e-3), repair_optimizer=_adam(1e-3),
+          noise_images=min(64, ours.batch_size)),
+      'bad_teaching': bad_teaching.BadTeachingConfig(
+          **few, optimizer=_adam(1e-3)),
+      'scrub': scrub.ScrubConfig(
+          **few, max_epochs=max(ours.epochs // 2, 1),
+          forget_batch_size=min(32, ours.batch_size), temperature=2.0,
+          optimizer=_sgd(rate, clip_norm=1.0)),
+  }
+
+
+def _narrow(about, data, width, recipe, distance):
+  """A preset for few small images and a narrow network."""
+  ours = dataclasses.replace(distance, batch_size=recipe.batch_size)
+  return Preset(
+      about=about, data=data, network=Network(width=width, stem='small'),
+      train=recipe, methods=_methods(ours, recipe, _small_methods(ours)))
 
 
 def _small(epochs, rate, alpha, **fields):
@@ -97,22 +169,21 @@ _RAF_RELEASED = _released(.006, 64, 7.0, 0.5, 20, 2.0, 0.23, 0.23, **_HALF)
 
 
 def _paper(about, labels, batch, distance, released, **data):
+  recipe = dataclasses.replace(_PAPER_TRAIN, batch_size=batch)
   return Preset(
       about=about,
       data=sources.DataOptions(
           source=FILE, labels=labels, image_size=128, **data),
       network=_PAPER_NET,
-      train=dataclasses.replace(_PAPER_TRAIN, batch_size=batch),
-      methods=_methods(distance, batch, released))
+      train=recipe,
+      methods=_methods(distance, recipe, _paper_methods(batch), released))
 
 
 PRESETS: dict[str, Preset] = {
-    'demo': Preset(
-        about='drawn faces at 32 px, a narrow network; the embedded default',
-        data=sources.DataOptions(image_size=32),
-        network=Network(width=8, stem='small'),
-        train=_recipe(15, rate=0.1),
-        methods=_methods(_small(7, 0.05, 0.5), 64)),
+    'demo': _narrow(
+        'drawn faces at 32 px, a narrow network; the embedded default',
+        sources.DataOptions(image_size=32), 8, _recipe(15, rate=0.1),
+        _small(7, 0.05, 0.5)),
     'mufac_age': _paper(
         "the paper's age task, 8 classes, 128 px", ('age_class',), 32,
         dlfd.DLFDConfig(
@@ -134,31 +205,26 @@ PRESETS: dict[str, Preset] = {
         "the paper's gender, age and smile task, multilabel, 128 px",
         ('gender', 'young', 'smile'), 64,
         dlfd.DLFDConfig(optimizer=_sgd(2e-3)), _MUFAC_RELEASED),
-    'lfw_gender': Preset(
-        about='Labeled Faces in the Wild, gender, 32 px',
-        data=sources.DataOptions(
-            source=FILE, labels=('gender',), image_size=32),
-        network=Network(width=16, stem='small'), train=_recipe(10),
-        methods=_methods(_small(4, 0.03, 0.25, ce_weight_start=1.0), 64)),
-    'lfw_gender_smile': Preset(
-        about='Labeled Faces in the Wild, gender and smile, 32 px, multilabel',
-        data=sources.DataOptions(
-            source=FILE, labels=('gender', 'smile'), image_size=32),
-        network=Network(width=16, stem='small'), train=_recipe(10),
-        methods=_methods(_small(4, 0.03, 0.25, ce_weight_start=1.0), 64)),
-    'fgnet_age': Preset(
-        about='FG-NET, age, the three oldest bins merged to 6 classes, 48 px',
-        data=sources.DataOptions(
+    'lfw_gender': _narrow(
+        'Labeled Faces in the Wild, gender, 32 px',
+        sources.DataOptions(
+            source=FILE, labels=('gender',), image_size=32), 16,
+        _recipe(10), _small(4, 0.03, 0.25, ce_weight_start=1.0)),
+    'lfw_gender_smile': _narrow(
+        'Labeled Faces in the Wild, gender and smile, 32 px, multilabel',
+        sources.DataOptions(
+            source=FILE, labels=('gender', 'smile'), image_size=32), 16,
+        _recipe(10), _small(4, 0.03, 0.25, ce_weight_start=1.0)),
+    'fgnet_age': _narrow(
+        'FG-NET, age, the three oldest bins merged to 6 classes, 48 px',
+        sources.DataOptions(
             source=FILE, labels=('age_class',), merge_from=5, image_size=48),
-        network=Network(width=16, stem='small'),
-        train=_recipe(30, batch_size=32),
-        methods=_methods(_small(7, 0.03, 0.25, ce_weight_start=1.0), 32)),
-    'london': Preset(
-        about='Face Research Lab London, gender, age of 30 or more and smile',
-        data=sources.DataOptions(
+        16, _recipe(30, batch_size=32),
+        _small(7, 0.03, 0.25, ce_weight_start=1.0)),
+    'london': _narrow(
+        'Face Research Lab London, gender, age of 30 or more and smile',
+        sources.DataOptions(
             source=FILE, labels=('gender', 'age', 'smile'),
-            thresholds=(('age', 30),), image_size=48),
-        network=Network(width=16, stem='small'),
-        train=_recipe(40, batch_size=16),
-        methods=_methods(_small(5, 0.02, 0.5), 16)),
+            thresholds=(('age', 30),), image_size=48), 16,
+        _recipe(40, batch_size=16), _small(5, 0.02, 0.5)),
 }

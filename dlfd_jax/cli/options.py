@@ -92,9 +92,13 @@ NETWORK = (
     Option('compute_dtype', str, "'float32' or 'bfloat16'"),
 )
 _OPTIMIZER = (
-    Option('learning_rate', float, 'of SGD', 'optimizer.learning_rate'),
-    Option('momentum', float, 'of SGD', 'optimizer.momentum'),
-    Option('weight_decay', float, 'of SGD', 'optimizer.weight_decay'),
+    Option('optimizer', str, "'sgd' or 'adam'", 'optimizer.kind'),
+    Option('learning_rate', float, 'of the optimizer',
+           'optimizer.learning_rate'),
+    Option('momentum', float, "of SGD, or Adam's first decay",
+           'optimizer.momentum'),
+    Option('weight_decay', float, 'added to the gradient',
+           'optimizer.weight_decay'),
     Option('schedule', str, "'constant' or 'cosine'", 'optimizer.schedule'),
     Option('clip_norm', _or_none(float), 'largest gradient norm, or none',
            'optimizer.clip_norm'),
@@ -107,7 +111,7 @@ TRAIN = (
     *_OPTIMIZER,
 )
 METHOD = (
-    Option('epochs', int, 'passes over retain'),
+    Option('epochs', int, 'passes over retain, or over what the method reads'),
     *_OPTIMIZER,
     Option('batch_norm', str, "'frozen' or 'live' in the update"),
     Option('check_every', _or_none(int), 'steps between measurements'),
@@ -135,6 +139,26 @@ METHOD = (
     Option('dynamic_phases', _boolean, 'switch phases by the live attack'),
     Option('forget_threshold', _number_or_name,
            "forgetting score in [0, 1], 'null_mean' or 'null_95'"),
+    Option('beta', float, 'weight of retain in neggrad_plus; 1 - beta: forget'),
+    Option('k', int, 'blocks from the output, head included (cf_k, eu_k)'),
+    Option('alpha', float, 'weight of the divergence on retain (scrub)'),
+    Option('gamma', float, 'weight of the cross-entropy on retain (scrub)'),
+    Option('temperature', float, 'of the divergence (scrub, bad_teaching)'),
+    Option('max_epochs', int, 'epochs that begin with a pass over forget'),
+    Option('forget_batch_size', int, 'forget images a max step (scrub)'),
+    Option('retain_share', float, 'part of retain that is read (bad_teaching)'),
+    Option('incompetent', str, "'random' or 'uniform' teacher on forget"),
+    Option('repair_learning_rate', float, "of unsir's repair",
+           'repair_optimizer.learning_rate'),
+    Option('noise_images', int, 'noise images per label (unsir)'),
+    Option('noise_steps', int, 'Adam steps on them'),
+    Option('noise_rate', float, "Adam's rate on them, pixel units"),
+    Option('noise_penalty', float, 'lambda of their mean square'),
+    Option('noise_share', float, 'noise among the impair images'),
+    Option('retain_per_label', int, 'most retain images of a label (unsir)'),
+    Option('rewind_every', _or_none(int), 'steps between candidates, or none: '
+           'an epoch', 'every'),
+    Option('rewind_measure', str, "'error' or 'loss'", 'measure'),
 )
 
 
@@ -169,14 +193,21 @@ def apply(config: Any, options: Sequence[Option], values: flags.FlagValues,
       raise ValueError(
           f'Expected --{option.flag} to be {option.help}, got {text!r}.'
       ) from error
-    parent = functools.reduce(
-        lambda c, name: getattr(c, name, None), option.path[:-1], config)
-    names = [f.name for f in dataclasses.fields(parent)] if parent else []
-    if option.path[-1] not in names:
+    for path in (option.path, ['method', *option.path]):  # a wrapper's
+      if _has_field(config, path):
+        changes['.'.join(path)] = value
+        break
+    else:
       raise ValueError(
           f'Expected no --{option.flag}: {owner} has no such field.')
-    changes['.'.join(option.path)] = value
   return _replace(config, changes)
+
+
+def _has_field(config, path):
+  parent = functools.reduce(
+      lambda c, name: getattr(c, name, None), path[:-1], config)
+  return dataclasses.is_dataclass(parent) and path[-1] in [
+      field.name for field in dataclasses.fields(parent)]
 
 
 def _replace(config, changes):

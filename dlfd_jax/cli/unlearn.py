@@ -21,6 +21,7 @@ from dlfd_jax.cli import inputs
 from dlfd_jax.cli import options
 from dlfd_jax.data import requests
 from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.methods import rewind
 
 _ABOUT = """
 Makes a trained model forget the people of a deletion request.
@@ -42,6 +43,10 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_enum(
       'method', 'dlfd', list(methods.METHODS), 'how to unlearn',
       flag_values=values)
+  flags.DEFINE_enum(
+      'rewind_of', None, [name for name in methods.METHODS
+                          if name not in methods.WRAPPERS],
+      'what --method=rewind runs and goes back in', flag_values=values)
   flags.DEFINE_integer(
       'seed', 0, 'of everything random in unlearning', lower_bound=0,
       flag_values=values)
@@ -65,7 +70,8 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   data_options = options.apply(data_options, options.DATA, values, 'the data')
   method = command.value(values, 'method')
   config = options.apply(
-      preset.methods[method], options.METHOD, values, f'the method {method}')
+      _start(preset, method, command.value(values, 'rewind_of')),
+      options.METHOD, values, f'the method {method}')
   devices = inputs.devices(values)
   devices.check_batch_size(config.batch_size)
   dataset = inputs.load_data(data_options)
@@ -81,6 +87,17 @@ def _execute(values: flags.FlagValues, line: str) -> None:
         f'{100 * (result["check_share"] or 0):.0f} % of the time between two. '
         f'Selected: step {result["selected_step"]}, {result["reason"]}: '
         f'{workdir}/checkpoints/model')
+
+
+def _start(preset, method, rewind_of):
+  """The preset's config, of what is to be rewound if that is named."""
+  config = preset.methods[method]
+  if rewind_of is None:
+    return config
+  if method != 'rewind':
+    raise ValueError(
+        f'Expected --rewind_of with --method=rewind alone, got {method}.')
+  return dataclasses.replace(config, method=preset.methods[rewind_of])
 
 
 def _splits(values, dataset, source, original):
@@ -113,7 +130,7 @@ def _splits(values, dataset, source, original):
 def unlearn_run(workdir: str, saved: checkpoint.SavedModel,
                 original: pathlib.Path | str, dataset, data_options,
                 splits: splits_lib.Splits, notes: list[str], method: str,
-                config: methods.MethodConfig, *, seed: int,
+                config: methods.RunConfig, *, seed: int,
                 devices: parallel.Devices, line: str,
                 **run_options: Any) -> dict[str, Any]:
   """Unlearns in ``workdir``, resumes it, or returns its finished result.
@@ -129,6 +146,9 @@ def unlearn_run(workdir: str, saved: checkpoint.SavedModel,
         f'{list(dataset.image_size)} px.')
   model = models.build(saved.config)
   problem = methods.Problem(model, saved.variables, dataset, splits, seed)
+  fields = dataclasses.asdict(config)
+  if isinstance(config, rewind.RewindConfig):  # fields do not tell of what
+    fields['method']['name'] = methods.method_of(config.method)
   folder = runs.RunFolder(workdir, {
       'kind': 'unlearn', 'method': method,
       'original': checkpoint.fingerprint(saved.variables),
@@ -137,7 +157,7 @@ def unlearn_run(workdir: str, saved: checkpoint.SavedModel,
       'fingerprint': dataset.fingerprint(),
       'rows': {name: inputs.rows_hash(dataset, rows)
                for name, rows in splits.parts.items()},
-      'config': dataclasses.asdict(config), 'seed': seed})
+      'config': fields, 'seed': seed})
   if folder.result is not None:
     return folder.result
   started = time.perf_counter()

@@ -21,11 +21,13 @@ from dlfd_jax.methods import scrub
 from dlfd_jax.methods import unsir
 from dlfd_jax.methods.base import MethodConfig
 from dlfd_jax.methods.base import Problem
-from dlfd_jax.methods.base import RunConfig
 from dlfd_jax.methods.base import UnlearnResult
 
 __all__ = ['METHODS', 'Method', 'MethodConfig', 'Problem', 'RunConfig',
-           'UnlearnResult', 'make_plan', 'method_of', 'unlearn']
+           'UnlearnResult', 'WRAPPERS', 'make_plan', 'method_of', 'unlearn']
+
+
+RunConfig = MethodConfig | rewind.RewindConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Method:
   """A registered method: its display name, config class and plan."""
 
   title: str
-  config: type[RunConfig]
+  config: type[MethodConfig] | type[rewind.RewindConfig]
   make_plan: base.MakePlan
 
 
@@ -77,6 +79,9 @@ METHODS = {
     'scrub_r': Method('SCRUB+R', rewind.ScrubRConfig, _rewind),
     'rewind': Method('Rewind', rewind.RewindConfig, _rewind),
 }
+# Methods that run another one.
+WRAPPERS = tuple(name for name, method in METHODS.items()
+                 if issubclass(method.config, rewind.RewindConfig))
 
 
 def unlearn(problem: Problem, config: RunConfig,
