@@ -31,6 +31,7 @@ from dlfd_jax.methods import scrub
 from dlfd_jax.models import Variables
 
 MEASURES = ('error', 'loss')
+_EQUAL = 1e-9  # errors are ratios of counts, apart by more or equal
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -178,7 +179,8 @@ def nearest(errors: Sequence[float], reference: float) -> int:
   """Position of the error nearest to ``reference``; of equals the last."""
   gaps = [abs(error - reference) if math.isfinite(error) else math.inf
           for error in errors]
-  return max(i for i, gap in enumerate(gaps) if gap == min(gaps))
+  least = min(gaps) + _EQUAL
+  return max(i for i, gap in enumerate(gaps) if gap <= least)
 
 
 def _or_none(value):

@@ -103,15 +103,15 @@ def make_noise_step(model: nn.Module, task: tasks.Task,
 
     def objective(noise):
       logits = train.answer(model, state.variables, noise)
-      losses = tasks.example_loss(task, logits, labels)
-      penalty = jnp.square(noise).mean((1, 2, 3))
-      return (config.noise_penalty * penalty - losses).sum(), losses.sum()
+      loss = tasks.example_loss(task, logits, labels).sum()
+      penalty = config.noise_penalty * jnp.square(noise).mean((1, 2, 3)).sum()
+      return penalty - loss, (loss, penalty)
 
-    slope, loss = jax.grad(objective, has_aux=True)(
+    slope, terms = jax.grad(objective, has_aux=True)(
         state.extra['noise'][slots])
     slope, slots = (
         parallel.gather_rows(x, axis_name) for x in (slope, slots))
-    loss = parallel.sum_over_devices(loss, axis_name)
+    loss, penalty = parallel.sum_over_devices(terms, axis_name)
     first = state.step % config.noise_steps == 0
     moments = jax.tree.map(  # a new label starts with new ones
         lambda m: jnp.where(first, jnp.zeros_like(m), m),
@@ -128,6 +128,7 @@ def make_noise_step(model: nn.Module, task: tasks.Task,
         step=state.step + 1, extra=extra,
         skipped=state.skipped + (~finite).astype(jnp.int32))
     return state, {'noise_loss_sum': loss / slots.size,
+                   'noise_penalty_sum': penalty / slots.size,
                    'steps': jnp.float32(1)}
 
   return noise_step

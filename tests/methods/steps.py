@@ -35,8 +35,7 @@ def mean_loss(problem, params, images, labels, weights):
   logits = logits_of(problem, params, images)
   if problem.task.is_multilabel:
     known = labels != -1
-    p = jax.nn.sigmoid(logits)
-    each = -jnp.log(jnp.where(labels == 1, p, 1 - p))
+    each = -jax.nn.log_sigmoid(jnp.where(labels == 1, logits, -logits))
     losses = (each * known).sum(1) / jnp.maximum(known.sum(1), 1)
     weights = weights * known.any(1)
   else:
