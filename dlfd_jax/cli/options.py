@@ -8,7 +8,6 @@ value; a flag that the chosen method does not have is refused.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -204,10 +203,12 @@ def apply(config: Any, options: Sequence[Option], values: flags.FlagValues,
 
 
 def _has_field(config, path):
-  parent = functools.reduce(
-      lambda c, name: getattr(c, name, None), path[:-1], config)
-  return dataclasses.is_dataclass(parent) and path[-1] in [
-      field.name for field in dataclasses.fields(parent)]
+  for name in path:  # of fields alone: a wrapper also has properties
+    if not dataclasses.is_dataclass(config) or name not in [
+        field.name for field in dataclasses.fields(config)]:
+      return False
+    config = getattr(config, name)
+  return True
 
 
 def _replace(config, changes):
