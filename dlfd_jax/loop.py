@@ -8,13 +8,10 @@ been. It reads the device at checks and log points only.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
@@ -23,12 +20,15 @@ import jax.numpy as jnp
 from dlfd_jax import checkpoint
 from dlfd_jax import parallel
 from dlfd_jax import runs
+from dlfd_jax import signals
 from dlfd_jax.data import batching
 from dlfd_jax.data import feed as feed_lib
 from dlfd_jax.models import Variables
 
 Figures = dict[str, Any]
 Hook = Callable[[dict[str, Any]], None]
+StopRequest = signals.StopRequest
+stop_on_signals = signals.stop_on_signals
 
 FINISHED = 'finished'
 NOT_FINITE = 'not finite'
@@ -153,37 +153,6 @@ class LoopResult:
   stop: str
   steps: int
   clock: Clock
-
-
-class StopRequest:
-  """Set by SIGTERM or SIGINT while inside :func:`stop_on_signals`."""
-
-  def __init__(self):
-    self.requested = False
-
-
-@contextlib.contextmanager
-def stop_on_signals() -> Iterator[StopRequest]:
-  """Turns SIGTERM and SIGINT into a request; a second one acts as usual."""
-  request = StopRequest()
-  if threading.current_thread() is not threading.main_thread():
-    yield request
-    return
-  old: dict[int, Any] = {}
-
-  def handle(number, frame):
-    del frame
-    request.requested = True
-    signal.signal(number, old[number])
-
-  for number in (signal.SIGTERM, signal.SIGINT):
-    old[number] = signal.getsignal(number)
-    signal.signal(number, handle)
-  try:
-    yield request
-  finally:
-    for caught, handler in old.items():
-      signal.signal(caught, handler)
 
 
 class _Sitting:
