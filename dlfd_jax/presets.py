@@ -61,15 +61,20 @@ def _sgd(rate, **fields):
   return train.OptimizerConfig(learning_rate=rate, **fields)
 
 
-def _recipe(epochs, rate=0.05, batch_size=64):
+def _recipe(epochs, rate=0.05, batch_size=64, augment=None, **optimizer):
   return fit.TrainConfig(
-      epochs=epochs, batch_size=batch_size,
-      optimizer=_sgd(rate, schedule='cosine'))
+      epochs=epochs, batch_size=batch_size, augment=augment,
+      optimizer=_sgd(rate, schedule='cosine', **optimizer))
 
 
 def _adam(rate):
   return train.OptimizerConfig(
       kind='adam', learning_rate=rate, weight_decay=0.0)
+
+
+_FLIP = augment.AugmentConfig(
+    shift=0.0, scale=0.0, rotate=0.0, brightness=0.0, contrast=0.0,
+    saturation=0.0)
 
 
 def _methods(distance, recipe, others, released=None):
@@ -182,7 +187,7 @@ def _paper(about, labels, batch, distance, released, **data):
 PRESETS: dict[str, Preset] = {
     'demo': _narrow(
         'drawn faces at 32 px, a narrow network; the embedded default',
-        sources.DataOptions(image_size=32), 8, _recipe(15, rate=0.1),
+        sources.DataOptions(image_size=32), 8, _recipe(20, rate=0.2, augment=_FLIP, clip_norm=1.0),
         _small(7, 0.05, 0.5)),
     'mufac_age': _paper(
         "the paper's age task, 8 classes, 128 px", ('age_class',), 32,

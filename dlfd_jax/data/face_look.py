@@ -68,7 +68,7 @@ def _frame(m):
   """Pose, light and wall: nothing of the person."""
   return {
       'scale': 1.50 + 0.05 * m['scale'], 'half_tan': 0.025 * m['roll'],
-      'shift_x': 0.12 * m['shift_x'], 'shift_y': 0.02 + 0.12 * m['shift_y'],
+      'shift_x': 0.14 * m['shift_x'], 'shift_y': 0.02 + 0.14 * m['shift_y'],
       'yaw': 0.07 * m['yaw'], 'pitch': 0.04 * m['pitch'],
       'light_x': 0.3 * m['light_x'], 'light_y': -0.25 + 0.15 * m['light_y'],
       'light_power': 0.50 + 0.15 * m['light_power'],

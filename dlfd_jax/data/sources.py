@@ -22,7 +22,8 @@ class DataOptions:
     source: ``'synthetic'`` (drawn faces), an ``.npz`` file, or a ``.csv``
       manifest beside a folder of images.
     labels: label columns of a file; one is a multiclass task, several are
-      binary attributes. Of drawn faces: the task's name.
+      binary attributes. Of drawn faces: the task's name, or none
+      for its default.
     multilabel: treat a single 0/1 column as an attribute.
     merge_from: classes at or above this number become one class.
     thresholds: ``(column, value)`` pairs: the attribute is 1 where the column
@@ -79,10 +80,10 @@ def load(options: DataOptions,
     ValueError, FileNotFoundError: if the source cannot be read as asked.
   """
   if options.source == SYNTHETIC:
+    task = {'task': name for name in options.labels}
     return synthetic.synthetic_faces(
         people=options.people, images_per_person=options.images_per_person,
-        size=options.image_size or 32, seed=options.data_seed,
-        task=options.labels[0] if options.labels else 'age')
+        size=options.image_size or 32, seed=options.data_seed, **task)
   labels = options.labels[0] if len(options.labels) == 1 else options.labels
   thresholds = dict(options.thresholds)
   if options.source.lower().endswith('.npz'):

@@ -28,8 +28,8 @@ _CHUNK_PIXELS = 2**14  # of the pictures drawn together, to stay in the cache
 
 
 def synthetic_faces(*, people: int = 200, images_per_person: int = 8,
-                    size: int = 32, task: str = 'age', seed: int = 0,
-                    label_noise: float = 0.1,
+                    size: int = 32, task: str = 'emotion', seed: int = 0,
+                    label_noise: float = 0.05,
                     age_spread: float = 1.5) -> dataset_lib.Dataset:
   """A data set of drawn faces.
 
