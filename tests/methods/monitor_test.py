@@ -92,6 +92,24 @@ def test_thresholds_are_numbers_or_come_from_the_null(
   assert (found['null_mean'], found['null_95']) == (0.1, 0.2)
 
 
+def test_a_stop_rule_compares_with_the_original_and_ends_the_run():
+  watch = make(original=0.8, stop=lambda original, now: (
+      now['forgetting_score'] <= original['forgetting_score'] / 2))
+  assert watch.phase(figures(0.5)) == 'distance'
+  assert watch.phase(figures(0.4)) is None
+
+
+def test_what_the_method_learnt_is_among_the_findings():
+  found = make(findings={'trained': ['head']}).findings(None)
+  assert found['trained'] == ['head'] and 'forget_threshold' in found
+
+
+def test_the_original_is_never_kept():
+  watch = make()
+  assert watch.keep([figures(0.1, step=0)]) == []
+  assert watch.keep([figures(0.1, step=1)]) == [0]
+
+
 def test_the_null_is_not_drawn_for_numbers():
   class NoNull(FakeLive):
     def null(self):
@@ -266,13 +284,14 @@ def test_live_figures_are_those_of_the_attack():
   assert found['mia_auc'] == 1.0
   assert found['mia_accuracy'] == 1.0
   assert found['forgetting_score'] == 1.0
-  assert found['val_accuracy'] == 1.0
+  assert found['val_accuracy'] == found['forget_accuracy'] == 1.0
   np.testing.assert_allclose(
       found['forget_loss'], math.log1p(2 * math.exp(-2.0)), atol=0.02)
   np.testing.assert_allclose(
       found['val_loss'], math.log1p(2 * math.exp(-0.5)), atol=0.03)
   over = live.measure(table(data, splits, forget=-3.0))
   assert over['mia_auc'] == 0.0 and over['forgetting_score'] == 1.0
+  assert (over['forget_accuracy'], over['val_accuracy']) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize('size, mean, high', [
