@@ -59,11 +59,12 @@ def count_compilations():
 def shared_compilations(tmp_path_factory):
   """For modules that start many runs of few programs: each is compiled once.
 
-  A hit in the cache still counts as a compilation. Costly optimisations of
-  machine code are left out.
+  All such modules share one cache; a hit in it still counts as a compilation.
+  Costly optimisations of machine code are left out.
   """
   settings = {
-      'jax_compilation_cache_dir': str(tmp_path_factory.mktemp('compiled')),
+      'jax_compilation_cache_dir': str(
+          tmp_path_factory.getbasetemp() / 'compiled'),
       'jax_disable_most_optimizations': True,
       'jax_persistent_cache_min_compile_time_secs': 0.0,
       'jax_persistent_cache_min_entry_size_bytes': -1}

@@ -90,6 +90,16 @@ def pad(index: np.ndarray, size: int) -> Batch:
   }
 
 
+def paired(retain: Stream, forget: Stream, step: int) -> Batch:
+  """A batch of ``retain``, and under ``forget_`` one of ``forget`` in a cycle.
+
+  Every epoch of retain reads each of its images once; forget is walked without
+  an end, in full batches, however many there are of either.
+  """
+  return {**retain.epoch_batch(step),
+          **prefixed('forget_', forget.cycled_batch(step))}
+
+
 def prefixed(prefix: str, batch: Batch) -> Batch:
   """The same batch under keys that start with ``prefix``."""
   return {prefix + key: value for key, value in batch.items()}

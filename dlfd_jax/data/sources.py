@@ -80,7 +80,7 @@ def load(options: DataOptions,
     ValueError, FileNotFoundError: if the source cannot be read as asked.
   """
   if options.source == SYNTHETIC:
-    task = {'task': name for name in options.labels}
+    task = {'task': options.labels[0]} if options.labels else {}
     return synthetic.synthetic_faces(
         people=options.people, images_per_person=options.images_per_person,
         size=options.image_size or 32, seed=options.data_seed, **task)

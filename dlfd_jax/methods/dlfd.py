@@ -18,6 +18,7 @@ authors' code instead.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 
 import flax.linen as nn
@@ -189,12 +190,9 @@ def make_plan(setting: base.Setting, config: DLFDConfig
           live=config.batch_norm == 'live', augment=config.augment),
   }
 
-  def batch(step):
-    return {**retain.epoch_batch(step),
-            **batching.prefixed('forget_', forget.cycled_batch(step))}
-
   plan = loop.Plan(
-      steps=steps, num_steps=num_steps, batch=batch,
+      steps=steps, num_steps=num_steps,
+      batch=functools.partial(batching.paired, retain, forget),
       check_every=config.check_every or monitor.default_check_every(
           retain.steps_per_epoch, live.images, config.batch_size,
           config.perturb_steps))

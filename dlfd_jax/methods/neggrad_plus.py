@@ -13,6 +13,7 @@ gradient is clipped to norm 1; weight decay pulls to zero.
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -96,14 +97,11 @@ def make_plan(setting: base.Setting, config: NegGradPlusConfig
   num_steps = config.epochs * retain.steps_per_epoch
   live = monitor.LiveAttack(setting, config.live_limit)
 
-  def batch(step):
-    return {**retain.epoch_batch(step),
-            **batching.prefixed('forget_', forget.cycled_batch(step))}
-
   plan = loop.Plan(
       steps={'joint': make_step(
           problem.model, problem.task, config, num_steps)},
-      num_steps=num_steps, batch=batch,
+      num_steps=num_steps,
+      batch=functools.partial(batching.paired, retain, forget),
       check_every=config.check_every or monitor.default_check_every(
           retain.steps_per_epoch, live.images, 2 * config.batch_size, 0))
   return plan, monitor.Monitor(live, setting.original, config, active='joint')

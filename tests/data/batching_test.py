@@ -78,6 +78,19 @@ def test_a_prefix_renames_every_key():
   assert set(batch) == {'forget_index', 'forget_mask', 'forget_position'}
 
 
+def test_a_pair_is_an_epoch_of_retain_beside_a_cycle_of_forget():
+  retain = batching.Stream(np.arange(10), 4, seed=1)
+  forget = batching.Stream(np.arange(10, 13), 4, seed=1, salt=1)
+  for step in (0, 2, 5):
+    pair = batching.paired(retain, forget, step)
+    expected = {**retain.epoch_batch(step), **batching.prefixed(
+        'forget_', forget.cycled_batch(step))}
+    assert pair.keys() == expected.keys()
+    for key, value in expected.items():
+      np.testing.assert_array_equal(pair[key], value)
+  assert pair['forget_mask'].all() and not pair['mask'].all()  # 10 = 4 + 4 + 2
+
+
 def test_empty_streams_and_batches_are_refused():
   with pytest.raises(ValueError, match='at least one image, got 0'):
     batching.Stream(np.array([], int), 4)
