@@ -80,10 +80,10 @@ def load(options: DataOptions,
     ValueError, FileNotFoundError: if the source cannot be read as asked.
   """
   if options.source == SYNTHETIC:
-    task = {'task': options.labels[0]} if options.labels else {}
     return synthetic.synthetic_faces(
         people=options.people, images_per_person=options.images_per_person,
-        size=options.image_size or 32, seed=options.data_seed, **task)
+        size=options.image_size or 32, seed=options.data_seed,
+        task=options.labels[0] if options.labels else synthetic.DEFAULT_TASK)
   labels = options.labels[0] if len(options.labels) == 1 else options.labels
   thresholds = dict(options.thresholds)
   if options.source.lower().endswith('.npz'):

@@ -23,13 +23,14 @@ TASKS = {
     'gender': tasks.Task(tasks.MULTICLASS, ('female', 'male')),
     'attributes': tasks.Task(tasks.MULTILABEL, ('male', 'young', 'smile')),
 }
+DEFAULT_TASK = 'emotion'
 SMALLEST, LARGEST = 16, 512  # pixels
 _CHUNK_PIXELS = 2**14  # of the pictures drawn together, to stay in the cache
 
 
 def synthetic_faces(*, people: int = 200, images_per_person: int = 8,
-                    size: int = 32, task: str = 'emotion', seed: int = 0,
-                    label_noise: float = 0.05,
+                    size: int = 32, task: str = DEFAULT_TASK,
+                    seed: int = 0, label_noise: float = 0.1,
                     age_spread: float = 1.5) -> dataset_lib.Dataset:
   """A data set of drawn faces.
 
