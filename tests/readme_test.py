@@ -9,6 +9,7 @@ import pytest
 
 import dlfd_jax
 from dlfd_jax import checkpoint
+from dlfd_jax import methods
 from dlfd_jax import models
 from dlfd_jax.data import requests
 from dlfd_jax.data import splits as splits_lib
@@ -55,6 +56,11 @@ def test_the_new_checkpoint_is_used_in_three_lines(
   exec(snippet, names)  # noqa: S102
   assert names['probabilities'].shape == (5, task.task.num_outputs)
   np.testing.assert_allclose(names['probabilities'].sum(-1), 1, atol=1e-5)
+
+
+def test_every_method_has_its_row():
+  rows = re.findall(r'^\| `(\w+)` \|', _README.read_text('utf-8'), re.M)
+  assert sorted(rows) == sorted(methods.METHODS)
 
 
 def test_images_of_another_type_or_size_are_refused(problem, tmp_path):

@@ -52,6 +52,7 @@ def _linear_accuracy(seed):
 @pytest.mark.slow
 def test_the_demo_reaches_its_goal_over_five_seeds(tmp_path):
   plain = {k: v for k, v in os.environ.items() if k != 'XLA_FLAGS'}
+  plain['JAX_COMPILATION_CACHE_DIR'] = str(tmp_path / 'compiled')
   gaps, leads = [], []
   for seed in SEEDS:
     workdir = tmp_path / str(seed)
