@@ -189,7 +189,7 @@ PRESETS: dict[str, Preset] = {
         'drawn faces at 32 px, a narrow network; the embedded default',
         sources.DataOptions(image_size=32), 8,
         _recipe(25, rate=0.15, augment=_FLIP, clip_norm=1.0),
-        _small(7, 0.05, 0.5)),
+        _small(5, 0.05, 0.5)),
     'mufac_age': _paper(
         "the paper's age task, 8 classes, 128 px", ('age_class',), 32,
         dlfd.DLFDConfig(
