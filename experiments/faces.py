@@ -94,6 +94,8 @@ def _execute(values: flags.FlagValues, line: str) -> None:
       cells += run_seed(
           task, seed, data_dir / FILES[task], root / task / str(seed), devices,
           values['bootstrap'].value, line, inputs.run_options(values))
+      # Compiled programs hold memory maps, of which a process has a limit.
+      jax.clear_caches()
   result = {
       'kind': 'faces', 'command': line, 'device': inputs.device_name(),
       'devices': devices.count, 'versions': runs.versions(), 'cells': cells}
