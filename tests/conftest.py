@@ -2,7 +2,9 @@
 
 import collections
 import contextlib
+import gc
 import os
+import pathlib
 
 # Read when jax and the BLAS libraries are first imported, so set before them.
 os.environ['JAX_PLATFORMS'] = 'cpu'
@@ -14,6 +16,7 @@ import pytest  # noqa: E402
 from jax.experimental.compilation_cache import compilation_cache  # noqa: E402
 
 NUM_DEVICES = 8  # the most that a test of "any number of devices" uses
+MOST_MEMORY_MAPS = 20_000  # of a worker, before a module's tests
 _COMPILED = '/jax/core/compile/backend_compile_duration'
 
 jax.config.update('jax_platforms', 'cpu')
@@ -53,6 +56,20 @@ def count_compilations():
   count too, under their own names.
   """
   return _count_compilations
+
+
+@pytest.fixture(scope='module', autouse=True)
+def memory_maps():
+  """Drops compiled programs before a worker runs out of memory maps.
+
+  Each of them holds several, and Linux kills a process that asks for more than
+  65,530 (``vm.max_map_count``).
+  """
+  yield
+  maps = pathlib.Path('/proc/self/maps')
+  if maps.exists() and maps.read_bytes().count(b'\n') > MOST_MEMORY_MAPS:
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope='module')
