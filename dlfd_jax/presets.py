@@ -2,16 +2,22 @@
 
 The paper's own tasks carry the hyper-parameters of the authors' notebooks with
 the step size converted to pixel units; the others were tuned on val (see
-docs/decisions.md). A preset is a start: every field has a flag.
+docs/decisions.md). Where ``experiments.sweep`` searched a task, its values stand
+over these starts. A preset is a start: every field has a flag.
 """
 
 from __future__ import annotations
 
 import dataclasses
 
+from collections.abc import Mapping
+from typing import Any
+
+from dlfd_jax import configs
 from dlfd_jax import fit
 from dlfd_jax import methods as methods_lib
 from dlfd_jax import train
+from dlfd_jax import tuned
 from dlfd_jax.data import augment
 from dlfd_jax.data import sources
 from dlfd_jax.methods import bad_teaching
@@ -184,7 +190,7 @@ def _paper(about, labels, batch, distance, released, **data):
       methods=_methods(distance, recipe, _paper_methods(batch), released))
 
 
-PRESETS: dict[str, Preset] = {
+STARTS: dict[str, Preset] = {
     'demo': _narrow(
         'drawn faces at 32 px, a narrow network; the embedded default',
         sources.DataOptions(image_size=32), 8,
@@ -226,7 +232,7 @@ PRESETS: dict[str, Preset] = {
         sources.DataOptions(
             source=FILE, labels=('age_class',), merge_from=5, image_size=48),
         16, _recipe(30, batch_size=32),
-        _small(7, 0.03, 0.25, ce_weight_start=1.0)),
+        _small(6, 0.03, 0.25, ce_weight_start=1.0)),
     'london': _narrow(
         'Face Research Lab London, gender, age of 30 or more and smile',
         sources.DataOptions(
@@ -234,3 +240,34 @@ PRESETS: dict[str, Preset] = {
             thresholds=(('age', 30),), image_size=48), 16,
         _recipe(40, batch_size=16), _small(5, 0.02, 0.5)),
 }
+
+
+def with_values(preset: Preset,
+                values: Mapping[str, Mapping[str, Any]]) -> Preset:
+  """``preset`` with the values that a search chose for some methods.
+
+  Args:
+    preset: where the search started.
+    values: field paths with values by method, see :mod:`dlfd_jax.tuned`.
+  """
+  searched = methods_alike(preset)
+  return dataclasses.replace(preset, methods=preset.methods | {
+      name: configs.replace(searched[name], changes)
+      for name, changes in values.items()})
+
+
+def methods_alike(preset: Preset) -> dict[str, methods_lib.RunConfig]:
+  """Every method's start, fine-tuning with all that DLFD's update has.
+
+  So their difference is DLFD, not the augmentation or the passes.
+  """
+  ours = preset.methods['dlfd']
+  return preset.methods | {'finetune': dataclasses.replace(
+      preset.methods['finetune'], epochs=ours.epochs,
+      batch_size=ours.batch_size, optimizer=ours.optimizer,
+      batch_norm=ours.batch_norm, augment=ours.augment)}
+
+
+PRESETS: dict[str, Preset] = {
+    name: with_values(preset, tuned.values(name))
+    for name, preset in STARTS.items()}

@@ -93,13 +93,14 @@ def measure(network: presets.Network, config: dlfd.DLFDConfig, size: int,
   distance = dlfd.make_distance_step(model, dataset.task, config, 100)
   training = train.make_supervised_step(
       model, dataset.task, config.optimizer, 100, live=False)
+  state = train.create_state(variables, config.optimizer, jax.random.key(0))
   compile_s, seconds = time_in_turns({
-      'distance_step': distance,
-      'training_pass': training,
-      'input_gradients': _input_gradients(
-          model, dataset.task, config.perturb_steps),
-  }, train.create_state(variables, config.optimizer, jax.random.key(0)),
-      frozen, batch, devices, repeats)
+      name: Call(step, state, frozen, batch) for name, step in {
+          'distance_step': distance,
+          'training_pass': training,
+          'input_gradients': _input_gradients(
+              model, dataset.task, config.perturb_steps),
+      }.items()}, devices, repeats)
   median = {name: statistics.median(times) for name, times in seconds.items()}
   return {
       'compile_s': compile_s, 'median_s': median, 'seconds': seconds,
@@ -108,23 +109,33 @@ def measure(network: presets.Network, config: dlfd.DLFDConfig, size: int,
           median['input_gradients'] + median['training_pass'])}
 
 
+@dataclasses.dataclass(frozen=True)
+class Call:
+  """A step and what it is called with."""
+
+  step: parallel.StepFn
+  state: train.TrainState
+  frozen: dict[str, Any]
+  batch: batching.Batch
+
+
 def time_in_turns(
-    steps: dict[str, parallel.StepFn], state: train.TrainState,
-    frozen: dict[str, Any], batch: batching.Batch, devices: parallel.Devices,
-    repeats: int) -> tuple[dict[str, float], dict[str, list[float]]]:
+    calls: dict[str, Call], devices: parallel.Devices, repeats: int
+) -> tuple[dict[str, float], dict[str, list[float]]]:
   """Seconds of steps that take turns, so that a busy machine slows all alike.
 
   Returns:
     Seconds of the first call (compilation), and of every later one, by name.
   """
-  states = {name: devices.place(state) for name in steps}
-  compiled = {name: devices.compile(step) for name, step in steps.items()}
+  states = {name: devices.place(call.state) for name, call in calls.items()}
+  compiled = {name: devices.compile(call.step) for name, call in calls.items()}
   first: dict[str, float] = {}
-  seconds: dict[str, list[float]] = {name: [] for name in steps}
+  seconds: dict[str, list[float]] = {name: [] for name in calls}
   for turn in range(repeats + 1):
     for name, step in compiled.items():
       start = time.perf_counter()
-      states[name], out = step(states[name], frozen, batch)
+      states[name], out = step(
+          states[name], calls[name].frozen, calls[name].batch)
       jax.block_until_ready((states[name], out))
       elapsed = time.perf_counter() - start
       if turn:

@@ -13,6 +13,7 @@ from typing import Any
 
 from absl import flags
 
+from dlfd_jax import configs
 from dlfd_jax.data import augment as augment_lib
 
 
@@ -63,10 +64,6 @@ class Option:
   read: Callable[[str], Any]
   help: str
   field: str = ''
-
-  @property
-  def path(self) -> list[str]:
-    return (self.field or self.flag).split('.')
 
 
 DATA = (
@@ -192,34 +189,9 @@ def apply(config: Any, options: Sequence[Option], values: flags.FlagValues,
       raise ValueError(
           f'Expected --{option.flag} to be {option.help}, got {text!r}.'
       ) from error
-    for path in (option.path, ['method', *option.path]):  # a wrapper's
-      if _has_field(config, path):
-        changes['.'.join(path)] = value
-        break
-    else:
+    path = configs.find(config, option.field or option.flag)
+    if path is None:
       raise ValueError(
           f'Expected no --{option.flag}: {owner} has no such field.')
-  return _replace(config, changes)
-
-
-def _has_field(config, path):
-  for name in path:  # of fields alone: a wrapper also has properties
-    if not dataclasses.is_dataclass(config) or name not in [
-        field.name for field in dataclasses.fields(config)]:
-      return False
-    config = getattr(config, name)
-  return True
-
-
-def _replace(config, changes):
-  own: dict[str, Any] = {}
-  nested: dict[str, dict[str, Any]] = {}
-  for path, value in changes.items():
-    name, _, rest = path.partition('.')
-    if rest:
-      nested.setdefault(name, {})[rest] = value
-    else:
-      own[name] = value
-  for name, inner in nested.items():
-    own[name] = _replace(getattr(config, name), inner)
-  return dataclasses.replace(config, **own)
+    changes[path] = value
+  return configs.replace(config, changes)

@@ -1,0 +1,117 @@
+"""What a run costs: its steps and checks at their median, measured in turns.
+
+Runs of hours share their machine with other work; a step measured beside a
+training step does not, and a run's time is its steps times their cost.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import statistics
+import time
+from typing import Any
+
+import jax
+
+from dlfd_jax import methods
+from dlfd_jax import models
+from dlfd_jax import predict
+from dlfd_jax import runs
+from dlfd_jax import train
+from dlfd_jax.data import batching
+from dlfd_jax.data import feed as feed_lib
+from dlfd_jax.methods import base
+from experiments import benchmark
+from experiments import study as study_lib
+
+_REPEATS = 5
+TRAIN, CHECK, PREPARE = 'train', 'check', 'prepare'
+
+
+def measure(path: pathlib.Path, study: study_lib.Study, method: str,
+            config: methods.RunConfig) -> dict[str, float]:
+  """Median seconds of a training step, of every phase, a check, the start.
+
+  Args:
+    path: keeps the result; read if it is there.
+    study: the problem.
+    method: to measure.
+    config: of the method.
+
+  Returns:
+    ``'train'``: one step of the original's training; ``'check'``; ``'prepare'``
+    before the first step; and one number for each phase of the method.
+  """
+  if path.is_file():
+    return runs.read_json(path)
+  devices, dataset = study.devices, study.dataset
+  model = models.build(study.saved.config)
+  feed = feed_lib.Feed(dataset)
+  frozen = devices.place(feed.frozen())
+  problem = methods.Problem(
+      model, study.saved.variables, dataset, study.splits, study.seed)
+  setting = base.Setting(
+      problem, devices.place(dict(study.saved.variables)), devices, feed,
+      frozen, predict.Predictor(
+          model, dataset, devices, feed=feed, frozen=frozen))
+  found = {}
+  for _ in range(2):  # the first compiles
+    start = time.perf_counter()
+    plan, controller = methods.METHODS[method].make_plan(setting, config)
+    found[PREPARE] = time.perf_counter() - start
+  recipe = study.task.preset.train
+  rows = batching.Stream(
+      study.splits.retain, recipe.batch_size, seed=study.seed)
+  calls = {TRAIN: benchmark.Call(
+      train.make_supervised_step(
+          model, dataset.task, recipe.optimizer, 100, live=True,
+          augment=recipe.augment),
+      train.create_state(
+          study.saved.variables, recipe.optimizer, jax.random.key(0)),
+      frozen, rows.epoch_batch(0))}
+  state = setting.state(config) if plan.start is None else plan.start
+  for phase, step in plan.steps.items():
+    number = 0
+    if plan.schedule is not None:
+      number = next((i for i in range(plan.num_steps)
+                     if plan.schedule(i) == phase), 0)
+    calls[phase] = benchmark.Call(
+        step, state, {**frozen, **plan.frozen}, plan.batch(number))
+  _, seconds = benchmark.time_in_turns(calls, devices, _REPEATS)
+  found |= {name: statistics.median(times) for name, times in seconds.items()}
+  checks = []
+  for _ in range(_REPEATS + 1):
+    start = time.perf_counter()
+    controller.measure(setting.original)
+    checks.append(time.perf_counter() - start)
+  found[CHECK] = statistics.median(checks[1:])
+  path.parent.mkdir(parents=True, exist_ok=True)
+  runs.write_json(path, found)
+  return found
+
+
+def seconds_of(done: dict[str, Any], cost: dict[str, float]) -> float:
+  """A finished run at its measured cost.
+
+  Args:
+    done: the run's result.
+    cost: see :func:`measure`.
+  """
+  clock = done['time']
+  steps = {phase: clock['phase_steps'].get(phase, 0) + 1
+           for phase in clock['compile_s']}
+  return (cost[PREPARE] + (clock['checks'] + 1) * cost[CHECK]
+          + sum(n * cost[phase] for phase, n in steps.items()))
+
+
+def retraining_share(study: study_lib.Study, done: dict[str, Any],
+                     cost: dict[str, float]) -> float:
+  """A run's time over that of the retrained model's steps."""
+  steps = study.trained['retrained']['steps']
+  return seconds_of(done, cost) / (steps * cost[TRAIN])
+
+
+def fields_of(config: methods.RunConfig) -> dict[str, Any]:
+  """The config in JSON values."""
+  return dataclasses.asdict(config)

@@ -1,0 +1,123 @@
+"""What a search may change in each method: fields, ranges, choices.
+
+Every method gets the passes over the data and the rate of its update, and the
+one or two numbers that its paper tells to tune; all else is the start's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import optuna
+from optuna import distributions
+
+from dlfd_jax import methods
+from dlfd_jax import presets
+
+Distribution = distributions.BaseDistribution
+Space = dict[str, Distribution]
+# Wrappers but SCRUB+R, a method of its paper, and the released code's fixed
+# settings have nothing to tune.
+SEARCHED = tuple(name for name in methods.METHODS
+                 if name not in ('official_compat', 'rewind'))
+_RATE = 'optimizer.learning_rate'
+
+
+def _log(low, high):
+  return distributions.FloatDistribution(low, high, log=True)
+
+
+def _choice(*values):
+  return distributions.CategoricalDistribution(tuple(dict.fromkeys(values)))
+
+
+def space_of(preset: presets.Preset, method: str) -> Space:
+  """Dotted field paths of a method's config and what each may be.
+
+  Args:
+    preset: the start; rates and passes are ranges around its own.
+    method: a name in :data:`SEARCHED`.
+  """
+  ours = preset.methods['dlfd']
+  most = ours.epochs
+  passes = {'epochs': _choice(max(most // 4, 1), max(most // 2, 1), most)}
+  rate = {_RATE: _log(ours.optimizer.learning_rate / 10,
+                      ours.optimizer.learning_rate * 3)}
+  adam = _log(1e-4, 1e-2)
+  blocks = distributions.IntDistribution(1, 6)
+  scrub = {_RATE: rate[_RATE], 'epochs': _choice(max(most // 2, 2), most),
+           'max_epochs': _choice(1, 2), 'alpha': _log(1e-3, 0.5)}
+  return {
+      'dlfd': {**rate, **passes, 'perturb_step_size': _log(.1 / 255, 2 / 255),
+               'ot_weight': _log(.3, 10.)},
+      'finetune': {**rate, **passes},
+      'neggrad': {_RATE: _log(ours.optimizer.learning_rate / 100,
+                              ours.optimizer.learning_rate), **passes},
+      'neggrad_plus': {**rate, **passes,
+                       'beta': distributions.FloatDistribution(.5, .99)},
+      'cf_k': {**rate, **passes, 'k': blocks},
+      'eu_k': {_RATE: _log(preset.train.optimizer.learning_rate / 5,
+                           preset.train.optimizer.learning_rate * 2),
+               'k': blocks},
+      'unsir': {_RATE: adam, 'repair_optimizer.learning_rate': adam},
+      'bad_teaching': {_RATE: adam, **passes, 'retain_share': _choice(.3, 1.)},
+      'scrub': scrub,
+      'scrub_r': {f'method.{path}': found for path, found in scrub.items()},
+  }[method]
+
+
+def start_of(config: methods.RunConfig, space: Space) -> dict[str, Any]:
+  """The start's own values, moved into the space where they lie outside.
+
+  A choice that the start does not make becomes the last one.
+  """
+  values = {}
+  for path, found in space.items():
+    value = config
+    for name in path.split('.'):
+      value = getattr(value, name)
+    if isinstance(found, distributions.CategoricalDistribution):
+      values[path] = value if value in found.choices else found.choices[-1]
+    else:
+      assert isinstance(found, (distributions.FloatDistribution,
+                                distributions.IntDistribution))
+      values[path] = min(max(value, found.low), found.high)
+  return values
+
+
+def suggest(space: Space, start: dict[str, Any],
+            tried: list[dict[str, Any]], seed: int) -> dict[str, Any]:
+  """The values of the next trial: a pure function of those before it.
+
+  Args:
+    space: of the method.
+    start: the values of the first trial.
+    tried: ``values`` and ``score`` of every finished trial, in order.
+    seed: of the search.
+
+  Returns:
+    The start first; then four random points; then by a tree-structured Parzen
+    estimator (Bergstra et al. 2011).
+  """
+  if not tried:
+    return start
+  optuna.logging.set_verbosity(optuna.logging.WARNING)
+  study = optuna.create_study(
+      direction='maximize', sampler=optuna.samplers.TPESampler(
+          seed=seed * 1000 + len(tried), n_startup_trials=5))
+  for trial in tried:
+    study.add_trial(optuna.trial.create_trial(
+        params=trial['values'], distributions=space, value=trial['score']))
+  return dict(study.ask(space).params)
+
+
+def describe(space: Space) -> dict[str, Any]:
+  """The space in JSON values, for a result."""
+  found: dict[str, Any] = {}
+  for path, of_path in space.items():
+    if isinstance(of_path, distributions.CategoricalDistribution):
+      found[path] = {'choices': list(of_path.choices)}
+    else:
+      found[path] = {name: getattr(of_path, name)
+                     for name in ('low', 'high', 'log')}
+  return found

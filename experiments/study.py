@@ -1,0 +1,206 @@
+"""One task at one seed: its data, split and trained models.
+
+The models are run folders below ``<workdir>/<task>/<seed>``; what is finished
+is not trained again, and every experiment on a task shares them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from typing import Any
+
+from absl import flags
+
+from dlfd_jax import checkpoint
+from dlfd_jax import methods
+from dlfd_jax import parallel
+from dlfd_jax import presets
+from dlfd_jax.cli import command
+from dlfd_jax.cli import inputs
+from dlfd_jax.cli import options
+from dlfd_jax.cli import train
+from dlfd_jax.cli import unlearn
+from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax.data import requests
+from dlfd_jax.data import splits as splits_lib
+
+FORGET_FRACTION = 0.15
+# Trained models differ with these, so they name the folder of a task.
+_OVERRIDES = (*options.DATA, *options.NETWORK,
+              *(o for o in options.TRAIN if o.flag == 'epochs'))
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+  """A preset on a data set.
+
+  Attributes:
+    name: of the preset, with what was changed in it.
+    preset_name: of the preset alone.
+    preset: data, network, recipe and methods.
+  """
+
+  name: str
+  preset_name: str
+  preset: presets.Preset
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Study:
+  """A task at one seed of split, request and training.
+
+  Attributes:
+    task: see :class:`Task`.
+    seed: of everything random.
+    folder: of its run folders.
+    dataset: the images.
+    splits: retain, forget, val, test.
+    notes: on the request.
+    saved: the original.
+    trained: results of ``original`` and ``retrained``.
+    common: run-time arguments of every run.
+  """
+
+  task: Task
+  seed: int
+  folder: pathlib.Path
+  dataset: dataset_lib.Dataset
+  splits: splits_lib.Splits
+  notes: list[str]
+  saved: checkpoint.SavedModel
+  trained: dict[str, dict[str, Any]]
+  common: dict[str, Any]
+
+  @property
+  def devices(self) -> parallel.Devices:
+    return self.common['devices']
+
+  def about(self) -> dict[str, Any]:
+    """What a reader of a result needs to know of the study."""
+    network = self.task.preset.network
+    outputs = self.dataset.task.num_outputs
+    return {
+        'task': self.task.name, 'preset': self.task.preset_name,
+        'seed': self.seed, 'images': len(self.dataset),
+        'splits': {n: len(rows) for n, rows in self.splits.parts.items()},
+        'network': dataclasses.asdict(network),
+        'classes': (2**outputs if self.dataset.task.kind == 'multilabel'
+                    else outputs),
+        'image_size': self.dataset.image_size[0],
+        'train_epochs': self.task.preset.train.epochs,
+        'original_train_accuracy': self.trained['original']['accuracy_train']}
+
+  def unlearn(self, folder: pathlib.Path, method: str,
+              config: methods.RunConfig) -> dict[str, Any]:
+    """Runs a method in ``folder``, or returns its finished result."""
+    return unlearn.unlearn_run(
+        str(folder), self.saved, self.folder / 'original', self.dataset,
+        self.task.preset.data, self.splits, self.notes, method, config,
+        seed=self.seed, **self.common)
+
+
+def digest(fields: Any) -> str:
+  """Eight characters that change with any of the fields."""
+  text = json.dumps(fields, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def define(values: flags.FlagValues, tasks: list[str]) -> None:
+  """Flags that name tasks, their data and their seeds."""
+  inputs.define_run(values)
+  flags.DEFINE_list('tasks', tasks, 'presets to run', flag_values=values)
+  flags.DEFINE_list(
+      'data', [], 'data of each task: .npz files or .csv manifests, as many as '
+      "tasks; default each preset's own", flag_values=values)
+  for option in _OVERRIDES:
+    if option.flag != 'data':
+      options.define([option], values)
+
+
+def tasks_of(values: flags.FlagValues, tuned: bool = True) -> list[Task]:
+  """The tasks that the flags name.
+
+  Args:
+    values: the parsed flags.
+    tuned: with the values that a search chose, not the starts.
+
+  Raises:
+    ValueError: if a preset is unknown or the data are not one for each.
+  """
+  names, data = values['tasks'].value, values['data'].value
+  source = presets.PRESETS if tuned else presets.STARTS
+  unknown = sorted(set(names) - set(source))
+  if unknown or not names:
+    raise ValueError(f'Expected --tasks of {sorted(source)}, got '
+                     f'{unknown or "none"}.')
+  if data and len(data) != len(names):
+    raise ValueError(f'Expected --data to name {len(names)} sources, one for '
+                     f'each task, got {len(data)}.')
+  changes = {o.flag: values[o.flag].value for o in _OVERRIDES
+             if o.flag != 'data' and values[o.flag].value is not None}
+  found = []
+  for i, name in enumerate(names):
+    preset = source[name]
+    data_options = preset.data
+    if data:
+      data_options = dataclasses.replace(data_options, source=data[i])
+    given = [o for o in options.DATA if o.flag != 'data']
+    preset = dataclasses.replace(
+        preset,
+        data=options.apply(data_options, given, values, 'the data'),
+        network=options.apply(
+            preset.network, options.NETWORK, values, 'the network'),
+        train=options.apply(
+            preset.train, [o for o in options.TRAIN if o.flag == 'epochs'],
+            values, 'training'))
+    title = ''.join(f'-{flag}_{text}' for flag, text in changes.items())
+    found.append(Task(name + title.replace('/', '_'), name, preset))
+  return found
+
+
+def open_study(task: Task, seed: int, root: pathlib.Path,
+               forget_fraction: float = FORGET_FRACTION,
+               **common: Any) -> Study:
+  """Splits the data by person and trains what is not trained yet.
+
+  Args:
+    task: what to train.
+    seed: of split, request and training.
+    root: holds a folder for every task.
+    forget_fraction: share of the training people who are forgotten.
+    **common: ``devices``, ``line`` and the run options of ``train_run``.
+  """
+  dataset = inputs.load_data(task.preset.data)
+  if dataset.split is None:
+    partition = splits_lib.draw_partition(dataset, seed=seed)
+  else:
+    partition = inputs.as_partition(splits_lib.partition_from_column(dataset))
+  splits, notes = requests.resolve_request(
+      dataset, partition,
+      requests.ForgetRequest(fraction=forget_fraction, seed=seed))
+  recipe = dataclasses.replace(task.preset.train, seed=seed)
+  folder = root / task.name / str(seed)
+  trained = {}
+  for name, on, parts, rows in (
+      ('original', 'all', partition, partition.train),
+      ('retrained', 'retain', splits, splits.retain)):
+    trained[name] = train.train_run(
+        str(folder / name), dataset, task.preset.data, task.preset.network,
+        recipe, parts, rows, on=on, **common)
+  return Study(
+      task, seed, folder, dataset, splits, notes,
+      checkpoint.load_model(folder / 'original'), trained, common)
+
+
+def common_of(values: flags.FlagValues, line: str) -> dict[str, Any]:
+  """Run-time arguments of every run of an experiment."""
+  return {'devices': inputs.devices(values), 'line': line,
+          **inputs.run_options(values)}
+
+
+def root_of(values: flags.FlagValues) -> pathlib.Path:
+  """The folder of all run folders."""
+  return pathlib.Path(command.required(values, 'workdir'))

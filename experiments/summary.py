@@ -1,0 +1,188 @@
+"""Cells of a table to rows: means, spreads, distances, paired differences.
+
+Pure functions of a table's result; nothing is run here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from scipy import stats
+
+Cell = dict[str, Any]
+TRAINED = ('original', 'retrained', 'null')
+# What "near to retrained" is measured in.
+_GAPS = ('accuracy_test', 'accuracy_retain', 'accuracy_forget',
+         'mia_auc_matched')
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread:
+  """Values over seeds.
+
+  Attributes:
+    values: one per seed.
+  """
+
+  values: tuple[float, ...]
+
+  @property
+  def mean(self) -> float:
+    return statistics.fmean(self.values)
+
+  @property
+  def deviation(self) -> float | None:
+    """Standard deviation over seeds; None of one seed."""
+    return statistics.stdev(self.values) if len(self.values) > 1 else None
+
+  @property
+  def interval(self) -> tuple[float, float] | None:
+    """95 % interval of the mean by Student's t; None of one seed."""
+    if self.deviation is None:
+      return None
+    n = len(self.values)
+    half = float(stats.t.ppf(.975, n - 1)) * self.deviation / math.sqrt(n)
+    return self.mean - half, self.mean + half
+
+  def text(self, digits: int = 3) -> str:
+    """``mean ± deviation``."""
+    if self.deviation is None:
+      return f'{self.mean:.{digits}f}'
+    return f'{self.mean:.{digits}f} ± {self.deviation:.{digits}f}'
+
+
+def key_of(cell: Cell) -> tuple[str, str]:
+  """Which row a cell belongs to."""
+  return cell['model'], cell['state']
+
+
+def value(cell: Cell, metric: str) -> float | None:
+  """One figure of a cell, None if it was not computed."""
+  return cell['metrics'].get(metric, {}).get('value')
+
+
+def tasks_of(result: dict[str, Any]) -> dict[str, list[Cell]]:
+  """The cells of each task, in order."""
+  found: dict[str, list[Cell]] = {}
+  for cell in result['cells']:
+    found.setdefault(cell['task'], []).append(cell)
+  return found
+
+
+def rows_of(cells: Sequence[Cell]) -> dict[tuple[str, str], list[Cell]]:
+  """The cells of each row of one task, in order."""
+  found: dict[tuple[str, str], list[Cell]] = {}
+  for cell in cells:
+    found.setdefault(key_of(cell), []).append(cell)
+  return found
+
+
+def spread(rows: Sequence[Cell], metric: str) -> Spread | None:
+  """A figure over seeds; None if a seed lacks it."""
+  values = [value(cell, metric) for cell in rows]
+  if not values or None in values:
+    return None
+  return Spread(tuple(float(v) for v in values if v is not None))
+
+
+def distance(cell: Cell, retrained: Cell) -> float | None:
+  """Distance to the retrained model of the same seed, in [0, 1].
+
+  The mean of the absolute differences in test, retain and forget accuracy and
+  in the attack's AUC (the average gap of Fan et al. 2024, arXiv:2310.12508,
+  with the AUC as its attack).
+  """
+  gaps = []
+  for metric in _GAPS:
+    ours, theirs = value(cell, metric), value(retrained, metric)
+    if ours is None or theirs is None:
+      return None
+    gaps.append(abs(ours - theirs))
+  return statistics.fmean(gaps)
+
+
+def distances(cells: Sequence[Cell]) -> dict[tuple[str, str], Spread]:
+  """Each row's distance to retrained over seeds; rows without it are out."""
+  retrained = {c['seed']: c for c in cells if c['model'] == 'retrained'}
+  found = {}
+  for key, rows in rows_of(cells).items():
+    gaps = [distance(c, retrained[c['seed']]) for c in rows]
+    if None not in gaps:
+      found[key] = Spread(tuple(float(g) for g in gaps if g is not None))
+  return found
+
+
+def paired(cells: Sequence[Cell], first: tuple[str, str],
+           second: tuple[str, str], metric: str) -> Spread | None:
+  """``first`` minus ``second`` by seed; None if they share no seed.
+
+  ``metric`` is a figure of a cell or ``'distance'``.
+  """
+  by = rows_of(cells)
+  retrained = {c['seed']: c for c in cells if c['model'] == 'retrained'}
+
+  def of(cell):
+    if metric == 'distance':
+      return distance(cell, retrained[cell['seed']])
+    return value(cell, metric)
+
+  one, other = ({c['seed']: of(c) for c in by.get(key, ())}
+                for key in (first, second))
+  shared = sorted(set(one) & set(other))
+  found = [one[s] - other[s] for s in shared
+           if one[s] is not None and other[s] is not None]
+  return Spread(tuple(found)) if found else None
+
+
+def ranked(cells: Sequence[Cell]) -> list[tuple[str, str]]:
+  """Unlearned rows, the nearest to retrained first, then by NoMUS."""
+  found = {key: of for key, of in distances(cells).items()
+           if key[0] not in TRAINED}
+  by = rows_of(cells)
+
+  def order(key):
+    nomus = spread(by[key], 'nomus')
+    return found[key].mean, -(nomus.mean if nomus else 0.0)
+
+  return sorted(found, key=order)
+
+
+def standing(cells: Sequence[Cell], ours: str = 'dlfd') -> list[str]:
+  """Where one method stands among the others, in sentences."""
+  keys = [key for key in ranked(cells) if key[1] == 'model']
+  mine = (ours, 'model')
+  if mine not in keys or len(keys) < 2:
+    return []
+  by = rows_of(cells)
+  title = {key: by[key][0]['title'] for key in keys}
+  found = distances(cells)
+  place = keys.index(mine) + 1
+  lines = [
+      f'By distance to the retrained model {title[mine]} is number {place} of '
+      f'{len(keys)} ({found[mine].text()}); the nearest is {title[keys[0]]} '
+      f'({found[keys[0]].text()}).']
+  nomus = {key: of for key in keys
+           if (of := spread(by[key], 'nomus')) is not None}
+  if mine in nomus:
+    best = sorted(nomus, key=lambda key: -nomus[key].mean)
+    lines.append(
+        f'By NoMUS it is number {best.index(mine) + 1} of {len(best)} '
+        f'({nomus[mine].text()}); the highest is {title[best[0]]} '
+        f'({nomus[best[0]].text()}).')
+  rival = next(key for key in keys if key != mine)
+  for metric, what in (('distance', 'distance to retrained'),
+                       ('nomus', 'NoMUS')):
+    change = paired(cells, mine, rival, metric)
+    if change is None or change.interval is None:
+      continue
+    low, high = change.interval
+    verdict = ('the seeds cannot tell them apart' if low <= 0 <= high
+               else 'the difference is larger than the seeds vary')
+    lines.append(
+        f'{title[mine]} minus {title[rival]}, paired by seed, {what}: '
+        f'{change.mean:+.3f} [{low:+.3f}, {high:+.3f}]; {verdict}.')
+  return lines

@@ -1,0 +1,92 @@
+r"""Table 3: what each part of DLFD does, over seeds.
+
+  python -m experiments.table3 --tasks=fgnet_age --workdir=../runs \\
+      --data=../shared/data/fgnet_128.npz --out=docs/results/table3_fgnet
+
+Every row is the task's DLFD with one thing changed: the transport term on, off
+or inert (the released code's), features or logits, the classification loss, its
+ramp, the dynamic phases, and DLFD's other options.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+
+from absl import flags
+
+from dlfd_jax import configs
+from dlfd_jax.cli import command
+from dlfd_jax.methods import dlfd
+from experiments import formats
+from experiments import grid
+from experiments import study as study_lib
+
+_TITLE = 'Table 3: the parts of DLFD'
+
+
+def _define(values: flags.FlagValues) -> None:
+  grid.define(values, ['demo'])
+
+
+def _execute(values: flags.FlagValues, line: str) -> None:
+  out = grid.out_of(values)
+  tasks = study_lib.tasks_of(values, tuned=values['tuned'].value)
+  result = grid.run(values, line, 'table3', tasks, rows_of)
+  formats.write(out, result, _TITLE)
+  print(formats.markdown(result, _TITLE))
+
+
+def variants(config: dlfd.DLFDConfig) -> dict[str, tuple[str, dlfd.DLFDConfig]]:
+  """Label -> title and config: the whole method and one change each."""
+  ramped = config.ce_weight_start != config.ce_weight_end
+  ramp = ({'ce_weight_start': config.ce_weight_end} if ramped
+          else {'ce_weight_start': 0.0})
+  phases = not config.dynamic_phases
+  changes = {
+      'dlfd': ('DLFD', {}),
+      'transport_off': ('without the transport term', {'ot_weight': 0.0}),
+      'logits': ('transport of logits', {'representation': 'logits'}),
+      'loss_off': ('without the classification loss',
+                   {'ce_weight_start': 0.0, 'ce_weight_end': 0.0}),
+      'ramp': (f'classification loss {"constant" if ramped else "ramped"}',
+               ramp),
+      'phases': (f'dynamic phases {"on" if phases else "off"}',
+                 {'dynamic_phases': phases}),
+      'combined': ('update by the combined objective',
+                   {'update_loss': 'combined'}),
+      'entropic': ('entropic cost, not debiased',
+                   {'sinkhorn.objective': 'entropic'}),
+      'radius': ('moved by at most one step a pixel',
+                 {'perturb_radius': config.perturb_step_size}),
+  }
+  return {label: (title, configs.replace(config, found))
+          for label, (title, found) in changes.items()}
+
+
+def rows_of(task: study_lib.Task) -> list[grid.Row]:
+  """The variants, the released code, and its training without moving images."""
+  ours = task.preset.methods['dlfd']
+  assert isinstance(ours, dlfd.DLFDConfig)
+  rows = [
+      grid.Row(label, 'dlfd', config, title, state)
+      for label, (title, config) in variants(ours).items()
+      for state in ('model', *(('last',) if label == 'dlfd' else ()))]
+  still = dataclasses.replace(
+      task.preset.methods['finetune'],
+      **{name: getattr(ours, name) for name in (
+          'epochs', 'batch_size', 'optimizer', 'batch_norm', 'augment')})
+  return [
+      *rows,
+      grid.Row('official_compat', 'official_compat',
+               task.preset.methods['official_compat'],
+               'transport inert: DLFD as released'),
+      grid.Row('finetune_alike', 'finetune', still,
+               "no moved images: fine-tuning with DLFD's options")]
+
+
+COMMAND = command.Command('table3', __doc__, _define, _execute)
+main = COMMAND.main
+
+if __name__ == '__main__':
+  sys.exit(main())
