@@ -38,7 +38,8 @@ def replace(config: _Config, changes: Mapping[str, Any]) -> _Config:
 
   Example:
     >>> from dlfd_jax import fit
-    >>> replace(fit.TrainConfig(), {'optimizer.momentum': 0.5}).optimizer.momentum
+    >>> changed = replace(fit.TrainConfig(), {'optimizer.momentum': 0.5})
+    >>> changed.optimizer.momentum
     0.5
   """
   own: dict[str, Any] = {}

@@ -2,14 +2,13 @@
 
 The paper's own tasks carry the hyper-parameters of the authors' notebooks with
 the step size converted to pixel units; the others were tuned on val (see
-docs/decisions.md). Where ``experiments.sweep`` searched a task, its values stand
-over these starts. A preset is a start: every field has a flag.
+docs/decisions.md). Where ``experiments.sweep`` searched a task, its values
+stand over these starts. A preset is a start: every field has a flag.
 """
 
 from __future__ import annotations
 
 import dataclasses
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -262,10 +261,9 @@ def methods_alike(preset: Preset) -> dict[str, methods_lib.RunConfig]:
   So their difference is DLFD, not the augmentation or the passes.
   """
   ours = preset.methods['dlfd']
-  return preset.methods | {'finetune': dataclasses.replace(
-      preset.methods['finetune'], epochs=ours.epochs,
-      batch_size=ours.batch_size, optimizer=ours.optimizer,
-      batch_norm=ours.batch_norm, augment=ours.augment)}
+  return preset.methods | {'finetune': configs.replace(
+      preset.methods['finetune'], {name: getattr(ours, name) for name in (
+          'epochs', 'batch_size', 'optimizer', 'batch_norm', 'augment')})}
 
 
 PRESETS: dict[str, Preset] = {

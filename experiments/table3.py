@@ -10,12 +10,12 @@ ramp, the dynamic phases, and DLFD's other options.
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 
 from absl import flags
 
 from dlfd_jax import configs
+from dlfd_jax import presets
 from dlfd_jax.cli import command
 from dlfd_jax.methods import dlfd
 from experiments import formats
@@ -72,10 +72,7 @@ def rows_of(task: study_lib.Task) -> list[grid.Row]:
       grid.Row(label, 'dlfd', config, title, state)
       for label, (title, config) in variants(ours).items()
       for state in ('model', *(('last',) if label == 'dlfd' else ()))]
-  still = dataclasses.replace(
-      task.preset.methods['finetune'],
-      **{name: getattr(ours, name) for name in (
-          'epochs', 'batch_size', 'optimizer', 'batch_norm', 'augment')})
+  still = presets.methods_alike(task.preset)['finetune']
   return [
       *rows,
       grid.Row('official_compat', 'official_compat',
