@@ -107,23 +107,26 @@ def _task_lines(task, cells):
       '| model | ' + ' | '.join(title for title, _ in _COLUMNS)
       + ' | time / retraining | of 100 epochs | epochs, K |',
       '|---|' + '---:|' * (len(_COLUMNS) + 3)]
-  retrained = {c['seed']: c for c in cells if c['model'] == 'retrained'}
   for key in dict.fromkeys(row_key(c) for c in cells):
     rows = [c for c in cells if row_key(c) == key]
     values = [_spread([_value(c, metric) for c in rows])
               for _, metric in _COLUMNS]
-    share = [c['time_s'] / retrained[c['seed']]['time_s'] for c in rows]
-    of_long = [s * c['train_epochs'] / _LONG_TRAINING
-               for s, c in zip(share, rows, strict=True)]
     cost = ''
     if 'epochs' in rows[0]:
       cost = f'{rows[0]["epochs"]}, {rows[0]["perturb_steps"] or 0}'
-    lines.append(
-        f'| {_title(rows[0])} | ' + ' | '.join(values)
-        + f' | {statistics.fmean(share):.2f} | {statistics.fmean(of_long):.3f}'
-        f' | {cost} |')
+    lines.append(f'| {_title(rows[0])} | ' + ' | '.join(values)
+                 + f' | {_times(rows)} | {cost} |')
   lines += ['', *_per_seed(cells, seeds), '']
   return lines
+
+
+def _times(rows):
+  """Mean time over retraining, and over a training of 100 epochs."""
+  if any('time_share' not in cell for cell in rows):
+    return ' | '
+  share = statistics.fmean(cell['time_share'] for cell in rows)
+  of_long = share * rows[0]['train_epochs'] / _LONG_TRAINING
+  return f'{share:.2f} | {of_long:.3f}'
 
 
 def _per_seed(cells, seeds):
@@ -176,7 +179,8 @@ def plot(result: dict[str, Any]) -> bytes:
 
 
 def _panel(axis, cells):
-  for key in dict.fromkeys(row_key(c) for c in cells):
+  for key in dict.fromkeys(
+      row_key(c) for c in cells if c['model'] in _MARKS):
     rows = [c for c in cells if row_key(c) == key]
     name, state = key
     auc = [c['metrics']['mia_auc_matched'] for c in rows]

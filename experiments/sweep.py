@@ -75,18 +75,17 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   for task in study_lib.tasks_of(values, tuned=False):
     study = study_lib.open_study(
         task, SEED, root, **study_lib.common_of(values, line))
-    found = {
-        method: search(study, method, values['trials'].value,
-                       values['cap_s'].value)
-        for method in values['methods'].value}
     path = out / f'{task.preset_name}.json'
-    before = runs.read_json(path) if path.is_file() else {}
-    runs.write_json(path, {
-        'kind': 'tuned', 'preset': task.preset_name, 'command': line,
-        'task': study.about(), 'seed': SEED,
-        'trials': values['trials'].value, 'cap_s': values['cap_s'].value,
-        'device': inputs.device_name(), 'versions': runs.versions(),
-        'methods': before.get('methods', {}) | found})
+    for method in values['methods'].value:
+      found = search(study, method, values['trials'].value,
+                     values['cap_s'].value)
+      before = runs.read_json(path)['methods'] if path.is_file() else {}
+      runs.write_json(path, {
+          'kind': 'tuned', 'preset': task.preset_name, 'command': line,
+          'task': study.about(), 'seed': SEED,
+          'trials': values['trials'].value, 'cap_s': values['cap_s'].value,
+          'device': inputs.device_name(), 'versions': runs.versions(),
+          'methods': before | {method: found}})
     print(f'{path}')
 
 

@@ -214,7 +214,7 @@ def summary_table(result: Result) -> Table:
   return Table(
       'Original, unlearned, retrained', names.MODELS,
       (*rows, _time_row(result)),
-      ('Below a number: its 95 % interval. The aim is to equal retrained.',
+      ('With a number: its 95 % interval. The aim is to equal retrained.',
        *(str(note) for note in result.get('notes') or ())))
 
 

@@ -13,7 +13,7 @@ def _cell(model, auc, accuracy, nomus, *, seed=0, low=0.45, high=0.55,
   metrics['mia_auc_matched'] = {'value': auc, 'low': low, 'high': high}
   return {
       'task': 'fgnet_age', 'seed': seed, 'model': model, 'metrics': metrics,
-      'time_s': 10.0, 'images': 100, 'image_size': 32, 'train_epochs': 20,
+      'time_share': 1.0, 'images': 100, 'image_size': 32, 'train_epochs': 20,
       'splits': {'retain': 50, 'forget': 10, 'val': 20, 'test': 20},
       'network': {'architecture': 'resnet18', 'width': 16},
       'original_train_accuracy': 1.0, **fields}
@@ -50,7 +50,7 @@ def test_a_sample_that_cannot_tell_says_so():
 
 def test_times_are_shares_of_retraining_and_of_a_long_one():
   cells = _cells()
-  cells[3]['time_s'] = 5.0
+  cells[3]['time_share'] = 0.5
   text = faces_table.markdown({
       'command': 'c', 'device': 'cpu', 'devices': 1,
       'versions': {'jax': '0'}, 'cells': cells})

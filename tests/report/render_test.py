@@ -56,7 +56,7 @@ def test_markdown_has_one_line_per_metric_and_escapes_bars():
   assert lines[1] == '|---|---:|---:|---:|---:|---|'
   assert lines[2].startswith(r'| a\|b | 0.998 (0.994 to 1.000) |')
   assert len(lines) == 3
-  assert '- Below a number' in render.to_markdown(table)
+  assert '- With a number' in render.to_markdown(table)
 
 
 def test_csv_reads_back_with_full_precision():
