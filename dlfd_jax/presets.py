@@ -52,7 +52,7 @@ class Preset:
     data: the source; presets for files leave ``source`` to ``--data``.
     network: the classifier.
     train: recipe of the original and of the retrained model.
-    methods: the config of each method by name.
+    methods: the config of each method by name; see :meth:`config_of`.
   """
 
   about: str
@@ -60,6 +60,12 @@ class Preset:
   network: Network
   train: fit.TrainConfig
   methods: dict[str, methods_lib.RunConfig]
+
+  def config_of(self, method: str) -> methods_lib.RunConfig:
+    """The config of a registered method; its own defaults if none is set."""
+    if method in self.methods:
+      return self.methods[method]
+    return methods_lib.METHODS[method].config()
 
 
 def _sgd(rate, **fields):

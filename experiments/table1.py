@@ -52,7 +52,7 @@ def check_methods(names: list[str]) -> list[str]:
 def rows_of(task: study_lib.Task, names: list[str]) -> list[grid.Row]:
   """The rows of the methods, DLFD's last state after its selected one."""
   return [
-      grid.Row(name, name, task.preset.methods[name],
+      grid.Row(name, name, task.preset.config_of(name),
                methods.METHODS[name].title, state)
       for name in names
       for state in ('model', *(('last',) if name in _BOTH_STATES else ()))]

@@ -91,13 +91,13 @@ def _execute(values: flags.FlagValues, line: str) -> None:
 
 def _start(preset, method, rewind_of):
   """The preset's config, of what is to be rewound if that is named."""
-  config = preset.methods[method]
+  config = preset.config_of(method)
   if rewind_of is None:
     return config
   if method != 'rewind':
     raise ValueError(
         f'Expected --rewind_of with --method=rewind alone, got {method}.')
-  return dataclasses.replace(config, method=preset.methods[rewind_of])
+  return dataclasses.replace(config, method=preset.config_of(rewind_of))
 
 
 def _splits(values, dataset, source, original):

@@ -1,6 +1,7 @@
 """From training to the report, as a user would type it."""
 
 import contextlib
+import dataclasses
 import json
 
 import numpy as np
@@ -8,11 +9,14 @@ import numpy as np
 from dlfd_jax import checkpoint
 from dlfd_jax import inference
 from dlfd_jax import loop
+from dlfd_jax import methods
 from dlfd_jax import runs
 from dlfd_jax.cli import evaluate
 from dlfd_jax.cli import report
 from dlfd_jax.cli import train
 from dlfd_jax.cli import unlearn
+from dlfd_jax.methods import base
+from dlfd_jax.methods import finetune
 from tests.cli import runs_of
 
 _METHOD = ['--batch_size=16', '--perturb_steps=1', '--epochs=1',
@@ -131,3 +135,20 @@ def test_a_listed_person_in_test_is_reported_and_left_out(
       '--method=finetune', '--epochs=1', '--batch_size=16',
       f'--workdir={tmp_path / "out"}']) == 0
   assert 'left out' in capsys.readouterr().out
+
+
+def test_a_new_method_is_a_config_a_plan_and_one_line(
+    tmp_path, original, monkeypatch, capsys):
+  @dataclasses.dataclass(frozen=True, kw_only=True)
+  class MyConfig(base.MethodConfig):
+    pass
+
+  monkeypatch.setitem(  # what the line in dlfd_jax/methods/__init__.py does
+      methods.METHODS, 'mine',
+      methods.Method('Mine', MyConfig, finetune.make_plan))
+  assert unlearn.main([
+      f'--original={original}', '--forget_people=3', '--method=mine',
+      '--batch_size=16', f'--workdir={tmp_path / "mine"}']) == 0
+  result = json.loads((tmp_path / 'mine' / runs.RESULT).read_text())
+  assert result['method'] == 'mine'
+  capsys.readouterr()
