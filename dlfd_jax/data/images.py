@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import warnings
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -51,14 +52,34 @@ def resize_array(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
   return resized
 
 
-def read_image(path: str | os.PathLike, size: tuple[int, int]) -> np.ndarray:
+def stored_size(path: str | os.PathLike) -> tuple[int, int]:
+  """(height, width) that an image file states; its pixels are not read.
+
+  Raises:
+    ValueError: if it is no image.
+  """
+  try:
+    with warnings.catch_warnings():
+      warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+      with Image.open(path) as image:
+        return image.height, image.width
+  except Image.DecompressionBombError as error:
+    raise ValueError(
+        f'it has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels'
+    ) from error
+  except (OSError, SyntaxError, EOFError, struct.error) as error:
+    raise ValueError('it is no image, or is damaged') from error
+
+
+def read_image(path: str | os.PathLike | BinaryIO,
+               size: tuple[int, int]) -> np.ndarray:
   """Reads one image file: upright, RGB, resized.
 
   The orientation that a camera noted is applied, transparency is dropped, and
   a large JPEG is decoded at a reduced scale, at least twice the wanted one.
 
   Args:
-    path: a file that Pillow can read.
+    path: a file that Pillow can read, or its opened content.
     size: (height, width) in pixels.
 
   Returns:

@@ -1,0 +1,5 @@
+"""The paper's data sets and CelebA as ``tensorflow_datasets`` builders.
+
+None of them needs TensorFlow. ``catalog`` alone can be imported quickly; the
+rest imports ``tensorflow_datasets``.
+"""

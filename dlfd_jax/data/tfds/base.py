@@ -1,0 +1,165 @@
+"""What the builders of the paper's data sets share.
+
+A builder reads official tables and image files that the user downloaded. Files
+are kept as they are; images above the builder's ``image_size`` are resized once
+and kept without loss. No TensorFlow.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import io
+import os
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from dlfd_jax.data import images as images_lib
+from dlfd_jax.data.tfds import tables
+
+PARTS = ('train', 'val', 'test')
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class FaceConfig(tfds.core.BuilderConfig):
+  """How a data set is prepared.
+
+  Attributes:
+    image_size: images with a side above this number of pixels are resized to a
+      square of it; None keeps all.
+  """
+
+  image_size: int | None = None
+
+
+def config(image_size: int | None) -> FaceConfig:
+  """The config of a resolution, which its name tells."""
+  if image_size is None:
+    return FaceConfig(name='original', description='images as downloaded')
+  images_lib.as_size(image_size)
+  return FaceConfig(
+      name=f'px{image_size}', image_size=image_size,
+      description=f'images of at most {image_size} pixels a side')
+
+
+class FaceBuilder(  # type: ignore[call-arg]  # of tfds, which has no types
+    tfds.core.GeneratorBasedBuilder, skip_registration=True):
+  """Builder of one data set from tables and image files.
+
+  Features: ``image``, ``sample_id``, ``identity`` (persons numbered in the
+  order of ``name``, or their own numbers; -1 unknown), ``name`` of the person,
+  and one integer for each of ``COLUMNS``. The splits are the official parts, in
+  the official order.
+  """
+
+  VERSION = tfds.core.Version('1.0.0')
+  RELEASE_NOTES = {'1.0.0': 'First version.'}
+  BUILDER_CONFIGS = [config(None)]
+  COLUMNS: Sequence[str] = ()
+  HOMEPAGE = ''
+
+  @abc.abstractmethod
+  def rows(self, root: pathlib.Path) -> list[tables.Row]:
+    """The official tables in ``root``, in order, not yet checked.
+
+    Raises:
+      FileNotFoundError: if a file or folder is absent.
+      ValueError: if a table is malformed.
+    """
+
+  def _info(self) -> Any:
+    scalars = {name: np.int32 for name in ('identity', *self.COLUMNS)}
+    return tfds.core.DatasetInfo(
+        builder=self, description=(self.__doc__ or '').strip(),
+        homepage=self.HOMEPAGE or None, disable_shuffling=True,
+        features=tfds.features.FeaturesDict({
+            'image': tfds.features.Image(shape=(None, None, 3)),
+            'sample_id': tfds.features.Text(),
+            'name': tfds.features.Text(), **scalars}))
+
+  def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+    root = pathlib.Path(os.fspath(dl_manager.manual_dir))
+    rows = self.rows(root)
+    tables.check_rows(rows)
+    people = person_numbers(rows)
+    parts = {}
+    for part in PARTS:
+      some = [row for row in rows if row.part == part]
+      if some:
+        parts[part] = self._generate_examples(some, people)
+    return parts
+
+  def _generate_examples(
+      self, rows: Sequence[tables.Row], people: dict[str, int]
+  ) -> Iterator[tuple[str, dict[str, Any]]]:
+    for row in rows:
+      yield row.sample_id, {
+          'image': io.BytesIO(encoded(row, self.builder_config.image_size)),
+          'sample_id': row.sample_id, 'name': row.person,
+          'identity': people.get(row.person, -1), **row.values}
+
+
+def describe(example: Any) -> tuple[str, str, int, dict[str, int]]:
+  """Sample id, person's name, identity and columns of a prepared example."""
+  values = dict(example)
+  del values['image']
+  sample_id, name = (
+      value.decode() if isinstance(value, bytes) else str(value)
+      for value in (values.pop('sample_id'), values.pop('name')))
+  identity = int(values.pop('identity'))
+  return sample_id, name, identity, {
+      key: int(value) for key, value in values.items()}
+
+
+def person_numbers(rows: Sequence[tables.Row]) -> dict[str, int]:
+  """Persons who have numbers keep them; names are numbered in sorted order."""
+  names = sorted({row.person for row in rows if row.person})
+  if all(name.isascii() and name.isdigit() for name in names):
+    return {name: int(name) for name in names}
+  return {name: k for k, name in enumerate(names)}
+
+
+def encoded(row: tables.Row, image_size: int | None) -> bytes:
+  """The image file as it is, or resized as PNG if it is above the size.
+
+  Raises:
+    ValueError: if it cannot be decoded, naming file and line.
+  """
+  try:
+    height, width = images_lib.stored_size(row.path)
+    if image_size is None or max(height, width) <= image_size:
+      images_lib.read_image(row.path, (height, width))
+      return row.path.read_bytes()
+    pixels = images_lib.read_image(row.path, (image_size, image_size))
+  except ValueError as error:
+    raise ValueError(
+        f'Expected a readable image at {row.path} for {row.where}: {error}.'
+    ) from error
+  buffer = io.BytesIO()
+  Image.fromarray(pixels).save(buffer, 'png')
+  return buffer.getvalue()
+
+
+def subfolder(root: pathlib.Path, name: str, known_by: str,
+              instructions: str) -> pathlib.Path:
+  """``root/name``, or ``root`` if that already is the folder ``name``.
+
+  Args:
+    root: the folder that the user names.
+    name: of the folder in the official layout.
+    known_by: a file or folder that lies in it.
+    instructions: for the error.
+
+  Raises:
+    FileNotFoundError: if neither holds ``known_by``.
+  """
+  for folder in (root / name, root):
+    if (folder / known_by).exists():
+      return folder
+  raise FileNotFoundError(
+      f'Expected {known_by} in {root / name}, found none. {instructions}')

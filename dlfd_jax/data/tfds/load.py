@@ -1,0 +1,144 @@
+"""From a name such as ``mucac/gli`` and the user's folder to a data set."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from dlfd_jax.data import clean
+from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax.data import labels as labels_lib
+from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.data.tfds import base
+from dlfd_jax.data.tfds import catalog
+from dlfd_jax.data.tfds import celeb_a
+from dlfd_jax.data.tfds import index as index_lib
+from dlfd_jax.data.tfds import mucac
+from dlfd_jax.data.tfds import mufac
+from dlfd_jax.data.tfds import rafdb
+
+_MODULES = {'mufac': mufac, 'mucac': mucac, 'rafdb': rafdb, 'celeb_a': celeb_a}
+CLEAN_REPORT = 'clean.json'
+
+
+def load(source: str, *, root: str | pathlib.Path | None,
+         labels: Sequence[str], image_size: int, multilabel: bool = False,
+         merge_from: int | None = None,
+         thresholds: Mapping[str, int] | None = None,
+         people: int | None = None,
+         progress: Callable[[int, int], None] | None = None
+         ) -> dataset_lib.Dataset:
+  """Prepares the data set the first time, then reads it.
+
+  ``split`` holds the official roles: retain, forget, val and test. Prepared
+  data, the table of all images and the pixels at this size are kept in
+  ``root/tensorflow_datasets``; delete it to prepare changed files again.
+
+  Args:
+    source: a name of ``catalog.VARIANTS``, or ``name/variant``.
+    root: the folder that holds the user's download.
+    labels: label columns, one or several. MUCAC and CelebA know Male, Smiling
+      and Young also as gender, smile and young.
+    image_size: side, in pixels, that every image is resized to.
+    multilabel: whether one label makes a multilabel task.
+    merge_from: the class that takes in all later ones.
+    thresholds: least value that counts as 1, by label.
+    people: takes that many persons, evenly spaced in the order of their
+      numbers, so that every role has its share; None takes all.
+    progress: called with (images read, images in all) while pixels are decoded
+      for the first time.
+
+  Returns:
+    The data set, its images memory-mapped.
+
+  Raises:
+    FileNotFoundError: if the download is absent, with what to do.
+    ValueError: if it is malformed, or an argument does not fit it.
+  """
+  name, variant = catalog.parse(source)
+  module = _MODULES[name]
+  folder = _root(name, root)
+  if name in ('mucac', 'celeb_a'):
+    labels = [mucac.RENAMED.get(label, label) for label in labels]
+  builder = module.builder(folder, image_size)
+  prepared = index_lib.prepare(builder, folder)
+  index = index_lib.read_table(
+      builder, prepared,
+      celeb_a.describe if name == 'celeb_a' else base.describe)
+  split = module.roles(index, variant)
+  label = 'all'
+  if people is not None:
+    rows = _rows_of_people(source, index.identity, people)
+    index, split, label = index.take(rows), split[rows], f'people{people}'
+  for part in splits_lib.SPLITS_PARTS:
+    if not (split == part).any():
+      raise ValueError(
+          f'Expected at least one image of {part} in {source} from {folder}, '
+          f'got none among {len(split)}.')
+  values, task = labels_lib.make_labels(
+      index.columns, labels[0] if len(labels) == 1 else labels,
+      names=_class_names(module.CLASS_NAMES, labels, multilabel, merge_from),
+      multilabel=multilabel, merge_from=merge_from, thresholds=thresholds,
+      where=index.where)
+  dataset = dataset_lib.Dataset(
+      images=index_lib.read_pixels(
+          builder, prepared, index, (image_size, image_size), label, progress),
+      labels=values, identity=index.identity, sample_id=index.sample_id,
+      task=task, name=source, split=split,
+      columns=labels_lib.other_columns(
+          index.columns, labels,
+          changed=bool(thresholds) or merge_from is not None))
+  if (name, variant) == ('mufac', 'clean'):
+    return clean.cached(
+        dataset, prepared / f'{image_size}_{label}_{CLEAN_REPORT}')
+  return dataset
+
+
+def person_names(source: str, root: str | pathlib.Path | None,
+                 image_size: int) -> dict[str, int]:
+  """The number of each person by name, of prepared data; empty if unknown."""
+  name, _ = catalog.parse(source)
+  if name != 'mufac':
+    return {}
+  folder = _root(name, root)
+  builder = mufac.builder(folder, image_size)
+  index = index_lib.read_table(
+      builder, index_lib.prepare(builder, folder), base.describe)
+  return dict(zip(index.name.tolist(), index.identity.tolist()))
+
+
+def _root(name, root) -> pathlib.Path:
+  instructions = _MODULES[name].INSTRUCTIONS
+  if root is None:
+    raise ValueError(
+        f'Expected --root to name the folder that holds {name}, got none. '
+        f'{instructions}')
+  folder = pathlib.Path(root).expanduser()
+  if not folder.is_dir():
+    raise FileNotFoundError(
+        f'Expected a folder that holds {name}, found none at {folder}. '
+        f'{instructions}')
+  return folder.absolute()
+
+
+def _class_names(known, labels, multilabel, merge_from):
+  """Names of the classes of a single label; None leaves them to the labels."""
+  if multilabel or len(labels) != 1 or labels[0] not in known:
+    return None
+  names = known[labels[0]]
+  if merge_from is None or not 1 <= merge_from < len(names):
+    return names
+  return (*names[:merge_from], f'{names[merge_from]}+')
+
+
+def _rows_of_people(source, identity, people) -> np.ndarray:
+  """Rows of some persons, evenly spaced among all that there are."""
+  known = np.unique(identity[identity >= 0])
+  if not 1 <= people <= len(known):
+    raise ValueError(
+        f'Expected people in [1, {len(known)}], the persons of {source}, got '
+        f'{people}.')
+  places = np.linspace(0, len(known) - 1, people).round().astype(int)
+  return np.flatnonzero(np.isin(identity, known[places]))

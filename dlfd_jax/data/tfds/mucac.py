@@ -1,0 +1,105 @@
+"""MUCAC: CelebA-HQ with persons and attributes (Choi and Na, 2023)."""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+
+from dlfd_jax.data.tfds import base
+from dlfd_jax.data.tfds import identity_roles
+from dlfd_jax.data.tfds import index as index_lib
+from dlfd_jax.data.tfds import tables
+
+FOLDER = 'CelebAMask-HQ'
+IMAGES = 'CelebA-HQ-img'
+PERSONS, ATTRIBUTES = 'CelebA-HQ-identity.txt', 'CelebA-HQ-attribute.txt'
+# Our names of the three labels of the paper's tasks.
+RENAMED = {'Male': 'gender', 'Smiling': 'smile', 'Young': 'young'}
+# As the official files call and order them.
+NAMES = (
+    '5_o_Clock_Shadow', 'Arched_Eyebrows', 'Attractive', 'Bags_Under_Eyes',
+    'Bald', 'Bangs', 'Big_Lips', 'Big_Nose', 'Black_Hair', 'Blond_Hair',
+    'Blurry', 'Brown_Hair', 'Bushy_Eyebrows', 'Chubby', 'Double_Chin',
+    'Eyeglasses', 'Goatee', 'Gray_Hair', 'Heavy_Makeup', 'High_Cheekbones',
+    'Male', 'Mouth_Slightly_Open', 'Mustache', 'Narrow_Eyes', 'No_Beard',
+    'Oval_Face', 'Pale_Skin', 'Pointy_Nose', 'Receding_Hairline', 'Rosy_Cheeks',
+    'Sideburns', 'Smiling', 'Straight_Hair', 'Wavy_Hair', 'Wearing_Earrings',
+    'Wearing_Hat', 'Wearing_Lipstick', 'Wearing_Necklace', 'Wearing_Necktie',
+    'Young',
+)
+CLASS_NAMES = {'gender': ('female', 'male'), 'smile': ('no smile', 'smile'),
+               'young': ('not young', 'young')}
+
+INSTRUCTIONS = (
+    'MUCAC is downloaded by hand: get CelebAMask-HQ as '
+    'https://github.com/switchablenorms/CelebAMask-HQ describes and the two '
+    'tables from https://github.com/ndb796/CelebA-HQ-Face-Identity-and-'
+    'Attributes-Recognition-PyTorch, under their terms, so that the folder of '
+    f'your choice holds {FOLDER}/{IMAGES}/ with 0.jpg to 29999.jpg, and '
+    f'{PERSONS} and {ATTRIBUTES} in {FOLDER}/ or beside it; then name your '
+    'folder with --root.')
+
+
+class Mucac(base.FaceBuilder):
+  """MUCAC: 30,000 face images of 6,217 celebrities with 40 attributes.
+
+  ``gender`` (1 male), ``smile`` and ``young`` are the official Male, Smiling
+  and Young; the others keep their names. All are 0 or 1.
+  """
+
+  MANUAL_DOWNLOAD_INSTRUCTIONS = INSTRUCTIONS
+  HOMEPAGE = 'https://github.com/ndb796/MachineUnlearning'
+  COLUMNS = tuple(RENAMED.get(name, name) for name in NAMES)
+
+  def rows(self, root: pathlib.Path) -> list[tables.Row]:
+    folder = base.subfolder(root, FOLDER, IMAGES, INSTRUCTIONS)
+    persons = tables.by_key(tables.read_words(
+        _table(folder, PERSONS), ('file', 'identity')), 'file')
+    attributes = tables.by_key(tables.read_words(
+        _table(folder, ATTRIBUTES), needed=NAMES), 'file')
+    numbers = {file: _file_id(line) for file, line in persons.items()}
+    return [_row(folder, file, persons[file], attributes)
+            for file in sorted(numbers, key=lambda file: numbers[file])]
+
+
+def _table(folder: pathlib.Path, name: str) -> pathlib.Path:
+  for path in (folder / name, folder.parent / name):
+    if path.is_file():
+      return path
+  raise FileNotFoundError(
+      f'Expected {name} in {folder} or in {folder.parent}, found none. '
+      f'{INSTRUCTIONS}')
+
+
+def _file_id(line) -> int:
+  stem, _, suffix = line.values['file'].rpartition('.')
+  if not (stem.isascii() and stem.isdigit() and suffix):
+    raise ValueError(
+        f'Expected a file such as 12.jpg in {line.where}, got '
+        f'{line.values["file"]!r}.')
+  return int(stem)
+
+
+def _row(folder, file, line, attributes) -> tables.Row:
+  if file not in attributes:
+    raise ValueError(
+        f'Expected {file!r} of {line.where} in {ATTRIBUTES}, found it not.')
+  person = tables.number(line, 'identity')
+  return tables.Row(
+      sample_id=file, path=folder / IMAGES / file,
+      part=identity_roles.part_of(person), person=str(person),
+      values={RENAMED.get(name, name): tables.attribute(attributes[file], name)
+              for name in NAMES},
+      where=line.where)
+
+
+def builder(root: pathlib.Path, image_size: int | None) -> Mucac:
+  """The builder whose prepared data lie in ``root``."""
+  return Mucac(data_dir=str(index_lib.data_dir(root)),
+               config=base.config(image_size))
+
+
+def roles(index: index_lib.Index, variant: str) -> np.ndarray:
+  """The ranges of persons, see ``identity_roles``."""
+  return identity_roles.roles(index.identity, variant)

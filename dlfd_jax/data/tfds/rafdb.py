@@ -1,0 +1,93 @@
+"""RAF-DB: faces with 7 basic emotions (Li, Deng and Du, 2017)."""
+
+from __future__ import annotations
+
+import pathlib
+import random
+
+import numpy as np
+
+from dlfd_jax.data.tfds import base
+from dlfd_jax.data.tfds import index as index_lib
+from dlfd_jax.data.tfds import tables
+
+FOLDER = 'DATASET'
+EMOTIONS = ('surprise', 'fear', 'disgust', 'happiness', 'sadness', 'anger',
+            'neutral')
+CLASS_NAMES = {'emotion': EMOTIONS}
+SEED = 42
+_SUFFIXES = ('.jpg', '.jpeg', '.png')
+
+INSTRUCTIONS = (
+    'RAF-DB is downloaded by hand: ask for it at '
+    'http://www.whdeng.cn/RAF/model1.html, under its terms, and sort the '
+    f'aligned images so that the folder of your choice holds {FOLDER}/train/1 '
+    f'to {FOLDER}/train/7 and {FOLDER}/test/1 to {FOLDER}/test/7 (1 surprise, '
+    '2 fear, 3 disgust, 4 happiness, 5 sadness, 6 anger, 7 neutral); then name '
+    'your folder with --root.')
+
+
+class RafDb(base.FaceBuilder):
+  """RAF-DB: 15,339 face images with one of 7 basic emotions.
+
+  ``emotion`` counts the official classes 1 to 7 from 0. Persons are unknown.
+  """
+
+  MANUAL_DOWNLOAD_INSTRUCTIONS = INSTRUCTIONS
+  HOMEPAGE = 'http://www.whdeng.cn/RAF/model1.html'
+  COLUMNS = ('emotion',)
+
+  def rows(self, root: pathlib.Path) -> list[tables.Row]:
+    folder = base.subfolder(root, FOLDER, 'train', INSTRUCTIONS)
+    return [row for part in ('train', 'test')
+            for row in _rows(folder, part)]
+
+
+def _rows(folder, part):
+  """The images of one part, sorted by class, then by file name."""
+  if not (folder / part).is_dir():
+    raise FileNotFoundError(
+        f'Expected the folder {folder / part}, found none. {INSTRUCTIONS}')
+  rows = []
+  for place in sorted(p for p in (folder / part).iterdir() if p.is_dir()):
+    if place.name not in [str(k + 1) for k in range(len(EMOTIONS))]:
+      raise ValueError(
+          f'Expected folders 1 to {len(EMOTIONS)} in {folder / part}, got '
+          f'{place.name!r}.')
+    for path in sorted(place.iterdir()):
+      if path.suffix.lower() in _SUFFIXES:
+        name = f'{part}/{place.name}/{path.name}'
+        rows.append(tables.Row(
+            sample_id=name, path=path, part=part, person='',
+            values={'emotion': int(place.name) - 1},
+            where=f'the file {name} of {folder}'))
+  if not rows:
+    raise ValueError(
+        f'Expected at least one image in {folder / part}, got none.')
+  return rows
+
+
+def builder(root: pathlib.Path, image_size: int | None) -> RafDb:
+  """The builder whose prepared data lie in ``root``."""
+  return RafDb(data_dir=str(index_lib.data_dir(root)),
+               config=base.config(image_size))
+
+
+def roles(index: index_lib.Index, variant: str) -> np.ndarray:
+  """Cuts train as the authors do: a tenth val, of the rest 70 % retain.
+
+  The positions of the class-sorted list are shuffled by Python's ``random``
+  with seed 42, which gives the same order in every version.
+  """
+  del variant
+  split = index.part.astype('U6')
+  train = np.flatnonzero(index.part == 'train')
+  order = list(range(len(train)))
+  random.Random(SEED).shuffle(order)
+  cut = int(0.1 * len(order))
+  rest = order[cut:]
+  kept = int(0.7 * len(rest))
+  for name, some in (('val', order[:cut]), ('retain', rest[:kept]),
+                     ('forget', rest[kept:])):
+    split[train[some]] = name
+  return split

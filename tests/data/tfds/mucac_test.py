@@ -1,0 +1,128 @@
+"""MUCAC: official layout, the named forget sets, broken downloads."""
+
+import numpy as np
+import pytest
+
+from dlfd_jax.data import images
+from dlfd_jax.data import splits
+from dlfd_jax.data.tfds import identity_roles
+from dlfd_jax.data.tfds import load
+from dlfd_jax.data.tfds import mucac
+from tests.data.tfds import layouts
+
+
+@pytest.fixture
+def download(tmp_path):
+  return layouts.mucac_download(tmp_path)
+
+
+def read(root, source='mucac', labels=('gender', 'young', 'smile'), **options):
+  return load.load(
+      source, root=root, labels=labels, image_size=16, **options)
+
+
+def people(dataset, part):
+  return sorted(dataset.identity[dataset.split == part].tolist())
+
+
+def test_both_forget_sets_by_name(download):
+  dataset = read(download.parent)
+  assert people(dataset, 'forget') == [190, 190, 1249]
+  assert people(dataset, 'retain') == [1250, 1970, 4854]
+  assert people(dataset, 'test') == [0, 189]
+  assert people(dataset, 'val') == [4855, 6216]
+  assert splits.partition_from_column(dataset).by_person
+  other = read(download, 'mucac/gli')
+  assert people(other, 'forget') == [1970, 4854]
+  assert people(other, 'retain') == [190, 190, 1249, 1250]
+
+
+def test_images_are_sorted_by_file_id_and_labelled(download):
+  dataset = read(download)
+  train = [str(name) for name in dataset.sample_id
+           if name in [f'{k}.jpg' for k in range(2, 8)]]
+  assert train == [f'{k}.jpg' for k in range(2, 8)]
+  for name, labels, person in zip(
+      dataset.sample_id, dataset.labels, dataset.identity):
+    k = int(str(name).split('.')[0])
+    assert labels.tolist() == [int(k % 2), int(k < 5), 1]
+    assert person == layouts.MUCAC_PEOPLE[k]
+  assert len(dataset.columns) == 37 and 'Bald' in dataset.columns
+
+
+def test_one_label_is_a_multiclass_task(download):
+  dataset = read(download, labels=['Male'])
+  assert dataset.task.names == ('female', 'male')
+  assert set(dataset.labels) == {0, 1}
+
+
+def test_clean_halves_the_unseen_by_person():
+  index = np.repeat(np.arange(6217), 2)
+  raw = identity_roles.roles(index, 'benchmark')
+  clean = identity_roles.roles(index, 'clean')
+  for part in ('retain', 'forget'):
+    np.testing.assert_array_equal(raw == part, clean == part)
+  test, val = (set(index[clean == part]) for part in ('test', 'val'))
+  assert not test & val and len(test) == len(val) == (190 + 1362) / 2
+  assert len([i for i in test if i < 190]) == 95
+  gli = identity_roles.roles(index, 'gli_clean')
+  assert (gli == 'forget').sum() == 2 * (4855 - 1970)
+
+
+def test_people_takes_whole_persons_of_every_role(download):
+  dataset = read(download, people=5)
+  assert len(np.unique(dataset.identity)) == 5
+  assert {str(part) for part in dataset.split} == {
+      'retain', 'forget', 'val', 'test'}
+  assert dataset.images.shape[0] == len(dataset)
+  whole = read(download)
+  rows = [whole.sample_id.tolist().index(name) for name in dataset.sample_id]
+  np.testing.assert_array_equal(whole.images[rows], dataset.images)
+  with pytest.raises(ValueError, match=r'people in \[1, 9\].*got 10'):
+    read(download, people=10)
+
+
+def test_large_images_are_resized_once_when_prepared(tmp_path):
+  root = layouts.mucac_download(tmp_path, size=(64, 48))
+  dataset = read(tmp_path)
+  for k, name in enumerate(dataset.sample_id):
+    np.testing.assert_array_equal(dataset.images[k], images.read_image(
+        root / mucac.IMAGES / str(name), (16, 16)))
+
+
+def edit(path, old, new):
+  text = path.read_text()
+  assert old in text
+  path.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(('name', 'old', 'new', 'message'), [
+    (mucac.PERSONS, '3.jpg 190', '3.jpg x', "identity in line 7 .*got 'x'"),
+    (mucac.PERSONS, '3.jpg 190', '3.jpg', '2 values in line 7 of .*identity'),
+    (mucac.PERSONS, '3.jpg', '4.jpg', 'every path once, got .4.jpg. in line 6'),
+    (mucac.PERSONS, '3.jpg', 'c.jpg', 'a file such as 12.jpg in line 7'),
+    (mucac.PERSONS, '3.jpg', '77.jpg', "'77.jpg' of line 7 .* in CelebA-HQ-a"),
+    (mucac.ATTRIBUTES, 'Young', 'Old', "a column 'Young' .*attribute.txt"),
+    (mucac.ATTRIBUTES, '2.jpg -1', '2.jpg 3',
+     "1 or -1 for 5_o_Clock_Shadow in line 5 of .*attribute.txt, got '3'"),
+])
+def test_a_broken_table_is_refused_with_file_and_line(
+    download, name, old, new, message):
+  edit(download / name, old, new)
+  with pytest.raises(ValueError, match=message):
+    read(download)
+
+
+def test_missing_files_are_named(download):
+  (download / mucac.IMAGES / '7.jpg').unlink()
+  with pytest.raises(FileNotFoundError, match='line 3 of .*identity.*7.jpg'):
+    read(download)
+  (download / mucac.ATTRIBUTES).unlink()
+  with pytest.raises(FileNotFoundError, match='attribute.txt in .* MUCAC is'):
+    read(download)
+
+
+def test_an_unreadable_image_is_named(download):
+  (download / mucac.IMAGES / '7.jpg').write_bytes(b'')
+  with pytest.raises(ValueError, match='7.jpg for line 3 of .*identity.txt'):
+    read(download)

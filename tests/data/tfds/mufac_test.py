@@ -1,0 +1,155 @@
+"""MUFAC: official layout and roles, the clean split, broken downloads."""
+
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+
+from dlfd_jax.data import images
+from dlfd_jax.data import splits
+from dlfd_jax.data.tfds import load
+from dlfd_jax.data.tfds import mufac
+from tests.data.tfds import layouts
+
+
+@pytest.fixture
+def download(tmp_path, monkeypatch):
+  monkeypatch.setattr(mufac, 'FORGET_ROWS', 3)
+  return layouts.mufac_download(tmp_path)
+
+
+def read(root, source='mufac', image_size=16, **options):
+  return load.load(source, root=root, labels=['age_class'],
+                   image_size=image_size, **options)
+
+
+def rows_of(dataset):
+  return {str(name).split('/')[1]: k
+          for k, name in enumerate(dataset.sample_id)}
+
+
+def edit(download, part, old, new):
+  path = download / f'custom_{part}_dataset.csv'
+  text = path.read_text()
+  assert old in text
+  path.write_text(text.replace(old, new))
+
+
+def test_the_official_roles_are_the_split(download):
+  dataset = read(download.parent)
+  found = splits.partition_from_column(dataset)
+  assert {k: len(v) for k, v in found.parts.items()} == {
+      'retain': 3, 'forget': 3, 'val': 2, 'test': 2}
+  assert sorted(dataset.sample_id[found.forget]) == [
+      'train_images/F0001_AGE_D_18_c1.jpg',
+      'train_images/F0001_AGE_D_18_c2.jpg',
+      'train_images/F0001_AGE_M_45_e1.jpg']
+  assert found.by_person
+  assert 'tensorflow' not in sys.modules
+
+
+def test_labels_people_and_columns_are_those_of_the_tables(download):
+  dataset = read(download)  # the unpacked folder itself may be named
+  rows = rows_of(dataset)
+  sister = rows['F0002_AGE_S2_5_a1.jpg']
+  assert dataset.labels[rows['F0001_AGE_M_45_e1.jpg']] == 4
+  assert dataset.task.names[4] == '31-45'
+  assert {name: column[sister] for name, column in dataset.columns.items()} == {
+      'family': 2, 'role': 4, 'role_number': 2, 'age': 5}
+  same = [rows['F0001_AGE_D_18_c1.jpg'], rows['F0001_AGE_D_18_c2.jpg']]
+  assert len(set(dataset.identity[same])) == 1
+  assert len(np.unique(dataset.identity)) == 8
+  names = load.person_names('mufac', download, 16)
+  assert names['F0001_D'] == dataset.identity[same[0]]
+
+
+def test_pixels_equal_the_files_and_stay_on_disk(download):
+  dataset = read(download)
+  assert isinstance(dataset.images, np.memmap)
+  for k, name in enumerate(dataset.sample_id):
+    np.testing.assert_array_equal(
+        dataset.images[k], images.read_image(download / str(name), (16, 16)))
+
+
+def test_prepared_data_are_read_without_the_download(download):
+  first = read(download.parent)
+  shutil.rmtree(download)
+  assert read(download.parent).fingerprint() == first.fingerprint()
+
+
+def test_clean_drops_copies_everywhere_and_reports_both(download):
+  root = download
+  for copy in ('train_images/F0002_AGE_S2_8_b1.jpg',  # retain
+               'train_images/F0001_AGE_D_18_c2.jpg',  # forget itself
+               'test_images/F0851_AGE_D_3_a1.jpg'):
+    shutil.copy(root / 'train_images/F0001_AGE_D_18_c1.jpg', root / copy)
+  raw, clean = read(root), read(root, 'mufac/clean')
+  assert len(raw) == 10
+  assert sorted(set(raw.sample_id) - set(clean.sample_id)) == [
+      'test_images/F0851_AGE_D_3_a1.jpg',
+      'train_images/F0001_AGE_D_18_c2.jpg',
+      'train_images/F0002_AGE_S2_8_b1.jpg']
+  path, = root.glob('tensorflow_datasets/mufac/px16/1.0.0/*clean.json')
+  report = json.loads(path.read_text())
+  assert report['raw']['images'] == {
+      'retain': 3, 'forget': 3, 'val': 2, 'test': 2}
+  assert report['clean']['images'] == {
+      'retain': 2, 'forget': 2, 'val': 2, 'test': 1}
+  assert report['raw']['exact']['forget-retain'] == 2
+  assert not any(report['clean']['exact'].values())
+  assert read(root, 'mufac/clean').fingerprint() == clean.fingerprint()
+
+
+@pytest.mark.parametrize(('part', 'old', 'new', 'message'), [
+    ('train', 'age_class', 'age', "a column 'age_class' .*custom_train_data"),
+    ('val', 'F,f,', 'F,k,',
+     "letters abcdefgh for age_class in line 2 of .*custom_val_.*got 'k'"),
+    ('train', ',F0001_AGE_D_18_c2', ',F0001_AGE_D_18_c1',
+     "every path once, got 'train_images/F0001_AGE_D_18_c1.jpg' in line 2 .* "
+     'and in line 3 of .*custom_train'),
+    ('test', 'F0851,GM', 'F0801,F',
+     "'F0801_F' of val in line 2 of .*custom_val.* and of test in line 2 of"),
+    ('train', 'F0001,M,e', ',M,e', 'a value for family_id in line 4 of'),
+    ('test', 'F0851_AGE_GM', '../../x', 'a path inside test_images in line 2'),
+    ('val', 'F0801,F,f,F0801_AGE_F_50_f1.jpg', 'F0801', '4 values in line 2'),
+])
+def test_a_broken_table_is_refused_with_file_and_line(
+    download, part, old, new, message):
+  edit(download, part, old, new)
+  with pytest.raises(ValueError, match=message):
+    read(download)
+  assert not list(download.glob('tensorflow_datasets/**/dataset_info.json'))
+
+
+def test_a_table_without_rows_is_refused(download):
+  (download / 'custom_val_dataset.csv').write_text(layouts.HEADER + '\n')
+  with pytest.raises(ValueError, match='one image in .*custom_val.*got none'):
+    read(download)
+
+
+def test_no_image_left_to_retain_is_refused(download, monkeypatch):
+  monkeypatch.setattr(mufac, 'FORGET_ROWS', 1500)
+  with pytest.raises(ValueError, match='one image of retain in mufac from'):
+    read(download)
+
+
+def test_a_listed_image_must_be_there(download):
+  (download / 'val_images/F0801_AGE_S_21_d1.jpg').unlink()
+  with pytest.raises(FileNotFoundError, match='line 3 of .*custom_val.*_d1.jp'):
+    read(download)
+
+
+def test_an_image_must_be_readable(download):
+  path = download / 'test_images/F0851_AGE_D_3_a1.jpg'
+  path.write_bytes(path.read_bytes()[:200])
+  with pytest.raises(ValueError, match='readable image at .*a1.jpg for line 3'):
+    read(download)
+
+
+def test_a_missing_download_says_what_to_get(tmp_path):
+  for root, kind in ((None, ValueError), (tmp_path / 'no', FileNotFoundError),
+                     (tmp_path, FileNotFoundError)):
+    with pytest.raises(kind, match='custom_val_dataset.csv, .*--root'):
+      read(root)

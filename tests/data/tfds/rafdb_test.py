@@ -1,0 +1,73 @@
+"""RAF-DB: official layout, the authors' shuffle, broken downloads."""
+
+import random
+
+import numpy as np
+import pytest
+
+from dlfd_jax.data import splits
+from dlfd_jax.data.tfds import index as index_lib
+from dlfd_jax.data.tfds import load
+from dlfd_jax.data.tfds import rafdb
+from tests.data.tfds import layouts
+
+
+def read(root):
+  return load.load('rafdb', root=root, labels=['emotion'], image_size=16)
+
+
+def test_emotions_and_roles(tmp_path):
+  layouts.rafdb_download(tmp_path)
+  dataset = read(tmp_path)
+  assert len(dataset) == 28 and (dataset.identity == -1).all()
+  assert dataset.task.names == rafdb.EMOTIONS
+  for name, label in zip(dataset.sample_id, dataset.labels):
+    assert label + 1 == int(str(name).split('/')[1])
+  found = splits.partition_from_column(dataset)
+  assert {k: len(v) for k, v in found.parts.items()} == {
+      'retain': 13, 'forget': 6, 'val': 2, 'test': 7}
+  assert not found.by_person
+
+
+def test_the_official_sizes_and_the_shuffle_of_python():
+  n = 12271
+  index = index_lib.Index(
+      sample_id=np.arange(n).astype(str), name=np.full(n, ''),
+      identity=np.full(n, -1), part=np.full(n, 'train'),
+      position=np.arange(n), columns={})
+  found = rafdb.roles(index, 'official')
+  assert {str(k): int(v) for k, v in zip(
+      *np.unique(found, return_counts=True))} == {
+          'val': 1227, 'retain': 7730, 'forget': 3314}
+  random.seed(42)
+  order = list(range(n))
+  random.shuffle(order)
+  assert set(found[order[:1227]]) == {'val'}
+  assert set(found[order[1227:1227 + 7730]]) == {'retain'}
+
+
+def test_another_class_folder_is_refused(tmp_path):
+  folder = layouts.rafdb_download(tmp_path)
+  layouts.draw(folder / 'train/8/train_1_aligned.jpg', 1)
+  with pytest.raises(ValueError, match="folders 1 to 7 in .*train, got '8'"):
+    read(tmp_path)
+
+
+def test_an_unreadable_image_is_named(tmp_path):
+  folder = layouts.rafdb_download(tmp_path)
+  (folder / 'test/3/test_00000_aligned.jpg').write_text('no image')
+  with pytest.raises(ValueError, match='the file test/3/test_00000_aligned'):
+    read(tmp_path)
+
+
+def test_an_empty_or_missing_part_is_refused(tmp_path):
+  folder = layouts.rafdb_download(tmp_path)
+  for path in folder.glob('test/*/*'):
+    path.unlink()
+  with pytest.raises(ValueError, match='at least one image in .*test, got non'):
+    read(tmp_path)
+  for path in folder.glob('test/*'):
+    path.rmdir()
+  (folder / 'test').rmdir()
+  with pytest.raises(FileNotFoundError, match='folder .*test, found none. RAF'):
+    read(tmp_path)
