@@ -158,10 +158,11 @@ def _narrow(about, data, width, recipe, distance):
       train=recipe, methods=_methods(ours, recipe, _small_methods(ours)))
 
 
-def _small(epochs, rate, alpha, **fields):
+def _small(epochs, rate, alpha, clip_norm=None, **fields):
   """DLFD for narrow networks: few, small steps, augmented, live BatchNorm."""
   return dlfd.DLFDConfig(
-      epochs=epochs, optimizer=_sgd(rate, schedule='cosine'),
+      epochs=epochs,
+      optimizer=_sgd(rate, schedule='cosine', clip_norm=clip_norm),
       batch_norm='live', augment=augment.AugmentConfig(), perturb_steps=3,
       perturb_step_size=alpha / 255, **fields)
 
@@ -200,7 +201,7 @@ STARTS: dict[str, Preset] = {
         'drawn faces at 32 px, a narrow network; the embedded default',
         sources.DataOptions(image_size=32), 8,
         _recipe(25, rate=0.15, augment=_FLIP, clip_norm=1.0),
-        _small(5, 0.05, 0.5)),
+        _small(5, 0.04, 0.5, clip_norm=3.0)),
     'mufac_age': _paper(
         "the paper's age task, 8 classes, 128 px", ('age_class',), 32,
         dlfd.DLFDConfig(
@@ -237,7 +238,7 @@ STARTS: dict[str, Preset] = {
         sources.DataOptions(
             source=FILE, labels=('age_class',), merge_from=5, image_size=48),
         16, _recipe(30, batch_size=32),
-        _small(6, 0.03, 0.25, ce_weight_start=1.0)),
+        _small(6, 0.03, 0.25, clip_norm=3.0, ce_weight_start=1.0)),
     'london': _narrow(
         'Face Research Lab London, gender, age of 30 or more and smile',
         sources.DataOptions(
