@@ -15,7 +15,8 @@ from rich import progress as rich_progress
 from dlfd_jax import loop
 
 OK, USER_ERROR, INTERRUPTED, NOT_FINITE = 0, 2, 75, 3
-_USER_ERRORS = (ValueError, FileNotFoundError, PermissionError,
+_USER_ERRORS = (ValueError, FileNotFoundError, FileExistsError,
+                PermissionError,
                 IsADirectoryError, NotADirectoryError)
 
 

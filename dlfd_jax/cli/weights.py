@@ -1,0 +1,111 @@
+"""``import_weights`` and ``export_weights``: PyTorch state dicts in and out."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+import numpy as np
+from absl import flags
+
+from dlfd_jax import checkpoint
+from dlfd_jax import models
+from dlfd_jax import presets
+from dlfd_jax import runs
+from dlfd_jax.cli import command
+from dlfd_jax.cli import inputs
+from dlfd_jax.cli import options
+from dlfd_jax.models import torch_weights
+
+_IMPORT = """
+Turns a PyTorch state dict into a model that unlearn.py takes as --original.
+
+The data say what the outputs mean and how large the images are; --mean and
+--std are what the model's own training normalised by. The accuracy on all
+images is printed: if it is far from what you know, one of these is wrong.
+
+  python -m experiments.import_weights --weights=model.pth --data=faces.csv \\
+      --labels=gender --image_size=128 --workdir=runs/original
+  python -m experiments.unlearn --original=runs/original --data=faces.csv \\
+      --labels=gender --image_size=128 --forget_identities=delete.txt \\
+      --workdir=runs/unlearned
+"""
+_EXPORT = """
+Writes the model of a run as a PyTorch state dict, .pth or .safetensors.
+
+  python -m experiments.export_weights --model=runs/unlearned \\
+      --weights=unlearned.pth
+"""
+_STATISTICS = ('mean', 'std')
+
+
+def _define_import(values: flags.FlagValues) -> None:
+  inputs.define_run(values)
+  flags.DEFINE_string(
+      'weights', None, '.safetensors or .pth file', flag_values=values)
+  for name in _STATISTICS:
+    flags.DEFINE_list(
+        name, [], 'of the three channels, images in [0, 1]; default '
+        "ImageNet's", flag_values=values)
+  options.define((*options.DATA, *options.NETWORK), values)
+
+
+def _execute_import(values: flags.FlagValues, line: str) -> None:
+  del line
+  workdir = pathlib.Path(command.required(values, 'workdir'))
+  weights = command.required(values, 'weights')
+  data_options = options.apply(
+      presets.STARTS['demo'].data, options.DATA, values, 'the data')
+  network = options.apply(
+      presets.Network(), options.NETWORK, values, 'the network')
+  given = {name: _three(values, name) for name in _STATISTICS
+           if command.value(values, name)}
+  state = torch_weights.read(weights)
+  dataset = inputs.load_data(data_options)
+  config = models.ModelConfig(
+      outputs=dataset.task.num_outputs, **dataclasses.asdict(network), **given)
+  variables = torch_weights.to_variables(state, config)
+  devices = inputs.devices(values)
+  found = inputs.accuracies(
+      models.build(config), variables, dataset,
+      {'all': np.arange(len(dataset))}, devices)
+  checkpoint.save_model(workdir, variables, config, dataset.task,
+                        dataset.image_size)
+  runs.write_json(workdir / runs.VERSIONS, runs.versions())
+  print(f'{len(state)} tensors; accuracy on all {len(dataset)} images '
+        f'{found["all"]:.3f}: {workdir}')
+
+
+def _three(values, name):
+  texts = command.value(values, name)
+  try:
+    numbers = tuple(float(text) for text in texts)
+  except ValueError as error:
+    raise ValueError(
+        f'Expected --{name} to be three numbers, got {texts}.') from error
+  if len(numbers) != 3:
+    raise ValueError(f'Expected --{name} to be three numbers, got {texts}.')
+  return numbers
+
+
+def _define_export(values: flags.FlagValues) -> None:
+  flags.DEFINE_string(
+      'model', None, 'run or folder of the model', flag_values=values)
+  flags.DEFINE_string(
+      'weights', None, 'file to write, .safetensors or .pth',
+      flag_values=values)
+
+
+def _execute_export(values: flags.FlagValues, line: str) -> None:
+  del line
+  saved = checkpoint.load_model(command.required(values, 'model'))
+  path = command.required(values, 'weights')
+  state = torch_weights.to_state(saved.variables, saved.config)
+  torch_weights.write(path, state)
+  print(f'{len(state)} tensors: {path}')
+
+
+IMPORT = command.Command(
+    'import_weights', _IMPORT, _define_import, _execute_import)
+EXPORT = command.Command(
+    'export_weights', _EXPORT, _define_export, _execute_export)

@@ -1,0 +1,62 @@
+"""A PyTorch checkpoint goes in, is unlearned and comes back."""
+
+import pytest
+
+from dlfd_jax.cli import unlearn
+from dlfd_jax.cli import weights
+from dlfd_jax.models import torch_weights
+from tests.cli import runs_of
+
+torch = pytest.importorskip('torch', reason='needs the extra torch')
+from tests.models import torch_nets  # noqa: E402
+
+NETWORK = ['--width=4', '--stem=imagenet']
+
+
+@pytest.fixture
+def checkpoint_file(tmp_path):
+  net = torch_nets.shake(torch_nets.ResNet18(2, 4))
+  torch.save(net.state_dict(), tmp_path / 'model.pth')
+  return tmp_path / 'model.pth'
+
+
+def _data_flags(folder):
+  return [flag for flag in runs_of.data_flags(runs_of.write_data(folder))
+          if not flag.startswith('--preset')]
+
+
+def test_the_whole_way_there_and_back(tmp_path, checkpoint_file, capsys):
+  data = _data_flags(tmp_path)
+  original = tmp_path / 'original'
+  assert weights.IMPORT.main([
+      f'--weights={checkpoint_file}', *data, *NETWORK,
+      f'--workdir={original}']) == 0
+  assert 'accuracy on all' in capsys.readouterr().out
+  same = tmp_path / 'same.pth'
+  assert weights.EXPORT.main(
+      [f'--model={original}', f'--weights={same}']) == 0
+  first, back = (torch_weights.read(p) for p in (checkpoint_file, same))
+  assert sorted(first) == sorted(back)
+  assert all((first[n] == back[n]).all() for n in first)
+  capsys.readouterr()
+  # whom the model was trained on is unknown: no attack would mean anything
+  assert unlearn.main([
+      f'--original={original}', *data, '--forget_people=3',
+      f'--workdir={tmp_path / "unlearned"}']) == 2
+  assert 'Expected the split of' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('flags, sentence', [
+    (['--mean=0.5,0.5'], 'Expected --mean to be three numbers'),
+    (['--std=a,b,c'], 'Expected --std to be three numbers'),
+    (['--width=8'], 'has shape'),
+    (['--head=paper'], 'lacks base_model'),
+    (['--weights=none.pth'], 'found no file')])
+def test_a_wrong_flag_is_one_sentence_and_writes_nothing(
+    tmp_path, checkpoint_file, flags, sentence, capsys):
+  folder = tmp_path / 'original'
+  assert weights.IMPORT.main([
+      f'--weights={checkpoint_file}', *_data_flags(tmp_path), *NETWORK,
+      f'--workdir={folder}', *flags]) == 2
+  assert sentence in capsys.readouterr().err
+  assert not folder.exists()

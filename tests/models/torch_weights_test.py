@@ -1,0 +1,154 @@
+"""State dicts in and out; logits against PyTorch's own."""
+
+import numpy as np
+import pytest
+
+from dlfd_jax import models
+from dlfd_jax.models import torch_weights
+
+torch = pytest.importorskip('torch', reason='needs the extra torch')
+from tests.models import torch_nets  # noqa: E402
+
+OUTPUTS, WIDTH, SIZE = 5, 8, 64
+
+
+def _twin(head):
+  net = torch_nets.ResNet18(OUTPUTS, WIDTH)
+  if head == 'paper':
+    net = torch_nets.Released(net, 8 * WIDTH, OUTPUTS)
+  return torch_nets.shake(net)
+
+
+def _config(head='plain', **fields):
+  return models.ModelConfig(
+      outputs=OUTPUTS, width=WIDTH, head=head, **fields)
+
+
+def _state(net):
+  return {name: value.numpy() for name, value in net.state_dict().items()}
+
+
+def _both_logits(net, config, variables):
+  images = np.random.default_rng(0).random((2, SIZE, SIZE, 3), np.float32)
+  ours = models.build(config).apply(variables, images, train=False).logits
+  normal = (images - np.float32(config.mean)) / np.float32(config.std)
+  with torch.no_grad():
+    theirs = net(torch.from_numpy(normal.transpose(0, 3, 1, 2).copy()))
+  return np.asarray(ours), theirs.numpy()
+
+
+@pytest.mark.parametrize('head', ['plain', 'paper'])
+def test_logits_equal_those_of_pytorch(head):
+  net, config = _twin(head), _config(head)
+  variables = torch_weights.to_variables(_state(net), config)
+  ours, theirs = _both_logits(net, config, variables)
+  assert np.abs(theirs).max() > .05  # the nets say something
+  np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+@pytest.mark.parametrize('head', ['plain', 'paper'])
+def test_the_way_back_gives_the_same_state_dict(head):
+  net, config = _twin(head), _config(head)
+  state = _state(net)
+  back = torch_weights.to_state(
+      torch_weights.to_variables(state, config), config)
+  assert sorted(back) == sorted(state)
+  for name, value in state.items():
+    np.testing.assert_array_equal(back[name], value)
+    assert back[name].dtype == value.dtype
+  net.load_state_dict({n: torch.from_numpy(v) for n, v in back.items()})
+
+
+def test_the_full_network_has_the_tensors_of_torchvision():
+  config = models.ModelConfig(outputs=1000)
+  names = set(torch_weights.names_of(config).values())
+  assert len(names) == 102  # 122 in torchvision, 20 of them counters
+  assert {'conv1.weight', 'bn1.running_var', 'layer2.0.downsample.0.weight',
+          'layer4.1.bn2.bias', 'fc.weight', 'fc.bias'} <= names
+
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors', '.pt'])
+def test_files_are_read_as_they_were_written(tmp_path, suffix):
+  state = _state(_twin('plain'))
+  path = tmp_path / f'w{suffix}'
+  torch_weights.write(path, state)
+  found = torch_weights.read(path)
+  assert sorted(found) == sorted(state)
+  assert all((found[name] == state[name]).all() for name in state)
+  with pytest.raises(FileExistsError, match='is there already'):
+    torch_weights.write(path, state)
+
+
+def test_wrappers_and_half_precision_are_understood(tmp_path):
+  net = _twin('plain')
+  wrapped = {f'module.{n}': v.half() if v.is_floating_point() else v
+             for n, v in net.state_dict().items()}
+  torch.save({'epoch': 3, 'state_dict': wrapped}, tmp_path / 'w.pth')
+  variables = torch_weights.to_variables(
+      torch_weights.read(tmp_path / 'w.pth'), _config())
+  found = variables['params']['conv1']['kernel']
+  assert found.dtype == np.float32
+  wanted = net.conv1.weight.detach().numpy().transpose(2, 3, 1, 0)
+  np.testing.assert_allclose(found, wanted, atol=1e-3)
+
+
+def test_every_tensor_that_does_not_fit_is_named():
+  state = _state(_twin('plain'))
+  del state['bn1.bias']
+  state['extra.weight'] = np.zeros(3)
+  state['fc.weight'] = np.zeros((7, 8 * WIDTH), np.float32)
+  found = torch_weights.account(state, _config())
+  assert found.missing == ('bn1.bias',)
+  assert found.unexpected == ('extra.weight',)
+  assert found.misshapen == (
+      ('fc.weight', (7, 64), (OUTPUTS, 64)),)
+  with pytest.raises(ValueError, match=(
+      r'fc.weight has shape \[7, 64\], wanted \[5, 64\]; lacks bn1.bias; has '
+      'no place for extra.weight')):
+    torch_weights.to_variables(state, _config())
+
+
+def test_the_other_head_does_not_fit():
+  with pytest.raises(ValueError, match='with the plain head.*base_model.bn1'):
+    torch_weights.to_variables(_state(_twin('paper')), _config())
+
+
+class _Evil:
+
+  def __reduce__(self):
+    return (print, ('code ran',))
+
+
+def test_a_file_that_would_run_code_is_refused(tmp_path, capsys):
+  torch.save({'weight': _Evil()}, tmp_path / 'evil.pth')
+  with pytest.raises(ValueError, match='Expected a state dict of tensors'):
+    torch_weights.read(tmp_path / 'evil.pth')
+  assert 'code ran' not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('name, content, sentence', [
+    ('w.bin', b'', 'Expected weights to end in'),
+    ('w.pth', b'nonsense', 'Expected a state dict of tensors in'),
+    ('w.safetensors', b'nonsense', 'Expected safetensors')])
+def test_other_files_are_refused(tmp_path, name, content, sentence):
+  (tmp_path / name).write_bytes(content)
+  with pytest.raises(ValueError, match=sentence):
+    torch_weights.read(tmp_path / name)
+
+
+def test_an_absent_file_is_named(tmp_path):
+  with pytest.raises(FileNotFoundError, match='found no file'):
+    torch_weights.read(tmp_path / 'none.pth')
+
+
+def test_a_list_of_tensors_is_no_state_dict(tmp_path):
+  torch.save([torch.zeros(2)], tmp_path / 'w.pth')
+  with pytest.raises(ValueError, match='got list'):
+    torch_weights.read(tmp_path / 'w.pth')
+
+
+def test_without_pytorch_the_extra_is_named(tmp_path, monkeypatch):
+  (tmp_path / 'w.pth').write_bytes(b'x')
+  monkeypatch.setitem(__import__('sys').modules, 'torch', None)
+  with pytest.raises(ValueError, match=r'install the extra dlfd_jax\[torch\]'):
+    torch_weights.read(tmp_path / 'w.pth')
