@@ -12,9 +12,7 @@ most 1.25.
 from __future__ import annotations
 
 import dataclasses
-import statistics
 import sys
-import time
 from typing import Any
 
 import jax
@@ -27,6 +25,7 @@ from dlfd_jax import parallel
 from dlfd_jax import presets
 from dlfd_jax import runs
 from dlfd_jax import tasks
+from dlfd_jax import timing
 from dlfd_jax import train
 from dlfd_jax.cli import command
 from dlfd_jax.cli import inputs
@@ -94,55 +93,19 @@ def measure(network: presets.Network, config: dlfd.DLFDConfig, size: int,
   training = train.make_supervised_step(
       model, dataset.task, config.optimizer, 100, live=False)
   state = train.create_state(variables, config.optimizer, jax.random.key(0))
-  compile_s, seconds = time_in_turns({
-      name: Call(step, state, frozen, batch) for name, step in {
+  compile_s, seconds = timing.time_in_turns({
+      name: timing.Call(step, state, frozen, batch) for name, step in {
           'distance_step': distance,
           'training_pass': training,
           'input_gradients': _input_gradients(
               model, dataset.task, config.perturb_steps),
       }.items()}, devices, repeats)
-  median = {name: statistics.median(times) for name, times in seconds.items()}
+  median = timing.medians(seconds)
   return {
       'compile_s': compile_s, 'median_s': median, 'seconds': seconds,
       'perturb_steps': config.perturb_steps,
       'ratio': median['distance_step'] / (
           median['input_gradients'] + median['training_pass'])}
-
-
-@dataclasses.dataclass(frozen=True)
-class Call:
-  """A step and what it is called with."""
-
-  step: parallel.StepFn
-  state: train.TrainState
-  frozen: dict[str, Any]
-  batch: batching.Batch
-
-
-def time_in_turns(
-    calls: dict[str, Call], devices: parallel.Devices, repeats: int
-) -> tuple[dict[str, float], dict[str, list[float]]]:
-  """Seconds of steps that take turns, so that a busy machine slows all alike.
-
-  Returns:
-    Seconds of the first call (compilation), and of every later one, by name.
-  """
-  states = {name: devices.place(call.state) for name, call in calls.items()}
-  compiled = {name: devices.compile(call.step) for name, call in calls.items()}
-  first: dict[str, float] = {}
-  seconds: dict[str, list[float]] = {name: [] for name in calls}
-  for turn in range(repeats + 1):
-    for name, step in compiled.items():
-      start = time.perf_counter()
-      states[name], out = step(
-          states[name], calls[name].frozen, calls[name].batch)
-      jax.block_until_ready((states[name], out))
-      elapsed = time.perf_counter() - start
-      if turn:
-        seconds[name].append(elapsed)
-      else:
-        first[name] = elapsed
-  return first, seconds
 
 
 def _input_gradients(model, task: tasks.Task, count: int) -> parallel.StepFn:

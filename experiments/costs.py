@@ -18,11 +18,11 @@ from dlfd_jax import methods
 from dlfd_jax import models
 from dlfd_jax import predict
 from dlfd_jax import runs
+from dlfd_jax import timing
 from dlfd_jax import train
 from dlfd_jax.data import batching
 from dlfd_jax.data import feed as feed_lib
 from dlfd_jax.methods import base
-from experiments import benchmark
 from experiments import study as study_lib
 
 _REPEATS = 5
@@ -63,7 +63,7 @@ def measure(path: pathlib.Path, study: study_lib.Study, method: str,
   recipe = study.task.preset.train
   rows = batching.Stream(
       study.splits.retain, recipe.batch_size, seed=study.seed)
-  calls = {TRAIN: benchmark.Call(
+  calls = {TRAIN: timing.Call(
       train.make_supervised_step(
           model, dataset.task, recipe.optimizer, 100, live=True,
           augment=recipe.augment),
@@ -76,10 +76,10 @@ def measure(path: pathlib.Path, study: study_lib.Study, method: str,
     if plan.schedule is not None:
       number = next((i for i in range(plan.num_steps)
                      if plan.schedule(i) == phase), 0)
-    calls[phase] = benchmark.Call(
+    calls[phase] = timing.Call(
         step, state, {**frozen, **plan.frozen}, plan.batch(number))
-  _, seconds = benchmark.time_in_turns(calls, devices, _REPEATS)
-  found |= {name: statistics.median(times) for name, times in seconds.items()}
+  _, seconds = timing.time_in_turns(calls, devices, _REPEATS)
+  found |= timing.medians(seconds)
   checks = []
   for _ in range(_REPEATS + 1):
     start = time.perf_counter()

@@ -144,7 +144,13 @@ def _correlation(images, pairs):
 def find_copies(dataset: dataset_lib.Dataset,
                 splits: index_sets.Partition | index_sets.Splits) -> Copies:
   """Looks for exact and near copies among the images of a split."""
-  positions = np.concatenate(list(splits.parts.values()))
+  return copies_among(
+      dataset, np.concatenate(list(splits.parts.values())))
+
+
+def copies_among(dataset: dataset_lib.Dataset,
+                 positions: np.ndarray) -> Copies:
+  """Looks for exact and near copies among the images at some positions."""
   digests = np.array([
       hashlib.sha256(dataset.images[i].tobytes()).digest()
       for i in positions], dtype='S32').view('V32')

@@ -105,12 +105,7 @@ def resolve_request(
   """
   index_sets.check_positions(dataset, partition)
   notes: list[str] = []
-  if request.identities is not None:
-    named = _images_of_people(dataset, request.identities)
-  elif request.sample_ids is not None:
-    named = _images_by_id(dataset, request.sample_ids)
-  else:
-    named = _draw(dataset, partition, request, notes)
+  named = images_of(dataset, partition.train, request, notes)
   parts = {}
   for name in ('val', 'test'):
     part = getattr(partition, name)
@@ -148,6 +143,29 @@ def resolve_request(
   return splits, notes + index_sets.splits_notes(dataset, splits)
 
 
+def images_of(dataset: dataset_lib.Dataset, train: np.ndarray,
+              request: ForgetRequest, notes: list[str]) -> np.ndarray:
+  """Every image in the data that a request names, wherever it is.
+
+  Args:
+    dataset: the data.
+    train: positions that people or images are drawn from, if any are.
+    request: what to forget.
+    notes: receives a sentence if no person is known.
+
+  Returns:
+    Sorted positions.
+
+  Raises:
+    ValueError: if a person or image is not in the data, or too many are drawn.
+  """
+  if request.identities is not None:
+    return _images_of_people(dataset, request.identities)
+  if request.sample_ids is not None:
+    return _images_by_id(dataset, request.sample_ids)
+  return _draw(dataset, train, request, notes)
+
+
 def _images_of_people(dataset, identities):
   wanted = np.unique(np.asarray(identities, np.int64))
   absent = wanted[~np.isin(wanted, dataset.identity)]
@@ -175,9 +193,9 @@ def _some(values) -> str:
   return shown + (f' and {len(values) - 5} more' if len(values) > 5 else '')
 
 
-def _draw(dataset, partition, request, notes):
+def _draw(dataset, train, request, notes):
   """Images of people (or, where none is known, images) drawn from train."""
-  identity = dataset.identity[partition.train]
+  identity = dataset.identity[train]
   people = np.unique(identity[identity >= 0])
   generator = index_sets.random_generator(request.seed, 'forget')
   if not people.size:
@@ -189,7 +207,7 @@ def _draw(dataset, partition, request, notes):
     notes.append(
         'No person is known: the fraction to forget is one of images.')
     count = max(1, round(request.fraction * len(identity)))
-    return np.sort(generator.choice(partition.train, count, replace=False))
+    return np.sort(generator.choice(train, count, replace=False))
   count = (request.people if request.people is not None
            else max(1, round(request.fraction * len(people))))
   if count >= len(people):

@@ -1,0 +1,220 @@
+"""``check``: what a deletion request touches and what it costs."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+from absl import flags
+
+from dlfd_jax import checkpoint
+from dlfd_jax import models
+from dlfd_jax import parallel
+from dlfd_jax import presets
+from dlfd_jax import runs
+from dlfd_jax import timing
+from dlfd_jax import train
+from dlfd_jax.cli import command
+from dlfd_jax.cli import inputs
+from dlfd_jax.cli import options
+from dlfd_jax.data import batching
+from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax.data import request_check
+from dlfd_jax.data import requests
+from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.methods import dlfd
+from dlfd_jax.report import check_page
+from dlfd_jax.report import contact_sheet
+
+PAGE = 'check.html'
+_MOST_SHOWN = 40
+_ABOUT = """
+Answers, before anything is trained, what a deletion request touches: which
+images belong to these people, copies of them anywhere in the data (with a
+contact sheet), people in two parts of the split, the share that is forgotten,
+and what unlearning and retraining cost by a short timing on this machine.
+
+  python -m experiments.check --original=runs/original \\
+      --forget_identities=delete.txt --workdir=runs/check
+
+Without --original the data flags name the data, and the costs are those of the
+preset's network. Writes result.json and check.html, which holds the images of
+the copies: keep it with your data.
+"""
+
+
+def _define(values: flags.FlagValues) -> None:
+  inputs.define_run(values)
+  flags.DEFINE_string(
+      'original', None, 'run or folder of the trained model',
+      flag_values=values)
+  flags.DEFINE_string(
+      'splits', None, "splits.npz, if it is not in the original's folder",
+      flag_values=values)
+  flags.DEFINE_integer(
+      'repeats', 3, 'timed steps of each kind; 0 = costs are not measured',
+      lower_bound=0, flag_values=values)
+  inputs.define_preset(values)
+  inputs.define_forget(values)
+  options.define((*options.DATA, *options.NETWORK), values)
+
+
+def _execute(values: flags.FlagValues, line: str) -> None:
+  workdir = pathlib.Path(command.required(values, 'workdir'))
+  original = command.value(values, 'original')
+  preset = presets.PRESETS[command.value(values, 'preset') or 'demo']
+  if original:
+    checkpoint.find_model(original)
+  if original and (pathlib.Path(original) / runs.CONFIG).is_file():
+    data_options, network, recipe = inputs.recipe_of(original)
+    preset = dataclasses.replace(
+        preset, data=data_options, network=network, train=recipe)
+  data_options = options.apply(
+      preset.data, options.DATA, values, 'the data')
+  network = options.apply(
+      preset.network, options.NETWORK, values, 'the network')
+  request = inputs.forget_request(values, data=data_options)
+  assert request is not None  # it is required
+  dataset = inputs.load_data(data_options)
+  stored = command.value(values, 'splits')
+  if not stored and original and (
+      pathlib.Path(original) / runs.SPLITS).is_file():
+    stored = pathlib.Path(original) / runs.SPLITS
+  found = _resolve(dataset, stored, request)
+  folder = runs.RunFolder(workdir, {
+      'kind': 'check', 'data': dataclasses.asdict(data_options),
+      'fingerprint': dataset.fingerprint(),
+      'forget': inputs.rows_hash(dataset, found.forget),
+      'network': dataclasses.asdict(network),
+      'train': dataclasses.asdict(preset.train),
+      'repeats': values['repeats'].value})
+  result = folder.result
+  if result is None:
+    result = _check(dataset, found, line)
+    result['cost'] = _cost(
+        preset, network, original, dataset, found, inputs.devices(values),
+        command.value(values, 'repeats'))
+    runs.write_text(folder.path / PAGE, check_page.render(
+        result, _sheet(dataset, result)))
+    folder.write_result(result)
+  for sentence in check_page.sentences(result):
+    print(f'- {sentence}')
+  print(f'{workdir}/{PAGE}')
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+  """Rows of the request and of the rest.
+
+  Attributes:
+    forget: training images to be forgotten.
+    retain: training images that stay.
+    parts: train, val and test of the original; empty if nobody knows them.
+    notes: on the request.
+  """
+
+  forget: np.ndarray
+  retain: np.ndarray
+  parts: dict[str, np.ndarray]
+  notes: list[str]
+
+
+def _resolve(dataset: dataset_lib.Dataset, stored, request) -> _Found:
+  """The request on the original's split, or on all images without one."""
+  if stored or dataset.split is not None:
+    parts = (splits_lib.load_splits(stored, dataset) if stored else
+             splits_lib.partition_from_column(dataset, check=False))
+    partition = inputs.as_partition(parts)
+    splits, notes = requests.resolve_request(dataset, partition, request)
+    return _Found(splits.forget, splits.retain, partition.parts, notes)
+  notes = []
+  rows = np.arange(len(dataset))
+  forget = requests.images_of(dataset, rows, request, notes)
+  retain = np.setdiff1d(rows, forget)
+  if not len(retain):
+    raise ValueError('Expected images left to retain, got none: the request '
+                     f'forgets all {len(rows)}.')
+  return _Found(forget, retain, {}, notes)
+
+
+def _check(dataset, found, line) -> dict[str, Any]:
+  others = {name: np.setdiff1d(rows, found.forget)
+            for name, rows in found.parts.items()}
+  copies = request_check.copies_outside(dataset, found.forget, others)
+  return {
+      'kind': 'check', 'command': line, 'versions': runs.versions(),
+      'device': inputs.device_name(), 'images': len(dataset),
+      'split': {n: len(rows) for n, rows in found.parts.items()} or None,
+      'request': request_check.describe(
+          dataset, found.forget, np.union1d(found.forget, found.retain),
+          copies, request_check.people_in_two_parts(dataset, found.parts)),
+      'notes': found.notes}
+
+
+def _sheet(dataset, result) -> bytes | None:
+  row_of = {str(name): i for i, name in enumerate(dataset.sample_id)}
+  pairs = [
+      (dataset.images[row_of[copy['forget']]],
+       dataset.images[row_of[copy['other']]],
+       f'{copy["kind"]}, {copy["part"]}: {copy["other"]}'[:60])
+      for copy in result['request']['copies_listed'][:_MOST_SHOWN]]
+  return contact_sheet.draw(pairs) if pairs else None
+
+
+def _cost(preset, network, original, dataset, found: _Found,
+          devices: parallel.Devices, repeats: int) -> dict[str, Any] | None:
+  """Expected seconds of DLFD and of retraining, from a few steps of each."""
+  if not repeats:
+    return None
+  if original:
+    saved = checkpoint.load_model(original)
+    config, variables = saved.config, saved.variables
+    model = models.build(config)
+  else:
+    config = models.ModelConfig(
+        outputs=dataset.task.num_outputs, **dataclasses.asdict(network))
+    model = models.build(config)
+    variables = models.init(model, jax.random.key(0), dataset.image_size)
+  ours, recipe = preset.methods['dlfd'], preset.train
+  devices.check_batch_size(ours.batch_size)
+  devices.check_batch_size(recipe.batch_size)
+  largest = max(ours.batch_size, recipe.batch_size)
+  shown = np.concatenate([found.retain[:largest], found.forget[:largest]])
+  frozen = devices.place(
+      {'images': dataset.images[shown], 'labels': dataset.labels[shown]})
+  retain = np.arange(min(largest, len(found.retain)))
+  forget = len(retain) + np.arange(min(largest, len(found.forget)))
+
+  def batch(size):
+    return {**batching.pad(retain[:size], size), **batching.prefixed(
+        'forget_', batching.pad(forget[:size], size))}
+
+  calls = {
+      'distance': timing.Call(
+          dlfd.make_distance_step(model, dataset.task, ours, 100),
+          train.create_state(variables, ours.optimizer, jax.random.key(0)),
+          frozen, batch(ours.batch_size)),
+      'train': timing.Call(
+          train.make_supervised_step(
+              model, dataset.task, recipe.optimizer, 100, live=True,
+              augment=recipe.augment),
+          train.create_state(variables, recipe.optimizer, jax.random.key(0)),
+          frozen, batch(recipe.batch_size))}
+  compile_s, seconds = timing.time_in_turns(calls, devices, repeats)
+  median = timing.medians(seconds)
+  steps = {
+      'distance': ours.epochs * -(-len(found.retain) // ours.batch_size),
+      'train': recipe.epochs * -(-len(found.retain) // recipe.batch_size)}
+  return {
+      'repeats': repeats, 'step_s': median, 'compile_s': compile_s,
+      'steps': steps, 'epochs': {'distance': ours.epochs,
+                                 'train': recipe.epochs},
+      'unlearn_s': steps['distance'] * median['distance'],
+      'retrain_s': steps['train'] * median['train']}
+
+
+COMMAND = command.Command('check', _ABOUT, _define, _execute)
+main = COMMAND.main

@@ -1,0 +1,56 @@
+"""Seconds of compiled steps on this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+from dlfd_jax import parallel
+from dlfd_jax import train
+from dlfd_jax.data import batching
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+  """A step and what it is called with."""
+
+  step: parallel.StepFn
+  state: train.TrainState
+  frozen: dict[str, Any]
+  batch: batching.Batch
+
+
+def time_in_turns(
+    calls: Mapping[str, Call], devices: parallel.Devices, repeats: int
+) -> tuple[dict[str, float], dict[str, list[float]]]:
+  """Seconds of steps that take turns, so that a busy machine slows all alike.
+
+  Returns:
+    Seconds of the first call (compilation), and of every later one, by name.
+  """
+  states = {name: devices.place(call.state) for name, call in calls.items()}
+  compiled = {name: devices.compile(call.step) for name, call in calls.items()}
+  first: dict[str, float] = {}
+  seconds: dict[str, list[float]] = {name: [] for name in calls}
+  for turn in range(repeats + 1):
+    for name, step in compiled.items():
+      start = time.perf_counter()
+      states[name], out = step(
+          states[name], calls[name].frozen, calls[name].batch)
+      jax.block_until_ready((states[name], out))
+      elapsed = time.perf_counter() - start
+      if turn:
+        seconds[name].append(elapsed)
+      else:
+        first[name] = elapsed
+  return first, seconds
+
+
+def medians(seconds: Mapping[str, list[float]]) -> dict[str, float]:
+  """The median of each."""
+  return {name: statistics.median(times) for name, times in seconds.items()}

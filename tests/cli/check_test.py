@@ -1,0 +1,105 @@
+"""The check of a deletion request, from flags to its page."""
+
+import numpy as np
+import pytest
+
+from dlfd_jax import runs
+from dlfd_jax.cli import check
+from tests.cli import runs_of
+
+
+def _write(folder, change=None):
+  """The shared data with some images replaced."""
+  path = runs_of.write_data(folder)
+  arrays = dict(np.load(path))
+  if change:
+    change(arrays)
+  np.savez(path, **arrays)
+  return path
+
+
+def _run(folder, data, *flags):
+  (folder / 'people.txt').write_text('0\n1\n')
+  code = check.main([
+      *runs_of.data_flags(data), *runs_of.NETWORK,
+      f'--forget_identities={folder / "people.txt"}',
+      f'--workdir={folder / "check"}', *flags])
+  return code, runs.read_json(folder / 'check' / runs.RESULT)
+
+
+def test_the_images_of_the_people_are_listed_and_counted(tmp_path, capsys):
+  code, result = _run(tmp_path, _write(tmp_path), '--repeats=0')
+  request = result['request']
+  assert code == 0
+  assert request['images_by_person'] == {'0': 4, '1': 4}
+  assert request['images'] == 8 and result['cost'] is None
+  assert request['copies'] == {'exact': 0, 'near': 0}
+  assert result['split'] is None
+  out = capsys.readouterr().out
+  assert '8 images of 2 people' in out and 'split of the original' in out
+
+
+def test_copies_elsewhere_are_found_named_and_shown(tmp_path, capsys):
+  def copy(arrays):
+    arrays['images'][40] = arrays['images'][0]  # of person 10
+    arrays['images'][3] = arrays['images'][2]  # inside the request
+
+  code, result = _run(tmp_path, _write(tmp_path, copy), '--repeats=0')
+  request = result['request']
+  assert code == 0
+  assert request['copies']['exact'] == 1
+  pair, = [p for p in request['copies_listed'] if p['kind'] == 'exact']
+  assert pair['same_person'] is False
+  assert request['copies_of_other_people'] >= 1
+  page = (tmp_path / 'check' / check.PAGE).read_text()
+  assert 'data:image/png;base64,' in page and pair['other'] in page
+  assert 'two different people' in capsys.readouterr().out
+
+
+def test_the_split_and_the_network_are_those_of_the_original(
+    tmp_path, original, capsys):
+  (tmp_path / 'people.txt').write_text('\n'.join(map(str, range(24))))
+  assert check.main([
+      f'--original={original}', '--forget_people=3', '--repeats=1',
+      f'--workdir={tmp_path / "check"}']) == 0
+  result = runs.read_json(tmp_path / 'check' / runs.RESULT)
+  stored = np.load(original / runs.SPLITS)
+  assert result['split']['val'] == len(stored['val'])
+  assert result['request']['people_in_two_parts_total'] == 0
+  cost = result['cost']
+  assert cost['epochs']['train'] == 2  # of the original's own recipe
+  assert cost['unlearn_s'] == pytest.approx(
+      cost['steps']['distance'] * cost['step_s']['distance'])
+  assert 'Nobody is in two parts' in capsys.readouterr().out
+  before = runs_of.tree(tmp_path / 'check')
+  assert check.main([
+      f'--original={original}', '--forget_people=3', '--repeats=1',
+      f'--workdir={tmp_path / "check"}']) == 0  # nothing is done again
+  assert runs_of.tree(tmp_path / 'check') == before
+
+
+def test_text_of_the_data_cannot_become_html(tmp_path):
+  from dlfd_jax.report import check_page
+  page = check_page.render({
+      'command': '<script>', 'device': 'cpu', 'split': None, 'cost': None,
+      'notes': ['<b>'], 'request': {
+          'images': 1, 'people': 1, 'share_of_images': .1,
+          'share_of_people': None, 'copies': {'exact': 1, 'near': 0},
+          'copies_of_other_people': 0, 'people_in_two_parts_total': 0,
+          'images_by_person': {'<i>': 1}, 'copies_listed': [{
+              'forget': '<u>', 'other': '<s>', 'kind': 'exact',
+              'part': 'data', 'same_person': None}]}}, None)
+  for tag in ('<script>', '<b>', '<i>', '<u>', '<s>'):
+    assert tag not in page
+
+
+@pytest.mark.parametrize('flags, sentence', [
+    ([], 'Expected exactly one of --forget_identities'),
+    (['--forget_people=3', '--original=nowhere'], 'nowhere')])
+def test_a_wrong_flag_is_one_sentence_and_writes_nothing(
+    tmp_path, faces, flags, sentence, capsys):
+  folder = tmp_path / 'check'
+  assert check.main([*runs_of.data_flags(faces), *runs_of.NETWORK,
+                     f'--workdir={folder}', *flags]) == 2
+  assert sentence in capsys.readouterr().err
+  assert not folder.exists()
