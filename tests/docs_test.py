@@ -1,0 +1,85 @@
+"""The commands of the documentation, run as they are printed."""
+
+import pathlib
+import re
+import shlex
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dlfd_jax import runs
+from dlfd_jax.cli import check
+from dlfd_jax.cli import evaluate
+from dlfd_jax.cli import report
+from dlfd_jax.cli import unlearn
+from dlfd_jax.cli import weights
+from dlfd_jax.models import torch_weights
+
+torch = pytest.importorskip('torch', reason='needs the extra torch')
+from tests.models import torch_nets  # noqa: E402
+
+_DOCS = pathlib.Path(__file__).parents[1] / 'docs'
+_MAINS = {'check': check.main, 'unlearn': unlearn.main,
+          'evaluate': evaluate.main, 'report': report.main,
+          'import_weights': weights.IMPORT.main,
+          'export_weights': weights.EXPORT.main}
+_SMALL = {  # what a test on a CPU changes
+    'check': ['--image_size=32', '--width=4', '--repeats=1'],
+    'import_weights': ['--image_size=32', '--width=4'],
+    'unlearn': ['--image_size=32', '--epochs=1', '--batch_size=16',
+                '--perturb_steps=1'],
+    'evaluate': ['--bootstrap=20']}
+
+
+def _commands(name):
+  text = (_DOCS / name).read_text('utf-8')
+  for block in re.findall(r'```sh\n(.*?)```', text, re.DOTALL):
+    for line in block.replace('\\\n', ' ').splitlines():
+      words = shlex.split(line)
+      assert words[:2] == ['python', '-m'], line
+      yield words[2].removeprefix('experiments.'), words[3:]
+
+
+def _write_inputs():
+  """A folder, a manifest, a checkpoint and a list in the current folder."""
+  rng = np.random.default_rng(0)
+  pathlib.Path('faces').mkdir()
+  lines = ['path,identity,gender,split']
+  for person in range(24):
+    split = 'train' if person < 14 else 'val' if person < 19 else 'test'
+    for k in range(4):
+      name = f'{person}_{k}.png'
+      level = 60 + 100 * (person % 2)
+      Image.fromarray(rng.integers(level, level + 60, (40, 40, 3), np.uint8)
+                      ).save(f'faces/{name}')
+      lines.append(f'{name},{person},{person % 2},{split}')
+  pathlib.Path('faces.csv').write_text('\n'.join(lines) + '\n')
+  pathlib.Path('delete.txt').write_text('2\n3\n')
+  torch.manual_seed(0)
+  torch.save(torch_nets.shake(torch_nets.ResNet18(2, 4)).state_dict(),
+             'model.pth')
+
+
+@pytest.mark.slow
+def test_the_walk_through_of_a_deletion_request(
+    tmp_path, monkeypatch, capsys, shared_compilations):
+  monkeypatch.chdir(tmp_path)
+  _write_inputs()
+  ran = []
+  for name, flags in _commands('deletion-request.md'):
+    small = [flag.split('=')[0] for flag in _SMALL.get(name, ())]
+    flags = [flag for flag in flags if flag.split('=')[0] not in small]
+    assert _MAINS[name]([*flags, *_SMALL.get(name, ())]) == 0, (
+        capsys.readouterr().err)
+    ran.append(name)
+  assert ran == ['check', 'import_weights', 'unlearn', 'evaluate', 'report',
+                 'export_weights']
+  result = runs.read_json('runs/check/result.json')
+  assert result['request']['images_by_person'] == {'2': 4, '3': 4}
+  assert pathlib.Path('runs/evaluation/report.html').is_file()
+  before, after = (torch_weights.read(name)
+                   for name in ('model.pth', 'unlearned.pth'))
+  assert sorted(before) == sorted(after)
+  assert any((before[name] != after[name]).any() for name in before)
+  capsys.readouterr()
