@@ -185,12 +185,11 @@ _HALF = dict(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 _RAF_RELEASED = _released(.006, 64, 7.0, 0.5, 20, 2.0, 0.23, 0.23, **_HALF)
 
 
-def _paper(about, labels, batch, distance, released, **data):
+def _paper(about, source, labels, batch, distance, released):
   recipe = dataclasses.replace(_PAPER_TRAIN, batch_size=batch)
   return Preset(
       about=about,
-      data=sources.DataOptions(
-          source=FILE, labels=labels, image_size=128, **data),
+      data=sources.DataOptions(source=source, labels=labels, image_size=128),
       network=_PAPER_NET,
       train=recipe,
       methods=_methods(distance, recipe, _paper_methods(batch), released))
@@ -203,25 +202,26 @@ STARTS: dict[str, Preset] = {
         _recipe(25, rate=0.15, augment=_FLIP, clip_norm=1.0),
         _small(5, 0.04, 0.5, clip_norm=3.0)),
     'mufac_age': _paper(
-        "the paper's age task, 8 classes, 128 px", ('age_class',), 32,
+        "the paper's age task, 8 classes, 128 px", 'mufac', ('age_class',), 32,
         dlfd.DLFDConfig(
             optimizer=_sgd(2e-3), ot_weight=3.0, ce_weight_start=0.0,
             perturb_steps=15, perturb_step_size=4 / 255,
             forget_threshold=0.30, select_threshold=0.18),
         _MUFAC_RELEASED),
     'rafdb_emotion': _paper(
-        "the paper's emotion task, 7 classes, 128 px", ('emotion',), 64,
+        "the paper's emotion task, 7 classes, 128 px", 'rafdb', ('emotion',),
+        64,
         dlfd.DLFDConfig(
             optimizer=_sgd(2e-3), ot_weight=7.0, perturb_steps=20,
             perturb_step_size=4 / 255, forget_threshold=0.20,
             select_threshold=0.12),
         _RAF_RELEASED),
     'mucac_gender': _paper(
-        "the paper's gender task, 2 classes, 128 px", ('gender',), 64,
+        "the paper's gender task, 2 classes, 128 px", 'mucac', ('gender',), 64,
         dlfd.DLFDConfig(optimizer=_sgd(2e-3)), _MUFAC_RELEASED),
     'mucac_attributes': _paper(
         "the paper's gender, age and smile task, multilabel, 128 px",
-        ('gender', 'young', 'smile'), 64,
+        'mucac', ('gender', 'young', 'smile'), 64,
         dlfd.DLFDConfig(optimizer=_sgd(2e-3)), _MUFAC_RELEASED),
     'lfw_gender': _narrow(
         'Labeled Faces in the Wild, gender, 32 px',

@@ -24,6 +24,7 @@ RESULT = 'result.json'
 REPORT = 'report.html'
 CHECKPOINTS = 'checkpoints'
 _PLACES = ('data.source', 'data.root', 'original_path')
+_LEFT_OPEN = ('data.people',)  # None: as many as the source has
 _PACKAGES = ('dlfd_jax', 'jax', 'jaxlib', 'flax', 'optax', 'ott-jax',
              'orbax-checkpoint', 'numpy', 'scikit-learn')
 
@@ -82,8 +83,12 @@ def read_json(path: str | os.PathLike) -> Any:
 
 
 def _differences(old: Any, new: Any, name: str = '') -> list[str]:
-  """What differs, in words; where files lie is not part of a run."""
-  if name in _PLACES:
+  """What differs, in words; where files lie is not part of a run.
+
+  An older config need not know a field that is None; and what a field that is
+  left open meant is told by the fingerprint of the data.
+  """
+  if name in _PLACES or (name in _LEFT_OPEN and None in (old, new)):
     return []
   if isinstance(old, dict) and isinstance(new, dict):
     return [

@@ -46,6 +46,26 @@ def test_another_config_is_refused_with_the_differences(tmp_path):
   assert runs.read_json(tmp_path / 'config.json')['epochs'] == 3
 
 
+def test_a_field_that_is_new_and_none_does_not_keep_a_run_from_resuming(
+    tmp_path):
+  runs.RunFolder(tmp_path, CONFIG)
+  newer = {**CONFIG, 'data': {**CONFIG['data'], 'pattern': None}}
+  assert runs.RunFolder(tmp_path, newer).resumed
+  newer['data']['pattern'] = 'x'
+  with pytest.raises(ValueError, match="data.pattern was None, is now 'x'"):
+    runs.RunFolder(tmp_path, newer)
+
+
+def test_people_left_open_are_left_to_the_fingerprint(tmp_path):
+  older = {'data': {'people': 200}, 'fingerprint': 'a'}
+  runs.RunFolder(tmp_path, older)
+  assert runs.RunFolder(tmp_path, {**older, 'data': {'people': None}}).resumed
+  with pytest.raises(ValueError, match="fingerprint was 'a', is now 'b'"):
+    runs.RunFolder(tmp_path, {'data': {'people': None}, 'fingerprint': 'b'})
+  with pytest.raises(ValueError, match='data.people was 200, is now 100'):
+    runs.RunFolder(tmp_path, {**older, 'data': {'people': 100}})
+
+
 def test_a_folder_of_other_files_is_refused_and_left_alone(tmp_path):
   (tmp_path / 'notes.txt').write_text('mine')
   with pytest.raises(ValueError, match='Expected an empty folder or a run'):

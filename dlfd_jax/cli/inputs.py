@@ -24,7 +24,6 @@ from dlfd_jax.cli import command
 from dlfd_jax.data import augment as augment_lib
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.data import feed as feed_lib
-from dlfd_jax.data import folder
 from dlfd_jax.data import requests
 from dlfd_jax.data import sources
 from dlfd_jax.data import splits as splits_lib
@@ -93,7 +92,8 @@ def define_forget(values: flags.FlagValues) -> None:
       'forget_seed', 0, 'seed of the draw', lower_bound=0, flag_values=values)
 
 
-def forget_request(values: flags.FlagValues, *, source: str | None = None,
+def forget_request(values: flags.FlagValues, *,
+                   data: sources.DataOptions | None = None,
                    required: bool = True) -> requests.ForgetRequest | None:
   """The deletion request of the flags, or None if there is none.
 
@@ -114,10 +114,8 @@ def forget_request(values: flags.FlagValues, *, source: str | None = None,
         f'{", ".join(f"--forget_{name}" for name in given) or "none"}.')
   (name, value), = given.items()
   if name == 'identities':
-    names = None
-    if source is not None and source.lower().endswith('.csv'):
-      names = folder.identity_names(source) or None
-    value = requests.read_identity_file(value, names)
+    value = requests.read_identity_file(
+        value, None if data is None else sources.person_names(data) or None)
   elif name == 'sample_ids':
     value = requests.read_sample_id_file(value)
   return requests.ForgetRequest(

@@ -67,16 +67,20 @@ class Option:
 
 
 DATA = (
-    Option('data', str, "'synthetic', an .npz file or a .csv manifest",
-           'source'),
+    Option('data', str, "'synthetic', an .npz file, a .csv manifest, 'tree', "
+           "'mufac', 'mucac', 'rafdb' or 'celeb_a'", 'source'),
     Option('labels', _names, 'label columns of a file, or the drawn task'),
     Option('multilabel', _boolean, 'read one 0/1 column as an attribute'),
     Option('merge_from', _or_none(int),
            'classes at or above this number become one'),
     Option('thresholds', _pairs, 'column:value pairs; 1 where column >= value'),
     Option('image_size', _or_none(int), 'pixels a side'),
-    Option('root', _or_none(str), "folder of the manifest's paths"),
-    Option('people', int, 'drawn people'),
+    Option('root', _or_none(str), "folder of the manifest's paths, the tree "
+           'or the download'),
+    Option('identity_pattern', _or_none(str),
+           "of a tree's paths; its group is the person"),
+    Option('people', _or_none(int),
+           'drawn people, or how many to take of mucac or celeb_a'),
     Option('images_per_person', int, 'drawn images of each'),
     Option('data_seed', int, 'seed of the drawing'),
 )

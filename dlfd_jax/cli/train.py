@@ -64,7 +64,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   devices.check_batch_size(recipe.batch_size)
   dataset = inputs.load_data(data_options)
   on = command.value(values, 'on')
-  parts, notes = _parts(values, dataset, data_options.source, original)
+  parts, notes = _parts(values, dataset, data_options, original)
   indices = parts.train if on == 'all' else parts.retain
   run = train_run(
       workdir, dataset, data_options, network, recipe, parts, indices,
@@ -77,7 +77,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
         f'{workdir}')
 
 
-def _parts(values, dataset, source, original):
+def _parts(values, dataset, data_options, original):
   """The split to train with and notes on it, from the flags."""
   stored = command.value(values, 'splits')
   if original and not stored:
@@ -85,7 +85,7 @@ def _parts(values, dataset, source, original):
   parts = inputs.partition(values, dataset, stored)
   finished = isinstance(parts, splits_lib.Splits)
   wanted = inputs.forget_request(
-      values, source=source,
+      values, data=data_options,
       required=command.value(values, 'on') == 'retain' and not finished)
   if wanted is None:
     return parts, []

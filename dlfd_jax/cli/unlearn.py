@@ -75,7 +75,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   devices = inputs.devices(values)
   devices.check_batch_size(config.batch_size)
   dataset = inputs.load_data(data_options)
-  splits, notes = _splits(values, dataset, data_options.source, original)
+  splits, notes = _splits(values, dataset, data_options, original)
   result = unlearn_run(
       workdir, saved, original, dataset, data_options, splits, notes, method,
       config, seed=command.value(values, 'seed'), devices=devices, line=line,
@@ -100,7 +100,7 @@ def _start(preset, method, rewind_of):
   return dataclasses.replace(config, method=preset.config_of(rewind_of))
 
 
-def _splits(values, dataset, source, original):
+def _splits(values, dataset, data_options, original):
   """Finished splits and notes; refuses a model whose split nobody knows."""
   stored = command.value(values, 'splits')
   if stored is None and (original / runs.SPLITS).is_file():
@@ -115,7 +115,8 @@ def _splits(values, dataset, source, original):
   else:
     parts = splits_lib.partition_from_column(dataset, check=False)
   finished = isinstance(parts, splits_lib.Splits)
-  wanted = inputs.forget_request(values, source=source, required=not finished)
+  wanted = inputs.forget_request(
+      values, data=data_options, required=not finished)
   if wanted is None:
     splits_lib.check_splits(dataset, parts)
     return parts, splits_lib.splits_notes(dataset, parts)

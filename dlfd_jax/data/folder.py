@@ -24,14 +24,23 @@ _UNKNOWN = -1
 
 
 @dataclasses.dataclass(frozen=True)
-class _Manifest:
-  """The rows of a manifest as columns of text, with each row's line number."""
+class Manifest:
+  """The rows of a manifest as columns of text.
+
+  Attributes:
+    path: the file, or the folder that was listed instead.
+    columns: all values by column, ``path`` and ``identity`` among them.
+    lines: number of each row's line; None where no file was read.
+  """
 
   path: pathlib.Path
   columns: dict[str, list[str]]
-  lines: list[int]
+  lines: list[int] | None = None
 
   def where(self, i: int) -> str:
+    """Names a row in an error."""
+    if self.lines is None:
+      return f'{self.columns["path"][i]} of {self.path.name}'
     return f'line {self.lines[i]} of {self.path.name}'
 
 
@@ -75,10 +84,23 @@ def load_folder(
       path or leaves the root, a value is out of range, or an image cannot be
       read. Images are read after everything else is checked.
   """
-  size = images_lib.as_size(image_size)
   labels = (labels,) if isinstance(labels, str) else tuple(labels)
   rows = _read(manifest, ('path', 'identity', *labels))
-  root = rows.path.parent if root is None else pathlib.Path(root)
+  return load_rows(
+      rows, rows.path.parent if root is None else pathlib.Path(root),
+      labels=labels, image_size=image_size, names=names, multilabel=multilabel,
+      merge_from=merge_from, thresholds=thresholds, name=name,
+      progress=progress)
+
+
+def load_rows(
+    rows: Manifest, root: pathlib.Path, *, labels: tuple[str, ...],
+    image_size: int | tuple[int, int], names: Sequence[str] | None,
+    multilabel: bool, merge_from: int | None,
+    thresholds: Mapping[str, int] | None, name: str | None,
+    progress: Callable[[int, int], None] | None) -> dataset_lib.Dataset:
+  """Reads the data set that rows describe; arguments as ``load_folder``."""
+  size = images_lib.as_size(image_size)
   sample_ids = _check_paths(rows, root)
   columns, classes = {}, names
   for key, values in rows.columns.items():
@@ -93,7 +115,7 @@ def load_folder(
   label_values, task = labels_lib.make_labels(
       columns, labels, names=classes, multilabel=multilabel,
       merge_from=merge_from, thresholds=thresholds, where=rows.where)
-  identity, _ = _person_codes(rows)
+  identity, _ = person_codes(rows)
   split = rows.columns.get('split')
   n = len(sample_ids)
   images = np.empty((n, *size, 3), np.uint8)
@@ -121,11 +143,11 @@ def identity_names(manifest: str | os.PathLike) -> dict[str, int]:
     FileNotFoundError: if there is no such manifest.
     ValueError: if it is malformed or has no column ``identity``.
   """
-  _, names = _person_codes(_read(manifest, ('identity',)))
+  _, names = person_codes(_read(manifest, ('identity',)))
   return names
 
 
-def _read(manifest, needed) -> _Manifest:
+def _read(manifest, needed) -> Manifest:
   path = pathlib.Path(manifest)
   if not path.is_file():
     raise FileNotFoundError(f'Expected a CSV manifest, got no file at {path}.')
@@ -155,7 +177,7 @@ def _read(manifest, needed) -> _Manifest:
       raise ValueError(
           f'Expected {len(header)} values in line {line} of {path}, got '
           f'{len(row)}.')
-  return _Manifest(
+  return Manifest(
       path=path, lines=[line for line, _ in rows[1:]],
       columns={name: [row[k] for _, row in rows[1:]]
                for k, name in enumerate(header)})
@@ -207,7 +229,12 @@ def _codes(values: list[str]) -> tuple[np.ndarray, dict[str, int]]:
                   np.int32), names
 
 
-def _person_codes(rows) -> tuple[np.ndarray, dict[str, int]]:
+def person_codes(rows: Manifest) -> tuple[np.ndarray, dict[str, int]]:
+  """Each row's person, and the number of each name (none for integers).
+
+  Raises:
+    ValueError: if an integer is below -1.
+  """
   values = ['' if value == '-1' else value
             for value in rows.columns['identity']]
   codes, names = _codes(values)

@@ -10,8 +10,12 @@ from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.data import folder
 from dlfd_jax.data import npz
 from dlfd_jax.data import synthetic
+from dlfd_jax.data import tree
+from dlfd_jax.data.tfds import catalog
 
 SYNTHETIC = 'synthetic'
+TREE = 'tree'
+_DRAWN_PEOPLE = 200
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,23 +23,27 @@ class DataOptions:
   """Where the images are and which labels count.
 
   Attributes:
-    source: ``'synthetic'`` (drawn faces), an ``.npz`` file, or a ``.csv``
-      manifest beside a folder of images.
+    source: ``'synthetic'`` (drawn faces), an ``.npz`` file, a ``.csv``
+      manifest beside a folder of images, ``'tree'`` (a folder of folders, one a
+      class), or a data set of ``tfds.catalog``, such as ``'mucac/gli'``.
     labels: label columns of a file; one is a multiclass task, several are
       binary attributes. Of drawn faces: the task's name, or none
-      for its default.
+      for its default. Of a tree: none, or ``class``.
     multilabel: treat a single 0/1 column as an attribute.
     merge_from: classes at or above this number become one class.
     thresholds: ``(column, value)`` pairs: the attribute is 1 where the column
       is at least the value.
     image_size: pixels a side; None keeps an npz file's own size.
-    root: folder that the manifest's paths are relative to; None = its own.
-    people: number of drawn people.
+    root: folder that the manifest's paths are relative to (None = its own), the
+      tree, or the folder that holds a data set's download.
+    people: number of drawn people (None = 200), or of people to take of
+      mucac or celeb_a (None = all).
     images_per_person: drawn images of each.
     data_seed: of the drawing.
+    identity_pattern: of a tree, see ``tree.load_tree``.
 
   Raises:
-    ValueError: if the source is none of the three or a field does not fit it.
+    ValueError: if the source is none of these or a field does not fit it.
   """
 
   source: str = SYNTHETIC
@@ -45,26 +53,43 @@ class DataOptions:
   thresholds: tuple[tuple[str, int], ...] = ()
   image_size: int | None = None
   root: str | None = None
-  people: int = 200
+  people: int | None = None
   images_per_person: int = 8
   data_seed: int = 0
+  identity_pattern: str | None = None
 
   def __post_init__(self):
     suffix = os.path.splitext(self.source)[1].lower()
-    if self.source != SYNTHETIC and suffix not in ('.npz', '.csv'):
+    named = catalog.is_name(self.source)
+    if self.source not in (SYNTHETIC, TREE) and not named and (
+        suffix not in ('.npz', '.csv')):
       raise ValueError(
-          f"Expected data to be 'synthetic', an .npz file or a .csv manifest, "
-          f'got {self.source!r}.')
-    if self.source != SYNTHETIC and not self.labels:
+          f"Expected data to be 'synthetic', an .npz file, a .csv manifest, "
+          f"'tree' or one of {', '.join(catalog.VARIANTS)}, got "
+          f'{self.source!r}.')
+    if named:
+      catalog.parse(self.source)
+    if self.source not in (SYNTHETIC, TREE) and not self.labels:
       raise ValueError(
           f'Expected the names of the label columns of {self.source}, got '
           'none.')
     if self.source == SYNTHETIC and len(self.labels) > 1:
       raise ValueError(
           f'Expected one task of the drawn faces, got {list(self.labels)}.')
-    if suffix == '.csv' and self.image_size is None:
+    if self.source == TREE and self.labels not in ((), (tree.LABEL,)):
+      raise ValueError(
+          f'Expected no labels of a tree but {tree.LABEL!r}, got '
+          f'{list(self.labels)}.')
+    if self.image_size is None and (
+        named or suffix == '.csv' or self.source == TREE):
       raise ValueError(
           f'Expected an image size for the images of {self.source}, got none.')
+    if self.identity_pattern is not None:
+      if self.source != TREE:
+        raise ValueError(
+            f'Expected identity_pattern for a tree only, got '
+            f'{self.identity_pattern!r} for {self.source}.')
+      tree.check_pattern(self.identity_pattern)
 
 
 def load(options: DataOptions,
@@ -74,14 +99,15 @@ def load(options: DataOptions,
 
   Args:
     options: which.
-    progress: called with (images read, images in all) by a folder.
+    progress: called with (images read, images in all) where images are decoded.
 
   Raises:
     ValueError, FileNotFoundError: if the source cannot be read as asked.
   """
   if options.source == SYNTHETIC:
     return synthetic.synthetic_faces(
-        people=options.people, images_per_person=options.images_per_person,
+        people=_DRAWN_PEOPLE if options.people is None else options.people,
+        images_per_person=options.images_per_person,
         size=options.image_size or 32, seed=options.data_seed,
         task=options.labels[0] if options.labels else synthetic.DEFAULT_TASK)
   labels = options.labels[0] if len(options.labels) == 1 else options.labels
@@ -91,8 +117,45 @@ def load(options: DataOptions,
         options.source, labels=labels, multilabel=options.multilabel,
         merge_from=options.merge_from, thresholds=thresholds,
         image_size=options.image_size)
-  assert options.image_size is not None  # DataOptions refuses such a manifest
+  assert options.image_size is not None  # DataOptions refuses the others
+  if options.source == TREE:
+    return tree.load_tree(
+        _tree_root(options), image_size=options.image_size,
+        identity_pattern=options.identity_pattern,
+        merge_from=options.merge_from, progress=progress)
+  if catalog.is_name(options.source):
+    from dlfd_jax.data.tfds import load as tfds_load  # slow to import
+    return tfds_load.load(
+        options.source, root=options.root, labels=options.labels,
+        image_size=options.image_size, multilabel=options.multilabel,
+        merge_from=options.merge_from, thresholds=thresholds,
+        people=options.people, progress=progress)
   return folder.load_folder(
       options.source, labels=labels, multilabel=options.multilabel,
       merge_from=options.merge_from, thresholds=thresholds,
       image_size=options.image_size, root=options.root, progress=progress)
+
+
+def person_names(options: DataOptions) -> dict[str, int]:
+  """The number of each person by name; empty where persons are integers.
+
+  Raises:
+    ValueError, FileNotFoundError: as ``load``.
+  """
+  if options.source.lower().endswith('.csv'):
+    return folder.identity_names(options.source)
+  if options.source == TREE:
+    return tree.identity_names(_tree_root(options), options.identity_pattern)
+  if catalog.is_name(options.source):
+    from dlfd_jax.data.tfds import load as tfds_load  # slow to import
+    assert options.image_size is not None  # DataOptions refuses the others
+    return tfds_load.person_names(
+        options.source, options.root, options.image_size)
+  return {}
+
+
+def _tree_root(options) -> str:
+  if options.root is None:
+    raise ValueError(
+        'Expected --root to name the folder of a tree, got none.')
+  return options.root

@@ -1,0 +1,79 @@
+"""One way to name a data set, whatever holds it."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from dlfd_jax import presets
+from dlfd_jax.cli import inputs
+from dlfd_jax.data import sources
+from tests.data import tree_test
+from tests.data.tfds import layouts
+
+
+def test_drawn_people_are_200_unless_said():
+  few = sources.load(sources.DataOptions(people=3, image_size=16))
+  assert len(np.unique(few.identity)) == 3
+  assert sources.DataOptions().people is None
+
+
+def test_a_tree_is_a_source(tmp_path):
+  tree_test.draw(tmp_path, *tree_test.FACES)
+  options = sources.DataOptions(
+      source='tree', root=str(tmp_path), image_size=8,
+      identity_pattern=r'([a-z]+)[_.][^/]*$')
+  assert sources.load(options).task.names == ('happy', 'sad')
+  assert sources.person_names(options) == {'ann': 0, 'bob': 1, 'eve': 2}
+
+
+@pytest.mark.parametrize(('preset', 'draw', 'names'), [
+    ('rafdb_emotion', layouts.rafdb_download, 7),
+    ('mucac_gender', layouts.mucac_download, 2),
+    ('mucac_attributes', layouts.mucac_download, 3)])
+def test_presets_of_the_paper_read_the_download(tmp_path, preset, draw, names):
+  draw(tmp_path)
+  options = presets.PRESETS[preset].data
+  with pytest.raises(ValueError, match='--root to name the folder that holds'):
+    inputs.load_data(options)
+  dataset = inputs.load_data(sources.dataclasses.replace(
+      options, root=str(tmp_path), image_size=16))
+  assert len(dataset.task.names) == names
+  assert set(dataset.split) == {'retain', 'forget', 'val', 'test'}
+
+
+def test_older_run_folders_are_read():
+  fields = {**vars(sources.DataOptions(people=200)), 'labels': []}
+  del fields['identity_pattern']
+  fields['thresholds'] = []
+  assert inputs.data_from_json(fields) == sources.DataOptions(people=200)
+
+
+@pytest.mark.slow
+def test_tensorflow_datasets_is_imported_only_where_needed():
+  code = ('import sys; from dlfd_jax.data import sources; '
+          "sources.DataOptions(source='mucac', labels=('smile',), "
+          'image_size=9); '
+          "sys.exit('tensorflow_datasets' in sys.modules)")
+  subprocess.run([sys.executable, '-W', 'ignore', '-c', code], check=True)
+
+
+@pytest.mark.parametrize(('fields', 'message'), [
+    ({'source': 'faces.zip'}, "to be 'synthetic', .* got 'faces.zip'"),
+    ({'source': 'mucac/old', 'labels': ('a',)}, 'one of benchmark, gli, clean'),
+    ({'source': 'mucac', 'labels': ('a',)}, 'an image size for the images of'),
+    ({'source': 'mufac', 'image_size': 8}, 'names of the label columns'),
+    ({'source': 'tree'}, 'an image size for the images of tree'),
+    ({'source': 'tree', 'image_size': 8, 'labels': ('a',)}, "tree but 'class'"),
+    ({'identity_pattern': '(a)'}, 'identity_pattern for a tree only'),
+    ({'source': 'tree', 'image_size': 8, 'identity_pattern': 'a'}, 'one group'),
+])
+def test_options_that_do_not_fit_are_refused(fields, message):
+  with pytest.raises(ValueError, match=message):
+    sources.DataOptions(**fields)
+
+
+def test_a_tree_needs_its_folder():
+  with pytest.raises(ValueError, match='--root to name the folder of a tree'):
+    sources.load(sources.DataOptions(source='tree', image_size=8))
