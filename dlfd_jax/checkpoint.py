@@ -179,6 +179,31 @@ def load_model(folder: str | os.PathLike) -> SavedModel:
   return SavedModel(variables, config, task, image_size)
 
 
+def load_variables(folder: str | os.PathLike, like: Any) -> models.Variables:
+  """Variables that somebody else saved with orbax's ``StandardCheckpointer``.
+
+  Args:
+    folder: of the checkpoint.
+    like: the shapes that the network needs.
+
+  Raises:
+    FileNotFoundError: if there is no such folder.
+    ValueError: if it is no such checkpoint, or a leaf has another shape.
+  """
+  folder = pathlib.Path(folder).absolute()
+  if not folder.is_dir():
+    raise FileNotFoundError(f'Expected the checkpoint {folder}, found none.')
+  with ocp.StandardCheckpointer() as reader:
+    try:
+      stored = reader.metadata(folder).item_metadata.tree
+    except Exception as error:  # orbax raises many kinds
+      raise ValueError(
+          f'Expected an orbax checkpoint of a tree in {folder}.') from error
+    check_same_shapes(stored, like, str(folder))
+    return reader.restore(folder, jax.tree.map(
+        lambda x: np.zeros(x.shape, x.dtype), like))
+
+
 def fingerprint(variables: models.Variables) -> str:
   """SHA-256 of all parameters and statistics, in the order of their names."""
   digest = hashlib.sha256()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from typing import cast
 
+import jax
 import numpy as np
 from absl import flags
 
@@ -15,10 +17,15 @@ from dlfd_jax import runs
 from dlfd_jax.cli import command
 from dlfd_jax.cli import inputs
 from dlfd_jax.cli import options
+from dlfd_jax.models import custom
 from dlfd_jax.models import torch_weights
 
 _IMPORT = """
 Turns a PyTorch state dict into a model that unlearn.py takes as --original.
+
+A model of your own is a flax module, --model=module:Class, with an orbax
+checkpoint of its variables as --weights; what it must offer stands in
+dlfd_jax/models/custom.py.
 
 The data say what the outputs mean and how large the images are; --mean and
 --std are what the model's own training normalised by. The accuracy on all
@@ -42,11 +49,15 @@ _STATISTICS = ('mean', 'std')
 def _define_import(values: flags.FlagValues) -> None:
   inputs.define_run(values)
   flags.DEFINE_string(
-      'weights', None, '.safetensors or .pth file', flag_values=values)
+      'weights', None, '.safetensors or .pth file, or with --model a folder',
+      flag_values=values)
+  flags.DEFINE_string(
+      'model', None, 'module:Class of your own flax module; --weights is then '
+      'the folder of an orbax checkpoint', flag_values=values)
   for name in _STATISTICS:
     flags.DEFINE_list(
         name, [], 'of the three channels, images in [0, 1]; default '
-        "ImageNet's", flag_values=values)
+        "ImageNet's, of your own --model 0 and 1", flag_values=values)
   options.define((*options.DATA, *options.NETWORK), values)
 
 
@@ -60,11 +71,21 @@ def _execute_import(values: flags.FlagValues, line: str) -> None:
       presets.Network(), options.NETWORK, values, 'the network')
   given = {name: _three(values, name) for name in _STATISTICS
            if command.value(values, name)}
-  state = torch_weights.read(weights)
+  own = command.value(values, 'model')
+  if own:
+    if not custom.is_custom(own):
+      raise ValueError(f'Expected --model to be module:Class, got {own!r}.')
+    network = dataclasses.replace(network, architecture=own)
+    given = {'mean': (0.0,) * 3, 'std': (1.0,) * 3} | given
+  else:
+    state = torch_weights.read(weights)
   dataset = inputs.load_data(data_options)
   config = models.ModelConfig(
       outputs=dataset.task.num_outputs, **dataclasses.asdict(network), **given)
-  variables = torch_weights.to_variables(state, config)
+  if own:
+    variables = _own_variables(config, dataset, weights)
+  else:
+    variables = torch_weights.to_variables(state, config)
   devices = inputs.devices(values)
   found = inputs.accuracies(
       models.build(config), variables, dataset,
@@ -72,8 +93,22 @@ def _execute_import(values: flags.FlagValues, line: str) -> None:
   checkpoint.save_model(workdir, variables, config, dataset.task,
                         dataset.image_size)
   runs.write_json(workdir / runs.VERSIONS, runs.versions())
-  print(f'{len(state)} tensors; accuracy on all {len(dataset)} images '
+  leaves = len(jax.tree.leaves(variables))
+  print(f'{leaves} arrays; accuracy on all {len(dataset)} images '
         f'{found["all"]:.3f}: {workdir}')
+
+
+def _own_variables(config, dataset, weights):
+  model = models.build(config)
+  custom.check(cast(custom.Classifier, model), config.architecture,
+               config.outputs, dataset.image_size)
+  like = jax.eval_shape(
+      lambda key: models.init(model, key, dataset.image_size),
+      jax.random.key(0))
+  # Variables without statistics are saved without the empty collection.
+  kept = {name: tree for name, tree in like.items() if tree}
+  return {**{name: {} for name in like},
+          **checkpoint.load_variables(weights, kept)}
 
 
 def _three(values, name):

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from dlfd_jax.models import custom
+from dlfd_jax.models import densenet
+from dlfd_jax.models import efficientnet
 from dlfd_jax.models import heads
+from dlfd_jax.models import layers
 from dlfd_jax.models import resnet
+from dlfd_jax.models import vit
 from dlfd_jax.models.heads import Outputs
 
 __all__ = ['ARCHITECTURES', 'ModelConfig', 'Outputs', 'Variables', 'blocks',
            'build', 'init', 'last_blocks', 'num_parameters']
 
 Variables = Mapping[str, Any]  # {'params': ..., 'batch_stats': ...}
-ARCHITECTURES = ('resnet18',)
+_NETWORKS: dict[str, type[layers.Network]] = {
+    'resnet18': resnet.ResNet18, 'densenet121': densenet.DenseNet121,
+    'efficientnet_b0': efficientnet.EfficientNetB0, 'vit_s': vit.ViTS}
+ARCHITECTURES = tuple(_NETWORKS)
 _DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
 
 
@@ -27,9 +35,9 @@ class ModelConfig:
   """Everything that rebuilds a classifier; stored beside every checkpoint.
 
   Attributes:
-    architecture: one of :data:`ARCHITECTURES`.
+    architecture: one of :data:`ARCHITECTURES`, or a user's ``module:Class``.
     outputs: number of logits.
-    width: channels of the first stage.
+    width: size of the network, 64 is the full one; see each architecture.
     stem: ``'imagenet'`` or ``'small'``.
     head: ``'plain'`` or ``'paper'``.
     mean: per-channel mean, pixel units in [0, 1].
@@ -51,9 +59,11 @@ class ModelConfig:
 
   def __post_init__(self):
     for name, choices in (('architecture', ARCHITECTURES),
-                          ('stem', resnet.STEMS), ('head', heads.HEADS),
+                          ('stem', layers.STEMS), ('head', heads.HEADS),
                           ('compute_dtype', tuple(_DTYPES))):
       value = getattr(self, name)
+      if name == 'architecture' and custom.is_custom(value):
+        continue
       if value not in choices:
         raise ValueError(f'Expected {name} in {choices}, got {value!r}.')
     for name in ('outputs', 'width'):
@@ -67,8 +77,14 @@ class ModelConfig:
 
 
 def build(config: ModelConfig) -> nn.Module:
-  """The classifier that ``config`` describes, without variables."""
-  return resnet.ResNet18(
+  """The classifier that ``config`` describes, without variables.
+
+  A user's own class (``module:Class``) is imported; see ``models.custom``.
+  """
+  if custom.is_custom(config.architecture):
+    return cast(nn.Module, custom.load(
+        config.architecture, config.outputs, config.mean, config.std))
+  return _NETWORKS[config.architecture](
       outputs=config.outputs, width=config.width, stem=config.stem,
       head=config.head, mean=tuple(config.mean), std=tuple(config.std),
       dtype=_DTYPES[config.compute_dtype])
@@ -76,10 +92,13 @@ def build(config: ModelConfig) -> nn.Module:
 
 def init(model: nn.Module, key: jax.Array,
          image_size: tuple[int, int]) -> Variables:
-  """Fresh variables ``{'params', 'batch_stats'}`` for images of that size."""
+  """Fresh variables ``{'params', 'batch_stats'}`` for images of that size.
+
+  Without BatchNorm ``batch_stats`` is empty.
+  """
   images = jnp.zeros((1, *image_size, 3), jnp.float32)
   run = jax.jit(lambda key: model.init(key, images, train=False))
-  return dict(run(key))
+  return {'batch_stats': {}, **run(key)}
 
 
 def num_parameters(variables: Variables) -> int:
@@ -92,7 +111,8 @@ def blocks(model: nn.Module) -> tuple[tuple[str, ...], ...]:
 
   A module declares them as ``blocks``: for each block the top-level name of its
   parameters, or several. ResNet18: the stem, ``layer1_0`` ... ``layer4_1`` and
-  the head.
+  the head; in the others a block is a dense layer or a transition, an inverted
+  bottleneck, or an encoder layer.
 
   Raises:
     ValueError: if the module declares none.

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 HEADS = ('plain', 'paper')
+DROPOUTS = 2  # most dropouts in a head: those of the trunk count from here
 Array = TypeVar('Array', jax.Array, np.ndarray)
 
 
@@ -49,15 +50,16 @@ class Linear(nn.Module):
 
 
 def dropout(x: jax.Array, rate: float, keys: jax.Array | None, layer: int, *,
-            train: bool) -> jax.Array:
+            train: bool, whole: bool = False) -> jax.Array:
   """Dropout with one key per example, so that it ignores the device count.
 
   Args:
-    x: ``[n, d]``.
+    x: ``[n, ...]``.
     rate: share of values set to 0, in [0, 1).
     keys: typed keys ``[n]``; needed only if ``train``.
     layer: number of this dropout in the network; each draws its own mask.
     train: drop; else return ``x``.
+    whole: an example is kept or dropped whole, as in stochastic depth.
 
   Raises:
     ValueError: if ``train`` and no keys are given.
@@ -66,9 +68,10 @@ def dropout(x: jax.Array, rate: float, keys: jax.Array | None, layer: int, *,
     return x
   if keys is None:
     raise ValueError('Expected keys, one per example, for dropout in training.')
+  shape = (1,) * (x.ndim - 1) if whole else x.shape[1:]
   keep = jax.vmap(
       lambda key: jax.random.bernoulli(
-          jax.random.fold_in(key, layer), 1 - rate, x.shape[1:]))(keys)
+          jax.random.fold_in(key, layer), 1 - rate, shape))(keys)
   return jnp.where(keep, x / (1 - rate), 0).astype(x.dtype)
 
 
@@ -81,11 +84,14 @@ class Head(nn.Module):
       values), the head of the authors' DLFD code.
     outputs: number of logits.
     dtype: type of the computation; outputs are float32.
+    drop: dropout before the plain head's layer, in [0, 1); the features are
+      the values before it.
   """
 
   kind: str
   outputs: int
   dtype: jnp.dtype = jnp.float32
+  drop: float = 0.0
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool,
@@ -98,5 +104,6 @@ class Head(nn.Module):
         x = dropout(x, 0.5, keys, layer, train=train)
     else:
       features = x
+      x = dropout(x, self.drop, keys, 0, train=train)
     logits = Linear(self.outputs, self.dtype, name='classifier')(x)
     return Outputs(logits.astype(jnp.float32), features.astype(jnp.float32))

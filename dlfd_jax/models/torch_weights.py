@@ -42,9 +42,31 @@ def _resnet(path: tuple[str, ...]) -> str:
                    'downsample_bn': 'downsample.1'}.get(n, n) for n in names)
 
 
+def _densenet(path: tuple[str, ...]) -> str:
+  return '.'.join(['features', path[0].replace('_', '.'), *path[1:]])
+
+
+_STAGE = re.compile(r'^stage(\d+)_(\d+)$')
+_PARTS = ('expand', 'depthwise', 'se', 'project')
+
+
+def _efficientnet(path: tuple[str, ...]) -> str:
+  layers = {'conv': '0', 'norm': '1'}
+  stage = _STAGE.match(path[0])
+  if stage is None:  # the first and the last convolution
+    part, layer = path[0].split('_')
+    return f'features.{0 if part == "stem" else 8}.{layers[layer]}'
+  number, block = stage.groups()
+  part, _, layer = path[1].partition('_')
+  place = _PARTS.index(part) - (number == '1')  # the first does not expand
+  last = path[2] if part == 'se' else layers[layer]
+  return f'features.{number}.{block}.block.{place}.{last}'
+
+
 # Architecture -> name of a module of the trunk, and of the plain head.
 _NAMES: dict[str, tuple[Callable[[tuple[str, ...]], str], str]] = {
-    'resnet18': (_resnet, 'fc')}
+    'resnet18': (_resnet, 'fc'), 'densenet121': (_densenet, 'classifier'),
+    'efficientnet_b0': (_efficientnet, 'classifier.1')}
 
 
 @dataclasses.dataclass(frozen=True)

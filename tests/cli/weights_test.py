@@ -1,9 +1,17 @@
 """A PyTorch checkpoint goes in, is unlearned and comes back."""
 
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
+from dlfd_jax import inference
+from dlfd_jax import models
 from dlfd_jax.cli import unlearn
 from dlfd_jax.cli import weights
+from dlfd_jax.data import npz
+from dlfd_jax.data import sources
+from dlfd_jax.data import splits
 from dlfd_jax.models import torch_weights
 from tests.cli import runs_of
 
@@ -60,3 +68,33 @@ def test_a_wrong_flag_is_one_sentence_and_writes_nothing(
       f'--workdir={folder}', *flags]) == 2
   assert sentence in capsys.readouterr().err
   assert not folder.exists()
+
+
+def test_a_module_of_ones_own_goes_the_same_way(tmp_path, capsys):
+  config = models.ModelConfig(
+      architecture='tests.models.own_nets:Own', outputs=2,
+      mean=(0.0,) * 3, std=(1.0,) * 3)
+  variables = models.init(
+      models.build(config), jax.random.key(0), (runs_of.SIZE, runs_of.SIZE))
+  with ocp.StandardCheckpointer() as saver:
+    saver.save(tmp_path / 'mine', variables)
+  data, original = _data_flags(tmp_path), tmp_path / 'original'
+  flags = ['--model=tests.models.own_nets:Own', *data,
+           f'--workdir={original}']
+  assert weights.IMPORT.main([*flags, f'--weights={tmp_path / "no"}']) == 2
+  assert 'Expected the checkpoint' in capsys.readouterr().err
+  assert weights.IMPORT.main([*flags, f'--weights={tmp_path / "mine"}']) == 0
+  parts = splits.draw_partition(
+      sources.load(sources.DataOptions(
+          source=str(tmp_path / 'faces.npz'), labels=('shade',))), seed=0)
+  stored = tmp_path / 'splits.npz'
+  splits.save_splits(stored, npz.load_npz(
+      tmp_path / 'faces.npz', labels='shade'), parts)
+  assert unlearn.main([
+      f'--original={original}', *data, f'--splits={stored}',
+      '--forget_people=3', '--epochs=1', '--batch_size=16', '--devices=1',
+      '--perturb_steps=1', f'--workdir={tmp_path / "unlearned"}']) == 0
+  classifier = inference.load_classifier(tmp_path / 'unlearned')
+  images = np.zeros((2, runs_of.SIZE, runs_of.SIZE, 3), np.uint8)
+  assert classifier.predict(images).shape == (2, 2)
+  capsys.readouterr()

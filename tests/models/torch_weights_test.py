@@ -1,9 +1,11 @@
 """State dicts in and out; logits against PyTorch's own."""
 
+import jax
 import numpy as np
 import pytest
 
 from dlfd_jax import models
+from dlfd_jax.models import efficientnet
 from dlfd_jax.models import torch_weights
 
 torch = pytest.importorskip('torch', reason='needs the extra torch')
@@ -30,7 +32,9 @@ def _state(net):
 
 def _both_logits(net, config, variables):
   images = np.random.default_rng(0).random((2, SIZE, SIZE, 3), np.float32)
-  ours = models.build(config).apply(variables, images, train=False).logits
+  model = models.build(config)
+  ours = jax.jit(lambda v, x: model.apply(v, x, train=False).logits)(
+      variables, images)
   normal = (images - np.float32(config.mean)) / np.float32(config.std)
   with torch.no_grad():
     theirs = net(torch.from_numpy(normal.transpose(0, 3, 1, 2).copy()))
@@ -57,6 +61,44 @@ def test_the_way_back_gives_the_same_state_dict(head):
     np.testing.assert_array_equal(back[name], value)
     assert back[name].dtype == value.dtype
   net.load_state_dict({n: torch.from_numpy(v) for n, v in back.items()})
+
+
+def _channels(width):
+  return tuple(efficientnet.channels_of(c, width)
+               for c in (32, 16, 24, 40, 80, 112, 192, 320))
+
+
+@pytest.mark.parametrize('head', ['plain', 'paper'])
+@pytest.mark.parametrize('architecture', [
+    pytest.param('densenet121', marks=pytest.mark.slow), 'efficientnet_b0'])
+def test_the_other_networks_agree_too(architecture, head):
+  if architecture == 'densenet121':
+    net, pooled = torch_nets.DenseNet121(OUTPUTS, WIDTH), 16 * WIDTH
+  else:
+    net = torch_nets.EfficientNetB0(OUTPUTS, _channels(WIDTH))
+    pooled = 4 * _channels(WIDTH)[-1]
+  if head == 'paper':
+    net = torch_nets.Released(net, pooled, OUTPUTS)
+  net, config = torch_nets.shake(net), _config(head, architecture=architecture)
+  variables = torch_weights.to_variables(_state(net), config)
+  ours, theirs = _both_logits(net, config, variables)
+  assert np.abs(theirs).max() > .01
+  np.testing.assert_allclose(ours, theirs, atol=1e-4)
+  back = torch_weights.to_state(variables, config)
+  assert sorted(back) == sorted(_state(net))
+
+
+@pytest.mark.parametrize('architecture, twin', [
+    ('densenet121', lambda: torch_nets.DenseNet121(1000, 64)),
+    ('efficientnet_b0', lambda: torch_nets.EfficientNetB0(1000))])
+def test_full_networks_take_the_tensors_of_torchvision(architecture, twin):
+  config = models.ModelConfig(outputs=1000, architecture=architecture)
+  assert torch_weights.account(_state(twin()), config).fits
+
+
+def test_a_network_without_a_twin_is_named():
+  with pytest.raises(ValueError, match="for PyTorch weights, got 'vit_s'"):
+    torch_weights.names_of(_config(architecture='vit_s'))
 
 
 def test_the_full_network_has_the_tensors_of_torchvision():

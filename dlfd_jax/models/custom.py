@@ -1,0 +1,140 @@
+"""A user's own flax module as a classifier.
+
+Named ``module:Class`` where the built-in networks are named. Asked of the
+class:
+
+* ``Class(outputs=...)``, or ``Class()`` if it takes no ``outputs``;
+* ``__call__(images, *, train, ...)``: images are float ``[n, h, w, 3]``; batch
+  statistics and dropout are used if ``train``;
+* the answer has ``logits [n, outputs]`` and ``features [n, d]``.
+
+``mask`` (0 = padding), ``keys`` (one per example) and ``axis_name`` are passed
+to a ``__call__`` that takes them. One that does not gets ``rngs={'dropout':
+...}``, and its batch statistics see padding; with several devices ``axis_name``
+is needed for statistics of the whole batch. ``blocks`` (see ``models.blocks``)
+is needed by CF-k and EU-k alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from dlfd_jax.models import heads
+
+_OPTIONAL = ('mask', 'keys', 'axis_name')
+
+
+def is_custom(architecture: str) -> bool:
+  """Whether the name is a user's class."""
+  return ':' in architecture
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Classifier:
+  """A user's module with the calls of our networks.
+
+  Attributes:
+    module: the user's.
+    accepts: which of the optional arguments it takes.
+    mean: subtracted from the images first, pixel units.
+    std: divided by, pixel units.
+  """
+
+  module: nn.Module
+  accepts: frozenset[str]
+  mean: tuple[float, ...]
+  std: tuple[float, ...]
+
+  @property
+  def blocks(self) -> Any:
+    return getattr(self.module, 'blocks', None)
+
+  def init(self, key: jax.Array, images: jax.Array, *,
+           train: bool) -> Mapping[str, Any]:
+    return self.module.init(key, self._normalised(images), train=train)
+
+  def apply(self, variables: Mapping[str, Any], images: jax.Array, *,
+            train: bool, keys: jax.Array | None = None, **options: Any) -> Any:
+    """As flax's, with the optional arguments that the module takes."""
+    if keys is not None and 'keys' not in self.accepts:
+      options.setdefault('rngs', {'dropout': keys[0]})
+    if 'keys' in self.accepts:
+      options['keys'] = keys
+    for name in _OPTIONAL:
+      if name not in self.accepts:
+        options.pop(name, None)
+    return self.module.apply(
+        variables, self._normalised(images), train=train, **options)
+
+  def _normalised(self, images):
+    return (images - jnp.array(self.mean)) / jnp.array(self.std)
+
+
+def load(architecture: str, outputs: int, mean: tuple[float, ...],
+         std: tuple[float, ...]) -> Classifier:
+  """Imports and checks a user's class.
+
+  Raises:
+    ValueError: if it cannot be imported, is no flax module, or lacks ``train``.
+  """
+  place, _, name = architecture.partition(':')
+  try:
+    found = getattr(importlib.import_module(place), name)
+  except ImportError as error:
+    raise ValueError(
+        f'Expected the module {place!r} on the Python path: {error}.'
+    ) from error
+  except AttributeError as error:
+    raise ValueError(
+        f'Expected a class {name!r} in {place!r}, got none.') from error
+  if not (inspect.isclass(found) and issubclass(found, nn.Module)):
+    raise ValueError(
+        f'Expected {architecture} to be a flax.linen.Module, got {found!r}.')
+  takes = inspect.signature(found.__call__).parameters
+  anything = any(p.kind is p.VAR_KEYWORD for p in takes.values())
+  if 'train' not in takes and not anything:
+    raise ValueError(
+        f'Expected {architecture}.__call__ to take `train`, got '
+        f'{sorted(set(takes) - {"self"})}.')
+  fields = {field.name for field in dataclasses.fields(found)}
+  module = found(outputs=outputs) if 'outputs' in fields else found()
+  return Classifier(
+      module, frozenset(name for name in _OPTIONAL if name in takes),
+      tuple(mean), tuple(std))
+
+
+def check(model: Classifier, architecture: str, outputs: int,
+          image_size: tuple[int, int]) -> None:
+  """Runs the shapes through a module and names what its answer lacks.
+
+  Raises:
+    ValueError: if ``logits`` or ``features`` is missing or has another shape.
+  """
+  images = jnp.zeros((2, *image_size, 3), jnp.float32)
+
+  def run(key):
+    variables = model.init(key, images, train=False)
+    return model.apply(variables, images, train=False)
+
+  answer = jax.eval_shape(run, jax.random.key(0))
+  for name in heads.Outputs._fields:
+    if not hasattr(answer, name):
+      raise ValueError(
+          f'Expected {architecture} to return `{name}` (see '
+          f'dlfd_jax.models.Outputs), got {type(answer).__name__}.')
+  if answer.logits.shape != (2, outputs):
+    raise ValueError(
+        f'Expected {architecture} to return {outputs} logits an image, got '
+        f'logits of shape {answer.logits.shape} for 2 images.')
+  if len(answer.features.shape) != 2 or answer.features.shape[0] != 2:
+    raise ValueError(
+        f'Expected {architecture} to return features [n, d], got shape '
+        f'{answer.features.shape} for 2 images.')

@@ -1,0 +1,71 @@
+"""A user's own module: what is asked of it, and how it is called."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dlfd_jax import models
+from dlfd_jax.models import custom
+
+PLACE = 'tests.models.own_nets'
+NONE, ONE = (0.0,) * 3, (1.0,) * 3
+
+
+def _config(name='Own', **fields):
+  return models.ModelConfig(
+      architecture=f'{PLACE}:{name}', outputs=3, mean=NONE, std=ONE, **fields)
+
+
+def test_it_is_built_initialised_and_run_like_ours():
+  model = models.build(_config())
+  variables = models.init(model, jax.random.key(0), (16, 16))
+  assert sorted(variables) == ['batch_stats', 'params']
+  images = jnp.ones((4, 16, 16, 3))
+  out = model.apply(variables, images, train=False)
+  assert out.logits.shape == (4, 3) and out.features.shape == (4, 4)
+  # What a training step passes: the module takes none of the last three.
+  out, stats = model.apply(
+      variables, images, train=True, mask=jnp.ones(4), axis_name=None,
+      keys=jax.random.split(jax.random.key(1), 4), mutable=['batch_stats'])
+  assert out.logits.shape == (4, 3) and 'batch_stats' in stats
+  assert models.last_blocks(model, variables, 1) == ('last',)
+
+
+def test_the_images_are_normalised_first():
+  config = models.ModelConfig(
+      architecture=f'{PLACE}:LogitsAlone', outputs=3, mean=(.5,) * 3,
+      std=(.25,) * 3)
+  model = models.build(config)
+  variables = model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)),
+                         train=False)
+  plain = models.build(models.ModelConfig(
+      architecture=f'{PLACE}:LogitsAlone', outputs=3, mean=NONE, std=ONE))
+  images = jnp.full((1, 8, 8, 3), .75)
+  np.testing.assert_allclose(
+      model.apply(variables, images, train=False),
+      plain.apply(variables, jnp.ones_like(images), train=False), rtol=1e-6)
+
+
+@pytest.mark.parametrize('name, sentence', [
+    ('Missing', "Expected a class 'Missing'"),
+    ('NOT_A_MODULE', 'to be a flax.linen.Module'),
+    ('WithoutTrain', 'to take `train`')])
+def test_what_a_class_lacks_is_named(name, sentence):
+  with pytest.raises(ValueError, match=sentence):
+    models.build(_config(name))
+
+
+def test_a_module_that_cannot_be_imported_is_named():
+  with pytest.raises(ValueError, match="Expected the module 'no_such_place'"):
+    models.build(models.ModelConfig(architecture='no_such_place:X', outputs=2))
+
+
+@pytest.mark.parametrize('name, sentence', [
+    ('LogitsAlone', 'to return `logits`'),
+    ('OtherCount', 'to return 3 logits an image'),
+    ('FlatFeatures', r'to return features \[n, d\]')])
+def test_what_an_answer_lacks_is_named(name, sentence):
+  model = models.build(_config(name))
+  with pytest.raises(ValueError, match=sentence):
+    custom.check(model, f'{PLACE}:{name}', 3, (16, 16))

@@ -1,0 +1,55 @@
+"""Classifiers as a user might have written them, whole and lacking."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from dlfd_jax.models import heads
+
+NOT_A_MODULE = 3
+
+
+class Own(nn.Module):
+  """Knows nothing of masks or keys; flax's own BatchNorm and dropout."""
+
+  outputs: int
+  blocks = ('conv', 'norm', 'last')
+
+  @nn.compact
+  def __call__(self, images, *, train):
+    x = nn.Conv(4, (3, 3), (4, 4), name='conv')(images)
+    x = nn.relu(nn.BatchNorm(
+        use_running_average=not train, name='norm')(x))
+    x = nn.Dropout(0.2, deterministic=not train)(x.mean((1, 2)))
+    return heads.Outputs(nn.Dense(self.outputs, name='last')(x), x)
+
+
+class WithoutTrain(nn.Module):
+
+  @nn.compact
+  def __call__(self, images):
+    return images
+
+
+class LogitsAlone(nn.Module):
+  outputs: int
+
+  @nn.compact
+  def __call__(self, images, *, train):
+    return nn.Dense(self.outputs)(images.mean((1, 2)))
+
+
+class OtherCount(nn.Module):
+
+  @nn.compact
+  def __call__(self, images, *, train):
+    x = images.mean((1, 2))
+    return heads.Outputs(nn.Dense(11)(x), x)
+
+
+class FlatFeatures(nn.Module):
+  outputs: int
+
+  @nn.compact
+  def __call__(self, images, *, train):
+    x = images.mean((1, 2))
+    return heads.Outputs(nn.Dense(self.outputs)(x), jnp.ravel(x))
