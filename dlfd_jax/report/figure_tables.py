@@ -1,0 +1,202 @@
+"""Figures over tasks and seeds: the trade-off, and the gain by complexity."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import ticker
+
+from dlfd_jax.report import canvas
+from dlfd_jax.report import palette
+from dlfd_jax.report import panels as panels_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+  """A number over seeds.
+
+  Attributes:
+    mean: over seeds.
+    low: mean minus the spread.
+    high: mean plus the spread.
+  """
+
+  mean: float
+  low: float
+  high: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+  """One row of a table on one task: its look, title and two figures."""
+
+  name: str
+  title: str
+  attack_auc: Figure
+  accuracy_test: Figure
+
+
+@dataclasses.dataclass(frozen=True)
+class Gain:
+  """DLFD minus another method on one task.
+
+  Attributes:
+    task: its name.
+    classes: of the task.
+    against: ``'finetune'`` or ``'best'``.
+    rival: title of the other method.
+    values: difference of each seed.
+  """
+
+  task: str
+  classes: int
+  against: str
+  rival: str
+  values: tuple[float, ...]
+
+  @property
+  def mean(self) -> float:
+    return float(np.mean(self.values))
+
+  @property
+  def deviation(self) -> float:
+    """Standard deviation over seeds; 0 of one seed."""
+    return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else 0.0
+
+
+def tradeoff(tasks: Mapping[str, Sequence[Point]], *, spread: str,
+             format: str = 'svg') -> bytes:
+  """Test accuracy against attack AUC, one panel a task.
+
+  Args:
+    tasks: rows of each task; ``retrained`` is the target.
+    spread: what the bars are, in words.
+    format: ``svg`` or ``png``.
+
+  Returns:
+    The picture; the shaded cross is the retrained model's bar on both axes.
+
+  Raises:
+    ValueError: if there is no task, a task has no row, or no such format.
+  """
+  empty = [task for task, points in tasks.items() if not points]
+  if empty or not tasks:
+    raise ValueError(
+        'Expected rows with an attack AUC and a test accuracy, got none'
+        f'{" for " + ", ".join(empty) if empty else ""}.')
+  titles = {p.name: p.title for points in tasks.values() for p in points}
+  looks = palette.styles(list(titles))
+  rows, columns = panels_lib.shape(len(tasks), 3)
+  across = columns + (columns > 1)
+  legend_rows = -(-len(titles) // across)
+  with canvas.drawing(max(3.5 * columns, 6.4),
+                      3.0 * rows + .25 * legend_rows + .5) as figure:
+    grid = figure.subplots(rows, columns, squeeze=False).reshape(-1)
+    for unused in grid[len(tasks):]:
+      unused.remove()
+    for axis, (task, points) in zip(grid, tasks.items()):
+      _target(axis, points)
+      for point in points:
+        _mark(axis, point, looks[point.name])
+      axis.axvline(.5, color=canvas.COLORS['null'], linestyle=':', linewidth=1)
+      axis.margins(.08)
+      axis.set(title=task, xlabel='attack AUC, class-matched (dotted: a guess)',
+               ylabel='accuracy on test')
+    figure.suptitle(f'Skill kept against traces left; bars: {spread}', x=.01,
+                    ha='left', fontsize=11, fontweight='bold')
+    figure.legend(
+        [_handle(figure.axes[0], looks[name]) for name in titles],
+        list(titles.values()), loc='outside lower left', ncols=across)
+    return canvas.to_bytes(figure, format)
+
+
+def _target(axis, points):
+  for point in points:
+    if point.name == 'retrained':
+      for found, span in ((point.attack_auc, axis.axvspan),
+                          (point.accuracy_test, axis.axhspan)):
+        span(found.low, found.high, color=canvas.COLORS['retrained'],
+             alpha=.12, linewidth=0)
+
+
+def _mark(axis, point, look):
+  x, y = point.attack_auc, point.accuracy_test
+  axis.errorbar(
+      x.mean, y.mean, xerr=[[x.mean - x.low], [x.high - x.mean]],
+      yerr=[[y.mean - y.low], [y.high - y.mean]], fmt=look.marker,
+      color=look.color, markerfacecolor=look.face, markeredgecolor=look.edge,
+      markersize=8, elinewidth=.9, capsize=2,
+      zorder=4 if point.name in ('dlfd', 'retrained') else 3)
+
+
+def _handle(axis, look) -> Any:
+  return axis.plot([], [], linestyle='none', marker=look.marker, markersize=7,
+                   color=look.color, markerfacecolor=look.face,
+                   markeredgecolor=look.edge)[0]
+
+
+_AGAINST = {
+    'finetune': ('minus fine-tuning', palette.ORANGE, 'v', -.12),
+    'best': ('minus the best other', palette.BLACK, 'D', .12)}
+
+
+def complexity(gains: Sequence[Gain], *, format: str = 'svg') -> bytes:
+  """DLFD's gain in NoMUS by the number of classes.
+
+  Args:
+    gains: at least one.
+    format: ``svg`` or ``png``.
+
+  Returns:
+    The picture: mean and standard deviation over seeds, each seed a dot.
+
+  Raises:
+    ValueError: if there is no gain, or no such format.
+  """
+  if not gains:
+    raise ValueError('Expected a task with DLFD and another row, got none.')
+  places = _places(gains)
+  with canvas.drawing(7.2, 4.0) as figure:
+    axis = figure.subplots()
+    for against, (label, color, marker, shift) in _AGAINST.items():
+      chosen = [gain for gain in gains if gain.against == against]
+      if not chosen:
+        continue
+      x = np.array([places[gain.task] + shift for gain in chosen])
+      for place, gain in zip(x, chosen):
+        axis.scatter(np.full(len(gain.values), place), gain.values, s=9,
+                     color=color, alpha=.5, linewidths=0, zorder=2)
+      axis.errorbar(
+          x, [gain.mean for gain in chosen],
+          yerr=[gain.deviation for gain in chosen], fmt=marker, color=color,
+          markeredgecolor=palette.EDGE, markersize=7, capsize=3,
+          linewidth=1.1, label=f'DLFD {label}', zorder=3)
+    axis.axhline(0, color=canvas.COLORS['null'], linewidth=1)
+    names = {gain.task: gain.classes for gain in gains}
+    order = sorted(names, key=places.__getitem__)
+    axis.xaxis.set_major_locator(ticker.FixedLocator(
+        [places[name] for name in order]))
+    axis.set_xticklabels(
+        [f'{names[name]}\n{name}' for name in order],
+        rotation=20 if len(order) > 4 else 0)
+    axis.set_xlim(min(places.values()) - .6, max(places.values()) + .6)
+    axis.set(title='Gain of DLFD by the complexity of the task',
+             xlabel='number of classes (label vectors), and the task',
+             ylabel='NoMUS of DLFD minus that of the other')
+    figure.legend(loc='outside lower center', ncols=2)
+    return canvas.to_bytes(figure, format)
+
+
+def _places(gains) -> dict[str, float]:
+  """Position of each task: its classes, moved apart where they are equal."""
+  tasks = {gain.task: gain.classes for gain in gains}
+  found = {}
+  for classes in sorted(set(tasks.values())):
+    alike = [task for task, count in tasks.items() if count == classes]
+    for i, task in enumerate(alike):
+      found[task] = classes + .9 * (i - (len(alike) - 1) / 2) / max(
+          len(alike), 1)
+  return found

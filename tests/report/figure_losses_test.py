@@ -1,0 +1,96 @@
+"""Densities of losses and their distance."""
+
+import functools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from dlfd_jax.report import figure_losses as lib
+from dlfd_jax.report import tables
+from tests.report import pictures
+
+AXIS = np.linspace(-8, 4, 400)
+
+
+def _panels():
+  rng = np.random.default_rng(0)
+  draw = lambda mean: np.exp(rng.normal(mean, 1.5, 60))
+  return [
+      lib.Panel('original', 'Original', draw(-6), draw(-2),
+                tables.Cell(.7, .6, .8)),
+      lib.Panel('dlfd', 'DLFD', draw(-2), draw(-2), tables.Cell(.5)),
+      lib.Panel('retrained', 'Retrained', draw(-2), draw(-2),
+                tables.Cell(None))]
+
+
+def test_the_density_is_scipys_where_the_bandwidth_is_scotts():
+  sample = np.random.default_rng(0).normal(-2, 1, 80)
+  np.testing.assert_allclose(
+      lib.density(sample, AXIS), stats.gaussian_kde(sample)(AXIS), rtol=1e-10)
+
+
+def test_a_density_integrates_to_one_even_of_equal_values():
+  for sample in (np.zeros(9), np.random.default_rng(1).normal(-2, 1, 9000)):
+    assert np.trapezoid(lib.density(sample, AXIS), AXIS) == pytest.approx(
+        1, abs=1e-3)
+
+
+def test_equal_samples_have_distance_zero_and_disjoint_ones_one():
+  low, high = (lib.density(np.full(5, at), AXIS) for at in (-6.0, 2.0))
+  assert lib.js_distance(low, low) == 0
+  assert lib.js_distance(low, high) == pytest.approx(1)
+
+
+def test_the_distance_is_the_root_of_the_divergence_in_bits():
+  p, q = np.array([3.0, 1.0]), np.array([1.0, 3.0])
+  bits = 1 - stats.entropy([.75, .25], base=2)  # of the even mixture
+  assert lib.js_distance(p, q) == pytest.approx(bits**.5)
+  assert lib.js_distance(p, q) == lib.js_distance(q, p)
+
+
+def test_small_and_infinite_losses_stay_on_the_axis():
+  np.testing.assert_allclose(
+      lib.decades(np.array([0.0, 1.0, np.inf, 10.0])), [-6, 0, 1, 1])
+
+
+def test_distances_of_one_law_are_those_that_swapping_people_gives():
+  rng = np.random.default_rng(0)
+  draw = lambda mean: np.exp(rng.normal(mean, 1, 80))
+  units = np.repeat(np.arange(20), 4)
+  for other, above in ((-1, True), (-6, False)):
+    forget, unseen = draw(-1), draw(other)
+    chance = lib.chance_distances(forget, unseen, units, units + 20, draws=8)
+    panel = lib.Panel('m', 'M', forget, unseen, tables.Cell(.5))
+    assert chance.shape == (8,)
+    found = lib.distances([panel])['m']
+    assert bool(found < 2 * chance.mean()) is above
+
+
+def test_the_picture_is_valid_deterministic_and_has_both_formats():
+  panels = _panels()
+  chance = dict.fromkeys(('original', 'dlfd', 'retrained'), .1)
+  pictures.check(functools.partial(lib.draw, panels, chance))
+
+
+def test_all_panels_share_both_axes(monkeypatch):
+  seen = []
+  monkeypatch.setattr(
+      lib.canvas, 'to_bytes', lambda figure, format: seen.extend(
+          figure.axes) or b'')
+  lib.draw(_panels(), dict.fromkeys(('original', 'dlfd', 'retrained'), .1))
+  assert len(seen) == 3
+  assert len({axis.get_xlim() for axis in seen}) == 1
+  assert len({axis.get_ylim() for axis in seen}) == 1
+  captions = [axis.get_xlabel() for axis in seen]
+  assert 'AUC 0.70 [0.60, 0.80]' in captions[0]
+  assert 'AUC not computed' in captions[2]
+
+
+def test_no_panel_and_no_losses_are_refused():
+  with pytest.raises(ValueError, match='at least one panel'):
+    lib.draw([], {})
+  with pytest.raises(ValueError, match='Expected finite losses'):
+    lib.decades(np.array([np.nan]))
+  with pytest.raises(ValueError, match='with mass'):
+    lib.js_distance(np.zeros(3), np.ones(3))
