@@ -1,0 +1,86 @@
+"""Correlation collapse in numbers: what frozen features tell of whom they show.
+
+The three figures of tier 1 for one model, without intervals, for evaluations
+that kept features but did not run tier 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from dlfd_jax.evaluation import probe
+from dlfd_jax.evaluation import silhouette
+from dlfd_jax.report import tables
+
+METRICS = ('probe_label_test', 'probe_people_test', 'silhouette_test')
+MOST_PEOPLE = 100  # that the person probe tells apart
+
+
+def measure(features: np.ndarray, labels: np.ndarray, identity: np.ndarray, *,
+            seed: int = 0) -> dict[str, tables.Cell]:
+  """Label probe, person probe and silhouette of one model's features.
+
+  Args:
+    features: ``[n, d]``, finite.
+    labels: ``[n]``, or ``[n, a]`` with -1 unknown; of several attributes the
+      mean counts.
+    identity: person of each ``[n]``, -1 unknown.
+    seed: of folds and halves.
+
+  Returns:
+    Accuracy balanced over classes on people the probe was not fitted to,
+    accuracy averaged over people on the other half of their images, and the
+    mean silhouette; a cell's reason says why a value is missing.
+  """
+  identity = np.asarray(identity, np.int64)
+  columns = list(np.atleast_2d(np.asarray(labels).T))
+  units = np.where(
+      identity < 0, np.arange(len(identity)) + identity.max(initial=0) + 1,
+      identity)
+  return {
+      'probe_label_test': _cell(lambda: float(np.mean([
+          _label(features, column, units, seed) for column in columns]))),
+      'probe_people_test': _cell(lambda: _people(features, identity, seed)),
+      'silhouette_test': _cell(lambda: float(np.mean([
+          _silhouette(features, column) for column in columns])))}
+
+
+def _cell(figure: Callable[[], float]) -> tables.Cell:
+  """The figure, or why the data do not allow it."""
+  try:
+    return tables.Cell(figure())
+  except ValueError as error:
+    return tables.Cell(None, reason=str(error))
+
+
+def _label(features, labels, units, seed):
+  right = probe.labels_probe(features, labels, units, seed=seed)
+  known = labels >= 0
+  return probe.balanced(right[known], labels[known])
+
+
+def _people(features, identity, seed):
+  rows, right = probe.people(
+      features, identity, limit=MOST_PEOPLE, seed=seed)
+  return probe.balanced(right, identity[rows])
+
+
+def _silhouette(features, labels):
+  known = labels >= 0
+  return float(silhouette.silhouettes(features[known], labels[known]).mean())
+
+
+def chance(labels: np.ndarray, identity: np.ndarray) -> tuple[float, float]:
+  """What guessing gives: ``(label, person)`` accuracy, each in (0, 1].
+
+  Example:
+    >>> chance(np.array([0, 1, 1, 0]), np.array([4, 4, 7, 7]))
+    (0.5, 0.5)
+  """
+  columns = np.atleast_2d(np.asarray(labels).T)
+  by_label = [1 / max(np.unique(c[c >= 0]).size, 1) for c in columns]
+  _, counts = np.unique(identity[identity >= 0], return_counts=True)
+  people = min(int((counts > 1).sum()), MOST_PEOPLE)
+  return float(np.mean(by_label)), 1 / max(people, 1)

@@ -1,0 +1,207 @@
+"""Penultimate features in two dimensions, one panel a model.
+
+Each model has a feature space of its own, so each is projected by itself:
+distances and directions compare within a panel, not between panels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from sklearn import decomposition
+from sklearn import manifold
+
+from dlfd_jax.report import canvas
+from dlfd_jax.report import figure_losses
+from dlfd_jax.report import palette
+from dlfd_jax.report import panels as panels_lib
+from dlfd_jax.report import tables
+
+PROJECTIONS = ('pca', 'tsne')
+MOST_GROUPS = 8
+_PERPLEXITY = 30.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Projection:
+  """Features in two dimensions.
+
+  Attributes:
+    points: ``[n, 2]``.
+    axes: names of the two axes.
+  """
+
+  points: np.ndarray
+  axes: tuple[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+  """One model.
+
+  Attributes:
+    name: decides its look.
+    title: for readers.
+    projection: of its features.
+    cells: the figures under the panel by metric, see ``feature_numbers``.
+  """
+
+  name: str
+  title: str
+  projection: Projection
+  cells: Mapping[str, tables.Cell]
+
+
+def project(features: np.ndarray, method: str, seed: int = 0) -> Projection:
+  """One model's features by PCA or t-SNE.
+
+  Args:
+    features: ``[n, d]``, finite, n at least 4, d at least 2.
+    method: ``'pca'`` or ``'tsne'`` (started from PCA, perplexity 30 or a
+      quarter of the images).
+    seed: of t-SNE.
+
+  Raises:
+    ValueError: if there is no such method or the features are too few.
+
+  Reference: van der Maaten and Hinton (2008).
+  """
+  if method not in PROJECTIONS:
+    raise ValueError(f'Expected projection in {PROJECTIONS}, got {method!r}.')
+  features = np.asarray(features, np.float64)
+  if features.ndim != 2 or len(features) < 4 or features.shape[1] < 2:
+    raise ValueError(
+        'Expected features of at least 4 images in 2 dimensions, got '
+        f'{list(features.shape)}.')
+  if not np.isfinite(features).all():
+    raise ValueError('Expected finite features, got others.')
+  if np.ptp(features, axis=0).max() == 0:
+    return Projection(np.zeros((len(features), 2)), ('constant', 'constant'))
+  if method == 'pca':
+    found = decomposition.PCA(2, svd_solver='full').fit(features)
+    shares = found.explained_variance_ratio_
+    return Projection(found.transform(features), (
+        f'PC 1 ({100 * shares[0]:.0f} % of variance)',
+        f'PC 2 ({100 * shares[1]:.0f} %)'))
+  with warnings.catch_warnings():
+    warnings.simplefilter('ignore', RuntimeWarning)  # of a constant feature
+    points = manifold.TSNE(
+        2, init='pca', perplexity=min(_PERPLEXITY, (len(features) - 1) / 4),
+        random_state=seed).fit_transform(features)
+  return Projection(points, ('t-SNE 1 (no unit)', 't-SNE 2 (no unit)'))
+
+
+def groups_of(labels: np.ndarray, names: Sequence[str],
+              multilabel: bool) -> tuple[np.ndarray, list[str]]:
+  """A group per image, and the groups' names.
+
+  Args:
+    labels: ``[n]`` or ``[n, a]``, -1 unknown.
+    names: of the classes, or of the attributes.
+    multilabel: each vector of attributes is a group.
+
+  Returns:
+    int ``[n]`` and at most 8 names; what is left over is ``other``.
+
+  Example:
+    >>> groups_of(np.array([[1, 0], [0, 0], [1, 0]]), ['male', 'young'], True)
+    (array([1, 0, 1]), ['none', 'male'])
+  """
+  labels = np.asarray(labels).reshape(len(labels), -1)
+  vectors, place = np.unique(labels, axis=0, return_inverse=True)
+  place = place.reshape(-1)
+  titles = [_name(vector, names, multilabel) for vector in vectors]
+  if len(titles) <= MOST_GROUPS:
+    return place, titles
+  counts = np.bincount(place)
+  kept = np.sort(np.argsort(-counts, kind='stable')[:MOST_GROUPS - 1])
+  new = np.full(len(titles), len(kept))
+  new[kept] = np.arange(len(kept))
+  return new[place], [*(titles[i] for i in kept), 'other']
+
+
+def _name(vector, names, multilabel):
+  if not multilabel:
+    return 'unknown' if vector[0] < 0 else names[int(vector[0])]
+  parts = [name if value == 1 else f'{name}?'
+           for name, value in zip(names, vector) if value != 0]
+  return ', '.join(parts) or 'none'
+
+
+def sample(n: int, limit: int, seed: int) -> np.ndarray:
+  """Sorted rows of a random subsample of at most ``limit`` of ``n``."""
+  if n <= limit:
+    return np.arange(n)
+  return np.sort(np.random.default_rng(seed).choice(n, limit, replace=False))
+
+
+def draw(panels: Sequence[Panel], groups: np.ndarray, names: Sequence[str], *,
+         title: str, colors: Sequence[str] = palette.COLORS,
+         format: str = 'svg') -> bytes:
+  """Points in two dimensions, coloured by group.
+
+  Args:
+    panels: the models in the order of the panels.
+    groups: int group of each point ``[n]``, the same for all panels.
+    names: of the groups; each has its colour and its marker.
+    title: of the figure.
+    colors: of the groups.
+    format: ``svg`` or ``png``.
+
+  Returns:
+    The picture; under each panel what probes and the silhouette say.
+
+  Raises:
+    ValueError: if there is no panel, a panel has other points than groups, or
+      no such format.
+  """
+  rows, columns = panels_lib.shape(len(panels))
+  for panel in panels:
+    if panel.projection.points.shape != (len(groups), 2):
+      raise ValueError(
+          f'Expected {len(groups)} points in two dimensions of {panel.name}, '
+          f'got {list(panel.projection.points.shape)}.')
+  looks = palette.styles([panel.name for panel in panels])
+  size = float(np.clip(4e3 / max(len(groups), 1), 5, 22))
+  order = np.random.default_rng(0).permutation(len(groups))
+  with canvas.drawing(max(2.5 * columns, 5.0), 2.75 * rows + .8) as figure:
+    for axis, panel in zip(panels_lib.grid(figure, len(panels)), panels):
+      points = panel.projection.points
+      for group, _ in enumerate(names):
+        chosen = order[groups[order] == group]
+        axis.scatter(
+            *points[chosen].T, s=size, color=colors[group % len(colors)],
+            marker=palette.MARKERS[group % len(palette.MARKERS)], alpha=.75,
+            linewidths=.25, edgecolors=palette.EDGE, rasterized=True)
+      axis.set(xticks=[], yticks=[])
+      axis.set_xlabel(f'{panel.projection.axes[0]}\n{caption(panel.cells)}',
+                      fontsize=8)
+      axis.set_ylabel(panel.projection.axes[1], fontsize=8)
+      panels_lib.heading(axis, panel.title, looks[panel.name])
+    handles = [
+        figure.axes[0].scatter(
+            [], [], s=28, color=colors[i % len(colors)], linewidths=.4,
+            marker=palette.MARKERS[i % len(palette.MARKERS)],
+            edgecolors=palette.EDGE) for i in range(len(names))]
+    figure.suptitle(title, x=.01, ha='left', fontsize=11, fontweight='bold')
+    figure.legend(handles, names, loc='outside lower left',
+                  ncols=min(len(names), 2 * columns))
+    return canvas.to_bytes(figure, format)
+
+
+def caption(cells: Mapping[str, tables.Cell]) -> str:
+  """The numbers under a panel.
+
+  Example:
+    >>> print(caption({'probe_label_test': tables.Cell(.5),
+    ...                'silhouette_test': tables.Cell(.25)}))
+    label probe 0.50
+    silhouette 0.25
+  """
+  words = {'probe_label_test': 'label probe',
+           'probe_people_test': 'person probe', 'silhouette_test': 'silhouette'}
+  return '\n'.join(f'{word} {figure_losses.interval_text(cells[metric])}'
+                   for metric, word in words.items() if metric in cells)

@@ -1,0 +1,160 @@
+"""Faces that DLFD moves away from the forget set, step by step.
+
+The picture of figure 3 of Choi and Na (2024), arXiv:2409.14747.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import ticker
+from sklearn import decomposition
+
+from dlfd_jax.report import canvas
+from dlfd_jax.report import palette
+
+MOST_COLUMNS = 6  # steps shown, the clean images among them
+_SCALES = (1, 2, 5)  # times a power of ten
+
+
+def magnification(difference: np.ndarray) -> float:
+  """The largest of 1, 2, 5, 10, 20 ... that keeps a difference in +- 0.5.
+
+  Example:
+    >>> magnification(np.array([-.02, .01])), magnification(np.zeros(2))
+    (20.0, 1.0)
+  """
+  largest = float(np.abs(difference).max(initial=0.0))
+  if largest <= 0:
+    return 1.0
+  room = .5 / largest * (1 + 1e-6)
+  power = 10.0**math.floor(math.log10(room))
+  return float(max(power * max(s for s in _SCALES if s * power <= room), 1.0))
+
+
+def shown_steps(steps: int, most: int = MOST_COLUMNS) -> list[int]:
+  """Which of steps 0 ... K stand in the picture, both ends among them.
+
+  Example:
+    >>> shown_steps(3), shown_steps(20, 5)
+    ([0, 1, 2, 3], [0, 5, 10, 15, 20])
+  """
+  count = min(steps + 1, most)
+  return sorted({round(i) for i in np.linspace(0, steps, count)})
+
+
+def plane(features: np.ndarray, forget: np.ndarray
+          ) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
+  """Features in the plane of the clean and the forget batch's PCA.
+
+  Args:
+    features: ``[K + 1, n, d]``, the clean batch first.
+    forget: ``[m, d]``.
+
+  Returns:
+    ``[K + 1, n, 2]``, ``[m, 2]`` and the shares of variance of both axes.
+  """
+  fitted = decomposition.PCA(2, svd_solver='full').fit(
+      np.concatenate([features[0], forget]))
+  shares = fitted.explained_variance_ratio_
+  flat = fitted.transform(features.reshape(-1, features.shape[-1]))
+  return (flat.reshape(*features.shape[:2], 2), fitted.transform(forget),
+          (float(shares[0]), float(shares[1])))
+
+
+def draw(images: np.ndarray, features: np.ndarray, forget: np.ndarray,
+         distance: Sequence[float], cross_entropy: Sequence[float], *,
+         faces: Sequence[int], format: str = 'svg') -> bytes:
+  """Images by step, their difference, their features' path, and two figures.
+
+  Args:
+    images: ``[K + 1, n, h, w, 3]`` in [0, 1].
+    features: unit rows ``[K + 1, n, d]``.
+    forget: unit rows ``[m, d]``.
+    distance: transport distance by step ``[K + 1]``.
+    cross_entropy: of the batch by step, nats ``[K + 1]``.
+    faces: which of the n images are shown.
+    format: ``svg`` or ``png``.
+
+  Returns:
+    The picture.
+
+  Raises:
+    ValueError: if no face is to be shown, lengths differ, or no such format.
+  """
+  steps = len(images) - 1
+  if not len(faces) or max(faces) >= images.shape[1] or steps < 1 or not (
+      len(features) == len(distance) == len(cross_entropy) == steps + 1):
+    raise ValueError(
+        f'Expected faces below {images.shape[1]} and figures of {steps + 1} '
+        f'steps, got {list(faces)} and {len(distance)}.')
+  columns = shown_steps(steps)
+  difference = (images[-1] - images[0])[list(faces)]
+  factor = magnification(difference)
+  with canvas.drawing(10.2, max(1.05 * len(faces) + .5, 4.4)) as figure:
+    halves: Any = figure.subfigures(
+        1, 2, width_ratios=[len(columns) + 1, 4.6])
+    left, right = halves
+    _pictures(left, images, difference, factor, faces, columns)
+    path, numbers = right.subplots(2, 1, height_ratios=[1.7, 1])
+    _path(path, features, forget, faces)
+    _curves(numbers, distance, cross_entropy)
+    return canvas.to_bytes(figure, format)
+
+
+def _pictures(figure, images, difference, factor, faces, columns):
+  axes = figure.subplots(
+      len(faces), len(columns) + 1, squeeze=False,
+      gridspec_kw={'wspace': .02, 'hspace': .02})
+  for row, face in enumerate(faces):
+    for column, step in enumerate(columns):
+      axes[row, column].imshow(np.clip(images[step, face], 0, 1))
+    axes[row, -1].imshow(np.clip(.5 + factor * difference[row], 0, 1))
+    axes[row, 0].set_ylabel(f'face {row + 1}', fontsize=8)
+  for column, step in enumerate(columns):
+    axes[0, column].set_title(
+        'clean' if step == 0 else f'step {step}', fontsize=8)
+  axes[0, -1].set_title(f'change × {factor:g}', fontsize=8)
+  for axis in axes.flat:
+    axis.set(xticks=[], yticks=[])
+    axis.grid(False)
+  figure.suptitle('Faces moved away from the forget set', x=.01, ha='left',
+                  fontsize=11, fontweight='bold')
+
+
+def _path(axis, features, forget, faces):
+  moved, others, shares = plane(features, forget)
+  axis.scatter(*others.T, s=16, color=canvas.FORGET, marker='x', linewidths=1,
+               label='forget batch')
+  axis.scatter(*moved[0].T, s=10, color=canvas.UNSEEN, label='retain, clean')
+  axis.scatter(*moved[-1].T, s=10, color=palette.BLUE, marker='^',
+               label='retain, moved')
+  for row, face in enumerate(faces):
+    axis.plot(*moved[:, face].T, color=palette.BLACK, linewidth=1,
+              marker='.', markersize=3)
+    axis.annotate(str(row + 1), moved[-1, face], xytext=(3, 3),
+                  textcoords='offset points', fontsize=8, fontweight='bold')
+  axis.set(title='Their features',
+           xlabel=f'PC 1 of unit features ({100 * shares[0]:.0f} %)',
+           ylabel=f'PC 2 ({100 * shares[1]:.0f} %)')
+  axis.legend(fontsize=7, loc='best', handletextpad=.2)
+
+
+def _curves(axis, distance, cross_entropy):
+  steps = range(len(distance))
+  axis.plot(steps, distance, color=palette.BLUE, marker='o', markersize=4)
+  axis.set_ylabel('transport distance', color=palette.BLUE)
+  axis.set_xlabel('step (whole batch)')
+  axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+  other = axis.twinx()
+  other.plot(steps, cross_entropy, color=palette.VERMILION, marker='s',
+             markersize=4, linestyle='--')
+  other.set_ylabel('cross-entropy, nats', color=palette.VERMILION)
+  other.spines['right'].set_visible(True)
+  other.grid(False)
+  for each in (axis, other):
+    low, high = each.get_ylim()
+    each.set_ylim(min(low, 0), high)

@@ -1,0 +1,62 @@
+"""Probes and silhouette of features that hold what we put into them."""
+
+import numpy as np
+import pytest
+
+from dlfd_jax.report import feature_numbers as lib
+
+PEOPLE, EACH = 12, 4
+
+
+def _data(seed=0):
+  rng = np.random.default_rng(seed)
+  identity = np.repeat(np.arange(PEOPLE), EACH)
+  labels = rng.permutation(np.resize([0, 1], PEOPLE * EACH))
+  noise = rng.normal(0, .05, (PEOPLE * EACH, PEOPLE + 1))
+  return identity, labels, noise
+
+
+def test_features_of_the_label_alone_tell_the_label_and_not_the_person():
+  identity, labels, features = _data()
+  features[:, -1] += 3 * labels
+  found = lib.measure(features, labels, identity)
+  assert found['probe_label_test'].value == 1
+  assert found['probe_people_test'].value < .5
+  assert found['silhouette_test'].value > .8
+
+
+def test_features_of_the_person_alone_tell_the_person_and_not_the_label():
+  identity, labels, features = _data()
+  features[np.arange(len(identity)), identity] += 3
+  found = lib.measure(features, labels, identity)
+  assert found['probe_people_test'].value == 1
+  assert .2 < found['probe_label_test'].value < .8
+  assert abs(found['silhouette_test'].value) < .3
+
+
+def test_of_attributes_the_mean_counts_and_unknown_ones_do_not():
+  identity, labels, features = _data()
+  features[:, -1] += 3 * labels
+  one = lib.measure(features, labels, identity)
+  both = lib.measure(features, np.stack([labels, labels], 1), identity)
+  assert one == both
+  unknown = labels.copy()
+  unknown[::7] = -1
+  assert lib.measure(
+      features, unknown, identity)['probe_label_test'].value == 1
+
+
+def test_unknown_people_have_a_label_probe_and_a_reason():
+  _, labels, features = _data()
+  features[:, -1] += 3 * labels
+  found = lib.measure(features, labels, np.full(len(labels), -1))
+  assert found['probe_label_test'].value == 1
+  assert found['probe_people_test'].value is None
+  assert 'at least 2 people' in found['probe_people_test'].reason
+
+
+def test_a_guess_is_right_once_in_as_many_times_as_there_are_choices():
+  labels = np.array([[0, 1], [1, 0], [1, -1], [0, 0]])
+  label, person = lib.chance(labels, np.array([3, 3, 5, -1]))
+  assert label == pytest.approx(.5)
+  assert person == 1
