@@ -47,7 +47,8 @@ def replace(config: _Config, changes: Mapping[str, Any]) -> _Config:
   for path, value in changes.items():
     if not has_field(config, path):
       raise ValueError(
-          f'Expected a field of {type(config).__name__}, got {path!r}.')
+          f'Expected the path of a field of {type(config).__name__}, got '
+          f'{path!r}.')
     name, _, rest = path.partition('.')
     if rest:
       nested.setdefault(name, {})[rest] = value

@@ -20,7 +20,7 @@ def test_nested_fields_are_replaced_and_the_rest_stays():
 
 
 def test_an_unknown_path_is_refused():
-  with pytest.raises(ValueError, match='Expected a field of OptimizerConfig'):
+  with pytest.raises(ValueError, match="TrainConfig, got 'optimizer.rate'"):
     configs.replace(fit.TrainConfig(), {'optimizer.rate': .5})
 
 

@@ -34,7 +34,7 @@ def _refused(main, argv, tmp_path, capsys, words):
     (['--preset=demo', 'word'], 'Expected flags only'),
     (['--preset=lfw_gender'], 'Expected --data'),
     (['--data=absent.npz', '--labels=x'], 'absent.npz'),
-    (['--data=faces.txt', '--labels=x'], '.npz file or a .csv'),
+    (['--data=faces.txt', '--labels=x'], '.npz file, a .csv'),
     (['--epochs=0'], 'Expected epochs of at least 1'),
     (['--epochs=many'], 'Expected --epochs'),
     (['--learning_rate=-1'], 'learning_rate above 0'),
