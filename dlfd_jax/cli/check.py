@@ -127,9 +127,11 @@ def _resolve(dataset: dataset_lib.Dataset, stored, request) -> _Found:
   if stored or dataset.split is not None:
     parts = (splits_lib.load_splits(stored, dataset) if stored else
              splits_lib.partition_from_column(dataset, check=False))
-    partition = inputs.as_partition(parts)
-    splits, notes = requests.resolve_request(dataset, partition, request)
-    return _Found(splits.forget, splits.retain, partition.parts, notes)
+    splits, notes = inputs.request_on(dataset, parts, bool(stored), request)
+    return _Found(
+        splits.forget, splits.retain, {
+            'train': splits.train, 'val': splits.val, 'test': splits.test},
+        notes)
   notes = []
   rows = np.arange(len(dataset))
   forget = requests.images_of(dataset, rows, request, notes)

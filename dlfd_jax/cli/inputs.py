@@ -143,6 +143,25 @@ def as_partition(parts: Parts) -> splits_lib.Partition:
   return splits_lib.Partition(parts.train, parts.val, parts.test)
 
 
+def request_on(dataset: dataset_lib.Dataset, parts: Parts, stored: bool,
+               request: requests.ForgetRequest
+               ) -> tuple[splits_lib.Splits, list[str]]:
+  """A request on what the original was trained on.
+
+  Args:
+    dataset: the images.
+    parts: of the original.
+    stored: they are those of its run: then whom it was made to forget stays
+      forgotten. The forget set of a manifest was trained on and joins train.
+    request: the new one.
+  """
+  if stored and isinstance(parts, splits_lib.Splits):
+    return requests.resolve_request(
+        dataset, splits_lib.Partition(parts.retain, parts.val, parts.test),
+        request, np.concatenate([parts.forget, parts.earlier]))
+  return requests.resolve_request(dataset, as_partition(parts), request)
+
+
 def load_data(options: sources.DataOptions) -> dataset_lib.Dataset:
   """The data set that the options name."""
   if options.source == presets.FILE:

@@ -19,7 +19,6 @@ from dlfd_jax import runs
 from dlfd_jax.cli import command
 from dlfd_jax.cli import inputs
 from dlfd_jax.cli import options
-from dlfd_jax.data import requests
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.methods import rewind
 
@@ -124,8 +123,7 @@ def _splits(values, dataset, data_options, original):
     raise ValueError(
         'Expected no --forget_* flag: the split already says who is '
         'forgotten.')
-  return requests.resolve_request(
-      dataset, inputs.as_partition(parts), wanted)
+  return inputs.request_on(dataset, parts, stored is not None, wanted)
 
 
 def unlearn_run(workdir: str, saved: checkpoint.SavedModel,

@@ -55,7 +55,8 @@ def clean_splits(dataset: dataset_lib.Dataset, splits: index_sets.Splits,
     kept[name] = np.array(stay)
   return index_sets.Splits(
       **kept, by_person=index_sets.retain_forget_by_person(
-          dataset, kept['retain'], kept['forget']))
+          dataset, kept['retain'], kept['forget']),
+      earlier=splits.earlier)
 
 
 def report(dataset: dataset_lib.Dataset, splits: index_sets.Splits,

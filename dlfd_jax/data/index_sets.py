@@ -57,6 +57,7 @@ class Splits:
     test: unseen, read once, for the final report.
     by_person: retain and forget share no person, and every person in them is
       known.
+    earlier: images that earlier requests made the original forget; in no part.
 
   Raises:
     ValueError: as ``Partition``.
@@ -67,9 +68,20 @@ class Splits:
   val: np.ndarray
   test: np.ndarray
   by_person: bool = True
+  earlier: np.ndarray = dataclasses.field(
+      default_factory=lambda: np.array([], np.int64))
 
   def __post_init__(self):
     _normalise(self)
+    earlier = np.unique(np.asarray(self.earlier, np.int64))
+    earlier.setflags(write=False)
+    object.__setattr__(self, 'earlier', earlier)
+    for name, part in self.parts.items():
+      common = np.intersect1d(earlier, part, assume_unique=True)
+      if common.size:
+        raise ValueError(
+            f'Expected nothing that was forgotten earlier in {name}, got '
+            f'{common.size} such images (the first at position {common[0]}).')
 
   @property
   def train(self) -> np.ndarray:
@@ -180,7 +192,7 @@ def splits_notes(dataset: dataset_lib.Dataset,
 
   Returns:
     One sentence for each of: images of unknown persons; persons in both retain
-    and forget. Empty for a clean split by person.
+    and forget; earlier requests. Empty for a clean first request by person.
   """
   notes = []
   used = np.concatenate(list(splits.parts.values()))
@@ -195,6 +207,11 @@ def splits_notes(dataset: dataset_lib.Dataset,
       notes.append(
           f'Retain and forget share {people.size} persons: the request is not '
           'by person.')
+  if isinstance(splits, Splits) and splits.earlier.size:
+    people = np.unique(dataset.identity[splits.earlier])
+    notes.append(
+        f'{splits.earlier.size} images of {(people >= 0).sum()} people were '
+        'forgotten by earlier requests: they stay out of retain.')
   return notes
 
 

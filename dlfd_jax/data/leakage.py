@@ -290,4 +290,5 @@ def without_duplicates(dataset: dataset_lib.Dataset,
           f'Expected images of {name} that are no copies of forget images, got '
           f'none among {len(splits.parts[name])}.')
   return index_sets.Splits(
-      **kept, forget=splits.forget, by_person=splits.by_person)
+      **kept, forget=splits.forget, by_person=splits.by_person,
+      earlier=splits.earlier)

@@ -81,7 +81,8 @@ def _is_integer(value) -> bool:
 
 def resolve_request(
     dataset: dataset_lib.Dataset, partition: index_sets.Partition,
-    request: ForgetRequest) -> tuple[index_sets.Splits, list[str]]:
+    request: ForgetRequest, earlier: np.ndarray | None = None,
+) -> tuple[index_sets.Splits, list[str]]:
   """Cuts ``train`` into retain and forget as a request asks.
 
   Only training images can be forgotten. Images of ``val`` and ``test`` that the
@@ -93,6 +94,8 @@ def resolve_request(
     partition: what the original was trained on, and what it never saw. Persons
       of the request may be in several of its parts, no others.
     request: what to forget.
+    earlier: positions that earlier requests made the original forget, none of
+      them in the partition.
 
   Returns:
     The checked splits and notes for the reader of the result, one sentence
@@ -121,6 +124,11 @@ def resolve_request(
           'was not trained on: they are left out of the evaluation.')
   train = partition.train
   forgotten = np.isin(train, named)
+  earlier = np.array([], np.int64) if earlier is None else earlier
+  again = int(np.isin(earlier, named).sum())
+  if again:
+    notes.append(f'{again} images of the request were forgotten by an earlier '
+                 'one: nothing more is to be done for them.')
   if not forgotten.any():
     raise ValueError(
         'Expected at least one training image to forget, got none: the '
@@ -130,7 +138,7 @@ def resolve_request(
         'Expected training images left to retain, got none: the request '
         f'forgets all {len(train)}.')
   elsewhere = len(np.setdiff1d(
-      named, np.concatenate(list(partition.parts.values()))))
+      named, np.concatenate([*partition.parts.values(), earlier])))
   if elsewhere:
     notes.append(
         f'{elsewhere} images to be forgotten are in none of train, val and '
@@ -138,7 +146,7 @@ def resolve_request(
   parts.update(retain=train[~forgotten], forget=train[forgotten])
   splits = index_sets.Splits(
       **parts, by_person=index_sets.retain_forget_by_person(
-          dataset, parts['retain'], parts['forget']))
+          dataset, parts['retain'], parts['forget']), earlier=earlier)
   index_sets.check_splits(dataset, splits)
   return splits, notes + index_sets.splits_notes(dataset, splits)
 

@@ -159,6 +159,8 @@ def save_splits(path: str | os.PathLike, dataset: dataset_lib.Dataset,
             for name, part in splits.parts.items()}
   if isinstance(splits, Splits):
     arrays['by_person'] = np.asarray(splits.by_person)
+    if splits.earlier.size:
+      arrays['earlier'] = dataset.sample_id[splits.earlier]
   temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
   try:
     with open(temporary, 'wb') as file:
@@ -196,6 +198,8 @@ def load_splits(path: str | os.PathLike,
         'else.') from error
   by_person = arrays.pop('by_person', None)
   names = PARTITION_PARTS if by_person is None else SPLITS_PARTS
+  if by_person is not None and 'earlier' in arrays:
+    names = (*names, 'earlier')
   if set(arrays) != set(names) or any(
       array.ndim != 1 or array.dtype.kind != 'U' for array in arrays.values()):
     raise ValueError(

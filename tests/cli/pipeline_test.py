@@ -152,3 +152,19 @@ def test_a_new_method_is_a_config_a_plan_and_one_line(
   result = json.loads((tmp_path / 'mine' / runs.RESULT).read_text())
   assert result['method'] == 'mine'
   capsys.readouterr()
+
+
+def test_a_second_request_keeps_the_first_forgotten(
+    tmp_path, original, faces, capsys):
+  flags = ['--method=finetune', '--epochs=1', '--batch_size=16', '--devices=1']
+  first, second = tmp_path / 'first', tmp_path / 'second'
+  assert unlearn.main([f'--original={original}', '--forget_people=2', *flags,
+                       f'--workdir={first}']) == 0
+  assert unlearn.main([
+      f'--original={first}', *runs_of.data_flags(faces), '--forget_people=2',
+      '--forget_seed=1', *flags, f'--workdir={second}']) == 0
+  one, two = (np.load(run / runs.SPLITS) for run in (first, second))
+  assert set(two['earlier']) == set(one['forget'])
+  assert not set(two['retain']) & set(one['forget'])
+  assert set(two['forget']) <= set(one['retain'])
+  assert 'stay out of retain' in capsys.readouterr().out

@@ -177,3 +177,31 @@ def test_wrong_request_files_are_refused(tmp_path):
   path.write_bytes(b'\xff\xfe\x00')
   with pytest.raises(ValueError, match='UTF-8 text, got other bytes'):
     requests.read_sample_id_file(path)
+
+
+def test_requests_add_up():
+  data = random_dataset(np.repeat(np.arange(10), 4))
+  rows = np.arange(40)
+  of = lambda *people: rows[np.isin(data.identity, people)]
+  first, notes = requests.resolve_request(
+      data, splits_lib.Partition(of(*range(6)), of(6, 7), of(8, 9)),
+      requests.ForgetRequest(identities=(0,)))
+  assert not first.earlier.size and not notes
+  second, notes = requests.resolve_request(
+      data, splits_lib.Partition(first.retain, first.val, first.test),
+      requests.ForgetRequest(identities=(0, 1)), first.forget)
+  assert set(data.identity[second.forget]) == {1}
+  assert set(data.identity[second.earlier]) == {0}
+  assert 0 not in data.identity[second.retain]
+  assert any('forgotten by an earlier' in note for note in notes)
+  assert any('stay out of retain' in note for note in notes)
+  with pytest.raises(ValueError, match='training image to forget'):
+    requests.resolve_request(
+        data, splits_lib.Partition(first.retain, first.val, first.test),
+        requests.ForgetRequest(identities=(0,)), first.forget)
+
+
+def test_what_was_forgotten_earlier_is_in_no_part():
+  with pytest.raises(ValueError, match='forgotten earlier in retain'):
+    splits_lib.Splits(np.array([0, 1]), np.array([2]), np.array([3]),
+                  np.array([4]), earlier=np.array([1]))

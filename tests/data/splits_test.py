@@ -189,3 +189,13 @@ def test_loading_refuses_what_does_not_fit(tmp_path):
            test=np.array(['other', 'image_9']))
   with pytest.raises(ValueError, match="in 'data', got 1 of test .* 'other'"):
     splits_lib.load_splits(path, dataset)
+
+
+def test_earlier_requests_are_saved_and_read(tmp_path):
+  data = random_dataset(np.repeat(np.arange(10), 4))
+  rows = np.arange(40)
+  of = lambda *people: rows[np.isin(data.identity, people)]
+  before = splits_lib.Splits(of(0, 1), of(2), of(3), of(4), earlier=of(5))
+  splits_lib.save_splits(tmp_path / 's.npz', data, before)
+  after = splits_lib.load_splits(tmp_path / 's.npz', data)
+  np.testing.assert_array_equal(after.earlier, before.earlier)

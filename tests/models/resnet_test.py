@@ -1,7 +1,5 @@
 """ResNet18 against torchvision's figures and a forward pass written by hand."""
 
-import functools
-
 import flax
 import jax
 import jax.numpy as jnp
@@ -10,70 +8,30 @@ import pytest
 
 from dlfd_jax import models
 from dlfd_jax.models import resnet
+from tests.models import nets
 
-KEY = jax.random.key(0)
-EPSILON = 1e-5
-
-
-def _shapes(model, size):
-  return jax.eval_shape(
-      lambda key: model.init(key, jnp.zeros((1, size, size, 3)), train=False),
-      KEY)
+TINY = nets.TINY['resnet18']
+VARIABLES = nets.variables('resnet18')
 
 
 def _stages(model, size):
-  """Shape after each residual stage, by stage number."""
-  def run(key):
-    images = jnp.zeros((2, size, size, 3))
-    variables = model.init(key, images, train=False)
-    return model.apply(
-        variables, images, train=False, capture_intermediates=True,
-        mutable=['intermediates'])
-  out, captured = jax.eval_shape(run, KEY)
-  return out, [
-      captured['intermediates'][f'layer{stage}_1']['__call__'][0].shape[1:]
-      for stage in (1, 2, 3, 4)]
-
-
-def _images(n=4, size=16, seed=0):
-  rng = np.random.default_rng(seed)
-  return rng.uniform(0, 1, (n, size, size, 3)).astype(np.float32)
-
-
-def _filled(shapes, seed=0):
-  """Any values for those shapes that keep activations near 1."""
-  rng = np.random.default_rng(seed)
-  return jax.tree.map(
-      lambda x: (rng.uniform(0.5, 1.5, x.shape) if x.ndim == 1 else
-                 rng.normal(size=x.shape) / np.sqrt(x.size / x.shape[-1])
-                 ).astype(np.float32), shapes)
-
-
-TINY = resnet.ResNet18(3, width=4, stem='small')
-VARIABLES = _filled(_shapes(TINY, 16))
-
-
-@functools.cache
-def _jitted(model):
-  return jax.jit(lambda v, x: model.apply(v, x, train=False))
-
-
-def _evaluate(model, variables, images):
-  return _jitted(model)(variables, images)
+  """Outputs, and the shape after each residual stage."""
+  out, found = nets.traced(model, size)
+  return out, [found[f'layer{stage}_1'].shape[1:] for stage in (1, 2, 3, 4)]
 
 
 def test_parameter_count_is_torchvisions():
   # torchvision.models.resnet18(): 11,689,512 parameters, and 9,600 values in
   # the running statistics of its 20 normalisation layers.
-  shapes = _shapes(resnet.ResNet18(1000), 64)
+  shapes = nets.shapes(resnet.ResNet18(1000), 64)
   assert models.num_parameters(shapes) == 11_689_512
   assert sum(x.size for x in jax.tree.leaves(shapes['batch_stats'])) == 9_600
   flat = flax.traverse_util.flatten_dict(shapes['batch_stats'], sep='/')
   assert len(flat) == 2 * 20
 
 
-def test_layers_have_torchvisions_shapes():
-  params = _shapes(resnet.ResNet18(1000), 64)['params']
+def test_layers_have_torchvisionsnets.shapes():
+  params = nets.shapes(resnet.ResNet18(1000), 64)['params']
   kernel = lambda *path: flax.traverse_util.flatten_dict(params)[
       (*path, 'kernel')].shape
   assert kernel('conv1') == (7, 7, 3, 64)
@@ -101,51 +59,31 @@ def test_stages_of_the_small_stem():
   assert out.logits.shape == (2, 5) and out.features.shape == (2, 128)
 
 
-def _conv(x, kernel, stride):
-  """Cross-correlation with zero padding of half the kernel, float64."""
-  size = kernel.shape[0]
-  pad = size // 2
-  x = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-  out = (x.shape[1] - size) // stride + 1
-  y = np.zeros((len(x), out, out, kernel.shape[-1]))
-  for i in range(out):
-    for j in range(out):
-      patch = x[:, i * stride:i * stride + size, j * stride:j * stride + size]
-      y[:, i, j] = np.tensordot(patch, kernel, 3)
-  return y
-
-
-def _normalise(x, params, stats):
-  return (x - stats['mean']) / np.sqrt(stats['var'] + EPSILON) * (
-      params['scale']) + params['bias']
-
-
 @pytest.mark.parametrize('stride, width', [(1, 3), (2, 4)])
 def test_a_block_equals_its_forward_pass_by_hand(stride, width):
   rng = np.random.default_rng(0)
   x = rng.normal(size=(2, 6, 6, 3)).astype(np.float32)
   block = resnet.BasicBlock(width, stride, jnp.float32)
-  variables = _filled(jax.eval_shape(
-      lambda: block.init(KEY, x, train=False)))
+  variables = nets.of_module(block, x, train=False)
   p, s = variables['params'], variables['batch_stats']
 
-  y = _conv(x.astype(np.float64), p['conv1']['kernel'], stride)
-  y = np.maximum(_normalise(y, p['bn1'], s['bn1']), 0)
-  y = _normalise(_conv(y, p['conv2']['kernel'], 1), p['bn2'], s['bn2'])
+  y = nets.convolved(x.astype(np.float64), p['conv1']['kernel'], stride)
+  y = np.maximum(nets.normalise(y, p['bn1'], s['bn1']), 0)
+  y = nets.normalise(nets.convolved(y, p['conv2']['kernel'], 1), p['bn2'], s['bn2'])
   shortcut = x
   if stride == 2:
-    shortcut = _normalise(
-        _conv(x, p['downsample_conv']['kernel'], stride),
+    shortcut = nets.normalise(
+        nets.convolved(x, p['downsample_conv']['kernel'], stride),
         p['downsample_bn'], s['downsample_bn'])
   assert ('downsample_conv' in p) == (stride == 2)
-  got = _evaluate(block, variables, x)
+  got = nets.evaluate(block, variables, x)
   np.testing.assert_allclose(got, np.maximum(y + shortcut, 0), atol=1e-5)
 
 
 def test_convolutions_start_kaiming_normal_by_fan_out():
   block = resnet.BasicBlock(64, 2, jnp.float32)
   params = jax.jit(lambda: block.init(
-      KEY, np.zeros((1, 8, 8, 32), np.float32), train=False))()['params']
+      nets.KEY, np.zeros((1, 8, 8, 32), np.float32), train=False))()['params']
   for name, fan_out in (('conv1', 9 * 64), ('conv2', 9 * 64),
                         ('downsample_conv', 64)):
     kernel = np.asarray(params[name]['kernel']).ravel()
@@ -160,17 +98,17 @@ def test_convolutions_start_kaiming_normal_by_fan_out():
 
 def test_normalisation_is_the_first_layer():
   mean, std = np.array(TINY.mean), np.array(TINY.std)
-  images = _images()
+  images = nets.images()
   bare = TINY.clone(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-  inside = _evaluate(TINY, VARIABLES, images)
-  outside = _evaluate(
+  inside = nets.evaluate(TINY, VARIABLES, images)
+  outside = nets.evaluate(
       bare, VARIABLES, ((images - mean) / std).astype(np.float32))
   np.testing.assert_allclose(inside.logits, outside.logits, rtol=1e-4)
   np.testing.assert_allclose(inside.features, outside.features, rtol=1e-4)
 
 
 def test_features_are_the_input_of_the_last_layer():
-  out = _evaluate(TINY, VARIABLES, _images())
+  out = nets.evaluate(TINY, VARIABLES, nets.images())
   layer = VARIABLES['params']['head']['classifier']
   assert out.features.shape == (4, 32)
   np.testing.assert_allclose(
@@ -178,9 +116,9 @@ def test_features_are_the_input_of_the_last_layer():
 
 
 def test_bfloat16_gives_float32_outputs_near_the_float32_ones():
-  images = _images()
-  exact = _evaluate(TINY, VARIABLES, images)
-  near = _evaluate(TINY.clone(dtype=jnp.bfloat16), VARIABLES, images)
+  images = nets.images()
+  exact = nets.evaluate(TINY, VARIABLES, images)
+  near = nets.evaluate(TINY.clone(dtype=jnp.bfloat16), VARIABLES, images)
   assert near.logits.dtype == near.features.dtype == jnp.float32
   # 8 bits of mantissa (.004 each rounding) through 18 layers.
   scale = np.abs(exact.features).max()
@@ -190,7 +128,7 @@ def test_bfloat16_gives_float32_outputs_near_the_float32_ones():
 
 
 def test_training_with_masked_rows_equals_the_reduced_batch():
-  images, mask = _images(8), np.array([1, 0, 1, 1, 1, 0, 1, 1], np.float32)
+  images, mask = nets.images(8), np.array([1, 0, 1, 1, 1, 0, 1, 1], np.float32)
   run = jax.jit(lambda x, mask: TINY.apply(
       VARIABLES, x, train=True, mask=mask, mutable=['batch_stats']))
   out, new = run(images, mask)
