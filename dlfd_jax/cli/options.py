@@ -14,6 +14,7 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax import configs
+from dlfd_jax import models
 from dlfd_jax.data import augment as augment_lib
 
 
@@ -85,10 +86,11 @@ DATA = (
     Option('data_seed', int, 'seed of the drawing'),
 )
 NETWORK = (
-    Option('architecture', str, 'resnet18'),
-    Option('width', int, 'channels of the first stage; 64 is the full network'),
+    Option('architecture', str, ', '.join(models.ARCHITECTURES)
+           + ', or your own package.module:Class'),
+    Option('width', int, 'size of the network; 64 is the full one'),
     Option('stem', str, "'imagenet' or 'small' (32 to 64 px)"),
-    Option('head', str, "'plain' or 'paper' (512-256-128-c)"),
+    Option('head', str, "'plain' or 'paper' (pooled-256-128-c)"),
     Option('compute_dtype', str, "'float32' or 'bfloat16'"),
 )
 _OPTIMIZER = (
