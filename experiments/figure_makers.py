@@ -114,11 +114,12 @@ def features(models: Models, cells: CellsByModel, projection: str, limit: int,
                  for name, of in cells.items()}}, {
           'features_class': lambda format: figure_features.draw(
               by_class, groups, names, format=format,
-              title='Features of test images by label'),
+              title='Features of test images; each model in its own plane'),
           'features_split': lambda format: figure_features.draw(
               by_split, sides, _SPLITS, format=format,
               colors=(palette.SKY, palette.VERMILION),
-              title='Features of forget and of unseen images')})
+              title='Features of forget and unseen images; each model in its '
+              'own plane')})
 
 
 def collapse(models: Models, cells: CellsByModel) -> Made:

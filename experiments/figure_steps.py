@@ -165,8 +165,8 @@ def walk(scene: Scene, retain: np.ndarray, forget: np.ndarray) -> Path:
   weights = tasks.has_label(task, labels)
   one = dataclasses.replace(config, perturb_steps=1, perturb_radius=None)
 
-  @jax.jit
-  def take(images):
+  @jax.jit  # constants would be folded for minutes, so all are arguments
+  def take(images, variables, clean, others, labels, weights):
     target = perturb.forget_target(
         model, variables, others, jnp.ones(len(others)), config, None)
     evaluate = perturb.objective(
@@ -182,7 +182,8 @@ def walk(scene: Scene, retain: np.ndarray, forget: np.ndarray) -> Path:
 
   images, found = clean, []
   for _ in range(config.perturb_steps + 1):  # the last one is only looked at
-    moved, *figures = take(images)
+    moved, *figures = take(
+        images, variables, clean, others, labels, weights)
     found.append(jax.tree.map(np.asarray, (images, *figures)))
     images = moved
   stacked = [np.stack(field) for field in zip(*found, strict=True)]

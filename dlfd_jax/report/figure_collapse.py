@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from dlfd_jax.report import canvas
 from dlfd_jax.report import palette
 from dlfd_jax.report import tables
+
+_PAPER: Any = {'facecolor': 'white', 'linewidth': 0, 'pad': 1}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,10 +69,10 @@ def draw(points: Sequence[Point], chance: tuple[float, float], *,
       line(guess, color=canvas.COLORS['null'], linestyle=':', linewidth=1)
     axis.annotate(
         'collapse: both fall', (.03, .03), xycoords='axes fraction',
-        color='#444444', fontsize=8)
+        color='#444444', fontsize=8, bbox=_PAPER)
     axis.annotate(
         'the label stays,\nthe person is lost', (.97, .03), ha='right',
-        xycoords='axes fraction', color='#444444', fontsize=8)
+        xycoords='axes fraction', color='#444444', fontsize=8, bbox=_PAPER)
     axis.margins(.12)
     axis.set(title='What features still tell on test',
              xlabel='accuracy of a linear probe for the label '

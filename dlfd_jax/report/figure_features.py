@@ -167,7 +167,7 @@ def draw(panels: Sequence[Panel], groups: np.ndarray, names: Sequence[str], *,
   looks = palette.styles([panel.name for panel in panels])
   size = float(np.clip(4e3 / max(len(groups), 1), 5, 22))
   order = np.random.default_rng(0).permutation(len(groups))
-  with canvas.drawing(max(2.5 * columns, 5.0), 2.75 * rows + .8) as figure:
+  with canvas.drawing(max(2.5 * columns, 6.4), 2.75 * rows + .8) as figure:
     for axis, panel in zip(panels_lib.grid(figure, len(panels)), panels):
       points = panel.projection.points
       for group, _ in enumerate(names):

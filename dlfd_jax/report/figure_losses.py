@@ -193,7 +193,7 @@ def draw(panels: Sequence[Panel], chance: dict[str, float], *,
     figure.suptitle(title, x=.01, ha='left', fontsize=11, fontweight='bold')
     figure.supylabel('density per decade', fontsize=9)
     figure.supxlabel(
-        'loss in nats, logarithmic; smaller ones count as one millionth',
+        'loss in nats, logarithmic; below a millionth counts as a millionth',
         fontsize=9)
     figure.legend(*axes[0].get_legend_handles_labels(),
                   loc='outside upper right', ncols=2)
