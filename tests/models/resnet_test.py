@@ -30,7 +30,7 @@ def test_parameter_count_is_torchvisions():
   assert len(flat) == 2 * 20
 
 
-def test_layers_have_torchvisionsnets.shapes():
+def test_layers_have_torchvisions_shapes():
   params = nets.shapes(resnet.ResNet18(1000), 64)['params']
   kernel = lambda *path: flax.traverse_util.flatten_dict(params)[
       (*path, 'kernel')].shape
@@ -69,7 +69,8 @@ def test_a_block_equals_its_forward_pass_by_hand(stride, width):
 
   y = nets.convolved(x.astype(np.float64), p['conv1']['kernel'], stride)
   y = np.maximum(nets.normalise(y, p['bn1'], s['bn1']), 0)
-  y = nets.normalise(nets.convolved(y, p['conv2']['kernel'], 1), p['bn2'], s['bn2'])
+  y = nets.normalise(
+      nets.convolved(y, p['conv2']['kernel']), p['bn2'], s['bn2'])
   shortcut = x
   if stride == 2:
     shortcut = nets.normalise(

@@ -1,0 +1,124 @@
+"""DenseNet121 against torchvision's figures and a forward pass by hand."""
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dlfd_jax import models
+from dlfd_jax.models import densenet
+from tests.models import nets
+
+FULL = nets.full('densenet121')
+
+
+def test_parameter_count_is_torchvisions():
+  # torchvision.models.densenet121(): 7,978,856 parameters, and 83,648 values
+  # in the running statistics of its 121 normalisation layers.
+  shapes = nets.shapes(FULL, 64)
+  assert models.num_parameters(shapes) == 7_978_856
+  stats = jax.tree.leaves(shapes['batch_stats'])
+  assert (len(stats), sum(x.size for x in stats)) == (2 * 121, 83_648)
+
+
+def test_layers_have_torchvisions_shapes():
+  flat = flax.traverse_util.flatten_dict(
+      nets.shapes(FULL, 64)['params'], sep='/')
+  for name, shape in (
+      ('conv0', (7, 7, 3, 64)),
+      ('denseblock1_denselayer1/conv1', (1, 1, 64, 128)),
+      ('denseblock1_denselayer6/conv1', (1, 1, 64 + 5 * 32, 128)),
+      ('denseblock4_denselayer16/conv2', (3, 3, 128, 32)),
+      ('transition1/conv', (1, 1, 256, 128)),
+      ('transition3/conv', (1, 1, 1024, 512)),
+      ('head/classifier', (1024, 1000))):
+    assert flat[f'{name}/kernel'].shape == shape
+  assert flat['norm5/scale'].shape == (1024,)
+  assert not any('conv' in name and 'bias' in name for name in flat)
+
+
+@pytest.mark.parametrize('model, size, sides', [
+    (FULL, 224, (56, 28, 14, 7)),
+    (nets.full('densenet121', stem='small', outputs=5), 32, (32, 16, 8, 4))])
+def test_each_layer_adds_the_growth_and_a_transition_halves(model, size, sides):
+  out, found = nets.traced(model, size)
+  channels = 64
+  for block, (count, side) in enumerate(
+      zip((6, 12, 24, 16), sides, strict=True), start=1):
+    if block > 1:
+      channels //= 2
+      assert found[f'transition{block - 1}'].shape == (2, side, side, channels)
+    for layer in range(1, count + 1):
+      channels += 32
+      assert found[f'denseblock{block}_denselayer{layer}'].shape == (
+          2, side, side, channels)
+  assert out.features.shape == (2, channels) == (2, 1024)
+
+
+def test_width_scales_stem_and_growth():
+  params = nets.shapes(
+      nets.full('densenet121', width=6, head='paper'), 32)['params']
+  assert params['conv0']['kernel'].shape[-1] == 6
+  assert params['denseblock2_denselayer1']['conv2']['kernel'].shape == (
+      3, 3, 12, 3)
+  assert params['head']['hidden0']['kernel'].shape[-1] == 256
+
+
+def test_a_dense_layer_equals_its_forward_pass_by_hand():
+  x = np.random.default_rng(0).normal(size=(2, 5, 5, 3)).astype(np.float32)
+  layer = densenet.DenseLayer(2, jnp.float32)
+  variables = nets.of_module(layer, x, train=False)
+  p, s = variables['params'], variables['batch_stats']
+  y = np.maximum(nets.normalise(x, p['norm1'], s['norm1']), 0)
+  y = nets.convolved(y, p['conv1']['kernel'])
+  assert y.shape[-1] == 4 * 2
+  y = np.maximum(nets.normalise(y, p['norm2'], s['norm2']), 0)
+  y = nets.convolved(y, p['conv2']['kernel'])
+  got = nets.evaluate(layer, variables, x)
+  np.testing.assert_array_equal(got[..., :3], x)  # the input goes on unchanged
+  np.testing.assert_allclose(got[..., 3:], y, atol=1e-5)
+
+
+def test_a_transition_averages_two_by_two_and_drops_an_odd_edge():
+  x = np.random.default_rng(0).normal(size=(2, 5, 5, 4)).astype(np.float32)
+  layer = densenet.Transition(jnp.float32)
+  variables = nets.of_module(layer, x, train=False)
+  p, s = variables['params'], variables['batch_stats']
+  y = np.maximum(nets.normalise(x, p['norm'], s['norm']), 0)
+  y = nets.convolved(y, p['conv']['kernel'])[:, :4, :4]
+  wanted = y.reshape(2, 2, 2, 2, 2, 2).mean((2, 4))
+  np.testing.assert_allclose(
+      nets.evaluate(layer, variables, x), wanted, atol=1e-5)
+
+
+def test_features_are_the_mean_of_the_last_activations():
+  model, variables = nets.TINY['densenet121'], nets.variables('densenet121')
+  images = nets.images()
+  out, captured = jax.jit(lambda v, x: model.apply(
+      v, x, train=False, mutable=['intermediates'],
+      capture_intermediates=lambda module, _: module.name == 'norm5'))(
+          variables, images)
+  last = captured['intermediates']['norm5']['__call__'][0]
+  np.testing.assert_allclose(
+      out.features, np.maximum(last, 0).mean((1, 2)), atol=1e-5)
+
+
+def test_blocks_are_dense_layers_and_transitions_in_order():
+  found = models.blocks(FULL)
+  assert len(found) == 1 + (6 + 12 + 24 + 16) + 3 + 1
+  assert found[0] == ('conv0', 'norm0')
+  assert found[6:9] == (('denseblock1_denselayer6',), ('transition1',),
+                        ('denseblock2_denselayer1',))
+  assert found[-2:] == (('denseblock4_denselayer16', 'norm5'), ('head',))
+
+
+@pytest.mark.parametrize('stem, smallest', [('imagenet', 29), ('small', 8)])
+def test_images_that_a_halving_would_empty_are_refused(stem, smallest):
+  model = nets.TINY['densenet121'].clone(stem=stem)
+  out, _ = nets.traced(model, smallest)
+  assert out.features.shape[0] == 2
+  with pytest.raises(ValueError, match=(
+      f'at least {smallest} pixels for the {stem} stem.*got '
+      f'{smallest - 1}x{smallest - 1}')):
+    nets.shapes(model, smallest - 1)

@@ -1,0 +1,189 @@
+"""EfficientNetB0 against torchvision's figures and blocks by hand."""
+
+import flax
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dlfd_jax import models
+from dlfd_jax.models import efficientnet
+from tests.models import nets
+
+FULL = nets.full('efficientnet_b0')
+CHANNELS = (32, 16, 24, 40, 80, 112, 192, 320)
+
+
+def test_parameter_count_is_torchvisions():
+  # torchvision.models.efficientnet_b0(): 5,288,548 parameters, and 42,016
+  # values in the running statistics of its 49 normalisation layers.
+  shapes = nets.shapes(FULL, 64)
+  assert models.num_parameters(shapes) == 5_288_548
+  stats = jax.tree.leaves(shapes['batch_stats'])
+  assert (len(stats), sum(x.size for x in stats)) == (2 * 49, 42_016)
+
+
+def test_layers_have_torchvisions_shapes():
+  flat = flax.traverse_util.flatten_dict(
+      nets.shapes(FULL, 64)['params'], sep='/')
+  for name, shape in (
+      ('stem_conv', (3, 3, 3, 32)),
+      ('stage1_0/depthwise_conv', (3, 3, 1, 32)),
+      ('stage1_0/se/fc1', (1, 1, 32, 8)),
+      ('stage2_0/expand_conv', (1, 1, 16, 96)),
+      ('stage2_0/se/fc1', (1, 1, 96, 4)),  # a quarter of the block's input
+      ('stage2_0/se/fc2', (1, 1, 4, 96)),
+      ('stage3_0/depthwise_conv', (5, 5, 1, 144)),
+      ('stage7_0/project_conv', (1, 1, 1152, 320)),
+      ('last_conv', (1, 1, 320, 1280)),
+      ('head/classifier', (1280, 1000))):
+    assert flat[f'{name}/kernel'].shape == shape
+  assert 'stage1_0/expand_conv/kernel' not in flat
+  assert {name.split('/')[-2] for name in flat
+          if name.endswith('bias') and 'norm' not in name} == {
+              'fc1', 'fc2', 'classifier'}
+
+
+@pytest.mark.parametrize('model, size, sides', [
+    (FULL, 224, (112, 56, 28, 14, 14, 7, 7)),
+    (nets.full('efficientnet_b0', stem='small'), 32, (32, 16, 8, 4, 4, 2, 2))])
+def test_stages(model, size, sides):
+  out, found = nets.traced(model, size)
+  last = [found[f'stage{stage}_{depth - 1}'].shape[1:] for stage, depth in
+          enumerate((1, 2, 2, 3, 3, 4, 1), start=1)]
+  assert last == [
+      (side, side, c) for side, c in zip(sides, CHANNELS[1:], strict=True)]
+  assert out.features.shape == (2, 1280)
+
+
+def test_channels_are_multiples_of_8_near_the_wanted_number():
+  assert tuple(efficientnet.channels_of(c, 64) for c in CHANNELS) == CHANNELS
+  # A half of 24 is 12, halfway between 8 and 16; an eighth of 88 is 11, whose
+  # nearest multiple 8 is more than a tenth below it.
+  assert efficientnet.channels_of(24, 32) == 16
+  assert efficientnet.channels_of(88, 8) == 16
+  assert efficientnet.channels_of(320, 4) == 24
+  assert efficientnet.channels_of(16, 1) == 8
+
+
+def test_squeeze_excitation_equals_its_forward_pass_by_hand():
+  x = np.random.default_rng(0).normal(size=(2, 3, 3, 4)).astype(np.float32)
+  layer = efficientnet.SqueezeExcitation(2, jnp.float32)
+  variables = nets.filled(jax.eval_shape(lambda: layer.init(nets.KEY, x)))
+  p = variables['params']
+  hidden = x.mean((1, 2)) @ p['fc1']['kernel'][0, 0] + p['fc1']['bias']
+  hidden = hidden * nets.sigmoid(hidden)
+  scale = nets.sigmoid(
+      hidden @ p['fc2']['kernel'][0, 0] + p['fc2']['bias'])
+  np.testing.assert_allclose(
+      layer.apply(variables, x), x * scale[:, None, None], rtol=1e-5)
+
+
+@pytest.mark.parametrize('expand, size, stride, shortcut', [
+    (1, 3, 1, True), (6, 5, 2, False)])
+def test_a_block_equals_its_forward_pass_by_hand(
+    expand, size, stride, shortcut):
+  x = np.random.default_rng(0).normal(size=(2, 6, 6, 4)).astype(np.float32)
+  block = efficientnet.MBConv(expand, size, stride, 4, 0.5, 0, jnp.float32)
+  variables = nets.of_module(block, x, train=False)
+  p, s = variables['params'], variables['batch_stats']
+  silu = lambda y: y * nets.sigmoid(y)
+  normal = lambda y, name: nets.normalise(y, p[name], s[name])
+
+  y = x.astype(np.float64)
+  assert ('expand_conv' in p) == (expand != 1)
+  if expand != 1:
+    y = silu(normal(
+        nets.convolved(y, p['expand_conv']['kernel']), 'expand_norm'))
+  y = silu(normal(nets.depthwise(
+      y, p['depthwise_conv']['kernel'], stride), 'depthwise_norm'))
+  squeeze = efficientnet.SqueezeExcitation(1, jnp.float32)
+  y = np.asarray(squeeze.apply({'params': p['se']}, y.astype(np.float32)))
+  y = normal(nets.convolved(y, p['project_conv']['kernel']), 'project_norm')
+  got = nets.evaluate(block, variables, x)
+  np.testing.assert_allclose(got, x + y if shortcut else y, atol=1e-4)
+
+
+def _drops(model):
+  """Rate and number of every block's draw, in order."""
+  found = []
+
+  def note(call, args, kwargs, context):
+    if isinstance(context.module, efficientnet.MBConv):
+      found.append((context.module.drop, context.module.layer))
+    return call(*args, **kwargs)
+
+  with nn.intercept_methods(note):
+    jax.eval_shape(lambda: model.init(
+        nets.KEY, jnp.zeros((1, 32, 32, 3)), train=False))
+  return found
+
+
+def test_depth_drops_linearly_over_the_blocks_each_with_its_own_draw():
+  rates, layers = zip(*_drops(FULL), strict=True)
+  np.testing.assert_allclose(rates, 0.2 * np.arange(16) / 16)
+  assert layers == tuple(range(2, 18))  # after those of the heads
+
+
+def test_an_example_skips_a_block_by_its_own_key():
+  x = np.random.default_rng(0).normal(size=(32, 3, 3, 8)).astype(np.float32)
+  block = efficientnet.MBConv(1, 3, 1, 8, 0.5, 3, jnp.float32)
+  variables = nets.of_module(block, x, train=False)
+  keys = jax.random.split(nets.KEY, 32)
+
+  def skipped(rows):
+    y, _ = nets.train(block, variables, x[rows], keys=keys[rows])
+    return (np.asarray(y) == x[rows]).all((1, 2, 3))
+
+  everyone = skipped(np.arange(32))
+  assert 6 <= everyone.sum() <= 26  # 3.5 standard deviations around 16
+  some = np.array([7, 30, 2, 19, 4, 11])
+  np.testing.assert_array_equal(skipped(some), everyone[some])
+
+
+def test_who_does_not_skip_counts_for_those_who_do():
+  # Batch statistics do not depend on the draw, so rates can be compared.
+  x = np.random.default_rng(0).normal(size=(16, 3, 3, 8)).astype(np.float32)
+  make = lambda drop: efficientnet.MBConv(1, 3, 1, 8, drop, 3, jnp.float32)
+  variables = nets.of_module(make(0.0), x, train=False)
+  always, sometimes = (
+      np.asarray(nets.train(make(drop), variables, x)[0]) - x
+      for drop in (0.0, 0.25))
+  kept = sometimes.any((1, 2, 3))
+  assert 0 < kept.sum() < 16
+  np.testing.assert_allclose(
+      sometimes[kept], always[kept] / 0.75, rtol=1e-4, atol=1e-5)
+
+
+def test_the_plain_head_drops_after_the_features_and_the_papers_as_its_own():
+  def drop(head):
+    found = []
+
+    def note(call, args, kwargs, context):
+      if context.module.name == 'head':
+        found.append((context.module.kind, context.module.drop))
+      return call(*args, **kwargs)
+
+    model = nets.TINY['efficientnet_b0'].clone(head=head)
+    with nn.intercept_methods(note):
+      nets.traced(model, nets.SIZE)
+    return found[-1]
+
+  assert drop('plain') == ('plain', 0.2)
+  assert drop('paper')[0] == 'paper'  # whose dropout is 0.5, see heads_test
+
+
+def test_training_without_keys_is_refused():
+  with pytest.raises(ValueError, match='Expected keys, one per example'):
+    jax.eval_shape(lambda v: nets.TINY['efficientnet_b0'].apply(
+        v, nets.images(), train=True, mutable=['batch_stats']),
+        nets.variables('efficientnet_b0'))
+
+
+def test_blocks_are_the_inverted_bottlenecks_in_order():
+  found = models.blocks(FULL)
+  assert len(found) == 1 + 16 + 1
+  assert found[:3] == (('stem_conv', 'stem_norm'), ('stage1_0',),
+                       ('stage2_0',))
+  assert found[-2:] == (('stage7_0', 'last_conv', 'last_norm'), ('head',))
