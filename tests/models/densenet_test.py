@@ -38,14 +38,14 @@ def test_layers_have_torchvisions_shapes():
   assert not any('conv' in name and 'bias' in name for name in flat)
 
 
-@pytest.mark.parametrize('model, size, sides', [
-    (FULL, 224, (56, 28, 14, 7)),
-    (nets.full('densenet121', stem='small', outputs=5), 32, (32, 16, 8, 4))])
-def test_each_layer_adds_the_growth_and_a_transition_halves(model, size, sides):
-  out, found = nets.traced(model, size)
-  channels = 64
+@pytest.mark.parametrize('stem, size, sides', [
+    ('imagenet', 224, (56, 28, 14, 7)), ('small', 32, (32, 16, 8, 4))])
+def test_each_layer_adds_the_growth_and_a_transition_halves(stem, size, sides):
+  counts, channels = (2, 1, 1, 1), 64
+  out, found = nets.traced(
+      densenet.DenseNet121(5, stem=stem, block_config=counts), size)
   for block, (count, side) in enumerate(
-      zip((6, 12, 24, 16), sides, strict=True), start=1):
+      zip(counts, sides, strict=True), start=1):
     if block > 1:
       channels //= 2
       assert found[f'transition{block - 1}'].shape == (2, side, side, channels)
@@ -53,12 +53,12 @@ def test_each_layer_adds_the_growth_and_a_transition_halves(model, size, sides):
       channels += 32
       assert found[f'denseblock{block}_denselayer{layer}'].shape == (
           2, side, side, channels)
-  assert out.features.shape == (2, channels) == (2, 1024)
+  assert out.features.shape == (2, channels)
 
 
 def test_width_scales_stem_and_growth():
-  params = nets.shapes(
-      nets.full('densenet121', width=6, head='paper'), 32)['params']
+  params = nets.shapes(nets.TINY['densenet121'].clone(
+      width=6, head='paper'), 32)['params']
   assert params['conv0']['kernel'].shape[-1] == 6
   assert params['denseblock2_denselayer1']['conv2']['kernel'].shape == (
       3, 3, 12, 3)

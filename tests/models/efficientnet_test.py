@@ -9,6 +9,7 @@ import pytest
 
 from dlfd_jax import models
 from dlfd_jax.models import efficientnet
+from dlfd_jax.models import heads
 from tests.models import nets
 
 FULL = nets.full('efficientnet_b0')
@@ -45,14 +46,13 @@ def test_layers_have_torchvisions_shapes():
               'fc1', 'fc2', 'classifier'}
 
 
-@pytest.mark.parametrize('model, size, sides', [
-    (FULL, 224, (112, 56, 28, 14, 14, 7, 7)),
-    (nets.full('efficientnet_b0', stem='small'), 32, (32, 16, 8, 4, 4, 2, 2))])
-def test_stages(model, size, sides):
-  out, found = nets.traced(model, size)
-  last = [found[f'stage{stage}_{depth - 1}'].shape[1:] for stage, depth in
-          enumerate((1, 2, 2, 3, 3, 4, 1), start=1)]
-  assert last == [
+@pytest.mark.parametrize('stem, size, sides', [
+    ('imagenet', 224, (112, 56, 28, 14, 14, 7, 7)),
+    ('small', 32, (32, 16, 8, 4, 4, 2, 2))])
+def test_stages(stem, size, sides):
+  out, found = nets.traced(efficientnet.EfficientNetB0(
+      5, stem=stem, depths=(1,) * 7), size)
+  assert [found[f'stage{stage}_0'].shape[1:] for stage in range(1, 8)] == [
       (side, side, c) for side, c in zip(sides, CHANNELS[1:], strict=True)]
   assert out.features.shape == (2, 1280)
 
@@ -105,73 +105,58 @@ def test_a_block_equals_its_forward_pass_by_hand(
   np.testing.assert_allclose(got, x + y if shortcut else y, atol=1e-4)
 
 
-def _drops(model):
-  """Rate and number of every block's draw, in order."""
-  found = []
+def test_depth_drops_linearly_over_the_blocks_each_with_its_own_draw():
+  found, head = [], []
 
   def note(call, args, kwargs, context):
     if isinstance(context.module, efficientnet.MBConv):
       found.append((context.module.drop, context.module.layer))
+    if isinstance(context.module, heads.Head):
+      head.append(context.module.drop)
     return call(*args, **kwargs)
 
   with nn.intercept_methods(note):
-    jax.eval_shape(lambda: model.init(
+    jax.eval_shape(lambda: FULL.init(
         nets.KEY, jnp.zeros((1, 32, 32, 3)), train=False))
-  return found
-
-
-def test_depth_drops_linearly_over_the_blocks_each_with_its_own_draw():
-  rates, layers = zip(*_drops(FULL), strict=True)
+  rates, layers = zip(*found, strict=True)
   np.testing.assert_allclose(rates, 0.2 * np.arange(16) / 16)
   assert layers == tuple(range(2, 18))  # after those of the heads
+  assert head == [0.2]
+
+
+def _block(drop, count=32):
+  """A block with a shortcut, its variables and its input."""
+  x = np.random.default_rng(0).normal(size=(count, 3, 3, 8))
+  block = efficientnet.MBConv(1, 3, 1, 8, drop, 3, jnp.float32)
+  x = x.astype(np.float32)
+  return block, nets.of_module(block, x, train=False), x
 
 
 def test_an_example_skips_a_block_by_its_own_key():
-  x = np.random.default_rng(0).normal(size=(32, 3, 3, 8)).astype(np.float32)
-  block = efficientnet.MBConv(1, 3, 1, 8, 0.5, 3, jnp.float32)
-  variables = nets.of_module(block, x, train=False)
+  block, variables, x = _block(0.5)
   keys = jax.random.split(nets.KEY, 32)
 
-  def skipped(rows):
-    y, _ = nets.train(block, variables, x[rows], keys=keys[rows])
-    return (np.asarray(y) == x[rows]).all((1, 2, 3))
+  def skipped(x, keys):
+    y, _ = nets.train(block, variables, x, keys=keys)
+    return (np.asarray(y) == x).all((1, 2, 3))
 
-  everyone = skipped(np.arange(32))
+  everyone = skipped(x, keys)
   assert 6 <= everyone.sum() <= 26  # 3.5 standard deviations around 16
-  some = np.array([7, 30, 2, 19, 4, 11])
-  np.testing.assert_array_equal(skipped(some), everyone[some])
+  order = np.random.default_rng(1).permutation(32)
+  others = np.where(np.arange(32)[:, None, None, None] < 16, x[order], 2 * x)
+  np.testing.assert_array_equal(
+      skipped(others, keys[order]), everyone[order])
 
 
 def test_who_does_not_skip_counts_for_those_who_do():
   # Batch statistics do not depend on the draw, so rates can be compared.
-  x = np.random.default_rng(0).normal(size=(16, 3, 3, 8)).astype(np.float32)
-  make = lambda drop: efficientnet.MBConv(1, 3, 1, 8, drop, 3, jnp.float32)
-  variables = nets.of_module(make(0.0), x, train=False)
   always, sometimes = (
-      np.asarray(nets.train(make(drop), variables, x)[0]) - x
-      for drop in (0.0, 0.25))
+      np.asarray(nets.train(block, variables, x)[0]) - x
+      for block, variables, x in (_block(0.0), _block(0.5)))
   kept = sometimes.any((1, 2, 3))
-  assert 0 < kept.sum() < 16
+  assert 0 < kept.sum() < 32
   np.testing.assert_allclose(
-      sometimes[kept], always[kept] / 0.75, rtol=1e-4, atol=1e-5)
-
-
-def test_the_plain_head_drops_after_the_features_and_the_papers_as_its_own():
-  def drop(head):
-    found = []
-
-    def note(call, args, kwargs, context):
-      if context.module.name == 'head':
-        found.append((context.module.kind, context.module.drop))
-      return call(*args, **kwargs)
-
-    model = nets.TINY['efficientnet_b0'].clone(head=head)
-    with nn.intercept_methods(note):
-      nets.traced(model, nets.SIZE)
-    return found[-1]
-
-  assert drop('plain') == ('plain', 0.2)
-  assert drop('paper')[0] == 'paper'  # whose dropout is 0.5, see heads_test
+      sometimes[kept], always[kept] / 0.5, rtol=1e-4, atol=1e-5)
 
 
 def test_training_without_keys_is_refused():
