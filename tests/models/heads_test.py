@@ -107,6 +107,27 @@ def test_dropout_keeps_the_mean_and_draws_by_layer_and_key():
   assert (first[0] != first[1]).any()
 
 
+def test_whole_examples_are_dropped_by_the_same_keys():
+  x = np.ones((2000, 2, 3), np.float32)
+  dropped = np.asarray(jax.jit(lambda x, keys: heads.dropout(
+      x, 0.25, keys, 0, train=True, whole=True))(x, _keys(2000)))
+  rows = dropped.reshape(2000, -1)
+  assert (rows == rows[:, :1]).all()
+  assert set(np.unique(rows)) == {0.0, np.float32(1 / 0.75)}
+  # Standard error of the share: sqrt(.25 * .75 / 2,000) = .01.
+  np.testing.assert_allclose((rows[:, 0] == 0).mean(), 0.25, atol=0.035)
+
+
+def test_the_plain_heads_dropout_stands_after_the_features():
+  x = _rows()
+  variables, out = _apply(heads.Head('plain', 3, drop=0.5), x, _keys(8))
+  layer = variables['params']['classifier']
+  np.testing.assert_array_equal(out.features, x)
+  dropped = heads.dropout(x, 0.5, _keys(8), 0, train=True)
+  np.testing.assert_allclose(
+      out.logits, dropped @ layer['kernel'] + layer['bias'], atol=1e-5)
+
+
 def test_dropout_outside_training_or_at_rate_0_changes_nothing():
   x = _rows()
   assert heads.dropout(x, 0.5, None, 0, train=False) is x

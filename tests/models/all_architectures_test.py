@@ -1,0 +1,264 @@
+"""What every architecture promises to training, DLFD, CF-k and EU-k."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dlfd_jax import checkpoint
+from dlfd_jax import methods
+from dlfd_jax import models
+from dlfd_jax import parallel
+from dlfd_jax import tasks
+from dlfd_jax import train
+from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax.methods import cf_k
+from dlfd_jax.methods import dlfd
+from dlfd_jax.methods import eu_k
+from tests.methods import problems
+from tests.models import nets
+
+every = pytest.mark.parametrize('name', models.ARCHITECTURES)
+# A compiled step of the two deep networks takes 6 to 10 s.
+deep_ones_slow = pytest.mark.parametrize('name', [
+    pytest.param(name, marks=pytest.mark.slow)
+    if name in ('densenet121', 'efficientnet_b0') else name
+    for name in models.ARCHITECTURES])
+PLAIN = train.OptimizerConfig(
+    learning_rate=0.05, momentum=0.0, weight_decay=0.0)
+
+
+@pytest.fixture(scope='module', autouse=True)
+def compiled_once(shared_compilations):
+  """Compiling is nearly all of the time here."""
+
+
+def _data(n=24, size=nets.SIZE):
+  rng = np.random.default_rng(0)
+  return dataset_lib.Dataset(
+      images=rng.integers(0, 255, (n, size, size, 3)).astype(np.uint8),
+      labels=np.resize(np.arange(3), n).astype(np.int32),
+      identity=np.arange(n, dtype=np.int32),
+      sample_id=np.array([f'image{i}' for i in range(n)]),
+      task=tasks.Task(tasks.MULTICLASS, ('a', 'b', 'c')))
+
+
+@functools.cache
+def _problem(name):
+  return methods.Problem(
+      nets.TINY[name], nets.variables(name), _data(),
+      problems.splits(8, 4, 4, 8), 0)
+
+
+def _step(name, step, start=None, trainable=None):
+  """State before and after one compiled step, and its metrics."""
+  problem = _problem(name)
+  before = train.create_state(
+      start or problem.original, PLAIN, jax.random.key(0), trainable)
+  frozen = {'images': problem.dataset.images, 'labels': problem.dataset.labels}
+  after, metrics = jax.jit(step)(
+      before, frozen, problems.batch(problem.splits, 8))
+  after, metrics = parallel.fetch((after.variables, metrics))
+  assert all(np.isfinite(x).all() for x in jax.tree.leaves((after, metrics)))
+  return parallel.fetch(before.variables), after, metrics
+
+
+def _supervised(name, **options):
+  return train.make_supervised_step(
+      nets.TINY[name], _problem(name).task, PLAIN, 10, **options)
+
+
+def _changed(before, after):
+  """Paths of the leaves that differ."""
+  return {
+      tuple(str(getattr(key, 'key', key)) for key in path)
+      for (path, old), new in zip(
+          jax.tree_util.tree_leaves_with_path(before),
+          jax.tree.leaves(after), strict=True) if (old != new).any()}
+
+
+def test_the_tiny_networks_are_those_of_the_registry():
+  assert tuple(nets.TINY) == models.ARCHITECTURES
+  for name, tiny in nets.TINY.items():
+    assert type(tiny) is type(nets.full(name))
+
+
+@every
+def test_the_config_builds_it_and_its_full_size_has_both_heads(name):
+  for head, features in (('plain', None), ('paper', 128)):
+    out, _ = nets.traced(nets.full(name, head=head, outputs=5), 64)
+    assert out.logits.shape == (2, 5)
+    assert features is None or out.features.shape == (2, features)
+
+
+@every
+def test_blocks_name_every_parameter_once_whatever_k(name):
+  model = nets.full(name)
+  shapes = nets.shapes(model, 64)
+  count = len(models.blocks(model))
+  for k in range(1, count + 1):
+    found = models.last_blocks(model, shapes, k)
+    assert found[-1] == 'head' and len(set(found)) == len(found)
+  assert sorted(found) == sorted(shapes['params'])
+
+
+@every
+def test_bfloat16_is_inside_alone(name):
+  model = nets.TINY[name].clone(dtype=jnp.bfloat16)
+  out, inside = nets.traced(model, nets.SIZE)
+  assert out.logits.dtype == out.features.dtype == jnp.float32
+  assert {x.dtype for x in inside.values()} == {jnp.dtype(jnp.bfloat16)}
+  assert all(leaf.dtype == jnp.float32
+             for leaf in jax.tree.leaves(nets.shapes(model, nets.SIZE)))
+
+
+@every
+def test_features_are_the_input_of_the_last_layer(name):
+  out = nets.evaluate(nets.TINY[name], nets.variables(name), nets.images())
+  layer = nets.variables(name)['params']['head']['classifier']
+  np.testing.assert_allclose(
+      out.logits, out.features @ layer['kernel'] + layer['bias'],
+      rtol=1e-4, atol=1e-4)
+
+
+def _trained(name, images, mask=None, order=None):
+  """Training mode with rows in another order, keys and mask along."""
+  order = np.arange(len(images)) if order is None else order
+  mask = np.ones(len(images), np.float32) if mask is None else mask
+  keys = jax.random.split(nets.KEY, len(images))
+  return nets.train(nets.TINY[name], nets.variables(name), images[order],
+                    mask[order], keys[order])
+
+
+@every
+def test_padded_rows_change_neither_statistics_nor_other_rows(name):
+  images = nets.images(8)
+  mask = np.array([1, 1, 0, 1, 0, 1, 1, 1], np.float32)
+  out, new = _trained(name, images, mask)
+  other = np.where(mask[:, None, None, None] > 0, images, 1 - images)
+  again, same = _trained(name, other, mask)
+  jax.tree.map(np.testing.assert_array_equal, new, same)
+  np.testing.assert_array_equal(
+      out.logits[mask > 0], again.logits[mask > 0])
+  whole, statistics = _trained(name, images)
+  if name != 'vit_s':  # which has no statistics
+    assert _changed(new, statistics)
+  assert (out.logits[mask == 0] != again.logits[mask == 0]).any()
+  assert np.isfinite(whole.logits).all()
+
+
+@every
+def test_an_example_draws_by_its_key_wherever_it_stands(name):
+  images, order = nets.images(8), np.array([5, 2, 7, 0, 1, 6, 4, 3])
+  out, new = _trained(name, images)
+  moved, same = _trained(name, images, order=order)
+  np.testing.assert_allclose(
+      out.logits[order], moved.logits, rtol=1e-3, atol=1e-3)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(
+      a, b, rtol=1e-3, atol=1e-4), new, same)
+
+
+def _is_cancelled(path):
+  """Whether a normalisation right after takes this shift out again."""
+  return 'project_norm' in path and path[-1] == 'bias'
+
+
+@deep_ones_slow
+def test_a_training_step_moves_every_parameter_and_statistic(name):
+  before, after, metrics = _step(name, _supervised(name, live=True))
+  everything = _changed(before, jax.tree.map(lambda x: x + 1, before))
+  still = everything - _changed(before, after)
+  assert all(_is_cancelled(path) for path in still), still
+  assert metrics['count'] == 8
+
+
+@deep_ones_slow
+def test_eu_k_and_cf_k_move_the_last_blocks_alone(name):
+  # EU-k's step is CF-k's from another start, with live statistics.
+  trainable = models.last_blocks(nets.TINY[name], nets.variables(name), 2)
+  start = eu_k.start(problems.setting(_problem(name)), 2)
+  drawn = _changed(nets.variables(name), start)
+  assert {path[1] for path in drawn} <= set(trainable)
+  before, after, _ = _step(
+      name, _supervised(name, live=True, trainable=trainable), start,
+      trainable)
+  assert {path[1] for path in _changed(before, after)} == set(trainable)
+
+
+@deep_ones_slow
+def test_a_distance_step_moves_images_and_parameters(name):
+  config = dlfd.DLFDConfig(
+      perturb_steps=1, sinkhorn=problems.SMALL, optimizer=PLAIN)
+  before, after, metrics = _step(name, dlfd.make_distance_step(
+      nets.TINY[name], _problem(name).task, config, 10))
+  assert metrics['pixel_change_sum'] > 0.5 * config.perturb_step_size
+  assert _changed(before['params'], after['params'])
+  assert not _changed(before['batch_stats'], after['batch_stats'])  # frozen
+
+
+def test_a_network_without_statistics_unlearns_and_resumes(tmp_path):
+  config = cf_k.CFKConfig(
+      k=1, epochs=1, batch_size=8, select_threshold=0.5, optimizer=PLAIN)
+  results = []
+  for _ in range(2):
+    saver = checkpoint.LoopCheckpoints(tmp_path)
+    results.append(methods.unlearn(
+        _problem('vit_s'), config, devices=problems.devices(),
+        checkpoints=saver))
+    saver.close()
+  first, again = results
+  assert first.stop == again.stop == 'finished'
+  assert problems.same(first.last, again.last)
+  assert first.last['batch_stats'] == {}
+  assert {path[1] for path in _changed(
+      nets.variables('vit_s'), first.last)} == {'head'}
+
+
+@every
+def test_a_saved_network_comes_back(name, tmp_path):
+  config = models.ModelConfig(
+      architecture=name, outputs=3, width=1, stem='small')
+  shapes = nets.shapes(models.build(config), nets.SIZE)
+  variables = nets.filled(shapes)
+  checkpoint.save_model(
+      tmp_path / 'model', variables, config, _data().task,
+      (nets.SIZE, nets.SIZE))
+  saved = checkpoint.load_model(tmp_path / 'model')
+  assert saved.config == config
+  assert jax.tree.structure(saved.variables) == jax.tree.structure(variables)
+  assert problems.same(saved.variables, variables)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['efficientnet_b0', 'densenet121'])
+def test_two_devices_agree_with_one(name):
+  problem, results = _problem(name), []
+  batch = problems.batch(problem.splits, 8)
+  for count in (1, 2):
+    where = problems.devices(count)
+    state = where.place(train.create_state(
+        problem.original, PLAIN, jax.random.key(0)))
+    frozen = where.place({'images': problem.dataset.images,
+                          'labels': problem.dataset.labels})
+    state, _ = where.compile(_supervised(name, live=True))(
+        state, frozen, batch)
+    results.append(parallel.fetch(state.variables))
+  assert problems.largest_difference(*results) < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', models.ARCHITECTURES[1:])
+def test_a_step_of_full_depth_is_finite(name):
+  model = nets.full(name, width=8, stem='small', outputs=3)
+  data = _data(4, 32)
+  state = train.create_state(
+      nets.filled(nets.shapes(model, 32)), PLAIN, jax.random.key(0))
+  step = jax.jit(train.make_supervised_step(
+      model, data.task, PLAIN, 10, live=True))
+  after, metrics = step(
+      state, {'images': data.images, 'labels': data.labels},
+      {'index': np.arange(4), 'position': np.arange(4),
+       'mask': np.ones(4, np.float32)})
+  assert after.skipped == 0 and np.isfinite(metrics['loss_sum'])
