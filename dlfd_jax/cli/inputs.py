@@ -24,6 +24,7 @@ from dlfd_jax.cli import command
 from dlfd_jax.data import augment as augment_lib
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.data import feed as feed_lib
+from dlfd_jax.data import request_files
 from dlfd_jax.data import requests
 from dlfd_jax.data import sources
 from dlfd_jax.data import splits as splits_lib
@@ -75,12 +76,18 @@ def define_split(values: flags.FlagValues) -> None:
 
 
 def define_forget(values: flags.FlagValues) -> None:
-  """Flags that say who is forgotten; exactly one of the first four."""
+  """Flags that say who is forgotten; exactly one of the first six."""
   flags.DEFINE_string(
       'forget_identities', None, 'text file of persons, one a line',
       flag_values=values)
   flags.DEFINE_string(
+      'forget_families', None, "text file of families, values of the data's "
+      'column family, one a line', flag_values=values)
+  flags.DEFINE_string(
       'forget_sample_ids', None, 'text file of sample ids, one a line',
+      flag_values=values)
+  flags.DEFINE_list(
+      'forget_classes', None, 'names of classes whose training images go',
       flag_values=values)
   flags.DEFINE_integer(
       'forget_people', None, 'number of people drawn at random',
@@ -101,23 +108,25 @@ def forget_request(values: flags.FlagValues, *,
     ValueError: if none is given and one is required, or more than one.
     FileNotFoundError: if a listed file is absent.
   """
-  given = {
-      name: command.value(values, f'forget_{name}')
-      for name in ('identities', 'sample_ids', 'people', 'fraction')}
+  given = {name: command.value(values, f'forget_{name}')
+           for name in requests.KINDS}
   given = {name: value for name, value in given.items() if value is not None}
   if not given and not required:
     return None
   if len(given) != 1:
     raise ValueError(
-        'Expected exactly one of --forget_identities, --forget_sample_ids, '
-        '--forget_people and --forget_fraction, got '
+        'Expected exactly one of '
+        f'{", ".join(f"--forget_{name}" for name in requests.KINDS)}, got '
         f'{", ".join(f"--forget_{name}" for name in given) or "none"}.')
   (name, value), = given.items()
   if name == 'identities':
-    value = requests.read_identity_file(
-        value, None if data is None else sources.person_names(data) or None)
+    value = request_files.read_identity_file(
+        value, None if data is None else sources.person_names(data))
+  elif name == 'families':
+    value = request_files.read_identity_file(
+        value, None if data is None else sources.family_names(data), 'family')
   elif name == 'sample_ids':
-    value = requests.read_sample_id_file(value)
+    value = request_files.read_sample_id_file(value)
   return requests.ForgetRequest(
       **{name: value}, seed=command.value(values, 'forget_seed'))
 

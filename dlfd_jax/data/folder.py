@@ -147,6 +147,17 @@ def identity_names(manifest: str | os.PathLike) -> dict[str, int]:
   return names
 
 
+def family_names(manifest: str | os.PathLike) -> dict[str, int]:
+  """The number of each family by name; empty where families are integers.
+
+  Raises:
+    FileNotFoundError: if there is no such manifest.
+    ValueError: if it is malformed or has no column ``family``.
+  """
+  rows = _read(manifest, ('family',))
+  return _codes(rows.columns['family'])[1]
+
+
 def _read(manifest, needed) -> Manifest:
   path = pathlib.Path(manifest)
   if not path.is_file():

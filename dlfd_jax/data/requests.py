@@ -1,31 +1,35 @@
 """Deletion requests: whom or what to forget, and what that leaves.
 
-A request names persons or images, or asks for some people drawn at random.
+A request names persons, families, images or classes, or asks for some people
+drawn at random.
 ``resolve_request`` turns it and a ``Partition`` into checked ``Splits``.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
-import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.data import index_sets
 
-_KINDS = ('identities', 'sample_ids', 'people', 'fraction')
+KINDS = ('identities', 'families', 'sample_ids', 'classes', 'people',
+         'fraction')
+_FAMILY = 'family'  # the column of families
 
 
 @dataclasses.dataclass(frozen=True)
 class ForgetRequest:
-  """What to forget; exactly one of the first four is given.
+  """What to forget; exactly one of the first six is given.
 
   Attributes:
     identities: the persons, integers >= 0; all their training images go.
+    families: values of the data's column ``family``, integers >= 0; as persons.
     sample_ids: the images; a person's other images stay.
+    classes: names of the task's classes; their training images go, those of
+      val and test stay, to measure on.
     people: number of persons drawn at random from ``train``, at least 1.
     fraction: share of the persons of ``train`` drawn at random, in (0, 1), at
       least one person. Where no person of ``train`` is known, it is the share
@@ -37,31 +41,35 @@ class ForgetRequest:
   """
 
   identities: Sequence[int] | None = None
+  families: Sequence[int] | None = None
   sample_ids: Sequence[str] | None = None
+  classes: Sequence[str] | None = None
   people: int | None = None
   fraction: float | None = None
   seed: int = 0
 
   def __post_init__(self):
-    given = [name for name in _KINDS if getattr(self, name) is not None]
+    given = [name for name in KINDS if getattr(self, name) is not None]
     if len(given) != 1:
       raise ValueError(
-          f'Expected exactly one of {", ".join(_KINDS)} in a request, got '
+          f'Expected exactly one of {", ".join(KINDS)} in a request, got '
           f'{" and ".join(given) or "none"}.')
-    if self.identities is not None:
-      object.__setattr__(self, 'identities', tuple(self.identities))
-      for value in self.identities:
+    for name in ('identities', 'families', 'sample_ids', 'classes'):
+      entries = getattr(self, name)
+      if entries is None:
+        continue
+      if isinstance(entries, str):
+        raise ValueError(
+            f'Expected a sequence of {name.replace("_", " ")}, got one text '
+            f'{entries!r}.')
+      numbers = name in ('identities', 'families')
+      for value in entries if numbers else ():
         if not _is_integer(value) or value < 0:
           raise ValueError(
-              f'Expected identities to be integers >= 0, got {value!r}.')
-    if self.sample_ids is not None:
-      if isinstance(self.sample_ids, str):
-        raise ValueError(
-            'Expected a sequence of sample ids, got one text '
-            f'{self.sample_ids!r}.')
-      object.__setattr__(self, 'sample_ids', tuple(map(str, self.sample_ids)))
-    for name in ('identities', 'sample_ids'):
-      if getattr(self, name) is not None and not getattr(self, name):
+              f'Expected {name} to be integers >= 0, got {value!r}.')
+      object.__setattr__(
+          self, name, tuple(entries if numbers else map(str, entries)))
+      if not getattr(self, name):
         raise ValueError(
             f'Expected at least one entry in {name}, got an empty request.')
     if self.people is not None and (
@@ -157,7 +165,7 @@ def images_of(dataset: dataset_lib.Dataset, train: np.ndarray,
 
   Args:
     dataset: the data.
-    train: positions that people or images are drawn from, if any are.
+    train: positions that classes, people or images are drawn from.
     request: what to forget.
     notes: receives a sentence if no person is known.
 
@@ -165,23 +173,48 @@ def images_of(dataset: dataset_lib.Dataset, train: np.ndarray,
     Sorted positions.
 
   Raises:
-    ValueError: if a person or image is not in the data, or too many are drawn.
+    ValueError: if a person, family, image or class is not in the data, or too
+      many are drawn.
   """
   if request.identities is not None:
-    return _images_of_people(dataset, request.identities)
+    return _images_with(
+        dataset, dataset.identity, request.identities, 'persons')
+  if request.families is not None:
+    if _FAMILY not in dataset.columns:
+      raise ValueError(f'Expected {dataset.name!r} to have a column {_FAMILY!r}'
+                       f', got {sorted(dataset.columns)}.')
+    return _images_with(
+        dataset, dataset.columns[_FAMILY], request.families, 'families')
+  if request.classes is not None:
+    return _images_of_classes(dataset, train, request.classes)
   if request.sample_ids is not None:
     return _images_by_id(dataset, request.sample_ids)
   return _draw(dataset, train, request, notes)
 
 
-def _images_of_people(dataset, identities):
-  wanted = np.unique(np.asarray(identities, np.int64))
-  absent = wanted[~np.isin(wanted, dataset.identity)]
+def _images_with(dataset, column, values, what):
+  """Images whose value in a column is one of ``values``."""
+  wanted = np.unique(np.asarray(values, np.int64))
+  absent = wanted[~np.isin(wanted, column)]
   if absent.size:
     raise ValueError(
-        f'Expected persons of {dataset.name!r}, got {_some(absent)} that '
+        f'Expected {what} of {dataset.name!r}, got {_some(absent)} that '
         'are not in the data.')
-  return np.flatnonzero(np.isin(dataset.identity, wanted))
+  return np.flatnonzero(np.isin(column, wanted))
+
+
+def _images_of_classes(dataset, train, classes):
+  """Training images of the named classes."""
+  if dataset.task.is_multilabel:
+    raise ValueError(
+        'Expected a task of classes to forget one of, got the attributes '
+        f'{", ".join(dataset.task.names)}.')
+  unknown = sorted(set(classes) - set(dataset.task.names))
+  if unknown:
+    raise ValueError(f'Expected classes of {list(dataset.task.names)}, got '
+                     f'{unknown}.')
+  numbers = [dataset.task.names.index(name) for name in classes]
+  return train[np.isin(dataset.labels[train], numbers)]
 
 
 def _images_by_id(dataset, sample_ids):
@@ -224,74 +257,3 @@ def _draw(dataset, train, request, notes):
         f'train, got {count}.')
   drawn = generator.choice(people, count, replace=False)
   return np.flatnonzero(np.isin(dataset.identity, drawn))
-
-
-def read_identity_file(path: str | os.PathLike,
-                       names: Mapping[str, int] | None = None
-                       ) -> tuple[int, ...]:
-  """Reads persons from a text file, one a line.
-
-  Blank lines are skipped; ``#`` starts a comment at the start of a line or
-  after a space.
-
-  Args:
-    path: a UTF-8 text file.
-    names: number of each person by name, where the source of the data names
-      them (``folder.identity_names``); lines are then names.
-
-  Returns:
-    The persons, in the file's order, each once.
-
-  Raises:
-    FileNotFoundError: if there is no such file.
-    ValueError: if a line is no integer >= 0 (or no known name), the file is no
-      text, or it names nobody.
-  """
-  persons = []
-  for number, line in _read_lines(path):
-    if names:
-      if line not in names:
-        raise ValueError(
-            f'Expected a person of the data in line {number} of {path}, got '
-            f'{line!r}.')
-      persons.append(int(names[line]))
-    elif line.isascii() and line.isdigit():
-      persons.append(int(line))
-    else:
-      raise ValueError(
-          f'Expected an integer identity >= 0 in line {number} of {path}, got '
-          f'{line!r}.')
-  return tuple(dict.fromkeys(persons))
-
-
-def read_sample_id_file(path: str | os.PathLike) -> tuple[str, ...]:
-  """Reads sample ids from a text file, one a line; else as persons are read.
-
-  Returns:
-    The sample ids, in the file's order, each once.
-
-  Raises:
-    FileNotFoundError: if there is no such file.
-    ValueError: if the file is no text, or holds no id.
-  """
-  return tuple(dict.fromkeys(line for _, line in _read_lines(path)))
-
-
-def _read_lines(path) -> list[tuple[int, str]]:
-  """(line number, content) of the lines that say something."""
-  path = pathlib.Path(path)
-  if not path.is_file():
-    raise FileNotFoundError(f'Expected a text file, got no file at {path}.')
-  try:
-    text = path.read_text(encoding='utf-8-sig')
-  except UnicodeDecodeError as error:
-    raise ValueError(
-        f'Expected {path} to be UTF-8 text, got other bytes.') from error
-  lines = []
-  for number, line in enumerate(text.splitlines(), start=1):
-    line = '' if line.startswith('#') else line.split(' #')[0].strip()
-    if line:
-      lines.append((number, line))
-  if not lines:
-    raise ValueError(f'Expected at least one entry in {path}, got none.')
-  return lines

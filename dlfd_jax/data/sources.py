@@ -136,6 +136,17 @@ def load(options: DataOptions,
       image_size=options.image_size, root=options.root, progress=progress)
 
 
+def family_names(options: DataOptions) -> dict[str, int]:
+  """The number of each family by name; empty where families are integers.
+
+  Raises:
+    ValueError, FileNotFoundError: as ``load``.
+  """
+  if options.source.lower().endswith('.csv'):
+    return folder.family_names(options.source)
+  return {}
+
+
 def person_names(options: DataOptions) -> dict[str, int]:
   """The number of each person by name; empty where persons are integers.
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from dlfd_jax import tasks
 from dlfd_jax.data import folder
-from dlfd_jax.data import requests
+from dlfd_jax.data import request_files
 from dlfd_jax.data import splits as splits_lib
 
 HEADER = 'path,identity,gender,smile,family,age,split'
@@ -57,10 +57,14 @@ def test_persons_can_be_asked_for_by_name(tmp_path):
   names = folder.identity_names(manifest)
   assert names == {'Ann': 0, 'Bob': 1, 'Zoë': 2}
   (tmp_path / 'forget.txt').write_text('Ann\n', encoding='utf-8')
-  persons = requests.read_identity_file(tmp_path / 'forget.txt', names)
+  persons = request_files.read_identity_file(tmp_path / 'forget.txt', names)
   data = _load(manifest)
   partition = splits_lib.partition_from_column(data, check=False)
   assert partition.train[data.identity[partition.train] == persons[0]] == [1]
+
+
+def test_families_can_be_asked_for_by_name(tmp_path):
+  assert folder.family_names(_write(tmp_path)) == {'Jones': 0, 'Smith': 1}
 
 
 @pytest.mark.parametrize('values, expected, names', [

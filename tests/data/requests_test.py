@@ -1,8 +1,11 @@
 """Deletion requests: who is forgotten, what is noted, what is refused."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from dlfd_jax import tasks
 from dlfd_jax.data import requests
 from dlfd_jax.data import splits as splits_lib
 from tests.data.examples import random_dataset
@@ -130,6 +133,9 @@ def test_people_cannot_be_drawn_where_none_is_known():
     ({'identities': []}, 'at least one entry in identities'),
     ({'sample_ids': []}, 'at least one entry in sample_ids'),
     ({'sample_ids': 'image_0'}, "sequence of sample ids, got one text 'image_"),
+    ({'classes': 'man'}, "sequence of classes, got one text 'man'"),
+    ({'families': [-3]}, 'families to be integers >= 0, got -3'),
+    ({'families': []}, 'at least one entry in families'),
     ({'identities': [-1]}, 'integers >= 0, got -1'),
     ({'identities': ['Ann']}, "integers >= 0, got 'Ann'"),
     ({'people': 0}, 'people to be an integer >= 1, got 0'),
@@ -142,41 +148,53 @@ def test_wrong_requests_are_refused(wish, message):
     requests.ForgetRequest(**wish)
 
 
-def test_identity_files_are_read_in_order_and_once(tmp_path):
-  path = tmp_path / 'people.txt'
-  path.write_bytes('\ufeff# ticket 12\n7\n\n 3  # left in May\n7\r\n'.encode())
-  assert requests.read_identity_file(path) == (7, 3)
+def _families():
+  data = random_dataset(np.repeat(np.arange(10), 4))
+  family = (data.identity // 2).astype(np.int32)
+  family[:2] = -1
+  rows = np.arange(40)
+  data = dataclasses.replace(data, columns={'family': family})
+  return data, splits_lib.Partition(rows[:24], rows[24:32], rows[32:])
 
 
-def test_identity_files_may_hold_names(tmp_path):
-  path = tmp_path / 'people.txt'
-  path.write_text('Zoë Ω\nAnn\n', encoding='utf-8')
-  names = {'Ann': 0, 'Zoë Ω': 1}
-  assert requests.read_identity_file(path, names) == (1, 0)
-  with pytest.raises(ValueError, match="in line 1 of .*txt, got 'Zoë Ω'"):
-    requests.read_identity_file(path, {'Ann': 0})
+def test_families_go_as_a_whole():
+  data, partition = _families()
+  splits, notes = requests.resolve_request(
+      data, partition, requests.ForgetRequest(families=[1]))
+  assert splits.forget.tolist() == list(range(8, 16))
+  assert splits.by_person and not notes
+  with pytest.raises(ValueError, match='families of .*, got 7 that are not'):
+    requests.resolve_request(
+        data, partition, requests.ForgetRequest(families=[1, 7]))
+  bare = dataclasses.replace(data, columns={})
+  with pytest.raises(ValueError, match=r"a column 'family', got \[\]"):
+    requests.resolve_request(
+        bare, partition, requests.ForgetRequest(families=[1]))
 
 
-def test_sample_id_files_keep_names_with_spaces(tmp_path):
-  path = tmp_path / 'images.txt'
-  path.write_text('a b.png\n#c.png\nd#1.png\na b.png\n')
-  assert requests.read_sample_id_file(path) == ('a b.png', 'd#1.png')
+def test_a_classs_training_images_go_and_its_unseen_ones_stay():
+  data, partition = _families()
+  name = data.task.names[1]
+  splits, _ = requests.resolve_request(
+      data, partition, requests.ForgetRequest(classes=[name]))
+  train = partition.train
+  assert splits.forget.tolist() == train[data.labels[train] == 1].tolist()
+  np.testing.assert_array_equal(splits.val, partition.val)
+  np.testing.assert_array_equal(splits.test, partition.test)
+  assert (data.labels[splits.test] == 1).any()
+  with pytest.raises(ValueError, match=r"classes of .*, got \['nobody'\]"):
+    requests.resolve_request(
+        data, partition, requests.ForgetRequest(classes=[name, 'nobody']))
 
 
-def test_wrong_request_files_are_refused(tmp_path):
-  path = tmp_path / 'people.txt'
-  with pytest.raises(FileNotFoundError, match='text file, got no file at'):
-    requests.read_identity_file(path)
-  for content in ('-1', '1.5', 'Ann'):
-    path.write_text(f'4\n{content}\n')
-    with pytest.raises(ValueError, match=f"in line 2 of .*, got '{content}'"):
-      requests.read_identity_file(path)
-  path.write_text('# nobody\n\n')
-  with pytest.raises(ValueError, match='at least one entry in .*people.txt'):
-    requests.read_sample_id_file(path)
-  path.write_bytes(b'\xff\xfe\x00')
-  with pytest.raises(ValueError, match='UTF-8 text, got other bytes'):
-    requests.read_sample_id_file(path)
+def test_attributes_are_no_classes_to_forget():
+  data, partition = _families()
+  both = dataclasses.replace(
+      data, task=tasks.Task('multilabel', ('smile', 'young')),
+      labels=np.ones((40, 2), np.int32))
+  with pytest.raises(ValueError, match='got the attributes smile, young'):
+    requests.resolve_request(
+        both, partition, requests.ForgetRequest(classes=['smile']))
 
 
 def test_requests_add_up():
