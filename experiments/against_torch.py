@@ -1,0 +1,335 @@
+r"""An epoch of DLFD against PyTorch, at two policies of checking.
+
+  python -m experiments.against_torch --workdir=runs/against_torch \\
+      --out=docs/results/against_torch
+
+Both sides have the same network, weights, drawn faces, batches, K and settings,
+on the CPU with every core. Policy ``released``: after every batch the losses of
+all of retain, forget and val, and the authors' attack. Policy ``ours``: DLFD's
+own interval, forget and val alone, one balanced attack. Epochs of the cells
+take turns; the first of each, which compiles, is not counted. Needs the extra
+``benchmark``. Writes ``result.json`` and, with ``--out``, the same and a table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from absl import flags
+
+from dlfd_jax import methods
+from dlfd_jax import models
+from dlfd_jax import parallel
+from dlfd_jax import predict
+from dlfd_jax import presets
+from dlfd_jax import runs
+from dlfd_jax import train
+from dlfd_jax.cli import command
+from dlfd_jax.cli import inputs
+from dlfd_jax.cli import options
+from dlfd_jax.data import feed as feed_lib
+from dlfd_jax.data import requests
+from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.data import synthetic
+from dlfd_jax.evaluation import attack
+from dlfd_jax.evaluation import per_example
+from dlfd_jax.evaluation import released_attack
+from dlfd_jax.methods import base
+from dlfd_jax.methods import dlfd
+from dlfd_jax.models import torch_weights
+
+RELEASED, OURS = 'released', 'ours'
+_NETWORK = tuple(o for o in options.NETWORK if o.flag in (
+    'width', 'stem', 'compute_dtype'))
+_METHOD = tuple(o for o in options.METHOD if o.flag in (
+    'batch_size', 'perturb_steps', 'check_every'))
+_TOP = 12  # rows of a profile
+
+Losses = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+  """When the live attack runs and on what.
+
+  Attributes:
+    every: batches between two checks.
+    parts: index sets whose losses a check computes.
+    attack: of the losses of forget and val.
+  """
+
+  every: int
+  parts: dict[str, np.ndarray]
+  attack: Callable[[np.ndarray, np.ndarray], float]
+
+  def check(self, losses: Losses) -> float:
+    """One check, with a function from rows to their losses."""
+    found = {name: losses(rows) for name, rows in self.parts.items()}
+    return self.attack(found['forget'], found['val'])
+
+
+@dataclasses.dataclass(frozen=True)
+class Race:
+  """What both sides work on."""
+
+  problem: methods.Problem
+  config: dlfd.DLFDConfig
+  network: models.ModelConfig
+  batches: tuple[dict[str, np.ndarray], ...]
+  policies: dict[str, Policy]
+
+
+def _define(values: flags.FlagValues) -> None:
+  inputs.define_run(values)
+  flags.DEFINE_integer(
+      'repeats', 3, 'counted epochs of each cell', lower_bound=1,
+      flag_values=values)
+  flags.DEFINE_integer(
+      'people', 200, 'drawn people, 8 images each', lower_bound=20,
+      flag_values=values)
+  flags.DEFINE_integer(
+      'image_size', 32, 'pixels a side', lower_bound=8, flag_values=values)
+  flags.DEFINE_string(
+      'out', None, 'where result and table go, too, without their ending',
+      flag_values=values)
+  options.define((*_NETWORK, *_METHOD), values)
+
+
+def _execute(values: flags.FlagValues, line: str) -> None:
+  workdir = command.required(values, 'workdir')
+  out = command.value(values, 'out')
+  if out and not pathlib.Path(out).parent.is_dir():
+    raise FileNotFoundError(
+        f'Expected the folder {pathlib.Path(out).parent} of --out.')
+  _torch_side()  # a missing extra is told before anything is made
+  preset = presets.STARTS['lfw_gender']
+  network = options.apply(preset.network, _NETWORK, values, 'the network')
+  config = options.apply(
+      dlfd.DLFDConfig(), _METHOD, values, 'DLFD')
+  people, size = values['people'].value, values['image_size'].value
+  repeats = values['repeats'].value
+  folder = runs.RunFolder(workdir, {
+      'kind': 'against_torch', 'network': dataclasses.asdict(network),
+      'config': dataclasses.asdict(config), 'people': people,
+      'image_size': size, 'repeats': repeats})
+  if folder.result is None:
+    devices = inputs.devices(values)
+    race = make_race(network, config, people, size, devices)
+    folder.write_result({
+        'kind': 'against_torch', 'command': line, 'versions': {
+            **runs.versions(), 'torch': _torch_side()[0].__version__},
+        'device': inputs.device_name(), 'network': dataclasses.asdict(network),
+        'config': dataclasses.asdict(config), 'image_size': size,
+        'splits': {name: len(rows)
+                   for name, rows in race.problem.splits.parts.items()},
+        **run(race, repeats, devices)})
+  text = markdown(folder.result)
+  print(text)
+  if out:
+    runs.write_json(pathlib.Path(f'{out}.json'), folder.result)
+    runs.write_text(pathlib.Path(f'{out}.md'), text)
+
+
+def _torch_side() -> Any:
+  """PyTorch and the reference; ImportError becomes a sentence."""
+  try:
+    import torch
+  except ImportError:
+    raise ValueError(
+        "Expected PyTorch to be installed, pip install 'dlfd_jax[benchmark]', got "
+        'none.') from None
+  from experiments import torch_reference
+  return torch, torch_reference
+
+
+def make_race(network: presets.Network, config: dlfd.DLFDConfig, people: int,
+              size: int, devices: parallel.Devices) -> Race:
+  """Drawn faces, an untrained network and one epoch's full batches."""
+  dataset = synthetic.synthetic_faces(
+      people=people, images_per_person=8, size=size)
+  model_config = models.ModelConfig(
+      outputs=dataset.task.num_outputs, **dataclasses.asdict(network))
+  model = models.build(model_config)
+  splits, _ = requests.resolve_request(
+      dataset, splits_lib.draw_partition(dataset, seed=0),
+      requests.ForgetRequest(fraction=0.15, seed=0))
+  problem = methods.Problem(
+      model, models.init(model, jax.random.key(0), dataset.image_size),
+      dataset, splits)
+  plan, _ = dlfd.make_plan(_setting(problem, devices), config)
+  batches = tuple(plan.batch(i) for i in range(plan.num_steps))
+  parts = splits.parts
+  seen = {name: parts[name] for name in ('forget', 'val')}
+  return Race(problem, config, model_config, tuple(
+      batch for batch in batches if batch['mask'].all()), {
+          RELEASED: Policy(1, {**seen, 'retain': parts['retain']},
+                           released_attack.unbalanced_accuracy),
+          OURS: Policy(plan.check_every, seen, lambda forget, val: (
+              attack.balanced_accuracy(-forget, -val, draws=1)))})
+
+
+def _setting(problem, devices):
+  feed = feed_lib.Feed(problem.dataset)
+  frozen = devices.place(feed.frozen())
+  return base.Setting(
+      problem, devices.place(dict(problem.original)), devices, feed, frozen,
+      predict.Predictor(problem.model, problem.dataset, devices, feed=feed,
+                        frozen=frozen))
+
+
+def run(race: Race, repeats: int, devices: parallel.Devices) -> dict[str, Any]:
+  """Seconds of every cell's epochs and where PyTorch's time goes."""
+  theirs, profile = _torch_epoch(race)
+  sides = {'dlfd_jax': _our_epoch(race, devices), 'pytorch': theirs}
+  seconds: dict[str, list[dict[str, float]]] = {
+      f'{side}/{policy}': [] for side in sides for policy in race.policies}
+  for turn in range(repeats + 1):
+    for policy_name, policy in race.policies.items():
+      for side, epoch in sides.items():
+        found = epoch(policy)
+        if turn:
+          seconds[f'{side}/{policy_name}'].append(found)
+  median = {cell: {part: statistics.median(one[part] for one in found)
+                   for part in ('epoch_s', 'check_s')}
+            for cell, found in seconds.items()}
+  total = {cell: found['epoch_s'] for cell, found in median.items()}
+  return {
+      'batches': len(race.batches), 'repeats': repeats, 'seconds': seconds,
+      'median': median,
+      'check_every': {n: p.every for n, p in race.policies.items()},
+      'ratio': {
+          'released': total['pytorch/released'] / total['dlfd_jax/released'],
+          'ours': total['pytorch/ours'] / total['dlfd_jax/ours'],
+          'across': total['pytorch/released'] / total['dlfd_jax/ours']},
+      'pytorch_profile': profile}
+
+
+def _epoch(race: Race, policy: Policy, step: Callable[[Any], None],
+           losses: Losses, wait: Callable[[], None]) -> dict[str, float]:
+  """Seconds of one epoch, and of its checks."""
+  wait()
+  start, checks = time.perf_counter(), 0.0
+  for number, batch in enumerate(race.batches, start=1):
+    step(batch)
+    if number % policy.every == 0 or number == len(race.batches):
+      wait()
+      before = time.perf_counter()
+      policy.check(losses)
+      checks += time.perf_counter() - before
+  wait()
+  return {'epoch_s': time.perf_counter() - start, 'check_s': checks}
+
+
+def _our_epoch(race, devices):
+  problem, setting = race.problem, _setting(race.problem, devices)
+  labels = problem.dataset.labels
+  compiled = devices.compile(dlfd.make_distance_step(
+      problem.model, problem.task, race.config, len(race.batches)))
+  state = devices.place(train.create_state(
+      problem.original, race.config.optimizer, jax.random.key(0)))
+
+  def step(batch):
+    nonlocal state
+    state, _ = compiled(state, setting.frozen, batch)
+
+  def losses(rows):
+    logits = setting.predictor(state.variables, rows).logits
+    return per_example.loss(problem.task, logits, labels[rows])
+
+  return lambda policy: _epoch(
+      race, policy, step, losses,
+      lambda: jax.block_until_ready(state.step))
+
+
+def _torch_epoch(race):
+  """PyTorch's epoch as a function of the policy, and its profile."""
+  torch, reference = _torch_side()
+  problem, config, network = race.problem, race.config, race.network
+  model = reference.model_of(
+      torch_weights.to_state(problem.original, network), network.outputs,
+      network.width, network.stem, problem.model.mean, problem.model.std)
+  settings = settings_of(config)
+  optimizer = reference.optimizer_of(model, settings)
+  images = reference.images_of(problem.dataset.images)
+  labels = torch.from_numpy(problem.dataset.labels.astype(np.int64))
+
+  def step(batch):
+    retain, forget = (torch.from_numpy(batch[name].astype(np.int64))
+                      for name in ('index', 'forget_index'))
+    reference.step(model, optimizer, images[retain], labels[retain],
+                   images[forget], settings)
+
+  def losses(rows):
+    rows = torch.from_numpy(np.array(rows))
+    return reference.losses(model, images[rows], labels[rows])
+
+  with torch.profiler.profile() as profile:
+    for batch in race.batches[:2]:
+      step(batch)
+  rows = sorted(profile.key_averages(), key=lambda r: -r.self_cpu_time_total)
+  total = sum(row.self_cpu_time_total for row in rows)
+  return (lambda policy: _epoch(race, policy, step, losses, lambda: None)), [
+      {'operation': row.key, 'share': row.self_cpu_time_total / total,
+       'calls': row.count} for row in rows[:_TOP]]
+
+
+def settings_of(config: dlfd.DLFDConfig) -> Any:
+  """The same numbers for the other side."""
+  _, reference = _torch_side()
+  optimizer = config.optimizer
+  return reference.Settings(
+      perturb_steps=config.perturb_steps,
+      perturb_step_size=config.perturb_step_size, ot_weight=config.ot_weight,
+      ce_weight=config.ce_weight_end, epsilon=config.sinkhorn.epsilon,
+      max_iterations=config.sinkhorn.max_iterations,
+      threshold=config.sinkhorn.threshold,
+      learning_rate=optimizer.learning_rate, momentum=optimizer.momentum,
+      weight_decay=optimizer.weight_decay)
+
+
+def markdown(result: dict[str, Any]) -> str:
+  """The four cells, the ratios and the profile."""
+  network, config = result['network'], result['config']
+  lines = [
+      '# An epoch of DLFD against PyTorch', '',
+      f'ResNet18 of width {network["width"]}, {network["stem"]} stem, '
+      f'{result["image_size"]} px, batch {config["batch_size"]}, K '
+      f'{config["perturb_steps"]}, {result["batches"]} batches; retain, forget '
+      'and val of ' + ', '.join(str(result['splits'][name]) for name in (
+          'retain', 'forget', 'val')) + ' images; medians of '
+      f'{result["repeats"]} epochs, taken in turns, on {result["device"]}.', '',
+      '| policy | check every | PyTorch, s | of it checks | dlfd_jax, s | of '
+      'it checks | PyTorch / dlfd_jax |', '|---|---:|---:|---:|---:|---:|---:|']
+  for policy in (RELEASED, OURS):
+    cells = [result['median'][f'{side}/{policy}']
+             for side in ('pytorch', 'dlfd_jax')]
+    lines.append(
+        f'| {policy} | {result["check_every"][policy]} | ' + ' | '.join(
+            f'{cell["epoch_s"]:.2f} | {cell["check_s"]:.2f}' for cell in cells)
+        + f' | {result["ratio"][policy]:.2f} |')
+  lines += [
+      '', 'PyTorch at the released policy over ours at our policy: '
+      f'{result["ratio"]["across"]:.2f}.', '',
+      'Where PyTorch spends a step (its profiler, self time):', '',
+      '| operation | share | calls |', '|---|---:|---:|']
+  lines += [f'| {row["operation"]} | {row["share"]:.3f} | {row["calls"]} |'
+            for row in result['pytorch_profile']]
+  versions = result['versions']
+  return '\n'.join([
+      *lines, '', f'Command: `{result["command"]}`; jax {versions["jax"]}, '
+      f'torch {versions["torch"]}.', ''])
+
+
+COMMAND = command.Command('against_torch', __doc__, _define, _execute)
+main = COMMAND.main
+
+if __name__ == '__main__':
+  sys.exit(main())
