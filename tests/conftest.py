@@ -5,11 +5,15 @@ import contextlib
 import gc
 import os
 import pathlib
+import tempfile
 
 # Read when jax and the BLAS libraries are first imported, so set before them.
 os.environ['JAX_PLATFORMS'] = 'cpu'
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
+# Commands keep compiled programs in the user's cache folder: not the tests'.
+_cache_home = tempfile.TemporaryDirectory()
+os.environ['XDG_CACHE_HOME'] = _cache_home.name
 
 import jax  # noqa: E402
 import pytest  # noqa: E402

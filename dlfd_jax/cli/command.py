@@ -13,6 +13,7 @@ from rich import console as rich_console
 from rich import progress as rich_progress
 
 from dlfd_jax import loop
+from dlfd_jax.cli import compile_cache
 
 OK, USER_ERROR, INTERRUPTED, NOT_FINITE = 0, 2, 75, 3
 _USER_ERRORS = (ValueError, FileNotFoundError, FileExistsError,
@@ -72,6 +73,7 @@ class Command:
       if rest:
         raise ValueError(f'Expected flags only, got {rest[0]!r}.')
       line = ' '.join(['python', '-m', f'experiments.{self.name}', *argv])
+      compile_cache.enable()
       self.execute(values, line)
       return OK
     except Stop as stop:

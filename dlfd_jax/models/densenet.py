@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from dlfd_jax.models import conv
 from dlfd_jax.models import heads
 from dlfd_jax.models import layers
 from dlfd_jax.models import norm
@@ -33,8 +34,8 @@ class DenseLayer(nn.Module):
         ((_BOTTLENECK * self.growth, 1), (self.growth, 3)), start=1):
       y = nn.relu(norm.BatchNorm(
           dtype=self.dtype, name=f'norm{i}')(y, **norm_args))
-      y = layers.conv(channels, size, 1, self.dtype, f'conv{i}',
-                      kernel_init=layers.FAN_IN)(y)
+      y = conv.Conv(channels, size, 1, self.dtype, name=f'conv{i}',
+                    kernel_init=layers.FAN_IN)(y)
     return jnp.concatenate([x, y], axis=-1)
 
 
@@ -47,8 +48,8 @@ class Transition(nn.Module):
   def __call__(self, x: jax.Array, **norm_args) -> jax.Array:
     y = nn.relu(norm.BatchNorm(
         dtype=self.dtype, name='norm')(x, **norm_args))
-    y = layers.conv(x.shape[-1] // 2, 1, 1, self.dtype, 'conv',
-                    kernel_init=layers.FAN_IN)(y)
+    y = conv.Conv(x.shape[-1] // 2, 1, 1, self.dtype, name='conv',
+                  kernel_init=layers.FAN_IN)(y)
     return nn.avg_pool(y, (2, 2), (2, 2))
 
 
@@ -97,8 +98,8 @@ class DenseNet121(layers.Network):
     norm_args: dict[str, Any] = dict(
         train=train, mask=mask, axis_name=axis_name)
     size, stride = (7, 2) if self.stem == 'imagenet' else (3, 1)
-    x = layers.conv(self.width, size, stride, self.dtype, 'conv0',
-                    kernel_init=layers.FAN_IN)(layers.normalised(self, images))
+    x = conv.Conv(self.width, size, stride, self.dtype, name='conv0',
+                  kernel_init=layers.FAN_IN)(layers.normalised(self, images))
     x = nn.relu(norm.BatchNorm(dtype=self.dtype, name='norm0')(x, **norm_args))
     if self.stem == 'imagenet':
       x = layers.max_pool(x)

@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from dlfd_jax.models import conv
 from dlfd_jax.models import heads
 from dlfd_jax.models import layers
 from dlfd_jax.models import norm
@@ -48,10 +49,11 @@ class SqueezeExcitation(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     scale = layers.pooled(x)[:, None, None]
-    scale = layers.conv(
-        self.squeezed, 1, 1, self.dtype, 'fc1', use_bias=True)(scale)
-    scale = layers.conv(
-        x.shape[-1], 1, 1, self.dtype, 'fc2', use_bias=True)(nn.silu(scale))
+    scale = conv.Conv(
+        self.squeezed, 1, 1, self.dtype, name='fc1', use_bias=True)(scale)
+    scale = conv.Conv(
+        x.shape[-1], 1, 1, self.dtype, name='fc2', use_bias=True)(
+            nn.silu(scale))
     return x * nn.sigmoid(scale)
 
 
@@ -90,13 +92,13 @@ class MBConv(nn.Module):
     inputs, y = x.shape[-1], x
     wide = self.expand * inputs
     if self.expand != 1:
-      y = layers.conv(wide, 1, 1, self.dtype, 'expand_conv')(y)
+      y = conv.Conv(wide, 1, 1, self.dtype, name='expand_conv')(y)
       y = nn.silu(bn(y, 'expand'))
-    y = layers.conv(wide, self.size, self.stride, self.dtype, 'depthwise_conv',
-                    groups=wide)(y)
+    y = conv.Conv(wide, self.size, self.stride, self.dtype, groups=wide,
+                  name='depthwise_conv')(y)
     y = nn.silu(bn(y, 'depthwise'))
     y = SqueezeExcitation(max(1, inputs // 4), self.dtype, name='se')(y)
-    y = bn(layers.conv(self.channels, 1, 1, self.dtype, 'project_conv')(y),
+    y = bn(conv.Conv(self.channels, 1, 1, self.dtype, name='project_conv')(y),
            'project')
     if self.stride != 1 or inputs != self.channels:
       return y
@@ -141,9 +143,9 @@ class EfficientNetB0(layers.Network):
       return nn.silu(norm.BatchNorm(
           dtype=self.dtype, name=f'{name}_norm')(x, **norm_args))
 
-    x = layers.conv(
+    x = conv.Conv(
         channels_of(_STEM_CHANNELS, self.width), 3,
-        2 if self.stem == 'imagenet' else 1, self.dtype, 'stem_conv')(
+        2 if self.stem == 'imagenet' else 1, self.dtype, name='stem_conv')(
             layers.normalised(self, images))
     x = activated(x, 'stem')
     done, total = 0, sum(self.depths)
@@ -156,8 +158,8 @@ class EfficientNetB0(layers.Network):
             heads.DROPOUTS + done, self.dtype,
             name=f'stage{stage}_{block}')(x, keys=keys, **norm_args)
         done += 1
-    x = layers.conv(
-        _LAST * x.shape[-1], 1, 1, self.dtype, 'last_conv')(x)
+    x = conv.Conv(
+        _LAST * x.shape[-1], 1, 1, self.dtype, name='last_conv')(x)
     return heads.Head(
         self.head, self.outputs, self.dtype, drop=_DROP, name='head')(
             layers.pooled(activated(x, 'last')), train=train, keys=keys)

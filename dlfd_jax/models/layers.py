@@ -1,8 +1,8 @@
-"""What the networks share: their fields, convolutions, and both ends."""
+"""What the networks share: their fields and both ends."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
@@ -58,17 +58,6 @@ def normalised(network: Network, images: jax.Array) -> jax.Array:
 def pooled(x: jax.Array) -> jax.Array:
   """The mean over positions, ``[n, h, w, c]`` to ``[n, c]``, by float32."""
   return x.astype(jnp.float32).mean((1, 2)).astype(x.dtype)
-
-
-def conv(features: int, size: int, stride: int, dtype: jnp.dtype, name: str, *,
-         groups: int = 1, use_bias: bool = False,
-         kernel_init: Callable[..., jax.Array] = FAN_OUT) -> nn.Conv:
-  """A square convolution, padded by half its size as in PyTorch."""
-  pad = size // 2
-  return nn.Conv(
-      features, (size, size), (stride, stride), [(pad, pad), (pad, pad)],
-      feature_group_count=groups, use_bias=use_bias, dtype=dtype,
-      kernel_init=kernel_init, name=name)
 
 
 def max_pool(x: jax.Array) -> jax.Array:

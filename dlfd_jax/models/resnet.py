@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from dlfd_jax.models import conv
 from dlfd_jax.models import heads
 from dlfd_jax.models import layers
 from dlfd_jax.models import norm
@@ -23,13 +24,13 @@ class BasicBlock(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, **norm_args) -> jax.Array:
     bn = lambda name: norm.BatchNorm(dtype=self.dtype, name=name)
-    y = layers.conv(self.width, 3, self.stride, self.dtype, 'conv1')(x)
+    y = conv.Conv(self.width, 3, self.stride, self.dtype, name='conv1')(x)
     y = nn.relu(bn('bn1')(y, **norm_args))
-    y = layers.conv(self.width, 3, 1, self.dtype, 'conv2')(y)
+    y = conv.Conv(self.width, 3, 1, self.dtype, name='conv2')(y)
     y = bn('bn2')(y, **norm_args)
     if self.stride != 1 or x.shape[-1] != self.width:
-      x = layers.conv(
-          self.width, 1, self.stride, self.dtype, 'downsample_conv')(x)
+      x = conv.Conv(
+          self.width, 1, self.stride, self.dtype, name='downsample_conv')(x)
       x = bn('downsample_bn')(x, **norm_args)
     return nn.relu(x + y)
 
@@ -61,9 +62,9 @@ class ResNet18(layers.Network):
         train=train, mask=mask, axis_name=axis_name)
     x = layers.normalised(self, images)
     if self.stem == 'imagenet':
-      x = layers.conv(self.width, 7, 2, self.dtype, 'conv1')(x)
+      x = conv.Conv(self.width, 7, 2, self.dtype, name='conv1')(x)
     else:
-      x = layers.conv(self.width, 3, 1, self.dtype, 'conv1')(x)
+      x = conv.Conv(self.width, 3, 1, self.dtype, name='conv1')(x)
     x = nn.relu(norm.BatchNorm(dtype=self.dtype, name='bn1')(x, **norm_args))
     if self.stem == 'imagenet':
       x = layers.max_pool(x)

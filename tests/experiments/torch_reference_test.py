@@ -53,8 +53,9 @@ def test_images_move_alike(race):
       problem.model, problem.task, problem.original, labels, ones, target,
       np.float32(1), CONFIG, None), images, CONFIG)
   as_theirs = lambda x: torch.from_numpy(np.array(x)).permute(0, 3, 1, 2)
+  classes = torch.from_numpy(labels.astype(np.int64))
   theirs = torch_reference.perturb(
-      _theirs(race), as_theirs(images), torch.from_numpy(labels.astype(np.int64)),
+      _theirs(race), as_theirs(images), classes,
       as_theirs(forget), against_torch.settings_of(CONFIG))
   moved = np.abs(theirs.permute(0, 2, 3, 1).numpy() - np.asarray(ours))
   # A sign may turn where the gradient is almost 0.

@@ -1,0 +1,47 @@
+"""Compiled programs outlive a run: the same command starts quicker."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pathlib
+import platform
+
+import jax
+
+_CPU_FLAGS = pathlib.Path('/proc/cpuinfo')
+
+
+def enable() -> pathlib.Path | None:
+  """Keeps compiled programs in the user's cache folder.
+
+  ``$XDG_CACHE_HOME/dlfd_jax`` (by default below ``~/.cache``), one folder for
+  each version of jax and kind of CPU, whose machine code is no other's.
+  jax's own settings come first: ``JAX_COMPILATION_CACHE_DIR`` names another
+  folder, ``JAX_ENABLE_COMPILATION_CACHE=0`` means none.
+
+  Returns:
+    The folder, or None where jax's settings decide.
+  """
+  values = jax.config.values
+  if (values['jax_compilation_cache_dir'] is not None
+      or not values['jax_enable_compilation_cache']):
+    return None
+  root = os.environ.get('XDG_CACHE_HOME')
+  folder = (pathlib.Path(root) if root else pathlib.Path.home() / '.cache'
+            ) / 'dlfd_jax' / f'jax-{jax.__version__}-{_machine()}'
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+  except OSError:
+    return None  # a run without a cache is only slower
+  jax.config.update('jax_compilation_cache_dir', str(folder))
+  return folder
+
+
+def _machine() -> str:
+  """A name of what this CPU can execute."""
+  able = platform.machine()
+  if _CPU_FLAGS.is_file():
+    able += next((line for line in _CPU_FLAGS.read_text('utf-8').splitlines()
+                  if line.startswith(('flags', 'Features'))), '')
+  return hashlib.sha256(able.encode()).hexdigest()[:12]

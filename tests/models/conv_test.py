@@ -1,0 +1,77 @@
+"""The convolution is nn.Conv, whichever way it is computed."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dlfd_jax.models import conv
+from dlfd_jax.models import layers
+
+# size of the map, window, stride, channels, groups
+CASES = [
+    (1, 3, 1, 4, 1), (2, 3, 1, 4, 1), (4, 3, 2, 4, 1), (3, 5, 2, 4, 1),
+    (2, 1, 1, 4, 1), (2, 1, 2, 4, 1), (5, 3, 1, 4, 1), (5, 3, 1, 4, 4),
+    (6, 5, 2, 4, 4), (2, 3, 1, 4, 2)]
+
+
+def _pair(window, stride, channels, groups, **options):
+  outputs = channels if groups > 1 else channels + 2
+  ours = conv.Conv(
+      outputs, window, stride, jnp.float32, groups=groups, **options)
+  pad = window // 2
+  return ours, nn.Conv(
+      outputs, (window, window), (stride, stride), [(pad, pad)] * 2,
+      feature_group_count=groups, use_bias=ours.use_bias,
+      kernel_init=layers.FAN_OUT)
+
+
+@pytest.mark.parametrize('size, window, stride, channels, groups', CASES)
+def test_values_and_gradients_are_those_of_flax(
+    size, window, stride, channels, groups):
+  ours, theirs = _pair(window, stride, channels, groups)
+  x = jax.random.normal(jax.random.key(0), (3, size, size + 1, channels))
+  variables = ours.init(jax.random.key(1), x)
+  jax.tree.map(np.testing.assert_array_equal, variables,
+               theirs.init(jax.random.key(1), x))
+
+  def both(module):
+    y, back = jax.vjp(module.apply, variables, x)
+    return y, back(jnp.sin(y))
+
+  jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
+      both(ours), both(theirs))
+
+
+def test_a_bias_starts_at_0_and_is_added():
+  ours, theirs = _pair(3, 1, 4, 1, use_bias=True)
+  x = jax.random.normal(jax.random.key(0), (3, 2, 2, 4))
+  variables = ours.init(jax.random.key(1), x)
+  assert not variables['params']['bias'].any()
+  variables['params']['bias'] = jnp.arange(6.0)
+  np.testing.assert_allclose(
+      ours.apply(variables, x), theirs.apply(variables, x), atol=1e-5)
+
+
+@pytest.mark.parametrize('size, window, stride, channels, groups', CASES)
+def test_only_a_cpu_leaves_xlas_convolution(
+    size, window, stride, channels, groups):
+  x = jnp.zeros((1, size, size, channels))
+  kernel = jnp.zeros((window, window, channels // groups, channels))
+  used = {platform: 'conv_general_dilated' in str(jax.make_jaxpr(
+      lambda x, kernel, platform=platform: conv.convolve(
+          x, kernel, stride, groups, platform))(x, kernel))
+          for platform in ('cpu', 'gpu', 'tpu')}
+  small = size <= 2 * stride and groups == 1
+  assert used == {
+      'cpu': not small and groups != channels, 'gpu': True, 'tpu': True}
+
+
+def test_it_computes_in_its_own_type():
+  module = conv.Conv(4, 3, 1, jnp.bfloat16)
+  x = jnp.ones((1, 2, 2, 4))
+  variables = module.init(jax.random.key(0), x)
+  assert variables['params']['kernel'].dtype == jnp.float32
+  assert module.apply(variables, x).dtype == jnp.bfloat16
