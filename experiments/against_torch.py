@@ -144,8 +144,8 @@ def _torch_side() -> Any:
     import torch
   except ImportError:
     raise ValueError(
-        "Expected PyTorch to be installed, pip install 'dlfd_jax[benchmark]', got "
-        'none.') from None
+        "Expected PyTorch, pip install 'dlfd_jax[benchmark]', got none."
+    ) from None
   from experiments import torch_reference
   return torch, torch_reference
 
