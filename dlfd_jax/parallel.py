@@ -47,8 +47,9 @@ class Devices:
         key=lambda device: device.process_index)
     if not self.devices:
       raise ValueError('Expected at least one device, got none.')
+    self._processes = hosts.count()
     of_each = [sum(device.process_index == i for device in self.devices)
-               for i in range(hosts.count())]
+               for i in range(self._processes)]
     if len(set(of_each)) > 1:
       raise ValueError(
           f'Expected as many devices of every process, got {of_each}.')
@@ -95,7 +96,7 @@ class Devices:
     """
     def one(array):
       array = np.asarray(array)
-      self.check_batch_size(len(array) * hosts.count())
+      self.check_batch_size(len(array) * self._processes)
       local = len(self._local)
       return array.reshape(local, len(array) // local, *array.shape[1:])
     return jax.device_put(jax.tree.map(one, batch), self._split)
@@ -130,7 +131,7 @@ class Devices:
 
     The outputs keep a leading device axis; :func:`fetch_rows` removes it.
     """
-    alone = hosts.count() == 1
+    alone = self._processes == 1
 
     def everywhere(*arguments):  # the rows of all processes, in each
       return jax.tree.map(
@@ -150,7 +151,7 @@ class Devices:
 
   def _check_same(self, frozen, state):
     """Of several processes: compares a ``frozen`` that was not seen before."""
-    if hosts.count() == 1 or any(seen is frozen for seen in self._checked):
+    if self._processes == 1 or any(seen is frozen for seen in self._checked):
       return
     hosts.check_same(digest(frozen), 'frozen arrays')
     hosts.check_same(digest(state), 'state')
