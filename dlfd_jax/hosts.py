@@ -54,6 +54,8 @@ def start(coordinator: str | None = None, num_processes: int | None = None,
   if coordinator is not None and not coordinator.rpartition(':')[2].isdigit():
     raise ValueError(
         f'Expected --coordinator as host:port, got {coordinator!r}.')
+  # It would swallow SIGTERM, which is the loop's to meet.
+  jax.config.update('jax_enable_preemption_service', False)
   try:
     jax.distributed.initialize(
         coordinator, num_processes, process_id,

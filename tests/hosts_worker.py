@@ -55,6 +55,18 @@ def loop_tree(state):
   return {'state': state, 'kept0': state.variables}
 
 
+def save(state, folder: pathlib.Path) -> None:
+  """Saves a state as a loop does."""
+  saver = checkpoint.LoopCheckpoints(folder / 'step')
+  saver.save(1, loop_tree(state), {'kept': [{}], 'rows': BATCH})
+  saver.close()
+
+
+def start_state(given) -> train.TrainState:
+  """Where both steps start."""
+  return train.create_state(given.original, PLAIN, jax.random.key(5))
+
+
 def compute(where: parallel.Devices, folder: pathlib.Path):
   """One training and one distance step, a short training, a short unlearning.
 
@@ -67,7 +79,7 @@ def compute(where: parallel.Devices, folder: pathlib.Path):
   data, splits = given.dataset, given.splits
   feed = feed_lib.Feed(data)
   frozen = where.place(feed.frozen())
-  start = train.create_state(given.original, PLAIN, jax.random.key(5))
+  start = start_state(given)
   batch, = feed.batches(
       lambda step: problems.batch(splits, BATCH, 2), 0, 1)  # rows are padded
   facts = {'rows': len(batch['position']),
@@ -84,9 +96,7 @@ def compute(where: parallel.Devices, folder: pathlib.Path):
     found |= {f'{name}{key}': value
               for key, value in named(state.variables).items()}
     if name == 'train':
-      saver = checkpoint.LoopCheckpoints(folder / 'step')
-      saver.save(1, loop_tree(state), {'kept': [{}], 'rows': BATCH})
-      saver.close()
+      save(state, folder)
   predictor = predict.Predictor(
       given.model, data, where, batch_size=12, feed=feed, frozen=frozen)
   found['logits'], found['features'] = predictor(
@@ -145,7 +155,7 @@ def refusals(where: parallel.Devices) -> dict:
 
 
 def restored(where: parallel.Devices, folder: pathlib.Path):
-  """What :func:`compute` saved, read again: names to arrays."""
+  """What :func:`save` saved, read again: names to arrays."""
   given = problem()
   state = where.place(
       train.create_state(given.original, PLAIN, jax.random.key(0)))

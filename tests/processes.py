@@ -10,6 +10,7 @@ import time
 
 ROOT = pathlib.Path(__file__).parent.parent
 DEVICES_OF_EACH = 2
+PATIENCE_S = 900  # a machine may be busy; an idle one needs some seconds
 
 
 def address() -> str:
@@ -32,7 +33,8 @@ def start(module: str, *arguments: str) -> subprocess.Popen:
       errors='replace')
 
 
-def ended(processes: list[subprocess.Popen], seconds: float) -> list[str]:
+def ended(processes: list[subprocess.Popen],
+          seconds: float = PATIENCE_S) -> list[str]:
   """What they printed; those that are not done by then are killed."""
   end = time.monotonic() + seconds
   said = []
