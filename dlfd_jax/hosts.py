@@ -110,7 +110,7 @@ def agreed(here: bool, *flags: bool) -> tuple[bool, ...]:
   if not here:
     return (False,) * len(flags)
   everyone = multihost_utils.process_allgather(np.asarray(flags, np.int32))
-  return tuple(bool(flag) for flag in np.asarray(everyone).any(0))
+  return tuple(bool(flag) for flag in np.max(everyone, axis=0))
 
 
 def from_first(value: T) -> T:
