@@ -12,7 +12,9 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from dlfd_jax import hosts
 from dlfd_jax import models
+from dlfd_jax import parallel
 from dlfd_jax import runs
 from dlfd_jax import tasks
 
@@ -39,7 +41,8 @@ class LoopCheckpoints:
 
   A state is an array tree and a JSON ``meta``; the label is the number of
   finished steps. Saving waits until the files are whole, because the arrays
-  are donated to the next step.
+  are donated to the next step. Several processes do everything together, in a
+  folder that all of them see; any number of them can restore it.
   """
 
   def __init__(self, folder: str | os.PathLike):
@@ -57,7 +60,7 @@ class LoopCheckpoints:
     if self.latest() == step:
       return
     saved = self._manager.save(step, args=ocp.args.Composite(
-        state=ocp.args.StandardSave(tree),
+        state=ocp.args.StandardSave(parallel.to_store(tree)),
         meta=ocp.args.JsonSave({'loop': meta, 'arrays': _describe(tree)})))
     if not saved:
       raise ValueError(
@@ -86,8 +89,10 @@ class LoopCheckpoints:
     """
     _check_same(
         self._json(step)['arrays'], _describe(like), f'the saved step {step}')
-    return self._manager.restore(step, args=ocp.args.Composite(
-        state=ocp.args.StandardRestore(_abstract(like))))['state']
+    found = self._manager.restore(step, args=ocp.args.Composite(
+        state=ocp.args.StandardRestore(
+            _abstract(parallel.to_store(like)))))['state']
+    return parallel.from_store(found, like)
 
   def close(self) -> None:
     self._manager.close()
@@ -110,15 +115,19 @@ def save_model(folder: str | os.PathLike, variables: models.Variables,
     ValueError: if the folder holds files and may not be replaced.
   """
   folder = pathlib.Path(folder).absolute()
-  if folder.is_dir() and any(folder.iterdir()) and not replace:
-    raise ValueError(f'Expected an empty folder for a model, got {folder}.')
+
+  def check_empty():
+    if folder.is_dir() and any(folder.iterdir()) and not replace:
+      raise ValueError(f'Expected an empty folder for a model, got {folder}.')
+
+  hosts.first(check_empty)
   variables = jax.tree.map(np.asarray, dict(variables))
   with ocp.StandardCheckpointer() as saver:
     saver.save(folder / _VARIABLES, variables, force=True)
-  runs.write_json(folder / _MODEL_CARD, {
+  hosts.first(lambda: runs.write_json(folder / _MODEL_CARD, {
       'schema': _SCHEMA, 'model': dataclasses.asdict(config),
       'task': dataclasses.asdict(task), 'image_size': list(image_size),
-      'versions': runs.versions()})
+      'versions': runs.versions()}))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from dlfd_jax import checkpoint
+from dlfd_jax import hosts
 from dlfd_jax import parallel
 from dlfd_jax import runs
 from dlfd_jax import signals
@@ -279,8 +280,9 @@ def run(plan: Plan, state: Any, frozen: dict[str, Any], *,
         clock.phase_steps[phase] = clock.phase_steps.get(phase, 0) + 1
       last = sitting.step == plan.num_steps
       check = plan.checks(sitting.step)
-      if (check or plan.turns(sitting.step)
-          or sitting.step % plan.log_every == 0):
+      settled = (check or plan.turns(sitting.step)
+                 or sitting.step % plan.log_every == 0)
+      if settled:
         settle()
         _log_steps(sitting, tell)
         if parallel.fetch_scalar(sitting.state.skipped) > 0:
@@ -290,10 +292,12 @@ def run(plan: Plan, state: Any, frozen: dict[str, Any], *,
           stop = STOP_RULE
         mark = time.perf_counter()
       tell({'event': 'tick', 'step': sitting.step, 'phase': phase})
-      if request.requested and not last and stop == FINISHED:
+      asked, due = hosts.agreed(
+          settled, request.requested,
+          time.perf_counter() - saved_at >= checkpoint_seconds)
+      if asked and not last and stop == FINISHED:
         settle()
         stop = INTERRUPTED
-      due = time.perf_counter() - saved_at >= checkpoint_seconds
       if checkpoints is not None and (
           stop == INTERRUPTED
           or (due and check and not last and stop == FINISHED)):
@@ -337,7 +341,7 @@ def _check(sitting, controller, plan, hooks):
     Whether the run goes on.
   """
   start = time.perf_counter()
-  figures = dict(controller.measure(sitting.state.variables))
+  figures = hosts.from_first(dict(controller.measure(sitting.state.variables)))
   figures['step'] = sitting.step
   seconds = time.perf_counter() - start
   if sitting.measured:

@@ -2,13 +2,19 @@
 
 A step is written without any word of devices, ``step(state, frozen, batch, *,
 axis_name=None) -> (state, metrics)``. :class:`Devices` places a state on every
-local device once, splits a host batch over them and runs the step there. State
-is replicated and unstacked: a checkpoint looks alike on 1 and on 8 devices.
+device once, splits a host batch over them and runs the step there. State is
+replicated and unstacked: a checkpoint looks alike on 1 and on 8 devices.
+
+Of several processes each holds the state on its own devices and splits its own
+rows; a step runs on the devices of all. Outside of steps every array is local,
+so that no process waits for another where nobody expects it.
 """
 
 from __future__ import annotations
 
+import collections
 import functools
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,25 +25,38 @@ from jax.sharding import Mesh
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec
 
+from dlfd_jax import hosts
+
 AXIS = 'batch'
 StepFn = Callable[..., tuple[Any, Any]]
 
 
 class Devices:
-  """The local devices that a run uses.
+  """The devices that a run uses.
 
   Args:
-    devices: the devices; all local ones by default.
+    devices: the devices, as many of every process; all by default.
 
   Raises:
-    ValueError: if ``devices`` is empty.
+    ValueError: if ``devices`` is empty, or not as many of every process.
   """
 
   def __init__(self, devices: Sequence[jax.Device] | None = None):
-    self.devices = list(jax.local_devices() if devices is None else devices)
+    self.devices = sorted(
+        jax.devices() if devices is None else devices,
+        key=lambda device: device.process_index)
     if not self.devices:
       raise ValueError('Expected at least one device, got none.')
-    mesh = Mesh(np.asarray(self.devices), (AXIS,))
+    self._processes = hosts.count()
+    of_each = [sum(device.process_index == i for device in self.devices)
+               for i in range(self._processes)]
+    if len(set(of_each)) > 1:
+      raise ValueError(
+          f'Expected as many devices of every process, got {of_each}.')
+    self._local = [device for device in self.devices
+                   if device.process_index == jax.process_index()]
+    self._checked: collections.deque[Any] = collections.deque(maxlen=4)
+    mesh = Mesh(np.asarray(self._local), (AXIS,))
     self._everywhere = NamedSharding(mesh, PartitionSpec())
     self._split = NamedSharding(mesh, PartitionSpec(AXIS))
     # All-reduce steps that are dispatched ahead can starve each other on a CPU
@@ -53,7 +72,10 @@ class Devices:
     return self.devices[0].platform
 
   def place(self, tree: Any) -> Any:
-    """A copy of ``tree`` on every device; donating it harms no other array."""
+    """A copy of ``tree`` on every device; donating it harms no other array.
+
+    Each process does this for its own devices, from its own ``tree``.
+    """
     return jax.device_put(jax.tree.map(jnp.copy, tree), self._everywhere)
 
   def share(self, tree: Any) -> Any:
@@ -68,12 +90,15 @@ class Devices:
           f'{size}.')
 
   def split(self, batch: Any) -> Any:
-    """Host arrays ``[n, ...]`` as ``[devices, n / devices, ...]`` on them."""
+    """Host arrays ``[n, ...]`` as ``[devices, n / devices, ...]`` on them.
+
+    Of several processes each gives its own rows and gets those of its devices.
+    """
     def one(array):
       array = np.asarray(array)
-      self.check_batch_size(len(array))
-      shape = (self.count, len(array) // self.count, *array.shape[1:])
-      return array.reshape(shape)
+      self.check_batch_size(len(array) * self._processes)
+      local = len(self._local)
+      return array.reshape(local, len(array) // local, *array.shape[1:])
     return jax.device_put(jax.tree.map(one, batch), self._split)
 
   def compile(self, step: StepFn) -> StepFn:
@@ -84,7 +109,9 @@ class Devices:
         both outputs must be the same on every device (reduced inside).
 
     Returns:
-      A function of a placed state, a placed ``frozen`` and a host batch.
+      A function of a placed state, a placed ``frozen`` and a host batch. With
+      several processes it raises ValueError, in each of them, if the state or
+      ``frozen`` of its first call differs between them: pmap would not notice.
     """
     mapped = jax.pmap(
         functools.partial(step, axis_name=AXIS), axis_name=AXIS,
@@ -93,6 +120,7 @@ class Devices:
 
     @functools.wraps(step)
     def run(state, frozen, batch):
+      self._check_same(frozen, state)
       out = mapped(state, frozen, self.split(batch))
       return jax.block_until_ready(out) if self._block else out
 
@@ -103,15 +131,92 @@ class Devices:
 
     The outputs keep a leading device axis; :func:`fetch_rows` removes it.
     """
+    alone = self._processes == 1
+
+    def everywhere(*arguments):  # the rows of all processes, in each
+      return jax.tree.map(
+          lambda a: jax.lax.all_gather(a, AXIS), function(*arguments))
+
     mapped = jax.pmap(
-        function, axis_name=AXIS, devices=self.devices,
-        in_axes=(None, None, 0), out_axes=0)
+        function if alone else everywhere, axis_name=AXIS,
+        devices=self.devices, in_axes=(None, None, 0),
+        out_axes=0 if alone else None)
 
     def run(variables, frozen, batch):
+      self._check_same(frozen, variables)
       out = mapped(variables, frozen, self.split(batch))
       return jax.block_until_ready(out) if self._block else out
 
     return run
+
+  def _check_same(self, frozen, state):
+    """Of several processes: compares a ``frozen`` that was not seen before."""
+    if self._processes == 1 or any(seen is frozen for seen in self._checked):
+      return
+    hosts.check_same(digest(frozen), 'frozen arrays')
+    hosts.check_same(digest(state), 'state')
+    self._checked.append(frozen)
+
+
+def digest(tree: Any) -> bytes:
+  """SHA-256 of the names, shapes, types and values of all arrays."""
+  found = hashlib.sha256()
+  for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+    value = np.asarray(jax.device_get(_plain(leaf)))
+    name = f'{jax.tree_util.keystr(path)} {value.dtype} {value.shape}'
+    found.update(name.encode())
+    found.update(np.ascontiguousarray(value).tobytes())
+  return found.digest()
+
+
+def _is_key(leaf):
+  return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(
+      leaf.dtype, jax.dtypes.prng_key)
+
+
+def _plain(leaf):
+  """The numbers of a typed key; anything else as it is."""
+  return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+
+
+def _one_of_each():
+  """An array's one copy in every process, on the first device."""
+  firsts = [jax.local_devices(process_index=i)[0] for i in range(hosts.count())]
+  return NamedSharding(Mesh(np.asarray(firsts), ('process',)), PartitionSpec())
+
+
+def to_store(tree: Any) -> Any:
+  """The arrays as what is written to disk once, by all processes together.
+
+  A single process writes its own; several see one array in what they hold.
+  """
+  if hosts.count() == 1:
+    return tree
+  where = _one_of_each()
+
+  def one(leaf):
+    plain = jax.device_put(
+        _plain(leaf), jax.local_devices()[0]).addressable_data(0)
+    stored = jax.make_array_from_single_device_arrays(
+        plain.shape, where, [plain])
+    return jax.random.wrap_key_data(
+        stored, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else stored
+
+  return jax.tree.map(one, tree)
+
+
+def from_store(tree: Any, like: Any) -> Any:
+  """Arrays read as :func:`to_store` wrote them, placed like ``like``."""
+  if hosts.count() == 1:
+    return tree
+
+  def one(leaf, other):
+    plain = _plain(leaf).addressable_data(0)
+    local = jax.random.wrap_key_data(
+        plain, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else plain
+    return jax.device_put(local, other.sharding)
+
+  return jax.tree.map(one, tree, like)
 
 
 def fetch(tree: Any) -> Any:

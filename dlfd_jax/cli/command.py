@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from absl import flags
 from rich import console as rich_console
 from rich import progress as rich_progress
 
+from dlfd_jax import hosts
 from dlfd_jax import loop
 from dlfd_jax.cli import compile_cache
 
@@ -74,7 +76,8 @@ class Command:
         raise ValueError(f'Expected flags only, got {rest[0]!r}.')
       line = ' '.join(['python', '-m', f'experiments.{self.name}', *argv])
       compile_cache.enable()
-      self.execute(values, line)
+      with _processes(values):
+        self.execute(values, line)
       return OK
     except Stop as stop:
       print(stop, file=sys.stderr)
@@ -84,6 +87,25 @@ class Command:
         raise
       print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
       return USER_ERROR
+
+
+@contextlib.contextmanager
+def _processes(values: flags.FlagValues) -> Iterator[None]:
+  """Joins the other processes, if the flags tell of any; the first prints."""
+  asked = {name: value(values, name) for name in (
+      'coordinator', 'num_processes', 'process_id') if name in values}
+  if not asked or not (
+      value(values, 'distributed')
+      or any(given is not None for given in asked.values())):
+    yield
+    return
+  print(hosts.start(**asked), file=sys.stderr, flush=True)
+  with contextlib.ExitStack() as stack:
+    if not hosts.is_first():
+      nowhere = stack.enter_context(open(os.devnull, 'w', encoding='utf-8'))
+      stack.enter_context(contextlib.redirect_stdout(nowhere))
+    yield
+    hosts.from_first(None)  # ends wait for each other, for ever if need be
 
 
 def _parse_nothing(command: Command) -> flags.FlagValues:

@@ -13,6 +13,7 @@ import numpy as np
 from absl import flags
 
 from dlfd_jax import checkpoint
+from dlfd_jax import hosts
 from dlfd_jax import parallel
 from dlfd_jax import runs
 from dlfd_jax.cli import command
@@ -48,6 +49,7 @@ over-forgetting, harm. Their nulls need two retrained runs of different seeds.
 
 def _define(values: flags.FlagValues) -> None:
   inputs.define_run(values)
+  inputs.define_hosts(values)
   for name, about in (('original', 'run of the original model'),
                       ('unlearned', 'unlearning run to judge')):
     flags.DEFINE_string(name, None, about, flag_values=values)
@@ -157,7 +159,7 @@ def evaluate_run(workdir: str, dataset, splits: splits_lib.Splits,
     settings |= {'tier': 1, 'tier_1': dataclasses.asdict(reference.config),
                  'random_networks': reference.random_networks,
                  'relearn': dataclasses.asdict(again) if again else 'not run'}
-  folder = runs.RunFolder(workdir, {
+  folder = inputs.run_folder(workdir, {
       'kind': 'evaluation', 'models': prints,
       'fingerprint': dataset.fingerprint(),
       'rows': {name: inputs.rows_hash(dataset, rows)
@@ -211,12 +213,18 @@ def evaluate_run(workdir: str, dataset, splits: splits_lib.Splits,
       'without_duplicates': _without_duplicates(
           logits, dataset, splits, config, copies),
   }
-  _write_arrays(folder.path / PER_EXAMPLE, arrays)
+  files = {PER_EXAMPLE: arrays}
   if keep_features:
-    _write_arrays(folder.path / FEATURES, {
+    files[FEATURES] = {
         f'{model}/{split}/features': out.features
-        for model, of_model in ran.items() for split, out in of_model.items()})
-  folder.write_result(result)
+        for model, of_model in ran.items() for split, out in of_model.items()}
+
+  def write():
+    for name, named in files.items():
+      _write_arrays(folder.path / name, named)
+    folder.write_result(result)
+
+  hosts.first(write)
   return result
 
 

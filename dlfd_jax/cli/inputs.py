@@ -14,6 +14,7 @@ import numpy as np
 from absl import flags
 
 from dlfd_jax import fit
+from dlfd_jax import hosts
 from dlfd_jax import models
 from dlfd_jax import parallel
 from dlfd_jax import predict
@@ -39,8 +40,8 @@ def define_run(values: flags.FlagValues) -> None:
       'workdir', None, 'folder of this run; resumed if it holds the same run',
       flag_values=values)
   flags.DEFINE_integer(
-      'devices', None, 'local devices to use; default all', lower_bound=1,
-      flag_values=values)
+      'devices', None, 'devices to use of every process; default all',
+      lower_bound=1, flag_values=values)
   flags.DEFINE_integer(
       'device_bytes', feed_lib.DEFAULT_DEVICE_BYTES,
       'largest data set kept on the device; larger ones are streamed',
@@ -48,6 +49,46 @@ def define_run(values: flags.FlagValues) -> None:
   flags.DEFINE_float(
       'checkpoint_seconds', 60.0, 'least time between two checkpoints',
       lower_bound=0, flag_values=values)
+
+
+def define_hosts(values: flags.FlagValues) -> None:
+  """Flags of a run of several processes; read before anything else happens."""
+  flags.DEFINE_boolean(
+      'distributed', False, 'one process of several, as a TPU pod slice, Slurm '
+      'or Open MPI tells; --workdir is on a disk that all share',
+      flag_values=values)
+  flags.DEFINE_string(
+      'coordinator', None, 'host:port of process 0, where nothing tells',
+      flag_values=values)
+  flags.DEFINE_integer(
+      'num_processes', None, 'with --coordinator: how many there are',
+      lower_bound=1, flag_values=values)
+  flags.DEFINE_integer(
+      'process_id', None, 'with --coordinator: which one this is, from 0',
+      lower_bound=0, flag_values=values)
+
+
+def run_folder(path: str | os.PathLike,
+               config: dict[str, Any]) -> runs.RunFolder:
+  """The folder of a run, made by the first process and seen by all.
+
+  Raises:
+    ValueError: if it holds something else, or another process cannot see it.
+  """
+  made = hosts.first(lambda: runs.RunFolder(path, config))
+  if made is not None:
+    return made
+  if not (pathlib.Path(path) / runs.CONFIG).is_file():
+    raise ValueError(
+        'Expected --workdir on a disk that all processes share, but process '
+        f'{jax.process_index()} sees no run in {path}.')
+  return runs.RunFolder(path, config)
+
+
+def metrics_log(folder: runs.RunFolder) -> runs.MetricsLog:
+  """The log of a run; in memory alone where another process writes it."""
+  return runs.MetricsLog(
+      folder.path / runs.METRICS if hosts.is_first() else None)
 
 
 def define_preset(values: flags.FlagValues) -> None:
@@ -184,7 +225,9 @@ def devices(values: flags.FlagValues) -> parallel.Devices:
   if wanted is not None and wanted > len(local):
     raise ValueError(
         f'Expected --devices of at most {len(local)} here, got {wanted}.')
-  return parallel.Devices(local[:wanted])
+  return parallel.Devices([
+      device for process in range(hosts.count())
+      for device in jax.local_devices(process_index=process)[:wanted]])
 
 
 def run_options(values: flags.FlagValues) -> dict[str, Any]:

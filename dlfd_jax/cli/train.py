@@ -12,6 +12,7 @@ from absl import flags
 
 from dlfd_jax import checkpoint
 from dlfd_jax import fit
+from dlfd_jax import hosts
 from dlfd_jax import loop
 from dlfd_jax import models
 from dlfd_jax import parallel
@@ -39,6 +40,7 @@ Trains a classifier from scratch.
 
 def _define(values: flags.FlagValues) -> None:
   inputs.define_run(values)
+  inputs.define_hosts(values)
   flags.DEFINE_enum(
       'on', 'all', ['all', 'retain'], 'who is trained on', flag_values=values)
   flags.DEFINE_string(
@@ -107,7 +109,7 @@ def train_run(workdir: str, dataset, data_options, network, recipe, parts,
   """
   model_config = models.ModelConfig(
       outputs=dataset.task.num_outputs, **dataclasses.asdict(network))
-  folder = runs.RunFolder(workdir, {
+  folder = inputs.run_folder(workdir, {
       'kind': 'train', 'on': on, 'data': dataclasses.asdict(data_options),
       'fingerprint': dataset.fingerprint(),
       'rows': inputs.rows_hash(dataset, indices),
@@ -116,9 +118,10 @@ def train_run(workdir: str, dataset, data_options, network, recipe, parts,
   if folder.result is not None:
     return folder.result
   started = time.perf_counter()
-  splits_lib.save_splits(folder.path / runs.SPLITS, dataset, parts)
+  hosts.first(lambda: splits_lib.save_splits(
+      folder.path / runs.SPLITS, dataset, parts))
   model = models.build(model_config)
-  log = runs.MetricsLog(folder.path / runs.METRICS)
+  log = inputs.metrics_log(folder)
   saver = checkpoint.LoopCheckpoints(folder.checkpoints)
   with command.progress(_TITLES[on]) as hook:
     out = fit.fit(
@@ -137,12 +140,13 @@ def train_run(workdir: str, dataset, data_options, network, recipe, parts,
       'kind': 'train', 'command': line, 'on': on, 'stop': out.stop,
       'steps': out.steps, 'epochs': recipe.epochs, 'images': len(indices),
       'device': inputs.device_name(), 'devices': devices.count,
+      'processes': hosts.count(),
       'seed': recipe.seed, 'versions': runs.versions(),
       'peak_bytes': runs.peak_bytes(),
       **{f'accuracy_{split}': a for split, a in accuracies.items()},
       'time': {**dataclasses.asdict(out.clock), 'work_s': out.clock.work_s,
                'total_s': time.perf_counter() - started}}
-  folder.write_result(result)
+  hosts.first(lambda: folder.write_result(result))
   command.check_stop(out.stop, workdir)
   return result
 

@@ -10,6 +10,7 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax import checkpoint
+from dlfd_jax import hosts
 from dlfd_jax import loop
 from dlfd_jax import methods
 from dlfd_jax import models
@@ -36,6 +37,7 @@ among the unseen. The new model is in <workdir>/checkpoints/model.
 
 def _define(values: flags.FlagValues) -> None:
   inputs.define_run(values)
+  inputs.define_hosts(values)
   flags.DEFINE_string(
       'original', None, 'run or folder of the trained model',
       flag_values=values)
@@ -148,7 +150,7 @@ def unlearn_run(workdir: str, saved: checkpoint.SavedModel,
   fields = dataclasses.asdict(config)
   if isinstance(config, rewind.RewindConfig):  # fields do not tell of what
     fields['method']['name'] = methods.method_of(config.method)
-  folder = runs.RunFolder(workdir, {
+  folder = inputs.run_folder(workdir, {
       'kind': 'unlearn', 'method': method,
       'original': checkpoint.fingerprint(saved.variables),
       'original_path': str(original),
@@ -160,13 +162,14 @@ def unlearn_run(workdir: str, saved: checkpoint.SavedModel,
   if folder.result is not None:
     return folder.result
   started = time.perf_counter()
-  splits_lib.save_splits(folder.path / runs.SPLITS, dataset, splits)
+  hosts.first(lambda: splits_lib.save_splits(
+      folder.path / runs.SPLITS, dataset, splits))
   saver = checkpoint.LoopCheckpoints(folder.checkpoints)
   title = methods.METHODS[method].title
   with command.progress(f'unlearn with {title}') as hook:
     out = methods.unlearn(
         problem, config, devices=devices, hooks=[hook], checkpoints=saver,
-        log=runs.MetricsLog(folder.path / runs.METRICS), **run_options)
+        log=inputs.metrics_log(folder), **run_options)
   saver.close()
   if out.stop == loop.INTERRUPTED:
     command.check_stop(out.stop, workdir)
@@ -181,11 +184,12 @@ def unlearn_run(workdir: str, saved: checkpoint.SavedModel,
       'check_share': out.check_share, 'history': out.history,
       'forget_images': len(splits.forget), 'by_person': splits.by_person,
       'notes': notes, 'device': inputs.device_name(),
-      'devices': devices.count, 'seed': seed, 'versions': runs.versions(),
+      'devices': devices.count, 'processes': hosts.count(), 'seed': seed,
+      'versions': runs.versions(),
       'peak_bytes': runs.peak_bytes(),
       'time': {**dataclasses.asdict(out.clock), 'work_s': out.clock.work_s,
                'total_s': time.perf_counter() - started}}
-  folder.write_result(result)
+  hosts.first(lambda: folder.write_result(result))
   command.check_stop(out.stop, workdir)
   return result
 

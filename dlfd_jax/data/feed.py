@@ -2,7 +2,8 @@
 
 Images stay uint8 until they are on the device. If the data set fits, the whole
 array lies there and a batch is only indices; else the rows travel with each
-batch, read ahead by a thread.
+batch, read ahead by a thread. Of several processes each reads its own rows of
+the global batch, and nothing lies on the devices.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from dlfd_jax import hosts
 from dlfd_jax.data import batching
 from dlfd_jax.data import dataset as dataset_lib
 
@@ -39,7 +41,8 @@ class Feed:
     if device_bytes < 0:
       raise ValueError(f'Expected device_bytes >= 0, got {device_bytes}.')
     self._dataset = dataset
-    self.on_device = dataset.images.nbytes <= device_bytes
+    self.on_device = (
+        hosts.count() == 1 and dataset.images.nbytes <= device_bytes)
 
   def frozen(self) -> dict[str, Any]:
     """What a step's ``frozen`` holds of the data: all of it, or nothing."""
@@ -61,14 +64,19 @@ class Feed:
 
   def batches(self, make: Callable[[int], batching.Batch], start: int,
               stop: int) -> Iterator[batching.Batch]:
-    """Filled batches of steps ``start`` to ``stop``, read ahead if streamed."""
+    """Filled batches of steps ``start`` to ``stop``, read ahead if streamed.
+
+    ``make`` gives global batches; of several processes each gets its rows, with
+    their positions in the global batch.
+    """
     if self.on_device:
       for step in range(start, stop):
         yield make(step)
       return
 
     def filled(step: int) -> batching.Batch:
-      return self.fill(make(step))
+      return self.fill({key: rows[hosts.own_rows(len(rows))]
+                        for key, rows in make(step).items()})
 
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
       ahead: collections.deque = collections.deque()

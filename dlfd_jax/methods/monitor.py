@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from dlfd_jax import hosts
 from dlfd_jax import loop
 from dlfd_jax.evaluation import accuracy
 from dlfd_jax.evaluation import attack
@@ -160,13 +161,13 @@ class Monitor:
     wanted = (forget_threshold, config.select_threshold)
     null: dict[str, float] = {}
     if any(isinstance(value, str) for value in wanted):
-      mean, high = live.null()
+      mean, high = hosts.from_first(list(live.null()))
       null = {'null_mean': mean, 'null_95': high}
       self._findings |= null
     self._forget_threshold = (
         None if forget_threshold is None else _number(forget_threshold, null))
     self._select_threshold = _number(config.select_threshold, null)
-    self._original = live.measure(original)
+    self._original = hosts.from_first(live.measure(original))
     score = self._original['forgetting_score']
     self._blind = signed and score <= self._select_threshold
     self._findings |= {
