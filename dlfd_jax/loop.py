@@ -174,7 +174,7 @@ class _Sitting:
     return {
         'step': self.step, 'phase': self.phase, 'history': self.history,
         'kept': [figures for figures, _ in self.kept],
-        'pending': [parallel.fetch_scalars(m) for m in self.pending],
+        'pending': parallel.fetch_scalars(self.pending),
         'lines': len(self.log), 'clock': dataclasses.asdict(self.clock)}
 
   def tree(self) -> dict[str, Any]:
@@ -267,7 +267,8 @@ def run(plan: Plan, state: Any, frozen: dict[str, Any], *,
           plan.schedule(sitting.step) if plan.schedule else sitting.phase)
       if phase not in seen:
         mark = time.perf_counter()
-      sitting.state, metrics = steps[phase](sitting.state, frozen, batch)
+      with parallel.no_hidden_copies():
+        sitting.state, metrics = steps[phase](sitting.state, frozen, batch)
       sitting.step += 1
       sitting.pending.append(metrics)
       if phase not in seen:
@@ -317,7 +318,7 @@ def _log_steps(sitting, tell):
   """One line: sums over the steps since the last line, divided."""
   if not sitting.pending:
     return
-  fetched = [parallel.fetch_scalars(metrics) for metrics in sitting.pending]
+  fetched = parallel.fetch_scalars(sitting.pending)
   sitting.pending = []
   names = sorted({name for metrics in fetched for name in metrics})
   sums = {n: math.fsum(m[n] for m in fetched if n in m) for n in names}

@@ -13,9 +13,10 @@ so that no process waits for another where nobody expects it.
 from __future__ import annotations
 
 import collections
+import contextlib
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -224,9 +225,20 @@ def fetch(tree: Any) -> Any:
   return jax.tree.map(np.asarray, jax.device_get(tree))
 
 
-def fetch_scalars(tree: dict[str, Any]) -> dict[str, float]:
-  """A dict of scalars on the device to Python floats."""
-  return {name: float(value) for name, value in fetch(tree).items()}
+def fetch_scalars(tree: Any) -> Any:
+  """A tree of scalars on the device to Python floats, in one read."""
+  return jax.tree.map(float, fetch(tree))
+
+
+@contextlib.contextmanager
+def no_hidden_copies() -> Iterator[None]:
+  """Refuses arrays that would move to or from a device unasked.
+
+  On a CPU only those to it are noticed.
+  """
+  with (jax.transfer_guard_host_to_device('disallow'),
+        jax.transfer_guard_device_to_host('disallow')):
+    yield
 
 
 def fetch_scalar(value: Any) -> float:

@@ -7,6 +7,7 @@ import signal
 import threading
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -471,3 +472,20 @@ def test_outside_the_main_thread_signals_are_left_alone():
 def test_a_wrong_plan_is_refused(field, value, words):
   with pytest.raises(ValueError, match=words):
     _plan(**{field: value})
+
+
+@pytest.mark.parametrize('steps', [4, STEPS])
+def test_the_device_is_read_at_checks_and_log_lines_alone(steps, monkeypatch):
+  read, fetch = [], parallel.fetch
+  monkeypatch.setattr(
+      parallel, 'fetch', lambda tree: read.append(tree) or fetch(tree))
+  _run(plan=_plan(num_steps=steps, check_every=steps, log_every=steps))
+  # The test's own state, two checks, the one line's sums, and the skipped steps
+  # for that line and for the stop.
+  assert len(read) == 1 + 2 + 3
+
+
+def test_a_step_may_not_copy_unasked():
+  with parallel.no_hidden_copies(), pytest.raises(
+      jax.errors.JaxRuntimeError, match='Disallowed host-to-device'):
+    jnp.sin(np.ones(3))
