@@ -135,7 +135,7 @@ def gains(cells: Sequence[summary.Cell], classes: Mapping[str, int]
   """DLFD minus fine-tuning and minus the best other, NoMUS, seed by seed.
 
   The best other is the row of the highest mean NoMUS over these seeds, so its
-  value leans upwards; DLFD's last state is no other.
+  value leans upwards; no row of DLFD's, its last state or a part, is another.
   """
   found = []
   for task, of_task in summary.tasks_of({'cells': list(cells)}).items():
@@ -143,6 +143,7 @@ def gains(cells: Sequence[summary.Cell], classes: Mapping[str, int]
     others = {
         key: spread.mean for key, rows in by.items()
         if key[0] not in (*summary.TRAINED, 'dlfd')
+        and rows[0].get('method') != 'dlfd'
         and (spread := summary.spread(rows, 'nomus')) is not None}
     rivals = {'finetune': ('finetune', 'model')}
     if others:

@@ -28,7 +28,8 @@ _HOW = (
     'would be if membership meant nothing. NoMUS: higher is better by the '
     "papers' rule, which is not nearer to retraining. Time: all steps and "
     'checks at their median cost, measured in turns with a training step, over '
-    "the retrained model's steps.")
+    "the retrained model's steps. DLFD - it: paired by seed, with the 95 % "
+    "interval of Student's t.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,11 +64,12 @@ def _sheet(task, cells, result):
   trained = [key for key in by if key[0] in summary.TRAINED]
   rest = [key for key in by if key not in trained and key not in ranked]
   found = result.get('tuned', {}).get(cells[0]['preset'], {})
-  paper = published.TABLES.get(cells[0]['preset'])
+  paper = published.beside(cells[0])
   header = ['method', 'distance', *(title for title, _ in _COLUMNS),
-            'time / retraining', 'epochs, K', 'trials']
+            'time / retraining', 'epochs, K', 'trials', 'DLFD - it, distance',
+            'DLFD - it, NoMUS']
   if paper:
-    header += ['published test acc', 'published NoMUS']
+    header += ['NoMUS, unbalanced', 'published test acc', 'published NoMUS']
   rows = []
   for key in [*trained, *ranked, *rest]:
     of_row = by[key]
@@ -75,8 +77,10 @@ def _sheet(task, cells, result):
     row = [_title(first), _text(gaps.get(key))]
     row += [_text(summary.spread(of_row, metric)) for _, metric in _COLUMNS]
     row += [_share(of_row), _passes(first), _trials(first, found)]
+    row += [_difference(cells, key, metric) for metric in ('distance', 'nomus')]
     if paper:
       numbers = paper.rows.get(key[0])
+      row.append(_text(summary.spread(of_row, 'nomus_unbalanced')))
       row += [f'{n:.4f}' for n in numbers] if numbers else ['', '']
     rows.append(tuple(row))
   notes = summary.standing(cells)
@@ -85,6 +89,19 @@ def _sheet(task, cells, result):
   if found and found['task'] != task:
     notes.append(f'The settings were searched on {found["task"]}.')
   return Sheet(task, _about(cells), tuple(header), tuple(rows), tuple(notes))
+
+
+def _difference(cells, key, metric):
+  """Ours minus a row's, paired by seed, with its 95 % interval."""
+  if key == summary.OURS or key[0] == summary.OURS[0]:
+    return ''
+  found = summary.paired(cells, summary.OURS, key, metric)
+  if found is None:
+    return ''
+  if found.interval is None:
+    return f'{found.mean:+.3f}'
+  low, high = found.interval
+  return f'{found.mean:+.3f} [{low:+.3f}, {high:+.3f}]'
 
 
 def _title(cell):
@@ -165,6 +182,11 @@ def to_csv(result: dict[str, Any]) -> str:
                        found['high']])
     if cell.get('time_share') is not None:
       writer.writerow([*head, 'time_share', cell['time_share'], None, None])
+  for row in summary.of(result):
+    head = [row['task'], 'all', row['model'], row['state']]
+    for name in ('mean', 'dlfd_minus'):
+      writer.writerow([*head, f'{row["figure"]}/{name}',
+                       *(row[name] or {}).values()])
   return text.getvalue()
 
 
@@ -192,7 +214,8 @@ def latex(result: dict[str, Any]) -> str:
 
 def write(out: pathlib.Path, result: dict[str, Any], title: str) -> None:
   """``out`` with the endings .json, .md, .csv and .tex."""
-  runs.write_json(out.with_suffix('.json'), result)
+  runs.write_json(out.with_suffix('.json'), {
+      **result, 'summary': summary.of(result)})
   runs.write_text(out.with_suffix('.md'), markdown(result, title))
   runs.write_text(out.with_suffix('.csv'), to_csv(result))
   runs.write_text(out.with_suffix('.tex'), latex(result))

@@ -1,7 +1,9 @@
 """What a search may change in each method: fields, ranges, choices.
 
-Every method gets the passes over the data and the rate of its update, and the
-one or two numbers that its paper tells to tune; all else is the start's.
+Every method gets the rate of its update and the one or two numbers that its
+paper tells to tune; most get the passes over the data, too (EU-k has those of
+the original, UNSIR its two passes with a rate each). All else is the start's. A
+method without a row here gets rate and passes.
 """
 
 from __future__ import annotations
@@ -45,10 +47,15 @@ def space_of(preset: presets.Preset, method: str) -> Space:
                       ours.optimizer.learning_rate * 3)}
   adam = _log(1e-4, 1e-2)
   blocks = distributions.IntDistribution(1, 6)
-  scrub = {_RATE: rate[_RATE], 'epochs': _choice(max(most // 2, 2), most),
+  # At least as many passes as max passes, as SCRUB demands.
+  scrub = {_RATE: rate[_RATE],
+           'epochs': _choice(max(most // 2, 2), max(most, 2)),
            'max_epochs': _choice(1, 2), 'alpha': _log(1e-3, 0.5)}
+  step = ours.perturb_step_size
   return {
-      'dlfd': {**rate, **passes, 'perturb_step_size': _log(.1 / 255, 2 / 255),
+      'dlfd': {**rate, **passes,
+               'perturb_step_size': _log(
+                   min(.1 / 255, step), max(2 / 255, step)),
                'ot_weight': _log(.3, 10.)},
       'finetune': {**rate, **passes},
       'neggrad': {_RATE: _log(ours.optimizer.learning_rate / 100,
@@ -63,7 +70,7 @@ def space_of(preset: presets.Preset, method: str) -> Space:
       'bad_teaching': {_RATE: adam, **passes, 'retain_share': _choice(.3, 1.)},
       'scrub': scrub,
       'scrub_r': {f'method.{path}': found for path, found in scrub.items()},
-  }[method]
+  }.get(method, {**rate, **passes})
 
 
 def start_of(config: methods.RunConfig, space: Space) -> dict[str, Any]:

@@ -170,17 +170,12 @@ def open_study(task: Task, seed: int, root: pathlib.Path,
     task: what to train.
     seed: of split, request and training.
     root: holds a folder for every task.
-    forget_fraction: share of the training people who are forgotten.
+    forget_fraction: share of the training people who are forgotten where the
+      data do not say who.
     **common: ``devices``, ``line`` and the run options of ``train_run``.
   """
   dataset = inputs.load_data(task.preset.data)
-  if dataset.split is None:
-    partition = splits_lib.draw_partition(dataset, seed=seed)
-  else:
-    partition = inputs.as_partition(splits_lib.partition_from_column(dataset))
-  splits, notes = requests.resolve_request(
-      dataset, partition,
-      requests.ForgetRequest(fraction=forget_fraction, seed=seed))
+  partition, splits, notes = _parts(dataset, seed, forget_fraction)
   recipe = dataclasses.replace(task.preset.train, seed=seed)
   folder = root / task.name / str(seed)
   trained = {}
@@ -193,6 +188,20 @@ def open_study(task: Task, seed: int, root: pathlib.Path,
   return Study(
       task, seed, folder, dataset, splits, notes,
       checkpoint.load_model(folder / 'original'), trained, common)
+
+
+def _parts(dataset, seed, forget_fraction):
+  """The data's own forget set where it has one, else people drawn by seed."""
+  parts = (splits_lib.draw_partition(dataset, seed=seed)
+           if dataset.split is None
+           else splits_lib.partition_from_column(dataset))
+  partition = inputs.as_partition(parts)
+  if isinstance(parts, splits_lib.Splits):
+    return partition, parts, splits_lib.splits_notes(dataset, parts)
+  splits, notes = requests.resolve_request(
+      dataset, partition,
+      requests.ForgetRequest(fraction=forget_fraction, seed=seed))
+  return partition, splits, notes
 
 
 def common_of(values: flags.FlagValues, line: str) -> dict[str, Any]:

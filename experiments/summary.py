@@ -15,6 +15,7 @@ from scipy import stats
 
 Cell = dict[str, Any]
 TRAINED = ('original', 'retrained', 'null')
+OURS = ('dlfd', 'model')
 # What "near to retrained" is measured in.
 _GAPS = ('accuracy_test', 'accuracy_retain', 'accuracy_forget',
          'mia_auc_matched')
@@ -186,3 +187,31 @@ def standing(cells: Sequence[Cell], ours: str = 'dlfd') -> list[str]:
         f'{title[mine]} minus {title[rival]}, paired by seed, {what}: '
         f'{change.mean:+.3f} [{low:+.3f}, {high:+.3f}]; {verdict}.')
   return lines
+
+
+def of(result: dict[str, Any]) -> list[dict[str, Any]]:
+  """Every row's figures over seeds, and ours minus them, paired by seed.
+
+  Returns:
+    One entry for each task, row and figure, ``'distance'`` among the figures:
+    ``mean`` and ``dlfd_minus``, each with value and 95 % interval of Student's
+    t (None of one seed), or None where a seed lacks it.
+  """
+  found = []
+  for task, cells in tasks_of(result).items():
+    for key, rows in rows_of(cells).items():
+      for metric in ('distance', *rows[0]['metrics']):
+        over = (distances(cells).get(key) if metric == 'distance'
+                else spread(rows, metric))
+        change = None if key == OURS else paired(cells, OURS, key, metric)
+        found.append({
+            'task': task, 'model': key[0], 'state': key[1], 'figure': metric,
+            'mean': _numbers(over), 'dlfd_minus': _numbers(change)})
+  return found
+
+
+def _numbers(found: Spread | None) -> dict[str, float | None] | None:
+  if found is None:
+    return None
+  low, high = found.interval or (None, None)
+  return {'value': found.mean, 'low': low, 'high': high}

@@ -103,8 +103,9 @@ def search(study: study_lib.Study, method: str, trials: int,
     ``values`` and ``score`` of the best trial, the number of ``trials``, their
     seconds as ``search_s``, the ``space`` and every trial as ``tried``.
   """
-  start = presets.methods_alike(study.task.preset)[method]
-  space = spaces.space_of(study.task.preset, method)
+  preset = study.task.preset
+  start = presets.methods_alike(preset).get(method, preset.config_of(method))
+  space = spaces.space_of(preset, method)
   folder = study.folder / 'sweep' / method
   store = folder / 'trials.json'
   tried = runs.read_json(store) if store.is_file() else []

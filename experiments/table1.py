@@ -21,7 +21,8 @@ from experiments import grid
 from experiments import study as study_lib
 
 _METHODS = [name for name in methods.METHODS if name != 'rewind']
-_BOTH_STATES = ('dlfd',)  # of the others the selected state is the last one
+# Of the others the selected state is the last one.
+_BOTH_STATES = ('dlfd', 'official_compat', 'scrub_r')
 
 
 def _define(values: flags.FlagValues) -> None:

@@ -3,9 +3,10 @@ r"""Table 3: what each part of DLFD does, over seeds.
   python -m experiments.table3 --tasks=fgnet_age --workdir=../runs \\
       --data=../shared/data/fgnet_128.npz --out=docs/results/table3_fgnet
 
-Every row is the task's DLFD with one thing changed: the transport term on, off
-or inert (the released code's), features or logits, the classification loss, its
-ramp, the dynamic phases, and DLFD's other options.
+Every row is the task's DLFD with one thing changed: the transport term on or
+off, features or logits, the classification loss, its ramp, the dynamic phases,
+and DLFD's other options. An inert transport term, the released code's, moves
+nothing and so equals none; that code is a row of its own, which differs in more.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def rows_of(task: study_lib.Task) -> list[grid.Row]:
       *rows,
       grid.Row('official_compat', 'official_compat',
                task.preset.methods['official_compat'],
-               'transport inert: DLFD as released'),
+               'DLFD as released (its transport has no gradient)'),
       grid.Row('finetune_alike', 'finetune', still,
                "no moved images: fine-tuning with DLFD's options")]
 

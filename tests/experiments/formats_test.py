@@ -5,6 +5,7 @@ import io
 
 from experiments import formats
 from experiments import published
+from experiments import summary
 from tests.experiments import summary_test
 
 
@@ -43,23 +44,42 @@ def test_csv_holds_every_figure_once():
   keys = [(r['task'], r['seed'], r['model'], r['state'], r['figure'])
           for r in rows]
   assert len(set(keys)) == len(keys) == sum(
-      len(c['metrics']) + 1 for c in result['cells'])
+      len(c['metrics']) + 1 for c in result['cells']) + 2 * len(
+          summary.of(result))
+
+
+def test_every_row_has_its_paired_difference():
+  sheet, = formats.sheets(_result())
+  rows = {row[0]: dict(zip(sheet.header, row, strict=True))
+          for row in sheet.rows}
+  assert rows['dlfd']['DLFD - it, NoMUS'] == ''
+  assert rows['finetune']['DLFD - it, NoMUS'].startswith('+0.100 [+0.100')
+  assert rows['retrained']['DLFD - it, distance'].startswith('+0.025')
 
 
 def test_latex_has_a_full_row_each_and_no_bare_special_sign():
   text = formats.latex(_result())
   body = [line for line in text.splitlines() if line.endswith(r'\\')]
   assert len(body) == 6
-  assert {line.count(' & ') for line in body} == {10}
+  assert {line.count(' & ') for line in body} == {12}
   assert '±' not in text and text.count(r'\toprule') == 1
 
 
 def test_published_numbers_stand_beside_ours_for_the_papers_tasks():
-  cells = [{**c, 'preset': 'mufac_age'} for c in summary_test.cells()]
+  cells = [{**c, 'preset': 'mufac_age', 'task': 'mufac_age'}
+           for c in summary_test.cells()]
   sheet, = formats.sheets(_result(cells=cells))
   row = dict(zip(sheet.header, sheet.rows[0], strict=True))
   assert (row['published test acc'], row['published NoMUS']) == (
       '0.6330', '0.6241')
+
+
+def test_published_numbers_stand_beside_nothing_else():
+  assert published.beside({'preset': 'demo', 'task': 'demo'}) is None
+  for task in ('mufac_age-width_8', 'mufac_age-architecture_densenet121'):
+    assert published.beside({'preset': 'mufac_age', 'task': task}) is None
+  rows = published.beside({'preset': 'mufac_age', 'task': 'mufac_age'}).rows
+  assert rows['official_compat'] == rows['dlfd']  # whose code it is
 
 
 def test_published_scores_follow_from_no_impossible_number():

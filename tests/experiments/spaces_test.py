@@ -10,7 +10,7 @@ from experiments import spaces
 
 
 @pytest.mark.parametrize('method', spaces.SEARCHED)
-@pytest.mark.parametrize('preset', ['demo', 'fgnet_age', 'lfw_gender_smile'])
+@pytest.mark.parametrize('preset', presets.STARTS)
 def test_every_start_lies_in_its_space_and_makes_a_config(preset, method):
   start = presets.methods_alike(presets.STARTS[preset])[method]
   space = spaces.space_of(presets.STARTS[preset], method)
@@ -25,6 +25,18 @@ def test_every_start_lies_in_its_space_and_makes_a_config(preset, method):
 def test_every_method_has_a_space_or_nothing_to_tune():
   assert set(presets.STARTS['demo'].methods) - set(spaces.SEARCHED) == {
       'official_compat', 'rewind'}
+
+
+def test_a_method_without_a_row_gets_rate_and_passes():
+  assert sorted(spaces.space_of(presets.STARTS['demo'], 'another')) == [
+      'epochs', 'optimizer.learning_rate']
+
+
+def test_dlfds_own_step_is_in_its_space():
+  for name, preset in presets.STARTS.items():
+    ours = preset.methods['dlfd']
+    values = spaces.start_of(ours, spaces.space_of(preset, 'dlfd'))
+    assert values['perturb_step_size'] == ours.perturb_step_size, name
 
 
 def _trials(count, seed=0):

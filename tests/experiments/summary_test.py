@@ -81,3 +81,14 @@ def test_the_standing_names_the_place_and_what_the_seeds_can_tell():
 def test_a_figure_that_a_seed_lacks_is_left_out():
   rows = [cell('a', 0), cell('a', 1, nomus=None)]
   assert summary.spread(rows, 'nomus') is None
+
+
+def test_the_summary_holds_means_and_paired_differences():
+  found = {(r['model'], r['figure']): r for r in summary.of(
+      {'cells': cells()})}
+  row = found['finetune', 'accuracy_test']
+  assert row['mean']['value'] == pytest.approx(.62)
+  assert row['dlfd_minus']['value'] == pytest.approx(-.1)
+  assert row['dlfd_minus']['low'] == pytest.approx(-.1)
+  assert found['dlfd', 'distance']['dlfd_minus'] is None
+  assert found['dlfd', 'distance']['mean']['value'] == pytest.approx(.025)
