@@ -6,7 +6,7 @@ r"""Table 3: what each part of DLFD does, over seeds.
 Every row is the task's DLFD with one thing changed: the transport term on or
 off, features or logits, the classification loss, its ramp, the dynamic phases,
 and DLFD's other options. An inert transport term, the released code's, moves
-nothing and so equals none; that code is a row of its own, which differs in more.
+nothing and so equals none; that code, which differs in more, has its own row.
 """
 
 from __future__ import annotations
