@@ -24,6 +24,7 @@ from dlfd_jax.data import batching
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.data import request_check
 from dlfd_jax.data import requests
+from dlfd_jax.data import sources
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.methods import dlfd
 from dlfd_jax.report import check_page
@@ -93,7 +94,9 @@ def _execute(values: flags.FlagValues, line: str) -> None:
       'repeats': values['repeats'].value})
   result = folder.result
   if result is None:
-    result = _check(dataset, found, line)
+    names = {number: name for name, number in sources.person_names(
+        data_options).items()}
+    result = _check(dataset, found, names, line)
     result['cost'] = _cost(
         preset, network, original, dataset, found, inputs.devices(values),
         command.value(values, 'repeats'))
@@ -113,36 +116,51 @@ class _Found:
     forget: training images to be forgotten.
     retain: training images that stay.
     parts: train, val and test of the original; empty if nobody knows them.
+    twice: people with images in more than one of these, and in which.
     notes: on the request.
   """
 
   forget: np.ndarray
   retain: np.ndarray
   parts: dict[str, np.ndarray]
+  twice: dict[int, list[str]]
   notes: list[str]
 
 
 def _resolve(dataset: dataset_lib.Dataset, stored, request) -> _Found:
   """The request on the original's split, or on all images without one."""
+  notes: list[str] = []
   if stored or dataset.split is not None:
     parts = (splits_lib.load_splits(stored, dataset) if stored else
              splits_lib.partition_from_column(dataset, check=False))
-    splits, notes = inputs.request_on(dataset, parts, bool(stored), request)
+    whole = inputs.as_partition(parts).parts
+    twice = request_check.people_in_two_parts(dataset, whole)
+    try:
+      splits, notes = inputs.request_on(dataset, parts, bool(stored), request)
+    except ValueError as error:
+      if not twice:
+        raise
+      named = requests.images_of(dataset, whole['train'], request, notes)
+      inside = np.isin(whole['train'], named)
+      if not inside.any() or inside.all():
+        raise
+      return _Found(
+          whole['train'][inside], whole['train'][~inside], whole, twice,
+          [*notes, f'Unlearning refuses this split. {error}'])
     return _Found(
         splits.forget, splits.retain, {
             'train': splits.train, 'val': splits.val, 'test': splits.test},
-        notes)
-  notes = []
+        twice, notes)
   rows = np.arange(len(dataset))
   forget = requests.images_of(dataset, rows, request, notes)
   retain = np.setdiff1d(rows, forget)
   if not len(retain):
     raise ValueError('Expected images left to retain, got none: the request '
                      f'forgets all {len(rows)}.')
-  return _Found(forget, retain, {}, notes)
+  return _Found(forget, retain, {}, {}, notes)
 
 
-def _check(dataset, found, line) -> dict[str, Any]:
+def _check(dataset, found, names, line) -> dict[str, Any]:
   others = {name: np.setdiff1d(rows, found.forget)
             for name, rows in found.parts.items()}
   copies = request_check.copies_outside(dataset, found.forget, others)
@@ -152,7 +170,7 @@ def _check(dataset, found, line) -> dict[str, Any]:
       'split': {n: len(rows) for n, rows in found.parts.items()} or None,
       'request': request_check.describe(
           dataset, found.forget, np.union1d(found.forget, found.retain),
-          copies, request_check.people_in_two_parts(dataset, found.parts)),
+          copies, found.twice, names),
       'notes': found.notes}
 
 
@@ -174,6 +192,8 @@ def _cost(preset, network, original, dataset, found: _Found,
   if original:
     saved = checkpoint.load_model(original)
     config, variables = saved.config, saved.variables
+    network = presets.Network(
+        architecture=config.architecture, width=config.width)
     model = models.build(config)
   else:
     config = models.ModelConfig(
@@ -212,6 +232,8 @@ def _cost(preset, network, original, dataset, found: _Found,
       'train': recipe.epochs * -(-len(found.retain) // recipe.batch_size)}
   return {
       'repeats': repeats, 'step_s': median, 'compile_s': compile_s,
+      'network': f'{network.architecture} of width {network.width} at '
+                 f'{dataset.image_size[0]} px',
       'steps': steps, 'epochs': {'distance': ours.epochs,
                                  'train': recipe.epochs},
       'unlearn_s': steps['distance'] * median['distance'],

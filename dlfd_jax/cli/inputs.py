@@ -267,11 +267,15 @@ def recipe_of(run: str | os.PathLike) -> tuple[
     sources.DataOptions, presets.Network, fit.TrainConfig]:
   """Data, network and recipe of a training run, from its config.
 
+  Of an unlearning run they are those of the run that trained its original.
+
   Raises:
     FileNotFoundError: if there is no such run.
     ValueError: if it is another kind of run.
   """
   config = runs.read_json(pathlib.Path(run) / runs.CONFIG)
+  if config.get('kind') == 'unlearn':
+    return recipe_of(config['original_path'])
   if config.get('kind') != 'train':
     raise ValueError(
         f'Expected a training run in {run}, got {config.get("kind")!r}.')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -90,7 +91,7 @@ def _read(path) -> dict[str, np.ndarray]:
     with np.load(path, allow_pickle=False) as file:
       return {key: file[key] for key in file.files}
   except (ValueError, OSError, EOFError, AttributeError, TypeError,
-          zipfile.BadZipFile) as error:
+          zipfile.BadZipFile, zlib.error) as error:
     raise ValueError(
         f'Expected {path} to be an npz file of plain arrays, got something '
         'else.') from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,8 @@ def people_in_two_parts(dataset: dataset_lib.Dataset,
 
 def describe(dataset: dataset_lib.Dataset, forget: np.ndarray,
              train: np.ndarray, copies: list[Copy],
-             twice: dict[int, list[str]]) -> dict[str, Any]:
+             twice: dict[int, list[str]],
+             names: Mapping[int, str] | None = None) -> dict[str, Any]:
   """The findings in JSON values.
 
   Args:
@@ -97,7 +99,10 @@ def describe(dataset: dataset_lib.Dataset, forget: np.ndarray,
     train: rows that the original was trained on, those of forget among them.
     copies: see :func:`copies_outside`.
     twice: see :func:`people_in_two_parts`.
+    names: of persons, where the source of the data has them.
   """
+  called = lambda person: ('unknown' if person < 0 else
+                           (names or {}).get(int(person), str(person)))
   people, counts = np.unique(dataset.identity[forget], return_counts=True)
   trained = np.unique(dataset.identity[train])
   by_kind = {kind: sum(copy.kind == kind for copy in copies)
@@ -108,9 +113,12 @@ def describe(dataset: dataset_lib.Dataset, forget: np.ndarray,
       'share_of_people': (float((people >= 0).sum() / (trained >= 0).sum())
                           if (trained >= 0).any() else None),
       'images_by_person': {
-          str(person): int(count) for person, count in zip(
+          called(person): int(count) for person, count in zip(
               people, counts, strict=True)},
-      'sample_ids': dataset.sample_id[forget].tolist(),
+      'samples_by_person': {
+          called(person): dataset.sample_id[
+              forget[dataset.identity[forget] == person]].tolist()
+          for person in people},
       'copies': by_kind, 'copies_listed': [
           {'forget': str(dataset.sample_id[copy.forget]),
            'other': str(dataset.sample_id[copy.other]), 'kind': copy.kind,
@@ -119,6 +127,6 @@ def describe(dataset: dataset_lib.Dataset, forget: np.ndarray,
       'copies_of_other_people': sum(
           copy.same_person is False for copy in copies),
       'people_in_two_parts': {
-          str(person): where for person, where in list(
+          called(person): where for person, where in list(
               twice.items())[:MOST_LISTED]},
       'people_in_two_parts_total': len(twice)}

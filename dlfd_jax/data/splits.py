@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import pathlib
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -192,7 +193,7 @@ def load_splits(path: str | os.PathLike,
     with np.load(path, allow_pickle=False) as file:
       arrays = {name: file[name] for name in file.files}
   except (ValueError, OSError, EOFError, AttributeError, TypeError,
-          zipfile.BadZipFile) as error:
+          zipfile.BadZipFile, zlib.error) as error:
     raise ValueError(
         f'Expected {path} to be an npz file of sample ids, got something '
         'else.') from error

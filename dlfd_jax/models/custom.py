@@ -88,13 +88,13 @@ def load(architecture: str, outputs: int, mean: tuple[float, ...],
   place, _, name = architecture.partition(':')
   try:
     found = getattr(importlib.import_module(place), name)
-  except ImportError as error:
-    raise ValueError(
-        f'Expected the module {place!r} on the Python path: {error}.'
-    ) from error
   except AttributeError as error:
     raise ValueError(
         f'Expected a class {name!r} in {place!r}, got none.') from error
+  except Exception as error:  # whatever the user's module raises
+    raise ValueError(
+        f'Expected the module {place!r} on the Python path, got '
+        f'{type(error).__name__}: {error}.') from error
   if not (inspect.isclass(found) and issubclass(found, nn.Module)):
     raise ValueError(
         f'Expected {architecture} to be a flax.linen.Module, got {found!r}.')
@@ -105,7 +105,12 @@ def load(architecture: str, outputs: int, mean: tuple[float, ...],
         f'Expected {architecture}.__call__ to take `train`, got '
         f'{sorted(set(takes) - {"self"})}.')
   fields = {field.name for field in dataclasses.fields(found)}
-  module = found(outputs=outputs) if 'outputs' in fields else found()
+  try:
+    module = found(outputs=outputs) if 'outputs' in fields else found()
+  except TypeError as error:
+    raise ValueError(
+        f'Expected {architecture} to be made from `outputs` alone, got '
+        f'{error}.') from error
   return Classifier(
       module, frozenset(name for name in _OPTIONAL if name in takes),
       tuple(mean), tuple(std))
@@ -124,7 +129,17 @@ def check(model: Classifier, architecture: str, outputs: int,
     variables = model.init(key, images, train=False)
     return model.apply(variables, images, train=False)
 
-  answer = jax.eval_shape(run, jax.random.key(0))
+  try:
+    answer = jax.eval_shape(run, jax.random.key(0))
+  except Exception as error:  # whatever the user's module raises
+    raise ValueError(
+        f'Expected {architecture} to take images {images.shape} with '
+        f'train=False alone, got {type(error).__name__}: {error}') from error
+  if isinstance(answer, jax.ShapeDtypeStruct):
+    raise ValueError(
+        f'Expected {architecture} to return `logits` and `features` (see '
+        f'dlfd_jax.models.Outputs), got one array {answer.shape}: its '
+        '`features` are missing.')
   for name in heads.Outputs._fields:
     if not hasattr(answer, name):
       raise ValueError(

@@ -260,8 +260,8 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
       isinstance(value, torch.Tensor) for value in found.values()):
     raise ValueError(f'Expected a state dict of tensors in {path}, got '
                      f'{type(found).__name__} of other things.')
-  return {name: (value.float() if value.is_floating_point() else value).numpy()
-          for name, value in found.items()}
+  return {name: (value.float() if value.is_floating_point() else value
+                 ).detach().numpy() for name, value in found.items()}
 
 
 def write(path: str | os.PathLike, state: State) -> None:
@@ -270,9 +270,13 @@ def write(path: str | os.PathLike, state: State) -> None:
   Raises:
     ValueError: if the ending is unknown or PyTorch is needed and absent.
     FileExistsError: if there is a file already.
+    FileNotFoundError: if its folder is not there.
   """
   path = pathlib.Path(path)
   _check_suffix(path)
+  if not path.parent.is_dir():
+    raise FileNotFoundError(
+        f'Expected the folder {path.parent} for {path.name}, found none.')
   if path.exists():
     raise FileExistsError(f'Expected a new file, {path} is there already.')
   temporary = path.with_name('.' + path.name)

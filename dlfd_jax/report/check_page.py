@@ -43,8 +43,10 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
     lines.append('The split of the original is not known here, so nobody can '
                  'say who is in two parts of it.')
   elif twice:
-    lines.append(f'{twice} people are in two parts of the split: their test '
-                 'images are not those of unseen people.')
+    first = ', '.join(list(request['people_in_two_parts'])[:5])
+    lines.append(f'{twice} people are in two parts of the split ({first}'
+                 f'{", ..." if twice > 5 else ""}): their test images are not '
+                 'those of unseen people.')
   else:
     lines.append('Nobody is in two parts of the split.')
   if cost is None:
@@ -54,7 +56,7 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
         f'On this machine, {result["device"]}: unlearning by DLFD about '
         f'{_minutes(cost["unlearn_s"])}, retraining about '
         f'{_minutes(cost["retrain_s"])}, from {cost["repeats"]} timed steps of '
-        'each.')
+        f'each with {cost["network"]}.')
   return [*lines, *result['notes']]
 
 
@@ -82,5 +84,6 @@ def render(result: Mapping[str, Any], sheet: bytes | None) -> str:
   request = result['request']
   return environment.get_template(_TEMPLATE).render(
       command=result['command'], sentences=sentences(result),
-      people=list(request['images_by_person'].items()),
+      people=[(person, count, request['samples_by_person'][person])
+              for person, count in request['images_by_person'].items()],
       copies=request['copies_listed'], sheet=picture, rule=leakage.RULE)

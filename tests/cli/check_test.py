@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from dlfd_jax import runs
 from dlfd_jax.cli import check
@@ -78,6 +79,42 @@ def test_the_split_and_the_network_are_those_of_the_original(
   assert runs_of.tree(tmp_path / 'check') == before
 
 
+def _folder(root, splits):
+  """A manifest of named people, two images each in the parts given."""
+  rng = np.random.default_rng(0)
+  lines = ['path,identity,label,split']
+  for name, parts in splits.items():
+    for i, part in enumerate(parts):
+      path = f'{name}{i}.png'
+      Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)).save(
+          root / path)
+      lines.append(f'{path},{name},{len(lines) % 2},{part}')
+  (root / 'faces.csv').write_text('\n'.join(lines) + '\n')
+  return [f'--data={root / "faces.csv"}', '--labels=label', '--image_size=16',
+          *runs_of.NETWORK, '--repeats=0', f'--workdir={root / "check"}']
+
+
+_PEOPLE = {'Ann': ('train', 'train'), 'Bob': ('train', 'train'),
+           'Cem': ('train', 'train'), 'Dia': ('val', 'val'),
+           'Eva': ('test', 'test')}
+
+
+@pytest.mark.parametrize('twice', ['Ann', 'Bob'])
+def test_people_in_two_parts_are_named_whoever_they_are(
+    tmp_path, twice, capsys):
+  (tmp_path / 'delete.txt').write_text('Ann\n')
+  flags = _folder(tmp_path, {**_PEOPLE, twice: ('train', 'test')})
+  assert check.main([
+      *flags, f'--forget_identities={tmp_path / "delete.txt"}']) == 0
+  request = runs.read_json(tmp_path / 'check' / runs.RESULT)['request']
+  assert request['people_in_two_parts'] == {twice: ['train', 'test']}
+  assert request['samples_by_person']['Ann'][0] == 'Ann0.png'
+  said = capsys.readouterr().out
+  assert f'1 people are in two parts of the split ({twice})' in said
+  assert ('Unlearning refuses this split' in said) == (twice == 'Bob')
+  assert 'Ann0.png' in (tmp_path / 'check' / check.PAGE).read_text()
+
+
 def test_text_of_the_data_cannot_become_html(tmp_path):
   from dlfd_jax.report import check_page
   page = check_page.render({
@@ -86,10 +123,11 @@ def test_text_of_the_data_cannot_become_html(tmp_path):
           'images': 1, 'people': 1, 'share_of_images': .1,
           'share_of_people': None, 'copies': {'exact': 1, 'near': 0},
           'copies_of_other_people': 0, 'people_in_two_parts_total': 0,
-          'images_by_person': {'<i>': 1}, 'copies_listed': [{
+          'images_by_person': {'<i>': 1},
+          'samples_by_person': {'<i>': ['<em>']}, 'copies_listed': [{
               'forget': '<u>', 'other': '<s>', 'kind': 'exact',
               'part': 'data', 'same_person': None}]}}, None)
-  for tag in ('<script>', '<b>', '<i>', '<u>', '<s>'):
+  for tag in ('<script>', '<b>', '<i>', '<u>', '<s>', '<em>'):
     assert tag not in page
 
 

@@ -126,6 +126,12 @@ def test_other_files_are_refused(tmp_path):
   _write(path, note=np.array([{'an': 'object'}], dtype=object))
   with pytest.raises(ValueError, match='plain arrays, got something else'):
     npz.load_npz(path, labels='gender')
+  np.savez_compressed(path, images=np.arange(9000) % 251)
+  content = bytearray(path.read_bytes())
+  content[100:140] = b'x' * 40
+  path.write_bytes(content)
+  with pytest.raises(ValueError, match='plain arrays, got something else'):
+    npz.load_npz(path, labels='gender')
   _write(path)
   with pytest.raises(ValueError, match='image_size to be a number of pixels'):
     npz.load_npz(path, labels='gender', image_size=-3)

@@ -50,6 +50,7 @@ def test_the_images_are_normalised_first():
 @pytest.mark.parametrize('name, sentence', [
     ('Missing', "Expected a class 'Missing'"),
     ('NOT_A_MODULE', 'to be a flax.linen.Module'),
+    ('NeedsADepth', "to be made from `outputs` alone, got .*'depth'"),
     ('WithoutTrain', 'to take `train`')])
 def test_what_a_class_lacks_is_named(name, sentence):
   with pytest.raises(ValueError, match=sentence):
@@ -61,8 +62,16 @@ def test_a_module_that_cannot_be_imported_is_named():
     models.build(models.ModelConfig(architecture='no_such_place:X', outputs=2))
 
 
+def test_a_module_that_breaks_on_import_is_named(tmp_path, monkeypatch):
+  (tmp_path / 'broken_net.py').write_text('class Own(:\n')
+  monkeypatch.syspath_prepend(str(tmp_path))
+  with pytest.raises(ValueError, match="'broken_net' .*, got SyntaxError"):
+    models.build(models.ModelConfig(architecture='broken_net:Own', outputs=2))
+
+
 @pytest.mark.parametrize('name, sentence', [
-    ('LogitsAlone', 'to return `logits`'),
+    ('LogitsAlone', 'got one array .*: its `features` are missing'),
+    ('Raises', "to take images .* alone, got TypeError: .*'mask'"),
     ('OtherCount', 'to return 3 logits an image'),
     ('FlatFeatures', r'to return features \[n, d\]')])
 def test_what_an_answer_lacks_is_named(name, sentence):

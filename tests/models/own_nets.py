@@ -38,6 +38,20 @@ class LogitsAlone(nn.Module):
     return nn.Dense(self.outputs)(images.mean((1, 2)))
 
 
+class NeedsADepth(nn.Module):
+  outputs: int
+  depth: int
+
+  def __call__(self, images, *, train):
+    return images
+
+
+class Raises(nn.Module):
+
+  def __call__(self, images, mask, *, train):
+    return images
+
+
 class OtherCount(nn.Module):
 
   @nn.compact

@@ -121,6 +121,18 @@ def test_files_are_read_as_they_were_written(tmp_path, suffix):
     torch_weights.write(path, state)
 
 
+def test_parameters_that_ask_for_gradients_are_read(tmp_path):
+  torch.save(dict(_twin('plain').named_parameters()), tmp_path / 'w.pth')
+  assert 'conv1.weight' in torch_weights.read(tmp_path / 'w.pth')
+
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+def test_a_folder_that_is_not_there_is_named(tmp_path, suffix):
+  with pytest.raises(FileNotFoundError, match='Expected the folder .*new for'):
+    torch_weights.write(tmp_path / 'new' / f'w{suffix}', {'a': np.ones(2)})
+  assert not list(tmp_path.iterdir())
+
+
 def test_wrappers_and_half_precision_are_understood(tmp_path):
   net = _twin('plain')
   wrapped = {f'module.{n}': v.half() if v.is_floating_point() else v

@@ -11,11 +11,15 @@ import dataclasses
 import io
 import os
 import pathlib
+import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
+from unittest import mock
 
 import numpy as np
+import requests
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import shuffle
 
 from dlfd_jax.data import images as images_lib
 
@@ -72,14 +76,34 @@ def prepare(builder: Any, root: pathlib.Path) -> pathlib.Path:
   broken preparation leaves nothing that looks finished.
 
   Raises:
-    FileNotFoundError, ValueError: if the user's files are not as they should.
+    FileNotFoundError, ValueError: if the user's files are not as they should,
+      or what is to be downloaded cannot be.
   """
   folder = pathlib.Path(os.fspath(builder.data_dir))
   if not folder.is_dir():
-    builder.download_and_prepare(
-        download_config=tfds.download.DownloadConfig(manual_dir=str(root)),
-        file_format='array_record')
+    try:
+      with mock.patch.object(shuffle, 'tf', _PLAIN_FILES):
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(manual_dir=str(root)),
+            file_format='array_record')
+    except (ConnectionError, tfds.download.DownloadError,
+            requests.exceptions.RequestException) as error:
+      raise ValueError(
+          f'Expected the files of {builder.name} in {root}, or a network to '
+          f'download them from, got {type(error).__name__}: {error}') from error
   return folder
+
+
+class _NeverRaised(Exception):
+  """Stands for an error of remote files."""
+
+
+# What tensorflow_datasets asks of TensorFlow when a split is larger than 1 GB:
+# to write and read plain local files.
+_PLAIN_FILES = types.SimpleNamespace(
+    io=types.SimpleNamespace(gfile=types.SimpleNamespace(
+        GFile=open, exists=os.path.exists, remove=os.remove)),
+    errors=types.SimpleNamespace(ResourceExhaustedError=_NeverRaised))
 
 
 def _sources(builder: Any) -> dict[str, Any]:

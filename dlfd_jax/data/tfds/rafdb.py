@@ -49,8 +49,9 @@ def _rows(folder, part):
     raise FileNotFoundError(
         f'Expected the folder {folder / part}, found none. {INSTRUCTIONS}')
   rows = []
+  numbers = [str(k + 1) for k in range(len(EMOTIONS))]
   for place in sorted(p for p in (folder / part).iterdir() if p.is_dir()):
-    if place.name not in [str(k + 1) for k in range(len(EMOTIONS))]:
+    if place.name not in numbers:
       raise ValueError(
           f'Expected folders 1 to {len(EMOTIONS)} in {folder / part}, got '
           f'{place.name!r}.')
@@ -61,9 +62,11 @@ def _rows(folder, part):
             sample_id=name, path=path, part=part, person='',
             values={'emotion': int(place.name) - 1},
             where=f'the file {name} of {folder}'))
-  if not rows:
-    raise ValueError(
-        f'Expected at least one image in {folder / part}, got none.')
+  found = {row.values['emotion'] for row in rows}
+  for k, number in enumerate(numbers):
+    if k not in found:
+      raise ValueError('Expected at least one image in '
+                       f'{folder / part / number}, got none.')
   return rows
 
 

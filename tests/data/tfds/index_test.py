@@ -1,7 +1,10 @@
 """Preparing: broken off, begun again; tables and pixels written whole."""
 
+import sys
+
 import numpy as np
 import pytest
+from tensorflow_datasets.core import shuffle
 
 from dlfd_jax.data import images
 from dlfd_jax.data.tfds import base
@@ -14,6 +17,18 @@ from tests.data.tfds import layouts
 def read(root, **options):
   return load.load(
       'mucac', root=root, labels=['smile'], image_size=16, **options)
+
+
+def test_a_split_too_large_for_memory_needs_no_tensorflow(
+    tmp_path, monkeypatch):
+  layouts.mucac_download(tmp_path / 'one')
+  layouts.mucac_download(tmp_path / 'two')
+  usual = read(tmp_path / 'one')
+  monkeypatch.setattr(shuffle, 'MAX_MEM_BUFFER_SIZE', 100)  # bytes, not 1 GB
+  large = read(tmp_path / 'two')
+  np.testing.assert_array_equal(usual.sample_id, large.sample_id)
+  np.testing.assert_array_equal(usual.images, large.images)
+  assert 'tensorflow' not in sys.modules
 
 
 @pytest.mark.parametrize('error', [KeyboardInterrupt, OSError])
