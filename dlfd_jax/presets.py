@@ -229,7 +229,8 @@ STARTS: dict[str, Preset] = {
             source=FILE, labels=('gender',), image_size=32), 16,
         _recipe(10), _small(4, 0.03, 0.25, ce_weight_start=1.0)),
     'lfw_gender_smile': _narrow(
-        'Labeled Faces in the Wild, gender and smile, 32 px, multilabel',
+        'Labeled Faces in the Wild, gender and smile, 32 px, multilabel; '
+        'methods searched at width 8',
         sources.DataOptions(
             source=FILE, labels=('gender', 'smile'), image_size=32), 16,
         _recipe(10), _small(4, 0.03, 0.25, ce_weight_start=1.0)),

@@ -130,14 +130,30 @@ def collapse(models: Models, cells: CellsByModel) -> Made:
   points = [
       figure_collapse.Point(
           model.name, model.title, cells[model.name]['probe_label_test'],
-          cells[model.name]['probe_people_test']) for model in models]
+          cells[model.name]['probe_people_test'],
+          cells[model.name]['silhouette_test']) for model in models]
   return Made({
       'chance': {'label': chance[0], 'person': chance[1]},
       'collapse': 'label and person accuracy fall together',
-      'models': {p.name: {'label': _plain(p.label), 'person': _plain(p.person)}
-                 for p in points}}, {
+      'models': {p.name: {
+          'label': _plain(p.label), 'person': _plain(p.person),
+          'silhouette': _plain(p.silhouette), 'silhouette_by_class': by_class}
+                 for p, by_class in zip(
+                     points, map(_by_class, models), strict=True)}}, {
           'collapse': lambda format: figure_collapse.draw(
               points, chance, format=format)})
+
+
+def _by_class(model):
+  """Mean silhouette of each class on test: tier 1's, else of kept features."""
+  task = model.result['data']['task']
+  found = {name: model.cell(f'silhouette_test/{name}')
+           for name in task['names']}
+  if all(cell.value is None for cell in found.values()) and model.has_features:
+    found = feature_numbers.by_class(
+        model.features('test'), model.arrays['test/labels'], task['names'],
+        task['kind'] == 'multilabel')
+  return {name: _plain(cell) for name, cell in found.items()}
 
 
 def steps(scene: steps_lib.Scene, faces: int, seed: int) -> Made:

@@ -188,7 +188,9 @@ def unlearn_run(workdir: str, saved: checkpoint.SavedModel,
       'versions': runs.versions(),
       'peak_bytes': runs.peak_bytes(),
       'time': {**dataclasses.asdict(out.clock), 'work_s': out.clock.work_s,
-               'total_s': time.perf_counter() - started}}
+               # Of all sittings of an interrupted run.
+               'total_s': max(time.perf_counter() - started,
+                              out.clock.total_s)}}
   hosts.first(lambda: folder.write_result(result))
   command.check_stop(out.stop, workdir)
   return result

@@ -6,7 +6,8 @@ that kept features but did not run tier 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -70,6 +71,27 @@ def _people(features, identity, seed):
 def _silhouette(features, labels):
   known = labels >= 0
   return float(silhouette.silhouettes(features[known], labels[known]).mean())
+
+
+def by_class(features: np.ndarray, labels: np.ndarray, names: Sequence[str],
+             multilabel: bool) -> dict[str, tables.Cell]:
+  """The mean silhouette of each class, or of each attribute's two sides.
+
+  Args:
+    features: ``[n, d]``, finite.
+    labels: ``[n]``, or ``[n, a]`` with -1 unknown.
+    names: of classes or attributes.
+    multilabel: whether labels are attributes.
+  """
+  def of(k):
+    if multilabel:
+      return _silhouette(features, labels[:, k])
+    if not (labels == k).any():
+      raise ValueError('no test image of this class')
+    return float(silhouette.silhouettes(features, labels)[labels == k].mean())
+
+  return {name: _cell(functools.partial(of, k))
+          for k, name in enumerate(names)}
 
 
 def chance(labels: np.ndarray, identity: np.ndarray) -> tuple[float, float]:

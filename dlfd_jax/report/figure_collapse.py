@@ -20,12 +20,19 @@ _PAPER: Any = {'facecolor': 'white', 'linewidth': 0, 'pad': 1}
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-  """One model: its name, title and two probes' accuracies on test."""
+  """One model: name, title, two probes' accuracies and silhouette on test."""
 
   name: str
   title: str
   label: tables.Cell
   person: tables.Cell
+  silhouette: tables.Cell = tables.Cell(None)
+
+  @property
+  def numbers(self) -> str:
+    """What stands under the figure for it."""
+    return ' / '.join('-' if cell.value is None else f'{cell.value:.2f}'
+                      for cell in (self.label, self.person, self.silhouette))
 
 
 def draw(points: Sequence[Point], chance: tuple[float, float], *,
@@ -49,7 +56,7 @@ def draw(points: Sequence[Point], chance: tuple[float, float], *,
         'Expected a model with a label probe and a person probe, got none.')
   looks = palette.styles([point.name for point in shown])
   start = next((p for p in shown if p.name == 'original'), None)
-  with canvas.drawing(7.0, 4.3) as figure:
+  with canvas.drawing(8.2, 4.3) as figure:
     axis = figure.subplots()
     for point in shown:
       look = looks[point.name]
@@ -64,7 +71,7 @@ def draw(points: Sequence[Point], chance: tuple[float, float], *,
           xerr=around(point.label), yerr=around(point.person), zorder=3,
           fmt=look.marker, color=look.color, markerfacecolor=look.face,
           markeredgecolor=look.edge, markersize=9, elinewidth=.8, capsize=2,
-          label=point.title)
+          label=f'{point.title}: {point.numbers}')
     for guess, line in zip(chance, (axis.axvline, axis.axhline)):
       line(guess, color=canvas.COLORS['null'], linestyle=':', linewidth=1)
     axis.annotate(
@@ -78,7 +85,8 @@ def draw(points: Sequence[Point], chance: tuple[float, float], *,
              xlabel='accuracy of a linear probe for the label '
                     '(dotted: a guess)',
              ylabel='accuracy of a linear probe for the person')
-    figure.legend(loc='outside right upper')
+    figure.legend(loc='outside right upper',
+                  title='label / person / silhouette by class')
     return canvas.to_bytes(figure, format)
 
 

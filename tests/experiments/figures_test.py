@@ -166,7 +166,9 @@ def test_figures_of_tier_1_are_read_where_all_models_have_them(tmp_path):
   models = figure_evaluations.read({'dlfd': folder})
   found = figure_makers.figures_of_features(models, 50, 0)
   assert found['dlfd']['probe_label_test'].value == .4
-  assert figure_makers.collapse(models, found).numbers['models'][
-      'retrained']['person']['value'] == .3
+  numbers = figure_makers.collapse(models, found).numbers['models']['retrained']
+  assert numbers['person']['value'] == numbers['silhouette']['value'] == .3
+  assert set(numbers['silhouette_by_class']) == set(
+      result['data']['task']['names'])
 
 

@@ -60,3 +60,18 @@ def test_a_guess_is_right_once_in_as_many_times_as_there_are_choices():
   label, person = lib.chance(labels, np.array([3, 3, 5, -1]))
   assert label == pytest.approx(.5)
   assert person == 1
+
+
+def test_silhouettes_stand_by_class_and_average_to_the_whole():
+  _, labels, features = _data()
+  features[:, -1] += 3 * labels
+  found = lib.by_class(features, labels, ['a', 'b', 'none'], False)
+  whole = lib.measure(features, labels, np.arange(len(labels)))
+  shares = [np.mean(labels == k) for k in (0, 1)]
+  np.testing.assert_allclose(
+      shares[0] * found['a'].value + shares[1] * found['b'].value,
+      whole['silhouette_test'].value)
+  assert found['none'].value is None and 'no test image' in found['none'].reason
+  both = np.stack([labels, np.roll(labels, 1)], 1)
+  sides = lib.by_class(features, both, ['a', 'b'], True)
+  assert sides['a'].value > sides['b'].value
