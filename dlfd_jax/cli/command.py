@@ -157,6 +157,28 @@ def progress(title: str) -> Iterator[loop.Hook]:
     yield hook
 
 
+@contextlib.contextmanager
+def counter(title: str) -> Iterator[Callable[[int, int], None]]:
+  """A progress bar to be told (how many are done, of how many).
+
+  It appears with the first call: what has nothing to count shows none.
+  """
+  bar = rich_progress.Progress(console=console())
+  task: list[rich_progress.TaskID] = []
+
+  def progress(done, total):
+    if not task:
+      bar.start()
+      task.append(bar.add_task(title, total=total))
+    bar.update(task[0], completed=done)
+
+  try:
+    yield progress
+  finally:
+    if task:
+      bar.stop()
+
+
 def _figures(event) -> str:
   parts = []
   for name, label in (('val_accuracy', 'val acc'), ('mia_auc', 'val AUC')):

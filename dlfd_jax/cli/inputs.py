@@ -216,7 +216,8 @@ def load_data(options: sources.DataOptions) -> dataset_lib.Dataset:
   """The data set that the options name."""
   if options.source == presets.FILE:
     raise ValueError('Expected --data to name the file of this preset.')
-  return sources.load(options)
+  with command.counter('read images') as progress:
+    return sources.load(options, progress)
 
 
 def devices(values: flags.FlagValues) -> parallel.Devices:
