@@ -25,6 +25,8 @@ _COMPILED = '/jax/core/compile/backend_compile_duration'
 
 jax.config.update('jax_platforms', 'cpu')
 jax.config.update('jax_num_cpu_devices', NUM_DEVICES)
+# Most of the time goes to compiling. Processes that tests start are optimised.
+jax.config.update('jax_disable_most_optimizations', True)
 
 _listeners: list[collections.Counter] = []
 
@@ -81,12 +83,10 @@ def shared_compilations(tmp_path_factory):
   """For modules that start many runs of few programs: each is compiled once.
 
   All such modules share one cache; a hit in it still counts as a compilation.
-  Costly optimisations of machine code are left out.
   """
   settings = {
       'jax_compilation_cache_dir': str(
           tmp_path_factory.getbasetemp() / 'compiled'),
-      'jax_disable_most_optimizations': True,
       'jax_persistent_cache_min_compile_time_secs': 0.0,
       'jax_persistent_cache_min_entry_size_bytes': -1}
   before = {name: jax.config.values[name] for name in settings}
