@@ -328,7 +328,8 @@ def markdown(result: dict[str, Any]) -> str:
       f'torch {versions["torch"]}.', ''])
 
 
-COMMAND = command.Command('against_torch', __doc__, _define, _execute)
+COMMAND = command.Command(
+    'against_torch', __doc__, _define, _execute, package='experiments')
 main = COMMAND.main
 
 if __name__ == '__main__':

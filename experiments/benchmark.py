@@ -128,7 +128,8 @@ def _input_gradients(model, task: tasks.Task, count: int) -> parallel.StepFn:
   return step
 
 
-COMMAND = command.Command('benchmark', __doc__, _define, _execute)
+COMMAND = command.Command(
+    'benchmark', __doc__, _define, _execute, package='experiments')
 main = COMMAND.main
 
 if __name__ == '__main__':

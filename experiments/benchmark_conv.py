@@ -115,7 +115,8 @@ def markdown(result: dict[str, Any]) -> str:
       f'{result["versions"]["jax"]}.', ''])
 
 
-COMMAND = command.Command('benchmark_conv', __doc__, _define, _execute)
+COMMAND = command.Command(
+    'benchmark_conv', __doc__, _define, _execute, package='experiments')
 main = COMMAND.main
 
 if __name__ == '__main__':

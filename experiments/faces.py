@@ -107,7 +107,8 @@ def rows_of(preset: presets.Preset) -> list[grid.Row]:
                configs['official_compat'], released)]
 
 
-COMMAND = command.Command('faces', __doc__, _define, _execute)
+COMMAND = command.Command(
+    'faces', __doc__, _define, _execute, package='experiments')
 main = COMMAND.main
 
 if __name__ == '__main__':

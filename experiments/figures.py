@@ -189,7 +189,8 @@ def _classes(entries: list[str]) -> dict[str, int]:
   return found
 
 
-COMMAND = command.Command('figures', __doc__, _define, _execute)
+COMMAND = command.Command(
+    'figures', __doc__, _define, _execute, package='experiments')
 main = COMMAND.main
 
 if __name__ == '__main__':

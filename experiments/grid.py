@@ -19,6 +19,7 @@ from dlfd_jax import runs
 from dlfd_jax import tuned
 from dlfd_jax.cli import command
 from dlfd_jax.cli import evaluate
+from dlfd_jax.cli import exit_codes
 from dlfd_jax.cli import inputs
 from dlfd_jax.cli import reference_runs
 from dlfd_jax.evaluation import tier0
@@ -152,7 +153,7 @@ def run_row(study: study_lib.Study, row: Row, bootstrap: int, probes: bool
   try:
     done = study.unlearn(folder, row.method, row.config)
   except command.Stop as stop:
-    if stop.code != command.NOT_FINITE:
+    if stop.code != exit_codes.NOT_FINITE:
       raise
     done = runs.read_json(folder / runs.RESULT)  # its last good state counts
   judged = evaluate.evaluate_run(

@@ -57,7 +57,8 @@ def with_table(text: str, result: dict[str, Any]) -> str:
           + end + after)
 
 
-COMMAND = command.Command('publish_demo', __doc__, _define, _execute)
+COMMAND = command.Command(
+    'publish_demo', __doc__, _define, _execute, package='experiments')
 main = COMMAND.main
 
 if __name__ == '__main__':

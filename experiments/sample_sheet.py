@@ -97,7 +97,8 @@ def sheet(fine: dataset_lib.Dataset, coarse: dataset_lib.Dataset,
   return paper.quantize(256, dither=Image.Dither.NONE)
 
 
-COMMAND = command.Command('sample_sheet', __doc__, _define, _execute)
+COMMAND = command.Command(
+    'sample_sheet', __doc__, _define, _execute, package='experiments')
 main = COMMAND.main
 
 if __name__ == '__main__':

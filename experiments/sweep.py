@@ -33,6 +33,7 @@ from dlfd_jax import predict
 from dlfd_jax import presets
 from dlfd_jax import runs
 from dlfd_jax.cli import command
+from dlfd_jax.cli import exit_codes
 from dlfd_jax.cli import inputs
 from dlfd_jax.evaluation import accuracy
 from dlfd_jax.evaluation import attack
@@ -137,7 +138,7 @@ def _run(study, folder, method, config):
   try:
     done = study.unlearn(folder, method, config)
   except command.Stop as stop:
-    if stop.code != command.NOT_FINITE:
+    if stop.code != exit_codes.NOT_FINITE:
       raise
     done = runs.read_json(folder / runs.RESULT)
     return {'score': _FAILED, 'time_s': done['time']['total_s']}
@@ -181,7 +182,8 @@ def score(accuracy_val: float, forget: np.ndarray,
   return {'score': nomus - max(0.0, 0.5 - auc), 'nomus': nomus, 'auc': auc}
 
 
-COMMAND = command.Command('sweep', __doc__, _define, _execute)
+COMMAND = command.Command(
+    'sweep', __doc__, _define, _execute, package='experiments')
 main = COMMAND.main
 
 if __name__ == '__main__':

@@ -59,7 +59,8 @@ def rows_of(task: study_lib.Task, names: list[str]) -> list[grid.Row]:
       for state in ('model', *(('last',) if name in _BOTH_STATES else ()))]
 
 
-COMMAND = command.Command('table1', __doc__, _define, _execute)
+COMMAND = command.Command(
+    'table1', __doc__, _define, _execute, package='experiments')
 main = COMMAND.main
 
 if __name__ == '__main__':

@@ -62,7 +62,8 @@ def on(task: study_lib.Task, architecture: str) -> study_lib.Task:
           preset.network, architecture=architecture)))
 
 
-COMMAND = command.Command('table2', __doc__, _define, _execute)
+COMMAND = command.Command(
+    'table2', __doc__, _define, _execute, package='experiments')
 main = COMMAND.main
 
 if __name__ == '__main__':

@@ -83,7 +83,8 @@ def rows_of(task: study_lib.Task) -> list[grid.Row]:
                "no moved images: fine-tuning with DLFD's options")]
 
 
-COMMAND = command.Command('table3', __doc__, _define, _execute)
+COMMAND = command.Command(
+    'table3', __doc__, _define, _execute, package='experiments')
 main = COMMAND.main
 
 if __name__ == '__main__':

@@ -38,7 +38,7 @@ images belong to these people, copies of them anywhere in the data (with a
 contact sheet), people in two parts of the split, the share that is forgotten,
 and what unlearning and retraining cost by a short timing on this machine.
 
-  python -m experiments.check --original=runs/original \\
+  dlfd check --original=runs/original \\
       --forget_identities=delete.txt --workdir=runs/check
 
 Without --original the data flags name the data, and the costs are those of the
@@ -63,7 +63,7 @@ def _define(values: flags.FlagValues) -> None:
   options.define((*options.DATA, *options.NETWORK), values)
 
 
-def _execute(values: flags.FlagValues, line: str) -> None:
+def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   workdir = pathlib.Path(command.required(values, 'workdir'))
   original = command.value(values, 'original')
   preset = presets.PRESETS[command.value(values, 'preset') or 'demo']
@@ -106,6 +106,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   for sentence in check_page.sentences(result):
     print(f'- {sentence}')
   print(f'{workdir}/{PAGE}')
+  return {'workdir': str(workdir), 'page': f'{workdir}/{PAGE}', **result}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -16,8 +18,8 @@ from rich import progress as rich_progress
 from dlfd_jax import hosts
 from dlfd_jax import loop
 from dlfd_jax.cli import compile_cache
+from dlfd_jax.cli import exit_codes
 
-OK, USER_ERROR, INTERRUPTED, NOT_FINITE = 0, 2, 75, 3
 _USER_ERRORS = (ValueError, FileNotFoundError, FileExistsError,
                 PermissionError,
                 IsADirectoryError, NotADirectoryError)
@@ -39,13 +41,16 @@ class Command:
     name: as the user types it.
     about: what it does, for ``--help``; examples welcome.
     define: declares its flags.
-    execute: does it; receives the parsed flags and the command line.
+    execute: does it; receives the parsed flags and the command line. Prints
+      for people, returns for ``--json``: JSON values only.
+    package: whose command it is; ``dlfd_jax`` is the command line of that name.
   """
 
   name: str
   about: str
   define: Callable[[flags.FlagValues], None]
-  execute: Callable[[flags.FlagValues, str], None]
+  execute: Callable[[flags.FlagValues, str], dict[str, Any] | None]
+  package: str = 'dlfd_jax'
 
   def help(self) -> str:
     """The help text: what it does and one line per flag."""
@@ -61,9 +66,9 @@ class Command:
   def main(self, argv: Sequence[str] | None = None) -> int:
     """Parses ``argv`` (without the program's name), runs, returns a code.
 
-    0 = done; 2 = the user's mistake, one sentence on stderr, nothing changed;
-    3 = the run became non-finite and stopped at its last good state; 75 =
-    stopped by a signal with a checkpoint: the same command goes on.
+    The codes are those of :mod:`~dlfd_jax.cli.exit_codes`. With ``--json``
+    stdout holds one JSON object, what the command found or ``{"error":
+    sentence, "exit_code": code}``, and all else goes to stderr.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     values = _parse_nothing(self)
@@ -71,22 +76,46 @@ class Command:
       rest = values([self.name, *argv])[1:]
       if value(values, 'help'):
         print(self.help())
-        return OK
+        return exit_codes.OK
       if rest:
         raise ValueError(f'Expected flags only, got {rest[0]!r}.')
-      line = ' '.join(['python', '-m', f'experiments.{self.name}', *argv])
       compile_cache.enable()
       with _processes(values):
-        self.execute(values, line)
-      return OK
+        self._run(values, argv)
+      return exit_codes.OK
     except Stop as stop:
-      print(stop, file=sys.stderr)
-      return stop.code
+      return _failed(values, argv, stop.code, str(stop), '')
     except (flags.Error, *_USER_ERRORS) as error:
       if values.is_parsed() and value(values, 'traceback'):
         raise
-      print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
-      return USER_ERROR
+      return _failed(values, argv, exit_codes.USER_ERROR, str(error), 'error: ')
+
+  def _run(self, values, argv):
+    module = ([self.package, self.name] if self.package == 'dlfd_jax' else
+              [f'{self.package}.{self.name}'])
+    line = shlex.join(['python', '-m', *module, *argv])
+    if not _machine(values, argv):
+      self.execute(values, line)
+      return
+    where = sys.stderr if hosts.is_first() else sys.stdout
+    with contextlib.redirect_stdout(where):
+      found = self.execute(values, line)
+    print(json.dumps(found or {}, allow_nan=False))
+
+
+def _machine(values, argv) -> bool:
+  """Whether a program reads the output; also where flags could not be read."""
+  if 'json' not in values:
+    return False
+  return value(values, 'json') if values.is_parsed() else '--json' in argv
+
+
+def _failed(values, argv, code, sentence, lead) -> int:
+  sentence = ' '.join(sentence.split())
+  print(f'{lead}{sentence}', file=sys.stderr)
+  if _machine(values, argv):
+    print(json.dumps({'error': sentence, 'exit_code': code}))
+  return code
 
 
 @contextlib.contextmanager
@@ -114,6 +143,10 @@ def _parse_nothing(command: Command) -> flags.FlagValues:
       'help', False, 'show this text and stop', flag_values=values)
   flags.DEFINE_boolean(
       'traceback', False, 'show where an error came from', flag_values=values)
+  if command.package == 'dlfd_jax':
+    flags.DEFINE_boolean(
+        'json', False, 'print one JSON object on stdout, for programs; '
+        'everything else goes to stderr', flag_values=values)
   command.define(values)
   return values
 
@@ -192,9 +225,9 @@ def _figures(event) -> str:
 def check_stop(stop: str, workdir: str) -> None:
   """Raises :class:`Stop` if a loop did not reach its end."""
   if stop == loop.INTERRUPTED:
-    raise Stop(INTERRUPTED, f'Stopped with a checkpoint in {workdir}; the same '
-               'command goes on from there.')
+    raise Stop(exit_codes.INTERRUPTED, f'Stopped with a checkpoint in '
+               f'{workdir}; the same command goes on from there.')
   if stop == loop.NOT_FINITE:
-    raise Stop(NOT_FINITE, f'The run in {workdir} became non-finite and was '
-               'stopped; its last good state is saved. Lower the learning rate '
-               'or set --clip_norm.')
+    raise Stop(exit_codes.NOT_FINITE, f'The run in {workdir} became non-finite '
+               'and was stopped; its last good state is saved. Lower the '
+               'learning rate or set --clip_norm.')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import time
+from typing import Any
 
 from absl import flags
 
@@ -28,7 +29,7 @@ Draws faces of 200 people, trains `original` and `retrained`, makes the original
 forget 15 % of its people with DLFD, evaluates, prints the table and writes
 report.html. About three minutes on two cores; no download.
 
-  python -m experiments.demo --workdir=runs/demo
+  dlfd demo --workdir=runs/demo
 """
 _FORGET_FRACTION = 0.15
 
@@ -45,7 +46,7 @@ def _define(values: flags.FlagValues) -> None:
 _TRAINING = tuple(o for o in options.TRAIN if o.flag != 'seed')
 
 
-def _execute(values: flags.FlagValues, line: str) -> None:
+def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   started = time.perf_counter()
   workdir = pathlib.Path(command.value(values, 'workdir'))
   seed = command.value(values, 'seed')
@@ -80,10 +81,13 @@ def _execute(values: flags.FlagValues, line: str) -> None:
       tier0.EvaluationConfig(), state='model', search_s=None, devices=devices,
       line=line)
   evaluate.show(result)
-  print(goal_sentence(result))
+  goal = goal_sentence(result)
+  print(goal)
   path = report.write(workdir / 'evaluation', workdir)
   print(f'{time.perf_counter() - started:.0f} s, peak memory '
         f'{runs.peak_bytes() / 1e9:.1f} GB. The report: {path}')
+  return {'workdir': str(workdir), 'report': str(path), 'goal': goal,
+          'evaluation': result}
 
 
 def goal_sentence(result: dict) -> str:

@@ -42,7 +42,7 @@ column says `not computed`; give several, separated by commas, for their mean.
 random-network likeness, relearn time, probes and alignment of features,
 over-forgetting, harm. Their nulls need two retrained runs of different seeds.
 
-  python -m experiments.evaluate --original=runs/original \\
+  dlfd evaluate --original=runs/original \\
       --unlearned=runs/unlearned --retrained=runs/retrained --workdir=runs/eval
 """
 
@@ -79,7 +79,7 @@ def _define(values: flags.FlagValues) -> None:
   options.define(options.DATA, values)
 
 
-def _execute(values: flags.FlagValues, line: str) -> None:
+def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   workdir = command.required(values, 'workdir')
   original = command.required(values, 'original')
   unlearned = command.required(values, 'unlearned')
@@ -112,6 +112,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
       devices=inputs.devices(values), line=line)
   show(result)
   print(f'{workdir}/{runs.RESULT}')
+  return {'workdir': workdir, **result}
 
 
 def show(result: dict[str, Any]) -> None:

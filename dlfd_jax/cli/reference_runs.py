@@ -23,6 +23,7 @@ from dlfd_jax import relearn
 from dlfd_jax import runs
 from dlfd_jax import train
 from dlfd_jax.cli import command
+from dlfd_jax.cli import exit_codes
 from dlfd_jax.cli import inputs
 from dlfd_jax.data import feed as feed_lib
 from dlfd_jax.evaluation import reference_inputs
@@ -191,8 +192,8 @@ def _relearn(loaded, dataset, splits, predictors, config, workdir):
             loaded[name].variables, goal)
       except relearn.Interrupted:
         raise command.Stop(
-            command.INTERRUPTED, f'Stopped; {workdir} holds no result yet. The '
-            'same command starts the evaluation again.') from None
+            exit_codes.INTERRUPTED, f'Stopped; {workdir} holds no result yet. '
+            'The same command starts the evaluation again.') from None
       hook({'event': 'tick', 'step': done, 'num_steps': len(others)})
       hook({'event': 'check', 'next_phase': ''})
   return times

@@ -16,7 +16,7 @@ from dlfd_jax.report import html
 _ABOUT = """
 Writes report.html, one self-contained file, from a finished evaluation.
 
-  python -m experiments.report --evaluation=runs/eval --workdir=runs/report
+  dlfd report --evaluation=runs/eval --workdir=runs/report
 """
 
 
@@ -29,11 +29,13 @@ def _define(values: flags.FlagValues) -> None:
       flag_values=values)
 
 
-def _execute(values: flags.FlagValues, line: str) -> None:
+def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   del line
   source = pathlib.Path(command.required(values, 'evaluation'))
   target = pathlib.Path(command.value(values, 'workdir') or source)
-  print(write(source, target))
+  path = write(source, target)
+  print(path)
+  return {'report': str(path)}
 
 
 def write(source: pathlib.Path, target: pathlib.Path) -> pathlib.Path:

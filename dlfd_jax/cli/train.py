@@ -32,8 +32,8 @@ Trains a classifier from scratch.
                forget set: --splits of an unlearning run, or --original and a
                --forget_* flag.
 
-  python -m experiments.train --preset=demo --on=all --workdir=runs/original
-  python -m experiments.train --on=retain --splits=runs/unlearned/splits.npz \\
+  dlfd train --preset=demo --on=all --workdir=runs/original
+  dlfd train --on=retain --splits=runs/unlearned/splits.npz \\
       --original=runs/original --workdir=runs/retrained
 """
 
@@ -52,7 +52,7 @@ def _define(values: flags.FlagValues) -> None:
   options.define((*options.DATA, *options.NETWORK, *options.TRAIN), values)
 
 
-def _execute(values: flags.FlagValues, line: str) -> None:
+def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   workdir = command.required(values, 'workdir')
   original = command.value(values, 'original')
   preset = presets.PRESETS[command.value(values, 'preset') or 'demo']
@@ -77,6 +77,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
         f'{run["accuracy_train"]:.3f}, val accuracy '
         f'{run["accuracy_val"]:.3f}, {run["time"]["total_s"]:.0f} s: '
         f'{workdir}')
+  return {'workdir': workdir, 'notes': notes, **run}
 
 
 def _parts(values, dataset, data_options, original):

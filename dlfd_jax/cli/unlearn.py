@@ -30,7 +30,7 @@ The data and the split come from the original's run, or from flags; a model
 whose split is unknown is refused, because people it was trained on would land
 among the unseen. The new model is in <workdir>/checkpoints/model.
 
-  python -m experiments.unlearn --original=runs/original \\
+  dlfd unlearn --original=runs/original \\
       --forget_identities=delete.txt --workdir=runs/unlearned
 """
 
@@ -59,7 +59,7 @@ def _define(values: flags.FlagValues) -> None:
   options.define((*options.DATA, *options.METHOD), values)
 
 
-def _execute(values: flags.FlagValues, line: str) -> None:
+def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   workdir = command.required(values, 'workdir')
   original = pathlib.Path(command.required(values, 'original'))
   saved = checkpoint.load_model(original)
@@ -88,6 +88,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
         f'{100 * (result["check_share"] or 0):.0f} % of the time between two. '
         f'Selected: step {result["selected_step"]}, {result["reason"]}: '
         f'{workdir}/checkpoints/model')
+  return {'workdir': workdir, 'model': f'{workdir}/checkpoints/model', **result}
 
 
 def _start(preset, method, rewind_of):

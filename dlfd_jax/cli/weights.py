@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from typing import cast
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -31,16 +31,16 @@ The data say what the outputs mean and how large the images are; --mean and
 --std are what the model's own training normalised by. The accuracy on all
 images is printed: if it is far from what you know, one of these is wrong.
 
-  python -m experiments.import_weights --weights=model.pth --data=faces.csv \\
+  dlfd import_weights --weights=model.pth --data=faces.csv \\
       --labels=gender --image_size=128 --workdir=runs/original
-  python -m experiments.unlearn --original=runs/original --data=faces.csv \\
+  dlfd unlearn --original=runs/original --data=faces.csv \\
       --labels=gender --image_size=128 --forget_identities=delete.txt \\
       --workdir=runs/unlearned
 """
 _EXPORT = """
 Writes the model of a run as a PyTorch state dict, .pth or .safetensors.
 
-  python -m experiments.export_weights --model=runs/unlearned \\
+  dlfd export_weights --model=runs/unlearned \\
       --weights=unlearned.pth
 """
 _STATISTICS = ('mean', 'std')
@@ -61,7 +61,7 @@ def _define_import(values: flags.FlagValues) -> None:
   options.define((*options.DATA, *options.NETWORK), values)
 
 
-def _execute_import(values: flags.FlagValues, line: str) -> None:
+def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
   del line
   workdir = pathlib.Path(command.required(values, 'workdir'))
   weights = command.required(values, 'weights')
@@ -96,6 +96,8 @@ def _execute_import(values: flags.FlagValues, line: str) -> None:
   leaves = len(jax.tree.leaves(variables))
   print(f'{leaves} arrays; accuracy on all {len(dataset)} images '
         f'{found["all"]:.3f}: {workdir}')
+  return {'workdir': workdir, 'arrays': leaves, 'images': len(dataset),
+          'accuracy': found['all']}
 
 
 def _own_variables(config, dataset, weights):
@@ -131,13 +133,14 @@ def _define_export(values: flags.FlagValues) -> None:
       flag_values=values)
 
 
-def _execute_export(values: flags.FlagValues, line: str) -> None:
+def _execute_export(values: flags.FlagValues, line: str) -> dict[str, Any]:
   del line
   saved = checkpoint.load_model(command.required(values, 'model'))
   path = command.required(values, 'weights')
   state = torch_weights.to_state(saved.variables, saved.config)
   torch_weights.write(path, state)
   print(f'{len(state)} tensors: {path}')
+  return {'weights': path, 'tensors': len(state)}
 
 
 IMPORT = command.Command(

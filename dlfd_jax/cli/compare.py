@@ -1,0 +1,100 @@
+"""``compare``: finished evaluations of one request side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import pathlib
+from typing import Any
+
+from absl import flags
+
+from dlfd_jax import runs
+from dlfd_jax.cli import command
+from dlfd_jax.report import compare
+from dlfd_jax.report import figure_tables
+from dlfd_jax.report import names
+from dlfd_jax.report import render
+from dlfd_jax.report import tables
+
+STEM = 'comparison'
+_ABOUT = """
+Puts finished evaluations of one request into one table: one column for each
+unlearned model between original and retrained. Data, split, request, original,
+retrained models and settings must be the same.
+
+Writes comparison.md, .csv and .tex, the trade-off plot comparison.svg and .png,
+and result.json.
+
+  dlfd compare --evaluations=runs/eval_dlfd,runs/eval_finetune \\
+      --names=dlfd,finetune --workdir=runs/compare
+"""
+
+
+def _define(values: flags.FlagValues) -> None:
+  flags.DEFINE_list(
+      'evaluations', [], 'folders of finished evaluations', flag_values=values)
+  flags.DEFINE_list(
+      'names', [], "of the columns; default: the folders' own names",
+      flag_values=values)
+  flags.DEFINE_string(
+      'workdir', None, 'where the files go', flag_values=values)
+
+
+def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
+  workdir = pathlib.Path(command.required(values, 'workdir'))
+  folders = _folders(command.required(values, 'evaluations'),
+                     command.value(values, 'names'))
+  results = {name: runs.read_json(folder / runs.RESULT)
+             for name, folder in folders.items()}
+  for result in results.values():
+    tables.check_result(result)
+  compare.check_comparable({
+      name: runs.read_json(folder / runs.CONFIG)
+      for name, folder in folders.items()})
+  table = compare.table(results)
+  points = compare.points(results)
+  folder = runs.RunFolder(workdir, {
+      'kind': 'comparison', 'evaluations': {
+          name: hashlib.sha256((found / runs.RESULT).read_bytes()).hexdigest()
+          for name, found in folders.items()}})
+  found = {
+      'kind': 'comparison', 'schema': 1, 'command': line,
+      'versions': runs.versions(),
+      'evaluations': {name: str(found) for name, found in folders.items()},
+      'columns': list(table.columns), 'notes': list(table.notes),
+      'rows': [{
+          'metric': row.key, 'direction': row.direction,
+          **{column: dataclasses.asdict(cell)
+             for column, cell in zip(table.columns, row.cells)}}
+               for row in table.rows]}
+  for ending, write in (('md', render.to_markdown), ('csv', render.to_csv),
+                        ('tex', render.to_latex)):
+    runs.write_text(folder.path / f'{STEM}.{ending}', write(table))
+  if points:
+    for ending in ('svg', 'png'):
+      (folder.path / f'{STEM}.{ending}').write_bytes(figure_tables.tradeoff(
+          {'': points}, spread='95 % intervals', format=ending))
+  folder.write_result(found)
+  command.console().print(render.to_rich(table))
+  print(f'{workdir}/{STEM}.md')
+  return {'workdir': str(workdir), **found}
+
+
+def _folders(paths, given) -> dict[str, pathlib.Path]:
+  """Folders by the name of their column."""
+  if given and len(given) != len(paths):
+    raise ValueError(f'Expected {len(paths)} --names, one for each evaluation, '
+                     f'got {len(given)}.')
+  titles = given or [pathlib.Path(path).resolve().name for path in paths]
+  taken = sorted(set(titles) & set(names.MODELS))
+  if taken:
+    raise ValueError(f'Expected --names other than {", ".join(names.MODELS)}, '
+                     f'got {", ".join(taken)}.')
+  if len(set(titles)) < len(titles):
+    raise ValueError(f'Expected --names that differ, got {", ".join(titles)}.')
+  return dict(zip(titles, map(pathlib.Path, paths)))
+
+
+COMMAND = command.Command('compare', _ABOUT, _define, _execute)
+main = COMMAND.main

@@ -1,0 +1,102 @@
+"""``compare`` on results that are made up."""
+
+import csv
+import json
+
+import pytest
+
+from dlfd_jax import runs
+from dlfd_jax.cli import compare
+from dlfd_jax.report import compare as compare_lib
+from tests.report import fakes
+
+
+def _evaluation(folder, unlearned, auc=None, **config):
+  folder.mkdir(parents=True)
+  result = fakes.result()
+  if auc is not None:
+    record = next(r for r in result['metrics']
+                  if r['metric'] == 'mia_auc_matched')
+    record['unlearned'] = {**record['unlearned'], 'value': auc}
+    record['delta'] = {'value': auc - record['retrained']['value']}
+  runs.write_json(folder / runs.RESULT, result)
+  runs.write_json(folder / runs.CONFIG, {
+      'kind': 'evaluation', 'fingerprint': 'f', 'rows': {'forget': 'r'},
+      'config': {'seed': 0}, 'models': {
+          'original': 'o', 'unlearned': unlearned, 'retrained_0': 'r'},
+      **config})
+  return folder
+
+
+@pytest.fixture
+def two(tmp_path):
+  return [_evaluation(tmp_path / 'eval' / 'dlfd', 'a', .55),
+          _evaluation(tmp_path / 'eval' / 'finetune', 'b', .80)]
+
+
+def _run(folders, workdir, *flags):
+  paths = ','.join(map(str, folders))
+  return compare.main([f'--evaluations={paths}', f'--workdir={workdir}',
+                       *flags])
+
+
+def test_every_unlearned_model_has_a_column(two, tmp_path, capsys):
+  assert _run(two, tmp_path / 'out') == 0
+  text = capsys.readouterr().out
+  assert 'Nearest to retrained first' in text
+  assert text.index('dlfd 0.') < text.index('finetune 0.')
+  with open(tmp_path / 'out' / 'comparison.csv', encoding='utf-8') as file:
+    rows = {row['metric']: row for row in csv.DictReader(file)}
+  assert float(rows['mia_auc_matched']['dlfd']) == .55
+  assert float(rows['mia_auc_matched']['finetune']) == .80
+  assert rows['accuracy_test']['retrained'] == '0.804'
+  assert {path.name for path in (tmp_path / 'out').iterdir()} >= {
+      'comparison.md', 'comparison.tex', 'comparison.png', 'comparison.svg',
+      'result.json'}
+
+
+def test_again_it_is_the_same_and_nothing_else_is_overwritten(
+    two, tmp_path, capsys):
+  assert _run(two, tmp_path / 'out', '--names=A,B', '--json') == 0
+  found = json.loads(capsys.readouterr().out)
+  assert found['columns'] == ['original', 'A', 'B', 'retrained', 'null']
+  assert _run(two, tmp_path / 'out', '--names=A,B') == 0
+  assert _run(two, tmp_path / 'out', '--names=A,C') == 2
+  assert 'evaluations' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('change, sentence', [
+    ({'fingerprint': 'g'}, 'of the same data'),
+    ({'rows': {'forget': 'other'}}, 'the same split and request'),
+    ({'config': {'seed': 1}}, 'the same settings'),
+    ({'models': {'original': 'p', 'unlearned': 'c', 'retrained_0': 'r'}},
+     'the same original and retrained models'),
+    ({'models': {'original': 'o', 'unlearned': 'a', 'retrained_0': 'r'}},
+     'Expected unlearned models that differ')])
+def test_what_differs_in_more_than_the_method_is_refused(
+    change, sentence, two, tmp_path, capsys):
+  other = _evaluation(tmp_path / 'eval' / 'other', 'c', **change)
+  assert _run([two[0], other], tmp_path / 'out') == 2
+  assert sentence in capsys.readouterr().err
+  assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('flags, sentence', [
+    (['--names=one'], 'Expected 2 --names'),
+    (['--names=one,one'], '--names that differ'),
+    (['--names=null,one'], '--names other than')])
+def test_names_are_one_for_each_column(flags, sentence, two, tmp_path, capsys):
+  assert _run(two, tmp_path / 'out', *flags) == 2
+  assert sentence in capsys.readouterr().err
+
+
+def test_one_evaluation_is_no_comparison(two, tmp_path, capsys):
+  assert _run(two[:1], tmp_path / 'out') == 2
+  assert 'Expected at least 2 evaluations' in capsys.readouterr().err
+
+
+def test_without_retrained_nothing_is_nearest():
+  results = {name: fakes.result(retrained=False) for name in 'ab'}
+  table = compare_lib.table(results)
+  assert 'not computed' in table.notes[0]
+  assert [p.name for p in compare_lib.points(results)] == ['original', 'a', 'b']
