@@ -35,7 +35,7 @@ $(VENV)/.test: $(VENV)/.core
 	@touch $@
 
 demo: $(VENV)/.core
-	$(VENV)/bin/python -m experiments.demo --workdir=runs/demo
+	$(VENV)/bin/dlfd demo --workdir=runs/demo
 
 test: $(VENV)/.test
 	$(PYTEST) -m 'not slow'

@@ -65,7 +65,7 @@ class Model:
     if not self.has_features:
       raise ValueError(
           f'Expected {evaluate.FEATURES} in {self.folder} of --evaluations: '
-          'run experiments.evaluate with --keep_features.')
+          'run dlfd evaluate with --keep_features.')
     with np.load(self.folder / evaluate.FEATURES) as stored:
       return stored[f'{self.key}/{split}/features']
 

@@ -9,21 +9,13 @@ import pytest
 from PIL import Image
 
 from dlfd_jax import runs
-from dlfd_jax.cli import check
-from dlfd_jax.cli import evaluate
-from dlfd_jax.cli import report
-from dlfd_jax.cli import unlearn
-from dlfd_jax.cli import weights
+from dlfd_jax.cli import commands
 from dlfd_jax.models import torch_weights
 
 torch = pytest.importorskip('torch', reason='needs the extra torch')
 from tests.models import torch_nets  # noqa: E402
 
 _DOCS = pathlib.Path(__file__).parents[1] / 'docs'
-_MAINS = {'check': check.main, 'unlearn': unlearn.main,
-          'evaluate': evaluate.main, 'report': report.main,
-          'import_weights': weights.IMPORT.main,
-          'export_weights': weights.EXPORT.main}
 _SMALL = {  # what a test on a CPU changes
     'check': ['--image_size=32', '--width=4', '--repeats=1'],
     'import_weights': ['--image_size=32', '--width=4'],
@@ -37,8 +29,8 @@ def _commands(name):
   for block in re.findall(r'```sh\n(.*?)```', text, re.DOTALL):
     for line in block.replace('\\\n', ' ').splitlines():
       words = shlex.split(line)
-      assert words[:2] == ['python', '-m'], line
-      yield words[2].removeprefix('experiments.'), words[3:]
+      assert words[0] == 'dlfd', line
+      yield words[1], words[2:]
 
 
 def _write_inputs():
@@ -70,7 +62,7 @@ def test_the_walk_through_of_a_deletion_request(
   for name, flags in _commands('deletion-request.md'):
     small = [flag.split('=')[0] for flag in _SMALL.get(name, ())]
     flags = [flag for flag in flags if flag.split('=')[0] not in small]
-    assert _MAINS[name]([*flags, *_SMALL.get(name, ())]) == 0, (
+    assert commands.main([name, *flags, *_SMALL.get(name, ())]) == 0, (
         capsys.readouterr().err)
     ran.append(name)
   assert ran == ['check', 'import_weights', 'unlearn', 'evaluate', 'report',
