@@ -5,8 +5,9 @@ r"""Table 3: what each part of DLFD does, over seeds.
 
 Every row is the task's DLFD with one thing changed: the transport term on or
 off, features or logits, the classification loss, its ramp, the dynamic phases,
-and DLFD's other options. An inert transport term, the released code's, moves
-nothing and so equals none; that code, which differs in more, has its own row.
+and DLFD's other options, rate and passes too. An inert transport term, the
+released code's, moves nothing and so equals none; that code, which differs in
+more, has its own row.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from experiments import grid
 from experiments import study as study_lib
 
 _TITLE = 'Table 3: the parts of DLFD'
+_LONG = 'three times the passes'
 
 
 def _define(values: flags.FlagValues) -> None:
@@ -44,6 +46,7 @@ def variants(config: dlfd.DLFDConfig) -> dict[str, tuple[str, dlfd.DLFDConfig]]:
   ramp = ({'ce_weight_start': config.ce_weight_end} if ramped
           else {'ce_weight_start': 0.0})
   phases = not config.dynamic_phases
+  constant = config.optimizer.schedule == 'constant'
   changes = {
       'dlfd': ('DLFD', {}),
       'transport_off': ('without the transport term', {'ot_weight': 0.0}),
@@ -60,7 +63,18 @@ def variants(config: dlfd.DLFDConfig) -> dict[str, tuple[str, dlfd.DLFDConfig]]:
                    {'sinkhorn.objective': 'entropic'}),
       'radius': ('moved by at most one step a pixel',
                  {'perturb_radius': config.perturb_step_size}),
+      'far': ('four times the step on pixels',
+              {'perturb_step_size': 4 * config.perturb_step_size}),
+      'passes': (_LONG, {'epochs': 3 * config.epochs}),
+      'passes_slow': (f'{_LONG} at a third of the rate', {
+          'epochs': 3 * config.epochs,
+          'optimizer.learning_rate': config.optimizer.learning_rate / 3}),
+      'schedule': (
+          f'{"falling" if constant else "constant"} rate',
+          {'optimizer.schedule': 'cosine' if constant else 'constant'}),
   }
+  if config.augment is not None:
+    changes['still'] = ('without augmentation', {'augment': None})
   return {label: (title, configs.replace(config, found))
           for label, (title, found) in changes.items()}
 
@@ -80,7 +94,10 @@ def rows_of(task: study_lib.Task) -> list[grid.Row]:
                task.preset.methods['official_compat'],
                'DLFD as released (its transport has no gradient)'),
       grid.Row('finetune_alike', 'finetune', still,
-               "no moved images: fine-tuning with DLFD's options")]
+               "no moved images: fine-tuning with DLFD's options"),
+      grid.Row('finetune_passes', 'finetune',
+               configs.replace(still, {'epochs': 3 * still.epochs}),
+               f'no moved images, {_LONG}')]
 
 
 COMMAND = command.Command(
