@@ -10,8 +10,8 @@ class:
 
 ``mask`` (0 = padding), ``keys`` (one per example) and ``axis_name`` are passed
 to a ``__call__`` that takes them. One that does not gets ``rngs={'dropout':
-...}``, and its batch statistics see padding; with several devices ``axis_name``
-is needed for statistics of the whole batch. ``blocks`` (see ``models.blocks``)
+...}``, and its batch statistics see padding; without ``axis_name`` each device
+normalises by its own share, and the running statistics are the shares' mean. ``blocks`` (see ``models.blocks``)
 is needed by CF-k and EU-k alone.
 """
 
@@ -68,11 +68,17 @@ class Classifier:
       options.setdefault('rngs', {'dropout': keys[0]})
     if 'keys' in self.accepts:
       options['keys'] = keys
+    axis_name = options.get('axis_name')
     for name in _OPTIONAL:
       if name not in self.accepts:
         options.pop(name, None)
-    return self.module.apply(
+    answer = self.module.apply(
         variables, self._normalised(images), train=train, **options)
+    if axis_name is None or 'axis_name' in self.accepts or not options.get(
+        'mutable'):
+      return answer
+    outputs, new = answer
+    return outputs, jax.lax.pmean(new, axis_name)
 
   def _normalised(self, images):
     return (images - jnp.array(self.mean)) / jnp.array(self.std)

@@ -32,6 +32,24 @@ def test_it_is_built_initialised_and_run_like_ours():
   assert models.last_blocks(model, variables, 1) == ('last',)
 
 
+def test_running_statistics_are_the_same_on_all_devices():
+  model = models.build(_config())
+  variables = models.init(model, jax.random.key(0), (16, 16))
+  images = jax.random.uniform(jax.random.key(1), (4, 2, 16, 16, 3))
+
+  def shard(images, axis_name=None):
+    return model.apply(variables, images, train=True, axis_name=axis_name,
+                       keys=jax.random.split(jax.random.key(2), 2),
+                       mutable=['batch_stats'])[1]
+
+  found = jax.vmap(lambda x: shard(x, 'shards'), axis_name='shards')(images)
+  alone = jax.vmap(shard)(images)
+  for together, apart in zip(jax.tree.leaves(found), jax.tree.leaves(alone)):
+    mean = np.broadcast_to(apart.mean(0), apart.shape)
+    np.testing.assert_allclose(together, mean, rtol=1e-6)
+    assert not np.allclose(apart, mean)
+
+
 def test_the_images_are_normalised_first():
   config = models.ModelConfig(
       architecture=f'{PLACE}:LogitsAlone', outputs=3, mean=(.5,) * 3,
