@@ -11,8 +11,8 @@ class:
 ``mask`` (0 = padding), ``keys`` (one per example) and ``axis_name`` are passed
 to a ``__call__`` that takes them. One that does not gets ``rngs={'dropout':
 ...}``, and its batch statistics see padding; without ``axis_name`` each device
-normalises by its own share, and the running statistics are the shares' mean. ``blocks`` (see ``models.blocks``)
-is needed by CF-k and EU-k alone.
+normalises by its own share, and the running statistics are the shares' mean.
+``blocks`` (see ``models.blocks``) is needed by CF-k and EU-k alone.
 """
 
 from __future__ import annotations
