@@ -134,8 +134,10 @@ def read(folders: Mapping[str, pathlib.Path]) -> list[Model]:
       _check_same(models[0], one)
     models.append(one)
   if models and 'retrained_0/test/loss' in models[0].arrays:
+    several = 'retrained_1/test/loss' in models[0].arrays
+    title = 'Retrained (first; numbers: mean)' if several else 'Retrained'
     models.append(dataclasses.replace(
-        models[0], name='retrained', title='Retrained', column='retrained'))
+        models[0], name='retrained', title=title, column='retrained'))
   return models
 
 

@@ -135,11 +135,13 @@ def make_noise_step(model: nn.Module, task: tasks.Task,
 
 
 def make_update_step(model: nn.Module, task: tasks.Task, config: UnsirConfig,
-                     num_steps: int, phase: str) -> parallel.StepFn:
+                     num_steps: int, phase: str, first: int = 0
+                     ) -> parallel.StepFn:
   """A step of impair or repair, each with its own optimiser and its state.
 
-  In impair, rows whose ``batch['noise']`` is not negative are that noise image
-  with its label.
+  The rate's schedule runs over ``num_steps`` from step ``first``. In impair,
+  rows whose ``batch['noise']`` is not negative are that noise image with its
+  label.
   """
   optimizer = config.optimizer if phase == IMPAIR else config.repair_optimizer
 
@@ -155,13 +157,14 @@ def make_update_step(model: nn.Module, task: tasks.Task, config: UnsirConfig,
       images = mix(state.extra['noise'], images)
       labels = mix(frozen['noise_labels'], labels)
     new, metrics = train.supervised_update(
-        model, task, state.replace(opt_state=state.opt_state[phase]), images,
+        model, task, state.replace(
+            opt_state=state.opt_state[phase], step=state.step - first), images,
         labels, batch['mask'], optimizer=optimizer, num_steps=num_steps,
         live=config.batch_norm == 'live',
         keys=train.example_keys(state, batch['position'], 1),
         axis_name=axis_name)
-    return new.replace(
-        opt_state={**state.opt_state, phase: new.opt_state}), metrics
+    return new.replace(step=state.step + 1, opt_state={
+        **state.opt_state, phase: new.opt_state}), metrics
 
   return update_step
 
@@ -231,7 +234,7 @@ def make_plan(setting: base.Setting, config: UnsirConfig
       extra={'noise': noise, 'moments': _ADAM.init(noise[:per_label])})
   live = monitor.LiveAttack(setting, config.live_limit)
   steps = {phase: make_update_step(
-      problem.model, problem.task, config, num_steps, phase)
+      problem.model, problem.task, config, num_steps - turn, phase, turn)
            for phase in (IMPAIR, REPAIR)}
   plan = loop.Plan(
       steps={NOISE: make_noise_step(problem.model, problem.task, config),

@@ -176,6 +176,22 @@ def test_impair_and_repair_take_one_step_each(kind):
   assert problems.largest_difference(state.params, expected) < 1e-5
 
 
+def test_a_falling_rate_begins_after_the_noise():
+  falling = dataclasses.replace(steps.PLAIN, schedule='cosine')
+  problem = problems.problem()
+  moved = {}
+  for name, optimizer in (('constant', steps.PLAIN), ('falling', falling)):
+    plan, frozen = plan_of(problem, optimizer=optimizer)
+    impair = next(i for i in range(plan.num_steps)
+                  if plan.schedule(i) == 'impair')
+    start = dataclasses.replace(plan.start, step=jnp.int32(impair))
+    (state, _), = walk(plan, frozen, impair, impair + 1, start)
+    assert int(state.step) == impair + 1
+    moved[name] = state.params
+  assert impair > 0
+  assert problems.largest_difference(*moved.values()) < 1e-6
+
+
 def test_each_optimiser_keeps_a_state_of_its_own():
   optimizer = train.OptimizerConfig(kind='adam', learning_rate=1e-3)
   plan, frozen = plan_of(
