@@ -96,6 +96,9 @@ def _define(values: flags.FlagValues) -> None:
       'people', 200, 'drawn people, 8 images each', lower_bound=20,
       flag_values=values)
   flags.DEFINE_integer(
+      'batches', None, 'raced batches of an epoch; default all of them',
+      lower_bound=1, flag_values=values)
+  flags.DEFINE_integer(
       'image_size', 32, 'pixels a side', lower_bound=8, flag_values=values)
   flags.DEFINE_string(
       'out', None, 'where result and table go, too, without their ending',
@@ -119,14 +122,18 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   folder = runs.RunFolder(workdir, {
       'kind': 'against_torch', 'network': dataclasses.asdict(network),
       'config': dataclasses.asdict(config), 'people': people,
-      'image_size': size, 'repeats': repeats})
+      'image_size': size, 'repeats': repeats,
+      'batches': values['batches'].value,
+      'cpu_devices': values['cpu_devices'].value})
   if folder.result is None:
     devices = inputs.devices(values)
-    race = make_race(network, config, people, size, devices)
+    race = make_race(network, config, people, size, devices,
+                     values['batches'].value)
     folder.write_result({
         'kind': 'against_torch', 'command': line, 'versions': {
             **runs.versions(), 'torch': _torch_side()[0].__version__},
-        'device': inputs.device_name(), 'network': dataclasses.asdict(network),
+        'device': inputs.device_name(), 'devices': devices.count,
+        'network': dataclasses.asdict(network),
         'config': dataclasses.asdict(config), 'image_size': size,
         'splits': {name: len(rows)
                    for name, rows in race.problem.splits.parts.items()},
@@ -151,8 +158,9 @@ def _torch_side() -> Any:
 
 
 def make_race(network: presets.Network, config: dlfd.DLFDConfig, people: int,
-              size: int, devices: parallel.Devices) -> Race:
-  """Drawn faces, an untrained network and one epoch's full batches."""
+              size: int, devices: parallel.Devices,
+              most_batches: int | None = None) -> Race:
+  """Drawn faces, an untrained network and one epoch's first full batches."""
   dataset = synthetic.synthetic_faces(
       people=people, images_per_person=8, size=size)
   model_config = models.ModelConfig(
@@ -168,8 +176,8 @@ def make_race(network: presets.Network, config: dlfd.DLFDConfig, people: int,
   batches = tuple(plan.batch(i) for i in range(plan.num_steps))
   parts = splits.parts
   seen = {name: parts[name] for name in ('forget', 'val')}
-  return Race(problem, config, model_config, tuple(
-      batch for batch in batches if batch['mask'].all()), {
+  full = [batch for batch in batches if batch['mask'].all()]
+  return Race(problem, config, model_config, tuple(full[:most_batches]), {
           RELEASED: Policy(1, {**seen, 'retain': parts['retain']},
                            released_attack.unbalanced_accuracy),
           OURS: Policy(plan.check_every, seen, lambda forget, val: (
@@ -305,7 +313,8 @@ def markdown(result: dict[str, Any]) -> str:
       f'{config["perturb_steps"]}, {result["batches"]} batches; retain, forget '
       'and val of ' + ', '.join(str(result['splits'][name]) for name in (
           'retain', 'forget', 'val')) + ' images; medians of '
-      f'{result["repeats"]} epochs, taken in turns, on {result["device"]}.', '',
+      f'{result["repeats"]} epochs, taken in turns, on {result["device"]}; '
+      f'dlfd_jax on {result["devices"]} device(s).', '',
       '| policy | check every | PyTorch, s | of it checks | dlfd_jax, s | of '
       'it checks | PyTorch / dlfd_jax |', '|---|---:|---:|---:|---:|---:|---:|']
   for policy in (RELEASED, OURS):

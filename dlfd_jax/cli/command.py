@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import jax
 from absl import flags
 from rich import console as rich_console
 from rich import progress as rich_progress
@@ -80,6 +81,7 @@ class Command:
       if rest:
         raise ValueError(f'Expected flags only, got {rest[0]!r}.')
       compile_cache.enable()
+      _split_cpu(values)
       with _processes(values):
         self._run(values, argv)
       return exit_codes.OK
@@ -116,6 +118,18 @@ def _failed(values, argv, code, sentence, lead) -> int:
   if _machine(values, argv):
     print(json.dumps({'error': sentence, 'exit_code': code}))
   return code
+
+
+def _split_cpu(values: flags.FlagValues) -> None:
+  """Makes as many devices of the CPU as ``--cpu_devices`` says."""
+  wanted = value(values, 'cpu_devices') if 'cpu_devices' in values else None
+  if wanted is None:
+    return
+  try:
+    jax.config.update('jax_num_cpu_devices', wanted)
+  except RuntimeError as error:  # jax has started
+    raise ValueError('Expected --cpu_devices in a process of its own, got it '
+                     'after the devices were first used.') from error
 
 
 @contextlib.contextmanager

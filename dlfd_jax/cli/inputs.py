@@ -43,6 +43,10 @@ def define_run(values: flags.FlagValues) -> None:
       'devices', None, 'devices to use of every process; default all',
       lower_bound=1, flag_values=values)
   flags.DEFINE_integer(
+      'cpu_devices', None, 'make so many devices of the CPU, for example one a '
+      'core: quicker for small networks; default one', lower_bound=1,
+      flag_values=values)
+  flags.DEFINE_integer(
       'device_bytes', feed_lib.DEFAULT_DEVICE_BYTES,
       'largest data set kept on the device; larger ones are streamed',
       lower_bound=0, flag_values=values)

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import jax
 import pytest
 
 import dlfd_jax
@@ -89,3 +90,11 @@ def test_a_recorded_line_can_be_pasted():
           'data', '', 'x', flag_values=values), words.execute)
   assert words.main(['--data=my faces']) == 0
   assert lines == ["python -m dlfd_jax small '--data=my faces'"]
+
+
+def test_splitting_a_cpu_in_use_is_refused(tmp_path, capsys):
+  jax.local_devices()
+  assert commands.main(
+      ['demo', '--cpu_devices=2', f'--workdir={tmp_path / "run"}']) == 2
+  assert '--cpu_devices in a process of its own' in capsys.readouterr().err
+  assert not (tmp_path / 'run').exists()
