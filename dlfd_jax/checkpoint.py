@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
 import pathlib
+import re
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from absl import logging
 
 from dlfd_jax import hosts
 from dlfd_jax import models
@@ -21,6 +26,33 @@ from dlfd_jax import tasks
 _MODEL_CARD = 'model.json'
 _VARIABLES = 'variables'
 _SCHEMA = 1
+_SUMS = 'sha256.json'
+
+
+@contextlib.contextmanager
+def _saving(folder) -> Iterator[None]:
+  """Failures of the disk as an OSError, without orbax's own long account."""
+  level = logging.get_verbosity()
+  logging.set_verbosity(logging.FATAL)
+  try:
+    yield
+  except ValueError as error:  # tensorstore's
+    code = re.search(r"os_error_code='(\d+)'", str(error))
+    if code is None:
+      raise
+    raise OSError(int(code[1]), os.strerror(int(code[1])), str(folder)
+                  ) from error
+  finally:
+    logging.set_verbosity(level)
+
+
+def _sum_of_files(folder: pathlib.Path) -> str:
+  """SHA-256 of the names and bytes of all files below a folder."""
+  digest = hashlib.sha256()
+  for path in sorted(p for p in folder.rglob('*') if p.is_file()):
+    digest.update(path.relative_to(folder).as_posix().encode())
+    digest.update(path.read_bytes())
+  return digest.hexdigest()
 
 
 def _abstract(tree):
@@ -42,7 +74,9 @@ class LoopCheckpoints:
   A state is an array tree and a JSON ``meta``; the label is the number of
   finished steps. Saving waits until the files are whole, because the arrays
   are donated to the next step. Several processes do everything together, in a
-  folder that all of them see; any number of them can restore it.
+  folder that all of them see; any number of them can restore it. The two last
+  steps are there, and the SHA-256 of their files, so that a damaged one is
+  noticed and the one before it is used.
   """
 
   def __init__(self, folder: str | os.PathLike):
@@ -50,23 +84,61 @@ class LoopCheckpoints:
         pathlib.Path(folder).absolute() / 'loop',
         options=ocp.CheckpointManagerOptions(
             max_to_keep=2, create=True, enable_async_checkpointing=False))
+    self._sums = pathlib.Path(folder).absolute() / _SUMS
 
   def latest(self) -> int | None:
-    """The newest finished step, or None."""
-    return self._manager.latest_step()
+    """The newest whole step, or None; damaged ones are removed with a warning.
+
+    Raises:
+      ValueError: if all that there is was altered or is not whole.
+    """
+    steps = sorted(self._manager.all_steps(), reverse=True)
+    sums = hosts.from_first(hosts.first(self._read_sums)) or {}
+    for step in steps:
+      known = sums.get(str(step))  # None: saved by an earlier version
+      if hosts.from_first(hosts.first(
+          lambda: known in (None, self._sum(step)))):  # noqa: B023
+        return step
+      if step != steps[-1]:
+        warnings.warn(
+            f'The checkpoint of step {step} in {self._manager.directory} was '
+            'altered or is not whole: going on from the one before.',
+            stacklevel=2)
+        self._manager.delete(step)
+    if steps:
+      raise ValueError(
+          f'Expected a whole checkpoint in {self._manager.directory}, got one '
+          'that was altered or is not whole: start again in an empty folder.')
+    return None
+
+  def _sum(self, step):
+    return _sum_of_files(pathlib.Path(str(self._manager.directory), str(step)))
+
+  def _read_sums(self):
+    try:
+      return runs.read_json(self._sums)
+    except (FileNotFoundError, ValueError):
+      return {}
+
+  def _write_sum(self, step):
+    there = {str(s) for s in self._manager.all_steps()}
+    sums = {s: known for s, known in self._read_sums().items() if s in there}
+    runs.write_json(self._sums, {**sums, str(step): self._sum(step)})
 
   def save(self, step: int, tree: Any, meta: dict[str, Any]) -> None:
     """Saves once per step; a step that is already saved stays as it is."""
-    if self.latest() == step:
+    if self._manager.latest_step() == step:
       return
-    saved = self._manager.save(step, args=ocp.args.Composite(
-        state=ocp.args.StandardSave(parallel.to_store(tree)),
-        meta=ocp.args.JsonSave({'loop': meta, 'arrays': _describe(tree)})))
+    with _saving(self._manager.directory):
+      saved = self._manager.save(step, args=ocp.args.Composite(
+          state=ocp.args.StandardSave(parallel.to_store(tree)),
+          meta=ocp.args.JsonSave({'loop': meta, 'arrays': _describe(tree)})))
+      self._manager.wait_until_finished()
     if not saved:
       raise ValueError(
-          f'Expected to save step {step} after step {self.latest()}, but the '
-          'checkpoint manager refused.')
-    self._manager.wait_until_finished()
+          f'Expected to save step {step} after step '
+          f'{self._manager.latest_step()}, but the checkpoint manager refused.')
+    hosts.first(lambda: self._write_sum(step))
 
   def meta(self, step: int) -> dict[str, Any]:
     """The JSON part alone: read first, it tells the tree's shape."""
@@ -122,11 +194,12 @@ def save_model(folder: str | os.PathLike, variables: models.Variables,
 
   hosts.first(check_empty)
   variables = jax.tree.map(np.asarray, dict(variables))
-  with ocp.StandardCheckpointer() as saver:
+  with _saving(folder), ocp.StandardCheckpointer() as saver:
     saver.save(folder / _VARIABLES, variables, force=True)
   hosts.first(lambda: runs.write_json(folder / _MODEL_CARD, {
       'schema': _SCHEMA, 'model': dataclasses.asdict(config),
       'task': dataclasses.asdict(task), 'image_size': list(image_size),
+      'sha256': _sum_of_files(folder / _VARIABLES),
       'versions': runs.versions()}))
 
 
@@ -159,7 +232,8 @@ def load_model(folder: str | os.PathLike) -> SavedModel:
 
   Raises:
     FileNotFoundError: if the folder holds no model.
-    ValueError: if it does not fit the architecture that it names.
+    ValueError: if it does not fit the architecture that it names, was altered
+      or is not whole.
   """
   folder = find_model(folder)
   card = runs.read_json(folder / _MODEL_CARD)
@@ -167,6 +241,10 @@ def load_model(folder: str | os.PathLike) -> SavedModel:
     raise ValueError(
         f'Expected a model of schema {_SCHEMA} in {folder}, got '
         f'{card.get("schema")!r}.')
+  if card.get('sha256') not in (None, _sum_of_files(folder / _VARIABLES)):
+    raise ValueError(
+        f'Expected the files that the card of {folder} was written for, got '
+        'others: the checkpoint was altered or is not whole.')
   try:
     fields = dict(card['model'])
     fields['mean'], fields['std'] = tuple(fields['mean']), tuple(fields['std'])
@@ -181,10 +259,9 @@ def load_model(folder: str | os.PathLike) -> SavedModel:
       lambda key: models.init(models.build(config), key, image_size),
       jax.random.key(0))
   with ocp.StandardCheckpointer() as reader:
-    stored = reader.metadata(folder / _VARIABLES).item_metadata.tree
+    stored = _tree_of(reader, folder / _VARIABLES)
     check_same_shapes(stored, like, str(folder))
-    variables = reader.restore(folder / _VARIABLES, jax.tree.map(
-        lambda x: np.zeros(x.shape, x.dtype), like))
+    variables = _restored(reader, folder / _VARIABLES, like)
   return SavedModel(variables, config, task, image_size)
 
 
@@ -203,14 +280,25 @@ def load_variables(folder: str | os.PathLike, like: Any) -> models.Variables:
   if not folder.is_dir():
     raise FileNotFoundError(f'Expected the checkpoint {folder}, found none.')
   with ocp.StandardCheckpointer() as reader:
-    try:
-      stored = reader.metadata(folder).item_metadata.tree
-    except Exception as error:  # orbax raises many kinds
-      raise ValueError(
-          f'Expected an orbax checkpoint of a tree in {folder}.') from error
-    check_same_shapes(stored, like, str(folder))
+    check_same_shapes(_tree_of(reader, folder), like, str(folder))
+    return _restored(reader, folder, like)
+
+
+def _tree_of(reader, folder):
+  try:
+    return reader.metadata(folder).item_metadata.tree
+  except Exception as error:  # orbax raises many kinds
+    raise ValueError(
+        f'Expected an orbax checkpoint of a tree in {folder}.') from error
+
+
+def _restored(reader, folder, like):
+  try:
     return reader.restore(folder, jax.tree.map(
         lambda x: np.zeros(x.shape, x.dtype), like))
+  except Exception as error:  # orbax raises many kinds
+    raise ValueError(f'Expected a whole checkpoint in {folder}, but its arrays '
+                     'cannot be read.') from error
 
 
 def fingerprint(variables: models.Variables) -> str:

@@ -6,6 +6,8 @@ refused with the difference if not. Nothing a user made is overwritten.
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import importlib.metadata
 import json
 import os
@@ -14,6 +16,7 @@ import platform
 import resource
 import sys
 import tempfile
+import weakref
 from typing import Any
 
 CONFIG = 'config.json'
@@ -22,6 +25,7 @@ METRICS = 'metrics.jsonl'
 SPLITS = 'splits.npz'
 RESULT = 'result.json'
 REPORT = 'report.html'
+LOCK = '.lock'
 CHECKPOINTS = 'checkpoints'
 _PLACES = ('data.source', 'data.root', 'original_path')
 _LEFT_OPEN = ('data.people',)  # None: as many as the source has
@@ -132,6 +136,24 @@ class RunFolder:
       write_json(self.path / CONFIG, config)
       write_json(self.path / VERSIONS, versions())
       self.resumed = False
+
+  def lock(self) -> None:
+    """Keeps other processes out of the folder while this one lives.
+
+    A process that was killed leaves no lock behind.
+
+    Raises:
+      ValueError: if another process is at work in the folder.
+    """
+    file = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    weakref.finalize(self, os.close, file)
+    try:
+      fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:  # or a file system without locks
+      if error.errno in (errno.EACCES, errno.EAGAIN):
+        raise ValueError(
+            f'Expected {self.path} for one process, but another one is at work '
+            'in it: wait for it, stop it, or name another folder.') from error
 
   @property
   def checkpoints(self) -> pathlib.Path:

@@ -226,3 +226,44 @@ def test_a_loop_of_other_arrays_is_refused(like, words, tmp_path):
     saver.save(4, _tree(), {})
     with pytest.raises(ValueError, match=words):
       saver.restore(4, like)
+
+
+def _damage(folder, step):
+  files = (p for p in (folder / 'loop' / str(step)).rglob('*') if p.is_file())
+  file = max(files, key=lambda p: p.stat().st_size)
+  data = bytearray(file.read_bytes())
+  data[len(data) // 2] ^= 255
+  file.write_bytes(data)
+
+
+def test_a_damaged_step_gives_way_to_the_one_before(tmp_path):
+  with _loop(tmp_path) as saver:
+    for step in (5, 10):
+      saver.save(step, _tree(step), {'at': step})
+  _damage(tmp_path, 10)
+  with _loop(tmp_path) as saver:
+    with pytest.warns(UserWarning, match='step 10 .* was altered or is not'):
+      assert saver.latest() == 5
+    assert saver.meta(5) == {'at': 5}
+    saver.save(10, _tree(11), {'at': 10})  # the run comes there again
+    assert saver.latest() == 10
+    assert saver.restore(10, _tree())['state']['w'][0] == 11
+    _damage(tmp_path, 5)
+    _damage(tmp_path, 10)
+    with (pytest.warns(UserWarning, match='step 10'),
+          pytest.raises(ValueError, match='start again in an empty folder')):
+      saver.latest()
+
+
+def test_steps_of_a_version_without_checksums_load(tmp_path):
+  with _loop(tmp_path) as saver:
+    saver.save(5, _tree(), {'at': 5})
+  (tmp_path / 'sha256.json').unlink()
+  with _loop(tmp_path) as saver:
+    assert saver.latest() == 5
+
+
+def test_a_card_without_a_checksum_loads(saved, tmp_path, variables):
+  old = _copy(saved, tmp_path, lambda card: card.pop('sha256'))
+  loaded = checkpoint.load_model(old).variables
+  assert checkpoint.fingerprint(loaded) == checkpoint.fingerprint(variables)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 import shlex
@@ -24,6 +25,11 @@ from dlfd_jax.cli import exit_codes
 _USER_ERRORS = (ValueError, FileNotFoundError, FileExistsError,
                 PermissionError,
                 IsADirectoryError, NotADirectoryError)
+
+
+# No room, a read-only file system, a quota: nothing of the program's.
+_NO_WRITING = (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG)
+_SMALLER = ('batch_size', 'device_bytes', 'image_size', 'width')
 
 
 class Stop(Exception):
@@ -91,6 +97,22 @@ class Command:
       if values.is_parsed() and value(values, 'traceback'):
         raise
       return _failed(values, argv, exit_codes.USER_ERROR, str(error), 'error: ')
+    except OSError as error:
+      if error.errno not in _NO_WRITING or value(values, 'traceback'):
+        raise
+      return _failed(
+          values, argv, exit_codes.USER_ERROR, 'Expected to write to '
+          f'{error.filename or "the disk"}, got: {error.strerror}. What was '
+          'saved before is whole; with room, the same command goes on.',
+          'error: ')
+    except jax.errors.JaxRuntimeError as error:
+      if 'RESOURCE_EXHAUSTED' not in str(error) or value(values, 'traceback'):
+        raise
+      lower = ', '.join(f'--{name}' for name in _SMALLER if name in values)
+      return _failed(
+          values, argv, exit_codes.USER_ERROR, 'Expected the work to fit into '
+          f'the memory of {jax.devices()[0].device_kind}, but it is full: '
+          f'lower one of {lower}, or use more --devices.', 'error: ')
 
   def _run(self, values, argv):
     module = ([self.package, self.name] if self.package == 'dlfd_jax' else

@@ -77,9 +77,16 @@ def run_folder(path: str | os.PathLike,
   """The folder of a run, made by the first process and seen by all.
 
   Raises:
-    ValueError: if it holds something else, or another process cannot see it.
+    ValueError: if it holds something else, another run is at work in it, or a
+      process cannot see it.
   """
-  made = hosts.first(lambda: runs.RunFolder(path, config))
+  def make():
+    folder = runs.RunFolder(path, config)
+    if folder.result is None:
+      folder.lock()
+    return folder
+
+  made = hosts.first(make)
   if made is not None:
     return made
   if not (pathlib.Path(path) / runs.CONFIG).is_file():
