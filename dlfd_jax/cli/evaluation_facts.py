@@ -12,10 +12,9 @@ import numpy as np
 
 from dlfd_jax import runs
 from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax.data import index_sets
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.evaluation import efficiency as efficiency_lib
-
-_NAMED_PEOPLE = 20
 
 
 def result_of(run: str | os.PathLike) -> dict[str, Any] | None:
@@ -52,12 +51,14 @@ def request(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
   people = np.unique(dataset.identity[forget])
   people = people[people >= 0]
   ids = '\n'.join(dataset.sample_id[forget].tolist())
-  named = ', '.join(str(person) for person in people[:_NAMED_PEOPLE])
-  if len(people) > _NAMED_PEOPLE:
-    named += f' and {len(people) - _NAMED_PEOPLE} more'
+  earlier = np.unique(dataset.identity[splits.earlier])
   return {
       'images': len(forget), 'people': len(people),
-      'subject_codes': named or 'unknown', 'by_person': bool(splits.by_person),
+      'subject_codes': index_sets.named_people(people),
+      'earlier_images': len(splits.earlier),
+      'earlier_subject_codes': (index_sets.named_people(earlier)
+                                if len(earlier) else 'none'),
+      'by_person': bool(splits.by_person),
       'method': unlearned.get('method'),
       'sha256_of_image_ids': hashlib.sha256(ids.encode()).hexdigest()}
 

@@ -17,6 +17,7 @@ from dlfd_jax.data import dataset as dataset_lib
 
 PARTITION_PARTS = ('train', 'val', 'test')
 SPLITS_PARTS = ('retain', 'forget', 'val', 'test')
+_NAMED_PEOPLE = 20
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -211,8 +212,21 @@ def splits_notes(dataset: dataset_lib.Dataset,
     people = np.unique(dataset.identity[splits.earlier])
     notes.append(
         f'{splits.earlier.size} images of {(people >= 0).sum()} people were '
-        'forgotten by earlier requests: they stay out of retain.')
+        'forgotten by earlier requests: they stay out of retain. People: '
+        f'{named_people(people)}.')
   return notes
+
+
+def named_people(people: np.ndarray, most: int = _NAMED_PEOPLE) -> str:
+  """Codes of people in words, at most so many by name; -1 is unknown.
+
+  Example:
+    >>> named_people(np.array([-1, 3, 5, 8]), most=2)
+    '3, 5 and 1 more'
+  """
+  known = people[people >= 0]
+  words = ', '.join(str(person) for person in known[:most]) or 'unknown'
+  return words + (f' and {len(known) - most} more' if len(known) > most else '')
 
 
 def find_samples(dataset: dataset_lib.Dataset,
