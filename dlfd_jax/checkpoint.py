@@ -117,7 +117,7 @@ class LoopCheckpoints:
   def _read_sums(self):
     try:
       return runs.read_json(self._sums)
-    except (FileNotFoundError, ValueError):
+    except FileNotFoundError:
       return {}
 
   def _write_sum(self, step):

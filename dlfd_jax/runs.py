@@ -105,6 +105,8 @@ def _differences(old: Any, new: Any, name: str = '') -> list[str]:
 class RunFolder:
   """The folder of one run, created or resumed.
 
+  What a start that was cut short left behind does not count as a file in it.
+
   Args:
     path: the folder.
     config: everything that decides the result, JSON values only; run-time
@@ -120,7 +122,8 @@ class RunFolder:
     config = json.loads(json.dumps(config, allow_nan=False))
     if self.path.exists() and not self.path.is_dir():
       raise ValueError(f'Expected a folder for the run, {path} is a file.')
-    if self.path.exists() and any(self.path.iterdir()):
+    if self.path.exists() and any(
+        not p.name.startswith('.' + CONFIG) for p in self.path.iterdir()):
       if not (self.path / CONFIG).is_file():
         raise ValueError(
             f'Expected an empty folder or a run to resume, {path} holds '
@@ -134,8 +137,9 @@ class RunFolder:
     else:
       self.path.mkdir(parents=True, exist_ok=True)
       write_json(self.path / CONFIG, config)
-      write_json(self.path / VERSIONS, versions())
       self.resumed = False
+    if not (self.path / VERSIONS).is_file():
+      write_json(self.path / VERSIONS, versions())
 
   def lock(self) -> None:
     """Keeps other processes out of the folder while this one lives.

@@ -136,6 +136,7 @@ def gains(cells: Sequence[summary.Cell], classes: Mapping[str, int]
 
   The best other is the row of the highest mean NoMUS over these seeds, so its
   value leans upwards; no row of DLFD's, its last state or a part, is another.
+  Where fine-tuning alone was run, it stands there once.
   """
   found = []
   for task, of_task in summary.tasks_of({'cells': list(cells)}).items():
@@ -146,7 +147,7 @@ def gains(cells: Sequence[summary.Cell], classes: Mapping[str, int]
         and rows[0].get('method') != 'dlfd'
         and (spread := summary.spread(rows, 'nomus')) is not None}
     rivals = {'finetune': ('finetune', 'model')}
-    if others:
+    if set(others) - {rivals['finetune']}:
       rivals['best'] = max(others, key=lambda key: others[key])
     for against, key in rivals.items():
       change = summary.paired(of_task, _OURS, key, 'nomus')

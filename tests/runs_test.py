@@ -10,6 +10,14 @@ from dlfd_jax import runs
 CONFIG = {'epochs': 3, 'data': {'name': 'faces', 'sizes': (1, 2)}, 'seed': None}
 
 
+def test_a_start_that_was_cut_short_starts_again(tmp_path):
+  (tmp_path / '.config.jsonx7').write_text('{')
+  assert not runs.RunFolder(tmp_path, {'a': 1}).resumed
+  (tmp_path / runs.VERSIONS).unlink()
+  assert runs.RunFolder(tmp_path, {'a': 1}).resumed
+  assert runs.read_json(tmp_path / runs.VERSIONS)['jax']
+
+
 def test_a_new_folder_holds_config_and_versions(tmp_path):
   folder = runs.RunFolder(tmp_path / 'a' / 'run', CONFIG)
   assert not folder.resumed and folder.result is None

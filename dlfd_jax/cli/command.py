@@ -112,7 +112,8 @@ class Command:
       return _failed(
           values, argv, exit_codes.USER_ERROR, 'Expected the work to fit into '
           f'the memory of {jax.devices()[0].device_kind}, but it is full: '
-          f'lower one of {lower}, or use more --devices.', 'error: ')
+          + (f'lower one of {lower}, or use more --devices.' if lower else
+             'use a device with more memory.'), 'error: ')
 
   def _run(self, values, argv):
     module = ([self.package, self.name] if self.package == 'dlfd_jax' else

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -177,15 +178,18 @@ def complexity(gains: Sequence[Gain], *, format: str = 'svg') -> bytes:
     axis.axhline(0, color=canvas.COLORS['null'], linewidth=1)
     names = {gain.task: gain.classes for gain in gains}
     order = sorted(names, key=places.__getitem__)
+    alone = len(set(names.values())) == len(names)
     axis.xaxis.set_major_locator(ticker.FixedLocator(
         [places[name] for name in order]))
-    axis.set_xticklabels(
-        [f'{names[name]}\n{name}' for name in order],
-        rotation=20 if len(order) > 4 else 0)
+    axis.set_xticklabels([
+        f'{names[name]}' if alone else f'{names[name]}\n{name}'
+        for name in order], rotation=0 if alone or len(order) < 5 else 20)
     axis.set_xlim(min(places.values()) - .6, max(places.values()) + .6)
+    shared = os.path.commonprefix(order).strip('-_ ') if alone else ''
     axis.set(title='Gain of DLFD by the complexity of the task',
-             xlabel='number of classes (label vectors), and the task',
-             ylabel='NoMUS of DLFD minus that of the other')
+             xlabel='number of classes (label vectors)'
+             + (f' of {shared}' if shared else '' if alone else ' and task'),
+             ylabel='gain in NoMUS')
     figure.legend(loc='outside lower center', ncols=2)
     return canvas.to_bytes(figure, format)
 
