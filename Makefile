@@ -2,7 +2,7 @@
 # installed into $(VENV). See README.md.
 
 VENV ?= .venv
-PYTEST = $(VENV)/bin/python -m pytest -n 2 --durations=20
+PYTEST = $(VENV)/bin/python -m pytest -n 2 --dist worksteal --durations=20
 
 # The first interpreter that starts, is new enough and can make environments.
 USABLE = import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
