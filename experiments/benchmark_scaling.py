@@ -112,7 +112,7 @@ def scaling(network: presets.Network, config: dlfd.DLFDConfig, size: int,
             repeats: int, cap_s: float, quick: bool) -> list[dict[str, Any]]:
   """Growth with batch, image, features and forget set."""
   def cut(sizes):
-    return sizes[:2] if quick else sizes
+    return sizes[:1] if quick else sizes
 
   batch = config.batch_size
   return [
