@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import gc
+import importlib.metadata
 import os
 import pathlib
 import tempfile
@@ -14,6 +15,12 @@ os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 # Commands keep compiled programs in the user's cache folder: not the tests'.
 _cache_home = tempfile.TemporaryDirectory()
 os.environ['XDG_CACHE_HOME'] = _cache_home.name
+# Most of the time goes to compiling, and this halves it: no fused kernels from
+# MLIR, and one LLVM module a program. jaxlib aborts at a flag it does not know.
+if importlib.metadata.version('jaxlib').startswith('0.10.'):
+  os.environ['XLA_FLAGS'] = ' '.join((
+      os.environ.get('XLA_FLAGS', ''), '--xla_cpu_use_fusion_emitters=false',
+      '--xla_cpu_parallel_codegen_split_count=1')).strip()
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
@@ -25,7 +32,7 @@ _COMPILED = '/jax/core/compile/backend_compile_duration'
 
 jax.config.update('jax_platforms', 'cpu')
 jax.config.update('jax_num_cpu_devices', NUM_DEVICES)
-# Most of the time goes to compiling. Processes that tests start are optimised.
+# Processes that tests start are optimised.
 jax.config.update('jax_disable_most_optimizations', True)
 
 _listeners: list[collections.Counter] = []

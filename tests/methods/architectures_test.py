@@ -1,0 +1,141 @@
+"""Every method on every architecture: one step of each kind, all of it moves.
+
+Networks of the least depth that has each kind of layer. Compiling is nearly all
+of the time.
+"""
+
+import functools
+import itertools
+
+import jax
+import numpy as np
+import pytest
+
+from dlfd_jax import methods
+from dlfd_jax import models
+from dlfd_jax.methods import bad_teaching
+from dlfd_jax.methods import cf_k
+from dlfd_jax.methods import dlfd
+from dlfd_jax.methods import dlfd_released
+from dlfd_jax.methods import eu_k
+from dlfd_jax.methods import finetune
+from dlfd_jax.methods import monitor
+from dlfd_jax.methods import neggrad
+from dlfd_jax.methods import neggrad_plus
+from dlfd_jax.methods import rewind
+from dlfd_jax.methods import scrub
+from dlfd_jax.methods import unsir
+from dlfd_jax.models import densenet
+from dlfd_jax.models import efficientnet
+from tests.methods import problems
+from tests.methods import steps
+from tests.models import nets
+
+pytestmark = pytest.mark.slow
+SIZE = 16
+LAST = 2  # blocks that CF-k and EU-k train
+NETWORKS = {
+    **nets.TINY,
+    'densenet121': densenet.DenseNet121(
+        3, width=8, stem='small', block_config=(1, 1, 0, 0)),
+    # One block without a shortcut and one with.
+    'efficientnet_b0': efficientnet.EfficientNetB0(
+        3, width=4, stem='small', depths=(0, 2, 0, 0, 0, 0, 0)),
+    'vit_s': nets.TINY['vit_s'].clone(depth=1),
+}
+SHARED = {'batch_size': 4, 'check_every': 1, 'live_limit': 12,
+          'select_threshold': 0.5, 'optimizer': steps.PLAIN}
+SCRUB = scrub.ScrubConfig(
+    **SHARED, epochs=1, max_epochs=1, forget_batch_size=4)
+NEGGRAD_PLUS = neggrad_plus.NegGradPlusConfig(**SHARED, epochs=1)
+CONFIGS = {
+    'dlfd': dlfd.DLFDConfig(
+        **SHARED, perturb_steps=1, sinkhorn=problems.SMALL),
+    'official_compat': dlfd_released.DLFDReleasedConfig(
+        **SHARED, perturb_steps=1, ce_weight_start=0.5),
+    'finetune': finetune.FinetuneConfig(**SHARED, epochs=1),
+    'neggrad': neggrad.NegGradConfig(**SHARED, epochs=1),
+    'cf_k': cf_k.CFKConfig(**SHARED, epochs=1, k=LAST),
+    'eu_k': eu_k.EUKConfig(**SHARED, epochs=1, k=LAST),
+    'unsir': unsir.UnsirConfig(
+        **SHARED, repair_optimizer=steps.PLAIN, noise_images=2, noise_steps=1),
+    'bad_teaching': bad_teaching.BadTeachingConfig(**SHARED),
+    # They run SCRUB and NegGrad+, which therefore do not run alone as well.
+    'scrub_r': rewind.ScrubRConfig(method=SCRUB),
+    'rewind': rewind.RewindConfig(method=NEGGRAD_PLUS),
+}
+LIVE = ('official_compat', 'eu_k', 'scrub_r')  # statistics move
+KINDS = {
+    'dlfd': ('distance', 'finetune'),
+    'official_compat': ('first', 'distance', 'finetune'),
+    'finetune': ('finetune',), 'neggrad': ('ascent',), 'cf_k': ('finetune',),
+    'eu_k': ('finetune',), 'unsir': ('noise', 'impair', 'repair'),
+    'bad_teaching': ('teach',), 'scrub_r': ('max', 'min'), 'rewind': ('joint',),
+}
+
+
+@functools.cache
+def problem_of(architecture):
+  """Noise, and a network with any weights."""
+  model = NETWORKS[architecture]
+  rng = np.random.default_rng(0)
+  data = problems.dataset(retain=12, forget=12, val=12, test=4)
+  images = rng.integers(
+      0, 256, (len(data.labels), SIZE, SIZE, 3)).astype(np.uint8)
+  data = type(data)(**{**vars(data), 'images': images})
+  return methods.Problem(
+      model, nets.filled(nets.shapes(model, SIZE)), data,
+      problems.splits(12, 12, 12, 4), 0)
+
+
+def leaves_of(tree):
+  return {tuple(key.key for key in path): np.asarray(leaf)
+          for path, leaf in jax.tree_util.tree_leaves_with_path(dict(tree))}
+
+
+def moved(before, after):
+  """Paths of the leaves that differ."""
+  before, after = leaves_of(before), leaves_of(after)
+  assert set(before) == set(after)
+  return {path for path in before if (before[path] != after[path]).any()}
+
+
+def is_cancelled(path):
+  """Whether the next live normalisation takes this shift out again."""
+  return 'project_norm' in path and path[-1] == 'bias'
+
+
+def test_every_method_and_architecture_is_here():
+  inner = {methods.method_of(config.method) for config in CONFIGS.values()
+           if hasattr(config, 'method')}
+  assert set(CONFIGS) | inner == set(methods.METHODS)
+  assert set(NETWORKS) == set(models.ARCHITECTURES)
+
+
+@pytest.mark.parametrize('method', CONFIGS)
+@pytest.mark.parametrize('architecture', NETWORKS)
+def test_each_kind_of_step_moves_what_it_must_and_no_more(
+    architecture, method, monkeypatch):
+  problem, kinds = problem_of(architecture), KINDS[method]
+  if method in ('dlfd', 'official_compat', 'neggrad'):  # whatever it measures
+    turns = itertools.cycle(kinds)
+    monkeypatch.setattr(
+        monitor.Monitor, 'phase', lambda self, figures: next(turns))
+  out = methods.unlearn(problem, CONFIGS[method], devices=problems.devices())
+  assert out.stop == 'finished'
+  assert set(out.clock.compile_s) == set(kinds)
+  for variables in (out.last, out.selected):
+    assert all(np.isfinite(leaf).all() for leaf in problems.leaves(variables))
+  start, wanted = problem.original, set(leaves_of(problem.original))
+  if method in ('cf_k', 'eu_k'):
+    names = models.last_blocks(problem.model, problem.original, LAST)
+    wanted = {path for path in wanted if path[1] in names}
+  if method == 'eu_k':
+    start = eu_k.start(problems.setting(problem), LAST)
+    assert {path[1] for path in moved(problem.original, start)} == set(names)
+  if method not in LIVE:
+    wanted = {path for path in wanted if path[0] != 'batch_stats'}
+  changed = moved(start, out.last)
+  assert changed <= wanted
+  still = wanted - changed
+  assert not still or method in LIVE and all(map(is_cancelled, still))
