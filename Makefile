@@ -12,13 +12,14 @@ PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; \
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test test-slow lint clean
+.PHONY: help demo test test-slow lint docs clean
 
 help:
 	@echo 'make demo       train, unlearn, evaluate and report on drawn faces'
 	@echo 'make test       the tests, without the slow ones'
 	@echo 'make test-slow  the slow tests'
 	@echo 'make lint       ruff and mypy'
+	@echo 'make docs       the reference of all functions, in build/api'
 	@echo 'make clean      remove $(VENV), caches and build files'
 
 $(VENV)/.core: setup.cfg pyproject.toml
@@ -46,6 +47,12 @@ test-slow: $(VENV)/.test
 lint: $(VENV)/.test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
+
+docs: $(VENV)/.core
+	$(VENV)/bin/python -m pip install --quiet -e '.[docs]'
+	$(VENV)/bin/python -m pdoc --docformat google -o build/api $$( \
+	  git ls-files 'dlfd_jax/*.py' | grep -v __main__ | \
+	  sed 's,/__init__\.py$$,,; s,\.py$$,,; s,/,.,g')
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

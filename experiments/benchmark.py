@@ -60,7 +60,8 @@ def _define(values: flags.FlagValues) -> None:
       'cap_s', 40.0, 'scaling stops on an axis after a cell that took longer',
       lower_bound=0, flag_values=values)
   flags.DEFINE_boolean(
-      'quick', False, 'one cell of every axis, two device counts', flag_values=values)
+      'quick', False, 'one cell of every axis, two device counts',
+      flag_values=values)
   options.define((*options.NETWORK, *_METHOD), values)
 
 

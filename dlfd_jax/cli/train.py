@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from dlfd_jax import runs
 from dlfd_jax.cli import command
 from dlfd_jax.cli import inputs
 from dlfd_jax.cli import options
+from dlfd_jax.cli import tensorboard
 from dlfd_jax.data import requests
 from dlfd_jax.data import splits as splits_lib
 
@@ -41,6 +43,7 @@ Trains a classifier from scratch.
 def _define(values: flags.FlagValues) -> None:
   inputs.define_run(values)
   inputs.define_hosts(values)
+  tensorboard.define(values)
   flags.DEFINE_enum(
       'on', 'all', ['all', 'retain'], 'who is trained on', flag_values=values)
   flags.DEFINE_string(
@@ -68,9 +71,10 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   on = command.value(values, 'on')
   parts, notes = _parts(values, dataset, data_options, original)
   indices = parts.train if on == 'all' else parts.retain
-  run = train_run(
-      workdir, dataset, data_options, network, recipe, parts, indices,
-      on=on, devices=devices, line=line, **inputs.run_options(values))
+  with tensorboard.hooks(values, workdir) as hooks:
+    run = train_run(
+        workdir, dataset, data_options, network, recipe, parts, indices, on=on,
+        devices=devices, line=line, hooks=hooks, **inputs.run_options(values))
   for note in notes:
     print(note)
   print(f'{run["images"]} images, train accuracy '
@@ -102,7 +106,8 @@ def _parts(values, dataset, data_options, original):
 
 def train_run(workdir: str, dataset, data_options, network, recipe, parts,
               indices: np.ndarray, *, on: str, devices: parallel.Devices,
-              line: str, **run_options: Any) -> dict[str, Any]:
+              line: str, hooks: Sequence[loop.Hook] = (),
+              **run_options: Any) -> dict[str, Any]:
   """Trains in ``workdir``, resumes it, or returns its finished result.
 
   Returns:
@@ -127,7 +132,7 @@ def train_run(workdir: str, dataset, data_options, network, recipe, parts,
   with command.progress(_TITLES[on]) as hook:
     out = fit.fit(
         model, dataset, indices, parts.val, recipe, devices=devices, log=log,
-        checkpoints=saver, hooks=[hook], **run_options)
+        checkpoints=saver, hooks=[hook, *hooks], **run_options)
   saver.close()
   if out.stop == loop.INTERRUPTED:
     command.check_stop(out.stop, workdir)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
@@ -20,6 +21,7 @@ from dlfd_jax import runs
 from dlfd_jax.cli import command
 from dlfd_jax.cli import inputs
 from dlfd_jax.cli import options
+from dlfd_jax.cli import tensorboard
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.methods import rewind
 
@@ -38,6 +40,7 @@ among the unseen. The new model is in <workdir>/checkpoints/model.
 def _define(values: flags.FlagValues) -> None:
   inputs.define_run(values)
   inputs.define_hosts(values)
+  tensorboard.define(values)
   flags.DEFINE_string(
       'original', None, 'run or folder of the trained model',
       flag_values=values)
@@ -77,10 +80,11 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   devices.check_batch_size(config.batch_size)
   dataset = inputs.load_data(data_options)
   splits, notes = _splits(values, dataset, data_options, original)
-  result = unlearn_run(
-      workdir, saved, original, dataset, data_options, splits, notes, method,
-      config, seed=command.value(values, 'seed'), devices=devices, line=line,
-      **inputs.run_options(values))
+  with tensorboard.hooks(values, workdir) as hooks:
+    result = unlearn_run(
+        workdir, saved, original, dataset, data_options, splits, notes, method,
+        config, seed=command.value(values, 'seed'), devices=devices, line=line,
+        hooks=hooks, **inputs.run_options(values))
   for note in result['notes']:
     print(note)
   print(f'{len(splits.forget)} images forgotten by {method} in '
@@ -134,6 +138,7 @@ def unlearn_run(workdir: str, saved: checkpoint.SavedModel,
                 splits: splits_lib.Splits, notes: list[str], method: str,
                 config: methods.RunConfig, *, seed: int,
                 devices: parallel.Devices, line: str,
+                hooks: Sequence[loop.Hook] = (),
                 **run_options: Any) -> dict[str, Any]:
   """Unlearns in ``workdir``, resumes it, or returns its finished result.
 
@@ -169,7 +174,8 @@ def unlearn_run(workdir: str, saved: checkpoint.SavedModel,
   title = methods.METHODS[method].title
   with command.progress(f'unlearn with {title}') as hook:
     out = methods.unlearn(
-        problem, config, devices=devices, hooks=[hook], checkpoints=saver,
+        problem, config, devices=devices, hooks=[hook, *hooks],
+        checkpoints=saver,
         log=inputs.metrics_log(folder), **run_options)
   saver.close()
   if out.stop == loop.INTERRUPTED:

@@ -1,0 +1,132 @@
+"""The documents: their code runs, numbers, flags, links and messages hold."""
+
+import ast
+import importlib
+import pathlib
+import re
+import shlex
+import sys
+
+import pytest
+
+import dlfd_jax
+from dlfd_jax import methods
+from dlfd_jax.cli import command
+from dlfd_jax.cli import commands
+
+_ROOT = pathlib.Path(__file__).parents[1]
+_DOCS = sorted((_ROOT / 'docs').glob('*.md'))
+_ALL = [*_DOCS, *(_ROOT / name for name in (
+    'README.md', 'BUILD.md', 'CONTRIBUTING.md'))]
+_LINK = re.compile(r'\[[^\]]*\]\(([^)\s]+)\)')
+
+
+def _name(path):
+  return path.name
+
+
+def _tables(path):
+  """(source, header, rows) of each table that names where it is from."""
+  for source, table in re.findall(
+      r'<!-- from: (\S+) -->\n((?:\|.*\n)+)', path.read_text('utf-8')):
+    yield path.parent / source, _cells(table)
+
+
+def _cells(table):
+  lines = [[cell.strip() for cell in line.strip('|').split('|')]
+           for line in table.strip().splitlines()]
+  return [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
+
+
+def test_numbers_are_those_of_the_results():
+  found = 0
+  for path in _DOCS:
+    for source, rows in _tables(path):
+      [table] = re.findall(
+          r'^\| method .*\n(?:\|.*\n)+', source.read_text('utf-8'), re.M)
+      known = {row['method']: row for row in _cells(table)}
+      for row in rows:
+        for column, cell in row.items():
+          assert known[row['method']][column].split(' ±')[0] == cell, (
+              path.name, row['method'], column)
+        found += 1
+  assert found >= 10
+
+
+@pytest.mark.parametrize('path', _ALL, ids=_name)
+def test_links_lead_somewhere(path):
+  for link in _LINK.findall(path.read_text('utf-8')):
+    if '://' in link or link.startswith('#'):
+      continue
+    target, _, heading = link.partition('#')
+    assert (path.parent / target).exists(), link
+    if heading:
+      text = (path.parent / target).read_text('utf-8')
+      slugs = [re.sub(r'[^a-z0-9 -]', '', line.lstrip('# ').lower()
+                      ).replace(' ', '-')
+               for line in text.splitlines() if line.startswith('#')]
+      assert heading in slugs, link
+
+
+def test_every_document_is_in_the_index():
+  text = (_ROOT / 'docs' / 'index.md').read_text('utf-8')
+  for path in _DOCS:
+    assert path.name == 'index.md' or f']({path.name})' in text, path.name
+
+
+def _lines(path):
+  for block in re.findall(r'```sh\n(.*?)```', path.read_text('utf-8'), re.S):
+    for line in block.replace('\\\n', ' ').splitlines():
+      if found := re.match(
+          r'(?:dlfd|python -m dlfd_jax|python -m experiments\.) ?(.+)', line):
+        yield shlex.split(found[1], comments=True)
+
+
+@pytest.mark.parametrize('path', _ALL, ids=_name)
+def test_commands_have_only_flags_that_exist(path):
+  for name, *argv in _lines(path):
+    if name in commands.COMMANDS:
+      module, attribute, _ = commands.COMMANDS[name]
+      module = f'dlfd_jax.cli.{module}'
+    else:
+      module, attribute = f'experiments.{name}', 'COMMAND'
+    found = getattr(importlib.import_module(module), attribute)
+    command._parse_nothing(found)([name, *argv])
+
+
+def _said(root):
+  """All texts of the source, its inserted values as one sign."""
+  for path in root.rglob('*.py'):
+    for node in ast.walk(ast.parse(path.read_text('utf-8'))):
+      if isinstance(node, ast.JoinedStr):
+        yield ''.join(part.value if isinstance(part, ast.Constant) else '\0'
+                      for part in node.values)
+      elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+
+
+def test_the_messages_that_are_explained_are_said():
+  said = '\n'.join(_said(_ROOT / 'dlfd_jax'))
+  quoted = re.findall(
+      r'^\*\*`+(.+?)`\*\*', (_ROOT / 'docs' / 'faq.md').read_text('utf-8'),
+      re.M)
+  assert len(quoted) >= 15
+  for message in quoted:
+    assert message.strip('`') in said, message
+
+
+def test_own_data_network_and_method_run(tmp_path, monkeypatch):
+  text = (_ROOT / 'docs' / 'extending.md').read_text('utf-8')
+  blocks = re.findall(r'```python\n(.*?)```', text, re.S)
+  assert len(blocks) == 4
+  network = blocks[1]
+  (tmp_path / 'my_nets.py').write_text(network)
+  monkeypatch.syspath_prepend(str(tmp_path))
+  monkeypatch.setattr(methods, 'METHODS', dict(methods.METHODS))
+  names = {'__name__': 'extending'}
+  monkeypatch.setitem(sys.modules, 'extending', type(sys)('extending'))
+  for block in blocks:
+    exec(block, names)  # noqa: S102
+  assert isinstance(names['result'], dlfd_jax.UnlearnResult)
+  assert names['result'].stop == 'finished'
+  assert methods.method_of(names['result'].config) == 'shrink'
