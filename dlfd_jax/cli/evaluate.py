@@ -199,10 +199,12 @@ def evaluate_run(workdir: str, dataset, splits: splits_lib.Splits,
       'kind': 'evaluation', 'schema': 1, 'command': line,
       'config': settings, 'versions': runs.versions(),
       'device': inputs.device_name(), **found, 'notes': notes,
+      'data': {**found['data'], 'sha256': dataset.fingerprint()},
       'models': {
           'original': str(original), 'unlearned': str(unlearned),
           'retrained': [str(run) for run in retrained], 'sha256': prints},
       'request': evaluation_facts.request(dataset, splits, unlearn_result),
+      'request_images': evaluation_facts.request_images(dataset, splits),
       'efficiency': {
           **evaluation_facts.efficiency(
               original, unlearn_result, retrained, search_s),

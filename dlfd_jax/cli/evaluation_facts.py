@@ -63,6 +63,14 @@ def request(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
       'sha256_of_image_ids': hashlib.sha256(ids.encode()).hexdigest()}
 
 
+def request_images(dataset: dataset_lib.Dataset, splits: splits_lib.Splits
+                   ) -> list[dict[str, str]]:
+  """Sample id and SHA-256 of the pixels of every image to forget."""
+  return [{'id': str(dataset.sample_id[row]), 'sha256': hashlib.sha256(
+      np.ascontiguousarray(dataset.images[row])).hexdigest()}
+          for row in splits.forget]
+
+
 def efficiency(original: str, unlearned: Mapping[str, Any],
                retrained: Sequence[str],
                search_s: float | None) -> dict[str, Any]:

@@ -1,9 +1,15 @@
-"""The evidence report: one HTML file that needs nothing else to be read."""
+"""The evidence report: one HTML file that needs nothing else to be read.
+
+Beside the page stands the same as JSON, for programs: every fact that the page
+shows but the pictures, under the names that the template uses.
+"""
 
 from __future__ import annotations
 
 import base64
+import dataclasses
 import os
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,7 +35,7 @@ _TIER_0 = (
 
 def write_report(result: tables.Result, per_example: Arrays | None,
                  history: Events | None, path: str | os.PathLike) -> None:
-  """Writes the evidence report, whole or not at all.
+  """Writes the evidence report as a page and as JSON beside it.
 
   Args:
     result: as in ``result.json``. Two entries beside the evaluation's own are
@@ -39,12 +45,16 @@ def write_report(result: tables.Result, per_example: Arrays | None,
     per_example: as in ``per_example.npz``; None = without plots of losses.
     history: events of the unlearning run's ``metrics.jsonl``; None = without
       the plot of the run.
-    path: of the HTML file; replaced if it is there.
+    path: of the HTML file; replaced if it is there. The JSON has the same name
+      with the ending ``.json``.
 
   Raises:
     ValueError: if ``result`` is not an evaluation of schema 1.
   """
-  runs.write_text(path, render_report(result, per_example, history))
+  page = render_report(result, per_example, history)
+  runs.write_json(pathlib.Path(path).with_suffix('.json'), report_facts(
+      result, per_example))
+  runs.write_text(path, page)
 
 
 def render_report(result: tables.Result, per_example: Arrays | None = None,
@@ -55,12 +65,40 @@ def render_report(result: tables.Result, per_example: Arrays | None = None,
       loader=jinja2.PackageLoader('dlfd_jax.report'), autoescape=True,
       undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
   return environment.get_template(_TEMPLATE).render(
-      _context(result, per_example or {}, history or ()))
+      **_context(result, per_example or {}),
+      pictures=_pictures(result, per_example or {}, history or ()))
 
 
-def _context(result: tables.Result, arrays: Arrays,
-             history: Events) -> dict[str, Any]:
-  """Everything that the template reads."""
+def report_facts(result: tables.Result, per_example: Arrays | None = None
+                 ) -> dict[str, Any]:
+  """The report as JSON values: what the page shows, without the pictures.
+
+  Returns:
+    ``kind`` (``'report'``), ``schema`` (1) and the template's names. A table
+    has ``title``, ``columns``, ``notes`` and ``rows``; a row ``key``,
+    ``label``, ``direction``, ``remarks`` and ``cells``, one a column with
+    ``value`` (null = not computed, see ``reason``), ``low``, ``high`` (95 %)
+    and ``units``. ``request_images`` has every image of the request.
+  """
+  return {'kind': 'report', 'schema': 1,
+          **_plain(_context(result, per_example or {}))}
+
+
+def _plain(value):
+  if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    value = {field.name: getattr(value, field.name)
+             for field in dataclasses.fields(value)}
+  if isinstance(value, Mapping):
+    return {name: _plain(part) for name, part in value.items()}
+  if isinstance(value, (list, tuple)):
+    return [_plain(part) for part in value]
+  if isinstance(value, np.generic):
+    return value.item()
+  return value
+
+
+def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
+  """Every fact that the template reads."""
   data = result.get('data') or {}
   task = data.get('task') or {}
   models = dict(result.get('models') or {})
@@ -84,12 +122,15 @@ def _context(result: tables.Result, arrays: Arrays,
           'outputs': 'Outputs'}),
       'by_person': data.get('by_person'),
       'request': facts.all_of(result.get('request') or {}),
+      'request_images': list(result.get('request_images') or ()),
       'splits': facts.splits_rows(data),
       'copies': facts.copies_found(data.get('leakage') or {}),
       'models': facts.named({**models, 'device': result.get('device')}, {
           'original': 'Original', 'unlearned': 'Unlearned',
           'retrained': 'Retrained', 'device': 'Device'}),
       'hashes': facts.all_of(models.get('sha256') or {}),
+      'data_hash': facts.plain(data.get('sha256')),
+      'limits': names.LIMITS,
       'command': result.get('command') or '',
       'versions': list((result.get('versions') or {}).items()),
       'cost': facts.cost_sentence(result),
@@ -106,7 +147,6 @@ def _context(result: tables.Result, arrays: Arrays,
       'not_run': [tables.not_run(tier) for tier in tables.TIERS
                   if tier > tables.tier_of(result)],
       'harm': (result.get('harm') or {}).get('worst') or [],
-      'pictures': _pictures(result, arrays, history),
       'images': examples.remembered_images(arrays),
       'people': examples.remembered_people(arrays),
       'selection': facts.named(selection, {'step': 'Step', 'reason': 'Rule'})

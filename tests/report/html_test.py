@@ -5,8 +5,10 @@ import re
 
 import pytest
 
+from dlfd_jax import runs
 from dlfd_jax.report import html as report
 from dlfd_jax.report import names
+from dlfd_jax.report import tables
 from tests.report import fakes
 
 _VOID = {'meta', 'img', 'link', 'br', 'hr'}
@@ -133,7 +135,9 @@ def test_equal_input_gives_an_equal_file(tmp_path):
   for path in (first, second):
     report.write_report(fakes.result(), None, None, path)
   assert first.read_bytes() == second.read_bytes()
-  assert set(tmp_path.iterdir()) == {first, second}
+  assert set(tmp_path.iterdir()) == {
+      path.with_suffix(ending) for path in (first, second)
+      for ending in ('.html', '.json')}
 
 
 def test_the_page_prints_and_narrows():
@@ -174,3 +178,42 @@ def test_tier_1_shows_verdicts_figures_groups_and_harm():
   assert '4711' in found.text and '0.500' in found.text
   assert 'tier 1 was not run' not in found.text
   assert 'tier 2 was not run' in found.text
+
+
+def _values(value):
+  if isinstance(value, dict):
+    if {'cells', 'label'} <= set(value):
+      yield from ((value['label'], cell) for cell in value['cells'])
+    for part in value.values():
+      yield from _values(part)
+  elif isinstance(value, list):
+    for part in value:
+      yield from _values(part)
+
+
+def test_the_json_holds_the_numbers_of_the_page(tmp_path, page):
+  report.write_report(fakes.result(), fakes.per_example(), fakes.history(),
+                      tmp_path / 'report.html')
+  found = runs.read_json(tmp_path / 'report.json')
+  assert (found['kind'], found['schema']) == ('report', 1)
+  assert 'base64' not in (tmp_path / 'report.json').read_text('utf-8')
+  shown = list(_values(found))
+  assert len(shown) > 50
+  for label, cell in shown:
+    assert label in page.text
+    assert tables.Cell(**cell).text in page.text
+
+
+def test_the_requests_images_are_all_in_the_json_and_begin_on_the_page():
+  result = {**fakes.result(), 'request_images': [
+      {'id': f'<{i}>.png', 'sha256': f'{i:064x}'} for i in range(30)]}
+  text = _Page(report.render_report(result)).text
+  assert '30 images to forget' in text and '<19>.png' in text
+  assert '<20>.png' not in text
+  assert report.report_facts(result)['request_images'] == (
+      result['request_images'])
+
+
+def test_limits_are_said(page):
+  for limit in names.LIMITS:
+    assert limit in page.text
