@@ -205,6 +205,9 @@ def evaluate_run(workdir: str, dataset, splits: splits_lib.Splits,
           'retrained': [str(run) for run in retrained], 'sha256': prints},
       'request': evaluation_facts.request(dataset, splits, unlearn_result),
       'request_images': evaluation_facts.request_images(dataset, splits),
+      'done': evaluation_facts.done({
+          'original': original, 'unlearned': unlearned,
+          **{f'retrained_{i}': run for i, run in enumerate(retrained)}}),
       'efficiency': {
           **evaluation_facts.efficiency(
               original, unlearn_result, retrained, search_s),

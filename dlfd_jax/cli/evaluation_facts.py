@@ -63,11 +63,26 @@ def request(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
       'sha256_of_image_ids': hashlib.sha256(ids.encode()).hexdigest()}
 
 
+def done(runs_of: Mapping[str, str | os.PathLike]) -> dict[str, Any]:
+  """Commands of the runs, and the settings of unlearning.
+
+  Args:
+    runs_of: folder of each model; one that is no run of ours has no command.
+  """
+  found = {name: result_of(folder) or {} for name, folder in runs_of.items()}
+  config = pathlib.Path(runs_of['unlearned'], runs.CONFIG)
+  return {
+      'commands': {name: result['command'] for name, result in found.items()
+                   if result.get('command')},
+      'settings': (runs.read_json(config).get('config', {})
+                   if config.is_file() else {})}
+
+
 def request_images(dataset: dataset_lib.Dataset, splits: splits_lib.Splits
                    ) -> list[dict[str, str]]:
   """Sample id and SHA-256 of the pixels of every image to forget."""
   return [{'id': str(dataset.sample_id[row]), 'sha256': hashlib.sha256(
-      np.ascontiguousarray(dataset.images[row])).hexdigest()}
+      dataset.images[row].tobytes()).hexdigest()}
           for row in splits.forget]
 
 

@@ -15,6 +15,7 @@ Facts = list[tuple[str, str]]
 _LISTED_PAIRS = 20
 _LABELS = {
     'peak_bytes': 'Peak memory',
+    'sha256_of_image_ids': 'SHA-256 of the image ids',
     'check_share': 'A check over the steps between two',
     'search_s': 'Time spent on search',
     'speed_up': 'Speed-up over retraining',
@@ -31,6 +32,12 @@ def named(tree: Mapping[str, Any], labels: Mapping[str, str]) -> Facts:
 def all_of(tree: Mapping[str, Any]) -> Facts:
   """Every entry, nested ones by their dotted names."""
   return [(label_of(name), plain(value)) for name, value in flatten(tree)]
+
+
+def settings(tree: Mapping[str, Any]) -> Facts:
+  """Every field of a config by its dotted name; None is a value here."""
+  return [(name, 'none' if value is None else plain(value))
+          for name, value in flatten(tree)]
 
 
 def efficiency_items(result: tables.Result) -> Facts:

@@ -105,6 +105,7 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
   models['retrained'] = models.get('retrained') or None
   config = result.get('config') or {}
   selection = result.get('selection') or {}
+  done = result.get('done') or {}
   size = data.get('image_size')
   about = {
       **data, 'task': task.get('kind'), 'outputs': task.get('names'),
@@ -131,7 +132,9 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
       'hashes': facts.all_of(models.get('sha256') or {}),
       'data_hash': facts.plain(data.get('sha256')),
       'limits': names.LIMITS,
-      'command': result.get('command') or '',
+      'commands': {**done.get('commands', {}),
+                   'evaluation': result.get('command') or ''},
+      'settings': facts.settings(done.get('settings') or {}),
       'versions': list((result.get('versions') or {}).items()),
       'cost': facts.cost_sentence(result),
       'efficiency': facts.efficiency_items(result),
@@ -153,8 +156,7 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
                    if selection else [],
       'findings': facts.all_of(selection.get('findings') or {}),
       'missing': list(result.get('not_computed') or ()),
-      'config': [(name, 'none' if value is None else facts.plain(value))
-                 for name, value in facts.flatten(config)],
+      'config': facts.settings(config),
       'config_hash': facts.hash_of(config),
   }
 
