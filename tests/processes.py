@@ -25,8 +25,9 @@ def start(module: str, *arguments: str) -> subprocess.Popen:
   environment = {
       **os.environ, 'JAX_PLATFORMS': 'cpu', 'OMP_NUM_THREADS': '1',
       'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',  # compiles in half the time
-      'XLA_FLAGS':
-          f'--xla_force_host_platform_device_count={DEVICES_OF_EACH}'}
+      'XLA_FLAGS': ' '.join((
+          os.environ.get('XLA_FLAGS', ''),  # those of conftest: half again
+          f'--xla_force_host_platform_device_count={DEVICES_OF_EACH}'))}
   return subprocess.Popen(
       [sys.executable, '-m', module, *arguments], cwd=ROOT, env=environment,
       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

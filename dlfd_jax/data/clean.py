@@ -112,4 +112,5 @@ def take(dataset: dataset_lib.Dataset, rows: np.ndarray) -> dataset_lib.Dataset:
       labels=dataset.labels[rows], identity=dataset.identity[rows],
       sample_id=dataset.sample_id[rows],
       split=None if dataset.split is None else dataset.split[rows],
+      places=None if dataset.places is None else dataset.places[rows],
       columns={name: column[rows] for name, column in dataset.columns.items()})

@@ -25,6 +25,8 @@ class Dataset:
     columns: further int32 ``[n]`` arrays by name (family, attributes ...), kept
       for reports; a method never reads them.
     name: shown in reports.
+    places: unicode ``[n]``, where the source lists each image, such as ``line 3
+      of faces.csv``, for errors; None if it lists none.
     split: unicode ``[n]`` with ``train``, ``retain``, ``forget``, ``val`` or
       ``test`` where the source fixes a split, else None.
 
@@ -40,6 +42,7 @@ class Dataset:
   columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
   name: str = 'data'
   split: np.ndarray | None = None
+  places: np.ndarray | None = None
 
   def __post_init__(self):
     images = self.images
@@ -66,14 +69,20 @@ class Dataset:
           f'{int(counts.max())} times.')
     for name, column in self.columns.items():
       _check_vector(f'column {name!r}', column, n, np.int32)
-    if self.split is not None and self.split.shape != (n,):
-      raise ValueError(
-          f'Expected split [{n}], got {list(self.split.shape)}.')
+    for name, texts in (('split', self.split), ('places', self.places)):
+      if texts is not None and texts.shape != (n,):
+        raise ValueError(
+            f'Expected {name} [{n}], got {list(texts.shape)}.')
     object.__setattr__(self, 'columns', types.MappingProxyType(
         dict(self.columns)))
 
   def __len__(self) -> int:
     return len(self.images)
+
+  def where(self, i: int) -> str:
+    """Names an image in an error: its sample id, and where it is listed."""
+    name = repr(str(self.sample_id[i]))
+    return name if self.places is None else f'{name} ({self.places[i]})'
 
   @property
   def image_size(self) -> tuple[int, int]:

@@ -132,6 +132,8 @@ def load_rows(
       images=images, labels=label_values, identity=identity,
       sample_id=np.array(sample_ids), task=task, name=name or rows.path.stem,
       split=None if split is None else np.array(split),
+      places=None if rows.lines is None else np.array(
+          [rows.where(i) for i in range(n)]),
       columns=labels_lib.other_columns(
           columns, labels, changed=bool(thresholds) or merge_from is not None))
 

@@ -173,7 +173,9 @@ def check_splits(dataset: dataset_lib.Dataset,
     if people.size:
       raise ValueError(
           f'Expected {b} to share no person with {a}, got {people.size} in '
-          f'both (the first is identity {people[0]}).')
+          f'both (the first is identity {people[0]}: '
+          f'{_first_of(dataset, people[0], right)} in {b}, '
+          f'{_first_of(dataset, people[0], left)} in {a}).')
   if isinstance(splits, Splits) and splits.by_person:
     unknown = int((dataset.identity[splits.train] < 0).sum())
     if unknown:
@@ -185,6 +187,10 @@ def check_splits(dataset: dataset_lib.Dataset,
       raise ValueError(
           'Expected retain and forget to share no person in a split by person, '
           f'got {people.size} in both (the first is identity {people[0]}).')
+
+
+def _first_of(dataset, person, part) -> str:
+  return dataset.where(part[dataset.identity[part] == person][0])
 
 
 def splits_notes(dataset: dataset_lib.Dataset,

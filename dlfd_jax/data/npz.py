@@ -57,31 +57,59 @@ def load_npz(
   arrays = _read(path)
   images = _images(path, arrays, size)
   n = len(images)
+  where = lambda i: f'row {i} of {path.name}'
   columns = {
-      key: labels_lib.to_int32(key, array) for key, array in arrays.items()
+      key: labels_lib.to_int32(f'{key} in {path.name}', array)
+      for key, array in arrays.items()
       if key not in _RESERVED and array.shape == (n,)
       and array.dtype.kind in 'iub'}
   for label in labels:
-    if label in arrays and label not in columns:
+    if label not in arrays:
+      raise ValueError(
+          f'Expected an array {label!r} in {path.name}, got '
+          f'{", ".join(arrays)}.')
+    if label not in columns:
       raise ValueError(
           f'Expected {label} in {path.name} to be integers [{n}], got '
           f'{arrays[label].dtype} {list(arrays[label].shape)}.')
   values, task = labels_lib.make_labels(
       columns, labels, names=names, multilabel=multilabel,
-      merge_from=merge_from, thresholds=thresholds)
+      merge_from=merge_from, thresholds=thresholds, where=where)
+  for key in ('identity', 'sample_id', 'split'):
+    if key in arrays and arrays[key].shape != (n,):
+      raise ValueError(
+          f'Expected {key} in {path.name} to be [{n}], got '
+          f'{list(arrays[key].shape)}.')
   identity = np.full(n, -1, np.int32)
   if 'identity' in arrays:
-    identity = labels_lib.to_int32('identity', arrays['identity'])
+    identity = labels_lib.to_int32(
+        f'identity in {path.name}', arrays['identity'])
+    bad = np.flatnonzero(identity < -1)
+    if bad.size:
+      raise ValueError(
+          f'Expected identity >= -1 in {where(bad[0])}, got '
+          f'{identity[bad[0]]}.')
   sample_id = np.array([f'{path.stem}_{i:05d}' for i in range(n)])
   if 'sample_id' in arrays:
     sample_id = arrays['sample_id'].astype(np.str_)
+    _check_distinct(sample_id, where)
   split = arrays.get('split')
   return dataset_lib.Dataset(
       images=images, labels=values, identity=identity, sample_id=sample_id,
       task=task, name=name or path.stem,
       split=None if split is None else split.astype(np.str_),
+      places=np.array([where(i) for i in range(n)]),
       columns=labels_lib.other_columns(
           columns, labels, changed=bool(thresholds) or merge_from is not None))
+
+
+def _check_distinct(sample_id, where):
+  first: dict[str, int] = {}
+  for i, name in enumerate(sample_id.tolist()):
+    if first.setdefault(name, i) != i:
+      raise ValueError(
+          f'Expected distinct values of sample_id, got {name!r} in '
+          f'{where(first[name])} and in {where(i)}.')
 
 
 def _read(path) -> dict[str, np.ndarray]:

@@ -118,13 +118,19 @@ def partition_from_column(dataset: dataset_lib.Dataset, *,
   if bad.size:
     raise ValueError(
         f'Expected split to be one of {", ".join(allowed)}, got '
-        f'{str(column[bad[0]])!r} for {str(dataset.sample_id[bad[0]])!r}.')
+        f'{str(column[bad[0]])!r} for {dataset.where(bad[0])}.')
   cut = bool(np.isin(column, ('retain', 'forget')).any())
   if cut and (column == 'train').any():
     raise ValueError(
         'Expected split to say either train or retain and forget, got both.')
   parts = {name: np.flatnonzero(column == name)
            for name in (SPLITS_PARTS if cut else PARTITION_PARTS)}
+  for name, rows in parts.items():
+    if not rows.size:
+      raise ValueError(
+          f'Expected at least one image in {name}, got 0 among the '
+          f'{len(column)} of {dataset.name!r}, whose split says '
+          f'{", ".join(np.unique(column))}.')
   splits: Partition | Splits
   if cut:
     splits = Splits(**parts, by_person=retain_forget_by_person(

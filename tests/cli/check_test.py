@@ -6,6 +6,8 @@ from PIL import Image
 
 from dlfd_jax import runs
 from dlfd_jax.cli import check
+from dlfd_jax.data import synthetic
+from dlfd_jax.report import contact_sheet
 from tests.cli import runs_of
 
 
@@ -55,6 +57,50 @@ def test_copies_elsewhere_are_found_named_and_shown(tmp_path, capsys):
   page = (tmp_path / 'check' / check.PAGE).read_text()
   assert 'data:image/png;base64,' in page and pair['other'] in page
   assert 'two different people' in capsys.readouterr().out
+
+
+def test_a_near_copy_under_another_person_is_listed_and_shown(
+    tmp_path, monkeypatch, capsys):
+  data = tmp_path / 'data'
+  data.mkdir()
+  faces = synthetic.synthetic_faces(people=8, images_per_person=2, size=48)
+  lines = ['path,identity,label']
+  for i, (image, person) in enumerate(
+      zip(faces.images, faces.identity, strict=True)):
+    Image.fromarray(image).save(data / f'{i}.png')
+    lines.append(f'{i}.png,p{person},{i % 2}')
+  row = int(np.flatnonzero(faces.identity == 3)[0])
+  brighter = np.clip(faces.images[row] * 1.02, 0, 255).astype(np.uint8)
+  Image.fromarray(brighter).save(data / 'hidden.jpg', quality=85)
+  lines.append('hidden.jpg,p6,0')
+  (data / 'faces.csv').write_text('\n'.join(lines) + '\n')
+  (tmp_path / 'delete.txt').write_text('p3\n')
+  drawn, draw = [], contact_sheet.draw
+  monkeypatch.setattr(
+      contact_sheet, 'draw', lambda pairs: drawn.extend(pairs) or draw(pairs))
+  before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns)
+            for path in data.iterdir()}
+  assert check.main([
+      f'--data={data / "faces.csv"}', '--labels=label', '--image_size=48',
+      *runs_of.NETWORK, '--repeats=0', f'--workdir={tmp_path / "check"}',
+      f'--forget_identities={tmp_path / "delete.txt"}']) == 0
+  request = runs.read_json(tmp_path / 'check' / runs.RESULT)['request']
+  assert request['copies'] == {'exact': 0, 'near': 1}
+  assert request['copies_listed'] == [{
+      'forget': f'{row}.png', 'other': 'hidden.jpg', 'kind': 'near',
+      'part': 'data', 'same_person': False}]
+  assert request['copies_of_other_people'] == 1
+  (left, right, caption), = drawn
+  np.testing.assert_array_equal(left, faces.images[row])
+  np.testing.assert_array_equal(right, Image.open(data / 'hidden.jpg'))
+  assert caption == 'near, data: hidden.jpg'
+  assert 'data:image/png;base64,' in (
+      tmp_path / 'check' / check.PAGE).read_text()
+  assert 'two different people' in capsys.readouterr().out
+  assert before == {path.name: (path.read_bytes(), path.stat().st_mtime_ns)
+                    for path in data.iterdir()}
+  assert {path.name for path in tmp_path.iterdir()} == {
+      'data', 'check', 'delete.txt'}
 
 
 def test_the_split_and_the_network_are_those_of_the_original(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import tasks
+from dlfd_jax.data import clean
 from dlfd_jax.data import dataset as dataset_lib
 from tests import tiny
 
@@ -33,10 +34,19 @@ def _changed(data, **fields):
      "Expected distinct sample ids, got 'a' 2 times"),
     ('columns', {'age': np.zeros(5, np.int32)}, "Expected column 'age' int32"),
     ('split', np.array(['train']), r'Expected split \[6\], got \[1\]'),
+    ('places', np.array(['line 2']), r'Expected places \[6\], got \[1\]'),
 ])
 def test_a_wrong_array_is_named(field, value, words):
   with pytest.raises(ValueError, match=words):
     _changed(tiny.dataset(6), **{field: value})
+
+
+def test_an_image_is_named_with_the_place_that_lists_it():
+  data = tiny.dataset(6)
+  assert data.where(4) == "'image4'"
+  listed = _changed(data, places=np.array([f'line {k}' for k in range(2, 8)]))
+  assert listed.where(4) == "'image4' (line 6)"
+  assert clean.take(listed, np.array([4, 5])).where(0) == "'image4' (line 6)"
 
 
 def test_multilabel_labels_may_be_unknown_but_not_2():

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from dlfd_jax.data import images as images_lib
 from dlfd_jax.data.tfds import identity_roles
 from dlfd_jax.data.tfds import index as index_lib
 from dlfd_jax.data.tfds import mucac
@@ -57,7 +58,8 @@ def builder(root: pathlib.Path, image_size: int | None) -> Any:
 
   Raises:
     FileNotFoundError: if only some of the official files are there.
-    ValueError: if one of them is malformed. Both only before preparing.
+    ValueError: if one of them is malformed or an image cannot be read. Both
+      only while preparing.
   """
   del image_size  # the builder keeps 218 x 178 pixels
   made = tfds.builder('celeb_a', data_dir=str(index_lib.data_dir(root)))
@@ -65,19 +67,43 @@ def builder(root: pathlib.Path, image_size: int | None) -> Any:
   if os.path.isdir(made.data_dir) or not any(
       path.exists() for path in files.values()):
     return made
-  generators = made._split_generators
+  generators, examples = made._split_generators, made._generate_examples
+  parts: dict[str, tables.Line] = {}
 
   def from_files(manager):
     del manager
-    check_files(files)
+    parts.update(check_files(files))
     return generators(_Local(files))
 
-  made._split_generators = from_files
+  def readable(*arguments, **options):
+    for file, example in examples(*arguments, **options):
+      check_image(files['img_align_celeba'] / file, parts[file].where)
+      yield file, example
+
+  made._split_generators, made._generate_examples = from_files, readable
   return made
 
 
-def check_files(files: Mapping[str, pathlib.Path]) -> None:
+def check_image(path: pathlib.Path, where: str) -> None:
+  """Decodes an image that ``where`` lists.
+
+  Raises:
+    ValueError: if it cannot be read.
+  """
+  try:
+    images_lib.read_image(path, images_lib.stored_size(path))
+  except ValueError as error:
+    raise ValueError(
+        f'Expected a readable image at {path} for {where}: {error}.'
+    ) from error
+
+
+def check_files(files: Mapping[str, pathlib.Path]
+                ) -> dict[str, tables.Line]:
   """Checks the official files against each other.
+
+  Returns:
+    The line of each image in the table of parts.
 
   Raises:
     FileNotFoundError: if a file or a listed image is absent.
@@ -113,6 +139,7 @@ def check_files(files: Mapping[str, pathlib.Path]) -> None:
       raise FileNotFoundError(
           f'Expected an image file for {line.where}, found none at '
           f'{files["img_align_celeba"] / file}.')
+  return parts
 
 
 def describe(example: Any) -> tuple[None, str, int, dict[str, int]]:

@@ -76,7 +76,8 @@ def load(source: str, *, root: str | pathlib.Path | None,
     if not (split == part).any():
       raise ValueError(
           f'Expected at least one image of {part} in {source} from {folder}, '
-          f'got none among {len(split)}.')
+          f'got none among {len(split)}; once the files are mended, delete '
+          f'{prepared} to read them anew.')
   values, task = labels_lib.make_labels(
       index.columns, labels[0] if len(labels) == 1 else labels,
       names=_class_names(module.CLASS_NAMES, labels, multilabel, merge_from),

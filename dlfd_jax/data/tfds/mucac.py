@@ -86,6 +86,10 @@ def _row(folder, file, line, attributes) -> tables.Row:
     raise ValueError(
         f'Expected {file!r} of {line.where} in {ATTRIBUTES}, found it not.')
   person = tables.number(line, 'identity')
+  if person >= identity_roles.PEOPLE:
+    raise ValueError(
+        f'Expected an identity below {identity_roles.PEOPLE} in {line.where}, '
+        f'got {person}.')
   return tables.Row(
       sample_id=file, path=folder / IMAGES / file,
       part=identity_roles.part_of(person), person=str(person),

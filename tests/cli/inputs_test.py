@@ -1,0 +1,66 @@
+"""What commands read: progress while pixels are decoded."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich import console as rich_console
+
+from dlfd_jax.cli import command
+from dlfd_jax.cli import inputs
+from dlfd_jax.data import sources
+from tests.data.tfds import layouts
+
+
+def manifest(root):
+  for k in range(3):
+    Image.fromarray(np.full((8, 8, 3), 80 * k, np.uint8)).save(
+        root / f'{k}.png')
+  (root / 'a.csv').write_text('path,identity,smile\n' + ''.join(
+      f'{k}.png,{k},{k % 2}\n' for k in range(3)))
+  return sources.DataOptions(
+      source=str(root / 'a.csv'), labels=('smile',), image_size=8)
+
+
+def download(root):
+  layouts.mucac_download(root)
+  return sources.DataOptions(
+      source='mucac', root=str(root), labels=('smile',), image_size=16)
+
+
+@pytest.mark.parametrize('made, mapped', [(manifest, False), (download, True)])
+def test_decoding_tells_how_far_it_is(tmp_path, made, mapped, capsys):
+  options = made(tmp_path)
+  told = []
+  for _ in range(2):
+    images = inputs.load_data(options).images
+    assert isinstance(images, np.memmap) is mapped
+    told.append(capsys.readouterr().out)
+  assert 'read images' in told[0] and '100%' in told[0]
+  # Pixels that are on disk already are mapped: nothing is decoded.
+  assert ('read images' in told[1]) is not mapped
+
+
+@pytest.mark.parametrize('terminal', [True, False])
+def test_the_bar_moves_on_a_terminal_and_is_one_line_elsewhere(
+    monkeypatch, terminal):
+  out = io.StringIO()
+  monkeypatch.setattr(command, 'console', lambda: rich_console.Console(
+      file=out, force_terminal=terminal, width=60))
+  with command.counter('read images') as progress:
+    for done in range(1, 4):
+      progress(done, 3)
+  said = out.getvalue()
+  assert 'read images' in said and '100%' in said
+  assert ('\x1b[' in said) is terminal
+  if not terminal:
+    assert said.strip().count('\n') == 0
+
+
+def test_what_decodes_nothing_shows_no_bar(tmp_path, capsys):
+  np.savez(tmp_path / 'a.npz', images=np.zeros((2, 8, 8, 3), np.uint8),
+           smile=np.array([0, 1]))
+  inputs.load_data(sources.DataOptions(
+      source=str(tmp_path / 'a.npz'), labels=('smile',)))
+  assert capsys.readouterr().out == ''
