@@ -67,8 +67,9 @@ def test_an_unknown_part_is_one_sentence(tmp_path, capsys):
 @pytest.mark.slow
 def test_parts_are_measured_once(tmp_path, capsys):
   parts = ('step', 'share', 'scaling')
-  flags = ['--quick', f'--parts={",".join(parts)}', '--repeats=1', '--image_size=16', '--width=4',
-           '--batch_size=8', '--perturb_steps=1', '--people=40', '--devices=1',
+  flags = ['--quick', f'--parts={",".join(parts)}', '--repeats=1',
+           '--image_size=16', '--width=4', '--batch_size=8',
+           '--perturb_steps=1', '--people=40', '--devices=1',
            f'--workdir={tmp_path / "run"}', f'--out={tmp_path / "out"}']
   assert benchmark.main(flags) == 0
   first = runs.read_json(tmp_path / 'out.json')
