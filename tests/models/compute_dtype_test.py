@@ -69,6 +69,7 @@ def test_logits_are_near_those_of_float32():
   assert 0 < np.abs(short - exact).max() < .1 * np.abs(exact).max()
 
 
+@pytest.mark.slow
 def test_steps_run_in_bfloat16_and_keep_float32():
   model = nets.TINY['vit_s'].clone(dtype=jnp.bfloat16)
   data = tiny.dataset(16)
