@@ -15,6 +15,7 @@ from typing import Any
 from dlfd_jax import configs
 from dlfd_jax import fit
 from dlfd_jax import methods as methods_lib
+from dlfd_jax import models
 from dlfd_jax import train
 from dlfd_jax import tuned
 from dlfd_jax.data import augment
@@ -40,7 +41,22 @@ class Network:
   width: int = 64
   stem: str = 'imagenet'
   head: str = 'plain'
-  compute_dtype: str = 'float32'
+  compute_dtype: str = 'auto'
+  remat: bool = False
+
+  def resolved(self) -> Network:
+    """The same with the type of computation that 'auto' is here."""
+    return dataclasses.replace(
+        self, compute_dtype=models.resolve_dtype(self.compute_dtype))
+
+  def identity(self) -> dict[str, Any]:
+    """The fields that change what a run computes, resolved.
+
+    ``remat`` changes only how: a run may be resumed with and without it.
+    """
+    fields = dataclasses.asdict(self.resolved())
+    del fields['remat']
+    return fields
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

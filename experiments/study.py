@@ -86,7 +86,7 @@ class Study:
         'task': self.task.name, 'preset': self.task.preset_name,
         'seed': self.seed, 'images': len(self.dataset),
         'splits': {n: len(rows) for n, rows in self.splits.parts.items()},
-        'network': dataclasses.asdict(network),
+        'network': network.identity(),
         'classes': (2**outputs if self.dataset.task.kind == 'multilabel'
                     else outputs),
         'image_size': self.dataset.image_size[0],

@@ -89,7 +89,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
       'kind': 'check', 'data': dataclasses.asdict(data_options),
       'fingerprint': dataset.fingerprint(),
       'forget': inputs.rows_hash(dataset, found.forget),
-      'network': dataclasses.asdict(network),
+      'network': network.identity(),
       'train': dataclasses.asdict(preset.train),
       'repeats': values['repeats'].value})
   result = folder.result

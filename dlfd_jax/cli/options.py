@@ -91,7 +91,10 @@ NETWORK = (
     Option('width', int, 'size of the network; 64 is the full one'),
     Option('stem', str, "'imagenet' or 'small' (32 to 64 px)"),
     Option('head', str, "'plain' or 'paper' (pooled-256-128-c)"),
-    Option('compute_dtype', str, "'float32' or 'bfloat16'"),
+    Option('compute_dtype', str, "'float32', 'bfloat16', or 'auto': bfloat16 "
+           'on accelerators'),
+    Option('remat', _boolean, 'compute the values inside blocks again for the '
+           'gradient: less memory, more time'),
 )
 _OPTIMIZER = (
     Option('optimizer', str, "'sgd' or 'adam'", 'optimizer.kind'),

@@ -114,12 +114,13 @@ def train_run(workdir: str, dataset, data_options, network, recipe, parts,
     The result, as in ``result.json``.
   """
   model_config = models.ModelConfig(
-      outputs=dataset.task.num_outputs, **dataclasses.asdict(network))
+      outputs=dataset.task.num_outputs,
+      **dataclasses.asdict(network.resolved()))
   folder = inputs.run_folder(workdir, {
       'kind': 'train', 'on': on, 'data': dataclasses.asdict(data_options),
       'fingerprint': dataset.fingerprint(),
       'rows': inputs.rows_hash(dataset, indices),
-      'network': dataclasses.asdict(network),
+      'network': network.identity(),
       'train': dataclasses.asdict(recipe)})
   if folder.result is not None:
     return folder.result
@@ -147,6 +148,8 @@ def train_run(workdir: str, dataset, data_options, network, recipe, parts,
       'steps': out.steps, 'epochs': recipe.epochs, 'images': len(indices),
       'device': inputs.device_name(), 'devices': devices.count,
       'processes': hosts.count(),
+      'compute_dtype': model_config.compute_dtype,
+      'remat': model_config.remat,
       'seed': recipe.seed, 'versions': runs.versions(),
       'peak_bytes': runs.peak_bytes(),
       **{f'accuracy_{split}': a for split, a in accuracies.items()},

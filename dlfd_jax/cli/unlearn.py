@@ -59,6 +59,10 @@ def _define(values: flags.FlagValues) -> None:
       flag_values=values)
   inputs.define_preset(values)
   inputs.define_forget(values)
+  flags.DEFINE_boolean(
+      'remat', None, "compute the values inside the network's blocks again for "
+      'the gradient: less memory, more time; default as the original',
+      flag_values=values)
   options.define((*options.DATA, *options.METHOD), values)
 
 
@@ -66,6 +70,10 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   workdir = command.required(values, 'workdir')
   original = pathlib.Path(command.required(values, 'original'))
   saved = checkpoint.load_model(original)
+  remat = command.value(values, 'remat')
+  if remat is not None:
+    saved = dataclasses.replace(
+        saved, config=dataclasses.replace(saved.config, remat=remat))
   preset = presets.PRESETS[command.value(values, 'preset') or 'demo']
   data_options = preset.data
   if (command.value(values, 'preset') is None
@@ -192,7 +200,8 @@ def unlearn_run(workdir: str, saved: checkpoint.SavedModel,
       'forget_images': len(splits.forget), 'by_person': splits.by_person,
       'notes': notes, 'device': inputs.device_name(),
       'devices': devices.count, 'processes': hosts.count(), 'seed': seed,
-      'versions': runs.versions(),
+      'compute_dtype': models.resolve_dtype(saved.config.compute_dtype),
+      'remat': saved.config.remat, 'versions': runs.versions(),
       'peak_bytes': runs.peak_bytes(),
       'time': {**dataclasses.asdict(out.clock), 'work_s': out.clock.work_s,
                # Of all sittings of an interrupted run.

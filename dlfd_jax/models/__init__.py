@@ -19,8 +19,9 @@ from dlfd_jax.models import resnet
 from dlfd_jax.models import vit
 from dlfd_jax.models.heads import Outputs
 
-__all__ = ['ARCHITECTURES', 'ModelConfig', 'Outputs', 'Variables', 'blocks',
-           'build', 'init', 'last_blocks', 'num_parameters']
+__all__ = ['ARCHITECTURES', 'COMPUTE_DTYPES', 'ModelConfig', 'Outputs',
+           'Variables', 'blocks', 'build', 'init', 'last_blocks',
+           'num_parameters', 'resolve_dtype']
 
 Variables = Mapping[str, Any]  # {'params': ..., 'batch_stats': ...}
 _NETWORKS: dict[str, type[layers.Network]] = {
@@ -28,6 +29,8 @@ _NETWORKS: dict[str, type[layers.Network]] = {
     'efficientnet_b0': efficientnet.EfficientNetB0, 'vit_s': vit.ViTS}
 ARCHITECTURES = tuple(_NETWORKS)
 _DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
+COMPUTE_DTYPES = (*_DTYPES, 'auto')
+_FAST_IN_BFLOAT16 = ('tpu', 'gpu')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,7 +45,11 @@ class ModelConfig:
     head: ``'plain'`` or ``'paper'``.
     mean: per-channel mean, pixel units in [0, 1].
     std: per-channel deviation, pixel units, above 0.
-    compute_dtype: ``'float32'`` or ``'bfloat16'``.
+    compute_dtype: ``'float32'``, ``'bfloat16'`` or ``'auto'``, see
+      :func:`resolve_dtype`; parameters, statistics, outputs and all that is
+      computed from these stay float32.
+    remat: of the blocks' values, see ``layers.run_block``: how the network is
+      computed, not what it is. A user's own class decides itself.
 
   Raises:
     ValueError: if a field has another value.
@@ -55,12 +62,13 @@ class ModelConfig:
   head: str = 'plain'
   mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
   std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-  compute_dtype: str = 'float32'
+  compute_dtype: str = 'auto'
+  remat: bool = False
 
   def __post_init__(self):
     for name, choices in (('architecture', ARCHITECTURES),
                           ('stem', layers.STEMS), ('head', heads.HEADS),
-                          ('compute_dtype', tuple(_DTYPES))):
+                          ('compute_dtype', COMPUTE_DTYPES)):
       value = getattr(self, name)
       if name == 'architecture' and custom.is_custom(value):
         continue
@@ -76,6 +84,24 @@ class ModelConfig:
           f'mean={self.mean}, std={self.std}.')
 
 
+def resolve_dtype(compute_dtype: str, platform: str | None = None) -> str:
+  """``'float32'`` or ``'bfloat16'``: what a ``compute_dtype`` means here.
+
+  Args:
+    compute_dtype: one of :data:`COMPUTE_DTYPES`; ``'auto'`` is bfloat16 on
+      accelerators and float32 elsewhere.
+    platform: ``'cpu'``, ``'gpu'`` or ``'tpu'``; default that of this process.
+
+  Example:
+    >>> resolve_dtype('auto', 'tpu'), resolve_dtype('auto', 'cpu')
+    ('bfloat16', 'float32')
+  """
+  if compute_dtype != 'auto':
+    return compute_dtype
+  platform = platform or jax.default_backend()
+  return 'bfloat16' if platform in _FAST_IN_BFLOAT16 else 'float32'
+
+
 def build(config: ModelConfig) -> nn.Module:
   """The classifier that ``config`` describes, without variables.
 
@@ -87,7 +113,7 @@ def build(config: ModelConfig) -> nn.Module:
   return _NETWORKS[config.architecture](
       outputs=config.outputs, width=config.width, stem=config.stem,
       head=config.head, mean=tuple(config.mean), std=tuple(config.std),
-      dtype=_DTYPES[config.compute_dtype])
+      dtype=_DTYPES[resolve_dtype(config.compute_dtype)], remat=config.remat)
 
 
 def init(model: nn.Module, key: jax.Array,

@@ -105,12 +105,12 @@ class DenseNet121(layers.Network):
       x = layers.max_pool(x)
     for block, count in enumerate(self.block_config, start=1):
       if block > 1:
-        x = Transition(
-            self.dtype, name=f'transition{block - 1}')(x, **norm_args)
+        x = layers.run_block(self, Transition(
+            self.dtype, name=f'transition{block - 1}'), x, **norm_args)
       for layer in range(1, count + 1):
-        x = DenseLayer(
+        x = layers.run_block(self, DenseLayer(
             max(self.width // 2, 1), self.dtype,
-            name=f'denseblock{block}_denselayer{layer}')(x, **norm_args)
+            name=f'denseblock{block}_denselayer{layer}'), x, **norm_args)
     x = nn.relu(norm.BatchNorm(dtype=self.dtype, name='norm5')(x, **norm_args))
     return heads.Head(self.head, self.outputs, self.dtype, name='head')(
         layers.pooled(x), train=train, keys=keys)

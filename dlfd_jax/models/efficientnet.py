@@ -152,11 +152,11 @@ class EfficientNetB0(layers.Network):
     for stage, ((expand, size, stride, channels), depth) in enumerate(
         zip(_STAGES, self.depths, strict=True), start=1):
       for block in range(depth):
-        x = MBConv(
+        x = layers.run_block(self, MBConv(
             expand, size, 1 if block else stride,
             channels_of(channels, self.width), _DROP * done / total,
             heads.DROPOUTS + done, self.dtype,
-            name=f'stage{stage}_{block}')(x, keys=keys, **norm_args)
+            name=f'stage{stage}_{block}'), x, keys=keys, **norm_args)
         done += 1
     x = conv.Conv(
         _LAST * x.shape[-1], 1, 1, self.dtype, name='last_conv')(x)

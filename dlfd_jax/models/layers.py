@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -38,6 +39,8 @@ class Network(nn.Module):
     std: per-channel deviation that it divides by, pixel units.
     dtype: type of the computation; parameters, statistics and outputs stay
       float32.
+    remat: keep only the inputs of the blocks for the gradient, see
+      :func:`run_block`.
   """
 
   outputs: int
@@ -47,6 +50,21 @@ class Network(nn.Module):
   mean: tuple[float, ...] = (0.485, 0.456, 0.406)
   std: tuple[float, ...] = (0.229, 0.224, 0.225)
   dtype: jnp.dtype = jnp.float32
+  remat: bool = False
+
+
+def run_block(network: Network, block: nn.Module, x: jax.Array,
+              **options: Any) -> jax.Array:
+  """One block of a network on ``x``.
+
+  With the network's ``remat`` the gradient keeps ``x`` alone and computes what
+  is inside the block again: less memory for about a forward pass more. Values,
+  parameters and running statistics are the same.
+  """
+  if not network.remat:
+    return block(x, **options)
+  # The options are closed over: some are no arrays.
+  return nn.remat(lambda module, x: module(x, **options))(block, x)
 
 
 def normalised(network: Network, images: jax.Array) -> jax.Array:

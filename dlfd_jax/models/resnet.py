@@ -70,8 +70,8 @@ class ResNet18(layers.Network):
       x = layers.max_pool(x)
     for stage in range(4):
       for block in range(2):
-        x = BasicBlock(
+        x = layers.run_block(self, BasicBlock(
             self.width * 2**stage, 2 if stage and not block else 1, self.dtype,
-            name=f'layer{stage + 1}_{block}')(x, **norm_args)
+            name=f'layer{stage + 1}_{block}'), x, **norm_args)
     return heads.Head(self.head, self.outputs, self.dtype, name='head')(
         layers.pooled(x), train=train, keys=keys)

@@ -125,7 +125,8 @@ class ViTS(layers.Network):
     first = jnp.broadcast_to(first, (count, 1, size)).astype(self.dtype)
     x = jnp.concatenate([first, x], axis=1) + where.astype(self.dtype)
     for i in range(self.depth):
-      x = EncoderLayer(_HEADS, self.dtype, name=f'encoder_layer_{i}')(x)
+      x = layers.run_block(self, EncoderLayer(
+          _HEADS, self.dtype, name=f'encoder_layer_{i}'), x)
     x = _layer_norm(self.dtype, 'ln')(x[:, 0])
     return heads.Head(self.head, self.outputs, self.dtype, name='head')(
         x, train=train, keys=keys)
