@@ -1,8 +1,8 @@
 """Every method on every architecture: one step of each kind, all of it moves.
 
 Networks of the least depth that has each kind of layer; ResNet18 has only one.
-Tracing and compiling 15 programs each takes nearly all of about 100 s on one
-core: 35 ResNet18, 32 EfficientNetB0, 18 DenseNet121, 14 ViT-S.
+Tracing and compiling 15 programs of each takes nearly all of about 100 s on one
+core, most of it for ResNet18 and EfficientNetB0.
 """
 
 import functools
