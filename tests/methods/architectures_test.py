@@ -1,7 +1,8 @@
 """Every method on every architecture: one step of each kind, all of it moves.
 
-Networks of the least depth that has each kind of layer. Compiling is nearly all
-of the time.
+Networks of the least depth that has each kind of layer; ResNet18 has only one.
+Tracing and compiling 15 programs of each takes nearly all of about 100 s on one
+core, most of it for ResNet18 and EfficientNetB0.
 """
 
 import functools
