@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import sys
 import time
 from typing import Any
@@ -34,6 +35,7 @@ _QUICK = {
         "unlearn_flags = '--epochs=1'"),
     'multi_device_tpu': 'batch_size, repeats, counts = 16, 1, (1, 2)'}
 _CELL_S = 1800
+_CONTROL = re.compile(r'\x1b\[[?;\d]*[A-Za-z]')  # of a terminal
 
 
 def execute(name: str, more: str = '') -> tuple[Any, float]:
@@ -76,7 +78,7 @@ def execute(name: str, more: str = '') -> tuple[Any, float]:
 
 
 def _merged(outputs):
-  """Pieces of one stream together, without what a bar wrote over itself."""
+  """Pieces of a stream together, as text without colours and older bars."""
   found = []
   for output in outputs:
     if (output.output_type == 'stream' and found
@@ -88,8 +90,8 @@ def _merged(outputs):
   for output in found:
     if output.output_type == 'stream':
       output.text = '\n'.join(
-          line.rpartition('\r')[2].rstrip()
-          for line in output.text.replace('\r\n', '\n').split('\n'))
+          line.rpartition('\r')[2].rstrip() for line in _CONTROL.sub(
+              '', output.text.replace('\r\n', '\n')).split('\n'))
   return found
 
 

@@ -70,7 +70,7 @@ def start(argv: Sequence[str], cache: pathlib.Path) -> subprocess.Popen:
   """Starts a command of the package on one CPU device."""
   environment = {
       **os.environ, 'JAX_PLATFORMS': 'cpu', 'OMP_NUM_THREADS': '1',
-      'XLA_FLAGS': '', 'XDG_CACHE_HOME': str(cache),
+      'XDG_CACHE_HOME': str(cache),
       'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0'}
   environment.pop('JAX_COMPILATION_CACHE_DIR', None)
   return subprocess.Popen(
