@@ -16,6 +16,7 @@ from dlfd_jax import models
 from dlfd_jax import parallel
 from dlfd_jax import runs
 from dlfd_jax import train
+from dlfd_jax import validate
 from dlfd_jax.data import augment as augment_lib
 from dlfd_jax.data import batching
 from dlfd_jax.data import dataset as dataset_lib
@@ -50,11 +51,11 @@ class TrainConfig:
 
   def __post_init__(self):
     for name in ('epochs', 'batch_size'):
-      if getattr(self, name) < 1:
-        raise ValueError(
-            f'Expected {name} of at least 1, got {getattr(self, name)}.')
-    if self.seed < 0:
-      raise ValueError(f'Expected seed >= 0, got {self.seed}.')
+      validate.integer(name, getattr(self, name))
+    validate.integer('seed', self.seed, 0)
+    validate.instance('optimizer', self.optimizer, train.OptimizerConfig)
+    if self.augment is not None:
+      validate.instance('augment', self.augment, augment_lib.AugmentConfig)
 
 
 class _ValAccuracy:

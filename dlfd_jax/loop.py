@@ -22,6 +22,7 @@ from dlfd_jax import hosts
 from dlfd_jax import parallel
 from dlfd_jax import runs
 from dlfd_jax import signals
+from dlfd_jax import validate
 from dlfd_jax.data import batching
 from dlfd_jax.data import feed as feed_lib
 from dlfd_jax.models import Variables
@@ -90,9 +91,7 @@ class Plan:
     if not self.steps:
       raise ValueError('Expected at least one step, got none.')
     for name in ('num_steps', 'check_every', 'log_every'):
-      if getattr(self, name) < 1:
-        raise ValueError(
-            f'Expected {name} of at least 1, got {getattr(self, name)}.')
+      validate.integer(name, getattr(self, name))
 
   def checks(self, step: int) -> bool:
     """Whether the model is measured after ``step`` finished steps."""

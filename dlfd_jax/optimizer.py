@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import jax
 import jax.numpy as jnp
 import optax
+
+from dlfd_jax import validate
 
 SCHEDULES = ('constant', 'cosine')
 KINDS = ('sgd', 'adam')
@@ -40,20 +41,13 @@ class OptimizerConfig:
   clip_norm: float | None = None
 
   def __post_init__(self):
-    if self.kind not in KINDS:
-      raise ValueError(f'Expected kind in {KINDS}, got {self.kind!r}.')
-    if self.learning_rate <= 0 or not math.isfinite(self.learning_rate):
-      raise ValueError(
-          f'Expected a learning_rate above 0, got {self.learning_rate}.')
-    if not 0 <= self.momentum < 1:
-      raise ValueError(f'Expected momentum in [0, 1), got {self.momentum}.')
-    if self.weight_decay < 0:
-      raise ValueError(f'Expected weight_decay >= 0, got {self.weight_decay}.')
-    if self.schedule not in SCHEDULES:
-      raise ValueError(
-          f'Expected schedule in {SCHEDULES}, got {self.schedule!r}.')
-    if self.clip_norm is not None and self.clip_norm <= 0:
-      raise ValueError(f'Expected clip_norm above 0, got {self.clip_norm}.')
+    validate.one_of('kind', self.kind, KINDS)
+    validate.number('learning_rate', self.learning_rate, 0, ends='(]')
+    validate.number('momentum', self.momentum, 0, 1, ends='[)')
+    validate.number('weight_decay', self.weight_decay, 0)
+    validate.one_of('schedule', self.schedule, SCHEDULES)
+    if self.clip_norm is not None:
+      validate.number('clip_norm', self.clip_norm, 0, ends='(]')
 
   def transform(self) -> optax.GradientTransformation:
     """Gradient to direction; the step multiplies it by the learning rate."""

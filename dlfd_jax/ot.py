@@ -17,6 +17,8 @@ from ott.solvers.linear import acceleration
 from ott.solvers.linear import sinkhorn
 from ott.tools import sinkhorn_divergence
 
+from dlfd_jax import validate
+
 _EPS = 1e-4  # added to a row's norm in quadrature, in feature units
 OBJECTIVES = ('divergence', 'entropic')
 
@@ -42,16 +44,10 @@ class SinkhornConfig:
   objective: str = 'divergence'
 
   def __post_init__(self):
-    if self.epsilon <= 0:
-      raise ValueError(f'Expected epsilon above 0, got {self.epsilon}.')
-    if self.max_iterations < 1:
-      raise ValueError(
-          f'Expected max_iterations >= 1, got {self.max_iterations}.')
-    if self.threshold <= 0:
-      raise ValueError(f'Expected threshold above 0, got {self.threshold}.')
-    if self.objective not in OBJECTIVES:
-      raise ValueError(
-          f'Expected objective in {OBJECTIVES}, got {self.objective!r}.')
+    validate.number('epsilon', self.epsilon, 0, ends='(]')
+    validate.integer('max_iterations', self.max_iterations)
+    validate.number('threshold', self.threshold, 0, ends='(]')
+    validate.one_of('objective', self.objective, OBJECTIVES)
 
 
 class Transport(NamedTuple):

@@ -35,7 +35,11 @@ from dlfd_jax.methods import unsir
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Network:
-  """The part of a ``ModelConfig`` that a preset fixes."""
+  """The part of a ``ModelConfig`` that a preset fixes.
+
+  Raises:
+    ValueError: as ``ModelConfig``.
+  """
 
   architecture: str = 'resnet18'
   width: int = 64
@@ -43,6 +47,9 @@ class Network:
   head: str = 'plain'
   compute_dtype: str = 'auto'
   remat: bool = False
+
+  def __post_init__(self):
+    models.ModelConfig(outputs=1, **dataclasses.asdict(self))  # checks them
 
   def resolved(self) -> Network:
     """The same with the type of computation that 'auto' is here."""

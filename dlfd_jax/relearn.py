@@ -19,6 +19,7 @@ from dlfd_jax import loop
 from dlfd_jax import parallel
 from dlfd_jax import predict
 from dlfd_jax import train
+from dlfd_jax import validate
 from dlfd_jax.data import batching
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.data import feed as feed_lib
@@ -53,12 +54,13 @@ class RelearnConfig:
 
   def __post_init__(self):
     for name in ('max_steps', 'batch_size'):
-      if getattr(self, name) < 1:
-        raise ValueError(
-            f'Expected {name} of at least 1, got {getattr(self, name)}.')
-    if not self.seeds or min(self.seeds) < 0:
-      raise ValueError(
-          f'Expected at least one seed, none below 0, got {self.seeds}.')
+      validate.integer(name, getattr(self, name))
+    validate.instance('optimizer', self.optimizer, train.OptimizerConfig)
+    validate.instance('seeds', self.seeds, tuple)
+    if not self.seeds:
+      raise ValueError('Expected at least one seed, got none.')
+    for seed in self.seeds:
+      validate.integer('every seed', seed, 0)
     relearning.target(1.0, self.tolerance)
 
 

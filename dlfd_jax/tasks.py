@@ -14,6 +14,8 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from dlfd_jax import validate
+
 MULTICLASS = 'multiclass'
 MULTILABEL = 'multilabel'
 UNKNOWN = -1
@@ -40,6 +42,7 @@ class Task:
       raise ValueError(
           f'Expected kind to be {MULTICLASS!r} or {MULTILABEL!r}, got '
           f'{self.kind!r}.')
+    validate.texts('names', self.names)
     least = 2 if self.kind == MULTICLASS else 1
     if len(self.names) < least:
       raise ValueError(

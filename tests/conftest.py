@@ -22,6 +22,7 @@ if importlib.metadata.version('jaxlib').startswith('0.10.'):
       os.environ.get('XLA_FLAGS', ''), '--xla_cpu_use_fusion_emitters=false',
       '--xla_cpu_parallel_codegen_split_count=1')).strip()
 
+import hypothesis  # noqa: E402
 import jax  # noqa: E402
 import pytest  # noqa: E402
 from jax.experimental.compilation_cache import compilation_cache  # noqa: E402
@@ -34,6 +35,12 @@ jax.config.update('jax_platforms', 'cpu')
 jax.config.update('jax_num_cpu_devices', NUM_DEVICES)
 # Processes that tests start are optimised.
 jax.config.update('jax_disable_most_optimizations', True)
+
+# The same examples on every machine, however slow; nothing is written.
+hypothesis.settings.register_profile(
+    'ci', derandomize=True, max_examples=25, deadline=None, database=None,
+    suppress_health_check=list(hypothesis.HealthCheck))
+hypothesis.settings.load_profile('ci')
 
 _listeners: list[collections.Counter] = []
 

@@ -117,7 +117,7 @@ def test_a_run_that_does_not_get_there_is_capped(fresh):
 @pytest.mark.parametrize('field, value, message', [
     ('max_steps', 0, 'max_steps of at least 1, got 0'),
     ('batch_size', 0, 'batch_size of at least 1, got 0'),
-    ('seeds', (), 'at least one seed'), ('seeds', (-1,), 'none below 0'),
+    ('seeds', (), 'at least one seed'), ('seeds', (-1,), 'every seed >= 0'),
     ('tolerance', 1., r'tolerance in \[0, 1\)')])
 def test_bad_settings_are_refused(field, value, message):
   with pytest.raises(ValueError, match=message):

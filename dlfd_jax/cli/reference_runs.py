@@ -22,6 +22,7 @@ from dlfd_jax import predict
 from dlfd_jax import relearn
 from dlfd_jax import runs
 from dlfd_jax import train
+from dlfd_jax import validate
 from dlfd_jax.cli import command
 from dlfd_jax.cli import exit_codes
 from dlfd_jax.cli import inputs
@@ -45,6 +46,9 @@ class Options:
     relearn_seeds: runs of each model.
     relearn_rate: learning rate; None = a tenth of the original's.
     random_networks: behind ZRF, at least 1.
+
+  Raises:
+    ValueError: if a field is out of its range.
   """
 
   config: reference_inputs.ReferenceConfig = reference_inputs.ReferenceConfig()
@@ -52,6 +56,15 @@ class Options:
   relearn_seeds: int = 3
   relearn_rate: float | None = None
   random_networks: int = 5
+
+  def __post_init__(self):
+    validate.instance(
+        'config', self.config, reference_inputs.ReferenceConfig)
+    for name, least in (('relearn_steps', 0), ('relearn_seeds', 1),
+                        ('random_networks', 1)):
+      validate.integer(name, getattr(self, name), least)
+    if self.relearn_rate is not None:
+      validate.number('relearn_rate', self.relearn_rate, 0, ends='(]')
 
 
 def define(values: flags.FlagValues) -> None:

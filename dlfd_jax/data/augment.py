@@ -13,6 +13,8 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from dlfd_jax import validate
+
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _DRAWS = 8
 
@@ -43,19 +45,12 @@ class AugmentConfig:
   saturation: float = 0.2
 
   def __post_init__(self):
-    if not isinstance(self.flip, bool):
-      raise ValueError(f'Expected flip to be True or False, got {self.flip!r}.')
+    validate.boolean('flip', self.flip)
     for name in ('shift', 'scale'):
-      value = getattr(self, name)
-      if not 0 <= value < 1:
-        raise ValueError(f'Expected {name} in [0, 1), got {value!r}.')
-    if not 0 <= self.rotate <= 180:
-      raise ValueError(
-          f'Expected rotate in [0, 180] degrees, got {self.rotate!r}.')
+      validate.number(name, getattr(self, name), 0, 1, ends='[)')
+    validate.number('rotate', self.rotate, 0, 180)
     for name in ('brightness', 'contrast', 'saturation'):
-      value = getattr(self, name)
-      if not 0 <= value <= 1:
-        raise ValueError(f'Expected {name} in [0, 1], got {value!r}.')
+      validate.number(name, getattr(self, name), 0, 1)
 
   @property
   def warps(self) -> bool:

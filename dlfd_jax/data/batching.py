@@ -11,6 +11,8 @@ import functools
 
 import numpy as np
 
+from dlfd_jax import validate
+
 Batch = dict[str, np.ndarray]
 
 
@@ -43,9 +45,9 @@ class Stream:
   def __post_init__(self):
     if len(self.indices) == 0:
       raise ValueError('Expected a stream over at least one image, got 0.')
-    if self.batch_size < 1:
-      raise ValueError(
-          f'Expected batch_size of at least 1, got {self.batch_size}.')
+    validate.integer('batch_size', self.batch_size)
+    for name in ('seed', 'salt'):
+      validate.integer(name, getattr(self, name), 0)
 
   @property
   def steps_per_epoch(self) -> int:

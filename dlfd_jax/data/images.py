@@ -11,20 +11,26 @@ import numpy as np
 from PIL import Image
 from PIL import ImageOps
 
+from dlfd_jax import validate
+
+MOST_PIXELS_A_SIDE = 4096  # of the images that networks see
+
 
 def as_size(image_size: int | tuple[int, int]) -> tuple[int, int]:
   """(height, width) from one side or both.
 
   Raises:
-    ValueError: if a side is not an integer >= 1.
+    ValueError: if a side is no integer in [1, :data:`MOST_PIXELS_A_SIDE`].
   """
-  sides = (image_size, image_size) if isinstance(
-      image_size, (int, np.integer)) else tuple(image_size)
+  sides = image_size if isinstance(image_size, (tuple, list)) else (
+      image_size, image_size)
   if len(sides) != 2 or any(
-      not isinstance(side, (int, np.integer)) or side < 1 for side in sides):
+      not validate.is_integer(side) or not 1 <= side <= MOST_PIXELS_A_SIDE
+      for side in sides):
     raise ValueError(
-        'Expected image_size to be a number of pixels >= 1, or (height, width)'
-        f', got {image_size!r}.')
+        'Expected image_size to be a number of pixels >= 1 and at most '
+        f'{MOST_PIXELS_A_SIDE}, or (height, width), got '
+        f'{validate.shown(image_size)}.')
   return int(sides[0]), int(sides[1])
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dlfd_jax import validate
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.data import index_sets
 
@@ -58,33 +59,27 @@ class ForgetRequest:
       entries = getattr(self, name)
       if entries is None:
         continue
-      if isinstance(entries, str):
+      if isinstance(entries, str) or not isinstance(
+          entries, (Sequence, np.ndarray)):
         raise ValueError(
-            f'Expected a sequence of {name.replace("_", " ")}, got one text '
-            f'{entries!r}.')
+            f'Expected a sequence of {name.replace("_", " ")}, got '
+            f'{validate.shown(entries)}.')
       numbers = name in ('identities', 'families')
       for value in entries if numbers else ():
-        if not _is_integer(value) or value < 0:
+        if not validate.is_integer(value) or value < 0:
           raise ValueError(
               f'Expected {name} to be integers >= 0, got {value!r}.')
+        validate.integer(f'every entry of {name}', value, 0)
       object.__setattr__(
           self, name, tuple(entries if numbers else map(str, entries)))
       if not getattr(self, name):
         raise ValueError(
             f'Expected at least one entry in {name}, got an empty request.')
-    if self.people is not None and (
-        not _is_integer(self.people) or self.people < 1):
-      raise ValueError(
-          f'Expected people to be an integer >= 1, got {self.people!r}.')
-    if self.fraction is not None and not 0 < self.fraction < 1:
-      raise ValueError(f'Expected fraction in (0, 1), got {self.fraction!r}.')
-    if not _is_integer(self.seed) or self.seed < 0:
-      raise ValueError(
-          f'Expected seed to be an integer >= 0, got {self.seed!r}.')
-
-
-def _is_integer(value) -> bool:
-  return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if self.people is not None:
+      validate.integer('people', self.people)
+    if self.fraction is not None:
+      validate.number('fraction', self.fraction, 0, 1, ends='()')
+    validate.integer('seed', self.seed, 0)
 
 
 def resolve_request(

@@ -6,8 +6,10 @@ import dataclasses
 import os
 from collections.abc import Callable
 
+from dlfd_jax import validate
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.data import folder
+from dlfd_jax.data import images as images_lib
 from dlfd_jax.data import npz
 from dlfd_jax.data import synthetic
 from dlfd_jax.data import tree
@@ -59,6 +61,7 @@ class DataOptions:
   identity_pattern: str | None = None
 
   def __post_init__(self):
+    self._check_types()
     suffix = os.path.splitext(self.source)[1].lower()
     named = catalog.is_name(self.source)
     if self.source not in (SYNTHETIC, TREE) and not named and (
@@ -90,6 +93,29 @@ class DataOptions:
             f'Expected identity_pattern for a tree only, got '
             f'{self.identity_pattern!r} for {self.source}.')
       tree.check_pattern(self.identity_pattern)
+
+  def _check_types(self):
+    validate.instance('data', self.source, str)
+    validate.texts('labels', self.labels)
+    validate.boolean('multilabel', self.multilabel)
+    validate.instance('thresholds', self.thresholds, tuple)
+    for pair in self.thresholds:
+      if not isinstance(pair, tuple) or len(pair) != 2:
+        raise ValueError('Expected thresholds to be pairs of a column and a '
+                         f'value, got {validate.shown(pair)}.')
+      validate.instance('the column of thresholds', pair[0], str)
+      validate.integer(f'the threshold of {pair[0]!r}', pair[1],
+                       -validate.LARGEST)
+    for name, most in (('merge_from', validate.LARGEST),
+                       ('image_size', images_lib.MOST_PIXELS_A_SIDE),
+                       ('people', validate.LARGEST)):
+      if getattr(self, name) is not None:
+        validate.integer(name, getattr(self, name), 1, most)
+    validate.integer('images_per_person', self.images_per_person)
+    validate.integer('data_seed', self.data_seed, 0, 2**64 - 1)
+    for name in ('root', 'identity_pattern'):
+      if getattr(self, name) is not None:
+        validate.instance(name, getattr(self, name), str)
 
 
 def load(options: DataOptions,

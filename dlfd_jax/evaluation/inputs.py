@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dlfd_jax import tasks
+from dlfd_jax import validate
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.data import index_sets
 from dlfd_jax.evaluation import per_example
@@ -45,13 +46,9 @@ class EvaluationConfig:
   def __post_init__(self):
     for name, least in (('bootstrap', 20), ('draws', 1), ('permutations', 20),
                         ('seed', 0)):
-      if getattr(self, name) < least:
-        raise ValueError(
-            f'Expected {name} >= {least}, got {getattr(self, name)}.')
+      validate.integer(name, getattr(self, name), least)
     for name in ('auc_margin', 'accuracy_margin'):
-      if not 0 < getattr(self, name) < 1:
-        raise ValueError(f'Expected {name} in (0, 1), got '
-                         f'{getattr(self, name)}.')
+      validate.number(name, getattr(self, name), 0, 1, ends='()')
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from dlfd_jax import validate
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.data import index_sets
 from dlfd_jax.evaluation import comparison
@@ -46,12 +47,9 @@ class ReferenceConfig:
   def __post_init__(self):
     for name, least in (('probe_folds', 2), ('probe_permutations', 2),
                         ('probe_people', 2), ('jackknife_groups', 2)):
-      if getattr(self, name) < least:
-        raise ValueError(
-            f'Expected {name} >= {least}, got {getattr(self, name)}.')
+      validate.integer(name, getattr(self, name), least)
     for name in ('harm_limit', 'distance_margin', 'cka_margin', 'ain_margin'):
-      if not getattr(self, name) > 0:
-        raise ValueError(f'Expected {name} > 0, got {getattr(self, name)}.')
+      validate.number(name, getattr(self, name), 0, ends='(]')
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -10,6 +10,8 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
+from dlfd_jax import validate
+
 TOLERANCE = .05
 
 
@@ -29,8 +31,8 @@ class RelearnTime:
   capped: bool = False
 
   def __post_init__(self):
-    if self.steps < 0:
-      raise ValueError(f'Expected steps >= 0, got {self.steps}.')
+    validate.integer('steps', self.steps, 0)
+    validate.boolean('capped', self.capped)
 
 
 def target(accuracy_original: float, tolerance: float = TOLERANCE) -> float:
@@ -39,8 +41,7 @@ def target(accuracy_original: float, tolerance: float = TOLERANCE) -> float:
   Raises:
     ValueError: if the tolerance is not in [0, 1).
   """
-  if not 0 <= tolerance < 1:
-    raise ValueError(f'Expected tolerance in [0, 1), got {tolerance}.')
+  validate.number('tolerance', tolerance, 0, 1, ends='[)')
   return (1 - tolerance) * accuracy_original
 
 

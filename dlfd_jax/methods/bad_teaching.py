@@ -25,6 +25,7 @@ from dlfd_jax import models
 from dlfd_jax import parallel
 from dlfd_jax import tasks
 from dlfd_jax import train
+from dlfd_jax import validate
 from dlfd_jax.methods import base
 from dlfd_jax.methods import monitor
 
@@ -55,14 +56,9 @@ class BadTeachingConfig(base.MethodConfig):
 
   def __post_init__(self):
     super().__post_init__()
-    if not 0 < self.retain_share <= 1:
-      raise ValueError(
-          f'Expected retain_share in (0, 1], got {self.retain_share}.')
+    validate.number('retain_share', self.retain_share, 0, 1, ends='(]')
     base.check_temperature(self.temperature)
-    if self.incompetent not in ('random', 'uniform'):
-      raise ValueError(
-          "Expected incompetent in ('random', 'uniform'), got "
-          f'{self.incompetent!r}.')
+    validate.one_of('incompetent', self.incompetent, ('random', 'uniform'))
 
 
 def make_step(model: nn.Module, task: tasks.Task, config: BadTeachingConfig,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -17,6 +16,7 @@ from dlfd_jax import parallel
 from dlfd_jax import runs
 from dlfd_jax import tasks
 from dlfd_jax import train
+from dlfd_jax import validate
 from dlfd_jax.data import augment as augment_lib
 from dlfd_jax.data import batching
 from dlfd_jax.data import dataset as dataset_lib
@@ -52,8 +52,7 @@ class Problem:
   seed: int = 0
 
   def __post_init__(self):
-    if self.seed < 0:
-      raise ValueError(f'Expected seed >= 0, got {self.seed}.')
+    validate.integer('seed', self.seed, 0)
     splits_lib.check_splits(self.dataset, self.splits)
     like = jax.eval_shape(
         lambda key: self.model.init(
@@ -109,18 +108,20 @@ class MethodConfig:
   select_threshold: float | str = 'null_95'
 
   def __post_init__(self):
-    for name in ('epochs', 'batch_size', 'check_every'):
-      value = getattr(self, name)
-      if value is not None and value < 1:
-        raise ValueError(f'Expected {name} of at least 1, got {value}.')
-    if self.live_limit < 10:
-      raise ValueError(
-          f'Expected live_limit of at least 10, got {self.live_limit}.')
+    for name in ('epochs', 'batch_size'):
+      validate.integer(name, getattr(self, name))
+    if self.check_every is not None:
+      validate.integer('check_every', self.check_every)
+    validate.integer('live_limit', self.live_limit, 10)
     for name, choices in (('batch_norm', ('frozen', 'live')),
                           ('selection', ('best', 'one_se', 'last'))):
-      if getattr(self, name) not in choices:
-        raise ValueError(
-            f'Expected {name} in {choices}, got {getattr(self, name)!r}.')
+      validate.one_of(name, getattr(self, name), choices)
+    for field in dataclasses.fields(self):  # a method may have several
+      if field.name.endswith('optimizer'):
+        validate.instance(
+            field.name, getattr(self, field.name), train.OptimizerConfig)
+    if self.augment is not None:
+      validate.instance('augment', self.augment, augment_lib.AugmentConfig)
     check_threshold('select_threshold', self.select_threshold)
 
 
@@ -137,21 +138,17 @@ class RunConfig(Protocol):
   def optimizer(self) -> train.OptimizerConfig: ...
 
 
-def check_threshold(name: str, value: float | str) -> None:
+def check_threshold(name: str, value: Any) -> None:
   """Raises ValueError unless ``value`` is a forgetting score or a null's."""
-  if isinstance(value, str):
-    if value not in THRESHOLDS:
-      raise ValueError(
-          f'Expected {name} in [0, 1] or in {THRESHOLDS}, got {value!r}.')
-  elif not 0 <= value <= 1:
+  named = isinstance(value, str) and value in THRESHOLDS
+  if not named and not (validate.is_number(value) and 0 <= value <= 1):
     raise ValueError(
-        f'Expected {name} in [0, 1] or in {THRESHOLDS}, got {value}.')
+        f'Expected {name} in [0, 1] or in {THRESHOLDS}, got {value!r}.')
 
 
 def check_temperature(value: float) -> None:
   """Raises ValueError unless ``value`` is a temperature."""
-  if not 0 < value < math.inf:
-    raise ValueError(f'Expected temperature above 0, got {value}.')
+  validate.number('temperature', value, 0, ends='(]')
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

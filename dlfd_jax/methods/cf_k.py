@@ -16,6 +16,7 @@ import dataclasses
 from dlfd_jax import loop
 from dlfd_jax import models
 from dlfd_jax import train
+from dlfd_jax import validate
 from dlfd_jax.methods import base
 from dlfd_jax.methods import monitor
 
@@ -38,8 +39,7 @@ class CFKConfig(base.MethodConfig):
 
   def __post_init__(self):
     super().__post_init__()
-    if self.k < 1:
-      raise ValueError(f'Expected k of at least 1, got {self.k}.')
+    validate.integer('k', self.k)
 
 
 def make_plan(setting: base.Setting, config: CFKConfig,

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 
 import flax.linen as nn
 import jax
@@ -30,6 +29,7 @@ from dlfd_jax import ot
 from dlfd_jax import parallel
 from dlfd_jax import tasks
 from dlfd_jax import train
+from dlfd_jax import validate
 from dlfd_jax.data import augment as augment_lib
 from dlfd_jax.data import batching
 from dlfd_jax.data import feed
@@ -80,20 +80,16 @@ class DLFDConfig(base.MethodConfig):
   def __post_init__(self):
     super().__post_init__()
     for name in ('ot_weight', 'ce_weight_start', 'ce_weight_end'):
-      if not 0 <= getattr(self, name) < math.inf:
-        raise ValueError(f'Expected {name} >= 0, got {getattr(self, name)}.')
-    if self.perturb_steps < 1:
-      raise ValueError(
-          f'Expected perturb_steps >= 1, got {self.perturb_steps}.')
-    for name in ('perturb_step_size', 'perturb_radius'):
-      value = getattr(self, name)
-      if value is not None and not 0 < value < math.inf:
-        raise ValueError(f'Expected {name} above 0, got {value}.')
-    for name, choices in (('representation', ('features', 'logits')),
-                          ('update_loss', ('ce', 'combined'))):
-      if getattr(self, name) not in choices:
-        raise ValueError(
-            f'Expected {name} in {choices}, got {getattr(self, name)!r}.')
+      validate.number(name, getattr(self, name), 0)
+    validate.integer('perturb_steps', self.perturb_steps)
+    validate.number('perturb_step_size', self.perturb_step_size, 0, ends='(]')
+    if self.perturb_radius is not None:
+      validate.number('perturb_radius', self.perturb_radius, 0, ends='(]')
+    validate.one_of(
+        'representation', self.representation, ('features', 'logits'))
+    validate.one_of('update_loss', self.update_loss, ('ce', 'combined'))
+    validate.instance('sinkhorn', self.sinkhorn, ot.SinkhornConfig)
+    validate.boolean('dynamic_phases', self.dynamic_phases)
     base.check_threshold('forget_threshold', self.forget_threshold)
 
   def ce_weight(self, step: jax.typing.ArrayLike,

@@ -16,7 +16,6 @@ Source: the authors' code of August-September 2024 (its notebooks' settings).
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import flax.linen as nn
 import jax
@@ -28,6 +27,7 @@ from dlfd_jax import ot
 from dlfd_jax import parallel
 from dlfd_jax import tasks
 from dlfd_jax import train
+from dlfd_jax import validate
 from dlfd_jax.data import batching
 from dlfd_jax.data import feed
 from dlfd_jax.methods import base
@@ -80,23 +80,16 @@ class DLFDReleasedConfig(base.MethodConfig):
           'fixes both.')
     if self.epochs != 1:
       raise ValueError(f'Expected epochs of 1, got {self.epochs}.')
-    if self.perturb_steps < 1 or self.perturb_step_size <= 0:
-      raise ValueError(
-          'Expected perturb_steps >= 1 and perturb_step_size above 0, got '
-          f'{self.perturb_steps} and {self.perturb_step_size}.')
+    validate.integer('perturb_steps', self.perturb_steps)
+    validate.number('perturb_step_size', self.perturb_step_size, 0, ends='(]')
     for name in ('ot_weight', 'ce_weight_start', 'ce_weight_end'):
-      if not 0 <= getattr(self, name) < math.inf:
-        raise ValueError(f'Expected {name} >= 0, got {getattr(self, name)}.')
-    if (len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0
-        or min(self.mean) < 0 or max(self.mean) >= 1):
-      raise ValueError(
-          'Expected three means in [0, 1) and three positive deviations, got '
-          f'mean={self.mean}, std={self.std}.')
-    thresholds: tuple[object, ...] = (
-        self.forget_threshold, self.select_threshold)
-    if any(isinstance(value, str) for value in thresholds):
-      raise ValueError('Expected numbers for the released thresholds.')
-    base.check_threshold('forget_threshold', self.forget_threshold)
+      validate.number(name, getattr(self, name), 0)
+    validate.channels(self.mean, self.std)
+    for value in self.mean:
+      validate.number('mean', value, 0, 1, ends='[)')
+    validate.instance('sinkhorn', self.sinkhorn, ot.SinkhornConfig)
+    for name in ('forget_threshold', 'select_threshold'):
+      validate.number(name, getattr(self, name), 0, 1)
 
 
 def bounds(config: DLFDReleasedConfig) -> tuple[np.ndarray, np.ndarray]:

@@ -22,6 +22,7 @@ from dlfd_jax import loop
 from dlfd_jax import parallel
 from dlfd_jax import tasks
 from dlfd_jax import train
+from dlfd_jax import validate
 from dlfd_jax.data import batching
 from dlfd_jax.methods import base
 from dlfd_jax.methods import monitor
@@ -45,9 +46,7 @@ class NegGradPlusConfig(base.MethodConfig):
 
   def __post_init__(self):
     super().__post_init__()
-    if not 0 < self.beta <= 1:
-      raise ValueError(
-          f'Expected beta above 0 and at most 1, got {self.beta}.')
+    validate.number('beta', self.beta, 0, 1, ends='(]')
 
 
 def make_step(model: nn.Module, task: tasks.Task, config: NegGradPlusConfig,

@@ -22,6 +22,7 @@ import numpy as np
 
 from dlfd_jax import loop
 from dlfd_jax import train
+from dlfd_jax import validate
 from dlfd_jax.evaluation import accuracy
 from dlfd_jax.evaluation import per_example
 from dlfd_jax.evaluation import ranks
@@ -56,11 +57,9 @@ class RewindConfig:
     if not isinstance(self.method, base.MethodConfig):
       raise ValueError('Expected the config of a method to rewind, got '
                        f'{type(self.method).__name__}.')
-    if self.every is not None and self.every < 1:
-      raise ValueError(f'Expected every of at least 1, got {self.every}.')
-    if self.measure not in MEASURES:
-      raise ValueError(
-          f'Expected measure in {MEASURES}, got {self.measure!r}.')
+    if self.every is not None:
+      validate.integer('every', self.every)
+    validate.one_of('measure', self.measure, MEASURES)
 
   @property
   def epochs(self) -> int:

@@ -15,7 +15,6 @@ without dropout the first max epoch would not move the weights at all.
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -24,6 +23,7 @@ from dlfd_jax import loop
 from dlfd_jax import parallel
 from dlfd_jax import tasks
 from dlfd_jax import train
+from dlfd_jax import validate
 from dlfd_jax.data import batching
 from dlfd_jax.methods import base
 from dlfd_jax.methods import monitor
@@ -59,16 +59,14 @@ class ScrubConfig(base.MethodConfig):
 
   def __post_init__(self):
     super().__post_init__()
-    if not 1 <= self.max_epochs <= self.epochs:
+    validate.integer('max_epochs', self.max_epochs)
+    if self.max_epochs > self.epochs:
       raise ValueError(
           f'Expected max_epochs from 1 to the {self.epochs} epochs, got '
           f'{self.max_epochs}.')
-    if self.forget_batch_size < 1:
-      raise ValueError('Expected forget_batch_size of at least 1, got '
-                       f'{self.forget_batch_size}.')
+    validate.integer('forget_batch_size', self.forget_batch_size)
     for name in ('alpha', 'gamma'):
-      if not 0 <= getattr(self, name) < math.inf:
-        raise ValueError(f'Expected {name} >= 0, got {getattr(self, name)}.')
+      validate.number(name, getattr(self, name), 0)
     base.check_temperature(self.temperature)
 
 

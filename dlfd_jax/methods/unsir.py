@@ -18,7 +18,6 @@ of the impair rows; 20 copies of 256 beside 9,000 images are a share of .36.
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import flax.linen as nn
 import jax
@@ -30,6 +29,7 @@ from dlfd_jax import loop
 from dlfd_jax import parallel
 from dlfd_jax import tasks
 from dlfd_jax import train
+from dlfd_jax import validate
 from dlfd_jax.data import batching
 from dlfd_jax.evaluation import per_example
 from dlfd_jax.methods import base
@@ -77,17 +77,10 @@ class UnsirConfig(base.MethodConfig):
   def __post_init__(self):
     super().__post_init__()
     for name in ('noise_images', 'noise_steps', 'retain_per_label'):
-      if getattr(self, name) < 1:
-        raise ValueError(
-            f'Expected {name} of at least 1, got {getattr(self, name)}.')
-    if not 0 < self.noise_rate < math.inf:
-      raise ValueError(f'Expected noise_rate above 0, got {self.noise_rate}.')
-    if not 0 <= self.noise_penalty < math.inf:
-      raise ValueError(
-          f'Expected noise_penalty >= 0, got {self.noise_penalty}.')
-    if not 0 < self.noise_share < 1:
-      raise ValueError(
-          f'Expected noise_share in (0, 1), got {self.noise_share}.')
+      validate.integer(name, getattr(self, name))
+    validate.number('noise_rate', self.noise_rate, 0, ends='(]')
+    validate.number('noise_penalty', self.noise_penalty, 0)
+    validate.number('noise_share', self.noise_share, 0, 1, ends='()')
 
 
 def make_noise_step(model: nn.Module, task: tasks.Task,

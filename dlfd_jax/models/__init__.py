@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from dlfd_jax import validate
 from dlfd_jax.models import custom
 from dlfd_jax.models import densenet
 from dlfd_jax.models import efficientnet
@@ -30,6 +31,7 @@ _NETWORKS: dict[str, type[layers.Network]] = {
 ARCHITECTURES = tuple(_NETWORKS)
 _DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
 COMPUTE_DTYPES = (*_DTYPES, 'auto')
+MOST_OUTPUTS, MOST_WIDTH = 100_000, 4096
 _FAST_IN_BFLOAT16 = ('tpu', 'gpu')
 
 
@@ -70,18 +72,12 @@ class ModelConfig:
                           ('stem', layers.STEMS), ('head', heads.HEADS),
                           ('compute_dtype', COMPUTE_DTYPES)):
       value = getattr(self, name)
-      if name == 'architecture' and custom.is_custom(value):
-        continue
-      if value not in choices:
-        raise ValueError(f'Expected {name} in {choices}, got {value!r}.')
-    for name in ('outputs', 'width'):
-      if getattr(self, name) < 1:
-        raise ValueError(
-            f'Expected {name} of at least 1, got {getattr(self, name)}.')
-    if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
-      raise ValueError(
-          'Expected three means and three positive deviations, got '
-          f'mean={self.mean}, std={self.std}.')
+      if name != 'architecture' or not custom.is_custom(value):
+        validate.one_of(name, value, choices)
+    for name, most in (('outputs', MOST_OUTPUTS), ('width', MOST_WIDTH)):
+      validate.integer(name, getattr(self, name), 1, most)
+    validate.channels(self.mean, self.std)
+    validate.boolean('remat', self.remat)
 
 
 def resolve_dtype(compute_dtype: str, platform: str | None = None) -> str:

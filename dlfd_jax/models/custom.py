@@ -34,7 +34,7 @@ _OPTIONAL = ('mask', 'keys', 'axis_name')
 
 def is_custom(architecture: str) -> bool:
   """Whether the name is a user's class."""
-  return ':' in architecture
+  return isinstance(architecture, str) and ':' in architecture
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -167,7 +167,7 @@ def test_no_key_is_used_twice():
     ('flip', 1, 'flip to be True or False, got 1'),
     ('shift', 1.0, r'shift in \[0, 1\), got 1.0'),
     ('scale', -0.1, r'scale in \[0, 1\), got -0.1'),
-    ('rotate', 200.0, r'rotate in \[0, 180\] degrees, got 200.0'),
+    ('rotate', 200.0, r'rotate in \[0, 180\], got 200.0'),
     ('brightness', 1.5, r'brightness in \[0, 1\], got 1.5'),
     ('contrast', -1, r'contrast in \[0, 1\], got -1'),
     ('saturation', float('nan'), r'saturation in \[0, 1\], got nan'),

@@ -132,16 +132,16 @@ def test_people_cannot_be_drawn_where_none_is_known():
     ({'people': 1, 'fraction': 0.5}, 'got people and fraction'),
     ({'identities': []}, 'at least one entry in identities'),
     ({'sample_ids': []}, 'at least one entry in sample_ids'),
-    ({'sample_ids': 'image_0'}, "sequence of sample ids, got one text 'image_"),
-    ({'classes': 'man'}, "sequence of classes, got one text 'man'"),
+    ({'sample_ids': 'image_0'}, "sequence of sample ids, got 'image_"),
+    ({'classes': 'man'}, "sequence of classes, got 'man'"),
     ({'families': [-3]}, 'families to be integers >= 0, got -3'),
     ({'families': []}, 'at least one entry in families'),
     ({'identities': [-1]}, 'integers >= 0, got -1'),
     ({'identities': ['Ann']}, "integers >= 0, got 'Ann'"),
-    ({'people': 0}, 'people to be an integer >= 1, got 0'),
-    ({'people': 1.5}, 'people to be an integer >= 1, got 1.5'),
+    ({'people': 0}, 'people of at least 1, got 0'),
+    ({'people': 1.5}, 'people to be an integer, got 1.5'),
     ({'fraction': 1.0}, r'fraction in \(0, 1\), got 1.0'),
-    ({'people': 1, 'seed': -2}, 'seed to be an integer >= 0, got -2'),
+    ({'people': 1, 'seed': -2}, 'seed >= 0, got -2'),
 ])
 def test_wrong_requests_are_refused(wish, message):
   with pytest.raises(ValueError, match=message):

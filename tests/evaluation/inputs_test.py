@@ -116,8 +116,10 @@ def test_splits_must_fit_the_data():
 
 
 @pytest.mark.parametrize('field, value, message', [
-    ('bootstrap', 1, 'bootstrap >= 20, got 1'), ('draws', 0, 'draws >= 1'),
-    ('permutations', 3, 'permutations >= 20'), ('seed', -1, 'seed >= 0'),
+    ('bootstrap', 1, 'bootstrap of at least 20, got 1'),
+    ('draws', 0, 'draws of at least 1, got 0'),
+    ('permutations', 3, 'permutations of at least 20, got 3'),
+    ('seed', -1, 'seed >= 0, got -1'),
     ('auc_margin', 0., r'auc_margin in \(0, 1\), got 0'),
     ('accuracy_margin', 1., r'accuracy_margin in \(0, 1\), got 1')])
 def test_bad_settings_are_refused(field, value, message):

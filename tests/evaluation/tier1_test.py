@@ -362,11 +362,11 @@ def test_references_must_fit():
 
 
 @pytest.mark.parametrize('field, value, message', [
-    ('probe_folds', 1, 'probe_folds >= 2, got 1'),
-    ('probe_permutations', 0, 'probe_permutations >= 2'),
-    ('jackknife_groups', 1, 'jackknife_groups >= 2'),
-    ('harm_limit', 0., 'harm_limit > 0, got 0'),
-    ('ain_margin', -1., 'ain_margin > 0')])
+    ('probe_folds', 1, 'probe_folds of at least 2, got 1'),
+    ('probe_permutations', 0, 'probe_permutations of at'),
+    ('jackknife_groups', 1, 'jackknife_groups of at'),
+    ('harm_limit', 0., 'harm_limit above 0, got 0'),
+    ('ain_margin', -1., 'ain_margin above 0')])
 def test_bad_settings_are_refused(field, value, message):
   with pytest.raises(ValueError, match=message):
     tier1.ReferenceConfig(**{field: value})

@@ -139,7 +139,7 @@ def test_both_sets_are_read_with_their_labels():
 
 @pytest.mark.parametrize('beta', [0.0, 1.1, float('nan')])
 def test_a_wrong_beta_is_refused(beta):
-  with pytest.raises(ValueError, match='beta above 0 and at most 1, got'):
+  with pytest.raises(ValueError, match=r'beta in \(0, 1\], got'):
     config(beta=beta)
 
 

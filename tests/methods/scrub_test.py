@@ -172,7 +172,7 @@ def test_it_reads_both_sets_but_labels_of_retain_alone():
 
 
 @pytest.mark.parametrize('fields, words', [
-    ({'max_epochs': 0}, 'max_epochs from 1 to the 2 epochs, got 0'),
+    ({'max_epochs': 0}, 'max_epochs of at least 1, got 0'),
     ({'max_epochs': 3}, 'max_epochs from 1 to the 2 epochs, got 3'),
     ({'forget_batch_size': 0}, 'forget_batch_size of at least 1, got 0'),
     ({'alpha': -1.0}, 'alpha >= 0, got -1.0'),
