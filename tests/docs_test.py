@@ -19,6 +19,7 @@ _DOCS = pathlib.Path(__file__).parents[1] / 'docs'
 _SMALL = {  # what a test on a CPU changes
     'check': ['--image_size=32', '--width=4', '--repeats=1'],
     'import_weights': ['--image_size=32', '--width=4'],
+    'train': ['--image_size=32', '--width=4', '--epochs=1', '--batch_size=16'],
     'unlearn': ['--image_size=32', '--epochs=1', '--batch_size=16',
                 '--perturb_steps=1'],
     'evaluate': ['--bootstrap=20']}
@@ -66,7 +67,10 @@ def test_the_walk_through_of_a_deletion_request(
         capsys.readouterr().err)
     ran.append(name)
   assert ran == ['check', 'import_weights', 'unlearn', 'evaluate', 'report',
-                 'export_weights']
+                 'train', 'evaluate', 'export_weights']
+  assert 'train 56 images ' in capsys.readouterr().out
+  retrained = runs.read_json('runs/evaluation_retrained/result.json')
+  assert retrained['models']['retrained']
   result = runs.read_json('runs/check/result.json')
   assert result['request']['images_by_person'] == {'2': 4, '3': 4}
   assert pathlib.Path('runs/evaluation/report.html').is_file()

@@ -11,6 +11,7 @@ import pytest
 
 import dlfd_jax
 from dlfd_jax import methods
+from dlfd_jax import presets
 from dlfd_jax.cli import command
 from dlfd_jax.cli import commands
 
@@ -91,7 +92,12 @@ def test_commands_have_only_flags_that_exist(path):
     else:
       module, attribute = f'experiments.{name}', 'COMMAND'
     found = getattr(importlib.import_module(module), attribute)
-    command._parse_nothing(found)([name, *argv])
+    values = command._parse_nothing(found)
+    values([name, *argv])
+    for flag in ('preset', 'tasks'):
+      given = values[flag].value if flag in values else None
+      known = set(presets.PRESETS)
+      assert set([given] if isinstance(given, str) else given or ()) <= known
 
 
 def _said(root):

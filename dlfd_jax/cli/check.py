@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
+import time
 from typing import Any
 
 import jax
@@ -24,7 +26,6 @@ from dlfd_jax.data import batching
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.data import request_check
 from dlfd_jax.data import requests
-from dlfd_jax.data import sources
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.methods import dlfd
 from dlfd_jax.report import check_page
@@ -79,27 +80,33 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
       preset.network, options.NETWORK, values, 'the network')
   request = inputs.forget_request(values, data=data_options)
   assert request is not None  # it is required
+  started = time.perf_counter()
   dataset = inputs.load_data(data_options)
+  read = time.perf_counter()
   stored = command.value(values, 'splits')
   if not stored and original and (
       pathlib.Path(original) / runs.SPLITS).is_file():
     stored = pathlib.Path(original) / runs.SPLITS
   found = _resolve(dataset, stored, request)
+  repeats = command.value(values, 'repeats')
+  model = _model(network, original, dataset) if repeats else None
   folder = runs.RunFolder(workdir, {
       'kind': 'check', 'data': dataclasses.asdict(data_options),
       'fingerprint': dataset.fingerprint(),
       'forget': inputs.rows_hash(dataset, found.forget),
       'network': network.identity(),
       'train': dataclasses.asdict(preset.train),
-      'repeats': values['repeats'].value})
+      'repeats': repeats})
   result = folder.result
   if result is None:
-    names = {number: name for name, number in sources.person_names(
-        data_options).items()}
-    result = _check(dataset, found, names, line)
-    result['cost'] = _cost(
-        preset, network, original, dataset, found, inputs.devices(values),
-        command.value(values, 'repeats'))
+    result = _check(dataset, found, line)
+    checked = time.perf_counter()
+    result['cost'] = model and _cost(
+        preset, *model, dataset, found, inputs.devices(values), repeats)
+    result['time'] = {
+        'read_s': read - started, 'copies_s': checked - read,
+        'cost_s': time.perf_counter() - checked}
+    result['peak_bytes'] = runs.peak_bytes()
     runs.write_text(folder.path / PAGE, check_page.render(
         result, _sheet(dataset, result)))
     folder.write_result(result)
@@ -161,17 +168,18 @@ def _resolve(dataset: dataset_lib.Dataset, stored, request) -> _Found:
   return _Found(forget, retain, {}, {}, notes)
 
 
-def _check(dataset, found, names, line) -> dict[str, Any]:
+def _check(dataset, found, line) -> dict[str, Any]:
   others = {name: np.setdiff1d(rows, found.forget)
             for name, rows in found.parts.items()}
   copies = request_check.copies_outside(dataset, found.forget, others)
   return {
       'kind': 'check', 'command': line, 'versions': runs.versions(),
-      'device': inputs.device_name(), 'images': len(dataset),
+      'device': inputs.device_name(), 'cores': os.cpu_count(),
+      'images': len(dataset), 'image_size': dataset.image_size[0],
       'split': {n: len(rows) for n, rows in found.parts.items()} or None,
       'request': request_check.describe(
           dataset, found.forget, np.union1d(found.forget, found.retain),
-          copies, found.twice, names),
+          copies, found.twice),
       'notes': found.notes}
 
 
@@ -185,22 +193,21 @@ def _sheet(dataset, result) -> bytes | None:
   return contact_sheet.draw(pairs) if pairs else None
 
 
-def _cost(preset, network, original, dataset, found: _Found,
-          devices: parallel.Devices, repeats: int) -> dict[str, Any] | None:
-  """Expected seconds of DLFD and of retraining, from a few steps of each."""
-  if not repeats:
-    return None
+def _model(network, original, dataset):
+  """The original's network and variables, else the named one and new ones."""
   if original:
     saved = checkpoint.load_model(original)
-    config, variables = saved.config, saved.variables
-    network = presets.Network(
-        architecture=config.architecture, width=config.width)
-    model = models.build(config)
-  else:
-    config = models.ModelConfig(
-        outputs=dataset.task.num_outputs, **dataclasses.asdict(network))
-    model = models.build(config)
-    variables = models.init(model, jax.random.key(0), dataset.image_size)
+    return saved.config, saved.variables
+  config = models.ModelConfig(
+      outputs=dataset.task.num_outputs, **dataclasses.asdict(network))
+  model = models.build_for(config, dataset.image_size)
+  return config, models.init(model, jax.random.key(0), dataset.image_size)
+
+
+def _cost(preset, config, variables, dataset, found: _Found,
+          devices: parallel.Devices, repeats: int) -> dict[str, Any]:
+  """Expected seconds of DLFD and of retraining, from a few steps of each."""
+  model = models.build(config)
   ours, recipe = preset.methods['dlfd'], preset.train
   devices.check_batch_size(ours.batch_size)
   devices.check_batch_size(recipe.batch_size)
@@ -233,7 +240,7 @@ def _cost(preset, network, original, dataset, found: _Found,
       'train': recipe.epochs * -(-len(found.retain) // recipe.batch_size)}
   return {
       'repeats': repeats, 'step_s': median, 'compile_s': compile_s,
-      'network': f'{network.architecture} of width {network.width} at '
+      'network': f'{config.architecture} of width {config.width} at '
                  f'{dataset.image_size[0]} px',
       'steps': steps, 'epochs': {'distance': ours.epochs,
                                  'train': recipe.epochs},

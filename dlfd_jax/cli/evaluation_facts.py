@@ -54,9 +54,9 @@ def request(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
   earlier = np.unique(dataset.identity[splits.earlier])
   return {
       'images': len(forget), 'people': len(people),
-      'subject_codes': index_sets.named_people(people),
+      'subject_codes': index_sets.named_people(dataset, people),
       'earlier_images': len(splits.earlier),
-      'earlier_subject_codes': (index_sets.named_people(earlier)
+      'earlier_subject_codes': (index_sets.named_people(dataset, earlier)
                                 if len(earlier) else 'none'),
       'by_person': bool(splits.by_person),
       'method': unlearned.get('method'),

@@ -116,6 +116,7 @@ def train_run(workdir: str, dataset, data_options, network, recipe, parts,
   model_config = models.ModelConfig(
       outputs=dataset.task.num_outputs,
       **dataclasses.asdict(network.resolved()))
+  model = models.build_for(model_config, dataset.image_size)
   folder = inputs.run_folder(workdir, {
       'kind': 'train', 'on': on, 'data': dataclasses.asdict(data_options),
       'fingerprint': dataset.fingerprint(),
@@ -127,7 +128,6 @@ def train_run(workdir: str, dataset, data_options, network, recipe, parts,
   started = time.perf_counter()
   hosts.first(lambda: splits_lib.save_splits(
       folder.path / runs.SPLITS, dataset, parts))
-  model = models.build(model_config)
   log = inputs.metrics_log(folder)
   saver = checkpoint.LoopCheckpoints(folder.checkpoints)
   with command.progress(_TITLES[on]) as hook:

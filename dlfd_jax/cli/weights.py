@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from typing import Any, cast
+from typing import Any
 
 import jax
 import numpy as np
@@ -29,7 +29,8 @@ dlfd_jax/models/custom.py.
 
 The data say what the outputs mean and how large the images are; --mean and
 --std are what the model's own training normalised by. The accuracy on all
-images is printed: if it is far from what you know, one of these is wrong.
+images is printed, and on each part where the data have a split: if it is far
+from what you know, one of these is wrong.
 
   dlfd import_weights --weights=model.pth --data=faces.csv \\
       --labels=gender --image_size=128 --workdir=runs/original
@@ -78,6 +79,7 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
     network = dataclasses.replace(network, architecture=own)
     given = {'mean': (0.0,) * 3, 'std': (1.0,) * 3} | given
   else:
+    torch_weights.check_architecture(network.architecture)
     state = torch_weights.read(weights)
   dataset = inputs.load_data(data_options)
   config = models.ModelConfig(
@@ -87,23 +89,26 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
   else:
     variables = torch_weights.to_variables(state, config)
   devices = inputs.devices(values)
+  parts = {'all': np.arange(len(dataset))}
+  if dataset.split is not None:
+    parts |= {str(name): np.flatnonzero(dataset.split == name)
+              for name in np.unique(dataset.split)}
   found = inputs.accuracies(
-      models.build(config), variables, dataset,
-      {'all': np.arange(len(dataset))}, devices)
+      models.build(config), variables, dataset, parts, devices)
   checkpoint.save_model(workdir, variables, config, dataset.task,
                         dataset.image_size)
   runs.write_json(workdir / runs.VERSIONS, runs.versions())
   leaves = len(jax.tree.leaves(variables))
-  print(f'{leaves} arrays; accuracy on all {len(dataset)} images '
-        f'{found["all"]:.3f}: {workdir}')
+  print(f'{leaves} arrays; accuracy on ' + ', '.join(
+      f'{name} {len(parts[name])} images {value:.3f}'
+      for name, value in found.items()) + f': {workdir}')
   return {'workdir': workdir, 'arrays': leaves, 'images': len(dataset),
-          'accuracy': found['all']}
+          'accuracy': found['all'], 'accuracy_by_part': {
+              name: found[name] for name in parts if name != 'all'}}
 
 
 def _own_variables(config, dataset, weights):
-  model = models.build(config)
-  custom.check(cast(custom.Classifier, model), config.architecture,
-               config.outputs, dataset.image_size)
+  model = models.build_for(config, dataset.image_size)
   like = jax.eval_shape(
       lambda key: models.init(model, key, dataset.image_size),
       jax.random.key(0))

@@ -25,6 +25,7 @@ class Dataset:
     columns: further int32 ``[n]`` arrays by name (family, attributes ...), kept
       for reports; a method never reads them.
     name: shown in reports.
+    people: names of persons by number, where the source has names.
     places: unicode ``[n]``, where the source lists each image, such as ``line 3
       of faces.csv``, for errors; None if it lists none.
     split: unicode ``[n]`` with ``train``, ``retain``, ``forget``, ``val`` or
@@ -41,6 +42,7 @@ class Dataset:
   task: tasks.Task
   columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
   name: str = 'data'
+  people: Mapping[int, str] = dataclasses.field(default_factory=dict)
   split: np.ndarray | None = None
   places: np.ndarray | None = None
 
@@ -83,6 +85,12 @@ class Dataset:
     """Names an image in an error: its sample id, and where it is listed."""
     name = repr(str(self.sample_id[i]))
     return name if self.places is None else f'{name} ({self.places[i]})'
+
+  def called(self, person: int) -> str:
+    """A person's name; the number where the source has no names."""
+    if person < 0:
+      return 'unknown'
+    return self.people.get(int(person), str(person))
 
   @property
   def image_size(self) -> tuple[int, int]:

@@ -115,7 +115,7 @@ def load_rows(
   label_values, task = labels_lib.make_labels(
       columns, labels, names=classes, multilabel=multilabel,
       merge_from=merge_from, thresholds=thresholds, where=rows.where)
-  identity, _ = person_codes(rows)
+  identity, people = person_codes(rows)
   split = rows.columns.get('split')
   n = len(sample_ids)
   images = np.empty((n, *size, 3), np.uint8)
@@ -131,6 +131,7 @@ def load_rows(
   return dataset_lib.Dataset(
       images=images, labels=label_values, identity=identity,
       sample_id=np.array(sample_ids), task=task, name=name or rows.path.stem,
+      people={number: person for person, number in people.items()},
       split=None if split is None else np.array(split),
       places=None if rows.lines is None else np.array(
           [rows.where(i) for i in range(n)]),

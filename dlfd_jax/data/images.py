@@ -58,6 +58,12 @@ def resize_array(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
   return resized
 
 
+def grey(image: np.ndarray) -> np.ndarray:
+  """The luma of uint8 ``[h, w, 3]``, three times."""
+  luma = np.asarray(Image.fromarray(image).convert('L'))
+  return np.repeat(luma[..., None], 3, axis=-1)
+
+
 def stored_size(path: str | os.PathLike) -> tuple[int, int]:
   """(height, width) that an image file states; its pixels are not read.
 

@@ -173,7 +173,7 @@ def check_splits(dataset: dataset_lib.Dataset,
     if people.size:
       raise ValueError(
           f'Expected {b} to share no person with {a}, got {people.size} in '
-          f'both (the first is identity {people[0]}: '
+          f'both (the first is identity {dataset.called(people[0])}: '
           f'{_first_of(dataset, people[0], right)} in {b}, '
           f'{_first_of(dataset, people[0], left)} in {a}).')
   if isinstance(splits, Splits) and splits.by_person:
@@ -186,7 +186,8 @@ def check_splits(dataset: dataset_lib.Dataset,
     if people.size:
       raise ValueError(
           'Expected retain and forget to share no person in a split by person, '
-          f'got {people.size} in both (the first is identity {people[0]}).')
+          f'got {people.size} in both (the first is identity '
+          f'{dataset.called(people[0])}).')
 
 
 def _first_of(dataset, person, part) -> str:
@@ -219,19 +220,19 @@ def splits_notes(dataset: dataset_lib.Dataset,
     notes.append(
         f'{splits.earlier.size} images of {(people >= 0).sum()} people were '
         'forgotten by earlier requests: they stay out of retain. People: '
-        f'{named_people(people)}.')
+        f'{named_people(dataset, people)}.')
   return notes
 
 
-def named_people(people: np.ndarray, most: int = _NAMED_PEOPLE) -> str:
-  """Codes of people in words, at most so many by name; -1 is unknown.
+def named_people(dataset: dataset_lib.Dataset, people: np.ndarray,
+                 most: int = _NAMED_PEOPLE) -> str:
+  """People in words, at most so many; -1 is unknown.
 
-  Example:
-    >>> named_people(np.array([-1, 3, 5, 8]), most=2)
-    '3, 5 and 1 more'
+  Names where the source of the data has names, else numbers: ``3, 5 and 1
+  more``.
   """
   known = people[people >= 0]
-  words = ', '.join(str(person) for person in known[:most]) or 'unknown'
+  words = ', '.join(map(dataset.called, known[:most])) or 'unknown'
   return words + (f' and {len(known) - most} more' if len(known) > most else '')
 
 

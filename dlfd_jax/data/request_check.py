@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -89,8 +88,7 @@ def people_in_two_parts(dataset: dataset_lib.Dataset,
 
 def describe(dataset: dataset_lib.Dataset, forget: np.ndarray,
              train: np.ndarray, copies: list[Copy],
-             twice: dict[int, list[str]],
-             names: Mapping[int, str] | None = None) -> dict[str, Any]:
+             twice: dict[int, list[str]]) -> dict[str, Any]:
   """The findings in JSON values.
 
   Args:
@@ -99,10 +97,8 @@ def describe(dataset: dataset_lib.Dataset, forget: np.ndarray,
     train: rows that the original was trained on, those of forget among them.
     copies: see :func:`copies_outside`.
     twice: see :func:`people_in_two_parts`.
-    names: of persons, where the source of the data has them.
   """
-  called = lambda person: ('unknown' if person < 0 else
-                           (names or {}).get(int(person), str(person)))
+  called = dataset.called
   people, counts = np.unique(dataset.identity[forget], return_counts=True)
   trained = np.unique(dataset.identity[train])
   by_kind = {kind: sum(copy.kind == kind for copy in copies)

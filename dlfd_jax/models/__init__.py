@@ -112,6 +112,19 @@ def build(config: ModelConfig) -> nn.Module:
       dtype=_DTYPES[resolve_dtype(config.compute_dtype)], remat=config.remat)
 
 
+def build_for(config: ModelConfig, image_size: tuple[int, int]) -> nn.Module:
+  """``build``, and a look at what a user's own class answers.
+
+  Raises:
+    ValueError: if it lacks a part of what ``models.custom`` asks for.
+  """
+  model = build(config)
+  if custom.is_custom(config.architecture):
+    custom.check(cast(custom.Classifier, model), config.architecture,
+                 config.outputs, image_size)
+  return model
+
+
 def init(model: nn.Module, key: jax.Array,
          image_size: tuple[int, int]) -> Variables:
   """Fresh variables ``{'params', 'batch_stats'}`` for images of that size.

@@ -30,8 +30,8 @@ _LEAVES = {'kernel': 'weight', 'scale': 'weight', 'bias': 'bias',
            'mean': 'running_mean', 'var': 'running_var'}
 _HIDDEN = {'hidden0': '0', 'hidden1': '3', 'classifier': '6'}
 _COUNTER = 'num_batches_tracked'  # a count of batches, which nothing here reads
-# Of containers: DistributedDataParallel and common training loops.
-_WRAPPERS = ('module.', 'model.')
+# Of containers: data parallelism, common training loops, torch.compile.
+_WRAPPERS = ('module.', 'model.', '_orig_mod.')
 _NESTED = ('state_dict', 'model_state_dict', 'model')
 _MOST_NAMED = 12
 
@@ -103,16 +103,22 @@ class Account:
     return '; '.join(parts)
 
 
+def check_architecture(architecture: str) -> None:
+  """Raises ValueError if an architecture has no twin in torchvision here."""
+  if architecture not in _NAMES:
+    raise ValueError(
+        f'Expected an architecture in {sorted(_NAMES)} for PyTorch weights, '
+        f'got {architecture!r}, which has no twin in torchvision: its '
+        'checkpoints are those of orbax.')
+
+
 def names_of(config: models.ModelConfig) -> dict[tuple[str, ...], str]:
   """Our path of every variable, collection first, to its PyTorch name.
 
   Raises:
     ValueError: if the architecture has no PyTorch twin here.
   """
-  if config.architecture not in _NAMES:
-    raise ValueError(
-        f'Expected an architecture in {sorted(_NAMES)} for PyTorch weights, '
-        f'got {config.architecture!r}.')
+  check_architecture(config.architecture)
   trunk, plain = _NAMES[config.architecture]
   found = {}
   for path in _shapes(config):
@@ -219,9 +225,9 @@ def to_state(variables: models.Variables,
 def _unwrapped(state):
   state = {name: value for name, value in state.items()
            if not name.endswith(_COUNTER)}
-  for prefix in _WRAPPERS:
-    if state and all(name.startswith(prefix) for name in state):
-      state = {name.removeprefix(prefix): v for name, v in state.items()}
+  while state and (prefix := next(
+      (p for p in _WRAPPERS if all(n.startswith(p) for n in state)), '')):
+    state = {name.removeprefix(prefix): v for name, v in state.items()}
   return state
 
 

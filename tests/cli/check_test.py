@@ -6,6 +6,8 @@ from PIL import Image
 
 from dlfd_jax import runs
 from dlfd_jax.cli import check
+from dlfd_jax.data import sources
+from dlfd_jax.data import splits
 from dlfd_jax.data import synthetic
 from dlfd_jax.report import contact_sheet
 from tests.cli import runs_of
@@ -38,6 +40,8 @@ def test_the_images_of_the_people_are_listed_and_counted(tmp_path, capsys):
   assert request['images'] == 8 and result['cost'] is None
   assert request['copies'] == {'exact': 0, 'near': 0}
   assert result['split'] is None
+  assert set(result['time']) == {'read_s', 'copies_s', 'cost_s'}
+  assert min(result['time'].values()) >= 0 < result['peak_bytes']
   out = capsys.readouterr().out
   assert '8 images of 2 people' in out and 'split of the original' in out
 
@@ -160,6 +164,29 @@ def test_people_in_two_parts_are_named_whoever_they_are(
   assert f'1 people are in two parts of the split ({twice})' in said
   assert ('Unlearning refuses this split' in said) == (twice == 'Bob')
   assert 'Ann0.png' in (tmp_path / 'check' / check.PAGE).read_text()
+
+
+def test_people_forgotten_earlier_are_named(tmp_path, capsys):
+  flags = _folder(tmp_path, _PEOPLE)
+  data = sources.load(sources.DataOptions(
+      source=str(tmp_path / 'faces.csv'), labels=('label',), image_size=16))
+  rows = {name: np.flatnonzero(
+      np.char.startswith(data.sample_id, name)) for name in _PEOPLE}
+  splits.save_splits(tmp_path / 'splits.npz', data, splits.Splits(
+      rows['Bob'], rows['Ann'], rows['Dia'], rows['Eva']))
+  (tmp_path / 'delete.txt').write_text('Bob\n')
+  flags += [f'--forget_identities={tmp_path / "delete.txt"}',
+            f'--splits={tmp_path / "splits.npz"}']
+  assert check.main(flags) == 2  # nobody would be left
+  assert 'training images left to retain' in capsys.readouterr().err
+  splits.save_splits(tmp_path / 'splits.npz', data, splits.Splits(
+      np.union1d(rows['Bob'], rows['Cem']), rows['Ann'], rows['Dia'],
+      rows['Eva']))
+  assert check.main(flags) == 0
+  said = ('2 images of 1 people were forgotten by earlier requests: they stay '
+          'out of retain. People: Ann.')
+  assert said in capsys.readouterr().out
+  assert said in (tmp_path / 'check' / check.PAGE).read_text()
 
 
 def test_text_of_the_data_cannot_become_html(tmp_path):

@@ -44,6 +44,9 @@ def _refused(main, argv, tmp_path, capsys, words):
     (['--people=8', '--images_per_person=2', '--on=retain'],
      'Expected exactly one of'),
     (['--original=absent'], 'config.json'),
+    (['--people=8', '--images_per_person=2',
+      '--architecture=tests.models.own_nets:LogitsAlone'],
+     '`features` are missing'),
 ])
 def test_train_refuses(flags, words, tmp_path, capsys):
   _refused(train.main, [*flags, f'--workdir={tmp_path / "out"}'], tmp_path,

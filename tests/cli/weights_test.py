@@ -59,6 +59,9 @@ def test_the_whole_way_there_and_back(tmp_path, checkpoint_file, capsys):
     (['--std=a,b,c'], 'Expected --std to be three numbers'),
     (['--width=8'], 'has shape'),
     (['--head=paper'], 'lacks base_model'),
+    (['--architecture=vit_s'], "got 'vit_s', which has no twin in torchvision"),
+    (['--model=tests.models.own_nets:LogitsAlone'], '`features` are missing'),
+    (['--model=tests.models.own_nets:WithoutTrain'], 'to take `train`'),
     (['--weights=none.pth'], 'found no file')])
 def test_a_wrong_flag_is_one_sentence_and_writes_nothing(
     tmp_path, checkpoint_file, flags, sentence, capsys):

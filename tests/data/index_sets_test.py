@@ -1,5 +1,7 @@
 """Partition and Splits: what they refuse, and what they say of people."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -7,9 +9,10 @@ from dlfd_jax.data import index_sets
 from tests.data.examples import random_dataset
 
 
-def _splits(retain, forget, val, test, by_person=True):
-  return index_sets.Splits(*map(np.array, (retain, forget, val, test)),
-                           by_person=by_person)
+def _splits(retain, forget, val, test, by_person=True, earlier=()):
+  return index_sets.Splits(
+      *map(np.array, (retain, forget, val, test)), by_person=by_person,
+      earlier=earlier)
 
 
 def test_parts_are_sorted_read_only_int64():
@@ -77,6 +80,23 @@ def test_unknown_persons_share_nothing_and_are_noted():
   index_sets.check_splits(dataset, splits)
   (note,) = index_sets.splits_notes(dataset, splits)
   assert 'unknown in 3 of 4 images' in note
+
+
+def test_people_are_called_as_the_source_calls_them():
+  names = dataclasses.replace(
+      random_dataset([0, 1, 2, 3, 4, -1]), people={3: 'Ann', 4: 'Bob'})
+  splits = _splits([0], [1], [2, 5], [3], by_person=False,
+                   earlier=[4])
+  assert index_sets.splits_notes(names, splits)[-1].endswith(
+      '1 images of 1 people were forgotten by earlier requests: they stay out '
+      'of retain. People: Bob.')
+  called = index_sets.named_people(names, np.array([-1, 1, 3, 4]), most=2)
+  assert called == '1, Ann and 1 more'
+  assert index_sets.named_people(names, np.array([-1])) == 'unknown'
+  twice = dataclasses.replace(
+      names, identity=np.array([3, 1, 2, 3, 4, -1], np.int32))
+  with pytest.raises(ValueError, match='the first is identity Ann: '):
+    index_sets.check_splits(twice, splits)
 
 
 def test_a_clean_split_has_no_notes():

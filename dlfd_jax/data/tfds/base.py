@@ -37,10 +37,14 @@ class FaceConfig(tfds.core.BuilderConfig):
   image_size: int | None = None
 
 
+# One object, as tfds refuses another config of the same name.
+_ORIGINAL = FaceConfig(name='original', description='images as downloaded')
+
+
 def config(image_size: int | None) -> FaceConfig:
   """The config of a resolution, which its name tells."""
   if image_size is None:
-    return FaceConfig(name='original', description='images as downloaded')
+    return _ORIGINAL
   images_lib.as_size(image_size)
   return FaceConfig(
       name=f'px{image_size}', image_size=image_size,
@@ -59,7 +63,7 @@ class FaceBuilder(  # type: ignore[call-arg]  # of tfds, which has no types
 
   VERSION = tfds.core.Version('1.0.0')
   RELEASE_NOTES = {'1.0.0': 'First version.'}
-  BUILDER_CONFIGS = [config(None)]
+  BUILDER_CONFIGS = [_ORIGINAL]
   COLUMNS: Sequence[str] = ()
   HOMEPAGE = ''
 

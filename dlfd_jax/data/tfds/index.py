@@ -154,8 +154,8 @@ def _scan(sources, describe) -> dict[str, np.ndarray]:
 
 def read_pixels(
     builder: Any, folder: pathlib.Path, index: Index, size: tuple[int, int],
-    label: str, progress: Callable[[int, int], None] | None = None
-) -> np.ndarray:
+    label: str, progress: Callable[[int, int], None] | None = None, *,
+    grey: bool = False) -> np.ndarray:
   """The images of a table's rows, memory-mapped; decodes them the first time.
 
   Args:
@@ -165,11 +165,13 @@ def read_pixels(
     size: (height, width).
     label: tells the sets of rows apart.
     progress: called with (images read, images in all).
+    grey: whether colours are taken out.
 
   Returns:
     uint8 ``[n, h, w, 3]``, not writeable.
   """
   height, width = size
+  label += '_grey' if grey else ''
   path = folder / f'pixels_{height}x{width}_{label}.npy'
   shape = (len(index.sample_id), height, width, 3)
   if not path.is_file():
@@ -177,6 +179,7 @@ def read_pixels(
       np.lib.format.write_array_header_1_0(file, {
           'descr': '|u1', 'fortran_order': False, 'shape': shape})
       for k, pixels in enumerate(_decoded(_sources(builder), index, size)):
+        pixels = images_lib.grey(pixels) if grey else pixels
         file.write(pixels.tobytes())
         if progress is not None:
           progress(k + 1, shape[0])

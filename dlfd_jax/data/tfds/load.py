@@ -85,9 +85,12 @@ def load(source: str, *, root: str | pathlib.Path | None,
       where=index.where)
   dataset = dataset_lib.Dataset(
       images=index_lib.read_pixels(
-          builder, prepared, index, (image_size, image_size), label, progress),
+          builder, prepared, index, (image_size, image_size), label, progress,
+          grey=name == 'rafdb'),
       labels=values, identity=index.identity, sample_id=index.sample_id,
       task=task, name=source, split=split,
+      people=(dict(zip(index.identity.tolist(), index.name.tolist()))
+              if name == 'mufac' else {}),
       columns=labels_lib.other_columns(
           index.columns, labels,
           changed=bool(thresholds) or merge_from is not None))

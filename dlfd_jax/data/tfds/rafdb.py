@@ -31,6 +31,7 @@ class RafDb(base.FaceBuilder):
   """RAF-DB: 15,339 face images with one of 7 basic emotions.
 
   ``emotion`` counts the official classes 1 to 7 from 0. Persons are unknown.
+  The files are kept in colour; read they are grey, as the authors' are.
   """
 
   MANUAL_DOWNLOAD_INSTRUCTIONS = INSTRUCTIONS

@@ -56,6 +56,22 @@ def test_one_label_is_a_multiclass_task(download):
   assert set(dataset.labels) == {0, 1}
 
 
+@pytest.mark.parametrize('variant, forget, retain', [
+    ('benchmark', 10135, 15798), ('gli', 10548, 15385)])
+def test_the_official_sizes(variant, forget, retain):
+  """25,933 = 10,135 + 15,798; the published 15,711 is of a run short of 100."""
+  images = {range(190): 2065, range(190, 1250): 10135,
+            range(1250, 1970): 25933 - 10135 - 10548, range(1970, 4855): 10548,
+            range(4855, 6217): 2002}
+  index = np.concatenate([
+      np.resize(np.array(people), count) for people, count in images.items()])
+  assert len(index) == 30000 and len(np.unique(index)) == 6217
+  found = identity_roles.roles(index, variant)
+  assert {str(k): int(v) for k, v in zip(
+      *np.unique(found, return_counts=True))} == {
+          'test': 2065, 'val': 2002, 'forget': forget, 'retain': retain}
+
+
 def test_clean_halves_the_unseen_by_person():
   index = np.repeat(np.arange(6217), 2)
   raw = identity_roles.roles(index, 'benchmark')

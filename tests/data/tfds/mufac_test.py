@@ -9,6 +9,7 @@ import pytest
 
 from dlfd_jax.data import images
 from dlfd_jax.data import splits
+from dlfd_jax.data.tfds import index
 from dlfd_jax.data.tfds import load
 from dlfd_jax.data.tfds import mufac
 from tests.data.tfds import layouts
@@ -48,6 +49,31 @@ def test_the_official_roles_are_the_split(download):
       'train_images/F0001_AGE_M_45_e1.jpg']
   assert found.by_person
   assert 'tensorflow' not in sys.modules
+
+
+def test_the_official_sizes(tmp_path):
+  folder = tmp_path / mufac.FOLDER
+  folder.mkdir()
+  counts = {'train': (1, 10025, 35), 'val': (801, 1539, 31),
+            'test': (851, 1504, 31)}
+  for part, (first, count, each) in counts.items():
+    (folder / f'custom_{part}_dataset.csv').write_text('\n'.join([
+        layouts.HEADER, *(
+            f'F{first + k // each:04d},D,c,F{first + k // each:04d}_AGE_D_18_'
+            f'c{k % each + 1}.jpg' for k in range(count))]) + '\n')
+  rows = mufac.builder(tmp_path, None).rows(tmp_path)
+  part = np.array([row.part for row in rows])
+  table = index.Index(
+      sample_id=np.array([row.sample_id for row in rows]),
+      name=np.array([row.person for row in rows]), part=part,
+      identity=np.zeros(len(rows)), position=np.arange(len(rows)), columns={})
+  split = mufac.roles(table, 'official')
+  assert {str(k): int(v) for k, v in zip(
+      *np.unique(split, return_counts=True))} == {
+          'retain': 8525, 'forget': 1500, 'val': 1539, 'test': 1504}
+  assert (split[part == 'train'][:1500] == 'forget').all()
+  assert {row.values['family'] for row in rows if row.part == 'val'} == set(
+      range(801, 851))
 
 
 def test_labels_people_and_columns_are_those_of_the_tables(download):

@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 
+from dlfd_jax.data import images
 from dlfd_jax.data import splits
 from dlfd_jax.data.tfds import index as index_lib
 from dlfd_jax.data.tfds import load
@@ -27,6 +28,17 @@ def test_emotions_and_roles(tmp_path):
   assert {k: len(v) for k, v in found.parts.items()} == {
       'retain': 13, 'forget': 6, 'val': 2, 'test': 7}
   assert not found.by_person
+
+
+def test_images_are_read_grey(tmp_path):
+  root = layouts.rafdb_download(tmp_path)
+  dataset = read(tmp_path)
+  colours = np.stack([images.read_image(root / str(name), (16, 16))
+                      for name in dataset.sample_id]).astype(float)
+  assert colours.std(-1).max() > 10
+  assert (dataset.images == dataset.images[..., :1]).all()
+  luma = colours @ [.299, .587, .114]  # ITU-R BT.601
+  np.testing.assert_allclose(dataset.images[..., 0], luma, atol=1)
 
 
 def test_the_official_sizes_and_the_shuffle_of_python():
