@@ -14,20 +14,16 @@ from absl import flags
 
 from dlfd_jax import checkpoint
 from dlfd_jax import models
-from dlfd_jax import parallel
 from dlfd_jax import presets
 from dlfd_jax import runs
-from dlfd_jax import timing
-from dlfd_jax import train
 from dlfd_jax.cli import command
+from dlfd_jax.cli import expected_cost
 from dlfd_jax.cli import inputs
 from dlfd_jax.cli import options
-from dlfd_jax.data import batching
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.data import request_check
 from dlfd_jax.data import requests
 from dlfd_jax.data import splits as splits_lib
-from dlfd_jax.methods import dlfd
 from dlfd_jax.report import check_page
 from dlfd_jax.report import contact_sheet
 
@@ -101,8 +97,9 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   if result is None:
     result = _check(dataset, found, line)
     checked = time.perf_counter()
-    result['cost'] = model and _cost(
-        preset, *model, dataset, found, inputs.devices(values), repeats)
+    result['cost'] = model and expected_cost.measure(
+        preset, *model, dataset, found.retain, found.forget,
+        inputs.devices(values), repeats)
     result['time'] = {
         'read_s': read - started, 'copies_s': checked - read,
         'cost_s': time.perf_counter() - checked}
@@ -193,7 +190,8 @@ def _sheet(dataset, result) -> bytes | None:
   return contact_sheet.draw(pairs) if pairs else None
 
 
-def _model(network, original, dataset):
+def _model(network, original, dataset
+           ) -> tuple[models.ModelConfig, models.Variables]:
   """The original's network and variables, else the named one and new ones."""
   if original:
     saved = checkpoint.load_model(original)
@@ -202,50 +200,6 @@ def _model(network, original, dataset):
       outputs=dataset.task.num_outputs, **dataclasses.asdict(network))
   model = models.build_for(config, dataset.image_size)
   return config, models.init(model, jax.random.key(0), dataset.image_size)
-
-
-def _cost(preset, config, variables, dataset, found: _Found,
-          devices: parallel.Devices, repeats: int) -> dict[str, Any]:
-  """Expected seconds of DLFD and of retraining, from a few steps of each."""
-  model = models.build(config)
-  ours, recipe = preset.methods['dlfd'], preset.train
-  devices.check_batch_size(ours.batch_size)
-  devices.check_batch_size(recipe.batch_size)
-  largest = max(ours.batch_size, recipe.batch_size)
-  shown = np.concatenate([found.retain[:largest], found.forget[:largest]])
-  frozen = devices.place(
-      {'images': dataset.images[shown], 'labels': dataset.labels[shown]})
-  retain = np.arange(min(largest, len(found.retain)))
-  forget = len(retain) + np.arange(min(largest, len(found.forget)))
-
-  def batch(size):
-    return {**batching.pad(retain[:size], size), **batching.prefixed(
-        'forget_', batching.pad(forget[:size], size))}
-
-  calls = {
-      'distance': timing.Call(
-          dlfd.make_distance_step(model, dataset.task, ours, 100),
-          train.create_state(variables, ours.optimizer, jax.random.key(0)),
-          frozen, batch(ours.batch_size)),
-      'train': timing.Call(
-          train.make_supervised_step(
-              model, dataset.task, recipe.optimizer, 100, live=True,
-              augment=recipe.augment),
-          train.create_state(variables, recipe.optimizer, jax.random.key(0)),
-          frozen, batch(recipe.batch_size))}
-  compile_s, seconds = timing.time_in_turns(calls, devices, repeats)
-  median = timing.medians(seconds)
-  steps = {
-      'distance': ours.epochs * -(-len(found.retain) // ours.batch_size),
-      'train': recipe.epochs * -(-len(found.retain) // recipe.batch_size)}
-  return {
-      'repeats': repeats, 'step_s': median, 'compile_s': compile_s,
-      'network': f'{config.architecture} of width {config.width} at '
-                 f'{dataset.image_size[0]} px',
-      'steps': steps, 'epochs': {'distance': ours.epochs,
-                                 'train': recipe.epochs},
-      'unlearn_s': steps['distance'] * median['distance'],
-      'retrain_s': steps['train'] * median['train']}
 
 
 COMMAND = command.Command('check', _ABOUT, _define, _execute)

@@ -56,8 +56,15 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
         f'On this machine, {result["device"]}: unlearning by DLFD about '
         f'{_minutes(cost["unlearn_s"])}, retraining about '
         f'{_minutes(cost["retrain_s"])}, from {cost["repeats"]} timed steps of '
-        f'each with {cost["network"]}.')
+        f'each with {cost["network"]}{_scaled(cost)}.')
   return [*lines, *result['notes']]
+
+
+def _scaled(cost):
+  timed, batches = cost['timed_images'], cost['batch_sizes']
+  parts = [f'{timed[name]} of a batch of {size} images'
+           for name, size in batches.items() if timed[name] < size]
+  return f', scaled from {" and ".join(parts)}' if parts else ''
 
 
 def _minutes(seconds):

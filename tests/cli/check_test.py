@@ -1,11 +1,13 @@
 """The check of a deletion request, from flags to its page."""
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from dlfd_jax import runs
 from dlfd_jax.cli import check
+from dlfd_jax.cli import expected_cost
 from dlfd_jax.data import sources
 from dlfd_jax.data import splits
 from dlfd_jax.data import synthetic
@@ -108,7 +110,8 @@ def test_a_near_copy_under_another_person_is_listed_and_shown(
 
 
 def test_the_split_and_the_network_are_those_of_the_original(
-    tmp_path, original, capsys):
+    tmp_path, original, monkeypatch, capsys):
+  monkeypatch.setattr(expected_cost, '_STEP_S', 1e-9)  # one image a device
   (tmp_path / 'people.txt').write_text('\n'.join(map(str, range(24))))
   assert check.main([
       f'--original={original}', '--forget_people=3', '--repeats=1',
@@ -121,7 +124,10 @@ def test_the_split_and_the_network_are_those_of_the_original(
   assert cost['epochs']['train'] == 2  # of the original's own recipe
   assert cost['unlearn_s'] == pytest.approx(
       cost['steps']['distance'] * cost['step_s']['distance'])
-  assert 'Nobody is in two parts' in capsys.readouterr().out
+  assert set(cost['timed_images'].values()) == {len(jax.devices())}
+  said = capsys.readouterr().out
+  assert 'Nobody is in two parts' in said
+  assert f'scaled from {len(jax.devices())} of a batch of ' in said
   before = runs_of.tree(tmp_path / 'check')
   assert check.main([
       f'--original={original}', '--forget_people=3', '--repeats=1',

@@ -172,9 +172,15 @@ class Released(nn.Module):
 
 
 def shake(net, seed=0):
-  """Random statistics and affine values, so that none can be mixed up."""
+  """Random statistics and affine values, so that none can be mixed up.
+
+  Linear layers become stronger, so that the logits are not near 0.
+  """
   generator = torch.Generator().manual_seed(seed)
   for module in net.modules():
+    if isinstance(module, nn.Linear):
+      with torch.no_grad():
+        module.weight.mul_(4)
     if isinstance(module, nn.BatchNorm2d):
       size = module.weight.shape
       with torch.no_grad():

@@ -16,6 +16,11 @@ from tests.models import torch_nets  # noqa: E402
 OUTPUTS, WIDTH, SIZE = 5, 8, 64
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+  torch.manual_seed(0)
+
+
 def _twin(head):
   net = torch_nets.ResNet18(OUTPUTS, WIDTH)
   if head == 'paper':
@@ -48,7 +53,7 @@ def test_logits_equal_those_of_pytorch(head):
   net, config = _twin(head), _config(head)
   variables = torch_weights.to_variables(_state(net), config)
   ours, theirs = _both_logits(net, config, variables)
-  assert np.abs(theirs).max() > .05  # the nets say something
+  assert np.abs(theirs).max() > .1  # the nets say something
   np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
@@ -66,21 +71,23 @@ def test_the_way_back_gives_the_same_state_dict(head):
       {n: torch.from_numpy(v) for n, v in back.items()}, strict=True)
 
 
-@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
-def test_weights_of_ours_give_the_same_logits_in_pytorch(tmp_path, suffix):
+def test_weights_of_ours_give_the_same_logits_in_pytorch(tmp_path):
   config = _config('paper')
   variables = models.init(models.build(config), jax.random.key(0), (SIZE, SIZE))
   rng = np.random.default_rng(0)
   variables = {**variables, 'batch_stats': jax.tree.map(
       lambda leaf: rng.uniform(.5, 1.5, leaf.shape).astype(np.float32),
       variables['batch_stats'])}
-  path = tmp_path / f'w{suffix}'
-  torch_weights.write(path, torch_weights.to_state(variables, config))
-  state = (torch.load(path, weights_only=True) if suffix == '.pth' else
-           safetensors.torch.load_file(path))
+  state = torch_weights.to_state(variables, config)
+  for name in ('w.pth', 'w.safetensors'):
+    torch_weights.write(tmp_path / name, state)
   net = torch_nets.Released(
       torch_nets.ResNet18(OUTPUTS, WIDTH), 8 * WIDTH, OUTPUTS)
-  net.load_state_dict(state, strict=True)
+  found = torch.load(tmp_path / 'w.pth', weights_only=True)
+  net.load_state_dict(found, strict=True)
+  same = safetensors.torch.load_file(tmp_path / 'w.safetensors')
+  assert sorted(same) == sorted(found)
+  assert all((same[name] == value).all() for name, value in found.items())
   ours, theirs = _both_logits(net.eval(), config, variables)
   assert np.abs(theirs).max() > .01
   np.testing.assert_allclose(ours, theirs, atol=1e-4)
@@ -162,11 +169,11 @@ def test_a_folder_that_is_not_there_is_named(tmp_path, suffix):
   assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize('kind', ['float16', 'bfloat16', 'float64'])
-@pytest.mark.parametrize('suffix, prefix, key', [
-    ('.pth', 'module.', 'state_dict'), ('.pth', '', 'model'),
-    ('.pth', 'model._orig_mod.module.', 'model_state_dict'),
-    ('.safetensors', 'module.', None)])
+@pytest.mark.parametrize('kind, suffix, prefix, key', [
+    ('float16', '.pth', 'module.', 'state_dict'),
+    ('bfloat16', '.pth', '', 'model'),
+    ('float64', '.pth', 'model._orig_mod.module.', 'model_state_dict'),
+    ('bfloat16', '.safetensors', 'module.', None)])
 def test_wrappers_and_other_precision_are_understood(
     tmp_path, kind, suffix, prefix, key):
   net, path = _twin('plain'), tmp_path / f'w{suffix}'
