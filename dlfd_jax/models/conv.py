@@ -1,7 +1,8 @@
-"""The convolution of every network, quick on the smallest maps too."""
+"""The convolution of every network, quick on a CPU too."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -56,28 +57,88 @@ def convolve(x: jax.Array, kernel: jax.Array, stride: int, groups: int,
              platform: str) -> jax.Array:
   """Images ``[n, h, w, c]`` by a kernel, padded by half its size.
 
-  XLA's convolutions on a CPU are slow in two cases (docs/decisions.md has the
-  times): for the smallest maps, which become one product of matrices here, and
-  for one group a channel, which becomes a sum over the window's places.
+  XLA's convolutions on a CPU are slow in three cases (docs/decisions.md has the
+  times): for the smallest maps, which become one product of matrices here, for
+  one group a channel, which becomes a sum over the window's places, and in the
+  gradient of the kernel, which is made of products too.
   """
   size, _, inputs, outputs = kernel.shape
-  pad = size // 2
   if platform == 'cpu':
-    height, width = ((n + 2 * pad - size) // stride + 1 for n in x.shape[1:3])
     depthwise = inputs == 1 and groups == outputs
-    if depthwise or groups == 1 and min(height, width) <= _SMALL_MAP:
-      shifted = _shifted(x, size, stride, pad, height, width)
+    small = min(_map(x, size, stride)) <= _SMALL_MAP
+    if depthwise or groups == 1 and small:
+      shifted = _shifted(x, size, stride)
       if depthwise:
         return sum(seen * kernel[i // size, i % size, 0]
                    for i, seen in enumerate(shifted))
       return jnp.concatenate(shifted, axis=-1) @ kernel.reshape(-1, outputs)
+    if groups == 1:
+      return _with_quick_gradient(x, kernel, stride)
+  return _xla(x, kernel, stride, groups)
+
+
+def _xla(x, kernel, stride, groups=1):
+  pad = len(kernel) // 2
   return lax.conv_general_dilated(
       x, kernel, (stride, stride), [(pad, pad)] * 2, dimension_numbers=_LAYOUT,
       feature_group_count=groups)
 
 
-def _shifted(x, size, stride, pad, height, width):
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _with_quick_gradient(x, kernel, stride):
+  return _xla(x, kernel, stride)
+
+
+def _forward(x, kernel, stride):
+  return _xla(x, kernel, stride), (x, kernel)
+
+
+def _backward(stride, read, slope):
+  x, kernel = read
+  _, to_images = jax.vjp(lambda x: _xla(x, kernel, stride), x)
+  return *to_images(slope), _kernel_slope(x, slope, len(kernel), stride)
+
+
+_with_quick_gradient.defvjp(_forward, _backward)
+
+
+def _kernel_slope(x, slope, size, stride):
+  """Sums of x times slope by place of the window, ``[size, size, c, o]``.
+
+  Place (r, c) pairs x[i + r, j + c] with slope[i, j], that is x[i + r, k] with
+  slope[i, k - c]: stride 1 needs one product of x moved by rows and slope moved
+  by columns.
+  """
+  inputs, outputs = x.shape[-1], slope.shape[-1]
+  if stride > 1:
+    return jnp.stack([
+        jnp.einsum('nhwi,nhwo->io', seen, slope)
+        for seen in _shifted(x, size, stride)
+    ]).reshape(size, size, inputs, outputs)
+  height, width = slope.shape[1:3]
+  pad = size // 2
+  rows, columns = ((0, 0), (pad, pad), (0, 0), (0, 0)), (
+      (0, 0), (0, 0), (pad, pad), (0, 0))
+  x, slope = jnp.pad(x, rows), jnp.pad(slope, columns)
+  moved = jnp.concatenate(
+      [x[:, i:i + height] for i in range(size)], axis=-1)
+  slopes = jnp.concatenate(
+      [slope[:, :, i:i + width] for i in reversed(range(size))], axis=-1)
+  product = moved.reshape(-1, size * inputs).T @ slopes.reshape(
+      -1, size * outputs)
+  return product.reshape(size, inputs, size, outputs).transpose(0, 2, 1, 3)
+
+
+def _map(x, size, stride):
+  """Height and width of the output."""
+  return tuple((n + 2 * (size // 2) - size) // stride + 1
+               for n in x.shape[1:3])
+
+
+def _shifted(x, size, stride):
   """What each place of the window sees, row by row, ``[n, h', w', c]``."""
+  pad = size // 2
+  height, width = _map(x, size, stride)
   padded = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
   return [padded[:, row:row + (height - 1) * stride + 1:stride,
                  column:column + (width - 1) * stride + 1:stride]

@@ -13,7 +13,8 @@ from dlfd_jax.models import layers
 CASES = [
     (1, 3, 1, 4, 1), (2, 3, 1, 4, 1), (4, 3, 2, 4, 1), (3, 5, 2, 4, 1),
     (2, 1, 1, 4, 1), (2, 1, 2, 4, 1), (5, 3, 1, 4, 1), (5, 3, 1, 4, 4),
-    (6, 5, 2, 4, 4), (2, 3, 1, 4, 2)]
+    (6, 5, 2, 4, 4), (2, 3, 1, 4, 2), (5, 3, 2, 4, 1), (9, 7, 2, 3, 1),
+    (4, 1, 1, 4, 1), (6, 1, 2, 4, 1), (6, 5, 1, 3, 1), (5, 3, 1, 4, 2)]
 
 
 def _pair(window, stride, channels, groups, **options):
@@ -67,6 +68,19 @@ def test_only_a_cpu_leaves_xlas_convolution(
   small = size <= 2 * stride and groups == 1
   assert used == {
       'cpu': not small and groups != channels, 'gpu': True, 'tpu': True}
+
+
+def test_the_kernels_gradient_leaves_xla_on_a_cpu():
+  x, kernel = jnp.ones((2, 5, 5, 3)), jnp.ones((3, 3, 3, 4))
+
+  def convolutions(stride, platform):
+    return str(jax.make_jaxpr(jax.grad(
+        lambda kernel: conv.convolve(x, kernel, stride, 1, platform).sum()))(
+            kernel).pretty_print(use_color=False)).count('dot_general')
+
+  assert convolutions(1, 'cpu') == 1
+  assert convolutions(2, 'cpu') == 9
+  assert convolutions(1, 'gpu') == 0
 
 
 def test_it_computes_in_its_own_type():
