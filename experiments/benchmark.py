@@ -135,7 +135,7 @@ def _met(value, aim, least=False):
 
 
 def _step(found):
-  ms = {name: f'{1e3 * s:.0f} ms' for name, s in found['median_s'].items()}
+  ms = {name: f'{1e3 * s:.3g} ms' for name, s in found['median_s'].items()}
   peak = found['matmul_flops_per_s'] / 1e9
   rows = [
       ('distance step', ms['distance_step'], ''),
@@ -146,7 +146,7 @@ def _step(found):
       ('convolutions alone / step', f'{found["of_convolutions"]:.2f}',
        f'at least 0.8: {_met(found["of_convolutions"], .8, least=True)}'),
       ('GFLOP/s', f'{found["flops_per_s"] / 1e9:.0f}', ''),
-      (f'of a matrix product ({peak:.0f} GFLOP/s)',
+      (f'of a matrix product ({peak:.0f} GFLOP/s, {found["type"]})',
        f'{found["of_matmul"]:.2f}', '0.3, with bfloat16 on a GPU')]
   return [
       '## A distance step', '',

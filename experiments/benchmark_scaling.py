@@ -23,8 +23,8 @@ from dlfd_jax import timing
 from dlfd_jax import train
 from dlfd_jax.data import batching
 from dlfd_jax.data import feed
-from dlfd_jax.data import synthetic
 from dlfd_jax.methods import dlfd
+from experiments import timing_data
 
 BATCHES = (32, 64, 128, 256, 512, 1024)
 PIXELS = (32, 64, 128, 224)
@@ -36,8 +36,7 @@ DEVICES = (1, 2, 4, 8)
 def distance_step(network: presets.Network, config: dlfd.DLFDConfig,
                   batch: int, size: int, repeats: int) -> dict[str, float]:
   """Median seconds of a distance step and the memory that it needs."""
-  dataset = synthetic.synthetic_faces(
-      people=8, images_per_person=4, size=size)
+  dataset = timing_data.faces(4, size)
   model = models.build(models.ModelConfig(
       outputs=dataset.task.num_outputs, **dataclasses.asdict(network)))
   variables = models.init(model, jax.random.key(0), dataset.image_size)
@@ -153,9 +152,7 @@ def _one(told: dict[str, Any]) -> dict[str, float]:
   batch = told['batch_size']
   config = dlfd.DLFDConfig(
       batch_size=batch, perturb_steps=told['perturb_steps'])
-  dataset = synthetic.synthetic_faces(
-      people=max(4, -(-2 * batch // 8)), images_per_person=8,
-      size=told['size'])
+  dataset = timing_data.faces(max(4, -(-2 * batch // 8)), told['size'])
   model = models.build(models.ModelConfig(
       outputs=dataset.task.num_outputs, **told['network']))
   state = train.create_state(

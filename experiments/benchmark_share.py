@@ -22,11 +22,11 @@ from dlfd_jax import train
 from dlfd_jax.data import feed as feed_lib
 from dlfd_jax.data import requests
 from dlfd_jax.data import splits as splits_lib
-from dlfd_jax.data import synthetic
 from dlfd_jax.evaluation import attack
 from dlfd_jax.methods import base
 from dlfd_jax.methods import dlfd
 from dlfd_jax.methods import monitor
+from experiments import timing_data
 
 _HUNDRED = 100  # epochs of retraining that the aim speaks of
 
@@ -40,8 +40,7 @@ def share(network: presets.Network, config: dlfd.DLFDConfig, size: int,
   is that of the logistic regressions on losses that are there; the rest of a
   check is evaluation: losses and accuracies of val and forget.
   """
-  dataset = synthetic.synthetic_faces(
-      people=people, images_per_person=8, size=size)
+  dataset = timing_data.faces(people, size)
   model_config = models.ModelConfig(
       outputs=dataset.task.num_outputs, **dataclasses.asdict(network))
   model = models.build(model_config)

@@ -25,19 +25,18 @@ from dlfd_jax import timing
 from dlfd_jax import train
 from dlfd_jax.data import batching
 from dlfd_jax.data import feed
-from dlfd_jax.data import synthetic
 from dlfd_jax.methods import dlfd
 from dlfd_jax.models import conv
+from experiments import timing_data
 
-_MATMUL = 1024
+_MATMUL = {'cpu': 1024}  # rows and columns; 8192 on an accelerator
 
 
 def measure(network: presets.Network, config: dlfd.DLFDConfig, size: int,
             repeats: int, devices: parallel.Devices) -> dict[str, Any]:
   """Median seconds of each part and the ratio of the whole to its parts."""
   people = max(4, -(-4 * config.batch_size // 8))
-  dataset = synthetic.synthetic_faces(
-      people=people, images_per_person=8, size=size)
+  dataset = timing_data.faces(people, size)
   model_config = models.ModelConfig(
       outputs=dataset.task.num_outputs, **dataclasses.asdict(network))
   model = models.build(model_config)
@@ -61,17 +60,19 @@ def measure(network: presets.Network, config: dlfd.DLFDConfig, size: int,
   median = timing.medians(seconds)
   calls = convolutions(model, variables, config.batch_size, size)
   flops = sum(call.flops for call in calls)
-  alone = [convolution_seconds(call, repeats) for call in calls]
+  kind = jnp.dtype(models.resolve_dtype(network.compute_dtype))
+  alone = [convolution_seconds(call, kind, repeats) for call in calls]
   images, weights = (sum(found[i] for found in alone) for i in (0, 1))
   # Forward and input gradient K times; forward, both gradients once; the
   # features of the forget images once.
   k = config.perturb_steps
   work = flops * (2 * k + 3 + 1)
   best = k * images + images + weights + sum(found[2] for found in alone)
-  peak = matmul_peak(repeats)
+  peak = matmul_peak(kind, repeats)
   achieved = work / median['distance_step']
   return {
       'compile_s': compile_s, 'median_s': median, 'seconds': seconds,
+      'type': kind.name,
       'perturb_steps': k, 'batch_size': config.batch_size,
       'forward_flops': flops, 'step_flops': work,
       'flops_per_s': achieved, 'convolutions_s': best,
@@ -115,12 +116,12 @@ def convolutions(model, variables, batch: int, size: int) -> list[Convolution]:
   return found
 
 
-def convolution_seconds(call: Convolution, repeats: int
+def convolution_seconds(call: Convolution, kind: jnp.dtype, repeats: int
                         ) -> tuple[float, float, float]:
   """Least seconds of forward and input gradient, kernel gradient, forward."""
   keys = jax.random.split(jax.random.key(0))
-  x = jax.random.normal(keys[0], call.images)
-  kernel = jax.random.normal(keys[1], call.kernel)
+  x = jax.random.normal(keys[0], call.images, kind)
+  kernel = jax.random.normal(keys[1], call.kernel, kind)
 
   def run(x, kernel):
     return conv.convolve(
@@ -149,10 +150,11 @@ def _least(function, repeats, *arguments):
   return min(found)
 
 
-def matmul_peak(repeats: int) -> float:
-  """FLOP/s of a product of two large float32 matrices."""
-  x = jnp.ones((_MATMUL, _MATMUL))
-  return 2.0 * _MATMUL**3 / _least(jax.jit(lambda x: x @ x), repeats, x)
+def matmul_peak(kind: jnp.dtype, repeats: int) -> float:
+  """FLOP/s of a product of two large matrices of random numbers."""
+  size = _MATMUL.get(jax.default_backend(), 8192)
+  x = jax.random.normal(jax.random.key(0), (size, size), kind)
+  return 2.0 * size**3 / _least(jax.jit(lambda x: x @ x), repeats, x)
 
 
 def _input_gradients(model, task: tasks.Task, count: int) -> parallel.StepFn:

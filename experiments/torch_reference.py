@@ -5,7 +5,8 @@ on transport distance and cross-entropy, then one step of SGD with momentum. It
 is meant to be quick, as an experienced PyTorch user would write it: features of
 the forget batch once a batch, channels-last memory, frozen statistics, no
 gradient of the weights in the inner steps, inference mode in the attack, and a
-Sinkhorn in the kernel domain, which is quicker than one of logarithms.
+Sinkhorn in the kernel domain, which is quicker than one of logarithms. On a GPU
+cuDNN searches its algorithms, and bfloat16 is PyTorch's own autocast.
 """
 
 from __future__ import annotations
@@ -99,21 +100,27 @@ class Settings:
   learning_rate: float
   momentum: float
   weight_decay: float
+  bfloat16: bool = False
+
+  def precision(self, device: torch.device) -> torch.autocast:
+    """Networks run inside of it."""
+    return torch.autocast(device.type, torch.bfloat16, self.bfloat16)
 
 
 def model_of(state: Mapping[str, np.ndarray], outputs: int, width: int,
-             stem: str, mean: Sequence[float], std: Sequence[float]
-             ) -> ResNet18:
+             stem: str, mean: Sequence[float], std: Sequence[float],
+             device: str = 'cpu') -> ResNet18:
   """The network with given weights, in channels-last memory."""
+  torch.backends.cudnn.benchmark = True
   model = ResNet18(outputs, width, stem, mean, std)
   model.load_state_dict({
       name: torch.from_numpy(np.array(value)) for name, value in state.items()})
-  return model.to(memory_format=torch.channels_last).eval()
+  return model.to(device, memory_format=torch.channels_last).eval()
 
 
-def images_of(images: np.ndarray) -> torch.Tensor:
+def images_of(images: np.ndarray, device: str = 'cpu') -> torch.Tensor:
   """uint8 ``[n, h, w, 3]`` as ``[n, 3, h, w]`` in channels-last memory."""
-  return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2)
+  return torch.from_numpy(np.array(images)).to(device).permute(0, 3, 1, 2)
 
 
 def _pixels(images: torch.Tensor) -> torch.Tensor:
@@ -144,7 +151,7 @@ def distance(features: torch.Tensor, target: torch.Tensor,
     target: unit rows ``[m, d]`` of the forget batch.
     settings: of the solver.
   """
-  unit = functional.normalize(features, dim=1, eps=1e-4)
+  unit = functional.normalize(features.float(), dim=1, eps=1e-4)
   between, itself = 1 - unit @ target.T, 1 - unit @ unit.T
   with torch.no_grad():
     plans = _plan(between, settings), _plan(itself, settings)
@@ -154,17 +161,21 @@ def distance(features: torch.Tensor, target: torch.Tensor,
 def perturb(model: ResNet18, images: torch.Tensor, labels: torch.Tensor,
             forget: torch.Tensor, settings: Settings) -> torch.Tensor:
   """K sign-gradient steps of a batch of images in [0, 1]."""
-  with torch.inference_mode():
-    target = functional.normalize(model(forget)[1], dim=1, eps=1e-4)
+  precision = settings.precision(images.device)
+  with torch.inference_mode(), precision:
+    features = model(forget)[1]
+  target = functional.normalize(features.float(), dim=1, eps=1e-4)
   target = target.clone()  # an inference tensor may not be saved for backward
   for parameter in model.parameters():
     parameter.requires_grad_(False)
   moved = images
   for _ in range(settings.perturb_steps):
     moved = moved.detach().requires_grad_(True)
-    logits, features = model(moved)
+    with precision:
+      logits, features = model(moved)
     value = (settings.ot_weight * distance(features, target, settings)
-             - settings.ce_weight * functional.cross_entropy(logits, labels))
+             - settings.ce_weight * functional.cross_entropy(
+                 logits.float(), labels))
     slope, = torch.autograd.grad(value, moved)
     moved = (moved.detach() + settings.perturb_step_size * slope.sign()
              ).clamp_(0.0, 1.0)
@@ -187,18 +198,21 @@ def step(model: ResNet18, optimizer: torch.optim.SGD, images: torch.Tensor,
   moved = perturb(
       model, _pixels(images), labels, _pixels(forget), settings)
   optimizer.zero_grad(set_to_none=True)
-  functional.cross_entropy(model(moved)[0], labels).backward()
+  with settings.precision(images.device):
+    logits, _ = model(moved)
+  functional.cross_entropy(logits.float(), labels).backward()
   optimizer.step()
   return moved
 
 
 def losses(model: ResNet18, images: torch.Tensor, labels: torch.Tensor,
-           batch_size: int = 256) -> np.ndarray:
+           settings: Settings, batch_size: int = 256) -> np.ndarray:
   """Cross-entropy of every image, nats ``[n]``."""
   found = []
-  with torch.inference_mode():
+  with torch.inference_mode(), settings.precision(images.device):
     for start in range(0, len(images), batch_size):
       rows = slice(start, start + batch_size)
       found.append(functional.cross_entropy(
-          model(_pixels(images[rows]))[0], labels[rows], reduction='none'))
-  return torch.cat(found).numpy()
+          model(_pixels(images[rows]))[0].float(), labels[rows],
+          reduction='none'))
+  return torch.cat(found).cpu().numpy()

@@ -25,7 +25,7 @@ CONFIG = dlfd.DLFDConfig(
 @pytest.fixture(scope='module')
 def race():
   return against_torch.make_race(
-      presets.Network(width=4, stem='small'), CONFIG, 40, 16,
+      presets.Network(width=8, stem='small'), CONFIG, 40, 16,
       parallel.Devices(jax.devices()[:1]))
 
 
@@ -56,7 +56,7 @@ def test_images_move_alike(race):
   classes = torch.from_numpy(labels.astype(np.int64))
   theirs = torch_reference.perturb(
       _theirs(race), as_theirs(images), classes,
-      as_theirs(forget), against_torch.settings_of(CONFIG))
+      as_theirs(forget), against_torch.settings_of(CONFIG, race.network))
   moved = np.abs(theirs.permute(0, 2, 3, 1).numpy() - np.asarray(ours))
   # A sign may turn where the gradient is almost 0.
   assert (moved > 1e-6).mean() < 0.02
@@ -72,7 +72,7 @@ def test_weights_move_alike_on_the_same_images(race):
           problem.original, still.optimizer, jax.random.key(0)),
       feed_lib.Feed(problem.dataset).frozen(), batch)
   model = _theirs(race)
-  settings = against_torch.settings_of(still)
+  settings = against_torch.settings_of(still, race.network)
   images = torch_reference.images_of(problem.dataset.images)
   labels = torch.from_numpy(problem.dataset.labels.astype(np.int64))
   retain, forget = (torch.from_numpy(batch[name].astype(np.int64))
@@ -107,8 +107,9 @@ def test_the_race_runs_and_its_table_holds_its_numbers(race):
   for cell in result['median'].values():
     assert 0 < cell['check_s'] < cell['epoch_s']
   text = against_torch.markdown({
-      **result, 'network': {'width': 4, 'stem': 'small'}, 'image_size': 16,
+      **result, 'network': {'width': 8, 'stem': 'small'}, 'image_size': 16,
       'config': {'batch_size': 16, 'perturb_steps': 2}, 'device': 'cpu',
       'splits': {'retain': 1, 'forget': 2, 'val': 3}, 'command': 'x',
+      'machine': 'y', 'type': 'float32', 'devices': 1,
       'versions': {'jax': '1', 'torch': '2'}})
   assert f'{result["ratio"]["across"]:.2f}.' in text
