@@ -37,7 +37,7 @@ def test_the_first_cell_pins_every_dependency_inside_our_bounds(name):
       requirement = requirements.Requirement(line)
       wanted[utils.canonicalize_name(requirement.name)] = requirement.specifier
   pins = dict(re.findall(
-      r'([\w-]+)==([\w.]+)', ''.join(_cells(name)[0]['source'])))
+      r'([\w-]+)(?:\[[^]]*\])?==([\w.]+)', ''.join(_cells(name)[0]['source'])))
   pins = {utils.canonicalize_name(name): pin for name, pin in pins.items()}
   assert pins.keys() == wanted.keys()
   for package, specifier in wanted.items():
