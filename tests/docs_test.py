@@ -73,7 +73,8 @@ def test_the_walk_through_of_a_deletion_request(
   assert retrained['models']['retrained']
   result = runs.read_json('runs/check/result.json')
   assert result['request']['images_by_person'] == {'2': 4, '3': 4}
-  assert pathlib.Path('runs/evaluation/report.html').is_file()
+  page = pathlib.Path('runs/evaluation/report.html').read_text('utf-8')
+  assert 'Request: R-2026-012; Received: 2026-05-04' in page
   before, after = (torch_weights.read(name)
                    for name in ('model.pth', 'unlearned.pth'))
   assert sorted(before) == sorted(after)

@@ -12,8 +12,10 @@ import pytest
 import dlfd_jax
 from dlfd_jax import methods
 from dlfd_jax import presets
+from dlfd_jax import runs
 from dlfd_jax.cli import command
 from dlfd_jax.cli import commands
+from dlfd_jax.cli import exit_codes
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _DOCS = sorted((_ROOT / 'docs').glob('*.md'))
@@ -98,6 +100,16 @@ def test_commands_have_only_flags_that_exist(path):
       given = values[flag].value if flag in values else None
       known = set(presets.PRESETS)
       assert set([given] if isinstance(given, str) else given or ()) <= known
+
+
+def test_the_commands_and_exit_codes_are_those_of_the_program():
+  text = (_ROOT / 'docs' / 'command-line.md').read_text('utf-8')
+  assert re.findall(r'^\| `(\w+)` \|', text, re.M) == list(commands.COMMANDS)
+  codes = re.findall(r'^\| (\d+) \| (.+) \|$', text, re.M)
+  assert {int(code): about for code, about in codes} == exit_codes.MEANINGS
+  files = re.findall(r'^\| `([\w./]+)` \|', text, re.M)
+  assert set(files) >= {runs.CONFIG, runs.SPLITS, runs.METRICS, runs.RESULT,
+                        runs.VERSIONS}
 
 
 def _said(root):

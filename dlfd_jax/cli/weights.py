@@ -21,7 +21,7 @@ from dlfd_jax.models import custom
 from dlfd_jax.models import torch_weights
 
 _IMPORT = """
-Turns a PyTorch state dict into a model that unlearn.py takes as --original.
+Turns a PyTorch state dict into a model that `dlfd unlearn` takes as --original.
 
 A model of your own is a flax module, --model=module:Class, with an orbax
 checkpoint of its variables as --weights; what it must offer stands in
