@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import checkpoint
+from dlfd_jax import parallel
 from dlfd_jax import runs
 from dlfd_jax.cli import command
 from dlfd_jax.cli import train
@@ -174,3 +175,38 @@ def test_a_full_disk_is_one_sentence_and_the_last_state_loads(
   after = checkpoint.load_model(workdir).variables
   assert any(not np.array_equal(a, b) for a, b in zip(
       jax.tree.leaves(before), jax.tree.leaves(after), strict=True))
+
+
+def test_a_device_that_fills_up_half_way_loses_nothing(
+    original, tmp_path, monkeypatch, capsys):
+  workdir = tmp_path / 'run'
+  flags = [f'--original={original}', '--forget_people=2', '--epochs=2',
+           '--batch_size=16', '--method=finetune', '--checkpoint_seconds=0',
+           f'--workdir={workdir}']
+  compile_ = parallel.Devices.compile
+
+  def compile_small(devices, step):
+    run = compile_(devices, step)
+    calls = iter(range(99))
+
+    def call(*arguments):
+      if next(calls) == 7:
+        raise jax.errors.JaxRuntimeError(
+            'RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.')
+      return run(*arguments)
+
+    return call
+
+  with monkeypatch.context() as full:
+    full.setattr(parallel.Devices, 'compile', compile_small)
+    assert unlearn.main(flags) == 2
+  assert 'lower one of --batch_size, --device_bytes' in _sentence(capsys)
+  assert not (workdir / runs.RESULT).exists()
+  saved = max(int(p.name) for p in (workdir / runs.CHECKPOINTS).iterdir()
+              if p.name.isdigit())
+  assert unlearn.main(flags) == 0  # with a smaller load beside it
+  result = runs.read_json(workdir / runs.RESULT)
+  assert 0 < saved < result['steps']
+  steps = [event['step'] for event in runs.read_events(workdir / runs.METRICS)
+           if event['event'] == 'check']
+  assert steps == sorted(set(steps)) and steps[-1] == result['steps']
