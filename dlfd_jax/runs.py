@@ -6,8 +6,11 @@ refused with the difference if not. Nothing a user made is overwritten.
 
 from __future__ import annotations
 
+import datetime
 import errno
 import fcntl
+import functools
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -41,7 +44,23 @@ def versions() -> dict[str, str]:
       found[package] = importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
       found[package] = 'not installed'
-  return found
+  return {**found, 'dlfd_jax_source': source_hash()}
+
+
+@functools.cache
+def source_hash() -> str:
+  """SHA-256 of the package's Python files: which code ran, exactly."""
+  root = pathlib.Path(__file__).parent
+  digest = hashlib.sha256()
+  for path in sorted(root.rglob('*.py')):
+    digest.update(path.relative_to(root).as_posix().encode() + b'\0')
+    digest.update(hashlib.sha256(path.read_bytes()).digest())
+  return digest.hexdigest()
+
+
+def now() -> str:
+  """Date and time, UTC, as in 2026-11-27T09:30:00Z."""
+  return datetime.datetime.now(datetime.UTC).strftime('%Y-%m-%dT%H:%M:%SZ')
 
 
 def peak_bytes() -> int:

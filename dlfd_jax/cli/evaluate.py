@@ -195,19 +195,21 @@ def evaluate_run(workdir: str, dataset, splits: splits_lib.Splits,
     notes.append(
         'The live attack could not tell the original from unseen data at this '
         'sample size: nothing to forget was visible before unlearning.')
+  made_in = {'original': original, 'unlearned': unlearned,
+             **{f'retrained_{i}': run for i, run in enumerate(retrained)}}
   result = {
       'kind': 'evaluation', 'schema': 1, 'command': line,
       'config': settings, 'versions': runs.versions(),
-      'device': inputs.device_name(), **found, 'notes': notes,
+      'device': inputs.device_name(), 'finished': runs.now(),
+      **found, 'notes': notes,
       'data': {**found['data'], 'sha256': dataset.fingerprint()},
       'models': {
           'original': str(original), 'unlearned': str(unlearned),
           'retrained': [str(run) for run in retrained], 'sha256': prints},
       'request': evaluation_facts.request(dataset, splits, unlearn_result),
       'request_images': evaluation_facts.request_images(dataset, splits),
-      'done': evaluation_facts.done({
-          'original': original, 'unlearned': unlearned,
-          **{f'retrained_{i}': run for i, run in enumerate(retrained)}}),
+      'done': evaluation_facts.done(made_in),
+      'runs': evaluation_facts.runs_of(made_in),
       'efficiency': {
           **evaluation_facts.efficiency(
               original, unlearn_result, retrained, search_s),
@@ -215,7 +217,9 @@ def evaluate_run(workdir: str, dataset, splits: splits_lib.Splits,
       'selection': {
           'step': unlearn_result.get('selected_step'),
           'reason': unlearn_result.get('reason'), 'findings': findings,
-          'state': state},
+          'state': state, 'search': unlearn_result.get('search'),
+          'checks': sum(event.get('event') == 'check' for event in
+                        unlearn_result.get('history') or ())},
       'without_duplicates': _without_duplicates(
           logits, dataset, splits, config, copies),
   }

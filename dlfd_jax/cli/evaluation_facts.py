@@ -78,6 +78,23 @@ def done(runs_of: Mapping[str, str | os.PathLike]) -> dict[str, Any]:
                    if config.is_file() else {})}
 
 
+def runs_of(folders: Mapping[str, str | os.PathLike]) -> list[dict[str, Any]]:
+  """When, how long, on what and from which seed each model was made.
+
+  Args:
+    folders: of each model; one that is no run of ours has None everywhere.
+  """
+  rows = []
+  for model, folder in folders.items():
+    found = result_of(folder) or {}
+    rows.append({
+        'model': model, 'work_s': (found.get('time') or {}).get('work_s'),
+        **{name: found.get(name) for name in (
+            'finished', 'seed', 'steps', 'device', 'devices',
+            'compute_dtype')}})
+  return rows
+
+
 def request_images(dataset: dataset_lib.Dataset, splits: splits_lib.Splits
                    ) -> list[dict[str, str]]:
   """Sample id and SHA-256 of the pixels of every image to forget."""

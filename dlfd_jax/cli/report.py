@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,10 +16,13 @@ from dlfd_jax.cli import evaluate
 from dlfd_jax.report import html
 
 _ABOUT = """
-Writes report.html, one self-contained file, from a finished evaluation.
+Writes report.html, one self-contained file, and report.json from a finished
+evaluation.
 
-  dlfd report --evaluation=runs/eval --workdir=runs/report
+  dlfd report --evaluation=runs/eval --request_id=R-12 --received=2026-05-04
 """
+
+_LONGEST_ID = 100
 
 
 def _define(values: flags.FlagValues) -> None:
@@ -27,19 +32,49 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_string(
       'workdir', None, 'where report.html goes; default: the same folder',
       flag_values=values)
+  flags.DEFINE_string(
+      'request_id', None, 'number or name of the deletion request, to be '
+      'printed', flag_values=values)
+  flags.DEFINE_string(
+      'received', None, 'date of the request, as in 2026-05-04, to be printed',
+      flag_values=values)
 
 
 def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   del line
   source = pathlib.Path(command.required(values, 'evaluation'))
   target = pathlib.Path(command.value(values, 'workdir') or source)
-  path = write(source, target)
+  path = write(source, target, _request(values))
   print(path)
   return {'report': str(path)}
 
 
-def write(source: pathlib.Path, target: pathlib.Path) -> pathlib.Path:
+def _request(values):
+  """What the flags say of the request; refuses what is no date or too long."""
+  name = command.value(values, 'request_id')
+  if name is not None and not (
+      name.isprintable() and 0 < len(name) <= _LONGEST_ID):
+    raise ValueError(
+        f'Expected --request_id of 1 to {_LONGEST_ID} printable characters, '
+        f'got {name[:_LONGEST_ID]!r}.')
+  day = command.value(values, 'received')
+  if day is not None:
+    try:
+      day = datetime.date.fromisoformat(day).isoformat()
+    except ValueError as error:
+      raise ValueError(f'Expected --received as a date like 2026-05-04, got '
+                       f'{day!r}.') from error
+  return {'id': name, 'received': day}
+
+
+def write(source: pathlib.Path, target: pathlib.Path,
+          request: Mapping[str, str | None] | None = None) -> pathlib.Path:
   """Writes the report of the evaluation in ``source`` into ``target``.
+
+  Args:
+    source: folder of the evaluation.
+    target: made if it is not there.
+    request: ``id`` and ``received`` of the deletion request, to be printed.
 
   Returns:
     The path of the report.
@@ -49,6 +84,8 @@ def write(source: pathlib.Path, target: pathlib.Path) -> pathlib.Path:
     ValueError: if it is something else.
   """
   result = runs.read_json(source / runs.RESULT)
+  if request and isinstance(result, dict):
+    result['request'] = {**request, **(result.get('request') or {})}
   arrays: dict[str, Any] | None = None
   if (source / evaluate.PER_EXAMPLE).is_file():
     with np.load(source / evaluate.PER_EXAMPLE, allow_pickle=False) as file:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -18,6 +18,7 @@ from dlfd_jax import models
 from dlfd_jax import parallel
 from dlfd_jax import presets
 from dlfd_jax import runs
+from dlfd_jax import tuned
 from dlfd_jax.cli import command
 from dlfd_jax.cli import inputs
 from dlfd_jax.cli import options
@@ -74,7 +75,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   if remat is not None:
     saved = dataclasses.replace(
         saved, config=dataclasses.replace(saved.config, remat=remat))
-  preset = presets.PRESETS[command.value(values, 'preset') or 'demo']
+  preset_name = command.value(values, 'preset') or 'demo'
+  preset = presets.PRESETS[preset_name]
   data_options = preset.data
   if (command.value(values, 'preset') is None
       and (original / runs.CONFIG).is_file()):
@@ -92,7 +94,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
     result = unlearn_run(
         workdir, saved, original, dataset, data_options, splits, notes, method,
         config, seed=command.value(values, 'seed'), devices=devices, line=line,
-        hooks=hooks, **inputs.run_options(values))
+        hooks=hooks, search=_search(preset_name, method),
+        **inputs.run_options(values))
   for note in result['notes']:
     print(note)
   print(f'{len(splits.forget)} images forgotten by {method} in '
@@ -101,6 +104,13 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         f'Selected: step {result["selected_step"]}, {result["reason"]}: '
         f'{workdir}/checkpoints/model')
   return {'workdir': workdir, 'model': f'{workdir}/checkpoints/model', **result}
+
+
+def _search(preset_name, method):
+  """The preset of the settings, and what the search behind it cost."""
+  found = tuned.load(preset_name).get('methods', {}).get(method, {})
+  return {'preset': preset_name, 'trials': found.get('trials'),
+          'search_s': found.get('search_s')}
 
 
 def _start(preset, method, rewind_of):
@@ -147,8 +157,11 @@ def unlearn_run(workdir: str, saved: checkpoint.SavedModel,
                 config: methods.RunConfig, *, seed: int,
                 devices: parallel.Devices, line: str,
                 hooks: Sequence[loop.Hook] = (),
+                search: Mapping[str, Any] | None = None,
                 **run_options: Any) -> dict[str, Any]:
   """Unlearns in ``workdir``, resumes it, or returns its finished result.
+
+  ``search`` goes into the result: where the settings come from.
 
   Returns:
     The result, as in ``result.json``.
@@ -202,6 +215,7 @@ def unlearn_run(workdir: str, saved: checkpoint.SavedModel,
       'devices': devices.count, 'processes': hosts.count(), 'seed': seed,
       'compute_dtype': models.resolve_dtype(saved.config.compute_dtype),
       'remat': saved.config.remat, 'versions': runs.versions(),
+      'finished': runs.now(), 'search': search,
       'peak_bytes': runs.peak_bytes(),
       'time': {**dataclasses.asdict(out.clock), 'work_s': out.clock.work_s,
                # Of all sittings of an interrupted run.

@@ -123,7 +123,7 @@ def compare(metric: Metric,
   """
   notes = list(metric.notes)
   gap = difference(unlearned, retrained, n_units)
-  verdict = p_value = None
+  verdict = p_value = power = None
   if gap is None:
     delta = records.Cell.missing(_why_no_delta(unlearned, retrained))
     if metric.chance is not None and unlearned is not None and not retrained:
@@ -134,6 +134,7 @@ def compare(metric: Metric,
     delta = records.Cell(gap.value, gap.low, gap.high)
     if metric.margin is not None:
       p_value = gap.p_value
+      power = stats.power(gap.error, metric.margin)
       verdict = stats.verdict(
           gap.low, gap.high, metric.margin,
           may_be_equal=tier > 0 and len(retrained) > 1)
@@ -147,7 +148,8 @@ def compare(metric: Metric,
       unlearned=_cell(unlearned, 'unlearned'),
       retrained=_mean_cell(retrained, n_units), null=null, delta=delta,
       units=metric.units, n_units=n_units, unit=unit, seeds=seeds,
-      verdict=verdict, p_value=p_value, notes=tuple(notes), tier=tier)
+      verdict=verdict, p_value=p_value, margin=metric.margin, power=power,
+      notes=tuple(notes), tier=tier)
 
 
 def _cell(estimate, name):

@@ -72,6 +72,9 @@ class Record:
     seeds: named seeds behind the value.
     verdict: words, None where the metric decides nothing.
     p_value: of no difference to retraining, None likewise.
+    margin: differences below it do not matter, None likewise.
+    power: chance of "indistinguishable" if there is no difference, None
+      likewise.
     notes: sentences to be read with it.
     tier: of the evaluation that made it.
   """
@@ -90,6 +93,8 @@ class Record:
   seeds: Mapping[str, int] = dataclasses.field(default_factory=dict)
   verdict: str | None = None
   p_value: float | None = None
+  margin: float | None = None
+  power: float | None = None
   notes: tuple[str, ...] = ()
   tier: int = 0
 
@@ -107,5 +112,6 @@ class Record:
         **{name: cell.as_dict() for name, cell in self.cells.items()},
         'units': self.units, 'n_units': self.n_units, 'unit': self.unit,
         'seeds': dict(self.seeds), 'verdict': self.verdict,
-        'p_value': self.p_value, 'notes': list(self.notes),
+        'p_value': self.p_value, 'margin': self.margin, 'power': self.power,
+        'notes': list(self.notes),
     }

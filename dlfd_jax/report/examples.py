@@ -75,6 +75,35 @@ def remembered_people(arrays: Arrays, count: int = 10) -> list[Remembered]:
   return _most(rows, count)
 
 
+def largest_by_chance(arrays: Arrays, by_person: bool = False
+                      ) -> tuple[float, float] | None:
+  """The largest excess of each retrained model over the mean of the others.
+
+  What the worst case looks like where nothing is remembered.
+
+  Returns:
+    Smallest and largest over the retrained models; None with fewer than two,
+    or without known people.
+  """
+  found = {model: np.asarray(arrays[f'{model}/forget/margin'], np.float64)
+           for model in names.models_in(arrays)
+           if model.startswith('retrained')
+           and f'{model}/forget/margin' in arrays}
+  if len(found) < 2:
+    return None
+  margins = np.stack(list(found.values()))
+  if by_person:
+    identity = np.asarray(arrays.get('forget/identity', ()))
+    people = np.unique(identity[identity >= 0])
+    if not len(people):
+      return None
+    margins = np.stack(
+        [margins[:, identity == person].mean(1) for person in people], 1)
+  others = (margins.sum(0) - margins) / (len(margins) - 1)
+  worst = (margins - others).max(1)
+  return float(worst.min()), float(worst.max())
+
+
 def _margins(arrays):
   """Margins of forget: original, unlearned, mean of retrained (or None)."""
   found = {model: np.asarray(arrays[f'{model}/forget/margin'], np.float64)

@@ -14,9 +14,20 @@ Facts = list[tuple[str, str]]
 
 _LISTED_PAIRS = 20
 _LABELS = {
+    'id': 'Request',
+    'images': 'Images to forget',
+    'people': 'People to forget',
+    'attack_sizes': 'Images of the live attack, forget and val',
+    'null_mean': 'Forgetting score of a guess, mean',
+    'null_95': 'Forgetting score of a guess, 95 % below',
+    'forget_threshold': 'Distancing stops below a forgetting score of',
+    'select_threshold': 'States are taken up to a forgetting score of',
+    'original_forgetting_score': 'Forgetting score of the original on val',
+    'attack_blind_to_original': 'Attack blind to the original',
+    'select_threshold_met': 'The returned state is one of those',
     'peak_bytes': 'Peak memory',
     'sha256_of_image_ids': 'SHA-256 of the image ids',
-    'check_share': 'A check over the steps between two',
+    'check_share': 'Time of checks over that of steps',
     'search_s': 'Time spent on search',
     'speed_up': 'Speed-up over retraining',
     'speed_up_with_search': 'Speed-up, search included',
@@ -141,6 +152,32 @@ def splits_rows(data: Mapping[str, Any]) -> list[tuple[str, str, str]]:
            plain(found[split].get('people'))) for split in order]
 
 
+def run_rows(result: Mapping[str, Any]) -> list[dict[str, str]]:
+  """By column, a row per run: when, from which seed and on what it was made."""
+  rows = []
+  for run in result.get('runs') or ():
+    device, count = run.get('device'), run.get('devices')
+    rows.append({
+        'Model': run['model'].replace('_', ' '),
+        'made (UTC)': moment(run.get('finished')),
+        'seed': plain(run.get('seed')), 'steps': plain(run.get('steps')),
+        'device': (f'{count} × {device}' if device and count and count > 1 else
+                   plain(device)),
+        'precision': plain(run.get('compute_dtype')),
+        'time': tables.as_cell(run.get('work_s'), 's').text})
+  return rows
+
+
+def moment(text: str | None) -> str:
+  """Date and time of ISO 8601 as a reader writes them, to the minute.
+
+  Example:
+    >>> moment('2026-05-04T09:30:59Z')
+    '2026-05-04 09:30'
+  """
+  return plain(text if text is None else text[:16].replace('T', ' '))
+
+
 def copies_found(leakage: Mapping[str, Any]) -> dict[str, Any]:
   """Copies between parts: rows with a pair, decisions, and pairs of forget."""
   exact, near = leakage.get('exact') or {}, leakage.get('near') or {}
@@ -152,6 +189,11 @@ def copies_found(leakage: Mapping[str, Any]) -> dict[str, Any]:
       'rule': leakage.get('rule', ''),
       'rows': [row for row in rows if row[1] or row[2]],
       'decisions': leakage.get('decisions') or {},
-      'pairs': pairs[:_LISTED_PAIRS],
+      'pairs': [
+          {'Forget image': pair['forget'], 'copy': pair['other'],
+           'in': pair['part'], 'kind': pair['kind'],
+           'same person': 'unknown' if pair['same_person'] is None else
+                          plain(pair['same_person'])}
+          for pair in pairs[:_LISTED_PAIRS]],
       'total': leakage.get('forget_pairs_total', len(pairs)),
   }

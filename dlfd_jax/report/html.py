@@ -17,6 +17,7 @@ import jinja2
 import numpy as np
 
 from dlfd_jax import runs
+from dlfd_jax.report import decisions
 from dlfd_jax.report import examples
 from dlfd_jax.report import facts
 from dlfd_jax.report import names
@@ -27,6 +28,7 @@ Arrays = Mapping[str, np.ndarray]
 Events = Sequence[Mapping[str, Any]]
 
 _TEMPLATE = 'report.html.jinja'
+_NOT_GIVEN = 'not given'
 _TIER_0 = (
     'Tier 0 compares forget images with unseen ones. It can show that they are '
     'distinguishable, never that the model is indistinguishable from a '
@@ -122,7 +124,7 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
           'image_size': 'Image size', 'task': 'Task',
           'outputs': 'Outputs'}),
       'by_person': data.get('by_person'),
-      'request': facts.all_of(result.get('request') or {}),
+      'request': _request(result),
       'request_images': list(result.get('request_images') or ()),
       'splits': facts.splits_rows(data),
       'copies': facts.copies_found(data.get('leakage') or {}),
@@ -136,6 +138,7 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
                    'evaluation': result.get('command') or ''},
       'settings': facts.settings(done.get('settings') or {}),
       'versions': list((result.get('versions') or {}).items()),
+      'runs': facts.run_rows(result),
       'cost': facts.cost_sentence(result),
       'efficiency': facts.efficiency_items(result),
       'headline': tables.headline(result),
@@ -146,19 +149,40 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
       'reference': tables.reference_table(result, everything=True),
       'groups': tables.groups_table(result),
       'verdicts': tables.verdict_sentences(result),
+      'deciding': decisions.deciding(result),
+      'sample': decisions.sample_sentence(result),
+      'choices': decisions.choices(result),
+      'without_copies': tables.without_copies_table(result),
       'tier': tables.tier_of(result),
       'not_run': [tables.not_run(tier) for tier in tables.TIERS
                   if tier > tables.tier_of(result)],
       'harm': (result.get('harm') or {}).get('worst') or [],
       'images': examples.remembered_images(arrays),
       'people': examples.remembered_people(arrays),
-      'selection': facts.named(selection, {'step': 'Step', 'reason': 'Rule'})
+      'images_by_chance': examples.largest_by_chance(arrays),
+      'people_by_chance': examples.largest_by_chance(arrays, by_person=True),
+      'selection': facts.named(selection, {'step': 'Step'})
                    if selection else [],
       'findings': facts.all_of(selection.get('findings') or {}),
       'missing': list(result.get('not_computed') or ()),
       'config': facts.settings(config),
       'config_hash': facts.hash_of(config),
   }
+
+
+def _request(result: tables.Result) -> facts.Facts:
+  """The request, its own number and date first, and when what was done."""
+  given = dict(result.get('request') or {})
+  if not given:
+    return []
+  known = {'id': given.pop('id', None) or _NOT_GIVEN,
+           'received': given.pop('received', None) or _NOT_GIVEN}
+  made = {run['model']: run.get('finished') for run in result.get('runs') or ()}
+  when = {'unlearned': made.get('unlearned'),
+          'evaluated': result.get('finished')}
+  return facts.all_of({
+      **known, **{f'{name} (UTC)': facts.moment(text)
+                  for name, text in when.items()}, **given})
 
 
 def _subtitle(data: Mapping[str, Any]) -> str:

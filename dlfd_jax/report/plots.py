@@ -83,7 +83,8 @@ def loss_histograms(arrays: Arrays, *, format: str = 'svg') -> bytes:
     figure.supxlabel(
         f'loss in nats, logarithmic; the first bin holds all below '
         f'{_LEAST_LOSS:g}', fontsize=9)
-    axes[0].legend(loc='upper left')
+    figure.legend(*axes[0].get_legend_handles_labels(), ncols=2,
+                  loc='outside upper right')
     return canvas.to_bytes(figure, format)
 
 

@@ -290,8 +290,30 @@ def verdict_sentences(result: Result) -> tuple[str, ...]:
     return (f'Overall verdict: {names.NOT_COMPUTED}, as {not_run(1)}.',)
   return tuple(
       f'Overall verdict on {what} at tier {tier_of(result)}: '
-      f'{verdict["verdict"]} ({verdict["because"]}).'
+      f'{verdict["verdict"]} ({_in_words(verdict)}).'
       for what, verdict in found.items())
+
+
+def _in_words(verdict):
+  """Why, with the metrics called as in the tables."""
+  known = verdict.get('metrics') or {}
+  return re.sub(r'\w+', lambda word: names.metric_label(word[0])
+                if word[0] in known else word[0], verdict['because'])
+
+
+def without_copies_table(result: Result) -> Table | None:
+  """The summary again without copies of forget images; None if there are none.
+
+  Raises:
+    ValueError: if ``result`` is something else.
+  """
+  found = result.get('without_duplicates')
+  if not found:
+    return None
+  table = summary_table({**result, 'metrics': found['metrics'],
+                         'efficiency': {}, 'notes': []})
+  return dataclasses.replace(
+      table, title='Without copies of forget images', rows=table.rows[:-1])
 
 
 def _only_verdict(record):

@@ -27,7 +27,7 @@ def test_record_is_strict_json():
   assert list(back) == [
       'metric', 'split', 'tier', 'direction', 'original', 'unlearned',
       'retrained', 'null', 'delta', 'units', 'n_units', 'unit', 'seeds',
-      'verdict', 'p_value', 'notes']
+      'verdict', 'p_value', 'margin', 'power', 'notes']
   assert back['tier'] == 0 and back['notes'] == ['one']
 
 

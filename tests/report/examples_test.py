@@ -43,3 +43,16 @@ def test_without_a_retrained_model_the_margin_alone_decides():
 def test_without_the_unlearned_model_there_is_nothing_to_list():
   assert examples.remembered_images({}) == []
   assert examples.remembered_people({}) == []
+
+
+def test_the_worst_case_by_chance_is_a_retrained_model_among_the_others():
+  # retrained_0 over retrained_1: 0, 2, -2, 0; the other way round negated.
+  assert examples.largest_by_chance(_ARRAYS) == (2., 2.)
+  assert examples.largest_by_chance(
+      {**_ARRAYS, 'retrained_2/forget/loss': np.zeros(4),
+       'retrained_2/forget/margin': np.array([0., 0., 0., 4.])}) == (2., 3.5)
+  # People 3 and 7 at 0 and 2.5 against 2 and 1.5.
+  assert examples.largest_by_chance(_ARRAYS, by_person=True) == (1., 2.)
+  assert examples.largest_by_chance({}) is None
+  unknown = {**_ARRAYS, 'forget/identity': np.full(4, -1)}
+  assert examples.largest_by_chance(unknown, by_person=True) is None

@@ -12,7 +12,7 @@ def test_costs_carry_their_units():
   assert items['Speed-up over retraining'] == '8.5×'
   assert items['Images processed'] == '11,520'
   assert items['Peak memory'] == '1.31 GB'
-  assert items['A check over the steps between two'] == '0.083'
+  assert items['Time of checks over that of steps'] == '0.083'
   assert items['Compile, distance'] == '8.1 s'
   assert items['Precision'] == 'float32'
 

@@ -93,6 +93,13 @@ def leakage():
       'forget_pairs_total': 1}
 
 
+def run(model, seed, precision, seconds):
+  """When and on what a model was made."""
+  return {'model': model, 'work_s': seconds, 'seed': seed, 'steps': 60,
+          'finished': '2026-05-05T09:00:00Z', 'device': 'tpu', 'devices': 8,
+          'compute_dtype': precision}
+
+
 def auc(arrays, model):
   forget = arrays[f'{model}/forget/loss']
   test = arrays[f'{model}/test/loss']
@@ -142,7 +149,11 @@ def result(retrained=True):
                  '--unlearned=runs/unlearned --workdir=runs/evaluation',
       'config': {'bootstrap': 2000, 'attack': {'draws': 20, 'folds': 10}},
       'versions': {'python': '3.11.7', 'jax': '0.10.2', 'dlfd_jax': '0.1.0'},
-      'device': 'cpu (1 device)',
+      'device': 'cpu (1 device)', 'finished': '2026-05-06T10:30:00Z',
+      'request': {'images': 160, 'people': 20, 'subject_codes': '3, 5'},
+      'runs': [
+          run('original', 0, 'float32', 61.4), run('unlearned', 4, None, 6.42),
+          *([run('retrained_0', 1, 'bfloat16', 54.8)] if retrained else [])],
       'data': {
           'name': 'drawn faces', 'n': sum(SIZES.values()), 'people': 198,
           'image_size': [32, 32],
@@ -169,10 +180,30 @@ def result(retrained=True):
       'not_computed': ['attacks with reference models (tier 2)',
                        'relearn time (tier 1)'],
       'selection': {
-          'step': 45,
+          'step': 45, 'checks': 13,
+          'search': {'preset': 'mufac', 'trials': 8, 'search_s': 634.5},
           'reason': 'the most accurate state on val with a forgetting score of '
                     'at most 0.104',
           'findings': {'forget_threshold': .044, 'select_threshold': .104,
                        'attack_blind_to_original': False,
                        'select_threshold_met': True}},
   }
+
+
+def tier_1():
+  """A result with deciding metrics, a group and a person who was harmed."""
+  made = result()
+  for name in ('zrf', 'accuracy_test/gender 1', 'gap_accuracy_test'):
+    made['metrics'].append({
+        'metric': name, 'tier': 1, 'units': 'fraction', 'notes': [],
+        'direction': 'higher means more', 'verdict': None, 'margin': .02,
+        'power': .875, 'p_value': .0123, 'n_units': 40, 'unit': 'person',
+        **{model: cell(.25, .05) for model in (
+            'original', 'unlearned', 'retrained', 'null', 'delta')}})
+  made['verdicts'] = {'utility': {
+      'verdict': 'distinguishable',
+      'because': 'told apart by gap_accuracy_test, <b>',
+      'metrics': {'gap_accuracy_test': 'distinguishable', 'log2_ain': None}}}
+  made['harm'] = {'limit': .05, 'worst': [
+      {'person': 4711, 'images': 3, 'loss': .5}]}
+  return made

@@ -161,23 +161,69 @@ def test_a_quick_evaluation_says_that_tier_1_was_not_run(page):
 
 
 def test_tier_1_shows_verdicts_figures_groups_and_harm():
-  result = fakes.result()
-  for name in ('zrf', 'accuracy_test/gender 1'):
-    result['metrics'].append({
-        'metric': name, 'tier': 1, 'units': 'fraction', 'notes': [],
-        'direction': 'higher means more', 'verdict': None,
-        **{model: fakes.cell(.25, .05) for model in (*names.MODELS, 'delta')}})
-  result['verdicts'] = {'utility': {
-      'verdict': 'distinguishable', 'because': 'told apart by <gap>'}}
-  result['harm'] = {'limit': .05, 'worst': [
-      {'person': 4711, 'images': 3, 'loss': .5}]}
-  found = _Page(report.render_report(result))
-  assert ('Overall verdict on utility at tier 1: distinguishable (told apart '
-          'by <gap>).') in found.text
+  found = _Page(report.render_report(fakes.tier_1()))
+  verdict = ('Overall verdict on utility at tier 1: distinguishable (told '
+             'apart by Gap in accuracy, test, <b>).')
+  assert found.text.count(verdict) == 2  # first of all, and in its section
   assert 'Accuracy, test: gender 1' in found.text
   assert '4711' in found.text and '0.500' in found.text
   assert 'tier 1 was not run' not in found.text
   assert 'tier 2 was not run' in found.text
+
+
+def test_what_decides_stands_with_margin_p_power_and_sample():
+  text = _Page(report.render_report(fakes.tier_1())).text
+  assert '±0.02 0.012 0.88 40 people distinguishable' in text
+  assert ('AIN, log2 utility not computed the evaluation did not measure it '
+          + ' '.join(5 * ['not computed'])) in text
+  assert 'One unlearned model and 3 retrained models (seed 1).' in text
+
+
+def test_who_made_what_when_and_what_choices_could_read(page):
+  for words in (
+      'retrained 0 2026-05-05 09:00 1 60 8 × tpu bfloat16 54.8 s',
+      'Request: not given; Received: not given',
+      'Unlearned (UTC) 2026-05-05 09:00', 'Evaluated (UTC) 2026-05-06 10:30',
+      '; 13 states were measured retain, forget, val',
+      'preset mufac, searched in 8 trials (634 s); time of search for this '
+      'request: not stated'):
+    assert words in page.text, words
+
+
+def test_the_request_is_named_where_it_is_known():
+  result = _without_numbers()
+  result['request'] |= {'id': '<R-12>', 'received': '2026-05-04'}
+  text = _Page(report.render_report(result)).text
+  assert text.count('<R-12>') == 2
+  assert 'Request: <R-12>; Received: 2026-05-04' in text
+  result['request'] = {}
+  assert 'none were given' in _Page(report.render_report(result)).text
+
+
+def test_final_numbers_stand_with_and_without_copies():
+  result = fakes.result()
+  assert 'without these copies' not in report.render_report(result)
+  again = [{**record, 'unlearned': fakes.cell(.123)}
+           for record in result['metrics']]
+  result['without_duplicates'] = {'metrics': again, 'data': {}}
+  text = report.render_report(result)
+  assert 'without these copies' in text and '0.123' in text
+
+
+def test_the_worst_case_stands_beside_that_of_chance(page):
+  assert page.text.count('Worst case by chance: with a retrained model') == 2
+  alone = _Page(report.render_report(fakes.result(), {
+      name: array for name, array in fakes.per_example().items()
+      if not name.startswith(('retrained_1', 'retrained_2'))}))
+  assert alone.text.count('it needs two retrained models') == 2
+
+
+def test_a_narrow_page_says_the_column_in_every_cell():
+  text = report.render_report(fakes.tier_1())
+  cells = re.findall(r'<td[^>]*data-column="([^"]*)"', text)
+  assert {'original', 'null', 'delta', 'power', 'could read', 'seed'} <= set(
+      cells)
+  assert '' not in cells
 
 
 def _values(value):

@@ -42,7 +42,8 @@ _COMPILING, _SAVING, _ANY, _STARTING, _ENDING = MOMENTS = (
     'first compilation', 'saving', 'any line', 'the start', 'the end')
 _KILLED = (-signal.SIGKILL, -signal.SIGTERM, exit_codes.INTERRUPTED)
 _PATIENCE_S = 300
-_OWN = ('time', 'peak_bytes', 'check_share')  # of a process, not of the run
+# Of a process, not of the run.
+_OWN = ('time', 'peak_bytes', 'check_share', 'finished')
 
 
 @dataclasses.dataclass(frozen=True)
