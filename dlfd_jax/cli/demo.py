@@ -74,7 +74,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   unlearn.unlearn_run(
       str(workdir / 'unlearned'), saved, workdir / 'original', dataset,
       data_options, splits, notes, 'dlfd', preset.methods['dlfd'], seed=seed,
-      **common)
+      search=unlearn.search_of('demo', 'dlfd'), **common)
   result = evaluate.evaluate_run(
       str(workdir / 'evaluation'), dataset, splits, str(workdir / 'original'),
       str(workdir / 'unlearned'), [str(workdir / 'retrained')],

@@ -218,8 +218,7 @@ def evaluate_run(workdir: str, dataset, splits: splits_lib.Splits,
           'step': unlearn_result.get('selected_step'),
           'reason': unlearn_result.get('reason'), 'findings': findings,
           'state': state, 'search': unlearn_result.get('search'),
-          'checks': sum(event.get('event') == 'check' for event in
-                        unlearn_result.get('history') or ())},
+          'checks': len(unlearn_result.get('history') or ())},
       'without_duplicates': _without_duplicates(
           logits, dataset, splits, config, copies),
   }

@@ -94,7 +94,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
     result = unlearn_run(
         workdir, saved, original, dataset, data_options, splits, notes, method,
         config, seed=command.value(values, 'seed'), devices=devices, line=line,
-        hooks=hooks, search=_search(preset_name, method),
+        hooks=hooks, search=search_of(preset_name, method),
         **inputs.run_options(values))
   for note in result['notes']:
     print(note)
@@ -106,10 +106,10 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   return {'workdir': workdir, 'model': f'{workdir}/checkpoints/model', **result}
 
 
-def _search(preset_name, method):
-  """The preset of the settings, and what the search behind it cost."""
-  found = tuned.load(preset_name).get('methods', {}).get(method, {})
-  return {'preset': preset_name, 'trials': found.get('trials'),
+def search_of(preset: str, method: str) -> dict[str, Any]:
+  """Where a method's settings come from: a preset, and the search behind it."""
+  found = tuned.load(preset).get('methods', {}).get(method, {})
+  return {'preset': preset, 'trials': found.get('trials'),
           'search_s': found.get('search_s')}
 
 

@@ -152,6 +152,15 @@ def splits_rows(data: Mapping[str, Any]) -> list[tuple[str, str, str]]:
            plain(found[split].get('people'))) for split in order]
 
 
+def commands(of_models: Mapping[str, str | None]) -> Facts:
+  """Each command once, after the names of all that it made."""
+  found: dict[str, list[str]] = {}
+  for name, command in of_models.items():
+    if command:
+      found.setdefault(command, []).append(name.replace('_', ' '))
+  return [(', '.join(made), command) for command, made in found.items()]
+
+
 def run_rows(result: Mapping[str, Any]) -> list[dict[str, str]]:
   """By column, a row per run: when, from which seed and on what it was made."""
   rows = []

@@ -29,6 +29,7 @@ Events = Sequence[Mapping[str, Any]]
 
 _TEMPLATE = 'report.html.jinja'
 _NOT_GIVEN = 'not given'
+_SOURCE = 'dlfd_jax_source'
 _TIER_0 = (
     'Tier 0 compares forget images with unseen ones. It can show that they are '
     'distinguishable, never that the model is indistinguishable from a '
@@ -108,6 +109,8 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
   config = result.get('config') or {}
   selection = result.get('selection') or {}
   done = result.get('done') or {}
+  versions = result.get('versions') or {}
+  request = result.get('request') or {}
   size = data.get('image_size')
   about = {
       **data, 'task': task.get('kind'), 'outputs': task.get('names'),
@@ -125,6 +128,7 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
           'outputs': 'Outputs'}),
       'by_person': data.get('by_person'),
       'request': _request(result),
+      'named': bool(request.get('id') or request.get('received')),
       'request_images': list(result.get('request_images') or ()),
       'splits': facts.splits_rows(data),
       'copies': facts.copies_found(data.get('leakage') or {}),
@@ -134,10 +138,12 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
       'hashes': facts.all_of(models.get('sha256') or {}),
       'data_hash': facts.plain(data.get('sha256')),
       'limits': names.LIMITS,
-      'commands': {**done.get('commands', {}),
-                   'evaluation': result.get('command') or ''},
+      'commands': facts.commands({
+          **done.get('commands', {}), 'evaluation': result.get('command')}),
       'settings': facts.settings(done.get('settings') or {}),
-      'versions': list((result.get('versions') or {}).items()),
+      'versions': [item for item in versions.items()
+                   if item[0] != _SOURCE],
+      'source_hash': facts.plain(versions.get(_SOURCE)),
       'runs': facts.run_rows(result),
       'cost': facts.cost_sentence(result),
       'efficiency': facts.efficiency_items(result),
@@ -164,7 +170,8 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
       'selection': facts.named(selection, {'step': 'Step'})
                    if selection else [],
       'findings': facts.all_of(selection.get('findings') or {}),
-      'missing': list(result.get('not_computed') or ()),
+      'missing': [names.in_words(item)
+                  for item in result.get('not_computed') or ()],
       'config': facts.settings(config),
       'config_hash': facts.hash_of(config),
   }

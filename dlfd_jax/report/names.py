@@ -111,6 +111,17 @@ def metric_label(name: str) -> str:
   return f'{label}: {part}' if part else label
 
 
+def in_words(sentence: str) -> str:
+  """A sentence that begins with a metric, called as in the tables.
+
+  Example:
+    >>> in_words('mia_auc (retrained): too few images')
+    'Attack AUC (retrained): too few images'
+  """
+  name, space, rest = sentence.partition(' ')
+  return f'{metric_label(name)}{space}{rest}' if '_' in name else sentence
+
+
 def format_number(value: float, units: str = 'fraction',
                   signed: bool = False) -> str:
   """A number as reports print it.

@@ -22,6 +22,7 @@ from dlfd_jax.report import tables
 Arrays = Mapping[str, np.ndarray]
 
 _LEAST_LOSS = 1e-4  # nats; smaller losses share the first bin
+_TICKS = (.001, .01, .1, 1, 10, 100)  # nats
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +78,8 @@ def loss_histograms(arrays: Arrays, *, format: str = 'svg') -> bytes:
                     alpha=.45 if fill else 1, linewidth=1.6)
       axis.set(title=model.partition('_')[0].capitalize(), xscale='log',
                xlim=(edges[0], edges[-1]))
-      axis.yaxis.set_major_formatter(ticker.PercentFormatter(1, decimals=0))
+      axis.yaxis.set_major_formatter(ticker.PercentFormatter(1))
+      axis.set_xticks([tick for tick in _TICKS if tick < edges[-1]])
       axis.xaxis.set_major_formatter('{x:g}')
     axes[0].set_ylabel('share of images')
     figure.supxlabel(

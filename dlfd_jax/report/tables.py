@@ -64,19 +64,17 @@ class Cell:
 
   @property
   def interval(self) -> str:
-    """``low to high``, empty if there is none."""
+    """``low to high``, empty if there is none; nats and bits go unsaid."""
     if self.value is None or self.low is None or self.high is None:
       return ''
-    return ' to '.join(
-        names.format_number(end, self.units, self.signed)
-        for end in (self.low, self.high))
+    units = 'fraction' if self.units in ('nats', 'bits') else self.units
+    return ' to '.join(names.format_number(end, units, self.signed)
+                       for end in (self.low, self.high))
 
   @property
   def short_interval(self) -> str:
     """``[.81, .85]``-like, without leading zeros, for narrow columns."""
-    low, _, high = (
-        dataclasses.replace(self, units='fraction').interval.partition(' to ')
-        if self.units in ('nats', 'bits') else self.interval.partition(' to '))
+    low, _, high = self.interval.partition(' to ')
     if not high:
       return ''
     return f'[{_drop_zero(low)}, {_drop_zero(high)}]'
@@ -221,14 +219,16 @@ def summary_table(result: Result) -> Table:
 def metrics_table(result: Result) -> Table:
   """Every record of tier 0, with unlearned minus retrained.
 
-  A record that is a verdict without numbers has no row.
+  A record that is a verdict without numbers has no row, nor has a count of
+  copies, which is one of the data and not of a model.
   """
   check_result(result)
   columns = (*names.MODELS, 'delta')
   rows = tuple(
       _row(result, record['metric'], columns)
       for record in result.get('metrics', ())
-      if not record.get('tier') and not _only_verdict(record))
+      if not record.get('tier') and not _only_verdict(record)
+      and not record['metric'].startswith('duplicates_'))
   return Table('All metrics', columns, rows,
                ('delta: unlearned minus retrained.',))
 

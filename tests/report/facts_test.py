@@ -82,3 +82,16 @@ def test_splits_keep_the_order_of_their_words():
                                                        'people': 9}}}
   assert facts.splits_rows(data) == [
       ('retain', '1,000', '9'), ('test', '2', 'not computed')]
+
+
+def test_a_command_that_made_several_models_stands_once():
+  assert facts.commands({
+      'original': 'demo', 'retrained_0': 'demo', 'unlearned': 'unlearn',
+      'evaluation': None}) == [
+          ('original, retrained 0', 'demo'), ('unlearned', 'unlearn')]
+
+
+def test_a_run_that_is_not_known_is_a_row_of_not_computed():
+  [row] = facts.run_rows({'runs': [{'model': 'retrained_0'}]})
+  assert row.pop('Model') == 'retrained 0'
+  assert set(row.values()) == {'not computed'} and len(row) == 6

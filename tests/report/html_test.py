@@ -182,7 +182,7 @@ def test_what_decides_stands_with_margin_p_power_and_sample():
 def test_who_made_what_when_and_what_choices_could_read(page):
   for words in (
       'retrained 0 2026-05-05 09:00 1 60 8 × tpu bfloat16 54.8 s',
-      'Request: not given; Received: not given',
+      'Request not given Received not given',
       'Unlearned (UTC) 2026-05-05 09:00', 'Evaluated (UTC) 2026-05-06 10:30',
       '; 13 states were measured retain, forget, val',
       'preset mufac, searched in 8 trials (634 s); time of search for this '

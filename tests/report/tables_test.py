@@ -77,6 +77,19 @@ def test_a_narrow_interval_has_no_leading_zeros():
   assert tables.Cell(.5).short_interval == ''
 
 
+def test_an_interval_leaves_the_unit_to_the_number():
+  cell = tables.Cell(.5, .25, .75, units='nats')
+  assert (cell.text, cell.interval) == ('0.500 nats', '0.250 to 0.750')
+
+
+def test_copies_are_of_the_data_and_no_row_of_the_models():
+  result = fakes.result()
+  rows = tables.metrics_table(result).rows
+  result['metrics'].append(
+      {**result['metrics'][0], 'metric': 'duplicates_near/forget-val'})
+  assert tables.metrics_table(result).rows == rows
+
+
 def test_all_metrics_carry_the_signed_difference_to_retrained():
   table = tables.metrics_table(fakes.result())
   assert table.columns[-1] == 'delta'
@@ -166,7 +179,7 @@ def test_tier_1_has_a_table_of_its_own_with_units():
   assert rows['js_forget'].cells[1].text == '0.250 nats'
   assert rows['js_forget'].cells[1].short_interval == '[.200, .300]'
   assert everything.columns[-1] == 'delta'
-  assert ('| JS distance, forget | 0.250 nats (0.200 nats to 0.300 nats) |'
+  assert ('| JS distance, forget | 0.250 nats (0.200 to 0.300) |'
           in render.to_markdown(everything))
   main = tables.reference_table(result, delta=False)
   assert main.columns == names.MODELS
