@@ -7,6 +7,8 @@ import dataclasses
 from dlfd_jax.report import names
 from dlfd_jax.report import tables
 
+_MANY = {'person': 'people', None: 'units'}
+
 
 @dataclasses.dataclass(frozen=True)
 class Deciding:
@@ -41,7 +43,7 @@ def deciding(result: tables.Result) -> list[Deciding]:
       record = tables.find_record(result, metric) or {}
       sample = names.NOT_COMPUTED
       if record.get('n_units'):
-        unit = {'person': 'people', 'image': 'images'}[record['unit']]
+        unit = _MANY.get(record.get('unit'), f'{record.get("unit")}s')
         sample = f'{record["n_units"]:,} {unit}'
       found.append(Deciding(
           what, names.metric_label(metric),

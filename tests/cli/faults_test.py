@@ -202,8 +202,8 @@ def test_a_device_that_fills_up_half_way_loses_nothing(
     assert unlearn.main(flags) == 2
   assert 'lower one of --batch_size, --device_bytes' in _sentence(capsys)
   assert not (workdir / runs.RESULT).exists()
-  saved = max(int(p.name) for p in (workdir / runs.CHECKPOINTS).iterdir()
-              if p.name.isdigit())
+  saved = max(int(p.name) for p in (
+      workdir / runs.CHECKPOINTS / 'loop').iterdir() if p.name.isdigit())
   assert unlearn.main(flags) == 0  # with a smaller load beside it
   result = runs.read_json(workdir / runs.RESULT)
   assert 0 < saved < result['steps']
