@@ -27,6 +27,7 @@ from dlfd_jax import runs
 from dlfd_jax.cli import command
 from dlfd_jax.cli import inputs
 from dlfd_jax.cli import report
+from dlfd_jax.report import tables
 
 CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser')
 WIDTHS = (400, 800, 1200)
@@ -146,7 +147,8 @@ def markdown(result: dict[str, Any]) -> str:
       '# The evidence report', '', '| what | value |', '|---|---:|',
       *(f'| {what} | {value} |' for what, value in rows), '',
       f'Command: `{result["command"]}`, on {result["device"]}. The evaluation: '
-      f'`{result["evaluation"]}`.', ''])
+      f'tier {result["tier"]}, {result["images"]:,} images, '
+      f'{result["retrained"]} retrained.', ''])
 
 
 def _define(values: flags.FlagValues) -> None:
@@ -169,7 +171,8 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   result = {
       'kind': 'report_size', 'command': line, 'versions': runs.versions(),
       'device': inputs.device_name(), 'repeats': repeats,
-      'evaluation': source['command'],
+      'tier': tables.tier_of(source), 'images': source['data']['n'],
+      'retrained': len(source['models']['retrained']),
       'report': measure(evaluation, repeats)}
   runs.write_json(f'{out}.json', result)
   runs.write_text(f'{out}.md', markdown(result))
