@@ -16,6 +16,7 @@ NO_MODEL = {
     'unlearned': 'no unlearned model was given',
     'retrained': 'no retrained model was given',
 }
+SHARE = (0.0, 1.0)  # bounds of an accuracy, an AUC, a share
 UNSEEN = 'distinguishable from unseen data'
 
 
@@ -81,6 +82,8 @@ class Metric:
     margin: differences below it do not matter; None = it decides nothing.
     chance: the value at which members look like unseen data; None if there is
       no such value.
+    bounds: that no value can leave: t intervals of few models are cut there;
+      None = none are known.
     notes: sentences that always go with it.
   """
 
@@ -90,6 +93,7 @@ class Metric:
   units: str = 'fraction'
   margin: float | None = None
   chance: float | None = None
+  bounds: tuple[float, float] | None = None
   notes: tuple[str, ...] = ()
 
 
@@ -146,7 +150,8 @@ def compare(metric: Metric,
       metric=metric.name, split=metric.split, direction=metric.direction,
       original=_cell(original, 'original'),
       unlearned=_cell(unlearned, 'unlearned'),
-      retrained=_mean_cell(retrained, n_units), null=null, delta=delta,
+      retrained=_mean_cell(retrained, n_units, metric.bounds), null=null,
+      delta=delta,
       units=metric.units, n_units=n_units, unit=unit, seeds=seeds,
       verdict=verdict, p_value=p_value, margin=metric.margin, power=power,
       notes=tuple(notes), tier=tier)
@@ -158,7 +163,7 @@ def _cell(estimate, name):
   return estimate.cell()
 
 
-def _mean_cell(retrained, n_units):
+def _mean_cell(retrained, n_units, bounds):
   """The retrained models' mean; its interval counts their spread too."""
   if not retrained:
     return records.Cell.missing(NO_MODEL['retrained'])
@@ -171,7 +176,8 @@ def _mean_cell(retrained, n_units):
   got = stats.difference(
       found.value, float(np.nanvar(found.replicates, ddof=1)), n_units,
       unlearned_variance=float(np.var(values, ddof=1)), seeds=len(values))
-  return records.Cell(got.value, got.low, got.high)
+  low, high = np.clip([got.low, got.high], *(bounds or (-np.inf, np.inf)))
+  return records.Cell(got.value, float(low), float(high))
 
 
 def mean(estimates: Sequence[Estimate]) -> Estimate:

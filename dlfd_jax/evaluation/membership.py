@@ -49,11 +49,12 @@ def metrics(task: tasks.Task,
 
   def auc(name, **more):
     return comparison.Metric(
-        name, 'forget', _AUC, chance=.5, **more)
+        name, 'forget', _AUC, chance=.5, bounds=comparison.SHARE, **more)
 
   def plain(name, direction, *notes, units='fraction'):
     return comparison.Metric(
-        name, 'forget', direction, units=units, notes=notes)
+        name, 'forget', direction, units=units, bounds=comparison.SHARE,
+        notes=notes)
 
   names = ['entropy', 'modified_entropy']
   if task.is_multilabel:

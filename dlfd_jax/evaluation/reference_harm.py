@@ -203,7 +203,8 @@ def group_records(setting: Setting) -> tuple[list[records.Record], list[str]]:
         label = _group_name(setting, name, group)
         made.append(against.single_record(
             setting.inputs, comparison.Metric(
-                f'accuracy_{split}/{label}', split, _PLAIN),
+                f'accuracy_{split}/{label}', split, _PLAIN,
+                bounds=comparison.SHARE),
             {model.name: _group_accuracy(setting.inputs, model, split, rows)
              for model in setting.inputs.models},
             n_units=np.unique(part.units[rows]).size, unit=part.unit))

@@ -23,7 +23,8 @@ def metrics(task: tasks.Task,
   found = [
       comparison.Metric(
           f'accuracy_{split}', split, _FORGET if split == 'forget' else _PLAIN,
-          margin=None if split == 'val' else config.accuracy_margin)
+          margin=None if split == 'val' else config.accuracy_margin,
+          bounds=comparison.SHARE)
       for split in SPLITS]
   if task.is_multilabel:
     names = ['exact_match_test', *(
@@ -31,7 +32,8 @@ def metrics(task: tasks.Task,
   else:
     names = ['top2_accuracy_test'] if task.num_outputs > 2 else []
   return found + [
-      comparison.Metric(name, 'test', _PLAIN) for name in names]
+      comparison.Metric(name, 'test', _PLAIN, bounds=comparison.SHARE)
+      for name in names]
 
 
 def estimates(inputs: inputs_lib.Inputs,

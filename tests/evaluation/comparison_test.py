@@ -1,5 +1,7 @@
 """Cells, differences and verdicts of one metric."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -93,6 +95,23 @@ def test_without_retrained_model_unseen_data_are_the_measure(value, expected):
   assert record.retrained.reason == 'no retrained model was given'
   assert record.delta.reason == 'no retrained model was given'
   assert _compare(_estimate(value), [], metric=_KS).verdict is None
+
+
+def test_an_interval_of_few_models_is_cut_at_the_bounds_of_the_metric():
+  several = [_estimate(.99, seed=1), _estimate(.90, seed=2)]
+  free = _compare(_estimate(.9), several, _KS).retrained
+  cut = _compare(_estimate(.9), several, dataclasses.replace(
+      _KS, bounds=comparison.SHARE)).retrained
+  assert free.high > 1
+  assert cut == dataclasses.replace(free, high=1.0)
+
+
+def test_margin_and_power_stand_in_the_record():
+  record = _compare(_estimate(.6), [_estimate(.6, seed=1)])
+  error = np.hypot(.01, .01)
+  assert record.margin == .05
+  assert record.power == pytest.approx(stats.power(error, .05), abs=.02)
+  assert _compare(_estimate(.6), []).power is None
 
 
 def test_metrics_without_margin_decide_nothing():
