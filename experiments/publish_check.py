@@ -19,7 +19,7 @@ from dlfd_jax import runs
 from dlfd_jax.cli import command
 
 _FACTS = ('command', 'device', 'cores', 'images', 'image_size', 'split', 'cost',
-          'time', 'peak_bytes')
+          'time', 'read_peak_bytes', 'peak_bytes')
 _COUNTS = ('images', 'people', 'share_of_images', 'share_of_people', 'copies',
            'copies_of_other_people', 'people_in_two_parts_total')
 
@@ -50,7 +50,7 @@ def markdown(found: dict[str, Any]) -> str:
       'near copies elsewhere', 'copies under another person',
       'people in two parts', 'unlearning here', 'retraining here', 'network',
       'check: reading', 'check: copies', 'check: costs', 'check: in all',
-      'peak memory')}
+      'peak memory: reading', 'peak memory: in all')}
   for check in checks.values():
     request, cost, time = check['request'], check['cost'], check['time']
     share = request['share_of_people']
@@ -69,6 +69,7 @@ def markdown(found: dict[str, Any]) -> str:
         'none' if cost is None else cost['network'],
         f'{time["read_s"]:.1f} s', f'{time["copies_s"]:.1f} s',
         f'{time["cost_s"]:.1f} s', f'{sum(time.values()):.1f} s',
+        f'{check["read_peak_bytes"] / 1e9:.1f} GB',
         f'{check["peak_bytes"] / 1e9:.1f} GB'), strict=True):
       rows[name].append(str(text))
   return '\n'.join([

@@ -78,14 +78,16 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   assert request is not None  # it is required
   started = time.perf_counter()
   dataset = inputs.load_data(data_options)
-  read = time.perf_counter()
+  read, read_bytes = time.perf_counter(), runs.peak_bytes()
   stored = command.value(values, 'splits')
   if not stored and original and (
       pathlib.Path(original) / runs.SPLITS).is_file():
     stored = pathlib.Path(original) / runs.SPLITS
   found = _resolve(dataset, stored, request)
   repeats = command.value(values, 'repeats')
+  model_s = time.perf_counter()
   model = _model(network, original, dataset) if repeats else None
+  model_s = time.perf_counter() - model_s
   folder = runs.RunFolder(workdir, {
       'kind': 'check', 'data': dataclasses.asdict(data_options),
       'fingerprint': dataset.fingerprint(),
@@ -101,9 +103,9 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         preset, *model, dataset, found.retain, found.forget,
         inputs.devices(values), repeats)
     result['time'] = {
-        'read_s': read - started, 'copies_s': checked - read,
-        'cost_s': time.perf_counter() - checked}
-    result['peak_bytes'] = runs.peak_bytes()
+        'read_s': read - started, 'copies_s': checked - read - model_s,
+        'cost_s': time.perf_counter() - checked + model_s}
+    result |= {'read_peak_bytes': read_bytes, 'peak_bytes': runs.peak_bytes()}
     runs.write_text(folder.path / PAGE, check_page.render(
         result, _sheet(dataset, result)))
     folder.write_result(result)

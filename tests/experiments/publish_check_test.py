@@ -11,6 +11,8 @@ from dlfd_jax.cli import check
 from experiments import many_images
 from experiments import publish_check
 
+COMMITTED = pathlib.Path(__file__).parents[2] / 'docs/results/check.json'
+
 
 def test_from_many_images_to_a_table_without_their_names(tmp_path, capsys):
   folder = tmp_path / 'many'
@@ -48,3 +50,13 @@ def test_other_results_are_refused(tmp_path, capsys):
   assert "a check that measured its time, got 'train'" in (
       capsys.readouterr().err)
   assert [path.name for path in tmp_path.iterdir()] == [runs.RESULT]
+
+
+def test_the_committed_table_is_that_of_its_json():
+  found = json.loads(COMMITTED.read_text('utf-8'))
+  table = COMMITTED.with_suffix('.md').read_text('utf-8')
+  assert publish_check.markdown(found) == table
+  many = found['checks']['check_many']
+  assert many['images'] == 30000 and many['image_size'] == 128
+  assert sum(many['time'].values()) < 120 and many['read_peak_bytes'] < 3e9
+  assert found['checks']['check_lfw']['request']['people'] == 20
