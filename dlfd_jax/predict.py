@@ -15,6 +15,10 @@ from dlfd_jax.models import Outputs
 from dlfd_jax.models import Variables
 
 _AHEAD = 2  # batches that may wait on the device before one is fetched
+# Rows a call: an accelerator evaluates 10,240 images of 128 px in half the time
+# if they come by 1,024 instead of 256.
+_ROWS = {'cpu': 256}
+_ROWS_ELSEWHERE = 1024
 
 
 class Predictor:
@@ -27,18 +31,20 @@ class Predictor:
     model: the classifier.
     dataset: the images.
     devices: where to run.
-    batch_size: rows per call on all devices together; rounded up to a multiple
-      of the device count.
+    batch_size: rows per call on all devices together, rounded up to a multiple
+      of the device count; default 256 on a CPU, 1,024 elsewhere.
     feed: shares the images already placed for training.
     frozen: the placed data of ``feed``; placed here if None.
   """
 
   def __init__(self, model: nn.Module, dataset: dataset_lib.Dataset,
                devices: parallel.Devices | None = None, *,
-               batch_size: int = 256, feed: feed_lib.Feed | None = None,
+               batch_size: int | None = None, feed: feed_lib.Feed | None = None,
                frozen: dict | None = None):
     self._devices = devices or parallel.Devices()
     count = self._devices.count
+    if batch_size is None:
+      batch_size = _ROWS.get(self._devices.platform, _ROWS_ELSEWHERE)
     batch_size = min(batch_size, len(dataset))
     self.batch_size = -(-batch_size // count) * count
     self._feed = feed or feed_lib.Feed(dataset)

@@ -310,7 +310,9 @@ def _torch_epoch(race):
     wait()
   own = lambda row: (row.self_device_time_total if gpu
                      else row.self_cpu_time_total)
-  rows = sorted(profile.key_averages(), key=lambda row: -own(row))
+  rows = sorted((row for row in profile.key_averages()  # no kernels, no notes
+                 if row.device_type == torch.autograd.DeviceType.CPU
+                 and '#' not in row.key), key=lambda row: -own(row))
   total = sum(map(own, rows))
   return (lambda policy: _epoch(race, policy, step, losses, wait)), [
       {'operation': row.key, 'share': own(row) / total, 'calls': row.count}

@@ -70,6 +70,23 @@ def test_only_a_cpu_leaves_xlas_convolution(
       'cpu': not small and groups != channels, 'gpu': True, 'tpu': True}
 
 
+@pytest.mark.parametrize('height, width, size', [
+    (12, 8, 7), (8, 12, 5), (6, 10, 9), (7, 8, 7)])
+def test_a_stem_on_an_accelerator_is_the_same_convolution(height, width, size):
+  x = jax.random.normal(jax.random.key(0), (2, height, width, 3))
+  kernel = jax.random.normal(jax.random.key(1), (size, size, 3, 4))
+  found, wanted = (
+      jax.vjp(lambda x, kernel, platform=platform: conv.convolve(
+          x, kernel, 2, 1, platform), x, kernel) for platform in ('gpu', 'cpu'))
+  np.testing.assert_allclose(found[0], wanted[0], rtol=1e-4, atol=1e-4)
+  slope = jnp.sin(wanted[0])
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(
+      a, b, rtol=1e-4, atol=2e-4), found[1](slope), wanted[1](slope))
+  strides = str(jax.make_jaxpr(lambda x: conv.convolve(
+      x, kernel, 2, 1, 'gpu'))(x)).count('window_strides=(1, 1)')
+  assert strides == (height % 2 == 0)
+
+
 def test_the_kernels_gradient_leaves_xla_on_a_cpu():
   x, kernel = jnp.ones((2, 5, 5, 3)), jnp.ones((3, 3, 3, 4))
 
