@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,6 +15,7 @@ import numpy as np
 
 from dlfd_jax import methods
 from dlfd_jax import models
+from dlfd_jax import ot
 from dlfd_jax import parallel
 from dlfd_jax import predict
 from dlfd_jax import presets
@@ -36,9 +39,10 @@ def share(network: presets.Network, config: dlfd.DLFDConfig, size: int,
           ) -> dict[str, Any]:
   """Shares of transport, attack and forward passes of checks in an epoch.
 
-  The transport's is the difference of steps with and without it; the attack's
-  is that of the logistic regressions on losses that are there; the rest of a
-  check is evaluation: losses and accuracies of val and forget.
+  The transport's is that of a step's problems on features that are there (a
+  step without its weight solves them, too, for the log); the attack's that of
+  the logistic regressions on losses that are there; the rest of a check is
+  evaluation: losses and accuracies of val and forget.
   """
   dataset = timing_data.faces(people, size)
   model_config = models.ModelConfig(
@@ -58,14 +62,15 @@ def share(network: presets.Network, config: dlfd.DLFDConfig, size: int,
   plan, _ = dlfd.make_plan(setting, config)
   state = train.create_state(
       problem.original, config.optimizer, jax.random.key(0))
-  without = dataclasses.replace(config, ot_weight=0.0)
-  _, seconds = timing.time_in_turns({
-      name: timing.Call(dlfd.make_distance_step(
-          model, dataset.task, options, plan.num_steps), state,
-                        {**frozen, **plan.frozen}, plan.batch(0))
-      for name, options in (('with', config), ('without', without))},
-      devices, repeats)
-  step = timing.medians(seconds)
+  batch = plan.batch(0)
+  _, seconds = timing.time_in_turns({'step': timing.Call(
+      dlfd.make_distance_step(model, dataset.task, config, plan.num_steps),
+      state, {**frozen, **plan.frozen}, batch)}, devices, repeats)
+  step = timing.medians(seconds)['step']
+  here, there = (setting.predictor(setting.original, batch[name]).features
+                 for name in ('index', 'forget_index'))
+  transport = _median(functools.partial(
+      solver(config, len(here), len(there)), here, there), repeats)
   live = monitor.LiveAttack(setting, config.live_limit)
   found = live.losses(setting.original)
   assert found is not None  # an untrained network is finite
@@ -74,15 +79,43 @@ def share(network: presets.Network, config: dlfd.DLFDConfig, size: int,
       -found[0], -found[1], draws=1), repeats)
   batches = -(-len(splits.retain) // config.batch_size)
   checks = max(1, batches // plan.check_every)
-  epoch = batches * step['with'] + checks * check
+  epoch = batches * step + checks * check
   return {
       'images': len(dataset), 'retain': len(splits.retain),
       'batches': batches, 'check_every': plan.check_every, 'checks': checks,
-      'step_s': step, 'check_s': check, 'attack_s': attacked,
+      'step_s': step, 'transport_s': transport, 'check_s': check,
+      'attack_s': attacked,
       'epoch_s': epoch,
-      'transport': batches * (step['with'] - step['without']) / epoch,
+      'transport': batches * transport / epoch,
       'attack': checks * attacked / epoch,
       'evaluation': checks * (check - attacked) / epoch}
+
+
+def solver(config: dlfd.DLFDConfig, rows: int, forget_rows: int
+           ) -> Callable[[np.ndarray, np.ndarray], jax.Array]:
+  """The transport problems of one distance step, with their gradients.
+
+  Each of the K inner problems starts where the one before has moved its rows.
+
+  Returns:
+    Features of both sides to the K distances.
+  """
+  weights, others = np.ones(rows), np.ones(forget_rows)
+
+  @jax.jit
+  def solve(here, there):
+    target = ot.prepare_target(there, others, config.sinkhorn)
+
+    def inner(moved, _):
+      value, slope = jax.value_and_grad(lambda x: ot.transport(
+          x, weights, target, config.sinkhorn).value)(moved)
+      return moved + slope, value
+
+    return jax.lax.scan(
+        inner, here, length=config.perturb_steps,
+        unroll=parallel.inner_unroll(config.perturb_steps))[1]
+
+  return lambda here, there: jax.block_until_ready(solve(here, there))
 
 
 def _median(call, repeats):

@@ -9,6 +9,7 @@ import pytest
 from dlfd_jax import models
 from dlfd_jax import ot
 from dlfd_jax import runs
+from dlfd_jax.methods import dlfd
 from experiments import benchmark
 from experiments import benchmark_scaling
 from experiments import benchmark_share
@@ -65,6 +66,19 @@ def test_an_unknown_part_is_one_sentence(tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_the_timed_problems_are_those_of_a_step():
+  config = dlfd.DLFDConfig(perturb_steps=2)
+  here, there = (np.random.default_rng(seed).normal(
+      size=(12, 5)).astype(np.float32) for seed in range(2))
+  values = benchmark_share.solver(config, 12, 12)(here, there)
+  weights = np.ones(12)
+  wanted = ot.transport(here, weights, ot.prepare_target(
+      there, weights, config.sinkhorn), config.sinkhorn).value
+  np.testing.assert_allclose(values[0], wanted, rtol=1e-4)
+  assert values[1] > values[0]  # the rows went up the slope
+
+
+@pytest.mark.slow
 def test_parts_are_measured_once(tmp_path, capsys):
   parts = ('step', 'share', 'scaling')
   flags = ['--quick', f'--parts={",".join(parts)}', '--repeats=1',
@@ -77,7 +91,8 @@ def test_parts_are_measured_once(tmp_path, capsys):
   assert all(np.isfinite(first['parts']['step'][name]) for name in (
       'ratio', 'of_convolutions', 'of_matmul'))
   [share] = first['parts']['share']
-  assert 0 < share['attack'] < 1 and 0 < share['evaluation'] < 1
+  assert all(0 < share[part] < 1 for part in (
+      'transport', 'attack', 'evaluation'))
   assert all(len(one['cells']) >= 1 for one in first['parts']['scaling'])
   text = (tmp_path / 'out.md').read_text('utf-8')
   assert 'A distance step' in text and 'Growth' in text
