@@ -59,6 +59,7 @@ def start(coordinator: str | None = None, num_processes: int | None = None,
   try:
     jax.distributed.initialize(
         coordinator, num_processes, process_id,
+        coordinator_bind_address=_listens_on(coordinator),
         heartbeat_timeout_seconds=HEARTBEAT_S,
         shutdown_timeout_seconds=_SHUTDOWN_S)
   except ValueError as error:
@@ -71,6 +72,16 @@ def start(coordinator: str | None = None, num_processes: int | None = None,
       'process ends, the runtime stops this one within a minute with a message '
       'on heartbeats, a peer or the coordination service; the same commands go '
       'on from the last checkpoint.')
+
+
+def _listens_on(coordinator: str | None) -> str | None:
+  """Where process 0 listens; None = jax's choice, all of its addresses.
+
+  Processes of one machine need no more than its loopback.
+  """
+  host = (coordinator or '').rpartition(':')[0].strip('[]')
+  alone = host in ('localhost', '::1') or host.startswith('127.')
+  return coordinator if alone else None
 
 
 def count() -> int:

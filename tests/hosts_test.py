@@ -1,5 +1,6 @@
 """Two real processes against one: the same results, files written once."""
 
+import dataclasses
 import json
 
 import jax
@@ -51,6 +52,21 @@ def test_a_start_says_who_is_there_and_what_an_end_means(monkeypatch):
   assert 'Process 0 of 1' in said and 'heartbeats' in said
 
 
+@pytest.mark.parametrize('coordinator, listens_on', [
+    ('127.0.0.1:8', '127.0.0.1:8'), ('localhost:8', 'localhost:8'),
+    ('[::1]:8', '[::1]:8'), ('host:8', None), ('10.0.0.1:8', None),
+    (None, None)])
+def test_processes_of_one_machine_are_heard_by_no_other(
+    coordinator, listens_on, monkeypatch):
+  told = {}
+  monkeypatch.setattr(
+      jax.distributed, 'initialize',
+      lambda *args, **kwargs: told.update(kwargs))
+  all_or_none = (None, None) if coordinator is None else (2, 0)
+  hosts.start(coordinator, *all_or_none)
+  assert told['coordinator_bind_address'] == listens_on
+
+
 def test_one_process_agrees_with_itself():
   assert hosts.agreed(False, True, False) == (True, False)
   value = {'a': 1}
@@ -84,6 +100,30 @@ def test_a_process_reads_its_rows_alone_with_their_global_positions(two):
         batch['images'], data.images[whole['index'][3:]])
     np.testing.assert_array_equal(
         batch['labels'], data.labels[whole['index'][3:]])
+
+
+def test_of_a_memory_map_only_the_rows_of_the_process_are_read(two, tmp_path):
+  asked = []
+
+  class Watched(np.memmap):
+    def __getitem__(self, rows):
+      asked.extend(np.atleast_1d(rows).tolist())
+      return super().__getitem__(rows)
+
+  data = tiny.dataset(20)
+  pixels = Watched(
+      tmp_path / 'pixels', np.uint8, 'w+', shape=data.images.shape)
+  pixels[:] = data.images
+  asked.clear()
+  feed = feed_lib.Feed(dataclasses.replace(data, images=pixels))
+  retain, forget = (batching.Stream(rows, 4) for rows in (
+      np.arange(12), np.arange(12, 20)))
+  batches = list(feed.batches(
+      lambda step: batching.paired(retain, forget, step), 0, 3))
+  own = [retain.epoch_batch(step)['index'][2:] for step in range(3)]
+  own += [forget.cycled_batch(step)['index'][2:] for step in range(3)]
+  assert sorted(asked) == sorted(np.concatenate(own).tolist())
+  np.testing.assert_array_equal(batches[0]['images'], data.images[own[0]])
 
 
 def test_as_many_devices_of_every_process_are_needed(two):

@@ -1,5 +1,8 @@
 """Real processes on loopback, each with two CPU devices."""
 
+import collections
+import contextlib
+import itertools
 import os
 import pathlib
 import signal
@@ -13,11 +16,33 @@ DEVICES_OF_EACH = 2
 PATIENCE_S = 900  # a machine may be busy; an idle one needs some seconds
 
 
+# Below those that the system hands out, and others for each pytest worker.
+_ports = itertools.cycle(range(20_000, 30_000))
+collections.deque(
+    itertools.islice(_ports, os.getpid() % 100 * 100), maxlen=0)
+
+
 def address() -> str:
   """A free port of this machine, for the coordinator."""
-  with socket.socket() as free:
-    free.bind(('127.0.0.1', 0))
-    return f'127.0.0.1:{free.getsockname()[1]}'
+  for port in _ports:
+    with socket.socket() as free, contextlib.suppress(OSError):
+      free.bind(('127.0.0.1', port))
+      return f'127.0.0.1:{port}'
+  raise AssertionError('unreachable')
+
+
+def heard_on(address: str) -> set[str]:
+  """The addresses, in hexadecimal, on which somebody listens at its port."""
+  port = f'{int(address.rpartition(":")[2]):04X}'
+  found = set()
+  for table in ('tcp', 'tcp6'):
+    path = pathlib.Path('/proc/net') / table
+    lines = path.read_text().splitlines()[1:] if path.exists() else []
+    for _, local, _, state, *_ in map(str.split, lines):
+      host, _, at = local.partition(':')
+      if at == port and state == '0A':
+        found.add(host)
+  return found
 
 
 def start(module: str, *arguments: str) -> subprocess.Popen:

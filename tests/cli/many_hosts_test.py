@@ -44,22 +44,24 @@ def killed(tmp_path_factory, faces):
       not saved.is_dir() or not any(p.name.isdigit() for p in saved.iterdir())):
     time.sleep(0.1)
   alive = [p.poll() is None for p in both]
+  heard = processes.heard_on(address)
   both[1].send_signal(signal.SIGKILL)
   start = time.monotonic()
   said = processes.ended(both[:1], 2 * _ENDS_WITHIN_S)
   seconds = time.monotonic() - start
   said += processes.ended(both[1:])
   assert alive == [True, True], said
-  return workdir, flags, both[0], said, seconds
+  return workdir, flags, both[0], said, seconds, heard
 
 
 @pytest.mark.slow
 def test_when_one_process_dies_the_other_ends_and_said_why_before(killed):
-  _, _, process, said, seconds = killed
+  _, _, process, said, seconds, heard = killed
   assert process.returncode != 0
   assert seconds < _ENDS_WITHIN_S
   assert 'Process 0 of 2 with 2 of 4 devices' in said[0]
   assert 'the last checkpoint' in said[0]
+  assert heard <= {'0100007F'}  # 127.0.0.1, where Linux tells
 
 
 @pytest.mark.slow
