@@ -112,5 +112,5 @@ class DenseNet121(layers.Network):
             max(self.width // 2, 1), self.dtype,
             name=f'denseblock{block}_denselayer{layer}'), x, **norm_args)
     x = nn.relu(norm.BatchNorm(dtype=self.dtype, name='norm5')(x, **norm_args))
-    return heads.Head(self.head, self.outputs, self.dtype, name='head')(
+    return heads.Head(self.head, self.outputs, name='head')(
         layers.pooled(x), train=train, keys=keys)

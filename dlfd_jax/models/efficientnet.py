@@ -161,5 +161,5 @@ class EfficientNetB0(layers.Network):
     x = conv.Conv(
         _LAST * x.shape[-1], 1, 1, self.dtype, name='last_conv')(x)
     return heads.Head(
-        self.head, self.outputs, self.dtype, drop=_DROP, name='head')(
+        self.head, self.outputs, drop=_DROP, name='head')(
             layers.pooled(activated(x, 'last')), train=train, keys=keys)

@@ -74,8 +74,8 @@ def normalised(network: Network, images: jax.Array) -> jax.Array:
 
 
 def pooled(x: jax.Array) -> jax.Array:
-  """The mean over positions, ``[n, h, w, c]`` to ``[n, c]``, by float32."""
-  return x.astype(jnp.float32).mean((1, 2)).astype(x.dtype)
+  """The mean over positions, ``[n, h, w, c]`` to float32 ``[n, c]``."""
+  return x.astype(jnp.float32).mean((1, 2))
 
 
 def max_pool(x: jax.Array) -> jax.Array:

@@ -73,5 +73,5 @@ class ResNet18(layers.Network):
         x = layers.run_block(self, BasicBlock(
             self.width * 2**stage, 2 if stage and not block else 1, self.dtype,
             name=f'layer{stage + 1}_{block}'), x, **norm_args)
-    return heads.Head(self.head, self.outputs, self.dtype, name='head')(
+    return heads.Head(self.head, self.outputs, name='head')(
         layers.pooled(x), train=train, keys=keys)

@@ -127,6 +127,6 @@ class ViTS(layers.Network):
     for i in range(self.depth):
       x = layers.run_block(self, EncoderLayer(
           _HEADS, self.dtype, name=f'encoder_layer_{i}'), x)
-    x = _layer_norm(self.dtype, 'ln')(x[:, 0])
-    return heads.Head(self.head, self.outputs, self.dtype, name='head')(
+    x = _layer_norm(jnp.float32, 'ln')(x[:, 0])
+    return heads.Head(self.head, self.outputs, name='head')(
         x, train=train, keys=keys)

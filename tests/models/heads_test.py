@@ -139,6 +139,21 @@ def test_dropout_in_training_without_keys_is_refused():
     heads.dropout(_rows(), 0.5, None, 0, train=True)
 
 
-def test_outputs_are_float32_whatever_the_computation():
-  _, out = _apply(heads.Head('paper', 3, jnp.bfloat16), _rows())
+@pytest.mark.parametrize('kind', heads.HEADS)
+def test_bfloat16_activations_are_answered_in_float32(kind):
+  x = jnp.asarray(_rows(), jnp.bfloat16)
+  _, out = _apply(heads.Head(kind, 3), x)
+  _, wanted = _apply(heads.Head(kind, 3), x.astype(jnp.float32))
   assert out.logits.dtype == out.features.dtype == jnp.float32
+  for name in ('logits', 'features'):
+    np.testing.assert_allclose(
+        getattr(out, name), getattr(wanted, name), atol=1e-6)
+  rounded = out.logits.astype(jnp.bfloat16).astype(jnp.float32)
+  assert (out.logits != rounded).mean() > .9
+
+
+def test_linear_layers_do_not_trust_the_default_precision():
+  layer = heads.Linear(3)
+  traced = jax.make_jaxpr(lambda x: layer.init_with_output(
+      jax.random.key(0), x)[0])(_rows())
+  assert 'HIGHEST' in str(traced)
