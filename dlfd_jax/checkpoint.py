@@ -193,7 +193,7 @@ def save_model(folder: str | os.PathLike, variables: models.Variables,
       raise ValueError(f'Expected an empty folder for a model, got {folder}.')
 
   hosts.first(check_empty)
-  variables = jax.tree.map(np.asarray, dict(variables))
+  variables = parallel.fetch(dict(variables))
   with _saving(folder), ocp.StandardCheckpointer() as saver:
     saver.save(folder / _VARIABLES, variables, force=True)
   hosts.first(lambda: runs.write_json(folder / _MODEL_CARD, {
@@ -304,7 +304,8 @@ def _restored(reader, folder, like):
 def fingerprint(variables: models.Variables) -> str:
   """SHA-256 of all parameters and statistics, in the order of their names."""
   digest = hashlib.sha256()
-  leaves = jax.tree_util.tree_leaves_with_path(dict(variables))
+  leaves = jax.tree_util.tree_leaves_with_path(
+      parallel.fetch(dict(variables)))
   for path, leaf in sorted(leaves, key=lambda item: str(item[0])):
     digest.update(jax.tree_util.keystr(path).encode())
     digest.update(np.ascontiguousarray(leaf).tobytes())

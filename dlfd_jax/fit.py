@@ -121,7 +121,7 @@ def fit(model: nn.Module, dataset: dataset_lib.Dataset, indices: np.ndarray,
   stream = batching.Stream(indices, config.batch_size, seed=config.seed)
   num_steps = config.epochs * stream.steps_per_epoch
   feed = feed_lib.Feed(dataset, device_bytes)
-  frozen = devices.place(feed.frozen())
+  frozen = devices.share(feed.frozen())
   predictor = Predictor(model, dataset, devices, feed=feed, frozen=frozen)
   init_key, run_key = jax.random.split(jax.random.key(config.seed))
   variables = models.init(model, init_key, dataset.image_size)

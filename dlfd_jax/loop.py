@@ -341,7 +341,9 @@ def _check(sitting, controller, plan, hooks):
     Whether the run goes on.
   """
   start = time.perf_counter()
-  figures = hosts.from_first(dict(controller.measure(sitting.state.variables)))
+  with parallel.no_hidden_copies():
+    measured = controller.measure(sitting.state.variables)
+  figures = hosts.from_first(dict(measured))
   figures['step'] = sitting.step
   seconds = time.perf_counter() - start
   if sitting.measured:

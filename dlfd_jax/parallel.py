@@ -83,12 +83,11 @@ class Devices:
     """``tree`` on every device, to be read only: what lies there stays."""
     return jax.device_put(tree, self._everywhere)
 
-  def check_batch_size(self, size: int) -> None:
+  def check_batch_size(self, size: int, name: str = 'a batch size') -> None:
     """Raises ValueError if a batch of ``size`` rows cannot be split evenly."""
     if size < 1 or size % self.count:
       raise ValueError(
-          f'Expected a batch size divisible by the {self.count} devices, got '
-          f'{size}.')
+          f'Expected {name} divisible by the {self.count} devices, got {size}.')
 
   def split(self, batch: Any) -> Any:
     """Host arrays ``[n, ...]`` as ``[devices, n / devices, ...]`` on them.
@@ -163,7 +162,7 @@ def digest(tree: Any) -> bytes:
   """SHA-256 of the names, shapes, types and values of all arrays."""
   found = hashlib.sha256()
   for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-    value = np.asarray(jax.device_get(_plain(leaf)))
+    value = fetch(_plain(leaf))
     name = f'{jax.tree_util.keystr(path)} {value.dtype} {value.shape}'
     found.update(name.encode())
     found.update(np.ascontiguousarray(value).tobytes())

@@ -49,7 +49,7 @@ class Predictor:
     self.batch_size = -(-batch_size // count) * count
     self._feed = feed or feed_lib.Feed(dataset)
     self._frozen = (
-        self._devices.place(self._feed.frozen()) if frozen is None else frozen)
+        self._devices.share(self._feed.frozen()) if frozen is None else frozen)
 
     def evaluation_step(variables, frozen, batch):
       images, _ = feed_lib.read(frozen, batch)

@@ -136,7 +136,7 @@ class Relearner:
     self._devices = _SharedPrograms(devices or parallel.Devices())
     self._dataset, self._forget = dataset, np.asarray(forget)
     self._feed = feed or feed_lib.Feed(dataset)
-    self._frozen = (self._devices.place(self._feed.frozen())
+    self._frozen = (self._devices.share(self._feed.frozen())
                     if frozen is None else frozen)
     count = self._devices.count
     rows = min(config.batch_size, len(self._forget))

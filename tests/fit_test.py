@@ -14,6 +14,7 @@ from dlfd_jax import loop
 from dlfd_jax import tasks
 from dlfd_jax import train
 from dlfd_jax.data import augment
+from tests import reads
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures('shared_compilations')
@@ -28,7 +29,8 @@ CONFIG = fit.TrainConfig(
 
 def _fit(config=CONFIG, *, data=DATA, val=VAL, model=MODEL, **kwargs):
   kwargs.setdefault('devices', tiny.devices())
-  return fit.fit(model, data, TRAIN, val, config, **kwargs)
+  with reads.by_fetch_alone():
+    return fit.fit(model, data, TRAIN, val, config, **kwargs)
 
 
 @pytest.fixture(scope='module')

@@ -19,6 +19,7 @@ from dlfd_jax import tasks
 from dlfd_jax import train
 from dlfd_jax.data import batching
 from dlfd_jax.data import feed as feed_lib
+from tests import reads
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures('shared_compilations')
@@ -68,12 +69,15 @@ def _run(folder=None, hooks=(), controller=None, plan=None, count=1,
   where = tiny.devices(count)
   feed = feed_lib.Feed(DATA, device_bytes)
   saver = folder and checkpoint.LoopCheckpoints(folder / 'checkpoints')
+  state = tiny.state(MODEL, FAST)
   try:
-    return loop.run(
-        plan or _plan(), tiny.state(MODEL, FAST), where.place(feed.frozen()),
-        devices=where, feed=feed, controller=controller or Watcher(),
-        log=folder and runs.MetricsLog(folder / 'metrics.jsonl'),
-        checkpoints=saver, checkpoint_seconds=checkpoint_seconds, hooks=hooks)
+    with reads.by_fetch_alone():
+      return loop.run(
+          plan or _plan(), state, where.place(feed.frozen()), devices=where,
+          feed=feed, controller=controller or Watcher(),
+          log=folder and runs.MetricsLog(folder / 'metrics.jsonl'),
+          checkpoints=saver, checkpoint_seconds=checkpoint_seconds,
+          hooks=hooks)
   finally:
     if saver:
       saver.close()
@@ -200,6 +204,15 @@ def test_each_step_compiles_once(count_compilations):
   with count_compilations() as counts:
     _run(count=2)
   assert where.count == 2 and counts['_fun'] == 2
+
+
+def test_a_longer_run_compiles_nothing_more(count_compilations):
+  totals = []
+  for steps in (STEPS, 2 * STEPS):  # two and four epochs, twice the phases
+    with count_compilations() as counts:
+      _run(plan=_plan(num_steps=steps))
+    totals.append(counts.total())
+  assert totals[0] == totals[1] >= 2
 
 
 def test_the_callers_state_is_not_changed():
@@ -483,6 +496,21 @@ def test_the_device_is_read_at_checks_and_log_lines_alone(steps, monkeypatch):
   # The test's own state, two checks, the one line's sums, and the skipped steps
   # for that line and for the stop.
   assert len(read) == 1 + 2 + 3
+
+
+def _careless(*args):
+  return jnp.sin(np.ones(3))
+
+
+def test_steps_and_checks_run_where_nothing_is_copied_unasked(monkeypatch):
+  watcher = Watcher()
+  watcher.measure = _careless
+  words = 'Disallowed host-to-device'
+  with pytest.raises(jax.errors.JaxRuntimeError, match=words):
+    _run(controller=watcher)
+  monkeypatch.setattr(parallel.Devices, 'compile', lambda *args: _careless)
+  with pytest.raises(jax.errors.JaxRuntimeError, match=words):
+    _run()
 
 
 def test_a_step_may_not_copy_unasked():

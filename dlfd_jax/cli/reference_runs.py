@@ -94,7 +94,7 @@ class Predictors:
                device_bytes: int = feed_lib.DEFAULT_DEVICE_BYTES):
     self._dataset, self.devices = dataset, devices
     self.feed = feed_lib.Feed(dataset, device_bytes)
-    self.frozen = devices.place(self.feed.frozen())
+    self.frozen = devices.share(self.feed.frozen())
     self._found: dict[str, tuple[nn.Module, predict.Predictor]] = {}
 
   def of(self, config: models.ModelConfig

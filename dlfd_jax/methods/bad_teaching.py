@@ -112,7 +112,7 @@ def make_plan(setting: base.Setting, config: BadTeachingConfig
         problem.model, setting.key(_RANDOM_NET), problem.dataset.image_size))
     frozen['incompetent'] = random_net
     logits = setting.predictor(random_net, splits.forget).logits
-    findings['incompetent_entropy'] = float(
+    findings['incompetent_entropy'] = parallel.fetch_scalar(
         tasks.example_entropy(problem.task, jnp.asarray(logits)).mean())
 
   def batch(step):

@@ -176,7 +176,7 @@ class Setting:
       ValueError: if a batch cannot be split over the devices.
     """
     size = batch_size or config.batch_size
-    self.devices.check_batch_size(size)
+    self.devices.check_batch_size(size, f'a batch size of {split}')
     return batching.Stream(
         getattr(self.problem.splits, split), size, seed=self.problem.seed,
         salt=RETAIN if split == 'retain' else FORGET, shuffle=shuffle)
@@ -291,7 +291,7 @@ def run(problem: Problem, config: RunConfig, make_plan: MakePlan, *,
   devices = devices or parallel.Devices()
   devices.check_batch_size(config.batch_size)
   feed = feed_lib.Feed(problem.dataset, device_bytes)
-  frozen = devices.place(feed.frozen())
+  frozen = devices.share(feed.frozen())
   setting = Setting(
       problem, devices.place(dict(problem.original)), devices, feed, frozen,
       Predictor(problem.model, problem.dataset, devices, feed=feed,

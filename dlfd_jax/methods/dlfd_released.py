@@ -132,14 +132,14 @@ def make_step(model: nn.Module, task: tasks.Task, config: DLFDReleasedConfig,
   """The released distance step; ``train_mode`` for its first batch."""
   low, high = bounds(config)
   alpha = config.perturb_step_size * np.asarray(config.std, np.float32)
-  positions = jnp.asarray(pair, jnp.int32)
+  positions = np.asarray(pair, np.int32)
 
   def released_step(state, frozen, batch, *, axis_name=None):
     images, labels = feed.read(frozen, batch)
     forget, _ = feed.read(frozen, batch, 'forget_')
     weights = batch['mask'] * tasks.has_label(task, labels)
     count = parallel.sum_over_devices(weights.sum(), axis_name)
-    share = positions[state.step] / max(num_pairs - 1, 1)
+    share = jnp.take(positions, state.step) / max(num_pairs - 1, 1)
     ce_weight = config.ce_weight_start + share * (
         config.ce_weight_end - config.ce_weight_start)
 

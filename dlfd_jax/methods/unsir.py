@@ -188,7 +188,7 @@ def make_plan(setting: base.Setting, config: UnsirConfig
   """Noise steps label by label, then impair, then repair."""
   problem, per_label = setting.problem, config.noise_images
   data = problem.dataset
-  setting.devices.check_batch_size(per_label)
+  setting.devices.check_batch_size(per_label, 'noise_images')
   labels = np.repeat(noise_labels(
       problem.task, data.labels[problem.splits.forget]), per_label, axis=0)
   retain = draw_retain(data.class_key(), problem.splits.retain,

@@ -26,6 +26,7 @@ from dlfd_jax.methods import neggrad_plus
 from dlfd_jax.methods import rewind
 from dlfd_jax.methods import scrub
 from dlfd_jax.methods import unsir
+from tests import reads
 from tests.methods import problems
 
 SHARED = {'batch_size': 8, 'check_every': 1}
@@ -76,9 +77,10 @@ def num_steps(name, problem):
 
 
 def run(name, problem=None, count=1, **options):
-  return methods.unlearn(
-      problem or problems.problem(), CONFIGS[name],
-      devices=problems.devices(count), **options)
+  problem = problem or problems.problem()
+  with reads.by_fetch_alone():
+    return methods.unlearn(
+        problem, CONFIGS[name], devices=problems.devices(count), **options)
 
 
 @functools.cache

@@ -185,6 +185,7 @@ def test_a_wrong_field_is_named(fields, words):
 
 
 def test_a_forget_batch_that_the_devices_cannot_share_is_refused():
-  with pytest.raises(ValueError, match='divisible by the 2 devices, got 5'):
+  with pytest.raises(
+      ValueError, match='of forget divisible by the 2 devices, got 5'):
     methods.unlearn(problems.problem(), config(forget_batch_size=5),
                     devices=problems.devices(2))

@@ -231,6 +231,12 @@ def test_it_reads_labels_of_forget_but_none_of_its_images():
   assert not problems.same(plain, run(other))
 
 
+def test_noise_that_the_devices_cannot_share_is_refused():
+  with pytest.raises(
+      ValueError, match='noise_images divisible by the 4 devices, got 2'):
+    unsir.make_plan(problems.setting(problems.problem(), 4), config())
+
+
 def test_noise_does_not_depend_on_the_number_of_devices():
   problem = problems.problem()
   found = []
