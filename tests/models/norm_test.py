@@ -9,7 +9,7 @@ import pytest
 from dlfd_jax.models import norm
 
 CHANNELS = 3
-MASK = np.array([1, 1, 0, 1, 1, 0, 0, 0], np.float32)  # 2 empty of 4 shards: 1
+MASK = np.array([1, 1, 0, 1, 1, 0, 0, 0], np.float32)  # of 4 shards 1 empty
 
 
 def _batch(n=8, seed=0, mean=1.0):
@@ -93,7 +93,7 @@ def test_running_statistics_are_pytorchs_over_two_batches():
   np.testing.assert_allclose(new['batch_stats']['var'], var, rtol=1e-6)
 
 
-@pytest.mark.parametrize('devices', [1, 2, 4])
+@pytest.mark.parametrize('devices', [1, 2, 4, 8])
 def test_masked_equals_the_reduced_batch_on_any_number_of_devices(devices):
   x, target = _batch(), _batch(seed=3)
   real = MASK > 0

@@ -1,0 +1,193 @@
+"""One step of every method is the same on 1, 2, 4 and 8 devices.
+
+Eight rows of which five count: on 8 devices three shards are empty, on 4 one is
+and another is half padding. Batch statistics are live wherever a method has
+them.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from dlfd_jax import methods
+from dlfd_jax import models
+from dlfd_jax import parallel
+from dlfd_jax import train
+from dlfd_jax.methods import dlfd_released
+from tests import tiny
+from tests.methods import contract_test
+from tests.methods import problems
+from tests.methods import steps
+
+MASK = np.float32([1, 1, 1, 1, 1, 0, 0, 0])
+STEPS = [
+    ('finetune', 'finetune'), ('neggrad', 'ascent'), ('neggrad_plus', 'joint'),
+    ('cf_k', 'finetune'), ('eu_k', 'finetune'), ('unsir', 'noise'),
+    ('unsir', 'impair'), ('unsir', 'repair'), ('bad_teaching', 'teach'),
+    ('scrub', 'max'), ('scrub', 'min'), ('dlfd', 'distance'),
+    ('dlfd', 'finetune'), ('official_compat', 'first'),
+    ('official_compat', 'distance'), ('official_compat', 'finetune')]
+# Each kind of step once; train_test has the supervised one.
+QUICK = {('neggrad_plus', 'joint'), ('unsir', 'noise'),
+         ('bad_teaching', 'teach'), ('scrub', 'max'),
+         ('official_compat', 'distance')}
+CASES = [
+    pytest.param(*step, count, marks=(
+        [] if count == 8 and step in QUICK else [pytest.mark.slow]))
+    for step in STEPS for count in ((2, 4, 8) if step in QUICK else (8,))]
+
+
+def _config(name):
+  """The contract's config, by plain descent with live statistics."""
+  changes = {'optimizer': steps.PLAIN}
+  if name == 'unsir':
+    changes['noise_images'] = 8
+  if name == 'scrub':
+    changes['forget_batch_size'] = 16
+  if name == 'official_compat':
+    changes['ce_weight_start'] = 1.0  # or its first images would not move
+  else:
+    changes['batch_norm'] = 'live'
+  return dataclasses.replace(contract_test.CONFIGS[name], **changes)
+
+
+@functools.cache
+def _problem():
+  """Noise images and a network without convolutions: it compiles quickly."""
+  model = tiny.TinyNet()
+  return dataclasses.replace(
+      problems.problem(), model=model, original=parallel.fetch(models.init(
+          model, jax.random.key(1), (problems.SIZE, problems.SIZE))))
+
+
+def _batch(plan, phase):
+  """The first batch of a phase, with three rows of padding on each side."""
+  number = 0
+  if plan.schedule is not None:
+    number = next(i for i in range(plan.num_steps)
+                  if plan.schedule(i) == phase)
+  batch = plan.batch(number)
+  for key in batch:
+    if key.endswith('mask'):
+      batch[key] = np.resize(MASK, len(batch[key]))
+  return batch
+
+
+def _moved_away(params):
+  """A student that is no longer its teacher."""
+  rng = np.random.default_rng(0)
+  return jax.tree.map(
+      lambda p: p + np.float32(.05 * rng.normal(size=p.shape)), params)
+
+
+def _watched(update, images):
+  """``supervised_update`` that also notes the images it is given."""
+  @functools.wraps(update)
+  def run(model, task, state, moved, *args, axis_name=None, **kwargs):
+    new, metrics = update(
+        model, task, state, moved, *args, axis_name=axis_name, **kwargs)
+    return new, {**metrics, images: parallel.gather_rows(moved, axis_name)}
+  return run
+
+
+@functools.cache
+def _taken(name, phase, count):
+  """State, metrics, and batch of one step from one state."""
+  setting = problems.setting(_problem(), count)
+  plan, _ = methods.make_plan(setting, _config(name))
+  state = plan.start or setting.state(_config(name))
+  if phase == 'repair':
+    state = state.replace(step=np.int32(plan.num_steps - 1))
+  state = state.replace(params=_moved_away(parallel.fetch(state.params)))
+  batch, update = _batch(plan, phase), train.supervised_update
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(train, 'supervised_update', _watched(update, 'images'))
+    placed, frozen = setting.devices.place(state), {
+        **setting.frozen, **plan.frozen}
+    new, metrics = setting.devices.compile(plan.steps[phase])(
+        placed, frozen, batch)
+  assert parallel.fetch_scalar(new.skipped) == 0
+  # The state gave its memory to the new one; what is only read stays.
+  assert all(leaf.is_deleted() for leaf in jax.tree.leaves(placed))
+  assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(frozen))
+  before = parallel.fetch(state.params)
+  return (parallel.fetch((new.variables, new.extra, metrics)), before, batch)
+
+
+@pytest.mark.parametrize('name, phase, count', CASES)
+def test_one_step_is_the_same_on_any_number_of_devices(name, phase, count):
+  (one, extra, sums), before, _ = _taken(name, phase, 1)
+  (many, other_extra, other_sums), *_ = _taken(name, phase, count)
+  assert problems.largest_difference(many, one) < 1e-6
+  if phase == 'noise':
+    _check_noise(extra, other_extra)
+  else:
+    assert problems.largest_difference(one['params'], before) > 1e-4
+    assert problems.same(extra, other_extra)
+  for key, value in sums.items():
+    if key == 'images':
+      np.testing.assert_array_equal(
+          other_sums[key][MASK > 0], value[MASK > 0])
+    else:
+      np.testing.assert_allclose(
+          other_sums[key], value, rtol=1e-4, atol=1e-6, err_msg=key)
+
+
+def _check_noise(one, many):
+  """Adam's first step is nearly a sign: compared where the slope is clear."""
+  slope, other = (extra['moments'].mu for extra in (one, many))
+  largest = np.abs(slope).max()
+  assert np.abs(other - slope).max() < 1e-5 * largest
+  clear = np.abs(slope) > 1e-6 * largest
+  assert clear.mean() > .99
+  places = [extra['noise'][:len(slope)][clear] for extra in (one, many)]
+  np.testing.assert_allclose(*places, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_every_step_of_every_method_is_in_the_list():
+  for name in methods.METHODS:
+    if name not in methods.WRAPPERS:
+      plan, _ = methods.make_plan(
+          problems.setting(_problem()), _config(name))
+      assert {phase for n, phase in STEPS if n == name} == set(plan.steps), name
+
+
+@pytest.mark.parametrize('count', [1, 8])
+def test_the_released_step_moves_images_against_the_slope_of_the_loss(count):
+  (_, _, sums), before, batch = _taken('official_compat', 'distance', count)
+  problem, config = _problem(), _config('official_compat')
+  low, high = dlfd_released.bounds(config)
+  images = np.clip(
+      problems.pixels(problem.dataset, batch['index']), low, high)
+  slope = np.asarray(jax.jit(jax.grad(lambda x: steps.mean_loss(
+      problem, before, x, problem.dataset.labels[batch['index']], MASK)))(
+          images))
+  inside = problems.pixels(problem.dataset, batch['index']) == images
+  clear = inside & (np.abs(slope) > 1e-6 * np.abs(slope).max())
+  assert clear[MASK > 0].mean() > .2
+  wanted = np.clip(images - config.perturb_step_size * np.float32(
+      config.std) * np.sign(slope), low, high)
+  np.testing.assert_allclose(
+      sums['images'][clear], wanted[clear], atol=1e-6)
+
+
+@pytest.mark.slow
+def test_whole_runs_on_other_devices_differ_less_than_seeds_do():
+  config = dataclasses.replace(contract_test.CONFIGS['dlfd'], epochs=4)
+
+  def figures(count=1, seed=0):
+    out = methods.unlearn(
+        problems.problem(seed=seed), config, devices=problems.devices(count))
+    return out.history[-1]
+
+  seeds = [figures(seed=seed) for seed in range(5)]
+  for count in (2, 8):
+    other = figures(count)
+    for name in ('val_accuracy', 'forget_accuracy', 'forgetting_score',
+                 'mia_auc', 'val_loss', 'forget_loss'):
+      spread = np.ptp([found[name] for found in seeds])
+      assert abs(other[name] - seeds[0][name]) <= spread, (count, name)
