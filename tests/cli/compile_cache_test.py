@@ -4,6 +4,7 @@ import jax
 import pytest
 
 from dlfd_jax.cli import compile_cache
+from dlfd_jax.cli import train
 
 
 @pytest.fixture
@@ -42,6 +43,15 @@ def test_jaxs_own_settings_come_first(unset, tmp_path, monkeypatch):
   assert compile_cache.enable() is None
   assert jax.config.values['jax_compilation_cache_dir'] == 'elsewhere'
   assert not list(tmp_path.iterdir())
+
+
+def test_every_command_keeps_them(unset, tmp_path, monkeypatch, capsys):
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+  assert train.main([f'--data={tmp_path / "absent.npz"}', '--labels=age',
+                     f'--workdir={tmp_path / "run"}']) == 2
+  assert 'absent.npz' in capsys.readouterr().err
+  kept = jax.config.values['jax_compilation_cache_dir']
+  assert kept and kept.startswith(str(tmp_path / 'cache' / 'dlfd_jax'))
 
 
 def test_a_folder_that_cannot_be_made_is_no_error(unset, tmp_path, monkeypatch):
