@@ -31,13 +31,18 @@ from dlfd_jax.report import tables
 
 CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser')
 WIDTHS = (400, 800, 1200)
+# A page tells the one around it: a window cannot be as narrow as a phone.
 _PROBE = """<script>
 addEventListener("load", () => {
   const asked = performance.getEntriesByType("resource").map(
       entry => entry.name).filter(name => !name.startsWith("data:"));
-  document.title = "asked " + asked.join(" ") + ". wide " +
-      document.documentElement.scrollWidth + " of " + window.innerWidth;
+  parent.postMessage("asked " + asked.join(" ") + ". wide " +
+      document.documentElement.scrollWidth + " of " + window.innerWidth, "*");
 })</script>"""
+_AROUND = """<!DOCTYPE html><title>waiting</title><script>
+addEventListener("message", event => { document.title = event.data; })
+</script><iframe src="copy.html" width="WIDTH" height="900" frameborder="0">
+</iframe>"""
 _FOUND = re.compile(r'<title>asked (.*)\. wide (\d+) of (\d+)</title>')
 _PATIENCE_S = 120
 
@@ -71,7 +76,7 @@ def look(folder: pathlib.Path, page: pathlib.Path, width: int,
   Args:
     folder: for the copy and the browser's own files.
     page: the original.
-    width: of the window, pixels.
+    width: of the page, pixels.
     more: HTML put at the end of its body.
 
   Returns:
@@ -81,8 +86,10 @@ def look(folder: pathlib.Path, page: pathlib.Path, width: int,
   copy = folder / 'copy.html'
   copy.write_text(page.read_text('utf-8').replace(
       '</body>', f'{more}{_PROBE}</body>'), 'utf-8')
-  dom, said = browse(folder, copy, '--dump-dom', '--enable-logging=stderr',
-                     f'--window-size={width},1200')
+  around = folder / 'around.html'
+  around.write_text(_AROUND.replace('WIDTH', str(width)), 'utf-8')
+  dom, said = browse(folder, around, '--dump-dom', '--enable-logging=stderr',
+                     f'--window-size={width + 100},1200')
   found = _FOUND.search(dom)
   if found is None:
     raise ValueError(f'Expected {page} to load in the browser: {said[-500:]}')
