@@ -109,8 +109,8 @@ def goal_sentence(result: dict) -> str:
   missed = [text for ok, text in (
       (nearer, 'the attack sees the unlearned model nearer to the original '
        'than to the retrained one'),
-      (accurate, f'test accuracy is {100 * gap:+.1f} points from the retrained '
-       "model's")) if not ok]
+      (accurate, f'test accuracy is {abs(100 * gap):.1f} points '
+       f"{'above' if gap > 0 else 'below'} the retrained model's")) if not ok]
   return f'Goal not met here: {" and ".join(missed)}.'
 
 

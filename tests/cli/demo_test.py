@@ -100,4 +100,6 @@ def test_the_goal_is_said_in_one_line():
   assert met.startswith('Goal met') and '-2.0' in met
   missed = demo.goal_sentence(result((0.9, 0.8, 0.5), (0.6, 0.5, 0.6)))
   assert missed.startswith('Goal not met here')
-  assert 'nearer to the original' in missed and '-10.0 points' in missed
+  assert 'nearer to the original' in missed and '10.0 points below' in missed
+  above = demo.goal_sentence(result((0.9, 0.5, 0.5), (0.6, 0.7, 0.6)))
+  assert above.startswith('Goal not met') and '10.0 points above' in above
