@@ -74,8 +74,8 @@ def cost_sentence(result: tables.Result) -> str:
     return ('Whether retraining would have been cheaper: not computed, as not '
             'both times were recorded.')
   times = retrained.value / unlearned.value
-  fact = (f'Unlearning took {unlearned.text}, retraining {retrained.text}, both '
-          'without compilation: ')
+  fact = (f'Unlearning took {unlearned.text}, retraining {retrained.text}, '
+          'both without compilation: ')
   if times >= 1:
     return f'{fact}unlearning was {times:.1f} times faster.'
   return f'{fact}retraining was cheaper, {1 / times:.1f} times faster.'
