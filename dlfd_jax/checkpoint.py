@@ -22,6 +22,8 @@ from dlfd_jax import models
 from dlfd_jax import parallel
 from dlfd_jax import runs
 from dlfd_jax import tasks
+from dlfd_jax import validate
+from dlfd_jax.data import images as images_lib
 
 _MODEL_CARD = 'model.json'
 _VARIABLES = 'variables'
@@ -116,7 +118,7 @@ class LoopCheckpoints:
 
   def _read_sums(self):
     try:
-      return runs.read_json(self._sums)
+      return runs.read_object(self._sums)
     except FileNotFoundError:
       return {}
 
@@ -170,6 +172,13 @@ class LoopCheckpoints:
     self._manager.close()
 
 
+def check_empty(folder: str | os.PathLike) -> None:
+  """Raises ValueError if a folder for a new model holds files."""
+  folder = pathlib.Path(folder).absolute()
+  if folder.is_dir() and any(folder.iterdir()):
+    raise ValueError(f'Expected an empty folder for a model, got {folder}.')
+
+
 def save_model(folder: str | os.PathLike, variables: models.Variables,
                config: models.ModelConfig, task: tasks.Task,
                image_size: tuple[int, int], *, replace: bool = False) -> None:
@@ -188,11 +197,8 @@ def save_model(folder: str | os.PathLike, variables: models.Variables,
   """
   folder = pathlib.Path(folder).absolute()
 
-  def check_empty():
-    if folder.is_dir() and any(folder.iterdir()) and not replace:
-      raise ValueError(f'Expected an empty folder for a model, got {folder}.')
-
-  hosts.first(check_empty)
+  if not replace:
+    hosts.first(lambda: check_empty(folder))
   variables = parallel.fetch(dict(variables))
   with _saving(folder), ocp.StandardCheckpointer() as saver:
     saver.save(folder / _VARIABLES, variables, force=True)
@@ -236,7 +242,7 @@ def load_model(folder: str | os.PathLike) -> SavedModel:
       or is not whole.
   """
   folder = find_model(folder)
-  card = runs.read_json(folder / _MODEL_CARD)
+  card = runs.read_object(folder / _MODEL_CARD)
   if card.get('schema') != _SCHEMA:
     raise ValueError(
         f'Expected a model of schema {_SCHEMA} in {folder}, got '
@@ -249,19 +255,31 @@ def load_model(folder: str | os.PathLike) -> SavedModel:
     fields = dict(card['model'])
     fields['mean'], fields['std'] = tuple(fields['mean']), tuple(fields['std'])
     config = models.ModelConfig(**fields)
+    validate.instance('names', card['task']['names'], list)
     task = tasks.Task(card['task']['kind'], tuple(card['task']['names']))
-    image_size = tuple(card['image_size'])
-  except (KeyError, TypeError) as error:
+    image_size = images_lib.as_size(card['image_size'])
+  except (KeyError, TypeError, ValueError) as error:
     raise ValueError(
         f'Expected a whole model card in {folder}, got one that does not fit: '
-        f'{error}.') from error
-  like = jax.eval_shape(
-      lambda key: models.init(models.build(config), key, image_size),
-      jax.random.key(0))
+        f'{error}') from error
+  if config.outputs != task.num_outputs:
+    raise ValueError(
+        f'Expected as many outputs as names in the card of {folder}, got '
+        f'{config.outputs} and {task.num_outputs}.')
+  model = models.build(config)
+  try:
+    like = jax.eval_shape(
+        lambda key: models.init(model, key, image_size), jax.random.key(0))
+  except Exception as error:  # what layers raise at sizes that they cannot have
+    raise ValueError(
+        f'Expected a network for images of {list(image_size)} pixels in '
+        f'{folder}, got {config.architecture}, which takes none of that size.'
+    ) from error
   with ocp.StandardCheckpointer() as reader:
     stored = _tree_of(reader, folder / _VARIABLES)
     check_same_shapes(stored, like, str(folder))
     variables = _restored(reader, folder / _VARIABLES, like)
+  models.check_values(variables, str(folder))
   return SavedModel(variables, config, task, image_size)
 
 
@@ -274,14 +292,17 @@ def load_variables(folder: str | os.PathLike, like: Any) -> models.Variables:
 
   Raises:
     FileNotFoundError: if there is no such folder.
-    ValueError: if it is no such checkpoint, or a leaf has another shape.
+    ValueError: if it is no such checkpoint, or a leaf has another shape or is
+      not finite.
   """
   folder = pathlib.Path(folder).absolute()
   if not folder.is_dir():
     raise FileNotFoundError(f'Expected the checkpoint {folder}, found none.')
   with ocp.StandardCheckpointer() as reader:
     check_same_shapes(_tree_of(reader, folder), like, str(folder))
-    return _restored(reader, folder, like)
+    variables = _restored(reader, folder, like)
+  models.check_values(variables, str(folder))
+  return variables
 
 
 def _tree_of(reader, folder):

@@ -22,6 +22,9 @@ import tempfile
 import weakref
 from typing import Any
 
+from dlfd_jax import files
+from dlfd_jax import validate
+
 CONFIG = 'config.json'
 VERSIONS = 'versions.json'
 METRICS = 'metrics.jsonl'
@@ -97,12 +100,31 @@ def read_json(path: str | os.PathLike) -> Any:
     ValueError: if it is not JSON.
   """
   path = pathlib.Path(path)
-  if not path.is_file():
+  if not files.is_file(path):
     raise FileNotFoundError(f'Expected the file {path}, found none.')
   try:
-    return json.loads(path.read_text(encoding='utf-8'))
-  except json.JSONDecodeError as error:
+    return json.loads(
+        path.read_text(encoding='utf-8'), parse_constant=_no_number)
+  except (ValueError, RecursionError) as error:  # also: no UTF-8
     raise ValueError(f'Expected JSON in {path}: {error}.') from error
+
+
+def _no_number(word: str) -> Any:
+  raise ValueError(f'{word} is no number')
+
+
+def read_object(path: str | os.PathLike) -> dict[str, Any]:
+  """Reads a JSON file that holds an object, as all of a run do.
+
+  Raises:
+    FileNotFoundError: if it is not there.
+    ValueError: if it is not JSON, or something else.
+  """
+  found = read_json(path)
+  if not isinstance(found, dict):
+    raise ValueError(
+        f'Expected a JSON object in {path}, got {validate.shown(found)}.')
+  return found
 
 
 def _differences(old: Any, new: Any, name: str = '') -> list[str]:
@@ -118,7 +140,8 @@ def _differences(old: Any, new: Any, name: str = '') -> list[str]:
         line for key in sorted(set(old) | set(new))
         for line in _differences(
             old.get(key), new.get(key), f'{name}.{key}' if name else key)]
-  return [] if old == new else [f'{name} was {old!r}, is now {new!r}']
+  return [] if old == new else [
+      f'{name} was {validate.shown(old)}, is now {validate.shown(new)}']
 
 
 class RunFolder:
@@ -138,16 +161,24 @@ class RunFolder:
 
   def __init__(self, path: str | os.PathLike, config: dict[str, Any]):
     self.path = pathlib.Path(path)
-    config = json.loads(json.dumps(config, allow_nan=False))
-    if self.path.exists() and not self.path.is_dir():
-      raise ValueError(f'Expected a folder for the run, {path} is a file.')
+    try:
+      config = json.loads(json.dumps(config, allow_nan=False))
+    except (TypeError, ValueError) as error:
+      raise ValueError(f'Expected JSON values in the config of {path}, got '
+                       f'others: {error}.') from error
+    for place in (self.path, *self.path.parents):
+      if place.is_symlink() and not place.exists():
+        raise ValueError(f'Expected a folder for the run, {place} is a link '
+                         'that leads nowhere.')
+      if place.exists() and not place.is_dir():
+        raise ValueError(f'Expected a folder for the run, {place} is a file.')
     if self.path.exists() and any(
         not p.name.startswith('.' + CONFIG) for p in self.path.iterdir()):
       if not (self.path / CONFIG).is_file():
         raise ValueError(
             f'Expected an empty folder or a run to resume, {path} holds '
             'other files.')
-      lines = _differences(read_json(self.path / CONFIG), config)
+      lines = _differences(read_object(self.path / CONFIG), config)
       if lines:
         raise ValueError(
             f'Expected the config of the run in {path} to resume it, but '
@@ -186,7 +217,7 @@ class RunFolder:
   def result(self) -> dict[str, Any] | None:
     """The finished run's result, or None while it is not finished."""
     path = self.path / RESULT
-    return read_json(path) if path.is_file() else None
+    return read_object(path) if path.is_file() else None
 
   def write_result(self, result: dict[str, Any]) -> None:
     write_json(self.path / RESULT, result)

@@ -42,7 +42,7 @@ class Task:
       raise ValueError(
           f'Expected kind to be {MULTICLASS!r} or {MULTILABEL!r}, got '
           f'{self.kind!r}.')
-    validate.texts('names', self.names)
+    validate.texts('names of outputs', self.names)
     least = 2 if self.kind == MULTICLASS else 1
     if len(self.names) < least:
       raise ValueError(

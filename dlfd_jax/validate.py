@@ -130,6 +130,41 @@ def check_text(name: str, values: Iterable[str]) -> None:
                        f'broken characters, got {shown(value)}.')
 
 
+def array(name: str, values: Any) -> np.ndarray:
+  """``values`` as an array; ValueError if their lengths differ."""
+  try:
+    return np.asarray(values)
+  except ValueError as error:
+    raise ValueError(f'Expected {name} to be an array, got '
+                     f'{shown(values)}.') from error
+
+
+def floats(name: str, values: Any, dtype: Any = np.float64) -> np.ndarray:
+  """``values`` as an array of floating-point numbers.
+
+  Raises:
+    ValueError: if they are words, complex, or of no common shape.
+  """
+  try:
+    found = np.asarray(values)
+    if found.dtype.kind not in 'fiub' and found.size:
+      raise TypeError(found.dtype)
+    with np.errstate(over='ignore'):
+      return found.astype(dtype)
+  except (TypeError, ValueError) as error:
+    raise ValueError(
+        f'Expected {name} to be real numbers, got {shown(values)}.') from error
+
+
+def same_length(name: str, values: Any, other: str, n: int) -> np.ndarray:
+  """``values`` as a vector of ``n``; ValueError if they are no such vector."""
+  vector = array(name, values)
+  if vector.shape != (n,):
+    raise ValueError(f'Expected {name} [{n}], one for each of {other}, got '
+                     f'{list(vector.shape)}.')
+  return vector
+
+
 def channels(mean: Any, std: Any) -> None:
   """Raises ValueError unless both are three numbers, those of std above 0."""
   for values in (mean, std):
@@ -143,5 +178,9 @@ def channels(mean: Any, std: Any) -> None:
 
 def shown(value: Any) -> str:
   """A value for a message, cut to a length that can be read."""
-  text = repr(value)
-  return text if len(text) <= 80 else f'{text[:77]}...'
+  return shorten(repr(value))
+
+
+def shorten(text: str, most: int = 80) -> str:
+  """A text cut to a length that can be read."""
+  return text if len(text) <= most else f'{text[:most - 3]}...'

@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ from rich import progress as rich_progress
 
 from dlfd_jax import hosts
 from dlfd_jax import loop
+from dlfd_jax import validate
 from dlfd_jax.cli import compile_cache
 from dlfd_jax.cli import exit_codes
 
@@ -29,6 +31,7 @@ _USER_ERRORS = (ValueError, FileNotFoundError, FileExistsError,
 
 # No room, a read-only file system, a quota: nothing of the program's.
 _NO_WRITING = (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG)
+_NO_NAME = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
 _SMALLER = ('batch_size', 'device_bytes', 'image_size', 'width')
 
 
@@ -86,6 +89,9 @@ class Command:
         return exit_codes.OK
       if rest:
         raise ValueError(f'Expected flags only, got {rest[0]!r}.')
+      for name in values:
+        if isinstance(value(values, name), float):
+          validate.number(f'--{name}', value(values, name))
       compile_cache.enable()
       _split_cpu(values)
       with _processes(values):
@@ -93,11 +99,22 @@ class Command:
       return exit_codes.OK
     except Stop as stop:
       return _failed(values, argv, stop.code, str(stop), '')
-    except (flags.Error, *_USER_ERRORS) as error:
+    except flags.Error as error:
+      return _failed(values, argv, exit_codes.USER_ERROR,
+                     _about_flags(self.name, values, str(error)), 'error: ')
+    except _USER_ERRORS as error:
       if values.is_parsed() and value(values, 'traceback'):
         raise
-      return _failed(values, argv, exit_codes.USER_ERROR, str(error), 'error: ')
+      said = str(error)
+      if isinstance(error, OSError) and error.strerror:  # the system's words
+        said = f'Expected to use {error.filename}, got: {error.strerror}.'
+      return _failed(values, argv, exit_codes.USER_ERROR, said, 'error: ')
     except OSError as error:
+      if error.errno in _NO_NAME and not value(values, 'traceback'):
+        return _failed(
+            values, argv, exit_codes.USER_ERROR, 'Expected a name that a file '
+            f'can have, got {error.strerror}: '
+            f'{validate.shown(error.filename)}.', 'error: ')
       if error.errno not in _NO_WRITING or value(values, 'traceback'):
         raise
       return _failed(
@@ -105,6 +122,12 @@ class Command:
           f'{error.filename or "the disk"}, got: {error.strerror}. What was '
           'saved before is whole; with room, the same command goes on.',
           'error: ')
+    except MemoryError as error:
+      if value(values, 'traceback'):
+        raise
+      return _failed(
+          values, argv, exit_codes.USER_ERROR, 'Expected the data to fit into '
+          f'the memory of this machine, got: {error}.', 'error: ')
     except jax.errors.JaxRuntimeError as error:
       if 'RESOURCE_EXHAUSTED' not in str(error) or value(values, 'traceback'):
         raise
@@ -126,6 +149,22 @@ class Command:
     with contextlib.redirect_stdout(where):
       found = self.execute(values, line)
     print(json.dumps(found or {}, allow_nan=False))
+
+
+def _about_flags(command: str, values: flags.FlagValues, text: str) -> str:
+  """What absl says of flags, as a sentence like all others."""
+  unknown = re.match(r"Unknown command line flag '(.*?)'\.?(.*)", text, re.S)
+  if unknown:
+    return (f'Expected a flag of {command}, got --{unknown[1]}.{unknown[2]} '
+            '--help lists all.')
+  wrong = re.match(r'flag --(\w+)=(.*): (.*)', text, re.S)
+  if wrong and wrong[1] in values:
+    flag = values[wrong[1]]
+    choices = getattr(flag.parser, 'enum_values', None)
+    wanted = f'one of {", ".join(choices)}' if choices else (
+        flag.parser.syntactic_help or 'a value of its kind')
+    return f'Expected --{wrong[1]} to be {wanted}, got {wrong[2]!r}.'
+  return f'Expected flags as --name=value, got: {text}'
 
 
 def _machine(values, argv) -> bool:
@@ -202,8 +241,8 @@ def required(values: flags.FlagValues, name: str) -> Any:
 
 
 def console() -> rich_console.Console:
-  """Where tables and progress go: stdout."""
-  return rich_console.Console(soft_wrap=False)
+  """Where tables and progress go: stdout; names of data are no markup."""
+  return rich_console.Console(soft_wrap=False, markup=False, emoji=False)
 
 
 @contextlib.contextmanager

@@ -45,12 +45,12 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   workdir = pathlib.Path(command.required(values, 'workdir'))
   folders = _folders(command.required(values, 'evaluations'),
                      command.value(values, 'names'))
-  results = {name: runs.read_json(folder / runs.RESULT)
+  results = {name: runs.read_object(folder / runs.RESULT)
              for name, folder in folders.items()}
   for result in results.values():
     tables.check_result(result)
   compare.check_comparable({
-      name: runs.read_json(folder / runs.CONFIG)
+      name: runs.read_object(folder / runs.CONFIG)
       for name, folder in folders.items()})
   table = compare.table(results)
   points = compare.points(results)

@@ -83,13 +83,14 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   workdir = command.required(values, 'workdir')
   original = command.required(values, 'original')
   unlearned = command.required(values, 'unlearned')
-  config = runs.read_json(pathlib.Path(unlearned) / runs.CONFIG)
+  config = runs.read_object(pathlib.Path(unlearned) / runs.CONFIG)
   if config.get('kind') != 'unlearn':
     raise ValueError(
         f'Expected an unlearning run in {unlearned}, got '
         f'{config.get("kind")!r}.')
-  data_options = options.apply(
-      inputs.data_from_json(config['data']), options.DATA, values, 'the data')
+  with inputs.of_config(unlearned):
+    data_options = inputs.data_from_json(config['data'])
+  data_options = options.apply(data_options, options.DATA, values, 'the data')
   dataset = inputs.load_data(data_options)
   stored = pathlib.Path(unlearned) / runs.SPLITS
   splits = splits_lib.load_splits(stored, dataset)
@@ -153,6 +154,9 @@ def evaluate_run(workdir: str, dataset, splits: splits_lib.Splits,
   prints = {name: checkpoint.fingerprint(saved.variables)
             for name, saved in loaded.items()}
   evaluation_facts.check_distinct(prints, retrained)
+  unlearn_result = evaluation_facts.result_of(unlearned) or {}
+  for run in (original, *retrained):
+    evaluation_facts.result_of(run)  # can be read, before anything is written
   settings = dataclasses.asdict(config)
   again = None
   if reference is not None:
@@ -188,7 +192,6 @@ def evaluate_run(workdir: str, dataset, splits: splits_lib.Splits,
         reference.config, leakage=copies)
   spent['figures'] = time.perf_counter() - started - sum(spent.values())
   arrays = found.pop('per_example')
-  unlearn_result = evaluation_facts.result_of(unlearned) or {}
   notes = [*found['notes'], *unlearn_result.get('notes', [])]
   findings = unlearn_result.get('findings', {})
   if findings.get('attack_blind_to_original'):
@@ -264,7 +267,7 @@ def _check_retrained(run, dataset, splits):
   path = pathlib.Path(run) / runs.CONFIG
   if not path.is_file():
     return
-  config = runs.read_json(path)
+  config = runs.read_object(path)
   if config.get('rows') != inputs.rows_hash(dataset, splits.retain):
     raise ValueError(
         f'Expected {run} to be trained on the retain images of this '

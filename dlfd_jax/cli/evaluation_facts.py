@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dlfd_jax import runs
+from dlfd_jax import validate
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.data import index_sets
 from dlfd_jax.data import splits as splits_lib
@@ -20,7 +21,13 @@ from dlfd_jax.evaluation import efficiency as efficiency_lib
 def result_of(run: str | os.PathLike) -> dict[str, Any] | None:
   """The result of a run, None if the folder holds none."""
   path = pathlib.Path(run) / runs.RESULT
-  return runs.read_json(path) if path.is_file() else None
+  if not path.is_file():
+    return None
+  result = runs.read_object(path)
+  for name in ('time', 'findings'):
+    validate.instance(f'{name} in {path}', result.get(name, {}), dict)
+  validate.instance(f'notes in {path}', result.get('notes', []), list)
+  return result
 
 
 def check_distinct(prints: Mapping[str, str], retrained: Sequence[str]) -> None:
@@ -74,7 +81,7 @@ def done(runs_of: Mapping[str, str | os.PathLike]) -> dict[str, Any]:
   return {
       'commands': {name: result['command'] for name, result in found.items()
                    if result.get('command')},
-      'settings': (runs.read_json(config).get('config', {})
+      'settings': (runs.read_object(config).get('config', {})
                    if config.is_file() else {})}
 
 
@@ -108,14 +115,14 @@ def efficiency(original: str, unlearned: Mapping[str, Any],
                search_s: float | None) -> dict[str, Any]:
   """Seconds of steps and checks, compilation apart, and the speed-up."""
   def work(result):
-    return None if not result else result['time']['work_s']
+    return (result or {}).get('time', {}).get('work_s')
 
   trained, again = result_of(original), [result_of(run) for run in retrained]
   timed = [work(r) for r in again if r]
   times = {'original': work(trained), 'unlearned': work(unlearned),
            'retrained': float(np.mean(timed)) if timed else None}
   compiled = {
-      name: sum(r['time']['compile_s'].values())
+      name: sum(r.get('time', {}).get('compile_s', {}).values())
       for name, r in (('original', trained), ('unlearned', unlearned)) if r}
   ups = {}
   if times['unlearned']:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -21,6 +22,7 @@ from dlfd_jax import predict
 from dlfd_jax import presets
 from dlfd_jax import runs
 from dlfd_jax import train
+from dlfd_jax import validate
 from dlfd_jax.cli import command
 from dlfd_jax.data import augment as augment_lib
 from dlfd_jax.data import dataset as dataset_lib
@@ -285,14 +287,38 @@ def recipe_of(run: str | os.PathLike) -> tuple[
     FileNotFoundError: if there is no such run.
     ValueError: if it is another kind of run.
   """
-  config = runs.read_json(pathlib.Path(run) / runs.CONFIG)
-  if config.get('kind') == 'unlearn':
-    return recipe_of(config['original_path'])
+  config = runs.read_object(pathlib.Path(run) / runs.CONFIG)
+  seen = [pathlib.Path(run).resolve()]
+  while config.get('kind') == 'unlearn':
+    validate.instance(
+        f'original_path in the config of {run}', config.get('original_path'),
+        str)
+    run = config['original_path']
+    if pathlib.Path(run).resolve() in seen:
+      raise ValueError(f'Expected the run that trained the original of {run}, '
+                       'got a circle of unlearning runs.')
+    seen.append(pathlib.Path(run).resolve())
+    config = runs.read_object(pathlib.Path(run) / runs.CONFIG)
   if config.get('kind') != 'train':
     raise ValueError(
         f'Expected a training run in {run}, got {config.get("kind")!r}.')
-  return (data_from_json(config['data']), presets.Network(**config['network']),
-          train_from_json(config['train']))
+  with of_config(run):
+    return (data_from_json(config['data']),
+            presets.Network(**config['network']),
+            train_from_json(config['train']))
+
+
+@contextlib.contextmanager
+def of_config(run: str | os.PathLike) -> Iterator[None]:
+  """Says whose config it is that does not fit."""
+  try:
+    yield
+  except KeyError as error:
+    raise ValueError(f'Expected a whole config of the run {run}, got one '
+                     f'without {error}.') from error
+  except (TypeError, ValueError, AttributeError) as error:
+    raise ValueError(f'Expected a whole config of the run {run}, got one that '
+                     f'does not fit: {error}') from error
 
 
 def data_from_json(fields: dict[str, Any]) -> sources.DataOptions:

@@ -25,10 +25,14 @@ def _number_or_name(text: str) -> float | str:
     return text
 
 
-def _or_none(read: Callable[[str], Any]) -> Callable[[str], Any]:
-  def parse(text):
-    return None if text.lower() == 'none' else read(text)
-  return parse
+@dataclasses.dataclass(frozen=True)
+class _OrNone:
+  """A reader that also knows the word none."""
+
+  read: Callable[[str], Any]
+
+  def __call__(self, text):
+    return None if text.lower() == 'none' else self.read(text)
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -53,6 +57,15 @@ def _boolean(text: str) -> bool:
   raise ValueError(f'Expected true or false, got {text!r}.')
 
 
+def _kind(read: Callable[[str], Any]) -> str:
+  """What a reader takes, in words."""
+  if isinstance(read, _OrNone):
+    return f'{_kind(read.read)} or none'
+  return {int: 'an integer', float: 'a number', _pairs: 'column:value pairs',
+          _boolean: 'true or false', _augment: 'true or false'}.get(
+              read, 'readable')
+
+
 def _augment(text: str) -> augment_lib.AugmentConfig | None:
   return augment_lib.AugmentConfig() if _boolean(text) else None
 
@@ -72,15 +85,15 @@ DATA = (
            "'mufac', 'mucac', 'rafdb' or 'celeb_a'", 'source'),
     Option('labels', _names, 'label columns of a file, or the drawn task'),
     Option('multilabel', _boolean, 'read one 0/1 column as an attribute'),
-    Option('merge_from', _or_none(int),
+    Option('merge_from', _OrNone(int),
            'classes at or above this number become one'),
     Option('thresholds', _pairs, 'column:value pairs; 1 where column >= value'),
-    Option('image_size', _or_none(int), 'pixels a side'),
-    Option('root', _or_none(str), "folder of the manifest's paths, the tree "
+    Option('image_size', _OrNone(int), 'pixels a side'),
+    Option('root', _OrNone(str), "folder of the manifest's paths, the tree "
            'or the download'),
-    Option('identity_pattern', _or_none(str),
+    Option('identity_pattern', _OrNone(str),
            "of a tree's paths; its group is the person"),
-    Option('people', _or_none(int),
+    Option('people', _OrNone(int),
            'drawn people, or how many to take of mucac or celeb_a'),
     Option('images_per_person', int, 'drawn images of each'),
     Option('data_seed', int, 'seed of the drawing'),
@@ -105,7 +118,7 @@ _OPTIMIZER = (
     Option('weight_decay', float, 'added to the gradient',
            'optimizer.weight_decay'),
     Option('schedule', str, "'constant' or 'cosine'", 'optimizer.schedule'),
-    Option('clip_norm', _or_none(float), 'largest gradient norm, or none',
+    Option('clip_norm', _OrNone(float), 'largest gradient norm, or none',
            'optimizer.clip_norm'),
     Option('augment', _augment, 'flip, shift, scale, rotate and jitter images'),
     Option('batch_size', int, 'images a step on all devices together'),
@@ -119,7 +132,7 @@ METHOD = (
     Option('epochs', int, 'passes over retain, or over what the method reads'),
     *_OPTIMIZER,
     Option('batch_norm', str, "'frozen' or 'live' in the update"),
-    Option('check_every', _or_none(int), 'steps between measurements'),
+    Option('check_every', _OrNone(int), 'steps between measurements'),
     Option('live_limit', int, 'most images a side in the live attack'),
     Option('selection', str, "state to return: 'best', 'one_se' or 'last'"),
     Option('select_threshold', _number_or_name,
@@ -130,7 +143,7 @@ METHOD = (
     Option('perturb_steps', int, 'K, inner gradient steps on a batch'),
     Option('perturb_step_size', float,
            'alpha, pixel units (normalised units in official_compat)'),
-    Option('perturb_radius', _or_none(float), 'rho, pixel units, or none'),
+    Option('perturb_radius', _OrNone(float), 'rho, pixel units, or none'),
     Option('representation', str, "'features' or 'logits'"),
     Option('sinkhorn_epsilon', float, 'entropic regularisation',
            'sinkhorn.epsilon'),
@@ -161,7 +174,7 @@ METHOD = (
     Option('noise_penalty', float, 'lambda of their mean square'),
     Option('noise_share', float, 'noise among the impair images'),
     Option('retain_per_label', int, 'most retain images of a label (unsir)'),
-    Option('rewind_every', _or_none(int), 'steps between candidates, or none: '
+    Option('rewind_every', _OrNone(int), 'steps between candidates, or none: '
            'an epoch', 'every'),
     Option('rewind_measure', str, "'error' or 'loss'", 'measure'),
 )
@@ -196,7 +209,8 @@ def apply(config: Any, options: Sequence[Option], values: flags.FlagValues,
       value = option.read(text)
     except ValueError as error:
       raise ValueError(
-          f'Expected --{option.flag} to be {option.help}, got {text!r}.'
+          f'Expected --{option.flag} to be {_kind(option.read)}, got {text!r} '
+          f'({option.help}).'
       ) from error
     path = configs.find(config, option.field or option.flag)
     if path is None:

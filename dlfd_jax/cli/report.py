@@ -7,13 +7,14 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from absl import flags
 
+from dlfd_jax import files
 from dlfd_jax import runs
 from dlfd_jax.cli import command
 from dlfd_jax.cli import evaluate
 from dlfd_jax.report import html
+from dlfd_jax.report import tables
 
 _ABOUT = """
 Writes report.html, one self-contained file, and report.json from a finished
@@ -83,19 +84,27 @@ def write(source: pathlib.Path, target: pathlib.Path,
     FileNotFoundError: if there is no finished evaluation.
     ValueError: if it is something else.
   """
-  result = runs.read_json(source / runs.RESULT)
-  if request and isinstance(result, dict):
+  result = runs.read_object(source / runs.RESULT)
+  tables.check_result(result)
+  if request:
     result['request'] = {**request, **(result.get('request') or {})}
   arrays: dict[str, Any] | None = None
   if (source / evaluate.PER_EXAMPLE).is_file():
-    with np.load(source / evaluate.PER_EXAMPLE, allow_pickle=False) as file:
-      arrays = {name: file[name] for name in file.files}
-  unlearned = (result.get('models') or {}).get('unlearned')
-  history = None
-  if unlearned and (pathlib.Path(unlearned) / runs.METRICS).is_file():
-    history = runs.read_events(pathlib.Path(unlearned) / runs.METRICS)
+    arrays = files.read_arrays(source / evaluate.PER_EXAMPLE)
+  try:
+    unlearned = (result.get('models') or {}).get('unlearned')
+    history = None
+    if unlearned and files.is_file(pathlib.Path(unlearned) / runs.METRICS):
+      history = runs.read_events(pathlib.Path(unlearned) / runs.METRICS)
+    page = html.render_report(result, arrays, history)
+    facts = html.report_facts(result, arrays)
+  except (KeyError, TypeError, ValueError, AttributeError,
+          IndexError) as error:  # a result that somebody else wrote
+    raise ValueError(
+        f'Expected a whole evaluation in {source}, got one that does not fit: '
+        f'{type(error).__name__}: {error}.') from error
   target.mkdir(parents=True, exist_ok=True)
-  html.write_report(result, arrays, history, target / runs.REPORT)
+  html.write_files(page, facts, target / runs.REPORT)
   return target / runs.REPORT
 
 

@@ -70,11 +70,7 @@ def _define(values: flags.FlagValues) -> None:
 def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   workdir = command.required(values, 'workdir')
   original = pathlib.Path(command.required(values, 'original'))
-  saved = checkpoint.load_model(original)
-  remat = command.value(values, 'remat')
-  if remat is not None:
-    saved = dataclasses.replace(
-        saved, config=dataclasses.replace(saved.config, remat=remat))
+  checkpoint.find_model(original)
   preset_name = command.value(values, 'preset') or 'demo'
   preset = presets.PRESETS[preset_name]
   data_options = preset.data
@@ -88,8 +84,14 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
       options.METHOD, values, f'the method {method}')
   devices = inputs.devices(values)
   devices.check_batch_size(config.batch_size)
+  wanted = inputs.forget_request(values, data=data_options, required=False)
+  saved = checkpoint.load_model(original)
+  remat = command.value(values, 'remat')
+  if remat is not None:
+    saved = dataclasses.replace(
+        saved, config=dataclasses.replace(saved.config, remat=remat))
   dataset = inputs.load_data(data_options)
-  splits, notes = _splits(values, dataset, data_options, original)
+  splits, notes = _splits(values, dataset, wanted, original)
   with tensorboard.hooks(values, workdir) as hooks:
     result = unlearn_run(
         workdir, saved, original, dataset, data_options, splits, notes, method,
@@ -124,7 +126,7 @@ def _start(preset, method, rewind_of):
   return dataclasses.replace(config, method=preset.config_of(rewind_of))
 
 
-def _splits(values, dataset, data_options, original):
+def _splits(values, dataset, wanted, original):
   """Finished splits and notes; refuses a model whose split nobody knows."""
   stored = command.value(values, 'splits')
   if stored is None and (original / runs.SPLITS).is_file():
@@ -139,9 +141,9 @@ def _splits(values, dataset, data_options, original):
   else:
     parts = splits_lib.partition_from_column(dataset, check=False)
   finished = isinstance(parts, splits_lib.Splits)
-  wanted = inputs.forget_request(
-      values, data=data_options, required=not finished)
   if wanted is None:
+    if not finished:
+      inputs.forget_request(values)  # says that one is required
     splits_lib.check_splits(dataset, parts)
     return parts, splits_lib.splits_notes(dataset, parts)
   if finished and command.value(values, 'splits') is not None:

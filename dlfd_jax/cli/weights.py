@@ -66,6 +66,7 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
   del line
   workdir = pathlib.Path(command.required(values, 'workdir'))
   weights = command.required(values, 'weights')
+  checkpoint.check_empty(workdir)
   data_options = options.apply(
       presets.STARTS['demo'].data, options.DATA, values, 'the data')
   network = options.apply(
@@ -102,7 +103,7 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
   print(f'{leaves} arrays; accuracy on ' + ', '.join(
       f'{name} {len(parts[name])} images {value:.3f}'
       for name, value in found.items()) + f': {workdir}')
-  return {'workdir': workdir, 'arrays': leaves, 'images': len(dataset),
+  return {'workdir': str(workdir), 'arrays': leaves, 'images': len(dataset),
           'accuracy': found['all'], 'accuracy_by_part': {
               name: found[name] for name in parts if name != 'all'}}
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from dlfd_jax import tasks
+from dlfd_jax import validate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +49,9 @@ class Dataset:
 
   def __post_init__(self):
     images = self.images
+    for name in ('images', 'labels', 'identity', 'sample_id'):
+      validate.instance(name, getattr(self, name), np.ndarray)
+    validate.instance('task', self.task, tasks.Task)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
       raise ValueError(
           'Expected images uint8 [n, h, w, 3], got '
@@ -69,10 +73,16 @@ class Dataset:
       raise ValueError(
           f'Expected distinct sample ids, got {str(ids[counts > 1][0])!r} '
           f'{int(counts.max())} times.')
+    validate.check_text('sample ids', self.sample_id.tolist())
+    validate.instance('columns', self.columns, Mapping)
     for name, column in self.columns.items():
+      validate.instance(f'column {name!r}', column, np.ndarray)
       _check_vector(f'column {name!r}', column, n, np.int32)
     for name, texts in (('split', self.split), ('places', self.places)):
-      if texts is not None and texts.shape != (n,):
+      if texts is None:
+        continue
+      validate.instance(name, texts, np.ndarray)
+      if texts.shape != (n,):
         raise ValueError(
             f'Expected {name} [{n}], got {list(texts.shape)}.')
     object.__setattr__(self, 'columns', types.MappingProxyType(

@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from dlfd_jax import files
+from dlfd_jax import validate
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.data import images as images_lib
 from dlfd_jax.data import labels as labels_lib
@@ -67,7 +69,7 @@ def load_folder(
     image_size: side, or (height, width), that every image is resized to; the
       aspect ratio is not kept.
     root: the folder that paths start from; the manifest's by default. Links
-      inside it are followed.
+      inside it are followed, links out of it are refused.
     names: of the classes or attributes.
     multilabel: whether one label column makes a multilabel task.
     merge_from: the class that takes in all later ones.
@@ -163,8 +165,9 @@ def family_names(manifest: str | os.PathLike) -> dict[str, int]:
 
 def _read(manifest, needed) -> Manifest:
   path = pathlib.Path(manifest)
-  if not path.is_file():
-    raise FileNotFoundError(f'Expected a CSV manifest, got no file at {path}.')
+  if not files.is_file(path):
+    raise FileNotFoundError('Expected a CSV manifest, got no file at '
+                            f'{validate.shorten(str(path))}.')
   try:
     with open(path, encoding='utf-8-sig', newline='') as file:
       reader = csv.reader(file, strict=True)
@@ -199,25 +202,31 @@ def _read(manifest, needed) -> Manifest:
 
 def _check_paths(rows, root) -> list[str]:
   """The paths in one spelling: inside the root, existing, each given once."""
-  if not root.is_dir():
+  if not files.is_folder(root):
     raise FileNotFoundError(f'Expected a folder of images, got {root}.')
   first: dict[str, int] = {}
   for i, value in enumerate(rows.columns['path']):
     relative = os.path.normpath(value) if value else ''
     if os.path.isabs(relative):
       relative = os.path.relpath(relative, os.path.abspath(root))
+    validate.check_text(f'the path in {rows.where(i)}', [value])
     if not value or relative.split(os.sep)[0] in ('..', '.'):
       raise ValueError(
-          f'Expected a path inside {root} in {rows.where(i)}, got {value!r}.')
+          f'Expected a path inside {root} in {rows.where(i)}, got '
+          f'{validate.shown(value)}.')
     relative = pathlib.PurePath(relative).as_posix()
     if relative in first:
       raise ValueError(
           f'Expected every path once, got {value!r} in '
           f'{rows.where(first[relative])} and in {rows.where(i)}.')
-    if not (root / relative).is_file():
+    if not files.is_file(root / relative):
       raise FileNotFoundError(
           f'Expected an image file in {rows.where(i)}, got no file at '
-          f'{root / relative}.')
+          f'{validate.shorten(str(root / relative))}.')
+    if not files.is_inside(root, root / relative):
+      raise ValueError(
+          f'Expected a path inside {root} in {rows.where(i)}, got a link out '
+          f'of it: {value!r}.')
     first[relative] = i
   return list(first)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 import warnings
 from typing import BinaryIO
 
@@ -13,6 +12,9 @@ from PIL import ImageOps
 
 from dlfd_jax import validate
 
+# Pillow would also read PostScript, by running another program, and formats
+# that nobody keeps photographs in.
+FORMATS = ('BMP', 'GIF', 'JPEG', 'JPEG2000', 'PNG', 'PPM', 'TIFF', 'WEBP')
 MOST_PIXELS_A_SIDE = 4096  # of the images that networks see
 
 
@@ -73,13 +75,13 @@ def stored_size(path: str | os.PathLike) -> tuple[int, int]:
   try:
     with warnings.catch_warnings():
       warnings.simplefilter('ignore', Image.DecompressionBombWarning)
-      with Image.open(path) as image:
+      with Image.open(path, formats=FORMATS) as image:
         return image.height, image.width
   except Image.DecompressionBombError as error:
     raise ValueError(
         f'it has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels'
     ) from error
-  except (OSError, SyntaxError, EOFError, struct.error) as error:
+  except Exception as error:  # Pillow's readers raise a dozen kinds
     raise ValueError('it is no image, or is damaged') from error
 
 
@@ -91,7 +93,8 @@ def read_image(path: str | os.PathLike | BinaryIO,
   a large JPEG is decoded at a reduced scale, at least twice the wanted one.
 
   Args:
-    path: a file that Pillow can read, or its opened content.
+    path: a file of one of :data:`FORMATS`, or its opened content; of several
+      frames the first is read.
     size: (height, width) in pixels.
 
   Returns:
@@ -104,9 +107,10 @@ def read_image(path: str | os.PathLike | BinaryIO,
   try:
     with warnings.catch_warnings():
       warnings.simplefilter('error', Image.DecompressionBombWarning)
-      with Image.open(path) as image:
+      with Image.open(path, formats=FORMATS) as image:
         if image.mode.startswith(('I', 'F')):
-          raise ValueError(f'8 bits per value are expected, not {image.mode}')
+          raise _Unreadable(
+              f'8 bits per value are expected, not {image.mode}')
         image.draft('RGB', (2 * max(size), 2 * max(size)))
         upright = ImageOps.exif_transpose(image)
         if upright.mode in ('P', 'PA'):  # a palette may be transparent
@@ -116,5 +120,11 @@ def read_image(path: str | os.PathLike | BinaryIO,
           Image.DecompressionBombWarning) as error:
     raise ValueError(
         f'it has more than {Image.MAX_IMAGE_PIXELS} pixels') from error
-  except (OSError, SyntaxError, EOFError, struct.error) as error:
+  except _Unreadable:
+    raise
+  except Exception as error:  # Pillow's readers raise a dozen kinds
     raise ValueError('it is no image, or is damaged') from error
+
+
+class _Unreadable(ValueError):
+  """Why an image that is whole is not read."""

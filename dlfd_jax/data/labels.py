@@ -11,6 +11,8 @@ import numpy as np
 
 from dlfd_jax import tasks
 
+_MOST_UNNAMED = 1000  # classes without names, where images are fewer
+
 
 def row_name(i: int) -> str:
   """How errors call row ``i`` where the source has no better name for it."""
@@ -70,6 +72,8 @@ def make_labels(
       raise ValueError(
           f'Expected a label column {label!r}, got only '
           f'{", ".join(sorted(columns)) or "none"}.')
+    if not len(columns[label]):
+      raise ValueError(f'Expected at least one value in {label!r}, got none.')
   if multilabel or len(labels) > 1:
     if merge_from is not None:
       raise ValueError(
@@ -101,6 +105,14 @@ def _multiclass(column, label, names, merge_from, where):
       raise ValueError(
           f'Expected the classes of {label!r} to be counted from 0, got '
           f'{column.min()} as the lowest.')
+    most = max(_MOST_UNNAMED, len(column))
+    if column.max() >= most:  # a number that is no class, or no class number
+      raise ValueError(
+          f'Expected classes of {label!r} below {most}, got {column.max()} in '
+          f'{where(int(column.argmax()))}.')
+    if column.max() == 0:
+      raise ValueError(f'Expected at least two classes of {label!r}, got 0 for '
+                       'every image.')
     names = [f'{label} {k}' for k in range(column.max() + 1)]
     if merge_from is not None:
       names[-1] += '+'

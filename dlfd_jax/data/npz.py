@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import pathlib
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from dlfd_jax import files
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.data import images as images_lib
 from dlfd_jax.data import labels as labels_lib
@@ -54,7 +53,7 @@ def load_npz(
   path = pathlib.Path(path)
   labels = (labels,) if isinstance(labels, str) else tuple(labels)
   size = None if image_size is None else images_lib.as_size(image_size)
-  arrays = _read(path)
+  arrays = files.read_arrays(path)
   images = _images(path, arrays, size)
   n = len(images)
   where = lambda i: f'row {i} of {path.name}'
@@ -110,19 +109,6 @@ def _check_distinct(sample_id, where):
       raise ValueError(
           f'Expected distinct values of sample_id, got {name!r} in '
           f'{where(first[name])} and in {where(i)}.')
-
-
-def _read(path) -> dict[str, np.ndarray]:
-  if not path.is_file():
-    raise FileNotFoundError(f'Expected an npz file, got no file at {path}.')
-  try:
-    with np.load(path, allow_pickle=False) as file:
-      return {key: file[key] for key in file.files}
-  except (ValueError, OSError, EOFError, AttributeError, TypeError,
-          zipfile.BadZipFile, zlib.error) as error:
-    raise ValueError(
-        f'Expected {path} to be an npz file of plain arrays, got something '
-        'else.') from error
 
 
 def _images(path, arrays, size):

@@ -6,6 +6,9 @@ import os
 import pathlib
 from collections.abc import Mapping
 
+from dlfd_jax import files
+from dlfd_jax import validate
+
 
 def read_identity_file(path: str | os.PathLike,
                        names: Mapping[str, int] | None = None,
@@ -63,8 +66,9 @@ def read_sample_id_file(path: str | os.PathLike) -> tuple[str, ...]:
 def _read_lines(path) -> list[tuple[int, str]]:
   """(line number, content) of the lines that say something."""
   path = pathlib.Path(path)
-  if not path.is_file():
-    raise FileNotFoundError(f'Expected a text file, got no file at {path}.')
+  if not files.is_file(path):
+    raise FileNotFoundError('Expected a text file, got no file at '
+                            f'{validate.shorten(str(path))}.')
   try:
     text = path.read_text(encoding='utf-8-sig')
   except UnicodeDecodeError as error:

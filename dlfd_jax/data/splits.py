@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import os
 import pathlib
-import zipfile
-import zlib
 
 import numpy as np
 
+from dlfd_jax import files
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.data.index_sets import PARTITION_PARTS
 from dlfd_jax.data.index_sets import SPLITS_PARTS
@@ -193,25 +192,23 @@ def load_splits(path: str | os.PathLike,
       data, or ``check_splits`` objects.
   """
   path = pathlib.Path(path)
-  if not path.is_file():
+  if not files.is_file(path):
     raise FileNotFoundError(f'Expected a splits file, got no file at {path}.')
-  try:
-    with np.load(path, allow_pickle=False) as file:
-      arrays = {name: file[name] for name in file.files}
-  except (ValueError, OSError, EOFError, AttributeError, TypeError,
-          zipfile.BadZipFile, zlib.error) as error:
-    raise ValueError(
-        f'Expected {path} to be an npz file of sample ids, got something '
-        'else.') from error
+  arrays = files.read_arrays(path, 'sample ids')
   by_person = arrays.pop('by_person', None)
   names = PARTITION_PARTS if by_person is None else SPLITS_PARTS
   if by_person is not None and 'earlier' in arrays:
     names = (*names, 'earlier')
   if set(arrays) != set(names) or any(
       array.ndim != 1 or array.dtype.kind != 'U' for array in arrays.values()):
+    found = (f'{name} {array.dtype} {list(array.shape)}'
+             for name, array in sorted(arrays.items()))
     raise ValueError(
         f'Expected {path} to hold sample ids of {", ".join(names)}, got '
-        f'{", ".join(sorted(arrays)) or "nothing"}.')
+        f'{", ".join(found) or "nothing"}.')
+  if by_person is not None and (by_person.shape or by_person.dtype != bool):
+    raise ValueError(f'Expected by_person in {path} to be True or False, got '
+                     f'{by_person.dtype} {list(by_person.shape)}.')
   parts = {}
   for name in names:
     parts[name] = find_samples(dataset, arrays[name])

@@ -11,6 +11,7 @@ import pathlib
 import re
 from collections.abc import Callable
 
+from dlfd_jax import files
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.data import folder
 from dlfd_jax.data import index_sets
@@ -85,7 +86,7 @@ def check_pattern(pattern: str) -> re.Pattern:
 def _list(root, identity_pattern) -> tuple[folder.Manifest, tuple[str, ...]]:
   """All images as rows, and the names of the classes."""
   root = pathlib.Path(root)
-  if not root.is_dir():
+  if not files.is_folder(root):
     raise FileNotFoundError(f'Expected a folder of images, got {root}.')
   tops = _folders(root)
   split = bool(tops) and {path.name for path in tops} <= _PARTS

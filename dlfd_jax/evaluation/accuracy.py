@@ -13,6 +13,7 @@ import dataclasses
 import numpy as np
 
 from dlfd_jax import tasks
+from dlfd_jax import validate
 from dlfd_jax.evaluation import per_example
 
 
@@ -102,6 +103,7 @@ def balanced_accuracy(task: tasks.Task, logits: np.ndarray, labels: np.ndarray,
   """
   _check_multilabel(task)
   logits, labels = per_example.check(task, logits, labels)
+  validate.integer('attribute', attribute, 0, task.num_outputs - 1)
   guess, truth = logits[:, attribute] > 0, labels[:, attribute]
   tries = truth[:, None] == np.array([0, 1])
   right = (guess == (truth == 1))[:, None]
@@ -118,8 +120,16 @@ def constant_accuracy(task: tasks.Task, labels: np.ndarray,
     task: the task.
     labels: ``[n]``, or ``[n, outputs]`` with -1 unknown (left out).
     top: guesses allowed (multiclass).
+
+  Raises:
+    ValueError: if there is no label, or one is none of the task's.
   """
   labels = np.asarray(labels)
+  if not labels.size:
+    raise ValueError('Expected at least one label, got none.')
+  _, labels = per_example.check(
+      task, np.zeros((len(labels), task.num_outputs)), labels)
+  validate.integer('top', top)
   if not task.is_multilabel:
     counts = np.sort(np.bincount(labels, minlength=task.num_outputs))
     return float(counts[-top:].sum() / len(labels))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dlfd_jax import validate
 from dlfd_jax.evaluation import cross_validation
 from dlfd_jax.evaluation import ranks
 from dlfd_jax.evaluation import stats
@@ -72,8 +73,12 @@ def class_matched_auc(members: np.ndarray,
   """
   members = ranks.check_scores('members', members)
   non_members = ranks.check_scores('non-members', non_members)
-  member_keys = np.asarray(member_keys)
-  non_member_keys = np.asarray(non_member_keys)
+  member_keys = validate.same_length(
+      'member keys', member_keys, 'the members', len(members))
+  non_member_keys = validate.same_length(
+      'non-member keys', non_member_keys, 'the non-members', len(non_members))
+  if draws is not None:
+    validate.integer('draws', draws)
   shared = np.intersect1d(member_keys, non_member_keys)
   if not shared.size:
     raise ValueError(
@@ -117,7 +122,9 @@ def person_auc(members: np.ndarray, non_members: np.ndarray,
 
 def person_means(values: np.ndarray, identity: np.ndarray) -> np.ndarray:
   """Mean value per person, ``[persons]``, in the order of ``units_of``."""
-  units = stats.units_of(identity)
+  values = ranks.check_scores('values', values)
+  units = stats.units_of(validate.same_length(
+      'persons', identity, 'the values', len(values)))
   return np.bincount(units, values) / np.bincount(units)
 
 

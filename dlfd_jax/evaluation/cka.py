@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from dlfd_jax import validate
+
 
 def biased(x: np.ndarray, y: np.ndarray) -> float:
   r"""Linear CKA in [0, 1]; higher means more alike.
@@ -87,8 +89,8 @@ def _check(x, y):
   """Centred float64, scaled to unit size, so that no product is extreme."""
   arrays = []
   for values in (x, y):
-    values = np.asarray(values, np.float64)
-    if values.ndim != 2 or len(values) < 4:
+    values = validate.floats('features', values)
+    if values.ndim != 2 or len(values) < 4 or not values.size:
       raise ValueError(
           'Expected features [n, p] of at least 4 images, got '
           f'{list(values.shape)}.')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dlfd_jax import validate
 from dlfd_jax.evaluation import stats
 
 LIMIT = .05
@@ -24,14 +25,20 @@ def person_losses(reference: np.ndarray, correct: np.ndarray,
     than after retraining.
 
   Raises:
-    ValueError: if the lengths differ.
+    ValueError: if the lengths differ or a value is out of its range.
   """
-  reference, correct = np.asarray(reference), np.asarray(correct)
-  if not reference.shape == correct.shape == np.shape(identity):
+  reference, correct = (
+      validate.floats('correctness', values) for values in (reference, correct))
+  identity = validate.array('persons', identity)
+  if reference.ndim != 1 or not (
+      reference.shape == correct.shape == identity.shape):
     raise ValueError(
         'Expected one value per image on both sides, got '
         f'{list(reference.shape)}, {list(correct.shape)} and '
-        f'{list(np.shape(identity))}.')
+        f'{list(identity.shape)}.')
+  for values in (reference, correct):
+    if not ((values >= 0) & (values <= 1)).all():
+      raise ValueError('Expected correctness in [0, 1], got other values.')
   units = stats.units_of(identity)
   return np.bincount(units, reference - correct) / np.bincount(units)
 

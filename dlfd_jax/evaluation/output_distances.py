@@ -14,9 +14,11 @@ import numpy as np
 from scipy import special
 
 from dlfd_jax import tasks
+from dlfd_jax import validate
 from dlfd_jax.evaluation import distributions
 
 LOG_2 = math.log(2)
+_ROUNDING = 1e-3  # of a sum of probabilities in float32 or less
 
 
 def js(task: tasks.Task, p: np.ndarray, q: np.ndarray) -> np.ndarray:
@@ -42,6 +44,11 @@ def js(task: tasks.Task, p: np.ndarray, q: np.ndarray) -> np.ndarray:
     [0.368064]
   """
   p, q = _check(p, q)
+  for values in (p, q):
+    if not task.is_multilabel and np.abs(values.sum(-1) - 1).max(
+        initial=0.0) > _ROUNDING:
+      raise ValueError('Expected probabilities that sum to 1 in every row, got '
+                       'others.')
   if task.is_multilabel:
     return distributions.js_divergence(_pairs(p), _pairs(q)).mean(axis=-1)
   return distributions.js_divergence(p, q)
@@ -52,7 +59,7 @@ def _pairs(p):
 
 
 def _check(p, q):
-  p, q = np.asarray(p, np.float64), np.asarray(q, np.float64)
+  p, q = (validate.floats('probabilities', values) for values in (p, q))
   if p.ndim != 2 or p.shape != q.shape:
     raise ValueError(
         'Expected two arrays [n, outputs] of one shape, got '
@@ -81,20 +88,29 @@ def kl(task: tasks.Task, reference_logits: np.ndarray,
     ``[n]``; higher means farther from the reference.
 
   Raises:
-    ValueError: if the shapes differ.
+    ValueError: if the shapes differ or a logit is not finite.
   """
-  given = [np.asarray(z, np.float32).astype(np.float64)
-           for z in (reference_logits, logits)]
-  if given[0].ndim != 2 or given[0].shape != given[1].shape:
-    raise ValueError(
-        'Expected two arrays [n, outputs] of one shape, got '
-        f'{list(given[0].shape)} and {list(given[1].shape)}.')
+  given = _logits(task, reference_logits, logits)
   if task.is_multilabel:
     r, p = (np.stack([special.log_expit(-z), special.log_expit(z)], axis=-1)
             for z in given)
     return _kl(r, p).mean(axis=-1)
   r, p = (special.log_softmax(z, axis=-1) for z in given)
   return _kl(r, p)
+
+
+def _logits(task, first, second):
+  """Both as float64 values of float32 numbers; shapes and values checked."""
+  given = [validate.floats('logits', z, np.float32).astype(np.float64)
+           for z in (first, second)]
+  if given[0].ndim != 2 or given[0].shape != given[1].shape or (
+      given[0].shape[1] != task.num_outputs):
+    raise ValueError(
+        f'Expected two arrays [n, {task.num_outputs}] of one shape, got '
+        f'{list(given[0].shape)} and {list(given[1].shape)}.')
+  if not all(np.isfinite(z).all() for z in given):
+    raise ValueError('Expected finite logits, got others.')
+  return given
 
 
 def _kl(log_r, log_p):
@@ -108,13 +124,9 @@ def agreement(task: tasks.Task, logits: np.ndarray,
   Multilabel: the share of attributes with the same answer. Higher means nearer.
 
   Raises:
-    ValueError: if the shapes differ.
+    ValueError: if the shapes differ or a logit is not finite.
   """
-  logits, other = np.asarray(logits), np.asarray(other)
-  if logits.ndim != 2 or logits.shape != other.shape:
-    raise ValueError(
-        'Expected two arrays [n, outputs] of one shape, got '
-        f'{list(logits.shape)} and {list(other.shape)}.')
+  logits, other = _logits(task, logits, other)
   if task.is_multilabel:
     return ((logits > 0) == (other > 0)).mean(axis=-1)
   return (logits.argmax(-1) == other.argmax(-1)).astype(np.float64)

@@ -17,6 +17,7 @@ import numpy as np
 from scipy import special
 
 from dlfd_jax import tasks
+from dlfd_jax import validate
 
 
 def check(task: tasks.Task, logits: np.ndarray,
@@ -24,10 +25,14 @@ def check(task: tasks.Task, logits: np.ndarray,
   """Logits as float64 values of float32 numbers, and labels as int64.
 
   Raises:
-    ValueError: if shapes do not fit the task, or a logit is not finite.
+    ValueError: if shapes do not fit the task, a logit is not finite, or a label
+      is none of the task's.
   """
-  logits = np.asarray(logits, np.float32).astype(np.float64)
-  labels = np.asarray(labels, np.int64)
+  logits = validate.floats('logits', logits, np.float32).astype(np.float64)
+  labels = validate.array('labels', labels)
+  if labels.size and labels.dtype.kind not in 'iub':
+    raise ValueError(f'Expected integer labels, got {labels.dtype}.')
+  labels = labels.astype(np.int64)
   if logits.ndim != 2 or logits.shape[1] != task.num_outputs:
     raise ValueError(
         f'Expected logits [n, {task.num_outputs}], got {list(logits.shape)}.')
@@ -40,6 +45,10 @@ def check(task: tasks.Task, logits: np.ndarray,
     raise ValueError(
         f'Expected finite logits, got {bad} of {len(logits)} rows that are '
         'not.')
+  low, high = (-1, 1) if task.is_multilabel else (0, task.num_outputs - 1)
+  if labels.size and not low <= labels.min() <= labels.max() <= high:
+    raise ValueError(f'Expected labels in [{low}, {high}], got some in '
+                     f'[{labels.min()}, {labels.max()}].')
   return logits, labels
 
 
@@ -185,7 +194,12 @@ def likelihood(task: tasks.Task, logits: np.ndarray,
 
 def probabilities(task: tasks.Task, logits: np.ndarray) -> np.ndarray:
   """Softmax, or the sigmoid of each attribute, float64 ``[n, outputs]``."""
-  logits = np.asarray(logits, np.float32).astype(np.float64)
+  logits = validate.floats('logits', logits, np.float32).astype(np.float64)
+  if logits.ndim != 2 or logits.shape[1] != task.num_outputs:
+    raise ValueError(
+        f'Expected logits [n, {task.num_outputs}], got {list(logits.shape)}.')
+  if not np.isfinite(logits).all():
+    raise ValueError('Expected finite logits, got others.')
   if task.is_multilabel:
     return special.expit(logits)
   return special.softmax(logits, axis=-1)

@@ -13,6 +13,8 @@ import numpy as np
 import threadpoolctl
 from sklearn import linear_model
 
+from dlfd_jax import validate
+
 FOLDS = 5
 _MAX_ITERATIONS = 5000
 _TIE = 1e-9  # two classes whose scores differ by less are a tie: half right
@@ -92,10 +94,11 @@ def out_of_fold(features: np.ndarray, labels: np.ndarray,
     ValueError: if lengths differ, a feature is not finite, or there is only one
       fold.
   """
-  features = np.asarray(features, np.float64)
-  labels, fold = np.asarray(labels), np.asarray(fold)
-  if features.ndim != 2 or not (
-      len(features) == len(labels) == len(fold)):
+  features = validate.floats('features', features)
+  labels = validate.array('labels', labels)
+  fold = validate.array('folds', fold)
+  if features.ndim != 2 or not features.size or not (
+      labels.shape == fold.shape == features.shape[:1]):
     raise ValueError(
         'Expected features [n, d], labels [n] and folds [n], got '
         f'{list(features.shape)}, {list(labels.shape)} and '

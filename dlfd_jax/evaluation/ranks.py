@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from dlfd_jax import validate
+
 
 def check_scores(name: str, scores: np.ndarray) -> np.ndarray:
   """Scores as a float64 vector.
@@ -17,7 +19,7 @@ def check_scores(name: str, scores: np.ndarray) -> np.ndarray:
   Raises:
     ValueError: if they are no vector, empty, or not finite.
   """
-  scores = np.asarray(scores, np.float64)
+  scores = validate.floats(name, scores)
   if scores.ndim != 1 or not scores.size:
     raise ValueError(
         f'Expected {name} to be a vector of at least one score, got shape '

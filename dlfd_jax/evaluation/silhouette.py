@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from sklearn import metrics
 
+from dlfd_jax import validate
+
 
 def silhouettes(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
   """Silhouette of each image for its class, ``[n]`` in [-1, 1].
@@ -25,9 +27,10 @@ def silhouettes(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
   Reference: Rousseeuw (1987).
   """
-  features = np.asarray(features, np.float64)
-  labels = np.asarray(labels)
-  if features.ndim != 2 or labels.shape != features.shape[:1]:
+  features = validate.floats('features', features)
+  labels = validate.array('labels', labels)
+  if (features.ndim != 2 or not features.size
+      or labels.shape != features.shape[:1]):
     raise ValueError(
         f'Expected features [n, d] and labels [n], got {list(features.shape)} '
         f'and {list(labels.shape)}.')

@@ -8,6 +8,8 @@ import math
 import numpy as np
 from scipy import stats as sps
 
+from dlfd_jax import validate
+
 
 def units_of(identity: np.ndarray) -> np.ndarray:
   """The resampling unit of each image: its person, or itself if unknown.
@@ -17,15 +19,24 @@ def units_of(identity: np.ndarray) -> np.ndarray:
 
   Returns:
     int64 ``[n]`` in ``[0, units)``, every value used.
+
+  Raises:
+    ValueError: if the persons are no integers.
   """
-  identity = np.asarray(identity, np.int64)
+  identity = validate.array('persons', identity)
+  if identity.size and identity.dtype.kind not in 'iu':
+    raise ValueError(f'Expected persons to be integers, got {identity.dtype}.')
+  identity = identity.astype(np.int64)
   unknown = identity < 0
   own = identity.max(initial=0) + 1 + np.arange(identity.size)
   _, units = np.unique(np.where(unknown, own, identity), return_inverse=True)
   return units.reshape(-1)
 
 
-def _check_proportion(successes, trials):
+def _check_proportion(successes, trials, confidence):
+  validate.number('confidence', confidence, 0, 1, ends='()')
+  validate.number('successes', successes)
+  validate.number('trials', trials)
   if trials < 1 or not 0 <= successes <= trials:
     raise ValueError(
         f'Expected 0 <= successes <= trials and trials >= 1, got {successes} '
@@ -39,7 +50,7 @@ def wilson(successes: float, trials: float,
   Raises:
     ValueError: if there are no trials, or more successes than trials.
   """
-  _check_proportion(successes, trials)
+  _check_proportion(successes, trials, confidence)
   z = sps.norm.ppf(.5 + confidence / 2)
   share = successes / trials
   centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
@@ -55,7 +66,7 @@ def clopper_pearson(successes: int, trials: int,
   Raises:
     ValueError: if there are no trials, or more successes than trials.
   """
-  _check_proportion(successes, trials)
+  _check_proportion(successes, trials, confidence)
   tail = (1 - confidence) / 2
   low, high = 0.0, 1.0
   if successes > 0:
@@ -161,12 +172,12 @@ def difference(value: float,
   for name, number in (('unit_variance', unit_variance),
                        ('unlearned_variance', unlearned_variance),
                        ('retrained_variance', retrained_variance)):
-    if not number >= 0:
-      raise ValueError(f'Expected {name} >= 0, got {number}.')
+    validate.number(name, number, 0)
+  validate.number('value', value)
+  validate.number('confidence', confidence, 0, 1, ends='()')
   for name, number, least in (('units', units, 2), ('seeds', seeds, 1),
                               ('retrains', retrains, 1)):
-    if number < least:
-      raise ValueError(f'Expected {name} >= {least}, got {number}.')
+    validate.integer(name, number, least)
   terms = [(unit_variance, units - 1)]
   if seeds > 1:
     terms.append((unlearned_variance / seeds, seeds - 1))
@@ -205,8 +216,10 @@ def verdict(low: float, high: float, margin: float,
 
   Reference: Schuirmann (1987), two one-sided tests.
   """
-  if not margin > 0:
-    raise ValueError(f'Expected margin > 0, got {margin}.')
+  validate.number('margin', margin, 0, ends='(]')
+  if not low <= high:
+    raise ValueError(
+        f'Expected an interval from low to high, got {low} to {high}.')
   if -margin < low and high < margin:
     return INDISTINGUISHABLE if may_be_equal else INCONCLUSIVE
   return DISTINGUISHABLE if low > 0 or high < 0 else INCONCLUSIVE

@@ -9,6 +9,7 @@ from typing import Any, cast
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dlfd_jax import validate
 from dlfd_jax.models import custom
@@ -21,8 +22,8 @@ from dlfd_jax.models import vit
 from dlfd_jax.models.heads import Outputs
 
 __all__ = ['ARCHITECTURES', 'COMPUTE_DTYPES', 'ModelConfig', 'Outputs',
-           'Variables', 'blocks', 'build', 'init', 'last_blocks',
-           'num_parameters', 'resolve_dtype']
+           'Variables', 'blocks', 'build', 'check_values', 'init',
+           'last_blocks', 'num_parameters', 'resolve_dtype']
 
 Variables = Mapping[str, Any]  # {'params': ..., 'batch_stats': ...}
 _NETWORKS: dict[str, type[layers.Network]] = {
@@ -134,6 +135,27 @@ def init(model: nn.Module, key: jax.Array,
   images = jnp.zeros((1, *image_size, 3), jnp.float32)
   run = jax.jit(lambda key: model.init(key, images, train=False))
   return {'batch_stats': {}, **run(key)}
+
+
+def check_values(variables: Variables, where: str) -> None:
+  """Raises ValueError if a parameter or statistic is no number that can be.
+
+  A network with one NaN answers the same to every image, without a word.
+
+  Args:
+    variables: of a network.
+    where: they are from, for the message.
+  """
+  for path, leaf in jax.tree_util.tree_leaves_with_path(dict(variables)):
+    values = np.asarray(leaf)
+    name = jax.tree_util.keystr(path)
+    bad = int((~np.isfinite(values)).sum())
+    if bad:
+      raise ValueError(f'Expected finite numbers in {name} of {where}, got '
+                       f'{bad} of {values.size} that are not.')
+    if path[-1] == jax.tree_util.DictKey('var') and (values < 0).any():
+      raise ValueError(f'Expected variances of at least 0 in {name} of '
+                       f'{where}, got {values.min()}.')
 
 
 def num_parameters(variables: Variables) -> int:

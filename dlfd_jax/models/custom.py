@@ -103,7 +103,8 @@ def load(architecture: str, outputs: int, mean: tuple[float, ...],
         f'{type(error).__name__}: {error}.') from error
   if not (inspect.isclass(found) and issubclass(found, nn.Module)):
     raise ValueError(
-        f'Expected {architecture} to be a flax.linen.Module, got {found!r}.')
+        f'Expected {architecture} to be a flax.linen.Module, got a '
+        f'{type(found).__name__}.')
   takes = inspect.signature(found.__call__).parameters
   anything = any(p.kind is p.VAR_KEYWORD for p in takes.values())
   if 'train' not in takes and not anything:

@@ -22,6 +22,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from dlfd_jax import files
 from dlfd_jax import models
 
 State = Mapping[str, np.ndarray]
@@ -186,7 +187,8 @@ def to_variables(state: State,
     config: the network that they are of.
 
   Raises:
-    ValueError: with every tensor that does not fit.
+    ValueError: with every tensor that does not fit, or if a number is not
+      finite.
   """
   found = account(state, config)
   if not found.fits:
@@ -197,11 +199,18 @@ def to_variables(state: State,
   state = _unwrapped(state)
   tree: dict[str, Any] = {'params': {}, 'batch_stats': {}}
   for path, name in names_of(config).items():
-    value = np.asarray(state[name], np.float32)
+    kind = state[name].dtype  # bfloat16 is none of NumPy's own
+    if not any(jax.numpy.issubdtype(kind, of) for of in (
+        np.integer, np.floating)):
+      raise ValueError(
+          f'Expected real numbers in {name}, got {state[name].dtype}.')
+    with np.errstate(invalid='ignore', over='ignore'):
+      value = np.asarray(state[name], np.float32)
     at = tree
     for part in path[:-1]:
       at = at.setdefault(part, {})
     at[path[-1]] = np.ascontiguousarray(_to_ours(value, value.ndim))
+  models.check_values(tree, 'the file')
   return tree
 
 
@@ -243,7 +252,7 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
   """
   path = pathlib.Path(path)
   _check_suffix(path)
-  if not path.is_file():
+  if not files.is_file(path):
     raise FileNotFoundError(f'Expected the weights {path}, found no file.')
   if path.suffix == '.safetensors':
     try:
@@ -256,14 +265,15 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
   try:
     found = torch.load(path, map_location='cpu', weights_only=True)
   except Exception as error:  # pickle, zip and torch raise a dozen kinds
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     raise ValueError(
-        f'Expected a state dict of tensors in {path}: {reason}') from error
+        f'Expected a state dict of tensors in {path}, got something else or a '
+        'damaged file; nothing in it was run.') from error
   for name in _NESTED:
     if isinstance(found, Mapping) and isinstance(found.get(name), Mapping):
       found = found[name]
   if not isinstance(found, Mapping) or not found or not all(
-      isinstance(value, torch.Tensor) for value in found.values()):
+      isinstance(name, str) and isinstance(value, torch.Tensor)
+      and value.layout == torch.strided for name, value in found.items()):
     raise ValueError(f'Expected a state dict of tensors in {path}, got '
                      f'{type(found).__name__} of other things.')
   return {name: (value.float() if value.is_floating_point() else value

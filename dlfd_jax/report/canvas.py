@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
+from matplotlib import axis as axis_lib
 from matplotlib import figure as figure_lib
+from matplotlib import text as text_lib
 
 COLORS = {'original': '#D55E00', 'unlearned': '#0072B2',
           'retrained': '#009E73', 'null': '#595959'}
@@ -52,6 +54,16 @@ def to_bytes(figure: figure_lib.Figure, format: str) -> bytes:
     raise ValueError(f"Expected the format 'svg' or 'png', got {format!r}.")
   nameless = ({'Date': None, 'Creator': None} if format == 'svg'
               else {'Software': None})
+  _take_literally(figure)
   out = io.BytesIO()
   figure.savefig(out, format=format, metadata=nameless)
   return out.getvalue()
+
+
+def _take_literally(figure):
+  """Names may hold dollar signs: only the numbers of an axis are formulas."""
+  formulas = {id(label) for tick in figure.findobj(axis_lib.Tick)
+              for label in (tick.label1, tick.label2)}
+  for text in figure.findobj(text_lib.Text):
+    if text.get_text() and id(text) not in formulas:
+      text.set_parse_math(False)

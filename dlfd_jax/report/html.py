@@ -54,9 +54,14 @@ def write_report(result: tables.Result, per_example: Arrays | None,
   Raises:
     ValueError: if ``result`` is not an evaluation of schema 1.
   """
-  page = render_report(result, per_example, history)
-  runs.write_json(pathlib.Path(path).with_suffix('.json'), report_facts(
-      result, per_example))
+  write_files(render_report(result, per_example, history),
+              report_facts(result, per_example), path)
+
+
+def write_files(page: str, facts_of: Mapping[str, Any],
+                path: str | os.PathLike) -> None:
+  """Writes a rendered report; see write_report."""
+  runs.write_json(pathlib.Path(path).with_suffix('.json'), facts_of)
   runs.write_text(path, page)
 
 

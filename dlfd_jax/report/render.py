@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
 import rich.box
 import rich.table
@@ -11,6 +12,7 @@ import rich.text
 
 from dlfd_jax.report import tables
 
+_TAG = re.compile(r'<(?=[A-Za-z/!?])')
 _LATEX = {
     '\\': r'\textbackslash{}', '&': r'\&', '%': r'\%', '$': r'\$', '#': r'\#',
     '_': r'\_', '{': r'\{', '}': r'\}', '~': r'\textasciitilde{}',
@@ -56,7 +58,7 @@ def _directions(table):
 def to_markdown(table: tables.Table) -> str:
   """A Markdown table without its title; notes follow as a list."""
   def line(cells):
-    return '| ' + ' | '.join(c.replace('|', r'\|') for c in cells) + ' |'
+    return '| ' + ' | '.join(map(escape_markdown, cells)) + ' |'
 
   lines = [
       line(['', *table.columns, 'direction']),
@@ -64,8 +66,24 @@ def to_markdown(table: tables.Table) -> str:
   lines += [
       line([row.label, *(_one_line(c) for c in row.cells), row.direction])
       for row in table.rows]
-  lines += ['', *(f'- {note}' for note in table.notes)] if table.notes else []
+  if table.notes:
+    lines += ['', *(f'- {_no_html(note)}' for note in table.notes)]
   return '\n'.join(lines) + '\n'
+
+
+def escape_markdown(text: str) -> str:
+  r"""Plain text as a cell of a Markdown table.
+
+  Example:
+    >>> print(escape_markdown('a|b <script>'))
+    a\|b &lt;script>
+  """
+  return _no_html(text).replace('|', r'\|')
+
+
+def _no_html(text):
+  """One line without tags; ``p < .05`` stays as it is."""
+  return _TAG.sub('&lt;', ' '.join(text.split()))
 
 
 def to_csv(table: tables.Table) -> str:

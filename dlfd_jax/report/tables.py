@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dlfd_jax import validate
 from dlfd_jax.report import names
 
 Result = Mapping[str, Any]
@@ -127,6 +128,14 @@ def check_result(result: Result) -> None:
     raise ValueError(
         "Expected a result of kind 'evaluation' and schema 1, got kind "
         f'{found[0]!r} and schema {found[1]!r}.')
+  for name in ('data', 'models', 'request', 'config', 'versions', 'selection',
+               'done', 'efficiency'):
+    validate.instance(f'{name} of the result', result.get(name) or {}, dict)
+  records = result.get('metrics', [])
+  validate.instance('metrics of the result', records, list)
+  for record in records:
+    validate.instance('every metric of the result', record, dict)
+    validate.instance('the name of a metric', record.get('metric'), str)
 
 
 def find_record(result: Result, metric: str) -> Mapping[str, Any] | None:

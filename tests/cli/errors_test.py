@@ -30,7 +30,7 @@ def _refused(main, argv, tmp_path, capsys, words):
 
 
 @pytest.mark.parametrize('flags, words', [
-    (['--no_such_flag=1'], 'Unknown command line flag'),
+    (['--no_such_flag=1'], 'Expected a flag of train, got --no_such_flag'),
     (['--preset=demo', 'word'], 'Expected flags only'),
     (['--preset=lfw_gender'], 'Expected --data'),
     (['--data=absent.npz', '--labels=x'], 'absent.npz'),

@@ -55,7 +55,7 @@ def test_balanced_accuracy_weighs_both_values_alike():
 
 
 def test_no_known_label_gives_no_value():
-  counts = accuracy.accuracy(_ATTRIBUTES, np.ones((2, 3)), -np.ones((2, 3)))
+  counts = accuracy.accuracy(_ATTRIBUTES, np.ones((2, 3)), -np.ones((2, 3), int))
   assert np.isnan(counts.value)
 
 

@@ -143,9 +143,9 @@ def test_permutations_stay_inside_a_class():
     (lambda: stats.wilson(3, 2), '0 <= successes <= trials'),
     (lambda: stats.clopper_pearson(0, 0), 'trials >= 1, got 0 of 0'),
     (lambda: stats.difference(0, -1, 5), 'unit_variance >= 0'),
-    (lambda: stats.difference(0, 1, 1), 'units >= 2, got 1'),
-    (lambda: stats.difference(0, 1, 5, retrains=0), 'retrains >= 1'),
-    (lambda: stats.verdict(0, 1, 0, may_be_equal=True), 'margin > 0'),
+    (lambda: stats.difference(0, 1, 1), 'units of at least 2, got 1'),
+    (lambda: stats.difference(0, 1, 5, retrains=0), 'retrains of at'),
+    (lambda: stats.verdict(0, 1, 0, may_be_equal=True), 'margin above 0'),
 ])
 def test_bad_arguments_are_refused(call, message):
   with pytest.raises(ValueError, match=message):

@@ -81,6 +81,7 @@ def prepare(builder: Any, root: pathlib.Path) -> pathlib.Path:
   """
   folder = pathlib.Path(os.fspath(builder.data_dir))
   if not folder.is_dir():
+    before = data_dir(root).exists()
     try:
       with mock.patch.object(shuffle, 'tf', _PLAIN_FILES):
         builder.download_and_prepare(
@@ -91,7 +92,19 @@ def prepare(builder: Any, root: pathlib.Path) -> pathlib.Path:
       raise ValueError(
           f'Expected the files of {builder.name} in {root}, or a network to '
           f'download them from, got {type(error).__name__}: {error}') from error
+    finally:
+      if not folder.is_dir() and not before:
+        _tidy(data_dir(root))
   return folder
+
+
+def _tidy(folder: pathlib.Path) -> None:
+  """Removes the notes and empty folders of a preparation that broke off."""
+  for place in [*sorted(folder.rglob('*'), reverse=True), folder]:
+    if place.is_file() and place.parent.name == '.config':
+      place.unlink()
+    elif place.is_dir() and not any(place.iterdir()):
+      place.rmdir()
 
 
 class _NeverRaised(Exception):

@@ -1,0 +1,205 @@
+"""Figures of any scores and logits: in range, symmetric, blind to the order."""
+
+import math
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import stats as sps
+
+from dlfd_jax import tasks
+from dlfd_jax.evaluation import accuracy
+from dlfd_jax.evaluation import attack
+from dlfd_jax.evaluation import cka
+from dlfd_jax.evaluation import distributions
+from dlfd_jax.evaluation import forgetting
+from dlfd_jax.evaluation import gaps
+from dlfd_jax.evaluation import harm
+from dlfd_jax.evaluation import output_distances
+from dlfd_jax.evaluation import per_example
+from dlfd_jax.evaluation import probe
+from dlfd_jax.evaluation import silhouette
+from dlfd_jax.evaluation import stats
+from dlfd_jax.evaluation import streisand
+from tests.properties import said
+
+FINITE = st.floats(-1e6, 1e6)
+# Few values, so that ties are common.
+SCORES = st.lists(st.one_of(FINITE, st.integers(-2, 2)), min_size=1,
+                  max_size=12).map(lambda x: np.array(x, float))
+ARRAYS = st.one_of(
+    hnp.arrays(np.float64, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0,
+                                            max_side=5)),
+    hnp.arrays(np.int64, hnp.array_shapes(min_dims=0, max_dims=2, min_side=0,
+                                          max_side=5)),
+    hnp.arrays(np.dtype('U2'), hnp.array_shapes(max_dims=1, max_side=4)),
+    st.none(), st.just('abc'), st.just([[1], [1, 2]]), st.just([1 + 2j]))
+TASKS = st.sampled_from([
+    tasks.Task('multiclass', ('a', 'b')),
+    tasks.Task('multiclass', ('a', 'b', 'c', 'd')),
+    tasks.Task('multilabel', ('x',)), tasks.Task('multilabel', ('x', 'y'))])
+
+
+@st.composite
+def examples(draw):
+  """A task with logits and labels that fit it, and a permutation."""
+  task = draw(TASKS)
+  n = draw(st.integers(1, 8))
+  logits = draw(hnp.arrays(
+      np.float32, (n, task.num_outputs), elements=st.floats(-80, 80, width=32)))
+  shape, low, high = ((n, task.num_outputs), -1, 1) if task.is_multilabel else (
+      (n,), 0, task.num_outputs - 1)
+  labels = draw(hnp.arrays(np.int32, shape, elements=st.integers(low, high)))
+  return task, logits, labels, np.array(draw(st.permutations(range(n))))
+
+
+@given(SCORES, SCORES)
+def test_auc_is_antisymmetric_and_that_of_mann_and_whitney(a, b):
+  value = attack.auc(a, b)
+  assert 0 <= value <= 1
+  assert math.isclose(value + attack.auc(b, a), 1, abs_tol=1e-12)
+  u = sps.mannwhitneyu(a, b).statistic / (a.size * b.size)
+  assert math.isclose(value, u, abs_tol=1e-9)
+  assert math.isclose(value, attack.auc(a[::-1], b[::-1]), abs_tol=1e-12)
+
+
+@given(SCORES, SCORES)
+def test_distances_of_losses_are_symmetric_and_in_range(a, b):
+  distance = distributions.ks(a, b)
+  assert 0 <= distance <= 1
+  assert math.isclose(distance, distributions.ks(b, a), abs_tol=1e-12)
+  shares = [[(side <= x).mean() for x in (*a, *b)] for side in (a, b)]
+  assert math.isclose(distance, np.abs(np.subtract(*shares)).max(),
+                      abs_tol=1e-9)
+  assert 0 <= streisand.tail_share(a, b) <= 1
+
+
+@given(SCORES, SCORES, st.integers(0, 3))
+def test_matched_auc_without_classes_is_the_plain_one(a, b, seed):
+  keys = [np.zeros(len(x), int) for x in (a, b)]
+  assert math.isclose(attack.class_matched_auc(a, b, *keys, draws=None),
+                      attack.auc(a, b), abs_tol=1e-9)
+  drawn = attack.class_matched_auc(a, b, *keys, draws=2, seed=seed)
+  assert 0 <= drawn <= 1
+
+
+@given(st.sampled_from([
+    attack.auc, distributions.ks, streisand.tail_share,
+    attack.balanced_accuracy, attack.two_sided_accuracy]), ARRAYS, ARRAYS)
+def test_any_two_arrays_are_scored_or_refused(function, a, b):
+  value, sentence = said.outcome(function, a, b)
+  assert sentence is not None or 0 <= float(value) <= 1
+
+
+@given(st.sampled_from([attack.class_matched_auc, attack.person_auc]),
+       ARRAYS, ARRAYS, ARRAYS, ARRAYS)
+def test_any_keys_are_used_or_refused(function, a, b, keys, others):
+  value, sentence = said.outcome(function, a, b, keys, others)
+  assert sentence is not None or 0 <= value <= 1
+
+
+SCORERS = (per_example.loss, per_example.margin, per_example.entropy,
+           per_example.modified_entropy, per_example.likelihood)
+
+
+@given(st.sampled_from(SCORERS), examples())
+def test_scores_of_examples_are_finite_and_keep_their_order(function, given_):
+  task, logits, labels, order = given_
+  values = function(task, logits, labels)
+  assert values.shape == labels.shape[:1] and np.isfinite(values).all()
+  if function is not per_example.margin:
+    assert (values >= 0).all()
+  np.testing.assert_allclose(
+      function(task, logits[order], labels[order]), values[order])
+  padded = function(task, np.concatenate([logits, logits[:1]]),
+                    np.concatenate([labels, labels[:1]]))
+  np.testing.assert_allclose(padded[:-1], values)
+
+
+@given(st.sampled_from((*SCORERS, accuracy.accuracy)), TASKS, ARRAYS, ARRAYS)
+def test_any_logits_and_labels_are_scored_or_refused(
+    function, task, logits, labels):
+  value, sentence = said.outcome(function, task, logits, labels)
+  if sentence is None:
+    values = value.hits if function is accuracy.accuracy else value
+    assert np.isfinite(values).all()
+
+
+@given(examples(), examples())
+def test_distances_of_answers(first, second):
+  task, logits = first[0], first[1]
+  other = np.resize(second[1], logits.shape)
+  p, q = (per_example.probabilities(task, z) for z in (logits, other))
+  js = output_distances.js(task, p, q)
+  assert ((js >= -1e-12) & (js <= math.log(2) + 1e-9)).all()
+  np.testing.assert_allclose(js, output_distances.js(task, q, p), atol=1e-12)
+  np.testing.assert_allclose(output_distances.js(task, p, p), 0, atol=1e-12)
+  kl = output_distances.kl(task, logits, other)
+  assert np.isfinite(kl).all() and (kl >= 0).all()
+  agreement = output_distances.agreement(task, logits, other)
+  assert ((agreement >= 0) & (agreement <= 1)).all()
+
+
+@given(st.sampled_from([output_distances.js, output_distances.kl,
+                        output_distances.agreement, output_distances.zrf]),
+       TASKS, ARRAYS, ARRAYS)
+def test_any_answers_are_compared_or_refused(function, task, p, q):
+  value, sentence = said.outcome(function, task, p, q)
+  assert sentence is not None or np.isfinite(value).all()
+
+
+FEATURES = hnp.arrays(np.float64, st.tuples(st.integers(4, 8), st.integers(
+    1, 3)), elements=st.integers(-3, 3).map(float))
+
+
+@given(FEATURES, st.floats(.1, 10), st.floats(-5, 5), st.randoms())
+def test_cka_does_not_see_scale_shift_or_order(x, scale, shift, random):
+  y = np.roll(x, 1, axis=0)
+  for function in (cka.biased, cka.unbiased):
+    value = function(x, y)
+    order = np.array(random.sample(range(len(x)), len(x)))
+    for again in (function(y, x), function(scale * x + shift, y),
+                  function(x[order], y[order])):
+      np.testing.assert_allclose(again, value, atol=1e-6)
+  assert np.isnan(cka.biased(x, y)) or -1e-9 <= cka.biased(x, y) <= 1 + 1e-9
+
+
+@given(ARRAYS, ARRAYS, ARRAYS)
+def test_any_features_are_used_or_refused(a, b, c):
+  for function in (cka.biased, cka.unbiased, silhouette.silhouettes):
+    said.outcome(function, a, b)
+  value, sentence = said.outcome(probe.out_of_fold, a, b, c)
+  assert sentence is not None or np.isin(value, (0, .5, 1)).all()
+  losses, sentence = said.outcome(harm.person_losses, a, b, c)
+  assert sentence is not None or (np.abs(losses) <= 1).all()
+
+
+@given(said.NUMBERS, said.NUMBERS, st.one_of(st.just(.95), said.NUMBERS))
+def test_intervals_of_proportions(successes, trials, confidence):
+  for function in (stats.wilson, stats.clopper_pearson):
+    ends, sentence = said.outcome(function, successes, trials, confidence)
+    if sentence is None:
+      share = successes / trials
+      assert -1e-9 <= ends[0] <= share + 1e-9
+      assert share - 1e-9 <= ends[1] <= 1 + 1e-9
+
+
+@given(said.NUMBERS, said.NUMBERS, said.NUMBERS, said.NUMBERS)
+def test_differences_and_verdicts(value, variance, units, margin):
+  found, sentence = said.outcome(stats.difference, value, variance, units)
+  if sentence is None:
+    assert found.low <= found.value <= found.high and 0 <= found.p_value <= 1
+    said.outcome(stats.verdict, found.low, found.high, margin,
+                 may_be_equal=True)
+
+
+@given(said.NUMBERS, said.NUMBERS, said.NUMBERS, said.NUMBERS)
+def test_summaries_stay_in_range(a, b, c, d):
+  for function, arguments in (
+      (forgetting.forgetting_score, (a,)), (forgetting.nomus, (a, b)),
+      (gaps.average_gap, (a, b, c, d)), (gaps.tow, (a, b, c))):
+    value, sentence = said.outcome(function, *arguments)
+    # A replicate without data is NaN, and so is what is made of it.
+    assert sentence is not None or 0 <= value <= 1 or (
+        math.isnan(value) and any(map(math.isnan, arguments)))

@@ -1,0 +1,299 @@
+"""Any bytes, rows and requests: a checked data set, or one sentence."""
+
+import csv
+import io
+import json
+import pathlib
+import tempfile
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from dlfd_jax import files
+from dlfd_jax import runs
+from dlfd_jax import validate
+from dlfd_jax.data import batching
+from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax.data import folder
+from dlfd_jax.data import images
+from dlfd_jax.data import index_sets
+from dlfd_jax.data import labels as labels_lib
+from dlfd_jax.data import npz
+from dlfd_jax.data import request_files
+from dlfd_jax.data import requests
+from dlfd_jax.data import splits
+from dlfd_jax.models import torch_weights
+from tests import tiny
+from tests.properties import said
+
+TEXTS = st.one_of(
+    st.sampled_from(['0', '1', '2', '-1', '', '007', '99999999999', 'Ann',
+                     '<b>', 'a|b', '"', '../x', '/etc/passwd', 'train', 'test',
+                     'val', '0.png', '1.png', 'é', '\0', 'a\nb']),
+    st.text(max_size=4))
+
+
+@pytest.fixture(scope='module')
+def place():
+  """A folder with two images."""
+  with tempfile.TemporaryDirectory() as path:
+    for k in range(2):
+      Image.fromarray(np.full((4, 4, 3), 99 * k, np.uint8)).save(
+          pathlib.Path(path, f'{k}.png'))
+    yield pathlib.Path(path)
+
+
+def _entries(path):
+  return {p.name: p.read_bytes() for p in path.iterdir() if p.is_file()}
+
+
+def _kept(function, path, content, *arguments, **options):
+  """The outcome of reading a file of that content; nothing else changes."""
+  path.write_bytes(content)
+  before = _entries(path.parent)
+  found = said.outcome(function, path, *arguments, **options)
+  assert _entries(path.parent) == before
+  path.unlink()
+  return found
+
+
+def _mutated(draw, whole):
+  """A file with some bytes altered, cut or inserted."""
+  data = bytearray(whole)
+  for _ in range(draw(st.integers(0, 4))):
+    at = draw(st.integers(0, max(len(data) - 1, 0)))
+    how = draw(st.sampled_from(['alter', 'cut', 'insert']))
+    if how == 'alter' and data:
+      data[at] = draw(st.integers(0, 255))
+    elif how == 'cut':
+      del data[at:at + draw(st.integers(1, 40))]
+    else:
+      data[at:at] = draw(st.binary(max_size=6))
+  return bytes(data)
+
+
+def _encoded(kind):
+  held = io.BytesIO()
+  Image.fromarray(np.random.default_rng(0).integers(
+      0, 256, (9, 7, 3), np.uint8)).save(held, kind)
+  return held.getvalue()
+
+
+@pytest.mark.parametrize(
+    'kind', ['PNG', 'JPEG', 'GIF', 'BMP', 'TIFF', 'PPM', 'WEBP', 'JPEG2000'])
+@given(data=st.data())
+def test_any_image_file_is_read_or_refused(kind, data):
+  content = _mutated(data.draw, _encoded(kind))
+  try:
+    found = images.read_image(io.BytesIO(content), (4, 5))
+  except ValueError as error:  # the loaders say where, and what was expected
+    assert '\n' not in str(error) and str(error)
+  else:
+    assert found.shape == (4, 5, 3) and found.dtype == np.uint8
+
+
+@pytest.mark.parametrize('mode', ['1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'CMYK'])
+def test_images_of_eight_bits_become_colours(mode):
+  held = io.BytesIO()
+  colour = Image.new('RGB', (4, 4), (255, 0, 0))
+  colour.convert(mode).save(held, 'TIFF')
+  found = images.read_image(held, (4, 4))
+  if mode in ('P', 'RGB', 'RGBA', 'CMYK'):
+    np.testing.assert_array_equal(found, np.asarray(colour))
+  else:
+    assert found.shape == (4, 4, 3)
+
+
+def test_of_several_frames_the_first_is_read():
+  held = io.BytesIO()
+  frames = [Image.new('RGB', (4, 4), (shade,) * 3) for shade in (0, 255)]
+  frames[0].save(held, 'GIF', save_all=True, append_images=frames[1:])
+  assert images.read_image(held, (4, 4)).max() == 0
+
+
+@given(st.lists(st.tuples(TEXTS, TEXTS, TEXTS, TEXTS), max_size=4),
+       st.sampled_from(['path,identity,y,split', 'path,identity,y,age',
+                        'y,path,identity,split', 'a,b,c,d']),
+       st.sampled_from(['\n', '\r\n']), st.booleans(), st.booleans())
+@settings(max_examples=80)
+def test_any_rows_of_a_manifest(place, rows, header, ending, mark, multilabel):
+  held = io.StringIO()
+  writer = csv.writer(held, lineterminator=ending)
+  writer.writerow(header.split(','))
+  writer.writerows(rows)
+  text = ('\ufeff' if mark else '') + held.getvalue()
+  data, sentence = _kept(
+      folder.load_folder, place / 'm.csv', text.encode('utf-8', 'replace'),
+      labels='y', image_size=4, multilabel=multilabel)
+  if sentence is None:
+    assert 1 <= len(data) <= len(rows)
+    assert set(data.sample_id) <= {'0.png', '1.png'}
+    said.outcome(splits.partition_from_column, data)
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_as_a_manifest_a_list_or_json(place, content):
+  for function, options in (
+      (folder.load_folder, {'labels': 'y', 'image_size': 4}),
+      (request_files.read_identity_file, {}),
+      (request_files.read_sample_id_file, {}), (runs.read_object, {}),
+      (files.read_arrays, {})):
+    _kept(function, place / 'file', content, **options)
+  for ending in ('.safetensors', '.pth'):
+    _kept(torch_weights.read, place / f'file{ending}', content)
+
+
+@given(st.recursive(
+    st.one_of(st.none(), st.booleans(), st.floats(), st.text(max_size=3)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(
+        st.text(max_size=3), inner, max_size=3)), max_leaves=5))
+def test_any_json_is_an_object_or_refused(place, value):
+  found, sentence = _kept(
+      runs.read_object, place / 'file', json.dumps(value).encode())
+  plain = said.is_plain(value) and isinstance(value, dict)
+  assert (sentence is None) == plain and (not plain or found == value)
+
+
+NPZ = {'images': np.zeros((3, 4, 4, 3), np.uint8), 'y': np.array([0, 1, 1]),
+       'identity': np.arange(3), 'sample_id': np.array(['a', 'b', 'c']),
+       'split': np.array(['train', 'val', 'test'])}
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_any_arrays_of_an_npz(place, data):
+  arrays = dict(NPZ)
+  for name in data.draw(st.sets(st.sampled_from(sorted(NPZ)), max_size=2)):
+    arrays[name] = data.draw(hnp.arrays(
+        data.draw(st.sampled_from(['u1', 'i4', 'i8', 'u8', 'f4', 'U3', 'S2',
+                                   'b1', 'M8[s]', 'i4,f4'])),
+        data.draw(st.one_of(st.just(NPZ[name].shape), hnp.array_shapes(
+            min_dims=0, max_dims=4, min_side=0, max_side=4)))))
+  held = io.BytesIO()
+  np.savez(held, **arrays)
+  found, sentence = _kept(
+      npz.load_npz, place / 'x.npz', held.getvalue(), labels='y',
+      multilabel=data.draw(st.booleans()))
+  if sentence is None:
+    assert found.labels.dtype == np.int32 and len(found) == len(
+        arrays['images'])
+
+
+@given(st.data())
+@settings(max_examples=40)
+def test_a_damaged_npz_is_refused_or_the_same(place, data):
+  held = io.BytesIO()
+  np.savez(held, **NPZ)
+  found, sentence = _kept(
+      files.read_arrays, place / 'x.npz', _mutated(data.draw, held.getvalue()))
+  if sentence is None:  # where the damage did not matter
+    for name in found:
+      assert found[name].dtype.kind != 'O'
+
+
+@pytest.mark.parametrize('shape, claim', [
+    ((2**40,), 'claims 1099511627776'), ((3, 4), 'claims 12')])
+def test_a_header_that_lies_is_not_believed(tmp_path, shape, claim):
+  held = io.BytesIO()
+  np.lib.format.write_array_header_1_0(held, {
+      'descr': '|u1', 'fortran_order': False, 'shape': shape})
+  with zipfile.ZipFile(tmp_path / 'x.npz', 'w') as archive:
+    archive.writestr('images.npy', held.getvalue() + b'123')
+  with pytest.raises(ValueError, match=f'got 3 bytes where .* {claim}'):
+    files.read_arrays(tmp_path / 'x.npz')
+
+
+def test_what_no_memory_holds_is_not_unpacked(tmp_path, monkeypatch):
+  np.savez_compressed(tmp_path / 'x.npz', images=np.zeros(10_000, np.uint8))
+  monkeypatch.setattr(files, 'memory_bytes', lambda: 5_000)
+  with pytest.raises(ValueError, match='to fit into the memory of'):
+    files.read_arrays(tmp_path / 'x.npz')
+
+
+DATA = tiny.dataset()
+POSITIONS = st.one_of(
+    st.lists(st.integers(-1, 25), max_size=8),
+    st.lists(st.integers(0, 23), min_size=1, max_size=8, unique=True),
+    st.just([.5]), st.just([[1]]), st.just('ab'), st.none())
+
+
+@given(POSITIONS, POSITIONS, POSITIONS)
+@settings(max_examples=60)
+def test_any_positions_are_parts_or_refused(train, val, test):
+  def make():
+    parts = index_sets.Partition(train, val, test)
+    splits.check_splits(DATA, parts)
+    return parts
+
+  parts, sentence = said.outcome(make)
+  if sentence is None:
+    together = np.concatenate(list(parts.parts.values()))
+    assert len(set(together)) == len(together) <= len(DATA)
+    assert 0 <= together.min() <= together.max() < len(DATA)
+    with tempfile.TemporaryDirectory() as scratch:
+      splits.save_splits(f'{scratch}/s.npz', DATA, parts)
+      again = splits.load_splits(f'{scratch}/s.npz', DATA)
+    for name, rows in parts.parts.items():
+      np.testing.assert_array_equal(again.parts[name], rows)
+
+
+@given(st.sampled_from([*requests.KINDS, 'seed']), said.ANYTHING)
+@settings(max_examples=80)
+def test_any_request_is_resolved_or_refused(kind, value):
+  partition = index_sets.Partition(np.arange(14), np.arange(14, 19),
+                                   np.arange(19, 24))
+  wish = {'people': 2, 'seed': value} if kind == 'seed' else {kind: value}
+  found, sentence = said.outcome(lambda: requests.resolve_request(
+      DATA, partition, requests.ForgetRequest(**wish)))
+  if sentence is None:
+    cut, notes = found
+    np.testing.assert_array_equal(cut.train, partition.train)
+    assert not set(cut.forget) & set(cut.retain)
+    assert all(isinstance(note, str) for note in notes)
+
+
+@given(st.sampled_from(['images', 'labels', 'identity', 'sample_id', 'split',
+                        'columns', 'task']), st.one_of(
+    said.ANYTHING, hnp.arrays(st.sampled_from(['u1', 'i4', 'i8', 'f4', 'U3']),
+                              hnp.array_shapes(min_side=0, max_side=4))))
+@settings(max_examples=80)
+def test_any_array_in_a_data_set(name, value):
+  fields = {key: getattr(DATA, key) for key in (
+      'images', 'labels', 'identity', 'sample_id', 'task', 'split')}
+  data, sentence = said.outcome(
+      dataset_lib.Dataset, **{**fields, name: value})
+  assert sentence is not None or len(data.fingerprint()) == 64
+
+
+@given(st.integers(-1, 30), said.NUMBERS, st.integers(0, 20))
+def test_batches_read_every_image_once(n, size, seed):
+  stream, sentence = said.outcome(
+      batching.Stream, np.arange(max(n, 0)), size, seed=seed)
+  if sentence is None and size <= 100:
+    rows = [stream.epoch_batch(step) for step in range(stream.steps_per_epoch)]
+    seen = np.concatenate([b['index'][b['mask'] > 0] for b in rows])
+    assert sorted(seen) == list(range(n))
+    assert {len(b['index']) for b in rows} == {size}
+
+
+@given(said.ANYTHING)
+def test_sizes_of_images(value):
+  size, sentence = said.outcome(images.as_size, value)
+  assert sentence is not None or all(validate.is_integer(x) for x in size)
+
+
+@given(hnp.arrays(np.int32, st.integers(0, 5)), st.one_of(
+    st.none(), st.integers(-2, 5)), st.booleans())
+def test_any_column_makes_labels_or_is_refused(column, merge_from, multilabel):
+  found, sentence = said.outcome(
+      labels_lib.make_labels, {'y': column}, 'y', merge_from=merge_from,
+      multilabel=multilabel)
+  if sentence is None:
+    values, task = found
+    assert values.dtype == np.int32 and values.max() < max(task.num_outputs, 2)
