@@ -55,7 +55,8 @@ def test_balanced_accuracy_weighs_both_values_alike():
 
 
 def test_no_known_label_gives_no_value():
-  counts = accuracy.accuracy(_ATTRIBUTES, np.ones((2, 3)), -np.ones((2, 3), int))
+  counts = accuracy.accuracy(
+      _ATTRIBUTES, np.ones((2, 3)), np.full((2, 3), -1))
   assert np.isnan(counts.value)
 
 
