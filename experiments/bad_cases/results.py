@@ -134,6 +134,12 @@ CASES = [
             f'{model}/{split}/{what}': np.array(['a', 'b'])
             for model in ('original', 'unlearned')
             for split in ('forget', 'test') for what in ('loss', 'margin')})),
+    _report('the day of the request is no date', None,
+            '--evaluation=evaluation', '--received=last week'),
+    _report('the day of the request does not exist', None,
+            '--evaluation=evaluation', '--received=2026-02-30'),
+    _report('the id of the request is a whole letter', None,
+            '--evaluation=evaluation', f'--request_id={"Dear all, " * 50}'),
     _report('the report is to be a folder below a file', None,
             '--evaluation=evaluation', '--workdir=people.txt/report'),
     _compare('no evaluation is named'),
