@@ -262,10 +262,6 @@ def load_model(folder: str | os.PathLike) -> SavedModel:
     raise ValueError(
         f'Expected a whole model card in {folder}, got one that does not fit: '
         f'{error}') from error
-  if config.outputs != task.num_outputs:
-    raise ValueError(
-        f'Expected as many outputs as names in the card of {folder}, got '
-        f'{config.outputs} and {task.num_outputs}.')
   model = models.build(config)
   try:
     like = jax.eval_shape(
@@ -280,6 +276,10 @@ def load_model(folder: str | os.PathLike) -> SavedModel:
     check_same_shapes(stored, like, str(folder))
     variables = _restored(reader, folder / _VARIABLES, like)
   models.check_values(variables, str(folder))
+  if config.outputs != task.num_outputs:
+    raise ValueError(
+        f'Expected as many outputs as names in the card of {folder}, got '
+        f'{config.outputs} and {task.num_outputs}.')
   return SavedModel(variables, config, task, image_size)
 
 

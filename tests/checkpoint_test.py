@@ -19,13 +19,13 @@ SIZE = (8, 8)
 
 @pytest.fixture(scope='module')
 def variables():
-  """Values of any size in the shapes of the network."""
+  """Values of any size in the shapes of the network, variances above 0."""
   rng = np.random.default_rng(0)
   shapes = jax.eval_shape(
       lambda key: models.init(models.build(CONFIG), key, SIZE),
       jax.random.key(0))
   return jax.tree.map(
-      lambda x: rng.normal(size=x.shape).astype(x.dtype), shapes)
+      lambda x: abs(rng.normal(size=x.shape)).astype(x.dtype), shapes)
 
 
 @pytest.fixture(scope='module')
@@ -45,6 +45,19 @@ def _copy(saved, folder, change=None):
     change(card)
   (target / 'model.json').write_text(json.dumps(card))
   return target
+
+
+@pytest.mark.parametrize('value, words', [
+    (np.nan, 'finite numbers in .*, got 1 of'),
+    (np.inf, 'finite numbers in .*, got 1 of'),
+    (-1., 'variances of at least 0 in .*, got -1.0')])
+def test_a_model_that_cannot_answer_is_refused(
+    variables, tmp_path, value, words):
+  spoilt = jax.tree.map(np.array, variables)
+  spoilt['batch_stats']['bn1']['var'][0] = value
+  checkpoint.save_model(tmp_path / 'm', spoilt, CONFIG, tiny.task(), SIZE)
+  with pytest.raises(ValueError, match=words):
+    checkpoint.load_model(tmp_path / 'm')
 
 
 def _loop(folder):

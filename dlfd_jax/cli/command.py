@@ -157,7 +157,7 @@ def _about_flags(command: str, values: flags.FlagValues, text: str) -> str:
   if unknown:
     return (f'Expected a flag of {command}, got --{unknown[1]}.{unknown[2]} '
             '--help lists all.')
-  wrong = re.match(r'flag --(\w+)=(.*): (.*)', text, re.S)
+  wrong = re.match(r'flag --(\w+)=(.*?): (.*)', text, re.S)
   if wrong and wrong[1] in values:
     flag = values[wrong[1]]
     choices = getattr(flag.parser, 'enum_values', None)
