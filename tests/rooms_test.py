@@ -70,6 +70,7 @@ READS = {
         'float(self._rows(variables, self._forget).mean())',
         'float(np.average(self._rows(variables, self._val), '
         'weights=self._weights))'],
+    'models/__init__.py': ['np.asarray(leaf)'],
     'models/efficientnet.py': ['int(wanted + 4)'],
     'models/torch_weights.py': [
         'np.asarray(state[name], np.float32)', 'np.asarray(leaf)',
@@ -79,6 +80,7 @@ READS = {
     'relearn.py': [
         'np.asarray(forget)',
         'float(accuracy.mean_of_ratios(self._tries - wrong, self._tries))'],
+    'validate.py': ['np.asarray(values)'],
 }
 
 

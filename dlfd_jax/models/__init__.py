@@ -149,7 +149,7 @@ def check_values(variables: Variables, where: str) -> None:
   for path, leaf in jax.tree_util.tree_leaves_with_path(dict(variables)):
     values = np.asarray(leaf)
     name = jax.tree_util.keystr(path)
-    bad = int((~np.isfinite(values)).sum())
+    bad = np.count_nonzero(~np.isfinite(values))
     if bad:
       raise ValueError(f'Expected finite numbers in {name} of {where}, got '
                        f'{bad} of {values.size} that are not.')
