@@ -135,7 +135,9 @@ def compare(metric: Metric,
   elif np.isnan(gap.error):
     delta = records.Cell(gap.value)
   else:
-    delta = records.Cell(gap.value, gap.low, gap.high)
+    low, high = metric.bounds or (-np.inf, np.inf)
+    ends = np.clip([gap.low, gap.high], low - high, high - low)
+    delta = records.Cell(gap.value, float(ends[0]), float(ends[1]))
     if metric.margin is not None:
       p_value = gap.p_value
       power = stats.power(gap.error, metric.margin)

@@ -78,7 +78,8 @@ def probe_records(setting: Setting) -> list[records.Record]:
           inputs, comparison.Metric(
               PROBE, 'forget', 'higher means that features still tell forget '
               'people from unseen ones', margin=inputs.config.auc_margin,
-              notes=tuple(notes)), found, n_units=n_units, unit=unit),
+              bounds=comparison.SHARE, notes=tuple(notes)), found,
+          n_units=n_units, unit=unit),
       _single(setting, 'probe_people_forget', 'forget', _PROBE_PEOPLE, _people)]
 
 

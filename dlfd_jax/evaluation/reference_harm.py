@@ -56,7 +56,8 @@ def streisand_records(setting: Setting) -> list[records.Record]:
   tail_record = against.single_record(
       inputs, comparison.Metric(
           'forget_tail', 'forget', 'higher means that more forget losses are '
-          'unusually high, above 99 % of the unseen ones'), tails,
+          'unusually high, above 99 % of the unseen ones',
+          bounds=comparison.SHARE), tails,
       n_units=n_units, unit=unit)
   figures = (reference_outputs.tier0_figures(setting, membership.MAIN), tails,
              reference_outputs.tier0_figures(setting, 'mia_accuracy_two_sided'))
@@ -107,7 +108,7 @@ def harm_records(setting: Setting) -> list[records.Record]:
           inputs, comparison.Metric(
               'harmed_people', 'retain', 'higher means that more retained '
               f'people lose more than {setting.config.harm_limit:g} of '
-              'accuracy against retraining'),
+              'accuracy against retraining', bounds=comparison.SHARE),
           functools.partial(_share_harmed, setting), n_units=n_units,
           unit=unit),
       against.gap_record(

@@ -185,7 +185,7 @@ def zrf_record(setting: Setting) -> records.Record:
   inputs = setting.inputs
   metric = comparison.Metric(
       'zrf', 'forget', 'higher means more like a random network; above '
-      'retrained: over-forgetting')
+      'retrained: over-forgetting', bounds=comparison.SHARE)
   n_units, unit = inputs.units_behind('forget')
   found = {model.name: _zrf(setting, model) for model in inputs.models}
   return against.single_record(

@@ -104,6 +104,12 @@ def test_an_interval_of_few_models_is_cut_at_the_bounds_of_the_metric():
       _KS, bounds=comparison.SHARE)).retrained
   assert free.high > 1
   assert cut == dataclasses.replace(free, high=1.0)
+  few = [_estimate(.1, seed=1), _estimate(.9, seed=2)]
+  free = _compare(_estimate(.9), few, _KS).delta
+  cut = _compare(_estimate(.9), few, dataclasses.replace(
+      _KS, bounds=comparison.SHARE)).delta
+  assert free.high > 1 and free.low < -1
+  assert cut == dataclasses.replace(free, low=-1.0, high=1.0)
 
 
 def test_margin_and_power_stand_in_the_record():
