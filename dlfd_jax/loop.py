@@ -110,7 +110,10 @@ class Clock:
 
   ``phase_s`` and ``phase_steps`` count the steps of each phase without the
   first of every sitting, whose time is in ``compile_s``. Likewise ``check_s``
-  and ``checks`` leave out the first check of every sitting.
+  and ``checks`` leave out the first check of every sitting. ``choose_s`` is the
+  final choice of a state, the evaluation of its candidates included. ``images``
+  are the rows that steps read, without padding; of several processes, this
+  one's.
   """
 
   compile_s: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -120,11 +123,13 @@ class Clock:
   first_check_s: float = 0.0
   checks: int = 0
   checkpoint_s: float = 0.0
+  choose_s: float = 0.0
+  images: int = 0
 
   @property
   def work_s(self) -> float:
-    """Steps and checks: what the run costs once everything is compiled."""
-    return sum(self.phase_s.values()) + self.check_s
+    """Steps, checks and choice: a run's cost once everything is compiled."""
+    return sum(self.phase_s.values()) + self.check_s + self.choose_s
 
   @property
   def total_s(self) -> float:
@@ -269,6 +274,9 @@ def run(plan: Plan, state: Any, frozen: dict[str, Any], *,
       with parallel.no_hidden_copies():
         sitting.state, metrics = steps[phase](sitting.state, frozen, batch)
       sitting.step += 1
+      clock.images += sum(
+          int(rows.sum()) for key, rows in batch.items()
+          if key.endswith('mask'))
       sitting.pending.append(metrics)
       if phase not in seen:
         seen.add(phase)

@@ -119,8 +119,7 @@ def _methods(distance, recipe, others, released=None):
       # Its step saturates in 1 to 3 inner steps; 5 of them change nothing more.
       'official_compat': released or dlfd_released.DLFDReleasedConfig(
           batch_size=min(batch_size, 32), perturb_steps=5),
-      'finetune': finetune.FinetuneConfig(
-          epochs=2, batch_size=batch_size, optimizer=_sgd(1e-3)),
+      'finetune': finetune.FinetuneConfig(batch_size=batch_size),
       # The budget and the recipe of the original.
       'eu_k': eu_k.EUKConfig(
           epochs=recipe.epochs, batch_size=batch_size,

@@ -1,7 +1,7 @@
-"""What a run costs: its steps and checks at their median, measured in turns.
+"""What a run costs: steps, checks and choice at their median.
 
-Runs of hours share their machine with other work; a step measured beside a
-training step does not, and a run's time is its steps times their cost.
+Runs of hours share their machine with other work; a step measured in turns with
+a training step does not, and a run's time is its steps times their cost.
 """
 
 from __future__ import annotations
@@ -26,25 +26,28 @@ from dlfd_jax.methods import base
 from experiments import study as study_lib
 
 _REPEATS = 5
-TRAIN, CHECK, PREPARE = 'train', 'check', 'prepare'
+TRAIN, CHECK, PREPARE, CHOOSE = 'train', 'check', 'prepare', 'choose'
 
 
 def measure(path: pathlib.Path, study: study_lib.Study, method: str,
             config: methods.RunConfig) -> dict[str, float]:
-  """Median seconds of a training step, of every phase, a check, the start.
+  """Median seconds of a training step and of all that a run consists of.
 
   Args:
-    path: keeps the result; read if it is there.
+    path: keeps the result; read if it is there and whole.
     study: the problem.
     method: to measure.
     config: of the method.
 
   Returns:
     ``'train'``: one step of the original's training; ``'check'``; ``'prepare'``
-    before the first step; and one number for each phase of the method.
+    before the first step; ``'choose'``: the final choice, with the evaluation
+    of its candidates; and one number for each phase of the method.
   """
   if path.is_file():
-    return runs.read_json(path)
+    known = runs.read_json(path)
+    if CHOOSE in known:
+      return known
   devices, dataset = study.devices, study.dataset
   model = models.build(study.saved.config)
   feed = feed_lib.Feed(dataset)
@@ -80,15 +83,27 @@ def measure(path: pathlib.Path, study: study_lib.Study, method: str,
         step, state, {**frozen, **plan.frozen}, plan.batch(number))
   _, seconds = timing.time_in_turns(calls, devices, _REPEATS)
   found |= timing.medians(seconds)
-  checks = []
-  for _ in range(_REPEATS + 1):
-    start = time.perf_counter()
-    controller.measure(setting.original)
-    checks.append(time.perf_counter() - start)
-  found[CHECK] = statistics.median(checks[1:])
+  figures = controller.measure(setting.original)
+  found[CHECK] = _median_of(lambda: controller.measure(setting.original))
+  candidates = [{**figures, 'step': step} for step in range(plan.num_steps + 1)
+                if plan.checks(step)]
+  kept = [(candidates[i], setting.original)
+          for i in controller.keep(candidates)]
+  found[CHOOSE] = _median_of(lambda: controller.choose(kept, setting.original))
   path.parent.mkdir(parents=True, exist_ok=True)
   runs.write_json(path, found)
   return found
+
+
+def _median_of(call):
+  """Median seconds of a call that has run before."""
+  call()
+  times = []
+  for _ in range(_REPEATS):
+    start = time.perf_counter()
+    call()
+    times.append(time.perf_counter() - start)
+  return statistics.median(times)
 
 
 def seconds_of(done: dict[str, Any], cost: dict[str, float]) -> float:
@@ -101,7 +116,7 @@ def seconds_of(done: dict[str, Any], cost: dict[str, float]) -> float:
   clock = done['time']
   steps = {phase: clock['phase_steps'].get(phase, 0) + 1
            for phase in clock['compile_s']}
-  return (cost[PREPARE] + (clock['checks'] + 1) * cost[CHECK]
+  return (cost[PREPARE] + (clock['checks'] + 1) * cost[CHECK] + cost[CHOOSE]
           + sum(n * cost[phase] for phase, n in steps.items()))
 
 

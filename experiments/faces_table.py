@@ -172,6 +172,10 @@ def plot(result: dict[str, Any]) -> bytes:
       axis.set_title(task)
       axis.set_xlabel('attack AUC on forget against test (0.5 = a guess)')
     axes[0].set_ylabel('test accuracy')
+    figure.suptitle(
+        'Skill kept against traces left: a mark for each seed; bars: 95 % '
+        'interval of the AUC', x=.01, ha='left', fontsize=11,
+        fontweight='bold')
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(
         handles, labels, loc='outside lower center', ncols=2 * len(found))

@@ -102,6 +102,8 @@ def _execute(values: flags.FlagValues, line: str) -> None:
       'config': {name: command.value(values, name) for name in _SETTINGS},
       'seeds': {'figures': command.value(values, 'seed'),
                 'evaluations': _evaluation_seeds(models)},
+      'evaluation_commands': list(dict.fromkeys(
+          model.result.get('command') for model in models)),
       'device': inputs.device_name(), 'cores': os.cpu_count(),
       'versions': {**runs.versions(), **{
           name: importlib.metadata.version(name)

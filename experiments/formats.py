@@ -26,10 +26,11 @@ _HOW = (
     'test people, whom no model saw; above the retrained value = '
     'under-forgotten, below = over-forgotten. The null row is what the figures '
     'would be if membership meant nothing. NoMUS: higher is better by the '
-    "papers' rule, which is not nearer to retraining. Time: all steps and "
-    'checks at their median cost, measured in turns with a training step, over '
-    "the retrained model's steps. DLFD - it: paired by seed, with the 95 % "
-    "interval of Student's t.")
+    "papers' rule, which is not nearer to retraining. Time: all steps, "
+    'checks and the final choice (for rewinding: the evaluation of its '
+    'candidates) at their median cost, measured in turns with a training step, '
+    "over the retrained model's steps. DLFD - it: paired by seed, with the "
+    "95 % interval of Student's t.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,6 +161,10 @@ def markdown(result: dict[str, Any], title: str) -> str:
         f'method on val, none begun after {found["cap_s"]:.0f} s of a method'
         + (': ' + ', '.join(f'{n} had {k}' for n, k in fewer.items())
            if fewer else '') + '.', '']
+    for method, of in found['methods'].items():
+      if 'command' in of:  # its budget is another
+        lines += [f'{method} by `{of["command"]}`: {of["trials"]} trials, none '
+                  f'begun after {of["cap_s"]:.0f} s.', '']
   for sheet in sheets(result):
     lines += [f'## {sheet.task}', '', sheet.about, '',
               '| ' + ' | '.join(sheet.header) + ' |',

@@ -122,7 +122,8 @@ def _search(found):
       'command': found['command'], 'trials': found['trials'],
       'cap_s': found['cap_s'], 'task': found['task']['task'],
       'methods': {name: {key: of[key] for key in (
-          'values', 'trials', 'score', 'search_s')}
+          'values', 'trials', 'score', 'search_s', 'command', 'cap_s')
+                         if key in of}
                   for name, of in found['methods'].items()}}
 
 

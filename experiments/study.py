@@ -28,9 +28,10 @@ from dlfd_jax.data import requests
 from dlfd_jax.data import splits as splits_lib
 
 FORGET_FRACTION = 0.15
-# Trained models differ with these, so they name the folder of a task.
 _OVERRIDES = (*options.DATA, *options.NETWORK,
               *(o for o in options.TRAIN if o.flag == 'epochs'))
+# Trained models differ with the others, so these name the folder of a task.
+_PLACES = ('data', 'root')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +85,8 @@ class Study:
     outputs = self.dataset.task.num_outputs
     return {
         'task': self.task.name, 'preset': self.task.preset_name,
-        'seed': self.seed, 'images': len(self.dataset),
+        'data': self.dataset.name, 'seed': self.seed,
+        'images': len(self.dataset),
         'splits': {n: len(rows) for n, rows in self.splits.parts.items()},
         'network': network.identity(),
         'classes': (2**outputs if self.dataset.task.kind == 'multilabel'
@@ -140,7 +142,7 @@ def tasks_of(values: flags.FlagValues, tuned: bool = True) -> list[Task]:
     raise ValueError(f'Expected --data to name {len(names)} sources, one for '
                      f'each task, got {len(data)}.')
   changes = {o.flag: values[o.flag].value for o in _OVERRIDES
-             if o.flag != 'data' and values[o.flag].value is not None}
+             if o.flag not in _PLACES and values[o.flag].value is not None}
   found = []
   for i, name in enumerate(names):
     preset = source[name]

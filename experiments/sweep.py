@@ -80,14 +80,33 @@ def _execute(values: flags.FlagValues, line: str) -> None:
     for method in values['methods'].value:
       found = search(study, method, values['trials'].value,
                      values['cap_s'].value)
-      before = runs.read_json(path)['methods'] if path.is_file() else {}
-      runs.write_json(path, {
-          'kind': 'tuned', 'preset': task.preset_name, 'command': line,
-          'task': study.about(), 'seed': SEED,
-          'trials': values['trials'].value, 'cap_s': values['cap_s'].value,
-          'device': inputs.device_name(), 'versions': runs.versions(),
-          'methods': before | {method: found}})
+      made = {'command': line, 'trials': values['trials'].value,
+              'cap_s': values['cap_s'].value, 'device': inputs.device_name(),
+              'versions': runs.versions()}
+      before = runs.read_json(path) if path.is_file() else {}
+      runs.write_json(path, merge(
+          before, {'kind': 'tuned', 'preset': task.preset_name,
+                   'task': study.about(), 'seed': SEED}, made, method, found))
     print(f'{path}')
+
+
+def merge(before: dict[str, Any], about: dict[str, Any], made: dict[str, Any],
+          method: str, found: dict[str, Any]) -> dict[str, Any]:
+  """The file of a preset with what was found for a method.
+
+  Args:
+    before: the file, ``{}`` if there is none.
+    about: what it is of.
+    made: command and budget. The file has those of its first command; a method
+      that a later one searched with another budget has its own.
+    method: that was searched.
+    found: see :func:`search`.
+  """
+  top = {name: before.get(name, value) for name, value in made.items()}
+  if any(made[name] != top[name] for name in ('trials', 'cap_s')):
+    found = {**found, 'command': made['command'], 'cap_s': made['cap_s']}
+  return {**about, **top,
+          'methods': {**before.get('methods', {}), method: found}}
 
 
 def search(study: study_lib.Study, method: str, trials: int,

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import json
 import pathlib
 import re
 import shlex
@@ -20,7 +21,7 @@ from dlfd_jax.cli import exit_codes
 _ROOT = pathlib.Path(__file__).parents[1]
 _DOCS = sorted((_ROOT / 'docs').glob('*.md'))
 _ALL = [*_DOCS, *(_ROOT / name for name in (
-    'README.md', 'BUILD.md', 'CONTRIBUTING.md'))]
+    'README.md', 'BUILD.md', 'CONTRIBUTING.md', 'docs/results/README.md'))]
 _LINK = re.compile(r'\[[^\]]*\]\(([^)\s]+)\)')
 
 
@@ -157,3 +158,21 @@ def test_own_data_network_and_method_run(tmp_path, monkeypatch):
   assert isinstance(names['result'], dlfd_jax.UnlearnResult)
   assert names['result'].stop == 'finished'
   assert methods.method_of(names['result'].config) == 'shrink'
+
+
+_RESULTS = _ROOT / 'docs' / 'results'
+
+
+def test_every_result_is_in_the_index_of_results_with_its_command():
+  text = (_RESULTS / 'README.md').read_text('utf-8')
+  named = set(re.findall(r'`(\w+)`', text))
+  for stem, low, high in re.findall(r'`(\w+_)(\d)` to `\1(\d)`', text):
+    named |= {f'{stem}{i}' for i in range(int(low), int(high) + 1)}
+  found = {path.stem for path in _RESULTS.iterdir() if path.name != 'README.md'}
+  assert found <= named, f'not in docs/results/README.md: {found - named}'
+  block, = re.findall(r'```sh\n(.*?)```', text, re.S)
+  printed = [' '.join(line.split()) for line in block.replace(
+      '\\\n', ' ').splitlines()]
+  stated = {json.loads(path.read_text('utf-8'))['command']
+            for path in _RESULTS.glob('*.json')}
+  assert set(printed) == stated and len(printed) == len(stated)

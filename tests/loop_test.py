@@ -187,6 +187,7 @@ def test_times_stand_apart_from_compiling(whole):
   assert set(clock.compile_s) == set(clock.phase_s) == {'fast', 'slow'}
   assert clock.checks == 3 and clock.checkpoint_s == 0
   assert 0 < clock.work_s < clock.total_s
+  assert clock.images == 20 * 3 + 8  # three epochs and a batch, no padding
 
 
 def test_hooks_see_every_step_and_every_event(whole):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -301,7 +302,9 @@ def run(problem: Problem, config: RunConfig, make_plan: MakePlan, *,
       plan, setting.state(config), frozen, devices=devices, feed=feed,
       controller=controller, log=log, checkpoints=checkpoints,
       checkpoint_seconds=checkpoint_seconds, hooks=hooks)
+  start = time.perf_counter()
   chosen, reason = controller.choose(out.kept, out.variables)
+  out.clock.choose_s = time.perf_counter() - start
   if chosen is None:
     step, selected = out.steps, out.variables
     figures = out.history[-1] if out.history[-1]['step'] == step else None

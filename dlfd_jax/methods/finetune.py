@@ -21,6 +21,9 @@ from dlfd_jax.methods import monitor
 class FinetuneConfig(base.MethodConfig):
   """Fine-tuning; every field is explained in ``MethodConfig``."""
 
+  epochs: int = 2
+  optimizer: train.OptimizerConfig = train.OptimizerConfig(learning_rate=1e-3)
+
 
 def make_plan(setting: base.Setting, config: FinetuneConfig
               ) -> tuple[loop.Plan, base.MethodController]:

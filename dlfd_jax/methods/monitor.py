@@ -86,7 +86,8 @@ class LiveAttack:
     Returns:
       ``val_accuracy``, ``forget_accuracy``, ``mia_accuracy``,
       ``forgetting_score`` (0 to 1), ``mia_auc`` (of -loss, forget over val:
-      above .5 = under-forgotten), ``forget_loss`` and ``val_loss`` (nats). A
+      above .5 = under-forgotten), ``forget_loss`` and ``val_loss`` (nats) and
+      ``loss_gap``, the first minus the second (below 0 = under-forgotten). A
       model with logits that are not finite gets the worst of each, and None
       for the rest.
     """
@@ -94,7 +95,7 @@ class LiveAttack:
     if found is None:
       return {'val_accuracy': 0.0, 'forget_accuracy': 0.0, 'mia_accuracy': None,
               'forgetting_score': 1.0, 'mia_auc': 0.0, 'forget_loss': None,
-              'val_loss': None}
+              'val_loss': None, 'loss_gap': None}
     forget, val, forget_accuracy, val_accuracy = found
     if self._kind == 'balanced':
       mia = attack.balanced_accuracy(-forget, -val, draws=1)
@@ -108,6 +109,7 @@ class LiveAttack:
         'mia_auc': float(attack.auc(-forget, -val)),
         'forget_loss': float(forget.mean()),
         'val_loss': float(val.mean()),
+        'loss_gap': float(forget.mean() - val.mean()),
     }
 
   def null(self) -> tuple[float, float]:
@@ -210,14 +212,16 @@ class Monitor:
                        self._select_threshold, self._blind)
 
   def findings(self, chosen: loop.Figures | None) -> dict[str, Any]:
-    """Thresholds and flags, and whether the selected state met its own.
+    """Thresholds and flags; what the selected state is like.
 
-    ``select_threshold_met`` is None if the selected state was not measured.
+    ``select_threshold_met`` and ``loss_gap``, see ``LiveAttack.measure``, are
+    None if the selected state was not measured.
     """
-    met = None
+    met, gap = None, None
     if chosen is not None:
       met = chosen['forgetting_score'] <= self._select_threshold
-    return {**self._findings, 'select_threshold_met': met}
+      gap = chosen.get('loss_gap')  # not in runs begun by older versions
+    return {**self._findings, 'select_threshold_met': met, 'loss_gap': gap}
 
 
 def _number(threshold: float | str, null: Mapping[str, float]) -> float:

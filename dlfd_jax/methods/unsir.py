@@ -203,6 +203,9 @@ def make_plan(setting: base.Setting, config: UnsirConfig
   turn = len(labels) // per_label * config.noise_steps
   back = turn + config.epochs * impair.steps_per_epoch
   num_steps = back + config.epochs * repair.steps_per_epoch
+  ends = [first + epoch * of.steps_per_epoch
+          for first, of in ((turn, impair), (back, repair))
+          for epoch in range(1, config.epochs + 1)]
 
   def schedule(step):
     return NOISE if step < turn else IMPAIR if step < back else REPAIR
@@ -233,7 +236,7 @@ def make_plan(setting: base.Setting, config: UnsirConfig
       steps={NOISE: make_noise_step(problem.model, problem.task, config),
              **steps},
       num_steps=num_steps, batch=batch, schedule=schedule, start=state,
-      check_at=frozenset({back}),
+      check_at=frozenset(ends),
       frozen=setting.devices.place({'noise_labels': labels}),
       check_every=config.check_every or monitor.default_check_every(
           repair.steps_per_epoch, live.images, config.batch_size, 0))

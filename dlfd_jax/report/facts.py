@@ -29,6 +29,7 @@ _LABELS = {
     'sha256_of_image_ids': 'SHA-256 of the image ids',
     'check_share': 'Time of checks over that of steps',
     'search_s': 'Time spent on search',
+    'select_s': 'Time of checks and choice',
     'speed_up': 'Speed-up over retraining',
     'speed_up_with_search': 'Speed-up, search included',
 }

@@ -59,6 +59,12 @@ def test_train_unlearn_retrain_evaluate_and_report(
                         f'--workdir={both}']) == 0
   result = json.loads((both / runs.RESULT).read_text())
   assert 0 <= _record(result, 'mia_auc_matched')['retrained']['value'] <= 1
+  cost = result['efficiency']
+  time_s = json.loads((unlearned / runs.RESULT).read_text())['time']
+  assert cost['select_s'] == time_s['check_s'] + time_s['choose_s'] > 0
+  assert cost['time_s']['unlearned'] == time_s['work_s'] > cost['select_s']
+  assert cost['images_processed'] == time_s['images'] > 0
+  assert cost['precision'] == 'float32'
   assert report.main([f'--evaluation={both}']) == 0
   page = (both / runs.REPORT).read_text()
   assert 'not a proof of deletion' in page

@@ -3,6 +3,7 @@
 import csv
 import io
 
+from dlfd_jax import presets
 from experiments import formats
 from experiments import published
 from experiments import summary
@@ -29,6 +30,9 @@ def test_markdown_states_the_command_the_search_and_who_had_fewer_trials():
   text = formats.markdown(_result(tuned={'demo': search}), 'T')
   assert 'python -m x --a_b' in text and 'sweep it' in text
   assert 'finetune had 2' in text
+  search['methods']['dlfd'] |= {'command': 'sweep on', 'cap_s': 900.}
+  text = formats.markdown(_result(tuned={'demo': search}), 'T')
+  assert 'dlfd by `sweep on`: 8 trials, none begun after 900 s' in text
 
 
 def test_settings_searched_on_another_task_are_named():
@@ -66,7 +70,7 @@ def test_latex_has_a_full_row_each_and_no_bare_special_sign():
 
 
 def test_published_numbers_stand_beside_ours_for_the_papers_tasks():
-  cells = [{**c, 'preset': 'mufac_age', 'task': 'mufac_age'}
+  cells = [{**c, 'preset': 'mufac_age', 'task': 'mufac_age', 'data': 'mufac'}
            for c in summary_test.cells()]
   sheet, = formats.sheets(_result(cells=cells))
   row = dict(zip(sheet.header, sheet.rows[0], strict=True))
@@ -75,11 +79,22 @@ def test_published_numbers_stand_beside_ours_for_the_papers_tasks():
 
 
 def test_published_numbers_stand_beside_nothing_else():
-  assert published.beside({'preset': 'demo', 'task': 'demo'}) is None
+  def beside(preset, task, data):
+    return published.beside({'preset': preset, 'task': task, 'data': data})
+
+  assert beside('demo', 'demo', 'mufac') is None
   for task in ('mufac_age-width_8', 'mufac_age-architecture_densenet121'):
-    assert published.beside({'preset': 'mufac_age', 'task': task}) is None
-  rows = published.beside({'preset': 'mufac_age', 'task': 'mufac_age'}).rows
+    assert beside('mufac_age', task, 'mufac') is None
+  # Other faces under their preset, and their faces with another forget set.
+  for data in ('fgnet_128', 'mufac/clean', 'rafdb'):
+    assert beside('mufac_age', 'mufac_age', data) is None
+  rows = beside('mufac_age', 'mufac_age', 'mufac').rows
   assert rows['official_compat'] == rows['dlfd']  # whose code it is
+
+
+def test_published_tables_are_of_the_data_of_their_presets():
+  for name, table in published.TABLES.items():
+    assert presets.PRESETS[name].data.source == table.data
 
 
 def test_published_scores_follow_from_no_impossible_number():

@@ -3,10 +3,27 @@
 import dataclasses
 
 import numpy as np
+from absl import flags
 
 from dlfd_jax.data import splits as splits_lib
 from experiments import study
 from tests.data import examples
+
+
+def _task(*given):
+  values = flags.FlagValues()
+  study.define(values, ['demo'])
+  values(['program', *given])
+  task, = study.tasks_of(values)
+  return task
+
+
+def test_where_the_data_lie_names_no_task():
+  task = _task('--tasks=mufac_age', '--data=mufac', '--root=downloads/mufac')
+  assert task.name == task.preset_name == 'mufac_age'
+  assert task.preset.data.root == 'downloads/mufac'
+  assert _task('--tasks=mufac_age', '--width=8', '--root=x').name == (
+      'mufac_age-width_8')
 
 
 def _with_split(words):

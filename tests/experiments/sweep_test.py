@@ -37,6 +37,20 @@ def test_trials_end_by_their_number_or_by_time_but_two_always_run(times, more):
   assert sweep.wants_more(tried, 8, 100) == more
 
 
+def test_a_method_that_went_on_has_a_budget_of_its_own():
+  def made(command, cap_s):
+    return {'command': command, 'trials': 8, 'cap_s': cap_s}
+
+  file = sweep.merge({}, {'kind': 'tuned'}, made('all', 9.), 'cf_k', {'n': 1})
+  file = sweep.merge(file, {'kind': 'tuned'}, made('all', 9.), 'dlfd', {'n': 2})
+  assert file == {'kind': 'tuned', **made('all', 9.),
+                  'methods': {'cf_k': {'n': 1}, 'dlfd': {'n': 2}}}
+  file = sweep.merge(file, {'kind': 'tuned'}, made('on', 30.), 'cf_k', {'n': 3})
+  assert file['command'] == 'all' and file['cap_s'] == 9.
+  assert file['methods'] == {'dlfd': {'n': 2}, 'cf_k': {
+      'n': 3, 'command': 'on', 'cap_s': 30.}}
+
+
 @pytest.mark.slow
 def test_a_search_is_resumed_and_its_values_make_a_preset(
     tmp_path, capsys, shared_compilations):

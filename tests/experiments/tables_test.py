@@ -79,6 +79,9 @@ def test_a_table_is_resumed_cell_by_cell(
   assert runs.read_json(tmp_path / 't.json')['cells'] == first['cells']
   assert stamps == {p: p.stat().st_mtime_ns
                     for p in (tmp_path / 'runs').rglob('result.json')}
+  cost = runs.read_json(next((tmp_path / 'runs').rglob('costs/cf_k-*.json')))
+  assert set(cost) == {'train', 'check', 'prepare', 'choose', 'finetune'}
+  assert all(seconds > 0 for seconds in cost.values())
   evaluated = [p for p in stamps if 'evaluation' in str(p)]
   assert all((pathlib.Path(p).parent / 'features.npz').is_file()
              for p in evaluated)

@@ -8,7 +8,6 @@ core, most of it for ResNet18 and EfficientNetB0.
 import functools
 import itertools
 
-import jax
 import numpy as np
 import pytest
 
@@ -89,18 +88,6 @@ def problem_of(architecture):
       problems.splits(12, 12, 12, 4), 0)
 
 
-def leaves_of(tree):
-  return {tuple(key.key for key in path): np.asarray(leaf)
-          for path, leaf in jax.tree_util.tree_leaves_with_path(dict(tree))}
-
-
-def moved(before, after):
-  """Paths of the leaves that differ."""
-  before, after = leaves_of(before), leaves_of(after)
-  assert set(before) == set(after)
-  return {path for path in before if (before[path] != after[path]).any()}
-
-
 def is_cancelled(path):
   """Whether the next live normalisation takes this shift out again."""
   return 'project_norm' in path and path[-1] == 'bias'
@@ -127,16 +114,17 @@ def test_each_kind_of_step_moves_what_it_must_and_no_more(
   assert set(out.clock.compile_s) == set(kinds)
   for variables in (out.last, out.selected):
     assert all(np.isfinite(leaf).all() for leaf in problems.leaves(variables))
-  start, wanted = problem.original, set(leaves_of(problem.original))
+  start, wanted = problem.original, set(problems.by_path(problem.original))
   if method in ('cf_k', 'eu_k'):
     names = models.last_blocks(problem.model, problem.original, LAST)
     wanted = {path for path in wanted if path[1] in names}
   if method == 'eu_k':
     start = eu_k.start(problems.setting(problem), LAST)
-    assert {path[1] for path in moved(problem.original, start)} == set(names)
+    redrawn = problems.moved(problem.original, start)
+    assert {path[1] for path in redrawn} == set(names)
   if method not in LIVE:
     wanted = {path for path in wanted if path[0] != 'batch_stats'}
-  changed = moved(start, out.last)
+  changed = problems.moved(start, out.last)
   assert changed <= wanted
   still = wanted - changed
   assert not still or method in LIVE and all(map(is_cancelled, still))

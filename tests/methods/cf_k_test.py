@@ -62,7 +62,7 @@ def test_statistics_of_trained_layers_move_if_live():
 def test_all_blocks_are_fine_tuning():
   problem = problems.problem()
   plain = methods.METHODS['finetune'].config(
-      batch_size=8, select_threshold=0.5,
+      batch_size=8, epochs=1, select_threshold=0.5,
       optimizer=config().optimizer)
   out = methods.unlearn(problem, plain, devices=problems.devices())
   assert problems.largest_difference(run(problem, k=2).last, out.last) < 1e-6
@@ -75,6 +75,9 @@ def test_it_reads_retain_alone():
   left, right = run(problem), run(steps.with_images(problem, others))
   assert problems.same(left.last, right.last)
   assert left.history != right.history
+  for change in (steps.with_images, steps.with_labels):
+    assert not problems.same(
+        left.last, run(change(problem, problem.splits.retain)).last)
 
 
 def test_a_wrong_k_is_refused():

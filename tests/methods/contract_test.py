@@ -59,6 +59,11 @@ STEPS = {'dlfd': 6, 'official_compat': 2, 'finetune': 6, 'neggrad': 6,
 PROGRAMS = {'dlfd': 2, 'official_compat': 2, 'unsir': 3, 'scrub': 2,
             'scrub_r': 2}  # steps to compile; 1 elsewhere
 WRAPPERS = ('scrub_r', 'rewind')
+LIVE = ('scrub', 'scrub_r', 'official_compat')  # statistics of BatchNorm move
+# First step whose aim is that forget is answered worse. Fine-tuning and CF-k
+# have no such aim, and the transport of the released form has no gradient.
+CLIMBS = {'dlfd': 1, 'neggrad': 1, 'neggrad_plus': 1, 'rewind': 1, 'scrub': 1,
+          'scrub_r': 1, 'bad_teaching': 1, 'unsir': 3 + 1}  # after 3 of noise
 every_method = pytest.mark.parametrize('name', sorted(methods.METHODS))
 # The released form compiles one program more than the others, and wrappers run
 # the programs of another: rarer.
@@ -88,6 +93,32 @@ def whole(name):
   """The result and the log of the plain run."""
   log = runs.MetricsLog()
   return run(name, log=log), log.events
+
+
+@pytest.mark.parametrize('name, fields, optimizer', [
+    ('finetune', {'epochs': 2}, ('sgd', 1e-3, None)),
+    ('neggrad', {'epochs': 1}, ('sgd', 1e-3, 1.0)),
+    ('neggrad_plus', {'epochs': 10, 'beta': 0.95}, ('sgd', 0.01, 1.0)),
+    ('cf_k', {'epochs': 10}, ('sgd', 0.01, None)),
+    ('bad_teaching', {'epochs': 1, 'batch_size': 256, 'retain_share': 0.3,
+                      'temperature': 1.0}, ('adam', 1e-4, None)),
+    ('scrub', {'epochs': 3, 'max_epochs': 2, 'batch_size': 128,
+               'forget_batch_size': 32, 'alpha': 0.001, 'gamma': 0.99,
+               'temperature': 4.0}, ('sgd', 5e-4, 1.0))])
+def test_defaults_are_published_ones(name, fields, optimizer):
+  config = methods.METHODS[name].config()
+  assert {field: getattr(config, field) for field in fields} == fields
+  update = config.optimizer
+  assert (update.kind, update.learning_rate, update.clip_norm) == optimizer
+  if update.kind == 'sgd':
+    assert (update.momentum, update.weight_decay) == (0.9, 5e-4)
+
+
+def must_move(name, path):
+  """Whether a method trains this leaf, or its statistics are live."""
+  if name in ('cf_k', 'eu_k'):
+    return path[1] == 'head'  # k is 1
+  return path[0] == 'params' or name in LIVE
 
 
 def test_every_method_is_under_contract():
@@ -125,6 +156,8 @@ def check_run(name, kind):
     if variables is out.last or name not in WRAPPERS:
       assert not problems.same(variables['params'], before['params'])
     checkpoint.check_same_shapes(variables, before, 'the result')
+  assert problems.moved(before, out.last) == {
+      path for path in problems.by_path(before) if must_move(name, path)}
   assert [figures['step'] for figures in out.history] == list(
       range(steps + 1))
   for figures in out.history:
@@ -133,6 +166,20 @@ def check_run(name, kind):
     assert out.findings['original_forgetting_score'] == (
         out.history[0]['forgetting_score'])
   assert out.reason and out.config == CONFIGS[name]
+
+
+@pytest.mark.parametrize('name', sorted(CLIMBS))
+def test_the_loss_on_forget_climbs_in_the_first_steps(name):
+  history = whole(name)[0].history
+  first = CLIMBS[name]
+  before, *after = (figures['forget_loss'] for figures in history[
+      first - 1:first + 2])
+  assert min(after) > before
+
+
+def test_anew_means_that_forget_is_no_longer_known():
+  start = whole('eu_k')[0].history[0]
+  assert start['forget_loss'] > whole('finetune')[0].history[0]['forget_loss']
 
 
 @every_method

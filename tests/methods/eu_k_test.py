@@ -82,6 +82,16 @@ def test_it_does_not_start_as_the_original():
       out.history[0]['forgetting_score'])
 
 
+def test_it_reads_retain_alone():
+  problem = problems.problem()
+  run = lambda p: methods.unlearn(p, config(), devices=problems.devices()).last
+  retain, plain = problem.splits.retain, run(problem)
+  others = np.setdiff1d(np.arange(len(problem.dataset.images)), retain)
+  assert problems.same(plain, run(steps.with_images(problem, others)))
+  for change in (steps.with_images, steps.with_labels):
+    assert not problems.same(plain, run(change(problem, retain)))
+
+
 def test_frozen_statistics_are_refused():
   with pytest.raises(ValueError, match="batch_norm of 'live'.*got 'frozen'"):
     config(batch_norm='frozen')

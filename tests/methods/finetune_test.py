@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from dlfd_jax import methods
@@ -10,13 +11,14 @@ from dlfd_jax import train
 from dlfd_jax.data import batching
 from dlfd_jax.methods import finetune
 from tests.methods import problems
+from tests.methods import steps
 
 RATE, MOMENTUM, DECAY = 0.01, 0.9, 0.1
 
 
 def config(**fields):
   return finetune.FinetuneConfig(**{
-      'batch_size': 8, 'select_threshold': 0.5,
+      'batch_size': 8, 'epochs': 1, 'select_threshold': 0.5,
       'optimizer': train.OptimizerConfig(
           learning_rate=RATE, momentum=MOMENTUM, weight_decay=DECAY),
       **fields})
@@ -55,16 +57,40 @@ def test_it_is_sgd_with_decay_before_momentum_on_every_retain_batch():
 
 def test_it_reads_retain_alone():
   problem = problems.problem()
-  images = problem.dataset.images.copy()
-  others = np.setdiff1d(np.arange(len(images)), problem.splits.retain)
-  images[others] = 255 - images[others]
-  other = dataclasses.replace(problem, dataset=dataclasses.replace(
-      problem.dataset, images=images))
-  left, right = (
+  retain = problem.splits.retain
+  others = np.setdiff1d(np.arange(len(problem.dataset.images)), retain)
+  left, right, retained, labelled = (
       methods.unlearn(p, config(), devices=problems.devices())
-      for p in (problem, other))
+      for p in (problem, steps.with_images(problem, others),
+                steps.with_images(problem, retain),
+                steps.with_labels(problem, retain)))
   assert problems.same(left.last, right.last)
   assert left.history != right.history
+  assert not problems.same(left.last, retained.last)
+  assert not problems.same(left.last, labelled.last)
+
+
+def test_a_cosine_falls_once_over_the_run_not_in_every_epoch():
+  # The release sets its period to the epochs and steps it per batch.
+  problem, moved = problems.problem(), []
+  plain = train.OptimizerConfig(
+      learning_rate=RATE, momentum=0.0, weight_decay=0.0)
+  for schedule in ('constant', 'cosine'):
+    optimizer = dataclasses.replace(plain, schedule=schedule)
+    plan, _ = finetune.make_plan(
+        problems.setting(problem), config(epochs=2, optimizer=optimizer))
+    step = jax.jit(plan.steps['finetune'])
+    data = {'images': problem.dataset.images, 'labels': problem.dataset.labels}
+    start = train.create_state(problem.original, optimizer, jax.random.key(0))
+    moved.append([])
+    for number in range(6):  # every one from the original
+      state, _ = step(start.replace(step=jnp.int32(number)), data,
+                      plan.batch(number))
+      moved[-1].append(problems.largest_difference(
+          state.params, problem.original['params']))
+  shares = np.array(moved[1]) / np.array(moved[0])
+  np.testing.assert_allclose(
+      shares, (1 + np.cos(np.pi * np.arange(6) / 6)) / 2, atol=2e-3)
 
 
 def test_live_norm_moves_the_running_statistics():

@@ -168,6 +168,8 @@ def test_without_a_measured_state_the_last_one_is_returned():
   chosen, reason = choose(make(), [])
   assert chosen is None and 'no state was measured' in reason
   assert make().findings(None)['select_threshold_met'] is None
+  assert make().findings(None)['loss_gap'] is None
+  assert make().findings({**figures(0.1), 'loss_gap': -0.2})['loss_gap'] == -0.2
 
 
 @pytest.mark.parametrize('num_val, expected', [
@@ -291,6 +293,9 @@ def test_live_figures_are_those_of_the_attack():
       found['val_loss'], math.log1p(2 * math.exp(-0.5)), atol=0.03)
   over = live.measure(table(data, splits, forget=-3.0))
   assert over['mia_auc'] == 0.0 and over['forgetting_score'] == 1.0
+  for figures, under in ((found, True), (over, False)):  # the gap has a sign
+    gap = figures['forget_loss'] - figures['val_loss']
+    assert figures['loss_gap'] == gap and (gap < 0) is under
   assert (over['forget_accuracy'], over['val_accuracy']) == (0.0, 1.0)
 
 
@@ -340,5 +345,5 @@ def test_a_model_that_is_not_finite_gets_the_worst_figures(value):
   assert found == {
       'val_accuracy': 0.0, 'forget_accuracy': 0.0, 'mia_accuracy': None,
       'forgetting_score': 1.0, 'mia_auc': 0.0, 'forget_loss': None,
-      'val_loss': None}
+      'val_loss': None, 'loss_gap': None}
   assert make().phase({**found, 'step': 1}) == 'finetune'

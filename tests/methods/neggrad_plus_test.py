@@ -111,7 +111,7 @@ def test_all_of_beta_is_fine_tuning():
   run = lambda options: methods.unlearn(
       problem, options, devices=problems.devices())
   plain = finetune.FinetuneConfig(
-      batch_size=8, select_threshold=0.5, optimizer=steps.PLAIN)
+      batch_size=8, epochs=1, select_threshold=0.5, optimizer=steps.PLAIN)
   assert problems.largest_difference(
       run(config(beta=1.0)).last, run(plain).last) < 1e-6
 

@@ -128,6 +128,20 @@ def same(left, right):
       for a, b in zip(leaves(left), leaves(right), strict=True))
 
 
+def by_path(variables):
+  """Leaves by the path of their names."""
+  return {tuple(key.key for key in path): np.asarray(leaf)
+          for path, leaf in jax.tree_util.tree_leaves_with_path(
+              dict(variables))}
+
+
+def moved(before, after):
+  """Paths of the leaves that are not bit-identical."""
+  before, after = by_path(before), by_path(after)
+  assert set(before) == set(after)
+  return {path for path in before if (before[path] != after[path]).any()}
+
+
 def largest_difference(left, right):
   return max(
       float(np.abs(a - b).max())

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import time
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from dlfd_jax.methods import cf_k
 from dlfd_jax.methods import neggrad_plus
 from dlfd_jax.methods import rewind
 from dlfd_jax.methods import scrub
+from dlfd_jax.methods import unsir
 from dlfd_jax.models import Outputs
 from tests.methods import problems
 
@@ -148,6 +150,21 @@ def test_the_method_runs_as_it_would_alone():
   assert gaps[[0, 3, 6, 9].index(out.selected_step)] == min(gaps)
 
 
+def test_its_time_has_the_evaluation_of_the_candidates(monkeypatch):
+  slept, plain = 0.02, rewind.Errors.on_forget
+
+  def slow(self, variables):
+    time.sleep(slept)
+    return plain(self, variables)
+
+  monkeypatch.setattr(rewind.Errors, 'on_forget', slow)
+  clock = run(rewind.RewindConfig(method=STEEP)).clock
+  steps_and_checks = sum(clock.phase_s.values()) + clock.check_s
+  assert clock.choose_s > 4 * slept  # the original and three epochs
+  assert clock.work_s == steps_and_checks + clock.choose_s
+  assert clock.total_s > clock.work_s
+
+
 @pytest.mark.parametrize('reference, step', [(0.0, 0), (0.2, 3), (1.0, 9)])
 def test_the_state_of_another_epoch_is_returned(
     reference, step, monkeypatch):
@@ -165,6 +182,16 @@ def test_candidates_may_come_every_few_steps():
   out = run(rewind.RewindConfig(method=inner, every=4, measure='loss'))
   assert out.findings['rewind_steps'] == [0, 4]
   assert out.findings['trained'] == ['head']
+
+
+def test_unsir_is_rewound_to_the_end_of_any_of_its_epochs():
+  inner = unsir.UnsirConfig(
+      batch_size=8, epochs=2, noise_images=2, noise_steps=1,
+      select_threshold=0.5)
+  out = run(rewind.RewindConfig(method=inner))
+  # 3 labels; 4 steps an epoch of impair, 3 of repair.
+  assert out.findings['rewind_steps'] == [0, 7, 11, 14]
+  assert len(out.findings['rewind_forget_errors']) == 5
 
 
 def test_scrub_r_rewinds_scrub_to_the_ends_of_its_epochs():

@@ -124,7 +124,7 @@ def test_turns_are_noise_then_impair_then_repair():
   # 3 labels; 20 of retain and 11 of noise; 20 of retain.
   assert [plan.schedule(i) for i in range(plan.num_steps)] == (
       ['noise'] * 9 + ['impair'] * 8 + ['repair'] * 6)
-  assert plan.check_at == {17}
+  assert plan.check_at == {13, 17, 20, 23}  # the end of every epoch
   slots = [plan.batch(i)['slot'].tolist() for i in range(9)]
   assert slots == [[0, 1]] * 3 + [[2, 3]] * 3 + [[4, 5]] * 3
 

@@ -45,6 +45,53 @@ def test_each_task_has_its_panel_and_retrained_is_shaded(monkeypatch):
   assert [len(axis.patches) for axis in seen] == [2, 0]
 
 
+def _crowd():
+  """Eight rows around the retrained model, two of them far away."""
+  places = {'retrained': (.50, .80), 'dlfd': (.51, .80), 'scrub': (.52, .79),
+            'scrub_r/last': (.52, .79), 'cf_k': (.49, .81), 'eu_k': (.50, .82),
+            'original': (.95, .85), 'neggrad': (.90, .60)}
+  return [lib.Point(name, name, _figure(auc), _figure(accuracy))
+          for name, (auc, accuracy) in places.items()]
+
+
+def test_a_crowd_around_retrained_is_drawn_again_larger(monkeypatch):
+  seen = _axes(monkeypatch)
+  lib.tradeoff({'a': _crowd(), 'b': _points()}, spread='seeds')
+  assert [axis.get_title(loc='left') for axis in seen] == [
+      'a', 'in the dashed frame', 'b']
+  whole, near, _ = seen
+  frame = whole.patches[-1]
+  (left, right), (bottom, top) = near.get_xlim(), near.get_ylim()
+  assert frame.get_xy() == pytest.approx((left, bottom))
+  assert frame.get_width() == pytest.approx(right - left)
+  assert frame.get_height() == pytest.approx(top - bottom)
+  assert left < .50 < .52 < right < .90 and bottom < .79 < top
+  # The other half lies outside, and none of its bars crosses the panel.
+  drawn = [line.get_xydata()[0] for line in near.lines
+           if line.get_marker() not in ('None', '|', '_')
+           and len(line.get_xdata()) == 1]
+  assert len(drawn) >= 4
+  assert all(left <= x <= right and bottom <= y <= top for x, y in drawn)
+
+
+def test_a_last_state_is_a_ring_around_the_model_that_it_equals(monkeypatch):
+  seen = _axes(monkeypatch)
+  lib.tradeoff({'a': _crowd()[2:4] + _crowd()[:1]}, spread='seeds')
+  sizes = {line.get_markerfacecolor(): line.get_markersize()
+           for line in seen[0].lines if len(line.get_xdata()) == 1
+           and line.get_marker() in ('d', 'o')}
+  assert sizes.pop('none') > max(sizes.values())
+
+
+def test_gains_over_one_other_stand_at_their_classes(monkeypatch):
+  seen = _axes(monkeypatch)
+  lib.complexity([gain for gain in _gains() if gain.against == 'finetune'][1:])
+  marked = [x for line in seen[0].lines if line.get_marker() == 'v'
+            for x in line.get_xdata()]
+  assert marked == [2, 8]
+  assert 'one standard deviation' in seen[0].get_xlabel()
+
+
 def test_tasks_of_as_many_classes_stand_beside_each_other(monkeypatch):
   seen = _axes(monkeypatch)
   lib.complexity(_gains())
