@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import collections
+from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
+import jax
 import numpy as np
 
 from dlfd_jax import parallel
@@ -35,12 +38,15 @@ class Predictor:
       of the device count; default 256 on a CPU, 1,024 elsewhere.
     feed: shares the images already placed for training.
     frozen: the placed data of ``feed``; placed here if None.
+    answer: what to compute of variables and images, a tree of rows ``[n, ...]``
+      that takes the place of ``Outputs``; None = the model's own answer.
   """
 
   def __init__(self, model: nn.Module, dataset: dataset_lib.Dataset,
                devices: parallel.Devices | None = None, *,
                batch_size: int | None = None, feed: feed_lib.Feed | None = None,
-               frozen: dict | None = None):
+               frozen: dict | None = None,
+               answer: Callable[[Variables, jax.Array], Any] | None = None):
     self._devices = devices or parallel.Devices()
     count = self._devices.count
     if batch_size is None:
@@ -53,6 +59,8 @@ class Predictor:
 
     def evaluation_step(variables, frozen, batch):
       images, _ = feed_lib.read(frozen, batch)
+      if answer is not None:
+        return answer(variables, images)
       return model.apply(variables, images, train=False)
 
     self._run = self._devices.compile_map(evaluation_step)
@@ -66,13 +74,14 @@ class Predictor:
       indices: rows of the dataset.
 
     Returns:
-      ``Outputs(logits [n, c], features [n, d])``, float32 NumPy arrays.
+      ``Outputs(logits [n, c], features [n, d])``, float32 NumPy arrays; or
+      what ``answer`` gives.
     """
     stream = batching.Stream(
         np.asarray(indices), self.batch_size, shuffle=False)
     variables = self._devices.share(dict(variables))
-    parts: list[Outputs] = []
-    waiting: collections.deque[Outputs] = collections.deque()
+    parts: list[Any] = []
+    waiting: collections.deque[Any] = collections.deque()
     for batch in self._feed.batches(
         stream.epoch_batch, 0, stream.steps_per_epoch):
       waiting.append(self._run(variables, self._frozen, batch))
@@ -80,5 +89,4 @@ class Predictor:
         parts.append(parallel.fetch_rows(waiting.popleft()))
     parts += [parallel.fetch_rows(part) for part in waiting]
     n = len(indices)
-    return Outputs(*(np.concatenate(field)[:n] for field in zip(
-        *parts, strict=True)))
+    return jax.tree.map(lambda *rows: np.concatenate(rows)[:n], *parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -34,6 +35,8 @@ FEATURE_SPLITS = ('forget', 'test')
 _SHARE_OF_RATE = .1
 # model -> split -> logits and features
 OutputsByModel = Mapping[str, Mapping[str, models.Outputs[np.ndarray]]]
+# model -> split -> block -> means over positions
+BlocksByModel = Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -117,6 +120,26 @@ class Predictors:
     return {name: predictor(placed, rows) for name, rows in parts.items()}
 
 
+  def block_means(self, config: models.ModelConfig,
+                  every: Mapping[str, models.Variables],
+                  parts: Mapping[str, np.ndarray]) -> BlocksByModel:
+    """Means of every block on each set of rows, by model; see ``models``."""
+    model = models.build(config)
+    predictor = predict.Predictor(
+        model, self._dataset, self.devices, feed=self.feed, frozen=self.frozen,
+        answer=functools.partial(models.block_means, model))
+    order = [name for block in models.blocks(model) for name in block]
+    found: dict[str, Any] = {}
+    for name, variables in every.items():
+      placed = self.devices.place(dict(variables))
+      of_model: Mapping[str, Any] = {
+          split: predictor(placed, rows) for split, rows in parts.items()}
+      found[name] = {split: {block: means[block] for block in order
+                             if block in means}
+                     for split, means in of_model.items()}
+    return found
+
+
 def relearn_config(original: str | os.PathLike,
                    options: Options) -> relearn.RelearnConfig | None:
   """The original's optimiser at one small rate; None if nothing is to run.
@@ -174,12 +197,24 @@ def collect(loaded: Mapping[str, checkpoint.SavedModel],
     if seed == 0:
       features[reference_inputs.RANDOM] = {
           split: out.features for split, out in found.items()}
+  blocks: BlocksByModel = {}
+  if _alike(loaded) and getattr(model, 'blocks', None):
+    blocks = predictors.block_means(
+        config, {name: saved.variables for name, saved in loaded.items()},
+        parts)
   relearned: dict[str, Any] = {}
   if relearning_config is not None:
     relearned = _relearn(
         loaded, dataset, splits, predictors, relearning_config, workdir)
   return reference_inputs.References(
-      features=features, random_logits=random_logits, relearned=relearned)
+      features=features, random_logits=random_logits, relearned=relearned,
+      blocks=blocks)
+
+
+def _alike(loaded):
+  """Whether all models are one network, so that their blocks correspond."""
+  return len({json.dumps({**dataclasses.asdict(saved.config), 'remat': None},
+                         sort_keys=True) for saved in loaded.values()}) == 1
 
 
 def _relearn(loaded, dataset, splits, predictors, config, workdir):

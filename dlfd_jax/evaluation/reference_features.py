@@ -1,21 +1,14 @@
-"""Tier 1's figures of frozen features: probes, alignment, class structure."""
+"""Tier 1's figures of frozen features: probes and class structure."""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from scipy import stats as sps
 
 from dlfd_jax.evaluation import accuracy
 from dlfd_jax.evaluation import against_retrained as against
-from dlfd_jax.evaluation import cka
 from dlfd_jax.evaluation import comparison
-from dlfd_jax.evaluation import inputs as inputs_lib
 from dlfd_jax.evaluation import membership
 from dlfd_jax.evaluation import probe
 from dlfd_jax.evaluation import records
@@ -24,7 +17,6 @@ from dlfd_jax.evaluation import silhouette
 
 Setting = reference_inputs.Setting
 PROBE = 'probe_membership'
-CKA_SPLITS = ('forget', 'test')
 NO_FEATURES = 'no features were given'
 _HELD_OUT = ('The interval resamples out-of-fold results and leaves out the '
              'spread of the folds.')
@@ -202,93 +194,3 @@ def _silhouette(column, setting, split, features):
       values[labels != column] = np.nan
     found.append(against.mean_figure(part, values))
   return comparison.mean(found)
-
-
-def cka_records(setting: Setting) -> list[records.Record]:
-  """Linear CKA of penultimate features with retrained ones and the original."""
-  return [
-      record for split in CKA_SPLITS for record in (
-          _cka_record(setting, split, '', cka.unbiased),
-          _cka_record(setting, split, '_biased', cka.biased),
-          _cka_to_original(setting, split))]
-
-
-def _cka_record(setting, split, suffix, form):
-  inputs = setting.inputs
-  distance = functools.cache(functools.partial(_cka, setting, split, form))
-  notes = []
-  if form is cka.biased:
-    shape = next((of_model[split].shape for of_model
-                  in setting.features.values() if split in of_model), None)
-    if shape is not None:
-      floor = cka.independent_floor(*shape)
-      notes.append(f'Independent features of this size give {floor:.3f}.')
-  groups = _groups(setting, inputs.parts[split])
-  record = against.slot_record(
-      inputs, comparison.Metric(
-          f'cka{suffix}_{split}', split, 'higher means features more similar '
-          'to retrained; the aim is the null, not 1', units='cka',
-          margin=None if suffix else setting.config.cka_margin,
-          notes=tuple(notes)), against.pairwise(distance),
-      n_units=len(groups), unit=inputs.parts[split].unit)
-  return dataclasses.replace(record, n_units=inputs.parts[split].n_units)
-
-
-def _cka_to_original(setting, split):
-  """Each model against the original: how much has moved."""
-  inputs = setting.inputs
-  found = {}
-  for model in inputs.models:
-    found[model.name] = (
-        comparison.Estimate.missing(comparison.NO_MODEL['original'])
-        if inputs.original is None else
-        _cka(setting, split, cka.unbiased, model.name, 'original'))
-  part = inputs.parts[split]
-  record = against.single_record(
-      inputs, comparison.Metric(
-          f'cka_original_{split}', split,
-          'higher means features more similar to the original', units='cka'),
-      found, n_units=len(_groups(setting, part)), unit=part.unit)
-  return dataclasses.replace(record, n_units=part.n_units)
-
-
-def _groups(setting: Setting, part: inputs_lib.Part) -> list[np.ndarray]:
-  """Images of each group of people that the jackknife leaves out."""
-  rng = inputs_lib.generator(setting.inputs.config, 'jackknife')
-  order = rng.permutation(part.n_units)
-  count = min(setting.config.jackknife_groups, part.n_units)
-  group = np.empty(part.n_units, np.int64)
-  group[order] = np.arange(part.n_units) % count
-  return [np.flatnonzero(group[part.units] == i) for i in range(count)]
-
-
-def _cka(setting: Setting, split: str,
-         form: Callable[[Any, Any], float], slot: str,
-         reference: str) -> comparison.Estimate:
-  """CKA of two models' features, with jackknife pseudo-replicates.
-
-  The replicates' variance is the delete-a-group jackknife's, and models share
-  the groups, so that the variance of a difference is right too.
-  """
-  x, y = (setting.features.get(name, {}).get(split)
-          for name in (slot, reference))
-  if x is None or y is None:
-    return comparison.Estimate.missing(NO_FEATURES)
-  if len(x) < 4:
-    return comparison.Estimate.missing('it needs at least 4 images')
-  value = form(x, y)
-  if np.isnan(value):
-    return comparison.Estimate.missing('the features are constant')
-  groups = _groups(setting, setting.inputs.parts[split])
-  if len(groups) < 2 or len(x) - max(map(len, groups)) < 4:
-    return comparison.Estimate(value)
-  without = np.array([
-      form(np.delete(x, rows, axis=0), np.delete(y, rows, axis=0))
-      for rows in groups])
-  if np.isnan(without).any():
-    return comparison.Estimate(value)
-  count = len(groups)
-  replicates = value + (count - 1) / math.sqrt(count) * (
-      without - without.mean())
-  half = float(sps.t.ppf(.975, count - 1)) * float(replicates.std(ddof=1))
-  return comparison.Estimate(value, replicates, (value - half, value + half))

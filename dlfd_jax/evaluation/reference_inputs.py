@@ -64,12 +64,16 @@ class References:
       outputs]``.
     relearned: model -> one time per seed of the batches, the same seeds for
       all; the original's are 0.
+    blocks: model -> split -> block -> means of its answer ``[n, d]``, blocks
+      from input to output, the same of every model.
   """
 
   features: Mapping[str, Mapping[str, np.ndarray]] = dataclasses.field(
       default_factory=dict)
   random_logits: Sequence[np.ndarray] = ()
   relearned: Mapping[str, Sequence[relearning.RelearnTime]] = (
+      dataclasses.field(default_factory=dict))
+  blocks: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]] = (
       dataclasses.field(default_factory=dict))
 
 
@@ -85,6 +89,7 @@ class Setting:
     random_logits: likewise.
     relearned: as in ``References``.
     columns: name -> split -> int values ``[n]``, rows as in ``inputs.parts``.
+    blocks: as in ``References``, rows as in ``inputs.parts``.
   """
 
   inputs: inputs_lib.Inputs
@@ -94,6 +99,7 @@ class Setting:
   random_logits: Sequence[np.ndarray]
   relearned: Mapping[str, Sequence[relearning.RelearnTime]]
   columns: Mapping[str, Mapping[str, np.ndarray]]
+  blocks: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]
 
 
 def prepare(inputs: inputs_lib.Inputs,
@@ -111,7 +117,8 @@ def prepare(inputs: inputs_lib.Inputs,
   """
   names = [model.name for model in inputs.models]
   for given, known in ((references.features, [*names, RANDOM]),
-                       (references.relearned, names)):
+                       (references.relearned, names),
+                       (references.blocks, names)):
     for name in given:
       if name not in known:
         raise ValueError(f'Expected models {known}, got {name!r}.')
@@ -133,8 +140,14 @@ def prepare(inputs: inputs_lib.Inputs,
       name: {split: column[positions][inputs.parts[split].rows]
              for split, positions in splits.parts.items()}
       for name, column in dataset.columns.items()}
+  blocks = {
+      name: {split: {
+          block: _rows(inputs, splits, split, values, f'{name} {block}')
+          for block, values in of_split.items()}
+             for split, of_split in of_model.items()}
+      for name, of_model in references.blocks.items()}
   return Setting(inputs, config, estimates, features, random_logits,
-                 references.relearned, columns)
+                 references.relearned, columns, blocks)
 
 
 def _rows(inputs, splits, split, values, name):

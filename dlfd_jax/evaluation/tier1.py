@@ -15,6 +15,7 @@ from dlfd_jax.data import index_sets
 from dlfd_jax.evaluation import against_retrained as against
 from dlfd_jax.evaluation import inputs as inputs_lib
 from dlfd_jax.evaluation import membership
+from dlfd_jax.evaluation import reference_cka
 from dlfd_jax.evaluation import reference_features
 from dlfd_jax.evaluation import reference_harm
 from dlfd_jax.evaluation import reference_inputs
@@ -76,7 +77,8 @@ def evaluate(outputs: Mapping[str, Any],
       reference_outputs.zrf_record(setting),
       *reference_outputs.relearn_records(setting),
       *reference_features.probe_records(setting),
-      *reference_features.cka_records(setting),
+      *reference_cka.cka_records(setting),
+      *reference_cka.block_records(setting),
       *reference_features.collapse_records(setting),
       *reference_harm.streisand_records(setting),
       *reference_harm.harm_records(setting), *groups]

@@ -22,8 +22,8 @@ from dlfd_jax.models import vit
 from dlfd_jax.models.heads import Outputs
 
 __all__ = ['ARCHITECTURES', 'COMPUTE_DTYPES', 'ModelConfig', 'Outputs',
-           'Variables', 'blocks', 'build', 'check_values', 'init',
-           'last_blocks', 'num_parameters', 'resolve_dtype']
+           'Variables', 'block_means', 'blocks', 'build', 'check_values',
+           'init', 'last_blocks', 'num_parameters', 'resolve_dtype']
 
 Variables = Mapping[str, Any]  # {'params': ..., 'batch_stats': ...}
 _NETWORKS: dict[str, type[layers.Network]] = {
@@ -202,3 +202,36 @@ def last_blocks(model: nn.Module, variables: Variables,
         f'Expected k from 1 to {len(ordered)}, the blocks of '
         f'{type(model).__name__}, got {k}.')
   return tuple(name for block in ordered[-k:] for name in block)
+
+
+def block_means(model: nn.Module, variables: Variables,
+                images: jax.Array) -> dict[str, jax.Array]:
+  """What every block but the head answers, mean over positions.
+
+  Args:
+    model: a classifier that declares its blocks, see :func:`blocks`.
+    variables: of it.
+    images: ``[n, h, w, 3]`` in [0, 1].
+
+  Returns:
+    float32 ``[n, d]`` by the name of the block's last module, from input to
+    output, in evaluation mode. What the head reads are the features of
+    ``Outputs``.
+  """
+  names = {name for block in blocks(model)[:-1] for name in block}
+
+  def is_block(module, method):
+    return method == '__call__' and len(module.path) == 1 and (
+        module.path[0] in names)
+
+  _, found = cast(Any, model).apply(
+      variables, images, train=False, capture_intermediates=is_block,
+      mutable=['intermediates'])
+  answers = found.get('intermediates', {})
+  means = {}
+  for block in blocks(model)[:-1]:
+    modules = [name for name in block if name in answers]
+    if modules:  # others are bare parameters
+      rows = answers[modules[-1]]['__call__'][0].astype(jnp.float32)
+      means[modules[-1]] = rows.mean(tuple(range(1, rows.ndim - 1)))
+  return means

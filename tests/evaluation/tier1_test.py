@@ -341,6 +341,37 @@ def test_the_null_of_a_retrained_model_leaves_itself_out():
   assert record.retrained.value == pytest.approx((.1 + .4 + .5) / 3)
 
 
+def test_every_block_has_its_alignment():
+  features = {name: of_model for name, of_model in
+              _REFERENCES.features.items() if name != 'random'}
+  other = {split: f[::-1] for split, f in features['unlearned'].items()}
+  blocks = {name: {split: {'stem': other[split], 'end': f}
+                   for split, f in of_model.items()}
+            for name, of_model in features.items()}
+  found = _records(_evaluate(references=dataclasses.replace(
+      _REFERENCES, blocks=blocks)))
+  names = [name for name in found if name.startswith('cka_') and '/' in name]
+  assert names == [f'cka_{split}/{block}' for split in ('forget', 'test')
+                   for block in ('stem', 'end')]
+  for split in ('forget', 'test'):
+    plain, end, stem = (found[name] for name in (
+        f'cka_{split}', f'cka_{split}/end', f'cka_{split}/stem'))
+    for column in ('original', 'unlearned', 'retrained', 'null', 'delta'):
+      assert end[column] == plain[column]
+    # One answer in all models: aligned, with nothing left to tell apart.
+    for column in ('original', 'unlearned', 'retrained'):
+      assert stem[column]['value'] == pytest.approx(1)
+    assert stem['verdict'] == 'indistinguishable'
+
+
+def test_blocks_that_one_model_lacks_say_so():
+  blocks = {'unlearned': {'test': {
+      'stem': _REFERENCES.features['unlearned']['test']}}}
+  record = _records(_evaluate(references=tier1.References(
+      blocks=blocks)))['cka_test/stem']
+  assert record['unlearned']['reason'] == 'no features were given'
+
+
 def test_references_must_fit():
   logits = _OUTPUTS['original']['forget']
   for references, message in (
@@ -351,6 +382,8 @@ def test_references_must_fit():
        r'unlearned features \[60, d\] on test, got \[3, 4\]'),
       (tier1.References(features={'unlearned': {
           'forget': logits * np.nan}}), 'finite unlearned features'),
+      (tier1.References(blocks={'unlearned': {'test': {'stem': logits[:3]}}}),
+       r'unlearned stem \[60, d\] on test, got \[3, 4\]'),
       (tier1.References(random_logits=[logits[:, :2]]),
        '4 random logits per image, got 2'),
       (tier1.References(relearned={'random': []}), "models .* got 'random'"),

@@ -1,8 +1,12 @@
 """Which parameters CF-k and EU-k train: k blocks of each full network."""
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from dlfd_jax import models
+from tests.methods import problems
 from tests.models import nets
 
 RESNET18 = [
@@ -66,3 +70,32 @@ def test_more_blocks_than_the_network_has_are_one_sentence(name, count, kind):
       trained(name, k)
     assert str(error.value) == (
         f'Expected k from 1 to {count}, the blocks of {kind}, got {k}.')
+
+
+@every
+def test_every_block_but_the_head_has_a_mean_answer(name):
+  model = nets.TINY[name]
+  found = jax.eval_shape(
+      lambda variables, images: models.block_means(model, variables, images),
+      nets.shapes(model, 32), jnp.zeros((2, 32, 32, 3)))
+  blocks = models.blocks(model)[:-1]
+  assert len(found) == len(blocks)
+  for block in blocks:
+    answer, = (found[part] for part in block if part in found)
+    assert answer.shape[0] == 2 and answer.ndim == 2
+
+
+def test_the_mean_answer_of_a_block_by_hand():
+  problem = problems.problem()
+  variables = problem.original
+  images = problems.pixels(problem.dataset, np.arange(4))
+  found = jax.jit(lambda v, x: models.block_means(problem.model, v, x))(
+      variables, images)
+  assert list(found) == ['bn']  # the last module of the block
+  x = jax.lax.conv_general_dilated(
+      4 * (images - 0.5), variables['params']['Conv_0']['kernel'], (2, 2),
+      'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
+  stats, scale = variables['batch_stats']['bn'], variables['params']['bn']
+  x = (x - stats['mean']) / jnp.sqrt(stats['var'] + 1e-5)
+  expected = (x * scale['scale'] + scale['bias']).mean((1, 2))
+  np.testing.assert_allclose(found['bn'], expected, atol=1e-5)
