@@ -100,7 +100,8 @@ def test_tpr_wants_a_rate():
 
 
 @pytest.mark.parametrize('n, m', [
-    (105, 105), (100, 100), (7, 1005), (2, 3), (1500, 1504), (3314, 3068)])
+    (105, 105), (100, 100), (7, 1005), (2, 3), (1500, 1504), (1500, 1539),
+    (3314, 3068), (3314, 1227)])
 def test_constant_scores_are_exactly_a_coin(n, m):
   for two_sided in (attack.balanced_accuracy, attack.two_sided_accuracy):
     assert two_sided(np.full(n, .1), np.full(m, .1), draws=3) == .5

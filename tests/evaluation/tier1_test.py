@@ -94,6 +94,18 @@ def test_all_families_are_there(metrics):
       *distances, *alignments, *classes}
 
 
+def test_margins_and_deciding_figures_are_fixed():
+  quick, against = tier1.EvaluationConfig(), tier1.ReferenceConfig()
+  assert (quick.bootstrap, quick.permutations, quick.draws) == (2000, 200, 20)
+  assert (quick.auc_margin, quick.accuracy_margin) == (.05, .02)
+  assert (against.ain_margin, against.distance_margin,
+          against.cka_margin) == (1., .10, .05)
+  assert tier1.FORGETTING == (
+      'gap_mia_auc_matched', 'gap_accuracy_forget', 'probe_membership',
+      'log2_ain')
+  assert tier1.UTILITY == ('gap_accuracy_retain', 'gap_accuracy_test')
+
+
 def test_it_contains_the_quick_evaluation(result):
   quick = tier0.evaluate(_OUTPUTS, _DATA, _SPLITS, _QUICK)
   assert result['metrics'][:len(quick['metrics'])] == quick['metrics']
