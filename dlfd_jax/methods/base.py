@@ -302,9 +302,11 @@ def run(problem: Problem, config: RunConfig, make_plan: MakePlan, *,
       plan, setting.state(config), frozen, devices=devices, feed=feed,
       controller=controller, log=log, checkpoints=checkpoints,
       checkpoint_seconds=checkpoint_seconds, hooks=hooks)
-  start = time.perf_counter()
-  chosen, reason = controller.choose(out.kept, out.variables)
-  out.clock.choose_s = time.perf_counter() - start
+  chosen, reason = None, 'the run was interrupted'
+  if out.stop != loop.INTERRUPTED:  # nobody waits for a choice then
+    start = time.perf_counter()
+    chosen, reason = controller.choose(out.kept, out.variables)
+    out.clock.choose_s = time.perf_counter() - start
   if chosen is None:
     step, selected = out.steps, out.variables
     figures = out.history[-1] if out.history[-1]['step'] == step else None

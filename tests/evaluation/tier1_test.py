@@ -373,7 +373,7 @@ def test_every_block_has_its_alignment():
     # One answer in all models: aligned, with nothing left to tell apart.
     for column in ('original', 'unlearned', 'retrained'):
       assert stem[column]['value'] == pytest.approx(1)
-    assert stem['verdict'] == 'indistinguishable'
+    assert stem['delta']['value'] == pytest.approx(0)
 
 
 def test_blocks_that_one_model_lacks_say_so():

@@ -234,6 +234,7 @@ def test_it_resumes_to_the_same_result(name, tmp_path):
   halted = run(name, checkpoints=saver, log=logs[0], hooks=[stop])
   saver.close()
   assert halted.stop == 'interrupted' and halted.steps < STEPS[name]
+  assert halted.reason == 'the run was interrupted'
   saver = checkpoint.LoopCheckpoints(tmp_path)
   resumed = run(
       name, checkpoints=saver, log=runs.MetricsLog(tmp_path / runs.METRICS))
