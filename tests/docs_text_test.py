@@ -126,6 +126,10 @@ def _said(root):
 
 def test_the_messages_that_are_explained_are_said():
   said = '\n'.join(_said(_ROOT / 'dlfd_jax'))
+  for name, wrong in (('dlfd', {'live_limit': 9}), ('cf_k', {'k': 0})):
+    with pytest.raises(ValueError) as error:  # put together of parts
+      methods.METHODS[name].config(**wrong)
+    said += str(error.value)
   quoted = re.findall(
       r'^\*\*`+(.+?)`\*\*', (_ROOT / 'docs' / 'faq.md').read_text('utf-8'),
       re.M)
