@@ -16,6 +16,9 @@ DEVICES_OF_EACH = 2
 PATIENCE_S = 900  # a machine may be busy; an idle one needs some seconds
 
 
+# As Linux tells them: 127.0.0.1, the same as an address of IPv6, and ::1.
+LOOPBACK = ('0100007F', '0000000000000000FFFF00000100007F',
+            '00000000000000000000000001000000')
 # Below those that the system hands out, and others for each pytest worker.
 _ports = itertools.cycle(range(20_000, 30_000))
 collections.deque(

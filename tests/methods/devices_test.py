@@ -185,9 +185,12 @@ def test_whole_runs_on_other_devices_differ_less_than_seeds_do():
     return out.history[-1]
 
   seeds = [figures(seed=seed) for seed in range(5)]
+  one_image = 2 / 38  # of the attack's 38, in its score; of val's 24 it is less
+  steps_of = {'val_accuracy': one_image, 'forget_accuracy': one_image,
+              'forgetting_score': one_image, 'mia_auc': 0, 'val_loss': 0,
+              'forget_loss': 0}
   for count in (2, 8):
     other = figures(count)
-    for name in ('val_accuracy', 'forget_accuracy', 'forgetting_score',
-                 'mia_auc', 'val_loss', 'forget_loss'):
-      spread = np.ptp([found[name] for found in seeds])
+    for name, step in steps_of.items():
+      spread = max(np.ptp([found[name] for found in seeds]), step)
       assert abs(other[name] - seeds[0][name]) <= spread, (count, name)
