@@ -62,6 +62,8 @@ def to_markdown(outcomes: Sequence[dict[str, Any]]) -> str:
 
 
 def _cell(text):
+  # A file name that is no UTF-8 is quoted as its bytes.
+  text = text.encode('utf-8', 'backslashreplace').decode('utf-8')
   for character in '\\|<*_`[':
     text = text.replace(character, f'\\{character}')
   return text
