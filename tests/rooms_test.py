@@ -54,7 +54,9 @@ READS = {
         'np.asarray(multihost_utils.process_allgather('
         'np.frombuffer(digest, np.uint8)))'],
     'inference.py': ['np.asarray(images)'],
-    'loop.py': ['int(parallel.fetch_scalar(sitting.state.skipped))'],
+    'loop.py': [
+        'int(parallel.fetch_scalar(sitting.state.skipped))',
+        'int(rows.sum())'],
     'methods/dlfd_released.py': [
         'np.asarray(config.mean, np.float32)',
         'np.asarray(config.std, np.float32)', 'np.asarray(retain_sizes)',
@@ -63,7 +65,8 @@ READS = {
         'float(accuracy.accuracy(self._task, logits[rows], '
         'self._labels[rows]).value)', 'float(mia)',
         'float(2 * abs(mia - 0.5))', 'float(attack.auc(-forget, -val))',
-        'float(forget.mean())', 'float(val.mean())'],
+        'float(forget.mean())', 'float(val.mean())',
+        'float(forget.mean() - val.mean())'],
     'methods/rewind.py': [
         'np.array([weight / share[key] for key, weight in '
         'zip(keys[self._val], other, strict=True)])',
