@@ -17,6 +17,7 @@ from dlfd_jax import runs
 from dlfd_jax.cli import command
 from dlfd_jax.cli import inputs
 from dlfd_jax.cli import options
+from dlfd_jax.data import splits
 from dlfd_jax.models import custom
 from dlfd_jax.models import torch_weights
 
@@ -92,8 +93,10 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
   devices = inputs.devices(values)
   parts = {'all': np.arange(len(dataset))}
   if dataset.split is not None:
-    parts |= {str(name): np.flatnonzero(dataset.split == name)
-              for name in np.unique(dataset.split)}
+    parts |= {name: np.flatnonzero(dataset.split == name)
+              for name in dict.fromkeys((*splits.PARTITION_PARTS,
+                                         *splits.SPLITS_PARTS))
+              if (dataset.split == name).any()}
   found = inputs.accuracies(
       models.build(config), variables, dataset, parts, devices)
   checkpoint.save_model(workdir, variables, config, dataset.task,

@@ -62,8 +62,9 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
 
 def _scaled(cost):
   timed, batches = cost['timed_images'], cost['batch_sizes']
-  parts = [f'{timed[name]} of a batch of {size} images'
-           for name, size in batches.items() if timed[name] < size]
+  parts = dict.fromkeys(
+      f'{timed[name]} of a batch of {size} images'
+      for name, size in batches.items() if timed[name] < size)
   return f', scaled from {" and ".join(parts)}' if parts else ''
 
 
