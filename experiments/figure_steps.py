@@ -19,6 +19,7 @@ from dlfd_jax import presets
 from dlfd_jax import runs
 from dlfd_jax import tasks
 from dlfd_jax.cli import inputs
+from dlfd_jax.cli import run_configs
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.data import requests
 from dlfd_jax.data import sources
@@ -85,7 +86,7 @@ def open_scene(original: str, unlearned: str | None, data: str | None,
     ValueError: if a run is of another kind, or the images are not drawn and
       ``data`` does not name them.
   """
-  options, _, _ = inputs.recipe_of(original)
+  options, _, _ = run_configs.recipe_of(original)
   if data is not None:
     options = dataclasses.replace(options, source=data)
   elif options.source != sources.SYNTHETIC:

@@ -34,6 +34,7 @@ from dlfd_jax import predict
 from dlfd_jax import runs
 from dlfd_jax.cli import command
 from dlfd_jax.cli import inputs
+from dlfd_jax.cli import run_configs
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.evaluation import attack
 from dlfd_jax.evaluation import per_example
@@ -75,7 +76,7 @@ def of_run(run: pathlib.Path, devices, seed: int = 0) -> Population:
   A fifth of the training people, drawn, are the forget side.
   """
   saved = checkpoint.load_model(run)
-  options, _, _ = inputs.recipe_of(run)
+  options, _, _ = run_configs.recipe_of(run)
   dataset = inputs.load_data(options)
   parts = splits_lib.load_splits(run / runs.SPLITS, dataset)
   train = inputs.as_partition(parts).train

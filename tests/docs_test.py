@@ -3,6 +3,7 @@
 import pathlib
 import re
 import shlex
+import shutil
 
 import numpy as np
 import pytest
@@ -79,4 +80,14 @@ def test_the_walk_through_of_a_deletion_request(
                    for name in ('model.pth', 'unlearned.pth'))
   assert sorted(before) == sorted(after)
   assert any((before[name] != after[name]).any() for name in before)
+  # The next request comes when the original is deleted, as the text says.
+  shutil.rmtree('runs/original')
+  pathlib.Path('delete.txt').write_text('4\n')
+  assert commands.main([
+      'check', '--original=runs/unlearned', '--repeats=0',
+      '--workdir=runs/next', '--forget_identities=delete.txt']) == 0
+  assert 'stay out of retain. People: 2, 3.' in capsys.readouterr().out
+  assert commands.main([
+      'unlearn', '--original=runs/unlearned', '--workdir=runs/again',
+      '--forget_identities=delete.txt', *_SMALL['unlearn'][1:]]) == 0
   capsys.readouterr()

@@ -20,6 +20,7 @@ from dlfd_jax.cli import command
 from dlfd_jax.cli import expected_cost
 from dlfd_jax.cli import inputs
 from dlfd_jax.cli import options
+from dlfd_jax.cli import run_configs
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.data import request_check
 from dlfd_jax.data import requests
@@ -67,9 +68,11 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   if original:
     checkpoint.find_model(original)
   if original and (pathlib.Path(original) / runs.CONFIG).is_file():
-    data_options, network, recipe = inputs.recipe_of(original)
+    network, recipe = run_configs.known_recipe(original) or (
+        preset.network, preset.train)
     preset = dataclasses.replace(
-        preset, data=data_options, network=network, train=recipe)
+        preset, data=run_configs.data_of(original), network=network,
+        train=recipe)
   data_options = options.apply(
       preset.data, options.DATA, values, 'the data')
   network = options.apply(

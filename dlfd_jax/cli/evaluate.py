@@ -21,6 +21,7 @@ from dlfd_jax.cli import evaluation_facts
 from dlfd_jax.cli import inputs
 from dlfd_jax.cli import options
 from dlfd_jax.cli import reference_runs
+from dlfd_jax.cli import run_configs
 from dlfd_jax.data import feed as feed_lib
 from dlfd_jax.data import leakage
 from dlfd_jax.data import splits as splits_lib
@@ -88,8 +89,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
     raise ValueError(
         f'Expected an unlearning run in {unlearned}, got '
         f'{config.get("kind")!r}.')
-  with inputs.of_config(unlearned):
-    data_options = inputs.data_from_json(config['data'])
+  with run_configs.of_config(unlearned):
+    data_options = run_configs.data_from_json(config['data'])
   data_options = options.apply(data_options, options.DATA, values, 'the data')
   dataset = inputs.load_data(data_options)
   stored = pathlib.Path(unlearned) / runs.SPLITS

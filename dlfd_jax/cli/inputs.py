@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -14,17 +13,13 @@ import jax
 import numpy as np
 from absl import flags
 
-from dlfd_jax import fit
 from dlfd_jax import hosts
 from dlfd_jax import models
 from dlfd_jax import parallel
 from dlfd_jax import predict
 from dlfd_jax import presets
 from dlfd_jax import runs
-from dlfd_jax import train
-from dlfd_jax import validate
 from dlfd_jax.cli import command
-from dlfd_jax.data import augment as augment_lib
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.data import feed as feed_lib
 from dlfd_jax.data import request_files
@@ -275,64 +270,3 @@ def accuracies(model: nn.Module, variables: models.Variables,
           dataset.task, predictor(placed, rows).logits,
           dataset.labels[rows]).value)
       for name, rows in parts.items()}
-
-
-def recipe_of(run: str | os.PathLike) -> tuple[
-    sources.DataOptions, presets.Network, fit.TrainConfig]:
-  """Data, network and recipe of a training run, from its config.
-
-  Of an unlearning run they are those of the run that trained its original.
-
-  Raises:
-    FileNotFoundError: if there is no such run.
-    ValueError: if it is another kind of run.
-  """
-  config = runs.read_object(pathlib.Path(run) / runs.CONFIG)
-  seen = [pathlib.Path(run).resolve()]
-  while config.get('kind') == 'unlearn':
-    validate.instance(
-        f'original_path in the config of {run}', config.get('original_path'),
-        str)
-    run = config['original_path']
-    if pathlib.Path(run).resolve() in seen:
-      raise ValueError(f'Expected the run that trained the original of {run}, '
-                       'got a circle of unlearning runs.')
-    seen.append(pathlib.Path(run).resolve())
-    config = runs.read_object(pathlib.Path(run) / runs.CONFIG)
-  if config.get('kind') != 'train':
-    raise ValueError(
-        f'Expected a training run in {run}, got {config.get("kind")!r}.')
-  with of_config(run):
-    return (data_from_json(config['data']),
-            presets.Network(**config['network']),
-            train_from_json(config['train']))
-
-
-@contextlib.contextmanager
-def of_config(run: str | os.PathLike) -> Iterator[None]:
-  """Says whose config it is that does not fit."""
-  try:
-    yield
-  except KeyError as error:
-    raise ValueError(f'Expected a whole config of the run {run}, got one '
-                     f'without {error}.') from error
-  except (TypeError, ValueError, AttributeError) as error:
-    raise ValueError(f'Expected a whole config of the run {run}, got one that '
-                     f'does not fit: {error}') from error
-
-
-def data_from_json(fields: dict[str, Any]) -> sources.DataOptions:
-  """The data options of a run's config."""
-  fields = dict(fields)
-  fields['labels'] = tuple(fields['labels'])
-  fields['thresholds'] = tuple((n, v) for n, v in fields['thresholds'])
-  return sources.DataOptions(**fields)
-
-
-def train_from_json(fields: dict[str, Any]) -> fit.TrainConfig:
-  """The recipe of a run's config."""
-  fields = dict(fields)
-  fields['optimizer'] = train.OptimizerConfig(**fields['optimizer'])
-  if fields['augment'] is not None:
-    fields['augment'] = augment_lib.AugmentConfig(**fields['augment'])
-  return fit.TrainConfig(**fields)

@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import json
 import os
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,12 +20,11 @@ from dlfd_jax import models
 from dlfd_jax import parallel
 from dlfd_jax import predict
 from dlfd_jax import relearn
-from dlfd_jax import runs
 from dlfd_jax import train
 from dlfd_jax import validate
 from dlfd_jax.cli import command
 from dlfd_jax.cli import exit_codes
-from dlfd_jax.cli import inputs
+from dlfd_jax.cli import run_configs
 from dlfd_jax.data import feed as feed_lib
 from dlfd_jax.evaluation import reference_inputs
 from dlfd_jax.evaluation import relearning
@@ -148,9 +146,8 @@ def relearn_config(original: str | os.PathLike,
   """
   if not options.relearn_steps:
     return None
-  recipe = fit.TrainConfig()
-  if (pathlib.Path(original) / runs.CONFIG).is_file():
-    _, _, recipe = inputs.recipe_of(original)
+  known = run_configs.known_recipe(original)
+  recipe = known[1] if known else fit.TrainConfig()
   rate = options.relearn_rate or (
       _SHARE_OF_RATE * recipe.optimizer.learning_rate)
   optimizer: train.OptimizerConfig = dataclasses.replace(

@@ -22,6 +22,7 @@ from dlfd_jax import runs
 from dlfd_jax.cli import command
 from dlfd_jax.cli import inputs
 from dlfd_jax.cli import options
+from dlfd_jax.cli import run_configs
 from dlfd_jax.cli import tensorboard
 from dlfd_jax.data import requests
 from dlfd_jax.data import splits as splits_lib
@@ -61,7 +62,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   preset = presets.PRESETS[command.value(values, 'preset') or 'demo']
   data_options, network, recipe = preset.data, preset.network, preset.train
   if original:
-    data_options, network, recipe = inputs.recipe_of(original)
+    data_options, network, recipe = run_configs.recipe_of(original)
   data_options = options.apply(data_options, options.DATA, values, 'the data')
   network = options.apply(network, options.NETWORK, values, 'the network')
   recipe = options.apply(recipe, options.TRAIN, values, 'training')

@@ -22,6 +22,7 @@ from dlfd_jax import tuned
 from dlfd_jax.cli import command
 from dlfd_jax.cli import inputs
 from dlfd_jax.cli import options
+from dlfd_jax.cli import run_configs
 from dlfd_jax.cli import tensorboard
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.methods import rewind
@@ -76,7 +77,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   data_options = preset.data
   if (command.value(values, 'preset') is None
       and (original / runs.CONFIG).is_file()):
-    data_options, _, _ = inputs.recipe_of(original)
+    data_options = run_configs.data_of(original)
   data_options = options.apply(data_options, options.DATA, values, 'the data')
   method = command.value(values, 'method')
   config = options.apply(

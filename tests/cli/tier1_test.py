@@ -11,6 +11,7 @@ from dlfd_jax import runs
 from dlfd_jax.cli import evaluate
 from dlfd_jax.cli import inputs
 from dlfd_jax.cli import report
+from dlfd_jax.cli import run_configs
 from dlfd_jax.data import requests
 from dlfd_jax.data import splits as splits_lib
 
@@ -28,7 +29,7 @@ def reference_runs(tmp_path_factory, original):
   """
   folder = tmp_path_factory.mktemp('tier1')
   config = runs.read_json(original / runs.CONFIG)
-  data = inputs.load_data(inputs.data_from_json(config['data']))
+  data = inputs.load_data(run_configs.data_from_json(config['data']))
   splits, _ = requests.resolve_request(
       data, splits_lib.load_splits(original / runs.SPLITS, data),
       requests.ForgetRequest(people=4))

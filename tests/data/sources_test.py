@@ -8,6 +8,7 @@ import pytest
 
 from dlfd_jax import presets
 from dlfd_jax.cli import inputs
+from dlfd_jax.cli import run_configs
 from dlfd_jax.data import sources
 from tests.data import tree_test
 from tests.data.tfds import layouts
@@ -47,7 +48,7 @@ def test_older_run_folders_are_read():
   fields = {**vars(sources.DataOptions(people=200)), 'labels': []}
   del fields['identity_pattern']
   fields['thresholds'] = []
-  assert inputs.data_from_json(fields) == sources.DataOptions(people=200)
+  assert run_configs.data_from_json(fields) == sources.DataOptions(people=200)
 
 
 @pytest.mark.slow

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from dlfd_jax import presets
 from dlfd_jax import runs
-from dlfd_jax.cli import inputs
 from dlfd_jax.cli import options
 from dlfd_jax.cli import report
+from dlfd_jax.cli import run_configs
 from dlfd_jax.cli import unlearn
 from tests.cli import runs_of
 from tests.properties import said
@@ -84,7 +84,7 @@ def test_any_config_of_a_run(tmp_path_factory, data):
       'network': DEMO.network.identity(), 'train': {
           'epochs': 1, 'optimizer': {'momentum': .5}, 'augment': None}}))
   before = runs_of.tree(run)
-  found, sentence = said.outcome(inputs.recipe_of, run)
+  found, sentence = said.outcome(run_configs.recipe_of, run)
   assert sentence is not None or len(found) == 3
   assert runs_of.tree(run) == before
 
