@@ -75,12 +75,16 @@ def known_recipe(run: str | os.PathLike
 
 
 def data_of(run: str | os.PathLike) -> sources.DataOptions:
-  """The data of a training or unlearning run, from its own config.
+  """The data as ``recipe_of``; the run's own where nobody knows that.
 
   Raises:
     FileNotFoundError: if there is no such run.
     ValueError: if it is another kind of run.
   """
+  try:
+    return recipe_of(run)[0]
+  except FileNotFoundError:
+    pass  # the run that trained the original is gone, or there was none
   config = runs.read_object(pathlib.Path(run) / runs.CONFIG)
   if config.get('kind') not in ('train', 'unlearn'):
     raise ValueError(
