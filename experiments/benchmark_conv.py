@@ -74,7 +74,7 @@ def measure(architecture: str, width: int, stem: str, pixels: int, batch: int,
       models.init(model, jax.random.key(0), (pixels, pixels)), _SGD,
       jax.random.key(0))
   seconds, compile_s = {}, {}
-  for name, convolve in (('xla', _xla), ('ours', conv.convolve)):
+  for name, convolve in (('xla', by_xla), ('ours', conv.convolve)):
     with mock.patch.object(conv, 'convolve', convolve):
       first, found = timing.time_in_turns({name: timing.Call(
           train.make_supervised_step(model, task, _SGD, 10, live=True), state,
@@ -88,7 +88,7 @@ def measure(architecture: str, width: int, stem: str, pixels: int, batch: int,
       'compile_s': compile_s, 'ratio': seconds['xla'] / seconds['ours']}
 
 
-def _xla(x, kernel, stride, groups, platform):
+def by_xla(x, kernel, stride, groups, platform):
   """Every convolution by XLA, as on an accelerator."""
   del platform
   return _ours(x, kernel, stride, groups, 'xla')
