@@ -82,8 +82,8 @@ def test_the_demo_reaches_its_goal_over_five_seeds(tmp_path):
                 - _value(result, 'accuracy_test', 'retrained'))
     leads.append(_value(result, 'accuracy_test', 'original')
                  - _linear_accuracy(seed))
-  # A model's accuracy on 320 images varies by 3 points, and with the rounding of
-  # the processor: not below -3 points is asked of the upper 95 % bound.
+  # Accuracy on 320 images varies by 3 points, and with a processor's rounding:
+  # the upper 95 % bound of the mean is what must not lie below -3 points.
   bound = statistics.fmean(gaps) + T_95 * statistics.stdev(gaps) / len(
       gaps)**.5
   assert bound >= -0.03, gaps
