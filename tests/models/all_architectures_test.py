@@ -109,7 +109,9 @@ def test_bfloat16_is_inside_alone(name):
   model = nets.TINY[name].clone(dtype=jnp.bfloat16)
   out, inside = nets.traced(model, nets.SIZE)
   assert out.logits.dtype == out.features.dtype == jnp.float32
-  assert {x.dtype for x in inside.values()} == {jnp.dtype(jnp.bfloat16)}
+  # The last norm of the transformer gives the features, which are float32.
+  assert {x.dtype for key, x in inside.items() if key != 'ln'} == {
+      jnp.dtype(jnp.bfloat16)}
   assert all(leaf.dtype == jnp.float32
              for leaf in jax.tree.leaves(nets.shapes(model, nets.SIZE)))
 
