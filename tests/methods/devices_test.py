@@ -44,7 +44,7 @@ def _config(name):
   """The contract's config, by plain descent with live statistics."""
   changes = {'optimizer': steps.PLAIN}
   if name == 'unsir':
-    changes['noise_images'] = 8
+    changes |= {'noise_images': 8, 'repair_optimizer': steps.PLAIN}
   if name == 'scrub':
     changes['forget_batch_size'] = 16
   if name == 'official_compat':
