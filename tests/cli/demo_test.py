@@ -21,7 +21,6 @@ from dlfd_jax.data import sources
 from dlfd_jax.data import splits as splits_lib
 
 SEEDS = range(5)
-T_95 = 2.132  # one-sided, of Student's t with 4 degrees of freedom
 
 
 def _value(result, metric, column):
@@ -82,11 +81,9 @@ def test_the_demo_reaches_its_goal_over_five_seeds(tmp_path):
                 - _value(result, 'accuracy_test', 'retrained'))
     leads.append(_value(result, 'accuracy_test', 'original')
                  - _linear_accuracy(seed))
-  # Accuracy on 320 images varies by 3 points, and with a processor's rounding:
-  # the upper 95 % bound of the mean is what must not lie below -3 points.
-  bound = statistics.fmean(gaps) + T_95 * statistics.stdev(gaps) / len(
-      gaps)**.5
-  assert bound >= -0.03, gaps
+  # One seed's retrained model may be poor or lucky by many points (seed 1).
+  assert statistics.median(map(abs, gaps)) <= 0.03, gaps
+  assert statistics.fmean(gaps) >= -0.03, gaps
   assert statistics.fmean(leads) >= 0.1, leads  # what only a network can see
 
 
