@@ -57,7 +57,7 @@ def _define(values: flags.FlagValues) -> None:
       'people', ['200', '1000'], 'data sets of share, 8 images each',
       flag_values=values)
   flags.DEFINE_float(
-      'cap_s', 40.0, 'scaling stops on an axis after a cell that took longer',
+      'cap_s', 40.0, 'scaling stops on an axis after a call that took longer',
       lower_bound=0, flag_values=values)
   flags.DEFINE_boolean(
       'quick', False, 'one cell of every axis, two device counts',

@@ -21,6 +21,7 @@ from rich import progress as rich_progress
 from dlfd_jax import hosts
 from dlfd_jax import loop
 from dlfd_jax import validate
+from dlfd_jax.cli import allocator
 from dlfd_jax.cli import compile_cache
 from dlfd_jax.cli import exit_codes
 
@@ -92,6 +93,7 @@ class Command:
       for name in values:
         if isinstance(value(values, name), float):
           validate.number(f'--{name}', value(values, name))
+      allocator.keep()
       compile_cache.enable()
       _split_cpu(values)
       with _processes(values):

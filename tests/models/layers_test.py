@@ -10,7 +10,7 @@ def test_pooling_sums_in_float32():
   # 512 times 1 + 1/128: a sum in bfloat16 would stay at 256.
   x = jnp.full((1, 16, 32, 1), 1 + 1 / 128, jnp.bfloat16)
   pooled = layers.pooled(x)
-  assert pooled.dtype == jnp.bfloat16
+  assert pooled.dtype == jnp.float32
   np.testing.assert_array_equal(pooled, x[:, 0, 0])
 
 
