@@ -95,34 +95,38 @@ def _sgd(rate, **fields):
   return train.OptimizerConfig(learning_rate=rate, **fields)
 
 
-def _recipe(epochs, rate=0.05, batch_size=64, augment=None, **optimizer):
+def _recipe(epochs, rate=0.05, batch_size=64):
   return fit.TrainConfig(
-      epochs=epochs, batch_size=batch_size, augment=augment,
-      optimizer=_sgd(rate, schedule='cosine', **optimizer))
+      epochs=epochs, batch_size=batch_size,
+      optimizer=_sgd(rate, schedule='cosine'))
 
 
-def _adam(rate):
+def _adam(rate, **fields):
   return train.OptimizerConfig(
-      kind='adam', learning_rate=rate, weight_decay=0.0)
+      kind='adam', learning_rate=rate, weight_decay=0.0, **fields)
 
 
-_FLIP = augment.AugmentConfig(
-    shift=0.0, scale=0.0, rotate=0.0, brightness=0.0, contrast=0.0,
+# Flips, and moves of about half a pixel of 32.
+_STEADY = augment.AugmentConfig(
+    shift=0.02, scale=0.0, rotate=3.0, brightness=0.0, contrast=0.0,
     saturation=0.0)
 
 
 def _methods(distance, recipe, others, released=None):
-  """All configs: DLFD's, what training fixes, and the ``others``."""
-  batch_size = recipe.batch_size
+  """All configs: DLFD's, what training fixes, and the ``others``.
+
+  All have the batch of ``distance``, but for EU-k, which trains.
+  """
+  batch_size = distance.batch_size
   return {
-      'dlfd': dataclasses.replace(distance, batch_size=batch_size),
+      'dlfd': distance,
       # Its step saturates in 1 to 3 inner steps; 5 of them change nothing more.
       'official_compat': released or dlfd_released.DLFDReleasedConfig(
           batch_size=min(batch_size, 32), perturb_steps=5),
       'finetune': finetune.FinetuneConfig(batch_size=batch_size),
       # The budget and the recipe of the original.
       'eu_k': eu_k.EUKConfig(
-          epochs=recipe.epochs, batch_size=batch_size,
+          epochs=recipe.epochs, batch_size=recipe.batch_size,
           optimizer=recipe.optimizer, augment=recipe.augment),
       **others,
       'scrub_r': rewind.ScrubRConfig(method=others['scrub']),
@@ -174,10 +178,10 @@ def _small_methods(ours):
 
 def _narrow(about, data, width, recipe, distance):
   """A preset for few small images and a narrow network."""
-  ours = dataclasses.replace(distance, batch_size=recipe.batch_size)
   return Preset(
       about=about, data=data, network=Network(width=width, stem='small'),
-      train=recipe, methods=_methods(ours, recipe, _small_methods(ours)))
+      train=recipe,
+      methods=_methods(distance, recipe, _small_methods(distance)))
 
 
 def _small(epochs, rate, alpha, clip_norm=None, **fields):
@@ -209,6 +213,7 @@ _RAF_RELEASED = _released(.006, 64, 7.0, 0.5, 20, 2.0, 0.23, 0.23, **_HALF)
 
 def _paper(about, source, labels, batch, distance, released):
   recipe = dataclasses.replace(_PAPER_TRAIN, batch_size=batch)
+  distance = dataclasses.replace(distance, batch_size=batch)
   return Preset(
       about=about,
       data=sources.DataOptions(source=source, labels=labels, image_size=128),
@@ -221,7 +226,9 @@ STARTS: dict[str, Preset] = {
     'demo': _narrow(
         'drawn faces at 32 px, a narrow network; the embedded default',
         sources.DataOptions(image_size=32), 8,
-        _recipe(25, rate=0.15, augment=_FLIP, clip_norm=1.0),
+        fit.TrainConfig(
+            epochs=20, batch_size=32, augment=_STEADY,
+            optimizer=_adam(3e-3, schedule='cosine')),
         _small(5, 0.04, 0.5, clip_norm=3.0)),
     'mufac_age': _paper(
         "the paper's age task, 8 classes, 128 px", 'mufac', ('age_class',), 32,
@@ -261,13 +268,14 @@ STARTS: dict[str, Preset] = {
         sources.DataOptions(
             source=FILE, labels=('age_class',), merge_from=5, image_size=48),
         16, _recipe(30, batch_size=32),
-        _small(6, 0.03, 0.25, clip_norm=3.0, ce_weight_start=1.0)),
+        _small(6, 0.03, 0.25, clip_norm=3.0, ce_weight_start=1.0,
+               batch_size=32)),
     'london': _narrow(
         'Face Research Lab London, gender, age of 30 or more and smile',
         sources.DataOptions(
             source=FILE, labels=('gender', 'age', 'smile'),
             thresholds=(('age', 30),), image_size=48), 16,
-        _recipe(40, batch_size=16), _small(5, 0.02, 0.5)),
+        _recipe(40, batch_size=16), _small(5, 0.02, 0.5, batch_size=16)),
 }
 
 
