@@ -227,7 +227,7 @@ STARTS: dict[str, Preset] = {
         'drawn faces at 32 px, a narrow network; the embedded default',
         sources.DataOptions(image_size=32), 8,
         fit.TrainConfig(
-            epochs=20, batch_size=32, augment=_STEADY,
+            epochs=25, batch_size=32, augment=_STEADY,
             optimizer=_adam(3e-3, schedule='cosine')),
         _small(5, 0.04, 0.5, clip_norm=3.0)),
     'mufac_age': _paper(
