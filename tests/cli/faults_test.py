@@ -156,6 +156,7 @@ def small_disk(tmp_path):
 
 # Writes that failed late report to an event loop that orbax has closed.
 @pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
+@pytest.mark.slow
 def test_a_full_disk_is_one_sentence_and_the_last_state_loads(
     faces, original, small_disk, capsys):
   workdir = small_disk / 'run'
@@ -177,6 +178,7 @@ def test_a_full_disk_is_one_sentence_and_the_last_state_loads(
       jax.tree.leaves(before), jax.tree.leaves(after), strict=True))
 
 
+@pytest.mark.slow
 def test_a_device_that_fills_up_half_way_loses_nothing(
     original, tmp_path, monkeypatch, capsys):
   workdir = tmp_path / 'run'

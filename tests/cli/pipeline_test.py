@@ -5,6 +5,7 @@ import dataclasses
 import json
 
 import numpy as np
+import pytest
 
 from dlfd_jax import checkpoint
 from dlfd_jax import inference
@@ -74,6 +75,7 @@ def test_train_unlearn_retrain_evaluate_and_report(
   assert np.allclose(classifier.predict(images).sum(-1), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_retrained_model_must_have_seen_retain_alone(
     tmp_path, original, capsys):
   for seed in (0, 1):
@@ -160,6 +162,7 @@ def test_a_new_method_is_a_config_a_plan_and_one_line(
   capsys.readouterr()
 
 
+@pytest.mark.slow
 def test_a_second_request_keeps_the_first_forgotten(
     tmp_path, original, faces, capsys):
   flags = ['--method=finetune', '--epochs=1', '--batch_size=16', '--devices=1']
