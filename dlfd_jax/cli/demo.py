@@ -29,7 +29,7 @@ from dlfd_jax.report import tables
 _ABOUT = """
 Draws faces of 280 people, trains `original` and `retrained`, makes the original
 forget 10 % of its people with DLFD, evaluates, prints the table and writes
-report.html. About three minutes on two cores; no download.
+report.html. Two to four minutes on two cores; no download.
 
   dlfd demo --workdir=runs/demo
 """
