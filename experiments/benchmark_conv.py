@@ -9,7 +9,6 @@ repeats, compilation apart.
 
 from __future__ import annotations
 
-import pathlib
 import sys
 from typing import Any
 from unittest import mock
@@ -27,6 +26,7 @@ from dlfd_jax import train
 from dlfd_jax.cli import command
 from dlfd_jax.cli import inputs
 from dlfd_jax.models import conv
+from experiments import grid
 
 _SGD = train.OptimizerConfig(learning_rate=0.01)
 # Architecture, width, stem, pixels, batch.
@@ -46,15 +46,13 @@ def _define(values: flags.FlagValues) -> None:
 
 
 def _execute(values: flags.FlagValues, line: str) -> None:
-  out = pathlib.Path(command.required(values, 'out'))
-  if not out.parent.is_dir():
-    raise FileNotFoundError(f'Expected the folder {out.parent} of --out.')
+  out = grid.out_of(values)
   result = {
       'kind': 'benchmark_conv', 'command': line, 'versions': runs.versions(),
       'device': inputs.device_name(), 'repeats': values['repeats'].value,
       'cases': [measure(*case, values['repeats'].value) for case in CASES]}
-  runs.write_json(pathlib.Path(f'{out}.json'), result)
-  runs.write_text(pathlib.Path(f'{out}.md'), markdown(result))
+  runs.write_json(f'{out}.json', result)
+  runs.write_text(f'{out}.md', markdown(result))
   print(markdown(result))
 
 
