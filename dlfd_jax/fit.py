@@ -127,7 +127,7 @@ def fit(model: nn.Module, dataset: dataset_lib.Dataset, indices: np.ndarray,
   variables = models.init(model, init_key, dataset.image_size)
   plan = loop.Plan(
       steps={_PHASE: train.make_supervised_step(
-          model, dataset.task, config.optimizer, num_steps, live=True,
+          model, dataset.task, config.optimizer, live=True,
           augment=config.augment)},
       num_steps=num_steps, batch=stream.epoch_batch,
       check_every=stream.steps_per_epoch)

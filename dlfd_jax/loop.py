@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dlfd_jax import checkpoint
 from dlfd_jax import hosts
@@ -215,7 +216,8 @@ def run(plan: Plan, state: Any, frozen: dict[str, Any], *,
   Args:
     plan: what to run.
     state: a TrainState at step 0, copied, never changed; see ``Plan.start``.
-    frozen: placed on the devices already; read by every step.
+    frozen: placed on the devices already; read by every step, which finds the
+      plan's ``num_steps`` there, too.
     devices: where to run.
     feed: turns index batches into batches.
     controller: measures and decides.
@@ -230,7 +232,8 @@ def run(plan: Plan, state: Any, frozen: dict[str, Any], *,
   log = runs.MetricsLog() if log is None else log
   sitting = _Sitting(
       devices.place(state if plan.start is None else plan.start), log)
-  frozen = {**frozen, **plan.frozen}
+  frozen = {**frozen, **plan.frozen,
+            'num_steps': devices.share(np.int32(plan.num_steps))}
   clock = sitting.clock
   stop = FINISHED
   if checkpoints is not None and (latest := checkpoints.latest()) is not None:

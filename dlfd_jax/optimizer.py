@@ -62,7 +62,8 @@ class OptimizerConfig:
       parts.append(optax.trace(decay=self.momentum))
     return optax.chain(*parts) if parts else optax.identity()
 
-  def rate(self, step: jax.typing.ArrayLike, num_steps: int) -> jax.Array:
+  def rate(self, step: jax.typing.ArrayLike,
+           num_steps: jax.typing.ArrayLike) -> jax.Array:
     """Learning rate of ``step`` (from 0) in a run of ``num_steps``."""
     if self.schedule == 'constant':
       return jnp.float32(self.learning_rate)

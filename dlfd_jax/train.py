@@ -85,7 +85,7 @@ def example_keys(state: TrainState, position: jax.Array,
 
 def update(state: TrainState, gradients: Any, batch_stats: Any,
            loss: jax.Array, optimizer: OptimizerConfig,
-           num_steps: int) -> tuple[TrainState, jax.Array]:
+           num_steps: jax.typing.ArrayLike) -> tuple[TrainState, jax.Array]:
   """One optimiser step; a result that is not finite is dropped and counted.
 
   Args:
@@ -178,7 +178,7 @@ def forward_loss(model: nn.Module, task: tasks.Task, params: Any,
 
 
 def descend(state: TrainState, share: Callable[[Any], Any],
-            optimizer: OptimizerConfig, num_steps: int, *,
+            optimizer: OptimizerConfig, num_steps: jax.typing.ArrayLike, *,
             axis_name: str | None,
             trainable: Sequence[str] | None = None
             ) -> tuple[TrainState, dict[str, jax.Array]]:
@@ -212,9 +212,9 @@ def descend(state: TrainState, share: Callable[[Any], Any],
 
 def supervised_update(model: nn.Module, task: tasks.Task, state: TrainState,
                       images: jax.Array, labels: jax.Array, weights: jax.Array,
-                      *, optimizer: OptimizerConfig, num_steps: int,
-                      live: bool, keys: jax.Array | None,
-                      axis_name: str | None,
+                      *, optimizer: OptimizerConfig,
+                      num_steps: jax.typing.ArrayLike, live: bool,
+                      keys: jax.Array | None, axis_name: str | None,
                       trainable: Sequence[str] | None = None):
   """One descent step on the weighted cross-entropy of given images.
 
@@ -253,24 +253,34 @@ def supervised_update(model: nn.Module, task: tasks.Task, state: TrainState,
 
 def make_supervised_step(
     model: nn.Module, task: tasks.Task, optimizer: OptimizerConfig,
-    num_steps: int, *, live: bool = True,
+    num_steps: int | None = None, *, live: bool = True,
     augment: augment_lib.AugmentConfig | None = None,
     trainable: Sequence[str] | None = None) -> Callable[..., Any]:
   """The supervised step: ``(state, frozen, batch, *, axis_name)``.
 
   ``batch`` has ``index`` (or the rows), ``mask`` and ``position``, and may have
   ``weights``, which multiply the mask: membership of a model in an ensemble.
+  See :func:`length` for ``num_steps``.
   """
   def train_step(state, frozen, batch, *, axis_name=None):
     images, labels = read(state, frozen, batch, augment)
     weights = batch['mask'] * batch.get('weights', 1.0)
     return supervised_update(
         model, task, state, images, labels, weights, optimizer=optimizer,
-        num_steps=num_steps, live=live,
-        keys=example_keys(state, batch['position'], 1), axis_name=axis_name,
-        trainable=trainable)
+        num_steps=length(frozen, num_steps),
+        live=live, keys=example_keys(state, batch['position'], 1),
+        axis_name=axis_name, trainable=trainable)
 
   return train_step
+
+
+def length(frozen: dict[str, Any],
+           num_steps: int | None = None) -> jax.typing.ArrayLike:
+  """Steps of the run: ``num_steps``, or what the loop put into ``frozen``.
+
+  As an array it makes runs of any length one compiled program.
+  """
+  return frozen['num_steps'] if num_steps is None else num_steps
 
 
 def read(state: TrainState, frozen: dict[str, Any], batch: dict[str, jax.Array],

@@ -201,6 +201,22 @@ def test_any_number_of_devices_gives_the_same_training(count):
   assert tiny.largest_difference(_trained(1)[20][0], fresh) > 0.05
 
 
+def test_runs_of_any_length_are_one_program():
+  data, model, stream = _setting()
+  cosine = dataclasses.replace(SGD, schedule='cosine')
+  state = tiny.state(model, cosine).replace(step=jnp.int32(3))
+  frozen, batch = tiny.on_device(data), _weighted(stream.epoch_batch(0))
+  step = jax.jit(train.make_supervised_step(model, data.task, cosine))
+  for length in (5, 7, 20):
+    fixed = jax.jit(train.make_supervised_step(
+        model, data.task, cosine, length))
+    wanted, _ = fixed(state, frozen, batch)
+    found, _ = step(
+        state, {**frozen, 'num_steps': jnp.int32(length)}, batch)
+    assert tiny.largest_difference(found.params, wanted.params) < 1e-7
+  assert step._cache_size() == 1
+
+
 def test_metrics_are_sums_over_the_real_rows():
   data, model, stream = _setting()
   state, batch = tiny.state(model, SGD), stream.epoch_batch(1)

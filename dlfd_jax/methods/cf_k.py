@@ -58,7 +58,7 @@ def make_plan(setting: base.Setting, config: CFKConfig,
   num_steps = config.epochs * retain.steps_per_epoch
   live = monitor.LiveAttack(setting, config.live_limit)
   step = train.make_supervised_step(
-      problem.model, problem.task, config.optimizer, num_steps,
+      problem.model, problem.task, config.optimizer,
       live=config.batch_norm == 'live', augment=config.augment,
       trainable=trainable)
   plan = loop.Plan(

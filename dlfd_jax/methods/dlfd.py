@@ -93,19 +93,20 @@ class DLFDConfig(base.MethodConfig):
     base.check_threshold('forget_threshold', self.forget_threshold)
 
   def ce_weight(self, step: jax.typing.ArrayLike,
-                num_steps: int) -> jax.Array:
+                num_steps: jax.typing.ArrayLike) -> jax.Array:
     """The weight lambda of batch ``step`` of ``num_steps``."""
-    share = jnp.asarray(step, jnp.float32) / max(num_steps - 1, 1)
+    last = jnp.maximum(jnp.asarray(num_steps) - 1, 1)
+    share = jnp.asarray(step, jnp.float32) / last
     return self.ce_weight_start + share * (
         self.ce_weight_end - self.ce_weight_start)
 
 
 def make_distance_step(model: nn.Module, task: tasks.Task, config: DLFDConfig,
-                       num_steps: int) -> parallel.StepFn:
+                       num_steps: int | None = None) -> parallel.StepFn:
   """One DLFD step: ``(state, frozen, batch, *, axis_name)``.
 
   ``batch`` holds ``index``, ``mask`` and ``position`` of retain, and the same
-  with the prefix ``forget_``.
+  with the prefix ``forget_``. See ``train.length`` for ``num_steps``.
   """
   live = config.batch_norm == 'live'
 
@@ -123,7 +124,8 @@ def make_distance_step(model: nn.Module, task: tasks.Task, config: DLFDConfig,
     target = perturb.forget_target(
         model, state.variables, forget, batch['forget_mask'], config,
         axis_name)
-    ce_weight = config.ce_weight(state.step, num_steps)
+    run_steps = train.length(frozen, num_steps)
+    ce_weight = config.ce_weight(state.step, run_steps)
     moved, metrics = perturb.perturb(
         perturb.objective(
             model, task, state.variables, labels, weights, target, ce_weight,
@@ -132,12 +134,12 @@ def make_distance_step(model: nn.Module, task: tasks.Task, config: DLFDConfig,
     if config.update_loss == 'ce':
       new, update_metrics = train.supervised_update(
           model, task, state, moved, labels, weights,
-          optimizer=config.optimizer, num_steps=num_steps, live=live,
+          optimizer=config.optimizer, num_steps=run_steps, live=live,
           keys=keys, axis_name=axis_name)
     else:
       new, update_metrics = _combined_update(
           model, task, state, moved, labels, weights, target, ce_weight,
-          config, num_steps, keys, axis_name)
+          config, run_steps, keys, axis_name)
     change = jnp.abs(moved - images).mean((1, 2, 3))
     change, rows = parallel.sum_over_devices(
         ((change * weights).sum(), weights.sum()), axis_name)
@@ -179,10 +181,9 @@ def make_plan(setting: base.Setting, config: DLFDConfig
   num_steps = config.epochs * retain.steps_per_epoch
   live = monitor.LiveAttack(setting, config.live_limit)
   steps = {
-      DISTANCE: make_distance_step(
-          problem.model, problem.task, config, num_steps),
+      DISTANCE: make_distance_step(problem.model, problem.task, config),
       FINETUNE: train.make_supervised_step(
-          problem.model, problem.task, config.optimizer, num_steps,
+          problem.model, problem.task, config.optimizer,
           live=config.batch_norm == 'live', augment=config.augment),
   }
 

@@ -32,7 +32,7 @@ def make_plan(setting: base.Setting, config: FinetuneConfig
   num_steps = config.epochs * retain.steps_per_epoch
   live = monitor.LiveAttack(setting, config.live_limit)
   step = train.make_supervised_step(
-      setting.problem.model, setting.problem.task, config.optimizer, num_steps,
+      setting.problem.model, setting.problem.task, config.optimizer,
       live=config.batch_norm == 'live', augment=config.augment)
   plan = loop.Plan(
       steps={'finetune': step}, num_steps=num_steps, batch=retain.epoch_batch,
