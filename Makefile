@@ -18,12 +18,13 @@ DOCUMENTED = $(subst /,.,$(patsubst %/__init__.py,%, \
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test test-slow lint docs clean
+.PHONY: help demo test test-slow test-long lint docs clean
 
 help:
 	@echo 'make demo       train, unlearn, evaluate and report on drawn faces'
 	@echo 'make test       the tests, without the slow ones'
 	@echo 'make test-slow  the slow tests'
+	@echo 'make test-long  the demo over five seeds, 20 minutes'
 	@echo 'make lint       ruff and mypy'
 	@echo 'make docs       the reference of all functions, in build/api'
 	@echo 'make clean      remove $(VENV), caches and build files'
@@ -45,10 +46,13 @@ demo: $(VENV)/.core
 	$(VENV)/bin/dlfd demo --workdir=runs/demo
 
 test: $(VENV)/.test
-	$(PYTEST) -m 'not slow'
+	$(PYTEST) -m 'not slow and not long'
 
 test-slow: $(VENV)/.test
 	$(PYTEST) -m slow
+
+test-long: $(VENV)/.test
+	$(VENV)/bin/python -m pytest -m long
 
 lint: $(VENV)/.test
 	$(VENV)/bin/ruff check .
