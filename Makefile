@@ -2,6 +2,8 @@
 # installed into $(VENV). See README.md.
 
 VENV ?= .venv
+# A module is compiled when it is first imported: most never are.
+PIP = $(VENV)/bin/python -m pip install --quiet --no-compile
 PYTEST = $(VENV)/bin/python -m pytest -n 2 --dist worksteal --durations=20
 
 # The first interpreter that starts, is new enough and can make environments.
@@ -29,18 +31,20 @@ help:
 	@echo 'make docs       the reference of all functions, in build/api'
 	@echo 'make clean      remove $(VENV), caches and build files'
 
-$(VENV)/.core: setup.cfg pyproject.toml
+$(VENV)/bin/python:
 	@test -n '$(PYTHON)' || { echo 'Expected Python 3.11 or later with its \
 	venv module on the PATH, found none: install one, or name it with \
 	make PYTHON=/path/to/python3.' >&2; exit 1; }
 	@echo 'Installing into $(VENV) with $(PYTHON); this takes a few minutes.'
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet -e .
+
+$(VENV)/.core: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(PIP) -e .
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.core
-	$(VENV)/bin/python -m pip install --quiet -e '.[test]'
-	@touch $@
+$(VENV)/.test: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(PIP) -e '.[test]'
+	@touch $(VENV)/.core $@
 
 demo: $(VENV)/.core
 	$(VENV)/bin/dlfd demo --workdir=runs/demo
@@ -59,7 +63,7 @@ lint: $(VENV)/.test
 	$(VENV)/bin/mypy
 
 docs: $(VENV)/.core
-	$(VENV)/bin/python -m pip install --quiet -e '.[docs]'
+	$(PIP) -e '.[docs]'
 	$(VENV)/bin/python -W 'ignore:Error parsing type annotation' -m pdoc \
 	  --docformat google -o build/api dlfd_jax $(DOCUMENTED)
 

@@ -97,15 +97,17 @@ def merge(before: dict[str, Any], about: dict[str, Any], made: dict[str, Any],
   Args:
     before: the file, ``{}`` if there is none.
     about: what it is of.
-    made: command and budget. The file has those of its first command; a method
-      that a later one searched with another budget has its own.
+    made: command and budget. The file keeps what it is of and who made it from
+      its first command; a method that a later one searched with another budget
+      has its own.
     method: that was searched.
     found: see :func:`search`.
   """
-  top = {name: before.get(name, value) for name, value in made.items()}
+  top = {name: before.get(name, value)
+         for name, value in {**about, **made}.items()}
   if any(made[name] != top[name] for name in ('trials', 'cap_s')):
     found = {**found, 'command': made['command'], 'cap_s': made['cap_s']}
-  return {**about, **top,
+  return {**top,
           'methods': {**before.get('methods', {}), method: found}}
 
 

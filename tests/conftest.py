@@ -42,6 +42,10 @@ hypothesis.settings.register_profile(
     suppress_health_check=list(hypothesis.HealthCheck))
 hypothesis.settings.load_profile('ci')
 
+# Tracing makes many objects that live as long as their program: looking through
+# them again and again takes a twentieth of the time.
+gc.set_threshold(20_000, 20, 100)
+
 _listeners: list[collections.Counter] = []
 
 

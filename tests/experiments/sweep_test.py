@@ -45,7 +45,8 @@ def test_a_method_that_went_on_has_a_budget_of_its_own():
   file = sweep.merge(file, {'kind': 'tuned'}, made('all', 9.), 'dlfd', {'n': 2})
   assert file == {'kind': 'tuned', **made('all', 9.),
                   'methods': {'cf_k': {'n': 1}, 'dlfd': {'n': 2}}}
-  file = sweep.merge(file, {'kind': 'tuned'}, made('on', 30.), 'cf_k', {'n': 3})
+  file = sweep.merge(file, {'kind': 'other'}, made('on', 30.), 'cf_k', {'n': 3})
+  assert file['kind'] == 'tuned'
   assert file['command'] == 'all' and file['cap_s'] == 9.
   assert file['methods'] == {'dlfd': {'n': 2}, 'cf_k': {
       'n': 3, 'command': 'on', 'cap_s': 30.}}
