@@ -51,6 +51,7 @@ from dlfd_jax.methods import base
 from dlfd_jax.methods import dlfd
 from dlfd_jax.models import torch_weights
 from experiments import benchmark
+from experiments import outputs
 from experiments import timing_data
 
 RELEASED, OURS = 'released', 'ours'
@@ -119,10 +120,7 @@ def _define(values: flags.FlagValues) -> None:
 
 def _execute(values: flags.FlagValues, line: str) -> None:
   workdir = command.required(values, 'workdir')
-  out = command.value(values, 'out')
-  if out and not pathlib.Path(out).parent.is_dir():
-    raise FileNotFoundError(
-        f'Expected the folder {pathlib.Path(out).parent} of --out.')
+  out = outputs.out_if_given(values)
   _torch_side()  # a missing extra is told before anything is made
   preset = presets.STARTS['lfw_gender']
   network = options.apply(preset.network, _NETWORK, values, 'the network')

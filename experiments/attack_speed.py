@@ -35,6 +35,7 @@ from dlfd_jax import runs
 from dlfd_jax.cli import command
 from dlfd_jax.cli import inputs
 from dlfd_jax.evaluation import logistic
+from experiments import outputs
 
 FOLDS = 10
 SIDES = (100, 300, 1000)
@@ -153,7 +154,7 @@ def _define(values: flags.FlagValues) -> None:
 
 
 def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
-  out = command.required(values, 'out')
+  out = outputs.out_of(values)
   repeats = values['repeats'].value
   result = {
       'kind': 'attack_speed', 'command': line, 'versions': runs.versions(),

@@ -26,6 +26,7 @@ from absl import flags
 from dlfd_jax import runs
 from dlfd_jax.cli import command
 from dlfd_jax.cli import inputs
+from experiments import outputs
 from experiments.bad_cases import case as case_lib
 from experiments.bad_cases import place
 
@@ -90,6 +91,7 @@ def _define(values: flags.FlagValues) -> None:
 
 
 def _execute(values: flags.FlagValues, line: str) -> None:
+  out = outputs.out_if_given(values)
   started = time.perf_counter()
   theme = command.value(values, 'theme')
   cases = [case for case in all_cases() if theme in (None, case.theme)]
@@ -107,7 +109,6 @@ def _execute(values: flags.FlagValues, line: str) -> None:
       'distinct_sentences': len({o['said'] for o in outcomes}),
       'otherwise': len(bad), 'total_s': time.perf_counter() - started,
       'outcomes': outcomes}
-  out = command.value(values, 'out')
   if out:
     runs.write_json(f'{out}.json', found)
     runs.write_text(f'{out}.md', page(found))

@@ -34,6 +34,7 @@ from dlfd_jax.cli import options
 from experiments import benchmark_scaling
 from experiments import benchmark_share
 from experiments import benchmark_step
+from experiments import outputs
 
 PARTS = ('step', 'share', 'ratio', 'scaling', 'devices')
 _METHOD = tuple(o for o in options.METHOD if o.flag in (
@@ -70,10 +71,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   parts = command.required(values, 'parts')
   if unknown := sorted(set(parts) - set(PARTS)):
     raise ValueError(f'Expected --parts of {PARTS}, got {unknown}.')
-  out = command.value(values, 'out')
-  if out and not pathlib.Path(out).parent.is_dir():
-    raise FileNotFoundError(
-        f'Expected the folder {pathlib.Path(out).parent} of --out.')
+  out = outputs.out_if_given(values)
   preset = presets.STARTS['lfw_gender']
   network = options.apply(
       preset.network, options.NETWORK, values, 'the network')

@@ -26,7 +26,7 @@ from dlfd_jax import train
 from dlfd_jax.cli import command
 from dlfd_jax.cli import inputs
 from dlfd_jax.models import conv
-from experiments import grid
+from experiments import outputs
 
 _SGD = train.OptimizerConfig(learning_rate=0.01)
 # Architecture, width, stem, pixels, batch.
@@ -46,7 +46,7 @@ def _define(values: flags.FlagValues) -> None:
 
 
 def _execute(values: flags.FlagValues, line: str) -> None:
-  out = grid.out_of(values)
+  out = outputs.out_of(values)
   result = {
       'kind': 'benchmark_conv', 'command': line, 'versions': runs.versions(),
       'device': inputs.device_name(), 'repeats': values['repeats'].value,

@@ -29,7 +29,7 @@ from dlfd_jax.cli import demo
 from dlfd_jax.cli import inputs
 from dlfd_jax.data import sources
 from dlfd_jax.report import tables
-from experiments import grid
+from experiments import outputs
 
 COLUMNS = ('original', 'unlearned', 'retrained')
 _DONE = 'demo_seeds.json'
@@ -47,7 +47,7 @@ def _define(values: flags.FlagValues) -> None:
 
 
 def _execute(values: flags.FlagValues, line: str) -> None:
-  out = grid.out_of(values)
+  out = outputs.out_of(values)
   root = pathlib.Path(command.required(values, 'workdir'))
   found = [measure(seed, root / str(seed)) for seed in range(
       values['seeds'].value)]

@@ -30,6 +30,7 @@ from dlfd_jax.cli import command
 from dlfd_jax.cli import inputs
 from experiments import faces_table
 from experiments import grid
+from experiments import outputs
 from experiments import study as study_lib
 
 FILES = {'lfw_gender': 'lfw_64.npz', 'lfw_gender_smile': 'lfw_64.npz',
@@ -56,7 +57,7 @@ def _define(values: flags.FlagValues) -> None:
 def _execute(values: flags.FlagValues, line: str) -> None:
   root = study_lib.root_of(values)
   data_dir = pathlib.Path(command.required(values, 'data_dir'))
-  out = grid.out_of(values)
+  out = outputs.out_of(values)
   unknown = sorted(set(values['tasks'].value) - set(FILES))
   if unknown:
     raise ValueError(f'Expected --tasks of {sorted(FILES)}, got {unknown}.')

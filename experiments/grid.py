@@ -7,7 +7,6 @@ its config, so a changed setting makes a new folder and overwrites none.
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -74,14 +73,6 @@ def define(values: flags.FlagValues, tasks: list[str]) -> None:
   flags.DEFINE_string(
       'out', None, 'where the files go, without their ending',
       flag_values=values)
-
-
-def out_of(values: flags.FlagValues) -> pathlib.Path:
-  """``--out``; its folder must be there."""
-  out = pathlib.Path(command.required(values, 'out'))
-  if not out.parent.is_dir():
-    raise FileNotFoundError(f'Expected the folder {out.parent} of --out.')
-  return out
 
 
 def run(values: flags.FlagValues, line: str, kind: str,

@@ -22,6 +22,7 @@ from absl import flags
 from dlfd_jax import runs
 from dlfd_jax.cli import command
 from dlfd_jax.cli import inputs
+from experiments import outputs
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / 'colab'
 NAMES = ('quickstart', 'your_own_data', 'compare_methods', 'multi_device_tpu')
@@ -112,6 +113,7 @@ def _define(values: flags.FlagValues) -> None:
 def _execute(values: flags.FlagValues, line: str) -> None:
   import nbformat
 
+  out = outputs.out_if_given(values)
   quick = command.value(values, 'quick')
   found = {}
   for name in command.required(values, 'notebooks'):
@@ -128,7 +130,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
     found[name] = {'seconds': round(seconds, 1), 'bytes': path.stat().st_size,
                    'cells': len(notebook.cells)}
     print(f'{name}: {seconds:.0f} s')
-  if out := command.value(values, 'out'):
+  if out:
     result = {
         'kind': 'notebooks', 'command': line, 'quick': quick,
         'versions': runs.versions(), 'device': inputs.device_name(),

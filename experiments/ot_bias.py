@@ -38,6 +38,7 @@ from dlfd_jax.cli import run_configs
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.evaluation import attack
 from dlfd_jax.evaluation import per_example
+from experiments import outputs
 
 SCHEMES = ('per_device', 'target_gathered', 'mean_of_plans')
 GROUPS = (2, 4, 8, 16)
@@ -212,7 +213,7 @@ def _define(values: flags.FlagValues) -> None:
 
 
 def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
-  out = command.required(values, 'out')
+  out = outputs.out_of(values)
   batch, draws, attack_draws = (
       values[name].value for name in ('batch', 'draws', 'attack_draws'))
   if batch % max(GROUPS):

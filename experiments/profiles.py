@@ -44,7 +44,7 @@ from dlfd_jax.methods import dlfd
 from dlfd_jax.models import conv
 from experiments import benchmark
 from experiments import benchmark_conv
-from experiments import grid
+from experiments import outputs
 from experiments import timing_data
 
 _TOP = 6
@@ -134,7 +134,7 @@ def _define(values: flags.FlagValues) -> None:
 
 
 def _execute(values: flags.FlagValues, line: str) -> None:
-  out = grid.out_of(values)
+  out = outputs.out_of(values)
   repeats = values['repeats'].value
   result = {
       'kind': 'profiles', 'command': line, 'versions': runs.versions(),

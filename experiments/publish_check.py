@@ -17,6 +17,7 @@ from absl import flags
 
 from dlfd_jax import runs
 from dlfd_jax.cli import command
+from experiments import outputs
 
 _FACTS = ('command', 'device', 'cores', 'images', 'image_size', 'split', 'cost',
           'time', 'read_peak_bytes', 'peak_bytes')
@@ -93,7 +94,7 @@ def _define(values: flags.FlagValues) -> None:
 
 def _execute(values: flags.FlagValues, line: str) -> None:
   folders = map(pathlib.Path, command.required(values, 'checks'))
-  out = command.required(values, 'out')
+  out = outputs.out_of(values)
   found = {'kind': 'checks', 'command': line, 'checks': {
       folder.name: summary(runs.read_json(folder / runs.RESULT))
       for folder in folders}}

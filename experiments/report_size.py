@@ -28,6 +28,7 @@ from dlfd_jax.cli import command
 from dlfd_jax.cli import inputs
 from dlfd_jax.cli import report
 from dlfd_jax.report import tables
+from experiments import outputs
 
 CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser')
 WIDTHS = (400, 800, 1200)
@@ -172,7 +173,7 @@ def _define(values: flags.FlagValues) -> None:
 
 def _execute(values: flags.FlagValues, line: str) -> None:
   evaluation = pathlib.Path(command.required(values, 'evaluation'))
-  out = command.required(values, 'out')
+  out = outputs.out_of(values)
   source = runs.read_json(evaluation / runs.RESULT)
   repeats = command.value(values, 'repeats')
   result = {

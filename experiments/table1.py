@@ -18,6 +18,7 @@ from dlfd_jax import methods
 from dlfd_jax.cli import command
 from experiments import formats
 from experiments import grid
+from experiments import outputs
 from experiments import study as study_lib
 
 _METHODS = [name for name in methods.METHODS if name != 'rewind']
@@ -32,7 +33,7 @@ def _define(values: flags.FlagValues) -> None:
 
 
 def _execute(values: flags.FlagValues, line: str) -> None:
-  out = grid.out_of(values)
+  out = outputs.out_of(values)
   names = check_methods(values['methods'].value)
   tasks = study_lib.tasks_of(values, tuned=values['tuned'].value)
   result = grid.run(

@@ -17,6 +17,7 @@ from dlfd_jax import models
 from dlfd_jax.cli import command
 from experiments import formats
 from experiments import grid
+from experiments import outputs
 from experiments import study as study_lib
 from experiments import table1
 
@@ -34,7 +35,7 @@ def _define(values: flags.FlagValues) -> None:
 
 
 def _execute(values: flags.FlagValues, line: str) -> None:
-  out = grid.out_of(values)
+  out = outputs.out_of(values)
   names = table1.check_methods(values['methods'].value)
   wanted = values['architectures'].value
   unknown = sorted(set(wanted) - set(models.ARCHITECTURES))

@@ -22,6 +22,7 @@ from dlfd_jax.cli import command
 from dlfd_jax.methods import dlfd
 from experiments import formats
 from experiments import grid
+from experiments import outputs
 from experiments import study as study_lib
 
 _TITLE = 'Table 3: the parts of DLFD'
@@ -33,7 +34,7 @@ def _define(values: flags.FlagValues) -> None:
 
 
 def _execute(values: flags.FlagValues, line: str) -> None:
-  out = grid.out_of(values)
+  out = outputs.out_of(values)
   tasks = study_lib.tasks_of(values, tuned=values['tuned'].value)
   result = grid.run(values, line, 'table3', tasks, rows_of)
   formats.write(out, result, _TITLE)

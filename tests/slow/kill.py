@@ -33,6 +33,7 @@ from dlfd_jax import runs
 from dlfd_jax.cli import command
 from dlfd_jax.cli import exit_codes
 from dlfd_jax.cli import inputs
+from experiments import outputs
 
 ROOT = pathlib.Path(__file__).parents[2]
 _DATA = ['--preset=demo', '--people=40', '--images_per_person=4',
@@ -247,7 +248,7 @@ def _define(values: flags.FlagValues) -> None:
 
 
 def _execute(values: flags.FlagValues, line: str) -> None:
-  out = command.value(values, 'out')
+  out = outputs.out_if_given(values)
   with tempfile.TemporaryDirectory() as folder:
     found = everything(pathlib.Path(folder), values['n'].value,
                        values['seed'].value, values['epochs'].value)
