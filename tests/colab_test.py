@@ -63,6 +63,7 @@ def test_every_cell_runs_with_small_settings(name, tmp_path):
       [sys.executable, '-m', 'experiments.notebooks', '--quick',
        f'--notebooks={name}', f'--workdir={tmp_path}'],
       cwd=_ROOT, capture_output=True, text=True, check=False, env={
-          **os.environ, 'JAX_DISABLE_MOST_OPTIMIZATIONS': '1'})
+          **os.environ, 'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',
+          'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0'})
   assert done.returncode == 0, done.stderr[-3000:]
   assert f'{name}: ' in done.stdout

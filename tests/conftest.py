@@ -15,6 +15,8 @@ os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 # Commands keep compiled programs in the user's cache folder: not the tests'.
 _cache_home = tempfile.TemporaryDirectory()
 os.environ['XDG_CACHE_HOME'] = _cache_home.name
+# To read a small program, unoptimised, takes as long as to compile it.
+os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '1'
 # Most of the time goes to compiling, and this halves it: no fused kernels from
 # MLIR, and one LLVM module a program. jaxlib aborts at a flag it does not know.
 if importlib.metadata.version('jaxlib').startswith('0.10.'):

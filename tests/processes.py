@@ -53,6 +53,7 @@ def start(module: str, *arguments: str) -> subprocess.Popen:
   environment = {
       **os.environ, 'JAX_PLATFORMS': 'cpu', 'OMP_NUM_THREADS': '1',
       'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',  # compiles in half the time
+      'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
       'XLA_FLAGS': ' '.join((
           os.environ.get('XLA_FLAGS', ''),  # those of conftest: half again
           f'--xla_force_host_platform_device_count={DEVICES_OF_EACH}'))}

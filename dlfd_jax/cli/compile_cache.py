@@ -9,6 +9,7 @@ import platform
 
 import jax
 
+_LEAST = 'jax_persistent_cache_min_compile_time_secs'
 _CPU_FLAGS = pathlib.Path('/proc/cpuinfo')
 
 
@@ -16,9 +17,11 @@ def enable() -> pathlib.Path | None:
   """Keeps compiled programs in the user's cache folder.
 
   ``$XDG_CACHE_HOME/dlfd_jax`` (by default below ``~/.cache``), one folder for
-  each version of jax and kind of CPU, whose machine code is no other's.
+  each version of jax and kind of CPU, whose machine code is no other's. Small
+  ones are kept, too: a command has about sixty, which take seconds together.
   jax's own settings come first: ``JAX_COMPILATION_CACHE_DIR`` names another
-  folder, ``JAX_ENABLE_COMPILATION_CACHE=0`` means none.
+  folder, ``JAX_ENABLE_COMPILATION_CACHE=0`` means none, and
+  ``JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS`` leaves small ones out.
 
   Returns:
     The folder, or None where jax's settings decide.
@@ -35,6 +38,8 @@ def enable() -> pathlib.Path | None:
   except OSError:
     return None  # a run without a cache is only slower
   jax.config.update('jax_compilation_cache_dir', str(folder))
+  if _LEAST.upper() not in os.environ:
+    jax.config.update(_LEAST, 0.0)
   return folder
 
 

@@ -6,12 +6,14 @@ import pytest
 from dlfd_jax.cli import compile_cache
 from dlfd_jax.cli import train
 
+LEAST = 'jax_persistent_cache_min_compile_time_secs'
+
 
 @pytest.fixture
 def unset():
   """Jax as a user starts it, and as it was again afterwards."""
   before = {name: jax.config.values[name] for name in (
-      'jax_compilation_cache_dir', 'jax_enable_compilation_cache')}
+      'jax_compilation_cache_dir', 'jax_enable_compilation_cache', LEAST)}
   jax.config.update('jax_compilation_cache_dir', None)
   jax.config.update('jax_enable_compilation_cache', True)
   yield
@@ -32,6 +34,18 @@ def test_without_a_setting_it_is_below_home(unset, tmp_path, monkeypatch):
   monkeypatch.setenv('HOME', str(tmp_path))
   folder = compile_cache.enable()
   assert folder and folder.parent == tmp_path / '.cache' / 'dlfd_jax'
+
+
+@pytest.mark.parametrize('said, kept', [(None, 0.0), ('3', 1.0)])
+def test_small_programs_are_kept_unless_jax_is_told_else(
+    unset, tmp_path, monkeypatch, said, kept):
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+  jax.config.update(LEAST, 1.0)
+  monkeypatch.delenv(LEAST.upper())
+  if said:
+    monkeypatch.setenv(LEAST.upper(), said)  # jax has read it, if it was there
+  compile_cache.enable()
+  assert jax.config.values[LEAST] == kept
 
 
 def test_jaxs_own_settings_come_first(unset, tmp_path, monkeypatch):

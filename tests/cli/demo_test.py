@@ -18,6 +18,7 @@ def _check(found, workdir):
 def as_a_user_has_it(monkeypatch):
   """Not with the flags by which tests compile quicker."""
   monkeypatch.delenv('XLA_FLAGS', raising=False)
+  monkeypatch.delenv('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS')
 
 
 @pytest.mark.slow
