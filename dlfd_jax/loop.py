@@ -94,6 +94,12 @@ class Plan:
     for name in ('num_steps', 'check_every', 'log_every'):
       validate.integer(name, getattr(self, name))
 
+  def reads(self, frozen: Mapping[str, Any],
+            devices: parallel.Devices) -> dict[str, Any]:
+    """What the steps read: placed data, the plan's own, and ``num_steps``."""
+    return {**frozen, **self.frozen,
+            'num_steps': devices.share(np.int32(self.num_steps))}
+
   def checks(self, step: int) -> bool:
     """Whether the model is measured after ``step`` finished steps."""
     return (step == self.num_steps or step % self.check_every == 0
@@ -216,8 +222,7 @@ def run(plan: Plan, state: Any, frozen: dict[str, Any], *,
   Args:
     plan: what to run.
     state: a TrainState at step 0, copied, never changed; see ``Plan.start``.
-    frozen: placed on the devices already; read by every step, which finds the
-      plan's ``num_steps`` there, too.
+    frozen: placed on the devices already; see ``Plan.reads``.
     devices: where to run.
     feed: turns index batches into batches.
     controller: measures and decides.
@@ -232,8 +237,7 @@ def run(plan: Plan, state: Any, frozen: dict[str, Any], *,
   log = runs.MetricsLog() if log is None else log
   sitting = _Sitting(
       devices.place(state if plan.start is None else plan.start), log)
-  frozen = {**frozen, **plan.frozen,
-            'num_steps': devices.share(np.int32(plan.num_steps))}
+  frozen = plan.reads(frozen, devices)
   clock = sitting.clock
   stop = FINISHED
   if checkpoints is not None and (latest := checkpoints.latest()) is not None:

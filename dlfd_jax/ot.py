@@ -7,15 +7,12 @@ Everything runs in float32 at the highest matmul precision.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import types
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from ott.geometry import geometry
-from ott.problems.linear import linear_problem
-from ott.solvers.linear import acceleration
-from ott.solvers.linear import sinkhorn
-from ott.tools import sinkhorn_divergence
 
 from dlfd_jax import validate
 
@@ -99,6 +96,25 @@ def cosine_cost(x: jax.Array, y: jax.Array) -> jax.Array:
   return 1.0 - jnp.matmul(x, y.T, precision='highest')
 
 
+@functools.cache
+def _ott():
+  """ott-jax, whose import takes seconds, half of every command's start.
+
+  It waits for the first problem, which may be one that is traced: what ott
+  computes when it is imported must not become a part of that.
+  """
+  with jax.ensure_compile_time_eval():
+    from ott.geometry import geometry
+    from ott.problems.linear import linear_problem
+    from ott.solvers.linear import acceleration
+    from ott.solvers.linear import sinkhorn
+    from ott.tools import sinkhorn_divergence
+  return types.SimpleNamespace(
+      Geometry=geometry.Geometry, LinearProblem=linear_problem.LinearProblem,
+      Momentum=acceleration.Momentum, Sinkhorn=sinkhorn.Sinkhorn,
+      sinkhorn_divergence=sinkhorn_divergence.sinkhorn_divergence)
+
+
 def _options(config):
   return {'threshold': config.threshold,
           'max_iterations': config.max_iterations}
@@ -126,13 +142,14 @@ def prepare_target(features: jax.Array, weights: jax.Array,
   weights = _normalised(weights)
   self_cost = jnp.float32(0)
   if config.objective == 'divergence':
+    ott = _ott()
     # The symmetric problem, solved as `sinkhorn_divergence` solves it.
-    solve = sinkhorn.Sinkhorn(
+    solve = ott.Sinkhorn(
         parallel_dual_updates=True,
-        momentum=acceleration.Momentum(start=0, value=0.5), **_options(config))
+        momentum=ott.Momentum(start=0, value=0.5), **_options(config))
     with jax.default_matmul_precision('highest'):
-      self_cost = solve(linear_problem.LinearProblem(
-          geometry.Geometry(cosine_cost(unit, unit), epsilon=config.epsilon),
+      self_cost = solve(ott.LinearProblem(
+          ott.Geometry(cosine_cost(unit, unit), epsilon=config.epsilon),
           a=weights, b=weights)).reg_ot_cost
   return Target(unit, weights, jax.lax.stop_gradient(self_cost))
 
@@ -163,16 +180,17 @@ def transport(features: jax.Array, weights: jax.Array, target: Target,
   unit = unit_rows(features)
   a, b = _normalised(weights), target.weights
   between = cosine_cost(unit, target.unit)
+  ott = _ott()
   with jax.default_matmul_precision('highest'):
     if config.objective == 'entropic':
-      out = sinkhorn.Sinkhorn(**_options(config))(
-          linear_problem.LinearProblem(
-              geometry.Geometry(between, epsilon=config.epsilon), a=a, b=b))
+      out = ott.Sinkhorn(**_options(config))(
+          ott.LinearProblem(
+              ott.Geometry(between, epsilon=config.epsilon), a=a, b=b))
       return Transport(
           out.reg_ot_cost, out.converged.astype(jnp.float32),
           out.n_iters.astype(jnp.float32), _last_error(out.errors))
-    value, out = sinkhorn_divergence.sinkhorn_divergence(
-        geometry.Geometry, between, cosine_cost(unit, unit), a=a, b=b,
+    value, out = ott.sinkhorn_divergence(
+        ott.Geometry, between, cosine_cost(unit, unit), a=a, b=b,
         epsilon=config.epsilon, static_b=True,
         offset_static_b=target.self_cost, solve_kwargs=_options(config))
   converged = out.converged[0] & out.converged[1]

@@ -64,8 +64,8 @@ def share(network: presets.Network, config: dlfd.DLFDConfig, size: int,
       problem.original, config.optimizer, jax.random.key(0))
   batch = plan.batch(0)
   _, seconds = timing.time_in_turns({'step': timing.Call(
-      dlfd.make_distance_step(model, dataset.task, config, plan.num_steps),
-      state, {**frozen, **plan.frozen}, batch)}, devices, repeats)
+      plan.steps[dlfd.DISTANCE], state, plan.reads(frozen, devices), batch)},
+                                    devices, repeats)
   step = timing.medians(seconds)['step']
   here, there = (setting.predictor(setting.original, batch[name]).features
                  for name in ('index', 'forget_index'))

@@ -80,7 +80,7 @@ def measure(path: pathlib.Path, study: study_lib.Study, method: str,
       number = next((i for i in range(plan.num_steps)
                      if plan.schedule(i) == phase), 0)
     calls[phase] = timing.Call(
-        step, state, {**frozen, **plan.frozen}, plan.batch(number))
+        step, state, plan.reads(frozen, devices), plan.batch(number))
   _, seconds = timing.time_in_turns(calls, devices, _REPEATS)
   found |= timing.medians(seconds)
   figures = controller.measure(setting.original)

@@ -84,6 +84,11 @@ def count_compilations():
   return _count_compilations
 
 
+def pytest_collection_modifyitems(items):
+  """The longest first: at the end one would keep a single worker busy."""
+  items.sort(key=lambda item: item.path.parent.name != 'slow')
+
+
 @pytest.fixture(scope='module', autouse=True)
 def memory_maps():
   """Drops compiled programs before a worker runs out of memory maps.

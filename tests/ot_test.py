@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -230,3 +232,33 @@ def test_cost_is_one_minus_the_cosine():
 def test_a_wrong_field_is_named(field, value):
   with pytest.raises(ValueError, match=f'Expected {field} .*, got {value!r}'):
     ot.SinkhornConfig(**{field: value})
+
+
+_FIRST_INSIDE_JIT = """
+import sys
+import jax
+import jax.numpy as jnp
+from dlfd_jax import ot
+import dlfd_jax.cli.train
+assert 'ott' not in sys.modules and 'sklearn' not in sys.modules
+config = ot.SinkhornConfig(max_iterations=20)
+x, y = jax.random.normal(jax.random.key(0), (2, 6, 4))
+ones = jnp.ones(6)
+
+def value(x, y):
+  return ot.transport(x, ones, ot.prepare_target(y, ones, config), config).value
+
+with jax.checking_leaks():
+  inside = jax.jit(jax.value_and_grad(value))(x, y)[0]
+assert 'ott' in sys.modules
+assert abs(float(inside - value(x, y))) < 1e-6
+assert abs(float(inside - jax.jit(value)(x, y))) < 1e-6
+"""
+
+
+@pytest.mark.slow
+def test_the_solver_is_imported_with_the_first_problem_even_a_traced_one():
+  done = subprocess.run(
+      [sys.executable, '-c', _FIRST_INSIDE_JIT], capture_output=True,
+      text=True, check=False)
+  assert done.returncode == 0, done.stderr

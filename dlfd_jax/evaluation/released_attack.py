@@ -8,8 +8,6 @@ the share of the larger one.
 from __future__ import annotations
 
 import numpy as np
-from sklearn import linear_model
-from sklearn import model_selection
 
 from dlfd_jax.evaluation import cross_validation
 from dlfd_jax.evaluation import logistic
@@ -35,6 +33,7 @@ def shuffle_splits(n_members: int,
     raise ValueError(
         'Expected at least 2 examples a side and 11 in all, got '
         f'{n_members} members and {n_non_members} non-members.')
+  from sklearn import model_selection  # takes most of a second
   splitter = model_selection.StratifiedShuffleSplit(_SPLITS, random_state=0)
   return list(splitter.split(np.zeros((len(labels), 1)), labels))
 
@@ -43,6 +42,7 @@ def unbalanced_held_out(
     member_losses: np.ndarray,
     non_member_losses: np.ndarray) -> cross_validation.HeldOut:
   """The per-example results behind ``unbalanced_accuracy``."""
+  from sklearn import linear_model
   members = ranks.check_scores('member losses', member_losses)
   non_members = ranks.check_scores('non-member losses', non_member_losses)
   losses = np.concatenate([non_members, members])[:, None]

@@ -78,7 +78,7 @@ def test_the_timed_problems_are_those_of_a_step():
   assert values[1] > values[0]  # the rows went up the slope
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_parts_are_measured_once(tmp_path, capsys):
   parts = ('step', 'share', 'scaling')
   flags = ['--quick', f'--parts={",".join(parts)}', '--repeats=1',

@@ -49,7 +49,7 @@ def test_a_batch_that_the_parts_do_not_divide_is_refused(tmp_path, capsys):
   assert 'multiple of 16, got 24' in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_from_a_run_to_files(tmp_path, capsys):
   run = runs_of.train_original(tmp_path, runs_of.write_data(tmp_path))
   assert ot_bias.main([

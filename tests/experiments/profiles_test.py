@@ -32,7 +32,7 @@ def test_before_is_without_the_gain_and_after_with_it():
   assert parallel.inner_unroll(5) == 5
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize('gain', profiles.NETWORKS)
 def test_a_gain_is_measured(gain):
   found = profiles.measure(

@@ -105,9 +105,8 @@ def _taken(name, phase, count):
   batch, update = _batch(plan, phase), train.supervised_update
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(train, 'supervised_update', _watched(update, 'images'))
-    placed, frozen = setting.devices.place(state), {
-        **setting.frozen, **plan.frozen,
-        'num_steps': setting.devices.share(np.int32(plan.num_steps))}
+    placed = setting.devices.place(state)
+    frozen = plan.reads(setting.frozen, setting.devices)
     new, metrics = setting.devices.compile(plan.steps[phase])(
         placed, frozen, batch)
   assert parallel.fetch_scalar(new.skipped) == 0

@@ -246,7 +246,8 @@ def test_noise_does_not_depend_on_the_number_of_devices():
     step = setting.devices.compile(plan.steps['noise'])
     state = setting.devices.place(plan.start)
     for i in range(4):
-      state, _ = step(state, {**setting.frozen, **plan.frozen}, plan.batch(i))
+      state, _ = step(
+          state, plan.reads(setting.frozen, setting.devices), plan.batch(i))
     found.append(parallel.fetch(state.extra['noise']))
   np.testing.assert_allclose(*found, atol=1e-3)
 

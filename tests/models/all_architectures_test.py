@@ -250,7 +250,7 @@ def test_two_devices_agree_with_one(name):
   assert problems.largest_difference(*results) < 1e-4
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize('name', models.ARCHITECTURES[1:])
 def test_a_step_of_full_depth_is_finite(name):
   model = nets.full(name, width=8, stem='small', outputs=3)
