@@ -96,6 +96,7 @@ def test_the_retrained_model_must_have_seen_retain_alone(
   assert not (tmp_path / 'evaluation').exists()
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     tmp_path, faces, original, monkeypatch):
   workdir = tmp_path / 'stopped'

@@ -42,6 +42,7 @@ def _images(race, batch, prefix=''):
   return np.asarray(images), np.asarray(labels)
 
 
+@pytest.mark.slow
 def test_images_move_alike(race):
   batch, problem = race.batches[0], race.problem
   images, labels = _images(race, batch)
