@@ -184,3 +184,9 @@ def shown(value: Any) -> str:
 def shorten(text: str, most: int = 80) -> str:
   """A text cut to a length that can be read."""
   return text if len(text) <= most else f'{text[:most - 3]}...'
+
+
+def shorten_path(path: object, most: int = 80) -> str:
+  """A path cut to that length in front: the file's name is at its end."""
+  text = str(path)
+  return text if len(text) <= most else f'...{text[3 - most:]}'

@@ -167,7 +167,7 @@ def _read(manifest, needed) -> Manifest:
   path = pathlib.Path(manifest)
   if not files.is_file(path):
     raise FileNotFoundError('Expected a CSV manifest, got no file at '
-                            f'{validate.shorten(str(path))}.')
+                            f'{validate.shorten_path(path)}.')
   try:
     with open(path, encoding='utf-8-sig', newline='') as file:
       reader = csv.reader(file, strict=True)
@@ -222,7 +222,7 @@ def _check_paths(rows, root) -> list[str]:
     if not files.is_file(root / relative):
       raise FileNotFoundError(
           f'Expected an image file in {rows.where(i)}, got no file at '
-          f'{validate.shorten(str(root / relative))}.')
+          f'{validate.shorten_path(root / relative)}.')
     if not files.is_inside(root, root / relative):
       raise ValueError(
           f'Expected a path inside {root} in {rows.where(i)}, got a link out '

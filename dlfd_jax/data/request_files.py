@@ -68,7 +68,7 @@ def _read_lines(path) -> list[tuple[int, str]]:
   path = pathlib.Path(path)
   if not files.is_file(path):
     raise FileNotFoundError('Expected a text file, got no file at '
-                            f'{validate.shorten(str(path))}.')
+                            f'{validate.shorten_path(path)}.')
   try:
     text = path.read_text(encoding='utf-8-sig')
   except UnicodeDecodeError as error:
