@@ -107,8 +107,7 @@ def merge(before: dict[str, Any], about: dict[str, Any], made: dict[str, Any],
          for name, value in {**about, **made}.items()}
   if any(made[name] != top[name] for name in ('trials', 'cap_s')):
     found = {**found, 'command': made['command'], 'cap_s': made['cap_s']}
-  return {**top,
-          'methods': {**before.get('methods', {}), method: found}}
+  return {**top, 'methods': {**before.get('methods', {}), method: found}}
 
 
 def search(study: study_lib.Study, method: str, trials: int,

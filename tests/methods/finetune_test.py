@@ -80,8 +80,9 @@ def test_a_cosine_falls_once_over_the_run_not_in_every_epoch():
     plan, _ = finetune.make_plan(
         problems.setting(problem), config(epochs=2, optimizer=optimizer))
     step = jax.jit(plan.steps['finetune'])
-    data = {'images': problem.dataset.images, 'labels': problem.dataset.labels,
-            'num_steps': np.int32(plan.num_steps)}
+    data = plan.reads(
+        {'images': problem.dataset.images, 'labels': problem.dataset.labels},
+        problems.devices())
     start = train.create_state(problem.original, optimizer, jax.random.key(0))
     moved.append([])
     for number in range(6):  # every one from the original
