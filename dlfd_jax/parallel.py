@@ -17,7 +17,7 @@ import contextlib
 import functools
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, ParamSpec, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,41 @@ from dlfd_jax import hosts
 
 AXIS = 'batch'
 StepFn = Callable[..., tuple[Any, Any]]
+P = ParamSpec('P')
+Function = TypeVar('Function', bound=Callable[..., Any])
+_MOST_KEPT = 32  # functions of each kind, and programs, that a process keeps
+
+
+def one_for_equal(make: Callable[P, Function]) -> Callable[P, Function]:
+  """Lets ``make`` return the same function for equal arguments.
+
+  For functions that make a step: :class:`Devices` compiles a function once, so
+  that runs that differ in seed, length or people to forget share a program. An
+  argument that cannot be hashed, of a user's own network say, is no error:
+  the function is then made anew.
+  """
+  cached = functools.lru_cache(_MOST_KEPT)(make)
+  kept = cast(Callable[P, Function], cached)
+  _kept.append(cached.cache_clear)
+
+  @functools.wraps(make)
+  def made(*args: P.args, **kwargs: P.kwargs) -> Function:
+    try:
+      hash((args, *kwargs.items()))
+    except TypeError:
+      return make(*args, **kwargs)
+    return kept(*args, **kwargs)
+
+  return made
+
+
+def forget_functions() -> None:
+  """Drops what :func:`one_for_equal` and :class:`Devices` keep."""
+  for clear in _kept:
+    clear()
+
+
+_kept: list[Callable[[], None]] = []
 
 
 class Devices:
@@ -106,17 +141,15 @@ class Devices:
 
     Args:
       step: pure ``(state, frozen, batch, *, axis_name) -> (state, metrics)``;
-        both outputs must be the same on every device (reduced inside).
+        both outputs must be the same on every device (reduced inside). What
+        was compiled for a step serves again when the same function comes.
 
     Returns:
       A function of a placed state, a placed ``frozen`` and a host batch. With
       several processes it raises ValueError, in each of them, if the state or
       ``frozen`` of its first call differs between them: pmap would not notice.
     """
-    mapped = jax.pmap(
-        functools.partial(step, axis_name=AXIS), axis_name=AXIS,
-        devices=self.devices, in_axes=(None, None, 0), out_axes=(None, None),
-        donate_argnums=(0,))
+    mapped = _mapped_step(step, tuple(self.devices))
 
     @functools.wraps(step)
     def run(state, frozen, batch):
@@ -131,16 +164,8 @@ class Devices:
 
     The outputs keep a leading device axis; :func:`fetch_rows` removes it.
     """
-    alone = self._processes == 1
-
-    def everywhere(*arguments):  # the rows of all processes, in each
-      return jax.tree.map(
-          lambda a: jax.lax.all_gather(a, AXIS), function(*arguments))
-
-    mapped = jax.pmap(
-        function if alone else everywhere, axis_name=AXIS,
-        devices=self.devices, in_axes=(None, None, 0),
-        out_axes=0 if alone else None)
+    mapped = _mapped_rows(
+        function, tuple(self.devices), self._processes == 1)
 
     def run(variables, frozen, batch):
       self._check_same(frozen, variables)
@@ -156,6 +181,27 @@ class Devices:
     hosts.check_same(digest(frozen), 'frozen arrays')
     hosts.check_same(digest(state), 'state')
     self._checked.append(frozen)
+
+
+@functools.lru_cache(_MOST_KEPT)
+def _mapped_step(step, devices):
+  return jax.pmap(
+      functools.partial(step, axis_name=AXIS), axis_name=AXIS, devices=devices,
+      in_axes=(None, None, 0), out_axes=(None, None), donate_argnums=(0,))
+
+
+@functools.lru_cache(_MOST_KEPT)
+def _mapped_rows(function, devices, alone):
+  def everywhere(*arguments):  # the rows of all processes, in each
+    return jax.tree.map(
+        lambda a: jax.lax.all_gather(a, AXIS), function(*arguments))
+
+  return jax.pmap(
+      function if alone else everywhere, axis_name=AXIS, devices=devices,
+      in_axes=(None, None, 0), out_axes=0 if alone else None)
+
+
+_kept += [_mapped_step.cache_clear, _mapped_rows.cache_clear]
 
 
 def digest(tree: Any) -> bytes:

@@ -24,6 +24,21 @@ _ROWS = {'cpu': 256}
 _ROWS_ELSEWHERE = 1024
 
 
+@parallel.one_for_equal
+def make_evaluation_step(
+    model: nn.Module,
+    answer: Callable[[Variables, jax.Array], Any] | None = None
+) -> Callable[..., Any]:
+  """``(variables, frozen, batch)`` to rows; see :class:`Predictor`."""
+  def evaluation_step(variables, frozen, batch):
+    images, _ = feed_lib.read(frozen, batch)
+    if answer is not None:
+      return answer(variables, images)
+    return model.apply(variables, images, train=False)
+
+  return evaluation_step
+
+
 class Predictor:
   """Runs a classifier in evaluation mode over rows of one dataset.
 
@@ -57,13 +72,7 @@ class Predictor:
     self._frozen = (
         self._devices.share(self._feed.frozen()) if frozen is None else frozen)
 
-    def evaluation_step(variables, frozen, batch):
-      images, _ = feed_lib.read(frozen, batch)
-      if answer is not None:
-        return answer(variables, images)
-      return model.apply(variables, images, train=False)
-
-    self._run = self._devices.compile_map(evaluation_step)
+    self._run = self._devices.compile_map(make_evaluation_step(model, answer))
 
   def __call__(self, variables: Variables,
                indices: np.ndarray) -> Outputs[np.ndarray]:

@@ -72,19 +72,6 @@ class _Reached(Exception):
   """Ends a loop at its target: the rest of the steps would say nothing."""
 
 
-class _SharedPrograms(parallel.Devices):
-  """Compiles a step once for all the loops that run it."""
-
-  def __init__(self, devices: parallel.Devices):
-    super().__init__(devices.devices)
-    self._compiled: dict[parallel.StepFn, parallel.StepFn] = {}
-
-  def compile(self, step: parallel.StepFn) -> parallel.StepFn:
-    if step not in self._compiled:
-      self._compiled[step] = super().compile(step)
-    return self._compiled[step]
-
-
 class _ForgetAccuracy:
   """Accuracy on all of forget, in evaluation mode, at every step."""
 
@@ -133,7 +120,7 @@ class Relearner:
                feed: feed_lib.Feed | None = None,
                frozen: dict[str, Any] | None = None):
     self.config = config
-    self._devices = _SharedPrograms(devices or parallel.Devices())
+    self._devices = devices or parallel.Devices()
     self._dataset, self._forget = dataset, np.asarray(forget)
     self._feed = feed or feed_lib.Feed(dataset)
     self._frozen = (self._devices.share(self._feed.frozen())

@@ -251,6 +251,7 @@ def supervised_update(model: nn.Module, task: tasks.Task, state: TrainState,
   return state, {**metrics, 'count': count}
 
 
+@parallel.one_for_equal
 def make_supervised_step(
     model: nn.Module, task: tasks.Task, optimizer: OptimizerConfig,
     num_steps: int | None = None, *, live: bool = True,

@@ -27,12 +27,13 @@ from experiments import outputs
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / 'colab'
 NAMES = ('quickstart', 'your_own_data', 'compare_methods', 'multi_device_tpu')
 _SETTINGS = '# Settings\n'
+_NETWORK = '--architecture=tests.models.own_nets:Own'
 _QUICK = {
-    'quickstart': "flags = '--epochs=1 --width=4'",
+    'quickstart': f"flags = '--epochs=1 {_NETWORK}'",
     'your_own_data': 'people, epochs = 40, 1',
     'compare_methods': (
         "methods = ['dlfd', 'finetune']\n"
-        "train_flags = '--people=40 --epochs=1 --width=4'\n"
+        f"train_flags = '--people=40 --epochs=1 {_NETWORK}'\n"
         "unlearn_flags = '--epochs=1'"),
     'multi_device_tpu': 'batch_size, repeats, counts = 16, 1, (1, 2)'}
 _CELL_S = 1800

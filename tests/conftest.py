@@ -29,6 +29,8 @@ import jax  # noqa: E402
 import pytest  # noqa: E402
 from jax.experimental.compilation_cache import compilation_cache  # noqa: E402
 
+from dlfd_jax import parallel  # noqa: E402
+
 NUM_DEVICES = 8  # the most that a test of "any number of devices" uses
 MOST_MEMORY_MAPS = 20_000  # of a worker, before a module's tests
 _COMPILED = '/jax/core/compile/backend_compile_duration'
@@ -87,6 +89,17 @@ def count_compilations():
 def pytest_collection_modifyitems(items):
   """The longest first: at the end one would keep a single worker busy."""
   items.sort(key=lambda item: item.path.parent.name != 'slow')
+
+
+@pytest.fixture(autouse=True)
+def own_programs(request):
+  """A test that counts compilations or replaces code shares no program."""
+  alone = {'count_compilations', 'monkeypatch'} & set(request.fixturenames)
+  if alone:
+    parallel.forget_functions()
+  yield
+  if alone:
+    parallel.forget_functions()
 
 
 @pytest.fixture(scope='module', autouse=True)

@@ -52,6 +52,14 @@ def test_each_step_compiles_once_over_all_epochs(count_compilations):
   assert counts['_fun'] == 2  # the train step and the evaluation step
 
 
+def test_another_seed_length_and_set_compile_nothing_more(count_compilations):
+  _fit()
+  with count_compilations() as counts:
+    fit.fit(tiny.TinyNet(), DATA, TRAIN[:17], VAL, dataclasses.replace(
+        CONFIG, epochs=4, seed=1), devices=tiny.devices())
+  assert counts['_fun'] == 0
+
+
 def test_the_seed_decides_the_result(fitted):
   assert tiny.same(_fit().variables, fitted.variables)
   other = _fit(dataclasses.replace(CONFIG, seed=1))

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import numpy as np
 import threadpoolctl
-from sklearn import linear_model
 
 from dlfd_jax import validate
 
@@ -134,6 +133,7 @@ def _judge(train, test, train_labels, test_labels):
   classes = np.unique(train_labels)
   if classes.size == 1:
     return (test_labels == classes[0]).astype(np.float64)
+  from sklearn import linear_model  # takes most of a second
   probe = linear_model.LogisticRegression(
       C=1.0, class_weight='balanced', max_iter=_MAX_ITERATIONS)
   probe.fit(train, train_labels)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy import stats as sps
+from scipy import special
 
 from dlfd_jax.evaluation import against_retrained as against
 from dlfd_jax.evaluation import cka
@@ -127,5 +127,5 @@ def _cka(setting: Setting, split: str,
   count = len(groups)
   replicates = value + (count - 1) / math.sqrt(count) * (
       without - without.mean())
-  half = float(sps.t.ppf(.975, count - 1)) * float(replicates.std(ddof=1))
+  half = float(special.stdtrit(count - 1, .975)) * float(replicates.std(ddof=1))
   return comparison.Estimate(value, replicates, (value - half, value + half))

@@ -7,7 +7,7 @@ import functools
 import math
 
 import numpy as np
-from scipy import stats as sps
+from scipy import special
 
 from dlfd_jax.evaluation import against_retrained as against
 from dlfd_jax.evaluation import comparison
@@ -230,7 +230,7 @@ def _over_seeds(values):
   if count < 2:
     return comparison.Estimate(mean)
   error = float(values.std(ddof=1)) / math.sqrt(count)
-  half = float(sps.t.ppf(.975, count - 1)) * error
+  half = float(special.stdtrit(count - 1, .975)) * error
   return comparison.Estimate(
       mean, mean + (values - mean) / math.sqrt(count),
       (mean - half, mean + half))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn import metrics
 
 from dlfd_jax import validate
 
@@ -44,4 +43,5 @@ def silhouettes(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
   size = np.abs(features).max()
   if size == 0:
     return np.zeros(len(labels))
+  from sklearn import metrics  # takes most of a second
   return metrics.silhouette_samples(features / size, labels)

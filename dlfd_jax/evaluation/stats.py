@@ -6,7 +6,7 @@ import dataclasses
 import math
 
 import numpy as np
-from scipy import stats as sps
+from scipy import special
 
 from dlfd_jax import validate
 
@@ -51,7 +51,7 @@ def wilson(successes: float, trials: float,
     ValueError: if there are no trials, or more successes than trials.
   """
   _check_proportion(successes, trials, confidence)
-  z = sps.norm.ppf(.5 + confidence / 2)
+  z = special.ndtri(.5 + confidence / 2)
   share = successes / trials
   centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
   half = z / (1 + z * z / trials) * np.sqrt(
@@ -70,9 +70,11 @@ def clopper_pearson(successes: int, trials: int,
   tail = (1 - confidence) / 2
   low, high = 0.0, 1.0
   if successes > 0:
-    low = float(sps.beta.ppf(tail, successes, trials - successes + 1))
+    low = float(special.betaincinv(
+        successes, trials - successes + 1, tail))
   if successes < trials:
-    high = float(sps.beta.ppf(1 - tail, successes + 1, trials - successes))
+    high = float(special.betaincinv(
+        successes + 1, trials - successes, 1 - tail))
   return low, high
 
 
@@ -127,7 +129,8 @@ class Difference:
     """
     if self.error == 0:
       return 1.0 if self.value == 0 else 0.0
-    return float(2 * sps.t.sf(abs(self.value) / self.error, self.freedom))
+    return float(
+        2 * special.stdtr(self.freedom, -abs(self.value) / self.error))
 
 
 def difference(value: float,
@@ -189,7 +192,7 @@ def difference(value: float,
     return Difference(value, value, value, 0.0, float('inf'))
   freedom = variance**2 / sum(term**2 / free for term, free in terms)
   error = math.sqrt(variance)
-  half = float(sps.t.ppf(.5 + confidence / 2, freedom)) * error
+  half = float(special.stdtrit(freedom, .5 + confidence / 2)) * error
   return Difference(value, value - half, value + half, error, freedom)
 
 
@@ -230,7 +233,7 @@ def can_show_equality(error: float, margin: float) -> bool:
 
   That needs a standard error of at most margin / 3.2415.
   """
-  return error * float(sps.norm.ppf(.975) + sps.norm.ppf(.9)) <= margin
+  return error * float(special.ndtri(.975) + special.ndtri(.9)) <= margin
 
 
 def power(error: float, margin: float) -> float:
@@ -245,8 +248,8 @@ def power(error: float, margin: float) -> float:
   """
   if error <= 0:
     return 1.0
-  reach = margin / error - float(sps.norm.ppf(.975))
-  return max(0.0, 2 * float(sps.norm.cdf(reach)) - 1)
+  reach = margin / error - float(special.ndtri(.975))
+  return max(0.0, 2 * float(special.ndtr(reach)) - 1)
 
 
 def permute_within(keys: np.ndarray, rows: int,

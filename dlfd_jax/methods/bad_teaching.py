@@ -61,6 +61,7 @@ class BadTeachingConfig(base.MethodConfig):
     validate.one_of('incompetent', self.incompetent, ('random', 'uniform'))
 
 
+@parallel.one_for_equal
 def make_step(model: nn.Module, task: tasks.Task, config: BadTeachingConfig,
               num_steps: int) -> parallel.StepFn:
   """One step on a batch of the union; ``batch['unlearn']`` is u.

@@ -101,6 +101,7 @@ class DLFDConfig(base.MethodConfig):
         self.ce_weight_end - self.ce_weight_start)
 
 
+@parallel.one_for_equal
 def make_distance_step(model: nn.Module, task: tasks.Task, config: DLFDConfig,
                        num_steps: int | None = None) -> parallel.StepFn:
   """One DLFD step: ``(state, frozen, batch, *, axis_name)``.

@@ -126,8 +126,9 @@ def pairs(retain: batching.Stream, forget: batching.Stream) -> np.ndarray:
   return equal
 
 
+@parallel.one_for_equal
 def make_step(model: nn.Module, task: tasks.Task, config: DLFDReleasedConfig,
-              num_steps: int, pair: np.ndarray, num_pairs: int, *,
+              num_steps: int, pair: tuple[int, ...], num_pairs: int, *,
               train_mode: bool) -> parallel.StepFn:
   """The released distance step; ``train_mode`` for its first batch."""
   low, high = bounds(config)
@@ -216,8 +217,8 @@ def make_plan(setting: base.Setting, config: DLFDReleasedConfig
 
   def step(train_mode):
     return make_step(
-        problem.model, problem.task, config, len(pair), pair, num_pairs,
-        train_mode=train_mode)
+        problem.model, problem.task, config, len(pair), tuple(map(int, pair)),
+        num_pairs, train_mode=train_mode)
 
   def batch(number):
     b = int(pair[number])

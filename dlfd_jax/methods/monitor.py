@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from dlfd_jax import hosts
 from dlfd_jax import loop
@@ -119,11 +120,15 @@ class LiveAttack:
     are so skewed that the attack hardly moves on them, and their null would be
     too strict for every model that comes after.
     """
-    members, others = self.sizes
-    scores = stats.norm.ppf(
-        (np.arange(members + others) + 0.5) / (members + others))
-    return attack.permutation_null(
-        scores[:members], scores[members:], draws=_NULL_DRAWS)
+    return _null_of_sizes(*self.sizes)
+
+
+@functools.lru_cache
+def _null_of_sizes(members: int, others: int) -> tuple[float, float]:
+  scores = special.ndtri(
+      (np.arange(members + others) + 0.5) / (members + others))
+  return attack.permutation_null(
+      scores[:members], scores[members:], draws=_NULL_DRAWS)
 
 
 class Monitor:

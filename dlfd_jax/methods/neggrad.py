@@ -33,6 +33,7 @@ class NegGradConfig(base.MethodConfig):
       learning_rate=1e-3, clip_norm=1.0)
 
 
+@parallel.one_for_equal
 def make_step(model: nn.Module, task: tasks.Task, config: NegGradConfig,
               num_steps: int) -> parallel.StepFn:
   """One ascent step on a batch under the prefix ``forget_``."""

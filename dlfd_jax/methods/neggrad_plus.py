@@ -49,6 +49,7 @@ class NegGradPlusConfig(base.MethodConfig):
     validate.number('beta', self.beta, 0, 1, ends='(]')
 
 
+@parallel.one_for_equal
 def make_step(model: nn.Module, task: tasks.Task, config: NegGradPlusConfig,
               num_steps: int) -> parallel.StepFn:
   """One joint step on a retain batch and one under the prefix ``forget_``."""

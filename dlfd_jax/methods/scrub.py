@@ -70,6 +70,7 @@ class ScrubConfig(base.MethodConfig):
     base.check_temperature(self.temperature)
 
 
+@parallel.one_for_equal
 def make_step(model: nn.Module, task: tasks.Task, config: ScrubConfig,
               num_steps: int, phase: str) -> parallel.StepFn:
   """A max step, on a batch under ``forget_``, or a min step on a retain batch.

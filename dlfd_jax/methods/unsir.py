@@ -83,6 +83,7 @@ class UnsirConfig(base.MethodConfig):
     validate.number('noise_share', self.noise_share, 0, 1, ends='()')
 
 
+@parallel.one_for_equal
 def make_noise_step(model: nn.Module, task: tasks.Task,
                     config: UnsirConfig) -> parallel.StepFn:
   """One Adam step on the noise of one label.
@@ -127,6 +128,7 @@ def make_noise_step(model: nn.Module, task: tasks.Task,
   return noise_step
 
 
+@parallel.one_for_equal
 def make_update_step(model: nn.Module, task: tasks.Task, config: UnsirConfig,
                      num_steps: int, phase: str, first: int = 0
                      ) -> parallel.StepFn:

@@ -11,8 +11,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from sklearn import decomposition
-from sklearn import manifold
 
 from dlfd_jax.report import canvas
 from dlfd_jax.report import figure_losses
@@ -81,6 +79,7 @@ def project(features: np.ndarray, method: str, seed: int = 0) -> Projection:
   if np.ptp(features, axis=0).max() == 0:
     return Projection(np.zeros((len(features), 2)), ('constant', 'constant'))
   if method == 'pca':
+    from sklearn import decomposition
     found = decomposition.PCA(2, svd_solver='full').fit(features)
     shares = found.explained_variance_ratio_
     return Projection(found.transform(features), (
@@ -88,6 +87,7 @@ def project(features: np.ndarray, method: str, seed: int = 0) -> Projection:
         f'PC 2 ({100 * shares[1]:.0f} %)'))
   with warnings.catch_warnings():
     warnings.simplefilter('ignore', RuntimeWarning)  # of a constant feature
+    from sklearn import manifold
     points = manifold.TSNE(
         2, init='pca', perplexity=min(_PERPLEXITY, (len(features) - 1) / 4),
         random_state=seed).fit_transform(features)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib import ticker
-from sklearn import decomposition
 
 from dlfd_jax.report import canvas
 from dlfd_jax.report import palette
@@ -57,6 +56,7 @@ def plane(features: np.ndarray, forget: np.ndarray
   Returns:
     ``[K + 1, n, 2]``, ``[m, 2]`` and the shares of variance of both axes.
   """
+  from sklearn import decomposition
   fitted = decomposition.PCA(2, svd_solver='full').fit(
       np.concatenate([features[0], forget]))
   shares = fitted.explained_variance_ratio_

@@ -6,7 +6,7 @@ from dlfd_jax.models import conv
 from experiments import benchmark_conv
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_network_is_timed_both_ways():
   ours = conv.convolve
   case = benchmark_conv.measure('resnet18', 1, 'small', 16, 4, 1)

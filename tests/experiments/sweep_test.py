@@ -57,8 +57,9 @@ def test_a_search_is_resumed_and_its_values_make_a_preset(
     tmp_path, capsys, shared_compilations):
   out = tmp_path / 'out'
   out.mkdir()
-  line = ['--tasks=demo', '--people=12', '--images_per_person=4', '--width=4',
-          '--image_size=16', '--epochs=1', '--devices=1',
+  line = ['--tasks=demo', '--people=12', '--images_per_person=4',
+          '--architecture=tests.models.own_nets:Own', '--image_size=16',
+          '--epochs=1', '--devices=1',
           '--methods=neggrad', '--trials=2', f'--workdir={tmp_path / "runs"}',
           f'--out={out}']
   assert sweep.main(line) == 0

@@ -57,8 +57,9 @@ def test_another_architecture_has_its_own_folder():
   assert table2.on(task, 'resnet18') is task
 
 
-_TINY = ['--tasks=demo', '--people=12', '--images_per_person=4', '--width=4',
-         '--image_size=16', '--epochs=1', '--devices=1', '--bootstrap=20']
+_TINY = ['--tasks=demo', '--people=12', '--images_per_person=4',
+         '--architecture=tests.models.own_nets:Own', '--image_size=16',
+         '--epochs=1', '--devices=1', '--bootstrap=20']
 
 
 @pytest.mark.slow

@@ -1,8 +1,9 @@
 """Every method on every architecture: one step of each kind, all of it moves.
 
 Networks of the least depth that has each kind of layer; ResNet18 has only one.
-Tracing and compiling 15 programs of each takes nearly all of about 100 s on one
-core, most of it for ResNet18 and EfficientNetB0.
+Tracing and compiling 15 programs of each takes nearly all of the time, so every
+second pair of the two is left to the longest tests: for every change, a network
+meets half of the methods and a method half of the networks.
 """
 
 import functools
@@ -31,7 +32,6 @@ from tests.methods import problems
 from tests.methods import steps
 from tests.models import nets
 
-pytestmark = pytest.mark.slow
 SIZE = 16
 LAST = 2  # blocks that CF-k and EU-k train
 NETWORKS = {
@@ -93,6 +93,13 @@ def is_cancelled(path):
   return 'project_norm' in path and path[-1] == 'bias'
 
 
+PAIRS = [
+    pytest.param(architecture, method, marks=(
+        pytest.mark.long if (i + j) % 2 else pytest.mark.slow))
+    for i, architecture in enumerate(NETWORKS)
+    for j, method in enumerate(CONFIGS)]
+
+
 def test_every_method_and_architecture_is_here():
   inner = {methods.method_of(config.method) for config in CONFIGS.values()
            if hasattr(config, 'method')}
@@ -100,8 +107,7 @@ def test_every_method_and_architecture_is_here():
   assert set(NETWORKS) == set(models.ARCHITECTURES)
 
 
-@pytest.mark.parametrize('method', CONFIGS)
-@pytest.mark.parametrize('architecture', NETWORKS)
+@pytest.mark.parametrize('architecture, method', PAIRS)
 def test_each_kind_of_step_moves_what_it_must_and_no_more(
     architecture, method, monkeypatch):
   problem, kinds = problem_of(architecture), KINDS[method]

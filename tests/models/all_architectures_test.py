@@ -21,9 +21,10 @@ from tests.methods import problems
 from tests.models import nets
 
 every = pytest.mark.parametrize('name', models.ARCHITECTURES)
-# A compiled step of the two deep networks takes 6 to 10 s.
-deep_ones_slow = pytest.mark.parametrize('name', [
-    pytest.param(name, marks=pytest.mark.slow)
+# A compiled step of the two deep networks takes 6 to 10 s; architectures_test.py
+# has shallower ones.
+deep_ones_long = pytest.mark.parametrize('name', [
+    pytest.param(name, marks=pytest.mark.long)
     if name in ('densenet121', 'efficientnet_b0') else name
     for name in models.ARCHITECTURES])
 PLAIN = train.OptimizerConfig(
@@ -167,7 +168,7 @@ def _is_cancelled(path):
   return 'project_norm' in path and path[-1] == 'bias'
 
 
-@deep_ones_slow
+@deep_ones_long
 def test_a_training_step_moves_every_parameter_and_statistic(name):
   before, after, metrics = _step(name, _supervised(name, live=True))
   everything = _changed(before, jax.tree.map(lambda x: x + 1, before))
@@ -176,7 +177,7 @@ def test_a_training_step_moves_every_parameter_and_statistic(name):
   assert metrics['count'] == 8
 
 
-@deep_ones_slow
+@deep_ones_long
 def test_eu_k_and_cf_k_move_the_last_blocks_alone(name):
   # EU-k's step is CF-k's from another start, with live statistics.
   trainable = models.last_blocks(nets.TINY[name], nets.variables(name), 2)
@@ -189,7 +190,7 @@ def test_eu_k_and_cf_k_move_the_last_blocks_alone(name):
   assert {path[1] for path in _changed(before, after)} == set(trainable)
 
 
-@deep_ones_slow
+@deep_ones_long
 def test_a_distance_step_moves_images_and_parameters(name):
   config = dlfd.DLFDConfig(
       perturb_steps=1, sinkhorn=problems.SMALL, optimizer=PLAIN)
@@ -233,7 +234,7 @@ def test_a_saved_network_comes_back(name, tmp_path):
   assert problems.same(saved.variables, variables)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize('name', ['efficientnet_b0', 'densenet121'])
 def test_two_devices_agree_with_one(name):
   problem, results = _problem(name), []
