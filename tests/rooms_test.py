@@ -60,7 +60,7 @@ READS = {
     'methods/dlfd_released.py': [
         'np.asarray(config.mean, np.float32)',
         'np.asarray(config.std, np.float32)', 'np.asarray(retain_sizes)',
-        'np.asarray(pair, np.int32)', 'int(pair[number])'],
+        'np.asarray(pair, np.int32)', 'int(pair[number])', 'pair.tolist()'],
     'methods/monitor.py': [
         'float(accuracy.accuracy(self._task, logits[rows], '
         'self._labels[rows]).value)', 'float(mia)',

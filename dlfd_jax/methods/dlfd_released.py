@@ -217,7 +217,7 @@ def make_plan(setting: base.Setting, config: DLFDReleasedConfig
 
   def step(train_mode):
     return make_step(
-        problem.model, problem.task, config, len(pair), tuple(map(int, pair)),
+        problem.model, problem.task, config, len(pair), tuple(pair.tolist()),
         num_pairs, train_mode=train_mode)
 
   def batch(number):

@@ -37,7 +37,8 @@ from experiments import outputs
 
 ROOT = pathlib.Path(__file__).parents[2]
 _DATA = ['--preset=demo', '--people=40', '--images_per_person=4',
-         '--image_size=16', '--width=4', '--stem=small']
+         '--image_size=16']
+_RESNET18 = ('--width=4', '--stem=small')
 _RUN = ['--batch_size=16', '--checkpoint_seconds=0']
 _COMPILING, _SAVING, _ANY, _STARTING, _ENDING = MOMENTS = (
     'first compilation', 'saving', 'any line', 'the start', 'the end')
@@ -224,11 +225,11 @@ def campaign(name: str, argv: Sequence[str], folder: pathlib.Path, n: int,
       'runs': ended, 'differences': differing, 'alone_s': round(alone_s, 1)}
 
 
-def everything(folder: pathlib.Path, n: int, seed: int,
-               epochs: int) -> list[dict[str, Any]]:
+def everything(folder: pathlib.Path, n: int, seed: int, epochs: int,
+               network: Sequence[str] = _RESNET18) -> list[dict[str, Any]]:
   """The campaigns on ``train`` and ``unlearn`` below ``folder``."""
   draw = random.Random(seed)
-  train = [*_DATA, *_RUN, '--on=all', f'--epochs={epochs}']
+  train = [*_DATA, *network, *_RUN, '--on=all', f'--epochs={epochs}']
   found = [campaign('train', train, folder, n, draw)]
   unlearn = [f'--original={folder / "train_alone"}', '--forget_people=4',
              *_RUN, f'--epochs={epochs}', '--perturb_steps=1']

@@ -8,7 +8,9 @@ from tests.slow import kill
 @pytest.mark.slow
 def test_killed_runs_end_as_those_left_alone(tmp_path, monkeypatch):
   monkeypatch.setenv('JAX_DISABLE_MOST_OPTIMIZATIONS', '1')
-  for found in kill.everything(tmp_path, n=3, seed=1, epochs=3):
+  for found in kill.everything(
+      tmp_path, n=3, seed=1, epochs=3,
+      network=['--architecture=tests.models.own_nets:Own']):
     assert found['differences'] == [], found
     assert len(found['kills']) == 3
 
