@@ -17,7 +17,7 @@ import contextlib
 import functools
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,44 +27,10 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec
 
 from dlfd_jax import hosts
+from dlfd_jax import memo
 
 AXIS = 'batch'
 StepFn = Callable[..., tuple[Any, Any]]
-P = ParamSpec('P')
-Function = TypeVar('Function', bound=Callable[..., Any])
-_MOST_KEPT = 32  # functions of each kind, and programs, that a process keeps
-
-
-def one_for_equal(make: Callable[P, Function]) -> Callable[P, Function]:
-  """Lets ``make`` return the same function for equal arguments.
-
-  For functions that make a step: :class:`Devices` compiles a function once, so
-  that runs that differ in seed, length or people to forget share a program. An
-  argument that cannot be hashed, of a user's own network say, is no error:
-  the function is then made anew.
-  """
-  cached = functools.lru_cache(_MOST_KEPT)(make)
-  kept = cast(Callable[P, Function], cached)
-  _kept.append(cached.cache_clear)
-
-  @functools.wraps(make)
-  def made(*args: P.args, **kwargs: P.kwargs) -> Function:
-    try:
-      hash((args, *kwargs.items()))
-    except TypeError:
-      return make(*args, **kwargs)
-    return kept(*args, **kwargs)
-
-  return made
-
-
-def forget_functions() -> None:
-  """Drops what :func:`one_for_equal` and :class:`Devices` keep."""
-  for clear in _kept:
-    clear()
-
-
-_kept: list[Callable[[], None]] = []
 
 
 class Devices:
@@ -183,14 +149,14 @@ class Devices:
     self._checked.append(frozen)
 
 
-@functools.lru_cache(_MOST_KEPT)
+@memo.one_for_equal
 def _mapped_step(step, devices):
   return jax.pmap(
       functools.partial(step, axis_name=AXIS), axis_name=AXIS, devices=devices,
       in_axes=(None, None, 0), out_axes=(None, None), donate_argnums=(0,))
 
 
-@functools.lru_cache(_MOST_KEPT)
+@memo.one_for_equal
 def _mapped_rows(function, devices, alone):
   def everywhere(*arguments):  # the rows of all processes, in each
     return jax.tree.map(
@@ -199,9 +165,6 @@ def _mapped_rows(function, devices, alone):
   return jax.pmap(
       function if alone else everywhere, axis_name=AXIS, devices=devices,
       in_axes=(None, None, 0), out_axes=0 if alone else None)
-
-
-_kept += [_mapped_step.cache_clear, _mapped_rows.cache_clear]
 
 
 def digest(tree: Any) -> bytes:

@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
+from dlfd_jax import memo
 from dlfd_jax import parallel
 from dlfd_jax.data import batching
 from dlfd_jax.data import dataset as dataset_lib
@@ -24,7 +25,7 @@ _ROWS = {'cpu': 256}
 _ROWS_ELSEWHERE = 1024
 
 
-@parallel.one_for_equal
+@memo.one_for_equal
 def make_evaluation_step(
     model: nn.Module,
     answer: Callable[[Variables, jax.Array], Any] | None = None

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from dlfd_jax import memo
 from dlfd_jax import optimizer as optimizer_lib
 from dlfd_jax import parallel
 from dlfd_jax import tasks
@@ -251,7 +252,7 @@ def supervised_update(model: nn.Module, task: tasks.Task, state: TrainState,
   return state, {**metrics, 'count': count}
 
 
-@parallel.one_for_equal
+@memo.one_for_equal
 def make_supervised_step(
     model: nn.Module, task: tasks.Task, optimizer: OptimizerConfig,
     num_steps: int | None = None, *, live: bool = True,

@@ -29,7 +29,7 @@ import jax  # noqa: E402
 import pytest  # noqa: E402
 from jax.experimental.compilation_cache import compilation_cache  # noqa: E402
 
-from dlfd_jax import parallel  # noqa: E402
+from dlfd_jax import memo  # noqa: E402
 
 NUM_DEVICES = 8  # the most that a test of "any number of devices" uses
 MOST_MEMORY_MAPS = 20_000  # of a worker, before a module's tests
@@ -96,10 +96,10 @@ def own_programs(request):
   """A test that counts compilations or replaces code shares no program."""
   alone = {'count_compilations', 'monkeypatch'} & set(request.fixturenames)
   if alone:
-    parallel.forget_functions()
+    memo.clear()
   yield
   if alone:
-    parallel.forget_functions()
+    memo.clear()
 
 
 @pytest.fixture(scope='module', autouse=True)

@@ -18,7 +18,7 @@ from tests.models import torch_nets  # noqa: E402
 
 _DOCS = pathlib.Path(__file__).parents[1] / 'docs'
 _SMALL = {  # what a test on a CPU changes
-    'check': ['--image_size=32', '--width=4', '--repeats=1'],
+    'check': ['--image_size=32', '--width=4', '--repeats=0'],
     'import_weights': ['--image_size=32', '--width=4'],
     'train': ['--image_size=32', '--width=4', '--epochs=1', '--batch_size=16'],
     'unlearn': ['--image_size=32', '--epochs=1', '--batch_size=16',

@@ -130,28 +130,6 @@ def test_inner_loops_are_unrolled_on_a_cpu():
   assert parallel.inner_unroll(0) == 1
 
 
-def test_equal_arguments_give_one_function_until_it_is_forgotten():
-  @parallel.one_for_equal
-  def make(factor, *, shift=0.0):
-    return lambda x: factor * x + shift
-
-  first = make((2.0, 3.0), shift=1.0)
-  assert make((2.0, 3.0), shift=1.0) is first
-  assert make((2.0, 3.0)) is not first and make((2.0, 4.0)) is not first
-  assert make([2.0]) is not make([2.0])  # no hash, no matter
-  parallel.forget_functions()
-  assert make((2.0, 3.0), shift=1.0) is not first
-
-
-def test_an_error_of_what_makes_a_function_is_not_hidden():
-  @parallel.one_for_equal
-  def make(factor):
-    raise TypeError(f'Expected another factor, got {factor}.')
-
-  with pytest.raises(TypeError, match='another factor, got 2'):
-    make(2)
-
-
 def test_all_local_devices_are_the_default():
   assert parallel.Devices().count == jax.local_device_count()
   assert parallel.Devices().platform == 'cpu'

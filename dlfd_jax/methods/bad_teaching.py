@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlfd_jax import loop
+from dlfd_jax import memo
 from dlfd_jax import models
 from dlfd_jax import parallel
 from dlfd_jax import tasks
@@ -61,7 +62,7 @@ class BadTeachingConfig(base.MethodConfig):
     validate.one_of('incompetent', self.incompetent, ('random', 'uniform'))
 
 
-@parallel.one_for_equal
+@memo.one_for_equal
 def make_step(model: nn.Module, task: tasks.Task, config: BadTeachingConfig,
               num_steps: int) -> parallel.StepFn:
   """One step on a batch of the union; ``batch['unlearn']`` is u.

@@ -25,6 +25,7 @@ import jax
 import jax.numpy as jnp
 
 from dlfd_jax import loop
+from dlfd_jax import memo
 from dlfd_jax import ot
 from dlfd_jax import parallel
 from dlfd_jax import tasks
@@ -101,7 +102,7 @@ class DLFDConfig(base.MethodConfig):
         self.ce_weight_end - self.ce_weight_start)
 
 
-@parallel.one_for_equal
+@memo.one_for_equal
 def make_distance_step(model: nn.Module, task: tasks.Task, config: DLFDConfig,
                        num_steps: int | None = None) -> parallel.StepFn:
   """One DLFD step: ``(state, frozen, batch, *, axis_name)``.

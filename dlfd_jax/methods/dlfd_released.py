@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlfd_jax import loop
+from dlfd_jax import memo
 from dlfd_jax import ot
 from dlfd_jax import parallel
 from dlfd_jax import tasks
@@ -126,7 +127,7 @@ def pairs(retain: batching.Stream, forget: batching.Stream) -> np.ndarray:
   return equal
 
 
-@parallel.one_for_equal
+@memo.one_for_equal
 def make_step(model: nn.Module, task: tasks.Task, config: DLFDReleasedConfig,
               num_steps: int, pair: tuple[int, ...], num_pairs: int, *,
               train_mode: bool) -> parallel.StepFn:

@@ -17,6 +17,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from dlfd_jax import loop
+from dlfd_jax import memo
 from dlfd_jax import parallel
 from dlfd_jax import tasks
 from dlfd_jax import train
@@ -33,7 +34,7 @@ class NegGradConfig(base.MethodConfig):
       learning_rate=1e-3, clip_norm=1.0)
 
 
-@parallel.one_for_equal
+@memo.one_for_equal
 def make_step(model: nn.Module, task: tasks.Task, config: NegGradConfig,
               num_steps: int) -> parallel.StepFn:
   """One ascent step on a batch under the prefix ``forget_``."""

@@ -19,6 +19,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from dlfd_jax import loop
+from dlfd_jax import memo
 from dlfd_jax import parallel
 from dlfd_jax import tasks
 from dlfd_jax import train
@@ -49,7 +50,7 @@ class NegGradPlusConfig(base.MethodConfig):
     validate.number('beta', self.beta, 0, 1, ends='(]')
 
 
-@parallel.one_for_equal
+@memo.one_for_equal
 def make_step(model: nn.Module, task: tasks.Task, config: NegGradPlusConfig,
               num_steps: int) -> parallel.StepFn:
   """One joint step on a retain batch and one under the prefix ``forget_``."""

@@ -20,6 +20,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from dlfd_jax import loop
+from dlfd_jax import memo
 from dlfd_jax import parallel
 from dlfd_jax import tasks
 from dlfd_jax import train
@@ -70,7 +71,7 @@ class ScrubConfig(base.MethodConfig):
     base.check_temperature(self.temperature)
 
 
-@parallel.one_for_equal
+@memo.one_for_equal
 def make_step(model: nn.Module, task: tasks.Task, config: ScrubConfig,
               num_steps: int, phase: str) -> parallel.StepFn:
   """A max step, on a batch under ``forget_``, or a min step on a retain batch.

@@ -26,6 +26,7 @@ import numpy as np
 import optax
 
 from dlfd_jax import loop
+from dlfd_jax import memo
 from dlfd_jax import parallel
 from dlfd_jax import tasks
 from dlfd_jax import train
@@ -83,7 +84,7 @@ class UnsirConfig(base.MethodConfig):
     validate.number('noise_share', self.noise_share, 0, 1, ends='()')
 
 
-@parallel.one_for_equal
+@memo.one_for_equal
 def make_noise_step(model: nn.Module, task: tasks.Task,
                     config: UnsirConfig) -> parallel.StepFn:
   """One Adam step on the noise of one label.
@@ -128,7 +129,7 @@ def make_noise_step(model: nn.Module, task: tasks.Task,
   return noise_step
 
 
-@parallel.one_for_equal
+@memo.one_for_equal
 def make_update_step(model: nn.Module, task: tasks.Task, config: UnsirConfig,
                      num_steps: int, phase: str, first: int = 0
                      ) -> parallel.StepFn:

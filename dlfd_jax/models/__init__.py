@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dlfd_jax import memo
 from dlfd_jax import validate
 from dlfd_jax.models import custom
 from dlfd_jax.models import densenet
@@ -132,9 +133,13 @@ def init(model: nn.Module, key: jax.Array,
 
   Without BatchNorm ``batch_stats`` is empty.
   """
-  images = jnp.zeros((1, *image_size, 3), jnp.float32)
-  run = jax.jit(lambda key: model.init(key, images, train=False))
-  return {'batch_stats': {}, **run(key)}
+  return {'batch_stats': {}, **_make_init(model, tuple(image_size))(key)}
+
+
+@memo.one_for_equal
+def _make_init(model, image_size):
+  return jax.jit(lambda key: model.init(
+      key, jnp.zeros((1, *image_size, 3), jnp.float32), train=False))
 
 
 def check_values(variables: Variables, where: str) -> None:
