@@ -95,10 +95,14 @@ def _sgd(rate, **fields):
   return train.OptimizerConfig(learning_rate=rate, **fields)
 
 
+def _cosine(rate, **fields):
+  return _sgd(rate, schedule='cosine', **fields)
+
+
 def _recipe(epochs, rate=0.05, batch_size=64):
   return fit.TrainConfig(
       epochs=epochs, batch_size=batch_size,
-      optimizer=_sgd(rate, schedule='cosine'))
+      optimizer=_cosine(rate))
 
 
 def _adam(rate, **fields):
@@ -149,21 +153,21 @@ def _paper_methods(batch_size):
   }
 
 
-def _small_methods(ours):
+def _small_methods(ours, rate):
   """Starts for narrow networks: DLFD's passes, augmentation and BatchNorm.
 
-  Forget batches are small there, so the max steps of SCRUB are too.
+  Forget batches are small there, so the max steps of SCRUB are too. ``rate`` is
+  that of SGD.
   """
   alike = {'batch_norm': ours.batch_norm, 'augment': ours.augment,
            'batch_size': ours.batch_size}
   few = {**alike, 'epochs': ours.epochs}
-  rate = ours.optimizer.learning_rate
-  cosine = _sgd(rate, schedule='cosine', clip_norm=1.0)
+  cosine = _cosine(rate, clip_norm=1.0)
   return {
       'neggrad': neggrad.NegGradConfig(
           **few, optimizer=_sgd(rate / 5, clip_norm=1.0)),
       'neggrad_plus': neggrad_plus.NegGradPlusConfig(**few, optimizer=cosine),
-      'cf_k': cf_k.CFKConfig(**few, optimizer=_sgd(rate, schedule='cosine')),
+      'cf_k': cf_k.CFKConfig(**few, optimizer=_cosine(rate)),
       'unsir': unsir.UnsirConfig(
           **alike, optimizer=_adam(1e-3), repair_optimizer=_adam(1e-3),
           noise_images=min(64, ours.batch_size)),
@@ -176,20 +180,23 @@ def _small_methods(ours):
   }
 
 
-def _narrow(about, data, width, recipe, distance):
-  """A preset for few small images and a narrow network."""
+def _narrow(about, data, width, recipe, distance, rate=None):
+  """A preset for few small images and a narrow network.
+
+  ``rate`` is where the other methods start, DLFD's own if it is None.
+  """
+  rate = rate or distance.optimizer.learning_rate
   return Preset(
       about=about, data=data, network=Network(width=width, stem='small'),
       train=recipe,
-      methods=_methods(distance, recipe, _small_methods(distance)))
+      methods=_methods(distance, recipe, _small_methods(distance, rate)))
 
 
-def _small(epochs, rate, alpha, clip_norm=None, **fields):
+def _small(epochs, optimizer, alpha, **fields):
   """DLFD for narrow networks: few, small steps, augmented, live BatchNorm."""
   return dlfd.DLFDConfig(
-      epochs=epochs,
-      optimizer=_sgd(rate, schedule='cosine', clip_norm=clip_norm),
-      batch_norm='live', augment=augment.AugmentConfig(), perturb_steps=3,
+      epochs=epochs, optimizer=optimizer, batch_norm='live',
+      augment=augment.AugmentConfig(), perturb_steps=3,
       perturb_step_size=alpha / 255, **fields)
 
 
@@ -229,7 +236,7 @@ STARTS: dict[str, Preset] = {
         fit.TrainConfig(
             epochs=25, batch_size=32, augment=_STEADY,
             optimizer=_adam(3e-3, schedule='cosine')),
-        _small(5, 0.04, 0.5, clip_norm=3.0)),
+        _small(5, _adam(4e-3, schedule='cosine'), 0.5), rate=0.04),
     'mufac_age': _paper(
         "the paper's age task, 8 classes, 128 px", 'mufac', ('age_class',), 32,
         dlfd.DLFDConfig(
@@ -256,26 +263,27 @@ STARTS: dict[str, Preset] = {
         'Labeled Faces in the Wild, gender, 32 px',
         sources.DataOptions(
             source=FILE, labels=('gender',), image_size=32), 16,
-        _recipe(10), _small(4, 0.03, 0.25, ce_weight_start=1.0)),
+        _recipe(10), _small(4, _cosine(0.03), 0.25, ce_weight_start=1.0)),
     'lfw_gender_smile': _narrow(
         'Labeled Faces in the Wild, gender and smile, 32 px, multilabel; '
         'methods searched at width 8',
         sources.DataOptions(
             source=FILE, labels=('gender', 'smile'), image_size=32), 16,
-        _recipe(10), _small(4, 0.03, 0.25, ce_weight_start=1.0)),
+        _recipe(10), _small(4, _cosine(0.03), 0.25, ce_weight_start=1.0)),
     'fgnet_age': _narrow(
         'FG-NET, age, the three oldest bins merged to 6 classes, 48 px',
         sources.DataOptions(
             source=FILE, labels=('age_class',), merge_from=5, image_size=48),
         16, _recipe(30, batch_size=32),
-        _small(6, 0.03, 0.25, clip_norm=3.0, ce_weight_start=1.0,
+        _small(6, _cosine(0.03, clip_norm=3.0), 0.25, ce_weight_start=1.0,
                batch_size=32)),
     'london': _narrow(
         'Face Research Lab London, gender, age of 30 or more and smile',
         sources.DataOptions(
             source=FILE, labels=('gender', 'age', 'smile'),
             thresholds=(('age', 30),), image_size=48), 16,
-        _recipe(40, batch_size=16), _small(5, 0.02, 0.5, batch_size=16)),
+        _recipe(40, batch_size=16),
+        _small(5, _cosine(0.02), 0.5, batch_size=16)),
 }
 
 

@@ -1,4 +1,4 @@
-"""The demo's own goal, on one seed of everything it draws or on five."""
+"""The demo's own goal, over five seeds of everything it draws."""
 
 import pytest
 
@@ -19,17 +19,6 @@ def as_a_user_has_it(monkeypatch):
   """Not with the flags by which tests compile quicker."""
   monkeypatch.delenv('XLA_FLAGS', raising=False)
   monkeypatch.delenv('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS')
-
-
-@pytest.mark.slow
-def test_the_demo_forgets_and_stays_accurate(tmp_path, as_a_user_has_it):
-  found = demo_seeds.measure(0, tmp_path)
-  _check(found, tmp_path)
-  of = demo_seeds.summary([found])
-  assert of['nearer'] == 1
-  # One seed may miss the goal by many points, after another rounding, too.
-  assert found['accuracy']['unlearned'] > found['linear']
-  assert of['mean_lead'] >= 0.05
 
 
 @pytest.mark.long

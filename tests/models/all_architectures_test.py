@@ -21,8 +21,8 @@ from tests.methods import problems
 from tests.models import nets
 
 every = pytest.mark.parametrize('name', models.ARCHITECTURES)
-# A compiled step of the two deep networks takes 6 to 10 s; shallower ones are in
-# architectures_test.py.
+# A compiled step of the two deep networks takes 6 to 10 s. Shallower ones are
+# in architectures_test.py.
 deep_ones_long = pytest.mark.parametrize('name', [
     pytest.param(name, marks=pytest.mark.long)
     if name in ('densenet121', 'efficientnet_b0') else name
