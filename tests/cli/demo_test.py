@@ -7,27 +7,17 @@ from dlfd_jax.cli import demo
 from experiments import demo_seeds
 
 
-def _check(found, workdir):
-  """What holds for every seed."""
-  assert found['peak_gb'] < 3
-  assert (workdir / runs.REPORT).is_file()
-  assert found['auc']['original'] >= 0.65  # there is something to forget
-
-
-@pytest.fixture
-def as_a_user_has_it(monkeypatch):
-  """Not with the flags by which tests compile quicker."""
+@pytest.mark.long
+def test_the_demo_reaches_its_goal_over_five_seeds(tmp_path, monkeypatch):
+  # As a user has it: not with the flags by which tests compile quicker.
   monkeypatch.delenv('XLA_FLAGS', raising=False)
   monkeypatch.delenv('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS')
-
-
-@pytest.mark.long
-def test_the_demo_reaches_its_goal_over_five_seeds(
-    tmp_path, as_a_user_has_it):
   found = []
   for seed in range(5):
     found.append(demo_seeds.measure(seed, tmp_path / str(seed)))
-    _check(found[-1], tmp_path / str(seed))
+    assert found[-1]['peak_gb'] < 3
+    assert (tmp_path / str(seed) / runs.REPORT).is_file()
+    assert found[-1]['auc']['original'] >= 0.65  # there is something to forget
   of = demo_seeds.summary(found)
   assert of['nearer'] == 5
   assert of['median_size'] <= 0.03, of['gaps']
