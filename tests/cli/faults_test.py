@@ -160,11 +160,12 @@ def small_disk(tmp_path):
 def test_a_full_disk_is_one_sentence_and_the_last_state_loads(
     faces, original, small_disk, capsys):
   workdir = small_disk / 'run'
-  (small_disk / 'filler').write_bytes(b'x' * 150_000)
+  (small_disk / 'filler').write_bytes(b'x' * 230_000)
   flags = [f'--original={original}', '--forget_people=2', '--epochs=1',
            '--batch_size=16', '--method=finetune', f'--workdir={workdir}']
   assert unlearn.main(flags) == 2
   assert 'No space left on device' in _sentence(capsys)
+  assert (workdir / runs.METRICS).exists()
   assert not (workdir / runs.RESULT).exists()
   gc.collect()  # now, not during another test
   (small_disk / 'filler').unlink()

@@ -6,7 +6,7 @@ import numpy as np
 
 from dlfd_jax.cli import train
 
-NETWORK = ['--width=4', '--stem=small']
+NETWORK = ['--architecture=tests.models.own_nets:Own']
 RECIPE = ['--epochs=2', '--batch_size=16']
 PEOPLE, EACH, SIZE = 24, 4, 12
 

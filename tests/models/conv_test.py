@@ -1,5 +1,7 @@
 """The convolution is nn.Conv, whichever way it is computed."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -23,7 +25,7 @@ def _pair(window, stride, channels, groups, **options):
       outputs, window, stride, jnp.float32, groups=groups, **options)
   pad = window // 2
   return ours, nn.Conv(
-      outputs, (window, window), (stride, stride), [(pad, pad)] * 2,
+      outputs, (window, window), (stride, stride), ((pad, pad),) * 2,
       feature_group_count=groups, use_bias=ours.use_bias,
       kernel_init=layers.FAN_OUT)
 
@@ -33,17 +35,18 @@ def test_values_and_gradients_are_those_of_flax(
     size, window, stride, channels, groups):
   ours, theirs = _pair(window, stride, channels, groups)
   x = jax.random.normal(jax.random.key(0), (3, size, size + 1, channels))
-  variables = ours.init(jax.random.key(1), x)
-  jax.tree.map(np.testing.assert_array_equal, variables,
-               theirs.init(jax.random.key(1), x))
 
-  def both(module):
+  @functools.partial(jax.jit, static_argnums=0)
+  def run(module):
+    variables = module.init(jax.random.key(1), x)
     y, back = jax.vjp(module.apply, variables, x)
-    return y, back(jnp.sin(y))
+    return variables, y, back(jnp.sin(y))
 
+  (variables, *results), (others, *wanted) = run(ours), run(theirs)
+  jax.tree.map(np.testing.assert_array_equal, variables, others)
   jax.tree.map(
       lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
-      both(ours), both(theirs))
+      results, wanted)
 
 
 def test_a_bias_starts_at_0_and_is_added():
@@ -75,13 +78,15 @@ def test_only_a_cpu_leaves_xlas_convolution(
 def test_a_stem_on_an_accelerator_is_the_same_convolution(height, width, size):
   x = jax.random.normal(jax.random.key(0), (2, height, width, 3))
   kernel = jax.random.normal(jax.random.key(1), (size, size, 3, 4))
-  found, wanted = (
-      jax.vjp(lambda x, kernel, platform=platform: conv.convolve(
-          x, kernel, 2, 1, platform), x, kernel) for platform in ('gpu', 'cpu'))
-  np.testing.assert_allclose(found[0], wanted[0], rtol=1e-4, atol=1e-4)
-  slope = jnp.sin(wanted[0])
+
+  @functools.partial(jax.jit, static_argnums=0)
+  def run(platform):
+    y, back = jax.vjp(lambda x, kernel: conv.convolve(
+        x, kernel, 2, 1, platform), x, kernel)
+    return y, back(jnp.sin(y))
+
   jax.tree.map(lambda a, b: np.testing.assert_allclose(
-      a, b, rtol=1e-4, atol=2e-4), found[1](slope), wanted[1](slope))
+      a, b, rtol=1e-4, atol=2e-4), run('gpu'), run('cpu'))
   strides = str(jax.make_jaxpr(lambda x: conv.convolve(
       x, kernel, 2, 1, 'gpu'))(x)).count('window_strides=(1, 1)')
   assert strides == (height % 2 == 0)
