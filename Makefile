@@ -4,7 +4,9 @@
 VENV ?= .venv
 # A module is compiled when it is first imported: most never are.
 PIP = $(VENV)/bin/python -m pip install --quiet --no-compile
-PYTEST = $(VENV)/bin/python -m pytest -n 2 --dist worksteal --durations=20
+# A file stays with one worker: its fixtures and compiled programs serve all of it.
+PYTEST = $(VENV)/bin/python -m pytest --dist loadfile --no-loadscope-reorder \
+  --durations=20
 
 # The first interpreter that starts, is new enough and can make environments.
 USABLE = import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
@@ -50,10 +52,10 @@ demo: $(VENV)/.core
 	$(VENV)/bin/dlfd demo --workdir=runs/demo
 
 test: $(VENV)/.test
-	$(PYTEST) -m 'not slow and not long'
+	$(PYTEST) -n 2 -m 'not slow and not long'
 
 test-slow: $(VENV)/.test
-	$(PYTEST) -m slow
+	$(PYTEST) -n 3 -m slow  # they wait for processes that they start
 
 test-long: $(VENV)/.test
 	$(VENV)/bin/python -m pytest -m long

@@ -32,6 +32,11 @@ from jax.experimental.compilation_cache import compilation_cache  # noqa: E402
 from dlfd_jax import memo  # noqa: E402
 
 NUM_DEVICES = 8  # the most that a test of "any number of devices" uses
+LONGEST_FILES = (
+    'colab_test.py', 'kill_test.py', 'contract_test.py',
+    'architectures_test.py', 'all_architectures_test.py', 'hosts_test.py',
+    'many_hosts_unlearn_test.py', 'many_hosts_test.py', 'docs_test.py',
+    'dlfd_test.py')
 MOST_MEMORY_MAPS = 20_000  # of a worker, before a module's tests
 _COMPILED = '/jax/core/compile/backend_compile_duration'
 
@@ -88,7 +93,8 @@ def count_compilations():
 
 def pytest_collection_modifyitems(items):
   """The longest first: at the end one would keep a single worker busy."""
-  items.sort(key=lambda item: item.path.parent.name != 'slow')
+  ranks = {name: rank for rank, name in enumerate(LONGEST_FILES)}
+  items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
 
 
 @pytest.fixture(autouse=True)

@@ -239,8 +239,9 @@ import sys
 import jax
 import jax.numpy as jnp
 from dlfd_jax import ot
-import dlfd_jax.cli.train
-assert 'ott' not in sys.modules and 'sklearn' not in sys.modules
+import dlfd_jax.cli.evaluate
+import dlfd_jax.cli.unlearn
+assert not {'ott', 'sklearn', 'scipy.stats'} & sys.modules.keys()
 config = ot.SinkhornConfig(max_iterations=20)
 x, y = jax.random.normal(jax.random.key(0), (2, 6, 4))
 ones = jnp.ones(6)
@@ -251,7 +252,6 @@ def value(x, y):
 with jax.checking_leaks():
   inside = jax.jit(jax.value_and_grad(value))(x, y)[0]
 assert 'ott' in sys.modules
-assert abs(float(inside - value(x, y))) < 1e-6
 assert abs(float(inside - jax.jit(value)(x, y))) < 1e-6
 """
 
