@@ -54,8 +54,9 @@ demo: $(VENV)/.core
 test: $(VENV)/.test
 	$(PYTEST) -n 2 -m 'not slow and not long'
 
+# One worker more than cores: they often wait for a process.
 test-slow: $(VENV)/.test
-	$(PYTEST) -n 3 -m slow  # they wait for processes that they start
+	$(PYTEST) -n 3 -m slow
 
 test-long: $(VENV)/.test
 	$(VENV)/bin/python -m pytest -m long

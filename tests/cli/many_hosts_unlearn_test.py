@@ -30,7 +30,7 @@ def unlearned(tmp_path_factory, faces):
       '--architecture=tests.models.own_nets:Own',
       f'--workdir={folder / "original"}']) == 0
   flags = [f'--original={folder / "original"}', f'--workdir={folder / "run"}',
-           '--forget_people=4', '--batch_size=8', '--epochs=60',
+           '--forget_people=4', '--batch_size=8', '--epochs=30',
            '--perturb_steps=1']
   log = folder / 'run' / runs.METRICS
   both = _two('unlearn', flags)

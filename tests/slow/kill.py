@@ -124,7 +124,7 @@ def kill(argv: Sequence[str], workdir: pathlib.Path, cache: pathlib.Path,
          _ENDING: lambda: len(_events(workdir)) > lines}[moment]
   with start(argv, cache) as process:
     while process.poll() is None and not due():
-      time.sleep(.001)
+      time.sleep(.005)
     time.sleep(wait_s)
     seconds = time.monotonic() - began
     process.send_signal(which)
