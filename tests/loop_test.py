@@ -212,8 +212,8 @@ def test_a_longer_run_compiles_nothing_more(count_compilations):
   for steps in (STEPS, 2 * STEPS):  # two and four epochs, twice the phases
     with count_compilations() as counts:
       _run(plan=_plan(num_steps=steps))
-    totals.append(counts['_fun'])
-  assert totals == [2, 0]
+    totals.append(counts.total())
+  assert totals[0] >= 2 and totals[1] == 0
 
 
 def test_the_callers_state_is_not_changed():

@@ -240,6 +240,7 @@ import jax
 import jax.numpy as jnp
 from dlfd_jax import ot
 import dlfd_jax.cli.evaluate
+import dlfd_jax.cli.train
 import dlfd_jax.cli.unlearn
 assert not {'ott', 'sklearn', 'scipy.stats'} & sys.modules.keys()
 config = ot.SinkhornConfig(max_iterations=20)
@@ -252,6 +253,7 @@ def value(x, y):
 with jax.checking_leaks():
   inside = jax.jit(jax.value_and_grad(value))(x, y)[0]
 assert 'ott' in sys.modules
+assert abs(float(inside - value(x, y))) < 1e-6
 assert abs(float(inside - jax.jit(value)(x, y))) < 1e-6
 """
 

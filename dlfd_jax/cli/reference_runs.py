@@ -16,6 +16,7 @@ from absl import flags
 
 from dlfd_jax import checkpoint
 from dlfd_jax import fit
+from dlfd_jax import memo
 from dlfd_jax import models
 from dlfd_jax import parallel
 from dlfd_jax import predict
@@ -88,6 +89,11 @@ def from_flags(values: flags.FlagValues) -> Options:
   return Options(**given)
 
 
+@memo.one_for_equal
+def _answer_with_means(model):
+  return functools.partial(models.block_means, model)
+
+
 class Predictors:
   """One compiled evaluation for all models of one architecture."""
 
@@ -125,7 +131,7 @@ class Predictors:
     model = models.build(config)
     predictor = predict.Predictor(
         model, self._dataset, self.devices, feed=self.feed, frozen=self.frozen,
-        answer=functools.partial(models.block_means, model))
+        answer=_answer_with_means(model))
     order = [name for block in models.blocks(model) for name in block]
     found: dict[str, Any] = {}
     for name, variables in every.items():

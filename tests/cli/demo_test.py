@@ -18,6 +18,7 @@ def test_the_demo_reaches_its_goal_over_five_seeds(tmp_path, monkeypatch):
     assert found[-1]['peak_gb'] < 3
     assert (tmp_path / str(seed) / runs.REPORT).is_file()
     assert found[-1]['auc']['original'] >= 0.65  # there is something to forget
+    assert found[-1]['accuracy']['unlearned'] > found[-1]['linear']
   of = demo_seeds.summary(found)
   assert of['nearer'] == 5
   assert of['median_size'] <= 0.03, of['gaps']

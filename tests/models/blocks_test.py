@@ -80,6 +80,9 @@ def test_every_block_but_the_head_has_a_mean_answer(name):
       nets.shapes(model, 32), jnp.zeros((2, 32, 32, 3)))
   blocks = models.blocks(model)[:-1]
   assert len(found) == len(blocks)
+  if name == 'resnet18':
+    assert list(found) == ['bn1', *(
+        f'layer{i}_{j}' for i in range(1, 5) for j in range(2))]
   for block in blocks:
     answer, = (found[part] for part in block if part in found)
     assert answer.shape[0] == 2 and answer.ndim == 2
