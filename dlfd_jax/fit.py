@@ -14,15 +14,15 @@ from dlfd_jax import checkpoint
 from dlfd_jax import loop
 from dlfd_jax import models
 from dlfd_jax import parallel
-from dlfd_jax import runs
 from dlfd_jax import train
-from dlfd_jax import validate
 from dlfd_jax.data import augment as augment_lib
 from dlfd_jax.data import batching
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.data import feed as feed_lib
-from dlfd_jax.evaluation import accuracy
+from dlfd_jax.metrics import accuracy
 from dlfd_jax.predict import Predictor
+from dlfd_jax.utils import runs
+from dlfd_jax.utils import validate
 
 _PHASE = 'train'
 

@@ -19,14 +19,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlfd_jax import checkpoint
-from dlfd_jax import hosts
 from dlfd_jax import parallel
-from dlfd_jax import runs
-from dlfd_jax import signals
-from dlfd_jax import validate
 from dlfd_jax.data import batching
 from dlfd_jax.data import feed as feed_lib
 from dlfd_jax.models import Variables
+from dlfd_jax.utils import hosts
+from dlfd_jax.utils import runs
+from dlfd_jax.utils import signals
+from dlfd_jax.utils import validate
 
 Figures = dict[str, Any]
 Hook = Callable[[dict[str, Any]], None]

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dlfd_jax import validate
+from dlfd_jax.utils import validate
 
 SCHEDULES = ('constant', 'cosine')
 KINDS = ('sgd', 'adam')

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from dlfd_jax import validate
+from dlfd_jax.utils import validate
 
 _EPS = 1e-4  # added to a row's norm in quadrature, in feature units
 OBJECTIVES = ('divergence', 'entropic')

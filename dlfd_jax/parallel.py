@@ -26,8 +26,8 @@ from jax.sharding import Mesh
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec
 
-from dlfd_jax import hosts
-from dlfd_jax import memo
+from dlfd_jax.utils import hosts
+from dlfd_jax.utils import memo
 
 AXIS = 'batch'
 StepFn = Callable[..., tuple[Any, Any]]

@@ -2,8 +2,8 @@
 
 The paper's own tasks carry the hyper-parameters of the authors' notebooks with
 the step size converted to pixel units; the others were tuned on val (see
-docs/decisions.md). Where ``experiments.sweep`` searched a task, its values
-stand over these starts. A preset is a start: every field has a flag.
+docs/decisions.md). Where ``experiments.paper.sweep`` searched a task, its
+values stand over these starts. A preset is a start: every field has a flag.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from dlfd_jax import configs
 from dlfd_jax import fit
 from dlfd_jax import methods as methods_lib
 from dlfd_jax import models
@@ -31,6 +30,7 @@ from dlfd_jax.methods import neggrad_plus
 from dlfd_jax.methods import rewind
 from dlfd_jax.methods import scrub
 from dlfd_jax.methods import unsir
+from dlfd_jax.utils import configs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from dlfd_jax import validate
+from dlfd_jax.utils import validate
 
 MULTICLASS = 'multiclass'
 MULTILABEL = 'multilabel'

@@ -11,7 +11,7 @@ import pytest
 from packaging import requirements
 from packaging import utils
 
-from experiments import notebooks
+from experiments.publish import notebooks
 
 _ROOT = notebooks.FOLDER.parent
 
@@ -60,7 +60,7 @@ def test_the_outputs_are_there_small_and_of_nobodys_machine(name):
 @pytest.mark.parametrize('name', notebooks.NAMES)
 def test_every_cell_runs_with_small_settings(name, tmp_path):
   done = subprocess.run(
-      [sys.executable, '-m', 'experiments.notebooks', '--quick',
+      [sys.executable, '-m', 'experiments.publish.notebooks', '--quick',
        f'--notebooks={name}', f'--workdir={tmp_path}'],
       cwd=_ROOT, capture_output=True, text=True, check=False, env={
           **os.environ, 'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',

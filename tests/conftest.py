@@ -29,7 +29,7 @@ import jax  # noqa: E402
 import pytest  # noqa: E402
 from jax.experimental.compilation_cache import compilation_cache  # noqa: E402
 
-from dlfd_jax import memo  # noqa: E402
+from dlfd_jax.utils import memo  # noqa: E402
 
 NUM_DEVICES = 8  # the most that a test of "any number of devices" uses
 LONGEST_FILES = (

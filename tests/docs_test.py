@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dlfd_jax import runs
 from dlfd_jax.cli import commands
 from dlfd_jax.models import torch_weights
+from dlfd_jax.utils import runs
 
 torch = pytest.importorskip('torch', reason='needs the extra torch')
 from tests.models import torch_nets  # noqa: E402

@@ -12,7 +12,6 @@ import numpy as np
 
 from dlfd_jax import checkpoint
 from dlfd_jax import fit
-from dlfd_jax import hosts
 from dlfd_jax import methods
 from dlfd_jax import models
 from dlfd_jax import parallel
@@ -20,6 +19,7 @@ from dlfd_jax import predict
 from dlfd_jax import train
 from dlfd_jax.data import feed as feed_lib
 from dlfd_jax.methods import dlfd
+from dlfd_jax.utils import hosts
 from tests.methods import problems
 
 BATCH = 8

@@ -14,11 +14,11 @@ import pytest
 from dlfd_jax import checkpoint
 from dlfd_jax import loop
 from dlfd_jax import parallel
-from dlfd_jax import runs
 from dlfd_jax import tasks
 from dlfd_jax import train
 from dlfd_jax.data import batching
 from dlfd_jax.data import feed as feed_lib
+from dlfd_jax.utils import runs
 from tests import reads
 from tests import tiny
 

@@ -13,7 +13,7 @@ from dlfd_jax import methods
 from dlfd_jax import models
 from dlfd_jax.data import requests
 from dlfd_jax.data import splits as splits_lib
-from dlfd_jax.data import synthetic
+from dlfd_jax.data.faces import synthetic
 
 _README = pathlib.Path(__file__).resolve().parent.parent / 'README.md'
 

@@ -18,12 +18,12 @@ from absl import flags
 from rich import console as rich_console
 from rich import progress as rich_progress
 
-from dlfd_jax import hosts
 from dlfd_jax import loop
-from dlfd_jax import validate
 from dlfd_jax.cli import allocator
 from dlfd_jax.cli import compile_cache
 from dlfd_jax.cli import exit_codes
+from dlfd_jax.utils import hosts
+from dlfd_jax.utils import validate
 
 _USER_ERRORS = (ValueError, FileNotFoundError, FileExistsError,
                 PermissionError,

@@ -11,7 +11,6 @@ from absl import flags
 
 from dlfd_jax import checkpoint
 from dlfd_jax import presets
-from dlfd_jax import runs
 from dlfd_jax.cli import command
 from dlfd_jax.cli import evaluate
 from dlfd_jax.cli import inputs
@@ -25,6 +24,7 @@ from dlfd_jax.data import sources
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.evaluation import tier0
 from dlfd_jax.report import tables
+from dlfd_jax.utils import runs
 
 _ABOUT = """
 Draws faces of 280 people, trains `original` and `retrained`, makes the original

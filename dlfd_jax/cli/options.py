@@ -13,9 +13,9 @@ from typing import Any
 
 from absl import flags
 
-from dlfd_jax import configs
 from dlfd_jax import models
 from dlfd_jax.data import augment as augment_lib
+from dlfd_jax.utils import configs
 
 
 def _number_or_name(text: str) -> float | str:

@@ -9,12 +9,12 @@ from typing import Any
 
 from absl import flags
 
-from dlfd_jax import files
-from dlfd_jax import runs
 from dlfd_jax.cli import command
 from dlfd_jax.cli import evaluate
 from dlfd_jax.report import html
 from dlfd_jax.report import tables
+from dlfd_jax.utils import files
+from dlfd_jax.utils import runs
 
 _ABOUT = """
 Writes report.html, one self-contained file, and report.json from a finished

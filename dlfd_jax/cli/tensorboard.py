@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 from absl import flags
 
-from dlfd_jax import hosts
 from dlfd_jax import loop
 from dlfd_jax.cli import command
+from dlfd_jax.utils import hosts
 
 FOLDER = 'tensorboard'
 _NO_FIGURES = ('step', 'num_steps')

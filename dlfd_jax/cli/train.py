@@ -13,19 +13,19 @@ from absl import flags
 
 from dlfd_jax import checkpoint
 from dlfd_jax import fit
-from dlfd_jax import hosts
 from dlfd_jax import loop
 from dlfd_jax import models
 from dlfd_jax import parallel
 from dlfd_jax import presets
-from dlfd_jax import runs
 from dlfd_jax.cli import command
 from dlfd_jax.cli import inputs
 from dlfd_jax.cli import options
-from dlfd_jax.cli import run_configs
 from dlfd_jax.cli import tensorboard
 from dlfd_jax.data import requests
 from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.pipeline import run_configs
+from dlfd_jax.utils import hosts
+from dlfd_jax.utils import runs
 
 _ABOUT = """
 Trains a classifier from scratch.

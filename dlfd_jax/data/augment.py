@@ -13,7 +13,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from dlfd_jax import validate
+from dlfd_jax.utils import validate
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _DRAWS = 8

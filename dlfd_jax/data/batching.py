@@ -11,7 +11,7 @@ import functools
 
 import numpy as np
 
-from dlfd_jax import validate
+from dlfd_jax.utils import validate
 
 Batch = dict[str, np.ndarray]
 

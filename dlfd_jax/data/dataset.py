@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from dlfd_jax import tasks
-from dlfd_jax import validate
+from dlfd_jax.utils import validate
 
 
 @dataclasses.dataclass(frozen=True)

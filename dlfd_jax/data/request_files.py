@@ -6,8 +6,8 @@ import os
 import pathlib
 from collections.abc import Mapping
 
-from dlfd_jax import files
-from dlfd_jax import validate
+from dlfd_jax.utils import files
+from dlfd_jax.utils import validate
 
 
 def read_identity_file(path: str | os.PathLike,

@@ -6,14 +6,14 @@ import dataclasses
 import os
 from collections.abc import Callable
 
-from dlfd_jax import validate
 from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import folder
-from dlfd_jax.data import images as images_lib
-from dlfd_jax.data import npz
-from dlfd_jax.data import synthetic
-from dlfd_jax.data import tree
+from dlfd_jax.data.faces import synthetic
+from dlfd_jax.data.loaders import folder
+from dlfd_jax.data.loaders import images as images_lib
+from dlfd_jax.data.loaders import npz
+from dlfd_jax.data.loaders import tree
 from dlfd_jax.data.tfds import catalog
+from dlfd_jax.utils import validate
 
 SYNTHETIC = 'synthetic'
 TREE = 'tree'

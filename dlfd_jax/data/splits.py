@@ -12,7 +12,6 @@ import pathlib
 
 import numpy as np
 
-from dlfd_jax import files
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.data.index_sets import PARTITION_PARTS
 from dlfd_jax.data.index_sets import SPLITS_PARTS
@@ -24,6 +23,7 @@ from dlfd_jax.data.index_sets import find_samples
 from dlfd_jax.data.index_sets import random_generator
 from dlfd_jax.data.index_sets import retain_forget_by_person
 from dlfd_jax.data.index_sets import splits_notes
+from dlfd_jax.utils import files
 
 __all__ = [
     'PARTITION_PARTS', 'SPLITS_PARTS', 'Partition', 'Splits',

@@ -9,7 +9,7 @@ from typing import TypeGuard
 import numpy as np
 
 from dlfd_jax.evaluation import records
-from dlfd_jax.evaluation import stats
+from dlfd_jax.metrics import stats
 
 NO_MODEL = {
     'original': 'no original model was given',

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dlfd_jax import validate
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.data import index_sets
 from dlfd_jax.evaluation import comparison
 from dlfd_jax.evaluation import inputs as inputs_lib
-from dlfd_jax.evaluation import relearning
+from dlfd_jax.metrics import relearning
+from dlfd_jax.utils import validate
 
 RANDOM = 'random'  # a randomly initialised network, among the features' models
 

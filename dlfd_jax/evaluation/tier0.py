@@ -19,9 +19,9 @@ from dlfd_jax.evaluation import comparison
 from dlfd_jax.evaluation import inputs as inputs_lib
 from dlfd_jax.evaluation import membership
 from dlfd_jax.evaluation import membership_nulls
-from dlfd_jax.evaluation import per_example
 from dlfd_jax.evaluation import records
 from dlfd_jax.evaluation import utility
+from dlfd_jax.metrics import per_example
 
 EvaluationConfig = inputs_lib.EvaluationConfig
 

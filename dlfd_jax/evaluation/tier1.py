@@ -20,10 +20,10 @@ from dlfd_jax.evaluation import reference_features
 from dlfd_jax.evaluation import reference_harm
 from dlfd_jax.evaluation import reference_inputs
 from dlfd_jax.evaluation import reference_outputs
-from dlfd_jax.evaluation import stats
-from dlfd_jax.evaluation import streisand
 from dlfd_jax.evaluation import tier0
 from dlfd_jax.evaluation import verdicts
+from dlfd_jax.metrics import stats
+from dlfd_jax.metrics import streisand
 
 EvaluationConfig = inputs_lib.EvaluationConfig
 ReferenceConfig = reference_inputs.ReferenceConfig

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dlfd_jax.evaluation import stats
+from dlfd_jax.metrics import stats
 
 LEVEL = .05
 OVER_FORGOTTEN = f'{stats.DISTINGUISHABLE} (over-forgotten)'

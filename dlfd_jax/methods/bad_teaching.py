@@ -21,14 +21,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlfd_jax import loop
-from dlfd_jax import memo
 from dlfd_jax import models
 from dlfd_jax import parallel
 from dlfd_jax import tasks
 from dlfd_jax import train
-from dlfd_jax import validate
 from dlfd_jax.methods import base
 from dlfd_jax.methods import monitor
+from dlfd_jax.utils import memo
+from dlfd_jax.utils import validate
 
 _RANDOM_NET = 0  # purpose of its key
 _SUBSET = 10  # salt of the draw

@@ -14,10 +14,8 @@ import numpy as np
 from dlfd_jax import checkpoint
 from dlfd_jax import loop
 from dlfd_jax import parallel
-from dlfd_jax import runs
 from dlfd_jax import tasks
 from dlfd_jax import train
-from dlfd_jax import validate
 from dlfd_jax.data import augment as augment_lib
 from dlfd_jax.data import batching
 from dlfd_jax.data import dataset as dataset_lib
@@ -25,6 +23,8 @@ from dlfd_jax.data import feed as feed_lib
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.models import Variables
 from dlfd_jax.predict import Predictor
+from dlfd_jax.utils import runs
+from dlfd_jax.utils import validate
 
 RETAIN, FORGET, UNION = 0, 1, 3  # salts of the batch streams
 THRESHOLDS = ('null_mean', 'null_95')

@@ -16,9 +16,9 @@ import dataclasses
 from dlfd_jax import loop
 from dlfd_jax import models
 from dlfd_jax import train
-from dlfd_jax import validate
 from dlfd_jax.methods import base
 from dlfd_jax.methods import monitor
+from dlfd_jax.utils import validate
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

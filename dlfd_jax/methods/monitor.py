@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from dlfd_jax import hosts
 from dlfd_jax import loop
-from dlfd_jax.evaluation import accuracy
-from dlfd_jax.evaluation import attack
-from dlfd_jax.evaluation import per_example
-from dlfd_jax.evaluation import released_attack
 from dlfd_jax.methods import base
+from dlfd_jax.metrics import accuracy
+from dlfd_jax.metrics import attack
+from dlfd_jax.metrics import per_example
+from dlfd_jax.metrics import released_attack
 from dlfd_jax.models import Variables
+from dlfd_jax.utils import hosts
 
 ATTACKS = ('balanced', 'released')
 _ACCURACY_SLACK = 0.01

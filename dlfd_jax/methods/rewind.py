@@ -22,14 +22,14 @@ import numpy as np
 
 from dlfd_jax import loop
 from dlfd_jax import train
-from dlfd_jax import validate
-from dlfd_jax.evaluation import accuracy
-from dlfd_jax.evaluation import per_example
-from dlfd_jax.evaluation import ranks
 from dlfd_jax.methods import base
 from dlfd_jax.methods import neggrad_plus
 from dlfd_jax.methods import scrub
+from dlfd_jax.metrics import accuracy
+from dlfd_jax.metrics import per_example
+from dlfd_jax.metrics import ranks
 from dlfd_jax.models import Variables
+from dlfd_jax.utils import validate
 
 MEASURES = ('error', 'loss')
 _EQUAL = 1e-9  # errors are ratios of counts, apart by more or equal

@@ -20,14 +20,14 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from dlfd_jax import loop
-from dlfd_jax import memo
 from dlfd_jax import parallel
 from dlfd_jax import tasks
 from dlfd_jax import train
-from dlfd_jax import validate
 from dlfd_jax.data import batching
 from dlfd_jax.methods import base
 from dlfd_jax.methods import monitor
+from dlfd_jax.utils import memo
+from dlfd_jax.utils import validate
 
 MAX, MIN = 'max', 'min'
 

@@ -11,8 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlfd_jax import memo
-from dlfd_jax import validate
 from dlfd_jax.models import custom
 from dlfd_jax.models import densenet
 from dlfd_jax.models import efficientnet
@@ -21,6 +19,8 @@ from dlfd_jax.models import layers
 from dlfd_jax.models import resnet
 from dlfd_jax.models import vit
 from dlfd_jax.models.heads import Outputs
+from dlfd_jax.utils import memo
+from dlfd_jax.utils import validate
 
 __all__ = ['ARCHITECTURES', 'COMPUTE_DTYPES', 'ModelConfig', 'Outputs',
            'Variables', 'block_means', 'blocks', 'build', 'check_values',

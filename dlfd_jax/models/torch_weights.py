@@ -22,8 +22,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from dlfd_jax import files
 from dlfd_jax import models
+from dlfd_jax.utils import files
 
 State = Mapping[str, np.ndarray]
 SUFFIXES = ('.safetensors', '.pth', '.pt')

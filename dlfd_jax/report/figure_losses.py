@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib import ticker
 
-from dlfd_jax.evaluation import distributions
+from dlfd_jax.metrics import distributions
 from dlfd_jax.report import canvas
 from dlfd_jax.report import palette
 from dlfd_jax.report import panels as panels_lib

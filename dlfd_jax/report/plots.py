@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from matplotlib import ticker
 
-from dlfd_jax.evaluation import ranks
+from dlfd_jax.metrics import ranks
 from dlfd_jax.report import canvas
 from dlfd_jax.report import names
 from dlfd_jax.report import tables

@@ -13,8 +13,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dlfd_jax import validate
 from dlfd_jax.report import names
+from dlfd_jax.utils import validate
 
 Result = Mapping[str, Any]
 

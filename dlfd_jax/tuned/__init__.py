@@ -1,8 +1,8 @@
 """Settings that a search chose, one JSON file per preset, written by it.
 
-``experiments.sweep`` writes the files; ``presets`` lays their values over its
-own starts. A file holds, per method, dotted field paths with values, and what
-the search cost.
+``experiments.paper.sweep`` writes the files; ``presets`` lays their values
+over its own starts. A file holds, per method, dotted field paths with values,
+and what the search cost.
 """
 
 from __future__ import annotations

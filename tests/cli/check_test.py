@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dlfd_jax import runs
 from dlfd_jax.cli import check
-from dlfd_jax.cli import expected_cost
 from dlfd_jax.data import sources
 from dlfd_jax.data import splits
-from dlfd_jax.data import synthetic
+from dlfd_jax.data.faces import synthetic
+from dlfd_jax.pipeline import expected_cost
 from dlfd_jax.report import contact_sheet
+from dlfd_jax.utils import runs
 from tests.cli import runs_of
 
 

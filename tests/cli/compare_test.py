@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from dlfd_jax import runs
 from dlfd_jax.cli import compare
 from dlfd_jax.report import compare as compare_lib
+from dlfd_jax.utils import runs
 from tests.report import fakes
 
 

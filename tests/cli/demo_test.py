@@ -2,9 +2,9 @@
 
 import pytest
 
-from dlfd_jax import runs
 from dlfd_jax.cli import demo
-from experiments import demo_seeds
+from dlfd_jax.utils import runs
+from experiments.publish import demo_seeds
 
 
 @pytest.mark.long

@@ -14,10 +14,10 @@ import pytest
 
 from dlfd_jax import checkpoint
 from dlfd_jax import parallel
-from dlfd_jax import runs
 from dlfd_jax.cli import command
 from dlfd_jax.cli import train
 from dlfd_jax.cli import unlearn
+from dlfd_jax.utils import runs
 from tests.cli import runs_of
 
 
@@ -69,7 +69,7 @@ def _flags(faces, workdir):
 
 
 def test_a_folder_is_one_processs_at_a_time(tmp_path, capsys):
-  code = ('import sys; from dlfd_jax import runs; '
+  code = ('import sys; from dlfd_jax.utils import runs; '
           'folder = runs.RunFolder(sys.argv[1], {"a": 1}); '
           'folder.lock(); print("in"); '
           'sys.stdout.flush(); sys.stdin.read()')

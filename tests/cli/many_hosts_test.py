@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from dlfd_jax import runs
 from dlfd_jax.cli import train
+from dlfd_jax.utils import runs
 from tests import processes
 from tests.cli import runs_of
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from dlfd_jax import runs
 from dlfd_jax.cli import report
+from dlfd_jax.utils import runs
 from tests.cli import runs_of
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from dlfd_jax import runs
 from dlfd_jax.cli import check
 from dlfd_jax.cli import train
 from dlfd_jax.cli import unlearn
+from dlfd_jax.utils import runs
 from tests.cli import runs_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures('shared_compilations')]

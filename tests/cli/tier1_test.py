@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from dlfd_jax import checkpoint
-from dlfd_jax import runs
 from dlfd_jax.cli import evaluate
 from dlfd_jax.cli import inputs
 from dlfd_jax.cli import report
-from dlfd_jax.cli import run_configs
 from dlfd_jax.data import requests
 from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.pipeline import run_configs
+from dlfd_jax.utils import runs
 
 pytestmark = pytest.mark.usefixtures('shared_compilations')
 

@@ -5,14 +5,14 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from dlfd_jax import inference
 from dlfd_jax import models
 from dlfd_jax.cli import unlearn
 from dlfd_jax.cli import weights
-from dlfd_jax.data import npz
 from dlfd_jax.data import sources
 from dlfd_jax.data import splits
+from dlfd_jax.data.loaders import npz
 from dlfd_jax.models import torch_weights
+from dlfd_jax.pipeline import classifier as inference
 from tests.cli import runs_of
 
 torch = pytest.importorskip('torch', reason='needs the extra torch')

@@ -8,9 +8,9 @@ import pytest
 
 from dlfd_jax import presets
 from dlfd_jax.cli import inputs
-from dlfd_jax.cli import run_configs
 from dlfd_jax.data import sources
-from tests.data import tree_test
+from dlfd_jax.pipeline import run_configs
+from tests.data.loaders import tree_test
 from tests.data.tfds import layouts
 
 

@@ -9,13 +9,13 @@ from PIL import EpsImagePlugin
 from PIL import Image
 from PIL import ImageFile
 
-from dlfd_jax import files
 from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import folder
-from dlfd_jax.data import images
 from dlfd_jax.data import sources
-from experiments.bad_cases import edits
+from dlfd_jax.data.loaders import folder
+from dlfd_jax.data.loaders import images
+from dlfd_jax.utils import files
 from tests import tiny
+from tests.bad_cases import edits
 
 
 @pytest.fixture

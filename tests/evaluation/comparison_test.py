@@ -7,7 +7,7 @@ import pytest
 
 from dlfd_jax.evaluation import comparison
 from dlfd_jax.evaluation import records
-from dlfd_jax.evaluation import stats
+from dlfd_jax.metrics import stats
 
 _AUC = comparison.Metric(
     'mia_auc', 'forget', 'higher means more leakage', margin=.05, chance=.5)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from dlfd_jax.data import leakage
-from dlfd_jax.evaluation import per_example
 from dlfd_jax.evaluation import tier0
+from dlfd_jax.metrics import per_example
 from tests.evaluation import fakes
 
 _QUICK = tier0.EvaluationConfig(bootstrap=200, permutations=30, draws=2)

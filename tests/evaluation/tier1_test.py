@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from dlfd_jax.evaluation import against_retrained
-from dlfd_jax.evaluation import relearning
 from dlfd_jax.evaluation import tier0
 from dlfd_jax.evaluation import tier1
+from dlfd_jax.metrics import relearning
 from tests.evaluation import fakes
 
 _QUICK = tier1.EvaluationConfig(bootstrap=60, permutations=20, draws=1)

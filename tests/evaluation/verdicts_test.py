@@ -2,8 +2,8 @@
 
 import pytest
 
-from dlfd_jax.evaluation import stats
 from dlfd_jax.evaluation import verdicts
+from dlfd_jax.metrics import stats
 
 _SAME = verdicts.Vote(stats.INDISTINGUISHABLE, .6)
 _WIDE = verdicts.Vote(stats.INCONCLUSIVE, .3)

@@ -7,11 +7,11 @@ import pytest
 
 from dlfd_jax import methods
 from dlfd_jax import presets
-from dlfd_jax import runs
-from experiments import study
-from experiments import table1
-from experiments import table2
-from experiments import table3
+from dlfd_jax.utils import runs
+from experiments.paper import study
+from experiments.paper import table1
+from experiments.paper import table2
+from experiments.paper import table3
 
 
 def _task(preset='demo'):

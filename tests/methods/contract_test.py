@@ -12,7 +12,6 @@ import pytest
 
 from dlfd_jax import checkpoint
 from dlfd_jax import methods
-from dlfd_jax import runs
 from dlfd_jax import train
 from dlfd_jax.methods import bad_teaching
 from dlfd_jax.methods import cf_k
@@ -26,6 +25,7 @@ from dlfd_jax.methods import neggrad_plus
 from dlfd_jax.methods import rewind
 from dlfd_jax.methods import scrub
 from dlfd_jax.methods import unsir
+from dlfd_jax.utils import runs
 from tests import reads
 from tests.methods import problems
 

@@ -10,11 +10,11 @@ import pytest
 from dlfd_jax import methods
 from dlfd_jax import models
 from dlfd_jax import presets
-from dlfd_jax import runs
 from dlfd_jax import train
 from dlfd_jax.data import batching
 from dlfd_jax.methods import dlfd
 from dlfd_jax.methods import dlfd_released
+from dlfd_jax.utils import runs
 from tests.methods import problems
 
 RATE = 0.05

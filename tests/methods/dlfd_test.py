@@ -7,7 +7,6 @@ import pytest
 
 from dlfd_jax import methods
 from dlfd_jax import parallel
-from dlfd_jax import runs
 from dlfd_jax import train
 from dlfd_jax.data import augment
 from dlfd_jax.data import feed
@@ -15,6 +14,7 @@ from dlfd_jax.methods import base
 from dlfd_jax.methods import dlfd
 from dlfd_jax.methods import monitor
 from dlfd_jax.methods import perturb
+from dlfd_jax.utils import runs
 from tests.methods import perturb_test
 from tests.methods import problems
 

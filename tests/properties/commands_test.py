@@ -10,11 +10,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from dlfd_jax import presets
-from dlfd_jax import runs
 from dlfd_jax.cli import options
 from dlfd_jax.cli import report
-from dlfd_jax.cli import run_configs
 from dlfd_jax.cli import unlearn
+from dlfd_jax.pipeline import run_configs
+from dlfd_jax.utils import runs
 from tests.cli import runs_of
 from tests.properties import said
 from tests.report import fakes

@@ -15,17 +15,17 @@ from dlfd_jax import methods
 from dlfd_jax import models
 from dlfd_jax import ot
 from dlfd_jax import presets
-from dlfd_jax import relearn
 from dlfd_jax import tasks
 from dlfd_jax import train
-from dlfd_jax import validate
 from dlfd_jax.cli import reference_runs
 from dlfd_jax.data import augment
 from dlfd_jax.data import requests
 from dlfd_jax.data import sources
 from dlfd_jax.evaluation import inputs
 from dlfd_jax.evaluation import reference_inputs
-from dlfd_jax.evaluation import relearning
+from dlfd_jax.metrics import relearning
+from dlfd_jax.pipeline import relearn
+from dlfd_jax.utils import validate
 from tests.properties import said
 
 # A class and the arguments that it has no defaults for.

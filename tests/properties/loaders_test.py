@@ -15,20 +15,20 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from dlfd_jax import files
-from dlfd_jax import runs
-from dlfd_jax import validate
 from dlfd_jax.data import batching
 from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import folder
-from dlfd_jax.data import images
 from dlfd_jax.data import index_sets
 from dlfd_jax.data import labels as labels_lib
-from dlfd_jax.data import npz
 from dlfd_jax.data import request_files
 from dlfd_jax.data import requests
 from dlfd_jax.data import splits
+from dlfd_jax.data.loaders import folder
+from dlfd_jax.data.loaders import images
+from dlfd_jax.data.loaders import npz
 from dlfd_jax.models import torch_weights
+from dlfd_jax.utils import files
+from dlfd_jax.utils import runs
+from dlfd_jax.utils import validate
 from tests import tiny
 from tests.properties import said
 

@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from dlfd_jax import runs
 from dlfd_jax.report import html as report
 from dlfd_jax.report import names
 from dlfd_jax.report import tables
+from dlfd_jax.utils import runs
 from tests.report import fakes
 
 _VOID = {'meta', 'img', 'link', 'br', 'hr'}

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from dlfd_jax.report import html as report
-from experiments import report_size
+from experiments.benchmarks import report_size
 from tests.report import fakes
 
 _MOST_BYTES = 2_000_000

@@ -29,11 +29,11 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax import checkpoint
-from dlfd_jax import runs
 from dlfd_jax.cli import command
 from dlfd_jax.cli import exit_codes
 from dlfd_jax.cli import inputs
-from experiments import outputs
+from dlfd_jax.utils import runs
+from experiments.paper import outputs
 
 ROOT = pathlib.Path(__file__).parents[2]
 _DATA = ['--preset=demo', '--people=40', '--images_per_person=4',

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from dlfd_jax.data import images as images_lib
+from dlfd_jax.data.loaders import images as images_lib
 from dlfd_jax.data.tfds import tables
 
 PARTS = ('train', 'val', 'test')

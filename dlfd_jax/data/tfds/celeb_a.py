@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from dlfd_jax.data import images as images_lib
+from dlfd_jax.data.loaders import images as images_lib
 from dlfd_jax.data.tfds import identity_roles
 from dlfd_jax.data.tfds import index as index_lib
 from dlfd_jax.data.tfds import mucac

@@ -21,7 +21,7 @@ import requests
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import shuffle
 
-from dlfd_jax.data import images as images_lib
+from dlfd_jax.data.loaders import images as images_lib
 
 TABLE = 'table.npz'
 _COLUMN = 'column '

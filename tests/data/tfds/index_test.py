@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tensorflow_datasets.core import shuffle
 
-from dlfd_jax.data import images
+from dlfd_jax.data.loaders import images
 from dlfd_jax.data.tfds import base
 from dlfd_jax.data.tfds import index
 from dlfd_jax.data.tfds import load

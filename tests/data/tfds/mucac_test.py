@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dlfd_jax.data import images
 from dlfd_jax.data import splits
+from dlfd_jax.data.loaders import images
 from dlfd_jax.data.tfds import identity_roles
 from dlfd_jax.data.tfds import load
 from dlfd_jax.data.tfds import mucac

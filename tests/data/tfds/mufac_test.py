@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from dlfd_jax.data import images
 from dlfd_jax.data import splits
+from dlfd_jax.data.loaders import images
 from dlfd_jax.data.tfds import index
 from dlfd_jax.data.tfds import load
 from dlfd_jax.data.tfds import mufac

@@ -5,8 +5,8 @@ import random
 import numpy as np
 import pytest
 
-from dlfd_jax.data import images
 from dlfd_jax.data import splits
+from dlfd_jax.data.loaders import images
 from dlfd_jax.data.tfds import index as index_lib
 from dlfd_jax.data.tfds import load
 from dlfd_jax.data.tfds import rafdb

@@ -1,0 +1,130 @@
+"""Reads and resizes images with Pillow; everything ends as uint8 RGB."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+from PIL import ImageOps
+
+from dlfd_jax.utils import validate
+
+# Pillow would also read PostScript, by running another program, and formats
+# that nobody keeps photographs in.
+FORMATS = ('BMP', 'GIF', 'JPEG', 'JPEG2000', 'PNG', 'PPM', 'TIFF', 'WEBP')
+MOST_PIXELS_A_SIDE = 4096  # of the images that networks see
+
+
+def as_size(image_size: int | tuple[int, int]) -> tuple[int, int]:
+  """(height, width) from one side or both.
+
+  Raises:
+    ValueError: if a side is no integer in [1, :data:`MOST_PIXELS_A_SIDE`].
+  """
+  sides = image_size if isinstance(image_size, (tuple, list)) else (
+      image_size, image_size)
+  if len(sides) != 2 or any(
+      not validate.is_integer(side) or not 1 <= side <= MOST_PIXELS_A_SIDE
+      for side in sides):
+    raise ValueError(
+        'Expected image_size to be a number of pixels >= 1 and at most '
+        f'{MOST_PIXELS_A_SIDE}, or (height, width), got '
+        f'{validate.shown(image_size)}.')
+  return int(sides[0]), int(sides[1])
+
+
+def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+  """Resizes to (height, width); the aspect ratio is not kept.
+
+  Shrinking averages over areas (a box filter), so that no pixel is skipped;
+  growing interpolates linearly.
+  """
+  height, width = size
+  if image.size == (width, height):
+    return image
+  shrinks = width <= image.width and height <= image.height
+  kind = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
+  return image.resize((width, height), kind)
+
+
+def resize_array(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+  """``resize`` for uint8 ``[n, h, w]`` or ``[n, h, w, 3]``, one at a time."""
+  if images.shape[1:3] == size:
+    return images
+  resized = np.empty((len(images), *size, *images.shape[3:]), np.uint8)
+  for i, image in enumerate(images):
+    resized[i] = np.asarray(resize(Image.fromarray(image), size))
+  return resized
+
+
+def grey(image: np.ndarray) -> np.ndarray:
+  """The luma of uint8 ``[h, w, 3]``, three times."""
+  luma = np.asarray(Image.fromarray(image).convert('L'))
+  return np.repeat(luma[..., None], 3, axis=-1)
+
+
+def stored_size(path: str | os.PathLike) -> tuple[int, int]:
+  """(height, width) that an image file states; its pixels are not read.
+
+  Raises:
+    ValueError: if it is no image.
+  """
+  try:
+    with warnings.catch_warnings():
+      warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+      with Image.open(path, formats=FORMATS) as image:
+        return image.height, image.width
+  except Image.DecompressionBombError as error:
+    raise ValueError(
+        f'it has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels'
+    ) from error
+  except Exception as error:  # Pillow's readers raise a dozen kinds
+    raise ValueError('it is no image, or is damaged') from error
+
+
+def read_image(path: str | os.PathLike | BinaryIO,
+               size: tuple[int, int]) -> np.ndarray:
+  """Reads one image file: upright, RGB, resized.
+
+  The orientation that a camera noted is applied, transparency is dropped, and
+  a large JPEG is decoded at a reduced scale, at least twice the wanted one.
+
+  Args:
+    path: a file of one of :data:`FORMATS`, or its opened content; of several
+      frames the first is read.
+    size: (height, width) in pixels.
+
+  Returns:
+    uint8 ``[h, w, 3]``.
+
+  Raises:
+    ValueError: saying why it cannot be read: no image, cut short, more than 8
+      bits per value, or so large that Pillow suspects a decompression bomb.
+  """
+  try:
+    with warnings.catch_warnings():
+      warnings.simplefilter('error', Image.DecompressionBombWarning)
+      with Image.open(path, formats=FORMATS) as image:
+        if image.mode.startswith(('I', 'F')):
+          raise _Unreadable(
+              f'8 bits per value are expected, not {image.mode}')
+        image.draft('RGB', (2 * max(size), 2 * max(size)))
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode in ('P', 'PA'):  # a palette may be transparent
+          upright = upright.convert('RGBA')
+        return np.asarray(resize(upright.convert('RGB'), size))
+  except (Image.DecompressionBombError,
+          Image.DecompressionBombWarning) as error:
+    raise ValueError(
+        f'it has more than {Image.MAX_IMAGE_PIXELS} pixels') from error
+  except _Unreadable:
+    raise
+  except Exception as error:  # Pillow's readers raise a dozen kinds
+    raise ValueError('it is no image, or is damaged') from error
+
+
+class _Unreadable(ValueError):
+  """Why an image that is whole is not read."""

@@ -1,0 +1,132 @@
+"""A data set from one ``.npz`` file of arrays, read without pickle."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax.data import labels as labels_lib
+from dlfd_jax.data.loaders import images as images_lib
+from dlfd_jax.utils import files
+
+_RESERVED = ('images', 'identity', 'sample_id', 'split')
+
+
+def load_npz(
+    path: str | os.PathLike, *, labels: str | Sequence[str],
+    names: Sequence[str] | None = None, multilabel: bool = False,
+    merge_from: int | None = None, thresholds: Mapping[str, int] | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    name: str | None = None) -> dataset_lib.Dataset:
+  """Reads a data set.
+
+  The file holds ``images``, uint8 ``[n, h, w]`` or ``[n, h, w, 1]`` (grey,
+  repeated to three channels) or ``[n, h, w, 3]``; label arrays, integers
+  ``[n]``; and optionally ``identity`` (integers ``[n]``, -1 unknown; all
+  unknown if absent), ``sample_id`` (by default the file's name and the row,
+  such as ``faces_00017``) and ``split`` (text ``[n]``). Further integer arrays
+  ``[n]`` become columns; other arrays are not read.
+
+  Args:
+    path: the file.
+    labels: see ``labels.make_labels``, as ``names``, ``multilabel``,
+      ``merge_from`` and ``thresholds``.
+    names: of the classes or attributes.
+    multilabel: whether one label column makes a multilabel task.
+    merge_from: the class that takes in all later ones.
+    thresholds: least value that counts as 1, by label column.
+    image_size: side, or (height, width), to resize to; as stored by default.
+    name: of the data set; the file's name by default.
+
+  Returns:
+    The data set.
+
+  Raises:
+    FileNotFoundError: if there is no such file.
+    ValueError: if it is no npz file or an array is absent, has another shape or
+      type than stated, or is out of range.
+  """
+  path = pathlib.Path(path)
+  labels = (labels,) if isinstance(labels, str) else tuple(labels)
+  size = None if image_size is None else images_lib.as_size(image_size)
+  arrays = files.read_arrays(path)
+  images = _images(path, arrays, size)
+  n = len(images)
+  where = lambda i: f'row {i} of {path.name}'
+  columns = {
+      key: labels_lib.to_int32(f'{key} in {path.name}', array)
+      for key, array in arrays.items()
+      if key not in _RESERVED and array.shape == (n,)
+      and array.dtype.kind in 'iub'}
+  for label in labels:
+    if label not in arrays:
+      raise ValueError(
+          f'Expected an array {label!r} in {path.name}, got '
+          f'{", ".join(arrays)}.')
+    if label not in columns:
+      raise ValueError(
+          f'Expected {label} in {path.name} to be integers [{n}], got '
+          f'{arrays[label].dtype} {list(arrays[label].shape)}.')
+  values, task = labels_lib.make_labels(
+      columns, labels, names=names, multilabel=multilabel,
+      merge_from=merge_from, thresholds=thresholds, where=where)
+  for key in ('identity', 'sample_id', 'split'):
+    if key in arrays and arrays[key].shape != (n,):
+      raise ValueError(
+          f'Expected {key} in {path.name} to be [{n}], got '
+          f'{list(arrays[key].shape)}.')
+  identity = np.full(n, -1, np.int32)
+  if 'identity' in arrays:
+    identity = labels_lib.to_int32(
+        f'identity in {path.name}', arrays['identity'])
+    bad = np.flatnonzero(identity < -1)
+    if bad.size:
+      raise ValueError(
+          f'Expected identity >= -1 in {where(bad[0])}, got '
+          f'{identity[bad[0]]}.')
+  sample_id = np.array([f'{path.stem}_{i:05d}' for i in range(n)])
+  if 'sample_id' in arrays:
+    sample_id = arrays['sample_id'].astype(np.str_)
+    _check_distinct(sample_id, where)
+  split = arrays.get('split')
+  return dataset_lib.Dataset(
+      images=images, labels=values, identity=identity, sample_id=sample_id,
+      task=task, name=name or path.stem,
+      split=None if split is None else split.astype(np.str_),
+      places=np.array([where(i) for i in range(n)]),
+      columns=labels_lib.other_columns(
+          columns, labels, changed=bool(thresholds) or merge_from is not None))
+
+
+def _check_distinct(sample_id, where):
+  first: dict[str, int] = {}
+  for i, name in enumerate(sample_id.tolist()):
+    if first.setdefault(name, i) != i:
+      raise ValueError(
+          f'Expected distinct values of sample_id, got {name!r} in '
+          f'{where(first[name])} and in {where(i)}.')
+
+
+def _images(path, arrays, size):
+  """The images as uint8 ``[n, h, w, 3]``, resized before grey is repeated."""
+  if 'images' not in arrays:
+    raise ValueError(
+        f'Expected an array images in {path.name}, got '
+        f'{", ".join(arrays) or "none"}.')
+  images = arrays['images']
+  if images.ndim == 4 and images.shape[-1] == 1:
+    images = images[..., 0]
+  if images.dtype != np.uint8 or images.ndim not in (3, 4) or (
+      images.ndim == 4 and images.shape[-1] != 3) or not images.size:
+    raise ValueError(
+        f'Expected images in {path.name} to be uint8 [n, h, w] or '
+        f'[n, h, w, 3], got {images.dtype} {list(images.shape)}.')
+  if size is not None:
+    images = images_lib.resize_array(images, size)
+  if images.ndim == 3:
+    images = np.repeat(images[..., None], 3, axis=-1)
+  return images

@@ -1,0 +1,143 @@
+"""A data set from folders of images: ``class/image``.
+
+The classes are the folders in sorted order (by number where all names are
+numbers). Above them may stand the parts: ``train/class/image`` and so on.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+from collections.abc import Callable
+
+from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax.data import index_sets
+from dlfd_jax.data.loaders import folder
+from dlfd_jax.utils import files
+
+LABEL = 'class'
+SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff',
+            '.webp')
+_PARTS = {*index_sets.PARTITION_PARTS, *index_sets.SPLITS_PARTS}
+
+
+def load_tree(root: str | os.PathLike, *,
+              image_size: int | tuple[int, int],
+              identity_pattern: str | None = None,
+              merge_from: int | None = None,
+              progress: Callable[[int, int], None] | None = None
+              ) -> dataset_lib.Dataset:
+  """Reads a data set.
+
+  The sample id of an image is its path in ``root``. Where all folders in
+  ``root`` are called train, retain, forget, val or test, they are the split.
+  Files that are no images by their names, and hidden ones, are skipped.
+
+  Args:
+    root: the folder.
+    image_size: side, or (height, width), that every image is resized to.
+    identity_pattern: regular expression with one group, searched in each
+      image's path in ``root``: what the group finds is the person, numbered as
+      ``folder.load_folder`` does. None leaves all persons unknown.
+    merge_from: the class that takes in all later ones.
+    progress: called after each image with (images read, images in all).
+
+  Returns:
+    The data set.
+
+  Raises:
+    FileNotFoundError: if there is no such folder.
+    ValueError: if there are fewer than two classes, a class has no image, a
+      path does not fit the pattern, or an image cannot be read.
+  """
+  rows, classes = _list(root, identity_pattern)
+  return folder.load_rows(
+      rows, rows.path, labels=(LABEL,), image_size=image_size, names=classes,
+      multilabel=False, merge_from=merge_from, thresholds=None, name=None,
+      progress=progress)
+
+
+def identity_names(root: str | os.PathLike,
+                   identity_pattern: str | None) -> dict[str, int]:
+  """The number of each person by name; empty where persons are integers."""
+  rows, _ = _list(root, identity_pattern)
+  return folder.person_codes(rows)[1]
+
+
+def check_pattern(pattern: str) -> re.Pattern:
+  """The compiled pattern.
+
+  Raises:
+    ValueError: if it is no regular expression with exactly one group.
+  """
+  try:
+    compiled = re.compile(pattern)
+  except re.error as error:
+    raise ValueError(
+        f'Expected a regular expression, got {pattern!r}: {error}.') from error
+  if compiled.groups != 1:
+    raise ValueError(
+        'Expected one group in the pattern of a person, such as '
+        f"'(\\d+)_', got {compiled.groups} in {pattern!r}.")
+  return compiled
+
+
+def _list(root, identity_pattern) -> tuple[folder.Manifest, tuple[str, ...]]:
+  """All images as rows, and the names of the classes."""
+  root = pathlib.Path(root)
+  if not files.is_folder(root):
+    raise FileNotFoundError(f'Expected a folder of images, got {root}.')
+  tops = _folders(root)
+  split = bool(tops) and {path.name for path in tops} <= _PARTS
+  bases = tops if split else [root]
+  names = {path.name for base in bases for path in _folders(base)}
+  numbers = all(name.isascii() and name.isdigit() for name in names)
+  classes = sorted(names, key=lambda name: (int(name) if numbers else 0, name))
+  if len(classes) < 2:
+    raise ValueError(
+        f'Expected a folder for each of two classes or more in {root}, got '
+        f'{", ".join(classes) or "none"}.')
+  columns: dict[str, list[str]] = {'path': [], 'identity': [], LABEL: []}
+  if split:
+    columns['split'] = []
+  for base in bases:
+    for place in _folders(base):
+      paths = _images(place)
+      if not paths:
+        raise ValueError(f'Expected at least one image in {place}, got none.')
+      for path in paths:
+        columns['path'].append(path.relative_to(root).as_posix())
+        columns[LABEL].append(place.name)
+        if split:
+          columns['split'].append(base.name)
+  columns['identity'] = _people(columns['path'], identity_pattern)
+  places = {name: str(k) for k, name in enumerate(classes)}
+  columns[LABEL] = [places[name] for name in columns[LABEL]]
+  return folder.Manifest(path=root, columns=columns), tuple(classes)
+
+
+def _folders(path) -> list[pathlib.Path]:
+  return sorted(p for p in path.iterdir()
+                if p.is_dir() and not p.name.startswith('.'))
+
+
+def _images(place) -> list[pathlib.Path]:
+  return sorted(p for p in place.rglob('*')
+                if p.suffix.lower() in SUFFIXES and p.is_file()
+                and not p.name.startswith('.'))
+
+
+def _people(paths, pattern) -> list[str]:
+  if pattern is None:
+    return [''] * len(paths)
+  compiled = check_pattern(pattern)
+  people = []
+  for path in paths:
+    match = compiled.search(path)
+    if match is None or not match.group(1):
+      raise ValueError(
+          f'Expected a person by the pattern {pattern!r} in every path, got '
+          f'none in {path!r}.')
+    people.append(match.group(1))
+  return people

@@ -1,0 +1,271 @@
+"""Intervals, nulls and verdicts, and the units that are resampled."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+from scipy import special
+
+from dlfd_jax.utils import validate
+
+
+def units_of(identity: np.ndarray) -> np.ndarray:
+  """The resampling unit of each image: its person, or itself if unknown.
+
+  Args:
+    identity: int ``[n]``, -1 = unknown.
+
+  Returns:
+    int64 ``[n]`` in ``[0, units)``, every value used.
+
+  Raises:
+    ValueError: if the persons are no integers.
+  """
+  identity = validate.array('persons', identity)
+  if identity.size and identity.dtype.kind not in 'iu':
+    raise ValueError(f'Expected persons to be integers, got {identity.dtype}.')
+  identity = identity.astype(np.int64)
+  unknown = identity < 0
+  own = identity.max(initial=0) + 1 + np.arange(identity.size)
+  _, units = np.unique(np.where(unknown, own, identity), return_inverse=True)
+  return units.reshape(-1)
+
+
+def _check_proportion(successes, trials, confidence):
+  validate.number('confidence', confidence, 0, 1, ends='()')
+  validate.number('successes', successes)
+  validate.number('trials', trials)
+  if trials < 1 or not 0 <= successes <= trials:
+    raise ValueError(
+        f'Expected 0 <= successes <= trials and trials >= 1, got {successes} '
+        f'of {trials}.')
+
+
+def wilson(successes: float, trials: float,
+           confidence: float = .95) -> tuple[float, float]:
+  """Wilson's (1927) score interval of a proportion, ``(low, high)`` in [0, 1].
+
+  Raises:
+    ValueError: if there are no trials, or more successes than trials.
+  """
+  _check_proportion(successes, trials, confidence)
+  z = special.ndtri(.5 + confidence / 2)
+  share = successes / trials
+  centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
+  half = z / (1 + z * z / trials) * np.sqrt(
+      share * (1 - share) / trials + (z / (2 * trials))**2)
+  return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+
+def clopper_pearson(successes: int, trials: int,
+                    confidence: float = .95) -> tuple[float, float]:
+  """The exact interval of Clopper and Pearson (1934), ``(low, high)``.
+
+  Raises:
+    ValueError: if there are no trials, or more successes than trials.
+  """
+  _check_proportion(successes, trials, confidence)
+  tail = (1 - confidence) / 2
+  low, high = 0.0, 1.0
+  if successes > 0:
+    low = float(special.betaincinv(
+        successes, trials - successes + 1, tail))
+  if successes < trials:
+    high = float(special.betaincinv(
+        successes + 1, trials - successes, 1 - tail))
+  return low, high
+
+
+def draw_multiplicities(units: int, draws: int,
+                        rng: np.random.Generator) -> np.ndarray:
+  """How often each unit is in each bootstrap sample, uint16 ``[draws, units]``.
+
+  Each row sums to ``units``: as many are drawn as there are, with replacement.
+  """
+  rows = max(1, 4_000_000 // units)
+  parts = []
+  for start in range(0, draws, rows):
+    few = min(rows, draws - start)
+    picks = rng.integers(0, units, (few, units))
+    picks += units * np.arange(few)[:, None]
+    parts.append(np.bincount(picks.ravel(), minlength=few * units)
+                 .reshape(few, units).astype(np.uint16))
+  return np.concatenate(parts)
+
+
+def percentile_interval(replicates: np.ndarray,
+                        confidence: float = .95) -> tuple[float, float]:
+  """Percentile bootstrap interval, NaN replicates (no data) left out."""
+  tail = 50 * (1 - confidence)
+  low, high = np.nanpercentile(replicates, [tail, 100 - tail])
+  return float(low), float(high)
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+  """An unlearned-minus-retrained difference with its t interval.
+
+  Attributes:
+    value: the difference.
+    low: lower end of the 95 % interval.
+    high: upper end.
+    error: its standard error, the square root of V.
+    freedom: degrees of freedom nu of the t law; infinite if V is 0.
+  """
+
+  value: float
+  low: float
+  high: float
+  error: float
+  freedom: float
+
+  @property
+  def p_value(self) -> float:
+    """Two-sided p of no difference, from Student's t law.
+
+    Without any spread it is certain: 0, or 1 if there is no difference.
+    """
+    if self.error == 0:
+      return 1.0 if self.value == 0 else 0.0
+    return float(
+        2 * special.stdtr(self.freedom, -abs(self.value) / self.error))
+
+
+def difference(value: float,
+               unit_variance: float,
+               units: int,
+               *,
+               unlearned_variance: float = 0.0,
+               seeds: int = 1,
+               retrained_variance: float = 0.0,
+               retrains: int = 1,
+               confidence: float = .95) -> Difference:
+  r"""Interval of a difference between unlearned and retrained models.
+
+  With S >= 2 training seeds of the unlearned model
+
+  .. math:: V = V_{unit} + s_u^2 / S + s_r^2 / R
+
+  With one checkpoint (S = 1, a real deletion) the unlearned model is itself one
+  draw, and its spread is judged by the retrained models':
+
+  .. math:: V = V_{unit} + s_r^2 (1 + 1 / R)
+
+  (:math:`s_r^2 / R` there would miss 0 in 32 % of runs at R = 5). The interval
+  is :math:`\Delta \pm t_\nu \sqrt V` with Satterthwaite's (1946) degrees of
+  freedom. With one retrained model nothing is known of its spread, and only
+  :math:`V_{unit}` counts: that interval is too narrow, which a reader must be
+  told.
+
+  Args:
+    value: the difference.
+    unit_variance: bootstrap variance over units with all models fixed.
+    units: number of units G behind it, at least 2.
+    unlearned_variance: sample variance s_u^2 over training seeds.
+    seeds: S, number of training seeds of the unlearned model.
+    retrained_variance: sample variance s_r^2 over retrained models.
+    retrains: R, number of retrained models.
+    confidence: of the interval.
+
+  Raises:
+    ValueError: if a variance is negative or a count is too small.
+  """
+  for name, number in (('unit_variance', unit_variance),
+                       ('unlearned_variance', unlearned_variance),
+                       ('retrained_variance', retrained_variance)):
+    validate.number(name, number, 0)
+  validate.number('value', value)
+  validate.number('confidence', confidence, 0, 1, ends='()')
+  for name, number, least in (('units', units, 2), ('seeds', seeds, 1),
+                              ('retrains', retrains, 1)):
+    validate.integer(name, number, least)
+  terms = [(unit_variance, units - 1)]
+  if seeds > 1:
+    terms.append((unlearned_variance / seeds, seeds - 1))
+  if retrains > 1:
+    share = 1 / retrains if seeds > 1 else 1 + 1 / retrains
+    terms.append((retrained_variance * share, retrains - 1))
+  variance = sum(term for term, _ in terms)
+  if variance == 0:
+    return Difference(value, value, value, 0.0, float('inf'))
+  freedom = variance**2 / sum(term**2 / free for term, free in terms)
+  error = math.sqrt(variance)
+  half = float(special.stdtrit(freedom, .5 + confidence / 2)) * error
+  return Difference(value, value - half, value + half, error, freedom)
+
+
+INDISTINGUISHABLE = 'indistinguishable'
+DISTINGUISHABLE = 'distinguishable'
+INCONCLUSIVE = 'inconclusive'
+
+
+def verdict(low: float, high: float, margin: float,
+            *, may_be_equal: bool) -> str:
+  """Equivalence test of an interval against a margin fixed before the run.
+
+  Args:
+    low: lower end of the 95 % interval of the difference.
+    high: upper end.
+    margin: differences below it do not matter, above 0.
+    may_be_equal: whether "indistinguishable" can be said at all: never with
+      fewer than two retrained models, never at tier 0.
+
+  Returns:
+    ``'indistinguishable'`` if the interval is inside (-margin, margin)
+    (``'inconclusive'`` where that cannot be said), else ``'distinguishable'``
+    if it leaves 0 out, else ``'inconclusive'``.
+
+  Reference: Schuirmann (1987), two one-sided tests.
+  """
+  validate.number('margin', margin, 0, ends='(]')
+  if not low <= high:
+    raise ValueError(
+        f'Expected an interval from low to high, got {low} to {high}.')
+  if -margin < low and high < margin:
+    return INDISTINGUISHABLE if may_be_equal else INCONCLUSIVE
+  return DISTINGUISHABLE if low > 0 or high < 0 else INCONCLUSIVE
+
+
+def can_show_equality(error: float, margin: float) -> bool:
+  """Whether "indistinguishable" has an 80 % chance at no difference.
+
+  That needs a standard error of at most margin / 3.2415.
+  """
+  return error * float(special.ndtri(.975) + special.ndtri(.9)) <= margin
+
+
+def power(error: float, margin: float) -> float:
+  """Chance of "indistinguishable" if there is no difference.
+
+  That the interval of two-sided 95 % lies within the margin, for a normal
+  estimate of that standard error, without the widening by few models.
+
+  Example:
+    >>> round(power(.05 / 3.2415, .05), 3), power(.05, .05)
+    (0.8, 0.0)
+  """
+  if error <= 0:
+    return 1.0
+  reach = margin / error - float(special.ndtri(.975))
+  return max(0.0, 2 * float(special.ndtr(reach)) - 1)
+
+
+def permute_within(keys: np.ndarray, rows: int,
+                   rng: np.random.Generator) -> np.ndarray:
+  """Random orders that only swap examples of one class, int ``[rows, n]``.
+
+  Args:
+    keys: int class of each example ``[n]``.
+    rows: permutations.
+    rng: the generator.
+
+  Returns:
+    Positions: ``values[result]`` has the permuted values in each row.
+  """
+  orders = np.empty((rows, len(keys)), np.int64)
+  for key in np.unique(keys):
+    places = np.flatnonzero(keys == key)
+    orders[:, places] = rng.permuted(np.tile(places, (rows, 1)), axis=1)
+  return orders

@@ -1,0 +1,124 @@
+"""What unlearning and retraining are expected to cost, from a few steps."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from dlfd_jax import models
+from dlfd_jax import parallel
+from dlfd_jax import predict
+from dlfd_jax import presets
+from dlfd_jax import train
+from dlfd_jax.data import batching
+from dlfd_jax.data import clean
+from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax.methods import dlfd
+from dlfd_jax.pipeline import timing
+
+_STEP_S = 2.0  # a timed step is to take no longer, or it takes fewer images
+_PROBED = 16  # images of the pass that tells
+_FEWEST = 4
+_SCHEDULE = 100  # steps of a schedule that is not followed here
+
+
+def measure(preset: presets.Preset, config: models.ModelConfig,
+            variables: models.Variables, dataset: dataset_lib.Dataset,
+            retain: np.ndarray, forget: np.ndarray, devices: parallel.Devices,
+            repeats: int) -> dict[str, Any]:
+  """Expected seconds of DLFD and of retraining.
+
+  A step of each is timed in turns, on as many images of its batch as take about
+  two seconds; its time is scaled to the whole batch.
+
+  Args:
+    preset: DLFD's settings and the recipe of training.
+    config: the network.
+    variables: of it.
+    dataset: the images.
+    retain: rows that stay.
+    forget: rows to be forgotten.
+    devices: to measure on.
+    repeats: timed steps of each kind.
+
+  Returns:
+    ``unlearn_s`` and ``retrain_s``; by ``distance`` and ``train`` ``step_s`` of
+    a whole batch, ``timed_images``, ``batch_sizes``, ``compile_s``, ``steps``
+    and ``epochs``; ``repeats`` and ``network`` in words.
+  """
+  model = models.build(config)
+  ours, recipe = preset.methods['dlfd'], preset.train
+  assert isinstance(ours, dlfd.DLFDConfig)
+  batches = {'distance': ours.batch_size, 'train': recipe.batch_size}
+  for size in batches.values():
+    devices.check_batch_size(size)
+  second = _images_a_second(model, variables, dataset, retain, devices)
+  timed = {name: timed_images(second, ours.perturb_steps, size, devices.count)
+           for name, size in batches.items()}
+  largest = max(timed.values())
+  shown = np.concatenate([retain[:largest], forget[:largest]])
+  frozen = devices.place(
+      {'images': dataset.images[shown], 'labels': dataset.labels[shown]})
+  kept = np.arange(min(largest, len(retain)))
+  gone = len(kept) + np.arange(min(largest, len(forget)))
+
+  def batch(size):
+    return {**batching.pad(kept[:size], size), **batching.prefixed(
+        'forget_', batching.pad(gone[:size], size))}
+
+  calls = {
+      'distance': timing.Call(
+          dlfd.make_distance_step(model, dataset.task, ours, _SCHEDULE),
+          train.create_state(variables, ours.optimizer, jax.random.key(0)),
+          frozen, batch(timed['distance'])),
+      'train': timing.Call(
+          train.make_supervised_step(
+              model, dataset.task, recipe.optimizer, _SCHEDULE, live=True,
+              augment=recipe.augment),
+          train.create_state(variables, recipe.optimizer, jax.random.key(0)),
+          frozen, batch(timed['train']))}
+  compile_s, seconds = timing.time_in_turns(calls, devices, repeats)
+  step_s = {name: median * batches[name] / timed[name]
+            for name, median in timing.medians(seconds).items()}
+  epochs = {'distance': ours.epochs, 'train': recipe.epochs}
+  steps = {name: epochs[name] * -(-len(retain) // size)
+           for name, size in batches.items()}
+  return {
+      'repeats': repeats, 'step_s': step_s, 'compile_s': compile_s,
+      'timed_images': timed, 'batch_sizes': batches,
+      'network': f'{config.architecture} of width {config.width} at '
+                 f'{dataset.image_size[0]} px',
+      'steps': steps, 'epochs': epochs,
+      'unlearn_s': steps['distance'] * step_s['distance'],
+      'retrain_s': steps['train'] * step_s['train']}
+
+
+def _images_a_second(model, variables, dataset, rows, devices) -> float:
+  """Images that a pass in evaluation mode takes in a second."""
+  few = clean.take(dataset, rows[:_PROBED])
+  predictor = predict.Predictor(model, few, devices)
+  elapsed = 0.0
+  for _ in range(2):  # the first compiles
+    start = time.perf_counter()
+    predictor(variables, np.arange(len(few)))
+    elapsed = time.perf_counter() - start
+  return len(few) / elapsed
+
+
+def timed_images(a_second: float, perturb_steps: int, batch_size: int,
+                 devices: int) -> int:
+  """How many images of a batch are timed.
+
+  A distance step is ``perturb_steps`` passes there and back, one over forget
+  and one of training; back is twice the cost of there.
+
+  Example:
+    >>> timed_images(96.0, 2, 64, 1), timed_images(1e4, 2, 64, 1)
+    (16, 64)
+  """
+  fits = int(_STEP_S * a_second / (3 * (perturb_steps + 2)))
+  fits = max(fits, _FEWEST) // devices * devices
+  return min(max(fits, devices), batch_size)

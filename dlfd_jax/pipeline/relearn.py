@@ -1,0 +1,205 @@
+"""Teaches the forget set to a model again and counts the steps it takes.
+
+The figures made of the counts are in ``evaluation/relearning.py``. Every model
+gets the same batches, the original's optimiser at one fixed rate, no
+augmentation and live BatchNorm, through the one host loop.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from dlfd_jax import loop
+from dlfd_jax import parallel
+from dlfd_jax import predict
+from dlfd_jax import train
+from dlfd_jax.data import batching
+from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax.data import feed as feed_lib
+from dlfd_jax.metrics import accuracy
+from dlfd_jax.metrics import relearning
+from dlfd_jax.models import Variables
+from dlfd_jax.utils import validate
+
+_PHASE = 'relearn'
+_SALT = 2  # of the batches: not those of any unlearning run
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RelearnConfig:
+  """How the forget set is learnt again; the same for all models.
+
+  Attributes:
+    optimizer: the original's; its rate is held constant.
+    max_steps: a run that is not there by then is capped.
+    batch_size: forget images per step, at most; never more than there are.
+    seeds: of the batches, one run each.
+    tolerance: the target is (1 - tolerance) of the original's accuracy.
+
+  Raises:
+    ValueError: if a number is out of its range.
+  """
+
+  optimizer: train.OptimizerConfig = train.OptimizerConfig()
+  max_steps: int = 100
+  batch_size: int = 64
+  seeds: tuple[int, ...] = (0, 1, 2)
+  tolerance: float = relearning.TOLERANCE
+
+  def __post_init__(self):
+    for name in ('max_steps', 'batch_size'):
+      validate.integer(name, getattr(self, name))
+    validate.instance('optimizer', self.optimizer, train.OptimizerConfig)
+    validate.instance('seeds', self.seeds, tuple)
+    if not self.seeds:
+      raise ValueError('Expected at least one seed, got none.')
+    for seed in self.seeds:
+      validate.integer('every seed', seed, 0)
+    relearning.target(1.0, self.tolerance)
+
+
+class Interrupted(Exception):
+  """A signal asked to stop; nothing of a relearning run is kept."""
+
+
+class _Reached(Exception):
+  """Ends a loop at its target: the rest of the steps would say nothing."""
+
+
+class _ForgetAccuracy:
+  """Accuracy on all of forget, in evaluation mode, at every step."""
+
+  def __init__(self, measure, goal):
+    self._measure, self._goal = measure, goal
+    self.seen: list[float] = []
+
+  def measure(self, variables: Variables) -> loop.Figures:
+    self.seen.append(self._measure(variables, self._goal))
+    return {'accuracy_forget_at_most': self.seen[-1]}
+
+  def phase(self, figures: loop.Figures) -> str:
+    del figures
+    return _PHASE
+
+  def keep(self, candidates: Sequence[loop.Figures]) -> list[int]:
+    del candidates
+    return []
+
+  def stop_at_goal(self, event: dict[str, Any]) -> None:
+    """A hook of the loop."""
+    if event['event'] == 'check' and not relearning.first_reach(
+        self.seen[-1:], self._goal).capped:
+      raise _Reached
+
+
+class Relearner:
+  """Relearns one forget set from any variables of one architecture.
+
+  Args:
+    model: the classifier.
+    dataset: the images.
+    forget: rows to learn again.
+    config: how.
+    devices: where to run; all local devices by default.
+    feed: shares the images already placed for evaluation.
+    frozen: the placed data of ``feed``; placed here if None.
+
+  Raises:
+    ValueError: if no forget image has a known label.
+  """
+
+  def __init__(self, model: nn.Module, dataset: dataset_lib.Dataset,
+               forget: np.ndarray, config: RelearnConfig, *,
+               devices: parallel.Devices | None = None,
+               feed: feed_lib.Feed | None = None,
+               frozen: dict[str, Any] | None = None):
+    self.config = config
+    self._devices = devices or parallel.Devices()
+    self._dataset, self._forget = dataset, np.asarray(forget)
+    self._feed = feed or feed_lib.Feed(dataset)
+    self._frozen = (self._devices.share(self._feed.frozen())
+                    if frozen is None else frozen)
+    count = self._devices.count
+    rows = min(config.batch_size, len(self._forget))
+    self._batch_size = -(-rows // count) * count
+    self._predictor = predict.Predictor(
+        model, dataset, self._devices, batch_size=self._batch_size,
+        feed=self._feed, frozen=self._frozen)
+    self._optimizer = dataclasses.replace(
+        config.optimizer, schedule='constant')
+    self._step = train.make_supervised_step(
+        model, dataset.task, self._optimizer, config.max_steps, live=True)
+    silent = np.zeros((len(self._forget), dataset.task.num_outputs))
+    self._tries = accuracy.accuracy(
+        dataset.task, silent, dataset.labels[self._forget]).tries.sum(0)
+    if self._tries.sum() == 0:
+      raise ValueError('Expected a known label in forget, got none.')
+
+  def accuracy(self, variables: Variables, goal: float = 0.0) -> float:
+    """Accuracy on all of forget, in evaluation mode.
+
+    Args:
+      variables: of the model.
+      goal: where so many answers are wrong already that this accuracy is out of
+        reach, the rest of forget is not run and the value is an upper bound,
+        below the goal. Most steps of a relearning run end after one batch.
+
+    Returns:
+      In [0, 1]; 0 where a logit is not finite.
+    """
+    wrong = np.zeros_like(self._tries)
+    best = 1.0
+    for start in range(0, len(self._forget), self._batch_size):
+      rows = self._forget[start:start + self._batch_size]
+      logits = self._predictor(variables, rows).logits
+      if not np.isfinite(logits).all():
+        return 0.0
+      counts = accuracy.accuracy(
+          self._dataset.task, logits, self._dataset.labels[rows])
+      wrong += (counts.tries - counts.hits).sum(0)
+      best = float(accuracy.mean_of_ratios(self._tries - wrong, self._tries))
+      if best < goal - 1e-9:
+        break
+    return best
+
+  def times(self, variables: Variables,
+            accuracy_original: float) -> list[relearning.RelearnTime]:
+    """Steps until the model answers as the original does on forget.
+
+    Args:
+      variables: where to start; never changed.
+      accuracy_original: of the original on forget.
+
+    Returns:
+      One per seed. A run that becomes non-finite counts as capped.
+
+    Raises:
+      Interrupted: on SIGTERM or SIGINT.
+    """
+    goal = relearning.target(accuracy_original, self.config.tolerance)
+    return [self._run(variables, goal, seed) for seed in self.config.seeds]
+
+  def _run(self, variables, goal, seed):
+    stream = batching.Stream(
+        self._forget, self._batch_size, seed=seed, salt=_SALT)
+    plan = loop.Plan(
+        steps={_PHASE: self._step}, num_steps=self.config.max_steps,
+        batch=stream.epoch_batch, check_every=1)
+    state = train.create_state(
+        variables, self._optimizer, jax.random.key(seed))
+    controller = _ForgetAccuracy(self.accuracy, goal)
+    try:
+      out = loop.run(
+          plan, state, self._frozen, devices=self._devices, feed=self._feed,
+          controller=controller, hooks=[controller.stop_at_goal])
+    except _Reached:
+      return relearning.first_reach(controller.seen, goal)
+    if out.stop == loop.INTERRUPTED:
+      raise Interrupted
+    return relearning.RelearnTime(self.config.max_steps, capped=True)

@@ -1,0 +1,264 @@
+"""The files of one run: its folder, config, log and result.
+
+A folder that is not empty is resumed if its config equals the command's, and
+refused with the difference if not. Nothing a user made is overwritten.
+"""
+
+from __future__ import annotations
+
+import datetime
+import errno
+import fcntl
+import functools
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import resource
+import sys
+import tempfile
+import weakref
+from typing import Any
+
+from dlfd_jax.utils import files
+from dlfd_jax.utils import validate
+
+CONFIG = 'config.json'
+VERSIONS = 'versions.json'
+METRICS = 'metrics.jsonl'
+SPLITS = 'splits.npz'
+RESULT = 'result.json'
+REPORT = 'report.html'
+LOCK = '.lock'
+CHECKPOINTS = 'checkpoints'
+_PLACES = ('data.source', 'data.root', 'original_path')
+_LEFT_OPEN = ('data.people',)  # None: as many as the source has
+_PACKAGES = ('dlfd_jax', 'jax', 'jaxlib', 'flax', 'optax', 'ott-jax',
+             'orbax-checkpoint', 'numpy', 'scikit-learn')
+
+
+def versions() -> dict[str, str]:
+  """Versions of Python, the platform and the packages that shape a result."""
+  found = {'python': platform.python_version(), 'platform': platform.platform()}
+  for package in _PACKAGES:
+    try:
+      found[package] = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+      found[package] = 'not installed'
+  return {**found, 'dlfd_jax_source': source_hash()}
+
+
+@functools.cache
+def source_hash() -> str:
+  """SHA-256 of the package's Python files: which code ran, exactly."""
+  root = pathlib.Path(__file__).parents[1]
+  digest = hashlib.sha256()
+  for path in sorted(root.rglob('*.py')):
+    digest.update(path.relative_to(root).as_posix().encode() + b'\0')
+    digest.update(hashlib.sha256(path.read_bytes()).digest())
+  return digest.hexdigest()
+
+
+def now() -> str:
+  """Date and time, UTC, as in 2026-11-27T09:30:00Z."""
+  return datetime.datetime.now(datetime.UTC).strftime('%Y-%m-%dT%H:%M:%SZ')
+
+
+def peak_bytes() -> int:
+  """Largest resident memory of this process so far, bytes; host memory only."""
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  return peak if sys.platform == 'darwin' else 1024 * peak
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+  """Writes JSON whole or not at all; NaN and infinity are refused."""
+  text = json.dumps(value, indent=2, allow_nan=False, sort_keys=False)
+  write_text(path, text + '\n')
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+  """Writes a text file whole or not at all."""
+  path = pathlib.Path(path)
+  handle, temporary = tempfile.mkstemp(dir=path.parent, prefix='.' + path.name)
+  try:
+    with os.fdopen(handle, 'w', encoding='utf-8') as file:
+      file.write(text)
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, path)
+  except BaseException:
+    pathlib.Path(temporary).unlink(missing_ok=True)
+    raise
+
+
+def read_json(path: str | os.PathLike) -> Any:
+  """Reads a JSON file.
+
+  Raises:
+    FileNotFoundError: if it is not there.
+    ValueError: if it is not JSON.
+  """
+  path = pathlib.Path(path)
+  if not files.is_file(path):
+    raise FileNotFoundError(f'Expected the file {path}, found none.')
+  try:
+    return json.loads(
+        path.read_text(encoding='utf-8'), parse_constant=_no_number)
+  except (ValueError, RecursionError) as error:  # also: no UTF-8
+    raise ValueError(f'Expected JSON in {path}: {error}.') from error
+
+
+def _no_number(word: str) -> Any:
+  raise ValueError(f'{word} is no number')
+
+
+def read_object(path: str | os.PathLike) -> dict[str, Any]:
+  """Reads a JSON file that holds an object, as all of a run do.
+
+  Raises:
+    FileNotFoundError: if it is not there.
+    ValueError: if it is not JSON, or something else.
+  """
+  found = read_json(path)
+  if not isinstance(found, dict):
+    raise ValueError(
+        f'Expected a JSON object in {path}, got {validate.shown(found)}.')
+  return found
+
+
+def _differences(old: Any, new: Any, name: str = '') -> list[str]:
+  """What differs, in words; where files lie is not part of a run.
+
+  An older config need not know a field that is None; and what a field that is
+  left open meant is told by the fingerprint of the data.
+  """
+  if name in _PLACES or (name in _LEFT_OPEN and None in (old, new)):
+    return []
+  if isinstance(old, dict) and isinstance(new, dict):
+    return [
+        line for key in sorted(set(old) | set(new))
+        for line in _differences(
+            old.get(key), new.get(key), f'{name}.{key}' if name else key)]
+  return [] if old == new else [
+      f'{name} was {validate.shown(old)}, is now {validate.shown(new)}']
+
+
+class RunFolder:
+  """The folder of one run, created or resumed.
+
+  What a start that was cut short left behind does not count as a file in it.
+
+  Args:
+    path: the folder.
+    config: everything that decides the result, JSON values only; run-time
+      matters such as the device count stay out of it, and the places of files
+      are not compared (contents are, by their hashes).
+
+  Raises:
+    ValueError: if the folder holds something else than a run of this config.
+  """
+
+  def __init__(self, path: str | os.PathLike, config: dict[str, Any]):
+    self.path = pathlib.Path(path)
+    try:
+      config = json.loads(json.dumps(config, allow_nan=False))
+    except (TypeError, ValueError) as error:
+      raise ValueError(f'Expected JSON values in the config of {path}, got '
+                       f'others: {error}.') from error
+    for place in (self.path, *self.path.parents):
+      if place.is_symlink() and not place.exists():
+        raise ValueError(f'Expected a folder for the run, {place} is a link '
+                         'that leads nowhere.')
+      if place.exists() and not place.is_dir():
+        raise ValueError(f'Expected a folder for the run, {place} is a file.')
+    if self.path.exists() and any(
+        not p.name.startswith('.' + CONFIG) for p in self.path.iterdir()):
+      if not (self.path / CONFIG).is_file():
+        raise ValueError(
+            f'Expected an empty folder or a run to resume, {path} holds '
+            'other files.')
+      lines = _differences(read_object(self.path / CONFIG), config)
+      if lines:
+        raise ValueError(
+            f'Expected the config of the run in {path} to resume it, but '
+            + '; '.join(lines[:5]) + '.')
+      self.resumed = True
+    else:
+      self.path.mkdir(parents=True, exist_ok=True)
+      write_json(self.path / CONFIG, config)
+      self.resumed = False
+    if not (self.path / VERSIONS).is_file():
+      write_json(self.path / VERSIONS, versions())
+
+  def lock(self) -> None:
+    """Keeps other processes out of the folder while this one lives.
+
+    A process that was killed leaves no lock behind.
+
+    Raises:
+      ValueError: if another process is at work in the folder.
+    """
+    file = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    weakref.finalize(self, os.close, file)
+    try:
+      fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:  # or a file system without locks
+      if error.errno in (errno.EACCES, errno.EAGAIN):
+        raise ValueError(
+            f'Expected {self.path} for one process, but another one is at work '
+            'in it: wait for it, stop it, or name another folder.') from error
+
+  @property
+  def checkpoints(self) -> pathlib.Path:
+    return self.path / CHECKPOINTS
+
+  @property
+  def result(self) -> dict[str, Any] | None:
+    """The finished run's result, or None while it is not finished."""
+    path = self.path / RESULT
+    return read_object(path) if path.is_file() else None
+
+  def write_result(self, result: dict[str, Any]) -> None:
+    write_json(self.path / RESULT, result)
+
+
+class MetricsLog:
+  """Events as JSON lines; times stand in fields that end with ``_s``.
+
+  Args:
+    path: the file; None keeps the events in memory only.
+  """
+
+  def __init__(self, path: str | os.PathLike | None = None):
+    self._path = None if path is None else pathlib.Path(path)
+    self.events: list[dict[str, Any]] = []
+    if self._path is not None and self._path.is_file():
+      for line in self._path.read_text(encoding='utf-8').splitlines():
+        try:
+          self.events.append(json.loads(line))
+        except json.JSONDecodeError:  # a last line cut by a kill
+          break
+
+  def __len__(self) -> int:
+    return len(self.events)
+
+  def truncate(self, lines: int) -> None:
+    """Cuts the log back to its first ``lines`` events."""
+    self.events = self.events[:lines]
+    if self._path is not None:
+      write_text(self._path, ''.join(
+          json.dumps(event, allow_nan=False) + '\n' for event in self.events))
+
+  def write(self, event: dict[str, Any]) -> None:
+    """Appends one event."""
+    line = json.dumps(event, allow_nan=False)
+    self.events.append(json.loads(line))
+    if self._path is not None:
+      with self._path.open('a', encoding='utf-8') as file:
+        file.write(line + '\n')
+
+
+def read_events(path: str | os.PathLike) -> list[dict[str, Any]]:
+  """The events of a finished or interrupted run."""
+  return MetricsLog(path).events

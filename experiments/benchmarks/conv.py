@@ -1,0 +1,121 @@
+r"""What our convolution saves on a CPU against XLA's own, by network.
+
+  python -m experiments.benchmarks.conv --out=docs/results/benchmark_conv
+
+One training step of each network, once with XLA's convolutions alone and once
+with ours (``dlfd_jax.models.conv``). Writes JSON and Markdown: medians over the
+repeats, compilation apart.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+from unittest import mock
+
+import jax
+import numpy as np
+from absl import flags
+
+from dlfd_jax import models
+from dlfd_jax import parallel
+from dlfd_jax import tasks
+from dlfd_jax import train
+from dlfd_jax.cli import command
+from dlfd_jax.cli import inputs
+from dlfd_jax.models import conv
+from dlfd_jax.pipeline import timing
+from dlfd_jax.utils import runs
+from experiments.paper import outputs
+
+_SGD = train.OptimizerConfig(learning_rate=0.01)
+# Architecture, width, stem, pixels, batch.
+CASES = (
+    ('resnet18', 64, 'imagenet', 64, 32), ('resnet18', 16, 'imagenet', 64, 32),
+    ('resnet18', 16, 'small', 48, 32), ('densenet121', 16, 'small', 32, 32),
+    ('efficientnet_b0', 64, 'imagenet', 64, 32),
+    ('efficientnet_b0', 16, 'small', 32, 32))
+
+
+def _define(values: flags.FlagValues) -> None:
+  flags.DEFINE_integer(
+      'repeats', 5, 'measurements of each', lower_bound=1, flag_values=values)
+  flags.DEFINE_string(
+      'out', None, 'where the files go, without their ending',
+      flag_values=values)
+
+
+def _execute(values: flags.FlagValues, line: str) -> None:
+  out = outputs.out_of(values)
+  result = {
+      'kind': 'benchmark_conv', 'command': line, 'versions': runs.versions(),
+      'device': inputs.device_name(), 'repeats': values['repeats'].value,
+      'cases': [measure(*case, values['repeats'].value) for case in CASES]}
+  runs.write_json(f'{out}.json', result)
+  runs.write_text(f'{out}.md', markdown(result))
+  print(markdown(result))
+
+
+def measure(architecture: str, width: int, stem: str, pixels: int, batch: int,
+            repeats: int) -> dict[str, Any]:
+  """Median seconds of a training step, by whose convolutions it runs on."""
+  task = tasks.Task(tasks.MULTICLASS, ('a', 'b'))
+  model = models.build(models.ModelConfig(
+      architecture=architecture, outputs=2, width=width, stem=stem))
+  devices = parallel.Devices(jax.local_devices()[:1])
+  rng = np.random.default_rng(0)
+  frozen = devices.place({
+      'images': rng.integers(0, 255, (batch, pixels, pixels, 3), np.uint8),
+      'labels': rng.integers(0, 2, batch).astype(np.int32)})
+  rows = np.arange(batch, dtype=np.int32)
+  state = train.create_state(
+      models.init(model, jax.random.key(0), (pixels, pixels)), _SGD,
+      jax.random.key(0))
+  seconds, compile_s = {}, {}
+  for name, convolve in (('xla', by_xla), ('ours', conv.convolve)):
+    with mock.patch.object(conv, 'convolve', convolve):
+      first, found = timing.time_in_turns({name: timing.Call(
+          train.make_supervised_step(model, task, _SGD, 10, live=True), state,
+          frozen, {'index': rows, 'position': rows,
+                   'mask': np.ones(batch, np.float32)})}, devices, repeats)
+    seconds |= timing.medians(found)
+    compile_s |= first
+  return {
+      'architecture': architecture, 'width': width, 'stem': stem,
+      'pixels': pixels, 'batch': batch, 'median_s': seconds,
+      'compile_s': compile_s, 'ratio': seconds['xla'] / seconds['ours']}
+
+
+def by_xla(x, kernel, stride, groups, platform):
+  """Every convolution by XLA, as on an accelerator."""
+  del platform
+  return _ours(x, kernel, stride, groups, 'xla')
+
+
+_ours = conv.convolve
+
+
+def markdown(result: dict[str, Any]) -> str:
+  """One row for each network."""
+  lines = [
+      '# Convolutions on a CPU', '',
+      f'One training step on {result["device"]}, median of '
+      f'{result["repeats"]}; compilation apart.', '',
+      '| network | width | stem | pixels | batch | XLA, s | ours, s | ratio |',
+      '|---|---:|---|---:|---:|---:|---:|---:|']
+  lines += [
+      f'| {case["architecture"]} | {case["width"]} | {case["stem"]} | '
+      f'{case["pixels"]} | {case["batch"]} | {case["median_s"]["xla"]:.3f} | '
+      f'{case["median_s"]["ours"]:.3f} | {case["ratio"]:.1f} |'
+      for case in result['cases']]
+  return '\n'.join([
+      *lines, '', f'Command: `{result["command"]}`; jax '
+      f'{result["versions"]["jax"]}.', ''])
+
+
+COMMAND = command.Command(
+    'benchmark_conv', __doc__, _define, _execute, package='experiments')
+main = COMMAND.main
+
+if __name__ == '__main__':
+  sys.exit(main())

@@ -1,0 +1,195 @@
+r"""How large the evidence report is, how long it takes, and whether it opens.
+
+  python -m experiments.benchmarks.report_size \
+      --evaluation=runs/demo/evaluation --out=docs/results/report
+
+Writes the report of a finished evaluation --repeats times into a folder of its
+own. Where a chromium is installed, the page is opened in it without a network
+and printed: console messages, addresses that it asked for, whether it fits into
+windows of some widths, pages of A4.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+from absl import flags
+
+from dlfd_jax.cli import command
+from dlfd_jax.cli import inputs
+from dlfd_jax.cli import report
+from dlfd_jax.report import tables
+from dlfd_jax.utils import runs
+from experiments.paper import outputs
+
+CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser')
+WIDTHS = (400, 800, 1200)
+# A page tells the one around it: a window cannot be as narrow as a phone.
+_PROBE = """<script>
+addEventListener("load", () => {
+  const asked = performance.getEntriesByType("resource").map(
+      entry => entry.name).filter(name => !name.startsWith("data:"));
+  parent.postMessage("asked " + asked.join(" ") + ". wide " +
+      document.documentElement.scrollWidth + " of " + window.innerWidth, "*");
+})</script>"""
+_AROUND = """<!DOCTYPE html><title>waiting</title><script>
+addEventListener("message", event => { document.title = event.data; })
+</script><iframe src="copy.html" width="WIDTH" height="900" frameborder="0">
+</iframe>"""
+_FOUND = re.compile(r'<title>asked (.*)\. wide (\d+) of (\d+)</title>')
+_PATIENCE_S = 120
+
+
+def browse(folder: pathlib.Path, page: pathlib.Path, *options: str
+           ) -> tuple[str, str]:
+  """What chromium writes to stdout and stderr; it has no network.
+
+  Args:
+    folder: for the browser's own files.
+    page: to open.
+    *options: of the browser.
+  """
+  if CHROMIUM is None:
+    raise FileNotFoundError('Expected chromium to be installed, found none.')
+  done = subprocess.run(
+      [CHROMIUM, '--headless=new', '--no-sandbox', '--disable-gpu',
+       '--disable-dev-shm-usage', '--hide-scrollbars', '--disable-extensions',
+       '--host-resolver-rules=MAP * ~NOTFOUND', '--disable-sync',
+       '--disable-background-networking', '--disable-component-update',
+       '--no-first-run', f'--user-data-dir={folder / "profile"}', *options,
+       page.as_uri()], capture_output=True, text=True, timeout=_PATIENCE_S,
+      check=True)
+  return done.stdout, done.stderr
+
+
+def look(folder: pathlib.Path, page: pathlib.Path, width: int,
+         more: str = '') -> dict[str, Any]:
+  """Opens a copy of a page that looks at itself.
+
+  Args:
+    folder: for the copy and the browser's own files.
+    page: the original.
+    width: of the page, pixels.
+    more: HTML put at the end of its body.
+
+  Returns:
+    ``asked``: addresses; ``said``: console messages; ``needed`` and ``there``:
+    widths, pixels.
+  """
+  copy = folder / 'copy.html'
+  copy.write_text(page.read_text('utf-8').replace(
+      '</body>', f'{more}{_PROBE}</body>'), 'utf-8')
+  around = folder / 'around.html'
+  around.write_text(_AROUND.replace('WIDTH', str(width)), 'utf-8')
+  dom, said = browse(folder, around, '--dump-dom', '--enable-logging=stderr',
+                     f'--window-size={width + 100},1200')
+  found = _FOUND.search(dom)
+  if found is None:
+    raise ValueError(f'Expected {page} to load in the browser: {said[-500:]}')
+  return {'asked': found[1].split(),
+          'said': [line for line in said.splitlines() if 'CONSOLE' in line],
+          'needed': int(found[2]), 'there': int(found[3])}
+
+
+def pages(folder: pathlib.Path, page: pathlib.Path) -> int:
+  """Pages of the printed report; the PDF stays in ``folder``."""
+  path = folder / 'report.pdf'
+  browse(folder, page, f'--print-to-pdf={path}', '--no-pdf-header-footer')
+  return len(re.findall(rb'/Type\s*/Page\b', path.read_bytes()))
+
+
+def measure(evaluation: pathlib.Path, repeats: int) -> dict[str, Any]:
+  """Size, seconds and what the browser finds."""
+  seconds = []
+  with tempfile.TemporaryDirectory() as name:
+    folder = pathlib.Path(name)
+    for _ in range(repeats):
+      started = time.perf_counter()
+      page = report.write(evaluation, folder)
+      seconds.append(time.perf_counter() - started)
+    text = page.read_text('utf-8')
+    found: dict[str, Any] = {
+        'page_bytes': page.stat().st_size,
+        'json_bytes': page.with_suffix('.json').stat().st_size,
+        'first_s': seconds[0], 'median_s': statistics.median(seconds),
+        'pictures': text.count('<img '), 'tables': text.count('<table'),
+        'browser': 'none'}
+    if CHROMIUM:
+      looks = [look(folder, page, width) for width in WIDTHS]
+      found |= {
+          'browser': subprocess.run(
+              [CHROMIUM, '--version'], capture_output=True, text=True,
+              check=True).stdout.strip(),
+          'asked': sum(len(one['asked']) for one in looks),
+          'console': sum(len(one['said']) for one in looks),
+          'fits': {str(width): one['needed'] <= one['there']
+                   for width, one in zip(WIDTHS, looks, strict=True)},
+          'pages': pages(folder, page)}
+  return found
+
+
+def markdown(result: dict[str, Any]) -> str:
+  """The figures, one a line."""
+  one = result['report']
+  rows = [('page, kB', f'{one["page_bytes"] / 1e3:.0f}'),
+          ('JSON, kB', f'{one["json_bytes"] / 1e3:.0f}'),
+          ('first writing, s', f'{one["first_s"]:.1f}'),
+          (f'median of {result["repeats"]}, s', f'{one["median_s"]:.1f}'),
+          ('pictures', one['pictures']), ('tables', one['tables']),
+          ('browser', one['browser'])]
+  if one['browser'] != 'none':
+    rows += [('addresses asked for', one['asked']),
+             ('console messages', one['console']),
+             ('fits windows of, pixels', ', '.join(
+                 width for width, fits in one['fits'].items() if fits)),
+             ('pages of A4', one['pages'])]
+  return '\n'.join([
+      '# The evidence report', '', '| what | value |', '|---|---:|',
+      *(f'| {what} | {value} |' for what, value in rows), '',
+      f'Command: `{result["command"]}`, on {result["device"]}. The evaluation: '
+      f'tier {result["tier"]}, {result["images"]:,} images, '
+      f'{result["retrained"]} retrained.', ''])
+
+
+def _define(values: flags.FlagValues) -> None:
+  flags.DEFINE_string(
+      'evaluation', None, 'folder of a finished evaluation',
+      flag_values=values)
+  flags.DEFINE_integer(
+      'repeats', 5, 'how often the report is written', lower_bound=1,
+      flag_values=values)
+  flags.DEFINE_string(
+      'out', None, 'where the figures go, without the ending',
+      flag_values=values)
+
+
+def _execute(values: flags.FlagValues, line: str) -> None:
+  evaluation = pathlib.Path(command.required(values, 'evaluation'))
+  out = outputs.out_of(values)
+  source = runs.read_json(evaluation / runs.RESULT)
+  repeats = command.value(values, 'repeats')
+  result = {
+      'kind': 'report_size', 'command': line, 'versions': runs.versions(),
+      'device': inputs.device_name(), 'repeats': repeats,
+      'tier': tables.tier_of(source), 'images': source['data']['n'],
+      'retrained': len(source['models']['retrained']),
+      'report': measure(evaluation, repeats)}
+  runs.write_json(f'{out}.json', result)
+  runs.write_text(f'{out}.md', markdown(result))
+  print(markdown(result))
+
+
+COMMAND = command.Command(
+    'report_size', __doc__, _define, _execute, package='experiments')
+main = COMMAND.main
+
+if __name__ == '__main__':
+  sys.exit(main())

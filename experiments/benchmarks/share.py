@@ -1,0 +1,153 @@
+"""Where an epoch of DLFD spends its time, and what runs cost of retraining."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import pathlib
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from dlfd_jax import methods
+from dlfd_jax import models
+from dlfd_jax import ot
+from dlfd_jax import parallel
+from dlfd_jax import predict
+from dlfd_jax import presets
+from dlfd_jax import train
+from dlfd_jax.data import feed as feed_lib
+from dlfd_jax.data import requests
+from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.methods import base
+from dlfd_jax.methods import dlfd
+from dlfd_jax.methods import monitor
+from dlfd_jax.metrics import attack
+from dlfd_jax.pipeline import timing
+from dlfd_jax.utils import runs
+from experiments.benchmarks import timing_data
+
+_HUNDRED = 100  # epochs of retraining that the aim speaks of
+
+
+def share(network: presets.Network, config: dlfd.DLFDConfig, size: int,
+          people: int, repeats: int, devices: parallel.Devices
+          ) -> dict[str, Any]:
+  """Shares of transport, attack and forward passes of checks in an epoch.
+
+  The transport's is that of a step's problems on features that are there (a
+  step without its weight solves them, too, for the log); the attack's that of
+  the logistic regressions on losses that are there; the rest of a check is
+  evaluation: losses and accuracies of val and forget.
+  """
+  dataset = timing_data.faces(people, size)
+  model_config = models.ModelConfig(
+      outputs=dataset.task.num_outputs, **dataclasses.asdict(network))
+  model = models.build(model_config)
+  splits, _ = requests.resolve_request(
+      dataset, splits_lib.draw_partition(dataset, seed=0),
+      requests.ForgetRequest(fraction=0.15, seed=0))
+  problem = methods.Problem(
+      model, models.init(model, jax.random.key(0), dataset.image_size),
+      dataset, splits)
+  feed = feed_lib.Feed(dataset)
+  frozen = devices.place(feed.frozen())
+  setting = base.Setting(
+      problem, devices.place(dict(problem.original)), devices, feed, frozen,
+      predict.Predictor(model, dataset, devices, feed=feed, frozen=frozen))
+  plan, _ = dlfd.make_plan(setting, config)
+  state = train.create_state(
+      problem.original, config.optimizer, jax.random.key(0))
+  batch = plan.batch(0)
+  _, seconds = timing.time_in_turns({'step': timing.Call(
+      plan.steps[dlfd.DISTANCE], state, plan.reads(frozen, devices), batch)},
+                                    devices, repeats)
+  step = timing.medians(seconds)['step']
+  here, there = (setting.predictor(setting.original, batch[name]).features
+                 for name in ('index', 'forget_index'))
+  transport = _median(functools.partial(
+      solver(config, len(here), len(there)), here, there), repeats)
+  live = monitor.LiveAttack(setting, config.live_limit)
+  found = live.losses(setting.original)
+  assert found is not None  # an untrained network is finite
+  check = _median(lambda: live.measure(setting.original), repeats)
+  attacked = _median(lambda: attack.balanced_accuracy(
+      -found[0], -found[1], draws=1), repeats)
+  batches = -(-len(splits.retain) // config.batch_size)
+  checks = max(1, batches // plan.check_every)
+  epoch = batches * step + checks * check
+  return {
+      'images': len(dataset), 'retain': len(splits.retain),
+      'batches': batches, 'check_every': plan.check_every, 'checks': checks,
+      'step_s': step, 'transport_s': transport, 'check_s': check,
+      'attack_s': attacked,
+      'epoch_s': epoch,
+      'transport': batches * transport / epoch,
+      'attack': checks * attacked / epoch,
+      'evaluation': checks * (check - attacked) / epoch}
+
+
+def solver(config: dlfd.DLFDConfig, rows: int, forget_rows: int
+           ) -> Callable[[np.ndarray, np.ndarray], jax.Array]:
+  """The transport problems of one distance step, with their gradients.
+
+  Each of the K inner problems starts where the one before has moved its rows.
+
+  Returns:
+    Features of both sides to the K distances.
+  """
+  weights, others = np.ones(rows), np.ones(forget_rows)
+
+  @jax.jit
+  def solve(here, there):
+    target = ot.prepare_target(there, others, config.sinkhorn)
+
+    def inner(moved, _):
+      value, slope = jax.value_and_grad(lambda x: ot.transport(
+          x, weights, target, config.sinkhorn).value)(moved)
+      return moved + slope, value
+
+    return jax.lax.scan(
+        inner, here, length=config.perturb_steps,
+        unroll=parallel.inner_unroll(config.perturb_steps))[1]
+
+  return lambda here, there: jax.block_until_ready(solve(here, there))
+
+
+def _median(call, repeats):
+  call()
+  found = []
+  for _ in range(repeats):
+    start = time.perf_counter()
+    call()
+    found.append(time.perf_counter() - start)
+  return statistics.median(found)
+
+
+def ratio(tables: list[str]) -> list[dict[str, Any]]:
+  """Time of every method over retraining, from results of table1.
+
+  Returns:
+    By table, task and method: mean over seeds of the share as measured, epochs
+    and K, and the share of a retraining of 100 epochs.
+  """
+  found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+  for table in tables:
+    for cell in runs.read_json(table)['cells']:
+      if cell.get('method') and cell['state'] == 'model':
+        found.setdefault((pathlib.Path(table).stem, cell['task'],
+                          cell['model']), []).append(cell)
+  rows = []
+  for (table, task, model), cells in found.items():
+    mean = float(np.mean([cell['time_share'] for cell in cells]))
+    first = cells[0]
+    rows.append({
+        'table': table, 'task': task, 'method': model, 'seeds': len(cells),
+        'epochs': first['epochs'], 'perturb_steps': first['perturb_steps'],
+        'retraining_epochs': first['train_epochs'], 'share': mean,
+        'share_of_100_epochs': mean * first['train_epochs'] / _HUNDRED})
+  return rows

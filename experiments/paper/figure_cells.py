@@ -1,0 +1,166 @@
+"""Cells of table results as points and gains of figures."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dlfd_jax.report import figure_tables
+from dlfd_jax.report import palette
+from dlfd_jax.utils import runs
+from experiments.paper import figure_evaluations
+from experiments.paper import summary
+
+SPREAD = 'one standard deviation over seeds'
+INTERVAL = '95 % interval of the one seed'
+_OURS = ('dlfd', 'model')
+
+
+def read(paths: Sequence[str]) -> list[summary.Cell]:
+  """The cells of some tables; what stands in several is taken once.
+
+  Raises:
+    FileNotFoundError: if a file is absent.
+    ValueError: if a file is no table, or two tables differ in a cell.
+  """
+  found: dict[tuple, summary.Cell] = {}
+  for path in paths:
+    table = runs.read_json(path)
+    if not isinstance(table, dict) or not isinstance(table.get('cells'), list):
+      raise ValueError(f'Expected a table with cells in --table={path}.')
+    for cell in table['cells']:
+      cell = {'state': 'model', 'title': cell['model'], **cell}
+      key = (cell['task'], cell['seed'], *summary.key_of(cell))
+      if key in found and json.dumps(found[key]['metrics'], sort_keys=True) != (
+          json.dumps(cell['metrics'], sort_keys=True)):
+        raise ValueError(
+            'Expected one value of each cell in the files of --table, got two '
+            f'of {key}.')
+      found.setdefault(key, cell)
+  if not found:
+    raise ValueError('Expected at least one cell in --table, got none.')
+  return list(found.values())
+
+
+def name_of(key: tuple[str, str]) -> str:
+  """A row's name as the palette knows it."""
+  return key[0] + (palette.LAST if key[1] == 'last' else '')
+
+
+def _title(rows, key):
+  if key[0] in ('original', 'retrained'):
+    return key[0].capitalize()
+  title = rows[0]['title']
+  if title == key[0]:
+    return figure_evaluations.title_of(name_of(key))
+  return f'{title}, last state' if key[1] == 'last' else title
+
+
+def figure_of(rows: Sequence[summary.Cell], metric: str
+              ) -> figure_tables.Figure | None:
+  """Mean and spread over seeds; of one seed its own interval.
+
+  None if a seed lacks the figure.
+  """
+  spread = summary.spread(rows, metric)
+  if spread is None:
+    return None
+  if spread.deviation is not None:
+    return figure_tables.Figure(
+        spread.mean, spread.mean - spread.deviation,
+        spread.mean + spread.deviation)
+  cell = rows[0]['metrics'][metric]
+  low, high = cell.get('low'), cell.get('high')
+  return figure_tables.Figure(
+      spread.mean, spread.mean if low is None else min(low, spread.mean),
+      spread.mean if high is None else max(high, spread.mean))
+
+
+def points(cells: Sequence[summary.Cell]
+           ) -> dict[str, list[figure_tables.Point]]:
+  """Rows of each task with both figures, the null left out."""
+  found: dict[str, list[figure_tables.Point]] = {}
+  for task, of_task in summary.tasks_of({'cells': list(cells)}).items():
+    found[task] = []
+    for key, rows in summary.rows_of(of_task).items():
+      auc = figure_of(rows, 'mia_auc_matched')
+      accuracy = figure_of(rows, 'accuracy_test')
+      if key[0] != 'null' and auc is not None and accuracy is not None:
+        found[task].append(figure_tables.Point(
+            name_of(key), _title(rows, key), auc, accuracy))
+  return found
+
+
+def seeds_of(cells: Sequence[summary.Cell]) -> dict[str, list[int]]:
+  """The seeds of each task."""
+  return {task: sorted({cell['seed'] for cell in of_task})
+          for task, of_task in summary.tasks_of({'cells': list(cells)}).items()}
+
+
+def spread_words(cells: Sequence[summary.Cell]) -> str:
+  """What the bars of :func:`points` are."""
+  counts = {len(seeds) > 1 for seeds in seeds_of(cells).values()}
+  if counts == {True}:
+    return SPREAD
+  return INTERVAL if counts == {False} else f'{SPREAD}, or the {INTERVAL}'
+
+
+def classes_of(cells: Sequence[summary.Cell],
+               given: Mapping[str, int]) -> dict[str, int]:
+  """The number of classes of each task, from its cells or as given.
+
+  Raises:
+    ValueError: if a task has none, or ``given`` names no task.
+  """
+  tasks = summary.tasks_of({'cells': list(cells)})
+  unknown = sorted(set(given) - set(tasks))
+  if unknown:
+    raise ValueError(
+        f'Expected tasks of {sorted(tasks)} in --classes, got {unknown}.')
+  found = {}
+  for task, of_task in tasks.items():
+    stated = [cell['classes'] for cell in of_task if 'classes' in cell]
+    if task not in given and not stated:
+      raise ValueError(
+          f'Expected --classes={task}=N: the cells of --table do not say how '
+          'many classes the task has.')
+    found[task] = given[task] if task in given else int(stated[0])
+  return found
+
+
+def gains(cells: Sequence[summary.Cell], classes: Mapping[str, int]
+          ) -> list[figure_tables.Gain]:
+  """DLFD minus fine-tuning and minus the best other, NoMUS, seed by seed.
+
+  The best other is the row of the highest mean NoMUS over these seeds, so its
+  value leans upwards; no row of DLFD's, its last state or a part, is another.
+  Where fine-tuning alone was run, it stands there once.
+  """
+  found = []
+  for task, of_task in summary.tasks_of({'cells': list(cells)}).items():
+    by = summary.rows_of(of_task)
+    others = {
+        key: spread.mean for key, rows in by.items()
+        if key[0] not in (*summary.TRAINED, 'dlfd')
+        and rows[0].get('method') != 'dlfd'
+        and (spread := summary.spread(rows, 'nomus')) is not None}
+    rivals = {'finetune': ('finetune', 'model')}
+    if set(others) - {rivals['finetune']}:
+      rivals['best'] = max(others, key=lambda key: others[key])
+    for against, key in rivals.items():
+      change = summary.paired(of_task, _OURS, key, 'nomus')
+      if change is not None:
+        found.append(figure_tables.Gain(
+            task, classes[task], against, _title(by[key], key),
+            change.values))
+  return found
+
+
+def as_numbers(gain: figure_tables.Gain) -> dict[str, Any]:
+  """A gain as it stands in ``figures.json``."""
+  return {'task': gain.task, 'classes': gain.classes, 'against': gain.against,
+          'rival': gain.rival, 'values': list(gain.values), 'mean': gain.mean,
+          'deviation': statistics.stdev(gain.values)
+          if len(gain.values) > 1 else None}

@@ -1,0 +1,191 @@
+"""The inner problem of DLFD on one batch, step by step, for a figure."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dlfd_jax import checkpoint
+from dlfd_jax import models
+from dlfd_jax import ot
+from dlfd_jax import presets
+from dlfd_jax import tasks
+from dlfd_jax.cli import inputs
+from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax.data import requests
+from dlfd_jax.data import sources
+from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.methods import dlfd
+from dlfd_jax.methods import perturb
+from dlfd_jax.pipeline import run_configs
+from dlfd_jax.utils import configs
+from dlfd_jax.utils import runs
+from experiments.paper import study as study_lib
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Path:
+  """One retain batch on its way.
+
+  Attributes:
+    images: after each step, ``[K + 1, n, h, w, 3]`` in [0, 1]; 0 = clean.
+    features: unit rows in the transport's space ``[K + 1, n, d]``.
+    forget: those of the forget batch ``[m, d]``.
+    distance: transport distance by step ``[K + 1]``.
+    cross_entropy: of the batch by step, nats ``[K + 1]``.
+  """
+
+  images: np.ndarray
+  features: np.ndarray
+  forget: np.ndarray
+  distance: np.ndarray
+  cross_entropy: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scene:
+  """What the steps are run on.
+
+  Attributes:
+    model: the classifier.
+    variables: the original's.
+    dataset: the images.
+    splits: who is forgotten.
+    config: of DLFD.
+    notes: what a reader of the figure has to know.
+  """
+
+  model: nn.Module
+  variables: models.Variables
+  dataset: dataset_lib.Dataset
+  splits: splits_lib.Splits
+  config: dlfd.DLFDConfig
+  notes: list[str]
+
+
+def open_scene(original: str, unlearned: str | None, data: str | None,
+               preset: str, seed: int) -> Scene:
+  """Reads a training run, and the splits and config of an unlearning run.
+
+  Args:
+    original: the training run.
+    unlearned: an unlearning run of it; without one the preset's DLFD forgets
+      15 % of the training people, drawn with ``seed``.
+    data: the source; must be named if the images are not drawn.
+    preset: whose DLFD config is used if ``unlearned`` has none.
+    seed: of the draw.
+
+  Raises:
+    FileNotFoundError: if there is no such run.
+    ValueError: if a run is of another kind, or the images are not drawn and
+      ``data`` does not name them.
+  """
+  options, _, _ = run_configs.recipe_of(original)
+  if data is not None:
+    options = dataclasses.replace(options, source=data)
+  elif options.source != sources.SYNTHETIC:
+    raise ValueError(
+        f'Expected --data to name the images of {original}: they are not '
+        'drawn, and the figure of steps would show some of them.')
+  notes = [] if options.source == sources.SYNTHETIC else [
+      f'The figure of steps holds images of {options.source}: treat it like '
+      'them.']
+  saved, dataset = checkpoint.load_model(original), inputs.load_data(options)
+  if saved.task != dataset.task or saved.image_size != dataset.image_size:
+    raise ValueError(
+        f'Expected --data like that of --original={original}, got '
+        f'{dataset.name} of another task or size.')
+  found = None
+  if unlearned is None:
+    parts = splits_lib.load_splits(
+        pathlib.Path(original) / runs.SPLITS, dataset)
+    splits, _ = requests.resolve_request(
+        dataset, inputs.as_partition(parts), requests.ForgetRequest(
+            fraction=study_lib.FORGET_FRACTION, seed=seed))
+    notes.append(f'DLFD as in the preset {preset}; the forget set is a draw.')
+  else:
+    splits, found = _of_unlearned(unlearned, dataset)
+    if found is None:
+      notes.append(f'DLFD as in the preset {preset}.')
+  config: Any = found or presets.PRESETS[preset].config_of('dlfd')
+  return Scene(models.build(saved.config), saved.variables, dataset, splits,
+               config, notes)
+
+
+def _of_unlearned(run, dataset):
+  """Splits of an unlearning run, and its DLFD config if it is one of DLFD."""
+  stored = runs.read_json(pathlib.Path(run) / runs.CONFIG)
+  splits = splits_lib.load_splits(pathlib.Path(run) / runs.SPLITS, dataset)
+  if stored.get('kind') != 'unlearn' or not isinstance(
+      splits, splits_lib.Splits):
+    raise ValueError(
+        f'Expected an unlearning run in --unlearned={run}, got '
+        f'{stored.get("kind")!r}.')
+  if stored['method'] != 'dlfd':
+    return splits, None
+  return splits, config_from_json(stored['config'])
+
+
+def config_from_json(fields: dict[str, Any]) -> dlfd.DLFDConfig:
+  """The part of a stored DLFD config that the inner problem reads."""
+  names = ('batch_size', 'ot_weight', 'ce_weight_start', 'ce_weight_end',
+           'perturb_steps', 'perturb_step_size', 'perturb_radius',
+           'representation')
+  return configs.replace(dlfd.DLFDConfig(), {
+      **{name: fields[name] for name in names},
+      **{f'sinkhorn.{name}': value
+         for name, value in fields['sinkhorn'].items()}})
+
+
+def batches(scene: Scene, seed: int) -> tuple[np.ndarray, np.ndarray]:
+  """Rows of a random retain batch and of a random forget batch."""
+  rng = np.random.default_rng(seed)
+  size = scene.config.batch_size
+  return (rng.permutation(scene.splits.retain)[:size],
+          rng.permutation(scene.splits.forget)[:size])
+
+
+def walk(scene: Scene, retain: np.ndarray, forget: np.ndarray) -> Path:
+  """K steps on the images of ``retain`` away from those of ``forget``.
+
+  One step is :func:`perturb.perturb` with K = 1 and no ball, then the ball
+  around the clean images: the same as K steps at once. Without augmentation,
+  with the lambda of the first batch.
+  """
+  model, config, task = scene.model, scene.config, scene.dataset.task
+  variables: Any = scene.variables
+  clean, others = (jnp.asarray(scene.dataset.images[rows], jnp.float32) / 255
+                   for rows in (retain, forget))
+  labels = jnp.asarray(scene.dataset.labels[retain])
+  weights = tasks.has_label(task, labels)
+  one = dataclasses.replace(config, perturb_steps=1, perturb_radius=None)
+
+  @jax.jit  # constants would be folded for minutes, so all are arguments
+  def take(images, variables, clean, others, labels, weights):
+    target = perturb.forget_target(
+        model, variables, others, jnp.ones(len(others)), config, None)
+    evaluate = perturb.objective(
+        model, task, variables, labels, weights, target,
+        jnp.float32(config.ce_weight_start), config, None)
+    moved, figures = perturb.perturb(evaluate, images, one)
+    outputs: Any = model.apply(variables, images, train=False)
+    losses = tasks.example_loss(task, outputs.logits, labels)
+    return (perturb.project(moved, clean, config.perturb_radius),
+            ot.unit_rows(perturb.represent(outputs, config.representation)),
+            figures['ot_start_sum'],
+            (losses * weights).sum() / weights.sum(), target.unit)
+
+  images, found = clean, []
+  for _ in range(config.perturb_steps + 1):  # the last one is only looked at
+    moved, *figures = take(
+        images, variables, clean, others, labels, weights)
+    found.append(jax.tree.map(np.asarray, (images, *figures)))
+    images = moved
+  stacked = [np.stack(field) for field in zip(*found, strict=True)]
+  return Path(stacked[0], stacked[1], stacked[4][0], stacked[2], stacked[3])

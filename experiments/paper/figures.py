@@ -1,0 +1,199 @@
+r"""The paper's figures, drawn from files.
+
+  losses      densities of losses, forget against unseen   --evaluations
+  features    penultimate features in two dimensions       --evaluations
+  steps       faces moved away from the forget set         --original
+  collapse    what features tell of label and person       --evaluations
+  tradeoff    test accuracy against attack AUC             --table
+  complexity  DLFD's gain by number of classes             --table
+
+Without --figures, all that the given inputs allow are drawn. `features` needs
+evaluations made with --keep_features, `collapse` these or --tier=1. Each figure
+is written as PNG and SVG; figures.json holds the numbers under them.
+
+  python -m experiments.paper.figures --out=runs/figures \\
+      --evaluations=dlfd=runs/e_dlfd,neggrad=runs/e_neggrad \\
+      --table=docs/results/faces.json --original=runs/original
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import pathlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from absl import flags
+
+from dlfd_jax import presets
+from dlfd_jax.cli import command
+from dlfd_jax.cli import inputs
+from dlfd_jax.report import feature_numbers
+from dlfd_jax.report import figure_features
+from dlfd_jax.utils import runs
+from experiments.paper import figure_cells
+from experiments.paper import figure_evaluations
+from experiments.paper import figure_makers
+from experiments.paper import figure_steps
+
+# Each figure and the flag that it needs.
+NEEDS = {'losses': 'evaluations', 'features': 'evaluations',
+         'steps': 'original', 'collapse': 'evaluations', 'tradeoff': 'table',
+         'complexity': 'table'}
+FORMATS = ('png', 'svg')
+_SETTINGS = ('evaluations', 'table', 'classes', 'original', 'unlearned',
+             'data', 'preset', 'faces', 'projection', 'limit', 'seed')
+
+
+def _define(values: flags.FlagValues) -> None:
+  for name, about in (
+      ('out', 'folder of the figures'),
+      ('original', 'training run whose faces `steps` moves'),
+      ('unlearned', 'unlearning run of it: splits, and the config of DLFD'),
+      ('data', 'source of the images of `steps`, if they are not drawn; the '
+       'figure then shows some of them')):
+    flags.DEFINE_string(name, None, about, flag_values=values)
+  flags.DEFINE_string(
+      'name', '', 'begins the name of every file', flag_values=values)
+  for name, about in (
+      ('figures', f'which of {", ".join(NEEDS)}; default all that can be'),
+      ('evaluations', 'label=DIR pairs: evaluations of one task and seed'),
+      ('table', 'JSON results of table1, table2, table3 or faces'),
+      ('classes', 'task=N pairs: classes of tasks whose cells lack them')):
+    flags.DEFINE_list(name, [], about, flag_values=values)
+  flags.DEFINE_enum(
+      'preset', 'demo', list(presets.PRESETS),
+      'whose DLFD `steps` runs where --unlearned has none', flag_values=values)
+  flags.DEFINE_enum(
+      'projection', 'pca', figure_features.PROJECTIONS,
+      "of each model's own features", flag_values=values)
+  for name, default, least, about in (
+      ('faces', 4, 1, 'shown by `steps`'),
+      ('limit', 2000, 4, 'most images of a split in `features`'),
+      ('seed', 0, 0, 'of subsamples, batches, swaps and t-SNE')):
+    flags.DEFINE_integer(
+        name, default, about, lower_bound=least, flag_values=values)
+
+
+def _execute(values: flags.FlagValues, line: str) -> None:
+  out = pathlib.Path(command.required(values, 'out'))
+  prefix = command.value(values, 'name')
+  if pathlib.Path(prefix).name != prefix:
+    raise ValueError(
+        f'Expected --name to be the start of a file name, got {prefix!r}.')
+  models = figure_evaluations.read(
+      figure_evaluations.parse(command.value(values, 'evaluations')))
+  chosen = choose(values, models)
+  made = make(chosen, values, models)
+  out.mkdir(parents=True, exist_ok=True)
+  start = f'{prefix}_' if prefix else ''
+  files: dict[str, list[str]] = {}
+  for name, figure in made.items():
+    for picture, draw in figure.pictures.items():
+      for format in FORMATS:
+        path = out / f'{start}{picture}.{format}'
+        path.write_bytes(draw(format))
+        files.setdefault(name, []).append(path.name)
+        print(path)
+  runs.write_json(out / f'{start}figures.json', {
+      'kind': 'figures', 'command': line,
+      'config': {name: command.value(values, name) for name in _SETTINGS},
+      'seeds': {'figures': command.value(values, 'seed'),
+                'evaluations': _evaluation_seeds(models)},
+      'evaluation_commands': list(dict.fromkeys(
+          model.result.get('command') for model in models)),
+      'device': inputs.device_name(), 'cores': os.cpu_count(),
+      'versions': {**runs.versions(), **{
+          name: importlib.metadata.version(name)
+          for name in ('matplotlib', 'scipy')}},
+      'figures': {name: {'files': files[name], **figure.numbers}
+                  for name, figure in made.items()}})
+  print(out / f'{start}figures.json')
+  for note in made['steps'].numbers['notes'] if 'steps' in made else ():
+    print(note)
+
+
+def _evaluation_seeds(models):
+  return {model.name: model.result.get('config', {}).get('seed')
+          for model in models}
+
+
+def choose(values: flags.FlagValues,
+           models: figure_makers.Models) -> list[str]:
+  """The figures to draw: those of ``--figures``, or all that can be.
+
+  Raises:
+    ValueError: if a name is unknown, a named figure lacks its flag, or nothing
+      can be drawn.
+  """
+  named = command.value(values, 'figures')
+  unknown = sorted(set(named) - set(NEEDS))
+  if unknown:
+    raise ValueError(f'Expected --figures of {list(NEEDS)}, got {unknown}.')
+  for name in named:
+    if not command.value(values, NEEDS[name]):
+      raise ValueError(
+          f'Expected --{NEEDS[name]} to be given for the figure {name}: '
+          f'{values[NEEDS[name]].help}.')
+  if named:
+    return [name for name in NEEDS if name in named]
+  kept = all(model.has_features for model in models)
+  judged = all(model.cell(metric).value is not None for model in models
+               for metric in feature_numbers.METRICS)
+  able = {'features': kept, 'collapse': kept or judged}
+  found = [name for name, flag in NEEDS.items()
+           if command.value(values, flag) and able.get(name, True)]
+  if not found:
+    raise ValueError(
+        'Expected --evaluations, --table or --original to be given, got none.')
+  return found
+
+
+def make(chosen: list[str], values: flags.FlagValues,
+         models: figure_makers.Models) -> dict[str, figure_makers.Made]:
+  """The chosen figures from the inputs that the flags name."""
+  seed, limit = (command.value(values, name) for name in ('seed', 'limit'))
+  cells = figure_cells.read(command.value(values, 'table')) if {
+      'tradeoff', 'complexity'} & set(chosen) else []
+  judged = figure_makers.figures_of_features(models, limit, seed) if {
+      'features', 'collapse'} & set(chosen) else {}
+
+  def steps():
+    original, unlearned, data, preset = (
+        command.value(values, name)
+        for name in ('original', 'unlearned', 'data', 'preset'))
+    scene = figure_steps.open_scene(original, unlearned, data, preset, seed)
+    return figure_makers.steps(scene, command.value(values, 'faces'), seed)
+
+  makers: dict[str, Callable[[], figure_makers.Made]] = {
+      'losses': lambda: figure_makers.losses(models, seed),
+      'features': lambda: figure_makers.features(
+          models, judged, command.value(values, 'projection'), limit, seed),
+      'steps': steps,
+      'collapse': lambda: figure_makers.collapse(models, judged),
+      'tradeoff': lambda: figure_makers.tradeoff(cells),
+      'complexity': lambda: figure_makers.complexity(
+          cells, _classes(command.value(values, 'classes')))}
+  return {name: makers[name]() for name in chosen}
+
+
+def _classes(entries: list[str]) -> dict[str, int]:
+  found: dict[str, Any] = {}
+  for entry in entries:
+    task, _, number = entry.rpartition('=')
+    if not task or not number.isdecimal() or int(number) < 2:
+      raise ValueError(
+          'Expected task=N entries with N of at least 2 in --classes, got '
+          f'{entry!r}.')
+    found[task] = int(number)
+  return found
+
+
+COMMAND = command.Command(
+    'figures', __doc__, _define, _execute, package='experiments')
+main = COMMAND.main
+
+if __name__ == '__main__':
+  sys.exit(main())

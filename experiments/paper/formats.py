@@ -1,0 +1,226 @@
+"""A table's result as Markdown, CSV and LaTeX files."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import pathlib
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from dlfd_jax.utils import runs
+from experiments.paper import published
+from experiments.paper import summary
+
+_COLUMNS = (
+    ('test acc', 'accuracy_test'), ('retain acc', 'accuracy_retain'),
+    ('forget acc', 'accuracy_forget'), ('attack AUC', 'mia_auc_matched'),
+    ('forgetting score', 'forgetting_score'), ('NoMUS', 'nomus'))
+_HOW = (
+    'Mean ± standard deviation over seeds of split, request and training; a '
+    'single seed shows none. Distance: mean absolute difference to the '
+    'retrained model of the same seed in test, retain and forget accuracy and '
+    'attack AUC; lower is nearer. Attack AUC: class-matched, forget against '
+    'test people, whom no model saw; above the retrained value = '
+    'under-forgotten, below = over-forgotten. The null row is what the figures '
+    'would be if membership meant nothing. NoMUS: higher is better by the '
+    "papers' rule, which is not nearer to retraining. Time: all steps, "
+    'checks and the final choice (for rewinding: the evaluation of its '
+    'candidates) at their median cost, measured in turns with a training step, '
+    "over the retrained model's steps. DLFD - it: paired by seed, with the "
+    "95 % interval of Student's t.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Sheet:
+  """One task's table as text cells.
+
+  Attributes:
+    task: its name.
+    about: what the numbers are of, one paragraph.
+    header: column titles, the row's first.
+    rows: text, as long as the header.
+    notes: sentences below.
+  """
+
+  task: str
+  about: str
+  header: tuple[str, ...]
+  rows: tuple[tuple[str, ...], ...]
+  notes: tuple[str, ...]
+
+
+def sheets(result: dict[str, Any]) -> list[Sheet]:
+  """One sheet per task: original, retrained, null, then the nearest first."""
+  return [_sheet(task, cells, result)
+          for task, cells in summary.tasks_of(result).items()]
+
+
+def _sheet(task, cells, result):
+  by = summary.rows_of(cells)
+  gaps = summary.distances(cells)
+  ranked = summary.ranked(cells)
+  trained = [key for key in by if key[0] in summary.TRAINED]
+  rest = [key for key in by if key not in trained and key not in ranked]
+  found = result.get('tuned', {}).get(cells[0]['preset'], {})
+  paper = published.beside(cells[0])
+  header = ['method', 'distance', *(title for title, _ in _COLUMNS),
+            'time / retraining', 'epochs, K', 'trials', 'DLFD - it, distance',
+            'DLFD - it, NoMUS']
+  if paper:
+    header += ['NoMUS, unbalanced', 'published test acc', 'published NoMUS']
+  rows = []
+  for key in [*trained, *ranked, *rest]:
+    of_row = by[key]
+    first = of_row[0]
+    row = [_title(first), _text(gaps.get(key))]
+    row += [_text(summary.spread(of_row, metric)) for _, metric in _COLUMNS]
+    row += [_share(of_row), _passes(first), _trials(first, found)]
+    row += [_difference(cells, key, metric) for metric in ('distance', 'nomus')]
+    if paper:
+      numbers = paper.rows.get(key[0])
+      row.append(_text(summary.spread(of_row, 'nomus_unbalanced')))
+      row += [f'{n:.4f}' for n in numbers] if numbers else ['', '']
+    rows.append(tuple(row))
+  notes = summary.standing(cells)
+  if paper:
+    notes.append(f'Published: {paper.source}. One seed.')
+  if found and found['task'] != task:
+    notes.append(f'The settings were searched on {found["task"]}.')
+  return Sheet(task, _about(cells), tuple(header), tuple(rows), tuple(notes))
+
+
+def _difference(cells, key, metric):
+  """Ours minus a row's, paired by seed, with its 95 % interval."""
+  if key == summary.OURS or key[0] == summary.OURS[0]:
+    return ''
+  found = summary.paired(cells, summary.OURS, key, metric)
+  if found is None:
+    return ''
+  if found.interval is None:
+    return f'{found.mean:+.3f}'
+  low, high = found.interval
+  return f'{found.mean:+.3f} [{low:+.3f}, {high:+.3f}]'
+
+
+def _title(cell):
+  return (f'{cell["title"]}, last state' if cell['state'] == 'last'
+          else cell['title'])
+
+
+def _text(spread):
+  return spread.text() if spread else ''
+
+
+def _share(rows):
+  shares = [c['time_share'] for c in rows if c.get('time_share') is not None]
+  return f'{statistics.fmean(shares):.2f}' if shares else ''
+
+
+def _passes(cell):
+  if 'epochs' not in cell:
+    return ''
+  return f'{cell["epochs"]}, {cell.get("perturb_steps") or 0}'
+
+
+def _trials(cell, found):
+  of = found.get('methods', {}).get(cell['model'])
+  return str(of['trials']) if of else ''
+
+
+def _about(cells: Sequence[summary.Cell]) -> str:
+  first = cells[0]
+  network = first['network']
+  parts = ', '.join(f'{n} {name}' for name, n in first['splits'].items())
+  seeds = sorted({cell['seed'] for cell in cells})
+  fits = [c['original_train_accuracy'] for c in cells
+          if c['model'] == 'original']
+  return (
+      f'{first["images"]} images at {first["image_size"]} px, '
+      f'{first["classes"]} classes; seed {seeds[0]}: {parts}. '
+      f'{network["architecture"]} of width {network["width"]}, '
+      f'{first["train_epochs"]} epochs; train accuracy of the originals '
+      f'{min(fits):.3f} to {max(fits):.3f}. Seeds: '
+      f'{", ".join(map(str, seeds))}.')
+
+
+def markdown(result: dict[str, Any], title: str) -> str:
+  """The whole document."""
+  lines = [
+      f'# {title}', '', f'Command: `{result["command"]}`', '',
+      f'Machine: {result["device"]}, {result["devices"]} device(s), jax '
+      f'{result["versions"]["jax"]}. Written by the program.', '', _HOW, '']
+  for name, found in result.get('tuned', {}).items():
+    most = found['trials']
+    fewer = {n: of['trials'] for n, of in found['methods'].items()
+             if of['trials'] < most}
+    lines += [
+        f'Settings of {name} by `{found["command"]}`: {most} trials for every '
+        f'method on val, none begun after {found["cap_s"]:.0f} s of a method'
+        + (': ' + ', '.join(f'{n} had {k}' for n, k in fewer.items())
+           if fewer else '') + '.', '']
+    for method, of in found['methods'].items():
+      if 'command' in of:  # its budget is another
+        lines += [f'{method} by `{of["command"]}`: {of["trials"]} trials, none '
+                  f'begun after {of["cap_s"]:.0f} s.', '']
+  for sheet in sheets(result):
+    lines += [f'## {sheet.task}', '', sheet.about, '',
+              '| ' + ' | '.join(sheet.header) + ' |',
+              '|---|' + '---:|' * (len(sheet.header) - 1)]
+    lines += ['| ' + ' | '.join(row) + ' |' for row in sheet.rows]
+    lines += ['', *(f'- {note}' for note in sheet.notes), '']
+  return '\n'.join(lines)
+
+
+def to_csv(result: dict[str, Any]) -> str:
+  """One line per task, seed, row and figure, with its interval."""
+  text = io.StringIO()
+  writer = csv.writer(text, lineterminator='\n')
+  writer.writerow(['task', 'seed', 'model', 'state', 'figure', 'value', 'low',
+                   'high'])
+  for cell in result['cells']:
+    head = [cell['task'], cell['seed'], cell['model'], cell['state']]
+    for name, found in cell['metrics'].items():
+      writer.writerow([*head, name, found['value'], found['low'],
+                       found['high']])
+    if cell.get('time_share') is not None:
+      writer.writerow([*head, 'time_share', cell['time_share'], None, None])
+  for row in summary.of(result):
+    head = [row['task'], 'all', row['model'], row['state']]
+    for name in ('mean', 'dlfd_minus'):
+      writer.writerow([*head, f'{row["figure"]}/{name}',
+                       *(row[name] or {}).values()])
+  return text.getvalue()
+
+
+_ESCAPES = {'&': r'\&', '%': r'\%', '_': r'\_', '#': r'\#', '$': r'\$',
+            '{': r'\{', '}': r'\}', '±': r'$\pm$', '~': r'\textasciitilde{}',
+            '^': r'\textasciicircum{}', '\\': r'\textbackslash{}'}
+
+
+def _escape(text):
+  return ''.join(_ESCAPES.get(character, character) for character in text)
+
+
+def latex(result: dict[str, Any]) -> str:
+  """One ``tabular`` per task, for the ``booktabs`` package."""
+  lines = [f'% {result["command"]}']
+  for sheet in sheets(result):
+    lines += [
+        f'% {sheet.task}', r'\begin{tabular}{l' + 'r' * (
+            len(sheet.header) - 1) + '}', r'\toprule',
+        ' & '.join(map(_escape, sheet.header)) + r' \\', r'\midrule']
+    lines += [' & '.join(map(_escape, row)) + r' \\' for row in sheet.rows]
+    lines += [r'\bottomrule', r'\end{tabular}', '']
+  return '\n'.join(lines)
+
+
+def write(out: pathlib.Path, result: dict[str, Any], title: str) -> None:
+  """``out`` with the endings .json, .md, .csv and .tex."""
+  runs.write_json(out.with_suffix('.json'), {
+      **result, 'summary': summary.of(result)})
+  runs.write_text(out.with_suffix('.md'), markdown(result, title))
+  runs.write_text(out.with_suffix('.csv'), to_csv(result))
+  runs.write_text(out.with_suffix('.tex'), latex(result))

@@ -1,0 +1,192 @@
+"""Rows x tasks x seeds: runs what is missing and returns one cell for each.
+
+A cell is one judged model. Its run folder is named by the row and a digest of
+its config, so a changed setting makes a new folder and overwrites none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+from absl import flags
+
+from dlfd_jax import methods
+from dlfd_jax import tuned
+from dlfd_jax.cli import command
+from dlfd_jax.cli import evaluate
+from dlfd_jax.cli import exit_codes
+from dlfd_jax.cli import inputs
+from dlfd_jax.cli import reference_runs
+from dlfd_jax.evaluation import tier0
+from dlfd_jax.report import tables
+from dlfd_jax.utils import runs
+from experiments.paper import costs
+from experiments.paper import study as study_lib
+
+METRICS = ('accuracy_test', 'accuracy_retain', 'accuracy_forget',
+           'mia_auc_matched', 'mia_auc', 'forgetting_score', 'nomus',
+           'forgetting_score_unbalanced', 'nomus_unbalanced')
+PROBES = ('probe_label_test', 'probe_people_test', 'silhouette_test')
+NULL = 'null'
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """One method with its settings.
+
+  Attributes:
+    label: names the row and its folders.
+    method: registered name.
+    config: its settings.
+    title: for readers.
+    state: ``'model'`` or ``'last'``.
+  """
+
+  label: str
+  method: str
+  config: methods.RunConfig
+  title: str
+  state: str = 'model'
+
+
+Rows = Callable[[study_lib.Task], Sequence[Row]]
+
+
+def define(values: flags.FlagValues, tasks: list[str]) -> None:
+  """Flags of every table."""
+  study_lib.define(values, tasks)
+  flags.DEFINE_integer(
+      'seeds', 3, 'seeds of split, request and training', lower_bound=1,
+      flag_values=values)
+  flags.DEFINE_boolean(
+      'tuned', True, 'the settings that experiments.paper.sweep chose, where '
+      "it did; else the presets' starts", flag_values=values)
+  flags.DEFINE_integer(
+      'bootstrap', 1000, 'resamples behind every interval', lower_bound=20,
+      flag_values=values)
+  flags.DEFINE_boolean(
+      'probes', False, 'also measure features (tier 1 without relearning)',
+      flag_values=values)
+  flags.DEFINE_string(
+      'out', None, 'where the files go, without their ending',
+      flag_values=values)
+
+
+def run(values: flags.FlagValues, line: str, kind: str,
+        tasks: Sequence[study_lib.Task], rows_of: Rows) -> dict[str, Any]:
+  """Runs a whole table.
+
+  Args:
+    values: the parsed flags of :func:`define`.
+    line: the command.
+    kind: of the result.
+    tasks: what to run on.
+    rows_of: the rows of a task.
+
+  Returns:
+    ``cells`` and what made them.
+  """
+  common = study_lib.common_of(values, line)
+  cells = []
+  for task in tasks:
+    for seed in range(values['seeds'].value):
+      study = study_lib.open_study(
+          task, seed, study_lib.root_of(values), **common)
+      cells += run_study(study, rows_of(task), values['bootstrap'].value,
+                         values['probes'].value)
+  searched = {task.preset_name: tuned.load(task.preset_name)
+              for task in tasks if values['tuned'].value}
+  return {
+      'kind': kind, 'command': line, 'device': inputs.device_name(),
+      'devices': common['devices'].count, 'versions': runs.versions(),
+      'tuned': {name: _search(found) for name, found in searched.items()
+                if found},
+      'cells': cells}
+
+
+def _search(found):
+  """What a reader needs to know of a search."""
+  return {
+      'command': found['command'], 'trials': found['trials'],
+      'cap_s': found['cap_s'], 'task': found['task']['task'],
+      'methods': {name: {key: of[key] for key in (
+          'values', 'trials', 'score', 'search_s', 'command', 'cap_s')
+                         if key in of}
+                  for name, of in found['methods'].items()}}
+
+
+def run_study(study: study_lib.Study, rows: Sequence[Row], bootstrap: int,
+              probes: bool = False) -> list[dict[str, Any]]:
+  """The cells of one task and seed, original and retrained first."""
+  cells: list[dict[str, Any]] = []
+  for row in rows:
+    judged, cell = run_row(study, row, bootstrap, probes)
+    if not cells:
+      cells = [_trained(study, judged, name)
+               for name in ('original', 'retrained', NULL)]
+    cells.append(cell)
+    jax.clear_caches()  # compiled programs hold memory maps, which run out
+  return cells
+
+
+def run_row(study: study_lib.Study, row: Row, bootstrap: int, probes: bool
+            ) -> tuple[dict[str, Any], dict[str, Any]]:
+  """Unlearns and judges one row.
+
+  Returns:
+    The evaluation and the cell.
+  """
+  fields = costs.fields_of(row.config)
+  name = f'{row.label}-{study_lib.digest([row.method, fields])}'
+  folder = study.folder / name
+  try:
+    done = study.unlearn(folder, row.method, row.config)
+  except command.Stop as stop:
+    if stop.code != exit_codes.NOT_FINITE:
+      raise
+    done = runs.read_json(folder / runs.RESULT)  # its last good state counts
+  judged = evaluate.evaluate_run(
+      str(study.folder / f'evaluation{"1" if probes else ""}-{row.state}-'
+          f'{bootstrap}-{name}'), study.dataset, study.splits,
+      str(study.folder / 'original'), str(folder),
+      [str(study.folder / 'retrained')],
+      tier0.EvaluationConfig(bootstrap=bootstrap), state=row.state,
+      search_s=None, reference=reference_runs.Options(relearn_steps=0)
+      if probes else None, keep_features=probes, devices=study.devices,
+      line=study.common['line'])
+  cost = costs.measure(
+      study.folder.parent / 'costs' / f'{name}.json', study, row.method,
+      row.config)
+  return judged, {
+      **study.about(), 'model': row.label, 'method': row.method,
+      'state': row.state, 'title': row.title, 'config': fields,
+      'metrics': metrics_of(judged, 'unlearned'),
+      'time_share': costs.retraining_share(study, done, cost),
+      'wall_s': done['time']['total_s'], 'check_share': done['check_share'],
+      'epochs': row.config.epochs,
+      'perturb_steps': getattr(row.config, 'perturb_steps', None),
+      'selected_step': done['selected_step'], 'steps': done['steps'],
+      'reason': done['reason'], 'stop': done['stop'],
+      'findings': done['findings'], 'history': done['history']}
+
+
+def _trained(study, judged, name):
+  """The cell of a model that was trained, or of the null."""
+  cell = {**study.about(), 'model': name, 'state': 'model', 'title': name,
+          'metrics': metrics_of(judged, name)}
+  if name != NULL:
+    cell['time_share'] = (study.trained[name]['steps']
+                          / study.trained['retrained']['steps'])
+  return cell
+
+
+def metrics_of(judged: dict[str, Any], column: str) -> dict[str, Any]:
+  """The table's figures of one column of an evaluation."""
+  found = {}
+  for name in METRICS + PROBES:
+    cell = tables.find_cell(judged, name, column)
+    found[name] = {'value': cell.value, 'low': cell.low, 'high': cell.high}
+  return found

@@ -1,0 +1,71 @@
+r"""Table 2: methods on several architectures, over seeds.
+
+  python -m experiments.paper.table2 --tasks=fgnet_age --workdir=../runs \\
+      --data=../shared/data/fgnet_128.npz --out=docs/results/table2_fgnet
+
+One section for each task and architecture, as in experiments.paper.table1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+
+from absl import flags
+
+from dlfd_jax import models
+from dlfd_jax.cli import command
+from experiments.paper import formats
+from experiments.paper import grid
+from experiments.paper import outputs
+from experiments.paper import study as study_lib
+from experiments.paper import table1
+
+_METHODS = ['finetune', 'dlfd']
+_TITLE = 'Table 2: architectures'
+
+
+def _define(values: flags.FlagValues) -> None:
+  grid.define(values, ['demo'])
+  flags.DEFINE_list(
+      'methods', _METHODS, 'rows of the table', flag_values=values)
+  flags.DEFINE_list(
+      'architectures', list(models.ARCHITECTURES), 'networks to run',
+      flag_values=values)
+
+
+def _execute(values: flags.FlagValues, line: str) -> None:
+  out = outputs.out_of(values)
+  names = table1.check_methods(values['methods'].value)
+  wanted = values['architectures'].value
+  unknown = sorted(set(wanted) - set(models.ARCHITECTURES))
+  if unknown or not wanted:
+    raise ValueError(f'Expected --architectures of {models.ARCHITECTURES}, got '
+                     f'{unknown or "none"}.')
+  if command.value(values, 'architecture') is not None:
+    raise ValueError('Expected --architectures, not --architecture, here.')
+  tasks = [on(task, name) for name in wanted for task in study_lib.tasks_of(
+      values, tuned=values['tuned'].value)]
+  result = grid.run(values, line, 'table2', tasks,
+                    lambda task: table1.rows_of(task, names))
+  formats.write(out, result, _TITLE)
+  print(formats.markdown(result, _TITLE))
+
+
+def on(task: study_lib.Task, architecture: str) -> study_lib.Task:
+  """The task with another network; ResNet18 keeps its folders."""
+  preset = task.preset
+  if architecture == preset.network.architecture:
+    return task
+  return dataclasses.replace(
+      task, name=f'{task.name}-architecture_{architecture}',
+      preset=dataclasses.replace(preset, network=dataclasses.replace(
+          preset.network, architecture=architecture)))
+
+
+COMMAND = command.Command(
+    'table2', __doc__, _define, _execute, package='experiments')
+main = COMMAND.main
+
+if __name__ == '__main__':
+  sys.exit(main())

@@ -1,0 +1,65 @@
+"""Puts the table of a finished demo into the README, and its numbers beside it.
+
+  python -m experiments.publish.demo_table --demo=runs/demo
+
+Writes ``docs/results/demo.json`` and the README's table between its two marks.
+A test holds the two together.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+from typing import Any
+
+from absl import flags
+
+from dlfd_jax.cli import command
+from dlfd_jax.report import render
+from dlfd_jax.report import tables
+from dlfd_jax.utils import runs
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+README = ROOT / 'README.md'
+RESULT = ROOT / 'docs' / 'results' / 'demo.json'
+START, END = '<!-- table: demo -->\n', '<!-- end of table -->'
+
+
+def _define(values: flags.FlagValues) -> None:
+  flags.DEFINE_string(
+      'demo', None, 'folder of a finished demo', flag_values=values)
+
+
+def _execute(values: flags.FlagValues, line: str) -> None:
+  del line
+  demo = pathlib.Path(command.required(values, 'demo'))
+  result = runs.read_json(demo / 'evaluation' / runs.RESULT)
+  runs.write_json(RESULT, result)
+  runs.write_text(README, with_table(README.read_text('utf-8'), result))
+  print(README, RESULT)
+
+
+def with_table(text: str, result: dict[str, Any]) -> str:
+  """The README with the result's table between the marks.
+
+  Raises:
+    ValueError: if a mark is absent.
+  """
+  before, start, rest = text.partition(START)
+  _, end, after = rest.partition(END)
+  if not start or not end:
+    raise ValueError(f'Expected the marks {START.strip()} and {END}.')
+  table = render.to_markdown(tables.summary_table(result))
+  command_line = (
+      f"Command: `{result['command']}`, on {result['device']}, jax "
+      f"{result['versions']['jax']}.")
+  return (before + start + table.rstrip('\n') + '\n\n' + command_line + '\n'
+          + end + after)
+
+
+COMMAND = command.Command(
+    'publish_demo', __doc__, _define, _execute, package='experiments')
+main = COMMAND.main
+
+if __name__ == '__main__':
+  sys.exit(main())

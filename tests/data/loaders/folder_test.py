@@ -1,0 +1,204 @@
+"""Data sets from image files and a CSV manifest."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dlfd_jax import tasks
+from dlfd_jax.data import request_files
+from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.data.loaders import folder
+
+HEADER = 'path,identity,gender,smile,family,age,split'
+ROWS = [
+    'one/a.png,Zoë,male,0,Smith,31,train',
+    'one/b.png,Ann,female,1,Jones,,train',
+    'two/c.jpg,Zoë,male,,,32,val',
+    '"d, e.png", Bob ,female,1,Smith,7,test',
+]
+
+
+def _write(root, rows=None, header=HEADER):
+  rows = ROWS if rows is None else rows
+  generator = np.random.default_rng(0)
+  for name in ('one/a.png', 'one/b.png', 'two/c.jpg', 'd, e.png'):
+    (root / name).parent.mkdir(exist_ok=True)
+    Image.fromarray(generator.integers(
+        0, 256, (8, 8, 3), dtype=np.uint8)).save(root / name)
+  manifest = root / 'faces.csv'
+  manifest.write_text('\n'.join([header, *rows]) + '\n', encoding='utf-8-sig')
+  return manifest
+
+
+def _load(manifest, **options):
+  options = {'labels': 'gender', 'image_size': 8, **options}
+  return folder.load_folder(manifest, **options)
+
+
+def test_a_manifest_becomes_a_data_set(tmp_path):
+  data = _load(_write(tmp_path))
+  assert data.name == 'faces'
+  assert data.sample_id.tolist() == [
+      'one/a.png', 'one/b.png', 'two/c.jpg', 'd, e.png']
+  for sample_id, image in zip(data.sample_id, data.images, strict=True):
+    np.testing.assert_array_equal(
+        image, np.asarray(Image.open(tmp_path / sample_id)))
+  assert data.task == tasks.Task('multiclass', ('female', 'male'))
+  assert data.labels.tolist() == [1, 0, 1, 0]
+  assert data.identity.tolist() == [2, 0, 2, 1]
+  assert data.split.tolist() == ['train', 'train', 'val', 'test']
+  assert {k: v.tolist() for k, v in data.columns.items()} == {
+      'smile': [0, 1, -1, 1], 'family': [1, 0, -1, 1],
+      'age': [31, -1, 32, 7]}
+
+
+def test_persons_can_be_asked_for_by_name(tmp_path):
+  manifest = _write(tmp_path)
+  names = folder.identity_names(manifest)
+  assert names == {'Ann': 0, 'Bob': 1, 'Zoë': 2}
+  (tmp_path / 'forget.txt').write_text('Ann\n', encoding='utf-8')
+  persons = request_files.read_identity_file(tmp_path / 'forget.txt', names)
+  data = _load(manifest)
+  partition = splits_lib.partition_from_column(data, check=False)
+  assert partition.train[data.identity[partition.train] == persons[0]] == [1]
+
+
+def test_families_can_be_asked_for_by_name(tmp_path):
+  assert folder.family_names(_write(tmp_path)) == {'Jones': 0, 'Smith': 1}
+
+
+@pytest.mark.parametrize('values, expected, names', [
+    ('7,3,7,-1', [7, 3, 7, -1], {}),
+    ('7,3,,12', [7, 3, -1, 12], {}),
+    ('007,012,,3', [7, 12, -1, 3], {}),
+    ('007,7,,3', [0, 2, -1, 1], {'007': 0, '3': 1, '7': 2}),
+    ('7,x,-1,', [0, 1, -1, -1], {'7': 0, 'x': 1}),
+    ('1,99999999999,1,1', [0, 1, 0, 0], {'1': 0, '99999999999': 1}),
+])
+def test_identities_are_integers_or_names(tmp_path, values, expected, names):
+  rows = [row.split(',') for row in
+          ('one/a.png,0', 'one/b.png,0', 'two/c.jpg,0', 'one/../d.png,1')]
+  manifest = _write(tmp_path, [
+      f'{row[0]},{value},{row[1]}'
+      for row, value in zip(rows, values.split(','), strict=True)],
+      header='path,identity,gender')
+  (tmp_path / 'd, e.png').rename(tmp_path / 'd.png')
+  data = _load(manifest)
+  assert data.identity.tolist() == expected
+  assert folder.identity_names(manifest) == names
+  assert data.sample_id[3] == 'd.png'
+  assert data.split is None and not data.columns
+
+
+def test_class_names_can_fix_the_order(tmp_path):
+  data = _load(_write(tmp_path), names=('male', 'other', 'female'))
+  assert data.labels.tolist() == [0, 2, 0, 2]
+  assert data.task.names == ('male', 'other', 'female')
+  data = _load(_write(tmp_path), labels='age', multilabel=True,
+               thresholds={'age': 30}, names=['adult'])
+  assert data.labels.tolist() == [[1], [-1], [1], [0]]
+  assert data.columns['age'].tolist() == [31, -1, 32, 7]
+
+
+def test_several_labels_are_multilabel_and_blank_is_unknown(tmp_path):
+  data = _load(_write(tmp_path), labels=('smile', 'age'),
+               thresholds={'age': 30})
+  assert data.labels.tolist() == [[0, 1], [1, -1], [-1, 1], [1, 0]]
+
+
+def test_integer_classes_can_be_merged(tmp_path):
+  rows = [f'one/{name}.png,1,{k}' for k, name in enumerate('ab')]
+  data = _load(_write(tmp_path, rows, 'path,identity,gender'), merge_from=1)
+  assert data.task.names == ('gender 0', 'gender 1+')
+
+
+def test_images_are_resized_and_progress_is_told(tmp_path):
+  seen = []
+  data = _load(_write(tmp_path), image_size=(4, 2),
+               progress=lambda done, total: seen.append((done, total)))
+  assert data.image_size == (4, 2)
+  assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_paths_may_start_from_another_root(tmp_path):
+  manifest = _write(tmp_path)
+  elsewhere = tmp_path / 'lists'
+  elsewhere.mkdir()
+  moved = elsewhere / 'faces.csv'
+  moved.write_text(manifest.read_text(encoding='utf-8').replace(
+      'one/a.png', str(tmp_path / 'one/a.png')), encoding='utf-8')
+  data = _load(moved, root=tmp_path)
+  assert data.sample_id[0] == 'one/a.png'
+
+
+def _changed(k, row):
+  return [*ROWS[:k], row, *ROWS[k + 1:]]
+
+
+@pytest.mark.parametrize('rows, message', [
+    ([], 'header and at least one image in .*faces.csv, got 1 rows'),
+    (_changed(1, 'one/b.png,Ann,female'), 'Expected 7 values in line 3 of .*'),
+    (_changed(1, '../b.png,Ann,male,1,,,'), "line 3 of faces.csv, got '[.][.]"),
+    (_changed(1, 'one/../../b.png,A,male,1,,,'), 'Expected a path inside'),
+    (_changed(1, '/etc/hosts,A,male,1,,,'), "inside .*, got '/etc/hosts'"),
+    (_changed(1, ',A,male,1,,,'), "path inside .* in line 3 .*, got ''"),
+    (_changed(1, '.,A,male,1,,,'), "path inside .*, got '.'"),
+    (_changed(1, 'two/../one/a.png,A,male,1,,,'),
+     'every path once, .* in line 2 of faces.csv and in line 3 of faces.csv'),
+    (_changed(1, 'one/b.png,Ann,,1,,,'), "class in column 'gender' in line 3"),
+    (_changed(1, 'faces.csv,A,male,1,,,'),
+     "readable image in line 3 of faces.csv, got 'faces.csv': it is no image"),
+    (_changed(1, 'one/b.png,"Ann,female'), 'CSV file in UTF-8, got something'),
+])
+def test_wrong_rows_are_refused(tmp_path, rows, message):
+  with pytest.raises(ValueError, match=message):
+    _load(_write(tmp_path, rows))
+
+
+@pytest.mark.parametrize('header, message', [
+    (HEADER.replace('identity', 'id'), "column 'identity' in .*, got path, id"),
+    (HEADER.replace('gender', 'sex'), "Expected a column 'gender' in"),
+    (HEADER.replace('family', 'age'), 'distinct column names in'),
+    (HEADER.replace('family', ''), 'distinct column names in'),
+])
+def test_wrong_headers_are_refused(tmp_path, header, message):
+  with pytest.raises(ValueError, match=message):
+    _load(_write(tmp_path, header=header))
+
+
+@pytest.mark.parametrize('options, message', [
+    ({'names': ('male', 'man')}, "one of male, man in column 'gender' in line 3"
+                                 " of faces.csv, got 'female'"),
+    ({'labels': ('smile', 'gender')}, "integers in column 'gender', got 'male'"
+                                      ' in line 2 of faces.csv'),
+    ({'labels': ('smile', 'age')}, "in 'age', got 31 in line 2 of faces.csv"),
+    ({'image_size': 0}, 'image_size to be a number of pixels'),
+])
+def test_wrong_options_are_refused(tmp_path, options, message):
+  with pytest.raises(ValueError, match=message):
+    _load(_write(tmp_path), **options)
+
+
+def test_negative_identities_are_refused(tmp_path):
+  manifest = _write(tmp_path, ['one/a.png,-4,0', 'one/b.png,2,1'],
+                    header='path,identity,gender')
+  with pytest.raises(ValueError, match="got '-4' in line 2 of faces.csv"):
+    _load(manifest)
+
+
+def test_absent_files_are_named(tmp_path):
+  with pytest.raises(FileNotFoundError, match='CSV manifest, got no file at'):
+    _load(tmp_path / 'faces.csv')
+  manifest = _write(tmp_path)
+  with pytest.raises(FileNotFoundError, match='folder of images, got .*gone'):
+    _load(manifest, root=tmp_path / 'gone')
+  (tmp_path / 'one/b.png').unlink()
+  with pytest.raises(FileNotFoundError, match='image file in line 3 of faces'):
+    _load(manifest)
+
+
+def test_other_encodings_are_refused(tmp_path):
+  manifest = _write(tmp_path)
+  manifest.write_bytes('path,identity\nä,b'.encode('latin-1'))
+  with pytest.raises(ValueError, match='CSV file in UTF-8, got something else'):
+    folder.identity_names(manifest)

@@ -1,0 +1,103 @@
+"""Reading and resizing images."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dlfd_jax.data.loaders import images as images_lib
+
+
+def _colours(height=8, width=8, seed=0):
+  return np.random.default_rng(seed).integers(
+      0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize('size, expected', [
+    (5, (5, 5)), ((4, 6), (4, 6)), (np.int64(3), (3, 3))])
+def test_a_size_is_one_side_or_both(size, expected):
+  assert images_lib.as_size(size) == expected
+
+
+@pytest.mark.parametrize('size', [0, (3, -1), (1, 2, 3), (4.5, 4)])
+def test_wrong_sizes_are_refused(size):
+  with pytest.raises(ValueError, match='image_size to be a number of pixels'):
+    images_lib.as_size(size)
+
+
+def test_shrinking_averages_over_areas():
+  images = np.stack([_colours(12, 8, seed) for seed in range(2)])
+  expected = images.reshape(2, 4, 3, 4, 2, 3).mean((2, 4))
+  small = images_lib.resize_array(images, (4, 4))
+  assert small.dtype == np.uint8
+  # Pillow rounds twice, once per axis.
+  np.testing.assert_allclose(small, expected, atol=1.01)
+  grey = images_lib.resize_array(images[..., 0], (4, 4))
+  np.testing.assert_allclose(grey, expected[..., 0], atol=1.01)
+
+
+def test_growing_interpolates_linearly():
+  line = np.repeat(np.array([[0, 100]], np.uint8), 2, 0)
+  grown = images_lib.resize_array(line[None], (2, 4))
+  np.testing.assert_array_equal(grown[0, 0], [0, 25, 75, 100])
+
+
+def test_the_right_size_is_left_alone():
+  images = _colours()[None]
+  assert images_lib.resize_array(images, (8, 8)) is images
+
+
+@pytest.mark.parametrize('mode', ['RGB', 'L', 'RGBA', 'P', '1', 'CMYK', 'LA'])
+def test_every_mode_of_8_bits_becomes_rgb(tmp_path, mode):
+  image = Image.fromarray(_colours() // 64 * 64).convert(mode)
+  path = tmp_path / ('a.tif' if mode == 'CMYK' else 'a.png')
+  image.save(path)
+  read = images_lib.read_image(path, (8, 8))
+  assert read.dtype == np.uint8
+  np.testing.assert_array_equal(read, np.asarray(image.convert('RGB')))
+
+
+def test_a_transparent_palette_is_read_without_warning(tmp_path):
+  image = Image.fromarray(_colours()).convert('P')
+  image.save(tmp_path / 'a.png', transparency=bytes(range(256)))
+  read = images_lib.read_image(tmp_path / 'a.png', (8, 8))
+  np.testing.assert_array_equal(read, np.asarray(image.convert('RGB')))
+
+
+def test_the_camera_orientation_is_applied(tmp_path):
+  image = Image.fromarray(_colours(4, 8))
+  exif = image.getexif()
+  exif[0x0112] = 6  # turn by 90 degrees clockwise
+  image.save(tmp_path / 'a.png', exif=exif)
+  np.testing.assert_array_equal(
+      images_lib.read_image(tmp_path / 'a.png', (8, 4)),
+      np.rot90(np.asarray(image), -1))
+
+
+def test_a_large_jpeg_is_reduced_but_alike(tmp_path):
+  smooth = np.asarray(Image.fromarray(_colours()).resize((512, 512)))
+  Image.fromarray(smooth).save(tmp_path / 'a.jpg', quality=95)
+  read = images_lib.read_image(tmp_path / 'a.jpg', (32, 32))
+  expected = smooth.reshape(32, 16, 32, 16, 3).mean((1, 3))
+  assert np.abs(read - expected).mean() < 2
+
+
+def test_what_cannot_be_read_is_refused(tmp_path):
+  path = tmp_path / 'a.png'
+  path.write_text('no image')
+  with pytest.raises(ValueError, match='it is no image, or is damaged'):
+    images_lib.read_image(path, (4, 4))
+  Image.fromarray(_colours(64, 64)).save(path)
+  path.write_bytes(path.read_bytes()[:5000])
+  with pytest.raises(ValueError, match='it is no image, or is damaged'):
+    images_lib.read_image(path, (4, 4))
+  Image.fromarray(np.full((4, 4), 999, np.uint16)).save(path)
+  with pytest.raises(ValueError, match='8 bits per value are expected, not I'):
+    images_lib.read_image(path, (4, 4))
+
+
+@pytest.mark.parametrize('limit', [40, 20], ids=['suspicious', 'certain'])
+def test_decompression_bombs_are_refused(tmp_path, monkeypatch, limit):
+  Image.fromarray(_colours()).save(tmp_path / 'a.png')
+  monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', limit)
+  with pytest.raises(ValueError, match=f'it has more than {limit} pixels'):
+    images_lib.read_image(tmp_path / 'a.png', (4, 4))

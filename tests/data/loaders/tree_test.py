@@ -1,0 +1,87 @@
+"""Folders of images, one a class."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dlfd_jax.data import splits
+from dlfd_jax.data.loaders import tree
+
+
+def draw(root, *names):
+  for k, name in enumerate(names):
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(k).integers(
+        0, 256, (8, 8, 3), dtype=np.uint8)).save(root / name)
+  return root
+
+
+FACES = ('happy/ann_1.png', 'happy/bob_1.png', 'sad/ann_2.png', 'sad/x/eve.png')
+
+
+def read(root, **options):
+  return tree.load_tree(root, image_size=8, **options)
+
+
+def test_classes_are_folders_and_persons_unknown(tmp_path):
+  draw(tmp_path / 'faces', *FACES)
+  (tmp_path / 'faces/happy/.hidden.png').write_text('x')
+  (tmp_path / 'faces/happy/notes.txt').write_text('x')
+  dataset = read(tmp_path / 'faces')
+  assert dataset.sample_id.tolist() == list(FACES)
+  assert dataset.labels.tolist() == [0, 0, 1, 1]
+  assert dataset.task.names == ('happy', 'sad') and dataset.name == 'faces'
+  assert dataset.identity.tolist() == [-1] * 4 and dataset.split is None
+  np.testing.assert_array_equal(
+      dataset.images[2], Image.open(tmp_path / 'faces' / FACES[2]))
+
+
+def test_a_pattern_finds_the_persons(tmp_path):
+  draw(tmp_path, *FACES)
+  pattern = r'([a-z]+)[_.][^/]*$'
+  dataset = read(tmp_path, identity_pattern=pattern)
+  assert dataset.identity.tolist() == [0, 1, 0, 2]
+  assert tree.identity_names(tmp_path, pattern) == {
+      'ann': 0, 'bob': 1, 'eve': 2}
+  with pytest.raises(ValueError, match="none in 'sad/x/eve.png'"):
+    read(tmp_path, identity_pattern=r'(\w+)_\d')
+
+
+def test_numbered_classes_are_in_the_order_of_numbers(tmp_path):
+  draw(tmp_path, '10/a.png', '2/b.png', '1/c.png')
+  dataset = read(tmp_path)
+  assert dataset.task.names == ('1', '2', '10')
+  assert dict(zip(dataset.sample_id.tolist(), dataset.labels.tolist())) == {
+      '10/a.png': 2, '2/b.png': 1, '1/c.png': 0}
+
+
+def test_parts_above_the_classes_are_the_split(tmp_path):
+  draw(tmp_path, 'train/a/1.png', 'train/b/2.png', 'val/a/3.png',
+       'test/b/4.png')
+  parts = splits.partition_from_column(read(tmp_path)).parts
+  assert {name: len(rows) for name, rows in parts.items()} == {
+      'train': 2, 'val': 1, 'test': 1}
+  with pytest.raises(ValueError, match='val to share no person with train'):
+    splits.partition_from_column(read(tmp_path, identity_pattern=r'/(a|b)/'))
+
+
+def test_what_is_no_tree_is_refused(tmp_path):
+  with pytest.raises(FileNotFoundError, match='a folder of images, got'):
+    read(tmp_path / 'none')
+  with pytest.raises(ValueError, match='two classes or more in .*got none'):
+    read(tmp_path)
+  draw(tmp_path, *FACES)
+  (tmp_path / 'angry').mkdir()
+  with pytest.raises(ValueError, match='one image in .*angry, got none'):
+    read(tmp_path)
+  (tmp_path / 'angry/a.png').write_text('no image')
+  with pytest.raises(ValueError, match='readable image in angry/a.png of'):
+    read(tmp_path)
+
+
+@pytest.mark.parametrize(('pattern', 'message'), [
+    ('(', 'a regular expression, got'), ('x', 'one group .* got 0'),
+    ('(a)(b)', 'one group .* got 2')])
+def test_a_pattern_has_one_group(pattern, message):
+  with pytest.raises(ValueError, match=message):
+    tree.check_pattern(pattern)

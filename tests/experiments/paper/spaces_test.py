@@ -1,0 +1,68 @@
+"""Search spaces and the order of trials."""
+
+import json
+
+import pytest
+
+from dlfd_jax import presets
+from dlfd_jax.utils import configs
+from experiments.paper import spaces
+
+
+@pytest.mark.parametrize('method', spaces.SEARCHED)
+@pytest.mark.parametrize('preset', presets.STARTS)
+def test_every_start_lies_in_its_space_and_makes_a_config(preset, method):
+  start = presets.methods_alike(presets.STARTS[preset])[method]
+  space = spaces.space_of(presets.STARTS[preset], method)
+  values = spaces.start_of(start, space)
+  assert sorted(values) == sorted(space)
+  assert all(space[path]._contains(space[path].to_internal_repr(value))
+             for path, value in values.items())
+  assert configs.replace(start, values)
+  json.dumps(spaces.describe(space), allow_nan=False)
+
+
+def test_every_method_has_a_space_or_nothing_to_tune():
+  assert set(presets.STARTS['demo'].methods) - set(spaces.SEARCHED) == {
+      'official_compat', 'rewind'}
+
+
+def test_a_method_without_a_row_gets_rate_and_passes():
+  assert sorted(spaces.space_of(presets.STARTS['demo'], 'another')) == [
+      'epochs', 'optimizer.learning_rate']
+
+
+def test_dlfds_own_step_is_in_its_space():
+  for name, preset in presets.STARTS.items():
+    ours = preset.methods['dlfd']
+    values = spaces.start_of(ours, spaces.space_of(preset, 'dlfd'))
+    assert values['perturb_step_size'] == ours.perturb_step_size, name
+
+
+def _trials(count, seed=0):
+  preset = presets.STARTS['demo']
+  space = spaces.space_of(preset, 'scrub')
+  start = spaces.start_of(preset.methods['scrub'], space)
+  tried = []
+  for _ in range(count):
+    values = spaces.suggest(space, start, tried, seed)
+    tried.append({'values': values,
+                  'score': -abs(values['optimizer.learning_rate'] - .03)})
+  return start, tried
+
+
+def test_the_start_comes_first_and_trials_follow_from_those_before():
+  start, tried = _trials(8)
+  assert tried[0]['values'] == start
+  assert _trials(8)[1] == tried  # so an interrupted search goes on alike
+  assert len({json.dumps(t['values'], sort_keys=True) for t in tried}) == 8
+
+
+def test_another_seed_makes_other_trials():
+  assert _trials(3)[1][1:] != _trials(3, seed=1)[1][1:]
+
+
+def test_every_suggestion_makes_a_config():
+  config = presets.STARTS['demo'].methods['scrub']
+  for trial in _trials(8)[1]:
+    assert configs.replace(config, trial['values'])

@@ -1,0 +1,232 @@
+"""Membership attacks: closed forms of two normal laws, and known traps."""
+
+import time
+
+import numpy as np
+import pytest
+from scipy import stats as sps
+from sklearn import linear_model
+from sklearn import model_selection
+
+from dlfd_jax.metrics import attack
+from dlfd_jax.metrics import cross_validation
+
+
+def _normal(mean, n=4001):
+  """Quantiles of N(mean, 1): a sample without sampling noise."""
+  return mean + sps.norm.ppf((np.arange(n) + .5) / n)
+
+
+def test_auc_of_three_against_three():
+  assert attack.auc([3, 2, 1], [2.5, .5, 0]) == pytest.approx(7 / 9)
+
+
+def test_equal_scores_are_a_coin():
+  # Sorting without ties would give 0 or 1.
+  assert attack.auc(np.ones(7), np.ones(9)) == .5
+
+
+def test_auc_is_signed():
+  rng = np.random.default_rng(0)
+  a, b = rng.normal(1, 1, 50), rng.normal(0, 1, 40)
+  assert attack.auc(a, b) > .5
+  assert attack.auc(-a, -b) == pytest.approx(1 - attack.auc(a, b))
+
+
+def test_two_normal_laws_one_deviation_apart():
+  members, others = _normal(1.0), _normal(0.0)
+  assert attack.auc(members, others) == pytest.approx(.760250, abs=1e-4)
+  assert attack.balanced_accuracy(
+      members, others, draws=2) == pytest.approx(.691462, abs=1e-3)
+  many = _normal(1.0, 10**5), _normal(0.0, 10**5)
+  for fpr, tpr in ((.01, .092362), (.001, .018298)):
+    got = attack.tpr_at_fpr(*many, fpr)
+    assert got.value == pytest.approx(tpr, abs=2e-4)
+    assert got.low < tpr < got.high
+
+
+def test_class_matching_removes_what_the_labels_tell():
+  keys, other_keys = np.repeat([0, 1], [30, 10]), np.repeat([0, 1], [10, 30])
+  scores, others = -keys.astype(float), -other_keys.astype(float)
+  assert attack.auc(scores, others) == pytest.approx(.75)
+  for draws in (20, None):
+    matched = attack.class_matched_auc(
+        scores, others, keys, other_keys, draws=draws)
+    assert matched == pytest.approx(.5)
+
+
+def test_the_mean_over_cuts_tends_to_the_weighted_auc():
+  rng = np.random.default_rng(2)
+  keys, other_keys = rng.integers(0, 3, 60), rng.integers(0, 4, 90)
+  members = rng.normal(.3, 1, 60) + keys
+  others = rng.normal(0, 1, 90) + other_keys
+  limit = attack.class_matched_auc(
+      members, others, keys, other_keys, draws=None)
+  mean = attack.class_matched_auc(
+      members, others, keys, other_keys, draws=1000)
+  assert mean == pytest.approx(limit, abs=2e-3)
+  assert attack.class_matched_auc(
+      members, others, keys, other_keys) == pytest.approx(limit, abs=2e-2)
+
+
+def test_sides_without_a_shared_class_cannot_be_matched():
+  with pytest.raises(ValueError, match='to share a class'):
+    attack.class_matched_auc([1.], [0.], np.array([0]), np.array([1]))
+
+
+def test_person_auc_averages_before_it_ranks():
+  members, others = np.array([3., 1., 2., 2.]), np.array([2.5, .5, 0., 0.])
+  people = np.array([7, 7, 4, 4])
+  assert attack.auc(members, others) == pytest.approx(.8125)
+  assert attack.person_auc(members, others, people, people) == 1.0
+
+
+def test_unknown_people_stand_for_their_image():
+  members, others = np.array([3., 1., 2., 2.]), np.array([2.5, .5, 0., 0.])
+  unknown = np.full(4, -1)
+  assert attack.person_auc(
+      members, others, unknown, unknown) == pytest.approx(.8125)
+
+
+def test_tpr_of_four_against_four():
+  members, others = [4, 3, 2, 1], [3.5, 2.5, 1.5, .5]
+  assert attack.tpr_at_fpr(members, others, .25).value == .5
+  assert attack.tpr_at_fpr(members, others, 0).value == .25
+
+
+def test_tpr_wants_a_rate():
+  with pytest.raises(ValueError, match=r'fpr in \[0, 1\], got 2'):
+    attack.tpr_at_fpr([1.], [0.], 2)
+
+
+@pytest.mark.parametrize('n, m', [
+    (105, 105), (100, 100), (7, 1005), (2, 3), (1500, 1504), (1500, 1539),
+    (3314, 3068), (3314, 1227)])
+def test_constant_scores_are_exactly_a_coin(n, m):
+  for two_sided in (attack.balanced_accuracy, attack.two_sided_accuracy):
+    assert two_sided(np.full(n, .1), np.full(m, .1), draws=3) == .5
+
+
+def test_without_the_cut_a_constant_score_is_not_a_coin():
+  # The trap that the cut to a multiple of the folds removes.
+  labels = np.repeat([0, 1], 105)
+  folds = model_selection.StratifiedKFold(10, shuffle=True, random_state=0)
+  scores = model_selection.cross_val_score(
+      linear_model.LogisticRegression(), np.zeros((210, 1)), labels, cv=folds)
+  assert scores.mean() == pytest.approx(.476190, abs=1e-5)
+
+
+def test_two_sided_attack_sees_members_on_both_sides():
+  members, others = np.repeat([2., -2.], 50), np.zeros(100)
+  assert attack.auc(members, others) == .5
+  assert attack.two_sided_accuracy(members, others) == 1.0
+  assert attack.balanced_accuracy(members, others) <= .75
+
+
+def test_held_out_counts_every_example_of_a_draw_once():
+  rng = np.random.default_rng(3)
+  got = cross_validation.held_out(
+      rng.normal(size=57), rng.normal(size=83), draws=4, splits=10)
+  assert got.members_tried.sum() == got.non_members_tried.sum() == 4 * 50
+  assert got.members_tried.max() <= 4
+  assert (got.members <= got.members_tried).all()
+  assert 0 <= got.accuracy <= 1
+
+
+def test_attack_depends_on_its_seed_alone():
+  rng = np.random.default_rng(4)
+  a, b = rng.normal(.5, 1, 60), rng.normal(0, 1, 90)
+  first = attack.balanced_accuracy(a, b, draws=2, seed=1)
+  assert first == attack.balanced_accuracy(a, b, draws=2, seed=1)
+  others = {attack.balanced_accuracy(a, b, draws=2, seed=s) for s in range(9)}
+  assert len(others) > 1
+
+
+def test_attack_result_is_the_same_in_chunks(monkeypatch):
+  rng = np.random.default_rng(5)
+  a, b = rng.normal(.5, 1, 60), rng.normal(0, 1, 60)
+  whole = attack.balanced_accuracy(a, b, draws=7)
+  monkeypatch.setattr(cross_validation, '_CHUNK', 3 * 10 * 120)
+  assert attack.balanced_accuracy(a, b, draws=7) == whole
+
+
+@pytest.mark.parametrize('n, mean, high', [(100, .076, .16), (300, .044, .10)])
+def test_null_of_the_forgetting_score_is_not_zero(n, mean, high):
+  rng = np.random.default_rng(6)
+  got = attack.permutation_null(
+      rng.exponential(size=n), rng.exponential(size=n), draws=600)
+  np.testing.assert_allclose(got, (mean, high), rtol=.1)
+
+
+def test_null_does_not_care_how_far_apart_the_sides_are():
+  rng = np.random.default_rng(7)
+  got = attack.permutation_null(
+      rng.normal(3, 1, 100), rng.normal(0, 1, 100), draws=300)
+  assert got[0] < .12 and got[1] < .25
+
+
+def test_the_live_attack_is_fast():
+  rng = np.random.default_rng(8)
+  a, b = rng.normal(1, 1, 300), rng.normal(0, 1, 300)
+  times = []
+  for _ in range(5):
+    start = time.process_time()
+    attack.balanced_accuracy(a, b, draws=1)
+    times.append(time.process_time() - start)
+  assert min(times) < .02
+
+
+def test_live_subset_has_the_same_classes_on_both_sides():
+  rng = np.random.default_rng(9)
+  forget, val = rng.integers(0, 3, 400), rng.integers(0, 5, 700)
+  pick, other = attack.live_subset(forget, val, limit=150, seed=1)
+  assert len(pick) == len(other) == 150
+  np.testing.assert_array_equal(
+      np.bincount(forget[pick], minlength=5),
+      np.bincount(val[other], minlength=5))
+  shares = np.bincount(forget[pick]) / 150
+  np.testing.assert_allclose(shares, np.bincount(forget) / 400, atol=.05)
+  for index, n in ((pick, 400), (other, 700)):
+    assert len(np.unique(index)) == 150 and 0 <= index[0] <= index[-1] < n
+  again = attack.live_subset(forget, val, limit=150, seed=1)
+  np.testing.assert_array_equal(pick, again[0])
+
+
+def test_live_subset_takes_all_it_can_match_below_the_limit():
+  forget, val = np.array([0, 0, 1]), np.array([0, 1, 1, 2])
+  pick, other = attack.live_subset(forget, val)
+  assert len(pick) == len(other) == 2
+
+
+def test_live_subset_needs_a_shared_class():
+  with pytest.raises(ValueError, match='forget and val to share a class'):
+    attack.live_subset(np.array([0]), np.array([1]))
+
+
+@pytest.mark.parametrize('call, message', [
+    (lambda: attack.balanced_accuracy([1.], [0., 1.]),
+     'at least 2 members and 2 non-members, got 1 and 2'),
+    (lambda: attack.balanced_accuracy([1., 2.], [0., np.inf]),
+     'non-members to be finite'),
+    (lambda: attack.balanced_accuracy([1., 2.], [0., 1.], draws=0),
+     'draws >= 1, got 0'),
+    (lambda: attack.balanced_accuracy([1., 2.], [0., 1.], splits=1),
+     'splits >= 2, got 1'),
+    (lambda: attack.permutation_null([1., 2.], [0., 1.], draws=0),
+     'draws >= 1, got 0'),
+    (lambda: attack.live_subset(np.zeros(3), np.zeros(3), limit=1),
+     'limit >= 2, got 1'),
+])
+def test_bad_arguments_are_refused(call, message):
+  with pytest.raises(ValueError, match=message):
+    call()
+
+
+def test_cross_validated_accuracy_spreads_more_than_a_proportion():
+  # Not sqrt(.25 / 3004) = .0091.
+  rng = np.random.default_rng(10)
+  values = [
+      attack.balanced_accuracy(
+          rng.exponential(size=1500), rng.exponential(size=1504), draws=1)
+      for _ in range(300)]
+  assert .0115 < np.std(values) < .0145

@@ -1,0 +1,161 @@
+"""Intervals, verdicts and resampling: closed forms and known traps."""
+
+import numpy as np
+import pytest
+from scipy import stats as sps
+
+from dlfd_jax.metrics import ranks
+from dlfd_jax.metrics import stats
+
+
+@pytest.mark.parametrize('k, n, expected', [
+    (90, 100, (.825634, .944771)), (0, 20, (0, .161125))])
+def test_wilson(k, n, expected):
+  np.testing.assert_allclose(stats.wilson(k, n), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize('k, n, expected', [
+    (10, 200, (.024234, .090028)), (2, 200, (.001213, .035655)),
+    (0, 20, (0, .168433)), (20, 20, (.831567, 1))])
+def test_clopper_pearson(k, n, expected):
+  np.testing.assert_allclose(
+      stats.clopper_pearson(k, n), expected, atol=1e-6)
+
+
+def test_units_are_people_and_unknown_images_alone():
+  np.testing.assert_array_equal(
+      stats.units_of(np.array([7, -1, 3, 7, -1])), [1, 2, 0, 1, 3])
+
+
+def test_each_bootstrap_sample_has_as_many_units():
+  got = stats.draw_multiplicities(50, 3000, np.random.default_rng(0))
+  assert got.shape == (3000, 50) and (got.sum(1) == 50).all()
+  assert got.mean(0) == pytest.approx(np.ones(50), abs=.1)
+  assert got.astype(float).var(0) == pytest.approx(
+      np.full(50, 1 - 1 / 50), abs=.15)
+
+
+def test_people_not_images_are_the_units():
+  # 50 people of 10 identical images: the error is sqrt(10) times larger.
+  rng = np.random.default_rng(1)
+  hits = np.repeat(rng.random(50) < .6, 10).astype(float)
+  errors = []
+  for identity in (np.repeat(np.arange(50), 10), np.full(500, -1)):
+    units = stats.units_of(identity)
+    weights = stats.draw_multiplicities(units.max() + 1, 4000, rng)[:, units]
+    errors.append((weights @ hits / weights.sum(1)).std())
+  assert errors[0] / errors[1] == pytest.approx(np.sqrt(10), rel=.05)
+
+
+@pytest.mark.parametrize('n, expected', [(200, .028904), (1500, .010543)])
+def test_error_of_an_auc_under_equal_laws(n, expected):
+  formula = np.sqrt((2 * n + 1) / (12 * n**2))
+  assert formula == pytest.approx(expected, abs=1e-6)
+  rng = np.random.default_rng(2)
+  a, b = rng.normal(size=n), rng.normal(size=n)
+  w, v = (stats.draw_multiplicities(n, 600, rng).astype(float)
+          for _ in range(2))
+  boot = ranks.area(*ranks.roc(a, b, w, v)).std()
+  assert boot == pytest.approx(expected, rel=.1)
+
+
+def test_percentiles_leave_out_what_has_no_value():
+  values = np.append(np.arange(101.), np.nan)
+  np.testing.assert_allclose(stats.percentile_interval(values), (2.5, 97.5))
+
+
+def test_difference_over_training_seeds():
+  got = stats.difference(
+      0., 1e-4, 100, unlearned_variance=1e-4, seeds=3,
+      retrained_variance=1e-4, retrains=5)
+  assert got.error == pytest.approx(.012383, abs=1e-6)
+  assert got.freedom == pytest.approx(31.076, abs=1e-3)
+  assert got.high == pytest.approx(.025252, abs=1e-6)
+  assert got.low == -got.high
+
+
+def test_difference_of_one_checkpoint_counts_its_own_spread():
+  got = stats.difference(
+      .1, 1e-4, 100, retrained_variance=4e-4, retrains=5)
+  assert got.error == pytest.approx(np.sqrt(1e-4 + 4e-4 * 1.2))
+  assert got.value == .1
+
+
+def test_one_retrained_model_leaves_the_units_alone():
+  got = stats.difference(.1, 1e-4, 100)
+  assert got.freedom == 99
+  assert got.high == pytest.approx(.1 + sps.t.ppf(.975, 99) * .01)
+
+
+def test_difference_without_any_spread_is_a_point():
+  got = stats.difference(.2, 0., 10)
+  assert (got.low, got.high, got.error) == (.2, .2, 0)
+
+
+def test_interval_of_one_checkpoint_misses_at_its_rate():
+  # With V = s_r^2 / R it would miss 0 in 32 % of runs.
+  rng = np.random.default_rng(3)
+  missed, trap = 0, 0
+  runs = 4000
+  for _ in range(runs):
+    unlearned, retrained = rng.normal(), rng.normal(size=5)
+    value, spread = unlearned - retrained.mean(), retrained.var(ddof=1)
+    got = stats.difference(
+        value, 0., 100, retrained_variance=spread, retrains=5)
+    missed += not got.low < 0 < got.high
+    trap += abs(value) > sps.t.ppf(.975, 4) * np.sqrt(spread / 5)
+  assert missed / runs == pytest.approx(.05, abs=.012)
+  assert trap / runs == pytest.approx(.32, abs=.03)
+
+
+@pytest.mark.parametrize('value, error, expected', [
+    (0., .015, stats.INDISTINGUISHABLE), (.03, .005, stats.INDISTINGUISHABLE),
+    (.06, .015, stats.DISTINGUISHABLE), (.03, .02, stats.INCONCLUSIVE),
+    (-.06, .015, stats.DISTINGUISHABLE)])
+def test_verdicts(value, error, expected):
+  low, high = value - 1.96 * error, value + 1.96 * error
+  assert stats.verdict(low, high, .05, may_be_equal=True) == expected
+  without = stats.verdict(low, high, .05, may_be_equal=False)
+  if expected == stats.INDISTINGUISHABLE:
+    expected = stats.INCONCLUSIVE
+  assert without == expected
+
+
+def test_power_to_show_equality():
+  assert stats.can_show_equality(.01542, .05)
+  assert not stats.can_show_equality(.01543, .05)
+  # At that error the interval is inside the margin in 80 % of runs.
+  rng = np.random.default_rng(4)
+  value = rng.normal(0, .05 / 3.2415, 20_000)
+  inside = np.abs(value) + 1.95996 * .05 / 3.2415 < .05
+  assert inside.mean() == pytest.approx(.8, abs=.01)
+
+
+def test_permutations_stay_inside_a_class():
+  keys = np.array([0, 1, 0, 1, 1, 2])
+  orders = stats.permute_within(keys, 50, np.random.default_rng(5))
+  assert (keys[orders] == keys).all()
+  assert (np.sort(orders, axis=1) == np.arange(6)).all()
+  assert len(np.unique(orders, axis=0)) > 1
+
+
+@pytest.mark.parametrize('call, message', [
+    (lambda: stats.wilson(3, 2), '0 <= successes <= trials'),
+    (lambda: stats.clopper_pearson(0, 0), 'trials >= 1, got 0 of 0'),
+    (lambda: stats.difference(0, -1, 5), 'unit_variance >= 0'),
+    (lambda: stats.difference(0, 1, 1), 'units of at least 2, got 1'),
+    (lambda: stats.difference(0, 1, 5, retrains=0), 'retrains of at'),
+    (lambda: stats.verdict(0, 1, 0, may_be_equal=True), 'margin above 0'),
+])
+def test_bad_arguments_are_refused(call, message):
+  with pytest.raises(ValueError, match=message):
+    call()
+
+
+def test_p_values_are_those_of_t():
+  found = stats.Difference(.05, 0., .1, .02, 10.)
+  assert found.p_value == pytest.approx(.03125, abs=2e-3)
+  sure = stats.Difference(.05, .05, .05, 0., float('inf'))
+  assert sure.p_value == 0
+  none = stats.Difference(0., 0., 0., 0., float('inf'))
+  assert none.p_value == 1
