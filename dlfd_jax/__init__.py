@@ -6,14 +6,11 @@
 """
 
 from dlfd_jax._version import __version__
-from dlfd_jax.methods import Problem
-from dlfd_jax.methods import UnlearnResult
-from dlfd_jax.methods import unlearn
+from dlfd_jax.methods import Problem, UnlearnResult, unlearn
 from dlfd_jax.methods.dlfd import DLFDConfig
 from dlfd_jax.methods.dlfd_released import DLFDReleasedConfig
 from dlfd_jax.methods.finetune import FinetuneConfig
-from dlfd_jax.pipeline.classifier import Classifier
-from dlfd_jax.pipeline.classifier import load_classifier
+from dlfd_jax.pipeline.classifier import Classifier, load_classifier
 
 __all__ = ['Classifier', 'DLFDConfig', 'DLFDReleasedConfig', 'FinetuneConfig',
            'Problem', 'UnlearnResult', '__version__', 'load_classifier',

@@ -17,13 +17,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 
-from dlfd_jax import models
-from dlfd_jax import parallel
-from dlfd_jax import tasks
+from dlfd_jax import models, parallel, tasks
 from dlfd_jax.data.loaders import images as images_lib
-from dlfd_jax.utils import hosts
-from dlfd_jax.utils import runs
-from dlfd_jax.utils import validate
+from dlfd_jax.utils import hosts, runs, validate
 
 _MODEL_CARD = 'model.json'
 _VARIABLES = 'variables'

@@ -10,19 +10,16 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from dlfd_jax import checkpoint
-from dlfd_jax import loop
-from dlfd_jax import models
-from dlfd_jax import parallel
-from dlfd_jax import train
-from dlfd_jax.data import augment as augment_lib
-from dlfd_jax.data import batching
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import feed as feed_lib
+from dlfd_jax import checkpoint, loop, models, parallel, train
+from dlfd_jax.data import (
+  augment as augment_lib,
+  batching,
+  dataset as dataset_lib,
+  feed as feed_lib,
+)
 from dlfd_jax.metrics import accuracy
 from dlfd_jax.predict import Predictor
-from dlfd_jax.utils import runs
-from dlfd_jax.utils import validate
+from dlfd_jax.utils import runs, validate
 
 _PHASE = 'train'
 

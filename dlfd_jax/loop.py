@@ -18,15 +18,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlfd_jax import checkpoint
-from dlfd_jax import parallel
-from dlfd_jax.data import batching
-from dlfd_jax.data import feed as feed_lib
+from dlfd_jax import checkpoint, parallel
+from dlfd_jax.data import batching, feed as feed_lib
 from dlfd_jax.models import Variables
-from dlfd_jax.utils import hosts
-from dlfd_jax.utils import runs
-from dlfd_jax.utils import signals
-from dlfd_jax.utils import validate
+from dlfd_jax.utils import hosts, runs, signals, validate
 
 Figures = dict[str, Any]
 Hook = Callable[[dict[str, Any]], None]

@@ -106,8 +106,7 @@ def _ott():
   with jax.ensure_compile_time_eval():
     from ott.geometry import geometry
     from ott.problems.linear import linear_problem
-    from ott.solvers.linear import acceleration
-    from ott.solvers.linear import sinkhorn
+    from ott.solvers.linear import acceleration, sinkhorn
     from ott.tools import sinkhorn_divergence
   return types.SimpleNamespace(
       Geometry=geometry.Geometry, LinearProblem=linear_problem.LinearProblem,

@@ -22,12 +22,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
-from jax.sharding import NamedSharding
-from jax.sharding import PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from dlfd_jax.utils import hosts
-from dlfd_jax.utils import memo
+from dlfd_jax.utils import hosts, memo
 
 AXIS = 'batch'
 StepFn = Callable[..., tuple[Any, Any]]

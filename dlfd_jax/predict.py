@@ -11,11 +11,8 @@ import jax
 import numpy as np
 
 from dlfd_jax import parallel
-from dlfd_jax.data import batching
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import feed as feed_lib
-from dlfd_jax.models import Outputs
-from dlfd_jax.models import Variables
+from dlfd_jax.data import batching, dataset as dataset_lib, feed as feed_lib
+from dlfd_jax.models import Outputs, Variables
 from dlfd_jax.utils import memo
 
 _AHEAD = 2  # batches that may wait on the device before one is fetched

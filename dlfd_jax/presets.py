@@ -12,24 +12,21 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from dlfd_jax import fit
-from dlfd_jax import methods as methods_lib
-from dlfd_jax import models
-from dlfd_jax import train
-from dlfd_jax import tuned
-from dlfd_jax.data import augment
-from dlfd_jax.data import sources
-from dlfd_jax.methods import bad_teaching
-from dlfd_jax.methods import cf_k
-from dlfd_jax.methods import dlfd
-from dlfd_jax.methods import dlfd_released
-from dlfd_jax.methods import eu_k
-from dlfd_jax.methods import finetune
-from dlfd_jax.methods import neggrad
-from dlfd_jax.methods import neggrad_plus
-from dlfd_jax.methods import rewind
-from dlfd_jax.methods import scrub
-from dlfd_jax.methods import unsir
+from dlfd_jax import fit, methods as methods_lib, models, train, tuned
+from dlfd_jax.data import augment, sources
+from dlfd_jax.methods import (
+  bad_teaching,
+  cf_k,
+  dlfd,
+  dlfd_released,
+  eu_k,
+  finetune,
+  neggrad,
+  neggrad_plus,
+  rewind,
+  scrub,
+  unsir,
+)
 from dlfd_jax.utils import configs
 
 

@@ -13,11 +13,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dlfd_jax import optimizer as optimizer_lib
-from dlfd_jax import parallel
-from dlfd_jax import tasks
-from dlfd_jax.data import augment as augment_lib
-from dlfd_jax.data import feed
+from dlfd_jax import optimizer as optimizer_lib, parallel, tasks
+from dlfd_jax.data import augment as augment_lib, feed
 from dlfd_jax.models import Variables
 from dlfd_jax.utils import memo
 

@@ -7,9 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from dlfd_jax import checkpoint
-from dlfd_jax import models
-from dlfd_jax import parallel
+from dlfd_jax import checkpoint, models, parallel
 from tests import tiny
 
 CONFIG = models.ModelConfig(

@@ -8,8 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from packaging import requirements
-from packaging import utils
+from packaging import requirements, utils
 
 from experiments.publish import notebooks
 

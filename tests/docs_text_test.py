@@ -11,11 +11,8 @@ import sys
 import pytest
 
 import dlfd_jax
-from dlfd_jax import methods
-from dlfd_jax import presets
-from dlfd_jax.cli import command
-from dlfd_jax.cli import commands
-from dlfd_jax.cli import exit_codes
+from dlfd_jax import methods, presets
+from dlfd_jax.cli import command, commands, exit_codes
 from dlfd_jax.utils import runs
 
 _ROOT = pathlib.Path(__file__).parents[1]

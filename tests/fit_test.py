@@ -8,14 +8,9 @@ import signal
 import numpy as np
 import pytest
 
-from dlfd_jax import checkpoint
-from dlfd_jax import fit
-from dlfd_jax import loop
-from dlfd_jax import tasks
-from dlfd_jax import train
+from dlfd_jax import checkpoint, fit, loop, tasks, train
 from dlfd_jax.data import augment
-from tests import reads
-from tests import tiny
+from tests import reads, tiny
 
 pytestmark = pytest.mark.usefixtures('shared_compilations')
 

@@ -10,13 +10,7 @@ import sys
 import jax
 import numpy as np
 
-from dlfd_jax import checkpoint
-from dlfd_jax import fit
-from dlfd_jax import methods
-from dlfd_jax import models
-from dlfd_jax import parallel
-from dlfd_jax import predict
-from dlfd_jax import train
+from dlfd_jax import checkpoint, fit, methods, models, parallel, predict, train
 from dlfd_jax.data import feed as feed_lib
 from dlfd_jax.methods import dlfd
 from dlfd_jax.utils import hosts

@@ -11,16 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlfd_jax import checkpoint
-from dlfd_jax import loop
-from dlfd_jax import parallel
-from dlfd_jax import tasks
-from dlfd_jax import train
-from dlfd_jax.data import batching
-from dlfd_jax.data import feed as feed_lib
+from dlfd_jax import checkpoint, loop, parallel, tasks, train
+from dlfd_jax.data import batching, feed as feed_lib
 from dlfd_jax.utils import runs
-from tests import reads
-from tests import tiny
+from tests import reads, tiny
 
 pytestmark = pytest.mark.usefixtures('shared_compilations')
 

@@ -8,11 +8,8 @@ import numpy as np
 import pytest
 
 import dlfd_jax
-from dlfd_jax import checkpoint
-from dlfd_jax import methods
-from dlfd_jax import models
-from dlfd_jax.data import requests
-from dlfd_jax.data import splits as splits_lib
+from dlfd_jax import checkpoint, methods, models
+from dlfd_jax.data import requests, splits as splits_lib
 from dlfd_jax.data.faces import synthetic
 
 _README = pathlib.Path(__file__).resolve().parent.parent / 'README.md'

@@ -7,13 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlfd_jax import models
-from dlfd_jax import parallel
-from dlfd_jax import tasks
-from dlfd_jax import train
+from dlfd_jax import models, parallel, tasks, train
 from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.models import heads
-from dlfd_jax.models import norm
+from dlfd_jax.models import heads, norm
 
 SIZE = 4
 PLAIN = train.OptimizerConfig(

@@ -9,11 +9,8 @@ import numpy as np
 import optax
 import pytest
 
-from dlfd_jax import parallel
-from dlfd_jax import tasks
-from dlfd_jax import train
-from dlfd_jax.data import augment
-from dlfd_jax.data import batching
+from dlfd_jax import parallel, tasks, train
+from dlfd_jax.data import augment, batching
 from tests import tiny
 
 SGD = train.OptimizerConfig(

@@ -12,20 +12,16 @@ import jax
 import numpy as np
 from absl import flags
 
-from dlfd_jax import checkpoint
-from dlfd_jax import models
-from dlfd_jax import presets
-from dlfd_jax.cli import command
-from dlfd_jax.cli import inputs
-from dlfd_jax.cli import options
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import request_check
-from dlfd_jax.data import requests
-from dlfd_jax.data import splits as splits_lib
-from dlfd_jax.pipeline import expected_cost
-from dlfd_jax.pipeline import run_configs
-from dlfd_jax.report import check_page
-from dlfd_jax.report import contact_sheet
+from dlfd_jax import checkpoint, models, presets
+from dlfd_jax.cli import command, inputs, options
+from dlfd_jax.data import (
+  dataset as dataset_lib,
+  request_check,
+  requests,
+  splits as splits_lib,
+)
+from dlfd_jax.pipeline import expected_cost, run_configs
+from dlfd_jax.report import check_page, contact_sheet
 from dlfd_jax.utils import runs
 
 PAGE = 'check.html'

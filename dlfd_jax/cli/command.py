@@ -15,15 +15,11 @@ from typing import Any
 
 import jax
 from absl import flags
-from rich import console as rich_console
-from rich import progress as rich_progress
+from rich import console as rich_console, progress as rich_progress
 
 from dlfd_jax import loop
-from dlfd_jax.cli import allocator
-from dlfd_jax.cli import compile_cache
-from dlfd_jax.cli import exit_codes
-from dlfd_jax.utils import hosts
-from dlfd_jax.utils import validate
+from dlfd_jax.cli import allocator, compile_cache, exit_codes
+from dlfd_jax.utils import hosts, validate
 
 _USER_ERRORS = (ValueError, FileNotFoundError, FileExistsError,
                 PermissionError,

@@ -10,11 +10,7 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax.cli import command
-from dlfd_jax.report import compare
-from dlfd_jax.report import figure_tables
-from dlfd_jax.report import names
-from dlfd_jax.report import render
-from dlfd_jax.report import tables
+from dlfd_jax.report import compare, figure_tables, names, render, tables
 from dlfd_jax.utils import runs
 
 STEM = 'comparison'

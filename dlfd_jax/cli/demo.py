@@ -9,19 +9,22 @@ from typing import Any
 
 from absl import flags
 
-from dlfd_jax import checkpoint
-from dlfd_jax import presets
-from dlfd_jax.cli import command
-from dlfd_jax.cli import evaluate
-from dlfd_jax.cli import inputs
-from dlfd_jax.cli import options
-from dlfd_jax.cli import report
-from dlfd_jax.cli import train
-from dlfd_jax.cli import unlearn
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import requests
-from dlfd_jax.data import sources
-from dlfd_jax.data import splits as splits_lib
+from dlfd_jax import checkpoint, presets
+from dlfd_jax.cli import (
+  command,
+  evaluate,
+  inputs,
+  options,
+  report,
+  train,
+  unlearn,
+)
+from dlfd_jax.data import (
+  dataset as dataset_lib,
+  requests,
+  sources,
+  splits as splits_lib,
+)
 from dlfd_jax.evaluation import tier0
 from dlfd_jax.report import tables
 from dlfd_jax.utils import runs

@@ -12,23 +12,13 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from dlfd_jax import checkpoint
-from dlfd_jax import parallel
-from dlfd_jax.cli import command
-from dlfd_jax.cli import inputs
-from dlfd_jax.cli import options
-from dlfd_jax.cli import reference_runs
-from dlfd_jax.data import feed as feed_lib
-from dlfd_jax.data import leakage
-from dlfd_jax.data import splits as splits_lib
-from dlfd_jax.evaluation import tier0
-from dlfd_jax.evaluation import tier1
-from dlfd_jax.pipeline import evaluation_facts
-from dlfd_jax.pipeline import run_configs
-from dlfd_jax.report import render
-from dlfd_jax.report import tables
-from dlfd_jax.utils import hosts
-from dlfd_jax.utils import runs
+from dlfd_jax import checkpoint, parallel
+from dlfd_jax.cli import command, inputs, options, reference_runs
+from dlfd_jax.data import feed as feed_lib, leakage, splits as splits_lib
+from dlfd_jax.evaluation import tier0, tier1
+from dlfd_jax.pipeline import evaluation_facts, run_configs
+from dlfd_jax.report import render, tables
+from dlfd_jax.utils import hosts, runs
 
 PER_EXAMPLE = 'per_example.npz'
 FEATURES = 'features.npz'

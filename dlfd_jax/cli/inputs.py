@@ -13,20 +13,18 @@ import jax
 import numpy as np
 from absl import flags
 
-from dlfd_jax import models
-from dlfd_jax import parallel
-from dlfd_jax import predict
-from dlfd_jax import presets
+from dlfd_jax import models, parallel, predict, presets
 from dlfd_jax.cli import command
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import feed as feed_lib
-from dlfd_jax.data import request_files
-from dlfd_jax.data import requests
-from dlfd_jax.data import sources
-from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.data import (
+  dataset as dataset_lib,
+  feed as feed_lib,
+  request_files,
+  requests,
+  sources,
+  splits as splits_lib,
+)
 from dlfd_jax.metrics import accuracy
-from dlfd_jax.utils import hosts
-from dlfd_jax.utils import runs
+from dlfd_jax.utils import hosts, runs
 
 Parts = splits_lib.Partition | splits_lib.Splits
 

@@ -14,21 +14,13 @@ import jax
 import numpy as np
 from absl import flags
 
-from dlfd_jax import checkpoint
-from dlfd_jax import fit
-from dlfd_jax import models
-from dlfd_jax import parallel
-from dlfd_jax import predict
-from dlfd_jax import train
-from dlfd_jax.cli import command
-from dlfd_jax.cli import exit_codes
+from dlfd_jax import checkpoint, fit, models, parallel, predict, train
+from dlfd_jax.cli import command, exit_codes
 from dlfd_jax.data import feed as feed_lib
 from dlfd_jax.evaluation import reference_inputs
 from dlfd_jax.metrics import relearning
-from dlfd_jax.pipeline import relearn
-from dlfd_jax.pipeline import run_configs
-from dlfd_jax.utils import memo
-from dlfd_jax.utils import validate
+from dlfd_jax.pipeline import relearn, run_configs
+from dlfd_jax.utils import memo, validate
 
 FEATURE_SPLITS = ('forget', 'test')
 _SHARE_OF_RATE = .1

@@ -9,12 +9,9 @@ from typing import Any
 
 from absl import flags
 
-from dlfd_jax.cli import command
-from dlfd_jax.cli import evaluate
-from dlfd_jax.report import html
-from dlfd_jax.report import tables
-from dlfd_jax.utils import files
-from dlfd_jax.utils import runs
+from dlfd_jax.cli import command, evaluate
+from dlfd_jax.report import html, tables
+from dlfd_jax.utils import files, runs
 
 _ABOUT = """
 Writes report.html, one self-contained file, and report.json from a finished

@@ -11,21 +11,11 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from dlfd_jax import checkpoint
-from dlfd_jax import fit
-from dlfd_jax import loop
-from dlfd_jax import models
-from dlfd_jax import parallel
-from dlfd_jax import presets
-from dlfd_jax.cli import command
-from dlfd_jax.cli import inputs
-from dlfd_jax.cli import options
-from dlfd_jax.cli import tensorboard
-from dlfd_jax.data import requests
-from dlfd_jax.data import splits as splits_lib
+from dlfd_jax import checkpoint, fit, loop, models, parallel, presets
+from dlfd_jax.cli import command, inputs, options, tensorboard
+from dlfd_jax.data import requests, splits as splits_lib
 from dlfd_jax.pipeline import run_configs
-from dlfd_jax.utils import hosts
-from dlfd_jax.utils import runs
+from dlfd_jax.utils import hosts, runs
 
 _ABOUT = """
 Trains a classifier from scratch.

@@ -10,22 +10,12 @@ from typing import Any
 
 from absl import flags
 
-from dlfd_jax import checkpoint
-from dlfd_jax import loop
-from dlfd_jax import methods
-from dlfd_jax import models
-from dlfd_jax import parallel
-from dlfd_jax import presets
-from dlfd_jax import tuned
-from dlfd_jax.cli import command
-from dlfd_jax.cli import inputs
-from dlfd_jax.cli import options
-from dlfd_jax.cli import tensorboard
+from dlfd_jax import checkpoint, loop, methods, models, parallel, presets, tuned
+from dlfd_jax.cli import command, inputs, options, tensorboard
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.methods import rewind
 from dlfd_jax.pipeline import run_configs
-from dlfd_jax.utils import hosts
-from dlfd_jax.utils import runs
+from dlfd_jax.utils import hosts, runs
 
 _ABOUT = """
 Makes a trained model forget the people of a deletion request.

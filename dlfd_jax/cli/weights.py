@@ -10,15 +10,10 @@ import jax
 import numpy as np
 from absl import flags
 
-from dlfd_jax import checkpoint
-from dlfd_jax import models
-from dlfd_jax import presets
-from dlfd_jax.cli import command
-from dlfd_jax.cli import inputs
-from dlfd_jax.cli import options
+from dlfd_jax import checkpoint, models, presets
+from dlfd_jax.cli import command, inputs, options
 from dlfd_jax.data import splits
-from dlfd_jax.models import custom
-from dlfd_jax.models import torch_weights
+from dlfd_jax.models import custom, torch_weights
 from dlfd_jax.utils import runs
 
 _IMPORT = """

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import index_sets
-from dlfd_jax.data import leakage
-from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.data import (
+  dataset as dataset_lib,
+  index_sets,
+  leakage,
+  splits as splits_lib,
+)
 
 
 def clean_splits(dataset: dataset_lib.Dataset, splits: index_sets.Splits,

@@ -16,8 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from dlfd_jax.data import batching
-from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax.data import batching, dataset as dataset_lib
 from dlfd_jax.utils import hosts
 
 DEFAULT_DEVICE_BYTES = 2 * 2**30

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import index_sets
+from dlfd_jax.data import dataset as dataset_lib, index_sets
 
 MAX_DISTANCE = 4
 MIN_CORRELATION = 0.95

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import leakage
+from dlfd_jax.data import dataset as dataset_lib, leakage
 
 MOST_LISTED = 1000
 

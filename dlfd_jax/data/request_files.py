@@ -6,8 +6,7 @@ import os
 import pathlib
 from collections.abc import Mapping
 
-from dlfd_jax.utils import files
-from dlfd_jax.utils import validate
+from dlfd_jax.utils import files, validate
 
 
 def read_identity_file(path: str | os.PathLike,

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import index_sets
+from dlfd_jax.data import dataset as dataset_lib, index_sets
 from dlfd_jax.utils import validate
 
 KINDS = ('identities', 'families', 'sample_ids', 'classes', 'people',

@@ -8,10 +8,7 @@ from collections.abc import Callable
 
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.data.faces import synthetic
-from dlfd_jax.data.loaders import folder
-from dlfd_jax.data.loaders import images as images_lib
-from dlfd_jax.data.loaders import npz
-from dlfd_jax.data.loaders import tree
+from dlfd_jax.data.loaders import folder, images as images_lib, npz, tree
 from dlfd_jax.data.tfds import catalog
 from dlfd_jax.utils import validate
 

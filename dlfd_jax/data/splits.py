@@ -13,16 +13,18 @@ import pathlib
 import numpy as np
 
 from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data.index_sets import PARTITION_PARTS
-from dlfd_jax.data.index_sets import SPLITS_PARTS
-from dlfd_jax.data.index_sets import Partition
-from dlfd_jax.data.index_sets import Splits
-from dlfd_jax.data.index_sets import check_positions
-from dlfd_jax.data.index_sets import check_splits
-from dlfd_jax.data.index_sets import find_samples
-from dlfd_jax.data.index_sets import random_generator
-from dlfd_jax.data.index_sets import retain_forget_by_person
-from dlfd_jax.data.index_sets import splits_notes
+from dlfd_jax.data.index_sets import (
+  PARTITION_PARTS,
+  SPLITS_PARTS,
+  Partition,
+  Splits,
+  check_positions,
+  check_splits,
+  find_samples,
+  random_generator,
+  retain_forget_by_person,
+  splits_notes,
+)
 from dlfd_jax.utils import files
 
 __all__ = [

@@ -14,9 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from dlfd_jax.evaluation import comparison
-from dlfd_jax.evaluation import inputs as inputs_lib
-from dlfd_jax.evaluation import records
+from dlfd_jax.evaluation import comparison, inputs as inputs_lib, records
 
 NEED_TWO = 'it needs at least two retrained models of different seeds'
 Estimates = Mapping[str, comparison.Estimate]

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dlfd_jax.evaluation import comparison
-from dlfd_jax.evaluation import inputs as inputs_lib
-from dlfd_jax.metrics import accuracy
-from dlfd_jax.metrics import cross_validation
-from dlfd_jax.metrics import released_attack
+from dlfd_jax.evaluation import comparison, inputs as inputs_lib
+from dlfd_jax.metrics import accuracy, cross_validation, released_attack
 
 FEW = 'it needs at least 2 images a side'
 FEW_RELEASED = 'it needs at least 2 images a side and 11 in all'

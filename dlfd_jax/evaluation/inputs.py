@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 
 from dlfd_jax import tasks
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import index_sets
-from dlfd_jax.metrics import per_example
-from dlfd_jax.metrics import stats
+from dlfd_jax.data import dataset as dataset_lib, index_sets
+from dlfd_jax.metrics import per_example, stats
 from dlfd_jax.utils import validate
 
 MIA_SIDES = ('forget', 'test')  # members and non-members of final attacks

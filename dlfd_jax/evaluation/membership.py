@@ -13,14 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dlfd_jax import tasks
-from dlfd_jax.evaluation import comparison
-from dlfd_jax.evaluation import held_out_figures
-from dlfd_jax.evaluation import inputs as inputs_lib
-from dlfd_jax.metrics import attack
-from dlfd_jax.metrics import distributions
-from dlfd_jax.metrics import per_example
-from dlfd_jax.metrics import ranks
-from dlfd_jax.metrics import stats
+from dlfd_jax.evaluation import (
+  comparison,
+  held_out_figures,
+  inputs as inputs_lib,
+)
+from dlfd_jax.metrics import attack, distributions, per_example, ranks, stats
 
 RATES = (.01, .001)
 MAIN = 'mia_auc_matched'

@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from dlfd_jax.evaluation import held_out_figures
-from dlfd_jax.evaluation import inputs as inputs_lib
-from dlfd_jax.evaluation import membership
-from dlfd_jax.evaluation import records
-from dlfd_jax.metrics import accuracy
-from dlfd_jax.metrics import attack
-from dlfd_jax.metrics import cross_validation
-from dlfd_jax.metrics import distributions
-from dlfd_jax.metrics import forgetting
-from dlfd_jax.metrics import per_example
-from dlfd_jax.metrics import ranks
-from dlfd_jax.metrics import released_attack
-from dlfd_jax.metrics import stats
+from dlfd_jax.evaluation import (
+  held_out_figures,
+  inputs as inputs_lib,
+  membership,
+  records,
+)
+from dlfd_jax.metrics import (
+  accuracy,
+  attack,
+  cross_validation,
+  distributions,
+  forgetting,
+  per_example,
+  ranks,
+  released_attack,
+  stats,
+)
 
 _NOT_RUN = 'no model was run on both forget and test'
 

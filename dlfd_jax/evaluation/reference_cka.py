@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from dlfd_jax.evaluation import against_retrained as against
-from dlfd_jax.evaluation import comparison
-from dlfd_jax.evaluation import inputs as inputs_lib
-from dlfd_jax.evaluation import records
-from dlfd_jax.evaluation import reference_features
-from dlfd_jax.evaluation import reference_inputs
+from dlfd_jax.evaluation import (
+  against_retrained as against,
+  comparison,
+  inputs as inputs_lib,
+  records,
+  reference_features,
+  reference_inputs,
+)
 from dlfd_jax.metrics import cka
 
 Setting = reference_inputs.Setting

@@ -6,14 +6,14 @@ import functools
 
 import numpy as np
 
-from dlfd_jax.evaluation import against_retrained as against
-from dlfd_jax.evaluation import comparison
-from dlfd_jax.evaluation import membership
-from dlfd_jax.evaluation import records
-from dlfd_jax.evaluation import reference_inputs
-from dlfd_jax.metrics import accuracy
-from dlfd_jax.metrics import probe
-from dlfd_jax.metrics import silhouette
+from dlfd_jax.evaluation import (
+  against_retrained as against,
+  comparison,
+  membership,
+  records,
+  reference_inputs,
+)
+from dlfd_jax.metrics import accuracy, probe, silhouette
 
 Setting = reference_inputs.Setting
 PROBE = 'probe_membership'

@@ -8,17 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from dlfd_jax.evaluation import against_retrained as against
-from dlfd_jax.evaluation import comparison
-from dlfd_jax.evaluation import membership
-from dlfd_jax.evaluation import records
-from dlfd_jax.evaluation import reference_inputs
-from dlfd_jax.evaluation import reference_outputs
-from dlfd_jax.metrics import accuracy
-from dlfd_jax.metrics import harm
-from dlfd_jax.metrics import ranks
-from dlfd_jax.metrics import stats
-from dlfd_jax.metrics import streisand
+from dlfd_jax.evaluation import (
+  against_retrained as against,
+  comparison,
+  membership,
+  records,
+  reference_inputs,
+  reference_outputs,
+)
+from dlfd_jax.metrics import accuracy, harm, ranks, stats, streisand
 
 Setting = reference_inputs.Setting
 GROUP_SPLITS = ('retain', 'test')

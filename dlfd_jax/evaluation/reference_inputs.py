@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import index_sets
-from dlfd_jax.evaluation import comparison
-from dlfd_jax.evaluation import inputs as inputs_lib
+from dlfd_jax.data import dataset as dataset_lib, index_sets
+from dlfd_jax.evaluation import comparison, inputs as inputs_lib
 from dlfd_jax.metrics import relearning
 from dlfd_jax.utils import validate
 

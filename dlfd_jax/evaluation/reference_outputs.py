@@ -9,16 +9,15 @@ import math
 import numpy as np
 from scipy import special
 
-from dlfd_jax.evaluation import against_retrained as against
-from dlfd_jax.evaluation import comparison
-from dlfd_jax.evaluation import inputs as inputs_lib
-from dlfd_jax.evaluation import membership
-from dlfd_jax.evaluation import records
-from dlfd_jax.evaluation import reference_inputs
-from dlfd_jax.metrics import gaps
-from dlfd_jax.metrics import output_distances
-from dlfd_jax.metrics import per_example
-from dlfd_jax.metrics import relearning
+from dlfd_jax.evaluation import (
+  against_retrained as against,
+  comparison,
+  inputs as inputs_lib,
+  membership,
+  records,
+  reference_inputs,
+)
+from dlfd_jax.metrics import gaps, output_distances, per_example, relearning
 
 Setting = reference_inputs.Setting
 GAPS = {'accuracy_forget': 'forget', 'accuracy_retain': 'retain',

@@ -13,14 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import index_sets
-from dlfd_jax.evaluation import comparison
-from dlfd_jax.evaluation import inputs as inputs_lib
-from dlfd_jax.evaluation import membership
-from dlfd_jax.evaluation import membership_nulls
-from dlfd_jax.evaluation import records
-from dlfd_jax.evaluation import utility
+from dlfd_jax.data import dataset as dataset_lib, index_sets
+from dlfd_jax.evaluation import (
+  comparison,
+  inputs as inputs_lib,
+  membership,
+  membership_nulls,
+  records,
+  utility,
+)
 from dlfd_jax.metrics import per_example
 
 EvaluationConfig = inputs_lib.EvaluationConfig

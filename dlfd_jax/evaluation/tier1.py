@@ -10,20 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import index_sets
-from dlfd_jax.evaluation import against_retrained as against
-from dlfd_jax.evaluation import inputs as inputs_lib
-from dlfd_jax.evaluation import membership
-from dlfd_jax.evaluation import reference_cka
-from dlfd_jax.evaluation import reference_features
-from dlfd_jax.evaluation import reference_harm
-from dlfd_jax.evaluation import reference_inputs
-from dlfd_jax.evaluation import reference_outputs
-from dlfd_jax.evaluation import tier0
-from dlfd_jax.evaluation import verdicts
-from dlfd_jax.metrics import stats
-from dlfd_jax.metrics import streisand
+from dlfd_jax.data import dataset as dataset_lib, index_sets
+from dlfd_jax.evaluation import (
+  against_retrained as against,
+  inputs as inputs_lib,
+  membership,
+  reference_cka,
+  reference_features,
+  reference_harm,
+  reference_inputs,
+  reference_outputs,
+  tier0,
+  verdicts,
+)
+from dlfd_jax.metrics import stats, streisand
 
 EvaluationConfig = inputs_lib.EvaluationConfig
 ReferenceConfig = reference_inputs.ReferenceConfig

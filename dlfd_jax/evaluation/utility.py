@@ -5,11 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from dlfd_jax import tasks
-from dlfd_jax.evaluation import comparison
-from dlfd_jax.evaluation import inputs as inputs_lib
-from dlfd_jax.evaluation import records
-from dlfd_jax.metrics import accuracy
-from dlfd_jax.metrics import stats
+from dlfd_jax.evaluation import comparison, inputs as inputs_lib, records
+from dlfd_jax.metrics import accuracy, stats
 
 _PLAIN = 'higher means more correct'
 _FORGET = ('higher means more correct; above retrained: under-forgetting, '

@@ -7,21 +7,21 @@ import functools
 from typing import Any
 
 from dlfd_jax import loop
-from dlfd_jax.methods import bad_teaching
-from dlfd_jax.methods import base
-from dlfd_jax.methods import cf_k
-from dlfd_jax.methods import dlfd
-from dlfd_jax.methods import dlfd_released
-from dlfd_jax.methods import eu_k
-from dlfd_jax.methods import finetune
-from dlfd_jax.methods import neggrad
-from dlfd_jax.methods import neggrad_plus
-from dlfd_jax.methods import rewind
-from dlfd_jax.methods import scrub
-from dlfd_jax.methods import unsir
-from dlfd_jax.methods.base import MethodConfig
-from dlfd_jax.methods.base import Problem
-from dlfd_jax.methods.base import UnlearnResult
+from dlfd_jax.methods import (
+  bad_teaching,
+  base,
+  cf_k,
+  dlfd,
+  dlfd_released,
+  eu_k,
+  finetune,
+  neggrad,
+  neggrad_plus,
+  rewind,
+  scrub,
+  unsir,
+)
+from dlfd_jax.methods.base import MethodConfig, Problem, UnlearnResult
 
 __all__ = ['METHODS', 'Method', 'MethodConfig', 'Problem', 'RunConfig',
            'UnlearnResult', 'WRAPPERS', 'make_plan', 'method_of', 'unlearn']

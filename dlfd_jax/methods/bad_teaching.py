@@ -20,15 +20,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from dlfd_jax import loop
-from dlfd_jax import models
-from dlfd_jax import parallel
-from dlfd_jax import tasks
-from dlfd_jax import train
-from dlfd_jax.methods import base
-from dlfd_jax.methods import monitor
-from dlfd_jax.utils import memo
-from dlfd_jax.utils import validate
+from dlfd_jax import loop, models, parallel, tasks, train
+from dlfd_jax.methods import base, monitor
+from dlfd_jax.utils import memo, validate
 
 _RANDOM_NET = 0  # purpose of its key
 _SUBSET = 10  # salt of the draw

@@ -11,20 +11,17 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from dlfd_jax import checkpoint
-from dlfd_jax import loop
-from dlfd_jax import parallel
-from dlfd_jax import tasks
-from dlfd_jax import train
-from dlfd_jax.data import augment as augment_lib
-from dlfd_jax.data import batching
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import feed as feed_lib
-from dlfd_jax.data import splits as splits_lib
+from dlfd_jax import checkpoint, loop, parallel, tasks, train
+from dlfd_jax.data import (
+  augment as augment_lib,
+  batching,
+  dataset as dataset_lib,
+  feed as feed_lib,
+  splits as splits_lib,
+)
 from dlfd_jax.models import Variables
 from dlfd_jax.predict import Predictor
-from dlfd_jax.utils import runs
-from dlfd_jax.utils import validate
+from dlfd_jax.utils import runs, validate
 
 RETAIN, FORGET, UNION = 0, 1, 3  # salts of the batch streams
 THRESHOLDS = ('null_mean', 'null_95')

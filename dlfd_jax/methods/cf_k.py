@@ -13,11 +13,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from dlfd_jax import loop
-from dlfd_jax import models
-from dlfd_jax import train
-from dlfd_jax.methods import base
-from dlfd_jax.methods import monitor
+from dlfd_jax import loop, models, train
+from dlfd_jax.methods import base, monitor
 from dlfd_jax.utils import validate
 
 

@@ -24,19 +24,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dlfd_jax import loop
-from dlfd_jax import ot
-from dlfd_jax import parallel
-from dlfd_jax import tasks
-from dlfd_jax import train
-from dlfd_jax.data import augment as augment_lib
-from dlfd_jax.data import batching
-from dlfd_jax.data import feed
-from dlfd_jax.methods import base
-from dlfd_jax.methods import monitor
-from dlfd_jax.methods import perturb
-from dlfd_jax.utils import memo
-from dlfd_jax.utils import validate
+from dlfd_jax import loop, ot, parallel, tasks, train
+from dlfd_jax.data import augment as augment_lib, batching, feed
+from dlfd_jax.methods import base, monitor, perturb
+from dlfd_jax.utils import memo, validate
 
 DISTANCE, FINETUNE = 'distance', 'finetune'
 

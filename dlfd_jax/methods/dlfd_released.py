@@ -22,18 +22,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlfd_jax import loop
-from dlfd_jax import ot
-from dlfd_jax import parallel
-from dlfd_jax import tasks
-from dlfd_jax import train
-from dlfd_jax.data import batching
-from dlfd_jax.data import feed
-from dlfd_jax.methods import base
-from dlfd_jax.methods import dlfd
-from dlfd_jax.methods import monitor
-from dlfd_jax.utils import memo
-from dlfd_jax.utils import validate
+from dlfd_jax import loop, ot, parallel, tasks, train
+from dlfd_jax.data import batching, feed
+from dlfd_jax.methods import base, dlfd, monitor
+from dlfd_jax.utils import memo, validate
 
 _FIRST = 'first'
 

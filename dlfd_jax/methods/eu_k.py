@@ -14,11 +14,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from dlfd_jax import loop
-from dlfd_jax import models
-from dlfd_jax import train
-from dlfd_jax.methods import base
-from dlfd_jax.methods import cf_k
+from dlfd_jax import loop, models, train
+from dlfd_jax.methods import base, cf_k
 
 _FRESH = 0  # purpose of the initialisation's key
 

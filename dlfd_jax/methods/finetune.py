@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from dlfd_jax import loop
-from dlfd_jax import train
-from dlfd_jax.methods import base
-from dlfd_jax.methods import monitor
+from dlfd_jax import loop, train
+from dlfd_jax.methods import base, monitor
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

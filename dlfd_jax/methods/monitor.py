@@ -12,10 +12,7 @@ from scipy import special
 
 from dlfd_jax import loop
 from dlfd_jax.methods import base
-from dlfd_jax.metrics import accuracy
-from dlfd_jax.metrics import attack
-from dlfd_jax.metrics import per_example
-from dlfd_jax.metrics import released_attack
+from dlfd_jax.metrics import accuracy, attack, per_example, released_attack
 from dlfd_jax.models import Variables
 from dlfd_jax.utils import hosts
 

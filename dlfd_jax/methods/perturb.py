@@ -19,11 +19,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dlfd_jax import ot
-from dlfd_jax import parallel
-from dlfd_jax import tasks
-from dlfd_jax.models import Outputs
-from dlfd_jax.models import Variables
+from dlfd_jax import ot, parallel, tasks
+from dlfd_jax.models import Outputs, Variables
 
 
 def represent(outputs: Outputs, representation: str) -> jax.Array:

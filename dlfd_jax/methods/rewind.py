@@ -20,14 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from dlfd_jax import loop
-from dlfd_jax import train
-from dlfd_jax.methods import base
-from dlfd_jax.methods import neggrad_plus
-from dlfd_jax.methods import scrub
-from dlfd_jax.metrics import accuracy
-from dlfd_jax.metrics import per_example
-from dlfd_jax.metrics import ranks
+from dlfd_jax import loop, train
+from dlfd_jax.methods import base, neggrad_plus, scrub
+from dlfd_jax.metrics import accuracy, per_example, ranks
 from dlfd_jax.models import Variables
 from dlfd_jax.utils import validate
 

@@ -19,15 +19,10 @@ import dataclasses
 import flax.linen as nn
 import jax.numpy as jnp
 
-from dlfd_jax import loop
-from dlfd_jax import parallel
-from dlfd_jax import tasks
-from dlfd_jax import train
+from dlfd_jax import loop, parallel, tasks, train
 from dlfd_jax.data import batching
-from dlfd_jax.methods import base
-from dlfd_jax.methods import monitor
-from dlfd_jax.utils import memo
-from dlfd_jax.utils import validate
+from dlfd_jax.methods import base, monitor
+from dlfd_jax.utils import memo, validate
 
 MAX, MIN = 'max', 'min'
 

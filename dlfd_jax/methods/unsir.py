@@ -25,16 +25,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dlfd_jax import loop
-from dlfd_jax import parallel
-from dlfd_jax import tasks
-from dlfd_jax import train
+from dlfd_jax import loop, parallel, tasks, train
 from dlfd_jax.data import batching
-from dlfd_jax.methods import base
-from dlfd_jax.methods import monitor
+from dlfd_jax.methods import base, monitor
 from dlfd_jax.metrics import per_example
-from dlfd_jax.utils import memo
-from dlfd_jax.utils import validate
+from dlfd_jax.utils import memo, validate
 
 NOISE, IMPAIR, REPAIR = 'noise', 'impair', 'repair'
 _NOISE_KEY = 0  # purpose of the first noise's key

@@ -12,9 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dlfd_jax.metrics import cross_validation
-from dlfd_jax.metrics import ranks
-from dlfd_jax.metrics import stats
+from dlfd_jax.metrics import cross_validation, ranks, stats
 from dlfd_jax.utils import validate
 
 

@@ -11,8 +11,7 @@ import dataclasses
 
 import numpy as np
 
-from dlfd_jax.metrics import logistic
-from dlfd_jax.metrics import ranks
+from dlfd_jax.metrics import logistic, ranks
 
 _CHUNK = 30_000  # logits held at once by the batched fits: they stay in cache
 

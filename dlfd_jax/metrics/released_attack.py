@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dlfd_jax.metrics import cross_validation
-from dlfd_jax.metrics import logistic
-from dlfd_jax.metrics import ranks
+from dlfd_jax.metrics import cross_validation, logistic, ranks
 
 _SPLITS = 10
 _AT_ONCE = 1_000_000  # logits held at once by the batched fits

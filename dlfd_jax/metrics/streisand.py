@@ -10,8 +10,7 @@ import dataclasses
 
 import numpy as np
 
-from dlfd_jax.metrics import ranks
-from dlfd_jax.metrics import stats
+from dlfd_jax.metrics import ranks, stats
 
 NONE, RAISED = 'none', 'over-forgotten'
 TAIL = .99

@@ -11,16 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlfd_jax.models import custom
-from dlfd_jax.models import densenet
-from dlfd_jax.models import efficientnet
-from dlfd_jax.models import heads
-from dlfd_jax.models import layers
-from dlfd_jax.models import resnet
-from dlfd_jax.models import vit
+from dlfd_jax.models import (
+  custom,
+  densenet,
+  efficientnet,
+  heads,
+  layers,
+  resnet,
+  vit,
+)
 from dlfd_jax.models.heads import Outputs
-from dlfd_jax.utils import memo
-from dlfd_jax.utils import validate
+from dlfd_jax.utils import memo, validate
 
 __all__ = ['ARCHITECTURES', 'COMPUTE_DTYPES', 'ModelConfig', 'Outputs',
            'Variables', 'block_means', 'blocks', 'build', 'check_values',

@@ -8,10 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dlfd_jax.models import conv
-from dlfd_jax.models import heads
-from dlfd_jax.models import layers
-from dlfd_jax.models import norm
+from dlfd_jax.models import conv, heads, layers, norm
 
 
 class BasicBlock(nn.Module):

@@ -6,8 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dlfd_jax.models import heads
-from dlfd_jax.models import layers
+from dlfd_jax.models import heads, layers
 
 _HEADS = 6
 _MLP = 4  # hidden values of the perceptron, in those of a token

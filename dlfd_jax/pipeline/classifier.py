@@ -9,10 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlfd_jax import checkpoint
-from dlfd_jax import models
-from dlfd_jax import parallel
-from dlfd_jax import tasks
+from dlfd_jax import checkpoint, models, parallel, tasks
 
 
 class Classifier:

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import index_sets
-from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.data import (
+  dataset as dataset_lib,
+  index_sets,
+  splits as splits_lib,
+)
 from dlfd_jax.evaluation import efficiency as efficiency_lib
-from dlfd_jax.utils import runs
-from dlfd_jax.utils import validate
+from dlfd_jax.utils import runs, validate
 
 
 def result_of(run: str | os.PathLike) -> dict[str, Any] | None:

@@ -8,14 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from dlfd_jax import models
-from dlfd_jax import parallel
-from dlfd_jax import predict
-from dlfd_jax import presets
-from dlfd_jax import train
-from dlfd_jax.data import batching
-from dlfd_jax.data import clean
-from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax import models, parallel, predict, presets, train
+from dlfd_jax.data import batching, clean, dataset as dataset_lib
 from dlfd_jax.methods import dlfd
 from dlfd_jax.pipeline import timing
 

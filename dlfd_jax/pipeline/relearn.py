@@ -15,15 +15,9 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from dlfd_jax import loop
-from dlfd_jax import parallel
-from dlfd_jax import predict
-from dlfd_jax import train
-from dlfd_jax.data import batching
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import feed as feed_lib
-from dlfd_jax.metrics import accuracy
-from dlfd_jax.metrics import relearning
+from dlfd_jax import loop, parallel, predict, train
+from dlfd_jax.data import batching, dataset as dataset_lib, feed as feed_lib
+from dlfd_jax.metrics import accuracy, relearning
 from dlfd_jax.models import Variables
 from dlfd_jax.utils import validate
 

@@ -8,13 +8,9 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from dlfd_jax import fit
-from dlfd_jax import presets
-from dlfd_jax import train
-from dlfd_jax.data import augment as augment_lib
-from dlfd_jax.data import sources
-from dlfd_jax.utils import runs
-from dlfd_jax.utils import validate
+from dlfd_jax import fit, presets, train
+from dlfd_jax.data import augment as augment_lib, sources
+from dlfd_jax.utils import runs, validate
 
 
 def recipe_of(run: str | os.PathLike) -> tuple[

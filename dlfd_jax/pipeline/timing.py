@@ -10,8 +10,7 @@ from typing import Any
 
 import jax
 
-from dlfd_jax import parallel
-from dlfd_jax import train
+from dlfd_jax import parallel, train
 from dlfd_jax.data import batching
 
 

@@ -12,9 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
-from matplotlib import axis as axis_lib
-from matplotlib import figure as figure_lib
-from matplotlib import text as text_lib
+from matplotlib import axis as axis_lib, figure as figure_lib, text as text_lib
 
 COLORS = {'original': '#D55E00', 'unlearned': '#0072B2',
           'retrained': '#009E73', 'null': '#595959'}

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dlfd_jax.report import figure_tables
-from dlfd_jax.report import names
-from dlfd_jax.report import tables
+from dlfd_jax.report import figure_tables, names, tables
 
 # What has to be equal, as it stands in an evaluation's config.json.
 _SHARED = {

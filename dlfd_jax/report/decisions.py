@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from dlfd_jax.report import names
-from dlfd_jax.report import tables
+from dlfd_jax.report import names, tables
 
 _MANY = {'person': 'people', None: 'units'}
 

@@ -7,8 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dlfd_jax.report import names
-from dlfd_jax.report import tables
+from dlfd_jax.report import names, tables
 
 Facts = list[tuple[str, str]]
 

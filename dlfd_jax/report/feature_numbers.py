@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from dlfd_jax.metrics import probe
-from dlfd_jax.metrics import silhouette
+from dlfd_jax.metrics import probe, silhouette
 from dlfd_jax.report import tables
 
 METRICS = ('probe_label_test', 'probe_people_test', 'silhouette_test')

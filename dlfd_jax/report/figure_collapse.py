@@ -11,9 +11,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from dlfd_jax.report import canvas
-from dlfd_jax.report import palette
-from dlfd_jax.report import tables
+from dlfd_jax.report import canvas, palette, tables
 
 _PAPER: Any = {'facecolor': 'white', 'linewidth': 0, 'pad': 1}
 

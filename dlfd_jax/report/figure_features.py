@@ -12,11 +12,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dlfd_jax.report import canvas
-from dlfd_jax.report import figure_losses
-from dlfd_jax.report import palette
-from dlfd_jax.report import panels as panels_lib
-from dlfd_jax.report import tables
+from dlfd_jax.report import (
+  canvas,
+  figure_losses,
+  palette,
+  panels as panels_lib,
+  tables,
+)
 
 PROJECTIONS = ('pca', 'tsne')
 MOST_GROUPS = 8

@@ -14,10 +14,7 @@ import numpy as np
 from matplotlib import ticker
 
 from dlfd_jax.metrics import distributions
-from dlfd_jax.report import canvas
-from dlfd_jax.report import palette
-from dlfd_jax.report import panels as panels_lib
-from dlfd_jax.report import tables
+from dlfd_jax.report import canvas, palette, panels as panels_lib, tables
 
 LEAST_LOSS = 1e-6  # nats; smaller losses count as this, as the axis says
 _LEAST_BANDWIDTH = .05  # decades

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib import ticker
 
-from dlfd_jax.report import canvas
-from dlfd_jax.report import palette
+from dlfd_jax.report import canvas, palette
 
 MOST_COLUMNS = 6  # steps shown, the clean images among them
 _SCALES = (1, 2, 5)  # times a power of ten

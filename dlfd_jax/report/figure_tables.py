@@ -8,12 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import patches
-from matplotlib import ticker
+from matplotlib import patches, ticker
 
-from dlfd_jax.report import canvas
-from dlfd_jax.report import palette
-from dlfd_jax.report import panels as panels_lib
+from dlfd_jax.report import canvas, palette, panels as panels_lib
 
 
 @dataclasses.dataclass(frozen=True)

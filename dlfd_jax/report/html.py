@@ -16,12 +16,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from dlfd_jax.report import decisions
-from dlfd_jax.report import examples
-from dlfd_jax.report import facts
-from dlfd_jax.report import names
-from dlfd_jax.report import plots
-from dlfd_jax.report import tables
+from dlfd_jax.report import decisions, examples, facts, names, plots, tables
 from dlfd_jax.utils import runs
 
 Arrays = Mapping[str, np.ndarray]

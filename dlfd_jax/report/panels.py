@@ -6,8 +6,7 @@ import math
 import textwrap
 from typing import Any
 
-from matplotlib import figure as figure_lib
-from matplotlib import transforms
+from matplotlib import figure as figure_lib, transforms
 
 from dlfd_jax.report import palette
 

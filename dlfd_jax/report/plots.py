@@ -15,9 +15,7 @@ import numpy as np
 from matplotlib import ticker
 
 from dlfd_jax.metrics import ranks
-from dlfd_jax.report import canvas
-from dlfd_jax.report import names
-from dlfd_jax.report import tables
+from dlfd_jax.report import canvas, names, tables
 
 Arrays = Mapping[str, np.ndarray]
 

@@ -22,8 +22,7 @@ import tempfile
 import weakref
 from typing import Any
 
-from dlfd_jax.utils import files
-from dlfd_jax.utils import validate
+from dlfd_jax.utils import files, validate
 
 CONFIG = 'config.json'
 VERSIONS = 'versions.json'

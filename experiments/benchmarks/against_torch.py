@@ -31,27 +31,14 @@ import jax
 import numpy as np
 from absl import flags
 
-from dlfd_jax import methods
-from dlfd_jax import models
-from dlfd_jax import parallel
-from dlfd_jax import predict
-from dlfd_jax import presets
-from dlfd_jax import train
-from dlfd_jax.cli import command
-from dlfd_jax.cli import inputs
-from dlfd_jax.cli import options
-from dlfd_jax.data import feed as feed_lib
-from dlfd_jax.data import requests
-from dlfd_jax.data import splits as splits_lib
-from dlfd_jax.methods import base
-from dlfd_jax.methods import dlfd
-from dlfd_jax.metrics import attack
-from dlfd_jax.metrics import per_example
-from dlfd_jax.metrics import released_attack
+from dlfd_jax import methods, models, parallel, predict, presets, train
+from dlfd_jax.cli import command, inputs, options
+from dlfd_jax.data import feed as feed_lib, requests, splits as splits_lib
+from dlfd_jax.methods import base, dlfd
+from dlfd_jax.metrics import attack, per_example, released_attack
 from dlfd_jax.models import torch_weights
 from dlfd_jax.utils import runs
-from experiments.benchmarks import suite as benchmark
-from experiments.benchmarks import timing_data
+from experiments.benchmarks import suite as benchmark, timing_data
 from experiments.paper import outputs
 
 RELEASED, OURS = 'released', 'ours'

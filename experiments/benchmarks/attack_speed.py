@@ -26,13 +26,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
-from sklearn import linear_model
-from sklearn import pipeline
-from sklearn import preprocessing
+from sklearn import linear_model, pipeline, preprocessing
 
 from dlfd_jax import parallel
-from dlfd_jax.cli import command
-from dlfd_jax.cli import inputs
+from dlfd_jax.cli import command, inputs
 from dlfd_jax.metrics import logistic
 from dlfd_jax.utils import runs
 from experiments.paper import outputs

@@ -17,12 +17,8 @@ import jax
 import numpy as np
 from absl import flags
 
-from dlfd_jax import models
-from dlfd_jax import parallel
-from dlfd_jax import tasks
-from dlfd_jax import train
-from dlfd_jax.cli import command
-from dlfd_jax.cli import inputs
+from dlfd_jax import models, parallel, tasks, train
+from dlfd_jax.cli import command, inputs
 from dlfd_jax.models import conv
 from dlfd_jax.pipeline import timing
 from dlfd_jax.utils import runs

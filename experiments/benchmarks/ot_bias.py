@@ -27,15 +27,10 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from dlfd_jax import checkpoint
-from dlfd_jax import models
-from dlfd_jax import ot
-from dlfd_jax import predict
-from dlfd_jax.cli import command
-from dlfd_jax.cli import inputs
+from dlfd_jax import checkpoint, models, ot, predict
+from dlfd_jax.cli import command, inputs
 from dlfd_jax.data import splits as splits_lib
-from dlfd_jax.metrics import attack
-from dlfd_jax.metrics import per_example
+from dlfd_jax.metrics import attack, per_example
 from dlfd_jax.pipeline import run_configs
 from dlfd_jax.utils import runs
 from experiments.paper import outputs

@@ -30,21 +30,18 @@ import jax
 import numpy as np
 from absl import flags
 
-from dlfd_jax import models
-from dlfd_jax import parallel
-from dlfd_jax import presets
-from dlfd_jax import train
-from dlfd_jax.cli import command
-from dlfd_jax.cli import inputs
-from dlfd_jax.data import batching
-from dlfd_jax.data import feed
+from dlfd_jax import models, parallel, presets, train
+from dlfd_jax.cli import command, inputs
+from dlfd_jax.data import batching, feed
 from dlfd_jax.methods import dlfd
 from dlfd_jax.models import conv
 from dlfd_jax.pipeline import timing
 from dlfd_jax.utils import runs
-from experiments.benchmarks import conv as benchmark_conv
-from experiments.benchmarks import suite as benchmark
-from experiments.benchmarks import timing_data
+from experiments.benchmarks import (
+  conv as benchmark_conv,
+  suite as benchmark,
+  timing_data,
+)
 from experiments.paper import outputs
 
 _TOP = 6

@@ -15,13 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlfd_jax import models
-from dlfd_jax import ot
-from dlfd_jax import parallel
-from dlfd_jax import presets
-from dlfd_jax import train
-from dlfd_jax.data import batching
-from dlfd_jax.data import feed
+from dlfd_jax import models, ot, parallel, presets, train
+from dlfd_jax.data import batching, feed
 from dlfd_jax.methods import dlfd
 from dlfd_jax.pipeline import timing
 from experiments.benchmarks import timing_data

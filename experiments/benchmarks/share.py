@@ -13,19 +13,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from dlfd_jax import methods
-from dlfd_jax import models
-from dlfd_jax import ot
-from dlfd_jax import parallel
-from dlfd_jax import predict
-from dlfd_jax import presets
-from dlfd_jax import train
-from dlfd_jax.data import feed as feed_lib
-from dlfd_jax.data import requests
-from dlfd_jax.data import splits as splits_lib
-from dlfd_jax.methods import base
-from dlfd_jax.methods import dlfd
-from dlfd_jax.methods import monitor
+from dlfd_jax import methods, models, ot, parallel, predict, presets, train
+from dlfd_jax.data import feed as feed_lib, requests, splits as splits_lib
+from dlfd_jax.methods import base, dlfd, monitor
 from dlfd_jax.metrics import attack
 from dlfd_jax.pipeline import timing
 from dlfd_jax.utils import runs

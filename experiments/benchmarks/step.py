@@ -17,13 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlfd_jax import models
-from dlfd_jax import parallel
-from dlfd_jax import presets
-from dlfd_jax import tasks
-from dlfd_jax import train
-from dlfd_jax.data import batching
-from dlfd_jax.data import feed
+from dlfd_jax import models, parallel, presets, tasks, train
+from dlfd_jax.data import batching, feed
 from dlfd_jax.methods import dlfd
 from dlfd_jax.models import conv
 from dlfd_jax.pipeline import timing

@@ -27,13 +27,13 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax import presets
-from dlfd_jax.cli import command
-from dlfd_jax.cli import inputs
-from dlfd_jax.cli import options
+from dlfd_jax.cli import command, inputs, options
 from dlfd_jax.utils import runs
-from experiments.benchmarks import scaling as benchmark_scaling
-from experiments.benchmarks import share as benchmark_share
-from experiments.benchmarks import step as benchmark_step
+from experiments.benchmarks import (
+  scaling as benchmark_scaling,
+  share as benchmark_share,
+  step as benchmark_step,
+)
 from experiments.paper import outputs
 
 PARTS = ('step', 'share', 'ratio', 'scaling', 'devices')

@@ -14,12 +14,8 @@ from typing import Any
 
 import jax
 
-from dlfd_jax import methods
-from dlfd_jax import models
-from dlfd_jax import predict
-from dlfd_jax import train
-from dlfd_jax.data import batching
-from dlfd_jax.data import feed as feed_lib
+from dlfd_jax import methods, models, predict, train
+from dlfd_jax.data import batching, feed as feed_lib
 from dlfd_jax.methods import base
 from dlfd_jax.pipeline import timing
 from dlfd_jax.utils import runs

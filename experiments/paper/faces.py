@@ -23,15 +23,10 @@ import sys
 
 from absl import flags
 
-from dlfd_jax import methods
-from dlfd_jax import presets
-from dlfd_jax.cli import command
-from dlfd_jax.cli import inputs
+from dlfd_jax import methods, presets
+from dlfd_jax.cli import command, inputs
 from dlfd_jax.utils import runs
-from experiments.paper import faces_table
-from experiments.paper import grid
-from experiments.paper import outputs
-from experiments.paper import study as study_lib
+from experiments.paper import faces_table, grid, outputs, study as study_lib
 
 FILES = {'lfw_gender': 'lfw_64.npz', 'lfw_gender_smile': 'lfw_64.npz',
          'fgnet_age': 'fgnet_128.npz'}

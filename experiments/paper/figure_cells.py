@@ -7,11 +7,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dlfd_jax.report import figure_tables
-from dlfd_jax.report import palette
+from dlfd_jax.report import figure_tables, palette
 from dlfd_jax.utils import runs
-from experiments.paper import figure_evaluations
-from experiments.paper import summary
+from experiments.paper import figure_evaluations, summary
 
 SPREAD = 'one standard deviation over seeds'
 INTERVAL = '95 % interval of the one seed'

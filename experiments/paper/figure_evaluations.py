@@ -11,8 +11,7 @@ import numpy as np
 
 from dlfd_jax import methods
 from dlfd_jax.cli import evaluate
-from dlfd_jax.report import palette
-from dlfd_jax.report import tables
+from dlfd_jax.report import palette, tables
 from dlfd_jax.utils import runs
 
 MAIN_ATTACK = tables.MAIN_ATTACK

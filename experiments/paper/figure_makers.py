@@ -8,18 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from dlfd_jax.report import feature_numbers
-from dlfd_jax.report import figure_collapse
-from dlfd_jax.report import figure_features
-from dlfd_jax.report import figure_losses
-from dlfd_jax.report import figure_steps
-from dlfd_jax.report import figure_tables
-from dlfd_jax.report import palette
-from dlfd_jax.report import tables
-from experiments.paper import figure_cells
-from experiments.paper import figure_evaluations
-from experiments.paper import figure_steps as steps_lib
-from experiments.paper import summary
+from dlfd_jax.report import (
+  feature_numbers,
+  figure_collapse,
+  figure_features,
+  figure_losses,
+  figure_steps,
+  figure_tables,
+  palette,
+  tables,
+)
+from experiments.paper import (
+  figure_cells,
+  figure_evaluations,
+  figure_steps as steps_lib,
+  summary,
+)
 
 Models = Sequence[figure_evaluations.Model]
 CellsByModel = Mapping[str, Mapping[str, tables.Cell]]

@@ -11,21 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlfd_jax import checkpoint
-from dlfd_jax import models
-from dlfd_jax import ot
-from dlfd_jax import presets
-from dlfd_jax import tasks
+from dlfd_jax import checkpoint, models, ot, presets, tasks
 from dlfd_jax.cli import inputs
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import requests
-from dlfd_jax.data import sources
-from dlfd_jax.data import splits as splits_lib
-from dlfd_jax.methods import dlfd
-from dlfd_jax.methods import perturb
+from dlfd_jax.data import (
+  dataset as dataset_lib,
+  requests,
+  sources,
+  splits as splits_lib,
+)
+from dlfd_jax.methods import dlfd, perturb
 from dlfd_jax.pipeline import run_configs
-from dlfd_jax.utils import configs
-from dlfd_jax.utils import runs
+from dlfd_jax.utils import configs, runs
 from experiments.paper import study as study_lib
 
 

@@ -28,15 +28,15 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax import presets
-from dlfd_jax.cli import command
-from dlfd_jax.cli import inputs
-from dlfd_jax.report import feature_numbers
-from dlfd_jax.report import figure_features
+from dlfd_jax.cli import command, inputs
+from dlfd_jax.report import feature_numbers, figure_features
 from dlfd_jax.utils import runs
-from experiments.paper import figure_cells
-from experiments.paper import figure_evaluations
-from experiments.paper import figure_makers
-from experiments.paper import figure_steps
+from experiments.paper import (
+  figure_cells,
+  figure_evaluations,
+  figure_makers,
+  figure_steps,
+)
 
 # Each figure and the flag that it needs.
 NEEDS = {'losses': 'evaluations', 'features': 'evaluations',

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dlfd_jax.utils import runs
-from experiments.paper import published
-from experiments.paper import summary
+from experiments.paper import published, summary
 
 _COLUMNS = (
     ('test acc', 'accuracy_test'), ('retain acc', 'accuracy_retain'),

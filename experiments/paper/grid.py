@@ -13,18 +13,12 @@ from typing import Any
 import jax
 from absl import flags
 
-from dlfd_jax import methods
-from dlfd_jax import tuned
-from dlfd_jax.cli import command
-from dlfd_jax.cli import evaluate
-from dlfd_jax.cli import exit_codes
-from dlfd_jax.cli import inputs
-from dlfd_jax.cli import reference_runs
+from dlfd_jax import methods, tuned
+from dlfd_jax.cli import command, evaluate, exit_codes, inputs, reference_runs
 from dlfd_jax.evaluation import tier0
 from dlfd_jax.report import tables
 from dlfd_jax.utils import runs
-from experiments.paper import costs
-from experiments.paper import study as study_lib
+from experiments.paper import costs, study as study_lib
 
 METRICS = ('accuracy_test', 'accuracy_retain', 'accuracy_forget',
            'mia_auc_matched', 'mia_auc', 'forgetting_score', 'nomus',

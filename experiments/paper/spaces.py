@@ -13,8 +13,7 @@ from typing import Any
 import optuna
 from optuna import distributions
 
-from dlfd_jax import methods
-from dlfd_jax import presets
+from dlfd_jax import methods, presets
 
 Distribution = distributions.BaseDistribution
 Space = dict[str, Distribution]

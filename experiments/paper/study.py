@@ -14,18 +14,9 @@ from typing import Any
 
 from absl import flags
 
-from dlfd_jax import checkpoint
-from dlfd_jax import methods
-from dlfd_jax import parallel
-from dlfd_jax import presets
-from dlfd_jax.cli import command
-from dlfd_jax.cli import inputs
-from dlfd_jax.cli import options
-from dlfd_jax.cli import train
-from dlfd_jax.cli import unlearn
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import requests
-from dlfd_jax.data import splits as splits_lib
+from dlfd_jax import checkpoint, methods, parallel, presets
+from dlfd_jax.cli import command, inputs, options, train, unlearn
+from dlfd_jax.data import dataset as dataset_lib, requests, splits as splits_lib
 
 FORGET_FRACTION = 0.15
 _OVERRIDES = (*options.DATA, *options.NETWORK,

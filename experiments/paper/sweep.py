@@ -26,21 +26,11 @@ import jax
 import numpy as np
 from absl import flags
 
-from dlfd_jax import checkpoint
-from dlfd_jax import models
-from dlfd_jax import predict
-from dlfd_jax import presets
-from dlfd_jax.cli import command
-from dlfd_jax.cli import exit_codes
-from dlfd_jax.cli import inputs
-from dlfd_jax.metrics import accuracy
-from dlfd_jax.metrics import attack
-from dlfd_jax.metrics import forgetting
-from dlfd_jax.metrics import per_example
-from dlfd_jax.utils import configs
-from dlfd_jax.utils import runs
-from experiments.paper import spaces
-from experiments.paper import study as study_lib
+from dlfd_jax import checkpoint, models, predict, presets
+from dlfd_jax.cli import command, exit_codes, inputs
+from dlfd_jax.metrics import accuracy, attack, forgetting, per_example
+from dlfd_jax.utils import configs, runs
+from experiments.paper import spaces, study as study_lib
 
 SEED = 0
 LEAST_TRIALS = 2

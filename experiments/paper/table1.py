@@ -17,10 +17,7 @@ from absl import flags
 
 from dlfd_jax import methods
 from dlfd_jax.cli import command
-from experiments.paper import formats
-from experiments.paper import grid
-from experiments.paper import outputs
-from experiments.paper import study as study_lib
+from experiments.paper import formats, grid, outputs, study as study_lib
 
 _METHODS = [name for name in methods.METHODS if name != 'rewind']
 # Of the others the selected state is the last one.

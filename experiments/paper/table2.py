@@ -15,11 +15,7 @@ from absl import flags
 
 from dlfd_jax import models
 from dlfd_jax.cli import command
-from experiments.paper import formats
-from experiments.paper import grid
-from experiments.paper import outputs
-from experiments.paper import study as study_lib
-from experiments.paper import table1
+from experiments.paper import formats, grid, outputs, study as study_lib, table1
 
 _METHODS = ['finetune', 'dlfd']
 _TITLE = 'Table 2: architectures'

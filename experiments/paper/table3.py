@@ -20,10 +20,7 @@ from dlfd_jax import presets
 from dlfd_jax.cli import command
 from dlfd_jax.methods import dlfd
 from dlfd_jax.utils import configs
-from experiments.paper import formats
-from experiments.paper import grid
-from experiments.paper import outputs
-from experiments.paper import study as study_lib
+from experiments.paper import formats, grid, outputs, study as study_lib
 
 _TITLE = 'Table 3: the parts of DLFD'
 _LONG = 'three times the passes'

@@ -23,12 +23,10 @@ from typing import Any
 
 from absl import flags
 
-from dlfd_jax.cli import command
-from dlfd_jax.cli import inputs
+from dlfd_jax.cli import command, inputs
 from dlfd_jax.utils import runs
 from experiments.paper import outputs
-from tests.bad_cases import case as case_lib
-from tests.bad_cases import place
+from tests.bad_cases import case as case_lib, place
 
 MODULES = ('manifests', 'pictures', 'arrays', 'folders', 'deletions', 'models',
            'settings', 'results', 'library')

@@ -20,12 +20,9 @@ from typing import Any
 
 import numpy as np
 from absl import flags
-from sklearn import linear_model
-from sklearn import preprocessing
+from sklearn import linear_model, preprocessing
 
-from dlfd_jax.cli import command
-from dlfd_jax.cli import demo
-from dlfd_jax.cli import inputs
+from dlfd_jax.cli import command, demo, inputs
 from dlfd_jax.data import sources
 from dlfd_jax.report import tables
 from dlfd_jax.utils import runs

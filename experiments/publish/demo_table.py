@@ -15,8 +15,7 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax.cli import command
-from dlfd_jax.report import render
-from dlfd_jax.report import tables
+from dlfd_jax.report import render, tables
 from dlfd_jax.utils import runs
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]

@@ -19,8 +19,7 @@ from typing import Any
 
 from absl import flags
 
-from dlfd_jax.cli import command
-from dlfd_jax.cli import inputs
+from dlfd_jax.cli import command, inputs
 from dlfd_jax.utils import runs
 from experiments.paper import outputs
 

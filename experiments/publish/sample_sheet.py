@@ -13,13 +13,10 @@ import pathlib
 import sys
 
 from absl import flags
-from PIL import Image
-from PIL import ImageDraw
-from PIL import ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from dlfd_jax.cli import command
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import people
+from dlfd_jax.data import dataset as dataset_lib, people
 from dlfd_jax.data.faces import synthetic
 
 _CAPTION, _MARGIN, _GAP = 17, 4, 12  # pixels

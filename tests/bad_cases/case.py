@@ -16,8 +16,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from dlfd_jax.cli import commands
-from dlfd_jax.cli import exit_codes
+from dlfd_jax.cli import commands, exit_codes
 
 _LONGEST = 700  # characters of a sentence that can still be read
 _ERRORS = (ValueError, FileNotFoundError, FileExistsError)

@@ -9,17 +9,21 @@ from typing import Any
 import numpy as np
 
 from dlfd_jax import tasks
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import index_sets
-from dlfd_jax.data import splits as splits_lib
-from dlfd_jax.metrics import accuracy
-from dlfd_jax.metrics import attack
-from dlfd_jax.metrics import cka
-from dlfd_jax.metrics import forgetting
-from dlfd_jax.metrics import output_distances
-from dlfd_jax.metrics import per_example
-from dlfd_jax.metrics import probe
-from dlfd_jax.metrics import stats
+from dlfd_jax.data import (
+  dataset as dataset_lib,
+  index_sets,
+  splits as splits_lib,
+)
+from dlfd_jax.metrics import (
+  accuracy,
+  attack,
+  cka,
+  forgetting,
+  output_distances,
+  per_example,
+  probe,
+  stats,
+)
 from dlfd_jax.pipeline import classifier as inference
 from dlfd_jax.utils import runs
 from tests.bad_cases.case import Case

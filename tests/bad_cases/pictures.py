@@ -8,8 +8,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from tests.bad_cases import edits
-from tests.bad_cases import manifests
+from tests.bad_cases import edits, manifests
 from tests.bad_cases.case import Case
 
 THEME = 'Images'

@@ -14,13 +14,9 @@ import jax
 import numpy as np
 from PIL import Image
 
-from dlfd_jax import checkpoint
-from dlfd_jax import models
-from dlfd_jax import presets
+from dlfd_jax import checkpoint, models, presets
 from dlfd_jax.cli import inputs
-from dlfd_jax.data import requests
-from dlfd_jax.data import sources
-from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.data import requests, sources, splits as splits_lib
 from dlfd_jax.models import torch_weights
 from dlfd_jax.utils import runs
 

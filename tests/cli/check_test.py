@@ -6,8 +6,7 @@ import pytest
 from PIL import Image
 
 from dlfd_jax.cli import check
-from dlfd_jax.data import sources
-from dlfd_jax.data import splits
+from dlfd_jax.data import sources, splits
 from dlfd_jax.data.faces import synthetic
 from dlfd_jax.pipeline import expected_cost
 from dlfd_jax.report import contact_sheet

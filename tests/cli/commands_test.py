@@ -8,9 +8,7 @@ import jax
 import pytest
 
 import dlfd_jax
-from dlfd_jax.cli import command
-from dlfd_jax.cli import commands
-from dlfd_jax.cli import exit_codes
+from dlfd_jax.cli import command, commands, exit_codes
 
 
 def test_without_a_command_the_list_is_shown(capsys):

@@ -3,8 +3,7 @@
 import jax
 import pytest
 
-from dlfd_jax.cli import compile_cache
-from dlfd_jax.cli import train
+from dlfd_jax.cli import compile_cache, train
 
 LEAST = 'jax_persistent_cache_min_compile_time_secs'
 

@@ -9,11 +9,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import presets
-from dlfd_jax.cli import demo
-from dlfd_jax.cli import evaluate
-from dlfd_jax.cli import report
-from dlfd_jax.cli import train
-from dlfd_jax.cli import unlearn
+from dlfd_jax.cli import demo, evaluate, report, train, unlearn
 from dlfd_jax.utils import runs
 from tests.cli import runs_of
 

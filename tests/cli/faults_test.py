@@ -12,11 +12,8 @@ import jax
 import numpy as np
 import pytest
 
-from dlfd_jax import checkpoint
-from dlfd_jax import parallel
-from dlfd_jax.cli import command
-from dlfd_jax.cli import train
-from dlfd_jax.cli import unlearn
+from dlfd_jax import checkpoint, parallel
+from dlfd_jax.cli import command, train, unlearn
 from dlfd_jax.utils import runs
 from tests.cli import runs_of
 

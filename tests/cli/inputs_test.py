@@ -7,8 +7,7 @@ import pytest
 from PIL import Image
 from rich import console as rich_console
 
-from dlfd_jax.cli import command
-from dlfd_jax.cli import inputs
+from dlfd_jax.cli import command, inputs
 from dlfd_jax.data import sources
 from tests.data.tfds import layouts
 

@@ -6,9 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from dlfd_jax.cli import evaluate
-from dlfd_jax.cli import exit_codes
-from dlfd_jax.cli import train
+from dlfd_jax.cli import evaluate, exit_codes, train
 from dlfd_jax.utils import runs
 from tests import processes
 from tests.cli import runs_of

@@ -4,11 +4,7 @@ import pytest
 from absl import flags
 
 from dlfd_jax.cli import options
-from dlfd_jax.methods import cf_k
-from dlfd_jax.methods import finetune
-from dlfd_jax.methods import rewind
-from dlfd_jax.methods import scrub
-from dlfd_jax.methods import unsir
+from dlfd_jax.methods import cf_k, finetune, rewind, scrub, unsir
 
 
 def apply(config, *given):

@@ -7,15 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from dlfd_jax import checkpoint
-from dlfd_jax import loop
-from dlfd_jax import methods
-from dlfd_jax.cli import evaluate
-from dlfd_jax.cli import report
-from dlfd_jax.cli import train
-from dlfd_jax.cli import unlearn
-from dlfd_jax.methods import base
-from dlfd_jax.methods import finetune
+from dlfd_jax import checkpoint, loop, methods
+from dlfd_jax.cli import evaluate, report, train, unlearn
+from dlfd_jax.methods import base, finetune
 from dlfd_jax.pipeline import classifier as inference
 from dlfd_jax.utils import runs
 from tests.cli import runs_of

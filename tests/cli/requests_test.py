@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 
-from dlfd_jax.cli import check
-from dlfd_jax.cli import train
-from dlfd_jax.cli import unlearn
+from dlfd_jax.cli import check, train, unlearn
 from dlfd_jax.utils import runs
 from tests.cli import runs_of
 

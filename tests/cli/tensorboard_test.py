@@ -4,8 +4,7 @@ import sys
 
 import pytest
 
-from dlfd_jax.cli import tensorboard
-from dlfd_jax.cli import unlearn
+from dlfd_jax.cli import tensorboard, unlearn
 
 
 def _flags(original, workdir):

@@ -7,11 +7,8 @@ import numpy as np
 import pytest
 
 from dlfd_jax import checkpoint
-from dlfd_jax.cli import evaluate
-from dlfd_jax.cli import inputs
-from dlfd_jax.cli import report
-from dlfd_jax.data import requests
-from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.cli import evaluate, inputs, report
+from dlfd_jax.data import requests, splits as splits_lib
 from dlfd_jax.pipeline import run_configs
 from dlfd_jax.utils import runs
 

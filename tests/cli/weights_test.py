@@ -6,10 +6,8 @@ import orbax.checkpoint as ocp
 import pytest
 
 from dlfd_jax import models
-from dlfd_jax.cli import unlearn
-from dlfd_jax.cli import weights
-from dlfd_jax.data import sources
-from dlfd_jax.data import splits
+from dlfd_jax.cli import unlearn, weights
+from dlfd_jax.data import sources, splits
 from dlfd_jax.data.loaders import npz
 from dlfd_jax.models import torch_weights
 from dlfd_jax.pipeline import classifier as inference

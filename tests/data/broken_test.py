@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dlfd_jax.data import sources
-from dlfd_jax.data import splits
-from dlfd_jax.data.tfds import celeb_a
-from dlfd_jax.data.tfds import mucac
+from dlfd_jax.data import sources, splits
+from dlfd_jax.data.tfds import celeb_a, mucac
 from tests.data.tfds import layouts
 
 SIZE = 16

@@ -4,10 +4,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import tasks
-from dlfd_jax.data import clean
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import index_sets
-from dlfd_jax.data import leakage
+from dlfd_jax.data import clean, dataset as dataset_lib, index_sets, leakage
 
 
 def dataset_of(pictures):

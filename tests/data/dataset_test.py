@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import tasks
-from dlfd_jax.data import clean
-from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax.data import clean, dataset as dataset_lib
 from tests import tiny
 
 

@@ -6,8 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from dlfd_jax.data import batching
-from dlfd_jax.data import feed as feed_lib
+from dlfd_jax.data import batching, feed as feed_lib
 from tests import tiny
 
 DATA = tiny.dataset(20)

@@ -9,8 +9,7 @@ import pytest
 import scipy.fft
 from PIL import Image
 
-from dlfd_jax.data import index_sets
-from dlfd_jax.data import leakage
+from dlfd_jax.data import index_sets, leakage
 from tests.data.examples import random_dataset
 
 

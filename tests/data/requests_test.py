@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import tasks
-from dlfd_jax.data import requests
-from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.data import requests, splits as splits_lib
 from tests.data.examples import random_dataset
 
 

@@ -5,14 +5,10 @@ import subprocess
 
 import numpy as np
 import pytest
-from PIL import EpsImagePlugin
-from PIL import Image
-from PIL import ImageFile
+from PIL import EpsImagePlugin, Image, ImageFile
 
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import sources
-from dlfd_jax.data.loaders import folder
-from dlfd_jax.data.loaders import images
+from dlfd_jax.data import dataset as dataset_lib, sources
+from dlfd_jax.data.loaders import folder, images
 from dlfd_jax.utils import files
 from tests import tiny
 from tests.bad_cases import edits

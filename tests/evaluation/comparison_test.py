@@ -5,8 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from dlfd_jax.evaluation import comparison
-from dlfd_jax.evaluation import records
+from dlfd_jax.evaluation import comparison, records
 from dlfd_jax.metrics import stats
 
 _AUC = comparison.Metric(

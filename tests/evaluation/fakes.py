@@ -3,8 +3,7 @@
 import numpy as np
 
 from dlfd_jax import tasks
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import index_sets
+from dlfd_jax.data import dataset as dataset_lib, index_sets
 
 CLASSES = tasks.Task('multiclass', ('a', 'b', 'c', 'd'))
 ATTRIBUTES = tasks.Task('multilabel', ('x', 'y', 'z'))

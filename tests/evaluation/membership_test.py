@@ -5,16 +5,20 @@ import dataclasses
 import numpy as np
 import pytest
 
-from dlfd_jax.evaluation import comparison
-from dlfd_jax.evaluation import inputs
-from dlfd_jax.evaluation import membership
-from dlfd_jax.evaluation import membership_nulls
-from dlfd_jax.evaluation import utility
-from dlfd_jax.metrics import attack
-from dlfd_jax.metrics import distributions
-from dlfd_jax.metrics import forgetting
-from dlfd_jax.metrics import per_example
-from dlfd_jax.metrics import released_attack
+from dlfd_jax.evaluation import (
+  comparison,
+  inputs,
+  membership,
+  membership_nulls,
+  utility,
+)
+from dlfd_jax.metrics import (
+  attack,
+  distributions,
+  forgetting,
+  per_example,
+  released_attack,
+)
 from tests.evaluation import fakes
 
 _QUICK = inputs.EvaluationConfig(bootstrap=60, permutations=40, draws=2)

@@ -6,9 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from dlfd_jax.evaluation import against_retrained
-from dlfd_jax.evaluation import tier0
-from dlfd_jax.evaluation import tier1
+from dlfd_jax.evaluation import against_retrained, tier0, tier1
 from dlfd_jax.metrics import relearning
 from tests.evaluation import fakes
 

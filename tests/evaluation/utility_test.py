@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from dlfd_jax import tasks
-from dlfd_jax.evaluation import inputs
-from dlfd_jax.evaluation import utility
-from dlfd_jax.metrics import accuracy
-from dlfd_jax.metrics import stats
+from dlfd_jax.evaluation import inputs, utility
+from dlfd_jax.metrics import accuracy, stats
 from tests.evaluation import fakes
 
 _QUICK = inputs.EvaluationConfig(bootstrap=400, permutations=20, draws=1)

@@ -5,13 +5,9 @@ import pathlib
 
 import pytest
 
-from dlfd_jax import methods
-from dlfd_jax import presets
+from dlfd_jax import methods, presets
 from dlfd_jax.utils import runs
-from experiments.paper import study
-from experiments.paper import table1
-from experiments.paper import table2
-from experiments.paper import table3
+from experiments.paper import study, table1, table2, table3
 
 
 def _task(preset='demo'):

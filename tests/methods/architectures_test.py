@@ -12,24 +12,23 @@ import itertools
 import numpy as np
 import pytest
 
-from dlfd_jax import methods
-from dlfd_jax import models
-from dlfd_jax.methods import bad_teaching
-from dlfd_jax.methods import cf_k
-from dlfd_jax.methods import dlfd
-from dlfd_jax.methods import dlfd_released
-from dlfd_jax.methods import eu_k
-from dlfd_jax.methods import finetune
-from dlfd_jax.methods import monitor
-from dlfd_jax.methods import neggrad
-from dlfd_jax.methods import neggrad_plus
-from dlfd_jax.methods import rewind
-from dlfd_jax.methods import scrub
-from dlfd_jax.methods import unsir
-from dlfd_jax.models import densenet
-from dlfd_jax.models import efficientnet
-from tests.methods import problems
-from tests.methods import steps
+from dlfd_jax import methods, models
+from dlfd_jax.methods import (
+  bad_teaching,
+  cf_k,
+  dlfd,
+  dlfd_released,
+  eu_k,
+  finetune,
+  monitor,
+  neggrad,
+  neggrad_plus,
+  rewind,
+  scrub,
+  unsir,
+)
+from dlfd_jax.models import densenet, efficientnet
+from tests.methods import problems, steps
 from tests.models import nets
 
 SIZE = 16

@@ -5,11 +5,9 @@ import numpy as np
 import pytest
 from scipy import special
 
-from dlfd_jax import methods
-from dlfd_jax import train
+from dlfd_jax import methods, train
 from dlfd_jax.methods import bad_teaching
-from tests.methods import problems
-from tests.methods import steps
+from tests.methods import problems, steps
 
 U = np.float32([1, 0, 0, 1, 1, 0, 1, 0])
 MASK = np.float32([1, 1, 1, 1, 1, 1, 0, 0])

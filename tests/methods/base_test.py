@@ -5,13 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from dlfd_jax import loop
-from dlfd_jax import methods
-from dlfd_jax import parallel
-from dlfd_jax.methods import base
-from dlfd_jax.methods import dlfd
-from dlfd_jax.methods import dlfd_released
-from dlfd_jax.methods import finetune
+from dlfd_jax import loop, methods, parallel
+from dlfd_jax.methods import base, dlfd, dlfd_released, finetune
 from tests.methods import problems
 
 

@@ -3,12 +3,10 @@
 import numpy as np
 import pytest
 
-from dlfd_jax import methods
-from dlfd_jax import train
+from dlfd_jax import methods, train
 from dlfd_jax.data import batching
 from dlfd_jax.methods import cf_k
-from tests.methods import problems
-from tests.methods import steps
+from tests.methods import problems, steps
 
 
 def config(**fields):

@@ -12,15 +12,10 @@ import jax
 import numpy as np
 import pytest
 
-from dlfd_jax import methods
-from dlfd_jax import models
-from dlfd_jax import parallel
-from dlfd_jax import train
+from dlfd_jax import methods, models, parallel, train
 from dlfd_jax.methods import dlfd_released
 from tests import tiny
-from tests.methods import contract_test
-from tests.methods import problems
-from tests.methods import steps
+from tests.methods import contract_test, problems, steps
 
 MASK = np.float32([1, 1, 1, 1, 1, 0, 0, 0])
 STEPS = [

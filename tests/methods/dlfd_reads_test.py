@@ -3,9 +3,7 @@
 import numpy as np
 
 from dlfd_jax import methods
-from tests.methods import dlfd_test
-from tests.methods import problems
-from tests.methods import steps
+from tests.methods import dlfd_test, problems, steps
 
 
 def test_it_reads_both_sets_but_labels_of_retain_alone():

@@ -7,13 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlfd_jax import methods
-from dlfd_jax import models
-from dlfd_jax import presets
-from dlfd_jax import train
+from dlfd_jax import methods, models, presets, train
 from dlfd_jax.data import batching
-from dlfd_jax.methods import dlfd
-from dlfd_jax.methods import dlfd_released
+from dlfd_jax.methods import dlfd, dlfd_released
 from dlfd_jax.utils import runs
 from tests.methods import problems
 

@@ -5,18 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlfd_jax import methods
-from dlfd_jax import parallel
-from dlfd_jax import train
-from dlfd_jax.data import augment
-from dlfd_jax.data import feed
-from dlfd_jax.methods import base
-from dlfd_jax.methods import dlfd
-from dlfd_jax.methods import monitor
-from dlfd_jax.methods import perturb
+from dlfd_jax import methods, parallel, train
+from dlfd_jax.data import augment, feed
+from dlfd_jax.methods import base, dlfd, monitor, perturb
 from dlfd_jax.utils import runs
-from tests.methods import perturb_test
-from tests.methods import problems
+from tests.methods import perturb_test, problems
 
 RATE = 0.02
 PLAIN = train.OptimizerConfig(

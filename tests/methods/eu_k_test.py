@@ -5,12 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlfd_jax import fit
-from dlfd_jax import methods
+from dlfd_jax import fit, methods
 from dlfd_jax.data import batching
 from dlfd_jax.methods import eu_k
-from tests.methods import problems
-from tests.methods import steps
+from tests.methods import problems, steps
 
 
 def config(**fields):

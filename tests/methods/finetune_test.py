@@ -6,12 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlfd_jax import methods
-from dlfd_jax import train
+from dlfd_jax import methods, train
 from dlfd_jax.data import batching
 from dlfd_jax.methods import finetune
-from tests.methods import problems
-from tests.methods import steps
+from tests.methods import problems, steps
 
 RATE, MOMENTUM, DECAY = 0.01, 0.9, 0.1
 

@@ -6,8 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from dlfd_jax.methods import base
-from dlfd_jax.methods import monitor
+from dlfd_jax.methods import base, monitor
 from dlfd_jax.metrics import released_attack
 from dlfd_jax.models import Outputs
 from tests.methods import problems

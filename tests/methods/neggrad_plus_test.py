@@ -7,12 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlfd_jax import methods
-from dlfd_jax import train
-from dlfd_jax.methods import finetune
-from dlfd_jax.methods import neggrad_plus
-from tests.methods import problems
-from tests.methods import steps
+from dlfd_jax import methods, train
+from dlfd_jax.methods import finetune, neggrad_plus
+from tests.methods import problems, steps
 
 
 def config(**fields):

@@ -5,11 +5,9 @@ import numpy as np
 import optax
 import pytest
 
-from dlfd_jax import methods
-from dlfd_jax import train
+from dlfd_jax import methods, train
 from dlfd_jax.methods import neggrad
-from tests.methods import problems
-from tests.methods import steps
+from tests.methods import problems, steps
 
 
 def config(**fields):

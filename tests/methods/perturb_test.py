@@ -7,11 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlfd_jax import ot
-from dlfd_jax import parallel
-from dlfd_jax import tasks
-from dlfd_jax.methods import dlfd
-from dlfd_jax.methods import perturb
+from dlfd_jax import ot, parallel, tasks
+from dlfd_jax.methods import dlfd, perturb
 from tests.methods import problems
 
 EXACT = ot.SinkhornConfig(epsilon=0.1, threshold=1e-5, max_iterations=3000)

@@ -7,19 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlfd_jax import methods
-from dlfd_jax import models
-from dlfd_jax import ot
-from dlfd_jax import parallel
-from dlfd_jax import tasks
-from dlfd_jax import train
-from dlfd_jax.data import batching
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import feed as feed_lib
-from dlfd_jax.data import splits as splits_lib
+from dlfd_jax import methods, models, ot, parallel, tasks, train
+from dlfd_jax.data import (
+  batching,
+  dataset as dataset_lib,
+  feed as feed_lib,
+  splits as splits_lib,
+)
 from dlfd_jax.methods import base
-from dlfd_jax.models import heads
-from dlfd_jax.models import norm
+from dlfd_jax.models import heads, norm
 from dlfd_jax.predict import Predictor
 
 SIZE = 8

@@ -7,13 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from dlfd_jax import methods
-from dlfd_jax import train
-from dlfd_jax.methods import cf_k
-from dlfd_jax.methods import neggrad_plus
-from dlfd_jax.methods import rewind
-from dlfd_jax.methods import scrub
-from dlfd_jax.methods import unsir
+from dlfd_jax import methods, train
+from dlfd_jax.methods import cf_k, neggrad_plus, rewind, scrub, unsir
 from dlfd_jax.models import Outputs
 from tests.methods import problems
 

@@ -6,12 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from dlfd_jax import methods
-from dlfd_jax import train
-from dlfd_jax.methods import base
-from dlfd_jax.methods import scrub
-from tests.methods import problems
-from tests.methods import steps
+from dlfd_jax import methods, train
+from dlfd_jax.methods import base, scrub
+from tests.methods import problems, steps
 
 MASK = np.float32([1, 1, 1, 1, 1, 0, 0, 0])
 

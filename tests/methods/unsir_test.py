@@ -7,12 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlfd_jax import methods
-from dlfd_jax import parallel
-from dlfd_jax import train
+from dlfd_jax import methods, parallel, train
 from dlfd_jax.methods import unsir
-from tests.methods import problems
-from tests.methods import steps
+from tests.methods import problems, steps
 
 SLOW = dataclasses.replace(steps.PLAIN, learning_rate=0.01)
 

@@ -5,11 +5,9 @@ import time
 import numpy as np
 import pytest
 from scipy import stats as sps
-from sklearn import linear_model
-from sklearn import model_selection
+from sklearn import linear_model, model_selection
 
-from dlfd_jax.metrics import attack
-from dlfd_jax.metrics import cross_validation
+from dlfd_jax.metrics import attack, cross_validation
 
 
 def _normal(mean, n=4001):

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from dlfd_jax.metrics import attack
-from dlfd_jax.metrics import forgetting
+from dlfd_jax.metrics import attack, forgetting
 
 # Test accuracy, attack accuracy, NoMUS as printed by the authors' notebooks.
 _MUFAC = [

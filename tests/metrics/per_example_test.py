@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import tasks
-from dlfd_jax.metrics import attack
-from dlfd_jax.metrics import per_example
+from dlfd_jax.metrics import attack, per_example
 
 _THREE = tasks.Task('multiclass', ('a', 'b', 'c'))
 _TWO = tasks.Task('multiclass', ('a', 'b'))

@@ -2,11 +2,9 @@
 
 import numpy as np
 import pytest
-from sklearn import linear_model
-from sklearn import model_selection
+from sklearn import linear_model, model_selection
 
-from dlfd_jax.metrics import forgetting
-from dlfd_jax.metrics import released_attack
+from dlfd_jax.metrics import forgetting, released_attack
 
 
 @pytest.mark.parametrize('n_forget, n_unseen, expected', [

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats as sps
 
-from dlfd_jax.metrics import ranks
-from dlfd_jax.metrics import stats
+from dlfd_jax.metrics import ranks, stats
 
 
 @pytest.mark.parametrize('k, n, expected', [

@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 
-from dlfd_jax.metrics import attack
-from dlfd_jax.metrics import stats
-from dlfd_jax.metrics import streisand
+from dlfd_jax.metrics import attack, stats, streisand
 
 _GRID = 1 + (np.arange(200) + .5) / 200  # unseen losses, uniform on (1, 2)
 _MARGIN = .05

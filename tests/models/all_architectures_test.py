@@ -7,16 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlfd_jax import checkpoint
-from dlfd_jax import methods
-from dlfd_jax import models
-from dlfd_jax import parallel
-from dlfd_jax import tasks
-from dlfd_jax import train
+from dlfd_jax import checkpoint, methods, models, parallel, tasks, train
 from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.methods import cf_k
-from dlfd_jax.methods import dlfd
-from dlfd_jax.methods import eu_k
+from dlfd_jax.methods import cf_k, dlfd, eu_k
 from tests.methods import problems
 from tests.models import nets
 

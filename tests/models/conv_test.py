@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlfd_jax.models import conv
-from dlfd_jax.models import layers
+from dlfd_jax.models import conv, layers
 
 # size of the map, window, stride, channels, groups
 CASES = [

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import models
-from dlfd_jax.models import efficientnet
-from dlfd_jax.models import heads
+from dlfd_jax.models import efficientnet, heads
 from tests.models import nets
 
 FULL = nets.full('efficientnet_b0')

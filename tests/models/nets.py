@@ -7,10 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlfd_jax import models
-from dlfd_jax.models import densenet
-from dlfd_jax.models import efficientnet
-from dlfd_jax.models import resnet
-from dlfd_jax.models import vit
+from dlfd_jax.models import densenet, efficientnet, resnet, vit
 
 KEY = jax.random.key(0)
 EPSILON = 1e-5

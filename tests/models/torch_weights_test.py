@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import models
-from dlfd_jax.models import efficientnet
-from dlfd_jax.models import torch_weights
+from dlfd_jax.models import efficientnet, torch_weights
 
 torch = pytest.importorskip('torch', reason='needs the extra torch')
 import safetensors.torch  # noqa: E402

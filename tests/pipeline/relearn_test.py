@@ -4,12 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from dlfd_jax import fit
-from dlfd_jax import models
-from dlfd_jax import parallel
-from dlfd_jax import train
-from dlfd_jax.metrics import accuracy
-from dlfd_jax.metrics import relearning
+from dlfd_jax import fit, models, parallel, train
+from dlfd_jax.metrics import accuracy, relearning
 from dlfd_jax.pipeline import relearn
 from tests import tiny
 

@@ -5,14 +5,10 @@ import pathlib
 
 import pytest
 from absl import flags
-from hypothesis import given
-from hypothesis import settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from dlfd_jax import presets
-from dlfd_jax.cli import options
-from dlfd_jax.cli import report
-from dlfd_jax.cli import unlearn
+from dlfd_jax.cli import options, report, unlearn
 from dlfd_jax.pipeline import run_configs
 from dlfd_jax.utils import runs
 from tests.cli import runs_of

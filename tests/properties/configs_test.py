@@ -6,23 +6,12 @@ import functools
 import typing
 
 import pytest
-from hypothesis import given
-from hypothesis import settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from dlfd_jax import fit
-from dlfd_jax import methods
-from dlfd_jax import models
-from dlfd_jax import ot
-from dlfd_jax import presets
-from dlfd_jax import tasks
-from dlfd_jax import train
+from dlfd_jax import fit, methods, models, ot, presets, tasks, train
 from dlfd_jax.cli import reference_runs
-from dlfd_jax.data import augment
-from dlfd_jax.data import requests
-from dlfd_jax.data import sources
-from dlfd_jax.evaluation import inputs
-from dlfd_jax.evaluation import reference_inputs
+from dlfd_jax.data import augment, requests, sources
+from dlfd_jax.evaluation import inputs, reference_inputs
 from dlfd_jax.metrics import relearning
 from dlfd_jax.pipeline import relearn
 from dlfd_jax.utils import validate

@@ -3,25 +3,26 @@
 import math
 
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats as sps
 
 from dlfd_jax import tasks
-from dlfd_jax.metrics import accuracy
-from dlfd_jax.metrics import attack
-from dlfd_jax.metrics import cka
-from dlfd_jax.metrics import distributions
-from dlfd_jax.metrics import forgetting
-from dlfd_jax.metrics import gaps
-from dlfd_jax.metrics import harm
-from dlfd_jax.metrics import output_distances
-from dlfd_jax.metrics import per_example
-from dlfd_jax.metrics import probe
-from dlfd_jax.metrics import silhouette
-from dlfd_jax.metrics import stats
-from dlfd_jax.metrics import streisand
+from dlfd_jax.metrics import (
+  accuracy,
+  attack,
+  cka,
+  distributions,
+  forgetting,
+  gaps,
+  harm,
+  output_distances,
+  per_example,
+  probe,
+  silhouette,
+  stats,
+  streisand,
+)
 from tests.properties import said
 
 FINITE = st.floats(-1e6, 1e6)

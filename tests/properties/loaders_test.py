@@ -9,26 +9,22 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from dlfd_jax.data import batching
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import index_sets
-from dlfd_jax.data import labels as labels_lib
-from dlfd_jax.data import request_files
-from dlfd_jax.data import requests
-from dlfd_jax.data import splits
-from dlfd_jax.data.loaders import folder
-from dlfd_jax.data.loaders import images
-from dlfd_jax.data.loaders import npz
+from dlfd_jax.data import (
+  batching,
+  dataset as dataset_lib,
+  index_sets,
+  labels as labels_lib,
+  request_files,
+  requests,
+  splits,
+)
+from dlfd_jax.data.loaders import folder, images, npz
 from dlfd_jax.models import torch_weights
-from dlfd_jax.utils import files
-from dlfd_jax.utils import runs
-from dlfd_jax.utils import validate
+from dlfd_jax.utils import files, runs, validate
 from tests import tiny
 from tests.properties import said
 

@@ -5,9 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from dlfd_jax.report import figure_collapse
-from dlfd_jax.report import figure_features as lib
-from dlfd_jax.report import tables
+from dlfd_jax.report import figure_collapse, figure_features as lib, tables
 from tests.report import pictures
 
 GROUPS = np.resize([0, 1, 2], 30)

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dlfd_jax.report import figure_losses as lib
-from dlfd_jax.report import tables
+from dlfd_jax.report import figure_losses as lib, tables
 from tests.report import pictures
 
 AXIS = np.linspace(-8, 4, 400)

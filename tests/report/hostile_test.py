@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from dlfd_jax.cli import command
-from dlfd_jax.report import compare
-from dlfd_jax.report import contact_sheet
-from dlfd_jax.report import figure_tables
-from dlfd_jax.report import html as report
-from dlfd_jax.report import render
-from dlfd_jax.report import tables
+from dlfd_jax.report import (
+  compare,
+  contact_sheet,
+  figure_tables,
+  html as report,
+  render,
+  tables,
+)
 from tests.report import fakes
 
 NAMES = ['<script>alert(1)</script>', '"><img src=x onerror=alert(1)>',

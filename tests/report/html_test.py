@@ -5,9 +5,7 @@ import re
 
 import pytest
 
-from dlfd_jax.report import html as report
-from dlfd_jax.report import names
-from dlfd_jax.report import tables
+from dlfd_jax.report import html as report, names, tables
 from dlfd_jax.utils import runs
 from tests.report import fakes
 

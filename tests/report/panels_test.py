@@ -2,9 +2,7 @@
 
 import pytest
 
-from dlfd_jax.report import canvas
-from dlfd_jax.report import palette
-from dlfd_jax.report import panels
+from dlfd_jax.report import canvas, palette, panels
 
 
 @pytest.mark.parametrize('count', range(1, 15))

@@ -7,8 +7,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from dlfd_jax.report import plots
-from dlfd_jax.report import tables
+from dlfd_jax.report import plots, tables
 from tests.report import fakes
 
 _ARRAYS = fakes.per_example()

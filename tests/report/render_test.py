@@ -5,8 +5,7 @@ import io
 
 import rich.console
 
-from dlfd_jax.report import render
-from dlfd_jax.report import tables
+from dlfd_jax.report import render, tables
 from tests.report import fakes
 
 

@@ -4,9 +4,7 @@ import math
 
 import pytest
 
-from dlfd_jax.report import names
-from dlfd_jax.report import render
-from dlfd_jax.report import tables
+from dlfd_jax.report import names, render, tables
 from tests.report import fakes
 
 

@@ -29,9 +29,7 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax import checkpoint
-from dlfd_jax.cli import command
-from dlfd_jax.cli import exit_codes
-from dlfd_jax.cli import inputs
+from dlfd_jax.cli import command, exit_codes, inputs
 from dlfd_jax.utils import runs
 from experiments.paper import outputs
 

@@ -3,8 +3,7 @@
 import pytest
 
 from dlfd_jax import fit
-from dlfd_jax.methods import rewind
-from dlfd_jax.methods import scrub
+from dlfd_jax.methods import rewind, scrub
 from dlfd_jax.utils import configs
 
 

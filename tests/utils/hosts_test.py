@@ -7,14 +7,10 @@ import jax
 import numpy as np
 import pytest
 
-from dlfd_jax import checkpoint
-from dlfd_jax import parallel
-from dlfd_jax.data import batching
-from dlfd_jax.data import feed as feed_lib
+from dlfd_jax import checkpoint, parallel
+from dlfd_jax.data import batching, feed as feed_lib
 from dlfd_jax.utils import hosts
-from tests import hosts_worker
-from tests import processes
-from tests import tiny
+from tests import hosts_worker, processes, tiny
 
 
 @pytest.fixture

@@ -7,17 +7,19 @@ import dataclasses
 import numpy as np
 
 from dlfd_jax.data.faces import face_parts
-from dlfd_jax.data.faces.drawing import Canvas
-from dlfd_jax.data.faces.drawing import Pose
-from dlfd_jax.data.faces.drawing import halve
-from dlfd_jax.data.faces.drawing import hump
-from dlfd_jax.data.faces.drawing import mix
-from dlfd_jax.data.faces.drawing import mix_color
-from dlfd_jax.data.faces.drawing import norm2
-from dlfd_jax.data.faces.drawing import norm4
-from dlfd_jax.data.faces.drawing import ramp
-from dlfd_jax.data.faces.drawing import scale_color
-from dlfd_jax.data.faces.drawing import wave
+from dlfd_jax.data.faces.drawing import (
+  Canvas,
+  Pose,
+  halve,
+  hump,
+  mix,
+  mix_color,
+  norm2,
+  norm4,
+  ramp,
+  scale_color,
+  wave,
+)
 from dlfd_jax.data.faces.face_look import Look
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from dlfd_jax.data.faces.drawing import clamp
-from dlfd_jax.data.faces.drawing import hump
-from dlfd_jax.data.faces.drawing import mix
-from dlfd_jax.data.faces.drawing import mix_color
-from dlfd_jax.data.faces.drawing import ramp
-from dlfd_jax.data.faces.drawing import scale_color
+from dlfd_jax.data.faces.drawing import (
+  clamp,
+  hump,
+  mix,
+  mix_color,
+  ramp,
+  scale_color,
+)
 from dlfd_jax.data.people import Values
 
 Look = dict[str, np.ndarray]

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from dlfd_jax.data.faces.drawing import Canvas
-from dlfd_jax.data.faces.drawing import clamp
-from dlfd_jax.data.faces.drawing import hump
-from dlfd_jax.data.faces.drawing import norm2
-from dlfd_jax.data.faces.drawing import norm4
-from dlfd_jax.data.faces.drawing import ramp
-from dlfd_jax.data.faces.drawing import scale_color
-from dlfd_jax.data.faces.drawing import wave
+from dlfd_jax.data.faces.drawing import (
+  Canvas,
+  clamp,
+  hump,
+  norm2,
+  norm4,
+  ramp,
+  scale_color,
+  wave,
+)
 from dlfd_jax.data.faces.face_look import Look
 
 _DARK = (0.07, 0.05, 0.05)

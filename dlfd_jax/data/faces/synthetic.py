@@ -12,10 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 from dlfd_jax import tasks
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import people as people_lib
-from dlfd_jax.data.faces import face_drawing
-from dlfd_jax.data.faces import face_look
+from dlfd_jax.data import dataset as dataset_lib, people as people_lib
+from dlfd_jax.data.faces import face_drawing, face_look
 
 TASKS = {
     'age': tasks.Task(tasks.MULTICLASS, people_lib.AGE_GROUPS),

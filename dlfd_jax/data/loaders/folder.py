@@ -15,11 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import labels as labels_lib
+from dlfd_jax.data import dataset as dataset_lib, labels as labels_lib
 from dlfd_jax.data.loaders import images as images_lib
-from dlfd_jax.utils import files
-from dlfd_jax.utils import validate
+from dlfd_jax.utils import files, validate
 
 _INT32 = np.iinfo(np.int32)
 _UNKNOWN = -1

@@ -7,8 +7,7 @@ import warnings
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image
-from PIL import ImageOps
+from PIL import Image, ImageOps
 
 from dlfd_jax.utils import validate
 

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import labels as labels_lib
+from dlfd_jax.data import dataset as dataset_lib, labels as labels_lib
 from dlfd_jax.data.loaders import images as images_lib
 from dlfd_jax.utils import files
 

@@ -11,8 +11,7 @@ import pathlib
 import re
 from collections.abc import Callable
 
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import index_sets
+from dlfd_jax.data import dataset as dataset_lib, index_sets
 from dlfd_jax.data.loaders import folder
 from dlfd_jax.utils import files
 

@@ -15,10 +15,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from dlfd_jax.data.loaders import images as images_lib
-from dlfd_jax.data.tfds import identity_roles
-from dlfd_jax.data.tfds import index as index_lib
-from dlfd_jax.data.tfds import mucac
-from dlfd_jax.data.tfds import tables
+from dlfd_jax.data.tfds import identity_roles, index as index_lib, mucac, tables
 
 # Keys of the builder's downloads, and how the official files are called.
 FILES = {

@@ -7,17 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from dlfd_jax.data import clean
-from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data import labels as labels_lib
-from dlfd_jax.data import splits as splits_lib
-from dlfd_jax.data.tfds import base
-from dlfd_jax.data.tfds import catalog
-from dlfd_jax.data.tfds import celeb_a
-from dlfd_jax.data.tfds import index as index_lib
-from dlfd_jax.data.tfds import mucac
-from dlfd_jax.data.tfds import mufac
-from dlfd_jax.data.tfds import rafdb
+from dlfd_jax.data import (
+  clean,
+  dataset as dataset_lib,
+  labels as labels_lib,
+  splits as splits_lib,
+)
+from dlfd_jax.data.tfds import (
+  base,
+  catalog,
+  celeb_a,
+  index as index_lib,
+  mucac,
+  mufac,
+  rafdb,
+)
 
 _MODULES = {'mufac': mufac, 'mucac': mucac, 'rafdb': rafdb, 'celeb_a': celeb_a}
 CLEAN_REPORT = 'clean.json'

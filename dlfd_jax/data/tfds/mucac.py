@@ -6,10 +6,7 @@ import pathlib
 
 import numpy as np
 
-from dlfd_jax.data.tfds import base
-from dlfd_jax.data.tfds import identity_roles
-from dlfd_jax.data.tfds import index as index_lib
-from dlfd_jax.data.tfds import tables
+from dlfd_jax.data.tfds import base, identity_roles, index as index_lib, tables
 
 FOLDER = 'CelebAMask-HQ'
 IMAGES = 'CelebA-HQ-img'

@@ -7,9 +7,7 @@ import random
 
 import numpy as np
 
-from dlfd_jax.data.tfds import base
-from dlfd_jax.data.tfds import index as index_lib
-from dlfd_jax.data.tfds import tables
+from dlfd_jax.data.tfds import base, index as index_lib, tables
 
 FOLDER = 'DATASET'
 EMOTIONS = ('surprise', 'fear', 'disgust', 'happiness', 'sadness', 'anger',

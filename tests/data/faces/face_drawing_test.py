@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax.data import people
-from dlfd_jax.data.faces import face_drawing
-from dlfd_jax.data.faces import face_look
+from dlfd_jax.data.faces import face_drawing, face_look
 
 SIZE = 32
 

@@ -5,8 +5,7 @@ import pytest
 from PIL import Image
 
 from dlfd_jax import tasks
-from dlfd_jax.data import request_files
-from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.data import request_files, splits as splits_lib
 from dlfd_jax.data.loaders import folder
 
 HEADER = 'path,identity,gender,smile,family,age,split'

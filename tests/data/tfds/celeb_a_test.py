@@ -8,10 +8,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from dlfd_jax.data.tfds import celeb_a
-from dlfd_jax.data.tfds import index
-from dlfd_jax.data.tfds import load
-from dlfd_jax.data.tfds import mucac
+from dlfd_jax.data.tfds import celeb_a, index, load, mucac
 from tests.data.tfds import layouts
 
 

@@ -7,10 +7,7 @@ import pytest
 from tensorflow_datasets.core import shuffle
 
 from dlfd_jax.data.loaders import images
-from dlfd_jax.data.tfds import base
-from dlfd_jax.data.tfds import index
-from dlfd_jax.data.tfds import load
-from dlfd_jax.data.tfds import mucac
+from dlfd_jax.data.tfds import base, index, load, mucac
 from tests.data.tfds import layouts
 
 

@@ -5,9 +5,7 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from dlfd_jax.data.tfds import celeb_a
-from dlfd_jax.data.tfds import mucac
-from dlfd_jax.data.tfds import mufac
+from dlfd_jax.data.tfds import celeb_a, mucac, mufac
 
 HEADER = 'family_id,person_id,age_class,image_path'
 

@@ -5,9 +5,7 @@ import pytest
 
 from dlfd_jax.data import splits
 from dlfd_jax.data.loaders import images
-from dlfd_jax.data.tfds import identity_roles
-from dlfd_jax.data.tfds import load
-from dlfd_jax.data.tfds import mucac
+from dlfd_jax.data.tfds import identity_roles, load, mucac
 from tests.data.tfds import layouts
 
 

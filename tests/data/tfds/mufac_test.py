@@ -9,9 +9,7 @@ import pytest
 
 from dlfd_jax.data import splits
 from dlfd_jax.data.loaders import images
-from dlfd_jax.data.tfds import index
-from dlfd_jax.data.tfds import load
-from dlfd_jax.data.tfds import mufac
+from dlfd_jax.data.tfds import index, load, mufac
 from tests.data.tfds import layouts
 
 

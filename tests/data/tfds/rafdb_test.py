@@ -7,9 +7,7 @@ import pytest
 
 from dlfd_jax.data import splits
 from dlfd_jax.data.loaders import images
-from dlfd_jax.data.tfds import index as index_lib
-from dlfd_jax.data.tfds import load
-from dlfd_jax.data.tfds import rafdb
+from dlfd_jax.data.tfds import index as index_lib, load, rafdb
 from tests.data.tfds import layouts
 
 

@@ -5,8 +5,7 @@ import json
 
 import pytest
 
-from dlfd_jax import parallel
-from dlfd_jax import presets
+from dlfd_jax import parallel, presets
 from dlfd_jax.models import conv
 from experiments.benchmarks import profiles
 

@@ -6,14 +6,15 @@ import jax
 import numpy as np
 import pytest
 
-from dlfd_jax import models
-from dlfd_jax import ot
+from dlfd_jax import models, ot
 from dlfd_jax.methods import dlfd
 from dlfd_jax.utils import runs
-from experiments.benchmarks import scaling as benchmark_scaling
-from experiments.benchmarks import share as benchmark_share
-from experiments.benchmarks import step as benchmark_step
-from experiments.benchmarks import suite as benchmark
+from experiments.benchmarks import (
+  scaling as benchmark_scaling,
+  share as benchmark_share,
+  step as benchmark_step,
+  suite as benchmark,
+)
 
 
 def test_flops_are_those_of_torchvisions_resnet18():

@@ -7,15 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from dlfd_jax import parallel
-from dlfd_jax import presets
-from dlfd_jax import train
+from dlfd_jax import parallel, presets, train
 from dlfd_jax.data import feed as feed_lib
-from dlfd_jax.methods import dlfd
-from dlfd_jax.methods import perturb
+from dlfd_jax.methods import dlfd, perturb
 from dlfd_jax.models import torch_weights
-from experiments.benchmarks import against_torch
-from experiments.benchmarks import torch_reference
+from experiments.benchmarks import against_torch, torch_reference
 
 CONFIG = dlfd.DLFDConfig(
     batch_size=16, perturb_steps=2, ce_weight_start=1.0,

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import presets
-from dlfd_jax.methods import dlfd
-from dlfd_jax.methods import perturb
+from dlfd_jax.methods import dlfd, perturb
 from dlfd_jax.utils import runs
 from experiments.paper import figure_steps
 from tests.methods import problems

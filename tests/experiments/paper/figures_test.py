@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from dlfd_jax.utils import runs
-from experiments.paper import figure_cells
-from experiments.paper import figure_evaluations
-from experiments.paper import figure_makers
-from experiments.paper import figures
+from experiments.paper import (
+  figure_cells,
+  figure_evaluations,
+  figure_makers,
+  figures,
+)
 from tests.report import fakes
 
 

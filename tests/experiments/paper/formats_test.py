@@ -4,9 +4,7 @@ import csv
 import io
 
 from dlfd_jax import presets
-from experiments.paper import formats
-from experiments.paper import published
-from experiments.paper import summary
+from experiments.paper import formats, published, summary
 from tests.experiments.paper import summary_test
 
 

@@ -7,8 +7,7 @@ import pytest
 
 from dlfd_jax.utils import runs
 from experiments.publish import bad_inputs
-from tests.bad_cases import case as case_lib
-from tests.bad_cases import place
+from tests.bad_cases import case as case_lib, place
 
 CASES = bad_inputs.all_cases()
 RESULT = pathlib.Path(__file__).parents[3] / 'docs/results/bad_inputs.json'
