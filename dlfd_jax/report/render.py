@@ -1,10 +1,15 @@
-"""Tables as text: for the terminal, Markdown, CSV and LaTeX."""
+"""Tables as text: for the terminal, Markdown, CSV and LaTeX.
+
+``to_*`` write a table of an evaluation; ``markdown_lines``, ``latex_lines`` and
+``csv_text`` write any rows of text, and know all there is to escape.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
+from collections.abc import Iterable, Sequence
 
 import rich.box
 import rich.table
@@ -16,7 +21,7 @@ _TAG = re.compile(r'<(?=[A-Za-z/!?])')
 _LATEX = {
     '\\': r'\textbackslash{}', '&': r'\&', '%': r'\%', '$': r'\$', '#': r'\#',
     '_': r'\_', '{': r'\{', '}': r'\}', '~': r'\textasciitilde{}',
-    '^': r'\textasciicircum{}', '×': r'$\times$',
+    '^': r'\textasciicircum{}', '×': r'$\times$', '±': r'$\pm$',
 }
 
 
@@ -41,7 +46,7 @@ def to_rich(table: tables.Table) -> rich.table.Table:
   return out
 
 
-def _directions(table):
+def _directions(table: tables.Table) -> list[str]:
   """One line per meaning, led by what the labels of its rows have in common."""
   labels: dict[str, list[str]] = {}
   for row in table.rows:
@@ -57,18 +62,36 @@ def _directions(table):
 
 def to_markdown(table: tables.Table) -> str:
   """A Markdown table without its title; notes follow as a list."""
-  def line(cells):
-    return '| ' + ' | '.join(map(escape_markdown, cells)) + ' |'
-
-  lines = [
-      line(['', *table.columns, 'direction']),
-      '|---|' + '---:|' * len(table.columns) + '---|']
-  lines += [
-      line([row.label, *(_one_line(c) for c in row.cells), row.direction])
-      for row in table.rows]
+  lines = markdown_lines(
+      ['', *table.columns, 'direction'],
+      [[row.label, *(_one_line(c) for c in row.cells), row.direction]
+       for row in table.rows], 'l' + 'r' * len(table.columns) + 'l')
   if table.notes:
     lines += ['', *(f'- {_no_html(note)}' for note in table.notes)]
   return '\n'.join(lines) + '\n'
+
+
+def markdown_lines(header: Sequence[str], rows: Iterable[Sequence[str]],
+                   align: str | None = None) -> list[str]:
+  r"""The lines of a Markdown table.
+
+  Args:
+    header: a title for each column, plain text.
+    rows: plain text, as long as the header.
+    align: ``l`` or ``r`` for each column; default: only the first is ``l``.
+
+  Example:
+    >>> print(*markdown_lines(['a', 'b'], [['x|y', '1']]), sep='\n')
+    | a | b |
+    |---|---:|
+    | x\|y | 1 |
+  """
+  rules = {'l': '---', 'r': '---:'}
+  align = align or 'l' + 'r' * (len(header) - 1)
+  return [
+      f'| {" | ".join(map(escape_markdown, header))} |',
+      f'|{"|".join(rules[side] for side in align)}|',
+      *(f'| {" | ".join(map(escape_markdown, row))} |' for row in rows)]
 
 
 def escape_markdown(text: str) -> str:
@@ -81,50 +104,63 @@ def escape_markdown(text: str) -> str:
   return _no_html(text).replace('|', r'\|')
 
 
-def _no_html(text):
+def _no_html(text: str) -> str:
   """One line without tags; ``p < .05`` stays as it is."""
   return _TAG.sub('&lt;', ' '.join(text.split()))
 
 
 def to_csv(table: tables.Table) -> str:
   """Full precision; each column is followed by the ends of its interval."""
-  out = io.StringIO()
-  writer = csv.writer(out, lineterminator='\n')
   header = ['metric']
   for column in table.columns:
     header += [column, f'{column}_low', f'{column}_high']
-  writer.writerow([*header, 'units', 'direction'])
+  lines: list[list[object]] = [[*header, 'units', 'direction']]
   for row in table.rows:
     line: list[object] = [row.key]
     for cell in row.cells:
       line.append(cell.text if cell.value is None else repr(cell.value))
       line += ['' if end is None else repr(end)
                for end in (cell.low, cell.high)]
-    writer.writerow([*line, row.cells[0].units, row.direction])
+    lines.append([*line, row.cells[0].units, row.direction])
+  return csv_text(lines)
+
+
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+  """Rows as CSV with Unix line ends; None is an empty cell."""
+  out = io.StringIO()
+  csv.writer(out, lineterminator='\n').writerows(rows)
   return out.getvalue()
 
 
 def to_latex(table: tables.Table) -> str:
   r"""A ``tabular`` for ``\usepackage{booktabs}``, intervals in small type."""
-  def cell_text(cell):
+  def cell_text(cell: tables.Cell) -> str:
     text = escape_latex(cell.text)
     if not cell.interval:
       return text
     return text + rf' {{\scriptsize ({escape_latex(cell.interval)})}}'
 
-  def line(cells):
-    return ' & '.join(cells) + r' \\'
+  return '\n'.join(latex_lines(
+      [escape_latex(text) for text in ('', *table.columns, 'direction')],
+      [[escape_latex(row.label), *map(cell_text, row.cells),
+        escape_latex(row.direction)] for row in table.rows],
+      'l' + 'r' * len(table.columns) + 'l')) + '\n'
 
-  columns = [escape_latex(column) for column in table.columns]
-  return '\n'.join([
-      r'\begin{tabular}{l' + 'r' * len(columns) + 'l}',
-      r'\toprule',
-      line(['', *columns, 'direction']),
-      r'\midrule',
-      *(line([escape_latex(row.label), *(cell_text(c) for c in row.cells),
-              escape_latex(row.direction)]) for row in table.rows),
-      r'\bottomrule',
-      r'\end{tabular}']) + '\n'
+
+def latex_lines(header: Sequence[str], rows: Iterable[Sequence[str]],
+                align: str | None = None) -> list[str]:
+  r"""The lines of a ``tabular`` for ``\usepackage{booktabs}``.
+
+  Args:
+    header: a title for each column, in LaTeX: see :func:`escape_latex`.
+    rows: LaTeX, as long as the header.
+    align: ``l`` or ``r`` for each column; default: only the first is ``l``.
+  """
+  align = align or 'l' + 'r' * (len(header) - 1)
+  return [rf'\begin{{tabular}}{{{align}}}', r'\toprule',
+          ' & '.join(header) + r' \\', r'\midrule',
+          *(' & '.join(row) + r' \\' for row in rows),
+          r'\bottomrule', r'\end{tabular}']
 
 
 def escape_latex(text: str) -> str:
