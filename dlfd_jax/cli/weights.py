@@ -13,8 +13,8 @@ from absl import flags
 from dlfd_jax import checkpoint, models, presets
 from dlfd_jax.cli import command, inputs, options
 from dlfd_jax.data import splits
-from dlfd_jax.models import custom, torch_weights
-from dlfd_jax.utils import runs
+from dlfd_jax.models import torch_weights
+from dlfd_jax.utils import plugins, runs
 
 _IMPORT = """
 Turns a PyTorch state dict into a model that `dlfd unlearn` takes as --original.
@@ -71,7 +71,7 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
            if command.value(values, name)}
   own = command.value(values, 'model')
   if own:
-    if not custom.is_custom(own):
+    if not plugins.is_spec(own):
       raise ValueError(f'Expected --model to be module:Class, got {own!r}.')
     network = dataclasses.replace(network, architecture=own)
     given = {'mean': (0.0,) * 3, 'std': (1.0,) * 3} | given

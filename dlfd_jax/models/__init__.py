@@ -21,7 +21,7 @@ from dlfd_jax.models import (
   vit,
 )
 from dlfd_jax.models.heads import Outputs
-from dlfd_jax.utils import memo, validate
+from dlfd_jax.utils import memo, plugins, validate
 
 __all__ = ['ARCHITECTURES', 'COMPUTE_DTYPES', 'ModelConfig', 'Outputs',
            'Variables', 'block_means', 'blocks', 'build', 'check_values',
@@ -75,7 +75,7 @@ class ModelConfig:
                           ('stem', layers.STEMS), ('head', heads.HEADS),
                           ('compute_dtype', COMPUTE_DTYPES)):
       value = getattr(self, name)
-      if name != 'architecture' or not custom.is_custom(value):
+      if name != 'architecture' or not plugins.is_spec(value):
         validate.one_of(name, value, choices)
     for name, most in (('outputs', MOST_OUTPUTS), ('width', MOST_WIDTH)):
       validate.integer(name, getattr(self, name), 1, most)
@@ -106,7 +106,7 @@ def build(config: ModelConfig) -> nn.Module:
 
   A user's own class (``module:Class``) is imported; see ``models.custom``.
   """
-  if custom.is_custom(config.architecture):
+  if plugins.is_spec(config.architecture):
     return cast(nn.Module, custom.load(
         config.architecture, config.outputs, config.mean, config.std))
   return _NETWORKS[config.architecture](
@@ -122,7 +122,7 @@ def build_for(config: ModelConfig, image_size: tuple[int, int]) -> nn.Module:
     ValueError: if it lacks a part of what ``models.custom`` asks for.
   """
   model = build(config)
-  if custom.is_custom(config.architecture):
+  if plugins.is_spec(config.architecture):
     custom.check(cast(custom.Classifier, model), config.architecture,
                  config.outputs, image_size)
   return model

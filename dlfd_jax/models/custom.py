@@ -1,7 +1,7 @@
 """A user's own flax module as a classifier.
 
-Named ``module:Class`` where the built-in networks are named. Asked of the
-class:
+Named ``module:Class`` or ``file.py:Class`` where the built-in networks are
+named. Asked of the class:
 
 * ``Class(outputs=...)``, or ``Class()`` if it takes no ``outputs``;
 * ``__call__(images, *, train, ...)``: images are float ``[n, h, w, 3]``; batch
@@ -18,7 +18,6 @@ normalises by its own share, and the running statistics are the shares' mean.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -28,13 +27,9 @@ import jax
 import jax.numpy as jnp
 
 from dlfd_jax.models import heads
+from dlfd_jax.utils import plugins
 
 _OPTIONAL = ('mask', 'keys', 'axis_name')
-
-
-def is_custom(architecture: str) -> bool:
-  """Whether the name is a user's class."""
-  return isinstance(architecture, str) and ':' in architecture
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -91,16 +86,7 @@ def load(architecture: str, outputs: int, mean: tuple[float, ...],
   Raises:
     ValueError: if it cannot be imported, is no flax module, or lacks ``train``.
   """
-  place, _, name = architecture.partition(':')
-  try:
-    found = getattr(importlib.import_module(place), name)
-  except AttributeError as error:
-    raise ValueError(
-        f'Expected a class {name!r} in {place!r}, got none.') from error
-  except Exception as error:  # whatever the user's module raises
-    raise ValueError(
-        f'Expected the module {place!r} on the Python path, got '
-        f'{type(error).__name__}: {error}.') from error
+  found = plugins.load_object(architecture)
   if not (inspect.isclass(found) and issubclass(found, nn.Module)):
     raise ValueError(
         f'Expected {architecture} to be a flax.linen.Module, got a '

@@ -75,18 +75,6 @@ def test_what_a_class_lacks_is_named(name, sentence):
     models.build(_config(name))
 
 
-def test_a_module_that_cannot_be_imported_is_named():
-  with pytest.raises(ValueError, match="Expected the module 'no_such_place'"):
-    models.build(models.ModelConfig(architecture='no_such_place:X', outputs=2))
-
-
-def test_a_module_that_breaks_on_import_is_named(tmp_path, monkeypatch):
-  (tmp_path / 'broken_net.py').write_text('class Own(:\n')
-  monkeypatch.syspath_prepend(str(tmp_path))
-  with pytest.raises(ValueError, match="'broken_net' .*, got SyntaxError"):
-    models.build(models.ModelConfig(architecture='broken_net:Own', outputs=2))
-
-
 @pytest.mark.parametrize('name, sentence', [
     ('LogitsAlone', 'got one array .*: its `features` are missing'),
     ('Raises', "to take images .* alone, got TypeError: .*'mask'"),

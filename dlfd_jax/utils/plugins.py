@@ -1,0 +1,84 @@
+"""Classes that a user names on the command line: networks, methods.
+
+``file.py:Class`` names a file, ``package.module:Class`` a module that Python
+can import.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import pathlib
+import sys
+import types
+from typing import Any
+
+from dlfd_jax.utils import files
+
+
+def is_spec(text: Any) -> bool:
+  """Whether a name is a user's class, and none of the built-in names."""
+  return isinstance(text, str) and ':' in text
+
+
+def load_object(spec: str, what: str = 'class') -> Any:
+  """Imports what ``file.py:Class`` or ``package.module:Class`` names.
+
+  Args:
+    spec: the place and the name in it.
+    what: is expected there, for messages, such as ``'network'``.
+
+  Raises:
+    ValueError: if there is no colon, no such file or module, no such name in
+      it, or importing it raises an error.
+
+  Example:
+    >>> load_object('pathlib:PurePath').__name__
+    'PurePath'
+    >>> load_object('math')
+    Traceback (most recent call last):
+    ValueError: Expected a class as module:Class or file.py:Class, got 'math'.
+  """
+  place, _, name = spec.rpartition(':')
+  if not place or not name:
+    raise ValueError(f'Expected a {what} as module:Class or file.py:Class, got '
+                     f'{spec!r}.')
+  try:
+    module = (_import_file(place) if place.endswith('.py')
+              else importlib.import_module(place))
+  except FileNotFoundError as error:
+    raise ValueError(f'Expected a Python file with the {what} {name!r}, got no '
+                     f'file at {place}.') from error
+  except Exception as error:  # whatever the user's module raises
+    kind = 'file' if place.endswith('.py') else 'module'
+    where = 'that can be run' if kind == 'file' else 'on the Python path'
+    raise ValueError(
+        f'Expected the {kind} {place!r} {where}, got '
+        f'{type(error).__name__}: {str(error).rstrip(".")}.') from error
+  if not hasattr(module, name):
+    raise ValueError(f'Expected a {what} {name!r} in {place!r}, got none.')
+  return getattr(module, name)
+
+
+def _import_file(place: str) -> types.ModuleType:
+  """The module of a file; the same object for the same path."""
+  path = pathlib.Path(place).resolve()
+  # A name of its own, as two files may be called alike; dataclasses and pickle
+  # look a class's module up by its name.
+  digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+  name = f'{path.stem}_{digest}'
+  if name in sys.modules:
+    return sys.modules[name]
+  if not files.is_file(path):
+    raise FileNotFoundError(path)
+  specification = importlib.util.spec_from_file_location(name, path)
+  assert specification is not None and specification.loader is not None
+  module = importlib.util.module_from_spec(specification)
+  sys.modules[name] = module
+  try:
+    specification.loader.exec_module(module)
+  except BaseException:
+    del sys.modules[name]
+    raise
+  return module
