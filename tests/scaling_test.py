@@ -37,7 +37,3 @@ def test_every_quote_is_in_its_file():
       found = found[int(key) if key.isdigit() else key]
     digits = len(stated.partition('.')[2])
     assert round(found, digits) == float(stated), (stated, where, found)
-
-
-def test_it_stays_short():
-  assert len(_TEXT.splitlines()) <= 200

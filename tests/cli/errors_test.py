@@ -167,8 +167,3 @@ def test_presets_for_files_ask_for_the_file():
   for name, preset in presets.PRESETS.items():
     assert preset.about and set(preset.methods) >= {
         'dlfd', 'finetune', 'official_compat'}, name
-
-
-def test_paper_thresholds_are_doubled():
-  released = presets.PRESETS['mufac_age'].methods['official_compat']
-  assert (released.forget_threshold, released.select_threshold) == (0.30, 0.18)

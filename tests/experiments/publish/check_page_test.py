@@ -56,7 +56,3 @@ def test_the_committed_table_is_that_of_its_json():
   found = json.loads(COMMITTED.read_text('utf-8'))
   table = COMMITTED.with_suffix('.md').read_text('utf-8')
   assert publish_check.markdown(found) == table
-  many = found['checks']['check_many']
-  assert many['images'] == 30000 and many['image_size'] == 128
-  assert sum(many['time'].values()) < 120 and many['read_peak_bytes'] < 3e9
-  assert found['checks']['check_lfw']['request']['people'] == 20
