@@ -61,34 +61,29 @@ _listeners: list[collections.Counter] = []
 def _on_duration(event, duration, **metadata):
   del duration
   if event == _COMPILED:
+    name = metadata.get('fun_name', '').removeprefix('jit(').removesuffix(')')
     for counter in _listeners:
-      name = metadata.get('fun_name', '')
-      counter[name.removeprefix('jit(').removesuffix(')')] += 1
+      counter[name] += 1
 
 
 jax.monitoring.register_event_duration_secs_listener(_on_duration)
-
-
-@contextlib.contextmanager
-def _count_compilations():
-  counter: collections.Counter = collections.Counter()
-  _listeners.append(counter)
-  try:
-    yield counter
-  finally:
-    _listeners.remove(counter)
 
 
 @pytest.fixture
 def count_compilations():
   """A context manager whose ``Counter`` counts XLA compilations by name.
 
-  ``with count_compilations() as counts: ...`` fills ``counts`` with the number
-  of compilations per function; ``counts.total()`` is their sum. A pmapped
-  function goes by jax's name for it, ``_fun``. Operations outside ``jit``
-  count too, under their own names.
+  A pmapped function goes by jax's name for it, ``_fun``. Operations outside
+  ``jit`` count too, under their own names.
   """
-  return _count_compilations
+  @contextlib.contextmanager
+  def count():
+    counter: collections.Counter = collections.Counter()
+    _listeners.append(counter)
+    yield counter
+    _listeners.remove(counter)
+
+  return count
 
 
 def pytest_collection_modifyitems(items):
@@ -100,12 +95,11 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(autouse=True)
 def own_programs(request):
   """A test that counts compilations or replaces code shares no program."""
-  alone = {'count_compilations', 'monkeypatch'} & set(request.fixturenames)
-  if alone:
-    memo.clear()
+  clear = memo.clear if {'count_compilations', 'monkeypatch'} & set(
+      request.fixturenames) else lambda: None
+  clear()
   yield
-  if alone:
-    memo.clear()
+  clear()
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -128,15 +122,17 @@ def shared_compilations(tmp_path_factory):
 
   All such modules share one cache; a hit in it still counts as a compilation.
   """
-  settings = {
-      'jax_compilation_cache_dir': str(
-          tmp_path_factory.getbasetemp() / 'compiled'),
-      'jax_persistent_cache_min_compile_time_secs': 0.0,
-      'jax_persistent_cache_min_entry_size_bytes': -1}
+  folder = tmp_path_factory.getbasetemp() / 'compiled'
+  settings = {'jax_compilation_cache_dir': str(folder),
+              'jax_persistent_cache_min_compile_time_secs': 0.0,
+              'jax_persistent_cache_min_entry_size_bytes': -1}
   before = {name: jax.config.values[name] for name in settings}
-  for values in (settings, before):
+
+  def use(values):
     for name, value in values.items():
       jax.config.update(name, value)
     compilation_cache.reset_cache()
-    if values is settings:
-      yield
+
+  use(settings)
+  yield
+  use(before)

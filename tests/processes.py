@@ -37,15 +37,12 @@ def address() -> str:
 def heard_on(address: str) -> set[str]:
   """The addresses, in hexadecimal, on which somebody listens at its port."""
   port = f'{int(address.rpartition(":")[2]):04X}'
-  found = set()
-  for table in ('tcp', 'tcp6'):
-    path = pathlib.Path('/proc/net') / table
-    lines = path.read_text().splitlines()[1:] if path.exists() else []
-    for _, local, _, state, *_ in map(str.split, lines):
-      host, _, at = local.partition(':')
-      if at == port and state == '0A':
-        found.add(host)
-  return found
+  tables = (pathlib.Path('/proc/net', name) for name in ('tcp', 'tcp6'))
+  rows = (line.split() for table in tables if table.exists()
+          for line in table.read_text().splitlines()[1:])
+  listening = (local.split(':') for _, local, _, state, *_ in rows
+               if state == '0A')
+  return {host for host, at in listening if at == port}
 
 
 def start(module: str, *arguments: str) -> subprocess.Popen:
