@@ -85,7 +85,7 @@ class Preset:
     """The config of a registered method; its own defaults if none is set."""
     if method in self.methods:
       return self.methods[method]
-    return methods_lib.METHODS[method].config()
+    return methods_lib.resolve(method)()
 
 
 def _sgd(rate, **fields):

@@ -185,7 +185,7 @@ def unlearn_run(workdir: str, saved: checkpoint.SavedModel,
   hosts.first(lambda: splits_lib.save_splits(
       folder.path / runs.SPLITS, dataset, splits))
   saver = checkpoint.LoopCheckpoints(folder.checkpoints)
-  title = methods.METHODS[method].title
+  title = methods.title_of(method)
   with command.progress(f'unlearn with {title}') as hook:
     out = methods.unlearn(
         problem, config, devices=devices, hooks=[hook, *hooks],

@@ -8,12 +8,32 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
 from dlfd_jax.utils import validate
 
 Batch = dict[str, np.ndarray]
+
+
+class Batches(Protocol):
+  """The batch of each step, a pure function of its number."""
+
+  @property
+  def steps_per_epoch(self) -> int: ...
+
+  @property
+  def epoch_batch(self) -> Callable[[int], Batch]: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Listed:
+  """Batches of a method's own making."""
+
+  steps_per_epoch: int
+  epoch_batch: Callable[[int], Batch]
 
 
 @functools.lru_cache(maxsize=8)
@@ -92,14 +112,24 @@ def pad(index: np.ndarray, size: int) -> Batch:
   }
 
 
-def paired(retain: Stream, forget: Stream, step: int) -> Batch:
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pairs:
   """A batch of ``retain``, and under ``forget_`` one of ``forget`` in a cycle.
 
   Every epoch of retain reads each of its images once; forget is walked without
   an end, in full batches, however many there are of either.
   """
-  return {**retain.epoch_batch(step),
-          **prefixed('forget_', forget.cycled_batch(step))}
+
+  retain: Stream
+  forget: Stream
+
+  @property
+  def steps_per_epoch(self) -> int:
+    return self.retain.steps_per_epoch
+
+  def epoch_batch(self, step: int) -> Batch:
+    return {**self.retain.epoch_batch(step),
+            **prefixed('forget_', self.forget.cycled_batch(step))}
 
 
 def prefixed(prefix: str, batch: Batch) -> Batch:

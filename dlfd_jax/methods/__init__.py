@@ -1,12 +1,9 @@
-"""Unlearning methods by name: a config and a plan each."""
+"""Unlearning methods by name; a method is its config."""
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-from typing import Any
+import inspect
 
-from dlfd_jax import loop
 from dlfd_jax.methods import (
   bad_teaching,
   base,
@@ -21,85 +18,80 @@ from dlfd_jax.methods import (
   scrub,
   unsir,
 )
-from dlfd_jax.methods.base import MethodConfig, Problem, UnlearnResult
+from dlfd_jax.methods.base import Method, MethodConfig, Problem
+from dlfd_jax.methods.run import UnlearnResult, prepare, unlearn
+from dlfd_jax.utils import plugins
 
 __all__ = ['METHODS', 'Method', 'MethodConfig', 'Problem', 'RunConfig',
-           'UnlearnResult', 'WRAPPERS', 'make_plan', 'method_of', 'unlearn']
+           'UnlearnResult', 'WRAPPERS', 'method_of', 'prepare', 'resolve',
+           'title_of', 'unlearn']
 
 
 RunConfig = MethodConfig | rewind.RewindConfig
+METHODS: dict[str, type[RunConfig]] = {
+    'dlfd': dlfd.DLFDConfig,
+    'official_compat': dlfd_released.DLFDReleasedConfig,
+    'finetune': finetune.FinetuneConfig,
+    'neggrad': neggrad.NegGradConfig,
+    'neggrad_plus': neggrad_plus.NegGradPlusConfig,
+    'cf_k': cf_k.CFKConfig,
+    'eu_k': eu_k.EUKConfig,
+    'unsir': unsir.UnsirConfig,
+    'bad_teaching': bad_teaching.BadTeachingConfig,
+    'scrub': scrub.ScrubConfig,
+    'scrub_r': rewind.ScrubRConfig,
+    'rewind': rewind.RewindConfig,
+}
+# Methods that run another one.
+WRAPPERS = tuple(name for name, config in METHODS.items()
+                 if issubclass(config, rewind.RewindConfig))
 
 
-@dataclasses.dataclass(frozen=True)
-class Method:
-  """A registered method: its display name, config class and plan."""
+def resolve(name: str) -> type[RunConfig]:
+  """The config class of a method.
 
-  title: str
-  config: type[MethodConfig] | type[rewind.RewindConfig]
-  make_plan: base.MakePlan
+  Args:
+    name: one of ``METHODS``, ``package.module:Class`` or
+      ``path/to/file.py:Class``.
+
+  Raises:
+    ValueError: if there is no such method, or the class is none.
+  """
+  if name in METHODS:
+    return METHODS[name]
+  if not plugins.is_spec(name):
+    raise ValueError(
+        f'Expected a method of {sorted(METHODS)}, or your own as '
+        f'path/to/file.py:Class or package.module:Class, got {name!r}.')
+  config = plugins.load_object(name, 'method')
+  if not (inspect.isclass(config) and issubclass(config, base.Method)):
+    raise ValueError(
+        f'Expected {name} to be a MethodConfig, got a {type(config).__name__}.')
+  if not config.title:
+    raise ValueError(f'Expected a `title` in the method {name}, got none.')
+  return config
 
 
 def method_of(config: RunConfig) -> str:
-  """Name of the method that has this config.
+  """The name that :func:`resolve` finds this config's method under.
+
+  That of a user's own file has the file's absolute path.
 
   Raises:
-    ValueError: if there is none.
+    ValueError: if the config is that of no method.
   """
-  for name, method in METHODS.items():
-    if type(config) is method.config:
+  for name, registered in METHODS.items():
+    if type(config) is registered:
       return name
-  raise ValueError(
-      f'Expected the config of a method in {sorted(METHODS)}, got '
-      f'{type(config).__name__}.')
+  if not isinstance(config, base.Method) or not config.title:
+    raise ValueError(
+        f'Expected the config of a method, got {type(config).__name__}.')
+  return plugins.spec_of(type(config))
 
 
-def make_plan(setting: base.Setting,
-              config: RunConfig) -> tuple[loop.Plan, base.MethodController]:
-  """Plan and controller of the method that has this config."""
-  return METHODS[method_of(config)].make_plan(setting, config)
-
-
-_rewind = functools.partial(rewind.make_plan, make_inner=make_plan)
-METHODS = {
-    'dlfd': Method('DLFD', dlfd.DLFDConfig, dlfd.make_plan),
-    'official_compat': Method(
-        'DLFD as released (official_compat)', dlfd_released.DLFDReleasedConfig,
-        dlfd_released.make_plan),
-    'finetune': Method(
-        'Fine-tuning', finetune.FinetuneConfig, finetune.make_plan),
-    'neggrad': Method('NegGrad', neggrad.NegGradConfig, neggrad.make_plan),
-    'neggrad_plus': Method(
-        'NegGrad+', neggrad_plus.NegGradPlusConfig, neggrad_plus.make_plan),
-    'cf_k': Method('CF-k', cf_k.CFKConfig, cf_k.make_plan),
-    'eu_k': Method('EU-k', eu_k.EUKConfig, eu_k.make_plan),
-    'unsir': Method('UNSIR', unsir.UnsirConfig, unsir.make_plan),
-    'bad_teaching': Method(
-        'BadTeaching', bad_teaching.BadTeachingConfig, bad_teaching.make_plan),
-    'scrub': Method('SCRUB', scrub.ScrubConfig, scrub.make_plan),
-    'scrub_r': Method('SCRUB+R', rewind.ScrubRConfig, _rewind),
-    'rewind': Method('Rewind', rewind.RewindConfig, _rewind),
-}
-# Methods that run another one.
-WRAPPERS = tuple(name for name, method in METHODS.items()
-                 if issubclass(method.config, rewind.RewindConfig))
-
-
-def unlearn(problem: Problem, config: RunConfig,
-            **options: Any) -> UnlearnResult:
-  """Makes a trained classifier forget; the method is that of the config.
-
-  Args:
-    problem: the classifier, the data and whom to forget.
-    config: a ``DLFDConfig`` or another method's.
-    **options: ``devices``, ``log``, ``checkpoints``, ``hooks`` ...; see
-      ``methods.base.run``.
-
-  Returns:
-    The selected and the last variables, and how they came about. The
-    problem's own variables are unchanged.
-
-  Raises:
-    ValueError: if no method has that config.
-  """
-  return base.run(problem, config, METHODS[method_of(config)].make_plan,
-                  **options)
+def title_of(name: str) -> str:
+  """A method's name for people, also where a user's file is no longer there."""
+  try:
+    return resolve(name).title
+  except ValueError:
+    return name.rpartition(':')[2]

@@ -20,8 +20,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from dlfd_jax import loop, models, parallel, tasks, train
-from dlfd_jax.methods import base, monitor
+from dlfd_jax import models, parallel, tasks, train
+from dlfd_jax.data import batching
+from dlfd_jax.methods import base
 from dlfd_jax.utils import memo, validate
 
 _RANDOM_NET = 0  # purpose of its key
@@ -42,6 +43,8 @@ class BadTeachingConfig(base.MethodConfig):
     ValueError: if a field is out of its range.
   """
 
+  title = 'BadTeaching'
+
   batch_size: int = 256
   optimizer: train.OptimizerConfig = train.OptimizerConfig(
       kind='adam', learning_rate=1e-4, weight_decay=0.0)
@@ -54,6 +57,36 @@ class BadTeachingConfig(base.MethodConfig):
     validate.number('retain_share', self.retain_share, 0, 1, ends='(]')
     base.check_temperature(self.temperature)
     validate.one_of('incompetent', self.incompetent, ('random', 'uniform'))
+
+  def plan(self, setting: base.Setting) -> base.Plan:
+    """Passes over the shuffled union of forget and a part of retain."""
+    problem = setting.problem
+    splits = problem.splits
+    rng = np.random.default_rng([problem.seed, _SUBSET])
+    size = max(round(self.retain_share * len(splits.retain)), 1)
+    subset = np.sort(rng.choice(splits.retain, size, replace=False))
+    union = setting.union(np.concatenate([subset, splits.forget]), self)
+    frozen = {'competent': setting.original}
+    findings = {}
+    if self.incompetent == 'random':
+      random_net = setting.devices.place(models.init(
+          problem.model, setting.key(_RANDOM_NET), problem.dataset.image_size))
+      frozen['incompetent'] = random_net
+      logits = setting.predictor(random_net, splits.forget).logits
+      findings['incompetent_entropy'] = parallel.fetch_scalar(
+          tasks.example_entropy(problem.task, jnp.asarray(logits)).mean())
+
+    def batch(step):
+      rows = union.epoch_batch(step)
+      return {**rows, 'unlearn': np.isin(
+          rows['index'], splits.forget).astype(np.float32)}
+
+    return base.Plan(
+        steps={'teach': make_step(
+            problem.model, problem.task, self,
+            self.epochs * union.steps_per_epoch)},
+        batches=batching.Listed(union.steps_per_epoch, batch), frozen=frozen,
+        findings=findings)
 
 
 @memo.one_for_equal
@@ -89,39 +122,3 @@ def make_step(model: nn.Module, task: tasks.Task, config: BadTeachingConfig,
     return state, {**metrics, 'count': count}
 
   return teaching_step
-
-
-def make_plan(setting: base.Setting, config: BadTeachingConfig
-              ) -> tuple[loop.Plan, base.MethodController]:
-  """Passes over the shuffled union of forget and a part of retain."""
-  problem = setting.problem
-  splits = problem.splits
-  rng = np.random.default_rng([problem.seed, _SUBSET])
-  size = max(round(config.retain_share * len(splits.retain)), 1)
-  subset = np.sort(rng.choice(splits.retain, size, replace=False))
-  union = setting.union(np.concatenate([subset, splits.forget]), config)
-  num_steps = config.epochs * union.steps_per_epoch
-  frozen = {'competent': setting.original}
-  findings = {}
-  if config.incompetent == 'random':
-    random_net = setting.devices.place(models.init(
-        problem.model, setting.key(_RANDOM_NET), problem.dataset.image_size))
-    frozen['incompetent'] = random_net
-    logits = setting.predictor(random_net, splits.forget).logits
-    findings['incompetent_entropy'] = parallel.fetch_scalar(
-        tasks.example_entropy(problem.task, jnp.asarray(logits)).mean())
-
-  def batch(step):
-    rows = union.epoch_batch(step)
-    return {**rows, 'unlearn': np.isin(
-        rows['index'], splits.forget).astype(np.float32)}
-
-  live = monitor.LiveAttack(setting, config.live_limit)
-  plan = loop.Plan(
-      steps={'teach': make_step(
-          problem.model, problem.task, config, num_steps)},
-      num_steps=num_steps, batch=batch, frozen=frozen,
-      check_every=config.check_every or monitor.default_check_every(
-          union.steps_per_epoch, live.images, config.batch_size, 0))
-  return plan, monitor.Monitor(
-      live, setting.original, config, active='teach', findings=findings)

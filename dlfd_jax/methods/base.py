@@ -1,11 +1,10 @@
-"""What every unlearning method shares: the problem, the config, the result."""
+"""What a method is given and what it gives: problem, setting, config, plan."""
 
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Protocol
 
 import flax.linen as nn
 import jax
@@ -21,7 +20,7 @@ from dlfd_jax.data import (
 )
 from dlfd_jax.models import Variables
 from dlfd_jax.predict import Predictor
-from dlfd_jax.utils import runs, validate
+from dlfd_jax.utils import validate
 
 RETAIN, FORGET, UNION = 0, 1, 3  # salts of the batch streams
 THRESHOLDS = ('null_mean', 'null_95')
@@ -71,8 +70,30 @@ class Problem:
     return self.dataset.task
 
 
+class Method:
+  """A method is its config: a frozen dataclass with a title and a plan.
+
+  Nearly all derive from :class:`MethodConfig`; one that runs another method
+  gives that one's config as ``inner``.
+  """
+
+  title: ClassVar[str] = ''
+
+  @property
+  def inner(self) -> MethodConfig:
+    """The config whose batch size, optimiser and selection count."""
+    raise ValueError(
+        f'Expected the config of a method, got {type(self).__name__}.')
+
+  def plan(self, setting: Setting) -> Plan:
+    """The steps, the batches, and what else this method needs."""
+    raise ValueError(
+        'Expected the config of a method, with a plan of its own, got '
+        f'{type(self).__name__}.')
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class MethodConfig:
+class MethodConfig(Method):
   """Fields of every method.
 
   Attributes:
@@ -122,18 +143,9 @@ class MethodConfig:
       validate.instance('augment', self.augment, augment_lib.AugmentConfig)
     check_threshold('select_threshold', self.select_threshold)
 
-
-class RunConfig(Protocol):
-  """What a run needs to know of a config, a method's or a wrapper's."""
-
   @property
-  def epochs(self) -> int: ...
-
-  @property
-  def batch_size(self) -> int: ...
-
-  @property
-  def optimizer(self) -> train.OptimizerConfig: ...
+  def inner(self) -> MethodConfig:
+    return self
 
 
 def check_threshold(name: str, value: Any) -> None:
@@ -164,6 +176,17 @@ class Setting:
   frozen: dict[str, Any]
   predictor: Predictor
 
+  @classmethod
+  def of(cls, problem: Problem, devices: parallel.Devices,
+         device_bytes: int = feed_lib.DEFAULT_DEVICE_BYTES) -> Setting:
+    """Places the data and the original; see :func:`methods.unlearn`."""
+    feed = feed_lib.Feed(problem.dataset, device_bytes)
+    frozen = devices.share(feed.frozen())
+    return cls(
+        problem, devices.place(dict(problem.original)), devices, feed, frozen,
+        Predictor(problem.model, problem.dataset, devices, feed=feed,
+                  frozen=frozen))
+
   def stream(self, split: str, config: MethodConfig, shuffle: bool = True,
              batch_size: int | None = None) -> batching.Stream:
     """Batches of ``retain`` or ``forget`` in the run's order.
@@ -179,12 +202,26 @@ class Setting:
         getattr(self.problem.splits, split), size, seed=self.problem.seed,
         salt=RETAIN if split == 'retain' else FORGET, shuffle=shuffle)
 
+  def pairs(self, config: MethodConfig) -> batching.Pairs:
+    """Every retain batch of an epoch, each with the next one of forget."""
+    return batching.Pairs(
+        self.stream('retain', config), self.stream('forget', config))
+
+  def supervised_step(self, config: MethodConfig,
+                      trainable: Sequence[str] | None = None
+                      ) -> parallel.StepFn:
+    """The step of fine-tuning: cross-entropy on the images of a batch."""
+    return train.make_supervised_step(
+        self.problem.model, self.problem.task, config.optimizer,
+        live=config.batch_norm == 'live', augment=config.augment,
+        trainable=trainable)
+
   def union(self, rows: np.ndarray, config: MethodConfig) -> batching.Stream:
     """Shuffled batches of any rows."""
     return batching.Stream(
         rows, config.batch_size, seed=self.problem.seed, salt=UNION)
 
-  def state(self, config: RunConfig, original: Variables | None = None,
+  def state(self, config: MethodConfig, original: Variables | None = None,
             trainable: Sequence[str] | None = None) -> train.TrainState:
     """Where a run starts: the original, or other variables, at step 0."""
     return train.create_state(
@@ -198,6 +235,7 @@ class Setting:
 
 
 Kept = tuple[loop.Figures, Variables]
+StopRule = Callable[[loop.Figures, loop.Figures], bool]
 
 
 class MethodController(loop.Controller, Protocol):
@@ -215,101 +253,68 @@ class MethodController(loop.Controller, Protocol):
     """
 
 
-MakePlan = Callable[[Setting, Any], tuple[loop.Plan, MethodController]]
-
-
-@dataclasses.dataclass(frozen=True)
-class UnlearnResult:
-  """What a method returns.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PhaseRule:
+  """The live attack chooses between two phases at every check.
 
   Attributes:
-    selected: the variables to use, on the devices.
-    last: the variables after the last step.
-    selected_step: step of the selected state.
-    reason: why it was selected, one sentence.
-    findings: thresholds and flags of the run.
-    history: the figures of every check.
-    stop: how the loop ended, see ``loop.LoopResult``.
-    steps: finished steps.
-    clock: where the time went.
-    config: of the method.
-    check_every: steps between two checks.
+    active: the phase while there is something to forget.
+    resting: the phase below the threshold.
+    threshold: forgetting score at or above which ``active`` goes on: a number,
+      ``'null_mean'`` or ``'null_95'``.
+    signed: also rest while the signed AUC is at or below .5, where forget
+      losses are already as high as unseen ones or higher.
+    opening: the phase of the steps before the first check, whatever the
+      figures; None = decide from the original's.
   """
 
-  selected: Variables
-  last: Variables
-  selected_step: int
-  reason: str
-  findings: dict[str, Any]
-  history: list[loop.Figures]
-  stop: str
-  steps: int
-  clock: loop.Clock
-  config: RunConfig
-  check_every: int
-
-  @property
-  def check_share(self) -> float | None:
-    """Time of one check over that of the costliest steps between two.
-
-    Means over the run, compiling left out; None if either was never timed. For
-    DLFD the costliest steps are the distance steps.
-    """
-    clock = self.clock
-    step_s = max((clock.phase_s[phase] / steps
-                  for phase, steps in clock.phase_steps.items()), default=0.0)
-    if not step_s or not clock.checks:
-      return None
-    return clock.check_s / clock.checks / (self.check_every * step_s)
+  active: str
+  resting: str
+  threshold: float | str
+  signed: bool = True
+  opening: str | None = None
 
 
-def run(problem: Problem, config: RunConfig, make_plan: MakePlan, *,
-        devices: parallel.Devices | None = None,
-        device_bytes: int = feed_lib.DEFAULT_DEVICE_BYTES,
-        log: runs.MetricsLog | None = None,
-        checkpoints: checkpoint.LoopCheckpoints | None = None,
-        checkpoint_seconds: float = 60.0,
-        hooks: Sequence[loop.Hook] = ()) -> UnlearnResult:
-  """Runs one method on a problem through the host loop.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+  """What a method gives: steps and batches, and what else it needs.
 
-  Args:
-    problem: whom to forget.
-    config: of the method.
-    make_plan: the method: a setting and the config to a plan and a controller.
-    devices: where to run; all local devices by default.
-    device_bytes: largest data set that is kept on the device.
-    log: receives the events.
-    checkpoints: where the run saves itself and resumes from.
-    checkpoint_seconds: least time between two saves.
-    hooks: called with every event.
-
-  Raises:
-    ValueError: if the batch cannot be split over the devices.
+  Attributes:
+    steps: one pure step per phase; the first is the phase of the run unless
+      ``phases`` or ``schedule`` says otherwise.
+    batches: the batch of each step, and how many make an epoch.
+    num_steps: length of the run; None = the config's ``epochs``.
+    passes: forward passes over a batch that a step costs, backward ones
+      counted double; from it follows how often the model is measured.
+    check_every: steps between checks where the config has none; None = as
+      ``passes`` allows, see :func:`monitor.default_check_every`.
+    check_at: numbers of finished steps after which it is measured, too.
+    phases: how the live attack switches the phase; None = never.
+    schedule: phase of each step by its number, from 0, instead.
+    stop: of the original's figures and the current ones: whether the run ends
+      here; None = never early.
+    frozen: what the steps read beside the data, placed on the devices already.
+    start: the state to begin with; None = the original.
+    findings: what the method learnt before its first step.
+    attack: kind of the live attack, see :class:`monitor.LiveAttack`.
+    control: wraps the monitor that measures and chooses; None = as it is.
   """
-  devices = devices or parallel.Devices()
-  devices.check_batch_size(config.batch_size)
-  feed = feed_lib.Feed(problem.dataset, device_bytes)
-  frozen = devices.share(feed.frozen())
-  setting = Setting(
-      problem, devices.place(dict(problem.original)), devices, feed, frozen,
-      Predictor(problem.model, problem.dataset, devices, feed=feed,
-                frozen=frozen))
-  plan, controller = make_plan(setting, config)
-  out = loop.run(
-      plan, setting.state(config), frozen, devices=devices, feed=feed,
-      controller=controller, log=log, checkpoints=checkpoints,
-      checkpoint_seconds=checkpoint_seconds, hooks=hooks)
-  chosen, reason = None, 'the run was interrupted'
-  if out.stop != loop.INTERRUPTED:  # nobody waits for a choice then
-    start = time.perf_counter()
-    chosen, reason = controller.choose(out.kept, out.variables)
-    out.clock.choose_s = time.perf_counter() - start
-  if chosen is None:
-    step, selected = out.steps, out.variables
-    figures = out.history[-1] if out.history[-1]['step'] == step else None
-  else:
-    figures, selected = out.kept[chosen]
-    step = figures['step']
-  return UnlearnResult(
-      selected, out.variables, step, reason, controller.findings(figures),
-      out.history, out.stop, out.steps, out.clock, config, plan.check_every)
+
+  steps: Mapping[str, parallel.StepFn]
+  batches: batching.Batches
+  num_steps: int | None = None
+  passes: int = 5
+  check_every: int | None = None
+  check_at: frozenset[int] = frozenset()
+  phases: PhaseRule | None = None
+  schedule: Callable[[int], str] | None = None
+  stop: StopRule | None = None
+  frozen: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  start: train.TrainState | None = None
+  findings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  attack: str = 'balanced'
+  control: Callable[[MethodController], MethodController] | None = None
+
+  def length(self, config: MethodConfig) -> int:
+    """Steps of a run with this config."""
+    return self.num_steps or config.epochs * self.batches.steps_per_epoch

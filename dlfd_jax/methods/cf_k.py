@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from dlfd_jax import loop, models, train
-from dlfd_jax.methods import base, monitor
+from dlfd_jax import models, train
+from dlfd_jax.methods import base
 from dlfd_jax.utils import validate
 
 
@@ -30,6 +30,8 @@ class CFKConfig(base.MethodConfig):
     ValueError: if a field is out of its range.
   """
 
+  title = 'CF-k'
+
   epochs: int = 10
   optimizer: train.OptimizerConfig = train.OptimizerConfig(learning_rate=0.01)
   k: int = 3
@@ -38,31 +40,16 @@ class CFKConfig(base.MethodConfig):
     super().__post_init__()
     validate.integer('k', self.k)
 
+  def start(self, setting: base.Setting) -> models.Variables:
+    """Where the run starts."""
+    return setting.problem.original
 
-def make_plan(setting: base.Setting, config: CFKConfig,
-              original: models.Variables | None = None
-              ) -> tuple[loop.Plan, base.MethodController]:
-  """The supervised step on retain for the last k blocks alone.
-
-  Args:
-    setting: of the run.
-    config: of the method.
-    original: where to start; None = the problem's original.
-  """
-  problem = setting.problem
-  trainable = models.last_blocks(problem.model, problem.original, config.k)
-  retain = setting.stream('retain', config)
-  num_steps = config.epochs * retain.steps_per_epoch
-  live = monitor.LiveAttack(setting, config.live_limit)
-  step = train.make_supervised_step(
-      problem.model, problem.task, config.optimizer,
-      live=config.batch_norm == 'live', augment=config.augment,
-      trainable=trainable)
-  plan = loop.Plan(
-      steps={'finetune': step}, num_steps=num_steps, batch=retain.epoch_batch,
-      check_every=config.check_every or monitor.default_check_every(
-          retain.steps_per_epoch, live.images, config.batch_size, 0),
-      start=setting.state(config, original, trainable))
-  return plan, monitor.Monitor(
-      live, setting.original, config, active='finetune',
-      findings={'trained': list(trainable)})
+  def plan(self, setting: base.Setting) -> base.Plan:
+    """The supervised step on retain for the last k blocks alone."""
+    problem = setting.problem
+    trainable = models.last_blocks(problem.model, problem.original, self.k)
+    return base.Plan(
+        steps={'finetune': setting.supervised_step(self, trainable)},
+        batches=setting.stream('retain', self),
+        start=setting.state(self, self.start(setting), trainable),
+        findings={'trained': list(trainable)})

@@ -18,15 +18,14 @@ authors' code instead.
 from __future__ import annotations
 
 import dataclasses
-import functools
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dlfd_jax import loop, ot, parallel, tasks, train
-from dlfd_jax.data import augment as augment_lib, batching, feed
-from dlfd_jax.methods import base, monitor, perturb
+from dlfd_jax import ot, parallel, tasks, train
+from dlfd_jax.data import augment as augment_lib, feed
+from dlfd_jax.methods import base, perturb
 from dlfd_jax.utils import memo, validate
 
 DISTANCE, FINETUNE = 'distance', 'finetune'
@@ -55,6 +54,8 @@ class DLFDConfig(base.MethodConfig):
   Raises:
     ValueError: if a field is out of its range.
   """
+
+  title = 'DLFD'
 
   selection: str = 'one_se'
   ot_weight: float = 1.0
@@ -91,6 +92,17 @@ class DLFDConfig(base.MethodConfig):
     share = jnp.asarray(step, jnp.float32) / last
     return self.ce_weight_start + share * (
         self.ce_weight_end - self.ce_weight_start)
+
+  def plan(self, setting: base.Setting) -> base.Plan:
+    """Distance and fine-tune steps, switched by the live attack."""
+    problem = setting.problem
+    return base.Plan(
+        steps={DISTANCE: make_distance_step(problem.model, problem.task, self),
+               FINETUNE: setting.supervised_step(self)},
+        batches=setting.pairs(self), passes=2 * self.perturb_steps + 5,
+        phases=base.PhaseRule(
+            active=DISTANCE, resting=FINETUNE, threshold=self.forget_threshold)
+        if self.dynamic_phases else None)
 
 
 @memo.one_for_equal
@@ -163,30 +175,3 @@ def _combined_update(model, task, state, images, labels, weights, target,
   new, metrics = train.descend(
       state, share, config.optimizer, num_steps, axis_name=axis_name)
   return new, {**metrics, 'count': count}
-
-
-def make_plan(setting: base.Setting, config: DLFDConfig
-              ) -> tuple[loop.Plan, base.MethodController]:
-  """Distance and fine-tune steps, switched by the live attack."""
-  problem = setting.problem
-  retain = setting.stream('retain', config)
-  forget = setting.stream('forget', config)
-  num_steps = config.epochs * retain.steps_per_epoch
-  live = monitor.LiveAttack(setting, config.live_limit)
-  steps = {
-      DISTANCE: make_distance_step(problem.model, problem.task, config),
-      FINETUNE: train.make_supervised_step(
-          problem.model, problem.task, config.optimizer,
-          live=config.batch_norm == 'live', augment=config.augment),
-  }
-
-  plan = loop.Plan(
-      steps=steps, num_steps=num_steps,
-      batch=functools.partial(batching.paired, retain, forget),
-      check_every=config.check_every or monitor.default_check_every(
-          retain.steps_per_epoch, live.images, config.batch_size,
-          config.perturb_steps))
-  return plan, monitor.Monitor(
-      live, setting.original, config, active=DISTANCE, resting=FINETUNE,
-      forget_threshold=(
-          config.forget_threshold if config.dynamic_phases else None))

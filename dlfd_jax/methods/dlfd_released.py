@@ -22,9 +22,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlfd_jax import loop, ot, parallel, tasks, train
+from dlfd_jax import ot, parallel, tasks, train
 from dlfd_jax.data import batching, feed
-from dlfd_jax.methods import base, dlfd, monitor
+from dlfd_jax.methods import base, dlfd
 from dlfd_jax.utils import memo, validate
 
 _FIRST = 'first'
@@ -48,6 +48,8 @@ class DLFDReleasedConfig(base.MethodConfig):
   Raises:
     ValueError: if a field is out of its range.
   """
+
+  title = 'DLFD as released (official_compat)'
 
   selection: str = 'best'
   check_every: int | None = 1
@@ -83,6 +85,32 @@ class DLFDReleasedConfig(base.MethodConfig):
     validate.instance('sinkhorn', self.sinkhorn, ot.SinkhornConfig)
     for name in ('forget_threshold', 'select_threshold'):
       validate.number(name, getattr(self, name), 0, 1)
+
+  def plan(self, setting: base.Setting) -> base.Plan:
+    """The released schedule over the equal pairs."""
+    problem = setting.problem
+    retain = setting.stream('retain', self, shuffle=False)
+    forget = setting.stream('forget', self, shuffle=False)
+    pair = pairs(retain, forget)
+    num_pairs, cycle = retain.steps_per_epoch, forget.steps_per_epoch
+
+    def step(train_mode):
+      return make_step(
+          problem.model, problem.task, self, len(pair), tuple(pair.tolist()),
+          num_pairs, train_mode=train_mode)
+
+    def batch(number):
+      b = int(pair[number])
+      return {**retain.epoch_batch(b),
+              **batching.prefixed('forget_', forget.epoch_batch(b % cycle))}
+
+    return base.Plan(
+        steps={_FIRST: step(True), dlfd.DISTANCE: step(False),
+               dlfd.FINETUNE: setting.supervised_step(self)},
+        batches=batching.Listed(len(pair), batch), check_every=1,
+        attack='released', phases=base.PhaseRule(
+            active=dlfd.DISTANCE, resting=dlfd.FINETUNE,
+            threshold=self.forget_threshold, signed=False, opening=_FIRST))
 
 
 def bounds(config: DLFDReleasedConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -197,36 +225,3 @@ def _inert_transport(model, variables, images, forget, weights, batch, config,
            for m in (weights, batch['forget_mask'])]
   target = ot.prepare_target(logits[1], masks[1], config.sinkhorn)
   return ot.transport(logits[0], masks[0], target, config.sinkhorn).value
-
-
-def make_plan(setting: base.Setting, config: DLFDReleasedConfig
-              ) -> tuple[loop.Plan, base.MethodController]:
-  """The released schedule over the equal pairs."""
-  problem = setting.problem
-  retain = setting.stream('retain', config, shuffle=False)
-  forget = setting.stream('forget', config, shuffle=False)
-  pair = pairs(retain, forget)
-  num_pairs, cycle = retain.steps_per_epoch, forget.steps_per_epoch
-
-  def step(train_mode):
-    return make_step(
-        problem.model, problem.task, config, len(pair), tuple(pair.tolist()),
-        num_pairs, train_mode=train_mode)
-
-  def batch(number):
-    b = int(pair[number])
-    return {**retain.epoch_batch(b),
-            **batching.prefixed('forget_', forget.epoch_batch(b % cycle))}
-
-  plan = loop.Plan(
-      steps={
-          _FIRST: step(True), dlfd.DISTANCE: step(False),
-          dlfd.FINETUNE: train.make_supervised_step(
-              problem.model, problem.task, config.optimizer, len(pair),
-              live=False)},
-      num_steps=len(pair), batch=batch, check_every=config.check_every or 1)
-  live = monitor.LiveAttack(setting, config.live_limit, kind='released')
-  return plan, monitor.Monitor(
-      live, setting.original, config, active=dlfd.DISTANCE,
-      resting=dlfd.FINETUNE, forget_threshold=config.forget_threshold,
-      signed=False, opening=_FIRST)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from dlfd_jax import loop, models, train
+from dlfd_jax import models, train
 from dlfd_jax.methods import base, cf_k
 
 _FRESH = 0  # purpose of the initialisation's key
@@ -28,6 +28,8 @@ class EUKConfig(cf_k.CFKConfig):
     ValueError: if a field is out of its range, or BatchNorm is frozen.
   """
 
+  title = 'EU-k'
+
   epochs: int = 30
   optimizer: train.OptimizerConfig = train.OptimizerConfig(
       learning_rate=0.05, schedule='cosine')
@@ -40,20 +42,13 @@ class EUKConfig(cf_k.CFKConfig):
           "Expected batch_norm of 'live', as EU-k's blocks start anew, got "
           f'{self.batch_norm!r}.')
 
-
-def start(setting: base.Setting, k: int) -> models.Variables:
-  """The original with the last ``k`` blocks drawn anew, statistics included."""
-  problem = setting.problem
-  names = models.last_blocks(problem.model, problem.original, k)
-  fresh = models.init(
-      problem.model, setting.key(_FRESH), problem.dataset.image_size)
-  return {
-      kind: {**problem.original[kind], **{
-          name: fresh[kind][name] for name in names if name in fresh[kind]}}
-      for kind in ('params', 'batch_stats')}
-
-
-def make_plan(setting: base.Setting, config: EUKConfig
-              ) -> tuple[loop.Plan, base.MethodController]:
-  """CF-k from another start."""
-  return cf_k.make_plan(setting, config, start(setting, config.k))
+  def start(self, setting: base.Setting) -> models.Variables:
+    """The original with the last k blocks drawn anew, statistics included."""
+    problem = setting.problem
+    names = models.last_blocks(problem.model, problem.original, self.k)
+    fresh = models.init(
+        problem.model, setting.key(_FRESH), problem.dataset.image_size)
+    return {
+        kind: {**problem.original[kind], **{
+            name: fresh[kind][name] for name in names if name in fresh[kind]}}
+        for kind in ('params', 'batch_stats')}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -135,36 +135,21 @@ class Monitor:
     live: measures.
     original: variables before the first step; they fix the thresholds.
     config: its ``selection`` and ``select_threshold``.
-    forget_threshold: forgetting score at or above which ``active`` goes on: a
-      number, ``'null_mean'`` or ``'null_95'``; None = ``active`` always.
-    active: the phase while there is something to forget.
-    resting: the phase below the threshold.
-    signed: also rest while the signed AUC is at or below .5, where forget
-      losses are already as high as unseen ones or higher.
-    opening: the phase of the steps before the first check, whatever the
-      figures; None = decide from the original's.
-    stop: of the original's figures and the current ones: whether the run ends
-      here; None = never early.
-    findings: what the method learnt before its first step.
+    plan: its phases, stop rule and findings.
   """
 
   def __init__(self, live: LiveAttack, original: Variables,
-               config: base.MethodConfig, *, active: str,
-               resting: str | None = None,
-               forget_threshold: float | str | None = None,
-               signed: bool = True, opening: str | None = None,
-               stop: Callable[[loop.Figures, loop.Figures], bool] | None = None,
-               findings: Mapping[str, Any] | None = None):
+               config: base.MethodConfig, plan: base.Plan):
     self._live, self._selection = live, config.selection
     self._num_val = live.num_val if config.selection == 'one_se' else None
-    self._active, self._resting = active, resting or active
-    self._signed, self._opening = signed, opening
-    self._stop = stop
+    self._rule, self._stop = plan.phases, plan.stop
+    self._only = next(iter(plan.steps))  # the phase, if no rule chooses one
     self._findings: dict[str, Any] = {
-        **(findings or {}), 'attack_sizes': list(live.sizes)}
-    wanted = (forget_threshold, config.select_threshold)
+        **plan.findings, 'attack_sizes': list(live.sizes)}
+    forget_threshold = None if plan.phases is None else plan.phases.threshold
     null: dict[str, float] = {}
-    if any(isinstance(value, str) for value in wanted):
+    if any(isinstance(value, str)
+           for value in (forget_threshold, config.select_threshold)):
       mean, high = hosts.from_first(list(live.null()))
       null = {'null_mean': mean, 'null_95': high}
       self._findings |= null
@@ -173,6 +158,8 @@ class Monitor:
     self._select_threshold = _number(config.select_threshold, null)
     self._original = hosts.from_first(live.measure(original))
     score = self._original['forgetting_score']
+    # An unsigned rule is that of the released code, which has no such notion.
+    signed = plan.phases is None or plan.phases.signed
     self._blind = signed and score <= self._select_threshold
     self._findings |= {
         'forget_threshold': self._forget_threshold,
@@ -189,13 +176,14 @@ class Monitor:
     """The phase of the next steps; None = stop here."""
     if self._stop is not None and self._stop(self._original, figures):
       return None
-    if self._opening is not None and figures['step'] == 0:
-      return self._opening
-    if self._forget_threshold is None:
-      return self._active
-    under = figures['mia_auc'] > 0.5 or not self._signed
+    rule = self._rule
+    if rule is None or self._forget_threshold is None:
+      return self._only
+    if rule.opening is not None and figures['step'] == 0:
+      return rule.opening
+    under = figures['mia_auc'] > 0.5 or not rule.signed
     high = figures['forgetting_score'] >= self._forget_threshold
-    return self._active if high and under else self._resting
+    return rule.active if high and under else rule.resting
 
   def keep(self, candidates: Sequence[loop.Figures]) -> list[int]:
     """The states that may still be selected; never the original."""
@@ -324,7 +312,7 @@ def _off(figures):
 
 
 def default_check_every(num_batches: int, images: int, batch_size: int,
-                        perturb_steps: int) -> int:
+                        passes: int) -> int:
   """Steps between checks so that these take a tenth of the time at most.
 
   A tenth by this count of forward passes is measured as up to an eighth, as an
@@ -334,7 +322,7 @@ def default_check_every(num_batches: int, images: int, batch_size: int,
     num_batches: steps of one epoch.
     images: images that one check reads (forward only).
     batch_size: retain images a step.
-    perturb_steps: K; a step costs about ``2K + 5`` forward passes.
+    passes: forward passes over the batch that a step costs.
   """
-  cheap = -(-12 * images // (batch_size * (2 * perturb_steps + 5)))
+  cheap = -(-12 * images // (batch_size * passes))
   return max(num_batches // 10, cheap, 1)

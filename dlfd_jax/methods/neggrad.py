@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from dlfd_jax import loop, parallel, tasks, train
 from dlfd_jax.data import batching
-from dlfd_jax.methods import base, monitor
+from dlfd_jax.methods import base
 from dlfd_jax.utils import memo
 
 
@@ -26,8 +26,22 @@ from dlfd_jax.utils import memo
 class NegGradConfig(base.MethodConfig):
   """NegGrad; ``epochs`` are passes over forget, at most."""
 
+  title = 'NegGrad'
+
   optimizer: train.OptimizerConfig = train.OptimizerConfig(
       learning_rate=1e-3, clip_norm=1.0)
+
+  def plan(self, setting: base.Setting) -> base.Plan:
+    """Ascent over forget, measured ten times an epoch for the stop rule."""
+    problem = setting.problem
+    forget = setting.stream('forget', self)
+    steps = forget.steps_per_epoch
+    return base.Plan(
+        steps={'ascent': make_step(
+            problem.model, problem.task, self, self.epochs * steps)},
+        batches=batching.Listed(steps, lambda step: batching.prefixed(
+            'forget_', forget.epoch_batch(step))),
+        check_every=max(steps // 10, 1), stop=forgotten)
 
 
 @memo.one_for_equal
@@ -58,21 +72,3 @@ def make_step(model: nn.Module, task: tasks.Task, config: NegGradConfig,
 def forgotten(original: loop.Figures, now: loop.Figures) -> bool:
   """The stop rule: forget is classified no better than val once was."""
   return now['forget_accuracy'] <= original['val_accuracy']
-
-
-def make_plan(setting: base.Setting, config: NegGradConfig
-              ) -> tuple[loop.Plan, base.MethodController]:
-  """Ascent over forget, measured ten times an epoch for the stop rule."""
-  problem = setting.problem
-  forget = setting.stream('forget', config)
-  num_steps = config.epochs * forget.steps_per_epoch
-  plan = loop.Plan(
-      steps={'ascent': make_step(
-          problem.model, problem.task, config, num_steps)},
-      num_steps=num_steps,
-      batch=lambda step: batching.prefixed(
-          'forget_', forget.epoch_batch(step)),
-      check_every=config.check_every or max(forget.steps_per_epoch // 10, 1))
-  return plan, monitor.Monitor(
-      monitor.LiveAttack(setting, config.live_limit), setting.original, config,
-      active='ascent', stop=forgotten)

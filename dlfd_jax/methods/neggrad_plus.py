@@ -13,14 +13,12 @@ gradient is clipped to norm 1; weight decay pulls to zero.
 from __future__ import annotations
 
 import dataclasses
-import functools
 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from dlfd_jax import loop, parallel, tasks, train
-from dlfd_jax.data import batching
-from dlfd_jax.methods import base, monitor
+from dlfd_jax import parallel, tasks, train
+from dlfd_jax.methods import base
 from dlfd_jax.utils import memo, validate
 
 
@@ -35,6 +33,8 @@ class NegGradPlusConfig(base.MethodConfig):
     ValueError: if a field is out of its range.
   """
 
+  title = 'NegGrad+'
+
   epochs: int = 10
   optimizer: train.OptimizerConfig = train.OptimizerConfig(
       learning_rate=0.01, clip_norm=1.0)
@@ -43,6 +43,15 @@ class NegGradPlusConfig(base.MethodConfig):
   def __post_init__(self):
     super().__post_init__()
     validate.number('beta', self.beta, 0, 1, ends='(]')
+
+  def plan(self, setting: base.Setting) -> base.Plan:
+    """Joint steps, as many as retain has batches in ``epochs``."""
+    problem, pairs = setting.problem, setting.pairs(self)
+    return base.Plan(
+        steps={'joint': make_step(
+            problem.model, problem.task, self,
+            self.epochs * pairs.steps_per_epoch)},
+        batches=pairs, passes=10)
 
 
 @memo.one_for_equal
@@ -82,22 +91,3 @@ def make_step(model: nn.Module, task: tasks.Task, config: NegGradPlusConfig,
     return state, {**metrics, 'count': counts[0]}
 
   return joint_step
-
-
-def make_plan(setting: base.Setting, config: NegGradPlusConfig
-              ) -> tuple[loop.Plan, base.MethodController]:
-  """Joint steps, as many as retain has batches in ``epochs``."""
-  problem = setting.problem
-  retain = setting.stream('retain', config)
-  forget = setting.stream('forget', config)
-  num_steps = config.epochs * retain.steps_per_epoch
-  live = monitor.LiveAttack(setting, config.live_limit)
-
-  plan = loop.Plan(
-      steps={'joint': make_step(
-          problem.model, problem.task, config, num_steps)},
-      num_steps=num_steps,
-      batch=functools.partial(batching.paired, retain, forget),
-      check_every=config.check_every or monitor.default_check_every(
-          retain.steps_per_epoch, live.images, 2 * config.batch_size, 0))
-  return plan, monitor.Monitor(live, setting.original, config, active='joint')

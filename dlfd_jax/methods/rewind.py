@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ _EQUAL = 1e-9  # errors are ratios of counts, apart by more or equal
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RewindConfig:
+class RewindConfig(base.Method):
   """Rewinding of a method.
 
   Attributes:
@@ -43,6 +43,8 @@ class RewindConfig:
   Raises:
     ValueError: if a field is out of its range.
   """
+
+  title = 'Rewind'
 
   method: base.MethodConfig = neggrad_plus.NegGradPlusConfig()
   every: int | None = None
@@ -68,10 +70,29 @@ class RewindConfig:
   def optimizer(self) -> train.OptimizerConfig:
     return self.method.optimizer
 
+  @property
+  def inner(self) -> base.MethodConfig:
+    return self.method
+
+  def plan(self, setting: base.Setting) -> base.Plan:
+    """The method's plan, measured after every epoch, with another choice."""
+    plan = self.method.plan(setting)
+    num_steps = plan.length(self.method)
+    if self.every is not None or not plan.check_at:
+      every = self.every or max(num_steps // self.method.epochs, 1)
+      plan = dataclasses.replace(
+          plan, check_at=frozenset(range(every, num_steps, every)))
+    steps = (plan.check_at | {0}) - {num_steps}
+    errors = Errors(setting, self.measure)
+    return dataclasses.replace(
+        plan, control=lambda monitor: Rewinder(monitor, errors, steps))
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ScrubRConfig(RewindConfig):
   """SCRUB+R: SCRUB, rewound."""
+
+  title = 'SCRUB+R'
 
   method: base.MethodConfig = scrub.ScrubConfig()
 
@@ -179,24 +200,3 @@ def nearest(errors: Sequence[float], reference: float) -> int:
 
 def _or_none(value):
   return value if math.isfinite(value) else None
-
-
-def make_plan(setting: base.Setting, config: RewindConfig, *,
-              make_inner: Callable[..., tuple[
-                  loop.Plan, base.MethodController]]
-              ) -> tuple[loop.Plan, base.MethodController]:
-  """The method's plan, measured after every epoch, and a wrapped controller.
-
-  Args:
-    setting: of the run.
-    config: of the rewinding.
-    make_inner: makes the plan of any method from its config.
-  """
-  plan, controller = make_inner(setting, config.method)
-  if config.every is not None or not plan.check_at:
-    every = config.every or max(plan.num_steps // config.epochs, 1)
-    plan = dataclasses.replace(plan, check_at=frozenset(
-        range(every, plan.num_steps, every)))
-  steps = (plan.check_at | {0}) - {plan.num_steps}
-  return plan, Rewinder(
-      controller, Errors(setting, config.measure), steps)

@@ -19,9 +19,9 @@ import dataclasses
 import flax.linen as nn
 import jax.numpy as jnp
 
-from dlfd_jax import loop, parallel, tasks, train
+from dlfd_jax import parallel, tasks, train
 from dlfd_jax.data import batching
-from dlfd_jax.methods import base, monitor
+from dlfd_jax.methods import base
 from dlfd_jax.utils import memo, validate
 
 MAX, MIN = 'max', 'min'
@@ -41,6 +41,8 @@ class ScrubConfig(base.MethodConfig):
   Raises:
     ValueError: if a field is out of its range.
   """
+
+  title = 'SCRUB'
 
   epochs: int = 3
   batch_size: int = 128
@@ -64,6 +66,30 @@ class ScrubConfig(base.MethodConfig):
     for name in ('alpha', 'gamma'):
       validate.number(name, getattr(self, name), 0)
     base.check_temperature(self.temperature)
+
+  def plan(self, setting: base.Setting) -> base.Plan:
+    """Max and min epochs by the step's number, each measured at its end."""
+    problem = setting.problem
+    retain = setting.stream('retain', self)
+    forget = setting.stream(
+        'forget', self, batch_size=self.forget_batch_size)
+    turns = Turns(forget.steps_per_epoch, retain.steps_per_epoch,
+                  self.max_epochs, self.epochs)
+
+    def batch(step):
+      phase, number = turns.locate(step)
+      if phase == MIN:
+        return retain.epoch_batch(number)
+      return batching.prefixed('forget_', forget.epoch_batch(number))
+
+    return base.Plan(
+        steps={phase: make_step(
+            problem.model, problem.task, self, turns.num_steps, phase)
+               for phase in (MAX, MIN)},
+        batches=batching.Listed(retain.steps_per_epoch, batch),
+        num_steps=turns.num_steps, check_at=turns.ends,
+        schedule=lambda step: turns.locate(step)[0],
+        frozen={'teacher': setting.original})
 
 
 @memo.one_for_equal
@@ -144,32 +170,3 @@ class Turns:
     if epoch < self.max_epochs and rest < self.forget:
       return MAX, epoch * self.forget + rest
     return MIN, step - min(epoch + 1, self.max_epochs) * self.forget
-
-
-def make_plan(setting: base.Setting, config: ScrubConfig
-              ) -> tuple[loop.Plan, base.MethodController]:
-  """Max and min epochs by the step's number, measured after each epoch too."""
-  problem = setting.problem
-  retain = setting.stream('retain', config)
-  forget = setting.stream(
-      'forget', config, batch_size=config.forget_batch_size)
-  turns = Turns(forget.steps_per_epoch, retain.steps_per_epoch,
-                config.max_epochs, config.epochs)
-
-  def batch(step):
-    phase, number = turns.locate(step)
-    if phase == MIN:
-      return retain.epoch_batch(number)
-    return batching.prefixed('forget_', forget.epoch_batch(number))
-
-  live = monitor.LiveAttack(setting, config.live_limit)
-  plan = loop.Plan(
-      steps={phase: make_step(
-          problem.model, problem.task, config, turns.num_steps, phase)
-             for phase in (MAX, MIN)},
-      num_steps=turns.num_steps, batch=batch,
-      schedule=lambda step: turns.locate(step)[0],
-      check_at=turns.ends, frozen={'teacher': setting.original},
-      check_every=config.check_every or monitor.default_check_every(
-          retain.steps_per_epoch, live.images, config.batch_size, 0))
-  return plan, monitor.Monitor(live, setting.original, config, active=MIN)

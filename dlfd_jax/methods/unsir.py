@@ -25,9 +25,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dlfd_jax import loop, parallel, tasks, train
+from dlfd_jax import parallel, tasks, train
 from dlfd_jax.data import batching
-from dlfd_jax.methods import base, monitor
+from dlfd_jax.methods import base
 from dlfd_jax.metrics import per_example
 from dlfd_jax.utils import memo, validate
 
@@ -60,6 +60,8 @@ class UnsirConfig(base.MethodConfig):
     ValueError: if a field is out of its range.
   """
 
+  title = 'UNSIR'
+
   batch_size: int = 256
   optimizer: train.OptimizerConfig = _adam(0.02)
   repair_optimizer: train.OptimizerConfig = _adam(0.01)
@@ -77,6 +79,63 @@ class UnsirConfig(base.MethodConfig):
     validate.number('noise_rate', self.noise_rate, 0, ends='(]')
     validate.number('noise_penalty', self.noise_penalty, 0)
     validate.number('noise_share', self.noise_share, 0, 1, ends='()')
+
+  def plan(self, setting: base.Setting) -> base.Plan:
+    """Noise steps label by label, then impair, then repair."""
+    problem, per_label = setting.problem, self.noise_images
+    data = problem.dataset
+    setting.devices.check_batch_size(per_label, 'noise_images')
+    labels = np.repeat(noise_labels(
+        problem.task, data.labels[problem.splits.forget]), per_label, axis=0)
+    retain = draw_retain(data.class_key(), problem.splits.retain,
+                         self.retain_per_label, problem.seed)
+    copies = round(
+        len(retain) * self.noise_share / (1 - self.noise_share))
+    slots = np.concatenate([
+        np.full(len(retain), -1), np.resize(np.arange(len(labels)), copies)])
+    rows = np.concatenate([retain, np.full(copies, retain[0])])
+    impair = setting.union(np.arange(len(rows)), self)
+    repair = setting.union(retain, self)
+    turn = len(labels) // per_label * self.noise_steps
+    back = turn + self.epochs * impair.steps_per_epoch
+    num_steps = back + self.epochs * repair.steps_per_epoch
+    ends = [first + epoch * of.steps_per_epoch
+            for first, of in ((turn, impair), (back, repair))
+            for epoch in range(1, self.epochs + 1)]
+
+    def schedule(step):
+      return NOISE if step < turn else IMPAIR if step < back else REPAIR
+
+    def batch(step):
+      if step < turn:
+        own = batching.pad(np.arange(per_label), per_label)['index']
+        return {'slot': own + np.int32(step // self.noise_steps * per_label)}
+      if step >= back:
+        return repair.epoch_batch(step - back)
+      mixed = impair.epoch_batch(step - turn)
+      union = mixed['index']
+      return {**mixed, 'index': rows[union].astype(np.int32),
+              'noise': slots[union].astype(np.int32)}
+
+    noise = jax.random.normal(
+        setting.key(_NOISE_KEY), (len(labels), *data.images.shape[1:]))
+    state = setting.state(self)
+    state = dataclasses.replace(
+        state, opt_state={IMPAIR: state.opt_state, REPAIR:
+                   self.repair_optimizer.transform().init(state.params)},
+        extra={'noise': noise, 'moments': _ADAM.init(noise[:per_label])})
+    steps = {phase: make_update_step(
+        problem.model, problem.task, self, num_steps - turn, phase, turn)
+             for phase in (IMPAIR, REPAIR)}
+    return base.Plan(
+        steps={NOISE: make_noise_step(problem.model, problem.task, self),
+               **steps},
+        batches=batching.Listed(repair.steps_per_epoch, batch),
+        num_steps=num_steps, schedule=schedule, start=state,
+        check_at=frozenset(ends),
+        frozen=setting.devices.place({'noise_labels': labels}),
+        findings={'noise_labels': len(labels) // per_label,
+                  'retain_read': len(retain)})
 
 
 @memo.one_for_equal
@@ -179,66 +238,3 @@ def draw_retain(keys: np.ndarray, rows: np.ndarray, per_label: int,
   drawn = [rng.permutation(rows[keys[rows] == key])[:per_label]
            for key in np.unique(keys[rows])]
   return np.sort(np.concatenate(drawn))
-
-
-def make_plan(setting: base.Setting, config: UnsirConfig
-              ) -> tuple[loop.Plan, base.MethodController]:
-  """Noise steps label by label, then impair, then repair."""
-  problem, per_label = setting.problem, config.noise_images
-  data = problem.dataset
-  setting.devices.check_batch_size(per_label, 'noise_images')
-  labels = np.repeat(noise_labels(
-      problem.task, data.labels[problem.splits.forget]), per_label, axis=0)
-  retain = draw_retain(data.class_key(), problem.splits.retain,
-                       config.retain_per_label, problem.seed)
-  copies = round(
-      len(retain) * config.noise_share / (1 - config.noise_share))
-  slots = np.concatenate([
-      np.full(len(retain), -1), np.resize(np.arange(len(labels)), copies)])
-  rows = np.concatenate([retain, np.full(copies, retain[0])])
-  impair = setting.union(np.arange(len(rows)), config)
-  repair = setting.union(retain, config)
-  turn = len(labels) // per_label * config.noise_steps
-  back = turn + config.epochs * impair.steps_per_epoch
-  num_steps = back + config.epochs * repair.steps_per_epoch
-  ends = [first + epoch * of.steps_per_epoch
-          for first, of in ((turn, impair), (back, repair))
-          for epoch in range(1, config.epochs + 1)]
-
-  def schedule(step):
-    return NOISE if step < turn else IMPAIR if step < back else REPAIR
-
-  def batch(step):
-    if step < turn:
-      own = batching.pad(np.arange(per_label), per_label)['index']
-      return {'slot': own + np.int32(step // config.noise_steps * per_label)}
-    if step >= back:
-      return repair.epoch_batch(step - back)
-    mixed = impair.epoch_batch(step - turn)
-    union = mixed['index']
-    return {**mixed, 'index': rows[union].astype(np.int32),
-            'noise': slots[union].astype(np.int32)}
-
-  noise = jax.random.normal(
-      setting.key(_NOISE_KEY), (len(labels), *data.images.shape[1:]))
-  state = setting.state(config)
-  state = dataclasses.replace(
-      state, opt_state={IMPAIR: state.opt_state, REPAIR:
-                 config.repair_optimizer.transform().init(state.params)},
-      extra={'noise': noise, 'moments': _ADAM.init(noise[:per_label])})
-  live = monitor.LiveAttack(setting, config.live_limit)
-  steps = {phase: make_update_step(
-      problem.model, problem.task, config, num_steps - turn, phase, turn)
-           for phase in (IMPAIR, REPAIR)}
-  plan = loop.Plan(
-      steps={NOISE: make_noise_step(problem.model, problem.task, config),
-             **steps},
-      num_steps=num_steps, batch=batch, schedule=schedule, start=state,
-      check_at=frozenset(ends),
-      frozen=setting.devices.place({'noise_labels': labels}),
-      check_every=config.check_every or monitor.default_check_every(
-          repair.steps_per_epoch, live.images, config.batch_size, 0))
-  return plan, monitor.Monitor(
-      live, setting.original, config, active=REPAIR,
-      findings={'noise_labels': len(labels) // per_label,
-                'retain_read': len(retain)})

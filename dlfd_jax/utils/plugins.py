@@ -61,13 +61,29 @@ def load_object(spec: str, what: str = 'class') -> Any:
   return getattr(module, name)
 
 
+def spec_of(cls: type) -> str:
+  """The text that :func:`load_object` finds a class under again.
+
+  That of a user's file has the file's absolute path.
+  """
+  path = pathlib.Path(getattr(sys.modules[cls.__module__], '__file__', ''))
+  place = str(path) if cls.__module__ == _name_of(path) else cls.__module__
+  return f'{place}:{cls.__qualname__}'
+
+
+def _name_of(path: pathlib.Path) -> str:
+  """A name of its own, as two files may be called alike.
+
+  Dataclasses and pickle look a class's module up by its name.
+  """
+  digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+  return f'{path.stem}_{digest}'
+
+
 def _import_file(place: str) -> types.ModuleType:
   """The module of a file; the same object for the same path."""
   path = pathlib.Path(place).resolve()
-  # A name of its own, as two files may be called alike; dataclasses and pickle
-  # look a class's module up by its name.
-  digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
-  name = f'{path.stem}_{digest}'
+  name = _name_of(path)
   if name in sys.modules:
     return sys.modules[name]
   if not files.is_file(path):

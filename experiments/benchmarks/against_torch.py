@@ -31,9 +31,9 @@ import jax
 import numpy as np
 from absl import flags
 
-from dlfd_jax import methods, models, parallel, predict, presets, train
+from dlfd_jax import methods, models, parallel, presets, train
 from dlfd_jax.cli import command, inputs, options
-from dlfd_jax.data import feed as feed_lib, requests, splits as splits_lib
+from dlfd_jax.data import requests, splits as splits_lib
 from dlfd_jax.methods import base, dlfd
 from dlfd_jax.metrics import attack, per_example, released_attack
 from dlfd_jax.models import torch_weights
@@ -170,7 +170,7 @@ def make_race(network: presets.Network, config: dlfd.DLFDConfig, people: int,
   problem = methods.Problem(
       model, models.init(model, jax.random.key(0), dataset.image_size),
       dataset, splits)
-  plan, _ = dlfd.make_plan(_setting(problem, devices), config)
+  plan, _ = methods.prepare(base.Setting.of(problem, devices), config)
   batches = tuple(plan.batch(i) for i in range(plan.num_steps))
   parts = {name: splits.parts[name] for name in ('retain', 'forget', 'val')}
   keys = dataset.class_key()
@@ -187,15 +187,6 @@ def make_race(network: presets.Network, config: dlfd.DLFDConfig, people: int,
               {'forget': splits.forget[members], 'val': splits.val},
               lambda forget, val: attack.balanced_accuracy(
                   -forget, -val[others], draws=1))})
-
-
-def _setting(problem, devices):
-  feed = feed_lib.Feed(problem.dataset)
-  frozen = devices.place(feed.frozen())
-  return base.Setting(
-      problem, devices.place(dict(problem.original)), devices, feed, frozen,
-      predict.Predictor(problem.model, problem.dataset, devices, feed=feed,
-                        frozen=frozen))
 
 
 def run(race: Race, repeats: int, devices: parallel.Devices) -> dict[str, Any]:
@@ -244,7 +235,7 @@ def _epoch(race: Race, policy: Policy, step: Callable[[Any], None],
 
 
 def _our_epoch(race, devices):
-  problem, setting = race.problem, _setting(race.problem, devices)
+  problem, setting = race.problem, base.Setting.of(race.problem, devices)
   labels = problem.dataset.labels
   compiled = devices.compile(dlfd.make_distance_step(
       problem.model, problem.task, race.config, len(race.batches)))

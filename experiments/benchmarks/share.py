@@ -13,8 +13,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from dlfd_jax import methods, models, ot, parallel, predict, presets, train
-from dlfd_jax.data import feed as feed_lib, requests, splits as splits_lib
+from dlfd_jax import methods, models, ot, parallel, presets, train
+from dlfd_jax.data import requests, splits as splits_lib
 from dlfd_jax.methods import base, dlfd, monitor
 from dlfd_jax.metrics import attack
 from dlfd_jax.pipeline import timing
@@ -44,18 +44,14 @@ def share(network: presets.Network, config: dlfd.DLFDConfig, size: int,
   problem = methods.Problem(
       model, models.init(model, jax.random.key(0), dataset.image_size),
       dataset, splits)
-  feed = feed_lib.Feed(dataset)
-  frozen = devices.place(feed.frozen())
-  setting = base.Setting(
-      problem, devices.place(dict(problem.original)), devices, feed, frozen,
-      predict.Predictor(model, dataset, devices, feed=feed, frozen=frozen))
-  plan, _ = dlfd.make_plan(setting, config)
+  setting = base.Setting.of(problem, devices)
+  plan, _ = methods.prepare(setting, config)
   state = train.create_state(
       problem.original, config.optimizer, jax.random.key(0))
   batch = plan.batch(0)
   _, seconds = timing.time_in_turns({'step': timing.Call(
-      plan.steps[dlfd.DISTANCE], state, plan.reads(frozen, devices), batch)},
-                                    devices, repeats)
+      plan.steps[dlfd.DISTANCE], state, plan.reads(setting.frozen, devices),
+      batch)}, devices, repeats)
   step = timing.medians(seconds)['step']
   here, there = (setting.predictor(setting.original, batch[name]).features
                  for name in ('index', 'forget_index'))

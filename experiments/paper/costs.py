@@ -14,8 +14,8 @@ from typing import Any
 
 import jax
 
-from dlfd_jax import methods, models, predict, train
-from dlfd_jax.data import batching, feed as feed_lib
+from dlfd_jax import methods, models, train
+from dlfd_jax.data import batching
 from dlfd_jax.methods import base
 from dlfd_jax.pipeline import timing
 from dlfd_jax.utils import runs
@@ -46,18 +46,14 @@ def measure(path: pathlib.Path, study: study_lib.Study, method: str,
       return known
   devices, dataset = study.devices, study.dataset
   model = models.build(study.saved.config)
-  feed = feed_lib.Feed(dataset)
-  frozen = devices.place(feed.frozen())
   problem = methods.Problem(
       model, study.saved.variables, dataset, study.splits, study.seed)
-  setting = base.Setting(
-      problem, devices.place(dict(study.saved.variables)), devices, feed,
-      frozen, predict.Predictor(
-          model, dataset, devices, feed=feed, frozen=frozen))
+  setting = base.Setting.of(problem, devices)
+  frozen = setting.frozen
   found = {}
   for _ in range(2):  # the first compiles
     start = time.perf_counter()
-    plan, controller = methods.METHODS[method].make_plan(setting, config)
+    plan, controller = methods.prepare(setting, config)
     found[PREPARE] = time.perf_counter() - start
   recipe = study.task.preset.train
   rows = batching.Stream(
@@ -69,7 +65,7 @@ def measure(path: pathlib.Path, study: study_lib.Study, method: str,
       train.create_state(
           study.saved.variables, recipe.optimizer, jax.random.key(0)),
       frozen, rows.epoch_batch(0))}
-  state = setting.state(config) if plan.start is None else plan.start
+  state = plan.start
   for phase, step in plan.steps.items():
     number = 0
     if plan.schedule is not None:

@@ -9,7 +9,7 @@ import pytest
 
 from dlfd_jax import checkpoint, loop, methods
 from dlfd_jax.cli import evaluate, report, train, unlearn
-from dlfd_jax.methods import base, finetune
+from dlfd_jax.methods import finetune
 from dlfd_jax.pipeline import classifier as inference
 from dlfd_jax.utils import runs
 from tests.cli import runs_of
@@ -143,12 +143,11 @@ def test_a_listed_person_in_test_is_reported_and_left_out(
 def test_a_new_method_is_a_config_a_plan_and_one_line(
     tmp_path, original, monkeypatch, capsys):
   @dataclasses.dataclass(frozen=True, kw_only=True)
-  class MyConfig(base.MethodConfig):
-    pass
+  class MyConfig(finetune.FinetuneConfig):
+    title = 'Mine'
 
-  monkeypatch.setitem(  # what the line in dlfd_jax/methods/__init__.py does
-      methods.METHODS, 'mine',
-      methods.Method('Mine', MyConfig, finetune.make_plan))
+  # What the line in dlfd_jax/methods/__init__.py does.
+  monkeypatch.setitem(methods.METHODS, 'mine', MyConfig)
   assert unlearn.main([
       f'--original={original}', '--forget_people=3', '--method=mine',
       '--batch_size=16', f'--workdir={tmp_path / "mine"}']) == 0

@@ -124,7 +124,7 @@ def test_each_kind_of_step_moves_what_it_must_and_no_more(
     names = models.last_blocks(problem.model, problem.original, LAST)
     wanted = {path for path in wanted if path[1] in names}
   if method == 'eu_k':
-    start = eu_k.start(problems.setting(problem), LAST)
+    start = CONFIGS[method].start(problems.setting(problem))
     redrawn = problems.moved(problem.original, start)
     assert {path[1] for path in redrawn} == set(names)
   if method not in LIVE:

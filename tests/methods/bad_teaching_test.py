@@ -95,7 +95,7 @@ def test_the_objective_is_bounded_and_brings_forget_to_the_random_net():
 
 
 def plan_of(problem, **fields):
-  return bad_teaching.make_plan(problems.setting(problem), config(**fields))[0]
+  return methods.prepare(problems.setting(problem), config(**fields))[0]
 
 
 def test_an_epoch_reads_all_of_forget_and_a_part_of_retain_once():

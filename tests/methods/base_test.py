@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from dlfd_jax import loop, methods, parallel
-from dlfd_jax.methods import base, dlfd, dlfd_released, finetune
+from dlfd_jax import loop, methods
+from dlfd_jax.methods import base, dlfd, dlfd_released, finetune, run
 from tests.methods import problems
 
 
@@ -90,9 +90,11 @@ def test_a_negative_seed_is_refused():
     problems.problem(seed=-1)
 
 
-def test_a_config_of_no_method_is_refused():
-  with pytest.raises(ValueError, match='config of a method.*MethodConfig'):
-    methods.unlearn(problems.problem(), base.MethodConfig())
+@pytest.mark.parametrize('config, name', [
+    (base.MethodConfig(), 'MethodConfig'), ('dlfd', 'str')])
+def test_a_config_of_no_method_is_refused(config, name):
+  with pytest.raises(ValueError, match=f'config of a method.*got {name}'):
+    methods.unlearn(problems.problem(), config)
 
 
 def test_a_batch_that_the_devices_cannot_share_is_refused():
@@ -103,7 +105,7 @@ def test_a_batch_that_the_devices_cannot_share_is_refused():
 
 
 def result(monkeypatch, kept, history, chosen, steps=4):
-  """What ``base.run`` makes of a loop's end, with variables named by words."""
+  """What ``unlearn`` makes of a loop's end, with variables named by words."""
   out = loop.LoopResult(
       'last', kept, history, loop.FINISHED, steps,
       loop.Clock(phase_s={'a': 8.0, 'b': 1.0}, phase_steps={'a': 4, 'b': 4},
@@ -119,10 +121,11 @@ def result(monkeypatch, kept, history, chosen, steps=4):
       return {'of': chosen}
 
   monkeypatch.setattr(loop, 'run', lambda *args, **options: out)
-  return base.run(
+  monkeypatch.setattr(
+      run, 'prepare', lambda setting, config: (plan, Controller()))
+  return methods.unlearn(
       problems.problem(), finetune.FinetuneConfig(batch_size=8),
-      lambda setting, config: (plan, Controller()),
-      devices=parallel.Devices(problems.devices().devices))
+      devices=problems.devices())
 
 
 def test_result_is_the_chosen_state(monkeypatch):

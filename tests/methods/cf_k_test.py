@@ -59,7 +59,7 @@ def test_statistics_of_trained_layers_move_if_live():
 
 def test_all_blocks_are_fine_tuning():
   problem = problems.problem()
-  plain = methods.METHODS['finetune'].config(
+  plain = methods.METHODS['finetune'](
       batch_size=8, epochs=1, select_threshold=0.5,
       optimizer=config().optimizer)
   out = methods.unlearn(problem, plain, devices=problems.devices())

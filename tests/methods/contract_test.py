@@ -106,7 +106,7 @@ def whole(name):
                'forget_batch_size': 32, 'alpha': 0.001, 'gamma': 0.99,
                'temperature': 4.0}, ('sgd', 5e-4, 1.0))])
 def test_defaults_are_published_ones(name, fields, optimizer):
-  config = methods.METHODS[name].config()
+  config = methods.METHODS[name]()
   assert {field: getattr(config, field) for field in fields} == fields
   update = config.optimizer
   assert (update.kind, update.learning_rate, update.clip_norm) == optimizer
@@ -124,7 +124,7 @@ def must_move(name, path):
 def test_every_method_is_under_contract():
   assert set(CONFIGS) == set(methods.METHODS)
   for name, config in CONFIGS.items():
-    assert type(config) is methods.METHODS[name].config
+    assert type(config) is methods.METHODS[name]
   titles = [method.title for method in methods.METHODS.values()]
   assert len(set(titles)) == len(titles)
 
@@ -286,7 +286,7 @@ def test_a_step_that_is_not_finite_stops_at_the_last_good_state(
   if rate == 1e30:  # the very first step overflows
     start = problem.original
     if name == 'eu_k':
-      start = eu_k.start(problems.setting(problem), CONFIGS[name].k)
+      start = CONFIGS[name].start(problems.setting(problem))
     assert problems.same(out.last, start)
     assert problems.same(out.selected, start)
     assert out.findings['select_threshold_met'] is None

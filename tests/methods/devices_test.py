@@ -92,8 +92,8 @@ def _watched(update, images):
 def _taken(name, phase, count):
   """State, metrics, and batch of one step from one state."""
   setting = problems.setting(_problem(), count)
-  plan, _ = methods.make_plan(setting, _config(name))
-  state = plan.start or setting.state(_config(name))
+  plan, _ = methods.prepare(setting, _config(name))
+  state = plan.start
   if phase == 'repair':
     state = state.replace(step=np.int32(plan.num_steps - 1))
   state = state.replace(params=_moved_away(parallel.fetch(state.params)))
@@ -146,7 +146,7 @@ def _check_noise(one, many):
 def test_every_step_of_every_method_is_in_the_list():
   for name in methods.METHODS:
     if name not in methods.WRAPPERS:
-      plan, _ = methods.make_plan(
+      plan, _ = methods.prepare(
           problems.setting(_problem()), _config(name))
       assert {phase for n, phase in STEPS if n == name} == set(plan.steps), name
 

@@ -247,7 +247,7 @@ def test_batches_come_in_file_order():
   splits = dataclasses.replace(
       problem.splits, forget=problem.splits.forget[:10])
   problem = dataclasses.replace(problem, splits=splits)
-  plan, _ = dlfd_released.make_plan(
+  plan, _ = methods.prepare(
       problems.setting(problem), config(batch_size=4))
   assert plan.num_steps == 4
   for step, (retain, forget) in enumerate([(0, 0), (4, 4), (12, 0), (16, 4)]):
@@ -259,7 +259,7 @@ def test_batches_come_in_file_order():
 
 
 def test_it_watches_with_the_unsigned_attack_on_everything():
-  plan, controller = dlfd_released.make_plan(
+  plan, controller = methods.prepare(
       problems.setting(problems.problem()), config())
   assert plan.check_every == 1
   found = controller.findings(None)

@@ -244,7 +244,7 @@ def test_one_step_is_the_same_on_any_number_of_devices(counts, fields):
 
 
 def plan(problem, config):
-  return dlfd.make_plan(problems.setting(problem), config)
+  return methods.prepare(problems.setting(problem), config)
 
 
 def test_without_dynamic_phases_every_batch_is_perturbed():

@@ -17,7 +17,7 @@ def config(**fields):
 
 
 def start(problem, k):
-  return eu_k.start(problems.setting(problem), k)
+  return eu_k.EUKConfig(k=k).start(problems.setting(problem))
 
 
 def test_the_last_blocks_start_anew_and_the_others_as_they_were():

@@ -75,7 +75,7 @@ def test_a_cosine_falls_once_over_the_run_not_in_every_epoch():
       learning_rate=RATE, momentum=0.0, weight_decay=0.0)
   for schedule in ('constant', 'cosine'):
     optimizer = dataclasses.replace(plain, schedule=schedule)
-    plan, _ = finetune.make_plan(
+    plan, _ = methods.prepare(
         problems.setting(problem), config(epochs=2, optimizer=optimizer))
     step = jax.jit(plan.steps['finetune'])
     data = plan.reads(

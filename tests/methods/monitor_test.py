@@ -29,11 +29,14 @@ class FakeLive:
     return variables
 
 
-def make(original=0.8, select=0.3, selection='best', **options):
+def make(original=0.8, select=0.3, selection='best', live=FakeLive,
+         forget_threshold=0.4, stop=None, findings=(), **rule):
   config = base.MethodConfig(selection=selection, select_threshold=select)
-  options = {'active': 'distance', 'resting': 'finetune',
-             'forget_threshold': 0.4, **options}
-  return monitor.Monitor(FakeLive(), figures(original), config, **options)
+  phases = None if forget_threshold is None else base.PhaseRule(
+      active='distance', resting='finetune', threshold=forget_threshold, **rule)
+  plan = base.Plan(steps={'distance': None, 'finetune': None}, batches=None,
+                   phases=phases, stop=stop, findings=dict(findings))
+  return monitor.Monitor(live(), figures(original), config, plan)
 
 
 def choose(watch, states):
@@ -114,9 +117,7 @@ def test_the_null_is_not_drawn_for_numbers():
     def null(self):
       raise AssertionError
 
-  config = base.MethodConfig(select_threshold=0.3)
-  watch = monitor.Monitor(
-      NoNull(), figures(0.8), config, active='finetune')
+  watch = make(live=NoNull, forget_threshold=None)
   assert 'null_mean' not in watch.findings(None)
 
 
@@ -223,7 +224,8 @@ def test_only_one_state_is_kept_where_the_attack_sees():
 ])
 def test_checks_take_at_most_a_tenth_of_the_time(
     batches, images, batch, steps, expected):
-  assert monitor.default_check_every(batches, images, batch, steps) == expected
+  assert monitor.default_check_every(
+      batches, images, batch, 2 * steps + 5) == expected
   assert expected == max(
       batches // 10, math.ceil(12 * images / (batch * (2 * steps + 5))))
 

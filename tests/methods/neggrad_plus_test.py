@@ -115,7 +115,7 @@ def test_all_of_beta_is_fine_tuning():
 
 def test_retain_is_passed_once_and_forget_cycled_without_loss():
   problem = problems.problem(forget=10)
-  plan, _ = neggrad_plus.make_plan(problems.setting(problem), config(epochs=2))
+  plan, _ = methods.prepare(problems.setting(problem), config(epochs=2))
   rows = [plan.batch(i) for i in range(plan.num_steps)]
   assert plan.num_steps == 2 * 3
   read = np.concatenate([b['index'][b['mask'] > 0] for b in rows[:3]])

@@ -73,7 +73,7 @@ def test_it_reads_forget_with_its_labels_and_nothing_else():
 
 def test_an_epoch_is_one_pass_over_forget():
   problem = problems.problem(forget=20)
-  plan, _ = neggrad.make_plan(problems.setting(problem), config(epochs=2))
+  plan, _ = methods.prepare(problems.setting(problem), config(epochs=2))
   assert plan.num_steps == 2 * 3  # not the batches of retain
   rows = [plan.batch(i) for i in range(3)]
   read = np.concatenate([

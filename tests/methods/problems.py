@@ -11,12 +11,10 @@ from dlfd_jax import methods, models, ot, parallel, tasks, train
 from dlfd_jax.data import (
   batching,
   dataset as dataset_lib,
-  feed as feed_lib,
   splits as splits_lib,
 )
 from dlfd_jax.methods import base
 from dlfd_jax.models import heads, norm
-from dlfd_jax.predict import Predictor
 
 SIZE = 8
 SMALL = ot.SinkhornConfig(epsilon=0.1, max_iterations=200)
@@ -103,14 +101,8 @@ def devices(count=1):
 
 
 def setting(problem, count=1):
-  """What ``methods.base.run`` hands to a method's plan."""
-  where = devices(count)
-  feed = feed_lib.Feed(problem.dataset)
-  frozen = where.place(feed.frozen())
-  predictor = Predictor(
-      problem.model, problem.dataset, where, feed=feed, frozen=frozen)
-  return base.Setting(
-      problem, where.place(problem.original), where, feed, frozen, predictor)
+  """What a method's ``plan`` is given."""
+  return base.Setting.of(problem, devices(count))
 
 
 def leaves(variables):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import methods, train
-from dlfd_jax.methods import base, scrub
+from dlfd_jax.methods import scrub
 from tests.methods import problems, steps
 
 MASK = np.float32([1, 1, 1, 1, 1, 0, 0, 0])
@@ -117,7 +117,7 @@ def test_every_batch_has_its_turn_and_a_min_step_is_last(
 
 def test_max_epochs_read_forget_in_batches_of_their_own_size():
   problem = problems.problem()
-  plan, _ = scrub.make_plan(problems.setting(problem), config())
+  plan, _ = methods.prepare(problems.setting(problem), config())
   assert plan.num_steps == 2 + 2 * 3
   assert plan.check_at == {5, 8}
   batches = [plan.batch(step) for step in range(8)]
@@ -138,14 +138,17 @@ def test_the_max_epoch_drives_forget_off_and_the_student_is_returned(kind):
   fast = dataclasses.replace(steps.PLAIN, clip_norm=1.0)
   options = config(batch_norm='live', check_every=1, optimizer=fast)
 
-  def make_plan(setting, config):
-    plan, controller = scrub.make_plan(setting, config)
-    controller.keep = lambda candidates: list(range(len(candidates)))
-    controller.choose = lambda states, last: (
-        kept.extend(states) or (None, 'the last state'))
-    return plan, controller
+  class KeepsAll(scrub.ScrubConfig):
+    def plan(self, setting):
+      def control(monitor):
+        monitor.keep = lambda candidates: list(range(len(candidates)))
+        monitor.choose = lambda states, last: (
+            kept.extend(states) or (None, 'the last state'))
+        return monitor
+      return dataclasses.replace(super().plan(setting), control=control)
 
-  out = base.run(problem, options, make_plan, devices=problems.devices())
+  out = methods.unlearn(problem, KeepsAll(**vars(options)),
+                        devices=problems.devices())
   rows = problem.splits.forget
   images = problems.pixels(problem.dataset, rows)
   away = [steps.mean_kl(

@@ -24,7 +24,7 @@ def config(**fields):
 def plan_of(problem, **fields):
   """The plan, and what its steps read on one device."""
   setting = problems.setting(problem)
-  plan, _ = unsir.make_plan(setting, config(**fields))
+  plan, _ = methods.prepare(setting, config(**fields))
   return plan, {**steps.data_of(problem), **plan.frozen}
 
 
@@ -231,7 +231,7 @@ def test_it_reads_labels_of_forget_but_none_of_its_images():
 def test_noise_that_the_devices_cannot_share_is_refused():
   with pytest.raises(
       ValueError, match='noise_images divisible by the 4 devices, got 2'):
-    unsir.make_plan(problems.setting(problems.problem(), 4), config())
+    methods.prepare(problems.setting(problems.problem(), 4), config())
 
 
 def test_noise_does_not_depend_on_the_number_of_devices():
@@ -239,7 +239,7 @@ def test_noise_does_not_depend_on_the_number_of_devices():
   found = []
   for count in (1, 2):
     setting = problems.setting(problem, count)
-    plan, _ = unsir.make_plan(setting, config())
+    plan, _ = methods.prepare(setting, config())
     step = setting.devices.compile(plan.steps['noise'])
     state = setting.devices.place(plan.start)
     for i in range(4):

@@ -174,7 +174,7 @@ def test_a_training_step_moves_every_parameter_and_statistic(name):
 def test_eu_k_and_cf_k_move_the_last_blocks_alone(name):
   # EU-k's step is CF-k's from another start, with live statistics.
   trainable = models.last_blocks(nets.TINY[name], nets.variables(name), 2)
-  start = eu_k.start(problems.setting(_problem(name)), 2)
+  start = eu_k.EUKConfig(k=2).start(problems.setting(_problem(name)))
   drawn = _changed(nets.variables(name), start)
   assert {path[1] for path in drawn} <= set(trainable)
   before, after, _ = _step(

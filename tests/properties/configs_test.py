@@ -27,7 +27,7 @@ CONFIGS = [
     (inputs.EvaluationConfig, {}), (reference_inputs.ReferenceConfig, {}),
     (reference_runs.Options, {}), (relearn.RelearnConfig, {}),
     (relearning.RelearnTime, {'steps': 1}),
-    *((method.config, {}) for method in methods.METHODS.values())]
+    *((config, {}) for config in methods.METHODS.values())]
 
 
 _hints = functools.cache(typing.get_type_hints)
