@@ -40,7 +40,7 @@ class OptimizerConfig:
   schedule: str = 'constant'
   clip_norm: float | None = None
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     validate.one_of('kind', self.kind, KINDS)
     validate.number('learning_rate', self.learning_rate, 0, ends='(]')
     validate.number('momentum', self.momentum, 0, 1, ends='[)')

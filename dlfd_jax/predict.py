@@ -28,7 +28,7 @@ def make_evaluation_step(
     answer: Callable[[Variables, jax.Array], Any] | None = None
 ) -> Callable[..., Any]:
   """``(variables, frozen, batch)`` to rows; see :class:`Predictor`."""
-  def evaluation_step(variables, frozen, batch):
+  def evaluation_step(variables: Variables, frozen: Any, batch: Any) -> Any:
     images, _ = feed_lib.read(frozen, batch)
     if answer is not None:
       return answer(variables, images)

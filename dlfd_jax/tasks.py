@@ -37,7 +37,7 @@ class Task:
   kind: str
   names: tuple[str, ...]
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if self.kind not in (MULTICLASS, MULTILABEL):
       raise ValueError(
           f'Expected kind to be {MULTICLASS!r} or {MULTILABEL!r}, got '
@@ -181,7 +181,8 @@ def example_entropy(task: Task, logits: jax.Array) -> jax.Array:
   return _mean_of_sums(task, -p * log_p)
 
 
-def _probabilities(task, logits):
+def _probabilities(task: Task, logits: jax.Array
+                   ) -> tuple[jax.Array, jax.Array]:
   """Probabilities and their logarithms, ``[n, c]`` or ``[n, a, 2]``."""
   if task.is_multilabel:
     logits = jnp.stack([logits, jnp.zeros_like(logits)], -1)
@@ -189,6 +190,6 @@ def _probabilities(task, logits):
   return jnp.exp(log_p), log_p
 
 
-def _mean_of_sums(task, terms):
+def _mean_of_sums(task: Task, terms: jax.Array) -> jax.Array:
   sums = terms.sum(-1)
   return sums.mean(-1) if task.is_multilabel else sums

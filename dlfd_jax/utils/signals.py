@@ -12,7 +12,7 @@ from typing import Any
 class StopRequest:
   """Set by SIGTERM or SIGINT while inside :func:`stop_on_signals`."""
 
-  def __init__(self):
+  def __init__(self) -> None:
     self.requested = False
 
 
@@ -25,7 +25,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
     return
   old: dict[int, Any] = {}
 
-  def handle(number, frame):
+  def handle(number: int, frame: Any) -> None:
     del frame
     request.requested = True
     signal.signal(number, old[number])

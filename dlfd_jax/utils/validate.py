@@ -74,7 +74,7 @@ def number(name: str, value: Any, low: float = -math.inf,
         f'Expected {name} {_range(low, high, ends)}, got {value}.')
 
 
-def _range(low, high, ends):
+def _range(low: float, high: float, ends: str) -> str:
   if low == -math.inf and high == math.inf:
     return 'to be finite'
   if high == math.inf:
