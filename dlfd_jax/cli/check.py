@@ -21,7 +21,7 @@ from dlfd_jax.data import (
   splits as splits_lib,
 )
 from dlfd_jax.pipeline import expected_cost, run_configs
-from dlfd_jax.report import check_page, contact_sheet
+from dlfd_jax.report import check_page
 from dlfd_jax.utils import runs
 
 PAGE = 'check.html'
@@ -188,7 +188,7 @@ def _sheet(dataset, result) -> bytes | None:
        dataset.images[row_of[copy['other']]],
        f'{copy["kind"]}, {copy["part"]}: {copy["other"]}'[:60])
       for copy in result['request']['copies_listed'][:_MOST_SHOWN]]
-  return contact_sheet.draw(pairs) if pairs else None
+  return check_page.contact_sheet(pairs) if pairs else None
 
 
 def _model(network, original, dataset

@@ -10,7 +10,7 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax.cli import command
-from dlfd_jax.report import compare, figure_tables, names, render, tables
+from dlfd_jax.report import compare, names, plots, render, tables
 from dlfd_jax.utils import runs
 
 STEM = 'comparison'
@@ -49,7 +49,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
       name: runs.read_object(folder / runs.CONFIG)
       for name, folder in folders.items()})
   table = compare.table(results)
-  points = compare.points(results)
+  points = plots.points_of(next(iter(results.values())), results)
   folder = runs.RunFolder(workdir, {
       'kind': 'comparison', 'evaluations': {
           name: hashlib.sha256((found / runs.RESULT).read_bytes()).hexdigest()
@@ -69,8 +69,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
     runs.write_text(folder.path / f'{STEM}.{ending}', write(table))
   if points:
     for ending in ('svg', 'png'):
-      (folder.path / f'{STEM}.{ending}').write_bytes(figure_tables.tradeoff(
-          {'': points}, spread='95 % intervals', format=ending))
+      (folder.path / f'{STEM}.{ending}').write_bytes(plots.trade_off(
+          points, format=ending))
   folder.write_result(found)
   command.console().print(render.to_rich(table))
   print(f'{workdir}/{STEM}.md')

@@ -1,16 +1,17 @@
-"""The page of a check: one HTML file that needs nothing else."""
+"""The page of a check: one HTML file that needs nothing else, with pictures."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jinja2
+import numpy as np
 
 from dlfd_jax.data import leakage
+from dlfd_jax.report import drawing, html
 
-_TEMPLATE = 'check.html.jinja'
+_PAIRS = 4  # in a row of the contact sheet
+_INCHES = 1.3  # of an image there
 
 
 def sentences(result: Mapping[str, Any]) -> list[str]:
@@ -60,7 +61,7 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
   return [*lines, *result['notes']]
 
 
-def _scaled(cost):
+def _scaled(cost: Mapping[str, Any]) -> str:
   timed, batches = cost['timed_images'], cost['batch_sizes']
   parts = dict.fromkeys(
       f'{timed[name]} of a batch of {size} images'
@@ -68,7 +69,7 @@ def _scaled(cost):
   return f', scaled from {" and ".join(parts)}' if parts else ''
 
 
-def _minutes(seconds):
+def _minutes(seconds: float) -> str:
   if seconds < 90:
     return f'{seconds:.0f} s'
   if seconds < 5400:
@@ -83,15 +84,36 @@ def render(result: Mapping[str, Any], sheet: bytes | None) -> str:
     result: of ``check``.
     sheet: PNG of the copies; None = none.
   """
-  environment = jinja2.Environment(
-      loader=jinja2.PackageLoader('dlfd_jax.report'), autoescape=True,
-      undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-  picture = None
-  if sheet is not None:
-    picture = 'data:image/png;base64,' + base64.b64encode(sheet).decode()
   request = result['request']
-  return environment.get_template(_TEMPLATE).render(
-      command=result['command'], sentences=sentences(result),
-      people=[(person, count, request['samples_by_person'][person])
-              for person, count in request['images_by_person'].items()],
-      copies=request['copies_listed'], sheet=picture, rule=leakage.RULE)
+  return html.fill('check.html.jinja', {
+      'command': result['command'], 'sentences': sentences(result),
+      'people': [(person, count, request['samples_by_person'][person])
+                 for person, count in request['images_by_person'].items()],
+      'copies': request['copies_listed'], 'rule': leakage.RULE,
+      'sheet': sheet and html.inline(sheet, 'image/png')})
+
+
+def contact_sheet(pairs: Sequence[tuple[np.ndarray, np.ndarray, str]]) -> bytes:
+  """A PNG of pairs of images: forget left, its copy right, with a caption.
+
+  Args:
+    pairs: image, its copy (uint8 ``[h, w, 3]``) and the caption; at least one.
+
+  Raises:
+    ValueError: if there is none.
+  """
+  if not pairs:
+    raise ValueError('Expected at least one pair of images, got none.')
+  rows = -(-len(pairs) // _PAIRS)
+  with drawing.new_figure(
+      _PAIRS * 2 * _INCHES, rows * (_INCHES + .35)) as figure:
+    axes = figure.subplots(rows, 2 * _PAIRS, squeeze=False)
+    for axis in axes.flat:
+      axis.set_axis_off()
+    for k, (image, copy, caption) in enumerate(pairs):
+      row, column = divmod(k, _PAIRS)
+      left, right = axes[row, 2 * column], axes[row, 2 * column + 1]
+      left.imshow(image)
+      right.imshow(copy)
+      left.set_title(caption, fontsize=6, fontweight='normal')
+    return drawing.to_bytes(figure, 'png')

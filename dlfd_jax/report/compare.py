@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dlfd_jax.report import figure_tables, names, tables
+from dlfd_jax.report import names, tables
 
 # What has to be equal, as it stands in an evaluation's config.json.
 _SHARED = {
@@ -99,28 +99,3 @@ def _nearest(results):
   listed = ', '.join(f'{name} {names.format_number(known[name])}'
                      for name in sorted(known, key=known.__getitem__))
   return f'Nearest to retrained first, by {what}: {listed}.'
-
-
-def points(results: Mapping[str, tables.Result]) -> list[figure_tables.Point]:
-  """The models as points of the trade-off plot, the unlearned ones by name.
-
-  Bars are 95 % intervals; a model that lacks a figure is left out.
-  """
-  first = next(iter(results.values()))
-  of_column = {
-      'original': (first, 'original'),
-      **{name: (result, 'unlearned') for name, result in results.items()},
-      'retrained': (first, 'retrained')}
-  found = []
-  for name, (result, column) in of_column.items():
-    cells = [tables.find_cell(result, metric, column)
-             for metric in (tables.MAIN_ATTACK, 'accuracy_test')]
-    if None not in [cell.value for cell in cells]:
-      found.append(figure_tables.Point(name, name, *map(_bar, cells)))
-  return found
-
-
-def _bar(cell):
-  ends = [cell.value if end is None else end for end in (cell.low, cell.high)]
-  return figure_tables.Figure(
-      cell.value, min(cell.value, ends[0]), max(cell.value, ends[1]))

@@ -1,7 +1,13 @@
-"""Penultimate features in two dimensions, one panel a model.
+"""What penultimate features tell of label and person, drawn in two ways.
 
-Each model has a feature space of its own, so each is projected by itself:
-distances and directions compare within a panel, not between panels.
+:func:`draw` shows them in two dimensions, one panel a model. Each model has a
+feature space of its own, so each is projected by itself: distances and
+directions compare within a panel, not between panels.
+
+:func:`draw_collapse` shows how well a linear probe reads label and person from
+them. Correlation collapse (figure 1 of Choi and Na 2024, arXiv:2409.14747)
+happens when an unlearning method erases the direction of the label together
+with that of the person: the model then moves down and left, not down alone.
 """
 
 from __future__ import annotations
@@ -9,20 +15,16 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from dlfd_jax.report import (
-  canvas,
-  figure_losses,
-  palette,
-  panels as panels_lib,
-  tables,
-)
+from dlfd_jax.report import drawing, tables
 
 PROJECTIONS = ('pca', 'tsne')
 MOST_GROUPS = 8
 _PERPLEXITY = 30.0
+_PAPER: Any = {'facecolor': 'white', 'linewidth': 0, 'pad': 1}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Panel:
     name: decides its look.
     title: for readers.
     projection: of its features.
-    cells: the figures under the panel by metric, see ``feature_numbers``.
+    cells: the numbers under the panel by metric, see ``feature_numbers``.
   """
 
   name: str
@@ -82,9 +84,9 @@ def project(features: np.ndarray, method: str, seed: int = 0) -> Projection:
     return Projection(np.zeros((len(features), 2)), ('constant', 'constant'))
   if method == 'pca':
     from sklearn import decomposition
-    found = decomposition.PCA(2, svd_solver='full').fit(features)
-    shares = found.explained_variance_ratio_
-    return Projection(found.transform(features), (
+    pca = decomposition.PCA(2, svd_solver='full').fit(features)
+    shares = pca.explained_variance_ratio_
+    return Projection(pca.transform(features), (
         f'PC 1 ({100 * shares[0]:.0f} % of variance)',
         f'PC 2 ({100 * shares[1]:.0f} %)'))
   with warnings.catch_warnings():
@@ -125,7 +127,7 @@ def groups_of(labels: np.ndarray, names: Sequence[str],
   return new[place], [*(titles[i] for i in kept), 'other']
 
 
-def _name(vector, names, multilabel):
+def _name(vector: np.ndarray, names: Sequence[str], multilabel: bool) -> str:
   if not multilabel:
     return 'unknown' if vector[0] < 0 else names[int(vector[0])]
   parts = [name if value == 1 else f'{name}?'
@@ -141,7 +143,7 @@ def sample(n: int, limit: int, seed: int) -> np.ndarray:
 
 
 def draw(panels: Sequence[Panel], groups: np.ndarray, names: Sequence[str], *,
-         title: str, colors: Sequence[str] = palette.COLORS,
+         title: str, colors: Sequence[str] = drawing.COLORS,
          format: str = 'svg') -> bytes:
   """Points in two dimensions, coloured by group.
 
@@ -160,38 +162,38 @@ def draw(panels: Sequence[Panel], groups: np.ndarray, names: Sequence[str], *,
     ValueError: if there is no panel, a panel has other points than groups, or
       no such format.
   """
-  rows, columns = panels_lib.shape(len(panels))
+  rows, columns = drawing.grid_shape(len(panels))
   for panel in panels:
     if panel.projection.points.shape != (len(groups), 2):
       raise ValueError(
           f'Expected {len(groups)} points in two dimensions of {panel.name}, '
           f'got {list(panel.projection.points.shape)}.')
-  looks = palette.styles([panel.name for panel in panels])
+  looks = drawing.styles([panel.name for panel in panels])
   size = float(np.clip(4e3 / max(len(groups), 1), 5, 22))
   order = np.random.default_rng(0).permutation(len(groups))
-  with canvas.drawing(max(2.5 * columns, 6.4), 2.75 * rows + .8) as figure:
-    for axis, panel in zip(panels_lib.grid(figure, len(panels)), panels):
+  with drawing.new_figure(
+      max(2.5 * columns, 6.4), 2.75 * rows + .8, title) as figure:
+    for axis, panel in zip(drawing.grid(figure, len(panels)), panels):
       points = panel.projection.points
       for group, _ in enumerate(names):
         chosen = order[groups[order] == group]
         axis.scatter(
             *points[chosen].T, s=size, color=colors[group % len(colors)],
-            marker=palette.MARKERS[group % len(palette.MARKERS)], alpha=.75,
-            linewidths=.25, edgecolors=palette.EDGE, rasterized=True)
+            marker=drawing.MARKERS[group % len(drawing.MARKERS)], alpha=.75,
+            linewidths=.25, edgecolors=drawing.EDGE, rasterized=True)
       axis.set(xticks=[], yticks=[])
       axis.set_xlabel(f'{panel.projection.axes[0]}\n{caption(panel.cells)}',
                       fontsize=8)
       axis.set_ylabel(panel.projection.axes[1], fontsize=8)
-      panels_lib.heading(axis, panel.title, looks[panel.name])
+      drawing.heading(axis, panel.title, looks[panel.name])
     handles = [
         figure.axes[0].scatter(
             [], [], s=28, color=colors[i % len(colors)], linewidths=.4,
-            marker=palette.MARKERS[i % len(palette.MARKERS)],
-            edgecolors=palette.EDGE) for i in range(len(names))]
-    figure.suptitle(title, x=.01, ha='left', fontsize=11, fontweight='bold')
+            marker=drawing.MARKERS[i % len(drawing.MARKERS)],
+            edgecolors=drawing.EDGE) for i in range(len(names))]
     figure.legend(handles, names, loc='outside lower left',
                   ncols=min(len(names), 2 * columns))
-    return canvas.to_bytes(figure, format)
+    return drawing.to_bytes(figure, format)
 
 
 def caption(cells: Mapping[str, tables.Cell]) -> str:
@@ -205,5 +207,78 @@ def caption(cells: Mapping[str, tables.Cell]) -> str:
   """
   words = {'probe_label_test': 'label probe',
            'probe_people_test': 'person probe', 'silhouette_test': 'silhouette'}
-  return '\n'.join(f'{word} {figure_losses.interval_text(cells[metric])}'
+  return '\n'.join(f'{word} {drawing.interval_text(cells[metric])}'
                    for metric, word in words.items() if metric in cells)
+
+
+@dataclasses.dataclass(frozen=True)
+class Probes:
+  """One model: name, title, two probes' accuracies and silhouette on test."""
+
+  name: str
+  title: str
+  label: tables.Cell
+  person: tables.Cell
+  silhouette: tables.Cell = tables.Cell(None)
+
+  @property
+  def numbers(self) -> str:
+    """Its line in the legend."""
+    return ' / '.join('-' if cell.value is None else f'{cell.value:.2f}'
+                      for cell in (self.label, self.person, self.silhouette))
+
+
+def draw_collapse(points: Sequence[Probes], chance: tuple[float, float], *,
+                  format: str = 'svg') -> bytes:
+  """Probe accuracy of the label against that of the person.
+
+  Args:
+    points: the models; one that lacks a number is left out.
+    chance: accuracy of a guess, of the label and of the person.
+    format: ``svg`` or ``png``.
+
+  Returns:
+    The picture, with an arrow from original to each other model.
+
+  Raises:
+    ValueError: if no point has both numbers, or no such format.
+  """
+  shown = [p for p in points if None not in (p.label.value, p.person.value)]
+  if not shown:
+    raise ValueError(
+        'Expected a model with a label probe and a person probe, got none.')
+  looks = drawing.styles([point.name for point in shown])
+  start = next((p for p in shown if p.name == 'original'), None)
+  with drawing.new_figure(8.2, 4.3) as figure:
+    axis = figure.subplots()
+    for point in shown:
+      look = looks[point.name]
+      if start is not None and point is not start:
+        axis.annotate(
+            '', (point.label.value, point.person.value),
+            (start.label.value, start.person.value), zorder=1,
+            arrowprops={'arrowstyle': '->', 'color': look.color,
+                        'linewidth': 1.1, 'shrinkA': 5, 'shrinkB': 5})
+      axis.errorbar(
+          [point.label.value], [point.person.value],  # type: ignore[arg-type]
+          xerr=drawing.error_bar(point.label),
+          yerr=drawing.error_bar(point.person), zorder=3, fmt=look.marker,
+          color=look.color, markerfacecolor=look.face,
+          markeredgecolor=look.edge, markersize=9, elinewidth=.8, capsize=2,
+          label=f'{point.title}: {point.numbers}')
+    for guess, line in zip(chance, (axis.axvline, axis.axhline)):
+      line(guess, color=drawing.NULL, linestyle=':', linewidth=1)
+    axis.annotate(
+        'collapse: both fall', (.03, .03), xycoords='axes fraction',
+        color='#444444', fontsize=8, bbox=_PAPER)
+    axis.annotate(
+        'the label stays,\nthe person is lost', (.97, .03), ha='right',
+        xycoords='axes fraction', color='#444444', fontsize=8, bbox=_PAPER)
+    axis.margins(.12)
+    axis.set(title='What features still tell on test',
+             xlabel='accuracy of a linear probe for the label '
+                    '(dotted: a guess)',
+             ylabel='accuracy of a linear probe for the person')
+    figure.legend(loc='outside right upper',
+                  title='label / person / silhouette by class')
+    return drawing.to_bytes(figure, format)

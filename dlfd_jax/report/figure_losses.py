@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib import ticker
 
 from dlfd_jax.metrics import distributions
-from dlfd_jax.report import canvas, palette, panels as panels_lib, tables
+from dlfd_jax.report import drawing, tables
 
 LEAST_LOSS = 1e-6  # nats; smaller losses count as this, as the axis says
 _LEAST_BANDWIDTH = .05  # decades
@@ -27,7 +27,7 @@ class Panel:
   """One model.
 
   Attributes:
-    name: decides its look, see ``palette.styles``.
+    name: decides its look, see ``drawing.styles``.
     title: for readers.
     forget: loss of each forget image, nats ``[n]``.
     unseen: loss of each test image, nats ``[m]``.
@@ -59,8 +59,8 @@ def decades(losses: np.ndarray) -> np.ndarray:
   return np.log10(np.maximum(losses, LEAST_LOSS))
 
 
-def axis_of(samples: Sequence[np.ndarray]) -> np.ndarray:
-  """The common axis of some samples in decades, ``[400]`` evenly spaced."""
+def _axis_of(samples: Sequence[np.ndarray]) -> np.ndarray:
+  """A common axis of samples in decades, ``[400]`` evenly spaced."""
   low = min(float(sample.min()) for sample in samples)
   high = max(float(sample.max()) for sample in samples)
   return np.linspace(low - _MARGIN, high + _MARGIN, _POINTS)
@@ -104,14 +104,15 @@ def js_distance(p: np.ndarray, q: np.ndarray) -> float:
 
 def distances(panels: Sequence[Panel]) -> dict[str, float]:
   """Jensen-Shannon distance of each panel's two densities, by name."""
-  return {name: js_distance(*curves)
-          for name, curves in _curves(panels)[1].items()}
+  return {name: js_distance(*pair) for name, pair in _curves(panels)[1].items()}
 
 
 def chance_distances(forget: np.ndarray, unseen: np.ndarray,
                      forget_units: np.ndarray, unseen_units: np.ndarray, *,
                      draws: int = 20, seed: int = 0) -> np.ndarray:
-  """Distances when people swap sides at random: what one law would give.
+  """Distances when people swap sides at random.
+
+  They show how far two samples of one distribution lie apart by chance.
 
   Args:
     forget: losses in nats ``[n]``.
@@ -125,26 +126,27 @@ def chance_distances(forget: np.ndarray, unseen: np.ndarray,
     ``[draws]``.
   """
   values = np.concatenate([decades(forget), decades(unseen)])
-  axis = axis_of([values])[::2]
+  axis = _axis_of([values])[::2]
   units = np.concatenate([forget_units, unseen_units])
   people, place = np.unique(units, return_inverse=True)
   count = np.unique(forget_units).size
   rng = np.random.default_rng(seed)
-  found = []
-  for _ in range(draws):
+  swapped = np.empty(draws)
+  for k in range(draws):
     side = np.isin(place, rng.permutation(len(people))[:count])
-    found.append(js_distance(
-        density(values[side], axis), density(values[~side], axis)))
-  return np.array(found)
+    swapped[k] = js_distance(
+        density(values[side], axis), density(values[~side], axis))
+  return swapped
 
 
-def _curves(panels):
+def _curves(panels: Sequence[Panel]
+            ) -> tuple[np.ndarray, dict[str, tuple[np.ndarray, np.ndarray]]]:
   """The common axis, and forget's and unseen's density of each panel."""
   samples = {panel.name: (decades(panel.forget), decades(panel.unseen))
              for panel in panels}
-  axis = axis_of([part for pair in samples.values() for part in pair])
-  return axis, {name: tuple(density(part, axis) for part in pair)
-                for name, pair in samples.items()}
+  axis = _axis_of([part for pair in samples.values() for part in pair])
+  return axis, {name: (density(forget, axis), density(unseen, axis))
+                for name, (forget, unseen) in samples.items()}
 
 
 def draw(panels: Sequence[Panel], chance: dict[str, float], *,
@@ -164,18 +166,18 @@ def draw(panels: Sequence[Panel], chance: dict[str, float], *,
   Raises:
     ValueError: if there is no panel, or no such format.
   """
-  rows, columns = panels_lib.shape(len(panels))
+  rows, columns = drawing.grid_shape(len(panels))
   axis_values, curves = _curves(panels)
-  found = {name: js_distance(*pair) for name, pair in curves.items()}
-  looks = palette.styles([panel.name for panel in panels])
+  looks = drawing.styles([panel.name for panel in panels])
   top = 1.05 * max(curve.max() for pair in curves.values() for curve in pair)
-  with canvas.drawing(max(2.35 * columns, 4.7), 2.3 * rows + .9) as figure:
-    axes = panels_lib.grid(figure, len(panels), sharex=True, sharey=True)
+  with drawing.new_figure(
+      max(2.35 * columns, 4.7), 2.3 * rows + .9, title) as figure:
+    axes = drawing.grid(figure, len(panels), sharex=True, sharey=True)
     for axis, panel in zip(axes, panels):
       forget, unseen = curves[panel.name]
-      axis.fill_between(10**axis_values, unseen, color=canvas.UNSEEN, alpha=.45,
-                        linewidth=0, label='unseen (test)')
-      axis.plot(10**axis_values, forget, color=canvas.FORGET, linewidth=1.8,
+      axis.fill_between(10**axis_values, unseen, color=drawing.UNSEEN,
+                        alpha=.45, linewidth=0, label='unseen (test)')
+      axis.plot(10**axis_values, forget, color=drawing.FORGET, linewidth=1.8,
                 label='forget')
       axis.set(xscale='log', ylim=(0, top),
                xlim=(10**axis_values[0], 10**axis_values[-1]))
@@ -183,30 +185,14 @@ def draw(panels: Sequence[Panel], chance: dict[str, float], *,
       axis.xaxis.set_minor_locator(ticker.NullLocator())
       axis.xaxis.set_major_formatter(ticker.LogFormatterSciNotation())
       axis.set_xlabel(
-          f'JS distance {found[panel.name]:.2f} (chance: '
-          f'{chance[panel.name]:.2f})\nAUC {interval_text(panel.auc)}',
+          f'JS distance {js_distance(forget, unseen):.2f} (chance: '
+          f'{chance[panel.name]:.2f})\nAUC {drawing.interval_text(panel.auc)}',
           fontsize=8)
-      panels_lib.heading(axis, panel.title, looks[panel.name])
-    figure.suptitle(title, x=.01, ha='left', fontsize=11, fontweight='bold')
+      drawing.heading(axis, panel.title, looks[panel.name])
     figure.supylabel('density per decade', fontsize=9)
     figure.supxlabel(
         'loss in nats, logarithmic; below a millionth counts as a millionth',
         fontsize=9)
     figure.legend(*axes[0].get_legend_handles_labels(),
                   loc='outside upper right', ncols=2)
-    return canvas.to_bytes(figure, format)
-
-
-def interval_text(cell: tables.Cell, digits: int = 2) -> str:
-  """A figure with its interval, or why there is none.
-
-  Example:
-    >>> interval_text(tables.Cell(.512, .45, .57))
-    '0.51 [0.45, 0.57]'
-  """
-  if cell.value is None:
-    return 'not computed'
-  text = f'{cell.value:.{digits}f}'
-  if cell.low is None or cell.high is None:
-    return text
-  return f'{text} [{cell.low:.{digits}f}, {cell.high:.{digits}f}]'
+    return drawing.to_bytes(figure, format)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import json
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -16,14 +17,12 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from dlfd_jax.report import decisions, examples, facts, names, plots, tables
+from dlfd_jax.report import decisions, facts, names, plots, tables
 from dlfd_jax.utils import runs
 
 Arrays = Mapping[str, np.ndarray]
 Events = Sequence[Mapping[str, Any]]
 
-_TEMPLATE = 'report.html.jinja'
-_NOT_GIVEN = 'not given'
 _SOURCE = 'dlfd_jax_source'
 _TIER_0 = (
     'Tier 0 compares forget images with unseen ones. It can show that they are '
@@ -64,12 +63,22 @@ def render_report(result: tables.Result, per_example: Arrays | None = None,
                   history: Events | None = None) -> str:
   """The report as text; equal input gives equal text. See write_report."""
   tables.check_result(result)
+  arrays = per_example or {}
+  return fill('report.html.jinja', _context(result, arrays),
+              pictures=_pictures(result, arrays, history or ()))
+
+
+def fill(template: str, context: Mapping[str, Any], **more: Any) -> str:
+  """A template of this package with its names filled in, safe as HTML."""
   environment = jinja2.Environment(
       loader=jinja2.PackageLoader('dlfd_jax.report'), autoescape=True,
       undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-  return environment.get_template(_TEMPLATE).render(
-      **_context(result, per_example or {}),
-      pictures=_pictures(result, per_example or {}, history or ()))
+  return environment.get_template(template).render(context, **more)
+
+
+def inline(picture: bytes, kind: str) -> str:
+  """A picture as the address of an ``img``; ``kind`` is its MIME type."""
+  return f'data:{kind};base64,{base64.b64encode(picture).decode()}'
 
 
 def report_facts(result: tables.Result, per_example: Arrays | None = None
@@ -83,21 +92,15 @@ def report_facts(result: tables.Result, per_example: Arrays | None = None
     ``value`` (null = not computed, see ``reason``), ``low``, ``high`` (95 %)
     and ``units``. ``request_images`` has every image of the request.
   """
+  def plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+      return value.item()
+    return {field.name: getattr(value, field.name)
+            for field in dataclasses.fields(value)}
+
+  context = _context(result, per_example or {})
   return {'kind': 'report', 'schema': 1,
-          **_plain(_context(result, per_example or {}))}
-
-
-def _plain(value):
-  if dataclasses.is_dataclass(value) and not isinstance(value, type):
-    value = {field.name: getattr(value, field.name)
-             for field in dataclasses.fields(value)}
-  if isinstance(value, Mapping):
-    return {name: _plain(part) for name, part in value.items()}
-  if isinstance(value, (list, tuple)):
-    return [_plain(part) for part in value]
-  if isinstance(value, np.generic):
-    return value.item()
-  return value
+          **json.loads(json.dumps(context, default=plain))}
 
 
 def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
@@ -115,13 +118,19 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
   about = {
       **data, 'task': task.get('kind'), 'outputs': task.get('names'),
       'image_size': ' × '.join(map(str, size)) + ' pixels' if size else None}
+  counts = [f'{facts.plain(data[key])} {word}'
+            for key, word in (('n', 'images'), ('people', 'people'))
+            if data.get(key) is not None]
+  verdicts = {
+      name: (tables.find_record(result, name) or {}).get('verdict')
+      or names.NOT_COMPUTED for name in ('over_forgetting', 'streisand')}
   return {
       'disclaimer': names.DISCLAIMER,
       'not_computed': names.NOT_COMPUTED,
       'meanings': list(names.MODEL_MEANINGS.items()),
       'tier_0': _TIER_0,
       'title': facts.plain(data.get('name')),
-      'subtitle': _subtitle(data),
+      'subtitle': ', '.join([facts.plain(data.get('name')), *counts]),
       'data': facts.named(about, {
           'name': 'Data', 'n': 'Images', 'people': 'People',
           'image_size': 'Image size', 'task': 'Task',
@@ -148,8 +157,7 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
       'cost': facts.cost_sentence(result),
       'efficiency': facts.efficiency_items(result),
       'headline': tables.headline(result),
-      'over_forgetting': _verdict(result, 'over_forgetting'),
-      'streisand': _verdict(result, 'streisand'),
+      **verdicts,
       'summary': tables.summary_table(result),
       'metrics': tables.metrics_table(result),
       'reference': tables.reference_table(result, everything=True),
@@ -163,10 +171,10 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
       'not_run': [tables.not_run(tier) for tier in tables.TIERS
                   if tier > tables.tier_of(result)],
       'harm': (result.get('harm') or {}).get('worst') or [],
-      'images': examples.remembered_images(arrays),
-      'people': examples.remembered_people(arrays),
-      'images_by_chance': examples.largest_by_chance(arrays),
-      'people_by_chance': examples.largest_by_chance(arrays, by_person=True),
+      'images': most_remembered(arrays),
+      'people': most_remembered(arrays, by_person=True),
+      'images_by_chance': largest_by_chance(arrays),
+      'people_by_chance': largest_by_chance(arrays, by_person=True),
       'selection': facts.named(selection, {'step': 'Step'})
                    if selection else [],
       'findings': facts.all_of(selection.get('findings') or {}),
@@ -179,30 +187,110 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
 
 def _request(result: tables.Result) -> facts.Facts:
   """The request, its own number and date first, and when what was done."""
-  given = dict(result.get('request') or {})
-  if not given:
+  request = dict(result.get('request') or {})
+  if not request:
     return []
-  known = {'id': given.pop('id', None) or _NOT_GIVEN,
-           'received': given.pop('received', None) or _NOT_GIVEN}
-  made = {run['model']: run.get('finished') for run in result.get('runs') or ()}
-  when = {'unlearned': made.get('unlearned'),
-          'evaluated': result.get('finished')}
+  first = {key: request.pop(key, None) or 'not given'
+           for key in ('id', 'received')}
+  finished = {run['model']: run.get('finished')
+              for run in result.get('runs') or ()}
   return facts.all_of({
-      **known, **{f'{name} (UTC)': facts.moment(text)
-                  for name, text in when.items()}, **given})
+      **first,
+      'unlearned (UTC)': facts.moment(finished.get('unlearned')),
+      'evaluated (UTC)': facts.moment(result.get('finished')), **request})
 
 
-def _subtitle(data: Mapping[str, Any]) -> str:
-  parts = [facts.plain(data.get('name'))]
-  for key, word in (('n', 'images'), ('people', 'people')):
-    if data.get(key) is not None:
-      parts.append(f'{facts.plain(data[key])} {word}')
-  return ', '.join(parts)
+@dataclasses.dataclass(frozen=True)
+class Remembered:
+  """A forget image, or a person's mean over their forget images.
+
+  Attributes:
+    name: the image's sample id, or the person's number.
+    images: how many images the values average over.
+    original: margin under the original model, None = not computed.
+    unlearned: margin under the unlearned model.
+    retrained: mean margin over the retrained models, None = not computed.
+  """
+
+  name: str
+  images: int
+  original: float | None
+  unlearned: float
+  retrained: float | None
+
+  @property
+  def excess(self) -> float | None:
+    """Unlearned minus retrained, 0 = like retrained, None = not computed."""
+    if self.retrained is None:
+      return None
+    return self.unlearned - self.retrained
 
 
-def _verdict(result: tables.Result, metric: str) -> str:
-  record = tables.find_record(result, metric) or {}
-  return record.get('verdict') or names.NOT_COMPUTED
+def most_remembered(arrays: Arrays, *, by_person: bool = False,
+                    count: int = 10) -> list[Remembered]:
+  """The forget images, or people, that the unlearned model is most sure of.
+
+  Args:
+    arrays: ``{model}/forget/margin``, ``{model}/forget/loss`` and
+      ``forget/sample_id``; for people ``forget/identity``, -1 = unknown.
+    by_person: means over each person's images; those of nobody are left out.
+    count: how many, at least 1.
+
+  Returns:
+    At most ``count``, by falling margin above the retrained models' mean, or by
+    falling margin if there is no retrained model. Empty without the arrays of
+    the unlearned model.
+  """
+  units, margins = _forget_margins(arrays, by_person)
+  if 'unlearned' not in margins:
+    return []
+  retrained = [values for model, values in margins.items()
+               if model.startswith('retrained')]
+  columns = (margins.get('original'), margins['unlearned'],
+             np.mean(retrained, axis=0) if retrained else None)
+  rows = [
+      Remembered(name, images, *(
+          None if column is None else float(column[i]) for column in columns))
+      for i, (name, images) in enumerate(units)]
+  return sorted(rows, key=lambda row: (
+      -(row.unlearned if row.excess is None else row.excess), row.name))[:count]
+
+
+def largest_by_chance(arrays: Arrays, by_person: bool = False
+                      ) -> tuple[float, float] | None:
+  """The largest excess of each retrained model over the mean of the others.
+
+  What the worst case looks like where nothing is remembered.
+
+  Returns:
+    Smallest and largest over the retrained models; None with fewer than two,
+    or without known people.
+  """
+  units, by_model = _forget_margins(arrays, by_person)
+  retrained = [values for model, values in by_model.items()
+               if model.startswith('retrained')]
+  if len(retrained) < 2 or not units:
+    return None
+  margins = np.stack(retrained)
+  others = (margins.sum(0) - margins) / (len(margins) - 1)
+  worst = (margins - others).max(1)
+  return float(worst.min()), float(worst.max())
+
+
+def _forget_margins(arrays: Arrays, by_person: bool
+                    ) -> tuple[list[tuple[str, int]], dict[str, np.ndarray]]:
+  """Names and image counts of units, and each model's mean margin of them."""
+  margins = {model: np.asarray(arrays[f'{model}/forget/margin'], np.float64)
+             for model in names.models_in(arrays)
+             if f'{model}/forget/margin' in arrays}
+  if not by_person:
+    return [(str(name), 1) for name in arrays.get('forget/sample_id', ())], (
+        margins)
+  identity = np.asarray(arrays.get('forget/identity', ()))
+  people, counts = np.unique(identity[identity >= 0], return_counts=True)
+  return list(zip(map(str, people), counts.tolist())), {
+      model: np.array([values[identity == person].mean() for person in people])
+      for model, values in margins.items()}
 
 
 def _pictures(result: tables.Result, arrays: Arrays,
@@ -219,12 +307,10 @@ def _pictures(result: tables.Result, arrays: Arrays,
     drawn['losses'] = plots.loss_histograms(arrays)
     drawn['roc'] = plots.roc_curves(arrays)
   points = plots.points_of(result)
-  if any(p.attack_auc.value is not None and p.accuracy_test.value is not None
-         for p in points):
+  if points:
     drawn['trade_off'] = plots.trade_off(points)
   if any(event.get('event') == 'check' for event in history):
     drawn['trace'] = plots.trace(
         history, thresholds=thresholds, selected_step=selection.get('step'))
-  return {
-      name: 'data:image/svg+xml;base64,' + base64.b64encode(picture).decode()
-      if picture else '' for name, picture in drawn.items()}
+  return {name: inline(picture, 'image/svg+xml') if picture else ''
+          for name, picture in drawn.items()}

@@ -12,32 +12,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import ticker
+from matplotlib import patches, ticker
 
 from dlfd_jax.metrics import ranks
-from dlfd_jax.report import canvas, names, tables
+from dlfd_jax.report import drawing, names, tables
 
 Arrays = Mapping[str, np.ndarray]
 
 _LEAST_LOSS = 1e-4  # nats; smaller losses share the first bin
 _TICKS = (.001, .01, .1, 1, 10, 100)  # nats
-
-
-@dataclasses.dataclass(frozen=True)
-class Point:
-  """One model in the trade-off plot.
-
-  Attributes:
-    label: its name in the plot.
-    kind: ``original``, ``unlearned`` or ``retrained``; decides its look.
-    attack_auc: horizontal position with its interval.
-    accuracy_test: vertical position with its interval.
-  """
-
-  label: str
-  kind: str
-  attack_auc: tables.Cell
-  accuracy_test: tables.Cell
+_LINES = {
+    'original': ('--', drawing.VERMILION), 'unlearned': ('-', drawing.BLUE),
+    'retrained': ('-.', drawing.GREEN)}
+_PHASES = {'distance': drawing.ORANGE, 'finetune': drawing.SKY}
+_OTHER_PHASE = '#BBBBBB'
+_CROWD = 8  # models of a task from which on the nearest are drawn again, larger
 
 
 def loss_histograms(arrays: Arrays, *, format: str = 'svg') -> bytes:
@@ -57,19 +46,17 @@ def loss_histograms(arrays: Arrays, *, format: str = 'svg') -> bytes:
   """
   models = [model for model in names.models_in(arrays)
             if model in ('original', 'unlearned', 'retrained_0')]
-  _check_models(models)
-  losses = {
-      (model, split): np.maximum(_losses(arrays, model, split), _LEAST_LOSS)
-      for model in models for split in ('forget', 'test')}
+  losses = {part: np.maximum(values, _LEAST_LOSS)
+            for part, values in _losses(arrays, models).items()}
   largest = max(float(values.max(initial=1.0)) for values in losses.values())
   edges = np.geomspace(_LEAST_LOSS, largest * 1.001, 31)
-  with canvas.drawing(8.2, 2.7) as figure:
+  with drawing.new_figure(8.2, 2.7) as figure:
     axes = figure.subplots(
         1, len(models), sharex=True, sharey=True, squeeze=False)[0]
     for axis, model in zip(axes, models):
       for split, color, label, fill in (
-          ('test', canvas.UNSEEN, 'unseen (test)', True),
-          ('forget', canvas.FORGET, 'forget', False)):
+          ('test', drawing.UNSEEN, 'unseen (test)', True),
+          ('forget', drawing.FORGET, 'forget', False)):
         values = losses[model, split]
         share = np.histogram(values, edges)[0] / max(values.size, 1)
         axis.stairs(share, edges, fill=fill, color=color, label=label,
@@ -85,7 +72,7 @@ def loss_histograms(arrays: Arrays, *, format: str = 'svg') -> bytes:
         f'{_LEAST_LOSS:g}', fontsize=9)
     figure.legend(*axes[0].get_legend_handles_labels(), ncols=2,
                   loc='outside upper right')
-    return canvas.to_bytes(figure, format)
+    return drawing.to_bytes(figure, format)
 
 
 def roc_curves(arrays: Arrays, *, format: str = 'svg') -> bytes:
@@ -103,18 +90,18 @@ def roc_curves(arrays: Arrays, *, format: str = 'svg') -> bytes:
     ValueError: if there is no model, or no such format.
   """
   models = names.models_in(arrays)
-  _check_models(models)
-  with canvas.drawing(8.2, 3.6) as figure:
+  losses = _losses(arrays, models)
+  with drawing.new_figure(8.2, 3.6) as figure:
     full, low = figure.subplots(1, 2)
     floor = 1.0
     for model in models:
-      forget, test = (-_losses(arrays, model, split)
-                      for split in ('forget', 'test'))
+      forget, test = -losses[model, 'forget'], -losses[model, 'test']
       fpr, tpr = ranks.roc(forget, test)
       kind, _, number = model.partition('_')
       several = f'{kind}_1' in models
       label = f'{kind} {number}' if number and several else kind
-      style = {'color': canvas.COLORS[kind], 'linestyle': canvas.LINES[kind],
+      line, color = _LINES[kind]
+      style = {'color': color, 'linestyle': line,
                'linewidth': 1.0 if several and number else 1.7}
       full.plot(fpr, tpr, label=f'{label}: {ranks.area(fpr, tpr):.3f}', **style)
       least = 1 / test.size
@@ -122,9 +109,9 @@ def roc_curves(arrays: Arrays, *, format: str = 'svg') -> bytes:
       low.plot(np.maximum(fpr, least), np.maximum(tpr, 1 / forget.size / 2),
                **style)
     grid = np.geomspace(floor, 1, 50)
-    full.plot([0, 1], [0, 1], color=canvas.COLORS['null'], linewidth=.8,
+    full.plot([0, 1], [0, 1], color=drawing.NULL, linewidth=.8,
               linestyle=':', label='guess: 0.500')
-    low.plot(grid, grid, color=canvas.COLORS['null'], linewidth=.8,
+    low.plot(grid, grid, color=drawing.NULL, linewidth=.8,
              linestyle=':')
     rates = {'xlabel': 'false-positive rate (test images)',
              'ylabel': 'true-positive rate (forget images)'}
@@ -135,7 +122,7 @@ def roc_curves(arrays: Arrays, *, format: str = 'svg') -> bytes:
             xlim=(floor, 1), ylim=(floor, 1.1), **rates)
     for side in (low.xaxis, low.yaxis):
       side.set_major_formatter('{x:g}')
-    return canvas.to_bytes(figure, format)
+    return drawing.to_bytes(figure, format)
 
 
 def trace(history: Sequence[Mapping[str, Any]], *,
@@ -164,21 +151,21 @@ def trace(history: Sequence[Mapping[str, Any]], *,
   panels = (('forgetting_score', 'forgetting\nscore'),
             ('mia_auc', 'attack AUC\n(signed)'),
             ('val_accuracy', 'accuracy\non val'))
-  with canvas.drawing(8.2, 4.6) as figure:
+  with drawing.new_figure(8.2, 4.6) as figure:
     axes = figure.subplots(len(panels), 1, sharex=True)
     for axis, (name, label) in zip(axes, panels):
       _shade_phases(axis, checks)
       values = [math.nan if c.get(name) is None else c[name] for c in checks]
-      axis.plot(steps, values, color=canvas.COLORS['unlearned'], marker='o',
+      axis.plot(steps, values, color=drawing.BLUE, marker='o',
                 markersize=3, linewidth=1.4)
       axis.set_ylabel(label)
       if selected_step is not None:
         axis.axvline(selected_step, color='black', linewidth=1,
                      label='returned state')
     for (name, value), style in zip((thresholds or {}).items(), (':', '--')):
-      axes[0].axhline(value, color=canvas.COLORS['null'], linestyle=style,
+      axes[0].axhline(value, color=drawing.NULL, linestyle=style,
                       linewidth=1, label=name)
-    axes[1].axhline(.5, color=canvas.COLORS['null'], linestyle=':', linewidth=1)
+    axes[1].axhline(.5, color=drawing.NULL, linestyle=':', linewidth=1)
     axes[0].set_ylim(bottom=0)
     axes[0].set_title('Unlearning, measured on val')
     axes[0].xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
@@ -188,88 +175,194 @@ def trace(history: Sequence[Mapping[str, Any]], *,
     if handles:
       figure.legend(handles, labels, loc='outside lower center',
                     ncols=len(handles))
-    return canvas.to_bytes(figure, format)
+    return drawing.to_bytes(figure, format)
 
 
-def _shade_phases(axis, checks):
+def _shade_phases(axis: Any, checks: Sequence[Mapping[str, Any]]) -> None:
   """Bands in the phase's colour from each check to the next."""
-  named = set()
+  named: set[str] = set()
   for check, after in zip(checks, checks[1:]):
     phase = str(check.get('next_phase', ''))
-    color = canvas.PHASES.get(phase, canvas.OTHER_PHASE)
+    color = _PHASES.get(phase, _OTHER_PHASE)
     label = None if phase in named else f'{phase} steps'
     axis.axvspan(check['step'], after['step'], color=color, alpha=.18,
                  linewidth=0, label=label)
     named.add(phase)
 
 
-def trade_off(points: Sequence[Point], *, format: str = 'svg') -> bytes:
-  """Test accuracy against the main attack, with retrained as the target.
+@dataclasses.dataclass(frozen=True)
+class Point:
+  """A model in the trade-off plot.
+
+  Attributes:
+    name: decides its look, see ``drawing.styles``.
+    title: for readers.
+    attack_auc: horizontal position, maybe with an interval.
+    accuracy_test: vertical position, maybe with an interval.
+  """
+
+  name: str
+  title: str
+  attack_auc: tables.Cell
+  accuracy_test: tables.Cell
+
+
+def points_of(result: tables.Result,
+              unlearned: Mapping[str, tables.Result] | None = None
+              ) -> list[Point]:
+  """The models of an evaluation as points of the trade-off plot.
 
   Args:
-    points: models with both numbers; one that lacks a number is left out.
+    result: original and retrained are read from it.
+    unlearned: evaluations of the same request by the name of their unlearned
+      model; default: ``result`` alone.
+
+  Returns:
+    Original, unlearned and retrained; a model that lacks a value is left out.
+  """
+  columns = [('original', result, 'original')]
+  columns += [(name, each, 'unlearned')
+              for name, each in (unlearned or {'unlearned': result}).items()]
+  points = [
+      Point(name, name, tables.find_cell(each, tables.MAIN_ATTACK, column),
+            tables.find_cell(each, 'accuracy_test', column))
+      for name, each, column in (*columns, ('retrained', result, 'retrained'))]
+  return [point for point in points
+          if None not in (point.attack_auc.value, point.accuracy_test.value)]
+
+
+def trade_off(points: Sequence[Point], *, format: str = 'svg') -> bytes:
+  """:func:`trade_offs` of one request; the bars are 95 % intervals."""
+  return trade_offs({'': points}, bars='95 % intervals', format=format)
+
+
+def trade_offs(tasks: Mapping[str, Sequence[Point]], *, bars: str,
+               format: str = 'svg') -> bytes:
+  """Test accuracy against the main attack, one panel a task.
+
+  Args:
+    tasks: the models of each task; ``retrained`` is the target.
+    bars: what the intervals are, in words.
     format: ``svg`` or ``png``.
 
   Returns:
-    The picture; bars are 95 % intervals, and the shaded cross is the interval
-    of the first retrained point.
+    The picture; the shaded cross is the retrained model's interval on both
+    axes. A task of many models has a second panel, of the half nearest to
+    retrained.
 
   Raises:
-    ValueError: if no point has both numbers, or no such format.
+    ValueError: if there is no task, a task has no model, or no such format.
   """
-  shown = [p for p in points
-           if None not in (p.attack_auc.value, p.accuracy_test.value)]
-  if not shown:
+  empty = [task for task, points in tasks.items() if not points]
+  if empty or not tasks:
     raise ValueError(
-        'Expected a model with an attack AUC and a test accuracy, got none.')
-  with canvas.drawing(6.0, 4.0) as figure:
-    axis = figure.subplots()
-    target = next((p for p in shown if p.kind == 'retrained'), None)
-    if target is not None:
-      for cell, span in ((target.attack_auc, axis.axvspan),
-                         (target.accuracy_test, axis.axhspan)):
-        _, low, high = _bounds(cell)
-        span(low, high, color=canvas.COLORS['retrained'], alpha=.12,
+        'Expected models with an attack AUC and a test accuracy, got none'
+        f'{" for " + ", ".join(empty) if any(empty) else ""}.')
+  titles = {p.name: p.title for points in tasks.values() for p in points}
+  looks = drawing.styles(list(titles))
+  windows = {task: _window(points) for task, points in tasks.items()}
+  rows, columns = drawing.grid_shape(len(tasks), 3)
+  if any(windows.values()):
+    rows, columns = len(tasks), 2
+  across = max(columns + 1, 3)  # titles in a row of the legend
+  height = 3.0 * rows + .25 * math.ceil(len(titles) / across) + .5
+  with drawing.new_figure(
+      max(3.5 * columns, 6.4), height,
+      f'Test accuracy against attack AUC; bars: {bars}') as figure:
+    grid = list(figure.subplots(rows, columns, squeeze=False).reshape(-1))
+    for task, points in tasks.items():
+      axis, window = grid.pop(0), windows[task]
+      _trade_off_panel(axis, task, points, looks)
+      if window is not None:
+        _zoom(axis, grid.pop(0), window, points, looks)
+      elif any(windows.values()):
+        grid.pop(0).remove()
+    for unused in grid:
+      unused.remove()
+    handles = [
+        figure.axes[0].plot(
+            [], [], linestyle='none', marker=look.marker, markersize=7,
+            color=look.color, markerfacecolor=look.face,
+            markeredgecolor=look.edge)[0] for look in looks.values()]
+    figure.legend(handles, list(titles.values()), loc='outside lower left',
+                  ncols=across)
+    return drawing.to_bytes(figure, format)
+
+
+def _trade_off_panel(axis: Any, title: str, points: Sequence[Point],
+                     looks: Mapping[str, drawing.Style]) -> None:
+  for point in points:
+    look = looks[point.name]
+    sides = [(cell.value, drawing.error_bar(cell))
+             for cell in (point.attack_auc, point.accuracy_test)]
+    (x, x_bar), (y, y_bar) = sides
+    _, _, bars = axis.errorbar(
+        x, y, xerr=x_bar, yerr=y_bar, fmt=look.marker, color=look.color,
+        markerfacecolor=look.face, markeredgecolor=look.edge,
+        # A hollow marker is a ring around the one that it may hide.
+        markersize=10 if look.face == 'none' else 7, elinewidth=.8, capsize=2,
+        zorder=4 if point.name in ('dlfd', 'retrained') else 3)
+    for bar in bars:
+      bar.set_alpha(.6)
+    if point.name == 'retrained':
+      for (value, bar), span in zip(sides, (axis.axvspan, axis.axhspan)):
+        [below], [above] = bar or ([0.0], [0.0])
+        span(value - below, value + above, color=look.color, alpha=.12,
              linewidth=0)
-    for point in shown:
-      x, x_low, x_high = _bounds(point.attack_auc)
-      y, y_low, y_high = _bounds(point.accuracy_test)
-      axis.errorbar(
-          x, y, xerr=[[x - x_low], [x_high - x]],
-          yerr=[[y - y_low], [y_high - y]], label=point.label,
-          color=canvas.COLORS.get(point.kind, canvas.COLORS['null']),
-          marker=canvas.MARKERS.get(point.kind, '^'), markersize=7, capsize=3,
-          linewidth=1.2, linestyle='none')
-    axis.axvline(.5, color=canvas.COLORS['null'], linestyle=':', linewidth=1)
-    axis.set(title='Skill kept against traces left',
-             xlabel='attack AUC, class-matched (dotted: a guess)',
-             ylabel='accuracy on test')
-    figure.legend(loc='outside lower center', ncols=min(len(shown), 4))
-    return canvas.to_bytes(figure, format)
+  axis.axvline(.5, color=drawing.NULL, linestyle=':', linewidth=1)
+  axis.margins(.08)
+  axis.set(title=title, xlabel='attack AUC, class-matched (dotted: a guess)',
+           ylabel='accuracy on test')
 
 
-def points_of(result: tables.Result) -> list[Point]:
-  """The three models of a result as points of the trade-off plot."""
-  return [
-      Point(kind, kind, tables.find_cell(result, tables.MAIN_ATTACK, kind),
-            tables.find_cell(result, 'accuracy_test', kind))
-      for kind in ('original', 'unlearned', 'retrained')]
+def _window(points: Sequence[Point]
+            ) -> tuple[tuple[float, float], tuple[float, float]] | None:
+  """Limits of both axes around the half nearest to retrained; None of few."""
+  places = np.array([(p.attack_auc.value, p.accuracy_test.value)
+                     for p in points], float)
+  targets = [place for point, place in zip(points, places)
+             if point.name == 'retrained']
+  if not targets or len(points) < _CROWD:
+    return None
+  order = np.argsort(np.hypot(*(places - targets[0]).T), kind='stable')
+  nearest = places[order[:len(points) // 2 + 1]]
+  low, high = nearest.min(0), nearest.max(0)
+  pad = .15 * (high - low) + .003
+  first, second = zip((low - pad).tolist(), (high + pad).tolist(), strict=True)
+  return first, second
 
 
-def _bounds(cell):
-  """Value, low and high; without an interval, all three are the value."""
-  low = cell.value if cell.low is None else min(cell.low, cell.value)
-  high = cell.value if cell.high is None else max(cell.high, cell.value)
-  return cell.value, low, high
+def _zoom(axis: Any, other: Any,
+          window: tuple[tuple[float, float], tuple[float, float]],
+          points: Sequence[Point], looks: Mapping[str, drawing.Style]) -> None:
+  """``other`` shows what lies in ``window`` of ``axis``, where it is framed."""
+  (left, right), (bottom, top) = window
+  # A point outside would send its bars across the panel.
+  inside = [point for point in points
+            if left <= float(point.attack_auc.value or 0) <= right
+            and bottom <= float(point.accuracy_test.value or 0) <= top]
+  _trade_off_panel(other, 'in the dashed frame', inside, looks)
+  other.set_xlim(left, right)
+  other.set_ylim(bottom, top)
+  axis.add_patch(patches.Rectangle(
+      (left, bottom), right - left, top - bottom, fill=False, linestyle='--',
+      linewidth=.9, edgecolor=drawing.NULL, zorder=5))
 
 
-def _losses(arrays, model, split):
-  """Losses as float64; one that is not finite counts as the largest."""
-  values = np.asarray(arrays[f'{model}/{split}/loss'], np.float64)
-  finite = np.isfinite(values)
-  return np.where(finite, values, values.max(initial=1.0, where=finite))
+def _losses(arrays: Arrays, models: Sequence[str]
+            ) -> dict[tuple[str, str], np.ndarray]:
+  """Losses by model and split, float64; not finite ones count as the largest.
 
-
-def _check_models(models):
+  Raises:
+    ValueError: if there is no model.
+  """
   if not models:
     raise ValueError('Expected arrays of at least one model, got none.')
+  by_part = {}
+  for model in models:
+    for split in ('forget', 'test'):
+      values = np.asarray(arrays[f'{model}/{split}/loss'], np.float64)
+      finite = np.isfinite(values)
+      by_part[model, split] = np.where(
+          finite, values, values.max(initial=1.0, where=finite))
+  return by_part

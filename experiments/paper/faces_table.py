@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from dlfd_jax.report import canvas
+from dlfd_jax.report import drawing
 
 Cell = dict[str, Any]
 _COLUMNS = (
@@ -165,21 +165,19 @@ _INKS = {'original': '#000000', 'retrained': '#009E73', 'finetune': '#E69F00',
 def plot(result: dict[str, Any]) -> bytes:
   """Test accuracy against attack AUC, one panel a task, one mark a seed."""
   found = tasks_of(result)
-  with canvas.drawing(4.2 * len(found), 4.0) as figure:
+  with drawing.new_figure(
+      4.2 * len(found), 4.0, 'Test accuracy against attack AUC: a mark a '
+      'seed; bars: 95 % interval of the AUC') as figure:
     axes = figure.subplots(1, len(found), squeeze=False)[0]
     for axis, (task, cells) in zip(axes, found.items(), strict=True):
       _panel(axis, cells)
       axis.set_title(task)
       axis.set_xlabel('attack AUC on forget against test (0.5 = a guess)')
     axes[0].set_ylabel('test accuracy')
-    figure.suptitle(
-        'Skill kept against traces left: a mark for each seed; bars: 95 % '
-        'interval of the AUC', x=.01, ha='left', fontsize=11,
-        fontweight='bold')
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(
         handles, labels, loc='outside lower center', ncols=2 * len(found))
-    return canvas.to_bytes(figure, 'png')
+    return drawing.to_bytes(figure, 'png')
 
 
 def _panel(axis, cells):

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dlfd_jax.report import figure_tables, palette
+from dlfd_jax.report import drawing, figure_dlfd, plots, tables
 from dlfd_jax.utils import runs
 from experiments.paper import figure_evaluations, summary
 
@@ -43,8 +43,8 @@ def read(paths: Sequence[str]) -> list[summary.Cell]:
 
 
 def name_of(key: tuple[str, str]) -> str:
-  """A row's name as the palette knows it."""
-  return key[0] + (palette.LAST if key[1] == 'last' else '')
+  """A row's name as its look is registered."""
+  return key[0] + (drawing.LAST if key[1] == 'last' else '')
 
 
 def _title(rows, key):
@@ -57,7 +57,7 @@ def _title(rows, key):
 
 
 def figure_of(rows: Sequence[summary.Cell], metric: str
-              ) -> figure_tables.Figure | None:
+              ) -> tables.Cell | None:
   """Mean and spread over seeds; of one seed its own interval.
 
   None if a seed lacks the figure.
@@ -66,27 +66,27 @@ def figure_of(rows: Sequence[summary.Cell], metric: str
   if spread is None:
     return None
   if spread.deviation is not None:
-    return figure_tables.Figure(
+    return tables.Cell(
         spread.mean, spread.mean - spread.deviation,
         spread.mean + spread.deviation)
   cell = rows[0]['metrics'][metric]
   low, high = cell.get('low'), cell.get('high')
-  return figure_tables.Figure(
+  return tables.Cell(
       spread.mean, spread.mean if low is None else min(low, spread.mean),
       spread.mean if high is None else max(high, spread.mean))
 
 
 def points(cells: Sequence[summary.Cell]
-           ) -> dict[str, list[figure_tables.Point]]:
+           ) -> dict[str, list[plots.Point]]:
   """Rows of each task with both figures, the null left out."""
-  found: dict[str, list[figure_tables.Point]] = {}
+  found: dict[str, list[plots.Point]] = {}
   for task, of_task in summary.tasks_of({'cells': list(cells)}).items():
     found[task] = []
     for key, rows in summary.rows_of(of_task).items():
       auc = figure_of(rows, 'mia_auc_matched')
       accuracy = figure_of(rows, 'accuracy_test')
       if key[0] != 'null' and auc is not None and accuracy is not None:
-        found[task].append(figure_tables.Point(
+        found[task].append(plots.Point(
             name_of(key), _title(rows, key), auc, accuracy))
   return found
 
@@ -129,7 +129,7 @@ def classes_of(cells: Sequence[summary.Cell],
 
 
 def gains(cells: Sequence[summary.Cell], classes: Mapping[str, int]
-          ) -> list[figure_tables.Gain]:
+          ) -> list[figure_dlfd.Gain]:
   """DLFD minus fine-tuning and minus the best other, NoMUS, seed by seed.
 
   The best other is the row of the highest mean NoMUS over these seeds, so its
@@ -150,13 +150,13 @@ def gains(cells: Sequence[summary.Cell], classes: Mapping[str, int]
     for against, key in rivals.items():
       change = summary.paired(of_task, _OURS, key, 'nomus')
       if change is not None:
-        found.append(figure_tables.Gain(
+        found.append(figure_dlfd.Gain(
             task, classes[task], against, _title(by[key], key),
             change.values))
   return found
 
 
-def as_numbers(gain: figure_tables.Gain) -> dict[str, Any]:
+def as_numbers(gain: figure_dlfd.Gain) -> dict[str, Any]:
   """A gain as it stands in ``figures.json``."""
   return {'task': gain.task, 'classes': gain.classes, 'against': gain.against,
           'rival': gain.rival, 'values': list(gain.values), 'mean': gain.mean,

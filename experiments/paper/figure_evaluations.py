@@ -11,7 +11,7 @@ import numpy as np
 
 from dlfd_jax import methods
 from dlfd_jax.cli import evaluate
-from dlfd_jax.report import palette, tables
+from dlfd_jax.report import drawing, tables
 from dlfd_jax.utils import runs
 
 MAIN_ATTACK = tables.MAIN_ATTACK
@@ -76,7 +76,7 @@ def title_of(label: str) -> str:
     >>> title_of('cf_k'), title_of('dlfd/last'), title_of('Ours')
     ('CF-k', 'DLFD, last state', 'Ours')
   """
-  stem = label.removesuffix(palette.LAST)
+  stem = label.removesuffix(drawing.LAST)
   title = _TITLES.get(stem, stem)
   if stem in methods.METHODS:
     title = methods.METHODS[stem].title

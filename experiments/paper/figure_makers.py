@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from dlfd_jax.report import (
+  drawing,
   feature_numbers,
-  figure_collapse,
+  figure_dlfd,
   figure_features,
   figure_losses,
-  figure_steps,
-  figure_tables,
-  palette,
+  plots,
   tables,
 )
 from experiments.paper import (
@@ -121,7 +120,7 @@ def features(models: Models, cells: CellsByModel, projection: str, limit: int,
               title='Features of test images; each model in its own plane'),
           'features_split': lambda format: figure_features.draw(
               by_split, sides, _SPLITS, format=format,
-              colors=(palette.SKY, palette.VERMILION),
+              colors=(drawing.SKY, drawing.VERMILION),
               title='Features of forget and unseen images; each model in its '
               'own plane')})
 
@@ -132,7 +131,7 @@ def collapse(models: Models, cells: CellsByModel) -> Made:
   chance = feature_numbers.chance(
       arrays['test/labels'], arrays['test/identity'])
   points = [
-      figure_collapse.Point(
+      figure_features.Probes(
           model.name, model.title, cells[model.name]['probe_label_test'],
           cells[model.name]['probe_people_test'],
           cells[model.name]['silhouette_test']) for model in models]
@@ -144,7 +143,7 @@ def collapse(models: Models, cells: CellsByModel) -> Made:
           'silhouette': _plain(p.silhouette), 'silhouette_by_class': by_class}
                  for p, by_class in zip(
                      points, map(_by_class, models), strict=True)}}, {
-          'collapse': lambda format: figure_collapse.draw(
+          'collapse': lambda format: figure_features.draw_collapse(
               points, chance, format=format)})
 
 
@@ -173,11 +172,11 @@ def steps(scene: steps_lib.Scene, faces: int, seed: int) -> Made:
       'pixel_change': {
           'mean': float(np.abs(change).mean()),
           'largest': float(np.abs(change).max()),
-          'magnified': figure_steps.magnification(change[shown])},
+          'magnified': figure_dlfd.magnification(change[shown])},
       'images': {'retain': len(retain), 'forget': len(forget)},
       'config': dataclasses.asdict(scene.config),
       'faces': ids[shown].tolist(), 'notes': scene.notes}, {
-          'steps': lambda format: figure_steps.draw(
+          'steps': lambda format: figure_dlfd.draw_steps(
               path.images, path.features, path.forget, path.distance.tolist(),
               path.cross_entropy.tolist(), faces=shown, format=format)})
 
@@ -196,10 +195,17 @@ def tradeoff(cells: Sequence[summary.Cell]) -> Made:
   spread = figure_cells.spread_words(cells)
   return Made({
       'bars': spread, 'seeds': figure_cells.seeds_of(cells),
-      'tasks': {task: [dataclasses.asdict(point) for point in of_task]
+      'tasks': {task: [_point(point) for point in of_task]
                 for task, of_task in points.items()}}, {
-          'tradeoff': lambda format: figure_tables.tradeoff(
-              points, spread=spread, format=format)})
+          'tradeoff': lambda format: plots.trade_offs(
+              points, bars=spread, format=format)})
+
+
+def _point(point: plots.Point) -> dict[str, Any]:
+  return {'name': point.name, 'title': point.title, **{
+      metric: {'mean': cell.value, 'low': cell.low, 'high': cell.high}
+      for metric, cell in (('attack_auc', point.attack_auc),
+                           ('accuracy_test', point.accuracy_test))}}
 
 
 def complexity(cells: Sequence[summary.Cell],
@@ -209,5 +215,5 @@ def complexity(cells: Sequence[summary.Cell],
   return Made({
       'bars': figure_cells.SPREAD, 'seeds': figure_cells.seeds_of(cells),
       'gains': [figure_cells.as_numbers(gain) for gain in gains]}, {
-          'complexity': lambda format: figure_tables.complexity(
+          'complexity': lambda format: figure_dlfd.draw_complexity(
               gains, format=format)})

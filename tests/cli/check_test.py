@@ -9,7 +9,7 @@ from dlfd_jax.cli import check
 from dlfd_jax.data import sources, splits
 from dlfd_jax.data.faces import synthetic
 from dlfd_jax.pipeline import expected_cost
-from dlfd_jax.report import contact_sheet
+from dlfd_jax.report import check_page
 from dlfd_jax.utils import runs
 from tests.cli import runs_of
 
@@ -80,9 +80,9 @@ def test_a_near_copy_under_another_person_is_listed_and_shown(
   lines.append('hidden.jpg,p6,0')
   (data / 'faces.csv').write_text('\n'.join(lines) + '\n')
   (tmp_path / 'delete.txt').write_text('p3\n')
-  drawn, draw = [], contact_sheet.draw
-  monkeypatch.setattr(
-      contact_sheet, 'draw', lambda pairs: drawn.extend(pairs) or draw(pairs))
+  drawn, draw = [], check_page.contact_sheet
+  monkeypatch.setattr(check_page, 'contact_sheet',
+                      lambda pairs: drawn.extend(pairs) or draw(pairs))
   before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns)
             for path in data.iterdir()}
   assert check.main([
@@ -196,7 +196,6 @@ def test_people_forgotten_earlier_are_named(tmp_path, capsys):
 
 
 def test_text_of_the_data_cannot_become_html(tmp_path):
-  from dlfd_jax.report import check_page
   page = check_page.render({
       'command': '<script>', 'device': 'cpu', 'split': None, 'cost': None,
       'notes': ['<b>'], 'request': {

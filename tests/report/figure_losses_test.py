@@ -10,6 +10,7 @@ from dlfd_jax.report import figure_losses as lib, tables
 from tests.report import pictures
 
 AXIS = np.linspace(-8, 4, 400)
+CHANCE = dict.fromkeys(('original', 'dlfd', 'retrained'), .1)
 
 
 def _panels():
@@ -53,7 +54,7 @@ def test_small_and_infinite_losses_stay_on_the_axis():
       lib.decades(np.array([0.0, 1.0, np.inf, 10.0])), [-6, 0, 1, 1])
 
 
-def test_distances_of_one_law_are_those_that_swapping_people_gives():
+def test_distances_within_one_distribution_are_those_of_swapped_people():
   rng = np.random.default_rng(0)
   draw = lambda mean: np.exp(rng.normal(mean, 1, 80))
   units = np.repeat(np.arange(20), 4)
@@ -62,34 +63,27 @@ def test_distances_of_one_law_are_those_that_swapping_people_gives():
     chance = lib.chance_distances(forget, unseen, units, units + 20, draws=8)
     panel = lib.Panel('m', 'M', forget, unseen, tables.Cell(.5))
     assert chance.shape == (8,)
-    found = lib.distances([panel])['m']
-    assert bool(found < 2 * chance.mean()) is above
+    distance = lib.distances([panel])['m']
+    assert bool(distance < 2 * chance.mean()) is above
 
 
 def test_the_picture_is_valid_deterministic_and_has_both_formats():
-  panels = _panels()
-  chance = dict.fromkeys(('original', 'dlfd', 'retrained'), .1)
-  pictures.check(functools.partial(lib.draw, panels, chance))
+  pictures.check(functools.partial(lib.draw, _panels(), CHANCE))
 
 
-def test_all_panels_share_both_axes(monkeypatch):
-  seen = []
-  monkeypatch.setattr(
-      lib.canvas, 'to_bytes', lambda figure, format: seen.extend(
-          figure.axes) or b'')
-  lib.draw(_panels(), dict.fromkeys(('original', 'dlfd', 'retrained'), .1))
-  assert len(seen) == 3
-  assert len({axis.get_xlim() for axis in seen}) == 1
-  assert len({axis.get_ylim() for axis in seen}) == 1
-  captions = [axis.get_xlabel() for axis in seen]
-  assert 'AUC 0.70 [0.60, 0.80]' in captions[0]
-  assert 'AUC not computed' in captions[2]
+def test_all_panels_share_both_axes():
+  axes = pictures.axes_of(lambda: lib.draw(_panels(), CHANCE))
+  assert len(axes) == 3
+  assert len({(axis.get_xlim(), axis.get_ylim()) for axis in axes}) == 1
+  assert 'AUC 0.70 [0.60, 0.80]' in axes[0].get_xlabel()
+  assert 'AUC not computed' in axes[2].get_xlabel()
 
 
 def test_no_panel_and_no_losses_are_refused():
   with pytest.raises(ValueError, match='at least one panel'):
     lib.draw([], {})
-  with pytest.raises(ValueError, match='Expected finite losses'):
-    lib.decades(np.array([np.nan]))
+  for losses, got in (([np.nan], 'none'), ([-1.0], '-1.0')):
+    with pytest.raises(ValueError, match=f'Expected finite losses .* {got}'):
+      lib.decades(np.array(losses))
   with pytest.raises(ValueError, match='with mass'):
     lib.js_distance(np.zeros(3), np.ones(3))

@@ -8,14 +8,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax.cli import command
-from dlfd_jax.report import (
-  compare,
-  contact_sheet,
-  figure_tables,
-  html as report,
-  render,
-  tables,
-)
+from dlfd_jax.report import check_page, html as report, plots, render, tables
 from tests.report import fakes
 
 NAMES = ['<script>alert(1)</script>', '"><img src=x onerror=alert(1)>',
@@ -92,8 +85,7 @@ def test_no_name_becomes_markup_of_a_table(name, capsys):
 @pytest.mark.parametrize('name', [r'$\frac{$', 'Zoë 雪 $x$'])
 def test_no_name_is_taken_for_a_formula(name):
   image = np.zeros((4, 4, 3), np.uint8)
-  assert contact_sheet.draw([(image, image, name)]).startswith(b'\x89PNG')
-  first = fakes.result()
-  points = compare.points({name: first, 'other': first})
-  assert figure_tables.tradeoff(
-      {name: points}, spread='x', format='png').startswith(b'\x89PNG')
+  points = plots.points_of(fakes.result(), {name: fakes.result()})
+  for png in (check_page.contact_sheet([(image, image, name)]),
+              plots.trade_offs({name: points}, bars=name, format='png')):
+    assert png.startswith(b'\x89PNG')

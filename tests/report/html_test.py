@@ -3,6 +3,7 @@
 import html.parser
 import re
 
+import numpy as np
 import pytest
 
 from dlfd_jax.report import html as report, names, tables
@@ -261,3 +262,49 @@ def test_the_requests_images_are_all_in_the_json_and_begin_on_the_page():
 def test_limits_are_said(page):
   for limit in names.LIMITS:
     assert limit in page.text
+
+
+_FORGET = {f'{model}/forget/{kind}': np.array(values) for model, values in {
+    'original': [9., 9., 9., 9.], 'unlearned': [1., 5., 2., 0.],
+    'retrained_0': [0., 5., 0., 1.], 'retrained_1': [0., 3., 2., 1.]}.items()
+           for kind in ('loss', 'margin')}
+_FORGET |= {'forget/sample_id': np.array(['a', 'b', 'c', 'd']),
+            'forget/identity': np.array([7, 7, 3, -1], np.int32)}
+
+
+def test_images_are_ordered_by_margin_above_the_retrained_mean():
+  rows = report.most_remembered(_FORGET)
+  assert [row.name for row in rows] == ['a', 'b', 'c', 'd']
+  assert [row.excess for row in rows] == [1., 1., 1., -1.]
+  assert rows[1] == report.Remembered('b', 1, 9., 5., 4.)
+  assert len(report.most_remembered(_FORGET, count=2)) == 2
+
+
+def test_people_are_means_and_unknown_people_are_left_out():
+  rows = report.most_remembered(_FORGET, by_person=True)
+  assert [(row.name, row.images, row.excess) for row in rows] == [
+      ('3', 1, 1.), ('7', 2, 1.)]
+  assert rows[1].unlearned == pytest.approx(3.)
+
+
+def test_without_a_retrained_model_the_margin_alone_decides():
+  arrays = {k: v for k, v in _FORGET.items() if not k.startswith('retrained')}
+  rows = report.most_remembered(arrays)
+  assert [row.name for row in rows] == ['b', 'c', 'a', 'd']
+  assert rows[0].excess is None
+  assert report.most_remembered({}) == []
+  assert report.most_remembered({}, by_person=True) == []
+
+
+def test_the_worst_case_by_chance_is_a_retrained_model_among_the_others():
+  # retrained_0 over retrained_1: 0, 2, -2, 0; the other way round negated.
+  assert report.largest_by_chance(_FORGET) == (2., 2.)
+  third = np.array([0., 0., 0., 4.])
+  assert report.largest_by_chance({
+      **_FORGET, 'retrained_2/forget/loss': third,
+      'retrained_2/forget/margin': third}) == (2., 3.5)
+  # People 3 and 7 at 0 and 2.5 against 2 and 1.5.
+  assert report.largest_by_chance(_FORGET, by_person=True) == (1., 2.)
+  assert report.largest_by_chance({}) is None
+  unknown = {**_FORGET, 'forget/identity': np.full(4, -1)}
+  assert report.largest_by_chance(unknown, by_person=True) is None

@@ -1,103 +1,61 @@
-"""Plots: what they show, and that equal input gives equal bytes."""
+"""Plots of evaluations: what they show, and that nothing else changes them."""
 
 import functools
-import xml.etree.ElementTree as ElementTree
 
-import matplotlib
 import numpy as np
 import pytest
 
 from dlfd_jax.report import plots, tables
-from tests.report import fakes
+from tests.report import fakes, pictures
 
 _ARRAYS = fakes.per_example()
-_DRAW = {
-    'losses': lambda **k: plots.loss_histograms(_ARRAYS, **k),
-    'roc': lambda **k: plots.roc_curves(_ARRAYS, **k),
-    'trace': lambda **k: plots.trace(
-        fakes.history(), thresholds={'forget threshold': .04},
-        selected_step=45, **k),
-    'trade_off': lambda **k: plots.trade_off(
-        plots.points_of(fakes.result()), **k),
-}
+_POINTS = plots.points_of(fakes.result())
 
 
-@functools.cache
-def _svg(name):
-  return _DRAW[name]()
+@pytest.mark.parametrize('draw, words', [
+    (functools.partial(plots.loss_histograms, _ARRAYS), [
+        'Original', 'Unlearned', 'Retrained', 'share of images', 'forget',
+        'unseen (test)',
+        'loss in nats, logarithmic; the first bin holds all below 0.0001']),
+    (functools.partial(plots.roc_curves, _ARRAYS), [
+        'At low false-positive rates',
+        f'original: {fakes.auc(_ARRAYS, "original"):.3f}',
+        *(f'retrained {i}: {fakes.auc(_ARRAYS, f"retrained_{i}"):.3f}'
+          for i in range(3))]),
+    (functools.partial(
+        plots.trace, fakes.history(), thresholds={'forget threshold': .04},
+        selected_step=45), [
+            'distance steps', 'finetune steps', 'forget threshold',
+            'returned state', 'step']),
+    (functools.partial(plots.trade_off, _POINTS), [
+        'original', 'unlearned', 'retrained', 'accuracy on test',
+        'Test accuracy against attack AUC; bars: 95 % intervals'])])
+def test_a_plot_says_what_it_shows(draw, words):
+  shown = pictures.check(draw)
+  assert {word: shown.count(word) for word in words} == dict.fromkeys(words, 1)
 
 
-def _words(svg):
-  """The text of an SVG; matplotlib keeps it in comments beside the outlines."""
-  builder = ElementTree.TreeBuilder(insert_comments=True)
-  root = ElementTree.fromstring(
-      svg, ElementTree.XMLParser(target=builder))
-  return [' '.join(node.text.split()) for node in root.iter()
-          if node.tag is ElementTree.Comment]
-
-
-@pytest.mark.parametrize('name', _DRAW)
-def test_a_plot_is_the_same_twice_and_leaves_no_global_state(name):
-  svg = _svg(name)
-  before = dict(matplotlib.rcParams)
-  assert _DRAW[name]() == svg
-  assert dict(matplotlib.rcParams) == before
-  assert b'<dc:date>' not in svg
-  assert _words(svg)
-
-
-def test_png_is_offered_too():
-  png = _DRAW['trade_off'](format='png')
-  assert png.startswith(b'\x89PNG\r\n')
-  assert b'Software' not in png
-
-
-def test_an_unknown_format_is_refused():
-  with pytest.raises(ValueError, match="Expected the format 'svg' or 'png', "
-                     "got 'gif'"):
-    _DRAW['trade_off'](format='gif')
-
-
-def test_histograms_state_their_axes_and_show_three_models():
-  words = _words(_svg('losses'))
-  for word in ('Original', 'Unlearned', 'Retrained', 'share of images',
-               'loss in nats, logarithmic; the first bin holds all below '
-               '0.0001', 'unseen (test)', 'forget'):
-    assert word in words
-
-
-def test_roc_legend_holds_the_signed_auc_of_every_model():
-  words = _words(_svg('roc'))
-  original = fakes.auc(_ARRAYS, 'original')
-  assert f'original: {original:.3f}' in words
-  assert sum(word.startswith('retrained ') for word in words) == 3
-  assert 'At low false-positive rates' in words
+def _roc(forget, test):
+  return pictures.words(plots.roc_curves({
+      'unlearned/forget/loss': np.array(forget, np.float32),
+      'unlearned/test/loss': np.array(test, np.float32)}))
 
 
 def test_an_auc_below_one_half_is_not_folded():
-  arrays = {'unlearned/forget/loss': np.array([3., 4.], np.float32),
-            'unlearned/test/loss': np.array([1., 2., 2.5], np.float32)}
-  assert 'unlearned: 0.000' in _words(plots.roc_curves(arrays))
+  assert 'unlearned: 0.000' in _roc([3., 4.], [1., 2., 2.5])
 
 
 def test_a_loss_that_is_not_finite_counts_as_the_largest():
-  arrays = {'unlearned/forget/loss': np.array([np.inf, np.nan, 4.]),
-            'unlearned/test/loss': np.array([1., 2., 3.])}
-  assert 'unlearned: 0.000' in _words(plots.roc_curves(arrays))
-  plots.loss_histograms(arrays)
+  assert 'unlearned: 0.000' in _roc([np.inf, np.nan, 4.], [1., 2., 3.])
 
 
-def test_zero_losses_stand_in_the_first_bin():
-  arrays = {'original/forget/loss': np.zeros(5, np.float32),
-            'original/test/loss': np.ones(5, np.float32)}
-  assert 'Original' in _words(plots.loss_histograms(arrays))
-
-
-def test_the_trace_names_phases_thresholds_and_the_returned_state():
-  words = _words(_svg('trace'))
-  for word in ('distance steps', 'finetune steps', 'forget threshold',
-               'returned state', 'step'):
-    assert words.count(word) == 1
+@pytest.mark.parametrize('forget', [
+    np.zeros(5, np.float32), np.array([np.inf, np.nan, 4.])])
+def test_histograms_take_losses_of_zero_and_without_an_end(forget):
+  arrays = {'original/forget/loss': forget, 'original/test/loss': np.ones(5)}
+  [axis] = pictures.axes_of(lambda: plots.loss_histograms(arrays))
+  assert [sum(stairs.get_data().values) for stairs in axis.patches] == (
+      pytest.approx([1, 1]))
 
 
 def test_the_trace_of_one_check_without_a_score_is_drawn():
@@ -105,31 +63,88 @@ def test_the_trace_of_one_check_without_a_score_is_drawn():
                 'mia_auc': .6, 'val_accuracy': .5, 'next_phase': 'train'}])
 
 
-def test_a_history_without_checks_is_refused():
-  with pytest.raises(ValueError, match="at least one event of kind 'check', "
-                     'got none in 1 events'):
-    plots.trace([{'event': 'steps', 'step': 1}])
-
-
-def test_the_trade_off_leaves_out_models_without_numbers():
+def test_a_model_without_numbers_is_no_point():
   points = plots.points_of(fakes.result(retrained=False))
-  words = _words(plots.trade_off(points))
-  assert 'original' in words
-  assert 'retrained' not in words
+  assert [point.name for point in points] == ['original', 'unlearned']
 
 
-def test_the_trade_off_takes_other_methods_and_points_without_intervals():
-  points = [
-      plots.Point('DLFD', 'unlearned', tables.Cell(.52), tables.Cell(.8)),
-      plots.Point('fine-tuning', 'finetune', tables.Cell(.6), tables.Cell(.8))]
-  words = _words(plots.trade_off(points))
-  assert {'DLFD', 'fine-tuning'} <= set(words)
+def test_evaluations_of_one_request_share_original_and_retrained():
+  results = {name: fakes.result() for name in 'ab'}
+  assert [point.name for point in plots.points_of(results['a'], results)] == [
+      'original', 'a', 'b', 'retrained']
 
 
-def test_nothing_to_draw_is_refused():
-  with pytest.raises(ValueError, match='arrays of at least one model'):
-    plots.loss_histograms({})
-  with pytest.raises(ValueError, match='arrays of at least one model'):
-    plots.roc_curves({'forget/identity': np.zeros(1)})
-  with pytest.raises(ValueError, match='a model with an attack AUC and a test'):
-    plots.trade_off([])
+def test_the_trade_off_takes_points_without_intervals():
+  points = [plots.Point(name, title, tables.Cell(.5), tables.Cell(.8))
+            for name, title in (('dlfd', 'DLFD'), ('retrained', 'Retrained'))]
+  assert {'DLFD', 'Retrained'} <= set(pictures.words(plots.trade_off(points)))
+
+
+def _around(value):
+  return tables.Cell(value, value - .02, value + .02)
+
+
+def _row(shift=0.0):
+  return [plots.Point(name, name, _around(auc), _around(.8 + shift))
+          for name, auc in (('original', .7), ('dlfd', .52), ('dlfd/last', .55),
+                            ('retrained', .5))]
+
+
+def _crowd():
+  """Eight models around the retrained one, two of them far away."""
+  places = {'retrained': (.50, .80), 'dlfd': (.51, .80), 'scrub': (.52, .79),
+            'scrub_r/last': (.52, .79), 'cf_k': (.49, .81), 'eu_k': (.50, .82),
+            'original': (.95, .85), 'neggrad': (.90, .60)}
+  return [plots.Point(name, name, _around(auc), _around(accuracy))
+          for name, (auc, accuracy) in places.items()]
+
+
+def _axes(**tasks):
+  return pictures.axes_of(lambda: plots.trade_offs(tasks, bars='seeds'))
+
+
+def test_each_task_has_its_panel_and_retrained_is_shaded():
+  axes = _axes(a=_row(), b=_row(.1)[:-1])
+  assert [axis.get_title(loc='left') for axis in axes] == ['a', 'b']
+  assert [len(axis.patches) for axis in axes] == [2, 0]
+
+
+def test_a_crowd_around_retrained_is_drawn_again_larger():
+  whole, near, other = _axes(a=_crowd(), b=_row())
+  assert [axis.get_title(loc='left') for axis in (whole, near, other)] == [
+      'a', 'in the dashed frame', 'b']
+  frame = whole.patches[-1]
+  (left, right), (bottom, top) = near.get_xlim(), near.get_ylim()
+  assert frame.get_xy() == pytest.approx((left, bottom))
+  assert frame.get_width() == pytest.approx(right - left)
+  assert frame.get_height() == pytest.approx(top - bottom)
+  assert left < .50 < .52 < right < .90 and bottom < .79 < top
+  # The other half lies outside, and none of its bars crosses the panel.
+  drawn = [line.get_xydata()[0] for line in near.lines
+           if line.get_marker() not in ('None', '|', '_')
+           and len(line.get_xdata()) == 1]
+  assert len(drawn) >= 4
+  assert all(left <= x <= right and bottom <= y <= top for x, y in drawn)
+
+
+def test_a_last_state_is_a_ring_around_the_model_that_it_equals():
+  [axis] = _axes(a=_crowd()[2:4] + _crowd()[:1])
+  sizes = {line.get_markerfacecolor(): line.get_markersize()
+           for line in axis.lines if len(line.get_xdata()) == 1
+           and line.get_marker() in ('d', 'o')}
+  assert sizes.pop('none') > max(sizes.values())
+
+
+@pytest.mark.parametrize('draw, sentence', [
+    (lambda: plots.loss_histograms({}), 'arrays of at least one model'),
+    (lambda: plots.roc_curves({'forget/identity': np.zeros(1)}),
+     'arrays of at least one model'),
+    (lambda: plots.trade_off([]), 'attack AUC and a test accuracy, got'),
+    (lambda: plots.trade_offs({}, bars=''), 'got none'),
+    (lambda: plots.trade_offs({'a': _row(), 'b': []}, bars=''),
+     'got none for b'),
+    (lambda: plots.trace([{'event': 'steps', 'step': 1}]),
+     "at least one event of kind 'check', got none in 1 events")])
+def test_nothing_to_draw_is_refused(draw, sentence):
+  with pytest.raises(ValueError, match=sentence):
+    draw()

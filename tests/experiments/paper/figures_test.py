@@ -94,8 +94,8 @@ def test_a_point_is_the_mean_and_its_bar_the_deviation(tmp_path):
   cells = figure_cells.read([str(_table(tmp_path / 't.json'))])
   point = figure_cells.points(cells)['demo'][0]
   assert point.title == 'Original'
-  assert point.attack_auc.mean == pytest.approx(.51)
-  assert point.attack_auc.high - point.attack_auc.mean == pytest.approx(
+  assert point.attack_auc.value == pytest.approx(.51)
+  assert point.attack_auc.high - point.attack_auc.value == pytest.approx(
       .02 / 2**.5)
   assert figure_cells.spread_words(cells) == figure_cells.SPREAD
 
