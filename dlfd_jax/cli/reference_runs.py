@@ -18,7 +18,7 @@ from dlfd_jax import checkpoint, fit, models, parallel, predict, train
 from dlfd_jax.cli import command, exit_codes
 from dlfd_jax.data import feed as feed_lib
 from dlfd_jax.evaluation import reference_inputs
-from dlfd_jax.metrics import relearning
+from dlfd_jax.metrics import forgetting
 from dlfd_jax.pipeline import relearn, run_configs
 from dlfd_jax.utils import memo, validate
 
@@ -226,7 +226,7 @@ def _relearn(loaded, dataset, splits, predictors, config, workdir):
 
   original = loaded['original']
   goal = relearner(original).accuracy(original.variables)
-  times = {'original': [relearning.RelearnTime(0) for _ in config.seeds]}
+  times = {'original': [forgetting.RelearnTime(0) for _ in config.seeds]}
   others = [name for name in loaded if name != 'original']
   with command.progress('learn forget again') as hook:
     for done, name in enumerate(others, 1):

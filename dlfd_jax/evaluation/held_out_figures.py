@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dlfd_jax.evaluation import comparison, inputs as inputs_lib
-from dlfd_jax.metrics import accuracy, cross_validation, released_attack
+from dlfd_jax.metrics import accuracy, attack, cross_validation
 
 FEW = 'it needs at least 2 images a side'
 FEW_RELEASED = 'it needs at least 2 images a side and 11 in all'
@@ -38,7 +38,7 @@ def estimates(
         for two_sided in (False, True))
   released = comparison.Estimate.missing(FEW_RELEASED)
   if released_possible(inputs):
-    released = _held_out(inputs, released_attack.unbalanced_held_out(
+    released = _held_out(inputs, attack.unbalanced_held_out(
         *(-side for side in sides)), balanced=False)
   found = {'mia_accuracy': one, 'mia_accuracy_two_sided': two}
   for suffix, mia in (('', one), ('_unbalanced', released)):

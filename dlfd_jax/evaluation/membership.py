@@ -18,7 +18,7 @@ from dlfd_jax.evaluation import (
   held_out_figures,
   inputs as inputs_lib,
 )
-from dlfd_jax.metrics import attack, distributions, per_example, ranks, stats
+from dlfd_jax.metrics import attack, distances, per_example, ranks, stats
 
 RATES = (.01, .001)
 MAIN = 'mia_auc_matched'
@@ -234,10 +234,10 @@ def _rf_jsd(inputs, model):
   unseen = per_example.probabilities(inputs.task, original.logits['test'])
 
   def read(forget_weights=None, test_weights=None):
-    return distributions.rf_jsd(
-        distributions.mean_predictions(
+    return distances.rf_jsd(
+        distances.mean_predictions(
             inputs.task, mine, forget.labels, forget_weights),
-        distributions.mean_predictions(
+        distances.mean_predictions(
             inputs.task, unseen, test.labels, test_weights))
 
   value = float(read())

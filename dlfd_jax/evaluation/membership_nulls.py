@@ -19,11 +19,10 @@ from dlfd_jax.metrics import (
   accuracy,
   attack,
   cross_validation,
-  distributions,
+  distances,
   forgetting,
   per_example,
   ranks,
-  released_attack,
   stats,
 )
 
@@ -43,7 +42,7 @@ def nulls(inputs: inputs_lib.Inputs) -> dict[str, records.Cell]:
   parts = [inputs.parts[split] for split in membership.SIDES]
   for rate in membership.RATES:
     cells[f'mia_tpr_at_fpr_{rate}'] = records.Cell(rate)
-  cells['ks_loss'] = records.Cell(distributions.ks_null(*map(len, parts)))
+  cells['ks_loss'] = records.Cell(distances.ks_null(*map(len, parts)))
   cells['rf_jsd'] = _split_null(inputs)
   cells |= _constant_nomus(inputs)
   model = scored_model(inputs)
@@ -138,7 +137,7 @@ def _attack_nulls(inputs, model, member):
   cells['forgetting_score_unbalanced'] = records.Cell.missing(
       held_out_figures.FEW_RELEASED)
   if held_out_figures.released_possible(inputs):
-    values = released_attack.permuted_accuracies(losses, member)
+    values = attack.permuted_unbalanced_accuracies(losses, member)
     cells['forgetting_score_unbalanced'] = _cell(2 * np.abs(values - .5))
   return cells
 
@@ -150,7 +149,7 @@ def _constant_nomus(inputs):
       'nomus': records.Cell(forgetting.nomus(share, 0.0)),
       'nomus_unbalanced': records.Cell.missing(held_out_figures.FEW_RELEASED)}
   if held_out_figures.released_possible(inputs):
-    floor = released_attack.constant_accuracy(
+    floor = attack.unbalanced_constant_accuracy(
         *(len(inputs.parts[split]) for split in membership.SIDES))
     cells['nomus_unbalanced'] = records.Cell(
         forgetting.nomus(share, forgetting.forgetting_score(floor)))
@@ -163,12 +162,12 @@ def _split_null(inputs):
   if original is None or not {'val', 'test'} <= set(original.logits):
     return records.Cell.missing('it needs the original model on val and test')
   task, parts = inputs.task, inputs.parts
-  drawn = distributions.draws_like(
+  drawn = distances.draws_like(
       parts['val'].keys, parts['forget'].keys, inputs.config.permutations,
       inputs_lib.generator(inputs.config, 'null split'))
   means = [
-      distributions.mean_predictions(
+      distances.mean_predictions(
           task, per_example.probabilities(task, original.logits[split]),
           parts[split].labels, weights)
       for split, weights in (('val', drawn), ('test', None))]
-  return _cell(distributions.rf_jsd(*means))
+  return _cell(distances.rf_jsd(*means))

@@ -19,7 +19,7 @@ from dlfd_jax.evaluation import (
   reference_features,
   reference_inputs,
 )
-from dlfd_jax.metrics import cka
+from dlfd_jax.metrics import features as features_lib
 
 Setting = reference_inputs.Setting
 CKA_SPLITS = ('forget', 'test')
@@ -29,8 +29,8 @@ def cka_records(setting: Setting) -> list[records.Record]:
   """Linear CKA of penultimate features with retrained ones and the original."""
   return [
       record for split in CKA_SPLITS for record in (
-          _cka_record(setting, split, '', cka.unbiased),
-          _cka_record(setting, split, '_biased', cka.biased),
+          _cka_record(setting, split, '', features_lib.cka_unbiased),
+          _cka_record(setting, split, '_biased', features_lib.cka_biased),
           _cka_to_original(setting, split))]
 
 
@@ -47,7 +47,7 @@ def block_records(setting: Setting) -> list[records.Record]:
           for model, of_model in setting.blocks.items()
           if block in of_model.get(split, {})})
       found.append(dataclasses.replace(
-          _cka_record(of_block, split, '', cka.unbiased),
+          _cka_record(of_block, split, '', features_lib.cka_unbiased),
           metric=f'cka_{split}/{block}'))
   return found
 
@@ -56,11 +56,11 @@ def _cka_record(setting, split, suffix, form):
   inputs = setting.inputs
   distance = functools.cache(functools.partial(_cka, setting, split, form))
   notes = []
-  if form is cka.biased:
+  if form is features_lib.cka_biased:
     shape = next((of_model[split].shape for of_model
                   in setting.features.values() if split in of_model), None)
     if shape is not None:
-      floor = cka.independent_floor(*shape)
+      floor = features_lib.cka_independent_floor(*shape)
       notes.append(f'Independent features of this size give {floor:.3f}.')
   groups = _groups(setting, inputs.parts[split])
   record = against.slot_record(
@@ -81,7 +81,7 @@ def _cka_to_original(setting, split):
     found[model.name] = (
         comparison.Estimate.missing(comparison.NO_MODEL['original'])
         if inputs.original is None else
-        _cka(setting, split, cka.unbiased, model.name, 'original'))
+        _cka(setting, split, features_lib.cka_unbiased, model.name, 'original'))
   part = inputs.parts[split]
   record = against.single_record(
       inputs, comparison.Metric(

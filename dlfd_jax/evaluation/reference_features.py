@@ -13,7 +13,7 @@ from dlfd_jax.evaluation import (
   records,
   reference_inputs,
 )
-from dlfd_jax.metrics import accuracy, probe, silhouette
+from dlfd_jax.metrics import accuracy, features as features_lib
 
 Setting = reference_inputs.Setting
 PROBE = 'probe_membership'
@@ -49,7 +49,7 @@ def _by_model(setting, splits, figure, random=True):
 
 def _membership(setting, forget, test):
   parts = [setting.inputs.parts[split] for split in membership.SIDES]
-  right = probe.membership(
+  right = features_lib.membership_probe(
       forget, test, *(part.units for part in parts),
       folds=setting.config.probe_folds, seed=setting.inputs.config.seed)
   sums = [part.resampled_sums(np.stack([r, np.ones_like(r)], axis=-1))
@@ -90,7 +90,7 @@ def _permuted_note(setting):
   parts = [setting.inputs.parts[split] for split in membership.SIDES]
   if min(part.n_units for part in parts) < 2:
     return []
-  values = probe.permuted_membership(
+  values = features_lib.permuted_membership_probe(
       *(given[split] for split in membership.SIDES),
       *(part.units for part in parts),
       permutations=setting.config.probe_permutations,
@@ -116,7 +116,7 @@ def _people(setting, split, features):
   part = setting.inputs.parts[split]
   if part.unit != 'person':
     raise ValueError('Expected several known people.')
-  rows, right = probe.people(
+  rows, right = features_lib.people_probe(
       features, part.identity, limit=setting.config.probe_people,
       seed=setting.inputs.config.seed)
   units = part.units[rows]
@@ -170,7 +170,7 @@ def _label(column, setting, split, features):
   part = setting.inputs.parts[split]
   found = []
   for labels in _targets(setting, split, column):
-    right = probe.labels_probe(
+    right = features_lib.labels_probe(
         features, labels, part.units, folds=setting.config.probe_folds,
         seed=setting.inputs.config.seed)
     classes = np.unique(labels[labels >= 0])
@@ -189,7 +189,7 @@ def _silhouette(column, setting, split, features):
   for labels in _targets(setting, split, column if many else None):
     known = labels >= 0
     values = np.full(len(labels), np.nan)
-    values[known] = silhouette.silhouettes(features[known], labels[known])
+    values[known] = features_lib.silhouettes(features[known], labels[known])
     if not many and column is not None:
       values[labels != column] = np.nan
     found.append(against.mean_figure(part, values))

@@ -16,7 +16,7 @@ from dlfd_jax.evaluation import (
   reference_inputs,
   reference_outputs,
 )
-from dlfd_jax.metrics import accuracy, harm, ranks, stats, streisand
+from dlfd_jax.metrics import accuracy, forgetting, ranks, stats
 
 Setting = reference_inputs.Setting
 GROUP_SPLITS = ('retain', 'test')
@@ -35,7 +35,7 @@ def tail_figures(setting: Setting) -> against.Estimates:
           'it needs logits on forget and test')
       continue
     losses = [model.losses[split] for split in membership.SIDES]
-    share = functools.partial(streisand.tail_share, *losses)
+    share = functools.partial(forgetting.tail_share, *losses)
     value = float(share())
     interval = None
     part = inputs.parts['forget']
@@ -67,7 +67,7 @@ def streisand_records(setting: Setting) -> list[records.Record]:
         for of in figures)
     if auc is None or tail is None:
       return None
-    return streisand.conditions(
+    return forgetting.over_forgetting(
         auc, tail, two_sided, inputs.config.auc_margin)
 
   def count(slot, references):
@@ -129,7 +129,7 @@ def worst_off(setting: Setting, count: int = 10) -> list[dict[str, Any]]:
   codes = np.zeros(part.n_units, np.int64)
   codes[part.units] = part.identity
   known = codes >= 0
-  return harm.worst(
+  return accuracy.worst_people(
       losses[known], codes[known], np.bincount(part.units)[known], count)
 
 
@@ -151,7 +151,7 @@ def _person_losses(setting, slot, references):
     return membership.NO_PEOPLE
   reference = np.mean(
       [_correct(inputs, models[name]) for name in references], axis=0)
-  return harm.person_losses(
+  return accuracy.person_losses(
       reference, _correct(inputs, models[slot]), part.units)
 
 
@@ -159,7 +159,7 @@ def _share_harmed(setting, slot, references):
   losses = _person_losses(setting, slot, references)
   if isinstance(losses, str):
     return comparison.Estimate.missing(losses)
-  flags = harm.harmed(losses, setting.config.harm_limit).astype(np.float64)
+  flags = accuracy.harmed(losses, setting.config.harm_limit).astype(np.float64)
   part = setting.inputs.parts['retain']
   return comparison.Estimate(
       float(flags.mean()), part.multiplicities @ flags / part.n_units)

@@ -9,7 +9,7 @@ import numpy as np
 
 from dlfd_jax.data import dataset as dataset_lib, index_sets
 from dlfd_jax.evaluation import comparison, inputs as inputs_lib
-from dlfd_jax.metrics import relearning
+from dlfd_jax.metrics import forgetting
 from dlfd_jax.utils import validate
 
 RANDOM = 'random'  # a randomly initialised network, among the features' models
@@ -69,7 +69,7 @@ class References:
   features: Mapping[str, Mapping[str, np.ndarray]] = dataclasses.field(
       default_factory=dict)
   random_logits: Sequence[np.ndarray] = ()
-  relearned: Mapping[str, Sequence[relearning.RelearnTime]] = (
+  relearned: Mapping[str, Sequence[forgetting.RelearnTime]] = (
       dataclasses.field(default_factory=dict))
   blocks: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]] = (
       dataclasses.field(default_factory=dict))
@@ -95,7 +95,7 @@ class Setting:
   estimates: Mapping[str, Mapping[str, comparison.Estimate]]
   features: Mapping[str, Mapping[str, np.ndarray]]
   random_logits: Sequence[np.ndarray]
-  relearned: Mapping[str, Sequence[relearning.RelearnTime]]
+  relearned: Mapping[str, Sequence[forgetting.RelearnTime]]
   columns: Mapping[str, Mapping[str, np.ndarray]]
   blocks: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]
 

@@ -17,7 +17,7 @@ from dlfd_jax.evaluation import (
   records,
   reference_inputs,
 )
-from dlfd_jax.metrics import gaps, output_distances, per_example, relearning
+from dlfd_jax.metrics import distances, forgetting, per_example
 
 Setting = reference_inputs.Setting
 GAPS = {'accuracy_forget': 'forget', 'accuracy_retain': 'retain',
@@ -73,8 +73,8 @@ def _summary(setting, name, chosen, slot, references):
   """Average gap or tug of war of a model against the mean of others."""
   def summarise(*signed):
     if name == 'average_gap':
-      return gaps.average_gap(*signed)
-    return 1 - gaps.tow(*signed)
+      return distances.average_gap(*signed)
+    return 1 - distances.tow(*signed)
 
   differences = [
       against.combine(
@@ -125,13 +125,13 @@ def _distance(inputs, split, kind, slot, reference):
     given.append(models[name].logits[split])
   task = inputs.task
   if kind == 'kl':
-    values = output_distances.kl(task, given[1], given[0])
+    values = distances.kl(task, given[1], given[0])
   elif kind == 'agreement':
-    values = output_distances.agreement(task, *given)
+    values = distances.agreement(task, *given)
   else:
     p, q = (per_example.probabilities(task, z) for z in given)
-    values = (output_distances.js(task, p, q) if kind == 'js' else
-              output_distances.activation_distance(p, q))
+    values = (distances.js(task, p, q) if kind == 'js' else
+              distances.activation_distance(p, q))
   return against.mean_figure(inputs.parts[split], values)
 
 
@@ -172,7 +172,7 @@ def _scale(inputs, names, distance):
   error = 0.0
   if width.replicates is not None:
     error = float(np.std(width.replicates, ddof=1))
-  if output_distances.normalised(
+  if distances.normalised(
       floor.value, floor.value, ceiling.value, error) is None:
     return ('the original is no farther from the retrained models than they '
             'are from each other')
@@ -199,7 +199,7 @@ def _zrf(setting, model):
   task = setting.inputs.task
   mine = per_example.probabilities(task, model.logits['forget'])
   values = [
-      output_distances.zrf(task, mine, per_example.probabilities(task, random))
+      distances.zrf(task, mine, per_example.probabilities(task, random))
       for random in setting.random_logits]
   return against.mean_figure(
       setting.inputs.parts['forget'], np.mean(values, axis=0))
@@ -213,7 +213,7 @@ def relearn_figures(setting: Setting) -> tuple[against.Estimates, int]:
     if not times:
       found[model.name] = comparison.Estimate.missing(NO_RELEARN)
       continue
-    values = np.array([relearning.log2_steps(time) for time in times])
+    values = np.array([forgetting.log2_steps(time) for time in times])
     found[model.name] = _over_seeds(values)
     if model.name.startswith('retrained') and any(
         time.capped or time.steps == 0 for time in times):

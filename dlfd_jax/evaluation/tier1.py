@@ -23,7 +23,7 @@ from dlfd_jax.evaluation import (
   tier0,
   verdicts,
 )
-from dlfd_jax.metrics import stats, streisand
+from dlfd_jax.metrics import forgetting, stats
 
 EvaluationConfig = inputs_lib.EvaluationConfig
 ReferenceConfig = reference_inputs.ReferenceConfig
@@ -104,7 +104,7 @@ def _notes(inputs):
 
 def _verdicts(found, inputs):
   by_name = {record.metric: record for record in found}
-  flagged = by_name['streisand'].verdict == streisand.RAISED
+  flagged = by_name['streisand'].verdict == forgetting.RAISED
   made = {
       'forgetting': verdicts.overall(
           {name: _vote(by_name[name]) for name in FORGETTING},

@@ -12,7 +12,7 @@ from scipy import special
 
 from dlfd_jax import loop
 from dlfd_jax.methods import base
-from dlfd_jax.metrics import accuracy, attack, per_example, released_attack
+from dlfd_jax.metrics import accuracy, attack, per_example
 from dlfd_jax.models import Variables
 from dlfd_jax.utils import hosts
 
@@ -98,7 +98,7 @@ class LiveAttack:
     if self._kind == 'balanced':
       mia = attack.balanced_accuracy(-forget, -val, draws=1)
     else:
-      mia = released_attack.unbalanced_accuracy(forget, val)
+      mia = attack.unbalanced_accuracy(forget, val)
     return {
         'val_accuracy': val_accuracy,
         'forget_accuracy': forget_accuracy,

@@ -112,7 +112,7 @@ class Difference:
     low: lower end of the 95 % interval.
     high: upper end.
     error: its standard error, the square root of V.
-    freedom: degrees of freedom nu of the t law; infinite if V is 0.
+    freedom: degrees of freedom nu of the t distribution; infinite if V is 0.
   """
 
   value: float
@@ -123,7 +123,7 @@ class Difference:
 
   @property
   def p_value(self) -> float:
-    """Two-sided p of no difference, from Student's t law.
+    """Two-sided p of no difference, from Student's t distribution.
 
     Without any spread it is certain: 0, or 1 if there is no difference.
     """

@@ -1,6 +1,6 @@
 """Teaches the forget set to a model again and counts the steps it takes.
 
-The figures made of the counts are in ``evaluation/relearning.py``. Every model
+The figures made of the counts are in ``evaluation/forgetting.py``. Every model
 gets the same batches, the original's optimiser at one fixed rate, no
 augmentation and live BatchNorm, through the one host loop.
 """
@@ -17,7 +17,7 @@ import numpy as np
 
 from dlfd_jax import loop, parallel, predict, train
 from dlfd_jax.data import batching, dataset as dataset_lib, feed as feed_lib
-from dlfd_jax.metrics import accuracy, relearning
+from dlfd_jax.metrics import accuracy, forgetting
 from dlfd_jax.models import Variables
 from dlfd_jax.utils import validate
 
@@ -44,7 +44,7 @@ class RelearnConfig:
   max_steps: int = 100
   batch_size: int = 64
   seeds: tuple[int, ...] = (0, 1, 2)
-  tolerance: float = relearning.TOLERANCE
+  tolerance: float = forgetting.RELEARN_TOLERANCE
 
   def __post_init__(self):
     for name in ('max_steps', 'batch_size'):
@@ -55,7 +55,7 @@ class RelearnConfig:
       raise ValueError('Expected at least one seed, got none.')
     for seed in self.seeds:
       validate.integer('every seed', seed, 0)
-    relearning.target(1.0, self.tolerance)
+    forgetting.relearn_target(1.0, self.tolerance)
 
 
 class Interrupted(Exception):
@@ -87,7 +87,7 @@ class _ForgetAccuracy:
 
   def stop_at_goal(self, event: dict[str, Any]) -> None:
     """A hook of the loop."""
-    if event['event'] == 'check' and not relearning.first_reach(
+    if event['event'] == 'check' and not forgetting.first_reach(
         self.seen[-1:], self._goal).capped:
       raise _Reached
 
@@ -163,7 +163,7 @@ class Relearner:
     return best
 
   def times(self, variables: Variables,
-            accuracy_original: float) -> list[relearning.RelearnTime]:
+            accuracy_original: float) -> list[forgetting.RelearnTime]:
     """Steps until the model answers as the original does on forget.
 
     Args:
@@ -176,7 +176,7 @@ class Relearner:
     Raises:
       Interrupted: on SIGTERM or SIGINT.
     """
-    goal = relearning.target(accuracy_original, self.config.tolerance)
+    goal = forgetting.relearn_target(accuracy_original, self.config.tolerance)
     return [self._run(variables, goal, seed) for seed in self.config.seeds]
 
   def _run(self, variables, goal, seed):
@@ -193,7 +193,7 @@ class Relearner:
           plan, state, self._frozen, devices=self._devices, feed=self._feed,
           controller=controller, hooks=[controller.stop_at_goal])
     except _Reached:
-      return relearning.first_reach(controller.seen, goal)
+      return forgetting.first_reach(controller.seen, goal)
     if out.stop == loop.INTERRUPTED:
       raise Interrupted
-    return relearning.RelearnTime(self.config.max_steps, capped=True)
+    return forgetting.RelearnTime(self.config.max_steps, capped=True)

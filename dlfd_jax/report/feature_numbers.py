@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from dlfd_jax.metrics import probe, silhouette
+from dlfd_jax.metrics import features as features_lib
 from dlfd_jax.report import tables
 
 METRICS = ('probe_label_test', 'probe_people_test', 'silhouette_test')
@@ -56,20 +56,20 @@ def _cell(figure: Callable[[], float]) -> tables.Cell:
 
 
 def _label(features, labels, units, seed):
-  right = probe.labels_probe(features, labels, units, seed=seed)
+  right = features_lib.labels_probe(features, labels, units, seed=seed)
   known = labels >= 0
-  return probe.balanced(right[known], labels[known])
+  return features_lib.balanced(right[known], labels[known])
 
 
 def _people(features, identity, seed):
-  rows, right = probe.people(
+  rows, right = features_lib.people_probe(
       features, identity, limit=MOST_PEOPLE, seed=seed)
-  return probe.balanced(right, identity[rows])
+  return features_lib.balanced(right, identity[rows])
 
 
 def _silhouette(features, labels):
   known = labels >= 0
-  return float(silhouette.silhouettes(features[known], labels[known]).mean())
+  return float(features_lib.silhouettes(features[known], labels[known]).mean())
 
 
 def by_class(features: np.ndarray, labels: np.ndarray, names: Sequence[str],
@@ -87,7 +87,7 @@ def by_class(features: np.ndarray, labels: np.ndarray, names: Sequence[str],
       return _silhouette(features, labels[:, k])
     if not (labels == k).any():
       raise ValueError('no test image of this class')
-    return float(silhouette.silhouettes(features, labels)[labels == k].mean())
+    return float(features_lib.silhouettes(features, labels)[labels == k].mean())
 
   return {name: _cell(functools.partial(of, k))
           for k, name in enumerate(names)}

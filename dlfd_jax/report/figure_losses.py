@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib import ticker
 
-from dlfd_jax.metrics import distributions
+from dlfd_jax.metrics import distances as distances_lib
 from dlfd_jax.report import drawing, tables
 
 LEAST_LOSS = 1e-6  # nats; smaller losses count as this, as the axis says
@@ -98,7 +98,7 @@ def js_distance(p: np.ndarray, q: np.ndarray) -> float:
   """
   if p.sum() <= 0 or q.sum() <= 0:
     raise ValueError('Expected two densities with mass, got one without.')
-  nats = float(distributions.js_divergence(p / p.sum(), q / q.sum()))
+  nats = float(distances_lib.js_divergence(p / p.sum(), q / q.sum()))
   return math.sqrt(min(max(nats / math.log(2), 0.0), 1.0))
 
 

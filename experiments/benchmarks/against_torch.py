@@ -35,7 +35,7 @@ from dlfd_jax import methods, models, parallel, presets, train
 from dlfd_jax.cli import command, inputs, options
 from dlfd_jax.data import requests, splits as splits_lib
 from dlfd_jax.methods import base, dlfd
-from dlfd_jax.metrics import attack, per_example, released_attack
+from dlfd_jax.metrics import attack, per_example
 from dlfd_jax.models import torch_weights
 from dlfd_jax.utils import runs
 from experiments.benchmarks import suite as benchmark, timing_data
@@ -181,7 +181,7 @@ def make_race(network: presets.Network, config: dlfd.DLFDConfig, people: int,
   return Race(
       problem, config, model_config, tuple(full), {
           RELEASED: Policy(1, min(released_batches, len(full)), parts,
-                           released_attack.unbalanced_accuracy),
+                           attack.unbalanced_accuracy),
           OURS: Policy(
               every, every,
               {'forget': splits.forget[members], 'val': splits.val},

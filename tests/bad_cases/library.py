@@ -17,11 +17,10 @@ from dlfd_jax.data import (
 from dlfd_jax.metrics import (
   accuracy,
   attack,
-  cka,
+  distances,
+  features as features_lib,
   forgetting,
-  output_distances,
   per_example,
-  probe,
   stats,
 )
 from dlfd_jax.pipeline import classifier as inference
@@ -120,18 +119,19 @@ CASES = [
     _call('forgetting_score: no number',
           lambda: forgetting.forgetting_score(float('nan'))),
     _call('js: probabilities are above 1',
-          lambda: output_distances.js(_TASK, 2 * _ONES, _ONES / 3)),
+          lambda: distances.js(_TASK, 2 * _ONES, _ONES / 3)),
     _call('js: rows do not sum to 1',
-          lambda: output_distances.js(_TASK, _ONES, _ONES / 3)),
+          lambda: distances.js(_TASK, _ONES, _ONES / 3)),
     _call('kl: a logit is not finite',
-          lambda: output_distances.kl(_TASK, _ONES * np.inf, _ONES)),
-    _call('cka: three images', lambda: cka.biased(_ONES, _ONES)),
-    _call('cka: a feature is not finite', lambda: cka.unbiased(
+          lambda: distances.kl(_TASK, _ONES * np.inf, _ONES)),
+    _call('cka: three images', lambda: features_lib.cka_biased(_ONES, _ONES)),
+    _call('cka: a feature is not finite', lambda: features_lib.cka_unbiased(
         np.full((5, 2), np.nan), np.ones((5, 2)))),
-    _call('probe: one fold', lambda: probe.person_folds(
+    _call('probe: one fold', lambda: features_lib.person_folds(
         np.arange(4), np.zeros(4, int), 1, 0)),
     _call('probe: there are fewer labels than images',
-          lambda: probe.out_of_fold(np.ones((4, 2)), [0, 1], [0, 1, 0, 1])),
+          lambda: features_lib.out_of_fold(
+              np.ones((4, 2)), [0, 1], [0, 1, 0, 1])),
     _call('wilson: more successes than trials', lambda: stats.wilson(5, 3)),
     _call('wilson: confidence of 95', lambda: stats.wilson(1, 3, 95)),
     _call('difference: a variance below 0',

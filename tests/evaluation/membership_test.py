@@ -14,10 +14,10 @@ from dlfd_jax.evaluation import (
 )
 from dlfd_jax.metrics import (
   attack,
-  distributions,
+  distances,
   forgetting,
   per_example,
-  released_attack,
+  stats,
 )
 from tests.evaluation import fakes
 
@@ -63,14 +63,15 @@ def test_values_are_those_of_the_plain_functions():
   assert got['mia_accuracy_two_sided'] == attack.two_sided_accuracy(
       forget, test, draws=2, seed=0)
   tpr = attack.tpr_at_fpr(forget, test, .01)
-  assert got['mia_tpr_at_fpr_0.01'] == tpr.value
+  assert got['mia_tpr_at_fpr_0.01'] == tpr
   cell = _estimates(prepared)['mia_tpr_at_fpr_0.01'].cell()
-  assert (cell.low, cell.high) == (tpr.low, tpr.high)
-  assert got['ks_loss'] == pytest.approx(distributions.ks(-forget, -test))
+  assert (cell.low, cell.high) == stats.clopper_pearson(
+      round(tpr * len(forget)), len(forget))
+  assert got['ks_loss'] == pytest.approx(distances.ks(-forget, -test))
   assert got['forgetting_score'] == forgetting.forgetting_score(
       got['mia_accuracy'])
   unbalanced = forgetting.forgetting_score(
-      released_attack.unbalanced_accuracy(-forget, -test))
+      attack.unbalanced_accuracy(-forget, -test))
   assert got['forgetting_score_unbalanced'] == pytest.approx(unbalanced)
   accuracy = utility.estimates(
       prepared, prepared.unlearned)['accuracy_test'].value
@@ -165,14 +166,14 @@ def test_without_shared_class_nothing_is_matched():
 def test_rf_jsd_compares_with_the_original_on_unseen_data():
   prepared = _prepare()
   means = [
-      distributions.mean_predictions(
+      distances.mean_predictions(
           prepared.task,
           per_example.probabilities(prepared.task, model.logits[split]),
           prepared.parts[split].labels)
       for model, split in ((prepared.unlearned, 'forget'),
                            (prepared.original, 'test'))]
   got = _estimates(prepared)['rf_jsd']
-  assert got.value == pytest.approx(float(distributions.rf_jsd(*means)))
+  assert got.value == pytest.approx(float(distances.rf_jsd(*means)))
   none = _estimates(_prepare(original=False))['rf_jsd']
   assert 'original model on test' in none.reason
 
@@ -215,7 +216,7 @@ def test_null_of_nomus_is_the_constant_classifier():
   nulls = membership_nulls.nulls(prepared)
   share = utility.nulls(prepared)['accuracy_test'].value
   assert nulls['nomus'].value == pytest.approx((share + 1) / 2)
-  floor = released_attack.constant_accuracy(
+  floor = attack.unbalanced_constant_accuracy(
       *(len(prepared.parts[split]) for split in ('forget', 'test')))
   assert nulls['nomus_unbalanced'].value == pytest.approx(
       forgetting.nomus(share, 2 * abs(floor - .5)))
@@ -225,7 +226,7 @@ def test_formula_nulls():
   prepared = _prepare()
   nulls = membership_nulls.nulls(prepared)
   assert nulls['mia_tpr_at_fpr_0.01'].value == .01
-  assert nulls['ks_loss'].value == distributions.ks_null(
+  assert nulls['ks_loss'].value == distances.ks_null(
       *(len(prepared.parts[split]) for split in ('forget', 'test')))
 
 
@@ -241,8 +242,8 @@ def test_unbalanced_permutations_equal_the_released_attack():
   rng = np.random.default_rng(0)
   losses = rng.exponential(size=110)
   member = np.stack([rng.permutation(110) < 40 for _ in range(6)])
-  got = released_attack.permuted_accuracies(losses, member)
-  expected = [released_attack.unbalanced_accuracy(losses[row], losses[~row])
+  got = attack.permuted_unbalanced_accuracies(losses, member)
+  expected = [attack.unbalanced_accuracy(losses[row], losses[~row])
               for row in member]
   np.testing.assert_allclose(got, expected, atol=.02)
 

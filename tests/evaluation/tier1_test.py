@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax.evaluation import against_retrained, tier0, tier1
-from dlfd_jax.metrics import relearning
+from dlfd_jax.metrics import forgetting
 from tests.evaluation import fakes
 
 _QUICK = tier1.EvaluationConfig(bootstrap=60, permutations=20, draws=1)
@@ -30,7 +30,7 @@ def _references(outputs, *, slow=9, quick=2):
   rng = np.random.default_rng(0)
   models = {'original': outputs['original'], 'unlearned': outputs['unlearned']}
   models |= {f'retrained_{i}': o for i, o in enumerate(outputs['retrained'])}
-  time = relearning.RelearnTime
+  time = forgetting.RelearnTime
   features = {
       name: {split: np.concatenate(
           [z, rng.normal(size=(len(z), 3))], axis=1) for split, z in o.items()}
@@ -192,12 +192,12 @@ def test_a_model_equal_to_retrained_ones_is_indistinguishable():
   features = {**references.features}
   for name in ('unlearned', 'retrained_1'):
     features[name] = features['retrained_0']
-  times = [relearning.RelearnTime(5), relearning.RelearnTime(6)]
+  times = [forgetting.RelearnTime(5), forgetting.RelearnTime(6)]
   found = _evaluate(outputs, tier1.References(
       features=features, random_logits=references.random_logits,
       relearned={**dict.fromkeys(
           ('unlearned', 'retrained_0', 'retrained_1'), times),
-          'original': [relearning.RelearnTime(0)] * 2}))
+          'original': [forgetting.RelearnTime(0)] * 2}))
   assert found['verdicts']['forgetting']['verdict'] == 'indistinguishable'
   assert found['verdicts']['utility']['verdict'] == 'indistinguishable'
   records = _records(found)
@@ -249,7 +249,7 @@ def test_what_was_not_run_says_so():
 
 
 def test_ain_is_undefined_if_a_retrained_model_is_capped_or_knows_all():
-  time = relearning.RelearnTime
+  time = forgetting.RelearnTime
   for bad in (time(50, capped=True), time(0)):
     relearned = {**_REFERENCES.relearned, 'retrained_1': [time(4), bad]}
     records = _records(_evaluate(references=tier1.References(
@@ -259,7 +259,7 @@ def test_ain_is_undefined_if_a_retrained_model_is_capped_or_knows_all():
 
 
 def test_a_capped_run_is_marked():
-  time = relearning.RelearnTime
+  time = forgetting.RelearnTime
   relearned = {**_REFERENCES.relearned,
                'unlearned': [time(50, capped=True), time(40)]}
   record = _records(_evaluate(references=tier1.References(
@@ -398,7 +398,7 @@ def test_references_must_fit():
        '4 random logits per image, got 2'),
       (tier1.References(relearned={'random': []}), "models .* got 'random'"),
       (tier1.References(relearned={
-          'original': [relearning.RelearnTime(0)], 'unlearned': []}),
+          'original': [forgetting.RelearnTime(0)], 'unlearned': []}),
        'with the same seeds')):
     with pytest.raises(ValueError, match=message):
       _evaluate(references=references)

@@ -1,4 +1,4 @@
-"""Accuracies and constant guesses."""
+"""Accuracies, constant guesses, and harm to those who stay."""
 
 import jax
 import numpy as np
@@ -91,3 +91,31 @@ def test_constant_guess_of_attributes():
 def test_bad_input_is_refused(call, message):
   with pytest.raises(ValueError, match=message):
     call()
+
+
+def test_half_of_four_people_lose_more_than_the_limit():
+  assert accuracy.harmed(np.array([0., .1, .3, 0.])).mean() == .5
+  assert not accuracy.harmed(np.array([.05])).any()
+
+
+def test_losses_are_by_person_and_signed():
+  identity = np.array([7, 7, 3, 3, -1])
+  reference = np.array([1., 1, .5, .5, 1])
+  correct = np.array([1., 0, 1, 1, 0])
+  got = accuracy.person_losses(reference, correct, identity)
+  assert got.tolist() == [-.5, .5, 1.]
+
+
+def test_the_worst_come_first_and_winners_are_left_out():
+  losses = np.array([.1, -.2, .4, 0.])
+  got = accuracy.worst_people(
+      losses, np.array([5, 6, 7, 8]), np.array([2, 2, 3, 2]))
+  assert got == [{'person': 7, 'images': 3, 'loss': .4},
+                 {'person': 5, 'images': 2, 'loss': .1}]
+  assert len(accuracy.worst_people(
+      losses + 1, np.arange(4), np.ones(4), count=2)) == 2
+
+
+def test_lengths_must_match():
+  with pytest.raises(ValueError, match='one value per image'):
+    accuracy.person_losses(np.ones(3), np.ones(2), np.zeros(3, int))

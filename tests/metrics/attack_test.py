@@ -1,4 +1,4 @@
-"""Membership attacks: closed forms of two normal laws, and known traps."""
+"""Membership attacks: closed forms, known traps, the released form."""
 
 import time
 
@@ -7,7 +7,7 @@ import pytest
 from scipy import stats as sps
 from sklearn import linear_model, model_selection
 
-from dlfd_jax.metrics import attack, cross_validation
+from dlfd_jax.metrics import attack, cross_validation, forgetting
 
 
 def _normal(mean, n=4001):
@@ -31,16 +31,14 @@ def test_auc_is_signed():
   assert attack.auc(-a, -b) == pytest.approx(1 - attack.auc(a, b))
 
 
-def test_two_normal_laws_one_deviation_apart():
+def test_two_normal_distributions_one_deviation_apart():
   members, others = _normal(1.0), _normal(0.0)
   assert attack.auc(members, others) == pytest.approx(.760250, abs=1e-4)
   assert attack.balanced_accuracy(
       members, others, draws=2) == pytest.approx(.691462, abs=1e-3)
   many = _normal(1.0, 10**5), _normal(0.0, 10**5)
   for fpr, tpr in ((.01, .092362), (.001, .018298)):
-    got = attack.tpr_at_fpr(*many, fpr)
-    assert got.value == pytest.approx(tpr, abs=2e-4)
-    assert got.low < tpr < got.high
+    assert attack.tpr_at_fpr(*many, fpr) == pytest.approx(tpr, abs=2e-4)
 
 
 def test_class_matching_removes_what_the_labels_tell():
@@ -67,11 +65,6 @@ def test_the_mean_over_cuts_tends_to_the_weighted_auc():
       members, others, keys, other_keys) == pytest.approx(limit, abs=2e-2)
 
 
-def test_sides_without_a_shared_class_cannot_be_matched():
-  with pytest.raises(ValueError, match='to share a class'):
-    attack.class_matched_auc([1.], [0.], np.array([0]), np.array([1]))
-
-
 def test_person_auc_averages_before_it_ranks():
   members, others = np.array([3., 1., 2., 2.]), np.array([2.5, .5, 0., 0.])
   people = np.array([7, 7, 4, 4])
@@ -88,13 +81,8 @@ def test_unknown_people_stand_for_their_image():
 
 def test_tpr_of_four_against_four():
   members, others = [4, 3, 2, 1], [3.5, 2.5, 1.5, .5]
-  assert attack.tpr_at_fpr(members, others, .25).value == .5
-  assert attack.tpr_at_fpr(members, others, 0).value == .25
-
-
-def test_tpr_wants_a_rate():
-  with pytest.raises(ValueError, match=r'fpr in \[0, 1\], got 2'):
-    attack.tpr_at_fpr([1.], [0.], 2)
+  assert attack.tpr_at_fpr(members, others, .25) == .5
+  assert attack.tpr_at_fpr(members, others, 0) == .25
 
 
 @pytest.mark.parametrize('n, m', [
@@ -196,11 +184,6 @@ def test_live_subset_takes_all_it_can_match_below_the_limit():
   assert len(pick) == len(other) == 2
 
 
-def test_live_subset_needs_a_shared_class():
-  with pytest.raises(ValueError, match='forget and val to share a class'):
-    attack.live_subset(np.array([0]), np.array([1]))
-
-
 @pytest.mark.parametrize('call, message', [
     (lambda: attack.balanced_accuracy([1.], [0., 1.]),
      'at least 2 members and 2 non-members, got 1 and 2'),
@@ -214,6 +197,15 @@ def test_live_subset_needs_a_shared_class():
      'draws >= 1, got 0'),
     (lambda: attack.live_subset(np.zeros(3), np.zeros(3), limit=1),
      'limit >= 2, got 1'),
+    (lambda: attack.live_subset(np.array([0]), np.array([1])),
+     'forget and val to share a class'),
+    (lambda: attack.class_matched_auc(
+        [1.], [0.], np.array([0]), np.array([1])), 'to share a class'),
+    (lambda: attack.tpr_at_fpr([1.], [0.], 2), r'fpr in \[0, 1\], got 2'),
+    (lambda: attack.unbalanced_accuracy(np.zeros(1), np.zeros(50)),
+     'at least 2 examples a side and 11'),
+    (lambda: attack.unbalanced_accuracy(np.zeros(5), np.zeros(5)),
+     'at least 2 examples a side and 11'),
 ])
 def test_bad_arguments_are_refused(call, message):
   with pytest.raises(ValueError, match=message):
@@ -228,3 +220,65 @@ def test_cross_validated_accuracy_spreads_more_than_a_proportion():
           rng.exponential(size=1500), rng.exponential(size=1504), draws=1)
       for _ in range(300)]
   assert .0115 < np.std(values) < .0145
+
+
+@pytest.mark.parametrize('n_forget, n_unseen, expected', [
+    (3314, 3068, 332 / 639), (3314, 1227, 332 / 455),
+    (1500, 1504, .501661), (1500, 1539, .506579), (41, 41, 4 / 9),
+    (60, 25, 2 / 3)])
+def test_constant_losses_score_the_larger_class(n_forget, n_unseen, expected):
+  got = attack.unbalanced_accuracy(
+      np.ones(n_forget), np.ones(n_unseen))
+  assert got == pytest.approx(expected, abs=1e-5)
+  assert got == pytest.approx(
+      attack.unbalanced_constant_accuracy(n_forget, n_unseen), abs=1e-12)
+
+
+# Half-scale floors of MUFAC's and RAF-DB's parts.
+@pytest.mark.parametrize('n_forget, n_unseen, half_score', [
+    (1500, 1504, .0017), (1500, 1539, .0066),
+    (3314, 3068, .0196), (3314, 1227, .2297)])
+def test_floor_of_the_published_protocol(n_forget, n_unseen, half_score):
+  floor = attack.unbalanced_constant_accuracy(n_forget, n_unseen)
+  assert floor - .5 == pytest.approx(half_score, abs=5e-5)
+  assert forgetting.forgetting_score(floor) == pytest.approx(
+      2 * half_score, abs=1e-4)
+
+
+def test_unequal_classes_make_a_floor_that_looks_like_a_result():
+  rng = np.random.default_rng(0)
+  got = attack.unbalanced_accuracy(
+      rng.exponential(size=3314), rng.exponential(size=3068))
+  assert got == pytest.approx(.519, abs=.01)
+
+
+def test_equals_the_released_lines():
+  rng = np.random.default_rng(1)
+  forget, unseen = rng.exponential(.4, 70), rng.exponential(1., 90)
+  samples = np.concatenate([unseen, forget]).reshape(-1, 1)
+  labels = np.array([0] * 90 + [1] * 70)
+  splitter = model_selection.StratifiedShuffleSplit(
+      n_splits=10, random_state=0)
+  expected = model_selection.cross_val_score(
+      linear_model.LogisticRegression(), samples, labels, cv=splitter,
+      scoring='accuracy').mean()
+  got = attack.unbalanced_accuracy(forget, unseen)
+  assert got == pytest.approx(expected, abs=1e-12)
+
+
+def test_held_out_results_cover_ten_splits():
+  rng = np.random.default_rng(2)
+  got = attack.unbalanced_held_out(
+      rng.exponential(size=30), rng.exponential(size=50))
+  assert got.members_tried.sum() == 30 and got.non_members_tried.sum() == 50
+
+
+def test_spread_of_the_released_attack_at_the_published_size():
+  rng = np.random.default_rng(3)
+  losses = rng.exponential(size=3004)
+  member = np.stack([rng.permutation(3004) < 1500 for _ in range(200)])
+  accuracy = attack.permuted_unbalanced_accuracies(losses, member)
+  score = 2 * np.abs(accuracy - .5)
+  assert .0105 < accuracy.std() < .0145
+  assert .017 < score.mean() < .024
+  assert np.quantile(score, .95) < .056

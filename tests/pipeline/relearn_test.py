@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import fit, models, parallel, train
-from dlfd_jax.metrics import accuracy, relearning
+from dlfd_jax.metrics import accuracy, forgetting
 from dlfd_jax.pipeline import relearn
 from tests import tiny
 
@@ -41,7 +41,7 @@ def learnt(shared_compilations):
 
 def test_a_model_that_knows_needs_no_step(relearner, learnt):
   assert relearner.accuracy(learnt) == 1
-  assert relearner.times(learnt, 1.) == [relearning.RelearnTime(0)] * 2
+  assert relearner.times(learnt, 1.) == [forgetting.RelearnTime(0)] * 2
 
 
 def test_a_fresh_model_needs_some_and_stays_as_it_is(relearner, fresh):
@@ -107,7 +107,7 @@ def test_a_run_that_does_not_get_there_is_capped(fresh):
       batch_size=8, seeds=(0,))
   got = relearn.Relearner(
       MODEL, DATA, FORGET, short, devices=tiny.devices()).times(fresh, 1.)
-  assert got == [relearning.RelearnTime(2, capped=True)]
+  assert got == [forgetting.RelearnTime(2, capped=True)]
 
 
 @pytest.mark.parametrize('field, value, message', [

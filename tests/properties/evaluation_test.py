@@ -12,17 +12,11 @@ from dlfd_jax import tasks
 from dlfd_jax.metrics import (
   accuracy,
   attack,
-  cka,
-  distributions,
+  distances,
+  features as features_lib,
   forgetting,
-  gaps,
-  harm,
-  output_distances,
   per_example,
-  probe,
-  silhouette,
   stats,
-  streisand,
 )
 from tests.properties import said
 
@@ -68,13 +62,13 @@ def test_auc_is_antisymmetric_and_that_of_mann_and_whitney(a, b):
 
 @given(SCORES, SCORES)
 def test_distances_of_losses_are_symmetric_and_in_range(a, b):
-  distance = distributions.ks(a, b)
+  distance = distances.ks(a, b)
   assert 0 <= distance <= 1
-  assert math.isclose(distance, distributions.ks(b, a), abs_tol=1e-12)
+  assert math.isclose(distance, distances.ks(b, a), abs_tol=1e-12)
   shares = [[(side <= x).mean() for x in (*a, *b)] for side in (a, b)]
   assert math.isclose(distance, np.abs(np.subtract(*shares)).max(),
                       abs_tol=1e-9)
-  assert 0 <= streisand.tail_share(a, b) <= 1
+  assert 0 <= forgetting.tail_share(a, b) <= 1
 
 
 @given(SCORES, SCORES, st.integers(0, 3))
@@ -109,13 +103,13 @@ def test_distances_of_answers(first, second):
   task, logits = first[0], first[1]
   other = np.resize(second[1], logits.shape)
   p, q = (per_example.probabilities(task, z) for z in (logits, other))
-  js = output_distances.js(task, p, q)
+  js = distances.js(task, p, q)
   assert ((js >= -1e-12) & (js <= math.log(2) + 1e-9)).all()
-  np.testing.assert_allclose(js, output_distances.js(task, q, p), atol=1e-12)
-  np.testing.assert_allclose(output_distances.js(task, p, p), 0, atol=1e-12)
-  kl = output_distances.kl(task, logits, other)
+  np.testing.assert_allclose(js, distances.js(task, q, p), atol=1e-12)
+  np.testing.assert_allclose(distances.js(task, p, p), 0, atol=1e-12)
+  kl = distances.kl(task, logits, other)
   assert np.isfinite(kl).all() and (kl >= 0).all()
-  agreement = output_distances.agreement(task, logits, other)
+  agreement = distances.agreement(task, logits, other)
   assert ((agreement >= 0) & (agreement <= 1)).all()
 
 
@@ -126,13 +120,14 @@ FEATURES = hnp.arrays(np.float64, st.tuples(st.integers(4, 8), st.integers(
 @given(FEATURES, st.floats(.1, 10), st.floats(-5, 5), st.randoms())
 def test_cka_does_not_see_scale_shift_or_order(x, scale, shift, random):
   y = np.roll(x, 1, axis=0)
-  for function in (cka.biased, cka.unbiased):
+  for function in (features_lib.cka_biased, features_lib.cka_unbiased):
     value = function(x, y)
     order = np.array(random.sample(range(len(x)), len(x)))
     for again in (function(y, x), function(scale * x + shift, y),
                   function(x[order], y[order])):
       np.testing.assert_allclose(again, value, atol=1e-6)
-  assert np.isnan(cka.biased(x, y)) or -1e-9 <= cka.biased(x, y) <= 1 + 1e-9
+  biased = features_lib.cka_biased(x, y)
+  assert np.isnan(biased) or -1e-9 <= biased <= 1 + 1e-9
 
 
 @given(said.NUMBERS, said.NUMBERS, st.one_of(st.just(.95), said.NUMBERS))
@@ -165,25 +160,26 @@ def _finite(value):
 
 # Functions, their arguments, and what holds for a value that is not refused.
 ANY = [
-    ((attack.auc, distributions.ks, streisand.tail_share,
+    ((attack.auc, distances.ks, forgetting.tail_share,
       attack.balanced_accuracy, attack.two_sided_accuracy),
      2 * (ARRAYS,), _between(0, 1)),
     ((attack.class_matched_auc, attack.person_auc),
      4 * (ARRAYS,), _between(0, 1)),
-    ((*SCORERS, output_distances.js, output_distances.kl,
-      output_distances.agreement, output_distances.zrf),
+    ((*SCORERS, distances.js, distances.kl,
+      distances.agreement, distances.zrf),
      (TASKS, ARRAYS, ARRAYS), _finite),
     ((accuracy.accuracy,), (TASKS, ARRAYS, ARRAYS),
      lambda value: _finite(value.hits)),
-    ((cka.biased, cka.unbiased, silhouette.silhouettes), 2 * (ARRAYS,),
+    ((features_lib.cka_biased, features_lib.cka_unbiased,
+      features_lib.silhouettes), 2 * (ARRAYS,),
      lambda value: True),
-    ((probe.out_of_fold,), 3 * (ARRAYS,),
+    ((features_lib.out_of_fold,), 3 * (ARRAYS,),
      lambda value: np.isin(value, (0, .5, 1)).all()),
-    ((harm.person_losses,), 3 * (ARRAYS,), _between(-1, 1)),
+    ((accuracy.person_losses,), 3 * (ARRAYS,), _between(-1, 1)),
     *(((function,), count * (said.NUMBERS,), _between(0, 1))
       for function, count in ((forgetting.forgetting_score, 1),
-                              (forgetting.nomus, 2), (gaps.average_gap, 4),
-                              (gaps.tow, 3)))]
+                              (forgetting.nomus, 2), (distances.average_gap, 4),
+                              (distances.tow, 3)))]
 
 
 @pytest.mark.parametrize('functions, arguments, holds', ANY,

@@ -15,7 +15,7 @@ from dlfd_jax import fit, methods, models, ot, presets, tasks, train
 from dlfd_jax.cli import options, reference_runs, report, unlearn
 from dlfd_jax.data import augment, requests, sources
 from dlfd_jax.evaluation import inputs, reference_inputs
-from dlfd_jax.metrics import relearning
+from dlfd_jax.metrics import forgetting
 from dlfd_jax.pipeline import relearn, run_configs
 from dlfd_jax.utils import runs, validate
 from tests.cli import runs_of
@@ -31,7 +31,7 @@ CONFIGS = [
     (tasks.Task, {'kind': 'multiclass', 'names': ('a', 'b')}),
     (inputs.EvaluationConfig, {}), (reference_inputs.ReferenceConfig, {}),
     (reference_runs.Options, {}), (relearn.RelearnConfig, {}),
-    (relearning.RelearnTime, {'steps': 1}),
+    (forgetting.RelearnTime, {'steps': 1}),
     *((config, {}) for config in methods.METHODS.values())]
 
 

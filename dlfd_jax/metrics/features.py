@@ -1,10 +1,18 @@
-"""Linear probes: what a linear classifier finds in frozen features.
+r"""What frozen features hold: CKA, linear probes, silhouettes.
+
+Linear centred kernel alignment says how alike two sets of features are. It does
+not change under rotation, shift and scale of either side. The biased form is
+far above 0 for unrelated features when there are not many more images than
+features (:func:`cka_independent_floor`); the unbiased one is not, and leads.
 
 Outputs can look forgotten while features do not (Kim et al. 2025,
 arXiv:2503.06991). A probe is standardised, class-balanced logistic regression
 (C = 1) judged on held-out images. Where the question is not who is shown, all
 images of a person are held out together: a probe that may train on the person
-it is tested on recognises the person and calls it the answer.
+it is tested on recognises the person and calls it the label.
+
+References: Kornblith et al. (2019), arXiv:1905.00414; Song et al. (2012) and
+Nguyen et al. (2021), arXiv:2010.15327, for the unbiased form of CKA.
 """
 
 from __future__ import annotations
@@ -17,6 +25,98 @@ from dlfd_jax.utils import validate
 FOLDS = 5
 _MAX_ITERATIONS = 5000
 _TIE = 1e-9  # two classes whose scores differ by less are a tie: half right
+
+
+def cka_biased(x: np.ndarray, y: np.ndarray) -> float:
+  r"""Linear CKA in [0, 1]; higher means more alike.
+
+  .. math:: \|Y^T X\|_F^2 / (\|X^T X\|_F \|Y^T Y\|_F)
+
+  with centred columns.
+
+  Args:
+    x: features of one model ``[n, p]``, n >= 4.
+    y: features of another on the same images ``[n, q]``.
+
+  Returns:
+    NaN if a side is constant.
+
+  Raises:
+    ValueError: if rows do not match, are fewer than 4, or not finite.
+  """
+  x, y = _check_pair(x, y)
+  return _ratio(*(float(np.square(a.T @ b).sum())
+                  for a, b in ((x, y), (x, x), (y, y))))
+
+
+def cka_unbiased(x: np.ndarray, y: np.ndarray) -> float:
+  """Linear CKA from unbiased HSIC: about 0 for unrelated features.
+
+  1 for features that are equal up to rotation, shift and scale; it can be
+  slightly below 0. Args, returns and errors as :func:`cka_biased`.
+  """
+  x, y = _check_pair(x, y)
+  return _ratio(_hsic(x, y), _hsic(x, x), _hsic(y, y))
+
+
+def cka_independent_floor(n: int, features: int) -> float:
+  """What the biased form gives for independent Gaussian features, p / (n + p).
+
+  Args:
+    n: images.
+    features: per image, on both sides.
+
+  Raises:
+    ValueError: if a number is below 1.
+  """
+  if n < 1 or features < 1:
+    raise ValueError(
+        f'Expected n and features of at least 1, got {n} and {features}.')
+  return features / (n + features)
+
+
+def _hsic(x, y):
+  """Unbiased HSIC times n (n - 3), from the features in O(n p q).
+
+  With the linear kernels' diagonals set to 0: tr(K L) + 1'K1 1'L1 / ((n - 1)
+  (n - 2)) - 2 / (n - 2) 1'K L 1.
+  """
+  n = len(x)
+  own = np.square(x).sum(1), np.square(y).sum(1)
+  rows = x @ x.sum(0) - own[0], y @ y.sum(0) - own[1]
+  trace = np.square(x.T @ y).sum() - own[0] @ own[1]
+  return float(
+      trace + rows[0].sum() * rows[1].sum() / ((n - 1) * (n - 2))
+      - 2 / (n - 2) * (rows[0] @ rows[1]))
+
+
+def _ratio(both, first, second):
+  product = first * second
+  if first <= 0 or second <= 0 or not product > 0:
+    return float('nan')
+  return both / np.sqrt(product)
+
+
+def _check_pair(x, y):
+  """Centred float64, scaled to unit size, so that no product is extreme."""
+  arrays = []
+  for values in (x, y):
+    values = validate.floats('features', values)
+    if values.ndim != 2 or len(values) < 4 or not values.size:
+      raise ValueError(
+          'Expected features [n, p] of at least 4 images, got '
+          f'{list(values.shape)}.')
+    if not np.isfinite(values).all():
+      raise ValueError('Expected finite features, got others.')
+    centred = values - values.mean(0)
+    size = np.sqrt(np.square(centred).mean())
+    small = size <= 1e-9 * max(np.abs(values).max(), 1e-300)
+    arrays.append(centred * 0 if small else centred / size)
+  if len(arrays[0]) != len(arrays[1]):
+    raise ValueError(
+        f'Expected the same images on both sides, got {len(arrays[0])} and '
+        f'{len(arrays[1])}.')
+  return arrays
 
 
 def person_folds(units: np.ndarray, sides: np.ndarray, folds: int,
@@ -150,10 +250,10 @@ def balanced(right: np.ndarray, labels: np.ndarray) -> float:
   return float(np.mean([right[labels == c].mean() for c in np.unique(labels)]))
 
 
-def membership(forget: np.ndarray, unseen: np.ndarray,
-               forget_units: np.ndarray, unseen_units: np.ndarray, *,
-               folds: int = FOLDS, seed: int = 0,
-               ) -> tuple[np.ndarray, np.ndarray]:
+def membership_probe(forget: np.ndarray, unseen: np.ndarray,
+                     forget_units: np.ndarray, unseen_units: np.ndarray, *,
+                     folds: int = FOLDS, seed: int = 0,
+                     ) -> tuple[np.ndarray, np.ndarray]:
   """Can a probe tell forget images from unseen ones, person-disjointly?
 
   Args:
@@ -181,11 +281,11 @@ def membership(forget: np.ndarray, unseen: np.ndarray,
   return right[sides == 1], right[sides == 0]
 
 
-def permuted_membership(forget: np.ndarray, unseen: np.ndarray,
-                        forget_units: np.ndarray, unseen_units: np.ndarray, *,
-                        permutations: int, folds: int = FOLDS,
-                        seed: int = 0) -> np.ndarray:
-  """Accuracies of :func:`membership` when people swap sides at random.
+def permuted_membership_probe(
+    forget: np.ndarray, unseen: np.ndarray, forget_units: np.ndarray,
+    unseen_units: np.ndarray, *, permutations: int, folds: int = FOLDS,
+    seed: int = 0) -> np.ndarray:
+  """Accuracies of :func:`membership_probe` when people swap sides at random.
 
   Returns:
     ``[permutations]``.
@@ -208,8 +308,9 @@ def permuted_membership(forget: np.ndarray, unseen: np.ndarray,
   return np.array(values)
 
 
-def people(features: np.ndarray, identity: np.ndarray, *, limit: int = 100,
-           seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def people_probe(features: np.ndarray, identity: np.ndarray, *,
+                 limit: int = 100, seed: int = 0,
+                 ) -> tuple[np.ndarray, np.ndarray]:
   """Can a probe recognise the person from half of each person's images?
 
   Args:
@@ -264,3 +365,43 @@ def labels_probe(features: np.ndarray, labels: np.ndarray, units: np.ndarray,
       units[known], np.zeros(len(known), np.int64), folds, seed)
   right[known] = out_of_fold(features[known], labels[known], fold)
   return right
+
+
+def silhouettes(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+  """Silhouette of each image for its class, ``[n]`` in [-1, 1].
+
+  ``(b - a) / max(a, b)`` with a the mean Euclidean distance to the images of
+  its own class and b the smallest mean distance to another class. Higher means
+  clearer classes, 0 = between two, below 0 = nearer to another class; 0 for a
+  class of one image. Features are taken as they are: a common scale, shift or
+  rotation changes nothing.
+
+  Args:
+    features: ``[n, d]``, finite.
+    labels: int class of each ``[n]``.
+
+  Raises:
+    ValueError: if lengths differ, a feature is not finite, or there are not at
+      least two classes, one of them with two images.
+
+  Reference: Rousseeuw (1987).
+  """
+  features = validate.floats('features', features)
+  labels = validate.array('labels', labels)
+  if (features.ndim != 2 or not features.size
+      or labels.shape != features.shape[:1]):
+    raise ValueError(
+        f'Expected features [n, d] and labels [n], got {list(features.shape)} '
+        f'and {list(labels.shape)}.')
+  if not np.isfinite(features).all():
+    raise ValueError('Expected finite features, got others.')
+  classes = np.unique(labels).size
+  if not 2 <= classes < labels.size:
+    raise ValueError(
+        'Expected at least two classes and more images than classes, got '
+        f'{classes} classes of {labels.size} images.')
+  size = np.abs(features).max()
+  if size == 0:
+    return np.zeros(len(labels))
+  from sklearn import metrics  # takes most of a second
+  return metrics.silhouette_samples(features / size, labels)
