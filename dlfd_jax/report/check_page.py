@@ -32,17 +32,17 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
     lines.append(
         f'{copies["exact"]} exact and {copies["near"]} near copies of these '
         'images lie elsewhere in the data: a model trained on them still '
-        'knows the picture. Decide whether they go too.')
+        'knows the picture. Decide whether to delete them, too.')
   else:
     lines.append('No copy of these images lies elsewhere in the data.')
   if request['copies_of_other_people']:
     lines.append(
-        f'{request["copies_of_other_people"]} of these pairs bear the names '
-        'of two different people: a name may be wrong.')
+        f'{request["copies_of_other_people"]} of these pairs carry the names '
+        'of two different people: one of the names may be wrong.')
   twice = request['people_in_two_parts_total']
   if result['split'] is None:
-    lines.append('The split of the original is not known here, so nobody can '
-                 'say who is in two parts of it.')
+    lines.append('The split of the original is not known here, so whether '
+                 'anybody is in two parts of it could not be checked.')
   elif twice:
     first = ', '.join(list(request['people_in_two_parts'])[:5])
     lines.append(f'{twice} people are in two parts of the split ({first}'

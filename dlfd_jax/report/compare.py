@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,28 +24,24 @@ def check_comparable(configs: Mapping[str, Mapping[str, Any]]) -> None:
   """
   if len(configs) < 2:
     raise ValueError(f'Expected at least 2 evaluations, got {len(configs)}.')
+  shared, hashes = {}, {}
+  for name, config in configs.items():
+    models = dict(config.get('models', {}))
+    hashes[name] = models.pop('unlearned', None)
+    shared[name] = {
+        **{what: config.get(key) for key, what in _SHARED.items()},
+        'the same original and retrained models': models}
   first, *others = configs
   for name in others:
-    for key, what in _SHARED.items():
-      _same(what, first, configs[first].get(key), name, configs[name].get(key))
-    known = {n: {model: print_ for model, print_ in configs[n].get(
-        'models', {}).items() if model != 'unlearned'} for n in (first, name)}
-    _same('the same original and retrained models', first, known[first], name,
-          known[name])
-  prints: dict[str, str] = {}
-  for name, config in configs.items():
-    found = config.get('models', {}).get('unlearned')
-    if found in prints:
+    for what, value in shared[name].items():
+      if value != shared[first][what]:
+        raise ValueError(
+            f'Expected evaluations of {what}, but {first} and {name} differ.')
+  for one, other in itertools.combinations(configs, 2):
+    if hashes[one] == hashes[other]:
       raise ValueError(
           'Expected unlearned models that differ, got the same one in '
-          f'{prints[found]} and {name}.')
-    prints[found] = name
-
-
-def _same(what, first, ours, name, theirs):
-  if ours != theirs:
-    raise ValueError(
-        f'Expected evaluations of {what}, but {first} and {name} differ.')
+          f'{one} and {other}.')
 
 
 def table(results: Mapping[str, tables.Result]) -> tables.Table:
@@ -61,41 +59,39 @@ def table(results: Mapping[str, tables.Result]) -> tables.Table:
   Raises:
     ValueError: if one is no evaluation.
   """
-  first = next(iter(results.values()))
-  parts = {name: _rows(result, all(map(tables.tier_of, results.values())))
-           for name, result in results.items()}
+  tier_1 = all(map(tables.tier_of, results.values()))
+  by_result = []
+  for result in results.values():
+    rows = list(tables.summary_table(result).rows)
+    if tier_1:
+      rows += tables.reference_table(result, delta=False).rows
+    by_result.append(rows)
   rows = []
-  for i, row in enumerate(next(iter(parts.values()))):
-    original, _, retrained, null = row.cells
-    middle = (found[i].cells[1] for found in parts.values())
-    rows.append(tables.Row(row.key, row.label, row.direction,
-                           (original, *middle, retrained, null)))
+  for same_metric in zip(*by_result, strict=True):
+    original, _, retrained, null = same_metric[0].cells
+    unlearned = (row.cells[1] for row in same_metric)
+    rows.append(dataclasses.replace(
+        same_metric[0], cells=(original, *unlearned, retrained, null),
+        remarks=()))
+  notes = next(iter(results.values())).get('notes') or ()
   return tables.Table(
       'One request, several methods',
       ('original', *results, 'retrained', 'null'), tuple(rows),
-      (_nearest(results), *(str(n) for n in first.get('notes') or ())))
+      (_nearest(results, tier_1), *map(str, notes)))
 
 
-def _rows(result, reference):
-  rows = list(tables.summary_table(result).rows)
-  if reference:
-    rows += tables.reference_table(result, delta=False).rows
-  return rows
-
-
-def _nearest(results):
+def _nearest(results: Mapping[str, tables.Result], tier_1: bool) -> str:
   """Who is how far from retrained: by tier 1's average gap if all have it."""
-  what, metric, column = 'average gap', 'average_gap', 'unlearned'
-  if not all(map(tables.tier_of, results.values())):
-    what, metric, column = (
-        'difference in attack AUC', tables.MAIN_ATTACK, 'delta')
+  what, metric, column = (
+      ('average gap', 'average_gap', 'unlearned') if tier_1 else
+      ('difference in attack AUC', tables.MAIN_ATTACK, 'delta'))
   values = {name: tables.find_cell(result, metric, column).value
             for name, result in results.items()}
-  known = {name: abs(value) for name, value in values.items()
-           if value is not None}
-  if len(known) < len(values):
+  distances = {name: abs(value) for name, value in values.items()
+               if value is not None}
+  if len(distances) < len(values):
     return (f'Nearest to retrained: {names.NOT_COMPUTED}, as no retrained '
             'model was evaluated.')
-  listed = ', '.join(f'{name} {names.format_number(known[name])}'
-                     for name in sorted(known, key=known.__getitem__))
+  listed = ', '.join(f'{name} {names.format_number(distances[name])}'
+                     for name in sorted(distances, key=distances.__getitem__))
   return f'Nearest to retrained first, by {what}: {listed}.'

@@ -246,11 +246,13 @@ def most_remembered(arrays: Arrays, *, by_person: bool = False,
     return []
   retrained = [values for model, values in margins.items()
                if model.startswith('retrained')]
-  columns = (margins.get('original'), margins['unlearned'],
-             np.mean(retrained, axis=0) if retrained else None)
+  original = margins.get('original')
   rows = [
-      Remembered(name, images, *(
-          None if column is None else float(column[i]) for column in columns))
+      Remembered(
+          name, images, None if original is None else float(original[i]),
+          float(margins['unlearned'][i]),
+          float(np.mean([values[i] for values in retrained]))
+          if retrained else None)
       for i, (name, images) in enumerate(units)]
   return sorted(rows, key=lambda row: (
       -(row.unlearned if row.excess is None else row.excess), row.name))[:count]

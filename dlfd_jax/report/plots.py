@@ -293,11 +293,10 @@ def _trade_off_panel(axis: Any, title: str, points: Sequence[Point],
                      looks: Mapping[str, drawing.Style]) -> None:
   for point in points:
     look = looks[point.name]
-    sides = [(cell.value, drawing.error_bar(cell))
-             for cell in (point.attack_auc, point.accuracy_test)]
-    (x, x_bar), (y, y_bar) = sides
+    auc, accuracy = point.attack_auc, point.accuracy_test
     _, _, bars = axis.errorbar(
-        x, y, xerr=x_bar, yerr=y_bar, fmt=look.marker, color=look.color,
+        auc.value, accuracy.value, xerr=drawing.error_bar(auc),
+        yerr=drawing.error_bar(accuracy), fmt=look.marker, color=look.color,
         markerfacecolor=look.face, markeredgecolor=look.edge,
         # A hollow marker is a ring around the one that it may hide.
         markersize=10 if look.face == 'none' else 7, elinewidth=.8, capsize=2,
@@ -305,10 +304,10 @@ def _trade_off_panel(axis: Any, title: str, points: Sequence[Point],
     for bar in bars:
       bar.set_alpha(.6)
     if point.name == 'retrained':
-      for (value, bar), span in zip(sides, (axis.axvspan, axis.axhspan)):
-        [below], [above] = bar or ([0.0], [0.0])
-        span(value - below, value + above, color=look.color, alpha=.12,
-             linewidth=0)
+      for cell, span in ((auc, axis.axvspan), (accuracy, axis.axhspan)):
+        span(cell.value if cell.low is None else cell.low,
+             cell.value if cell.high is None else cell.high,
+             color=look.color, alpha=.12, linewidth=0)
   axis.axvline(.5, color=drawing.NULL, linestyle=':', linewidth=1)
   axis.margins(.08)
   axis.set(title=title, xlabel='attack AUC, class-matched (dotted: a guess)',
