@@ -18,9 +18,10 @@ from dlfd_jax.data import (
   dataset as dataset_lib,
   request_check,
   requests,
+  sources,
   splits as splits_lib,
 )
-from dlfd_jax.pipeline import expected_cost, run_configs
+from dlfd_jax.pipeline import expected_cost, job, run_configs
 from dlfd_jax.report import check_page
 from dlfd_jax.utils import runs
 
@@ -61,16 +62,15 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   workdir = pathlib.Path(command.required(values, 'workdir'))
   original = command.value(values, 'original')
   preset = presets.PRESETS[command.value(values, 'preset') or 'demo']
+  start: sources.DataOptions | None = preset.data
   if original:
     checkpoint.find_model(original)
   if original and (pathlib.Path(original) / runs.CONFIG).is_file():
     network, recipe = run_configs.known_recipe(original) or (
         preset.network, preset.train)
-    preset = dataclasses.replace(
-        preset, data=run_configs.data_of(original), network=network,
-        train=recipe)
-  data_options = options.apply(
-      preset.data, options.DATA, values, 'the data')
+    preset = dataclasses.replace(preset, network=network, train=recipe)
+    start = run_configs.data_of(original)
+  data_options = inputs.data_options(start, values)
   network = options.apply(
       preset.network, options.NETWORK, values, 'the network')
   request = inputs.forget_request(values, data=data_options)
@@ -90,7 +90,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   folder = runs.RunFolder(workdir, {
       'kind': 'check', 'data': dataclasses.asdict(data_options),
       'fingerprint': dataset.fingerprint(),
-      'forget': inputs.rows_hash(dataset, found.forget),
+      'forget': job.rows_hash(dataset, found.forget),
       'network': network.identity(),
       'train': dataclasses.asdict(preset.train),
       'repeats': repeats})
@@ -139,7 +139,7 @@ def _resolve(dataset: dataset_lib.Dataset, stored, request) -> _Found:
   if stored or dataset.split is not None:
     parts = (splits_lib.load_splits(stored, dataset) if stored else
              splits_lib.partition_from_column(dataset, check=False))
-    whole = inputs.as_partition(parts).parts
+    whole = job.as_partition(parts).parts
     twice = request_check.people_in_two_parts(dataset, whole)
     try:
       splits, notes = inputs.request_on(dataset, parts, bool(stored), request)
@@ -172,7 +172,7 @@ def _check(dataset, found, line) -> dict[str, Any]:
   copies = request_check.copies_outside(dataset, found.forget, others)
   return {
       'kind': 'check', 'command': line, 'versions': runs.versions(),
-      'device': inputs.device_name(), 'cores': os.cpu_count(),
+      'device': job.device_name(), 'cores': os.cpu_count(),
       'images': len(dataset), 'image_size': dataset.image_size[0],
       'split': {n: len(rows) for n, rows in found.parts.items()} or None,
       'request': request_check.describe(

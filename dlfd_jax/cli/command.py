@@ -19,6 +19,7 @@ from rich import console as rich_console, progress as rich_progress
 
 from dlfd_jax import loop
 from dlfd_jax.cli import allocator, compile_cache, exit_codes
+from dlfd_jax.pipeline import job
 from dlfd_jax.utils import hosts, validate
 
 _USER_ERRORS = (ValueError, FileNotFoundError, FileExistsError,
@@ -97,6 +98,8 @@ class Command:
       return exit_codes.OK
     except Stop as stop:
       return _failed(values, argv, stop.code, str(stop), '')
+    except job.Interrupted as stop:
+      return _failed(values, argv, exit_codes.INTERRUPTED, str(stop), '')
     except flags.Error as error:
       return _failed(values, argv, exit_codes.USER_ERROR,
                      _about_flags(self.name, values, str(error)), 'error: ')
@@ -243,47 +246,33 @@ def console() -> rich_console.Console:
   return rich_console.Console(soft_wrap=False, markup=False, emoji=False)
 
 
-@contextlib.contextmanager
-def progress(title: str) -> Iterator[loop.Hook]:
-  """A progress bar as a hook of the loop; a line at the end elsewhere."""
-  bar = rich_progress.Progress(
-      rich_progress.TextColumn('{task.description}'),
-      rich_progress.BarColumn(), rich_progress.MofNCompleteColumn(),
-      rich_progress.TimeElapsedColumn(),
-      rich_progress.TextColumn('{task.fields[figures]}'),
-      console=console())
-  with bar:
-    task = bar.add_task(title, total=None, figures='compiling')
+class Progress:
+  """A hook of a job: a bar while it runs; a line at its end elsewhere."""
 
-    def hook(event):
-      if event['event'] == 'tick':
-        bar.update(task, completed=event['step'], total=event['num_steps'])
-      elif event['event'] == 'check':
-        bar.update(task, figures=_figures(event))
+  def __init__(self):
+    self._bar: rich_progress.Progress | None = None
 
-    yield hook
-
-
-@contextlib.contextmanager
-def counter(title: str) -> Iterator[Callable[[int, int], None]]:
-  """A progress bar to be told (how many are done, of how many).
-
-  It appears with the first call: what has nothing to count shows none.
-  """
-  bar = rich_progress.Progress(console=console())
-  task: list[rich_progress.TaskID] = []
-
-  def progress(done, total):
-    if not task:
-      bar.start()
-      task.append(bar.add_task(title, total=total))
-    bar.update(task[0], completed=done)
-
-  try:
-    yield progress
-  finally:
-    if task:
-      bar.stop()
+  def __call__(self, event: dict[str, Any]) -> None:
+    if event['event'] == 'begin':
+      self._bar = rich_progress.Progress(
+          rich_progress.TextColumn('{task.description}'),
+          rich_progress.BarColumn(), rich_progress.MofNCompleteColumn(),
+          rich_progress.TimeElapsedColumn(),
+          rich_progress.TextColumn('{task.fields[figures]}'),
+          console=console())
+      self._bar.start()
+      self._task = self._bar.add_task(
+          event['title'], total=None, figures=event['state'])
+    elif self._bar is None:
+      return
+    elif event['event'] == 'tick':
+      self._bar.update(
+          self._task, completed=event['step'], total=event['num_steps'])
+    elif event['event'] == 'check':
+      self._bar.update(self._task, figures=_figures(event))
+    elif event['event'] == 'end':
+      self._bar.stop()
+      self._bar = None
 
 
 def _figures(event) -> str:
@@ -296,12 +285,9 @@ def _figures(event) -> str:
   return ', '.join(parts)
 
 
-def check_stop(stop: str, workdir: str) -> None:
-  """Raises :class:`Stop` if a loop did not reach its end."""
-  if stop == loop.INTERRUPTED:
-    raise Stop(exit_codes.INTERRUPTED, f'Stopped with a checkpoint in '
-               f'{workdir}; the same command goes on from there.')
-  if stop == loop.NOT_FINITE:
-    raise Stop(exit_codes.NOT_FINITE, f'The run in {workdir} became non-finite '
-               'and was stopped; its last good state is saved. Lower the '
-               'learning rate or set --clip_norm.')
+def check_finite(run: job.ModelRun) -> None:
+  """Raises :class:`Stop` if a run became non-finite."""
+  if run.stop == loop.NOT_FINITE:
+    raise Stop(exit_codes.NOT_FINITE, f'The run in {run.folder} became '
+               'non-finite and was stopped; its last good state is saved. '
+               'Lower the learning rate or set --clip_norm.')

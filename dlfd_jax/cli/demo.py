@@ -9,23 +9,15 @@ from typing import Any
 
 from absl import flags
 
-from dlfd_jax import checkpoint, presets
-from dlfd_jax.cli import (
-  command,
-  evaluate,
-  inputs,
-  options,
-  report,
-  train,
-  unlearn,
-)
+from dlfd_jax import presets, tuned
+from dlfd_jax.cli import command, evaluate as show_evaluation, inputs, options
 from dlfd_jax.data import (
   dataset as dataset_lib,
   requests,
   sources,
   splits as splits_lib,
 )
-from dlfd_jax.evaluation import tier0
+from dlfd_jax.pipeline import evaluate, train, unlearn
 from dlfd_jax.report import tables
 from dlfd_jax.utils import runs
 
@@ -69,32 +61,31 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   splits, notes = requests.resolve_request(
       dataset, partition,
       requests.ForgetRequest(fraction=_FORGET_FRACTION, seed=seed))
-  run_options = inputs.run_options(values)
-  common = dict(devices=devices, line=line, **run_options)
-  for name, on, parts, rows in (
-      ('original', 'all', partition, partition.train),
-      ('retrained', 'retain', splits, splits.retain)):
-    train.train_run(
-        str(workdir / name), dataset, data_options, network, recipe, parts,
-        rows, on=on, **common)
-  saved = checkpoint.load_model(workdir / 'original')
-  unlearn.unlearn_run(
-      str(workdir / 'unlearned'), saved, workdir / 'original', dataset,
-      data_options, splits, notes, 'dlfd', preset.methods['dlfd'], seed=seed,
-      search=unlearn.search_of('demo', 'dlfd'), **common)
-  result = evaluate.evaluate_run(
-      str(workdir / 'evaluation'), dataset, splits, str(workdir / 'original'),
-      str(workdir / 'unlearned'), [str(workdir / 'retrained')],
-      tier0.EvaluationConfig(), state='model', search_s=None, devices=devices,
-      line=line)
-  evaluate.show(result)
-  goal = goal_sentence(result)
+  common: dict[str, Any] = {
+      'devices': devices, 'command': line, 'hooks': [command.Progress()]}
+  each = {**common, **inputs.run_options(values)}
+  made = {}
+  for name, on, parts in (('original', 'all', partition),
+                          ('retrained', 'retain', splits)):
+    made[name] = train.train(dataset, parts, recipe, network, on=on,
+                             workdir=workdir / name, **each)
+    command.check_finite(made[name])
+  unlearned = unlearn.unlearn(
+      made['original'], preset.methods['dlfd'], splits, seed=seed, notes=notes,
+      workdir=workdir / 'unlearned', search=tuned.search_of('demo', 'dlfd'),
+      **each)
+  command.check_finite(unlearned)
+  result = evaluate.evaluate(
+      made['original'], unlearned, [made['retrained']],
+      workdir=workdir / 'evaluation', **common)
+  show_evaluation.show(result)
+  goal = goal_sentence(result.record)
   print(goal)
-  path = report.write(workdir / 'evaluation', workdir)
+  path = result.write_report(workdir / runs.REPORT)
   print(f'{time.perf_counter() - started:.0f} s, peak memory '
         f'{runs.peak_bytes() / 1e9:.1f} GB. The report: {path}')
   return {'workdir': str(workdir), 'report': str(path), 'goal': goal,
-          'evaluation': result}
+          'evaluation': result.record}
 
 
 def people_of(seed: int) -> sources.DataOptions:

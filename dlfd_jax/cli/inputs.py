@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import pathlib
-from collections.abc import Mapping
 from typing import Any
 
-import flax.linen as nn
 import jax
 import numpy as np
 from absl import flags
 
-from dlfd_jax import models, parallel, predict, presets
-from dlfd_jax.cli import command
+from dlfd_jax import parallel, presets
+from dlfd_jax.cli import command, options as options_lib
 from dlfd_jax.data import (
   dataset as dataset_lib,
   feed as feed_lib,
@@ -23,10 +19,8 @@ from dlfd_jax.data import (
   sources,
   splits as splits_lib,
 )
-from dlfd_jax.metrics import accuracy
-from dlfd_jax.utils import hosts, runs
-
-Parts = splits_lib.Partition | splits_lib.Splits
+from dlfd_jax.pipeline import job
+from dlfd_jax.utils import hosts
 
 
 def define_run(values: flags.FlagValues) -> None:
@@ -65,36 +59,6 @@ def define_hosts(values: flags.FlagValues) -> None:
   flags.DEFINE_integer(
       'process_id', None, 'with --coordinator: which one this is, from 0',
       lower_bound=0, flag_values=values)
-
-
-def run_folder(path: str | os.PathLike,
-               config: dict[str, Any]) -> runs.RunFolder:
-  """The folder of a run, made by the first process and seen by all.
-
-  Raises:
-    ValueError: if it holds something else, another run is at work in it, or a
-      process cannot see it.
-  """
-  def make():
-    folder = runs.RunFolder(path, config)
-    if folder.result is None:
-      folder.lock()
-    return folder
-
-  made = hosts.first(make)
-  if made is not None:
-    return made
-  if not (pathlib.Path(path) / runs.CONFIG).is_file():
-    raise ValueError(
-        'Expected --workdir on a disk that all processes share, but process '
-        f'{jax.process_index()} sees no run in {path}.')
-  return runs.RunFolder(path, config)
-
-
-def metrics_log(folder: runs.RunFolder) -> runs.MetricsLog:
-  """The log of a run; in memory alone where another process writes it."""
-  return runs.MetricsLog(
-      folder.path / runs.METRICS if hosts.is_first() else None)
 
 
 def define_preset(values: flags.FlagValues) -> None:
@@ -179,7 +143,7 @@ def forget_request(values: flags.FlagValues, *,
 
 
 def partition(values: flags.FlagValues, dataset: dataset_lib.Dataset,
-              stored: str | os.PathLike | None) -> Parts:
+              stored: str | os.PathLike | None) -> job.Parts:
   """Stored split, else the manifest's column, else a drawn one."""
   if stored is not None:
     return splits_lib.load_splits(stored, dataset)
@@ -192,14 +156,7 @@ def partition(values: flags.FlagValues, dataset: dataset_lib.Dataset,
       by=command.value(values, 'split_by'))
 
 
-def as_partition(parts: Parts) -> splits_lib.Partition:
-  """A partition; the forget set of finished splits joins train again."""
-  if isinstance(parts, splits_lib.Partition):
-    return parts
-  return splits_lib.Partition(parts.train, parts.val, parts.test)
-
-
-def request_on(dataset: dataset_lib.Dataset, parts: Parts, stored: bool,
+def request_on(dataset: dataset_lib.Dataset, parts: job.Parts, stored: bool,
                request: requests.ForgetRequest
                ) -> tuple[splits_lib.Splits, list[str]]:
   """A request on what the original was trained on.
@@ -215,15 +172,25 @@ def request_on(dataset: dataset_lib.Dataset, parts: Parts, stored: bool,
     return requests.resolve_request(
         dataset, splits_lib.Partition(parts.retain, parts.val, parts.test),
         request, np.concatenate([parts.forget, parts.earlier]))
-  return requests.resolve_request(dataset, as_partition(parts), request)
+  return requests.resolve_request(dataset, job.as_partition(parts), request)
 
 
 def load_data(options: sources.DataOptions) -> dataset_lib.Dataset:
-  """The data set that the options name."""
-  if options.source == presets.FILE:
-    raise ValueError('Expected --data to name the file of this preset.')
-  with command.counter('read images') as progress:
-    return sources.load(options, progress)
+  """The data set that the options name, with a bar while images are read."""
+  return job.load_data(options, [command.Progress()])
+
+
+def data_options(start: sources.DataOptions | None,
+                 values: flags.FlagValues) -> sources.DataOptions:
+  """The data that the flags name, over those of a preset or an earlier run.
+
+  Raises:
+    ValueError: if a run had arrays in memory and no flag names the data.
+  """
+  if start is None:
+    command.required(values, 'data')
+    start = presets.STARTS['demo'].data
+  return options_lib.apply(start, options_lib.DATA, values, 'the data')
 
 
 def devices(values: flags.FlagValues) -> parallel.Devices:
@@ -238,33 +205,6 @@ def devices(values: flags.FlagValues) -> parallel.Devices:
 
 
 def run_options(values: flags.FlagValues) -> dict[str, Any]:
-  """Run-time arguments of ``fit`` and ``unlearn``."""
+  """Run-time arguments of ``train`` and ``unlearn``."""
   return {'device_bytes': command.value(values, 'device_bytes'),
           'checkpoint_seconds': command.value(values, 'checkpoint_seconds')}
-
-
-def device_name() -> str:
-  """Platform and kind of the first device, such as ``cpu``."""
-  device = jax.local_devices()[0]
-  kind = device.device_kind
-  return kind if kind == device.platform else f'{device.platform} {kind}'
-
-
-def rows_hash(dataset: dataset_lib.Dataset, indices: np.ndarray) -> str:
-  """SHA-256 of the sample ids of some rows, in order."""
-  text = '\n'.join(dataset.sample_id[indices].tolist())
-  return hashlib.sha256(text.encode()).hexdigest()
-
-
-def accuracies(model: nn.Module, variables: models.Variables,
-               dataset: dataset_lib.Dataset,
-               parts: Mapping[str, np.ndarray],
-               on: parallel.Devices) -> dict[str, float]:
-  """Accuracy of a model on each of some sets of rows."""
-  predictor = predict.Predictor(model, dataset, on)
-  placed = on.place(dict(variables))
-  return {
-      name: float(accuracy.accuracy(
-          dataset.task, predictor(placed, rows).logits,
-          dataset.labels[rows]).value)
-      for name, rows in parts.items()}

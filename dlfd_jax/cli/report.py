@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import datetime
 import pathlib
-from collections.abc import Mapping
 from typing import Any
 
 from absl import flags
 
-from dlfd_jax.cli import command, evaluate
-from dlfd_jax.report import html, tables
-from dlfd_jax.utils import files, runs
+from dlfd_jax.cli import command
+from dlfd_jax.pipeline import evaluate
+from dlfd_jax.utils import runs
 
 _ABOUT = """
 Writes report.html, one self-contained file, and report.json from a finished
@@ -42,7 +41,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   del line
   source = pathlib.Path(command.required(values, 'evaluation'))
   target = pathlib.Path(command.value(values, 'workdir') or source)
-  path = write(source, target, _request(values))
+  found = evaluate.load_evaluation(source)
+  path = found.write_report(target / runs.REPORT, _request(values))
   print(path)
   return {'report': str(path)}
 
@@ -63,46 +63,6 @@ def _request(values):
       raise ValueError(f'Expected --received as a date like 2026-05-04, got '
                        f'{day!r}.') from error
   return {'id': name, 'received': day}
-
-
-def write(source: pathlib.Path, target: pathlib.Path,
-          request: Mapping[str, str | None] | None = None) -> pathlib.Path:
-  """Writes the report of the evaluation in ``source`` into ``target``.
-
-  Args:
-    source: folder of the evaluation.
-    target: made if it is not there.
-    request: ``id`` and ``received`` of the deletion request, to be printed.
-
-  Returns:
-    The path of the report.
-
-  Raises:
-    FileNotFoundError: if there is no finished evaluation.
-    ValueError: if it is something else.
-  """
-  result = runs.read_object(source / runs.RESULT)
-  tables.check_result(result)
-  if request:
-    result['request'] = {**request, **(result.get('request') or {})}
-  arrays: dict[str, Any] | None = None
-  if (source / evaluate.PER_EXAMPLE).is_file():
-    arrays = files.read_arrays(source / evaluate.PER_EXAMPLE)
-  try:
-    unlearned = (result.get('models') or {}).get('unlearned')
-    history = None
-    if unlearned and files.is_file(pathlib.Path(unlearned) / runs.METRICS):
-      history = runs.read_events(pathlib.Path(unlearned) / runs.METRICS)
-    page = html.render_report(result, arrays, history)
-    facts = html.report_facts(result, arrays)
-  except (KeyError, TypeError, ValueError, AttributeError,
-          IndexError) as error:  # a result that somebody else wrote
-    raise ValueError(
-        f'Expected a whole evaluation in {source}, got one that does not fit: '
-        f'{type(error).__name__}: {error}.') from error
-  target.mkdir(parents=True, exist_ok=True)
-  html.write_files(page, facts, target / runs.REPORT)
-  return target / runs.REPORT
 
 
 COMMAND = command.Command('report', _ABOUT, _define, _execute)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
-import time
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from absl import flags
 
-from dlfd_jax import checkpoint, fit, loop, models, parallel, presets
+from dlfd_jax import presets
 from dlfd_jax.cli import command, inputs, options, tensorboard
 from dlfd_jax.data import requests, splits as splits_lib
-from dlfd_jax.pipeline import run_configs
-from dlfd_jax.utils import hosts, runs
+from dlfd_jax.pipeline import run_configs, train
+from dlfd_jax.utils import runs
 
 _ABOUT = """
 Trains a classifier from scratch.
@@ -50,10 +46,10 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   workdir = command.required(values, 'workdir')
   original = command.value(values, 'original')
   preset = presets.PRESETS[command.value(values, 'preset') or 'demo']
-  data_options, network, recipe = preset.data, preset.network, preset.train
-  if original:
-    data_options, network, recipe = run_configs.recipe_of(original)
-  data_options = options.apply(data_options, options.DATA, values, 'the data')
+  start, network, recipe = (
+      run_configs.recipe_of(original) if original else
+      (preset.data, preset.network, preset.train))
+  data_options = inputs.data_options(start, values)
   network = options.apply(network, options.NETWORK, values, 'the network')
   recipe = options.apply(recipe, options.TRAIN, values, 'training')
   devices = inputs.devices(values)
@@ -61,18 +57,20 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   dataset = inputs.load_data(data_options)
   on = command.value(values, 'on')
   parts, notes = _parts(values, dataset, data_options, original)
-  indices = parts.train if on == 'all' else parts.retain
   with tensorboard.hooks(values, workdir) as hooks:
-    run = train_run(
-        workdir, dataset, data_options, network, recipe, parts, indices, on=on,
-        devices=devices, line=line, hooks=hooks, **inputs.run_options(values))
+    run = train.train(
+        dataset, parts, recipe, network, on=on, workdir=workdir,
+        devices=devices, hooks=[command.Progress(), *hooks], command=line,
+        **inputs.run_options(values))
+  command.check_finite(run)
   for note in notes:
     print(note)
-  print(f'{run["images"]} images, train accuracy '
-        f'{run["accuracy_train"]:.3f}, val accuracy '
-        f'{run["accuracy_val"]:.3f}, {run["time"]["total_s"]:.0f} s: '
+  found = run.record
+  print(f'{found["images"]} images, train accuracy '
+        f'{found["accuracy_train"]:.3f}, val accuracy '
+        f'{found["accuracy_val"]:.3f}, {found["time"]["total_s"]:.0f} s: '
         f'{workdir}')
-  return {'workdir': workdir, 'notes': notes, **run}
+  return {'workdir': workdir, 'notes': notes, **found}
 
 
 def _parts(values, dataset, data_options, original):
@@ -95,63 +93,5 @@ def _parts(values, dataset, data_options, original):
   return requests.resolve_request(dataset, parts, wanted)
 
 
-def train_run(workdir: str, dataset, data_options, network, recipe, parts,
-              indices: np.ndarray, *, on: str, devices: parallel.Devices,
-              line: str, hooks: Sequence[loop.Hook] = (),
-              **run_options: Any) -> dict[str, Any]:
-  """Trains in ``workdir``, resumes it, or returns its finished result.
-
-  Returns:
-    The result, as in ``result.json``.
-  """
-  model_config = models.ModelConfig(
-      outputs=dataset.task.num_outputs,
-      **dataclasses.asdict(network.resolved()))
-  model = models.build_for(model_config, dataset.image_size)
-  folder = inputs.run_folder(workdir, {
-      'kind': 'train', 'on': on, 'data': dataclasses.asdict(data_options),
-      'fingerprint': dataset.fingerprint(),
-      'rows': inputs.rows_hash(dataset, indices),
-      'network': network.identity(),
-      'train': dataclasses.asdict(recipe)})
-  if folder.result is not None:
-    return folder.result
-  started = time.perf_counter()
-  hosts.first(lambda: splits_lib.save_splits(
-      folder.path / runs.SPLITS, dataset, parts))
-  log = inputs.metrics_log(folder)
-  saver = checkpoint.LoopCheckpoints(folder.checkpoints)
-  with command.progress(_TITLES[on]) as hook:
-    out = fit.fit(
-        model, dataset, indices, parts.val, recipe, devices=devices, log=log,
-        checkpoints=saver, hooks=[hook, *hooks], **run_options)
-  saver.close()
-  if out.stop == loop.INTERRUPTED:
-    command.check_stop(out.stop, workdir)
-  variables = parallel.fetch(out.variables)
-  checkpoint.save_model(
-      folder.checkpoints / 'model', variables, model_config, dataset.task,
-      dataset.image_size, replace=True)
-  accuracies = inputs.accuracies(
-      model, variables, dataset, {'train': indices, 'val': parts.val}, devices)
-  result = {
-      'kind': 'train', 'command': line, 'on': on, 'stop': out.stop,
-      'steps': out.steps, 'epochs': recipe.epochs, 'images': len(indices),
-      'device': inputs.device_name(), 'devices': devices.count,
-      'processes': hosts.count(),
-      'compute_dtype': model_config.compute_dtype,
-      'remat': model_config.remat,
-      'seed': recipe.seed, 'versions': runs.versions(),
-      'finished': runs.now(),
-      'peak_bytes': runs.peak_bytes(),
-      **{f'accuracy_{split}': a for split, a in accuracies.items()},
-      'time': {**dataclasses.asdict(out.clock), 'work_s': out.clock.work_s,
-               'total_s': time.perf_counter() - started}}
-  hosts.first(lambda: folder.write_result(result))
-  command.check_stop(out.stop, workdir)
-  return result
-
-
-_TITLES = {'all': 'train the original', 'retain': 'retrain on retain'}
 COMMAND = command.Command('train', _ABOUT, _define, _execute)
 main = COMMAND.main

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-import time
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import flags
 
-from dlfd_jax import checkpoint, loop, methods, models, parallel, presets, tuned
+from dlfd_jax import checkpoint, methods, presets, tuned
 from dlfd_jax.cli import command, inputs, options, tensorboard
 from dlfd_jax.data import splits as splits_lib
-from dlfd_jax.methods import rewind
-from dlfd_jax.pipeline import run_configs
-from dlfd_jax.utils import hosts, runs
+from dlfd_jax.pipeline import run_configs, unlearn
+from dlfd_jax.utils import runs
 
 _ABOUT = """
 Makes a trained model forget the people of a deletion request.
@@ -64,11 +61,10 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   checkpoint.find_model(original)
   preset_name = command.value(values, 'preset') or 'demo'
   preset = presets.PRESETS[preset_name]
-  data_options = preset.data
-  if (command.value(values, 'preset') is None
-      and (original / runs.CONFIG).is_file()):
-    data_options = run_configs.data_of(original)
-  data_options = options.apply(data_options, options.DATA, values, 'the data')
+  own = (command.value(values, 'preset') is None
+         and (original / runs.CONFIG).is_file())
+  data_options = inputs.data_options(
+      run_configs.data_of(original) if own else preset.data, values)
   method = command.value(values, 'method')
   config = options.apply(
       _start(preset, method, command.value(values, 'rewind_of')),
@@ -84,11 +80,15 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   dataset = inputs.load_data(data_options)
   splits, notes = _splits(values, dataset, wanted, original)
   with tensorboard.hooks(values, workdir) as hooks:
-    result = unlearn_run(
-        workdir, saved, original, dataset, data_options, splits, notes, method,
-        config, seed=command.value(values, 'seed'), devices=devices, line=line,
-        hooks=hooks, search=search_of(preset_name, method),
+    run = unlearn.unlearn(
+        saved, config, splits, dataset, seed=command.value(values, 'seed'),
+        notes=notes, workdir=workdir, devices=devices,
+        hooks=[command.Progress(), *hooks], command=line,
+        original_path=str(original),
+        search=tuned.search_of(preset_name, method),
         **inputs.run_options(values))
+  command.check_finite(run)
+  result = run.record
   for note in result['notes']:
     print(note)
   print(f'{len(splits.forget)} images forgotten by {method} in '
@@ -97,13 +97,6 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         f'Selected: step {result["selected_step"]}, {result["reason"]}: '
         f'{workdir}/checkpoints/model')
   return {'workdir': workdir, 'model': f'{workdir}/checkpoints/model', **result}
-
-
-def search_of(preset: str, method: str) -> dict[str, Any]:
-  """Where a method's settings come from: a preset, and the search behind it."""
-  found = tuned.load(preset).get('methods', {}).get(method, {})
-  return {'preset': preset, 'trials': found.get('trials'),
-          'search_s': found.get('search_s')}
 
 
 def _start(preset, method, rewind_of):
@@ -142,81 +135,6 @@ def _splits(values, dataset, wanted, original):
         'Expected no --forget_* flag: the split already says who is '
         'forgotten.')
   return inputs.request_on(dataset, parts, stored is not None, wanted)
-
-
-def unlearn_run(workdir: str, saved: checkpoint.SavedModel,
-                original: pathlib.Path | str, dataset, data_options,
-                splits: splits_lib.Splits, notes: list[str], method: str,
-                config: methods.RunConfig, *, seed: int,
-                devices: parallel.Devices, line: str,
-                hooks: Sequence[loop.Hook] = (),
-                search: Mapping[str, Any] | None = None,
-                **run_options: Any) -> dict[str, Any]:
-  """Unlearns in ``workdir``, resumes it, or returns its finished result.
-
-  ``search`` goes into the result: where the settings come from.
-
-  Returns:
-    The result, as in ``result.json``.
-  """
-  if saved.task != dataset.task or saved.image_size != dataset.image_size:
-    raise ValueError(
-        f'Expected data for {saved.task.kind} {list(saved.task.names)} at '
-        f'{list(saved.image_size)} px, as the model in {original} was trained '
-        f'on, got {dataset.task.kind} {list(dataset.task.names)} at '
-        f'{list(dataset.image_size)} px.')
-  model = models.build(saved.config)
-  problem = methods.Problem(model, saved.variables, dataset, splits, seed)
-  fields = dataclasses.asdict(config)
-  if isinstance(config, rewind.RewindConfig):  # fields do not tell of what
-    fields['method']['name'] = methods.method_of(config.method)
-  folder = inputs.run_folder(workdir, {
-      'kind': 'unlearn', 'method': method,
-      'original': checkpoint.fingerprint(saved.variables),
-      'original_path': str(original),
-      'data': dataclasses.asdict(data_options),
-      'fingerprint': dataset.fingerprint(),
-      'rows': {name: inputs.rows_hash(dataset, rows)
-               for name, rows in splits.parts.items()},
-      'config': fields, 'seed': seed})
-  if folder.result is not None:
-    return folder.result
-  started = time.perf_counter()
-  hosts.first(lambda: splits_lib.save_splits(
-      folder.path / runs.SPLITS, dataset, splits))
-  saver = checkpoint.LoopCheckpoints(folder.checkpoints)
-  title = methods.title_of(method)
-  with command.progress(f'unlearn with {title}') as hook:
-    out = methods.unlearn(
-        problem, config, devices=devices, hooks=[hook, *hooks],
-        checkpoints=saver,
-        log=inputs.metrics_log(folder), **run_options)
-  saver.close()
-  if out.stop == loop.INTERRUPTED:
-    command.check_stop(out.stop, workdir)
-  for name, variables in (('model', out.selected), ('last', out.last)):
-    checkpoint.save_model(
-        folder.checkpoints / name, parallel.fetch(variables), saved.config,
-        dataset.task, dataset.image_size, replace=True)
-  result = {
-      'kind': 'unlearn', 'command': line, 'method': method, 'stop': out.stop,
-      'steps': out.steps, 'selected_step': out.selected_step,
-      'reason': out.reason, 'findings': out.findings,
-      'check_share': out.check_share, 'history': out.history,
-      'forget_images': len(splits.forget), 'by_person': splits.by_person,
-      'notes': notes, 'device': inputs.device_name(),
-      'devices': devices.count, 'processes': hosts.count(), 'seed': seed,
-      'compute_dtype': models.resolve_dtype(saved.config.compute_dtype),
-      'remat': saved.config.remat, 'versions': runs.versions(),
-      'finished': runs.now(), 'search': search,
-      'peak_bytes': runs.peak_bytes(),
-      'time': {**dataclasses.asdict(out.clock), 'work_s': out.clock.work_s,
-               # Of all sittings of an interrupted run.
-               'total_s': max(time.perf_counter() - started,
-                              out.clock.total_s)}}
-  hosts.first(lambda: folder.write_result(result))
-  command.check_stop(out.stop, workdir)
-  return result
 
 
 COMMAND = command.Command('unlearn', _ABOUT, _define, _execute)

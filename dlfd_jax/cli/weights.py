@@ -14,6 +14,7 @@ from dlfd_jax import checkpoint, models, presets
 from dlfd_jax.cli import command, inputs, options
 from dlfd_jax.data import splits
 from dlfd_jax.models import torch_weights
+from dlfd_jax.pipeline import job
 from dlfd_jax.utils import plugins, runs
 
 _IMPORT = """
@@ -63,8 +64,7 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
   workdir = pathlib.Path(command.required(values, 'workdir'))
   weights = command.required(values, 'weights')
   checkpoint.check_empty(workdir)
-  data_options = options.apply(
-      presets.STARTS['demo'].data, options.DATA, values, 'the data')
+  data_options = inputs.data_options(presets.STARTS['demo'].data, values)
   network = options.apply(
       presets.Network(), options.NETWORK, values, 'the network')
   given = {name: _three(values, name) for name in _STATISTICS
@@ -92,7 +92,7 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
               for name in dict.fromkeys((*splits.PARTITION_PARTS,
                                          *splits.SPLITS_PARTS))
               if (dataset.split == name).any()}
-  found = inputs.accuracies(
+  found = job.accuracies(
       models.build(config), variables, dataset, parts, devices)
   checkpoint.save_model(workdir, variables, config, dataset.task,
                         dataset.image_size)

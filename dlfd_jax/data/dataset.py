@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import types
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,8 @@ class Dataset:
       of faces.csv``, for errors; None if it lists none.
     split: unicode ``[n]`` with ``train``, ``retain``, ``forget``, ``val`` or
       ``test`` where the source fixes a split, else None.
+    options: the ``DataOptions`` it was loaded by, recorded with runs so that
+      commands can read it again; None = arrays of a user.
 
   Raises:
     ValueError: if an array has another shape, type or range than stated.
@@ -46,6 +49,7 @@ class Dataset:
   people: Mapping[int, str] = dataclasses.field(default_factory=dict)
   split: np.ndarray | None = None
   places: np.ndarray | None = None
+  options: Any = None
 
   def __post_init__(self):
     images = self.images

@@ -25,7 +25,8 @@ from dlfd_jax.utils import memo, plugins, validate
 
 __all__ = ['ARCHITECTURES', 'COMPUTE_DTYPES', 'ModelConfig', 'Outputs',
            'Variables', 'block_means', 'blocks', 'build', 'check_values',
-           'init', 'last_blocks', 'num_parameters', 'resolve_dtype']
+           'config_of', 'init', 'last_blocks', 'num_parameters',
+           'resolve_dtype']
 
 Variables = Mapping[str, Any]  # {'params': ..., 'batch_stats': ...}
 _NETWORKS: dict[str, type[layers.Network]] = {
@@ -107,8 +108,9 @@ def build(config: ModelConfig) -> nn.Module:
   A user's own class (``module:Class``) is imported; see ``models.custom``.
   """
   if plugins.is_spec(config.architecture):
-    return cast(nn.Module, custom.load(
-        config.architecture, config.outputs, config.mean, config.std))
+    found = custom.load(
+        config.architecture, config.outputs, config.mean, config.std)
+    return cast(nn.Module, dataclasses.replace(found, config=config))
   return _NETWORKS[config.architecture](
       outputs=config.outputs, width=config.width, stem=config.stem,
       head=config.head, mean=tuple(config.mean), std=tuple(config.std),
@@ -126,6 +128,20 @@ def build_for(config: ModelConfig, image_size: tuple[int, int]) -> nn.Module:
     custom.check(cast(custom.Classifier, model), config.architecture,
                  config.outputs, image_size)
   return model
+
+
+def config_of(model: nn.Module) -> ModelConfig | None:
+  """The config that :func:`build` made a classifier from.
+
+  None for a module that was made otherwise.
+  """
+  for name, network in _NETWORKS.items():
+    if type(model) is network:
+      return ModelConfig(
+          architecture=name, compute_dtype=jnp.dtype(model.dtype).name,
+          **{field: getattr(model, field) for field in (
+              'outputs', 'width', 'stem', 'head', 'mean', 'std', 'remat')})
+  return getattr(model, 'config', None)
 
 
 def init(model: nn.Module, key: jax.Array,

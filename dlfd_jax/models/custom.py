@@ -41,12 +41,14 @@ class Classifier:
     accepts: which of the optional arguments it takes.
     mean: subtracted from the images first, pixel units.
     std: divided by, pixel units.
+    config: the ``ModelConfig`` that builds it again.
   """
 
   module: nn.Module
   accepts: frozenset[str]
   mean: tuple[float, ...]
   std: tuple[float, ...]
+  config: Any = None
 
   @property
   def blocks(self) -> Any:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from dlfd_jax import checkpoint
 from dlfd_jax.data import (
   dataset as dataset_lib,
   index_sets,
@@ -19,11 +21,30 @@ from dlfd_jax.evaluation import efficiency as efficiency_lib
 from dlfd_jax.utils import runs, validate
 
 
-def result_of(run: str | os.PathLike) -> dict[str, Any] | None:
-  """The result of a run, None if the folder holds none."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Judged:
+  """A model that is evaluated, and what is known of its run.
+
+  Attributes:
+    saved: the classifier.
+    place: its folder as the user names it, or ``in memory``.
+    config: of its run; ``{}`` if it is no run of ours, like the next one.
+    record: its result.
+    events: its log; None = in its folder, if anywhere.
+  """
+
+  saved: checkpoint.SavedModel
+  place: str
+  config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  record: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  events: list[dict[str, Any]] | None = None
+
+
+def result_of(run: str | os.PathLike) -> dict[str, Any]:
+  """The result of a run; ``{}`` if the folder holds none."""
   path = pathlib.Path(run) / runs.RESULT
   if not path.is_file():
-    return None
+    return {}
   result = runs.read_object(path)
   for name in ('time', 'findings'):
     validate.instance(f'{name} in {path}', result.get(name, {}), dict)
@@ -31,19 +52,21 @@ def result_of(run: str | os.PathLike) -> dict[str, Any] | None:
   return result
 
 
-def check_distinct(prints: Mapping[str, str], retrained: Sequence[str]) -> None:
+def check_distinct(prints: Mapping[str, str],
+                   places: Mapping[str, str]) -> None:
   """Raises ValueError if two retrained models are the same one.
 
   The same model twice would look like a spread of 0 between trainings.
   """
   first: dict[str, str] = {}
-  for i, run in enumerate(retrained):
-    found = prints[f'retrained_{i}']
-    if found in first:
+  for name, place in places.items():
+    if not name.startswith('retrained'):
+      continue
+    if prints[name] in first:
       raise ValueError(
           'Expected retrained models of different seeds, got the same one in '
-          f'{first[found]} and {run}.')
-    first[found] = str(run)
+          f'{first[prints[name]]} and {place}.')
+    first[prints[name]] = place
 
 
 def request(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
@@ -71,36 +94,24 @@ def request(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
       'sha256_of_image_ids': hashlib.sha256(ids.encode()).hexdigest()}
 
 
-def done(runs_of: Mapping[str, str | os.PathLike]) -> dict[str, Any]:
-  """Commands of the runs, and the settings of unlearning.
-
-  Args:
-    runs_of: folder of each model; one that is no run of ours has no command.
-  """
-  found = {name: result_of(folder) or {} for name, folder in runs_of.items()}
-  config = pathlib.Path(runs_of['unlearned'], runs.CONFIG)
+def done(judged: Mapping[str, Judged]) -> dict[str, Any]:
+  """Commands of the runs, and the settings of unlearning."""
   return {
-      'commands': {name: result['command'] for name, result in found.items()
-                   if result.get('command')},
-      'settings': (runs.read_object(config).get('config', {})
-                   if config.is_file() else {})}
+      'commands': {name: one.record['command'] for name, one in judged.items()
+                   if one.record.get('command')},
+      'settings': judged['unlearned'].config.get('config', {})}
 
 
-def runs_of(folders: Mapping[str, str | os.PathLike]) -> list[dict[str, Any]]:
+def runs_of(judged: Mapping[str, Judged]) -> list[dict[str, Any]]:
   """When, how long, on what and from which seed each model was made.
 
-  Args:
-    folders: of each model; one that is no run of ours has None everywhere.
+  None everywhere for a model that is no run of ours.
   """
-  rows = []
-  for model, folder in folders.items():
-    found = result_of(folder) or {}
-    rows.append({
-        'model': model, 'work_s': (found.get('time') or {}).get('work_s'),
-        **{name: found.get(name) for name in (
-            'finished', 'seed', 'steps', 'device', 'devices',
-            'compute_dtype')}})
-  return rows
+  return [{
+      'model': model, 'work_s': (one.record.get('time') or {}).get('work_s'),
+      **{name: one.record.get(name) for name in (
+          'finished', 'seed', 'steps', 'device', 'devices', 'compute_dtype')}}
+          for model, one in judged.items()]
 
 
 def request_images(dataset: dataset_lib.Dataset, splits: splits_lib.Splits
@@ -111,27 +122,27 @@ def request_images(dataset: dataset_lib.Dataset, splits: splits_lib.Splits
           for row in splits.forget]
 
 
-def efficiency(original: str, unlearned: Mapping[str, Any],
-               retrained: Sequence[str],
+def efficiency(judged: Mapping[str, Judged],
                search_s: float | None) -> dict[str, Any]:
   """Seconds of steps, checks and choice, compilation apart; the speed-up.
 
   ``select_s`` is the part of unlearning that measures and chooses states.
   """
-  def work(result):
-    return (result or {}).get('time', {}).get('work_s')
-
-  trained, again = result_of(original), [result_of(run) for run in retrained]
-  timed = [work(r) for r in again if r]
-  times = {'original': work(trained), 'unlearned': work(unlearned),
+  work = {name: one.record.get('time', {}).get('work_s')
+          for name, one in judged.items()}
+  timed = [work[name] for name, one in judged.items()
+           if name.startswith('retrained') and one.record]
+  times = {'original': work['original'], 'unlearned': work['unlearned'],
            'retrained': float(np.mean(timed)) if timed else None}
   compiled = {
-      name: sum(r.get('time', {}).get('compile_s', {}).values())
-      for name, r in (('original', trained), ('unlearned', unlearned)) if r}
+      name: sum(judged[name].record.get('time', {}).get(
+          'compile_s', {}).values())
+      for name in ('original', 'unlearned') if judged[name].record}
   ups = {}
   if times['unlearned']:
     ups = {name: cell.as_dict() for name, cell in efficiency_lib.speed_up(
         times['retrained'], times['unlearned'], search_s).items()}
+  unlearned = judged['unlearned'].record
   clock = unlearned.get('time', {})
   chosen = None
   if 'choose_s' in clock:  # runs of older versions lack it

@@ -19,6 +19,7 @@ from dlfd_jax import loop, parallel, predict, train
 from dlfd_jax.data import batching, dataset as dataset_lib, feed as feed_lib
 from dlfd_jax.metrics import accuracy, forgetting
 from dlfd_jax.models import Variables
+from dlfd_jax.pipeline import job
 from dlfd_jax.utils import validate
 
 _PHASE = 'relearn'
@@ -56,10 +57,6 @@ class RelearnConfig:
     for seed in self.seeds:
       validate.integer('every seed', seed, 0)
     forgetting.relearn_target(1.0, self.tolerance)
-
-
-class Interrupted(Exception):
-  """A signal asked to stop; nothing of a relearning run is kept."""
 
 
 class _Reached(Exception):
@@ -174,7 +171,7 @@ class Relearner:
       One per seed. A run that becomes non-finite counts as capped.
 
     Raises:
-      Interrupted: on SIGTERM or SIGINT.
+      job.Interrupted: on SIGTERM or SIGINT.
     """
     goal = forgetting.relearn_target(accuracy_original, self.config.tolerance)
     return [self._run(variables, goal, seed) for seed in self.config.seeds]
@@ -195,5 +192,7 @@ class Relearner:
     except _Reached:
       return forgetting.first_reach(controller.seen, goal)
     if out.stop == loop.INTERRUPTED:
-      raise Interrupted
+      raise job.Interrupted(
+          'Stopped; there is no result yet. The same command starts the '
+          'evaluation again.')
     return forgetting.RelearnTime(self.config.max_steps, capped=True)

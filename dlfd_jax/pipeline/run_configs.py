@@ -14,8 +14,10 @@ from dlfd_jax.utils import runs, validate
 
 
 def recipe_of(run: str | os.PathLike) -> tuple[
-    sources.DataOptions, presets.Network, fit.TrainConfig]:
+    sources.DataOptions | None, presets.Network, fit.TrainConfig]:
   """Data, network and recipe of a training run, from its config.
+
+  The data are None where they were a user's arrays, not read from anywhere.
 
   Of an unlearning run they are those of the run that trained its original.
 
@@ -26,6 +28,9 @@ def recipe_of(run: str | os.PathLike) -> tuple[
   config = runs.read_object(pathlib.Path(run) / runs.CONFIG)
   seen = [pathlib.Path(run).resolve()]
   while config.get('kind') == 'unlearn':
+    if 'original_path' in config and config['original_path'] is None:
+      raise FileNotFoundError(f'Expected the run that trained the original of '
+                              f'{run}, but it was never saved.')
     validate.instance(
         f'original_path in the config of {run}', config.get('original_path'),
         str)
@@ -70,7 +75,7 @@ def known_recipe(run: str | os.PathLike
     return None
 
 
-def data_of(run: str | os.PathLike) -> sources.DataOptions:
+def data_of(run: str | os.PathLike) -> sources.DataOptions | None:
   """The data as ``recipe_of``; the run's own where nobody knows that.
 
   Raises:
@@ -90,12 +95,20 @@ def data_of(run: str | os.PathLike) -> sources.DataOptions:
     return data_from_json(config['data'])
 
 
-def data_from_json(fields: dict[str, Any]) -> sources.DataOptions:
-  """The data options of a run's config."""
+def data_from_json(fields: dict[str, Any] | None
+                   ) -> sources.DataOptions | None:
+  """The data options of a run's config; None of arrays in memory."""
+  if fields is None:
+    return None
   fields = dict(fields)
   fields['labels'] = tuple(fields['labels'])
   fields['thresholds'] = tuple((n, v) for n, v in fields['thresholds'])
   return sources.DataOptions(**fields)
+
+
+def recipe_in(config: dict[str, Any]) -> fit.TrainConfig | None:
+  """The recipe in the config of a training run; None in another one."""
+  return train_from_json(config['train']) if 'train' in config else None
 
 
 def train_from_json(fields: dict[str, Any]) -> fit.TrainConfig:

@@ -22,3 +22,10 @@ def values(preset: str) -> dict[str, dict[str, Any]]:
   """The chosen values of each searched method."""
   return {name: found['values']
           for name, found in load(preset).get('methods', {}).items()}
+
+
+def search_of(preset: str, method: str) -> dict[str, Any]:
+  """Where a method's settings come from: a preset, and the search behind it."""
+  found = load(preset).get('methods', {}).get(method, {})
+  return {'preset': preset, 'trials': found.get('trials'),
+          'search_s': found.get('search_s')}

@@ -37,6 +37,7 @@ from dlfd_jax.data import requests, splits as splits_lib
 from dlfd_jax.methods import base, dlfd
 from dlfd_jax.metrics import attack, per_example
 from dlfd_jax.models import torch_weights
+from dlfd_jax.pipeline import job
 from dlfd_jax.utils import runs
 from experiments.benchmarks import suite as benchmark, timing_data
 from experiments.paper import outputs
@@ -121,7 +122,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
       'image_size': size, 'repeats': repeats,
       'released_batches': values['released_batches'].value,
       'cpu_devices': values['cpu_devices'].value,
-      'device': inputs.device_name()})
+      'device': job.device_name()})
   if folder.result is None:
     devices = inputs.devices(values)
     race = make_race(network, config, people, size, devices,
@@ -129,7 +130,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
     folder.write_result({
         'kind': 'against_torch', 'command': line, 'versions': {
             **runs.versions(), 'torch': _torch_side()[0].__version__},
-        'device': inputs.device_name(), 'devices': devices.count,
+        'device': job.device_name(), 'devices': devices.count,
         'machine': benchmark.machine(), 'type': models.resolve_dtype(
             network.compute_dtype),
         'network': dataclasses.asdict(network),

@@ -32,6 +32,7 @@ from sklearn import linear_model, pipeline, preprocessing
 from dlfd_jax import parallel
 from dlfd_jax.cli import command, inputs
 from dlfd_jax.metrics import cross_validation
+from dlfd_jax.pipeline import job
 from dlfd_jax.utils import runs
 from experiments.paper import outputs
 
@@ -156,7 +157,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   repeats = values['repeats'].value
   result = {
       'kind': 'attack_speed', 'command': line, 'versions': runs.versions(),
-      'device': inputs.device_name(), 'folds': FOLDS, 'scales': list(SCALES),
+      'device': job.device_name(), 'folds': FOLDS, 'scales': list(SCALES),
       'sides': [measure(side, repeats) for side in SIDES]}
   runs.write_json(f'{out}.json', result)
   runs.write_text(f'{out}.md', markdown(result))

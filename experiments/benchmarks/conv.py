@@ -18,9 +18,9 @@ import numpy as np
 from absl import flags
 
 from dlfd_jax import models, parallel, tasks, train
-from dlfd_jax.cli import command, inputs
+from dlfd_jax.cli import command
 from dlfd_jax.models import conv
-from dlfd_jax.pipeline import timing
+from dlfd_jax.pipeline import job, timing
 from dlfd_jax.utils import runs
 from experiments.paper import outputs
 
@@ -45,7 +45,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   out = outputs.out_of(values)
   result = {
       'kind': 'benchmark_conv', 'command': line, 'versions': runs.versions(),
-      'device': inputs.device_name(), 'repeats': values['repeats'].value,
+      'device': job.device_name(), 'repeats': values['repeats'].value,
       'cases': [measure(*case, values['repeats'].value) for case in CASES]}
   runs.write_json(f'{out}.json', result)
   runs.write_text(f'{out}.md', markdown(result))

@@ -31,7 +31,7 @@ from dlfd_jax import checkpoint, models, ot, predict
 from dlfd_jax.cli import command, inputs
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.metrics import attack, per_example
-from dlfd_jax.pipeline import run_configs
+from dlfd_jax.pipeline import job, run_configs
 from dlfd_jax.utils import runs
 from experiments.paper import outputs
 
@@ -75,7 +75,7 @@ def of_run(run: pathlib.Path, devices, seed: int = 0) -> Population:
   options, _, _ = run_configs.recipe_of(run)
   dataset = inputs.load_data(options)
   parts = splits_lib.load_splits(run / runs.SPLITS, dataset)
-  train = inputs.as_partition(parts).train
+  train = job.as_partition(parts).train
   predictor = predict.Predictor(models.build(saved.config), dataset, devices)
   variables = devices.place(dict(saved.variables))
   seen, unseen = (predictor(variables, rows) for rows in (train, parts.test))
@@ -230,7 +230,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         'attack': attack_errors(population, attack_draws)}
   result = {
       'kind': 'ot_bias', 'command': line, 'versions': runs.versions(),
-      'device': inputs.device_name(), 'batch': batch, 'draws': draws,
+      'device': job.device_name(), 'batch': batch, 'draws': draws,
       'attack_draws': attack_draws, 'sinkhorn': dataclasses.asdict(config),
       'parts': parts}
   runs.write_json(f'{out}.json', result)

@@ -31,11 +31,11 @@ import numpy as np
 from absl import flags
 
 from dlfd_jax import models, parallel, presets, train
-from dlfd_jax.cli import command, inputs
+from dlfd_jax.cli import command
 from dlfd_jax.data import batching, feed
 from dlfd_jax.methods import dlfd
 from dlfd_jax.models import conv
-from dlfd_jax.pipeline import timing
+from dlfd_jax.pipeline import job, timing
 from dlfd_jax.utils import runs
 from experiments.benchmarks import (
   conv as benchmark_conv,
@@ -135,7 +135,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   repeats = values['repeats'].value
   result = {
       'kind': 'profiles', 'command': line, 'versions': runs.versions(),
-      'device': inputs.device_name(), 'machine': benchmark.machine(),
+      'device': job.device_name(), 'machine': benchmark.machine(),
       'repeats': repeats, 'gains': {
           gain: measure(gain, *setting, repeats)
           for gain, setting in NETWORKS.items()}}

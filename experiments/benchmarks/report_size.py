@@ -23,7 +23,8 @@ from typing import Any
 
 from absl import flags
 
-from dlfd_jax.cli import command, inputs, report
+from dlfd_jax.cli import command
+from dlfd_jax.pipeline import evaluate, job
 from dlfd_jax.report import tables
 from dlfd_jax.utils import runs
 from experiments.paper import outputs
@@ -111,7 +112,8 @@ def measure(evaluation: pathlib.Path, repeats: int) -> dict[str, Any]:
     folder = pathlib.Path(name)
     for _ in range(repeats):
       started = time.perf_counter()
-      page = report.write(evaluation, folder)
+      page = evaluate.load_evaluation(evaluation).write_report(
+          folder / runs.REPORT)
       seconds.append(time.perf_counter() - started)
     text = page.read_text('utf-8')
     found: dict[str, Any] = {
@@ -176,7 +178,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   repeats = command.value(values, 'repeats')
   result = {
       'kind': 'report_size', 'command': line, 'versions': runs.versions(),
-      'device': inputs.device_name(), 'repeats': repeats,
+      'device': job.device_name(), 'repeats': repeats,
       'tier': tables.tier_of(source), 'images': source['data']['n'],
       'retrained': len(source['models']['retrained']),
       'report': measure(evaluation, repeats)}

@@ -28,6 +28,7 @@ from absl import flags
 
 from dlfd_jax import presets
 from dlfd_jax.cli import command, inputs, options
+from dlfd_jax.pipeline import job
 from dlfd_jax.utils import runs
 from experiments.benchmarks import (
   scaling as benchmark_scaling,
@@ -110,7 +111,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
     found[part] = folder.result['found']
   result = {
       'kind': 'benchmark', 'command': line, 'versions': runs.versions(),
-      'device': inputs.device_name(), 'machine': machine(), **settings,
+      'device': job.device_name(), 'machine': machine(), **settings,
       'parts': found}
   print(markdown(result))
   if out:

@@ -115,7 +115,7 @@ def seconds_of(done: dict[str, Any], cost: dict[str, float]) -> float:
 def retraining_share(study: study_lib.Study, done: dict[str, Any],
                      cost: dict[str, float]) -> float:
   """A run's time over that of the retrained model's steps."""
-  steps = study.trained['retrained']['steps']
+  steps = study.trained['retrained'].record['steps']
   return seconds_of(done, cost) / (steps * cost[TRAIN])
 
 

@@ -25,6 +25,7 @@ from absl import flags
 
 from dlfd_jax import methods, presets
 from dlfd_jax.cli import command, inputs
+from dlfd_jax.pipeline import job
 from dlfd_jax.utils import runs
 from experiments.paper import faces_table, grid, outputs, study as study_lib
 
@@ -65,7 +66,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
       cells += grid.run_study(
           study, rows_of(task.preset), values['bootstrap'].value)
   result = {
-      'kind': 'faces', 'command': line, 'device': inputs.device_name(),
+      'kind': 'faces', 'command': line, 'device': job.device_name(),
       'devices': common['devices'].count, 'versions': runs.versions(),
       'cells': cells}
   runs.write_json(out.with_suffix('.json'), result)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dlfd_jax import methods
-from dlfd_jax.cli import evaluate
+from dlfd_jax.pipeline import evaluate
 from dlfd_jax.report import drawing, tables
 from dlfd_jax.utils import runs
 

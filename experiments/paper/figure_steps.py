@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlfd_jax import checkpoint, models, ot, presets, tasks
-from dlfd_jax.cli import inputs
 from dlfd_jax.data import (
   dataset as dataset_lib,
   requests,
@@ -20,7 +19,7 @@ from dlfd_jax.data import (
   splits as splits_lib,
 )
 from dlfd_jax.methods import dlfd, perturb
-from dlfd_jax.pipeline import run_configs
+from dlfd_jax.pipeline import job, run_configs
 from dlfd_jax.utils import configs, runs
 from experiments.paper import study as study_lib
 
@@ -92,7 +91,7 @@ def open_scene(original: str, unlearned: str | None, data: str | None,
   notes = [] if options.source == sources.SYNTHETIC else [
       f'The figure of steps holds images of {options.source}: treat it like '
       'them.']
-  saved, dataset = checkpoint.load_model(original), inputs.load_data(options)
+  saved, dataset = checkpoint.load_model(original), job.load_data(options)
   if saved.task != dataset.task or saved.image_size != dataset.image_size:
     raise ValueError(
         f'Expected --data like that of --original={original}, got '
@@ -102,7 +101,7 @@ def open_scene(original: str, unlearned: str | None, data: str | None,
     parts = splits_lib.load_splits(
         pathlib.Path(original) / runs.SPLITS, dataset)
     splits, _ = requests.resolve_request(
-        dataset, inputs.as_partition(parts), requests.ForgetRequest(
+        dataset, job.as_partition(parts), requests.ForgetRequest(
             fraction=study_lib.FORGET_FRACTION, seed=seed))
     notes.append(f'DLFD as in the preset {preset}; the forget set is a draw.')
   else:

@@ -28,7 +28,8 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax import presets
-from dlfd_jax.cli import command, inputs
+from dlfd_jax.cli import command
+from dlfd_jax.pipeline import job
 from dlfd_jax.report import feature_numbers, figure_features
 from dlfd_jax.utils import runs
 from experiments.paper import (
@@ -104,7 +105,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
                 'evaluations': _evaluation_seeds(models)},
       'evaluation_commands': list(dict.fromkeys(
           model.result.get('command') for model in models)),
-      'device': inputs.device_name(), 'cores': os.cpu_count(),
+      'device': job.device_name(), 'cores': os.cpu_count(),
       'versions': {**runs.versions(), **{
           name: importlib.metadata.version(name)
           for name in ('matplotlib', 'scipy')}},

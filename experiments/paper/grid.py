@@ -14,8 +14,8 @@ import jax
 from absl import flags
 
 from dlfd_jax import methods, tuned
-from dlfd_jax.cli import command, evaluate, exit_codes, inputs, reference_runs
 from dlfd_jax.evaluation import tier0
+from dlfd_jax.pipeline import evaluate, job, references
 from dlfd_jax.report import tables
 from dlfd_jax.utils import runs
 from experiments.paper import costs, study as study_lib
@@ -94,7 +94,7 @@ def run(values: flags.FlagValues, line: str, kind: str,
   searched = {task.preset_name: tuned.load(task.preset_name)
               for task in tasks if values['tuned'].value}
   return {
-      'kind': kind, 'command': line, 'device': inputs.device_name(),
+      'kind': kind, 'command': line, 'device': job.device_name(),
       'devices': common['devices'].count, 'versions': runs.versions(),
       'tuned': {name: _search(found) for name, found in searched.items()
                 if found},
@@ -136,21 +136,18 @@ def run_row(study: study_lib.Study, row: Row, bootstrap: int, probes: bool
   fields = costs.fields_of(row.config)
   name = f'{row.label}-{study_lib.digest([row.method, fields])}'
   folder = study.folder / name
-  try:
-    done = study.unlearn(folder, row.method, row.config)
-  except command.Stop as stop:
-    if stop.code != exit_codes.NOT_FINITE:
-      raise
-    done = runs.read_json(folder / runs.RESULT)  # its last good state counts
-  judged = evaluate.evaluate_run(
-      str(study.folder / f'evaluation{"1" if probes else ""}-{row.state}-'
-          f'{bootstrap}-{name}'), study.dataset, study.splits,
-      str(study.folder / 'original'), str(folder),
-      [str(study.folder / 'retrained')],
+  # Of a run that became non-finite the last good state counts.
+  unlearned = study.unlearn(folder, row.config)
+  done = unlearned.record
+  judged = evaluate.evaluate(
+      study.trained['original'], unlearned, [study.trained['retrained']],
       tier0.EvaluationConfig(bootstrap=bootstrap), state=row.state,
-      search_s=None, reference=reference_runs.Options(relearn_steps=0)
-      if probes else None, keep_features=probes, devices=study.devices,
-      line=study.common['line'])
+      tier_1=references.Options(relearn_steps=0) if probes else None,
+      keep_features=probes,
+      workdir=study.folder / (f'evaluation{"1" if probes else ""}-{row.state}-'
+                              f'{bootstrap}-{name}'),
+      devices=study.devices, hooks=study.common['hooks'],
+      command=study.common['command']).record
   cost = costs.measure(
       study.folder.parent / 'costs' / f'{name}.json', study, row.method,
       row.config)
@@ -172,8 +169,8 @@ def _trained(study, judged, name):
   cell = {**study.about(), 'model': name, 'state': 'model', 'title': name,
           'metrics': metrics_of(judged, name)}
   if name != NULL:
-    cell['time_share'] = (study.trained[name]['steps']
-                          / study.trained['retrained']['steps'])
+    steps = {of: run.record['steps'] for of, run in study.trained.items()}
+    cell['time_share'] = steps[name] / steps['retrained']
   return cell
 
 

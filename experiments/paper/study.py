@@ -15,8 +15,9 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax import checkpoint, methods, parallel, presets
-from dlfd_jax.cli import command, inputs, options, train, unlearn
+from dlfd_jax.cli import command, inputs, options
 from dlfd_jax.data import dataset as dataset_lib, requests, splits as splits_lib
+from dlfd_jax.pipeline import job, train, unlearn
 
 FORGET_FRACTION = 0.15
 _OVERRIDES = (*options.DATA, *options.NETWORK,
@@ -51,8 +52,7 @@ class Study:
     dataset: the images.
     splits: retain, forget, val, test.
     notes: on the request.
-    saved: the original.
-    trained: results of ``original`` and ``retrained``.
+    trained: the runs of ``original`` and ``retrained``.
     common: run-time arguments of every run.
   """
 
@@ -62,13 +62,17 @@ class Study:
   dataset: dataset_lib.Dataset
   splits: splits_lib.Splits
   notes: list[str]
-  saved: checkpoint.SavedModel
-  trained: dict[str, dict[str, Any]]
+  trained: dict[str, job.ModelRun]
   common: dict[str, Any]
 
   @property
   def devices(self) -> parallel.Devices:
     return self.common['devices']
+
+  @property
+  def saved(self) -> checkpoint.SavedModel:
+    """The original."""
+    return self.trained['original'].state()
 
   def about(self) -> dict[str, Any]:
     """What a reader of a result needs to know of the study."""
@@ -84,15 +88,15 @@ class Study:
                     else outputs),
         'image_size': self.dataset.image_size[0],
         'train_epochs': self.task.preset.train.epochs,
-        'original_train_accuracy': self.trained['original']['accuracy_train']}
+        'original_train_accuracy': (
+            self.trained['original'].record['accuracy_train'])}
 
-  def unlearn(self, folder: pathlib.Path, method: str,
-              config: methods.RunConfig) -> dict[str, Any]:
-    """Runs a method in ``folder``, or returns its finished result."""
-    return unlearn.unlearn_run(
-        str(folder), self.saved, self.folder / 'original', self.dataset,
-        self.task.preset.data, self.splits, self.notes, method, config,
-        seed=self.seed, **self.common)
+  def unlearn(self, folder: pathlib.Path,
+              config: methods.RunConfig) -> unlearn.UnlearnResult:
+    """Runs a method in ``folder``, or reads its finished result."""
+    return unlearn.unlearn(
+        self.trained['original'], config, self.splits, seed=self.seed,
+        notes=self.notes, workdir=folder, **self.common)
 
 
 def digest(fields: Any) -> str:
@@ -165,22 +169,20 @@ def open_study(task: Task, seed: int, root: pathlib.Path,
     root: holds a folder for every task.
     forget_fraction: share of the training people who are forgotten where the
       data do not say who.
-    **common: ``devices``, ``line`` and the run options of ``train_run``.
+    **common: ``devices``, ``command`` and the run options of ``train``.
   """
   dataset = inputs.load_data(task.preset.data)
   partition, splits, notes = _parts(dataset, seed, forget_fraction)
   recipe = dataclasses.replace(task.preset.train, seed=seed)
   folder = root / task.name / str(seed)
   trained = {}
-  for name, on, parts, rows in (
-      ('original', 'all', partition, partition.train),
-      ('retrained', 'retain', splits, splits.retain)):
-    trained[name] = train.train_run(
-        str(folder / name), dataset, task.preset.data, task.preset.network,
-        recipe, parts, rows, on=on, **common)
-  return Study(
-      task, seed, folder, dataset, splits, notes,
-      checkpoint.load_model(folder / 'original'), trained, common)
+  for name, on, parts in (('original', 'all', partition),
+                          ('retrained', 'retain', splits)):
+    trained[name] = train.train(
+        dataset, parts, recipe, task.preset.network, on=on,
+        workdir=folder / name, **common)
+    command.check_finite(trained[name])
+  return Study(task, seed, folder, dataset, splits, notes, trained, common)
 
 
 def _parts(dataset, seed, forget_fraction):
@@ -188,7 +190,7 @@ def _parts(dataset, seed, forget_fraction):
   parts = (splits_lib.draw_partition(dataset, seed=seed)
            if dataset.split is None
            else splits_lib.partition_from_column(dataset))
-  partition = inputs.as_partition(parts)
+  partition = job.as_partition(parts)
   if isinstance(parts, splits_lib.Splits):
     return partition, parts, splits_lib.splits_notes(dataset, parts)
   splits, notes = requests.resolve_request(
@@ -199,8 +201,8 @@ def _parts(dataset, seed, forget_fraction):
 
 def common_of(values: flags.FlagValues, line: str) -> dict[str, Any]:
   """Run-time arguments of every run of an experiment."""
-  return {'devices': inputs.devices(values), 'line': line,
-          **inputs.run_options(values)}
+  return {'devices': inputs.devices(values), 'command': line,
+          'hooks': [command.Progress()], **inputs.run_options(values)}
 
 
 def root_of(values: flags.FlagValues) -> pathlib.Path:

@@ -26,9 +26,10 @@ import jax
 import numpy as np
 from absl import flags
 
-from dlfd_jax import checkpoint, models, predict, presets
-from dlfd_jax.cli import command, exit_codes, inputs
+from dlfd_jax import loop, models, predict, presets
+from dlfd_jax.cli import command
 from dlfd_jax.metrics import accuracy, attack, forgetting, per_example
+from dlfd_jax.pipeline import job
 from dlfd_jax.utils import configs, runs
 from experiments.paper import spaces, study as study_lib
 
@@ -71,7 +72,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
       found = search(study, method, values['trials'].value,
                      values['cap_s'].value)
       made = {'command': line, 'trials': values['trials'].value,
-              'cap_s': values['cap_s'].value, 'device': inputs.device_name(),
+              'cap_s': values['cap_s'].value, 'device': job.device_name(),
               'versions': runs.versions()}
       before = runs.read_json(path) if path.is_file() else {}
       runs.write_json(path, merge(
@@ -123,7 +124,7 @@ def search(study: study_lib.Study, method: str, trials: int,
   while wants_more(tried, trials, cap_s):
     values = spaces.suggest(
         space, spaces.start_of(start, space), tried, SEED)
-    trial = _run(study, folder / str(len(tried)), method,
+    trial = _run(study, folder / str(len(tried)),
                  configs.replace(start, values))
     tried.append({'values': values, **trial})
     runs.write_json(store, tried)
@@ -143,17 +144,12 @@ def wants_more(tried: list[dict[str, Any]], trials: int,
   return len(tried) < trials and (len(tried) < LEAST_TRIALS or spent < cap_s)
 
 
-def _run(study, folder, method, config):
+def _run(study, folder, config):
   """Score and time of one trial; a run that diverged has the worst score."""
-  try:
-    done = study.unlearn(folder, method, config)
-  except command.Stop as stop:
-    if stop.code != exit_codes.NOT_FINITE:
-      raise
-    done = runs.read_json(folder / runs.RESULT)
-    return {'score': _FAILED, 'time_s': done['time']['total_s']}
-  variables = checkpoint.load_model(folder).variables
-  return {**objective(study, variables), 'time_s': done['time']['total_s']}
+  done = study.unlearn(folder, config)
+  found = ({'score': _FAILED} if done.stop == loop.NOT_FINITE else
+           objective(study, done.selected))
+  return {**found, 'time_s': done.record['time']['total_s']}
 
 
 def objective(study: study_lib.Study,

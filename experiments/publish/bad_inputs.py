@@ -23,7 +23,8 @@ from typing import Any
 
 from absl import flags
 
-from dlfd_jax.cli import command, inputs
+from dlfd_jax.cli import command
+from dlfd_jax.pipeline import job
 from dlfd_jax.utils import runs
 from experiments.paper import outputs
 from tests.bad_cases import case as case_lib, place
@@ -102,7 +103,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
     print(f'{outcome["theme"]}: {outcome["mistake"]}: '
           f'{"; ".join(outcome["faults"])}: {outcome["said"][:300]}')
   found = {
-      'kind': 'bad_inputs', 'command': line, 'device': inputs.device_name(),
+      'kind': 'bad_inputs', 'command': line, 'device': job.device_name(),
       'versions': runs.versions(), 'tried': len(outcomes),
       'distinct_sentences': len({o['said'] for o in outcomes}),
       'otherwise': len(bad), 'total_s': time.perf_counter() - started,

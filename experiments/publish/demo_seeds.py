@@ -22,8 +22,9 @@ import numpy as np
 from absl import flags
 from sklearn import linear_model, preprocessing
 
-from dlfd_jax.cli import command, demo, inputs
+from dlfd_jax.cli import command, demo
 from dlfd_jax.data import sources
+from dlfd_jax.pipeline import job
 from dlfd_jax.report import tables
 from dlfd_jax.utils import runs
 from experiments.paper import outputs
@@ -49,7 +50,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   found = [measure(seed, root / str(seed)) for seed in range(
       values['seeds'].value)]
   result = {
-      'kind': 'demo_seeds', 'command': line, 'device': inputs.device_name(),
+      'kind': 'demo_seeds', 'command': line, 'device': job.device_name(),
       'cores': os.cpu_count(), 'versions': runs.versions(), 'seeds': found,
       'summary': summary(found)}
   runs.write_json(f'{out}.json', result)

@@ -19,7 +19,8 @@ from typing import Any
 
 from absl import flags
 
-from dlfd_jax.cli import command, inputs
+from dlfd_jax.cli import command
+from dlfd_jax.pipeline import job
 from dlfd_jax.utils import runs
 from experiments.paper import outputs
 
@@ -133,7 +134,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   if out:
     result = {
         'kind': 'notebooks', 'command': line, 'quick': quick,
-        'versions': runs.versions(), 'device': inputs.device_name(),
+        'versions': runs.versions(), 'device': job.device_name(),
         'cores': os.cpu_count(), 'notebooks': found}
     runs.write_json(f'{out}.json', result)
     runs.write_text(f'{out}.md', markdown(result))

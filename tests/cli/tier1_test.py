@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from dlfd_jax import checkpoint
-from dlfd_jax.cli import evaluate, inputs, report
+from dlfd_jax.cli import evaluate, report
 from dlfd_jax.data import requests, splits as splits_lib
-from dlfd_jax.pipeline import run_configs
+from dlfd_jax.pipeline import evaluate as pipeline, job, run_configs
 from dlfd_jax.utils import runs
 
 pytestmark = pytest.mark.usefixtures('shared_compilations')
@@ -26,7 +26,7 @@ def reference_runs(tmp_path_factory, original):
   """
   folder = tmp_path_factory.mktemp('tier1')
   config = runs.read_json(original / runs.CONFIG)
-  data = inputs.load_data(run_configs.data_from_json(config['data']))
+  data = job.load_data(run_configs.data_from_json(config['data']))
   splits, _ = requests.resolve_request(
       data, splits_lib.load_splits(original / runs.SPLITS, data),
       requests.ForgetRequest(people=4))
@@ -83,9 +83,9 @@ def test_from_runs_to_the_report(
   assert result['request']['people'] == 4
   assert len(result['request']['sha256_of_image_ids']) == 64
   assert result['efficiency']['evaluate_s']['references'] > 0
-  with np.load(out / evaluate.FEATURES) as arrays:
+  with np.load(out / pipeline.FEATURES) as arrays:
     assert arrays['retrained_1/test/features'].ndim == 2
-  with np.load(out / evaluate.PER_EXAMPLE) as arrays:
+  with np.load(out / pipeline.PER_EXAMPLE) as arrays:
     assert not any('features' in name for name in arrays.files)
   before = (out / runs.RESULT).stat().st_mtime_ns
   assert _evaluate(original, reference_runs, *flags) == 0
@@ -106,7 +106,7 @@ def test_one_retrained_model_and_no_relearning(
   assert 'two retrained models' in records['zrf']['null']['reason']
   assert records['log2_ain']['unlearned']['reason'] == 'no relearning was run'
   assert result['config']['relearn'] == 'not run'
-  assert not (out / evaluate.FEATURES).exists()
+  assert not (out / pipeline.FEATURES).exists()
   assert all(r['verdict'] != 'indistinguishable' for r in records.values())
 
 

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from dlfd_jax import presets
-from dlfd_jax.cli import inputs
 from dlfd_jax.data import sources
-from dlfd_jax.pipeline import run_configs
+from dlfd_jax.pipeline import job, run_configs
 from tests.data.loaders import tree_test
 from tests.data.tfds import layouts
 
@@ -37,8 +36,8 @@ def test_presets_of_the_paper_read_the_download(tmp_path, preset, draw, names):
   draw(tmp_path)
   options = presets.PRESETS[preset].data
   with pytest.raises(ValueError, match='--root to name the folder that holds'):
-    inputs.load_data(options)
-  dataset = inputs.load_data(sources.dataclasses.replace(
+    job.load_data(options)
+  dataset = job.load_data(sources.dataclasses.replace(
       options, root=str(tmp_path), image_size=16))
   assert len(dataset.task.names) == names
   assert set(dataset.split) == {'retain', 'forget', 'val', 'test'}

@@ -12,11 +12,11 @@ from absl import flags
 from hypothesis import given, settings, strategies as st
 
 from dlfd_jax import fit, methods, models, ot, presets, tasks, train
-from dlfd_jax.cli import options, reference_runs, report, unlearn
+from dlfd_jax.cli import options, unlearn
 from dlfd_jax.data import augment, requests, sources
 from dlfd_jax.evaluation import inputs, reference_inputs
 from dlfd_jax.metrics import forgetting
-from dlfd_jax.pipeline import relearn, run_configs
+from dlfd_jax.pipeline import evaluate, references, relearn, run_configs
 from dlfd_jax.utils import runs, validate
 from tests.cli import runs_of
 from tests.properties import said
@@ -30,7 +30,7 @@ CONFIGS = [
     (sources.DataOptions, {}), (requests.ForgetRequest, {}),
     (tasks.Task, {'kind': 'multiclass', 'names': ('a', 'b')}),
     (inputs.EvaluationConfig, {}), (reference_inputs.ReferenceConfig, {}),
-    (reference_runs.Options, {}), (relearn.RelearnConfig, {}),
+    (references.Options, {}), (relearn.RelearnConfig, {}),
     (forgetting.RelearnTime, {'steps': 1}),
     *((config, {}) for config in methods.METHODS.values())]
 
@@ -163,7 +163,9 @@ def test_any_result_of_an_evaluation(tmp_path_factory, data):
   result = fakes.result()
   runs.write_json(source / runs.RESULT, _replaced(data.draw, result))
   before = runs_of.tree(source)
-  path, sentence = said.outcome(report.write, source, source / 'out')
+  path, sentence = said.outcome(
+      lambda: evaluate.load_evaluation(source).write_report(
+          source / 'out' / runs.REPORT))
   if sentence is None:
     assert '</html>' in pathlib.Path(path).read_text('utf-8')
   else:

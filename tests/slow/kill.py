@@ -29,7 +29,8 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax import checkpoint
-from dlfd_jax.cli import command, exit_codes, inputs
+from dlfd_jax.cli import command, exit_codes
+from dlfd_jax.pipeline import job
 from dlfd_jax.utils import runs
 from experiments.paper import outputs
 
@@ -253,7 +254,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
                        values['seed'].value, values['epochs'].value)
   result = {
       'kind': 'kills', 'command': line, 'versions': runs.versions(),
-      'device': inputs.device_name(), 'seed': values['seed'].value,
+      'device': job.device_name(), 'seed': values['seed'].value,
       'campaigns': found}
   print(markdown(result))
   if out:

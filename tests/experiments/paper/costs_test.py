@@ -19,6 +19,7 @@ def test_steps_checks_start_and_choice_are_all_counted():
   # The first step of a phase and the first check are not in the clock.
   assert seconds == pytest.approx(
       .5 + 5 * .1 + .25 + 4 * .02 + 10 * .03)
-  study = types.SimpleNamespace(trained={'retrained': {'steps': 8}})
+  study = types.SimpleNamespace(trained={
+      'retrained': types.SimpleNamespace(record={'steps': 8})})
   assert costs.retraining_share(study, _done(), cost) == pytest.approx(
       seconds / 8)

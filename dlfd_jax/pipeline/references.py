@@ -6,20 +6,18 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import numpy as np
-from absl import flags
 
-from dlfd_jax import checkpoint, fit, models, parallel, predict, train
-from dlfd_jax.cli import command, exit_codes
+from dlfd_jax import checkpoint, fit, loop, models, parallel, predict, train
 from dlfd_jax.data import feed as feed_lib
 from dlfd_jax.evaluation import reference_inputs
 from dlfd_jax.metrics import forgetting
-from dlfd_jax.pipeline import relearn, run_configs
+from dlfd_jax.pipeline import job, relearn, run_configs
 from dlfd_jax.utils import memo, validate
 
 FEATURE_SPLITS = ('forget', 'test')
@@ -59,26 +57,6 @@ class Options:
       validate.integer(name, getattr(self, name), least)
     if self.relearn_rate is not None:
       validate.number('relearn_rate', self.relearn_rate, 0, ends='(]')
-
-
-def define(values: flags.FlagValues) -> None:
-  """Flags of tier 1."""
-  flags.DEFINE_integer(
-      'relearn_steps', 100, 'tier 1: most steps of learning forget again, for '
-      'each model and seed; 0 runs none', lower_bound=0, flag_values=values)
-  flags.DEFINE_integer(
-      'relearn_seeds', 3, 'tier 1: relearning runs of each model',
-      lower_bound=1, flag_values=values)
-  flags.DEFINE_float(
-      'relearn_rate', None, 'tier 1: learning rate of relearning; default a '
-      "tenth of the original's", lower_bound=0, flag_values=values)
-
-
-def from_flags(values: flags.FlagValues) -> Options:
-  """The options that the flags give."""
-  given = {name: command.value(values, name) for name in (
-      'relearn_steps', 'relearn_seeds', 'relearn_rate')}
-  return Options(**given)
 
 
 @memo.one_for_equal
@@ -136,16 +114,24 @@ class Predictors:
     return found
 
 
-def relearn_config(original: str | os.PathLike,
+def relearn_config(original: Any,
                    options: Options) -> relearn.RelearnConfig | None:
   """The original's optimiser at one small rate; None if nothing is to run.
 
   An original without a training run behind it gets the default recipe.
+
+  Args:
+    original: a folder, a result of ``train`` or ``unlearn``, or a bare model.
+    options: steps, seeds and rate.
   """
   if not options.relearn_steps:
     return None
-  known = run_configs.known_recipe(original)
-  recipe = known[1] if known else fit.TrainConfig()
+  recipe = fit.TrainConfig()
+  if isinstance(original, job.ModelRun):
+    recipe = run_configs.recipe_in(original.config) or recipe
+  elif isinstance(original, (str, os.PathLike)):
+    known = run_configs.known_recipe(original)
+    recipe = known[1] if known else recipe
   rate = options.relearn_rate or (
       _SHARE_OF_RATE * recipe.optimizer.learning_rate)
   optimizer: train.OptimizerConfig = dataclasses.replace(
@@ -160,7 +146,7 @@ def collect(loaded: Mapping[str, checkpoint.SavedModel],
             outputs: OutputsByModel, dataset, splits,
             predictors: Predictors, options: Options,
             relearning_config: relearn.RelearnConfig | None,
-            workdir: str) -> reference_inputs.References:
+            hooks: Sequence[loop.Hook] = ()) -> reference_inputs.References:
   """Runs random networks and relearning, and keeps the features.
 
   Args:
@@ -171,10 +157,10 @@ def collect(loaded: Mapping[str, checkpoint.SavedModel],
     predictors: shared with the caller.
     options: what to run.
     relearning_config: see :func:`relearn_config`.
-    workdir: named where a signal stops the runs.
+    hooks: told how many models have learnt forget again.
 
   Raises:
-    command.Stop: on SIGTERM or SIGINT.
+    job.Interrupted: on SIGTERM or SIGINT.
   """
   features = {
       name: {split: of_model[split].features for split in FEATURE_SPLITS}
@@ -200,7 +186,7 @@ def collect(loaded: Mapping[str, checkpoint.SavedModel],
   relearned: dict[str, Any] = {}
   if relearning_config is not None:
     relearned = _relearn(
-        loaded, dataset, splits, predictors, relearning_config, workdir)
+        loaded, dataset, splits, predictors, relearning_config, hooks)
   return reference_inputs.References(
       features=features, random_logits=random_logits, relearned=relearned,
       blocks=blocks)
@@ -212,7 +198,7 @@ def _alike(loaded):
                          sort_keys=True) for saved in loaded.values()}) == 1
 
 
-def _relearn(loaded, dataset, splits, predictors, config, workdir):
+def _relearn(loaded, dataset, splits, predictors, config, hooks):
   """Times of every model; the original is at the target from the start."""
   relearners: dict[int, relearn.Relearner] = {}
 
@@ -228,15 +214,9 @@ def _relearn(loaded, dataset, splits, predictors, config, workdir):
   goal = relearner(original).accuracy(original.variables)
   times = {'original': [forgetting.RelearnTime(0) for _ in config.seeds]}
   others = [name for name in loaded if name != 'original']
-  with command.progress('learn forget again') as hook:
+  with job.shown(hooks, 'learn forget again'):
     for done, name in enumerate(others, 1):
-      try:
-        times[name] = relearner(loaded[name]).times(
-            loaded[name].variables, goal)
-      except relearn.Interrupted:
-        raise command.Stop(
-            exit_codes.INTERRUPTED, f'Stopped; {workdir} holds no result yet. '
-            'The same command starts the evaluation again.') from None
-      hook({'event': 'tick', 'step': done, 'num_steps': len(others)})
-      hook({'event': 'check', 'next_phase': ''})
+      times[name] = relearner(loaded[name]).times(loaded[name].variables, goal)
+      for hook in hooks:
+        hook({'event': 'tick', 'step': done, 'num_steps': len(others)})
   return times

@@ -1,0 +1,347 @@
+"""``evaluate``: original, unlearned and retrained models side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import pathlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dlfd_jax import checkpoint, loop, parallel
+from dlfd_jax.data import (
+  dataset as dataset_lib,
+  feed as feed_lib,
+  leakage,
+  splits as splits_lib,
+)
+from dlfd_jax.evaluation import tier0, tier1
+from dlfd_jax.pipeline import evaluation_facts as facts, job, references
+from dlfd_jax.report import html, render, tables
+from dlfd_jax.utils import files, hosts, runs
+
+PER_EXAMPLE = 'per_example.npz'
+FEATURES = 'features.npz'
+_IN_MEMORY = 'in memory'
+Judged = job.ModelRun | checkpoint.SavedModel | str | os.PathLike
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class EvaluationResult:
+  """What an evaluation found.
+
+  Attributes:
+    record: every metric of every model, as in ``result.json``.
+    config: everything that decides it, as in ``config.json``.
+    folder: where it lies; None = in memory alone.
+    arrays: by file name: losses and margins of every image, and the features
+      if they were kept; of a folder they are read when they are needed.
+    history: events of the unlearning run, for the report; None = not known.
+  """
+
+  record: dict[str, Any]
+  config: dict[str, Any]
+  folder: pathlib.Path | None = None
+  arrays: dict[str, dict[str, np.ndarray]] = dataclasses.field(
+      default_factory=dict)
+  history: list[dict[str, Any]] | None = None
+
+  def value(self, metric: str, model: str = 'unlearned') -> float | None:
+    """A metric of ``original``, ``unlearned``, ``retrained`` or ``null``."""
+    return tables.find_cell(self.record, metric, model).value
+
+  def table(self) -> str:
+    """The main metrics of all models, as Markdown."""
+    parts = [render.to_markdown(table) for table in self.tables()]
+    return '\n'.join([*parts, *tables.headline(self.record)])
+
+  def tables(self) -> list[tables.Table]:
+    """The tables of a terminal: the summary and, if it was run, tier 1."""
+    found = [tables.summary_table(self.record)]
+    if self.record.get('verdicts'):
+      found.append(tables.reference_table(self.record, delta=False))
+    return found
+
+  def save(self, folder: job.Folder) -> pathlib.Path:
+    """Writes the folder that ``dlfd evaluate`` writes; see ``ModelRun.save``.
+
+    Raises:
+      ValueError: if it holds something else.
+    """
+    opened = job.open_folder(folder, self.config)
+    if opened.result is None:
+      hosts.first(lambda: self._write(opened))
+    return opened.path
+
+  def _write(self, opened):
+    for name, arrays in self.arrays.items():
+      buffer = io.BytesIO()
+      np.savez_compressed(buffer, allow_pickle=False, **arrays)
+      temporary = opened.path / f'.{name}'
+      temporary.write_bytes(buffer.getvalue())
+      os.replace(temporary, opened.path / name)
+    opened.write_result(self.record)
+
+  def write_report(self, path: job.Folder,
+                   request: Mapping[str, str | None] | None = None
+                   ) -> pathlib.Path:
+    """Writes the report: one HTML file, and the same facts as JSON beside it.
+
+    Args:
+      path: of the HTML file; folders are made.
+      request: ``id`` and ``received`` of the deletion request, to be printed.
+
+    Returns:
+      The path.
+
+    Raises:
+      ValueError: if the record is no whole evaluation.
+    """
+    path, record = pathlib.Path(path), self.record
+    if request:
+      record = {
+          **record, 'request': {**request, **(record.get('request') or {})}}
+    try:
+      arrays = self._per_example()
+      page = html.render_report(record, arrays, self._history())
+      about = html.report_facts(record, arrays)
+    except (KeyError, TypeError, ValueError, AttributeError,
+            IndexError) as error:  # a result that somebody else wrote
+      raise ValueError(
+          f'Expected a whole evaluation in {self.folder or _IN_MEMORY}, got '
+          f'one that does not fit: {type(error).__name__}: {error}.'
+      ) from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    html.write_files(page, about, path)
+    return path
+
+  def _per_example(self):
+    if PER_EXAMPLE in self.arrays or self.folder is None:
+      return self.arrays.get(PER_EXAMPLE)
+    path = self.folder / PER_EXAMPLE
+    return files.read_arrays(path) if path.is_file() else None
+
+  def _history(self):
+    unlearned = (self.record.get('models') or {}).get('unlearned')
+    if self.history is None and unlearned:
+      path = pathlib.Path(unlearned) / runs.METRICS
+      return runs.read_events(path) if files.is_file(path) else None
+    return self.history
+
+
+def load_evaluation(folder: job.Folder) -> EvaluationResult:
+  """A finished evaluation.
+
+  Raises:
+    FileNotFoundError: if there is none.
+    ValueError: if the folder holds something else.
+  """
+  folder = pathlib.Path(folder)
+  record = runs.read_object(folder / runs.RESULT)
+  tables.check_result(record)
+  config = folder / runs.CONFIG
+  return EvaluationResult(
+      record=record, folder=folder,
+      config=runs.read_object(config) if config.is_file() else {})
+
+
+def evaluate(
+    original: Judged, unlearned: Judged, retrained: Sequence[Judged] = (),
+    config: tier0.EvaluationConfig | None = None, *,
+    tier_1: references.Options | None = None,
+    splits: job.Parts | None = None,
+    dataset: dataset_lib.Dataset | None = None, state: str = 'model',
+    search_s: float | None = None, keep_features: bool = False,
+    workdir: job.Folder | None = None,
+    devices: parallel.Devices | None = None, hooks: Sequence[loop.Hook] = (),
+    device_bytes: int = feed_lib.DEFAULT_DEVICE_BYTES,
+    command: str | None = None) -> EvaluationResult:
+  """Measures an unlearned model beside the original and retrained ones.
+
+  Args:
+    original: a result of ``train``, a loaded model or a folder.
+    unlearned: a result of ``unlearn`` or its folder; any model will do.
+    retrained: models that were trained on retain alone, of different seeds.
+      Without one its column says `not computed`; tier 1 needs two for its
+      nulls.
+    config: settings of all metrics.
+    tier_1: also the metrics against retrained models, and what they run.
+    splits: retain, forget, val and test; default those of ``unlearned``.
+    dataset: the images; default those of ``unlearned``.
+    state: ``'model'``, the selected state of ``unlearned``, or ``'last'``.
+    search_s: seconds spent on finding hyper-parameters; without it no speed-up
+      is given.
+    keep_features: also keep the penultimate features of every model, which are
+      many times larger than everything else.
+    workdir: folder of the evaluation; None writes nothing. A finished one is
+      read from it.
+    devices: where to run; all local devices by default.
+    hooks: called with every event.
+    device_bytes: largest data set that is kept on the device.
+    command: how a user started this, for the record.
+
+  Raises:
+    FileNotFoundError: if a folder holds no model.
+    ValueError: if a model does not fit the data, a retrained one saw other
+      images, two are the same, or the folder holds something else.
+    job.Interrupted: on SIGTERM or SIGINT.
+  """
+  started = time.perf_counter()
+  config = config or tier0.EvaluationConfig()
+  devices = devices or parallel.Devices()
+  if isinstance(unlearned, job.ModelRun):
+    splits = unlearned.splits if splits is None else splits
+    dataset = unlearned.dataset if dataset is None else dataset
+  if dataset is None or not isinstance(splits, splits_lib.Splits):
+    raise ValueError(
+        'Expected the data and the splits to evaluate on, with retain and '
+        f'forget, got no {"data" if dataset is None else "such splits"}.')
+  judged = {'original': _judged(original, 'model'),
+            'unlearned': _judged(unlearned, state)}
+  for i, run in enumerate(retrained):
+    judged[f'retrained_{i}'] = one = _judged(run, 'model')
+    if one.config and one.config.get('rows') != job.rows_hash(
+        dataset, splits.retain):
+      raise ValueError(
+          f'Expected {one.place} to be trained on the retain images of this '
+          'unlearning run, but it was trained on others.')
+  for one in judged.values():
+    _check_fits(one, dataset)
+  prints = {name: checkpoint.fingerprint(one.saved.variables)
+            for name, one in judged.items()}
+  facts.check_distinct(prints, {n: one.place for n, one in judged.items()})
+  settings = dataclasses.asdict(config)
+  again = None
+  if tier_1 is not None:
+    again = references.relearn_config(original, tier_1)
+    settings |= {'tier': 1, 'tier_1': dataclasses.asdict(tier_1.config),
+                 'random_networks': tier_1.random_networks,
+                 'relearn': dataclasses.asdict(again) if again else 'not run'}
+  fields = {
+      'kind': 'evaluation', 'models': prints,
+      'fingerprint': dataset.fingerprint(),
+      'rows': {name: job.rows_hash(dataset, rows)
+               for name, rows in splits.parts.items()},
+      'config': settings, 'search_s': search_s,
+      **({'keep_features': True} if keep_features else {})}
+  opened = None
+  if workdir is not None:
+    opened = job.open_folder(workdir, fields)
+    if opened.result is not None:
+      return EvaluationResult(
+          record=opened.result, config=fields, folder=opened.path)
+  loaded = {name: one.saved for name, one in judged.items()}
+  predictors = references.Predictors(dataset, devices, device_bytes)
+  ran = {name: predictors.run(saved.config, saved.variables, splits.parts)
+         for name, saved in loaded.items()}
+  logits = {model: {name: out.logits for name, out in of_model.items()}
+            for model, of_model in ran.items()}
+  copies = leakage.leakage_report(dataset, splits)
+  spent = {'outputs': time.perf_counter() - started}
+  if tier_1 is None:
+    found = tier0.evaluate(
+        _outputs(logits), dataset, splits, config, leakage=copies)
+  else:
+    collected = references.collect(
+        loaded, ran, dataset, splits, predictors, tier_1, again, hooks)
+    spent['references'] = time.perf_counter() - started - sum(spent.values())
+    found = tier1.evaluate(
+        _outputs(logits), collected, dataset, splits, config,
+        tier_1.config, leakage=copies)
+  spent['figures'] = time.perf_counter() - started - sum(spent.values())
+  arrays = {PER_EXAMPLE: found.pop('per_example')}
+  if keep_features:
+    arrays[FEATURES] = {
+        f'{model}/{split}/features': out.features
+        for model, of_model in ran.items() for split, out in of_model.items()}
+  record = judged['unlearned'].record
+  notes = [*found['notes'], *record.get('notes', [])]
+  if record.get('findings', {}).get('attack_blind_to_original'):
+    notes.append(
+        'The live attack could not tell the original from unseen data at this '
+        'sample size: nothing to forget was visible before unlearning.')
+  result = EvaluationResult(
+      config=fields, arrays=arrays, history=judged['unlearned'].events,
+      record={
+          'kind': 'evaluation', 'schema': 1, 'command': command,
+          'config': settings, 'versions': runs.versions(),
+          'device': job.device_name(), 'finished': runs.now(),
+          **found, 'notes': notes,
+          'data': {**found['data'], 'sha256': dataset.fingerprint()},
+          'models': {
+              'original': judged['original'].place,
+              'unlearned': judged['unlearned'].place,
+              'retrained': [one.place for name, one in judged.items()
+                            if name.startswith('retrained')],
+              'sha256': prints},
+          'request': facts.request(dataset, splits, record),
+          'request_images': facts.request_images(dataset, splits),
+          'done': facts.done(judged), 'runs': facts.runs_of(judged),
+          'efficiency': {**facts.efficiency(judged, search_s),
+                         'evaluate_s': spent},
+          'selection': {
+              'step': record.get('selected_step'),
+              'reason': record.get('reason'),
+              'findings': record.get('findings', {}), 'state': state,
+              'search': record.get('search'),
+              'checks': len(record.get('history') or ())},
+          'without_duplicates': _without_duplicates(
+              logits, dataset, splits, config, copies)})
+  if opened is not None:
+    result.folder = opened.path
+    hosts.first(lambda: result._write(opened))
+  return result
+
+
+def _judged(run: Judged, state: str) -> facts.Judged:
+  """A model with what is known of the run that made it."""
+  if isinstance(run, checkpoint.SavedModel):
+    return facts.Judged(run, _IN_MEMORY)
+  if isinstance(run, job.ModelRun):
+    return facts.Judged(
+        run.state(state), str(run.folder or _IN_MEMORY), run.config,
+        run.record, run.log.events or None)
+  place = pathlib.Path(run)
+  folder = checkpoint.find_model(
+      place if state == 'model' else place / runs.CHECKPOINTS / state)
+  config = place / runs.CONFIG
+  return facts.Judged(
+      checkpoint.load_model(folder), str(run),
+      runs.read_object(config) if config.is_file() else {},
+      facts.result_of(run))
+
+
+def _outputs(logits):
+  return {
+      'original': logits['original'], 'unlearned': logits['unlearned'],
+      'retrained': [of_run for name, of_run in logits.items()
+                    if name.startswith('retrained')]}
+
+
+def _check_fits(one, dataset):
+  saved = one.saved
+  if saved.task != dataset.task or saved.image_size != dataset.image_size:
+    raise ValueError(
+        f'Expected a model for {dataset.task.kind} {list(dataset.task.names)} '
+        f'at {list(dataset.image_size)} px, got {one.place} for '
+        f'{saved.task.kind} {list(saved.task.names)} at '
+        f'{list(saved.image_size)} px.')
+
+
+def _without_duplicates(logits, dataset, splits, config, copies):
+  """The records again without copies of forget images, if there are any."""
+  if not any(copies[kind][f'forget-{part}'] for kind in ('exact', 'near')
+             for part in ('retain', 'val', 'test')):
+    return None
+  cleaned = leakage.without_duplicates(dataset, splits)
+  keep = {name: np.isin(rows, cleaned.parts[name])
+          for name, rows in splits.parts.items()}
+  again = {model: {name: of_split[keep[name]]
+                   for name, of_split in of_model.items()}
+           for model, of_model in logits.items()}
+  found = tier0.evaluate(_outputs(again), dataset, cleaned, config)
+  return {'metrics': found['metrics'], 'data': found['data']}

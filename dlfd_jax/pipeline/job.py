@@ -1,0 +1,265 @@
+"""What the jobs share: data, run folders, events, and what a run leaves."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import os
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from dlfd_jax import checkpoint, loop, models, parallel, predict, presets
+from dlfd_jax.data import (
+  dataset as dataset_lib,
+  sources,
+  splits as splits_lib,
+)
+from dlfd_jax.metrics import accuracy
+from dlfd_jax.utils import hosts, runs
+
+Parts = splits_lib.Partition | splits_lib.Splits
+Folder = str | os.PathLike
+
+
+class Interrupted(Exception):
+  """SIGTERM or SIGINT stopped a job; the message says what is left of it."""
+
+
+@contextlib.contextmanager
+def shown(hooks: Sequence[loop.Hook], title: str,
+          state: str = 'compiling') -> Iterator[None]:
+  """Tells the hooks of a loop that a job begins, in which state, and ends."""
+  for hook in hooks:
+    hook({'event': 'begin', 'title': title, 'state': state})
+  try:
+    yield
+  finally:
+    for hook in hooks:
+      hook({'event': 'end'})
+
+
+def load_data(options: sources.DataOptions,
+              hooks: Sequence[loop.Hook] = ()) -> dataset_lib.Dataset:
+  """Reads or draws a data set; it remembers its options.
+
+  Args:
+    options: which.
+    hooks: told how many images were read, where any are decoded.
+
+  Raises:
+    ValueError, FileNotFoundError: if the source cannot be read as asked.
+  """
+  if options.source == presets.FILE:
+    raise ValueError('Expected --data to name the file of this preset.')
+  with contextlib.ExitStack() as stack:
+    begun = functools.cache(lambda: stack.enter_context(
+        shown(hooks, 'read images', '')))
+
+    def progress(done, total):
+      begun()
+      for hook in hooks:
+        hook({'event': 'tick', 'step': done, 'num_steps': total})
+
+    return dataclasses.replace(
+        sources.load(options, progress), options=options)
+
+
+def as_partition(parts: Parts) -> splits_lib.Partition:
+  """A partition; the forget set of finished splits joins train again."""
+  if isinstance(parts, splits_lib.Partition):
+    return parts
+  return splits_lib.Partition(parts.train, parts.val, parts.test)
+
+
+def device_name() -> str:
+  """Platform and kind of the first device, such as ``cpu``."""
+  device = jax.local_devices()[0]
+  kind = device.device_kind
+  return kind if kind == device.platform else f'{device.platform} {kind}'
+
+
+def rows_hash(dataset: dataset_lib.Dataset, rows: np.ndarray) -> str:
+  """SHA-256 of the sample ids of some rows, in order."""
+  text = '\n'.join(dataset.sample_id[rows].tolist())
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+def data_config(dataset: dataset_lib.Dataset) -> dict[str, Any]:
+  """How a command reads the images again (None = it cannot), and their hash."""
+  options = dataset.options
+  return {'data': options and dataclasses.asdict(options),
+          'fingerprint': dataset.fingerprint()}
+
+
+def accuracies(model: nn.Module, variables: models.Variables,
+               dataset: dataset_lib.Dataset, parts: Mapping[str, np.ndarray],
+               devices: parallel.Devices) -> dict[str, float]:
+  """Accuracy of a model on each of some sets of rows."""
+  predictor = predict.Predictor(model, dataset, devices)
+  placed = devices.place(dict(variables))
+  return {
+      name: float(accuracy.accuracy(
+          dataset.task, predictor(placed, rows).logits,
+          dataset.labels[rows]).value)
+      for name, rows in parts.items()}
+
+
+def open_folder(path: Folder, config: dict[str, Any]) -> runs.RunFolder:
+  """The folder of a run, made by the first process and seen by all.
+
+  Raises:
+    ValueError: if it holds something else, another run is at work in it, or a
+      process cannot see it.
+  """
+  def make():
+    folder = runs.RunFolder(path, config)
+    if folder.result is None:
+      folder.lock()
+    return folder
+
+  made = hosts.first(make)
+  if made is not None:
+    return made
+  if not (pathlib.Path(path) / runs.CONFIG).is_file():
+    raise ValueError(
+        'Expected --workdir on a disk that all processes share, but process '
+        f'{jax.process_index()} sees no run in {path}.')
+  return runs.RunFolder(path, config)
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class ModelRun:
+  """A classifier and the run that made it.
+
+  Attributes:
+    config: everything that decides the result, as in ``config.json``.
+    dataset: the images.
+    splits: who was trained on, and who was not.
+    record: what is known of the run, as in ``result.json``.
+    folder: its run folder; None = in memory alone.
+    log: its events, as in ``metrics.jsonl``.
+    states: the classifiers by name, ``'model'`` first; those of a folder are
+      read when they are needed.
+  """
+
+  config: dict[str, Any]
+  dataset: dataset_lib.Dataset
+  splits: Parts
+  record: dict[str, Any] = dataclasses.field(default_factory=dict)
+  folder: pathlib.Path | None = None
+  log: runs.MetricsLog = dataclasses.field(default_factory=runs.MetricsLog)
+  states: dict[str, checkpoint.SavedModel] = dataclasses.field(
+      default_factory=dict)
+  _opened: runs.RunFolder | None = None
+
+  def state(self, name: str = 'model') -> checkpoint.SavedModel:
+    """The classifier; of an unlearning run also its ``'last'`` one.
+
+    Raises:
+      ValueError: if its network cannot be built again from a name.
+    """
+    saved = self._state(name)
+    if saved.config is None:
+      raise ValueError(
+          'Expected a network that can be built again to save or evaluate it, '
+          'got an object: name its class as the architecture module:Class.')
+    return saved
+
+  def _state(self, name):
+    if name not in self.states and self.folder is not None:
+      self.states[name] = checkpoint.load_model(
+          self.folder / runs.CHECKPOINTS / name)
+    return self.states[name]
+
+  @property
+  def model(self) -> nn.Module:
+    """The network without variables."""
+    return models.build(self.state().config)
+
+  @property
+  def variables(self) -> models.Variables:
+    """Parameters and statistics."""
+    return self._state('model').variables
+
+  @property
+  def stop(self) -> str:
+    """How the run ended, see ``loop.LoopResult``."""
+    return self.record['stop']
+
+  def open(self, workdir: Folder | None) -> bool:
+    """Takes a folder, if one is named, and reads its result.
+
+    Returns:
+      Whether the run is finished already.
+    """
+    if workdir is None:
+      return False
+    self._opened = opened = open_folder(workdir, self.config)
+    self.folder = opened.path
+    if opened.result is not None:
+      self.record = opened.result
+      return True
+    hosts.first(lambda: splits_lib.save_splits(
+        opened.path / runs.SPLITS, self.dataset, self.splits))
+    self.log = runs.MetricsLog(
+        opened.path / runs.METRICS if hosts.is_first() else None)
+    return False
+
+  @contextlib.contextmanager
+  def checkpoints(self) -> Iterator[checkpoint.LoopCheckpoints | None]:
+    """Where the loop saves itself; nowhere without a folder."""
+    if self._opened is None:
+      yield None
+      return
+    saver = checkpoint.LoopCheckpoints(self._opened.checkpoints)
+    yield saver
+    saver.close()
+
+  def finish(self, states: dict[str, checkpoint.SavedModel],
+             record: dict[str, Any]) -> None:
+    """Keeps the classifiers and the record, and writes them to the folder."""
+    self.states = states
+    self.record = record
+    opened = self._opened
+    if opened is not None:
+      for name, saved in states.items():
+        checkpoint.save_model(
+            opened.checkpoints / name, saved.variables, saved.config,
+            saved.task, saved.image_size, replace=True)
+      hosts.first(lambda: opened.write_result(record))
+
+  def save(self, folder: Folder) -> pathlib.Path:
+    """Writes the run folder that the command of this job writes.
+
+    Args:
+      folder: new or empty, or one that holds this run.
+
+    Returns:
+      The folder.
+
+    Raises:
+      ValueError: if it holds something else.
+    """
+    states = {name: self.state(name) for name in self.states or ('model',)}
+    record, events = self.record, self.log.events
+    if not self.open(folder):
+      for event in events:
+        self.log.write(event)
+      self.finish(states, record)
+    return pathlib.Path(folder)
+
+
+def check_interrupted(stop: str, folder: pathlib.Path | None) -> None:
+  """Raises Interrupted if a signal ended a loop."""
+  if stop == loop.INTERRUPTED:
+    raise Interrupted(
+        'Stopped before the end; without a folder nothing is kept.'
+        if folder is None else f'Stopped with a checkpoint in {folder}; the '
+        'same command goes on from there.')

@@ -1,0 +1,175 @@
+"""``unlearn``: a trained classifier and a request to one that has forgotten."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from dlfd_jax import checkpoint, loop, methods, models, parallel
+from dlfd_jax.data import (
+  dataset as dataset_lib,
+  feed as feed_lib,
+  splits as splits_lib,
+)
+from dlfd_jax.methods import rewind
+from dlfd_jax.pipeline import job
+from dlfd_jax.utils import hosts, runs
+
+
+class UnlearnResult(job.ModelRun):
+  """A classifier that has forgotten; ``model`` and ``last`` are its states.
+
+  ``record`` has the choice of a state and its reason, the findings of the
+  method, the figures of every check and the times.
+  """
+
+  @property
+  def selected(self) -> models.Variables:
+    """Variables of the selected state."""
+    return self.variables
+
+  @property
+  def last(self) -> models.Variables:
+    """Variables after the last step."""
+    return self._state('last').variables
+
+  @property
+  def selected_step(self) -> int:
+    """Number of steps before the selected state."""
+    return self.record['selected_step']
+
+  @property
+  def reason(self) -> str:
+    """Why that state was selected, one sentence."""
+    return self.record['reason']
+
+  @property
+  def history(self) -> list[dict[str, Any]]:
+    """The figures of every check."""
+    return self.record['history']
+
+  @property
+  def findings(self) -> dict[str, Any]:
+    """Thresholds and flags of the run."""
+    return self.record['findings']
+
+
+def unlearn(
+    original: methods.Problem | job.ModelRun | checkpoint.SavedModel,
+    config: methods.RunConfig, splits: splits_lib.Splits | None = None,
+    dataset: dataset_lib.Dataset | None = None, *, seed: int = 0,
+    notes: Sequence[str] | None = None, workdir: job.Folder | None = None,
+    devices: parallel.Devices | None = None, hooks: Sequence[loop.Hook] = (),
+    device_bytes: int = feed_lib.DEFAULT_DEVICE_BYTES,
+    checkpoint_seconds: float = 60.0, command: str | None = None,
+    original_path: str | None = None,
+    search: Mapping[str, Any] | None = None) -> UnlearnResult:
+  """Makes a trained classifier forget; the method is that of the config.
+
+  Args:
+    original: what :func:`~dlfd_jax.pipeline.train.train` or ``load_model``
+      returned, or a ``Problem``, which holds the next three, too.
+    config: a ``DLFDConfig`` or another method's.
+    splits: retain, forget, val and test; no method reads ``test``.
+    dataset: the images; default those that ``original`` was trained with.
+    seed: of everything random in unlearning.
+    notes: on the request; default what ``splits_notes`` finds.
+    workdir: folder of the run, see ``train``; like the next five.
+    devices: where to run.
+    hooks: called with every event.
+    device_bytes: largest data set that is kept on the device.
+    checkpoint_seconds: least time between two checkpoints.
+    command: how a user started this.
+    original_path: where the original lies; default its own folder.
+    search: where the method's settings come from, for the record.
+
+  Returns:
+    The selected and the last state, and how they came about. The original is
+    unchanged.
+
+  Raises:
+    ValueError: if the original does not fit the data, no method has that
+      config, or the folder holds something else.
+    job.Interrupted: on SIGTERM or SIGINT.
+  """
+  devices = devices or parallel.Devices()
+  method = methods.method_of(config)
+  if isinstance(original, job.ModelRun):
+    dataset = original.dataset if dataset is None else dataset
+    if original_path is None and original.folder is not None:
+      original_path = str(original.folder)
+    original = original.state()
+  if isinstance(original, checkpoint.SavedModel):
+    if dataset is None or splits is None:
+      raise ValueError('Expected the data and the splits to unlearn with, got '
+                       f'no {"splits" if splits is None else "data"}.')
+    check_fits(original, dataset, original_path or 'the original')
+    saved = original
+    problem = methods.Problem(
+        models.build(saved.config), saved.variables, dataset, splits, seed)
+  else:
+    problem = original
+    dataset, splits, seed = problem.dataset, problem.splits, problem.seed
+    # None for a module that only its user can build: it cannot be saved.
+    known = cast(models.ModelConfig, models.config_of(problem.model))
+    saved = checkpoint.SavedModel(
+        problem.original, known, dataset.task, dataset.image_size)
+  if notes is None:
+    notes = splits_lib.splits_notes(dataset, splits)
+  fields = dataclasses.asdict(config)
+  if isinstance(config, rewind.RewindConfig):  # fields do not tell of what
+    fields['method']['name'] = methods.method_of(config.method)
+  run = UnlearnResult(dataset=dataset, splits=splits, config={
+      'kind': 'unlearn', 'method': method,
+      'original': checkpoint.fingerprint(saved.variables),
+      'original_path': original_path, **job.data_config(dataset),
+      'rows': {name: job.rows_hash(dataset, rows)
+               for name, rows in splits.parts.items()},
+      'config': fields, 'seed': seed})
+  if run.open(workdir):
+    return run
+  started = time.perf_counter()
+  with run.checkpoints() as saver, job.shown(
+      hooks, f'unlearn with {config.title}'):
+    out = methods.unlearn(
+        problem, config, devices=devices, device_bytes=device_bytes,
+        log=run.log, checkpoints=saver, checkpoint_seconds=checkpoint_seconds,
+        hooks=hooks)
+  job.check_interrupted(out.stop, run.folder)
+  states = {name: dataclasses.replace(
+      saved, variables=parallel.fetch(variables))
+            for name, variables in (('model', out.selected),
+                                    ('last', out.last))}
+  run.finish(states, {
+      'kind': 'unlearn', 'command': command, 'method': method,
+      'stop': out.stop, 'steps': out.steps,
+      'selected_step': out.selected_step, 'reason': out.reason,
+      'findings': out.findings, 'check_share': out.check_share,
+      'history': out.history, 'forget_images': len(splits.forget),
+      'by_person': splits.by_person, 'notes': list(notes),
+      'device': job.device_name(), 'devices': devices.count,
+      'processes': hosts.count(), 'seed': seed,
+      'compute_dtype': saved.config and models.resolve_dtype(
+          saved.config.compute_dtype),
+      'remat': saved.config and saved.config.remat,
+      'versions': runs.versions(),
+      'finished': runs.now(), 'search': search,
+      'peak_bytes': runs.peak_bytes(),
+      'time': {**dataclasses.asdict(out.clock), 'work_s': out.clock.work_s,
+               # Of all sessions of an interrupted run.
+               'total_s': max(time.perf_counter() - started,
+                              out.clock.total_s)}})
+  return run
+
+
+def check_fits(saved: checkpoint.SavedModel, dataset: dataset_lib.Dataset,
+               where: str) -> None:
+  """Raises ValueError if a model is not for the labels or size of some data."""
+  if saved.task != dataset.task or saved.image_size != dataset.image_size:
+    raise ValueError(
+        f'Expected data for {saved.task.kind} {list(saved.task.names)} at '
+        f'{list(saved.image_size)} px, as the model in {where} was trained '
+        f'on, got {dataset.task.kind} {list(dataset.task.names)} at '
+        f'{list(dataset.image_size)} px.')
