@@ -1,9 +1,10 @@
 """What every architecture promises to training, DLFD, CF-k and EU-k."""
 
 import functools
+import re
 
+import flax
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -20,6 +21,47 @@ deep_ones_long = pytest.mark.parametrize('name', [
     pytest.param(name, marks=pytest.mark.long)
     if name in ('densenet121', 'efficientnet_b0') else name
     for name in models.ARCHITECTURES])
+# Of torchvision's networks: parameters, values in running statistics, layers of
+# normalisation that have some, and shapes.
+TORCHVISION = {
+    'resnet18': (11_689_512, 9_600, 20, {
+        'conv1/kernel': (7, 7, 3, 64),
+        'layer1_0/conv1/kernel': (3, 3, 64, 64),
+        'layer2_0/conv1/kernel': (3, 3, 64, 128),
+        'layer2_0/downsample_conv/kernel': (1, 1, 64, 128),
+        'layer4_1/conv2/kernel': (3, 3, 512, 512),
+        'layer1_0/downsample_conv/kernel': None,
+        'head/classifier/kernel': (512, 1000)}),
+    'densenet121': (7_978_856, 83_648, 121, {
+        'conv0/kernel': (7, 7, 3, 64),
+        'denseblock1_denselayer1/conv1/kernel': (1, 1, 64, 128),
+        'denseblock1_denselayer6/conv1/kernel': (1, 1, 64 + 5 * 32, 128),
+        'denseblock4_denselayer16/conv2/kernel': (3, 3, 128, 32),
+        'transition1/conv/kernel': (1, 1, 256, 128),
+        'transition3/conv/kernel': (1, 1, 1024, 512),
+        'norm5/scale': (1024,),
+        'head/classifier/kernel': (1024, 1000)}),
+    'efficientnet_b0': (5_288_548, 42_016, 49, {
+        'stem_conv/kernel': (3, 3, 3, 32),
+        'stage1_0/expand_conv/kernel': None,
+        'stage1_0/depthwise_conv/kernel': (3, 3, 1, 32),
+        'stage1_0/se/fc1/kernel': (1, 1, 32, 8),
+        'stage2_0/expand_conv/kernel': (1, 1, 16, 96),
+        'stage2_0/se/fc1/kernel': (1, 1, 96, 4),  # a quarter of its input
+        'stage2_0/se/fc2/kernel': (1, 1, 4, 96),
+        'stage3_0/depthwise_conv/kernel': (5, 5, 1, 144),
+        'stage7_0/project_conv/kernel': (1, 1, 1152, 320),
+        'last_conv/kernel': (1, 1, 320, 1280),
+        'head/classifier/kernel': (1280, 1000)}),
+    # VisionTransformer(224, 16, 12, 6, 384, 1536)
+    'vit_s': (22_050_664, 0, 0, {
+        'conv_proj/kernel': (16, 16, 3, 384),
+        'class_token': (1, 1, 384),
+        'pos_embedding': (1, 1 + 14 * 14, 384),
+        'encoder_layer_11/self_attention/in_proj/kernel': (384, 3 * 384),
+        'encoder_layer_11/mlp_0/kernel': (384, 4 * 384),
+        'encoder_layer_11/mlp_3/kernel': (4 * 384, 384),
+        'head/classifier/kernel': (384, 1000)})}
 PLAIN = train.OptimizerConfig(
     learning_rate=0.05, momentum=0.0, weight_decay=0.0)
 
@@ -88,26 +130,20 @@ def test_the_config_builds_it_and_its_full_size_has_both_heads(name):
 
 
 @every
-def test_blocks_name_every_parameter_once_whatever_k(name):
-  model = nets.full(name)
-  shapes = nets.shapes(model, 64)
-  count = len(models.blocks(model))
-  for k in range(1, count + 1):
-    found = models.last_blocks(model, shapes, k)
-    assert found[-1] == 'head' and len(set(found)) == len(found)
-  assert sorted(found) == sorted(shapes['params'])
-
-
-@every
-def test_bfloat16_is_inside_alone(name):
-  model = nets.TINY[name].clone(dtype=jnp.bfloat16)
-  out, inside = nets.traced(model, nets.SIZE)
-  assert out.logits.dtype == out.features.dtype == jnp.float32
-  # The last norm of the transformer gives the features, which are float32.
-  assert {x.dtype for key, x in inside.items() if key != 'ln'} == {
-      jnp.dtype(jnp.bfloat16)}
-  assert all(leaf.dtype == jnp.float32
-             for leaf in jax.tree.leaves(nets.shapes(model, nets.SIZE)))
+def test_full_networks_are_torchvisions(name):
+  parameters, values, layers, layout = TORCHVISION[name]
+  shapes = nets.shapes(nets.full(name), 224)
+  assert models.num_parameters(shapes) == parameters
+  statistics = jax.tree.leaves(shapes['batch_stats'])
+  assert (len(statistics), sum(x.size for x in statistics)) == (
+      2 * layers, values)
+  flat = {path: leaf.shape for path, leaf in flax.traverse_util.flatten_dict(
+      shapes['params'], sep='/').items()}
+  assert {path: flat.get(path) for path in layout} == layout
+  if name != 'vit_s':  # convolutions before a normalisation have no bias
+    assert {path.split('/')[-2] for path in flat if path.endswith('bias')
+            and not re.search(r'norm|bn', path)} <= {
+                'fc1', 'fc2', 'classifier'}
 
 
 @every

@@ -44,22 +44,6 @@ def test_a_wrong_field_is_named(field, value, words):
     models.ModelConfig(**{'outputs': 3, field: value})
 
 
-def test_blocks_of_resnet18_name_all_its_parameters_in_order():
-  model = models.build(models.ModelConfig(
-      outputs=3, width=2, stem='small', head='paper'))
-  variables = jax.eval_shape(
-      lambda key: models.init(model, key, (16, 16)), jax.random.key(0))
-  found = models.blocks(model)
-  assert found[0] == ('conv1', 'bn1')
-  assert found[1:3] == (('layer1_0',), ('layer1_1',))
-  assert found[-3:] == (('layer4_0',), ('layer4_1',), ('head',))
-  assert models.last_blocks(model, variables, 1) == ('head',)
-  assert models.last_blocks(model, variables, 3) == (
-      'layer4_0', 'layer4_1', 'head')
-  assert sorted(models.last_blocks(model, variables, 10)) == sorted(
-      variables['params'])
-
-
 def test_a_module_of_the_users_declares_its_order():
   model, variables = tiny.TinyNet(), tiny.variables()
   assert models.blocks(model) == (('hidden', 'bn'), ('classifier',))

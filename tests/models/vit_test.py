@@ -6,30 +6,10 @@ import numpy as np
 import pytest
 import scipy.special
 
-from dlfd_jax import models
 from dlfd_jax.models import vit
 from tests.models import nets
 
 TINY, VARIABLES = nets.TINY['vit_s'], nets.variables('vit_s')
-
-
-def test_parameter_count_is_that_of_vit_s_16():
-  # torchvision's VisionTransformer(224, 16, 12, 6, 384, 1536).
-  shapes = nets.shapes(nets.full('vit_s'), 224)
-  assert models.num_parameters(shapes) == 22_050_664
-  assert shapes['batch_stats'] == {}
-
-
-def test_layers_have_torchvisions_shapes():
-  params = nets.shapes(nets.full('vit_s'), 224)['params']
-  assert params['conv_proj']['kernel'].shape == (16, 16, 3, 384)
-  assert params['class_token'].shape == (1, 1, 384)
-  assert params['pos_embedding'].shape == (1, 1 + 14 * 14, 384)
-  layer = params['encoder_layer_11']
-  assert layer['self_attention']['in_proj']['kernel'].shape == (384, 3 * 384)
-  assert layer['mlp_0']['kernel'].shape == (384, 4 * 384)
-  assert layer['mlp_3']['kernel'].shape == (4 * 384, 384)
-  assert params['head']['classifier']['kernel'].shape == (384, 1000)
 
 
 def test_the_small_stem_has_patches_of_4_pixels():
@@ -142,11 +122,3 @@ def test_training_is_evaluation():
   wanted = nets.evaluate(TINY, VARIABLES, nets.images())
   np.testing.assert_allclose(out.logits, wanted.logits, atol=1e-5)
   assert not jax.tree.leaves(stats)
-
-
-def test_blocks_are_the_encoder_layers_in_order():
-  found = models.blocks(nets.full('vit_s'))
-  assert len(found) == 1 + 12 + 1
-  assert found[0] == ('conv_proj', 'class_token', 'pos_embedding')
-  assert found[1] == ('encoder_layer_0',)
-  assert found[-2:] == (('encoder_layer_11', 'ln'), ('head',))
