@@ -12,7 +12,13 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from dlfd_jax import fit, methods as methods_lib, models, train, tuned
+from dlfd_jax import (
+  fit,
+  methods as methods_lib,
+  models,
+  training as train,
+  tuned,
+)
 from dlfd_jax.data import augment, sources
 from dlfd_jax.methods import (
   bad_teaching,

@@ -8,7 +8,7 @@ import signal
 import numpy as np
 import pytest
 
-from dlfd_jax import checkpoint, fit, loop, tasks, train
+from dlfd_jax import checkpoint, fit, loop, tasks, training as train
 from dlfd_jax.data import augment
 from tests import reads, tiny
 

@@ -10,7 +10,15 @@ import sys
 import jax
 import numpy as np
 
-from dlfd_jax import checkpoint, fit, methods, models, parallel, predict, train
+from dlfd_jax import (
+  checkpoint,
+  fit,
+  methods,
+  models,
+  parallel,
+  predict,
+  training as train,
+)
 from dlfd_jax.data import feed as feed_lib
 from dlfd_jax.methods import dlfd
 from dlfd_jax.utils import hosts

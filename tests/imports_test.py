@@ -12,7 +12,7 @@ ROOT = pathlib.Path(dlfd_jax.__file__).parent
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob('*.py'))
 # From the ground up: a layer imports the ones before it, never a later one.
 LAYERS = ('utils', 'tasks', 'models', 'data', 'parallel', 'ot', 'optimizer',
-          'checkpoint', 'train', 'predict', 'metrics', 'loop', 'fit',
+          'checkpoint', 'training', 'predict', 'metrics', 'loop', 'fit',
           'evaluation', 'methods', 'tuned', 'presets', 'report', 'pipeline',
           'cli')
 # Names that one place alone may import or mention.
@@ -21,7 +21,7 @@ ONLY = {'pmap': 'parallel.py', 'device_get': 'parallel.py',
 # Layers of plain NumPy on the host, and the packages that they do not need.
 ON_HOST = ('metrics/', 'evaluation/', 'report/')
 OF_DEVICES = {'jax', 'flax', 'optax', 'ott', 'orbax', 'dlfd_jax.parallel',
-              'dlfd_jax.checkpoint', 'dlfd_jax.train', 'dlfd_jax.loop',
+              'dlfd_jax.checkpoint', 'dlfd_jax.training', 'dlfd_jax.loop',
               'dlfd_jax.fit', 'dlfd_jax.predict', 'dlfd_jax.methods'}
 
 

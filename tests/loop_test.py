@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlfd_jax import checkpoint, loop, parallel, tasks, train
+from dlfd_jax import checkpoint, loop, parallel, tasks, training as train
 from dlfd_jax.data import batching, feed as feed_lib
 from dlfd_jax.utils import runs
 from tests import reads, tiny

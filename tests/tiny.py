@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlfd_jax import models, parallel, tasks, train
+from dlfd_jax import models, parallel, tasks, training as train
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.models import heads, norm
 

@@ -20,7 +20,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from dlfd_jax import models, parallel, tasks, train
+from dlfd_jax import models, parallel, tasks, training as train
 from dlfd_jax.data import batching
 from dlfd_jax.methods import base
 from dlfd_jax.utils import memo, validate

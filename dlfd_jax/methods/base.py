@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from dlfd_jax import checkpoint, loop, parallel, tasks, train
+from dlfd_jax import checkpoint, loop, parallel, tasks, training as train
 from dlfd_jax.data import (
   augment as augment_lib,
   batching,

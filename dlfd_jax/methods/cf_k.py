@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from dlfd_jax import models, train
+from dlfd_jax import models, training as train
 from dlfd_jax.methods import base
 from dlfd_jax.utils import validate
 

@@ -23,7 +23,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dlfd_jax import ot, parallel, tasks, train
+from dlfd_jax import ot, parallel, tasks, training as train
 from dlfd_jax.data import augment as augment_lib, feed
 from dlfd_jax.methods import base, perturb
 from dlfd_jax.utils import memo, validate

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlfd_jax import ot, parallel, tasks, train
+from dlfd_jax import ot, parallel, tasks, training as train
 from dlfd_jax.data import batching, feed
 from dlfd_jax.methods import base, dlfd
 from dlfd_jax.utils import memo, validate

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from dlfd_jax import models, train
+from dlfd_jax import models, training as train
 from dlfd_jax.methods import base, cf_k
 
 _FRESH = 0  # purpose of the initialisation's key

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from dlfd_jax import train
+from dlfd_jax import training as train
 from dlfd_jax.methods import base
 
 

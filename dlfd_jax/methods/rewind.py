@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from dlfd_jax import loop, train
+from dlfd_jax import loop, training as train
 from dlfd_jax.methods import base, neggrad_plus, scrub
 from dlfd_jax.metrics import accuracy, per_example, ranks
 from dlfd_jax.models import Variables

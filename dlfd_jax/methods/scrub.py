@@ -19,7 +19,7 @@ import dataclasses
 import flax.linen as nn
 import jax.numpy as jnp
 
-from dlfd_jax import parallel, tasks, train
+from dlfd_jax import parallel, tasks, training as train
 from dlfd_jax.data import batching
 from dlfd_jax.methods import base
 from dlfd_jax.utils import memo, validate

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dlfd_jax import parallel, tasks, train
+from dlfd_jax import parallel, tasks, training as train
 from dlfd_jax.data import batching
 from dlfd_jax.methods import base
 from dlfd_jax.metrics import per_example

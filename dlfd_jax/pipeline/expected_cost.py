@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from dlfd_jax import models, parallel, predict, presets, train
+from dlfd_jax import models, parallel, predict, presets, training as train
 from dlfd_jax.data import batching, clean, dataset as dataset_lib
 from dlfd_jax.methods import dlfd
 from dlfd_jax.pipeline import timing

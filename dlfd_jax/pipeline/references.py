@@ -13,7 +13,15 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from dlfd_jax import checkpoint, fit, loop, models, parallel, predict, train
+from dlfd_jax import (
+  checkpoint,
+  fit,
+  loop,
+  models,
+  parallel,
+  predict,
+  training as train,
+)
 from dlfd_jax.data import feed as feed_lib
 from dlfd_jax.evaluation import reference_inputs
 from dlfd_jax.metrics import forgetting

@@ -15,7 +15,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from dlfd_jax import loop, parallel, predict, train
+from dlfd_jax import loop, parallel, predict, training as train
 from dlfd_jax.data import batching, dataset as dataset_lib, feed as feed_lib
 from dlfd_jax.metrics import accuracy, forgetting
 from dlfd_jax.models import Variables

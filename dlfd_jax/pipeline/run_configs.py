@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from dlfd_jax import fit, presets, train
+from dlfd_jax import fit, presets, training as train
 from dlfd_jax.data import augment as augment_lib, sources
 from dlfd_jax.utils import runs, validate
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from dlfd_jax import parallel, train
+from dlfd_jax import parallel, training as train
 from dlfd_jax.data import batching
 
 

@@ -31,7 +31,7 @@ import jax
 import numpy as np
 from absl import flags
 
-from dlfd_jax import methods, models, parallel, presets, train
+from dlfd_jax import methods, models, parallel, presets, training as train
 from dlfd_jax.cli import command, inputs, options
 from dlfd_jax.data import requests, splits as splits_lib
 from dlfd_jax.methods import base, dlfd

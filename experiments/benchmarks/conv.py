@@ -17,7 +17,7 @@ import jax
 import numpy as np
 from absl import flags
 
-from dlfd_jax import models, parallel, tasks, train
+from dlfd_jax import models, parallel, tasks, training as train
 from dlfd_jax.cli import command
 from dlfd_jax.models import conv
 from dlfd_jax.pipeline import job, timing

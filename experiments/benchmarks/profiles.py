@@ -30,7 +30,7 @@ import jax
 import numpy as np
 from absl import flags
 
-from dlfd_jax import models, parallel, presets, train
+from dlfd_jax import models, parallel, presets, training as train
 from dlfd_jax.cli import command
 from dlfd_jax.data import batching, feed
 from dlfd_jax.methods import dlfd

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlfd_jax import models, ot, parallel, presets, train
+from dlfd_jax import models, ot, parallel, presets, training as train
 from dlfd_jax.data import batching, feed
 from dlfd_jax.methods import dlfd
 from dlfd_jax.pipeline import timing

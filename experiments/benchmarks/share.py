@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from dlfd_jax import methods, models, ot, parallel, presets, train
+from dlfd_jax import methods, models, ot, parallel, presets, training as train
 from dlfd_jax.data import requests, splits as splits_lib
 from dlfd_jax.methods import base, dlfd, monitor
 from dlfd_jax.metrics import attack

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlfd_jax import models, parallel, presets, tasks, train
+from dlfd_jax import models, parallel, presets, tasks, training as train
 from dlfd_jax.data import batching, feed
 from dlfd_jax.methods import dlfd
 from dlfd_jax.models import conv

@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 
-from dlfd_jax import methods, models, train
+from dlfd_jax import methods, models, training as train
 from dlfd_jax.data import batching
 from dlfd_jax.methods import base
 from dlfd_jax.pipeline import timing

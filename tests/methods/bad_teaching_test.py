@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from dlfd_jax import methods, train
+from dlfd_jax import methods, training as train
 from dlfd_jax.methods import bad_teaching
 from tests.methods import problems, steps
 

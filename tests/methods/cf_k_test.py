@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dlfd_jax import methods, train
+from dlfd_jax import methods, training as train
 from dlfd_jax.data import batching
 from dlfd_jax.methods import cf_k
 from tests.methods import problems, steps

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlfd_jax import checkpoint, methods, train
+from dlfd_jax import checkpoint, methods, training as train
 from dlfd_jax.methods import (
   bad_teaching,
   cf_k,

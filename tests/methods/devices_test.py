@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from dlfd_jax import methods, models, parallel, train
+from dlfd_jax import methods, models, parallel, training as train
 from dlfd_jax.methods import dlfd_released
 from tests import tiny
 from tests.methods import contract_test, problems, steps

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlfd_jax import methods, models, presets, train
+from dlfd_jax import methods, models, presets, training as train
 from dlfd_jax.data import batching
 from dlfd_jax.methods import dlfd, dlfd_released
 from dlfd_jax.utils import runs

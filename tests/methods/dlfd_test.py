@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlfd_jax import methods, parallel, train
+from dlfd_jax import methods, parallel, training as train
 from dlfd_jax.data import augment, feed
 from dlfd_jax.methods import base, dlfd, monitor, perturb
 from dlfd_jax.utils import runs

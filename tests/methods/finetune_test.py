@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlfd_jax import methods, train
+from dlfd_jax import methods, training as train
 from dlfd_jax.data import batching
 from dlfd_jax.methods import finetune
 from tests.methods import problems, steps

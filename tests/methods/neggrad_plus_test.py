@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlfd_jax import methods, train
+from dlfd_jax import methods, training as train
 from dlfd_jax.methods import finetune, neggrad_plus
 from tests.methods import problems, steps
 

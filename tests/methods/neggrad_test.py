@@ -5,7 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-from dlfd_jax import methods, train
+from dlfd_jax import methods, training as train
 from dlfd_jax.methods import neggrad
 from tests.methods import problems, steps
 

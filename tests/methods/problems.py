@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlfd_jax import methods, models, ot, parallel, tasks, train
+from dlfd_jax import methods, models, ot, parallel, tasks, training as train
 from dlfd_jax.data import (
   batching,
   dataset as dataset_lib,

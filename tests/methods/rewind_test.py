@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from dlfd_jax import methods, train
+from dlfd_jax import methods, training as train
 from dlfd_jax.methods import cf_k, neggrad_plus, rewind, scrub, unsir
 from dlfd_jax.models import Outputs
 from tests.methods import problems

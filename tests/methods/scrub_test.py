@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from dlfd_jax import methods, train
+from dlfd_jax import methods, training as train
 from dlfd_jax.methods import scrub
 from tests.methods import problems, steps
 

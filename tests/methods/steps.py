@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlfd_jax import train
+from dlfd_jax import training as train
 
 RATE = 0.05
 PLAIN = train.OptimizerConfig(

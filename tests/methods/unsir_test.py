@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlfd_jax import methods, parallel, train
+from dlfd_jax import methods, parallel, training as train
 from dlfd_jax.methods import unsir
 from tests.methods import problems, steps
 

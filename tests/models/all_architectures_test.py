@@ -8,7 +8,14 @@ import jax
 import numpy as np
 import pytest
 
-from dlfd_jax import checkpoint, methods, models, parallel, tasks, train
+from dlfd_jax import (
+  checkpoint,
+  methods,
+  models,
+  parallel,
+  tasks,
+  training as train,
+)
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.methods import cf_k, dlfd, eu_k
 from tests.methods import problems

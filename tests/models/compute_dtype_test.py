@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlfd_jax import models, presets, tasks, train
+from dlfd_jax import models, presets, tasks, training as train
 from dlfd_jax.data import batching
 from dlfd_jax.methods import dlfd
 from tests import tiny

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlfd_jax import models, train
+from dlfd_jax import models, training as train
 from dlfd_jax.data import batching
 from dlfd_jax.methods import dlfd
 from tests import tiny

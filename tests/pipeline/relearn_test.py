@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from dlfd_jax import fit, models, parallel, train
+from dlfd_jax import fit, models, parallel, training as train
 from dlfd_jax.metrics import accuracy, forgetting
 from dlfd_jax.pipeline import relearn
 from tests import tiny

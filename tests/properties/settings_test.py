@@ -11,7 +11,7 @@ import pytest
 from absl import flags
 from hypothesis import given, settings, strategies as st
 
-from dlfd_jax import fit, methods, models, ot, presets, tasks, train
+from dlfd_jax import fit, methods, models, ot, presets, tasks, training as train
 from dlfd_jax.cli import options, unlearn
 from dlfd_jax.data import augment, requests, sources
 from dlfd_jax.evaluation import inputs, reference_inputs

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from dlfd_jax import parallel, presets, train
+from dlfd_jax import parallel, presets, training as train
 from dlfd_jax.data import feed as feed_lib
 from dlfd_jax.methods import dlfd, perturb
 from dlfd_jax.models import torch_weights

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from dlfd_jax import parallel, tasks, train
+from dlfd_jax import parallel, tasks, training as train
 from dlfd_jax.data import augment, batching
 from tests import tiny
 
