@@ -58,10 +58,8 @@ class ResNet18(layers.Network):
     norm_args: dict[str, Any] = dict(
         train=train, mask=mask, axis_name=axis_name)
     x = layers.normalised(self, images)
-    if self.stem == 'imagenet':
-      x = conv.Conv(self.width, 7, 2, self.dtype, name='conv1')(x)
-    else:
-      x = conv.Conv(self.width, 3, 1, self.dtype, name='conv1')(x)
+    size, stride = (7, 2) if self.stem == 'imagenet' else (3, 1)
+    x = conv.Conv(self.width, size, stride, self.dtype, name='conv1')(x)
     x = nn.relu(norm.BatchNorm(dtype=self.dtype, name='bn1')(x, **norm_args))
     if self.stem == 'imagenet':
       x = layers.max_pool(x)

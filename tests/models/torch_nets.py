@@ -5,48 +5,17 @@ import collections
 import torch
 from torch import nn
 
-
-class BasicBlock(nn.Module):
-
-  def __init__(self, inputs, width, stride):
-    super().__init__()
-    self.conv1 = nn.Conv2d(inputs, width, 3, stride, 1, bias=False)
-    self.bn1 = nn.BatchNorm2d(width)
-    self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
-    self.bn2 = nn.BatchNorm2d(width)
-    self.downsample = None
-    if stride != 1 or inputs != width:
-      self.downsample = nn.Sequential(
-          nn.Conv2d(inputs, width, 1, stride, bias=False),
-          nn.BatchNorm2d(width))
-
-  def forward(self, x):
-    y = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
-    return torch.relu(y + (x if self.downsample is None
-                           else self.downsample(x)))
+from experiments.benchmarks import torch_reference
 
 
-class ResNet18(nn.Module):
+class ResNet18(torch_reference.ResNet18):
+  """The benchmark's network on plain pixels, its logits alone."""
 
   def __init__(self, outputs, width):
-    super().__init__()
-    self.conv1 = nn.Conv2d(3, width, 7, 2, 3, bias=False)
-    self.bn1 = nn.BatchNorm2d(width)
-    inputs = width
-    for stage in range(4):
-      size = width * 2**stage
-      setattr(self, f'layer{stage + 1}', nn.Sequential(
-          BasicBlock(inputs, size, 2 if stage else 1),
-          BasicBlock(size, size, 1)))
-      inputs = size
-    self.fc = nn.Linear(inputs, outputs)
+    super().__init__(outputs, width, 'imagenet', (0., 0., 0.), (1., 1., 1.))
 
   def forward(self, x):
-    x = torch.relu(self.bn1(self.conv1(x)))
-    x = nn.functional.max_pool2d(x, 3, 2, 1)
-    for stage in range(4):
-      x = getattr(self, f'layer{stage + 1}')(x)
-    return self.fc(x.mean((2, 3)))
+    return super().forward(x)[0]
 
 
 class DenseLayer(nn.Module):
