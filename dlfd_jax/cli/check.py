@@ -16,7 +16,7 @@ from dlfd_jax import checkpoint, models, presets
 from dlfd_jax.cli import command, inputs, options
 from dlfd_jax.data import (
   dataset as dataset_lib,
-  request_check,
+  leakage,
   requests,
   sources,
   splits as splits_lib,
@@ -73,7 +73,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   data_options = inputs.data_options(start, values)
   network = options.apply(
       preset.network, options.NETWORK, values, 'the network')
-  request = inputs.forget_request(values, data=data_options)
+  request = inputs.forget_request(values)
   assert request is not None  # it is required
   started = time.perf_counter()
   dataset = inputs.load_data(data_options)
@@ -140,7 +140,7 @@ def _resolve(dataset: dataset_lib.Dataset, stored, request) -> _Found:
     parts = (splits_lib.load_splits(stored, dataset) if stored else
              splits_lib.partition_from_column(dataset, check=False))
     whole = job.as_partition(parts).parts
-    twice = request_check.people_in_two_parts(dataset, whole)
+    twice = requests.people_in_two_parts(dataset, whole)
     try:
       splits, notes = inputs.request_on(dataset, parts, bool(stored), request)
     except ValueError as error:
@@ -169,13 +169,13 @@ def _resolve(dataset: dataset_lib.Dataset, stored, request) -> _Found:
 def _check(dataset, found, line) -> dict[str, Any]:
   others = {name: np.setdiff1d(rows, found.forget)
             for name, rows in found.parts.items()}
-  copies = request_check.copies_outside(dataset, found.forget, others)
+  copies = leakage.copies_outside(dataset, found.forget, others)
   return {
       'kind': 'check', 'command': line, 'versions': runs.versions(),
       'device': job.device_name(), 'cores': os.cpu_count(),
       'images': len(dataset), 'image_size': dataset.image_size[0],
       'split': {n: len(rows) for n, rows in found.parts.items()} or None,
-      'request': request_check.describe(
+      'request': requests.describe(
           dataset, found.forget, np.union1d(found.forget, found.retain),
           copies, found.twice),
       'notes': found.notes}

@@ -14,7 +14,6 @@ from dlfd_jax.cli import command, options as options_lib
 from dlfd_jax.data import (
   dataset as dataset_lib,
   feed as feed_lib,
-  request_files,
   requests,
   sources,
   splits as splits_lib,
@@ -110,9 +109,8 @@ def define_forget(values: flags.FlagValues) -> None:
       'forget_seed', 0, 'seed of the draw', lower_bound=0, flag_values=values)
 
 
-def forget_request(values: flags.FlagValues, *,
-                   data: sources.DataOptions | None = None,
-                   required: bool = True) -> requests.ForgetRequest | None:
+def forget_request(values: flags.FlagValues, *, required: bool = True
+                   ) -> requests.ForgetRequest | None:
   """The deletion request of the flags, or None if there is none.
 
   Raises:
@@ -130,16 +128,13 @@ def forget_request(values: flags.FlagValues, *,
         f'{", ".join(f"--forget_{name}" for name in requests.KINDS)}, got '
         f'{", ".join(f"--forget_{name}" for name in given) or "none"}.')
   (name, value), = given.items()
-  if name == 'identities':
-    value = request_files.read_identity_file(
-        value, None if data is None else sources.person_names(data))
-  elif name == 'families':
-    value = request_files.read_identity_file(
-        value, None if data is None else sources.family_names(data), 'family')
-  elif name == 'sample_ids':
-    value = request_files.read_sample_id_file(value)
+  places: dict[str, str] = {}
+  if name in ('identities', 'families', 'sample_ids'):  # a file, one a line
+    places = requests.read_entries(value)
+    value = tuple(places)
   return requests.ForgetRequest(
-      **{name: value}, seed=command.value(values, 'forget_seed'))
+      **{name: value}, seed=command.value(values, 'forget_seed'),
+      places=places)
 
 
 def partition(values: flags.FlagValues, dataset: dataset_lib.Dataset,

@@ -56,7 +56,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   devices.check_batch_size(recipe.batch_size)
   dataset = inputs.load_data(data_options)
   on = command.value(values, 'on')
-  parts, notes = _parts(values, dataset, data_options, original)
+  parts, notes = _parts(values, dataset, original)
   with tensorboard.hooks(values, workdir) as hooks:
     run = train.train(
         dataset, parts, recipe, network, on=on, workdir=workdir,
@@ -73,7 +73,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   return {'workdir': workdir, 'notes': notes, **found}
 
 
-def _parts(values, dataset, data_options, original):
+def _parts(values, dataset, original):
   """The split to train with and notes on it, from the flags."""
   stored = command.value(values, 'splits')
   if original and not stored:
@@ -81,8 +81,7 @@ def _parts(values, dataset, data_options, original):
   parts = inputs.partition(values, dataset, stored)
   finished = isinstance(parts, splits_lib.Splits)
   wanted = inputs.forget_request(
-      values, data=data_options,
-      required=command.value(values, 'on') == 'retain' and not finished)
+      values, required=command.value(values, 'on') == 'retain' and not finished)
   if wanted is None:
     return parts, []
   if (isinstance(parts, splits_lib.Splits)

@@ -71,7 +71,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
       options.METHOD, values, f'the method {method}')
   devices = inputs.devices(values)
   devices.check_batch_size(config.batch_size)
-  wanted = inputs.forget_request(values, data=data_options, required=False)
+  wanted = inputs.forget_request(values, required=False)
   saved = checkpoint.load_model(original)
   remat = command.value(values, 'remat')
   if remat is not None:

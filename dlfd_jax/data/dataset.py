@@ -28,6 +28,8 @@ class Dataset:
       for reports; a method never reads them.
     name: shown in reports.
     people: names of persons by number, where the source has names.
+    column_names: texts by number of each column whose values the source gives
+      as texts.
     places: unicode ``[n]``, where the source lists each image, such as ``line 3
       of faces.csv``, for errors; None if it lists none.
     split: unicode ``[n]`` with ``train``, ``retain``, ``forget``, ``val`` or
@@ -47,11 +49,13 @@ class Dataset:
   columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
   name: str = 'data'
   people: Mapping[int, str] = dataclasses.field(default_factory=dict)
+  column_names: Mapping[str, Mapping[int, str]] = dataclasses.field(
+      default_factory=dict)
   split: np.ndarray | None = None
   places: np.ndarray | None = None
   options: Any = None
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     images = self.images
     for name in ('images', 'labels', 'identity', 'sample_id'):
       validate.instance(name, getattr(self, name), np.ndarray)
@@ -106,6 +110,15 @@ class Dataset:
       return 'unknown'
     return self.people.get(int(person), str(person))
 
+  def take(self, rows: np.ndarray) -> Dataset:
+    """Some rows, their pixels copied to memory."""
+    return dataclasses.replace(
+        self, images=np.asarray(self.images[rows]), labels=self.labels[rows],
+        identity=self.identity[rows], sample_id=self.sample_id[rows],
+        split=None if self.split is None else self.split[rows],
+        places=None if self.places is None else self.places[rows],
+        columns={name: column[rows] for name, column in self.columns.items()})
+
   @property
   def image_size(self) -> tuple[int, int]:
     """(height, width) in pixels."""
@@ -133,14 +146,15 @@ class Dataset:
     return key.reshape(-1).astype(np.int32)
 
 
-def _check_vector(name, array, n, dtype):
+def _check_vector(name: str, array: np.ndarray, n: int,
+                  dtype: type[np.generic]) -> None:
   if array.shape != (n,) or array.dtype != dtype:
     raise ValueError(
         f'Expected {name} {np.dtype(dtype)} [{n}], got {array.dtype} '
         f'{list(array.shape)}.')
 
 
-def _check_labels(labels, task, n):
+def _check_labels(labels: np.ndarray, task: tasks.Task, n: int) -> None:
   shape = (n, task.num_outputs) if task.is_multilabel else (n,)
   if labels.shape != shape or labels.dtype != np.int32:
     raise ValueError(

@@ -1,16 +1,20 @@
-"""From integer columns to labels and a task: the same rules for every source.
+"""From columns to labels and a task: the same rules for every source.
 
-One column makes a multiclass task, several make a multilabel one.
+Columns of texts become integers (``read_classes``, ``read_attribute``,
+``read_column``); of integer columns one makes a multiclass task, several make a
+multilabel one (``make_labels``).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from dlfd_jax import tasks
 
+_INT32 = np.iinfo(np.int32)
 _MOST_UNNAMED = 1000  # classes without names, where images are fewer
 
 
@@ -30,12 +34,82 @@ def to_int32(name: str, values: np.ndarray) -> np.ndarray:
     raise ValueError(
         f'Expected {name} to be a vector of integers, got {values.dtype} '
         f'{list(values.shape)}.')
-  limits = np.iinfo(np.int32)
-  if values.size and (values.min() < limits.min or values.max() > limits.max):
+  if values.size and (values.min() < _INT32.min or values.max() > _INT32.max):
     raise ValueError(
         f'Expected {name} within the range of int32, got '
         f'[{values.min()}, {values.max()}].')
   return values.astype(np.int32)
+
+
+def read_column(texts: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+  """Integers as they are, else texts numbered in sorted order; blank is -1.
+
+  Texts that would become equal as integers (7 and 007) or do not fit int32 stay
+  texts.
+
+  Returns:
+    int32 ``[n]``, and the distinct texts in the order of their numbers (none
+    where they are integers).
+  """
+  distinct = sorted({text for text in texts if text})
+  numbers: dict[str, int] = {text: k for k, text in enumerate(distinct)}
+  names = tuple(distinct)
+  if all(re.fullmatch(r'[+-]?[0-9]+', text, re.ASCII) for text in distinct):
+    integers = {text: int(text) for text in distinct}
+    if len(set(integers.values())) == len(distinct) and all(
+        _INT32.min <= number <= _INT32.max for number in integers.values()):
+      numbers, names = integers, ()
+  codes = [numbers.get(text, tasks.UNKNOWN) for text in texts]
+  return np.array(codes, np.int32), names
+
+
+def read_classes(
+    label: str, texts: Sequence[str], names: Sequence[str] | None,
+    where: Callable[[int], str]) -> tuple[np.ndarray, Sequence[str] | None]:
+  """The classes of a label column of texts.
+
+  Args:
+    label: the column's name.
+    texts: one for each image: integers, or the classes' names.
+    names: of the classes, in order; None = the texts in sorted order.
+    where: names row ``i`` in an error.
+
+  Returns:
+    int32 ``[n]``, and the names; None where the texts are integers.
+
+  Raises:
+    ValueError: if a text is blank, or none of ``names``.
+  """
+  if '' in texts:
+    raise ValueError(f'Expected a class in column {label!r} in '
+                     f'{where(list(texts).index(""))}, got a blank.')
+  codes, found = read_column(texts)
+  if names is None:
+    return codes, found or None
+  if not found:
+    return codes, names
+  numbers = {text: k for k, text in enumerate(names)}
+  for i, text in enumerate(texts):
+    if text not in numbers:
+      raise ValueError(
+          f'Expected one of {", ".join(names)} in column {label!r} in '
+          f'{where(i)}, got {text!r}.')
+  return np.array([numbers[text] for text in texts], np.int32), names
+
+
+def read_attribute(label: str, texts: Sequence[str],
+                   where: Callable[[int], str]) -> np.ndarray:
+  """An integer label column, blank unknown; no order of texts says what is 0.
+
+  Raises:
+    ValueError: if a text is no integer.
+  """
+  for i, text in enumerate(texts):
+    if text and not re.fullmatch(r'[+-]?[0-9]{1,9}', text, re.ASCII):
+      raise ValueError(
+          f'Expected integers in column {label!r}, got {text!r} in '
+          f'{where(i)}.')
+  return np.array([int(text or tasks.UNKNOWN) for text in texts], np.int32)
 
 
 def make_labels(
@@ -87,7 +161,9 @@ def make_labels(
   return _multiclass(columns[labels[0]], labels[0], names, merge_from, where)
 
 
-def _multiclass(column, label, names, merge_from, where):
+def _multiclass(column: np.ndarray, label: str, names: Sequence[str] | None,
+                merge_from: int | None, where: Callable[[int], str]
+                ) -> tuple[np.ndarray, tasks.Task]:
   """Classes counted from 0, the last ones merged if asked."""
   bad = np.flatnonzero(column < 0)
   if bad.size:
@@ -125,7 +201,9 @@ def _multiclass(column, label, names, merge_from, where):
   return column, task
 
 
-def _multilabel(columns, labels, names, thresholds, where):
+def _multilabel(columns: Mapping[str, np.ndarray], labels: tuple[str, ...],
+                names: Sequence[str] | None, thresholds: Mapping[str, int],
+                where: Callable[[int], str]) -> tuple[np.ndarray, tasks.Task]:
   """One 0/1 column per attribute, -1 where unknown."""
   for label in thresholds:
     if label not in labels:

@@ -1,4 +1,4 @@
-"""Copies of one image in several parts of a split: found, counted, listed.
+"""Copies of one image in a data set: found, counted, listed, left out.
 
 Exact copies have equal SHA-256 of their pixels. Near copies have 64-bit
 perceptual hashes at a distance of at most 4 and a pixel correlation of at least
@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from dlfd_jax.data import dataset as dataset_lib, index_sets
+from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 
 MAX_DISTANCE = 4
 MIN_CORRELATION = 0.95
@@ -56,6 +58,35 @@ class Copies:
   positions: np.ndarray
   group: np.ndarray
   near: np.ndarray
+
+  def group_of(self) -> dict[int, int]:
+    """The group of each image, by position."""
+    return dict(zip(self.positions.tolist(), self.group.tolist(), strict=True))
+
+  def near_groups(self) -> list[list[int]]:
+    """For each group, the groups that are near copies of it."""
+    neighbours: list[list[int]] = [[] for _ in range(self.group.max() + 1)]
+    for a, b in self.near.tolist():
+      neighbours[a].append(b)
+      neighbours[b].append(a)
+    return neighbours
+
+  def pairs_of(self, rows: np.ndarray) -> Iterator[tuple[int, int, str]]:
+    """(image, copy, ``'exact'`` or ``'near'``) of each of some images.
+
+    In the order of ``rows``, an image's exact copies first; a pair that is
+    exact is not given as near.
+    """
+    order = np.argsort(self.group, kind='stable')
+    starts = np.searchsorted(
+        self.group[order], np.arange(self.group.max() + 2))
+    group_of, neighbours = self.group_of(), self.near_groups()
+    for i in rows.tolist():
+      own = group_of[i]
+      for group in (own, *neighbours[own]):
+        for j in self.positions[order[starts[group]:starts[group + 1]]]:
+          if j != i:
+            yield i, int(j), 'exact' if group == own else 'near'
 
 
 def perceptual_hash(images: np.ndarray,
@@ -141,7 +172,7 @@ def _correlation(images, pairs):
 
 
 def find_copies(dataset: dataset_lib.Dataset,
-                splits: index_sets.Partition | index_sets.Splits) -> Copies:
+                splits: splits_lib.Partition | splits_lib.Splits) -> Copies:
   """Looks for exact and near copies among the images of a split."""
   return copies_among(
       dataset, np.concatenate(list(splits.parts.values())))
@@ -161,7 +192,7 @@ def copies_among(dataset: dataset_lib.Dataset,
 
 def leakage_report(
     dataset: dataset_lib.Dataset,
-    splits: index_sets.Partition | index_sets.Splits,
+    splits: splits_lib.Partition | splits_lib.Splits,
     copies: Copies | None = None) -> dict:
   """Counts copies between and inside the parts, and lists those of forget.
 
@@ -199,7 +230,7 @@ def leakage_report(
         near[key] = int((left[:, a] * right[:, b]
                          + left[:, b] * right[:, a]).sum())
   report: dict[str, Any] = {'rule': RULE, 'exact': exact, 'near': near}
-  if isinstance(splits, index_sets.Splits):
+  if isinstance(splits, splits_lib.Splits):
     total = sum(pairs[f'forget-{name}'] for pairs in (exact, near)
                 for name in names)
     report |= {
@@ -219,48 +250,54 @@ def _decide(exact, near, sentence):
   return f'{exact} exact and {near} near pairs: {sentence}'
 
 
-def _neighbours(copies: Copies) -> dict[int, list[tuple[str, int]]]:
-  """For each group with near copies: ('near', group) of each of them."""
-  neighbours: dict[int, list[tuple[str, int]]] = {}
-  for a, b in copies.near.tolist():
-    neighbours.setdefault(a, []).append(('near', b))
-    neighbours.setdefault(b, []).append(('near', a))
-  return neighbours
-
-
-def _forget_pairs(dataset, splits, copies):
+def _forget_pairs(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
+                  copies: Copies) -> list[dict[str, Any]]:
   """The first pairs with an image of forget, those inside forget once."""
-  part_of = {int(i): name for name, part in splits.parts.items() for i in part}
-  order = np.argsort(copies.group, kind='stable')
-  starts = np.searchsorted(copies.group[order],
-                           np.arange(copies.group.max() + 2))
-  neighbours = _neighbours(copies)
-  group_of = dict(zip(copies.positions.tolist(), copies.group.tolist(),
-                      strict=True))
-  pairs: list[dict[str, Any]] = []
-  for i in splits.forget.tolist():
-    own = group_of[i]
-    for kind, group in [('exact', own), *neighbours.get(own, [])]:
-      members = copies.positions[order[starts[group]:starts[group + 1]]]
-      for j in members.tolist():
-        if j == i or (part_of[j] == 'forget' and j < i):
-          continue
-        if len(pairs) == MAX_LISTED:
-          return pairs
-        a, b = int(dataset.identity[i]), int(dataset.identity[j])
-        pairs.append({
-            'kind': kind,
-            'forget': str(dataset.sample_id[i]),
-            'other': str(dataset.sample_id[j]),
-            'part': part_of[j],
-            'same_person': None if min(a, b) < 0 else a == b,
-        })
-  return pairs
+  part_of = _part_of(splits.parts)
+  pairs = (
+      _listed(dataset, i, j, kind, part_of[j])
+      for i, j, kind in copies.pairs_of(splits.forget)
+      if part_of[j] != 'forget' or j > i)
+  return list(itertools.islice(pairs, MAX_LISTED))
+
+
+def _part_of(parts: Mapping[str, np.ndarray]) -> dict[int, str]:
+  """The name of the part of each image, by position."""
+  return {i: name for name, rows in parts.items() for i in rows.tolist()}
+
+
+def _listed(dataset: dataset_lib.Dataset, i: int, j: int, kind: str,
+            part: str) -> dict[str, Any]:
+  """A pair in JSON values; ``same_person`` is None if either is unknown."""
+  a, b = int(dataset.identity[i]), int(dataset.identity[j])
+  return {'kind': kind, 'forget': str(dataset.sample_id[i]),
+          'other': str(dataset.sample_id[j]), 'part': part,
+          'same_person': None if min(a, b) < 0 else a == b}
+
+
+def copies_outside(dataset: dataset_lib.Dataset, forget: np.ndarray,
+                   parts: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+  """Exact and near copies of forget images anywhere else in the data.
+
+  Args:
+    dataset: all images.
+    forget: positions to be forgotten.
+    parts: positions of each other part, for the copies' addresses.
+
+  Returns:
+    As ``forget_pairs`` of :func:`leakage_report`, all of them, sorted by forget
+    image; ``part`` is ``'data'`` where no part holds the copy.
+  """
+  copies = copies_among(dataset, np.arange(len(dataset)))
+  part_of, inside = _part_of(parts), set(forget.tolist())
+  return [_listed(dataset, i, j, kind, part_of.get(j, 'data'))
+          for i, j, kind in copies.pairs_of(np.sort(forget))
+          if j not in inside]
 
 
 def without_duplicates(dataset: dataset_lib.Dataset,
-                       splits: index_sets.Splits,
-                       copies: Copies | None = None) -> index_sets.Splits:
+                       splits: splits_lib.Splits,
+                       copies: Copies | None = None) -> splits_lib.Splits:
   """The splits without the copies of forget images in the other parts.
 
   For final numbers with and without them: exact and near copies leave
@@ -288,6 +325,67 @@ def without_duplicates(dataset: dataset_lib.Dataset,
       raise ValueError(
           f'Expected images of {name} that are no copies of forget images, got '
           f'none among {len(splits.parts[name])}.')
-  return index_sets.Splits(
+  return splits_lib.Splits(
       **kept, forget=splits.forget, by_person=splits.by_person,
       earlier=splits.earlier)
+
+
+def clean_splits(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
+                 copies: Copies | None = None) -> splits_lib.Splits:
+  """The splits without duplicates, exact or near.
+
+  In the order forget, retain, val, test an image leaves if it is a copy of any
+  image of an earlier part, or of one of its own part that stays. So forget
+  images lose their copies everywhere else, and no two that stay are copies.
+
+  Args:
+    dataset: the data.
+    splits: the parts.
+    copies: what ``find_copies`` gave for them, if it is at hand.
+
+  Raises:
+    ValueError: if a part would be empty.
+  """
+  copies = copies or find_copies(dataset, splits)
+  neighbours, group_of = copies.near_groups(), copies.group_of()
+  taken: set[int] = set()  # groups with an image that others must not copy
+  kept = {}
+  for name in ('forget', 'retain', 'val', 'test'):
+    own: set[int] = set()
+    stay = []
+    for i in splits.parts[name].tolist():
+      group = group_of[i]
+      if not any(g in taken or g in own for g in (group, *neighbours[group])):
+        own.add(group)
+        stay.append(i)
+    taken.update(group_of[i] for i in splits.parts[name].tolist())
+    if not stay:
+      raise ValueError(
+          f'Expected images of {name} that are no copies of others, got none '
+          f'among {len(splits.parts[name])}.')
+    kept[name] = np.array(stay)
+  return splits_lib.Splits(
+      **kept, by_person=splits_lib.retain_forget_by_person(
+          dataset, kept['retain'], kept['forget']),
+      earlier=splits.earlier)
+
+
+def clean_report(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
+                 copies: Copies | None = None
+                 ) -> tuple[splits_lib.Splits, dict[str, Any]]:
+  """The clean splits, and sizes and pairs of copies before and after.
+
+  Returns:
+    The splits, and what JSON can hold: ``rule``, and under ``raw`` and
+    ``clean`` each ``images`` by part and the pairs ``exact`` and ``near``.
+  """
+  copies = copies or find_copies(dataset, splits)
+  cleaned = clean_splits(dataset, splits, copies)
+  report: dict[str, Any] = {'rule': RULE}
+  for name, some in (('raw', splits), ('clean', cleaned)):
+    pairs = leakage_report(
+        dataset, some, copies if some is splits else None)
+    report[name] = {
+        'images': {part: len(rows) for part, rows in some.parts.items()},
+        'exact': pairs['exact'], 'near': pairs['near']}
+  return cleaned, report

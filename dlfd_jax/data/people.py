@@ -1,151 +1,53 @@
-"""Drawn people and the moments in which they are photographed: plain numbers.
-
-All random numbers are raw words of NumPy's Philox generator, one key per seed
-and purpose, so they are the same on every platform and in every version, and
-the people of a small set are the first people of a larger one.
-"""
+"""How persons are read: the one place where an identity becomes a number."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
-Values = dict[str, np.ndarray]
+from dlfd_jax.data import labels
 
-AGE_GROUPS = ('0-6', '7-12', '13-19', '20-30', '31-45', '46-55', '56-66',
-              '67-80')
-EMOTIONS = ('surprise', 'fear', 'disgust', 'happiness', 'sadness', 'anger',
-            'neutral')
-SURPRISE, HAPPINESS = EMOTIONS.index('surprise'), EMOTIONS.index('happiness')
-YOUNG_GROUPS = 4  # the first groups, up to 30 years
-
-# Purposes of random numbers; each has a generator of its own.
-PEOPLE, MOMENTS, LABEL_NOISE, PIXEL_NOISE = range(4)
-
-# Inherited traits, each standard normal, and by how much a man's mean lies
-# above 0 and a woman's below it. The two overlap in every trait.
-TRAITS = {
-    'face_width': 0.25, 'face_height': 0.2, 'jaw': 0.7, 'chin': 0.4,
-    'eye_distance': 0.0, 'eye_size': -0.4, 'eye_slant': 0.0, 'eye_height': 0.0,
-    'brow_height': -0.5, 'brow_thickness': 0.8, 'brow_arch': -0.4,
-    'nose_length': 0.25, 'nose_width': 0.4, 'mouth_width': 0.2,
-    'mouth_height': 0.0, 'lip_fullness': -0.6, 'mouth_rest': -0.1,
-    'ear_size': 0.3, 'skin_tone': 0.0, 'skin_hue': 0.0, 'hair_tone': 0.1,
-    'hair_red': 0.0, 'hair_volume': -0.3, 'hair_length': -1.3,
-    'hair_fringe': -0.2, 'hair_part': 0.0, 'hair_strands': 0.0,
-    'hairline': 0.3, 'iris': 0.0, 'freckles': 0.0, 'mole_x': 0.0,
-    'mole_y': 0.0, 'mole_size': 0.0, 'ageing': 0.0, 'wrinkling': 0.0,
-    'greying': 0.0, 'balding': 0.9, 'beard': 0.5, 'make_up': -0.8,
-    'glasses': 0.0,
-}
-
-# What a face does in each emotion (a row of _ACTIONS_OF), at full strength.
-ACTIONS = (
-    'corners',  # corners of the mouth up
-    'open',  # mouth open
-    'wide',  # mouth wide
-    'raise',  # brows up
-    'tilt',  # inner ends of the brows up
-    'eyes',  # eyes open
-    'teeth',  # teeth shown
-    'wrinkle',  # nose wrinkled
-    'sneer',  # upper lip raised
-    'cheeks',  # cheeks raised
-)
-_ACTIONS_OF = np.array([
-    [0.0, 0.95, -0.45, 1.0, 0.1, 1.0, 0.0, 0.0, 0.0, 0.0],
-    [-0.4, 0.5, 0.35, 0.6, 0.75, 0.8, 0.7, 0.0, 0.1, 0.0],
-    [-0.5, 0.2, -0.1, -0.45, -0.3, -0.5, 0.4, 1.0, 1.0, 0.35],
-    [1.0, 0.4, 0.55, 0.1, 0.0, -0.3, 0.9, 0.0, 0.0, 1.0],
-    [-0.9, 0.0, -0.2, 0.0, 1.0, -0.4, 0.0, 0.0, 0.0, 0.0],
-    [-0.4, 0.15, 0.1, -0.75, -1.0, 0.15, 0.5, 0.4, 0.0, 0.0],
-    [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
-])
-_EMOTION_EDGES = np.cumsum([1, 1, 1, 2, 1, 1]) / 8  # happiness twice as often
-
-# What changes from picture to picture, each uniform in [-1, 1).
-CIRCUMSTANCES = (
-    'scale', 'roll', 'shift_x', 'shift_y', 'yaw', 'pitch', 'gaze', 'light_x',
-    'light_y', 'light_power', 'warmth', 'exposure', 'contrast', 'blur',
-    'noise', 'hair_day', 'beard_day', 'glasses_day', 'make_up_day',
-    'look_age', 'cloth_r', 'cloth_g', 'cloth_b', 'collar', 'wall_r', 'wall_g',
-    'wall_b', 'other_r', 'other_g', 'other_b', 'wall_x', 'wall_y', 'wall_edge',
-    'spot_x', 'spot_y', 'spot_size', 'spot_light', 'stripes', 'phase')
+UNKNOWN = -1
 
 
-def generator(seed: int, purpose: int) -> np.random.Philox:
-  """A counter-based generator for one purpose of one seed."""
-  return np.random.Philox(key=np.array([seed, purpose], np.uint64))
+def read_identities(texts: Sequence[str], where: Callable[[int], str]
+                    ) -> tuple[np.ndarray, dict[int, str]]:
+  """The persons of a column of texts; blank or -1 is unknown.
 
-
-def uniform(source: np.random.Philox, shape: tuple[int, ...]) -> np.ndarray:
-  """float64 in [0, 1) with 53 random bits."""
-  words = source.random_raw(int(np.prod(shape))).reshape(shape)
-  return (words >> np.uint64(11)) * 2.0**-53
-
-
-def _normal(draws):
-  """Nearly standard normal, within 3.5: from four uniforms on the last axis."""
-  total = draws[..., 0] + draws[..., 1] + draws[..., 2] + draws[..., 3]
-  return (total - 2.0) * 1.7320508075688772
-
-
-def draw_people(people: int, seed: int) -> Values:
-  """All that stays the same in every picture of a person.
+  Integers stay as they are; other texts are names, numbered in sorted order.
 
   Args:
-    people: how many.
-    seed: in [0, 2^64).
+    texts: one for each image.
+    where: names row ``i`` in an error.
 
   Returns:
-    By name, float64 ``[people]``: ``male`` (0 or 1), ``age_scale`` (the middle
-    of the person's ages, in [0, 8): age group and the way through it) and every
-    trait of :data:`TRAITS`, in standard deviations.
+    int32 ``[n]``, and the names by number (none where persons are integers).
+
+  Raises:
+    ValueError: if an integer is below -1.
   """
-  draws = uniform(generator(seed, PEOPLE), (people, 2 + 4 * len(TRAITS)))
-  male = (draws[:, 0] < 0.5).astype(np.float64)
-  values = {'male': male, 'age_scale': len(AGE_GROUPS) * draws[:, 1]}
-  normals = _normal(draws[:, 2:].reshape(people, len(TRAITS), 4))
-  for k, (name, shift) in enumerate(TRAITS.items()):
-    values[name] = normals[:, k] + shift * (2 * male - 1)
-  return values
+  texts = ['' if text == '-1' else text for text in texts]
+  codes, names = labels.read_column(texts)
+  bad = np.flatnonzero(codes < UNKNOWN)
+  if bad.size:
+    raise ValueError(
+        'Expected identity to be a name, an integer >= 0 or -1 (unknown), got '
+        f'{texts[bad[0]]!r} in {where(bad[0])}.')
+  return codes, dict(enumerate(names))
 
 
-def draw_moments(persons: Values, images_per_person: int, seed: int,
-                 age_spread: float) -> Values:
-  """The pictures of each person: age, emotion and circumstances.
+def check_identities(name: str, values: np.ndarray,
+                     where: Callable[[int], str]) -> np.ndarray:
+  """The persons of an integer array, -1 unknown, as int32.
 
-  Args:
-    persons: of :func:`draw_people`.
-    images_per_person: pictures of each.
-    seed: in [0, 2^64).
-    age_spread: largest distance of a picture's age from the person's middle
-      age, in age groups.
-
-  Returns:
-    By name, float64 ``[people * images_per_person]``, a person's pictures
-    together: ``age_scale`` in [0, 8), ``emotion``, ``smile`` (0 or 1), every
-    action of :data:`ACTIONS` and everything of :data:`CIRCUMSTANCES`.
+  Raises:
+    ValueError: if the values are no vector of integers, or one is below -1 or
+      does not fit.
   """
-  people = len(persons['male'])
-  count = people * images_per_person
-  number = 4 + len(ACTIONS) + len(CIRCUMSTANCES)
-  draws = uniform(generator(seed, MOMENTS), (count, number))
-  age = (np.repeat(persons['age_scale'], images_per_person)
-         + age_spread * (2 * draws[:, 0] - 1))
-  top = len(AGE_GROUPS)
-  age = np.abs(age)  # reflected at both ends
-  age = np.where(age > top, 2 * top - age, age)
-  age = np.minimum(age, np.nextafter(top, 0))
-  emotion = np.searchsorted(_EMOTION_EDGES, draws[:, 1], side='right')
-  strength = 0.7 + 0.6 * draws[:, 2]
-  grin = (emotion == SURPRISE) & (draws[:, 3] < 0.4)  # a happy surprise
-  smile = ((emotion == HAPPINESS) | grin).astype(np.float64)
-  values = {'age_scale': age, 'emotion': emotion, 'smile': smile}
-  rest = 2 * draws[:, 4:] - 1
-  for k, name in enumerate(ACTIONS):
-    values[name] = strength * _ACTIONS_OF[emotion, k] + 0.25 * rest[:, k]
-  values['corners'] = values['corners'] + 0.7 * strength * grin
-  values['cheeks'] = values['cheeks'] + 0.7 * strength * grin
-  for k, name in enumerate(CIRCUMSTANCES):
-    values[name] = rest[:, len(ACTIONS) + k]
-  return values
+  identity = labels.to_int32(name, values)
+  bad = np.flatnonzero(identity < UNKNOWN)
+  if bad.size:
+    raise ValueError(f'Expected identity >= -1 in {where(bad[0])}, got '
+                     f'{identity[bad[0]]}.')
+  return identity

@@ -1,23 +1,27 @@
 """Deletion requests: whom or what to forget, and what that leaves.
 
 A request names persons, families, images or classes, or asks for some people
-drawn at random.
-``resolve_request`` turns it and a ``Partition`` into checked ``Splits``.
+drawn at random. ``resolve_request`` turns it and a ``Partition`` into checked
+``Splits``; names are looked up in the data set alone.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from dlfd_jax.data import dataset as dataset_lib, index_sets
-from dlfd_jax.utils import validate
+from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
+from dlfd_jax.utils import files, rng, validate
 
 KINDS = ('identities', 'families', 'sample_ids', 'classes', 'people',
          'fraction')
-_FAMILY = 'family'  # the column of families
+FAMILY = 'family'  # the column of families
+MOST_LISTED = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +29,9 @@ class ForgetRequest:
   """What to forget; exactly one of the first six is given.
 
   Attributes:
-    identities: the persons, integers >= 0; all their training images go.
-    families: values of the data's column ``family``, integers >= 0; as persons.
+    identities: the persons; all their training images go. Names where the
+      source of the data has names, else integers >= 0, which may be texts.
+    families: values of the data's column ``family``; as persons.
     sample_ids: the images; a person's other images stay.
     classes: names of the task's classes; their training images go, those of
       val and test stay, to measure on.
@@ -35,25 +40,29 @@ class ForgetRequest:
       least one person. Where no person of ``train`` is known, it is the share
       of the images.
     seed: integer >= 0, of the two random forms.
+    places: where each text entry stands, such as ``line 3 of people.txt``, for
+      errors.
 
   Raises:
     ValueError: if none or several are given, or one is empty or out of range.
   """
 
-  identities: Sequence[int] | None = None
-  families: Sequence[int] | None = None
+  identities: Sequence[int | str] | None = None
+  families: Sequence[int | str] | None = None
   sample_ids: Sequence[str] | None = None
   classes: Sequence[str] | None = None
   people: int | None = None
   fraction: float | None = None
   seed: int = 0
+  places: Mapping[str, str] = dataclasses.field(
+      default_factory=dict, compare=False, repr=False)
 
-  def __post_init__(self):
-    given = [name for name in KINDS if getattr(self, name) is not None]
-    if len(given) != 1:
+  def __post_init__(self) -> None:
+    kinds = [name for name in KINDS if getattr(self, name) is not None]
+    if len(kinds) != 1:
       raise ValueError(
           f'Expected exactly one of {", ".join(KINDS)} in a request, got '
-          f'{" and ".join(given) or "none"}.')
+          f'{" and ".join(kinds) or "none"}.')
     for name in ('identities', 'families', 'sample_ids', 'classes'):
       entries = getattr(self, name)
       if entries is None:
@@ -65,9 +74,11 @@ class ForgetRequest:
             f'{validate.shown(entries)}.')
       numbers = name in ('identities', 'families')
       for value in entries if numbers else ():
+        if isinstance(value, str):
+          continue  # looked up in the data set by `resolve_request`
         if not validate.is_integer(value) or value < 0:
           raise ValueError(
-              f'Expected {name} to be integers >= 0, got {value!r}.')
+              f'Expected {name} to be names or integers >= 0, got {value!r}.')
         validate.integer(f'every entry of {name}', value, 0)
       object.__setattr__(
           self, name, tuple(entries if numbers else map(str, entries)))
@@ -81,10 +92,46 @@ class ForgetRequest:
     validate.integer('seed', self.seed, 0)
 
 
+def read_entries(path: str | os.PathLike) -> dict[str, str]:
+  """Reads persons, families or sample ids from a text file, one a line.
+
+  Blank lines are skipped; ``#`` starts a comment at the start of a line or
+  after a space.
+
+  Args:
+    path: a UTF-8 text file.
+
+  Returns:
+    The place of each entry by its text, in the file's order, each once: the
+    entries and the ``places`` of a :class:`ForgetRequest`.
+
+  Raises:
+    FileNotFoundError: if there is no such file.
+    ValueError: if the file is no text, or has no entry.
+  """
+  path = pathlib.Path(path)
+  if not files.is_file(path):
+    raise FileNotFoundError('Expected a text file, got no file at '
+                            f'{validate.shorten_path(path)}.')
+  try:
+    text = path.read_text(encoding='utf-8-sig')
+  except UnicodeDecodeError as error:
+    raise ValueError(
+        f'Expected {path} to be UTF-8 text, got other bytes.') from error
+  entries: dict[str, str] = {}
+  for number, line in enumerate(text.splitlines(), start=1):
+    line = '' if line.startswith('#') else line.split(' #')[0].strip()
+    if line:
+      entries.setdefault(line, f'line {number} of {path}')
+  if not entries:
+    raise ValueError(f'Expected at least one entry in {path}, got none.')
+  return entries
+
+
 def resolve_request(
-    dataset: dataset_lib.Dataset, partition: index_sets.Partition,
+    dataset: dataset_lib.Dataset, partition: splits_lib.Partition,
     request: ForgetRequest, earlier: np.ndarray | None = None,
-) -> tuple[index_sets.Splits, list[str]]:
+) -> tuple[splits_lib.Splits, list[str]]:
   """Cuts ``train`` into retain and forget as a request asks.
 
   Only training images can be forgotten. Images of ``val`` and ``test`` that the
@@ -108,7 +155,7 @@ def resolve_request(
       be forgotten, nothing would be left to retain, watch or test on, or
       ``check_splits`` objects to what is left.
   """
-  index_sets.check_positions(dataset, partition)
+  splits_lib.check_positions(dataset, partition)
   notes: list[str] = []
   named = images_of(dataset, partition.train, request, notes)
   parts = {}
@@ -146,11 +193,11 @@ def resolve_request(
         f'{elsewhere} images to be forgotten are in none of train, val and '
         'test: nothing is to be done for them.')
   parts.update(retain=train[~forgotten], forget=train[forgotten])
-  splits = index_sets.Splits(
-      **parts, by_person=index_sets.retain_forget_by_person(
+  splits = splits_lib.Splits(
+      **parts, by_person=splits_lib.retain_forget_by_person(
           dataset, parts['retain'], parts['forget']), earlier=earlier)
-  index_sets.check_splits(dataset, splits)
-  return splits, notes + index_sets.splits_notes(dataset, splits)
+  splits_lib.check_splits(dataset, splits)
+  return splits, notes + splits_lib.splits_notes(dataset, splits)
 
 
 def images_of(dataset: dataset_lib.Dataset, train: np.ndarray,
@@ -171,14 +218,15 @@ def images_of(dataset: dataset_lib.Dataset, train: np.ndarray,
       many are drawn.
   """
   if request.identities is not None:
-    return _images_with(
-        dataset, dataset.identity, request.identities, 'persons')
+    persons = _numbers(request.identities, dataset.people, 'identity', request)
+    return _images_with(dataset, dataset.identity, persons, 'persons')
   if request.families is not None:
-    if _FAMILY not in dataset.columns:
-      raise ValueError(f'Expected {dataset.name!r} to have a column {_FAMILY!r}'
+    if FAMILY not in dataset.columns:
+      raise ValueError(f'Expected {dataset.name!r} to have a column {FAMILY!r}'
                        f', got {sorted(dataset.columns)}.')
-    return _images_with(
-        dataset, dataset.columns[_FAMILY], request.families, 'families')
+    families = _numbers(request.families,
+                        dataset.column_names.get(FAMILY, {}), 'family', request)
+    return _images_with(dataset, dataset.columns[FAMILY], families, 'families')
   if request.classes is not None:
     return _images_of_classes(dataset, train, request.classes)
   if request.sample_ids is not None:
@@ -186,7 +234,39 @@ def images_of(dataset: dataset_lib.Dataset, train: np.ndarray,
   return _draw(dataset, train, request, notes)
 
 
-def _images_with(dataset, column, values, what):
+def _numbers(entries: Sequence[int | str], names: Mapping[int, str],
+             what: str, request: ForgetRequest) -> list[int]:
+  """The numbers of persons or families.
+
+  Args:
+    entries: numbers, which stay as they are, and texts.
+    names: by number, where the source of the data has names: texts are then
+      names. Where it has none they are numbers.
+    what: ``'identity'`` or ``'family'``, for messages.
+    request: knows where each text stands.
+
+  Raises:
+    ValueError: if a text is no known name, or no integer >= 0.
+  """
+  numbers = {name: number for number, name in names.items()}
+  found = []
+  for entry in entries:
+    if isinstance(entry, str):
+      where = f' in {request.places[entry]}' if entry in request.places else ''
+      if numbers and entry not in numbers:
+        raise ValueError(
+            f'Expected a known {what}{where}, got {entry!r}.')
+      if not numbers and not (entry.isascii() and entry.isdigit()):
+        raise ValueError(
+            f'Expected an integer {what} >= 0{where}, got {entry!r}.')
+      entry = numbers[entry] if numbers else int(entry)
+      validate.integer(f'every {what}', entry, 0)
+    found.append(entry)
+  return found
+
+
+def _images_with(dataset: dataset_lib.Dataset, column: np.ndarray,
+                 values: Sequence[int], what: str) -> np.ndarray:
   """Images whose value in a column is one of ``values``."""
   wanted = np.unique(np.asarray(values, np.int64))
   absent = wanted[~np.isin(wanted, column)]
@@ -197,7 +277,8 @@ def _images_with(dataset, column, values, what):
   return np.flatnonzero(np.isin(column, wanted))
 
 
-def _images_of_classes(dataset, train, classes):
+def _images_of_classes(dataset: dataset_lib.Dataset, train: np.ndarray,
+                       classes: Sequence[str]) -> np.ndarray:
   """Training images of the named classes."""
   if dataset.task.is_multilabel:
     raise ValueError(
@@ -211,9 +292,10 @@ def _images_of_classes(dataset, train, classes):
   return train[np.isin(dataset.labels[train], numbers)]
 
 
-def _images_by_id(dataset, sample_ids):
+def _images_by_id(dataset: dataset_lib.Dataset,
+                  sample_ids: Sequence[str]) -> np.ndarray:
   wanted = np.unique(np.asarray(sample_ids, np.str_))
-  places = index_sets.find_samples(dataset, wanted)
+  places = splits_lib.find_samples(dataset, wanted)
   absent = wanted[places < 0]
   if absent.size:
     raise ValueError(
@@ -222,17 +304,18 @@ def _images_by_id(dataset, sample_ids):
   return np.sort(places)
 
 
-def _some(values) -> str:
+def _some(values: np.ndarray) -> str:
   """The first few of several values, and how many more there are."""
   shown = ', '.join(repr(value) for value in values[:5].tolist())
   return shown + (f' and {len(values) - 5} more' if len(values) > 5 else '')
 
 
-def _draw(dataset, train, request, notes):
+def _draw(dataset: dataset_lib.Dataset, train: np.ndarray,
+          request: ForgetRequest, notes: list[str]) -> np.ndarray:
   """Images of people (or, where none is known, images) drawn from train."""
   identity = dataset.identity[train]
   people = np.unique(identity[identity >= 0])
-  generator = index_sets.random_generator(request.seed, 'forget')
+  generator = rng.generator(request.seed, 'forget')
   if not people.size:
     if request.people is not None:
       raise ValueError(
@@ -241,13 +324,64 @@ def _draw(dataset, train, request, notes):
           'fraction or sample ids.')
     notes.append(
         'No person is known: the fraction to forget is one of images.')
+    assert request.fraction is not None  # `people` is refused above
     count = max(1, round(request.fraction * len(identity)))
     return np.sort(generator.choice(train, count, replace=False))
-  count = (request.people if request.people is not None
-           else max(1, round(request.fraction * len(people))))
+  count = (max(1, round(request.fraction * len(people)))
+           if request.fraction is not None else request.people or 0)
   if count >= len(people):
     raise ValueError(
         f'Expected fewer people to forget than the {len(people)} known in '
         f'train, got {count}.')
   drawn = generator.choice(people, count, replace=False)
   return np.flatnonzero(np.isin(dataset.identity, drawn))
+
+
+def people_in_two_parts(dataset: dataset_lib.Dataset,
+                        parts: Mapping[str, np.ndarray]
+                        ) -> dict[int, list[str]]:
+  """People with images in more than one part, and in which."""
+  seen: dict[int, list[str]] = {}
+  for name, rows in parts.items():
+    for person in np.unique(dataset.identity[rows]).tolist():
+      if person >= 0:
+        seen.setdefault(person, []).append(name)
+  return {person: where for person, where in seen.items() if len(where) > 1}
+
+
+def describe(dataset: dataset_lib.Dataset, forget: np.ndarray,
+             train: np.ndarray, copies: list[dict[str, Any]],
+             twice: dict[int, list[str]]) -> dict[str, Any]:
+  """What a request touches, in JSON values.
+
+  Args:
+    dataset: all images.
+    forget: rows to be forgotten.
+    train: rows that the original was trained on, those of forget among them.
+    copies: see ``leakage.copies_outside``.
+    twice: see :func:`people_in_two_parts`.
+  """
+  called = dataset.called
+  people, counts = np.unique(dataset.identity[forget], return_counts=True)
+  trained = np.unique(dataset.identity[train])
+  by_kind = {kind: sum(copy['kind'] == kind for copy in copies)
+             for kind in ('exact', 'near')}
+  return {
+      'images': len(forget), 'people': int((people >= 0).sum()),
+      'share_of_images': len(forget) / len(train),
+      'share_of_people': (float((people >= 0).sum() / (trained >= 0).sum())
+                          if (trained >= 0).any() else None),
+      'images_by_person': {
+          called(person): int(count) for person, count in zip(
+              people, counts, strict=True)},
+      'samples_by_person': {
+          called(person): dataset.sample_id[
+              forget[dataset.identity[forget] == person]].tolist()
+          for person in people},
+      'copies': by_kind, 'copies_listed': copies[:MOST_LISTED],
+      'copies_of_other_people': sum(
+          copy['same_person'] is False for copy in copies),
+      'people_in_two_parts': {
+          called(person): where for person, where in list(
+              twice.items())[:MOST_LISTED]},
+      'people_in_two_parts_total': len(twice)}

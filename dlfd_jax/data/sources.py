@@ -57,7 +57,7 @@ class DataOptions:
   data_seed: int = 0
   identity_pattern: str | None = None
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     self._check_types()
     suffix = os.path.splitext(self.source)[1].lower()
     named = catalog.is_name(self.source)
@@ -91,7 +91,7 @@ class DataOptions:
             f'{self.identity_pattern!r} for {self.source}.')
       tree.check_pattern(self.identity_pattern)
 
-  def _check_types(self):
+  def _check_types(self) -> None:
     validate.instance('data', self.source, str)
     validate.texts('labels', self.labels)
     validate.boolean('multilabel', self.multilabel)
@@ -159,36 +159,7 @@ def load(options: DataOptions,
       image_size=options.image_size, root=options.root, progress=progress)
 
 
-def family_names(options: DataOptions) -> dict[str, int]:
-  """The number of each family by name; empty where families are integers.
-
-  Raises:
-    ValueError, FileNotFoundError: as ``load``.
-  """
-  if options.source.lower().endswith('.csv'):
-    return folder.family_names(options.source)
-  return {}
-
-
-def person_names(options: DataOptions) -> dict[str, int]:
-  """The number of each person by name; empty where persons are integers.
-
-  Raises:
-    ValueError, FileNotFoundError: as ``load``.
-  """
-  if options.source.lower().endswith('.csv'):
-    return folder.identity_names(options.source)
-  if options.source == TREE:
-    return tree.identity_names(_tree_root(options), options.identity_pattern)
-  if catalog.is_name(options.source):
-    from dlfd_jax.data.tfds import load as tfds_load  # slow to import
-    assert options.image_size is not None  # DataOptions refuses the others
-    return tfds_load.person_names(
-        options.source, options.root, options.image_size)
-  return {}
-
-
-def _tree_root(options) -> str:
+def _tree_root(options: DataOptions) -> str:
   if options.root is None:
     raise ValueError(
         'Expected --root to name the folder of a tree, got none.')

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dlfd_jax import tasks
-from dlfd_jax.data import dataset as dataset_lib, index_sets
+from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.metrics import per_example, stats
 from dlfd_jax.utils import validate
 
@@ -157,7 +157,7 @@ def generator(config: EvaluationConfig, use: str) -> np.random.Generator:
 
 def prepare(outputs: Mapping[str, Any],
             dataset: dataset_lib.Dataset,
-            splits: index_sets.Splits,
+            splits: splits_lib.Splits,
             config: EvaluationConfig) -> Inputs:
   """Checks logits against data and splits, and leaves out unlabelled images.
 
@@ -175,7 +175,7 @@ def prepare(outputs: Mapping[str, Any],
   for name in outputs:
     if name not in known:
       raise ValueError(f'Expected models {known}, got {name!r}.')
-  index_sets.check_splits(dataset, splits)
+  splits_lib.check_splits(dataset, splits)
   keys = dataset.class_key()
   parts = {
       name: _part(dataset, positions, keys, config, name)

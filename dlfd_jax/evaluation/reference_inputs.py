@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dlfd_jax.data import dataset as dataset_lib, index_sets
+from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.evaluation import comparison, inputs as inputs_lib
 from dlfd_jax.metrics import forgetting
 from dlfd_jax.utils import validate
@@ -104,7 +104,7 @@ def prepare(inputs: inputs_lib.Inputs,
             estimates: Mapping[str, Mapping[str, comparison.Estimate]],
             references: References,
             dataset: dataset_lib.Dataset,
-            splits: index_sets.Splits,
+            splits: splits_lib.Splits,
             config: ReferenceConfig) -> Setting:
   """Checks references against data and splits.
 

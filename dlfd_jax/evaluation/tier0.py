@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dlfd_jax.data import dataset as dataset_lib, index_sets
+from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.evaluation import (
   comparison,
   inputs as inputs_lib,
@@ -32,7 +32,7 @@ _COPIES = ('retain', 'test', 'val')
 
 def evaluate(outputs: Mapping[str, Any],
              dataset: dataset_lib.Dataset,
-             splits: index_sets.Splits,
+             splits: splits_lib.Splits,
              config: EvaluationConfig | None = None,
              *,
              leakage: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def assemble(inputs: inputs_lib.Inputs,
              found_estimates: Mapping[str, Mapping[str, comparison.Estimate]],
              outputs: Mapping[str, Any],
              dataset: dataset_lib.Dataset,
-             splits: index_sets.Splits,
+             splits: splits_lib.Splits,
              leakage: Mapping[str, Any] | None) -> dict[str, Any]:
   """What :func:`evaluate` returns, from figures that were computed before.
 
@@ -192,7 +192,7 @@ def _describe(dataset, splits, leakage):
 
 
 def _notes(inputs, dataset, splits):
-  notes = index_sets.splits_notes(dataset, splits)
+  notes = splits_lib.splits_notes(dataset, splits)
   people = len(np.unique(inputs.parts['forget'].identity))
   if inputs.parts['forget'].unit == 'image' and dataset.has_identities:
     notes.append('Forget shows one person: intervals resample the images of '

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dlfd_jax.data import dataset as dataset_lib, index_sets
+from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.evaluation import (
   against_retrained as against,
   inputs as inputs_lib,
@@ -37,7 +37,7 @@ UTILITY = ('gap_accuracy_retain', 'gap_accuracy_test')
 def evaluate(outputs: Mapping[str, Any],
              references: References,
              dataset: dataset_lib.Dataset,
-             splits: index_sets.Splits,
+             splits: splits_lib.Splits,
              config: EvaluationConfig | None = None,
              reference_config: ReferenceConfig | None = None,
              *,

@@ -15,7 +15,7 @@ import os
 import pathlib
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import jax
 import numpy as np
@@ -290,19 +290,18 @@ def write(path: str | os.PathLike, state: State) -> None:
   """
   path = pathlib.Path(path)
   _check_suffix(path)
-  if not path.parent.is_dir():
-    raise FileNotFoundError(
-        f'Expected the folder {path.parent} for {path.name}, found none.')
   if path.exists():
     raise FileExistsError(f'Expected a new file, {path} is there already.')
-  temporary = path.with_name('.' + path.name)
-  if path.suffix == '.safetensors':
-    safetensors.numpy.save_file(dict(state), temporary)
-  else:
-    torch = _torch()
-    torch.save({name: torch.from_numpy(value.copy())
-                for name, value in state.items()}, temporary)
-  os.replace(temporary, path)
+
+  def write(file: BinaryIO) -> None:
+    if path.suffix == '.safetensors':
+      file.write(safetensors.numpy.save(dict(state)))
+    else:
+      torch = _torch()
+      torch.save({name: torch.from_numpy(value.copy())
+                  for name, value in state.items()}, file)
+
+  files.write_whole(path, write)
 
 
 def _check_suffix(path):

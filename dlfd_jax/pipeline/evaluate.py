@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import os
 import pathlib
 import time
@@ -79,11 +78,7 @@ class EvaluationResult:
 
   def _write(self, opened):
     for name, arrays in self.arrays.items():
-      buffer = io.BytesIO()
-      np.savez_compressed(buffer, allow_pickle=False, **arrays)
-      temporary = opened.path / f'.{name}'
-      temporary.write_bytes(buffer.getvalue())
-      os.replace(temporary, opened.path / name)
+      files.write_arrays(opened.path / name, arrays, compressed=True)
     opened.write_result(self.record)
 
   def write_report(self, path: job.Folder,

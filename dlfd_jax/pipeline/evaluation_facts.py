@@ -14,7 +14,6 @@ import numpy as np
 from dlfd_jax import checkpoint
 from dlfd_jax.data import (
   dataset as dataset_lib,
-  index_sets,
   splits as splits_lib,
 )
 from dlfd_jax.evaluation import efficiency as efficiency_lib
@@ -85,9 +84,9 @@ def request(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
   earlier = np.unique(dataset.identity[splits.earlier])
   return {
       'images': len(forget), 'people': len(people),
-      'subject_codes': index_sets.named_people(dataset, people),
+      'subject_codes': splits_lib.named_people(dataset, people),
       'earlier_images': len(splits.earlier),
-      'earlier_subject_codes': (index_sets.named_people(dataset, earlier)
+      'earlier_subject_codes': (splits_lib.named_people(dataset, earlier)
                                 if len(earlier) else 'none'),
       'by_person': bool(splits.by_person),
       'method': unlearned.get('method'),

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from dlfd_jax import models, parallel, predict, presets, training as train
-from dlfd_jax.data import batching, clean, dataset as dataset_lib
+from dlfd_jax.data import batching, dataset as dataset_lib
 from dlfd_jax.methods import dlfd
 from dlfd_jax.pipeline import timing
 
@@ -92,7 +92,7 @@ def measure(preset: presets.Preset, config: models.ModelConfig,
 
 def _images_a_second(model, variables, dataset, rows, devices) -> float:
   """Images that a pass in evaluation mode takes in a second."""
-  few = clean.take(dataset, rows[:_PROBED])
+  few = dataset.take(rows[:_PROBED])
   predictor = predict.Predictor(model, few, devices)
   elapsed = 0.0
   for _ in range(2):  # the first compiles

@@ -1,17 +1,20 @@
-"""Reading what somebody else wrote: files, and the names of files, in data.
+"""Files: read with care, and written whole or not at all.
 
-Nothing here runs code of a file, follows a path out of its folder, or unpacks
-what no machine could hold.
+Somebody else may have written what is read: nothing here runs code of a file,
+follows a path out of its folder, or unpacks what no machine could hold.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
 import pathlib
 import zipfile
 import zlib
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -55,6 +58,85 @@ def memory_bytes() -> int:
   with contextlib.suppress(ValueError, OSError, AttributeError):
     return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
   return 2**63 - 1
+
+
+def write_whole(path: str | os.PathLike,
+                write: Callable[[BinaryIO], None]) -> None:
+  """Writes a file under another name and renames it when it is complete.
+
+  A process that is killed leaves an older file of that name as it was, and at
+  worst a hidden one beside it.
+
+  Raises:
+    FileNotFoundError: if the folder does not exist.
+  """
+  path = pathlib.Path(path)
+  if not path.parent.is_dir():
+    raise FileNotFoundError(
+        f'Expected the folder {path.parent} for {path.name}, found none.')
+  temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+  try:
+    with open(temporary, 'wb') as file:
+      write(file)
+      file.flush()
+      os.fsync(file.fileno())
+    os.replace(temporary, path)
+  except BaseException:
+    temporary.unlink(missing_ok=True)
+    raise
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+  """Writes a text file in UTF-8, see :func:`write_whole`."""
+  data = text.encode('utf-8')
+  write_whole(path, lambda file: file.write(data) and None)
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+  """Writes JSON, see :func:`write_whole`; NaN and infinity are refused."""
+  write_text(path, json.dumps(value, indent=2, allow_nan=False) + '\n')
+
+
+def write_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], *,
+                 compressed: bool = False) -> None:
+  """Writes an npz file, see :func:`write_whole`."""
+  save: Callable[..., None] = np.savez_compressed if compressed else np.savez
+  write_whole(path, lambda file: save(file, allow_pickle=False, **arrays))
+
+
+def read_json(path: str | os.PathLike) -> Any:
+  """Reads a JSON file.
+
+  Raises:
+    FileNotFoundError: if it is not there.
+    ValueError: if it is not JSON.
+  """
+  path = pathlib.Path(path)
+  if not is_file(path):
+    raise FileNotFoundError(f'Expected the file {path}, found none.')
+  try:
+    return json.loads(
+        path.read_text(encoding='utf-8'), parse_constant=_no_number)
+  except (ValueError, RecursionError) as error:  # also: no UTF-8
+    raise ValueError(f'Expected JSON in {path}: {error}.') from error
+
+
+def _no_number(word: str) -> Any:
+  raise ValueError(f'{word} is no number')
+
+
+def read_object(path: str | os.PathLike) -> dict[str, Any]:
+  """Reads a JSON file that holds an object, as all of a run do.
+
+  Raises:
+    FileNotFoundError: if it is not there.
+    ValueError: if it is not JSON, or something else.
+  """
+  value = read_json(path)
+  if not isinstance(value, dict):
+    raise ValueError(
+        f'Expected a JSON object in {path}, got {validate.shown(value)}.')
+  return value
 
 
 def read_arrays(path: str | os.PathLike,

@@ -18,11 +18,16 @@ import pathlib
 import platform
 import resource
 import sys
-import tempfile
 import weakref
 from typing import Any
 
-from dlfd_jax.utils import files, validate
+from dlfd_jax.utils import validate
+from dlfd_jax.utils.files import (
+  read_json as read_json,
+  read_object as read_object,
+  write_json as write_json,
+  write_text as write_text,
+)
 
 CONFIG = 'config.json'
 VERSIONS = 'versions.json'
@@ -71,61 +76,6 @@ def peak_bytes() -> int:
   return peak if sys.platform == 'darwin' else 1024 * peak
 
 
-def write_json(path: str | os.PathLike, value: Any) -> None:
-  """Writes JSON whole or not at all; NaN and infinity are refused."""
-  text = json.dumps(value, indent=2, allow_nan=False, sort_keys=False)
-  write_text(path, text + '\n')
-
-
-def write_text(path: str | os.PathLike, text: str) -> None:
-  """Writes a text file whole or not at all."""
-  path = pathlib.Path(path)
-  handle, temporary = tempfile.mkstemp(dir=path.parent, prefix='.' + path.name)
-  try:
-    with os.fdopen(handle, 'w', encoding='utf-8') as file:
-      file.write(text)
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
-  except BaseException:
-    pathlib.Path(temporary).unlink(missing_ok=True)
-    raise
-
-
-def read_json(path: str | os.PathLike) -> Any:
-  """Reads a JSON file.
-
-  Raises:
-    FileNotFoundError: if it is not there.
-    ValueError: if it is not JSON.
-  """
-  path = pathlib.Path(path)
-  if not files.is_file(path):
-    raise FileNotFoundError(f'Expected the file {path}, found none.')
-  try:
-    return json.loads(
-        path.read_text(encoding='utf-8'), parse_constant=_no_number)
-  except (ValueError, RecursionError) as error:  # also: no UTF-8
-    raise ValueError(f'Expected JSON in {path}: {error}.') from error
-
-
-def _no_number(word: str) -> Any:
-  raise ValueError(f'{word} is no number')
-
-
-def read_object(path: str | os.PathLike) -> dict[str, Any]:
-  """Reads a JSON file that holds an object, as all of a run do.
-
-  Raises:
-    FileNotFoundError: if it is not there.
-    ValueError: if it is not JSON, or something else.
-  """
-  found = read_json(path)
-  if not isinstance(found, dict):
-    raise ValueError(
-        f'Expected a JSON object in {path}, got {validate.shown(found)}.')
-  return found
-
-
 def _differences(old: Any, new: Any, name: str = '') -> list[str]:
   """What differs, in words; where files lie is not part of a run.
 
@@ -158,7 +108,8 @@ class RunFolder:
     ValueError: if the folder holds something else than a run of this config.
   """
 
-  def __init__(self, path: str | os.PathLike, config: dict[str, Any]):
+  def __init__(self, path: str | os.PathLike,
+               config: dict[str, Any]) -> None:
     self.path = pathlib.Path(path)
     try:
       config = json.loads(json.dumps(config, allow_nan=False))
@@ -229,7 +180,7 @@ class MetricsLog:
     path: the file; None keeps the events in memory only.
   """
 
-  def __init__(self, path: str | os.PathLike | None = None):
+  def __init__(self, path: str | os.PathLike | None = None) -> None:
     self._path = None if path is None else pathlib.Path(path)
     self.events: list[dict[str, Any]] = []
     if self._path is not None and self._path.is_file():

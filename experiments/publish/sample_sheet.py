@@ -16,8 +16,8 @@ from absl import flags
 from PIL import Image, ImageDraw, ImageFont
 
 from dlfd_jax.cli import command
-from dlfd_jax.data import dataset as dataset_lib, people
-from dlfd_jax.data.faces import synthetic
+from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax.data.faces import people, synthetic
 
 _CAPTION, _MARGIN, _GAP = 17, 4, 12  # pixels
 _INK, _PAPER = (40, 40, 40), (255, 255, 255)

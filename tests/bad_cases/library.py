@@ -11,7 +11,6 @@ import numpy as np
 from dlfd_jax import tasks
 from dlfd_jax.data import (
   dataset as dataset_lib,
-  index_sets,
   splits as splits_lib,
 )
 from dlfd_jax.metrics import (
@@ -58,7 +57,7 @@ def _logits(mistake: str, logits: Any, labels: Any, task=_TASK) -> Case:
 
 def _parts(mistake: str, *parts: Any) -> Case:
   return _call(f'Partition: {mistake}', lambda: splits_lib.check_splits(
-      dataset(), index_sets.Partition(*map(np.array, parts))))
+      dataset(), splits_lib.Partition(*map(np.array, parts))))
 
 
 _ONES = np.ones((3, 3))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import tasks
-from dlfd_jax.data import clean, dataset as dataset_lib
+from dlfd_jax.data import dataset as dataset_lib
 from tests import tiny
 
 
@@ -45,7 +45,7 @@ def test_an_image_is_named_with_the_place_that_lists_it():
   assert data.where(4) == "'image4'"
   listed = _changed(data, places=np.array([f'line {k}' for k in range(2, 8)]))
   assert listed.where(4) == "'image4' (line 6)"
-  assert clean.take(listed, np.array([4, 5])).where(0) == "'image4' (line 6)"
+  assert listed.take(np.array([4, 5])).where(0) == "'image4' (line 6)"
 
 
 def test_multilabel_labels_may_be_unknown_but_not_2():

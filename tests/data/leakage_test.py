@@ -9,7 +9,7 @@ import pytest
 import scipy.fft
 from PIL import Image
 
-from dlfd_jax.data import index_sets, leakage
+from dlfd_jax.data import leakage, splits as splits_lib
 from tests.data.examples import random_dataset
 
 
@@ -29,7 +29,7 @@ def _world(images, identity=None):
   """Parts of three images each: retain, forget, val, test."""
   dataset = random_dataset(
       np.arange(12) if identity is None else identity, images=images)
-  return dataset, index_sets.Splits(
+  return dataset, splits_lib.Splits(
       *np.arange(12).reshape(4, 3),
       by_person=identity is None)
 
@@ -151,7 +151,7 @@ def test_a_partition_is_compared_too():
   images = _pictures(12)
   images[9] = images[0]
   dataset, _ = _world(images)
-  report = leakage.leakage_report(dataset, index_sets.Partition(
+  report = leakage.leakage_report(dataset, splits_lib.Partition(
       *np.arange(12).reshape(3, 4)))
   assert report['exact']['train-test'] == 1
   assert 'forget_pairs' not in report
@@ -161,7 +161,7 @@ def test_images_outside_the_split_are_not_compared():
   images = _pictures(12)
   images[9] = images[11] = images[0]
   dataset, _ = _world(images)
-  report = leakage.leakage_report(dataset, index_sets.Splits(
+  report = leakage.leakage_report(dataset, splits_lib.Splits(
       *np.arange(8).reshape(4, 2)))
   assert set(report['exact'].values()) == {0}
 
@@ -194,8 +194,49 @@ def test_many_images_are_compared_quickly():
       0, 256, (n, 16, 16, 3), dtype=np.uint8)
   images[5000] = images[10]
   dataset = random_dataset(np.arange(n), images=images)
-  splits = index_sets.Splits(*np.arange(n).reshape(4, n // 4))
+  splits = splits_lib.Splits(*np.arange(n).reshape(4, n // 4))
   start = time.perf_counter()
   report = leakage.leakage_report(dataset, splits)
   assert time.perf_counter() - start < 5
   assert sum(report['exact'].values()) == 1
+
+
+def dataset_of(pictures):
+  """One image for each number; equal numbers are copies, k + .5 near ones."""
+  images = [
+      np.random.default_rng(int(picture)).integers(
+          16, 240, (32, 32, 3), np.uint8) + np.uint8(picture % 1 > 0)
+      for picture in pictures]
+  return random_dataset(np.arange(len(images)), images=np.stack(images))
+
+
+def splits_of(retain, forget, val, test):
+  sizes = np.cumsum([0, *map(len, (retain, forget, val, test))])
+  parts = [np.arange(a, b) for a, b in zip(sizes[:-1], sizes[1:])]
+  return (dataset_of([*retain, *forget, *val, *test]),
+          splits_lib.Splits(*parts))
+
+
+def test_copies_leave_every_later_part_and_their_own():
+  dataset, splits = splits_of(
+      retain=[1, 2, 3, 3], forget=[1.5, 4, 4], val=[2, 5, 6], test=[4, 6, 7])
+  copies = leakage.find_copies(dataset, splits)
+  assert len(copies.near) == 1
+  cleaned = leakage.clean_splits(dataset, splits)
+  assert {name: rows.tolist() for name, rows in cleaned.parts.items()} == {
+      'retain': [1, 2], 'forget': [4, 5], 'val': [8, 9], 'test': [12]}
+
+
+def test_the_report_gives_both():
+  dataset, splits = splits_of([1, 2], [1, 3], [4], [5])
+  cleaned, report = leakage.clean_report(dataset, splits)
+  assert report['raw']['exact']['forget-retain'] == 1
+  assert report['raw']['images']['retain'] == 2
+  assert report['clean']['images']['retain'] == len(cleaned.retain) == 1
+  assert not any(report['clean']['exact'].values())
+  assert not any(report['clean']['near'].values())
+
+
+def test_a_part_of_copies_only_is_refused():
+  with pytest.raises(ValueError, match='images of test that are no copies'):
+    leakage.clean_splits(*splits_of([1], [2], [3], [2]))

@@ -110,6 +110,7 @@ def test_without_persons_a_fraction_is_one_of_images():
     ({'identities': range(6)}, 'training images left to retain, got none'),
     ({'identities': [0, 6, 7]}, 'images left in val after the request'),
     ({'people': 6}, 'fewer people to forget than the 6 known in train, got 6'),
+    ({'identities': ['Ann']}, "an integer identity >= 0, got 'Ann'"),
     ({'fraction': 0.99}, 'fewer people to forget than the 6 .* got 6'),
 ])
 def test_impossible_requests_are_refused(wish, message):
@@ -133,10 +134,10 @@ def test_people_cannot_be_drawn_where_none_is_known():
     ({'sample_ids': []}, 'at least one entry in sample_ids'),
     ({'sample_ids': 'image_0'}, "sequence of sample ids, got 'image_"),
     ({'classes': 'man'}, "sequence of classes, got 'man'"),
-    ({'families': [-3]}, 'families to be integers >= 0, got -3'),
+    ({'families': [-3]}, 'families to be names or integers >= 0, got -3'),
     ({'families': []}, 'at least one entry in families'),
     ({'identities': [-1]}, 'integers >= 0, got -1'),
-    ({'identities': ['Ann']}, "integers >= 0, got 'Ann'"),
+    ({'identities': [1.0]}, 'names or integers >= 0, got 1.0'),
     ({'people': 0}, 'people of at least 1, got 0'),
     ({'people': 1.5}, 'people to be an integer, got 1.5'),
     ({'fraction': 1.0}, r'fraction in \(0, 1\), got 1.0'),
@@ -218,7 +219,50 @@ def test_requests_add_up():
         requests.ForgetRequest(identities=(0,)), first.forget)
 
 
-def test_what_was_forgotten_earlier_is_in_no_part():
-  with pytest.raises(ValueError, match='forgotten earlier in retain'):
-    splits_lib.Splits(np.array([0, 1]), np.array([2]), np.array([3]),
-                  np.array([4]), earlier=np.array([1]))
+def test_lists_are_read_in_order_and_once(tmp_path):
+  path = tmp_path / 'people.txt'
+  path.write_bytes(
+      '\ufeff# ticket 12\n7\n\n 3  # May\n7\r\na b#.png\n'.encode())
+  assert requests.read_entries(path) == {
+      '7': f'line 2 of {path}', '3': f'line 4 of {path}',
+      'a b#.png': f'line 6 of {path}'}
+
+
+@pytest.mark.parametrize('content, error, message', [
+    (None, FileNotFoundError, 'a text file, got no file at .*people.txt'),
+    (b'# nobody\n\n', ValueError, 'at least one entry in .*people.txt'),
+    (b'\xff\xfe\x00', ValueError, 'UTF-8 text, got other bytes')])
+def test_wrong_lists_are_refused(tmp_path, content, error, message):
+  if content is not None:
+    (tmp_path / 'people.txt').write_bytes(content)
+  with pytest.raises(error, match=message):
+    requests.read_entries(tmp_path / 'people.txt')
+
+
+@pytest.mark.parametrize('kind, what', [
+    ('identities', 'identity'), ('families', 'family')])
+@pytest.mark.parametrize('named, entry, expected', [
+    (True, 'Zoë Ω', 1), (False, '1', 1), (False, '001', 1),
+    (True, '1', "a known {} in line 2 of p.txt, got '1'"),
+    (True, 'Ann', "a known {} in line 2 of p.txt, got 'Ann'"),
+    (False, 'Ann', "an integer {} >= 0 in line 2 of p.txt, got 'Ann'"),
+    (False, '-1', "an integer {} >= 0 in line 2 of p.txt, got '-1'"),
+    (False, '1.0', "an integer {} >= 0 in line 2 of p.txt, got '1.0'"),
+    (False, '9' * 12, 'every {} of at most 2147483647, got 9')])
+def test_entries_are_names_where_the_data_has_names(
+    kind, what, named, entry, expected):
+  data, partition = _families()
+  names = {k: f'nobody {k}' for k in range(10)} | {1: 'Zoë Ω'}
+  if named:
+    data = dataclasses.replace(
+        data, people=names, column_names={'family': names})
+  request = requests.ForgetRequest(
+      **{kind: (entry,)}, places={entry: 'line 2 of p.txt'})
+  if isinstance(expected, str):
+    with pytest.raises(ValueError, match=expected.format(what)):
+      requests.resolve_request(data, partition, request)
+  else:
+    forgotten, _ = requests.resolve_request(data, partition, request)
+    column = data.columns['family'] if kind == 'families' else data.identity
+    np.testing.assert_array_equal(
+        forgotten.forget, np.flatnonzero(column == expected))

@@ -24,8 +24,9 @@ def test_a_tree_is_a_source(tmp_path):
   options = sources.DataOptions(
       source='tree', root=str(tmp_path), image_size=8,
       identity_pattern=r'([a-z]+)[_.][^/]*$')
-  assert sources.load(options).task.names == ('happy', 'sad')
-  assert sources.person_names(options) == {'ann': 0, 'bob': 1, 'eve': 2}
+  data = sources.load(options)
+  assert data.task.names == ('happy', 'sad')
+  assert data.people == {0: 'ann', 1: 'bob', 2: 'eve'}
 
 
 @pytest.mark.parametrize(('preset', 'draw', 'names'), [

@@ -1,10 +1,117 @@
-"""Drawing, reading and saving splits."""
+"""Splits: what they refuse and say, how they are drawn, read and saved."""
+
+import dataclasses
 
 import numpy as np
 import pytest
 
 from dlfd_jax.data import splits as splits_lib
 from tests.data.examples import random_dataset
+
+
+def _splits(retain, forget, val, test, by_person=True, earlier=()):
+  return splits_lib.Splits(
+      *map(np.array, (retain, forget, val, test)), by_person=by_person,
+      earlier=earlier)
+
+
+def test_parts_are_sorted_read_only_int64():
+  splits = _splits([3, 1], [0], [5], [4], True)
+  np.testing.assert_array_equal(splits.retain, [1, 3])
+  np.testing.assert_array_equal(splits.train, [0, 1, 3])
+  assert splits.retain.dtype == np.int64
+  with pytest.raises(ValueError, match='read-only'):
+    splits.retain[0] = 7
+
+
+def test_making_a_partition_leaves_its_argument_as_it_was():
+  train = np.array([3, 1])
+  splits_lib.Partition(train, np.array([0]), np.array([2]))
+  np.testing.assert_array_equal(train, [3, 1])
+  assert train.flags.writeable
+
+
+@pytest.mark.parametrize('parts, message', [
+    (([0], [1], [2], []), 'at least one image in test, got 0'),
+    (([0, 4], [1], [2, 4], [3]), 'retain and val to share no image, got 1 in '
+                                 r'both \(the first at position 4\)'),
+    (([0, 0], [1], [2], [3]), 'distinct positions in retain, got 0'),
+    (([-1], [1], [2], [3]), 'positions >= 0 in retain, got -1'),
+    (([0.5], [1], [2], [3]), 'retain to be a vector of integer positions'),
+    (([[0]], [1], [2], [3]), r'got int64 \[1, 1\]'),
+])
+def test_wrong_parts_are_refused(parts, message):
+  with pytest.raises(ValueError, match=message):
+    _splits(*parts)
+
+
+def test_positions_outside_the_data_are_refused():
+  dataset = random_dataset([0, 1, 2, 3])
+  with pytest.raises(ValueError, match='positions below 4, .* got 4 in test'):
+    splits_lib.check_splits(dataset, _splits([0], [1], [2], [4]))
+
+
+@pytest.mark.parametrize('identity, message', [
+    ([0, 1, 0, 3], 'val to share no person with retain, got 1 .* identity 0'),
+    ([0, 1, 2, 1], 'test to share no person with forget, got 1 .* identity 1'),
+    ([0, 1, 2, 2], 'test to share no person with val, got 1 .* identity 2'),
+    ([1, 1, 2, 3], 'retain and forget to share no person .* identity 1'),
+    ([0, -1, 2, 3], 'known persons in retain and forget .* got 1 images'),
+])
+def test_shared_people_are_refused(identity, message):
+  with pytest.raises(ValueError, match=message):
+    splits_lib.check_splits(
+        random_dataset(identity), _splits([0], [1], [2], [3]))
+
+
+def test_retain_and_forget_may_share_people_if_not_by_person():
+  dataset = random_dataset([1, 1, 2, 3])
+  splits = _splits([0], [1], [2], [3], by_person=False)
+  splits_lib.check_splits(dataset, splits)
+  assert splits_lib.splits_notes(dataset, splits) == [
+      'Retain and forget share 1 persons: the request is not by person.']
+  assert not splits_lib.retain_forget_by_person(
+      dataset, splits.retain, splits.forget)
+
+
+def test_unknown_persons_share_nothing_and_are_noted():
+  dataset = random_dataset([-1, -1, -1, 3])
+  splits = _splits([0], [1], [2], [3], by_person=False)
+  splits_lib.check_splits(dataset, splits)
+  (note,) = splits_lib.splits_notes(dataset, splits)
+  assert 'unknown in 3 of 4 images' in note
+
+
+def test_people_are_called_as_the_source_calls_them():
+  names = dataclasses.replace(
+      random_dataset([0, 1, 2, 3, 4, -1]), people={3: 'Ann', 4: 'Bob'})
+  splits = _splits([0], [1], [2, 5], [3], by_person=False,
+                   earlier=[4])
+  assert splits_lib.splits_notes(names, splits)[-1].endswith(
+      '1 images of 1 people were forgotten by earlier requests: they stay out '
+      'of retain. People: Bob.')
+  called = splits_lib.named_people(names, np.array([-1, 1, 3, 4]), most=2)
+  assert called == '1, Ann and 1 more'
+  assert splits_lib.named_people(names, np.array([-1])) == 'unknown'
+  twice = dataclasses.replace(
+      names, identity=np.array([3, 1, 2, 3, 4, -1], np.int32))
+  with pytest.raises(ValueError, match='the first is identity Ann: '):
+    splits_lib.check_splits(twice, splits)
+
+
+def test_a_clean_split_has_no_notes():
+  dataset = random_dataset([0, 1, 2, 3])
+  splits = _splits([0], [1], [2], [3])
+  assert splits_lib.splits_notes(dataset, splits) == []
+  assert splits_lib.retain_forget_by_person(
+      dataset, splits.retain, splits.forget)
+
+
+def test_samples_are_found_by_id_whatever_their_order():
+  dataset = random_dataset()
+  np.testing.assert_array_equal(
+      splits_lib.find_samples(dataset, ['image_7', 'absent', 'image_0', 'zz']),
+      [7, -1, 0, -1])
 
 
 def _equal(left, right):
@@ -61,7 +168,7 @@ def test_unknown_persons_need_a_split_by_image():
     ({'test_fraction': 0.5, 'val_fraction': 0.5}, 'below 1, got 0.5 [+] 0.5'),
     ({'by': 'class'}, "'person' or 'image', got 'class'"),
     ({'by': 'image'}, "by='person' where every person is known"),
-    ({'seed': -1}, 'seed to be an integer >= 0, got -1'),
+    ({'seed': -1}, 'seed >= 0, got -1'),
     ({'test_fraction': 0.9, 'val_fraction': 0.09}, 'enough people .* got 20'),
 ])
 def test_wrong_wishes_are_refused(options, message):
@@ -128,16 +235,6 @@ def test_saved_splits_come_back_in_another_order_of_the_data(tmp_path):
   assert [path.name for path in tmp_path.iterdir()] == ['splits.npz']
 
 
-def test_by_person_survives_saving(tmp_path):
-  dataset = random_dataset()
-  for by_person in (True, False):
-    splits = splits_lib.Splits(
-        *map(np.array, ([0, 1, 2], [3, 4, 5], [6], [9])), by_person=by_person)
-    splits_lib.save_splits(tmp_path / 'a.npz', dataset, splits)
-    assert splits_lib.load_splits(
-        tmp_path / 'a.npz', dataset).by_person is by_person
-
-
 def test_an_interrupted_save_keeps_the_old_file(tmp_path, monkeypatch):
   dataset = random_dataset()
   path = tmp_path / 'splits.npz'
@@ -159,7 +256,7 @@ def test_an_interrupted_save_keeps_the_old_file(tmp_path, monkeypatch):
 def test_saving_refuses_what_does_not_fit(tmp_path):
   dataset = random_dataset()
   splits = _some_splits(dataset)
-  with pytest.raises(FileNotFoundError, match='existing folder for a.npz'):
+  with pytest.raises(FileNotFoundError, match='the folder .* for a.npz'):
     splits_lib.save_splits(tmp_path / 'absent' / 'a.npz', dataset, splits)
   with pytest.raises(ValueError, match='positions below 3'):
     splits_lib.save_splits(
@@ -167,35 +264,40 @@ def test_saving_refuses_what_does_not_fit(tmp_path):
   assert not list(tmp_path.iterdir())
 
 
-def test_loading_refuses_what_does_not_fit(tmp_path):
-  dataset = random_dataset()
+@pytest.mark.parametrize('content, message', [
+    (None, 'got no file at'),
+    (b'no archive', 'npz file of sample ids, got something'),
+    ({'train': ['image_0'], 'val': ['image_1']},
+     'train, val, test, got train <U7'),
+    ({'train': [0], 'val': ['image_1'], 'test': ['image_2']},
+     'to hold sample ids of train, val, tes'),
+    ({'train': ['image_0'], 'val': ['image_4'], 'test': ['other', 'image_9']},
+     "in 'data', got 1 of test .* 'other'"),
+    ({'retain': ['image_0'], 'forget': ['image_3'], 'val': ['image_6'],
+      'test': ['image_9'], 'by_person': [1]},
+     r'by_person in .* to be True or False, got int64 \[1\]'),
+])
+def test_loading_refuses_what_does_not_fit(tmp_path, content, message):
   path = tmp_path / 'a.npz'
-  with pytest.raises(FileNotFoundError, match='got no file at'):
-    splits_lib.load_splits(path, dataset)
-  path.write_bytes(b'no archive')
-  with pytest.raises(ValueError, match='npz file of sample ids, got something'):
-    splits_lib.load_splits(path, dataset)
-  np.save(tmp_path / 'b.npy', np.arange(3))
-  with pytest.raises(ValueError, match='npz file of sample ids, got something'):
-    splits_lib.load_splits(tmp_path / 'b.npy', dataset)
-  np.savez(path, train=np.array(['image_0']), val=np.array(['image_1']))
-  with pytest.raises(ValueError, match='train, val, test, got train <U7'):
-    splits_lib.load_splits(path, dataset)
-  np.savez(path, train=np.array([0]), val=np.array(['image_1']),
-           test=np.array(['image_2']))
-  with pytest.raises(ValueError, match='to hold sample ids of train, val, tes'):
-    splits_lib.load_splits(path, dataset)
-  np.savez(path, train=np.array(['image_0']), val=np.array(['image_4']),
-           test=np.array(['other', 'image_9']))
-  with pytest.raises(ValueError, match="in 'data', got 1 of test .* 'other'"):
-    splits_lib.load_splits(path, dataset)
+  if isinstance(content, dict):
+    np.savez(path, **content)
+  elif content is not None:
+    path.write_bytes(content)
+  with pytest.raises((FileNotFoundError, ValueError), match=message):
+    splits_lib.load_splits(path, random_dataset())
 
 
-def test_earlier_requests_are_saved_and_read(tmp_path):
-  data = random_dataset(np.repeat(np.arange(10), 4))
-  rows = np.arange(40)
-  of = lambda *people: rows[np.isin(data.identity, people)]
-  before = splits_lib.Splits(of(0, 1), of(2), of(3), of(4), earlier=of(5))
-  splits_lib.save_splits(tmp_path / 's.npz', data, before)
-  after = splits_lib.load_splits(tmp_path / 's.npz', data)
-  np.testing.assert_array_equal(after.earlier, before.earlier)
+def test_by_person_and_earlier_requests_are_saved_and_read(tmp_path):
+  data = random_dataset()
+  parts = [np.arange(k, k + 3) for k in (0, 3, 6, 9)]
+  for by_person, earlier in ((True, [12, 13]), (False, [])):
+    before = splits_lib.Splits(*parts, by_person=by_person, earlier=earlier)
+    splits_lib.save_splits(tmp_path / 's.npz', data, before)
+    after = splits_lib.load_splits(tmp_path / 's.npz', data)
+    assert after.by_person is by_person
+    np.testing.assert_array_equal(after.earlier, before.earlier)
+
+
+def test_what_was_forgotten_earlier_is_in_no_part():
+  with pytest.raises(ValueError, match='forgotten earlier in retain'):
+    _splits([0, 1], [2], [3], [4], earlier=[1])

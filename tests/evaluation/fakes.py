@@ -3,7 +3,7 @@
 import numpy as np
 
 from dlfd_jax import tasks
-from dlfd_jax.data import dataset as dataset_lib, index_sets
+from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 
 CLASSES = tasks.Task('multiclass', ('a', 'b', 'c', 'd'))
 ATTRIBUTES = tasks.Task('multilabel', ('x', 'y', 'z'))
@@ -26,7 +26,7 @@ def splits(data, shares=(.4, .6, .75), by_person=True):
   """Retain, forget, val and test, cut at shares of the images."""
   cuts = [round(share * len(data)) for share in shares]
   parts = np.split(np.arange(len(data)), cuts)
-  return index_sets.Splits(*parts, by_person=by_person)
+  return splits_lib.Splits(*parts, by_person=by_person)
 
 
 def logits(data, parts, seed, *, forget=0., retain=2., skill=1., noise=1.5):

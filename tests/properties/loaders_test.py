@@ -16,15 +16,13 @@ from PIL import Image
 from dlfd_jax.data import (
   batching,
   dataset as dataset_lib,
-  index_sets,
   labels as labels_lib,
-  request_files,
   requests,
-  splits,
+  splits as splits_lib,
 )
 from dlfd_jax.data.loaders import folder, images, npz
 from dlfd_jax.models import torch_weights
-from dlfd_jax.utils import files, runs, validate
+from dlfd_jax.utils import files, validate
 from tests import tiny
 from tests.properties import said
 
@@ -130,15 +128,14 @@ def test_any_rows_of_a_manifest(place, rows, header, ending, mark, multilabel):
   if sentence is None:
     assert 1 <= len(data) <= len(rows)
     assert set(data.sample_id) <= {'0.png', '1.png'}
-    said.outcome(splits.partition_from_column, data)
+    said.outcome(splits_lib.partition_from_column, data)
 
 
 @given(st.binary(max_size=60))
 def test_any_bytes_as_a_manifest_a_list_or_json(place, content):
   for function, options in (
       (folder.load_folder, {'labels': 'y', 'image_size': 4}),
-      (request_files.read_identity_file, {}),
-      (request_files.read_sample_id_file, {}), (runs.read_object, {}),
+      (requests.read_entries, {}), (files.read_object, {}),
       (files.read_arrays, {})):
     _kept(function, place / 'file', content, **options)
   for ending in ('.safetensors', '.pth'):
@@ -151,7 +148,7 @@ def test_any_bytes_as_a_manifest_a_list_or_json(place, content):
         st.text(max_size=3), inner, max_size=3)), max_leaves=5))
 def test_any_json_is_an_object_or_refused(place, value):
   found, sentence = _kept(
-      runs.read_object, place / 'file', json.dumps(value).encode())
+      files.read_object, place / 'file', json.dumps(value).encode())
   plain = said.is_plain(value) and isinstance(value, dict)
   assert (sentence is None) == plain and (not plain or found == value)
 
@@ -223,8 +220,8 @@ POSITIONS = st.one_of(
 @settings(max_examples=60)
 def test_any_positions_are_parts_or_refused(train, val, test):
   def make():
-    parts = index_sets.Partition(train, val, test)
-    splits.check_splits(DATA, parts)
+    parts = splits_lib.Partition(train, val, test)
+    splits_lib.check_splits(DATA, parts)
     return parts
 
   parts, sentence = said.outcome(make)
@@ -233,8 +230,8 @@ def test_any_positions_are_parts_or_refused(train, val, test):
     assert len(set(together)) == len(together) <= len(DATA)
     assert 0 <= together.min() <= together.max() < len(DATA)
     with tempfile.TemporaryDirectory() as scratch:
-      splits.save_splits(f'{scratch}/s.npz', DATA, parts)
-      again = splits.load_splits(f'{scratch}/s.npz', DATA)
+      splits_lib.save_splits(f'{scratch}/s.npz', DATA, parts)
+      again = splits_lib.load_splits(f'{scratch}/s.npz', DATA)
     for name, rows in parts.parts.items():
       np.testing.assert_array_equal(again.parts[name], rows)
 
@@ -242,7 +239,7 @@ def test_any_positions_are_parts_or_refused(train, val, test):
 @given(st.sampled_from([*requests.KINDS, 'seed']), said.ANYTHING)
 @settings(max_examples=80)
 def test_any_request_is_resolved_or_refused(kind, value):
-  partition = index_sets.Partition(np.arange(14), np.arange(14, 19),
+  partition = splits_lib.Partition(np.arange(14), np.arange(14, 19),
                                    np.arange(19, 24))
   wish = {'people': 2, 'seed': value} if kind == 'seed' else {kind: value}
   found, sentence = said.outcome(lambda: requests.resolve_request(

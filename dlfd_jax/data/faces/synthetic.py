@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 from dlfd_jax import tasks
-from dlfd_jax.data import dataset as dataset_lib, people as people_lib
-from dlfd_jax.data.faces import face_drawing, face_look
+from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax.data.faces import drawing, look as look_lib, people as people_lib
 
 TASKS = {
     'age': tasks.Task(tasks.MULTICLASS, people_lib.AGE_GROUPS),
@@ -61,7 +61,7 @@ def synthetic_faces(*, people: int = 200, images_per_person: int = 8,
       persons, images_per_person, seed, age_spread)
   identity = np.repeat(np.arange(people, dtype=np.int32), images_per_person)
   rows = {name: value[identity] for name, value in persons.items()}
-  images = _photograph(face_look.make_look(rows, moments), size, seed)
+  images = _photograph(look_lib.make_look(rows, moments), size, seed)
   age_group = np.floor(moments['age_scale'])
   columns = {
       'age_group': age_group, 'emotion': moments['emotion'],
@@ -123,7 +123,7 @@ def _photograph(look, size, seed):
   for start in range(0, count, chunk):
     part = {name: value[..., start:start + chunk]
             for name, value in look.items()}
-    planes = face_drawing.draw_faces(part, size)
+    planes = drawing.draw_faces(part, size)
     # The sum of a word's two halves is triangular, here of deviation 1.
     words = source.random_raw(3 * planes[0].size).reshape(-1, 3, size, size)
     halves = (words & np.uint64(0xFFFFFFFF)) + (words >> np.uint64(32))

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from dlfd_jax.data import dataset as dataset_lib, labels as labels_lib
+from dlfd_jax.data import (
+  dataset as dataset_lib,
+  labels as labels_lib,
+  people as people_lib,
+)
 from dlfd_jax.data.loaders import images as images_lib
 from dlfd_jax.utils import files
 
@@ -78,15 +82,10 @@ def load_npz(
       raise ValueError(
           f'Expected {key} in {path.name} to be [{n}], got '
           f'{list(arrays[key].shape)}.')
-  identity = np.full(n, -1, np.int32)
+  identity = np.full(n, people_lib.UNKNOWN, np.int32)
   if 'identity' in arrays:
-    identity = labels_lib.to_int32(
-        f'identity in {path.name}', arrays['identity'])
-    bad = np.flatnonzero(identity < -1)
-    if bad.size:
-      raise ValueError(
-          f'Expected identity >= -1 in {where(bad[0])}, got '
-          f'{identity[bad[0]]}.')
+    identity = people_lib.check_identities(
+        f'identity in {path.name}', arrays['identity'], where)
   sample_id = np.array([f'{path.stem}_{i:05d}' for i in range(n)])
   if 'sample_id' in arrays:
     sample_id = arrays['sample_id'].astype(np.str_)
@@ -101,7 +100,8 @@ def load_npz(
           columns, labels, changed=bool(thresholds) or merge_from is not None))
 
 
-def _check_distinct(sample_id, where):
+def _check_distinct(sample_id: np.ndarray,
+                    where: Callable[[int], str]) -> None:
   first: dict[str, int] = {}
   for i, name in enumerate(sample_id.tolist()):
     if first.setdefault(name, i) != i:
@@ -110,7 +110,8 @@ def _check_distinct(sample_id, where):
           f'{where(first[name])} and in {where(i)}.')
 
 
-def _images(path, arrays, size):
+def _images(path: pathlib.Path, arrays: Mapping[str, np.ndarray],
+            size: tuple[int, int] | None) -> np.ndarray:
   """The images as uint8 ``[n, h, w, 3]``, resized before grey is repeated."""
   if 'images' not in arrays:
     raise ValueError(

@@ -11,14 +11,14 @@ import pathlib
 import re
 from collections.abc import Callable
 
-from dlfd_jax.data import dataset as dataset_lib, index_sets
-from dlfd_jax.data.loaders import folder
+from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
+from dlfd_jax.data.loaders import folder, table
 from dlfd_jax.utils import files
 
 LABEL = 'class'
 SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff',
             '.webp')
-_PARTS = {*index_sets.PARTITION_PARTS, *index_sets.SPLITS_PARTS}
+_PARTS = {*splits_lib.PARTITION_PARTS, *splits_lib.SPLITS_PARTS}
 
 
 def load_tree(root: str | os.PathLike, *,
@@ -57,13 +57,6 @@ def load_tree(root: str | os.PathLike, *,
       progress=progress)
 
 
-def identity_names(root: str | os.PathLike,
-                   identity_pattern: str | None) -> dict[str, int]:
-  """The number of each person by name; empty where persons are integers."""
-  rows, _ = _list(root, identity_pattern)
-  return folder.person_codes(rows)[1]
-
-
 def check_pattern(pattern: str) -> re.Pattern:
   """The compiled pattern.
 
@@ -82,7 +75,8 @@ def check_pattern(pattern: str) -> re.Pattern:
   return compiled
 
 
-def _list(root, identity_pattern) -> tuple[folder.Manifest, tuple[str, ...]]:
+def _list(root: str | os.PathLike, identity_pattern: str | None
+          ) -> tuple[table.Table, tuple[str, ...]]:
   """All images as rows, and the names of the classes."""
   root = pathlib.Path(root)
   if not files.is_folder(root):
@@ -113,21 +107,21 @@ def _list(root, identity_pattern) -> tuple[folder.Manifest, tuple[str, ...]]:
   columns['identity'] = _people(columns['path'], identity_pattern)
   places = {name: str(k) for k, name in enumerate(classes)}
   columns[LABEL] = [places[name] for name in columns[LABEL]]
-  return folder.Manifest(path=root, columns=columns), tuple(classes)
+  return table.Table(path=root, columns=columns), tuple(classes)
 
 
-def _folders(path) -> list[pathlib.Path]:
+def _folders(path: pathlib.Path) -> list[pathlib.Path]:
   return sorted(p for p in path.iterdir()
                 if p.is_dir() and not p.name.startswith('.'))
 
 
-def _images(place) -> list[pathlib.Path]:
+def _images(place: pathlib.Path) -> list[pathlib.Path]:
   return sorted(p for p in place.rglob('*')
                 if p.suffix.lower() in SUFFIXES and p.is_file()
                 and not p.name.startswith('.'))
 
 
-def _people(paths, pattern) -> list[str]:
+def _people(paths: list[str], pattern: str | None) -> list[str]:
   if pattern is None:
     return [''] * len(paths)
   compiled = check_pattern(pattern)

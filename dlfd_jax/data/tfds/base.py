@@ -12,17 +12,39 @@ import dataclasses
 import io
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from dlfd_jax.data.loaders import images as images_lib
-from dlfd_jax.data.tfds import tables
+from dlfd_jax.data import people as people_lib
+from dlfd_jax.data.loaders import images as images_lib, table
+from dlfd_jax.data.tfds import index as index_lib
 
 PARTS = ('train', 'val', 'test')
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """One image as the official tables describe it.
+
+  Attributes:
+    sample_id: stable text, distinct in the data set.
+    path: the image file.
+    part: ``'train'``, ``'val'`` or ``'test'`` of the official split.
+    person: the person's name, ``''`` if unknown.
+    values: every label and further column.
+    where: line and file, for errors.
+  """
+
+  sample_id: str
+  path: pathlib.Path
+  part: str
+  person: str
+  values: Mapping[str, int]
+  where: str
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -67,8 +89,14 @@ class FaceBuilder(  # type: ignore[call-arg]  # of tfds, which has no types
   COLUMNS: Sequence[str] = ()
   HOMEPAGE = ''
 
+  @classmethod
+  def prepared_in(cls, root: pathlib.Path, image_size: int | None) -> Any:
+    """The builder whose prepared data lie in ``root``."""
+    return cls(data_dir=str(index_lib.data_dir(root)),
+               config=config(image_size))
+
   @abc.abstractmethod
-  def rows(self, root: pathlib.Path) -> list[tables.Row]:
+  def rows(self, root: pathlib.Path) -> list[Row]:
     """The official tables in ``root``, in order, not yet checked.
 
     Raises:
@@ -89,23 +117,25 @@ class FaceBuilder(  # type: ignore[call-arg]  # of tfds, which has no types
   def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
     root = pathlib.Path(os.fspath(dl_manager.manual_dir))
     rows = self.rows(root)
-    tables.check_rows(rows)
-    people = person_numbers(rows)
+    check_rows(rows)
+    identity, _ = people_lib.read_identities(
+        [row.person for row in rows], lambda i: rows[i].where)
     parts = {}
     for part in PARTS:
-      some = [row for row in rows if row.part == part]
+      some = [(row, person) for row, person in zip(rows, identity.tolist())
+              if row.part == part]
       if some:
-        parts[part] = self._generate_examples(some, people)
+        parts[part] = self._generate_examples(some)
     return parts
 
   def _generate_examples(
-      self, rows: Sequence[tables.Row], people: dict[str, int]
+      self, rows: Sequence[tuple[Row, int]]
   ) -> Iterator[tuple[str, dict[str, Any]]]:
-    for row in rows:
+    for row, person in rows:
       yield row.sample_id, {
           'image': io.BytesIO(encoded(row, self.builder_config.image_size)),
-          'sample_id': row.sample_id, 'name': row.person,
-          'identity': people.get(row.person, -1), **row.values}
+          'sample_id': row.sample_id, 'name': row.person, 'identity': person,
+          **row.values}
 
 
 def describe(example: Any) -> tuple[str, str, int, dict[str, int]]:
@@ -120,15 +150,7 @@ def describe(example: Any) -> tuple[str, str, int, dict[str, int]]:
       key: int(value) for key, value in values.items()}
 
 
-def person_numbers(rows: Sequence[tables.Row]) -> dict[str, int]:
-  """Persons who have numbers keep them; names are numbered in sorted order."""
-  names = sorted({row.person for row in rows if row.person})
-  if all(name.isascii() and name.isdigit() for name in names):
-    return {name: int(name) for name in names}
-  return {name: k for k, name in enumerate(names)}
-
-
-def encoded(row: tables.Row, image_size: int | None) -> bytes:
+def encoded(row: Row, image_size: int | None) -> bytes:
   """The image file as it is, or resized as PNG if it is above the size.
 
   Raises:
@@ -167,3 +189,55 @@ def subfolder(root: pathlib.Path, name: str, known_by: str,
       return folder
   raise FileNotFoundError(
       f'Expected {known_by} in {root / name}, found none. {instructions}')
+
+
+def attribute(line: table.Line, name: str) -> int:
+  """An attribute given as 1 or -1, as 1 or 0.
+
+  Raises:
+    ValueError: if it is anything else.
+  """
+  value = line.values[name]
+  if value not in ('1', '-1'):
+    raise ValueError(
+        f'Expected 1 or -1 for {name} in {line.where}, got {value!r}.')
+  return int(value == '1')
+
+
+def number(line: table.Line, name: str) -> int:
+  """An integer >= 0 of at most nine digits.
+
+  Raises:
+    ValueError: if it is anything else.
+  """
+  value = line.values[name]
+  if not (value.isascii() and value.isdigit() and len(value) < 10):
+    raise ValueError(
+        f'Expected an integer >= 0 for {name} in {line.where}, got {value!r}.')
+  return int(value)
+
+
+def check_rows(rows: Sequence[Row]) -> None:
+  """Checks what the tables list against each other and against the disk.
+
+  Raises:
+    FileNotFoundError: if a listed image is absent.
+    ValueError: if an image is listed twice or a person is in two parts.
+  """
+  seen: dict[str, Row] = {}
+  parts: dict[str, Row] = {}
+  for row in rows:
+    other = seen.setdefault(row.sample_id, row)
+    if other is not row:
+      raise ValueError(
+          f'Expected every path once, got {row.sample_id!r} in {other.where} '
+          f'and in {row.where}.')
+    if row.person:
+      other = parts.setdefault(row.person, row)
+      if other.part != row.part:
+        raise ValueError(
+            f'Expected every person in one part only, got {row.person!r} of '
+            f'{other.part} in {other.where} and of {row.part} in {row.where}.')
+    if not row.path.is_file():
+      raise FileNotFoundError(
+          f'Expected an image file for {row.where}, found none at {row.path}.')

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from dlfd_jax.data.loaders import images as images_lib
-from dlfd_jax.data.tfds import identity_roles, index as index_lib, mucac, tables
+from dlfd_jax.data.loaders import images as images_lib, table
+from dlfd_jax.data.tfds import base, identity_roles, index as index_lib, mucac
 
 # Keys of the builder's downloads, and how the official files are called.
 FILES = {
@@ -65,7 +65,7 @@ def builder(root: pathlib.Path, image_size: int | None) -> Any:
       path.exists() for path in files.values()):
     return made
   generators, examples = made._split_generators, made._generate_examples
-  parts: dict[str, tables.Line] = {}
+  parts: dict[str, table.Line] = {}
 
   def from_files(manager):
     del manager
@@ -96,7 +96,7 @@ def check_image(path: pathlib.Path, where: str) -> None:
 
 
 def check_files(files: Mapping[str, pathlib.Path]
-                ) -> dict[str, tables.Line]:
+                ) -> dict[str, table.Line]:
   """Checks the official files against each other.
 
   Returns:
@@ -109,15 +109,15 @@ def check_files(files: Mapping[str, pathlib.Path]
   for path in files.values():
     if not path.exists():
       raise FileNotFoundError(f'Expected {path}, found none. {INSTRUCTIONS}')
-  parts = tables.by_key(tables.read_words(
-      files['list_eval_partition'], ('file', 'part')), 'file')
+  parts = table.read_words(
+      files['list_eval_partition'], ('file', 'part')).by('file')
   others = {
-      'attributes': tables.by_key(tables.read_words(
-          files['list_attr_celeba'], needed=mucac.NAMES), 'file'),
-      'landmarks': tables.by_key(tables.read_words(
-          files['landmarks_celeba']), 'file'),
-      'identity': tables.by_key(tables.read_words(
-          files['identity_celeba'], ('file', 'identity')), 'file'),
+      'attributes': table.read_words(
+          files['list_attr_celeba'], needed=mucac.NAMES).by('file'),
+      'landmarks': table.read_words(
+          files['landmarks_celeba']).by('file'),
+      'identity': table.read_words(
+          files['identity_celeba'], ('file', 'identity')).by('file'),
   }
   for file, line in parts.items():
     for name, known in others.items():
@@ -129,9 +129,9 @@ def check_files(files: Mapping[str, pathlib.Path]
       raise ValueError(
           f'Expected part 0, 1 or 2 in {line.where}, got '
           f'{line.values["part"]!r}.')
-    tables.number(others['identity'][file], 'identity')
+    base.number(others['identity'][file], 'identity')
     for name in mucac.NAMES:
-      tables.attribute(others['attributes'][file], name)
+      base.attribute(others['attributes'][file], name)
     if not (files['img_align_celeba'] / file).is_file():
       raise FileNotFoundError(
           f'Expected an image file for {line.where}, found none at '

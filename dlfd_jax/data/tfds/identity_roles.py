@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dlfd_jax.data import index_sets
+from dlfd_jax.utils import rng
 
 PEOPLE = 6217  # of MUCAC
 TEST_END, TRAIN_END = 190, 4855
@@ -41,7 +41,7 @@ def roles(index: np.ndarray, variant: str) -> np.ndarray:
   split[(index >= forget[0]) & (index < forget[1])] = 'forget'
   if not variant.endswith('clean'):
     return split
-  generator = index_sets.random_generator(_SEED, 'halves of the unseen')
+  generator = rng.generator(_SEED, 'halves of the unseen')
   first = []
   for part in ('test', 'val'):  # each halved, so that both look alike
     people = generator.permutation(np.unique(index[split == part]))

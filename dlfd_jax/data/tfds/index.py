@@ -22,6 +22,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core import shuffle
 
 from dlfd_jax.data.loaders import images as images_lib
+from dlfd_jax.utils import files
 
 TABLE = 'table.npz'
 _COLUMN = 'column '
@@ -136,10 +137,9 @@ def read_table(builder: Any, folder: pathlib.Path,
   """
   path = folder / TABLE
   if not path.is_file():
-    scanned: dict[str, Any] = _scan(_sources(builder), describe)
-    _write_whole(path, lambda file: np.savez(file, **scanned))
-  with np.load(path, allow_pickle=False) as file:
-    arrays = {key: file[key] for key in file.files}
+    scanned = _scan(_sources(builder), describe)
+    files.write_arrays(path, scanned)
+  arrays = files.read_arrays(path)
   return Index(
       **{field: arrays[field] for field in _FIELDS},
       columns={key.removeprefix(_COLUMN): array for key, array in arrays.items()
@@ -196,7 +196,7 @@ def read_pixels(
         file.write(pixels.tobytes())
         if progress is not None:
           progress(k + 1, shape[0])
-    _write_whole(path, write)
+    files.write_whole(path, write)
   pixels = np.load(path, mmap_mode='r', allow_pickle=False)
   if pixels.shape != shape:
     raise ValueError(
@@ -214,18 +214,3 @@ def _decoded(sources, index, size) -> Iterator[np.ndarray]:
     except ValueError as error:
       raise ValueError(
           f'Expected a readable image {sample_id!r}, got {error}.') from error
-
-
-def _write_whole(path: pathlib.Path,
-                 write: Callable[[BinaryIO], None]) -> None:
-  """Writes a file under another name and renames it when it is complete."""
-  temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-  try:
-    with open(temporary, 'wb') as file:
-      write(file)
-      file.flush()
-      os.fsync(file.fileno())
-    os.replace(temporary, path)
-  except BaseException:
-    temporary.unlink(missing_ok=True)
-    raise

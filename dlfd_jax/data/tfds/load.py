@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from dlfd_jax.data import (
-  clean,
   dataset as dataset_lib,
   labels as labels_lib,
+  leakage,
   splits as splits_lib,
 )
 from dlfd_jax.data.tfds import (
@@ -22,6 +22,7 @@ from dlfd_jax.data.tfds import (
   mufac,
   rafdb,
 )
+from dlfd_jax.utils import files
 
 _MODULES = {'mufac': mufac, 'mucac': mucac, 'rafdb': rafdb, 'celeb_a': celeb_a}
 CLEAN_REPORT = 'clean.json'
@@ -99,22 +100,29 @@ def load(source: str, *, root: str | pathlib.Path | None,
           index.columns, labels,
           changed=bool(thresholds) or merge_from is not None))
   if (name, variant) == ('mufac', 'clean'):
-    return clean.cached(
+    return _without_copies(
         dataset, prepared / f'{image_size}_{label}_{CLEAN_REPORT}')
   return dataset
 
 
-def person_names(source: str, root: str | pathlib.Path | None,
-                 image_size: int) -> dict[str, int]:
-  """The number of each person by name, of prepared data; empty if unknown."""
-  name, _ = catalog.parse(source)
-  if name != 'mufac':
-    return {}
-  folder = _root(name, root)
-  builder = mufac.builder(folder, image_size)
-  index = index_lib.read_table(
-      builder, index_lib.prepare(builder, folder), base.describe)
-  return dict(zip(index.name.tolist(), index.identity.tolist()))
+def _without_copies(dataset: dataset_lib.Dataset,
+                    path: pathlib.Path) -> dataset_lib.Dataset:
+  """The images of ``leakage.clean_splits`` of the official split, in memory.
+
+  Args:
+    dataset: with official splits; all its images are in one.
+    path: where the report and the ids of the dropped images are kept; computed
+      if it is not there.
+  """
+  if not path.is_file():
+    splits = splits_lib.partition_from_column(dataset)
+    assert isinstance(splits, splits_lib.Splits)  # official roles
+    cleaned, report = leakage.clean_report(dataset, splits)
+    stay = np.concatenate(list(cleaned.parts.values()))
+    report['dropped'] = np.delete(dataset.sample_id, stay).tolist()
+    files.write_json(path, report)
+  dropped = files.read_object(path)['dropped']
+  return dataset.take(np.flatnonzero(~np.isin(dataset.sample_id, dropped)))
 
 
 def _root(name, root) -> pathlib.Path:

@@ -6,7 +6,8 @@ import pathlib
 
 import numpy as np
 
-from dlfd_jax.data.tfds import base, identity_roles, index as index_lib, tables
+from dlfd_jax.data.loaders import table
+from dlfd_jax.data.tfds import base, identity_roles, index as index_lib
 
 FOLDER = 'CelebAMask-HQ'
 IMAGES = 'CelebA-HQ-img'
@@ -49,12 +50,12 @@ class Mucac(base.FaceBuilder):
   HOMEPAGE = 'https://github.com/ndb796/MachineUnlearning'
   COLUMNS = tuple(RENAMED.get(name, name) for name in NAMES)
 
-  def rows(self, root: pathlib.Path) -> list[tables.Row]:
+  def rows(self, root: pathlib.Path) -> list[base.Row]:
     folder = base.subfolder(root, FOLDER, IMAGES, INSTRUCTIONS)
-    persons = tables.by_key(tables.read_words(
-        _table(folder, PERSONS), ('file', 'identity')), 'file')
-    attributes = tables.by_key(tables.read_words(
-        _table(folder, ATTRIBUTES), needed=NAMES), 'file')
+    persons = table.read_words(
+        _table(folder, PERSONS), ('file', 'identity')).by('file')
+    attributes = table.read_words(
+        _table(folder, ATTRIBUTES), needed=NAMES).by('file')
     numbers = {file: _file_id(line) for file, line in persons.items()}
     return [_row(folder, file, persons[file], attributes)
             for file in sorted(numbers, key=lambda file: numbers[file])]
@@ -78,27 +79,24 @@ def _file_id(line) -> int:
   return int(stem)
 
 
-def _row(folder, file, line, attributes) -> tables.Row:
+def _row(folder, file, line, attributes) -> base.Row:
   if file not in attributes:
     raise ValueError(
         f'Expected {file!r} of {line.where} in {ATTRIBUTES}, found it not.')
-  person = tables.number(line, 'identity')
+  person = base.number(line, 'identity')
   if person >= identity_roles.PEOPLE:
     raise ValueError(
         f'Expected an identity below {identity_roles.PEOPLE} in {line.where}, '
         f'got {person}.')
-  return tables.Row(
+  return base.Row(
       sample_id=file, path=folder / IMAGES / file,
       part=identity_roles.part_of(person), person=str(person),
-      values={RENAMED.get(name, name): tables.attribute(attributes[file], name)
+      values={RENAMED.get(name, name): base.attribute(attributes[file], name)
               for name in NAMES},
       where=line.where)
 
 
-def builder(root: pathlib.Path, image_size: int | None) -> Mucac:
-  """The builder whose prepared data lie in ``root``."""
-  return Mucac(data_dir=str(index_lib.data_dir(root)),
-               config=base.config(image_size))
+builder = Mucac.prepared_in
 
 
 def roles(index: index_lib.Index, variant: str) -> np.ndarray:

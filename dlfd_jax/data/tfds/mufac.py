@@ -7,7 +7,8 @@ import re
 
 import numpy as np
 
-from dlfd_jax.data.tfds import base, index as index_lib, tables
+from dlfd_jax.data.loaders import table
+from dlfd_jax.data.tfds import base, index as index_lib
 
 FOLDER = 'custom_korean_family_dataset_resolution_128'
 AGE_LETTERS = 'abcdefgh'
@@ -40,16 +41,16 @@ class Mufac(base.FaceBuilder):
   HOMEPAGE = 'https://github.com/ndb796/MachineUnlearning'
   COLUMNS = ('age_class', 'family', 'role', 'role_number', 'age')
 
-  def rows(self, root: pathlib.Path) -> list[tables.Row]:
+  def rows(self, root: pathlib.Path) -> list[base.Row]:
     folder = base.subfolder(
         root, FOLDER, 'custom_train_dataset.csv', INSTRUCTIONS)
     return [
         _row(folder, part, line) for part in base.PARTS
-        for line in tables.read_csv(
-            folder / f'custom_{part}_dataset.csv', _NEEDED)]
+        for line in table.read_csv(
+            folder / f'custom_{part}_dataset.csv', _NEEDED).rows()]
 
 
-def _row(folder, part, line) -> tables.Row:
+def _row(folder, part, line) -> base.Row:
   values = line.values
   for name in _NEEDED:
     if not values[name]:
@@ -69,7 +70,7 @@ def _row(folder, part, line) -> tables.Row:
   if not person.startswith(family):
     person = f'{family}_{person}'
   digits = re.sub(r'\D', '', family)[:9]
-  return tables.Row(
+  return base.Row(
       sample_id=f'{part}_images/{path}',
       path=folder / f'{part}_images' / path, part=part, person=person,
       values={'age_class': AGE_LETTERS.index(letter),
@@ -87,10 +88,7 @@ def _from_name(name: str) -> dict[str, int]:
           'role_number': int(number or 1), 'age': int(age)}
 
 
-def builder(root: pathlib.Path, image_size: int | None) -> Mufac:
-  """The builder whose prepared data lie in ``root``."""
-  return Mufac(data_dir=str(index_lib.data_dir(root)),
-               config=base.config(image_size))
+builder = Mufac.prepared_in
 
 
 def roles(index: index_lib.Index, variant: str) -> np.ndarray:

@@ -7,7 +7,7 @@ import random
 
 import numpy as np
 
-from dlfd_jax.data.tfds import base, index as index_lib, tables
+from dlfd_jax.data.tfds import base, index as index_lib
 
 FOLDER = 'DATASET'
 EMOTIONS = ('surprise', 'fear', 'disgust', 'happiness', 'sadness', 'anger',
@@ -36,7 +36,7 @@ class RafDb(base.FaceBuilder):
   HOMEPAGE = 'http://www.whdeng.cn/RAF/model1.html'
   COLUMNS = ('emotion',)
 
-  def rows(self, root: pathlib.Path) -> list[tables.Row]:
+  def rows(self, root: pathlib.Path) -> list[base.Row]:
     folder = base.subfolder(root, FOLDER, 'train', INSTRUCTIONS)
     return [row for part in ('train', 'test')
             for row in _rows(folder, part)]
@@ -57,7 +57,7 @@ def _rows(folder, part):
     for path in sorted(place.iterdir()):
       if path.suffix.lower() in _SUFFIXES:
         name = f'{part}/{place.name}/{path.name}'
-        rows.append(tables.Row(
+        rows.append(base.Row(
             sample_id=name, path=path, part=part, person='',
             values={'emotion': int(place.name) - 1},
             where=f'the file {name} of {folder}'))
@@ -69,10 +69,7 @@ def _rows(folder, part):
   return rows
 
 
-def builder(root: pathlib.Path, image_size: int | None) -> RafDb:
-  """The builder whose prepared data lie in ``root``."""
-  return RafDb(data_dir=str(index_lib.data_dir(root)),
-               config=base.config(image_size))
+builder = RafDb.prepared_in
 
 
 def roles(index: index_lib.Index, variant: str) -> np.ndarray:

@@ -1,87 +1,107 @@
 import numpy as np
 import pytest
 
-from dlfd_jax.data.faces import drawing
+from dlfd_jax.data.faces import drawing, look as look_lib, people
+
+SIZE = 32
 
 
-def _pose(scale=1.0, half_tan=0.0, shift_x=0.0, shift_y=0.0):
-  return drawing.Pose(*(
-      np.array([[[value]]], np.float32)
-      for value in (scale, half_tan, shift_x, shift_y)))
+def _draw(count=12, size=SIZE, **changes):
+  """Pictures ``[count, 3, size, size]`` of some people, one value changed."""
+  persons = people.draw_people(count, seed=1)
+  moments = people.draw_moments(persons, 1, seed=1, age_spread=0.0)
+  for name in (*people.ACTIONS, *people.CIRCUMSTANCES):
+    moments[name] = 0.0 * moments[name]
+  for name, value in changes.items():
+    group = persons if name in persons and name != 'age_scale' else moments
+    group[name] = np.full(count, float(value))
+  look = look_lib.make_look(persons, moments)
+  return np.stack(drawing.draw_faces(look, size), 1)
 
 
-def test_clamp_ramp_hump_and_wave_at_known_points():
-  np.testing.assert_allclose(
-      drawing.ramp(np.array([0.0, 1.0, 2.0, 3.0, 9.0]), 1.0, 3.0),
-      [0, 0, 0.5, 1, 1])
-  np.testing.assert_allclose(
-      drawing.hump(np.array([-2.0, -1.0, 0.0, 0.5, 1.0])),
-      [0, 0, 1, 0.5625, 0])
-  np.testing.assert_allclose(
-      drawing.wave(np.array([-1.0, 0.0, 0.25, 0.5, 1.25])), [1, 1, 0, -1, 0])
+def _crop(pictures, top, bottom, left=8, right=24):
+  return pictures[:, :, top:bottom, left:right]
 
 
-def test_norms_of_a_diagonal():
-  assert drawing.norm2(np.float64(3), np.float64(4)) == 5
-  np.testing.assert_allclose(drawing.norm4(np.float64(1), np.float64(1)),
-                             2**0.25)
+def test_planes_are_float32_and_finite_at_every_size():
+  for size in (16, 48):
+    pictures = _draw(size=size)
+    assert pictures.shape == (12, 3, size, size)
+    assert pictures.dtype == np.float32
+    assert np.isfinite(pictures).all()
 
 
-def test_mix_goes_from_the_first_to_the_second():
-  assert drawing.mix(2.0, 6.0, 0.25) == 3
-  assert drawing.mix_color((0, 1, 2), (4, 5, 6), 0.5) == [2, 3, 4]
-  assert drawing.scale_color((0, 1, 2), 3) == [0, 3, 6]
+def test_a_picture_does_not_depend_on_those_drawn_with_it():
+  persons = people.draw_people(30, seed=5)
+  moments = people.draw_moments(persons, 1, seed=5, age_spread=1.5)
+  look = look_lib.make_look(persons, moments)
+  together = np.stack(drawing.draw_faces(look, SIZE), 1)
+  for i in range(30):
+    one = {name: value[..., i:i + 1] for name, value in look.items()}
+    alone = np.stack(drawing.draw_faces(one, SIZE), 1)
+    np.testing.assert_array_equal(alone[0], together[i])
 
 
-def test_pose_there_and_back():
-  pose = _pose(scale=1.3, half_tan=0.2, shift_x=0.1, shift_y=-0.2)
-  u, v = pose.to_head(*pose.to_canvas(np.float32(0.3), np.float32(-0.4)))
-  np.testing.assert_allclose([u.item(), v.item()], [0.3, -0.4], rtol=1e-5)
+@pytest.mark.parametrize('name', [
+    name for name in people.TRAITS if name not in (
+        'ageing', 'balding', 'greying', 'wrinkling', 'beard', 'glasses',
+        'mole_x', 'mole_y')])
+def test_every_trait_is_visible(name):
+  few, many = _draw(**{name: -1.6}), _draw(**{name: 1.6})
+  assert np.abs(few - many).max((1, 2, 3)).mean() > 0.02
 
 
-def test_roll_is_by_twice_the_half_angle():
-  cos, sin = _pose(half_tan=np.tan(np.pi / 12)).rotation()
-  np.testing.assert_allclose(
-      [cos.item(), sin.item()], [np.cos(np.pi / 6), 0.5], rtol=1e-6)
+@pytest.mark.parametrize('name', ['greying', 'wrinkling', 'balding', 'ageing'])
+def test_traits_of_age_are_visible_in_the_old(name):
+  few = _draw(age_scale=5.5, **{name: -1.6})
+  many = _draw(age_scale=5.5, **{name: 1.6})
+  assert np.abs(few - many).max((1, 2, 3)).mean() > 0.02
 
 
-@pytest.mark.parametrize('scale', [0.7, 1.0])
-def test_a_disc_covers_its_area_and_has_soft_edges(scale):
-  canvas = drawing.Canvas.blank(_pose(scale=scale, shift_x=0.1), 64)
-  alpha = canvas.inside(drawing.norm2(canvas.u, canvas.v) - 0.5)
-  share = alpha.mean() * 4  # the canvas has an area of 4
-  assert share == pytest.approx(np.pi * (0.5 * scale)**2, rel=0.01)
-  assert ((alpha > 0.05) & (alpha < 0.95)).sum() > 50
+@pytest.mark.parametrize(
+    'name', [name for name in people.CIRCUMSTANCES if name != 'noise'])
+def test_every_circumstance_changes_the_picture(name):
+  """Noise is left out: the camera adds it after the drawing."""
+  persons = people.draw_people(40, seed=1)
+  pictures = []
+  for value in (-0.9, 0.9):
+    moments = people.draw_moments(persons, 1, seed=1, age_spread=1.5)
+    moments[name] = np.full(40, value)
+    look = look_lib.make_look(persons, moments)
+    pictures.append(np.stack(drawing.draw_faces(look, SIZE), 1))
+  assert np.abs(pictures[0] - pictures[1]).max() > 0.02
 
 
-def test_paint_blends_and_darken_multiplies():
-  canvas = drawing.Canvas.blank(_pose(), 4)
-  canvas.paint((1.0, 0.5, 0.0), np.float32(0.5))
-  canvas.darken(np.float32(0.2))
-  assert [plane[0, 1, 2] for plane in canvas.rgb] == pytest.approx(
-      [0.4, 0.2, 0.0])
+def test_an_open_mouth_is_dark_and_shown_teeth_are_bright():
+  mouth = lambda **c: _crop(_draw(age_scale=3.5, **c), 22, 28, 12, 20)
+  closed, opened = mouth(), mouth(open=1.0)
+  teeth = mouth(open=1.0, teeth=1.0)
+  assert opened[:, 1].min((1, 2)).mean() < closed[:, 1].min((1, 2)).mean() - 0.1
+  assert teeth[:, 1].mean() > opened[:, 1].mean() + 0.02
 
 
-def test_a_window_shares_memory_and_holds_its_rectangle():
-  canvas = drawing.Canvas.blank(_pose(half_tan=0.1, shift_x=0.2), 40)
-  part = canvas.window(-0.2, -0.1, 0.3, 0.2)
-  part.paint((1.0, 1.0, 1.0), np.float32(1))
-  inside = ((canvas.u > -0.2) & (canvas.u < 0.3) & (canvas.v > -0.1)
-            & (canvas.v < 0.2))
-  assert (canvas.rgb[0][inside] == 1).all()
-  assert part.u.size < 0.3 * canvas.u.size
+def test_hair_greys_and_skin_gets_rough_with_age():
+  def hair_color(age):
+    top = _crop(_draw(age_scale=age, male=0, greying=0.5, balding=-1.5),
+                3, 7, 12, 20)
+    return (top.max(1) - top.min(1)).mean()
+
+  def roughness(age):
+    cheeks = _crop(_draw(age_scale=age, male=0, hair_length=-1.5), 17, 23)
+    return np.abs(np.diff(cheeks, axis=2)).mean()
+
+  assert hair_color(7.5) < 0.6 * hair_color(3.5)
+  assert roughness(7.5) > 1.2 * roughness(3.5)
 
 
-def test_a_window_grows_by_how_far_the_surface_moved():
-  canvas = drawing.Canvas.blank(_pose(), 40)
-  moved = drawing.Canvas(
-      canvas.rgb, canvas.x, canvas.y, canvas.u - np.float32(0.2), canvas.v,
-      canvas.pixel, canvas.pose, moved=(np.float32([[[0.2]]]), 0.0))
-  part = moved.window(-0.1, -0.1, 0.1, 0.1)
-  assert part.x.min() < -0.1 and part.x.max() > 0.3
+def test_smaller_pictures_are_the_same_faces():
+  large, small = _draw(size=64), _draw(size=32)
+  means = large.reshape(12, 3, 32, 2, 32, 2).mean((3, 5))
+  assert np.abs(means - small).mean() < 0.02
 
 
-def test_halve_is_the_mean_of_blocks():
-  plane = np.arange(16, dtype=np.float32).reshape(1, 4, 4)
-  np.testing.assert_array_equal(
-      drawing.halve(plane), [[[2.5, 4.5], [10.5, 12.5]]])
+def test_left_and_right_are_mirrored_by_a_mirrored_moment():
+  plain = _draw(hair_part=0.0, mole_size=-2.0, freckles=-3.0, age_scale=3.4,
+                hair_length=-1.0)
+  difference = np.abs(plain - plain[..., ::-1])
+  assert difference[:, :, 12:28, 8:24].mean() < 0.02

@@ -4,8 +4,7 @@ import time
 import numpy as np
 import pytest
 
-from dlfd_jax.data import people as people_lib
-from dlfd_jax.data.faces import synthetic
+from dlfd_jax.data.faces import people as people_lib, synthetic
 
 # Of 6 people with 3 pictures at 32 px: the pictures on every platform.
 DIGEST = '81a9dbe2c601cbcf3ea73a04df73c94b5fd3316ae49e913e013267a473e04fdf'

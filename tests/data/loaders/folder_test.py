@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from dlfd_jax import tasks
-from dlfd_jax.data import request_files, splits as splits_lib
+from dlfd_jax.data import requests
 from dlfd_jax.data.loaders import folder
 
 HEADER = 'path,identity,gender,smile,family,age,split'
@@ -51,28 +51,24 @@ def test_a_manifest_becomes_a_data_set(tmp_path):
       'age': [31, -1, 32, 7]}
 
 
-def test_persons_can_be_asked_for_by_name(tmp_path):
-  manifest = _write(tmp_path)
-  names = folder.identity_names(manifest)
-  assert names == {'Ann': 0, 'Bob': 1, 'Zoë': 2}
-  (tmp_path / 'forget.txt').write_text('Ann\n', encoding='utf-8')
-  persons = request_files.read_identity_file(tmp_path / 'forget.txt', names)
-  data = _load(manifest)
-  partition = splits_lib.partition_from_column(data, check=False)
-  assert partition.train[data.identity[partition.train] == persons[0]] == [1]
-
-
-def test_families_can_be_asked_for_by_name(tmp_path):
-  assert folder.family_names(_write(tmp_path)) == {'Jones': 0, 'Smith': 1}
+def test_persons_and_families_can_be_asked_for_by_name(tmp_path):
+  data = _load(_write(tmp_path))
+  assert data.people == {0: 'Ann', 1: 'Bob', 2: 'Zoë'}
+  assert data.column_names == {'family': {0: 'Jones', 1: 'Smith'}}
+  for request, rows in (({'identities': ['Ann']}, [1]),
+                        ({'families': ['Smith']}, [0, 3])):
+    named = requests.images_of(
+        data, np.arange(4), requests.ForgetRequest(**request), [])
+    assert named.tolist() == rows
 
 
 @pytest.mark.parametrize('values, expected, names', [
     ('7,3,7,-1', [7, 3, 7, -1], {}),
     ('7,3,,12', [7, 3, -1, 12], {}),
     ('007,012,,3', [7, 12, -1, 3], {}),
-    ('007,7,,3', [0, 2, -1, 1], {'007': 0, '3': 1, '7': 2}),
-    ('7,x,-1,', [0, 1, -1, -1], {'7': 0, 'x': 1}),
-    ('1,99999999999,1,1', [0, 1, 0, 0], {'1': 0, '99999999999': 1}),
+    ('007,7,,3', [0, 2, -1, 1], {0: '007', 1: '3', 2: '7'}),
+    ('7,x,-1,', [0, 1, -1, -1], {0: '7', 1: 'x'}),
+    ('1,99999999999,1,1', [0, 1, 0, 0], {0: '1', 1: '99999999999'}),
 ])
 def test_identities_are_integers_or_names(tmp_path, values, expected, names):
   rows = [row.split(',') for row in
@@ -84,7 +80,7 @@ def test_identities_are_integers_or_names(tmp_path, values, expected, names):
   (tmp_path / 'd, e.png').rename(tmp_path / 'd.png')
   data = _load(manifest)
   assert data.identity.tolist() == expected
-  assert folder.identity_names(manifest) == names
+  assert data.people == names
   assert data.sample_id[3] == 'd.png'
   assert data.split is None and not data.columns
 
@@ -200,4 +196,4 @@ def test_other_encodings_are_refused(tmp_path):
   manifest = _write(tmp_path)
   manifest.write_bytes('path,identity\nä,b'.encode('latin-1'))
   with pytest.raises(ValueError, match='CSV file in UTF-8, got something else'):
-    folder.identity_names(manifest)
+    _load(manifest)

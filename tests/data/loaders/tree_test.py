@@ -41,8 +41,7 @@ def test_a_pattern_finds_the_persons(tmp_path):
   pattern = r'([a-z]+)[_.][^/]*$'
   dataset = read(tmp_path, identity_pattern=pattern)
   assert dataset.identity.tolist() == [0, 1, 0, 2]
-  assert tree.identity_names(tmp_path, pattern) == {
-      'ann': 0, 'bob': 1, 'eve': 2}
+  assert dataset.people == {0: 'ann', 1: 'bob', 2: 'eve'}
   with pytest.raises(ValueError, match="none in 'sad/x/eve.png'"):
     read(tmp_path, identity_pattern=r'(\w+)_\d')
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dlfd_jax.data.faces.drawing import (
+from dlfd_jax.data.faces.canvas import (
   clamp,
   hump,
   mix,
@@ -16,7 +16,7 @@ from dlfd_jax.data.faces.drawing import (
   ramp,
   scale_color,
 )
-from dlfd_jax.data.people import Values
+from dlfd_jax.data.faces.people import Values
 
 Look = dict[str, np.ndarray]
 

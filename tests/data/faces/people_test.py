@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dlfd_jax.data import people
+from dlfd_jax.data.faces import people
 
 PERSONS = people.draw_people(2000, seed=3)
 MOMENTS = people.draw_moments(PERSONS, 2, seed=3, age_spread=1.5)
