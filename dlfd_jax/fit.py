@@ -32,8 +32,8 @@ class TrainConfig:
     epochs: passes over the training images, at least 1.
     batch_size: images per step on all devices together.
     optimizer: SGD with one decaying cosine by default.
-    augment: of the training images, or None.
-    seed: of the initialisation, the order, augmentation and dropout.
+    augment: flip, shift, scale, rotate and jitter the images, or None.
+    seed: seed of the initialisation, the order, augmentation and dropout.
 
   Raises:
     ValueError: if a number is out of its range.

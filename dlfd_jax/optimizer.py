@@ -21,9 +21,9 @@ class OptimizerConfig:
   Attributes:
     kind: ``'sgd'`` or ``'adam'`` (Kingma and Ba, 2015, arXiv:1412.6980; second
       moment's decay .999, epsilon 1e-8).
-    learning_rate: at the start, above 0.
-    momentum: in [0, 1); the first moment's decay of Adam.
-    weight_decay: of every parameter, at least 0.
+    learning_rate: learning rate at step 0, above 0.
+    momentum: of SGD, or the decay of Adam's first moment; in [0, 1).
+    weight_decay: times each parameter joins its gradient; at least 0.
     schedule: ``'constant'``, or ``'cosine'``: one half period from
       ``learning_rate`` at step 0 to 0 at the end of the run.
     clip_norm: largest global norm of a gradient, before weight decay; None =
@@ -33,7 +33,7 @@ class OptimizerConfig:
     ValueError: if a field is out of its range.
   """
 
-  kind: str = 'sgd'
+  kind: str = dataclasses.field(default='sgd', metadata={'flag': 'optimizer'})
   learning_rate: float = 0.01
   momentum: float = 0.9
   weight_decay: float = 5e-4

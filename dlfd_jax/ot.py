@@ -36,7 +36,8 @@ class SinkhornConfig:
   """
 
   epsilon: float = 0.05
-  max_iterations: int = 500
+  max_iterations: int = dataclasses.field(
+      default=500, metadata={'flag': 'iterations'})
   threshold: float = 1e-3
   objective: str = 'divergence'
 

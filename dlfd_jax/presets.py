@@ -40,6 +40,17 @@ from dlfd_jax.utils import configs
 class Network:
   """The part of a ``ModelConfig`` that a preset fixes.
 
+  Attributes:
+    architecture: ``resnet18``, ``densenet121``, ``efficientnet_b0``, ``vit_s``,
+      or a class of your own as ``file.py:Class`` or ``package.module:Class``.
+    width: size of the network; 64 is the full one.
+    stem: ``'imagenet'``, or ``'small'`` for 32 to 64 pixels a side.
+    head: ``'plain'``, or ``'paper'``: pooled-256-128-classes.
+    compute_dtype: ``'float32'``, ``'bfloat16'``, or ``'auto'``: bfloat16 on
+      accelerators.
+    remat: compute the values inside blocks again for the gradient: less memory,
+      more time.
+
   Raises:
     ValueError: as ``ModelConfig``.
   """

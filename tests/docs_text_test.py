@@ -7,10 +7,11 @@ import shlex
 import sys
 
 import pytest
+from absl import flags
 
 import dlfd_jax
 from dlfd_jax import methods, presets
-from dlfd_jax.cli import command, commands
+from dlfd_jax.cli import commands
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _DOCS = sorted((_ROOT / 'docs').glob('*.md'))
@@ -83,7 +84,8 @@ def test_commands_have_only_flags_that_exist(path):
     else:
       module, attribute = f'experiments.{name}', 'COMMAND'
     found = getattr(importlib.import_module(module), attribute)
-    values = command._parse_nothing(found)
+    values = flags.FlagValues()
+    found.declare(values, argv)
     values([name, *argv])
     for flag in ('preset', 'tasks'):
       given = values[flag].value if flag in values else None

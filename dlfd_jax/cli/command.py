@@ -22,11 +22,8 @@ from dlfd_jax.cli import allocator, compile_cache, exit_codes
 from dlfd_jax.pipeline import job
 from dlfd_jax.utils import hosts, validate
 
-_USER_ERRORS = (ValueError, FileNotFoundError, FileExistsError,
-                PermissionError,
+_USER_ERRORS = (FileNotFoundError, FileExistsError, PermissionError,
                 IsADirectoryError, NotADirectoryError)
-
-
 # No room, a read-only file system, a quota: nothing of the program's.
 _NO_WRITING = (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG)
 _NO_NAME = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
@@ -51,6 +48,8 @@ class Command:
     define: declares its flags.
     execute: does it; receives the parsed flags and the command line. Prints
       for people, returns for ``--json``: JSON values only.
+    define_for: declares flags that depend on others; receives the words of the
+      command line, not yet parsed.
     package: whose command it is; ``dlfd_jax`` is the command line of that name.
   """
 
@@ -58,17 +57,32 @@ class Command:
   about: str
   define: Callable[[flags.FlagValues], None]
   execute: Callable[[flags.FlagValues, str], dict[str, Any] | None]
+  define_for: Callable[[flags.FlagValues, Sequence[str]], None] | None = None
   package: str = 'dlfd_jax'
 
-  def help(self) -> str:
-    """The help text: what it does and one line per flag."""
-    values = _parse_nothing(self)
+  def declare(self, values: flags.FlagValues,
+              argv: Sequence[str] = ()) -> None:
+    """Declares all flags of this command line."""
+    flags.DEFINE_boolean(
+        'help', False, 'show this text and stop', flag_values=values)
+    flags.DEFINE_boolean(
+        'traceback', False, 'show where an error came from', flag_values=values)
+    if self.package == 'dlfd_jax':
+      flags.DEFINE_boolean(
+          'json', False, 'print one JSON object on stdout, for programs; '
+          'everything else goes to stderr', flag_values=values)
+    self.define(values)
+    if self.define_for is not None:
+      self.define_for(values, argv)
+
+  def help(self, values: flags.FlagValues) -> str:
+    """The help text: what it does and one line per flag that has a help."""
     lines = [self.about.strip(), '', 'Flags:']
-    for name in sorted(values):
-      flag = values[name]
+    for flag in (values[name] for name in sorted(values)
+                 if values[name].help.strip()):
       default = '' if flag.default in (None, False, []) else (
           f' (default: {(flag.default_as_str or "").strip(chr(39))})')
-      lines.append(f'  --{name}: {flag.help}{default}')
+      lines.append(f'  --{flag.name}: {flag.help}{default}')
     return '\n'.join(lines)
 
   def main(self, argv: Sequence[str] | None = None) -> int:
@@ -79,11 +93,12 @@ class Command:
     sentence, "exit_code": code}``, and all else goes to stderr.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    values = _parse_nothing(self)
+    values = flags.FlagValues()
     try:
+      self.declare(values, argv)
       rest = values([self.name, *argv])[1:]
       if value(values, 'help'):
-        print(self.help())
+        print(self.help(values))
         return exit_codes.OK
       if rest:
         raise ValueError(f'Expected flags only, got {rest[0]!r}.')
@@ -100,44 +115,42 @@ class Command:
       return _failed(values, argv, stop.code, str(stop), '')
     except job.Interrupted as stop:
       return _failed(values, argv, exit_codes.INTERRUPTED, str(stop), '')
-    except flags.Error as error:
-      return _failed(values, argv, exit_codes.USER_ERROR,
-                     _about_flags(self.name, values, str(error)), 'error: ')
-    except _USER_ERRORS as error:
-      if values.is_parsed() and value(values, 'traceback'):
+    except Exception as error:
+      sentence = self._explain(error, values)
+      if sentence is None or (
+          values.is_parsed() and value(values, 'traceback')):
         raise
-      said = str(error)
-      if isinstance(error, OSError) and error.strerror:  # the system's words
-        said = f'Expected to use {error.filename}, got: {error.strerror}.'
-      return _failed(values, argv, exit_codes.USER_ERROR, said, 'error: ')
-    except OSError as error:
-      if error.errno in _NO_NAME and not value(values, 'traceback'):
-        return _failed(
-            values, argv, exit_codes.USER_ERROR, 'Expected a name that a file '
-            f'can have, got {error.strerror}: '
-            f'{validate.shown(error.filename)}.', 'error: ')
-      if error.errno not in _NO_WRITING or value(values, 'traceback'):
-        raise
-      return _failed(
-          values, argv, exit_codes.USER_ERROR, 'Expected to write to '
-          f'{error.filename or "the disk"}, got: {error.strerror}. What was '
-          'saved before is whole; with room, the same command goes on.',
-          'error: ')
-    except MemoryError as error:
-      if value(values, 'traceback'):
-        raise
-      return _failed(
-          values, argv, exit_codes.USER_ERROR, 'Expected the data to fit into '
-          f'the memory of this machine, got: {error}.', 'error: ')
-    except jax.errors.JaxRuntimeError as error:
-      if 'RESOURCE_EXHAUSTED' not in str(error) or value(values, 'traceback'):
-        raise
+      return _failed(values, argv, exit_codes.USER_ERROR, sentence, 'error: ')
+
+  def _explain(self, error: Exception, values: flags.FlagValues) -> str | None:
+    """What the user can do about an error; None if it is the program's."""
+    if isinstance(error, flags.Error):
+      return _about_flags(self.name, values, str(error))
+    if isinstance(error, ValueError):
+      return str(error)
+    if isinstance(error, OSError):
+      if error.errno in _NO_NAME:
+        return ('Expected a name that a file can have, got '
+                f'{error.strerror}: {validate.shown(error.filename)}.')
+      if error.errno in _NO_WRITING:
+        return (f'Expected to write to {error.filename or "the disk"}, got: '
+                f'{error.strerror}. What was saved before is whole; with room, '
+                'the same command goes on.')
+      if not isinstance(error, _USER_ERRORS):
+        return None
+      return (f'Expected to use {error.filename}, got: {error.strerror}.'
+              if error.strerror else str(error))
+    if isinstance(error, MemoryError):
+      return ('Expected the data to fit into the memory of this machine, got: '
+              f'{error}.')
+    if (isinstance(error, jax.errors.JaxRuntimeError)
+        and 'RESOURCE_EXHAUSTED' in str(error)):
       lower = ', '.join(f'--{name}' for name in _SMALLER if name in values)
-      return _failed(
-          values, argv, exit_codes.USER_ERROR, 'Expected the work to fit into '
-          f'the memory of {jax.devices()[0].device_kind}, but it is full: '
-          + (f'lower one of {lower}, or use more --devices.' if lower else
-             'use a device with more memory.'), 'error: ')
+      return ('Expected the work to fit into the memory of '
+              f'{jax.devices()[0].device_kind}, but it is full: ' + (
+                  f'lower one of {lower}, or use more --devices.' if lower else
+                  'use a device with more memory.'))
+    return None
 
   def _run(self, values, argv):
     module = ([self.package, self.name] if self.package == 'dlfd_jax' else
@@ -212,20 +225,6 @@ def _processes(values: flags.FlagValues) -> Iterator[None]:
       stack.enter_context(contextlib.redirect_stdout(nowhere))
     yield
     hosts.from_first(None)  # ends wait for each other, for ever if need be
-
-
-def _parse_nothing(command: Command) -> flags.FlagValues:
-  values = flags.FlagValues()
-  flags.DEFINE_boolean(
-      'help', False, 'show this text and stop', flag_values=values)
-  flags.DEFINE_boolean(
-      'traceback', False, 'show where an error came from', flag_values=values)
-  if command.package == 'dlfd_jax':
-    flags.DEFINE_boolean(
-        'json', False, 'print one JSON object on stdout, for programs; '
-        'everything else goes to stderr', flag_values=values)
-  command.define(values)
-  return values
 
 
 def value(values: flags.FlagValues, name: str) -> Any:

@@ -1,188 +1,186 @@
-"""Flags that fill the fields of frozen configs, declared as data.
+"""Flags that fill the fields of frozen configs, derived from their classes.
 
-An option names a flag, the config field that it sets (dots lead into nested
-configs) and how its text is read. A flag that is not given leaves the preset's
-value; a flag that the chosen method does not have is refused.
+A field is a flag of its name, or of the name in its metadata,
+``dataclasses.field(default=..., metadata={'flag': 'data'})``. The text is read
+as the field's type says, and explained as the docstring of the class does under
+``Attributes:``. Fields of a nested config have its name in front, but for an
+optimizer and a wrapped method: ``sinkhorn.epsilon`` is ``--sinkhorn_epsilon``,
+``optimizer.momentum`` is ``--momentum``, ``repair_optimizer.momentum`` is
+``--repair_momentum``. A nested config that may be None is also a flag itself,
+true (its defaults) or false.
+
+A flag that is not given leaves the preset's value; one that the config lacks is
+refused.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+import functools
+import inspect
+import re
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from absl import flags
 
-from dlfd_jax import models
-from dlfd_jax.data import augment as augment_lib
-from dlfd_jax.utils import configs
+from dlfd_jax import fit, methods, presets
+from dlfd_jax.data import sources
+from dlfd_jax.utils import configs, validate
 
-
-def _number_or_name(text: str) -> float | str:
-  try:
-    return float(text)
-  except ValueError:
-    return text
-
-
-@dataclasses.dataclass(frozen=True)
-class _OrNone:
-  """A reader that also knows the word none."""
-
-  read: Callable[[str], Any]
-
-  def __call__(self, text):
-    return None if text.lower() == 'none' else self.read(text)
-
-
-def _names(text: str) -> tuple[str, ...]:
-  return tuple(part.strip() for part in text.split(',') if part.strip())
-
-
-def _pairs(text: str) -> tuple[tuple[str, int], ...]:
-  pairs = []
-  for part in _names(text):
-    name, colon, value = part.partition(':')
-    if not colon:
-      raise ValueError(f"Expected 'column:value', got {part!r}.")
-    pairs.append((name, int(value)))
-  return tuple(pairs)
-
-
-def _boolean(text: str) -> bool:
-  if text.lower() in ('true', '1', 'yes'):
-    return True
-  if text.lower() in ('false', '0', 'no'):
-    return False
-  raise ValueError(f'Expected true or false, got {text!r}.')
-
-
-def _kind(read: Callable[[str], Any]) -> str:
-  """What a reader takes, in words."""
-  if isinstance(read, _OrNone):
-    return f'{_kind(read.read)} or none'
-  return {int: 'an integer', float: 'a number', _pairs: 'column:value pairs',
-          _boolean: 'true or false', _augment: 'true or false'}.get(
-              read, 'readable')
-
-
-def _augment(text: str) -> augment_lib.AugmentConfig | None:
-  return augment_lib.AugmentConfig() if _boolean(text) else None
+_WORDS = {int: 'an integer', float: 'a number', str: 'a text',
+          bool: 'true or false'}
+_BOOLEANS = {'true': True, '1': True, 'yes': True,
+             'false': False, '0': False, 'no': False}
 
 
 @dataclasses.dataclass(frozen=True)
 class Option:
-  """One flag, the field it sets, its reader and its help."""
+  """One flag.
+
+  Attributes:
+    flag: its name.
+    path: of the field that it sets, such as ``optimizer.momentum``.
+    kind: the field's type.
+    help: what it means.
+  """
 
   flag: str
-  read: Callable[[str], Any]
+  path: str
+  kind: Any
   help: str
-  field: str = ''
 
 
-DATA = (
-    Option('data', str, "'synthetic', an .npz file, a .csv manifest, 'tree', "
-           "'mufac', 'mucac', 'rafdb' or 'celeb_a'", 'source'),
-    Option('labels', _names, 'label columns of a file, or the drawn task'),
-    Option('multilabel', _boolean, 'read one 0/1 column as an attribute'),
-    Option('merge_from', _OrNone(int),
-           'classes at or above this number become one'),
-    Option('thresholds', _pairs, 'column:value pairs; 1 where column >= value'),
-    Option('image_size', _OrNone(int), 'pixels a side'),
-    Option('root', _OrNone(str), "folder of the manifest's paths, the tree "
-           'or the download'),
-    Option('identity_pattern', _OrNone(str),
-           "of a tree's paths; its group is the person"),
-    Option('people', _OrNone(int),
-           'drawn people, or how many to take of mucac or celeb_a'),
-    Option('images_per_person', int, 'drawn images of each'),
-    Option('data_seed', int, 'seed of the drawing'),
-)
-NETWORK = (
-    Option('architecture', str, ', '.join(models.ARCHITECTURES)
-           + ', or your own package.module:Class'),
-    Option('width', int, 'size of the network; 64 is the full one'),
-    Option('stem', str, "'imagenet' or 'small' (32 to 64 px)"),
-    Option('head', str, "'plain' or 'paper' (pooled-256-128-c)"),
-    Option('compute_dtype', str, "'float32', 'bfloat16', or 'auto': bfloat16 "
-           'on accelerators'),
-    Option('remat', _boolean, 'compute the values inside blocks again for the '
-           'gradient: less memory, more time'),
-)
-_OPTIMIZER = (
-    Option('optimizer', str, "'sgd' or 'adam'", 'optimizer.kind'),
-    Option('learning_rate', float, 'of the optimizer',
-           'optimizer.learning_rate'),
-    Option('momentum', float, "of SGD, or Adam's first decay",
-           'optimizer.momentum'),
-    Option('weight_decay', float, 'added to the gradient',
-           'optimizer.weight_decay'),
-    Option('schedule', str, "'constant' or 'cosine'", 'optimizer.schedule'),
-    Option('clip_norm', _OrNone(float), 'largest gradient norm, or none',
-           'optimizer.clip_norm'),
-    Option('augment', _augment, 'flip, shift, scale, rotate and jitter images'),
-    Option('batch_size', int, 'images a step on all devices together'),
-)
-TRAIN = (
-    Option('epochs', int, 'passes over the training images'),
-    Option('seed', int, 'of initialisation, order and augmentation'),
-    *_OPTIMIZER,
-)
-METHOD = (
-    Option('epochs', int, 'passes over retain, or over what the method reads'),
-    *_OPTIMIZER,
-    Option('batch_norm', str, "'frozen' or 'live' in the update"),
-    Option('check_every', _OrNone(int), 'steps between measurements'),
-    Option('live_limit', int, 'most images a side in the live attack'),
-    Option('selection', str, "state to return: 'best', 'one_se' or 'last'"),
-    Option('select_threshold', _number_or_name,
-           "forgetting score in [0, 1], 'null_mean' or 'null_95'"),
-    Option('ot_weight', float, 'w_f of the transport term'),
-    Option('ce_weight_start', float, 'lambda at the first batch'),
-    Option('ce_weight_end', float, 'lambda at the last batch'),
-    Option('perturb_steps', int, 'K, inner gradient steps on a batch'),
-    Option('perturb_step_size', float,
-           'alpha, pixel units (normalised units in official_compat)'),
-    Option('perturb_radius', _OrNone(float), 'rho, pixel units, or none'),
-    Option('representation', str, "'features' or 'logits'"),
-    Option('sinkhorn_epsilon', float, 'entropic regularisation',
-           'sinkhorn.epsilon'),
-    Option('sinkhorn_iterations', int, 'most iterations',
-           'sinkhorn.max_iterations'),
-    Option('sinkhorn_threshold', float, 'marginal error to stop at',
-           'sinkhorn.threshold'),
-    Option('sinkhorn_objective', str, "'divergence' or 'entropic'",
-           'sinkhorn.objective'),
-    Option('update_loss', str, "'ce' or 'combined'"),
-    Option('dynamic_phases', _boolean, 'switch phases by the live attack'),
-    Option('forget_threshold', _number_or_name,
-           "forgetting score in [0, 1], 'null_mean' or 'null_95'"),
-    Option('beta', float, 'weight of retain in neggrad_plus; 1 - beta: forget'),
-    Option('k', int, 'blocks from the output, head included (cf_k, eu_k)'),
-    Option('alpha', float, 'weight of the divergence on retain (scrub)'),
-    Option('gamma', float, 'weight of the cross-entropy on retain (scrub)'),
-    Option('temperature', float, 'of the divergence (scrub, bad_teaching)'),
-    Option('max_epochs', int, 'epochs that begin with a pass over forget'),
-    Option('forget_batch_size', int, 'forget images a max step (scrub)'),
-    Option('retain_share', float, 'part of retain that is read (bad_teaching)'),
-    Option('incompetent', str, "'random' or 'uniform' teacher on forget"),
-    Option('repair_learning_rate', float, "of unsir's repair",
-           'repair_optimizer.learning_rate'),
-    Option('noise_images', int, 'noise images per label (unsir)'),
-    Option('noise_steps', int, 'Adam steps on them'),
-    Option('noise_rate', float, "Adam's rate on them, pixel units"),
-    Option('noise_penalty', float, 'lambda of their mean square'),
-    Option('noise_share', float, 'noise among the impair images'),
-    Option('retain_per_label', int, 'most retain images of a label (unsir)'),
-    Option('rewind_every', _OrNone(int), 'steps between candidates, or none: '
-           'an epoch', 'every'),
-    Option('rewind_measure', str, "'error' or 'loss'", 'measure'),
-)
+def of(config: Any, path: str = '', front: str = '') -> tuple[Option, ...]:
+  """The flags of a config.
+
+  Args:
+    config: a frozen dataclass, or its class: then of its defaults.
+    path: where it stands in another config.
+    front: in front of its flags' names.
+
+  Example:
+    >>> from dlfd_jax import train
+    >>> [option.flag for option in of(train.OptimizerConfig)][:3]
+    ['optimizer', 'learning_rate', 'momentum']
+  """
+  cls = config if isinstance(config, type) else type(config)
+  kinds, entries = typing.get_type_hints(cls), _entries(cls)
+  own: dict[str, Option] = {}
+  inner: dict[str, Option] = {}
+  for field in dataclasses.fields(cls):
+    kind, value = kinds[field.name], getattr(config, field.name, None)
+    nested = value if dataclasses.is_dataclass(value) else next(
+        (k for k in (kind, *typing.get_args(kind))
+         if dataclasses.is_dataclass(k)), None)
+    if nested:
+      name = re.sub('(optimizer|method)_$', '', f'{field.name}_')
+      inner |= {option.flag: option for option in of(
+          nested, f'{path}{field.name}.', front + name)}
+    words = _words(kind)
+    if words:
+      flag = front + field.metadata.get('flag', field.name)
+      own[flag] = Option(flag, path + field.name, kind,
+                         entries.get(field.name, words))
+  return tuple((inner | own).values())
+
+
+def of_methods(named: Mapping[str, Any]) -> tuple[Option, ...]:
+  """The flags of several methods by name; their help says which have them."""
+  texts: dict[str, dict[str, list[str]]] = {}
+  found = {}
+  for name, config in named.items():
+    for option in of(config):
+      found[option.flag] = option
+      texts.setdefault(option.flag, {}).setdefault(
+          option.help, []).append(name)
+  return tuple(dataclasses.replace(option, help='; '.join(
+      text if len(names) == len(named) else f'{text} ({", ".join(names)})'
+      for text, names in texts[flag].items()))
+      for flag, option in found.items())
+
+
+def _entries(cls: type) -> dict[str, str]:
+  """What docstrings say of fields under ``Attributes:``, without markup."""
+  entries = {}
+  for base in reversed(cls.__mro__):
+    section = re.search(r'^Attributes:\n((?:  .*\n|\n)*)',
+                        inspect.cleandoc(base.__doc__ or '') + '\n', re.M)
+    for name, text in re.findall(r'^  (\w+): (.*(?:\n    .*)*)',
+                                 section[1] if section else '', re.M):
+      text = re.sub(r'(?::\w+:)?`+~?([^`]*)`+', r'\1', ' '.join(text.split()))
+      entries[name] = text.rstrip('.')
+  return entries
+
+
+def _words(kind: Any) -> str | None:
+  """What the text of a type has to be; None if text cannot give it."""
+  parts = typing.get_args(kind)
+  if _is_union(kind):
+    if any(dataclasses.is_dataclass(part) for part in parts):
+      return _WORDS[bool]
+    words = [_words(part) for part in parts if part is not types.NoneType]
+    return None if None in words else ' or '.join(
+        [str(word) for word in words] + ['none'] * (types.NoneType in parts))
+  if typing.get_origin(kind) is tuple:
+    if typing.get_origin(parts[0]) is tuple:
+      return 'name:value pairs with commas between'
+    words = [_words(part) for part in parts if part is not Ellipsis]
+    return words[0] and f'{words[0]}, or several with commas between'
+  return _WORDS.get(kind)
+
+
+def _is_union(kind: Any) -> bool:
+  return typing.get_origin(kind) in (types.UnionType, typing.Union)
+
+
+def read(kind: Any, text: str, comma: str = ',') -> Any:
+  """The value of a type that a text says.
+
+  Raises:
+    ValueError: if it says none.
+
+  Example:
+    >>> read(int | None, 'none'), read(tuple[tuple[str, int], ...], 'age:30')
+    (None, (('age', 30),))
+  """
+  parts = typing.get_args(kind)
+  if _is_union(kind):
+    if types.NoneType in parts and text.lower() == 'none':
+      return None
+    for part in sorted(parts, key=lambda part: part is str):  # a text last
+      try:
+        return read(part, text)
+      except ValueError:
+        continue
+  elif typing.get_origin(kind) is tuple:
+    texts = [t.strip() for t in text.split(comma) if t.strip()]
+    parts = parts[:1] * len(texts) if parts[-1] is Ellipsis else parts
+    if len(parts) == len(texts):
+      return tuple(read(*pair, ':') for pair in zip(parts, texts, strict=True))
+  elif kind is bool:
+    if text.lower() in _BOOLEANS:
+      return _BOOLEANS[text.lower()]
+  elif dataclasses.is_dataclass(kind):
+    return typing.cast(Any, kind)() if read(bool, text) else None
+  elif kind in _WORDS:
+    return kind(text)
+  raise ValueError(f'Expected {_words(kind)}, got {text!r}.')
 
 
 def define(options: Iterable[Option], values: flags.FlagValues) -> None:
-  """Declares one text flag per option; unset is None."""
+  """Declares one text flag per option; unset is None.
+
+  Raises:
+    ValueError: if the command has another flag of that name.
+  """
   for option in options:
+    if option.flag in values:
+      raise ValueError(
+          f'Expected a field {option.path} whose flag is no other, got '
+          f'--{option.flag}: name another one in the metadata of the field.')
     flags.DEFINE_string(option.flag, None, option.help, flag_values=values)
 
 
@@ -200,21 +198,30 @@ def apply(config: Any, options: Sequence[Option], values: flags.FlagValues,
     ValueError: if a flag's text cannot be read, the config has no such field,
       or the config refuses the value.
   """
+  own = {option.flag: option for option in of(config)}
   changes: dict[str, Any] = {}
-  for option in options:
-    text = values[option.flag].value
+  for flag in (option.flag for option in options):
+    text = values[flag].value
     if text is None:
       continue
+    if flag not in own:
+      raise ValueError(f'Expected no --{flag}: {owner} has no such field.')
+    kind = own[flag].kind
     try:
-      value = option.read(text)
+      changes[own[flag].path] = read(kind, text)
     except ValueError as error:
       raise ValueError(
-          f'Expected --{option.flag} to be {_kind(option.read)}, got {text!r} '
-          f'({option.help}).'
-      ) from error
-    path = configs.find(config, option.field or option.flag)
-    if path is None:
-      raise ValueError(
-          f'Expected no --{option.flag}: {owner} has no such field.')
-    changes[path] = value
+          f'Expected --{flag} to be {_words(kind)}, got {text!r} '
+          f'({validate.shorten(own[flag].help)}).') from error
+  for option in own.values():
+    outer = option.path.rpartition('.')[0]
+    if (option.path in changes and outer and changes.get(
+        outer, functools.reduce(getattr, outer.split('.'), config)) is None):
+      raise ValueError(f'Expected --{option.flag} with {outer}, got none.')
   return configs.replace(config, changes)
+
+
+DATA = of(sources.DataOptions)
+NETWORK = of(presets.Network)
+TRAIN = of(fit.TrainConfig)
+METHOD = of_methods(methods.METHODS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from absl import flags
@@ -11,6 +12,7 @@ from absl import flags
 from dlfd_jax import checkpoint, methods, presets, tuned
 from dlfd_jax.cli import command, inputs, options, tensorboard
 from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.methods import rewind
 from dlfd_jax.pipeline import run_configs, unlearn
 from dlfd_jax.utils import runs
 
@@ -33,13 +35,7 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_string(
       'original', None, 'run or folder of the trained model',
       flag_values=values)
-  flags.DEFINE_enum(
-      'method', 'dlfd', list(methods.METHODS), 'how to unlearn',
-      flag_values=values)
-  flags.DEFINE_enum(
-      'rewind_of', None, [name for name in methods.METHODS
-                          if name not in methods.WRAPPERS],
-      'what --method=rewind runs and goes back in', flag_values=values)
+  _define_names(values)
   flags.DEFINE_integer(
       'seed', 0, 'of everything random in unlearning', lower_bound=0,
       flag_values=values)
@@ -52,7 +48,33 @@ def _define(values: flags.FlagValues) -> None:
       'remat', None, "compute the values inside the network's blocks again for "
       'the gradient: less memory, more time; default as the original',
       flag_values=values)
-  options.define((*options.DATA, *options.METHOD), values)
+  options.define(options.DATA, values)
+
+
+def _define_names(values: flags.FlagValues) -> None:
+  flags.DEFINE_string(
+      'method', 'dlfd', f'one of {", ".join(methods.METHODS)}, or your own as '
+      'file.py:Class or package.module:Class', flag_values=values)
+  flags.DEFINE_string(
+      'rewind_of', None, 'the method that --method=rewind runs and goes back '
+      'in', flag_values=values)
+
+
+def _define_method(values: flags.FlagValues, argv: Sequence[str]) -> None:
+  """The flags of the methods; of one alone in the help if ``argv`` names it."""
+  names = flags.FlagValues()
+  _define_names(names)
+  names(['unlearn', *argv], known_only=True)
+  if not any(names[name].present for name in names):
+    options.define(options.METHOD, values)
+    return
+  method, inner = (command.value(names, name) for name in names)
+  own = {option.flag: option for option in options.of(_start(
+      lambda name: methods.resolve(name)(), method, inner))}
+  options.define(own.values(), values)
+  options.define([dataclasses.replace(option, help=' ')  # they are refused
+                  for option in options.METHOD if option.flag not in own],
+                 values)
 
 
 def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
@@ -66,9 +88,10 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   data_options = inputs.data_options(
       run_configs.data_of(original) if own else preset.data, values)
   method = command.value(values, 'method')
+  start = _start(preset.config_of, method, command.value(values, 'rewind_of'))
   config = options.apply(
-      _start(preset, method, command.value(values, 'rewind_of')),
-      options.METHOD, values, f'the method {method}')
+      start, (*options.of(start), *options.METHOD), values,
+      f'the method {method}')
   devices = inputs.devices(values)
   devices.check_batch_size(config.batch_size)
   wanted = inputs.forget_request(values, required=False)
@@ -99,15 +122,16 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   return {'workdir': workdir, 'model': f'{workdir}/checkpoints/model', **result}
 
 
-def _start(preset, method, rewind_of):
-  """The preset's config, of what is to be rewound if that is named."""
-  config = preset.config_of(method)
+def _start(config_of: Callable[[str], Any], method: str,
+           rewind_of: str | None) -> Any:
+  """The config of a method, around that of what it is to rewind."""
+  config = config_of(method)
   if rewind_of is None:
     return config
-  if method != 'rewind':
+  if type(config) is not rewind.RewindConfig:
     raise ValueError(
         f'Expected --rewind_of with --method=rewind alone, got {method}.')
-  return dataclasses.replace(config, method=preset.config_of(rewind_of))
+  return dataclasses.replace(config, method=config_of(rewind_of))
 
 
 def _splits(values, dataset, wanted, original):
@@ -137,5 +161,6 @@ def _splits(values, dataset, wanted, original):
   return inputs.request_on(dataset, parts, stored is not None, wanted)
 
 
-COMMAND = command.Command('unlearn', _ABOUT, _define, _execute)
+COMMAND = command.Command(
+    'unlearn', _ABOUT, _define, _execute, _define_method)
 main = COMMAND.main

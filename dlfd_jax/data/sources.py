@@ -30,22 +30,24 @@ class DataOptions:
       for its default. Of a tree: none, or ``class``.
     multilabel: treat a single 0/1 column as an attribute.
     merge_from: classes at or above this number become one class.
-    thresholds: ``(column, value)`` pairs: the attribute is 1 where the column
-      is at least the value.
+    thresholds: pairs of a column and a value, ``age:30`` on the command line:
+      the attribute is 1 where the column is at least the value.
     image_size: pixels a side; None keeps an npz file's own size.
     root: folder that the manifest's paths are relative to (None = its own), the
       tree, or the folder that holds a data set's download.
     people: number of drawn people (None = 200), or of people to take of
       mucac or celeb_a (None = all).
     images_per_person: drawn images of each.
-    data_seed: of the drawing.
-    identity_pattern: of a tree, see ``tree.load_tree``.
+    data_seed: seed of the drawn faces.
+    identity_pattern: regular expression on the paths of a tree; its group is
+      the person, see ``tree.load_tree``.
 
   Raises:
     ValueError: if the source is none of these or a field does not fit it.
   """
 
-  source: str = SYNTHETIC
+  source: str = dataclasses.field(
+      default=SYNTHETIC, metadata={'flag': 'data'})
   labels: tuple[str, ...] = ()
   multilabel: bool = False
   merge_from: int | None = None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+from typing import cast
 
 from dlfd_jax.methods import (
   bad_teaching,
@@ -69,6 +71,15 @@ def resolve(name: str) -> type[RunConfig]:
         f'Expected {name} to be a MethodConfig, got a {type(config).__name__}.')
   if not config.title:
     raise ValueError(f'Expected a `title` in the method {name}, got none.')
+  config = cast(type[RunConfig], config)
+  if '__dataclass_fields__' not in vars(config):
+    raise ValueError(f'Expected the method {name} to be a dataclass: put '
+                     '@dataclasses.dataclass(frozen=True, kw_only=True) over '
+                     'it.')
+  for field in dataclasses.fields(config):
+    if field.default is field.default_factory is dataclasses.MISSING:
+      raise ValueError(f'Expected a default of the field {field.name} of the '
+                       f'method {name}, got none.')
   return config
 
 

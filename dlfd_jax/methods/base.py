@@ -102,7 +102,7 @@ class MethodConfig(Method):
     optimizer: the update of the weights.
     batch_norm: ``'frozen'``: running statistics and no dropout; ``'live'``:
       the update uses batch statistics, moves the running ones and drops out.
-    augment: of the retain (and forget) images, or None.
+    augment: flip, shift, scale, rotate and jitter the images, or None.
     check_every: steps between two measurements; None = the default of
       :func:`default_check_every`.
     live_limit: largest number of images a side in the live attack.

@@ -23,8 +23,8 @@ class CFKConfig(base.MethodConfig):
   """CF-k.
 
   Attributes:
-    k: blocks that are trained, at least 1; see ``models.blocks``. In ResNet18
-      the head is 1, head and last stage are 3.
+    k: blocks that are trained, counted from the output, at least 1; in ResNet18
+      the head is 1, head and last stage are 3, see ``models.blocks``.
 
   Raises:
     ValueError: if a field is out of its range.

@@ -36,11 +36,12 @@ class DLFDConfig(base.MethodConfig):
   """DLFD's options, beside those of every method.
 
   Attributes:
-    ot_weight: w_f, at least 0.
-    ce_weight_start: lambda at the first batch, at least 0.
+    ot_weight: w_f, weight of the transport term, at least 0.
+    ce_weight_start: lambda, weight of the cross-entropy, at the first batch, at
+      least 0.
     ce_weight_end: lambda at the last batch, at least 0; linear in between.
-    perturb_steps: K, at least 1.
-    perturb_step_size: alpha, pixel units, above 0.
+    perturb_steps: K, gradient steps on the images of a batch, at least 1.
+    perturb_step_size: alpha, size of such a step in pixel units, above 0.
     perturb_radius: rho, largest change of a pixel in pixel units; None = none.
     representation: ``'features'`` or ``'logits'``: the transport's space.
     sinkhorn: the solver, its epsilon, and entropic cost or divergence.

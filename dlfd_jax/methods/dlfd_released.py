@@ -40,10 +40,10 @@ class DLFDReleasedConfig(base.MethodConfig):
     ot_weight: w_f; kept and logged, without any effect on the result.
     ce_weight_start: lambda at the first pair.
     ce_weight_end: lambda at the last pair.
-    perturb_steps: K.
-    perturb_step_size: alpha in *normalised* units.
+    perturb_steps: K, gradient steps on the images of a batch.
+    perturb_step_size: alpha, size of such a step in normalised units.
     sinkhorn: of the transport cost that is logged.
-    forget_threshold: forgetting score at or above which it perturbs.
+    forget_threshold: forgetting score at or above which images are perturbed.
 
   Raises:
     ValueError: if a field is out of its range.

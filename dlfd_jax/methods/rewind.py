@@ -36,7 +36,7 @@ class RewindConfig(base.Method):
 
   Attributes:
     method: config of the method; its ``selection`` has no effect.
-    every: steps between candidates; None = an epoch.
+    every: steps between the states to go back to; None = an epoch.
     measure: ``'error'``: 1 - accuracy (mean over known attributes if
       multilabel); ``'loss'``: mean cross-entropy, finer where errors are few.
 
@@ -47,8 +47,10 @@ class RewindConfig(base.Method):
   title = 'Rewind'
 
   method: base.MethodConfig = neggrad_plus.NegGradPlusConfig()
-  every: int | None = None
-  measure: str = 'error'
+  every: int | None = dataclasses.field(
+      default=None, metadata={'flag': 'rewind_every'})
+  measure: str = dataclasses.field(
+      default='error', metadata={'flag': 'rewind_measure'})
 
   def __post_init__(self):
     if not isinstance(self.method, base.MethodConfig):

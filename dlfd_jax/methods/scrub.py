@@ -32,9 +32,9 @@ class ScrubConfig(base.MethodConfig):
   """SCRUB; ``epochs`` are the min epochs over retain.
 
   Attributes:
-    max_epochs: how many of them begin with a pass over forget, from 1.
+    max_epochs: epochs that begin with a pass over forget, at least 1.
     forget_batch_size: forget images per max step; small = many steps.
-    alpha: weight of d on retain, at least 0.
+    alpha: weight of the divergence d on retain, at least 0.
     gamma: weight of the cross-entropy on retain, at least 0.
     temperature: T of both softmaxes, above 0.
 

@@ -9,27 +9,6 @@ from typing import Any, TypeVar
 _Config = TypeVar('_Config')
 
 
-def has_field(config: Any, path: str) -> bool:
-  """Whether ``path``, such as ``optimizer.learning_rate``, names a field.
-
-  Of fields alone: a wrapper's properties are none.
-  """
-  for name in path.split('.'):
-    if not dataclasses.is_dataclass(config) or name not in [
-        field.name for field in dataclasses.fields(config)]:
-      return False
-    config = getattr(config, name)
-  return True
-
-
-def find(config: Any, path: str) -> str | None:
-  """The path of a field of a config, or of the method that it wraps."""
-  for candidate in (path, f'method.{path}'):
-    if has_field(config, candidate):
-      return candidate
-  return None
-
-
 def replace(config: _Config, changes: Mapping[str, Any]) -> _Config:
   """``config`` with the fields at some dotted paths replaced, all at once.
 
@@ -45,15 +24,16 @@ def replace(config: _Config, changes: Mapping[str, Any]) -> _Config:
   own: dict[str, Any] = {}
   nested: dict[str, dict[str, Any]] = {}
   for path, value in changes.items():
-    if not has_field(config, path):
+    name, _, rest = path.partition('.')
+    if not dataclasses.is_dataclass(config) or name not in [
+        field.name for field in dataclasses.fields(config)]:
       raise ValueError(
           f'Expected the path of a field of {type(config).__name__}, got '
           f'{path!r}.')
-    name, _, rest = path.partition('.')
     if rest:
       nested.setdefault(name, {})[rest] = value
     else:
       own[name] = value
   for name, inner in nested.items():
-    own[name] = replace(getattr(config, name), inner)
+    own[name] = replace(own.get(name, getattr(config, name)), inner)
   return dataclasses.replace(config, **own)  # type: ignore[type-var]

@@ -3,7 +3,7 @@
 import pytest
 
 from dlfd_jax import fit
-from dlfd_jax.methods import rewind, scrub
+from dlfd_jax.data import augment
 from dlfd_jax.utils import configs
 
 
@@ -18,19 +18,19 @@ def test_nested_fields_are_replaced_and_the_rest_stays():
   assert before == fit.TrainConfig()
 
 
+def test_a_config_that_was_none_is_set_with_its_fields():
+  after = configs.replace(fit.TrainConfig(), {
+      'augment.flip': False, 'augment': augment.AugmentConfig(shift=.3)})
+  assert after.augment == augment.AugmentConfig(flip=False, shift=.3)
+  with pytest.raises(ValueError, match="NoneType, got 'flip'"):
+    configs.replace(fit.TrainConfig(), {'augment.flip': False})
+
+
 def test_an_unknown_path_is_refused():
-  with pytest.raises(ValueError, match="TrainConfig, got 'optimizer.rate'"):
+  with pytest.raises(ValueError, match="OptimizerConfig, got 'rate'"):
     configs.replace(fit.TrainConfig(), {'optimizer.rate': .5})
 
 
 def test_what_the_config_refuses_stays_refused():
   with pytest.raises(ValueError, match='epochs'):
     configs.replace(fit.TrainConfig(), {'epochs': 0})
-
-
-def test_a_wrapper_lends_the_fields_of_its_method_but_not_its_properties():
-  wrapped = rewind.ScrubRConfig(method=scrub.ScrubConfig())
-  assert configs.find(wrapped, 'every') == 'every'
-  assert configs.find(wrapped, 'alpha') == 'method.alpha'
-  assert configs.find(wrapped, 'epochs') == 'method.epochs'
-  assert configs.find(wrapped, 'nothing') is None
