@@ -4,6 +4,10 @@ import numpy as np
 from scipy import stats
 
 MODELS = ('original', 'unlearned', 'retrained_0', 'retrained_1', 'retrained_2')
+# Texts of the data that must never become markup.
+NAMES = ('<script>alert(1)</script>', '"><img src=x onerror=alert(1)>',
+         "' onmouseover='alert(1)", '{{ 7 * 7 }}', r'$\frac{$', 'a|b',
+         '[/red]', ':smile:', '&lt;b&gt;', '</table>', '%s', 'Zoë 雪')
 SIZES = {'retain': 900, 'forget': 160, 'val': 200, 'test': 320}
 # Mean of log loss by (seen before, not seen).
 _SHIFT = {'original': (-3.4, -1.6), 'unlearned': (-1.8, -1.7),

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from dlfd_jax.report import plots, tables
+from dlfd_jax.report import check_page, plots, tables
 from tests.report import fakes, pictures
 
 _ARRAYS = fakes.per_example()
@@ -133,6 +133,16 @@ def test_a_last_state_is_a_ring_around_the_model_that_it_equals():
            for line in axis.lines if len(line.get_xdata()) == 1
            and line.get_marker() in ('d', 'o')}
   assert sizes.pop('none') > max(sizes.values())
+
+
+# DejaVu Sans has no ideographs: matplotlib says so and draws a box.
+@pytest.mark.filterwarnings('ignore:Glyph:UserWarning')
+@pytest.mark.parametrize('name', [r'$\frac{$', 'Zoë 雪 $x$'])
+def test_no_name_is_taken_for_a_formula(name):
+  points = plots.points_of(fakes.result(), {name: fakes.result()})
+  assert name in pictures.words(plots.trade_offs({name: points}, bars=name))
+  image = np.zeros((4, 4, 3), np.uint8)
+  check_page.contact_sheet([(image, image, name)])
 
 
 @pytest.mark.parametrize('draw, sentence', [

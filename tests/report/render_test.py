@@ -1,10 +1,13 @@
 """The same table in four notations."""
 
 import csv
+import html.parser
 import io
 
+import pytest
 import rich.console
 
+from dlfd_jax.cli import command
 from dlfd_jax.report import render, tables
 from tests.report import fakes
 
@@ -25,7 +28,7 @@ def test_the_terminal_table_fits_eighty_columns_with_whole_numbers():
   assert max(len(line) for line in text.splitlines()) <= 80
   for cell in ('0.808', '[.784, .832]', '6.4 s', 'not computed'):
     assert cell in text
-  assert 'Accuracy: higher means more correct' in text
+  assert text.count('Accuracy: higher means more correct') == 1
   assert text.count('higher means more correct') == 1
   assert 'Time: lower means cheaper' in text
   assert '…' not in text
@@ -41,15 +44,11 @@ def test_a_direction_of_one_row_is_led_by_its_whole_label():
   assert 'Accuracy, forget: down' in text
 
 
-def test_the_terminal_table_says_not_computed():
-  assert 'not computed' in _printed(_summary(retrained=False), 100)
-
-
 def test_markdown_has_one_line_per_metric_and_escapes_bars():
   table = _summary()
   row = tables.Row('a', 'a|b', 'up|down', table.rows[0].cells)
-  text = render.to_markdown(tables.Table('t', table.columns, (row,)))
-  lines = text.splitlines()
+  lines = render.to_markdown(
+      tables.Table('t', table.columns, (row,))).splitlines()
   assert lines[0] == (
       '|  | original | unlearned | retrained | null | direction |')
   assert lines[1] == '|---|---:|---:|---:|---:|---|'
@@ -81,5 +80,25 @@ def test_latex_escapes_and_balances_its_columns():
   assert lines[4].startswith(r'50 \% of a\_b \& c & 0.998 {\scriptsize ')
   assert lines[4].replace(r'\&', '').count('&') == 5
   assert lines[4].endswith(r'\\')
-  assert render.escape_latex('\\^~{}') == (
-      r'\textbackslash{}\textasciicircum{}\textasciitilde{}\{\}')
+  assert render.escape_latex('\\^~{}±') == (
+      r'\textbackslash{}\textasciicircum{}\textasciitilde{}\{\}$\pm$')
+
+
+@pytest.mark.parametrize('name', fakes.NAMES)
+def test_no_name_becomes_markup(name, capsys):
+  table = tables.Table(name, (name,), (tables.Row(
+      'key', name, name, (tables.Cell(.5, .4, .6),)),), (name,))
+  console = command.console()
+  console.width = 200
+  console.print(render.to_rich(table))
+  console.print(name)
+  assert capsys.readouterr().out.count(name) >= 4
+  text = render.to_markdown(table)
+  rows = [line for line in text.splitlines() if line.startswith('|')]
+  assert {line.replace(r'\|', '').count('|') for line in rows} == {4}
+  tags, parser = [], html.parser.HTMLParser()
+  parser.handle_starttag = lambda tag, attrs: tags.append(tag)
+  parser.feed(text)
+  assert tags == []
+  assert render.to_latex(table).count(r'\\') == 2
+  assert render.to_csv(table).count('\n') == 2
