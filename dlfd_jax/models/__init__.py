@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import flax.linen as nn
@@ -71,7 +71,7 @@ class ModelConfig:
   compute_dtype: str = 'auto'
   remat: bool = False
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     for name, choices in (('architecture', ARCHITECTURES),
                           ('stem', layers.STEMS), ('head', heads.HEADS),
                           ('compute_dtype', COMPUTE_DTYPES)):
@@ -118,7 +118,7 @@ def build(config: ModelConfig) -> nn.Module:
 
 
 def build_for(config: ModelConfig, image_size: tuple[int, int]) -> nn.Module:
-  """``build``, and a look at what a user's own class answers.
+  """``build``, and a look at what a user's own class returns.
 
   Raises:
     ValueError: if it lacks a part of what ``models.custom`` asks for.
@@ -154,7 +154,8 @@ def init(model: nn.Module, key: jax.Array,
 
 
 @memo.one_for_equal
-def _make_init(model, image_size):
+def _make_init(model: nn.Module, image_size: tuple[int, ...]
+               ) -> Callable[[jax.Array], Any]:
   return jax.jit(lambda key: model.init(
       key, jnp.zeros((1, *image_size, 3), jnp.float32), train=False))
 
@@ -162,7 +163,7 @@ def _make_init(model, image_size):
 def check_values(variables: Variables, where: str) -> None:
   """Raises ValueError if a parameter or statistic is no number that can be.
 
-  A network with one NaN answers the same to every image, without a word.
+  A network with one NaN gives every image the same logits, without an error.
 
   Args:
     variables: of a network.
@@ -228,7 +229,7 @@ def last_blocks(model: nn.Module, variables: Variables,
 
 def block_means(model: nn.Module, variables: Variables,
                 images: jax.Array) -> dict[str, jax.Array]:
-  """What every block but the head answers, mean over positions.
+  """The output of every block but the head, mean over positions.
 
   Args:
     model: a classifier that declares its blocks, see :func:`blocks`.
@@ -242,18 +243,18 @@ def block_means(model: nn.Module, variables: Variables,
   """
   names = {name for block in blocks(model)[:-1] for name in block}
 
-  def is_block(module, method):
+  def is_block(module: nn.Module, method: str) -> bool:
     return method == '__call__' and len(module.path) == 1 and (
         module.path[0] in names)
 
   _, found = cast(Any, model).apply(
       variables, images, train=False, capture_intermediates=is_block,
       mutable=['intermediates'])
-  answers = found.get('intermediates', {})
+  outputs = found.get('intermediates', {})
   means = {}
   for block in blocks(model)[:-1]:
-    modules = [name for name in block if name in answers]
+    modules = [name for name in block if name in outputs]
     if modules:  # others are bare parameters
-      rows = answers[modules[-1]]['__call__'][0].astype(jnp.float32)
+      rows = outputs[modules[-1]]['__call__'][0].astype(jnp.float32)
       means[modules[-1]] = rows.mean(tuple(range(1, rows.ndim - 1)))
   return means

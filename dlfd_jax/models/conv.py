@@ -74,8 +74,9 @@ def convolve(x: jax.Array, kernel: jax.Array, stride: int, groups: int,
     if depthwise or groups == 1 and small:
       shifted = _shifted(x, size, stride)
       if depthwise:
-        return sum(seen * kernel[i // size, i % size, 0]
-                   for i, seen in enumerate(shifted))
+        return functools.reduce(jnp.add, (
+            seen * kernel[i // size, i % size, 0]
+            for i, seen in enumerate(shifted)))
       return jnp.concatenate(shifted, axis=-1) @ kernel.reshape(-1, outputs)
     if groups == 1:
       return _with_quick_gradient(x, kernel, stride)
@@ -85,14 +86,15 @@ def convolve(x: jax.Array, kernel: jax.Array, stride: int, groups: int,
   return _xla(x, kernel, stride, groups)
 
 
-def _xla(x, kernel, stride, groups=1):
+def _xla(x: jax.Array, kernel: jax.Array, stride: int,
+         groups: int = 1) -> jax.Array:
   pad = len(kernel) // 2
   return lax.conv_general_dilated(
       x, kernel, (stride, stride), [(pad, pad)] * 2, dimension_numbers=_LAYOUT,
       feature_group_count=groups)
 
 
-def _on_quarters(x, kernel):
+def _on_quarters(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """Stride 2, as stride 1 on blocks of 2x2 pixels turned into channels.
 
   Row 2i + r of the image is row i + a of block part b, where r = 2a + b, so a
@@ -116,57 +118,63 @@ def _on_quarters(x, kernel):
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _with_quick_gradient(x, kernel, stride):
+def _with_quick_gradient(x: jax.Array, kernel: jax.Array,
+                         stride: int) -> jax.Array:
   return _xla(x, kernel, stride)
 
 
-def _forward(x, kernel, stride):
+def _forward(x: jax.Array, kernel: jax.Array, stride: int
+             ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
   return _xla(x, kernel, stride), (x, kernel)
 
 
-def _backward(stride, read, slope):
-  x, kernel = read
+def _backward(stride: int, inputs: tuple[jax.Array, jax.Array],
+              gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+  x, kernel = inputs
   _, to_images = jax.vjp(lambda x: _xla(x, kernel, stride), x)
-  return *to_images(slope), _kernel_slope(x, slope, len(kernel), stride)
+  return (*to_images(gradient),
+          _kernel_gradient(x, gradient, len(kernel), stride))
 
 
 _with_quick_gradient.defvjp(_forward, _backward)
 
 
-def _kernel_slope(x, slope, size, stride):
-  """Sums of x times slope by place of the window, ``[size, size, c, o]``.
+def _kernel_gradient(x: jax.Array, gradient: jax.Array, size: int,
+                     stride: int) -> jax.Array:
+  """Sums of x times gradient by place of the window, ``[size, size, c, o]``.
 
-  Place (r, c) pairs x[i + r, j + c] with slope[i, j], that is x[i + r, k] with
-  slope[i, k - c]: stride 1 needs one product of x moved by rows and slope moved
-  by columns.
+  Place (r, c) pairs x[i + r, j + c] with gradient[i, j], that is x[i + r, k]
+  with gradient[i, k - c]: stride 1 needs one product of x shifted by rows and
+  the gradient shifted by columns.
   """
-  inputs, outputs = x.shape[-1], slope.shape[-1]
+  inputs, outputs = x.shape[-1], gradient.shape[-1]
   if stride > 1:
     return jnp.stack([
-        jnp.einsum('nhwi,nhwo->io', seen, slope)
+        jnp.einsum('nhwi,nhwo->io', seen, gradient)
         for seen in _shifted(x, size, stride)
     ]).reshape(size, size, inputs, outputs)
-  height, width = slope.shape[1:3]
+  height, width = gradient.shape[1:3]
   pad = size // 2
   rows, columns = ((0, 0), (pad, pad), (0, 0), (0, 0)), (
       (0, 0), (0, 0), (pad, pad), (0, 0))
-  x, slope = jnp.pad(x, rows), jnp.pad(slope, columns)
-  moved = jnp.concatenate(
+  x, gradient = jnp.pad(x, rows), jnp.pad(gradient, columns)
+  by_row = jnp.concatenate(
       [x[:, i:i + height] for i in range(size)], axis=-1)
-  slopes = jnp.concatenate(
-      [slope[:, :, i:i + width] for i in reversed(range(size))], axis=-1)
-  product = moved.reshape(-1, size * inputs).T @ slopes.reshape(
+  by_column = jnp.concatenate(
+      [gradient[:, :, i:i + width] for i in reversed(range(size))], axis=-1)
+  product = by_row.reshape(-1, size * inputs).T @ by_column.reshape(
       -1, size * outputs)
   return product.reshape(size, inputs, size, outputs).transpose(0, 2, 1, 3)
 
 
-def _map(x, size, stride):
+def _map(x: jax.Array, size: int, stride: int) -> tuple[int, int]:
   """Height and width of the output."""
-  return tuple((n + 2 * (size // 2) - size) // stride + 1
-               for n in x.shape[1:3])
+  height, width = ((n + 2 * (size // 2) - size) // stride + 1
+                   for n in x.shape[1:3])
+  return height, width
 
 
-def _shifted(x, size, stride):
+def _shifted(x: jax.Array, size: int, stride: int) -> list[jax.Array]:
   """What each place of the window sees, row by row, ``[n, h', w', c]``."""
   pad = size // 2
   height, width = _map(x, size, stride)

@@ -6,7 +6,7 @@ named. Asked of the class:
 * ``Class(outputs=...)``, or ``Class()`` if it takes no ``outputs``;
 * ``__call__(images, *, train, ...)``: images are float ``[n, h, w, 3]``; batch
   statistics and dropout are used if ``train``;
-* the answer has ``logits [n, outputs]`` and ``features [n, d]``.
+* the outputs have ``logits [n, outputs]`` and ``features [n, d]``.
 
 ``mask`` (0 = padding), ``keys`` (one per example) and ``axis_name`` are passed
 to a ``__call__`` that takes them. One that does not gets ``rngs={'dropout':
@@ -69,15 +69,15 @@ class Classifier:
     for name in _OPTIONAL:
       if name not in self.accepts:
         options.pop(name, None)
-    answer = self.module.apply(
+    outcome = self.module.apply(
         variables, self._normalised(images), train=train, **options)
     if axis_name is None or 'axis_name' in self.accepts or not options.get(
         'mutable'):
-      return answer
-    outputs, new = answer
+      return outcome
+    outputs, new = outcome
     return outputs, jax.lax.pmean(new, axis_name)
 
-  def _normalised(self, images):
+  def _normalised(self, images: jax.Array) -> jax.Array:
     return (images - jnp.array(self.mean)) / jnp.array(self.std)
 
 
@@ -113,38 +113,38 @@ def load(architecture: str, outputs: int, mean: tuple[float, ...],
 
 def check(model: Classifier, architecture: str, outputs: int,
           image_size: tuple[int, int]) -> None:
-  """Runs the shapes through a module and names what its answer lacks.
+  """Runs the shapes through a module and names what its outputs lack.
 
   Raises:
     ValueError: if ``logits`` or ``features`` is missing or has another shape.
   """
   images = jnp.zeros((2, *image_size, 3), jnp.float32)
 
-  def run(key):
+  def run(key: jax.Array) -> Any:
     variables = model.init(key, images, train=False)
     return model.apply(variables, images, train=False)
 
   try:
-    answer = jax.eval_shape(run, jax.random.key(0))
+    outcome = jax.eval_shape(run, jax.random.key(0))
   except Exception as error:  # whatever the user's module raises
     raise ValueError(
         f'Expected {architecture} to take images {images.shape} with '
         f'train=False alone, got {type(error).__name__}: {error}') from error
-  if isinstance(answer, jax.ShapeDtypeStruct):
+  if isinstance(outcome, jax.ShapeDtypeStruct):
     raise ValueError(
         f'Expected {architecture} to return `logits` and `features` (see '
-        f'dlfd_jax.models.Outputs), got one array {answer.shape}: its '
+        f'dlfd_jax.models.Outputs), got one array {outcome.shape}: its '
         '`features` are missing.')
   for name in heads.Outputs._fields:
-    if not hasattr(answer, name):
+    if not hasattr(outcome, name):
       raise ValueError(
           f'Expected {architecture} to return `{name}` (see '
-          f'dlfd_jax.models.Outputs), got {type(answer).__name__}.')
-  if answer.logits.shape != (2, outputs):
+          f'dlfd_jax.models.Outputs), got {type(outcome).__name__}.')
+  if outcome.logits.shape != (2, outputs):
     raise ValueError(
         f'Expected {architecture} to return {outputs} logits an image, got '
-        f'logits of shape {answer.logits.shape} for 2 images.')
-  if len(answer.features.shape) != 2 or answer.features.shape[0] != 2:
+        f'logits of shape {outcome.logits.shape} for 2 images.')
+  if len(outcome.features.shape) != 2 or outcome.features.shape[0] != 2:
     raise ValueError(
         f'Expected {architecture} to return features [n, d], got shape '
-        f'{answer.features.shape} for 2 images.')
+        f'{outcome.features.shape} for 2 images.')

@@ -25,7 +25,7 @@ class DenseLayer(nn.Module):
   dtype: jnp.dtype
 
   @nn.compact
-  def __call__(self, x: jax.Array, **norm_args) -> jax.Array:
+  def __call__(self, x: jax.Array, **norm_args: Any) -> jax.Array:
     y = x
     for i, (channels, size) in enumerate(
         ((_BOTTLENECK * self.growth, 1), (self.growth, 3)), start=1):
@@ -42,7 +42,7 @@ class Transition(nn.Module):
   dtype: jnp.dtype
 
   @nn.compact
-  def __call__(self, x: jax.Array, **norm_args) -> jax.Array:
+  def __call__(self, x: jax.Array, **norm_args: Any) -> jax.Array:
     y = nn.relu(norm.BatchNorm(
         dtype=self.dtype, name='norm')(x, **norm_args))
     y = conv.Conv(x.shape[-1] // 2, 1, 1, self.dtype, name='conv',

@@ -81,8 +81,8 @@ class MBConv(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool,
-               keys: jax.Array | None = None, **norm_args) -> jax.Array:
-    def bn(y, name):
+               keys: jax.Array | None = None, **norm_args: Any) -> jax.Array:
+    def bn(y: jax.Array, name: str) -> jax.Array:
       return norm.BatchNorm(dtype=self.dtype, name=f'{name}_norm')(
           y, train=train, **norm_args)
 
@@ -136,7 +136,7 @@ class EfficientNetB0(layers.Network):
     norm_args: dict[str, Any] = dict(
         train=train, mask=mask, axis_name=axis_name)
 
-    def activated(x, name):
+    def activated(x: jax.Array, name: str) -> jax.Array:
       return nn.silu(norm.BatchNorm(
           dtype=self.dtype, name=f'{name}_norm')(x, **norm_args))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import flax.linen as nn
 import jax
@@ -16,7 +16,7 @@ Array = TypeVar('Array', jax.Array, np.ndarray)
 
 
 class Outputs(NamedTuple, Generic[Array]):
-  """A classifier's answer: ``logits [n, c]`` and ``features [n, d]``, float32.
+  """A classifier's outputs: ``logits [n, c]`` and ``features [n, d]``, float32.
 
   Both are ``jax.Array`` on the devices and ``np.ndarray`` on the host.
 
@@ -27,7 +27,8 @@ class Outputs(NamedTuple, Generic[Array]):
   features: Array
 
 
-def _torch_linear_init(key, shape, dtype=jnp.float32):
+def _torch_linear_init(key: jax.Array, shape: tuple[int, ...],
+                       dtype: Any = jnp.float32) -> jax.Array:
   bound = 1 / math.sqrt(shape[0])
   return jax.random.uniform(key, shape, dtype, -bound, bound)
 

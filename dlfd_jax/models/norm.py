@@ -61,7 +61,8 @@ class BatchNorm(nn.Module):
     return ((x - batch_mean) * gain + bias).astype(self.dtype)
 
 
-def _moments(x, mask, axis_name):
+def _moments(x: jax.Array, mask: jax.Array | None, axis_name: str | None
+             ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """Mean, biased variance (each ``[channels]``) and count of the real rows."""
   x = x.astype(jnp.float32)
   per_row = 1

@@ -19,7 +19,7 @@ class BasicBlock(nn.Module):
   dtype: jnp.dtype
 
   @nn.compact
-  def __call__(self, x: jax.Array, **norm_args) -> jax.Array:
+  def __call__(self, x: jax.Array, **norm_args: Any) -> jax.Array:
     bn = lambda name: norm.BatchNorm(dtype=self.dtype, name=name)
     y = conv.Conv(self.width, 3, self.stride, self.dtype, name='conv1')(x)
     y = nn.relu(bn('bn1')(y, **norm_args))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -18,7 +20,7 @@ _PATCH_INIT = nn.initializers.variance_scaling(1.0, 'fan_in', 'normal')
 _NEARLY_ZERO = nn.initializers.normal(1e-6)
 
 
-def _layer_norm(dtype, name):
+def _layer_norm(dtype: Any, name: str) -> nn.LayerNorm:
   return nn.LayerNorm(
       epsilon=1e-6, dtype=dtype, use_fast_variance=False, name=name)
 
