@@ -101,17 +101,13 @@ class EvaluationResult:
       record = {
           **record, 'request': {**request, **(record.get('request') or {})}}
     try:
-      arrays = self._per_example()
-      page = html.render_report(record, arrays, self._history())
-      about = html.report_facts(record, arrays)
+      html.write_report(record, self._per_example(), self._history(), path)
     except (KeyError, TypeError, ValueError, AttributeError,
             IndexError) as error:  # a result that somebody else wrote
       raise ValueError(
           f'Expected a whole evaluation in {self.folder or _IN_MEMORY}, got '
           f'one that does not fit: {type(error).__name__}: {error}.'
       ) from error
-    path.parent.mkdir(parents=True, exist_ok=True)
-    html.write_files(page, about, path)
     return path
 
   def _per_example(self):

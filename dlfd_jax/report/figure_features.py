@@ -28,36 +28,26 @@ _PAPER: Any = {'facecolor': 'white', 'linewidth': 0, 'pad': 1}
 
 
 @dataclasses.dataclass(frozen=True)
-class Projection:
-  """Features in two dimensions.
-
-  Attributes:
-    points: ``[n, 2]``.
-    axes: names of the two axes.
-  """
-
-  points: np.ndarray
-  axes: tuple[str, str]
-
-
-@dataclasses.dataclass(frozen=True)
 class Panel:
   """One model.
 
   Attributes:
     name: decides its look.
     title: for readers.
-    projection: of its features.
+    points: its features in two dimensions ``[n, 2]``, see :func:`project`.
+    axes: names of the two dimensions.
     cells: the numbers under the panel by metric, see ``feature_numbers``.
   """
 
   name: str
   title: str
-  projection: Projection
+  points: np.ndarray
+  axes: tuple[str, str]
   cells: Mapping[str, tables.Cell]
 
 
-def project(features: np.ndarray, method: str, seed: int = 0) -> Projection:
+def project(features: np.ndarray, method: str, seed: int = 0
+            ) -> tuple[np.ndarray, tuple[str, str]]:
   """One model's features by PCA or t-SNE.
 
   Args:
@@ -65,6 +55,9 @@ def project(features: np.ndarray, method: str, seed: int = 0) -> Projection:
     method: ``'pca'`` or ``'tsne'`` (started from PCA, perplexity 30 or a
       quarter of the images).
     seed: of t-SNE.
+
+  Returns:
+    Points ``[n, 2]`` and the names of the two axes.
 
   Raises:
     ValueError: if there is no such method or the features are too few.
@@ -81,21 +74,21 @@ def project(features: np.ndarray, method: str, seed: int = 0) -> Projection:
   if not np.isfinite(features).all():
     raise ValueError('Expected finite features, got others.')
   if np.ptp(features, axis=0).max() == 0:
-    return Projection(np.zeros((len(features), 2)), ('constant', 'constant'))
+    return np.zeros((len(features), 2)), ('constant', 'constant')
   if method == 'pca':
     from sklearn import decomposition
     pca = decomposition.PCA(2, svd_solver='full').fit(features)
     shares = pca.explained_variance_ratio_
-    return Projection(pca.transform(features), (
+    return pca.transform(features), (
         f'PC 1 ({100 * shares[0]:.0f} % of variance)',
-        f'PC 2 ({100 * shares[1]:.0f} %)'))
+        f'PC 2 ({100 * shares[1]:.0f} %)')
   with warnings.catch_warnings():
     warnings.simplefilter('ignore', RuntimeWarning)  # of a constant feature
     from sklearn import manifold
     points = manifold.TSNE(
         2, init='pca', perplexity=min(_PERPLEXITY, (len(features) - 1) / 4),
         random_state=seed).fit_transform(features)
-  return Projection(points, ('t-SNE 1 (no unit)', 't-SNE 2 (no unit)'))
+  return points, ('t-SNE 1 (no unit)', 't-SNE 2 (no unit)')
 
 
 def groups_of(labels: np.ndarray, names: Sequence[str],
@@ -164,27 +157,26 @@ def draw(panels: Sequence[Panel], groups: np.ndarray, names: Sequence[str], *,
   """
   rows, columns = drawing.grid_shape(len(panels))
   for panel in panels:
-    if panel.projection.points.shape != (len(groups), 2):
+    if panel.points.shape != (len(groups), 2):
       raise ValueError(
           f'Expected {len(groups)} points in two dimensions of {panel.name}, '
-          f'got {list(panel.projection.points.shape)}.')
+          f'got {list(panel.points.shape)}.')
   looks = drawing.styles([panel.name for panel in panels])
   size = float(np.clip(4e3 / max(len(groups), 1), 5, 22))
   order = np.random.default_rng(0).permutation(len(groups))
   with drawing.new_figure(
       max(2.5 * columns, 6.4), 2.75 * rows + .8, title) as figure:
     for axis, panel in zip(drawing.grid(figure, len(panels)), panels):
-      points = panel.projection.points
       for group, _ in enumerate(names):
         chosen = order[groups[order] == group]
         axis.scatter(
-            *points[chosen].T, s=size, color=colors[group % len(colors)],
+            *panel.points[chosen].T, s=size, color=colors[group % len(colors)],
             marker=drawing.MARKERS[group % len(drawing.MARKERS)], alpha=.75,
             linewidths=.25, edgecolors=drawing.EDGE, rasterized=True)
       axis.set(xticks=[], yticks=[])
-      axis.set_xlabel(f'{panel.projection.axes[0]}\n{caption(panel.cells)}',
+      axis.set_xlabel(f'{panel.axes[0]}\n{caption(panel.cells)}',
                       fontsize=8)
-      axis.set_ylabel(panel.projection.axes[1], fontsize=8)
+      axis.set_ylabel(panel.axes[1], fontsize=8)
       drawing.heading(axis, panel.title, looks[panel.name])
     handles = [
         figure.axes[0].scatter(
@@ -221,12 +213,6 @@ class Probes:
   person: tables.Cell
   silhouette: tables.Cell = tables.Cell(None)
 
-  @property
-  def numbers(self) -> str:
-    """Its line in the legend."""
-    return ' / '.join('-' if cell.value is None else f'{cell.value:.2f}'
-                      for cell in (self.label, self.person, self.silhouette))
-
 
 def draw_collapse(points: Sequence[Probes], chance: tuple[float, float], *,
                   format: str = 'svg') -> bytes:
@@ -253,6 +239,9 @@ def draw_collapse(points: Sequence[Probes], chance: tuple[float, float], *,
     axis = figure.subplots()
     for point in shown:
       look = looks[point.name]
+      numbers = ' / '.join(
+          '-' if cell.value is None else f'{cell.value:.2f}'
+          for cell in (point.label, point.person, point.silhouette))
       if start is not None and point is not start:
         axis.annotate(
             '', (point.label.value, point.person.value),
@@ -265,7 +254,7 @@ def draw_collapse(points: Sequence[Probes], chance: tuple[float, float], *,
           yerr=drawing.error_bar(point.person), zorder=3, fmt=look.marker,
           color=look.color, markerfacecolor=look.face,
           markeredgecolor=look.edge, markersize=9, elinewidth=.8, capsize=2,
-          label=f'{point.title}: {point.numbers}')
+          label=f'{point.title}: {numbers}')
     for guess, line in zip(chance, (axis.axvline, axis.axhline)):
       line(guess, color=drawing.NULL, linestyle=':', linewidth=1)
     axis.annotate(

@@ -42,20 +42,18 @@ def write_report(result: tables.Result, per_example: Arrays | None,
     per_example: as in ``per_example.npz``; None = without plots of losses.
     history: events of the unlearning run's ``metrics.jsonl``; None = without
       the plot of the run.
-    path: of the HTML file; replaced if it is there. The JSON has the same name
-      with the ending ``.json``.
+    path: of the HTML file; its folder is made, and the file replaced if it is
+      there. The JSON has the same name with the ending ``.json``.
 
   Raises:
-    ValueError: if ``result`` is not an evaluation of schema 1.
+    ValueError: if ``result`` is not an evaluation of schema 1; nothing is
+      written then.
   """
-  write_files(render_report(result, per_example, history),
-              report_facts(result, per_example), path)
-
-
-def write_files(page: str, facts_of: Mapping[str, Any],
-                path: str | os.PathLike) -> None:
-  """Writes a rendered report; see write_report."""
-  runs.write_json(pathlib.Path(path).with_suffix('.json'), facts_of)
+  page = render_report(result, per_example, history)
+  values = report_facts(result, per_example)
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  runs.write_json(path.with_suffix('.json'), values)
   runs.write_text(path, page)
 
 
@@ -92,15 +90,10 @@ def report_facts(result: tables.Result, per_example: Arrays | None = None
     ``value`` (null = not computed, see ``reason``), ``low``, ``high`` (95 %)
     and ``units``. ``request_images`` has every image of the request.
   """
-  def plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-      return value.item()
-    return {field.name: getattr(value, field.name)
-            for field in dataclasses.fields(value)}
-
-  context = _context(result, per_example or {})
-  return {'kind': 'report', 'schema': 1,
-          **json.loads(json.dumps(context, default=plain))}
+  context = json.dumps(
+      _context(result, per_example or {}), default=lambda value: value.item()
+      if isinstance(value, np.generic) else dataclasses.asdict(value))
+  return {'kind': 'report', 'schema': 1, **json.loads(context)}
 
 
 def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:

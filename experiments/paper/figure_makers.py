@@ -108,7 +108,7 @@ def features(models: Models, cells: CellsByModel, projection: str, limit: int,
     for panels, rows in ((by_class, seen), (by_split, both)):
       panels.append(figure_features.Panel(
           model.name, model.title,
-          figure_features.project(rows, projection, seed),
+          *figure_features.project(rows, projection, seed),
           cells[model.name]))
   return Made({
       'projection': projection, 'fitted': 'each model on its own features',

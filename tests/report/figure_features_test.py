@@ -16,30 +16,29 @@ def _features():
 
 
 def _panels():
-  projection = lib.project(_features(), 'pca')
   cells = {'probe_label_test': tables.Cell(.5, .4, .6),
            'probe_people_test': tables.Cell(None)}
-  return [lib.Panel(name, name, projection, cells)
+  return [lib.Panel(name, name, *lib.project(_features(), 'pca'), cells)
           for name in ('original', 'dlfd', 'retrained')]
 
 
 def test_pca_keeps_the_distances_of_features_in_a_plane():
   flat = _features() * [1, 1, 0, 0, 0]
-  points = lib.project(flat, 'pca').points
+  points = lib.project(flat, 'pca')[0]
   gaps = lambda x: np.linalg.norm(x[:, None] - x, axis=-1)
   np.testing.assert_allclose(gaps(points), gaps(flat), atol=1e-9)
 
 
 @pytest.mark.parametrize('method', lib.PROJECTIONS)
 def test_a_projection_is_finite_and_repeatable(method):
-  one, two = (lib.project(_features(), method, seed=3).points for _ in 'ab')
+  one, two = (lib.project(_features(), method, seed=3)[0] for _ in 'ab')
   assert one.shape == (30, 2)
   assert np.isfinite(one).all()
   np.testing.assert_array_equal(one, two)
 
 
 def test_collapsed_features_are_one_point():
-  assert not lib.project(np.ones((9, 4)), 'tsne').points.any()
+  assert not lib.project(np.ones((9, 4)), 'tsne')[0].any()
 
 
 def test_groups_name_classes_and_vectors_of_attributes():
