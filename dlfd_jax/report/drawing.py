@@ -66,6 +66,7 @@ _STYLE: Any = {
 def new_figure(width: float, height: float, title: str = ''
                ) -> Iterator[figure_lib.Figure]:
   """A figure of that many inches in our style, whatever the user's own is."""
+  # Over matplotlib's defaults, or the rest of the look would be the user's.
   with style_lib.context(['default', _STYLE]):
     figure = figure_lib.Figure(figsize=(width, height))
     if title:

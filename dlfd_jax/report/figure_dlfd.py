@@ -238,6 +238,7 @@ def draw_complexity(gains: Sequence[Gain], *, format: str = 'svg') -> bytes:
         f'{names[name]}' if alone else f'{names[name]}\n{name}'
         for name in order], rotation=0 if alone or len(order) < 5 else 20)
     axis.set_xlim(min(places.values()) - .6, max(places.values()) + .6)
+    # Tasks named age-2, age-4, ... differ in classes alone: say `age` once.
     shared = os.path.commonprefix(order) if alone else ''
     shared = (shared.rpartition('-')[0] or shared).strip('-_ ')
     axis.set(title='Gain of DLFD by the complexity of the task',

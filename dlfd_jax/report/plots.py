@@ -1,7 +1,6 @@
 """Plots of an evaluation as PNG or SVG bytes, equal for equal input.
 
-Every function builds its own matplotlib figure and touches no global state
-of pyplot.
+Every function draws on a matplotlib figure of its own, outside pyplot.
 """
 
 from __future__ import annotations
@@ -104,6 +103,7 @@ def roc_curves(arrays: Arrays, *, format: str = 'svg') -> bytes:
       style = {'color': color, 'linestyle': line,
                'linewidth': 1.0 if several and number else 1.7}
       full.plot(fpr, tpr, label=f'{label}: {ranks.area(fpr, tpr):.3f}', **style)
+      # A logarithmic axis has no 0: such rates stand below the least possible.
       least = 1 / test.size
       floor = min(floor, least, 1 / forget.size)
       low.plot(np.maximum(fpr, least), np.maximum(tpr, 1 / forget.size / 2),

@@ -1,7 +1,7 @@
 """Tables as text: for the terminal, Markdown, CSV and LaTeX.
 
 ``to_*`` write a table of an evaluation; ``markdown_lines``, ``latex_lines`` and
-``csv_text`` write any rows of text, and know all there is to escape.
+``csv_text`` write any rows of text and escape what each notation requires.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import rich.text
 
 from dlfd_jax.report import tables
 
+# Where Markdown begins a tag of HTML; the one of `p < .05` begins none.
 _TAG = re.compile(r'<(?=[A-Za-z/!?])')
 _LATEX = {
     '\\': r'\textbackslash{}', '&': r'\&', '%': r'\%', '$': r'\$', '#': r'\#',
@@ -53,9 +54,9 @@ def _directions(table: tables.Table) -> list[str]:
     if row.direction:
       labels.setdefault(row.direction, []).append(row.label)
   lines = []
-  for direction, found in labels.items():
-    stems = dict.fromkeys(label.partition(',')[0] for label in found)
-    lead = found[0] if len(found) == 1 else ', '.join(stems)
+  for direction, of_rows in labels.items():
+    stems = dict.fromkeys(label.partition(',')[0] for label in of_rows)
+    lead = of_rows[0] if len(of_rows) == 1 else ', '.join(stems)
     lines.append(f'{lead}: {direction}')
   return lines
 

@@ -35,9 +35,9 @@ def test_steps_hold_both_ends_and_all_where_there_is_room():
 
 def test_the_plane_is_fitted_to_the_clean_and_the_forget_batch():
   _, features, forget, *_ = _path()
-  moved, others, shares = lib.plane(features, forget)
-  assert moved.shape == (K + 1, N, 2) and others.shape == (7, 2)
-  both = np.concatenate([moved[0], others])
+  path, others, shares = lib.plane(features, forget)
+  assert path.shape == (K + 1, N, 2) and others.shape == (7, 2)
+  both = np.concatenate([path[0], others])
   np.testing.assert_allclose(both.mean(0), 0, atol=1e-9)
   assert 1 >= shares[0] >= shares[1] >= 0
 
