@@ -1,4 +1,4 @@
-"""The mistakes that are documented are refused, and as documented."""
+"""The mistakes of ``tests.bad_cases`` are refused, and as documented."""
 
 import collections
 import pathlib
@@ -6,11 +6,10 @@ import pathlib
 import pytest
 
 from dlfd_jax.utils import runs
-from experiments.publish import bad_inputs
-from tests.bad_cases import case as case_lib, place
+from tests import bad_cases
+from tests.bad_cases import __main__ as writer, case as case_lib, place
 
-CASES = bad_inputs.all_cases()
-RESULT = pathlib.Path(__file__).parents[3] / 'docs/results/bad_inputs.json'
+RESULT = pathlib.Path(__file__).parents[1] / 'docs/results/bad_inputs.json'
 QUICK = {'Commands', 'Training flags', 'Python', 'Run folders', 'npz files'}
 
 
@@ -19,40 +18,36 @@ def template(tmp_path_factory):
   return place.build(tmp_path_factory.mktemp('bad') / 'template')
 
 
-@pytest.fixture(scope='module')
-def documented():
-  return runs.read_object(RESULT)
-
-
 def _key(outcome):
   return outcome['theme'], outcome['mistake']
 
 
-def _check(cases, template, documented):
+def _check(cases, template):
   """No fault; and the documented words, in the versions that wrote them."""
+  documented = runs.read_object(RESULT)
   known = {_key(o): o['said'] for o in documented['outcomes']}
   same = documented['versions'] == runs.versions()
-  for outcome in bad_inputs.attempt_all(cases, template):
-    found = outcome.as_dict()
-    assert not outcome.faults, found
+  for outcome in bad_cases.attempt_all(cases, template):
+    seen = outcome.as_dict()
+    assert not outcome.faults, seen
     if same:
-      assert found['said'] == known[_key(found)]
+      assert seen['said'] == known[_key(seen)]
 
 
-def test_the_page_the_result_and_the_program_are_of_one_mind(documented):
+def test_the_page_and_the_result_hold_every_case():
+  documented = runs.read_object(RESULT)
   outcomes = documented['outcomes']
-  assert [_key(o) for o in outcomes] == [(c.theme, c.mistake) for c in CASES]
-  assert len({_key(o) for o in outcomes}) == len(outcomes) == (
-      documented['tried'])
-  assert len(outcomes) >= 150 and documented['otherwise'] == 0
+  keys = [_key(o) for o in outcomes]
+  assert keys == [(c.theme, c.mistake) for c in bad_cases.CASES]
+  assert len(set(keys)) == len(keys) == documented['tried']
+  assert documented['otherwise'] == 0
   assert documented['distinct_sentences'] >= 150
-  page = bad_inputs.PAGE.read_text('utf-8')
-  assert bad_inputs.with_table(page, outcomes) == page
-
-
-def test_themes_are_spread():
-  counts = collections.Counter(case.theme for case in CASES)
+  counts = collections.Counter(theme for theme, _ in keys)
   assert len(counts) >= 10 and min(counts.values()) >= 5
+  page = writer.PAGE.read_text('utf-8')
+  assert writer.with_tables(page, outcomes) == page
+  assert writer.markdown(documented) == RESULT.with_suffix('.md').read_text(
+      'utf-8')
 
 
 def test_a_case_that_is_not_refused_is_a_fault(template):
@@ -66,11 +61,11 @@ def test_a_case_that_is_not_refused_is_a_fault(template):
   assert 'KeyError escaped' in case_lib.attempt(crash, template).faults[0]
 
 
-def test_quick_mistakes_are_refused(template, documented):
-  _check([c for c in CASES if c.theme in QUICK][::3], template, documented)
+def test_quick_mistakes_are_refused(template):
+  _check([c for c in bad_cases.CASES if c.theme in QUICK][::3], template)
 
 
 @pytest.mark.slow
-def test_every_second_mistake_is_refused(template, documented):
+def test_every_second_mistake_is_refused(template):
   pytest.importorskip('torch', reason='needs the extra torch')
-  _check(CASES[::2], template, documented)
+  _check(bad_cases.CASES[::2], template)

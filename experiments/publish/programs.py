@@ -1,0 +1,106 @@
+"""What programs share: ``--out``, a result with its facts, JSON and Markdown."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+from absl import flags
+
+from dlfd_jax.cli import command
+from dlfd_jax.pipeline import job
+from dlfd_jax.utils import runs
+
+Result = dict[str, Any]
+
+
+def define_out(values: flags.FlagValues) -> None:
+  """The flag that :func:`out_of` reads."""
+  flags.DEFINE_string(
+      'out', None, 'where the files go, without their ending',
+      flag_values=values)
+
+
+def out_of(values: flags.FlagValues,
+           required: bool = True) -> pathlib.Path | None:
+  """``--out``; its folder must be there before the work begins.
+
+  Raises:
+    FileNotFoundError: if it is not.
+    ValueError: if the flag is required and not given.
+  """
+  if not required and not command.value(values, 'out'):
+    return None
+  out = pathlib.Path(command.required(values, 'out'))
+  if not out.parent.is_dir():
+    raise FileNotFoundError(f'Expected the folder {out.parent} of --out.')
+  return out
+
+
+def facts(kind: str, line: str) -> Result:
+  """What every result says of its origin."""
+  return {'kind': kind, 'command': line, 'versions': runs.versions(),
+          'device': job.device_name(), 'cores': os.cpu_count()}
+
+
+def made_by(result: Result) -> str:
+  """The last line of a page: the command and where it ran."""
+  return (f'Command: `{result["command"]}`, on {result["device"]}, jax '
+          f'{result["versions"]["jax"]}.')
+
+
+def write(out: pathlib.Path | None, result: Result, page: str) -> None:
+  """Prints the page; writes it and the result where ``--out`` is given."""
+  print(page)
+  if out is not None:
+    runs.write_json(f'{out}.json', result)
+    runs.write_text(f'{out}.md', page)
+
+
+def program(name: str, about: str, define: Callable[[flags.FlagValues], None],
+            measure: Callable[[flags.FlagValues], Result],
+            markdown: Callable[[Result], str], *, kind: str | None = None,
+            required: bool = True, package: str = 'experiments',
+            verdict: Callable[[Result], None] | None = None
+            ) -> command.Command:
+  """A command that measures something and writes it as JSON and Markdown.
+
+  Args:
+    name: of the module, as the user types it.
+    about: for ``--help``.
+    define: declares its own flags; ``--out`` is there already.
+    measure: the fields of the result beside its :func:`facts`.
+    markdown: the page of a result.
+    kind: of the result; default ``name``.
+    required: whether ``--out`` must be given.
+    package: where the module lies.
+    verdict: looks at the finished result; may raise.
+  """
+  def define_all(values):
+    define_out(values)
+    define(values)
+
+  def execute(values, line):
+    out = out_of(values, required)
+    result = {**facts(kind or name, line), **measure(values)}
+    write(out, result, markdown(result))
+    if verdict is not None:
+      verdict(result)
+
+  return command.Command(name, about, define_all, execute, package=package)
+
+
+def between(text: str, marks: tuple[str, str], table: str) -> str:
+  """A page with a table between its two marks.
+
+  Raises:
+    ValueError: if a mark is absent.
+  """
+  before, start, rest = text.partition(marks[0])
+  _, end, after = rest.partition(marks[1])
+  if not start or not end:
+    raise ValueError(
+        f'Expected the marks {marks[0].strip()} and {marks[1].strip()}.')
+  return f'{before}{start}{table}{end}{after}'
