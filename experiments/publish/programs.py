@@ -1,4 +1,4 @@
-"""What programs share: ``--out``, a result with its facts, JSON and Markdown."""
+"""What programs share: ``--out``, and a result with its facts and its page."""
 
 from __future__ import annotations
 

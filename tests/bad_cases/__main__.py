@@ -2,8 +2,8 @@
 
   python -m tests.bad_cases --out=docs/results/bad_inputs --docs
 
-Writes what was seen to ``--out`` (.json and .md) and, with --docs, the tables in
-``docs/errors.md``; ends with 1 if a mistake was not refused as it should be.
+Writes what was said to ``--out`` (.json and .md) and, with --docs, the tables
+in ``docs/errors.md``; ends with 1 if a mistake was not refused as it should be.
 """
 
 from __future__ import annotations
