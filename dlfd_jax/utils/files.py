@@ -61,7 +61,7 @@ def memory_bytes() -> int:
 
 
 def write_whole(path: str | os.PathLike,
-                write: Callable[[BinaryIO], None]) -> None:
+                write: Callable[[BinaryIO], object]) -> None:
   """Writes a file under another name and renames it when it is complete.
 
   A process that is killed leaves an older file of that name as it was, and at
@@ -89,7 +89,7 @@ def write_whole(path: str | os.PathLike,
 def write_text(path: str | os.PathLike, text: str) -> None:
   """Writes a text file in UTF-8, see :func:`write_whole`."""
   data = text.encode('utf-8')
-  write_whole(path, lambda file: file.write(data) and None)
+  write_whole(path, lambda file: file.write(data))
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
