@@ -58,13 +58,13 @@ class TrainConfig:
 class _ValAccuracy:
   """Measures accuracy on val once an epoch; keeps nothing.
 
-  The figure is None if a logit is not finite or no label is known.
+  It is None if a logit is not finite or no label is known.
   """
 
   def __init__(self, predictor, dataset, val):
     self._predictor, self._dataset, self._val = predictor, dataset, val
 
-  def measure(self, variables: models.Variables) -> loop.Figures:
+  def measure(self, variables: models.Variables) -> loop.Metrics:
     if not len(self._val):
       return {}
     logits = self._predictor(variables, self._val).logits
@@ -74,11 +74,11 @@ class _ValAccuracy:
         self._dataset.task, logits, self._dataset.labels[self._val]).value
     return {'val_accuracy': value if math.isfinite(value) else None}
 
-  def phase(self, figures: loop.Figures) -> str:
-    del figures
+  def phase(self, metrics: loop.Metrics) -> str:
+    del metrics
     return _PHASE
 
-  def keep(self, candidates: Sequence[loop.Figures]) -> list[int]:
+  def keep(self, candidates: Sequence[loop.Metrics]) -> list[int]:
     del candidates
     return []
 
@@ -116,21 +116,20 @@ def fit(model: nn.Module, dataset: dataset_lib.Dataset, indices: np.ndarray,
   devices = devices or parallel.Devices()
   devices.check_batch_size(config.batch_size)
   stream = batching.Stream(indices, config.batch_size, seed=config.seed)
-  num_steps = config.epochs * stream.steps_per_epoch
   feed = feed_lib.Feed(dataset, device_bytes)
-  frozen = devices.share(feed.frozen())
-  predictor = Predictor(model, dataset, devices, feed=feed, frozen=frozen)
+  constants = devices.share(feed.constants())
+  predictor = Predictor(
+      model, dataset, devices, feed=feed, constants=constants)
   init_key, run_key = jax.random.split(jax.random.key(config.seed))
   variables = models.init(model, init_key, dataset.image_size)
   plan = loop.Plan(
       steps={_PHASE: train.make_supervised_step(
-          model, dataset.task, config.optimizer, live=True,
-          augment=config.augment)},
-      num_steps=num_steps, batch=stream.epoch_batch,
+          model, dataset.task, config.optimizer, augment=config.augment)},
+      start=train.create_state(variables, config.optimizer, run_key),
+      num_steps=config.epochs * stream.steps_per_epoch, batch=stream.batch,
       check_every=stream.steps_per_epoch)
   return loop.run(
-      plan, train.create_state(variables, config.optimizer, run_key), frozen,
-      devices=devices, feed=feed,
+      plan, constants, devices=devices, feed=feed,
       controller=_ValAccuracy(predictor, dataset, val), log=log,
       checkpoints=checkpoints, checkpoint_seconds=checkpoint_seconds,
       hooks=hooks)

@@ -18,12 +18,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlfd_jax import checkpoint, parallel
+from dlfd_jax import checkpoint, parallel, training as train
 from dlfd_jax.data import batching, feed as feed_lib
 from dlfd_jax.models import Variables
 from dlfd_jax.utils import hosts, runs, signals, validate
 
-Figures = dict[str, Any]
+Metrics = dict[str, Any]  # of one check: JSON values by name
 Hook = Callable[[dict[str, Any]], None]
 StopRequest = signals.StopRequest
 stop_on_signals = signals.stop_on_signals
@@ -35,18 +35,18 @@ STOP_RULE = 'stop rule'
 
 
 class Controller(Protocol):
-  """Watches a run. Its decisions depend on figures alone, so they resume."""
+  """Watches a run. Its decisions depend on metrics alone, so they resume."""
 
-  def measure(self, variables: Variables) -> Figures:
-    """JSON figures of the current model: the only costly call."""
+  def measure(self, variables: Variables) -> Metrics:
+    """Metrics of the current model: the only costly call."""
 
-  def phase(self, figures: Figures) -> str | None:
+  def phase(self, metrics: Metrics) -> str | None:
     """The phase of the next steps; None ends the run here.
 
-    ``figures['step']`` is 0 at the start.
+    ``metrics['step']`` is 0 at the start.
     """
 
-  def keep(self, candidates: Sequence[Figures]) -> list[int]:
+  def keep(self, candidates: Sequence[Metrics]) -> list[int]:
     """Which measured states may still be selected in the end.
 
     The state at step 0 is the first candidate.
@@ -59,29 +59,29 @@ class Plan:
 
   Attributes:
     steps: one pure step per phase.
+    start: the state at step 0, copied, never changed.
     num_steps: length of the run, at least 1.
-    batch: index batch of a step; a pure function of its number.
+    batch: what a step reads, see ``batching.Batches``.
     check_every: steps between measurements; start and end are measured too.
     log_every: steps between two lines of metrics.
     check_at: numbers of finished steps after which it is measured, too.
     schedule: phase of each step by its number, from 0; None = the controller's
       choice at the last measurement.
-    frozen: what the steps read beside the data, placed on the devices already.
-    start: a state to begin with instead of the one given to :func:`run`.
+    constants: what the steps read beside the data, on the devices already.
 
   Raises:
     ValueError: if a number is below 1 or there is no step.
   """
 
   steps: Mapping[str, parallel.StepFn]
+  start: train.TrainState
   num_steps: int
-  batch: Callable[[int], batching.Batch]
+  batch: Callable[[int], Any]
   check_every: int
   log_every: int = 10
   check_at: frozenset[int] = frozenset()
   schedule: Callable[[int], str] | None = None
-  frozen: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-  start: Any = None
+  constants: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self):
     if not self.steps:
@@ -89,10 +89,10 @@ class Plan:
     for name in ('num_steps', 'check_every', 'log_every'):
       validate.integer(name, getattr(self, name))
 
-  def reads(self, frozen: Mapping[str, Any],
+  def reads(self, data: Mapping[str, Any],
             devices: parallel.Devices) -> dict[str, Any]:
-    """What the steps read: placed data, the plan's own, and ``num_steps``."""
-    return {**frozen, **self.frozen,
+    """The steps' ``constants``: placed data, the plan's, and ``num_steps``."""
+    return {**data, **self.constants,
             'num_steps': devices.share(np.int32(self.num_steps))}
 
   def checks(self, step: int) -> bool:
@@ -110,9 +110,10 @@ class Plan:
 class Clock:
   """Where the time went, seconds; compiling stands apart.
 
+  A session is one process's work on a run, from its start or its checkpoint.
   ``phase_s`` and ``phase_steps`` count the steps of each phase without the
-  first of every sitting, whose time is in ``compile_s``. Likewise ``check_s``
-  and ``checks`` leave out the first check of every sitting. ``choose_s`` is the
+  first of every session, whose time is in ``compile_s``. Likewise ``check_s``
+  and ``checks`` leave out the first check of every session. ``choose_s`` is the
   final choice of a state, the evaluation of its candidates included. ``images``
   are the rows that steps read, without padding; of several processes, this
   one's.
@@ -146,48 +147,43 @@ class LoopResult:
 
   Attributes:
     variables: the last model, on the devices.
-    kept: the states that the controller kept, with their figures.
-    history: the figures of every check.
+    kept: the states that the controller kept, with their metrics.
+    history: the metrics of every check.
     stop: ``'finished'``, ``'stop rule'`` (of the controller), ``'not finite'``
       or ``'interrupted'``.
     steps: finished steps.
-    clock: times over all sittings of the run.
+    clock: times over all sessions of the run.
   """
 
   variables: Variables
-  kept: list[tuple[Figures, Variables]]
-  history: list[Figures]
+  kept: list[tuple[Metrics, Variables]]
+  history: list[Metrics]
   stop: str
   steps: int
   clock: Clock
 
 
-class _Sitting:
-  """The moving parts of one run between start and end."""
+class _Session:
+  """One process's work on a run: from its start, or its last checkpoint, on."""
 
-  def __init__(self, state, log):
-    self.state = state
-    self.log = log
+  def __init__(self, plan: Plan, devices: parallel.Devices,
+               controller: Controller, log: runs.MetricsLog,
+               hooks: Sequence[Hook]):
+    self.plan, self.controller = plan, controller
+    self.log, self.hooks = log, hooks
+    self.state = devices.place(plan.start)
+    self.compiled = {
+        name: devices.compile(step) for name, step in plan.steps.items()}
     self.step = 0
     self.phase = ''
-    self.kept: list[tuple[Figures, Variables]] = []
-    self.history: list[Figures] = []
-    self.pending: list[dict[str, Any]] = []
+    self.stop = FINISHED
+    self.kept: list[tuple[Metrics, Variables]] = []
+    self.history: list[Metrics] = []
+    self.pending: list[train.StepMetrics] = []  # of steps not in the log yet
     self.clock = Clock()
-    self.measured = False  # in this sitting: the first check compiles
-
-  def meta(self) -> dict[str, Any]:
-    return {
-        'step': self.step, 'phase': self.phase, 'history': self.history,
-        'kept': [figures for figures, _ in self.kept],
-        'pending': parallel.fetch_scalars(self.pending),
-        'lines': len(self.log), 'clock': dataclasses.asdict(self.clock)}
-
-  def tree(self) -> dict[str, Any]:
-    tree = {'state': self.state}
-    for i, (_, variables) in enumerate(self.kept):
-      tree[f'kept{i}'] = variables
-    return tree
+    self._compiled_phases: set[str] = set()
+    self._checked = False
+    self._mark = time.perf_counter()  # time up to here is booked
 
   def restore(self, checkpoints: checkpoint.LoopCheckpoints,
               step: int) -> None:
@@ -197,17 +193,124 @@ class _Sitting:
       like[f'kept{i}'] = self.state.variables
     tree = checkpoints.restore(step, like)
     self.state = tree['state']
-    self.kept = [
-        (figures, tree[f'kept{i}'])
-        for i, figures in enumerate(meta['kept'])]
+    self.kept = [(metrics, tree[f'kept{i}'])
+                 for i, metrics in enumerate(meta['kept'])]
     self.step, self.phase = meta['step'], meta['phase']
-    self.history, self.pending = meta['history'], meta['pending']
+    self.history = meta['history']
+    self.pending = [_step_metrics(fields) for fields in meta['pending']]
     self.clock = Clock(**meta['clock'])
+    # Lines of steps that were not saved will be written again.
     self.log.truncate(meta['lines'])
 
+  def save(self, checkpoints: checkpoint.LoopCheckpoints) -> float:
+    """Saves the whole session; the time at which that is done."""
+    tree = {'state': self.state}
+    for i, (_, variables) in enumerate(self.kept):
+      tree[f'kept{i}'] = variables
+    checkpoints.save(self.step, tree, {
+        'step': self.step, 'phase': self.phase, 'history': self.history,
+        'kept': [metrics for metrics, _ in self.kept],
+        'pending': [dataclasses.asdict(metrics) for metrics
+                    in parallel.fetch_scalars(self.pending)],
+        'lines': len(self.log), 'clock': dataclasses.asdict(self.clock)})
+    self.clock.checkpoint_s += self._lap()
+    return self._mark
 
-def run(plan: Plan, state: Any, frozen: dict[str, Any], *,
-        devices: parallel.Devices, feed: feed_lib.Feed, controller: Controller,
+  def tell(self, event: dict[str, Any]) -> None:
+    for hook in self.hooks:
+      hook({'num_steps': self.plan.num_steps, **event})
+
+  def write(self, event: dict[str, Any]) -> None:
+    self.log.write(event)
+    self.tell(event)
+
+  def _lap(self) -> float:
+    """Seconds since the last call."""
+    before, self._mark = self._mark, time.perf_counter()
+    return self._mark - before
+
+  def take(self, constants: dict[str, Any], batch: Any) -> None:
+    """One step. It is only dispatched: the device may still be at work."""
+    if self.plan.schedule is not None:
+      self.phase = self.plan.schedule(self.step)
+    # Of each phase the first step of a session compiles: it is waited for and
+    # booked apart, so that the others tell what a step costs.
+    first = self.phase not in self._compiled_phases
+    if first:
+      self._mark = time.perf_counter()
+    with parallel.no_hidden_copies():
+      self.state, metrics = self.compiled[self.phase](
+          self.state, constants, batch)
+    self.step += 1
+    self.clock.images += batching.real_rows(batch)
+    self.pending.append(metrics)
+    if first:
+      self._compiled_phases.add(self.phase)
+      self._settle(self.clock.compile_s)
+    else:
+      steps = self.clock.phase_steps
+      steps[self.phase] = steps.get(self.phase, 0) + 1
+
+  def settle(self) -> None:
+    """Waits for the device and books the steps since the last time."""
+    self._settle(self.clock.phase_s)
+
+  def _settle(self, times: dict[str, float]) -> None:
+    jax.block_until_ready(self.state.step)
+    times[self.phase] = times.get(self.phase, 0.0) + self._lap()
+
+  def log_steps(self) -> None:
+    """One line: the means over the steps since the last line."""
+    skipped = int(parallel.fetch_scalar(self.state.skipped))
+    if self.pending:
+      fetched = parallel.fetch_scalars(self.pending)
+      self.pending = []
+      means = {
+          **_ratios([m.rows for m in fetched], sum(m.count for m in fetched)),
+          **_ratios([m.step for m in fetched], len(fetched))}
+      self.write({'event': 'steps', 'step': self.step, 'phase': self.phase,
+                  **dict(sorted(means.items())), 'skipped': skipped})
+    if skipped:
+      self.stop = NOT_FINITE
+
+  def check(self) -> None:
+    """Measures, logs, chooses the states to keep and the next phase."""
+    start = time.perf_counter()
+    with parallel.no_hidden_copies():
+      measured = self.controller.measure(self.state.variables)
+    # All processes decide by the same numbers, or they would part.
+    metrics = hosts.from_first(dict(measured))
+    metrics['step'] = self.step
+    seconds = time.perf_counter() - start
+    if self._checked:
+      self.clock.check_s += seconds
+      self.clock.checks += 1
+    else:  # it compiles the evaluation
+      self.clock.first_check_s += seconds
+      self._checked = True
+    candidates = [*self.kept, (metrics, None)]
+    chosen = self.controller.keep([m for m, _ in candidates])
+    self.kept = [  # a copy, as the next step takes the state's memory
+        (m, jax.tree.map(jnp.copy, self.state.variables) if v is None else v)
+        for m, v in (candidates[i] for i in chosen)]
+    self.history.append(metrics)
+    phase = self.controller.phase(metrics)
+    if phase is None:
+      self.stop = STOP_RULE
+    else:
+      self.phase = phase if self.plan.schedule is None else self.plan.schedule(
+          min(self.step, self.plan.num_steps - 1))
+      if self.phase not in self.plan.steps:
+        raise ValueError(f'Expected a phase of {sorted(self.plan.steps)}, got '
+                         f'{self.phase!r}.')
+    self.write({'event': 'check', **metrics,
+                'next_phase': None if phase is None else self.phase,
+                'check_s': seconds})
+    self._lap()  # a check is no step's time
+
+
+def run(plan: Plan, data: Mapping[str, Any], *, devices: parallel.Devices,
+        feed: feed_lib.Feed, controller: Controller,
         log: runs.MetricsLog | None = None,
         checkpoints: checkpoint.LoopCheckpoints | None = None,
         checkpoint_seconds: float = 60.0,
@@ -216,8 +319,7 @@ def run(plan: Plan, state: Any, frozen: dict[str, Any], *,
 
   Args:
     plan: what to run.
-    state: a TrainState at step 0, copied, never changed; see ``Plan.start``.
-    frozen: placed on the devices already; see ``Plan.reads``.
+    data: the constants of ``feed``, on the devices; see ``Plan.reads``.
     devices: where to run.
     feed: turns index batches into batches.
     controller: measures and decides.
@@ -230,159 +332,72 @@ def run(plan: Plan, state: Any, frozen: dict[str, Any], *,
     The last model, the kept ones and the history.
   """
   log = runs.MetricsLog() if log is None else log
-  sitting = _Sitting(
-      devices.place(state if plan.start is None else plan.start), log)
-  frozen = plan.reads(frozen, devices)
-  clock = sitting.clock
-  stop = FINISHED
-  if checkpoints is not None and (latest := checkpoints.latest()) is not None:
-    sitting.restore(checkpoints, latest)
-    clock = sitting.clock
+  session = _Session(plan, devices, controller, log, hooks)
+  constants = plan.reads(data, devices)
+  latest = None if checkpoints is None else checkpoints.latest()
+  if checkpoints is not None and latest is not None:
+    session.restore(checkpoints, latest)
   else:
     log.truncate(0)
-    if not _check(sitting, controller, plan, hooks):
-      stop = STOP_RULE
-  steps = {name: devices.compile(step) for name, step in plan.steps.items()}
-  seen: set[str] = set()
-  saved_at = mark = time.perf_counter()
-
-  def tell(event):
-    for hook in hooks:
-      hook({'num_steps': plan.num_steps, **event})
-
-  def settle():
-    """Waits for the device and books the time since the last mark."""
-    nonlocal mark
-    jax.block_until_ready(sitting.state.step)
-    now = time.perf_counter()
-    clock.phase_s[sitting.phase] = (
-        clock.phase_s.get(sitting.phase, 0.0) + now - mark)
-    mark = now
-
-  def save(checkpoints: checkpoint.LoopCheckpoints):
-    nonlocal saved_at, mark
-    checkpoints.save(sitting.step, sitting.tree(), sitting.meta())
-    saved_at = time.perf_counter()
-    clock.checkpoint_s += saved_at - mark
-    mark = saved_at
-
+    session.check()
+  saved_at = time.perf_counter()
+  end = plan.num_steps if session.stop == FINISHED else session.step
   with stop_on_signals() as request:
-    end = plan.num_steps if stop == FINISHED else sitting.step
-    for batch in feed.batches(plan.batch, sitting.step, end):
-      phase = sitting.phase = (
-          plan.schedule(sitting.step) if plan.schedule else sitting.phase)
-      if phase not in seen:
-        mark = time.perf_counter()
-      with parallel.no_hidden_copies():
-        sitting.state, metrics = steps[phase](sitting.state, frozen, batch)
-      sitting.step += 1
-      clock.images += sum(
-          int(rows.sum()) for key, rows in batch.items()
-          if key.endswith('mask'))
-      sitting.pending.append(metrics)
-      if phase not in seen:
-        seen.add(phase)
-        jax.block_until_ready(sitting.state.step)
-        now = time.perf_counter()
-        clock.compile_s[phase] = clock.compile_s.get(phase, 0.0) + now - mark
-        mark = now
-      else:
-        clock.phase_steps[phase] = clock.phase_steps.get(phase, 0) + 1
-      last = sitting.step == plan.num_steps
-      check = plan.checks(sitting.step)
-      settled = (check or plan.turns(sitting.step)
-                 or sitting.step % plan.log_every == 0)
-      if settled:
-        settle()
-        _log_steps(sitting, tell)
-        if parallel.fetch_scalar(sitting.state.skipped) > 0:
-          stop = NOT_FINITE
-      if stop == FINISHED and check:
-        if not _check(sitting, controller, plan, hooks):
-          stop = STOP_RULE
-        mark = time.perf_counter()
-      tell({'event': 'tick', 'step': sitting.step, 'phase': phase})
+    for batch in feed.batches(plan.batch, session.step, end):
+      session.take(constants, batch)
+      check = plan.checks(session.step)
+      settled = (check or plan.turns(session.step)
+                 or session.step % plan.log_every == 0)
+      if settled:  # the only places where the host waits for the device
+        session.settle()
+        session.log_steps()
+      if check and session.stop == FINISHED:
+        session.check()
+      session.tell({'event': 'tick', 'step': session.step,
+                    'phase': session.phase})
+      # A signal or a clock of one process must stop or save all of them at the
+      # same step; they agree where they wait anyway, as asking takes time.
       asked, due = hosts.agreed(
           settled, request.requested,
           time.perf_counter() - saved_at >= checkpoint_seconds)
-      if asked and not last and stop == FINISHED:
-        settle()
-        stop = INTERRUPTED
-      if checkpoints is not None and (
-          stop == INTERRUPTED
-          or (due and check and not last and stop == FINISHED)):
-        save(checkpoints)
-      if stop != FINISHED:
+      unfinished = session.step < plan.num_steps and session.stop == FINISHED
+      if asked and unfinished:
+        session.settle()
+        session.stop = INTERRUPTED
+      # Saves wait for a check: its metrics are in the log by then, and a
+      # resumed run need not measure the restored model to know its phase.
+      if checkpoints is not None and unfinished and (
+          session.stop == INTERRUPTED or (due and check)):
+        saved_at = session.save(checkpoints)
+      if session.stop != FINISHED:
         break
-  if stop in (NOT_FINITE, STOP_RULE):
-    event = {'event': 'stop', 'step': sitting.step, 'reason': stop}
-    log.write(event)
-    tell(event)
+  if session.stop in (NOT_FINITE, STOP_RULE):
+    session.write({
+        'event': 'stop', 'step': session.step, 'reason': session.stop})
   return LoopResult(
-      sitting.state.variables, sitting.kept, sitting.history, stop,
-      sitting.step, clock)
+      session.state.variables, session.kept, session.history, session.stop,
+      session.step, session.clock)
 
 
-def _log_steps(sitting, tell):
-  """One line: sums over the steps since the last line, divided."""
-  if not sitting.pending:
-    return
-  fetched = parallel.fetch_scalars(sitting.pending)
-  sitting.pending = []
-  names = sorted({name for metrics in fetched for name in metrics})
-  sums = {n: math.fsum(m[n] for m in fetched if n in m) for n in names}
-  event = {'event': 'steps', 'step': sitting.step, 'phase': sitting.phase}
-  for name, value in sums.items():
-    if not name.endswith('_sum'):
-      continue
-    per_row = name in ('loss_sum', 'correct_sum')
-    divisor = sums['count'] if per_row else sums['steps']
-    mean = value / divisor if divisor else math.nan
-    event[name.removesuffix('_sum')] = mean if math.isfinite(mean) else None
-  event['skipped'] = int(parallel.fetch_scalar(sitting.state.skipped))
-  sitting.log.write(event)
-  tell(event)
+def _ratios(sums: Sequence[Mapping[str, float]],
+            divisor: float) -> dict[str, float | None]:
+  """Sums over steps by name, divided; None where that is no number."""
+  means: dict[str, float | None] = {}
+  for name in {name for step in sums for name in step}:
+    total = math.fsum(step[name] for step in sums if name in step)
+    mean = total / divisor if divisor else math.nan
+    means[name] = mean if math.isfinite(mean) else None
+  return means
 
 
-def _check(sitting, controller, plan, hooks):
-  """Measures, logs, chooses the states to keep and the next phase.
-
-  Returns:
-    Whether the run goes on.
-  """
-  start = time.perf_counter()
-  with parallel.no_hidden_copies():
-    measured = controller.measure(sitting.state.variables)
-  figures = hosts.from_first(dict(measured))
-  figures['step'] = sitting.step
-  seconds = time.perf_counter() - start
-  if sitting.measured:
-    sitting.clock.check_s += seconds
-    sitting.clock.checks += 1
-  else:
-    sitting.clock.first_check_s += seconds
-    sitting.measured = True
-  candidates = [*sitting.kept, (figures, None)]
-  chosen = controller.keep([f for f, _ in candidates])
-  sitting.kept = [
-      (f, _copy(sitting.state.variables) if v is None else v)
-      for f, v in (candidates[i] for i in chosen)]
-  sitting.history.append(figures)
-  phase = controller.phase(figures)
-  if phase is not None:
-    sitting.phase = (plan.schedule(min(sitting.step, plan.num_steps - 1))
-                     if plan.schedule else phase)
-    if sitting.phase not in plan.steps:
-      raise ValueError(
-          f'Expected a phase of {sorted(plan.steps)}, got {sitting.phase!r}.')
-  event = {'event': 'check', **figures,
-           'next_phase': None if phase is None else sitting.phase,
-           'check_s': seconds}
-  sitting.log.write(event)
-  for hook in hooks:
-    hook({'num_steps': plan.num_steps, **event})
-  return phase is not None
-
-
-def _copy(variables):
-  return jax.tree.map(jnp.copy, variables)
+def _step_metrics(fields: dict[str, Any]) -> train.StepMetrics:
+  """Stored metrics of a step, also as older versions stored them."""
+  if 'rows' in fields:
+    return train.StepMetrics(**fields)
+  sums = {name.removesuffix('_sum'): value for name, value in fields.items()
+          if name.endswith('_sum')}
+  rows = {name: value for name, value in sums.items()
+          if name in ('loss', 'correct')}
+  return train.StepMetrics(
+      rows=rows, count=fields.get('count', 0.0),
+      step={name: sums[name] for name in sums if name not in rows})

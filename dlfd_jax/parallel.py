@@ -1,9 +1,9 @@
 """The devices: the only file that says pmap, and the only reader of arrays.
 
-A step is written without any word of devices, ``step(state, frozen, batch, *,
-axis_name=None) -> (state, metrics)``. :class:`Devices` places a state on every
-device once, splits a host batch over them and runs the step there. State is
-replicated and unstacked: a checkpoint looks alike on 1 and on 8 devices.
+A step is written without any word of devices, ``step(state, constants, batch,
+*, axis_name=None) -> (state, metrics)``. :class:`Devices` places a state on
+every device once, splits a host batch over them and runs the step there. State
+is replicated and unstacked: a checkpoint looks alike on 1 and on 8 devices.
 
 Of several processes each holds the state on its own devices and splits its own
 rows; a step runs on the devices of all. Outside of steps every array is local,
@@ -100,50 +100,51 @@ class Devices:
     return jax.device_put(jax.tree.map(one, batch), self._split)
 
   def compile(self, step: StepFn) -> StepFn:
-    """``step`` on every device: ``run(state, frozen, batch)``, state donated.
+    """``run(state, constants, batch)`` on every device, the state donated.
 
     Args:
-      step: pure ``(state, frozen, batch, *, axis_name) -> (state, metrics)``;
-        both outputs must be the same on every device (reduced inside). What
+      step: pure ``(state, constants, batch, *, axis_name)`` to a state and
+        metrics; both must be the same on every device (reduced inside). What
         was compiled for a step serves again when the same function comes.
 
     Returns:
-      A function of a placed state, a placed ``frozen`` and a host batch. With
+      A function of a placed state, placed ``constants`` and a host batch. With
       several processes it raises ValueError, in each of them, if the state or
-      ``frozen`` of its first call differs between them: pmap would not notice.
+      the constants of its first call differ between them: pmap would not
+      notice.
     """
     mapped = _mapped_step(step, tuple(self.devices))
 
     @functools.wraps(step)
-    def run(state, frozen, batch):
-      self._check_same(frozen, state)
-      out = mapped(state, frozen, self.split(batch))
+    def run(state, constants, batch):
+      self._check_same(constants, state)
+      out = mapped(state, constants, self.split(batch))
       return jax.block_until_ready(out) if self._block else out
 
     return run
 
   def compile_map(self, function: Callable[..., Any]) -> Callable[..., Any]:
-    """``function(variables, frozen, batch)`` row by row, nothing donated.
+    """``function(variables, constants, batch)`` row by row, nothing donated.
 
     The outputs keep a leading device axis; :func:`fetch_rows` removes it.
     """
     mapped = _mapped_rows(
         function, tuple(self.devices), self._processes == 1)
 
-    def run(variables, frozen, batch):
-      self._check_same(frozen, variables)
-      out = mapped(variables, frozen, self.split(batch))
+    def run(variables, constants, batch):
+      self._check_same(constants, variables)
+      out = mapped(variables, constants, self.split(batch))
       return jax.block_until_ready(out) if self._block else out
 
     return run
 
-  def _check_same(self, frozen, state):
-    """Of several processes: compares a ``frozen`` that was not seen before."""
-    if self._processes == 1 or any(seen is frozen for seen in self._checked):
+  def _check_same(self, constants, state):
+    """Of several processes: compares constants that were not seen before."""
+    if self._processes == 1 or any(seen is constants for seen in self._checked):
       return
-    hosts.check_same(digest(frozen), 'frozen arrays')
+    hosts.check_same(digest(constants), 'constants')
     hosts.check_same(digest(state), 'state')
-    self._checked.append(frozen)
+    self._checked.append(constants)
 
 
 @memo.one_for_equal

@@ -25,13 +25,14 @@ _ROWS_ELSEWHERE = 1024
 @memo.one_for_equal
 def make_evaluation_step(
     model: nn.Module,
-    answer: Callable[[Variables, jax.Array], Any] | None = None
+    outputs_of: Callable[[Variables, jax.Array], Any] | None = None
 ) -> Callable[..., Any]:
-  """``(variables, frozen, batch)`` to rows; see :class:`Predictor`."""
-  def evaluation_step(variables: Variables, frozen: Any, batch: Any) -> Any:
-    images, _ = feed_lib.read(frozen, batch)
-    if answer is not None:
-      return answer(variables, images)
+  """``(variables, constants, batch)`` to rows; see :class:`Predictor`."""
+  def evaluation_step(
+      variables: Variables, constants: Any, batch: batching.Batch) -> Any:
+    images, _ = feed_lib.read(constants, batch)
+    if outputs_of is not None:
+      return outputs_of(variables, images)
     return model.apply(variables, images, train=False)
 
   return evaluation_step
@@ -50,16 +51,16 @@ class Predictor:
     batch_size: rows per call on all devices together, rounded up to a multiple
       of the device count; default 256 on a CPU, 1,024 elsewhere.
     feed: shares the images already placed for training.
-    frozen: the placed data of ``feed``; placed here if None.
-    answer: what to compute of variables and images, a tree of rows ``[n, ...]``
-      that takes the place of ``Outputs``; None = the model's own answer.
+    constants: the placed data of ``feed``; placed here if None.
+    outputs_of: what to compute of variables and images, a tree of rows
+      ``[n, ...]`` in the place of ``Outputs``; None = the model's own outputs.
   """
 
   def __init__(self, model: nn.Module, dataset: dataset_lib.Dataset,
                devices: parallel.Devices | None = None, *,
                batch_size: int | None = None, feed: feed_lib.Feed | None = None,
-               frozen: dict | None = None,
-               answer: Callable[[Variables, jax.Array], Any] | None = None):
+               constants: dict | None = None,
+               outputs_of: Callable[[Variables, jax.Array], Any] | None = None):
     self._devices = devices or parallel.Devices()
     count = self._devices.count
     if batch_size is None:
@@ -67,10 +68,12 @@ class Predictor:
     batch_size = min(batch_size, len(dataset))
     self.batch_size = -(-batch_size // count) * count
     self._feed = feed or feed_lib.Feed(dataset)
-    self._frozen = (
-        self._devices.share(self._feed.frozen()) if frozen is None else frozen)
+    if constants is None:
+      constants = self._devices.share(self._feed.constants())
+    self._constants = constants
 
-    self._run = self._devices.compile_map(make_evaluation_step(model, answer))
+    self._run = self._devices.compile_map(make_evaluation_step(
+        model, outputs_of))
 
   def __call__(self, variables: Variables,
                indices: np.ndarray) -> Outputs[np.ndarray]:
@@ -82,7 +85,7 @@ class Predictor:
 
     Returns:
       ``Outputs(logits [n, c], features [n, d])``, float32 NumPy arrays; or
-      what ``answer`` gives.
+      what ``outputs_of`` gives.
     """
     stream = batching.Stream(
         np.asarray(indices), self.batch_size, shuffle=False)
@@ -90,8 +93,8 @@ class Predictor:
     parts: list[Any] = []
     waiting: collections.deque[Any] = collections.deque()
     for batch in self._feed.batches(
-        stream.epoch_batch, 0, stream.steps_per_epoch):
-      waiting.append(self._run(variables, self._frozen, batch))
+        stream.batch, 0, stream.steps_per_epoch):
+      waiting.append(self._run(variables, self._constants, batch))
       if len(waiting) > _AHEAD:
         parts.append(parallel.fetch_rows(waiting.popleft()))
     parts += [parallel.fetch_rows(part) for part in waiting]

@@ -207,9 +207,9 @@ def _narrow(about, data, width, recipe, distance, rate=None):
 
 
 def _small(epochs, optimizer, alpha, **fields):
-  """DLFD for narrow networks: few, small steps, augmented, live BatchNorm."""
+  """DLFD for narrow networks: few, small, augmented steps, batch statistics."""
   return dlfd.DLFDConfig(
-      epochs=epochs, optimizer=optimizer, batch_norm='live',
+      epochs=epochs, optimizer=optimizer, batch_norm='batch',
       augment=augment.AugmentConfig(), perturb_steps=3,
       perturb_step_size=alpha / 255, **fields)
 

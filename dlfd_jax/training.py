@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import flax.struct
@@ -14,15 +14,44 @@ import jax.numpy as jnp
 import optax
 
 from dlfd_jax import optimizer as optimizer_lib, parallel, tasks
-from dlfd_jax.data import augment as augment_lib, feed
+from dlfd_jax.data import augment as augment_lib, batching, feed
 from dlfd_jax.models import Variables
 from dlfd_jax.utils import memo
 
 OptimizerConfig = optimizer_lib.OptimizerConfig
 
 
-@flax.struct.dataclass
-class TrainState:
+class StepMetrics(flax.struct.PyTreeNode):
+  """What a step measured, summed over the devices.
+
+  Attributes:
+    rows: sums over the rows that count; the log has their means over rows.
+    count: how many rows count.
+    step: values of the whole step; the log has their means over steps.
+  """
+
+  rows: dict[str, Any] = dataclasses.field(default_factory=dict)
+  count: Any = 0.0
+  step: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+class Rows(NamedTuple):
+  """A batch inside a step, as :func:`read` makes it.
+
+  Attributes:
+    images: float32 ``[b, h, w, 3]`` in [0, 1], augmented.
+    labels: ``[b, ...]``.
+    weights: float32 ``[b]``; 0 = padding, no member or no known label.
+    keys: one per row, for dropout.
+  """
+
+  images: jax.Array
+  labels: jax.Array
+  weights: jax.Array
+  keys: jax.Array
+
+
+class TrainState(flax.struct.PyTreeNode):
   """What a step changes. Replicated and unstacked on every device.
 
   Attributes:
@@ -117,10 +146,36 @@ def update(state: TrainState, gradients: Any, batch_stats: Any,
       opt_state=opt_state, skipped=skipped), norm
 
 
-def forward(model: nn.Module, params: Any, batch_stats: Any, images: jax.Array,
-            weights: jax.Array, *, train: bool, keys: jax.Array | None,
-            axis_name: str | None, trainable: Sequence[str] | None = None):
-  """The model's answer and the new statistics.
+def read(state: TrainState, constants: Mapping[str, Any],
+         batch: batching.Batch, task: tasks.Task,
+         augment: augment_lib.AugmentConfig | None = None,
+         stream: int = 0) -> Rows:
+  """The rows of a batch inside a step.
+
+  Args:
+    state: its key and step are what augmentation and dropout draw from.
+    constants: see ``feed.read``.
+    batch: names the rows.
+    task: tells which labels are known.
+    augment: of the images, or None.
+    stream: of the random draws; batches that one step reads side by side have
+      even numbers of their own (retain 0, forget 2).
+  """
+  images, labels = feed.read(constants, batch)
+  if augment is not None:
+    images = augment_lib.augment(
+        images, example_keys(state, batch.position, stream), augment)
+  weights = batch.mask * tasks.has_label(task, labels)
+  if batch.weights is not None:
+    weights = weights * batch.weights
+  return Rows(images, labels, weights,
+              example_keys(state, batch.position, stream + 1))
+
+
+def forward(model: nn.Module, params: Any, batch_stats: Any, rows: Rows, *,
+            train: bool, axis_name: str | None,
+            trainable: Sequence[str] | None = None) -> tuple[Any, Any]:
+  """The model's outputs and the new statistics.
 
   With ``trainable`` the modules under the other top-level names run in
   evaluation mode: their statistics stay, and they do not drop out.
@@ -128,22 +183,23 @@ def forward(model: nn.Module, params: Any, batch_stats: Any, images: jax.Array,
   Returns:
     ``(Outputs, batch_stats)``.
   """
-  def still(call, args, kwargs, context):
+  def keep_in_evaluation_mode(call, args, kwargs, context):
     path = context.module.path
-    if 'train' in kwargs and path and path[0] not in moving:
+    if 'train' in kwargs and path and path[0] not in trained:
       kwargs = {**kwargs, 'train': False}
     return call(*args, **kwargs)
 
-  moving = part(params, trainable)
+  trained = part(params, trainable)
   with (contextlib.nullcontext() if trainable is None
-        else nn.intercept_methods(still)):
+        else nn.intercept_methods(keep_in_evaluation_mode)):
     outputs, new = model.apply(
-        {'params': params, 'batch_stats': batch_stats}, images, train=train,
-        mask=weights, keys=keys, axis_name=axis_name, mutable=['batch_stats'])
+        {'params': params, 'batch_stats': batch_stats}, rows.images,
+        train=train, mask=rows.weights, keys=rows.keys, axis_name=axis_name,
+        mutable=['batch_stats'])
   return outputs, new.get('batch_stats', batch_stats)
 
 
-def answer(model: nn.Module, variables: Variables,
+def logits(model: nn.Module, variables: Variables,
            images: jax.Array) -> jax.Array:
   """Logits in evaluation mode, ``[n, outputs]``: those of a teacher."""
   outputs: Any = model.apply(variables, images, train=False)
@@ -155,37 +211,56 @@ def weighted_sum(values: jax.Array, weights: jax.Array) -> jax.Array:
   return jnp.where(weights > 0, values * weights, 0.0).sum()
 
 
-def forward_loss(model: nn.Module, task: tasks.Task, params: Any,
-                 batch_stats: Any, images: jax.Array, labels: jax.Array,
-                 weights: jax.Array, *, train: bool, keys: jax.Array | None,
-                 axis_name: str | None,
-                 trainable: Sequence[str] | None = None):
-  """Weighted *sum* of losses on this device, with the new statistics.
+def classified(task: tasks.Task, logits: jax.Array, rows: Rows) -> StepMetrics:
+  """Sums ``loss`` and ``correct`` over this device's rows, and their count."""
+  return StepMetrics(
+      {'loss': weighted_sum(
+          tasks.example_loss(task, logits, rows.labels), rows.weights),
+       'correct': weighted_sum(
+           tasks.example_correct(task, logits, rows.labels), rows.weights)},
+      rows.weights.sum())
+
+
+def cross_entropy(model: nn.Module, task: tasks.Task, params: Any,
+                  batch_stats: Any, rows: Rows, *, train: bool,
+                  axis_name: str | None,
+                  trainable: Sequence[str] | None = None
+                  ) -> tuple[StepMetrics, Any, Any]:
+  """:func:`forward` and its cross-entropy as *sums* over this device's rows.
 
   Returns:
-    The sum, and ``(batch_stats, correct sum, Outputs)``.
+    Metrics, see :func:`classified`; ``batch_stats``; ``Outputs``.
   """
   outputs, batch_stats = forward(
-      model, params, batch_stats, images, weights, train=train, keys=keys,
-      axis_name=axis_name, trainable=trainable)
-  loss = weighted_sum(
-      tasks.example_loss(task, outputs.logits, labels), weights)
-  correct = weighted_sum(
-      tasks.example_correct(task, outputs.logits, labels), weights)
-  return loss, (batch_stats, correct, outputs)
+      model, params, batch_stats, rows, train=train, axis_name=axis_name,
+      trainable=trainable)
+  return classified(task, outputs.logits, rows), batch_stats, outputs
 
 
-def descend(state: TrainState, share: Callable[[Any], Any],
+def mean(total: jax.Array, weights: jax.Array,
+         axis_name: str | None) -> jax.Array:
+  """This device's part of a mean over the rows of all devices.
+
+  Args:
+    total: of this device's rows, such as a :func:`weighted_sum`.
+    weights: of this device's rows.
+    axis_name: device axis, or None.
+  """
+  count = parallel.sum_over_devices(weights.sum(), axis_name)
+  return total / jnp.maximum(count, 1.0)
+
+
+def descend(state: TrainState, local_loss: Callable[[Any], Any],
             optimizer: OptimizerConfig, num_steps: jax.typing.ArrayLike, *,
             axis_name: str | None,
             trainable: Sequence[str] | None = None
-            ) -> tuple[TrainState, dict[str, jax.Array]]:
+            ) -> tuple[TrainState, StepMetrics]:
   """One descent step on any objective that is a sum over devices.
 
   Args:
     state: before the step.
-    share: of the parameters: this device's share of the global objective, and
-      ``(batch_stats, sums)``; ``sums`` is a dict of scalars.
+    local_loss: of the parameters: this device's part of the global loss, and
+      ``(batch_stats, StepMetrics)`` with this device's parts of the metrics.
     optimizer: the rule.
     num_steps: length of the run, for the schedule.
     axis_name: device axis, or None.
@@ -193,101 +268,75 @@ def descend(state: TrainState, share: Callable[[Any], Any],
       gradient is computed below the lowest of them.
 
   Returns:
-    The new state, and ``sums`` over the devices with ``gradient_norm_sum`` and
-    ``steps``.
+    The new state, and the metrics of all devices with ``gradient_norm``.
   """
-  def moving(subset):
-    return share({**state.params, **subset})
+  def of_trained(subset):
+    return local_loss({**state.params, **subset})
 
-  (value, (batch_stats, sums)), gradients = jax.value_and_grad(
-      moving, has_aux=True)(dict(part(state.params, trainable)))
-  gradients, value, sums = parallel.sum_over_devices(
-      (gradients, value, sums), axis_name)
+  (value, (batch_stats, metrics)), gradients = jax.value_and_grad(
+      of_trained, has_aux=True)(dict(part(state.params, trainable)))
+  gradients, value, metrics = parallel.sum_over_devices(
+      (gradients, value, metrics), axis_name)
   state, norm = update(
       state, gradients, batch_stats, value, optimizer, num_steps)
-  return state, {**sums, 'gradient_norm_sum': norm, 'steps': jnp.float32(1)}
+  return state, metrics.replace(step={**metrics.step, 'gradient_norm': norm})
 
 
 def supervised_update(model: nn.Module, task: tasks.Task, state: TrainState,
-                      images: jax.Array, labels: jax.Array, weights: jax.Array,
-                      *, optimizer: OptimizerConfig,
-                      num_steps: jax.typing.ArrayLike, live: bool,
-                      keys: jax.Array | None, axis_name: str | None,
-                      trainable: Sequence[str] | None = None):
-  """One descent step on the weighted cross-entropy of given images.
+                      rows: Rows, *, optimizer: OptimizerConfig,
+                      num_steps: jax.typing.ArrayLike, train_mode: bool,
+                      axis_name: str | None,
+                      trainable: Sequence[str] | None = None
+                      ) -> tuple[TrainState, StepMetrics]:
+  """One descent step on the weighted mean cross-entropy of given rows.
 
   Args:
     model: the classifier.
     task: the task.
     state: before the step.
-    images: ``[b, h, w, 3]`` in [0, 1].
-    labels: ``[b, ...]``.
-    weights: ``[b]``; 0 = padding or not a member.
+    rows: this device's.
     optimizer: the rule.
     num_steps: length of the run.
-    live: batch statistics and dropout; else frozen statistics, no dropout.
-    keys: one per row, for dropout.
+    train_mode: batch statistics and dropout; else running statistics alone.
     axis_name: device axis, or None.
     trainable: top-level names of the parameters that move; None = all.
-
-  Returns:
-    The new state, and metrics as sums over the global batch.
   """
-  weights = weights * tasks.has_label(task, labels)
-  count = parallel.sum_over_devices(weights.sum(), axis_name)
+  def local_loss(params):
+    metrics, batch_stats, _ = cross_entropy(
+        model, task, params, state.batch_stats, rows, train=train_mode,
+        axis_name=axis_name, trainable=trainable)
+    return mean(metrics.rows['loss'], rows.weights, axis_name), (
+        batch_stats, metrics)
 
-  def share(params):
-    loss, (batch_stats, correct, _) = forward_loss(
-        model, task, params, state.batch_stats, images, labels, weights,
-        train=live, keys=keys, axis_name=axis_name, trainable=trainable)
-    return loss / jnp.maximum(count, 1.0), (
-        batch_stats, {'loss_sum': loss, 'correct_sum': correct})
-
-  state, metrics = descend(
-      state, share, optimizer, num_steps, axis_name=axis_name,
-      trainable=trainable)
-  return state, {**metrics, 'count': count}
+  return descend(state, local_loss, optimizer, num_steps, axis_name=axis_name,
+                 trainable=trainable)
 
 
 @memo.one_for_equal
 def make_supervised_step(
     model: nn.Module, task: tasks.Task, optimizer: OptimizerConfig,
-    num_steps: int | None = None, *, live: bool = True,
+    num_steps: int | None = None, *, train_mode: bool = True,
     augment: augment_lib.AugmentConfig | None = None,
-    trainable: Sequence[str] | None = None) -> Callable[..., Any]:
-  """The supervised step: ``(state, frozen, batch, *, axis_name)``.
+    trainable: Sequence[str] | None = None) -> parallel.StepFn:
+  """The supervised step on a ``batching.Batch``, of a pair on that of retain.
 
-  ``batch`` has ``index`` (or the rows), ``mask`` and ``position``, and may have
-  ``weights``, which multiply the mask: membership of a model in an ensemble.
   See :func:`length` for ``num_steps``.
   """
-  def train_step(state, frozen, batch, *, axis_name=None):
-    images, labels = read(state, frozen, batch, augment)
-    weights = batch['mask'] * batch.get('weights', 1.0)
+  def train_step(state, constants, batch, *, axis_name=None):
+    if isinstance(batch, batching.Pair):
+      batch = batch.retain
     return supervised_update(
-        model, task, state, images, labels, weights, optimizer=optimizer,
-        num_steps=length(frozen, num_steps),
-        live=live, keys=example_keys(state, batch['position'], 1),
-        axis_name=axis_name, trainable=trainable)
+        model, task, state, read(state, constants, batch, task, augment),
+        optimizer=optimizer, num_steps=length(constants, num_steps),
+        train_mode=train_mode, axis_name=axis_name, trainable=trainable)
 
   return train_step
 
 
-def length(frozen: dict[str, Any],
+def length(constants: Mapping[str, Any],
            num_steps: int | None = None) -> jax.typing.ArrayLike:
-  """Steps of the run: ``num_steps``, or what the loop put into ``frozen``.
+  """Steps of the run: ``num_steps``, or what the loop put into ``constants``.
 
   As an array it makes runs of any length one compiled program.
   """
-  return frozen['num_steps'] if num_steps is None else num_steps
-
-
-def read(state: TrainState, frozen: dict[str, Any], batch: dict[str, jax.Array],
-         augment: augment_lib.AugmentConfig | None, prefix: str = '',
-         stream: int = 0) -> tuple[jax.Array, jax.Array]:
-  """Inside a step: the batch's images, augmented by its keys, and labels."""
-  images, labels = feed.read(frozen, batch, prefix)
-  if augment is not None:
-    keys = example_keys(state, batch[prefix + 'position'], stream)
-    images = augment_lib.augment(images, keys, augment)
-  return images, labels
+  return constants['num_steps'] if num_steps is None else num_steps

@@ -80,27 +80,30 @@ def compute(where: parallel.Devices, folder: pathlib.Path):
   given = problem()
   data, splits = given.dataset, given.splits
   feed = feed_lib.Feed(data)
-  frozen = where.place(feed.frozen())
+  constants = where.place(feed.constants())
   start = start_state(given)
   batch, = feed.batches(
       lambda step: problems.batch(splits, BATCH, 2), 0, 1)  # rows are padded
-  facts = {'rows': len(batch['position']),
-           'positions': batch['position'].tolist(),
-           'padded': float(batch['mask'].sum())}
+  facts = {'rows': len(batch.retain.position),
+           'positions': batch.retain.position.tolist(),
+           'padded': float(batch.retain.mask.sum())}
   found = {}
   steps = {
       'train': train.make_supervised_step(
-          given.model, given.task, PLAIN, 10, live=True),
+          given.model, given.task, PLAIN, 10, train_mode=True),
       'distance': dlfd.make_distance_step(given.model, given.task, STEP, 10)}
   for name, step in steps.items():
-    state, metrics = where.compile(step)(where.place(start), frozen, batch)
-    facts[name] = parallel.fetch_scalars(metrics)
+    state, metrics = where.compile(step)(
+        where.place(start), constants,
+        batch.retain if name == 'train' else batch)
+    metrics = parallel.fetch_scalars(metrics)
+    facts[name] = {**metrics.rows, **metrics.step, 'count': metrics.count}
     found |= {f'{name}{key}': value
               for key, value in named(state.variables).items()}
     if name == 'train':
       save(state, folder)
   predictor = predict.Predictor(
-      given.model, data, where, batch_size=12, feed=feed, frozen=frozen)
+      given.model, data, where, batch_size=12, feed=feed, constants=constants)
   found['logits'], found['features'] = predictor(
       given.original, np.arange(0, 60, 3))
   trained = fit.fit(
@@ -125,9 +128,9 @@ def refusals(where: parallel.Devices) -> dict:
   """What the processes tell each other, and what they refuse."""
   me = jax.process_index()
 
-  def step(state, frozen, batch, *, axis_name=None):
+  def step(state, constants, batch, *, axis_name=None):
     del axis_name
-    return state + 0 * frozen['scale'], {'n': batch['x'].sum()}
+    return state + 0 * constants['scale'], {'n': batch['x'].sum()}
 
   def fail():
     raise FileExistsError('Expected an empty folder, got a full one.')

@@ -53,22 +53,23 @@ def _plan(**changes):
       name: train.make_supervised_step(MODEL, DATA.task, optimizer, STEPS)
       for name, optimizer in (('fast', FAST), ('slow', SLOW))}
   return loop.Plan(**{
-      'steps': steps, 'num_steps': STEPS, 'batch': STREAM.epoch_batch,
+      'steps': steps, 'start': tiny.state(MODEL, FAST), 'num_steps': STEPS,
+      'batch': STREAM.batch,
       'check_every': 4, 'log_every': 3, **changes})
 
 
 def _run(folder=None, hooks=(), controller=None, plan=None, count=1,
          device_bytes=2**20, checkpoint_seconds=1e9):
-  """One sitting; with a folder it logs and saves there."""
+  """One session; with a folder it logs and saves there."""
   where = tiny.devices(count)
   feed = feed_lib.Feed(DATA, device_bytes)
   saver = folder and checkpoint.LoopCheckpoints(folder / 'checkpoints')
-  state = tiny.state(MODEL, FAST)
+  plan = plan or _plan()
   try:
     with reads.by_fetch_alone():
       return loop.run(
-          plan or _plan(), state, where.place(feed.frozen()), devices=where,
-          feed=feed, controller=controller or Watcher(),
+          plan, where.place(feed.constants()), devices=where, feed=feed,
+          controller=controller or Watcher(),
           log=folder and runs.MetricsLog(folder / 'metrics.jsonl'),
           checkpoints=saver, checkpoint_seconds=checkpoint_seconds,
           hooks=hooks)
@@ -142,19 +143,18 @@ def test_a_line_of_metrics_is_the_mean_since_the_last():
   metrics = []
   step, state = jax.jit(_plan().steps['fast']), tiny.state(MODEL, FAST)
   for i in range(3):
-    state, sums = step(state, tiny.on_device(DATA), STREAM.epoch_batch(i))
+    state, sums = step(state, tiny.on_device(DATA), STREAM.batch(i))
     metrics.append(parallel.fetch_scalars(sums))
   log = []
   _run(hooks=[log.append])
   line = next(e for e in log if e['event'] == 'steps')
-  total = lambda name: sum(m[name] for m in metrics)
-  assert total('count') == 20  # 8 + 8 + 4 real rows
+  assert sum(m.count for m in metrics) == 20  # 8 + 8 + 4 real rows
+  for name in ('loss', 'correct'):
+    np.testing.assert_allclose(
+        line[name], sum(m.rows[name] for m in metrics) / 20, rtol=1e-5)
   np.testing.assert_allclose(
-      line['loss'], total('loss_sum') / total('count'), rtol=1e-5)
-  np.testing.assert_allclose(
-      line['correct'], total('correct_sum') / total('count'), rtol=1e-6)
-  np.testing.assert_allclose(
-      line['gradient_norm'], total('gradient_norm_sum') / 3, rtol=1e-5)
+      line['gradient_norm'],
+      sum(m.step['gradient_norm'] for m in metrics) / 3, rtol=1e-5)
 
 
 def test_the_phase_that_the_controller_names_is_what_runs(whole):
@@ -162,7 +162,7 @@ def test_the_phase_that_the_controller_names_is_what_runs(whole):
   state = tiny.state(MODEL, FAST)
   for i in range(STEPS):
     state, _ = steps['slow' if 4 <= i < 8 else 'fast'](
-        state, tiny.on_device(DATA), STREAM.epoch_batch(i))
+        state, tiny.on_device(DATA), STREAM.batch(i))
   assert tiny.largest_difference(
       state.variables, whole[1].variables) < 1e-5
 
@@ -214,7 +214,7 @@ def test_the_callers_state_is_not_changed():
   state = tiny.state(MODEL, FAST)
   before = parallel.fetch(state.variables)
   where, feed = tiny.devices(), feed_lib.Feed(DATA)
-  loop.run(_plan(), state, where.place(feed.frozen()), devices=where,
+  loop.run(_plan(start=state), where.place(feed.constants()), devices=where,
            feed=feed, controller=Watcher())
   assert tiny.same(state.variables, before)
 
@@ -239,7 +239,7 @@ def test_stopped_again_and_again_it_ends_the_same(tmp_path, whole):
   out = _run(tmp_path)
   _same_run(out, whole[1])
   assert _lines(tmp_path) == _lines(whole[0])
-  # No sitting measured twice, and six times a sitting took up a phase: what
+  # No session measured twice, and six times a session took up a phase: what
   # compiles stands apart.
   assert out.clock.checks == 0 and out.clock.check_s == 0
   assert sum(out.clock.phase_steps.values()) == STEPS - 6
@@ -282,15 +282,15 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
       checkpoint.LoopCheckpoints(
           tmp_path / 'checkpoints')) as saver, pytest.raises(
       ValueError, match=r"'mean'\] of the saved step 3 to be float32 \[5\]"):
-    loop.run(_plan(), tiny.state(other, FAST), where.place(feed.frozen()),
-             devices=where, feed=feed, controller=Watcher(),
-             checkpoints=saver)
+    loop.run(_plan(start=tiny.state(other, FAST)),
+             where.place(feed.constants()), devices=where, feed=feed,
+             controller=Watcher(), checkpoints=saver)
 
 
 def test_a_step_that_is_not_finite_stops_the_run(tmp_path):
   def batch(step):
     weight = np.float32(np.inf if step == 4 else 1)
-    return {**STREAM.epoch_batch(step), 'weights': np.full(8, weight)}
+    return STREAM.batch(step).replace(weights=np.full(8, weight))
 
   steps = {'fast': _plan().steps['fast']}
   out = _run(tmp_path, plan=_plan(steps=steps, batch=batch, check_every=6))
@@ -305,7 +305,7 @@ def test_a_step_that_is_not_finite_stops_the_run(tmp_path):
 def test_a_checkpoint_may_hold_metrics_that_are_not_finite(tmp_path):
   def batch(step):
     weight = np.float32(np.inf if step == 4 else 1)
-    return {**STREAM.epoch_batch(step), 'weights': np.full(8, weight)}
+    return STREAM.batch(step).replace(weights=np.full(8, weight))
 
   steps = {'fast': _plan().steps['fast']}
   plan = _plan(steps=steps, batch=batch, check_every=6)
@@ -313,6 +313,13 @@ def test_a_checkpoint_may_hold_metrics_that_are_not_finite(tmp_path):
   out = _run(tmp_path, plan=plan)
   assert (out.stop, out.steps) == (loop.NOT_FINITE, 6)
   assert _lines(tmp_path)[-1]['reason'] == 'not finite'
+
+
+def test_metrics_that_an_older_version_stored_are_read():
+  old = {'loss_sum': 3.0, 'correct_sum': 2.0, 'count': 4.0, 'steps': 1.0,
+         'ot_end_sum': 0.5}
+  assert loop._step_metrics(old) == train.StepMetrics(
+      {'loss': 3.0, 'correct': 2.0}, 4.0, {'ot_end': 0.5})
 
 
 def test_a_signal_at_the_last_step_lets_the_run_finish():
@@ -417,15 +424,16 @@ def test_a_run_that_ends_itself_resumes_to_the_same_end(tmp_path):
 def test_a_plan_may_bring_its_start_and_what_its_steps_read():
   start = tiny.state(MODEL, FAST, seed=7)
 
-  def step(state, frozen, batch, *, axis_name=None):
+  def step(state, constants, batch, *, axis_name=None):
     del batch, axis_name
     return state.replace(step=state.step + 1, extra={
-        'seen': state.extra['seen'] + frozen['teacher']}), {}
+        'seen': state.extra['seen'] + constants['teacher']
+    }), train.StepMetrics()
 
   start = start.replace(extra={'seen': np.float32(0)})
   out = _run(plan=_plan(
       steps={'fast': step, 'slow': step}, start=start,
-      frozen={'teacher': tiny.devices().place(np.float32(2))}))
+      constants={'teacher': tiny.devices().place(np.float32(2))}))
   assert tiny.same(out.variables, start.variables)
   assert not tiny.same(out.variables, tiny.state(MODEL, FAST).variables)
 
@@ -488,9 +496,8 @@ def test_the_device_is_read_at_checks_and_log_lines_alone(steps, monkeypatch):
   monkeypatch.setattr(
       parallel, 'fetch', lambda tree: read.append(tree) or fetch(tree))
   _run(plan=_plan(num_steps=steps, check_every=steps, log_every=steps))
-  # The test's own state, two checks, the one line's sums, and the skipped steps
-  # for that line and for the stop.
-  assert len(read) == 1 + 2 + 3
+  # The test's own state, two checks, the one line's sums, the skipped steps.
+  assert len(read) == 1 + 2 + 2
 
 
 def _careless(*args):

@@ -9,9 +9,9 @@ from dlfd_jax import parallel
 from tests import tiny
 
 
-def _counting_step(state, frozen, batch, *, axis_name=None):
+def _counting_step(state, constants, batch, *, axis_name=None):
   total = parallel.sum_over_devices(
-      (frozen['scale'] * batch['x']).sum(), axis_name)
+      (constants['scale'] * batch['x']).sum(), axis_name)
   return {'sum': state['sum'] + total}, {'total': total}
 
 
@@ -26,11 +26,11 @@ def test_donating_a_placed_state_harms_no_array_of_the_caller(make, count):
   mine = {'sum': make(3, dtype=np.float32)}
   already_there = where.place(mine)
   run = where.compile(_counting_step)
-  frozen = where.place({'scale': np.float32(2)})
+  constants = where.place({'scale': np.float32(2)})
   for source in (mine, already_there):
     state = where.place(source)
     for _ in range(3):
-      state, _ = run(state, frozen, _rows())
+      state, _ = run(state, constants, _rows())
     np.testing.assert_array_equal(source['sum'], np.zeros(3))
     np.testing.assert_array_equal(state['sum'], np.full(3, 3 * 56))
 
@@ -38,12 +38,12 @@ def test_donating_a_placed_state_harms_no_array_of_the_caller(make, count):
 def test_what_was_fetched_outlives_the_donation_of_its_source():
   where = tiny.devices(2)
   run = where.compile(_counting_step)
-  frozen = where.place({'scale': np.float32(1)})
+  constants = where.place({'scale': np.float32(1)})
   state = where.place({'sum': np.zeros(3, np.float32)})
-  state, _ = run(state, frozen, _rows())
+  state, _ = run(state, constants, _rows())
   fetched = parallel.fetch(state)
   for _ in range(3):
-    state, _ = run(state, frozen, _rows())
+    state, _ = run(state, constants, _rows())
   np.testing.assert_array_equal(fetched['sum'], np.full(3, 28))
 
 
@@ -52,11 +52,11 @@ def test_a_step_compiles_once_and_gives_the_same_on_any_number_of_devices(
     count, count_compilations):
   where = tiny.devices(count)
   run = where.compile(_counting_step)
-  frozen = where.place({'scale': np.float32(1)})
+  constants = where.place({'scale': np.float32(1)})
   state = where.place({'sum': np.float32(0)})
   with count_compilations() as counts:
     for _ in range(4):
-      state, metrics = run(state, frozen, _rows())
+      state, metrics = run(state, constants, _rows())
   assert counts['_fun'] == 1
   assert parallel.fetch_scalars(metrics) == {'total': 28.0}
   assert parallel.fetch_scalar(state['sum']) == 4 * 28
@@ -84,7 +84,7 @@ def test_a_batch_is_split_in_order():
 def test_rows_come_back_in_the_order_of_the_batch(count):
   where = tiny.devices(count)
   run = where.compile_map(
-      lambda variables, frozen, batch: (
+      lambda variables, constants, batch: (
           variables['w'] * batch['x'], batch['x'][:, None] + jnp.arange(3)))
   x = np.random.default_rng(0).permutation(16).astype(np.float32)
   product, table = parallel.fetch_rows(

@@ -72,7 +72,7 @@ def state(model=None, optimizer=PLAIN, seed=0):
 
 
 def on_device(data):
-  """What a step's ``frozen`` holds when the data set lies on the device."""
+  """What a step's ``constants`` hold when the data set lies on the device."""
   return {'images': data.images, 'labels': data.labels}
 
 

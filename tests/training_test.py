@@ -136,19 +136,19 @@ def _setting(kind=tasks.MULTICLASS, drop=0.0):
 
 
 @functools.cache
-def _jitted(kind=tasks.MULTICLASS, drop=0.0, live=True):
+def _jitted(kind=tasks.MULTICLASS, drop=0.0, train_mode=True):
   data, model, _ = _setting(kind, drop)
   return jax.jit(train.make_supervised_step(
-      model, data.task, SGD, 20, live=live))
+      model, data.task, SGD, 20, train_mode=train_mode))
 
 
 def _weighted(batch, weights=None):
-  return {**batch, 'weights': np.ones(8, np.float32)
-          if weights is None else np.asarray(weights, np.float32)}
+  return batch.replace(weights=np.ones(8, np.float32)
+                       if weights is None else np.asarray(weights, np.float32))
 
 
 def _reduced(batch, rows):
-  return {key: value[rows] for key, value in batch.items()}
+  return jax.tree.map(lambda array: array[rows], batch)
 
 
 @functools.cache
@@ -158,10 +158,10 @@ def _trained(count):
   where = tiny.devices(count)
   run = where.compile(train.make_supervised_step(
       model, data.task, SGD, 20, augment=FLIP))
-  frozen = where.place(tiny.on_device(data))
+  constants = where.place(tiny.on_device(data))
   state, found = where.place(tiny.state(model, SGD)), {}
   for i in range(1, 21):
-    state, metrics = run(state, frozen, stream.epoch_batch(i))
+    state, metrics = run(state, constants, stream.batch(i))
     found[i] = parallel.fetch((state.variables, state.opt_state, metrics))
   return found
 
@@ -170,8 +170,8 @@ def _trained(count):
 def _reduced_step():
   """The first of those steps on its 5 real rows alone, without pmap."""
   data, model, stream = _setting(drop=0.5)
-  batch = stream.epoch_batch(1)
-  assert batch['mask'].tolist() == [1, 1, 1, 1, 1, 0, 0, 0]
+  batch = stream.batch(1)
+  assert batch.mask.tolist() == [1, 1, 1, 1, 1, 0, 0, 0]
   step = jax.jit(train.make_supervised_step(
       model, data.task, SGD, 20, augment=FLIP))
   state, metrics = step(
@@ -186,8 +186,8 @@ def test_a_masked_step_on_any_devices_equals_the_reduced_batch(count):
   *state, metrics = _trained(count)[1]
   *wanted, wanted_metrics = _reduced_step()
   assert tiny.largest_difference(state, wanted) < 1e-6
-  for name, value in metrics.items():
-    np.testing.assert_allclose(value, wanted_metrics[name], rtol=1e-5)
+  for value, wanted in zip(*map(jax.tree.leaves, (metrics, wanted_metrics))):
+    np.testing.assert_allclose(value, wanted, rtol=1e-5)
 
 
 @pytest.mark.parametrize('count', [2, 4, 8])
@@ -202,37 +202,37 @@ def test_runs_of_any_length_are_one_program():
   data, model, stream = _setting()
   cosine = dataclasses.replace(SGD, schedule='cosine')
   state = tiny.state(model, cosine).replace(step=jnp.int32(3))
-  frozen, batch = tiny.on_device(data), _weighted(stream.epoch_batch(0))
+  constants, batch = tiny.on_device(data), _weighted(stream.batch(0))
   step = jax.jit(train.make_supervised_step(model, data.task, cosine))
   for length in (5, 7, 20):
     fixed = jax.jit(train.make_supervised_step(
         model, data.task, cosine, length))
-    wanted, _ = fixed(state, frozen, batch)
+    wanted, _ = fixed(state, constants, batch)
     found, _ = step(
-        state, {**frozen, 'num_steps': jnp.int32(length)}, batch)
+        state, {**constants, 'num_steps': jnp.int32(length)}, batch)
     assert tiny.largest_difference(found.params, wanted.params) < 1e-7
   assert step._cache_size() == 1
 
 
 def test_metrics_are_sums_over_the_real_rows():
   data, model, stream = _setting()
-  state, batch = tiny.state(model, SGD), stream.epoch_batch(1)
+  state, batch = tiny.state(model, SGD), stream.batch(1)
   _, metrics = _jitted()(state, tiny.on_device(data), _weighted(batch))
-  real = batch['index'][:5]
+  real = batch.index[:5]
   apply = jax.jit(lambda v, x: model.apply(
       v, x, train=True, mutable=['batch_stats'])[0].logits)
   logits = apply(state.variables, data.images[real].astype(np.float32) / 255)
   losses = tasks.example_loss(data.task, logits, data.labels[real])
   right = (np.asarray(logits).argmax(-1) == data.labels[real]).sum()
-  np.testing.assert_allclose(metrics['loss_sum'], losses.sum(), rtol=1e-5)
-  assert metrics['correct_sum'] == right
-  assert metrics['count'] == 5 and metrics['steps'] == 1
+  np.testing.assert_allclose(metrics.rows['loss'], losses.sum(), rtol=1e-5)
+  assert metrics.rows['correct'] == right
+  assert metrics.count == 5
 
 
 def test_a_step_descends_the_mean_loss():
   data, model, stream = _setting()
-  state, batch = tiny.state(model, SGD), stream.epoch_batch(0)
-  images = data.images[batch['index']].astype(np.float32) / 255
+  state, batch = tiny.state(model, SGD), stream.batch(0)
+  images = data.images[batch.index].astype(np.float32) / 255
 
   @jax.jit
   @jax.grad
@@ -241,24 +241,24 @@ def test_a_step_descends_the_mean_loss():
         {'params': params, 'batch_stats': state.batch_stats}, images,
         train=False)
     return tasks.example_loss(
-        data.task, out.logits, data.labels[batch['index']]).mean()
+        data.task, out.logits, data.labels[batch.index]).mean()
 
   gradient = slope(state.params)
-  new, metrics = _jitted(live=False)(
+  new, metrics = _jitted(train_mode=False)(
       state, tiny.on_device(data), _weighted(batch))
   wanted = jax.tree.map(
       lambda p, g: p - 0.1 * (g + 0.01 * p), state.params, gradient)
   assert tiny.largest_difference(new.params, wanted) < 1e-6
   np.testing.assert_allclose(
-      metrics['gradient_norm_sum'], optax.tree.norm(gradient), rtol=1e-5)
+      metrics.step['gradient_norm'], optax.tree.norm(gradient), rtol=1e-5)
 
 
 def test_frozen_statistics_stay_and_drop_nothing():
   data, model, stream = _setting()
   args = (tiny.state(model, SGD), tiny.on_device(data),
-          _weighted(stream.epoch_batch(0)))
-  state, _ = _jitted(drop=0.5, live=False)(*args)
-  undropped, _ = _jitted(drop=0.0, live=False)(*args)
+          _weighted(stream.batch(0)))
+  state, _ = _jitted(drop=0.5, train_mode=False)(*args)
+  undropped, _ = _jitted(drop=0.0, train_mode=False)(*args)
   assert tiny.same(state.batch_stats, tiny.variables(model)['batch_stats'])
   assert tiny.same(state.params, undropped.params)
 
@@ -267,18 +267,18 @@ def test_a_membership_matrix_trains_stacked_models_like_single_ones():
   data, model, stream = _setting(drop=0.5)
   step = _jitted(drop=0.5)
   members = np.random.default_rng(0).integers(0, 2, (3, 13)).astype(np.float32)
-  frozen = tiny.on_device(data)
+  constants = tiny.on_device(data)
   singles = [tiny.state(model, SGD, seed) for seed in range(3)]
   stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *singles)
   together = jax.jit(jax.vmap(
       lambda state, weights, batch: step(
-          state, frozen, {**batch, 'weights': weights}), (0, 0, None)))
+          state, constants, batch.replace(weights=weights)), (0, 0, None)))
   for i in range(6):
-    batch = stream.epoch_batch(i)
-    weights = members[:, batch['index']]
+    batch = stream.batch(i)
+    weights = members[:, batch.index]
     stacked, _ = together(stacked, weights, batch)
     singles = [
-        step(state, frozen, _weighted(batch, weights[k]))[0]
+        step(state, constants, _weighted(batch, weights[k]))[0]
         for k, state in enumerate(singles)]
   for k, single in enumerate(singles):
     got = jax.tree.map(lambda leaf, k=k: leaf[k], stacked.variables)
@@ -289,30 +289,30 @@ def test_a_membership_matrix_trains_stacked_models_like_single_ones():
 
 def test_who_is_no_member_has_no_influence():
   data, model, stream = _setting()
-  batch = stream.epoch_batch(0)
+  batch = stream.batch(0)
   weights = np.array([1, 0, 1, 1, 0, 0, 1, 1], np.float32)
   batch = _weighted(batch, weights)
-  state, frozen = tiny.state(model, SGD), tiny.on_device(data)
-  got, _ = _jitted()(state, frozen, batch)
-  wanted, _ = _jitted()(state, frozen, _reduced(batch, weights > 0))
+  state, constants = tiny.state(model, SGD), tiny.on_device(data)
+  got, _ = _jitted()(state, constants, batch)
+  wanted, _ = _jitted()(state, constants, _reduced(batch, weights > 0))
   assert tiny.largest_difference(got.variables, wanted.variables) < 1e-6
 
 
 def test_unknown_labels_are_masked_in_loss_and_statistics():
   data, model, stream = _setting(tasks.MULTILABEL)
-  batch = _weighted(stream.epoch_batch(0))
+  batch = _weighted(stream.batch(0))
   labels = data.labels.copy()
-  labels[batch['index'][2]] = tasks.UNKNOWN  # no attribute of it is known
-  labels[batch['index'][4], 1] = tasks.UNKNOWN  # one is not
+  labels[batch.index[2]] = tasks.UNKNOWN  # no attribute of it is known
+  labels[batch.index[4], 1] = tasks.UNKNOWN  # one is not
   step, state = _jitted(tasks.MULTILABEL), tiny.state(model, SGD)
   got, metrics = step(state, {'images': data.images, 'labels': labels}, batch)
   wanted, _ = step(
       state, {'images': data.images, 'labels': labels},
       _reduced(batch, np.arange(8) != 2))
-  assert metrics['count'] == 7
+  assert metrics.count == 7
   assert tiny.largest_difference(got.variables, wanted.variables) < 1e-6
   images = data.images.copy()  # what such an image shows does not matter
-  images[batch['index'][2]] = 255 - images[batch['index'][2]]
+  images[batch.index[2]] = 255 - images[batch.index[2]]
   other, _ = step(state, {'images': images, 'labels': labels}, batch)
   assert tiny.same(got.variables, other.variables)
 
@@ -322,26 +322,28 @@ def test_no_key_is_used_twice():
   step = train.make_supervised_step(model, data.task, SGD, 20, augment=FLIP)
   with jax.debug_key_reuse(True):
     state, _ = jax.jit(step)(
-        tiny.state(model, SGD), tiny.on_device(data), stream.epoch_batch(0))
+        tiny.state(model, SGD), tiny.on_device(data), stream.batch(0))
   assert state.step == 1
 
 
-def _one_step(live, trainable, optimizer=SGD, steps=1):
+def _one_step(train_mode, trainable, optimizer=SGD, steps=1):
   """A state before and after supervised steps on the named part."""
   data, model = tiny.dataset(16), tiny.TinyNet()
   before = train.create_state(
       tiny.variables(model), optimizer, jax.random.key(0), trainable)
   step = jax.jit(train.make_supervised_step(
-      model, data.task, optimizer, 10, live=live, trainable=trainable))
+      model, data.task, optimizer, 10, train_mode=train_mode,
+      trainable=trainable))
   after, stream = before, batching.Stream(np.arange(16), 8)
   for i in range(steps):
-    after, metrics = step(after, tiny.on_device(data), stream.epoch_batch(i))
+    after, metrics = step(after, tiny.on_device(data), stream.batch(i))
   return before, after, metrics
 
 
-@pytest.mark.parametrize('live', [False, True])
-def test_what_is_not_trained_feels_no_gradient_decay_or_momentum(live):
-  before, after, _ = _one_step(live, ('classifier',), steps=3)
+@pytest.mark.parametrize('train_mode', [False, True])
+def test_what_is_not_trained_feels_no_gradient_decay_or_momentum(
+    train_mode):
+  before, after, _ = _one_step(train_mode, ('classifier',), steps=3)
   for name in ('hidden', 'bn'):
     assert tiny.same(after.params[name], before.params[name])
   assert not tiny.same(after.params['classifier'], before.params['classifier'])
@@ -357,7 +359,7 @@ def test_a_part_takes_the_step_it_would_take_in_the_whole():
   for name in ('classifier', 'bn'):
     assert tiny.largest_difference(
         part.params[name], whole.params[name]) < 1e-7
-  assert metrics['gradient_norm_sum'] > 0
+  assert metrics.step['gradient_norm'] > 0
 
 
 def test_layers_that_are_not_trained_run_in_evaluation_mode():
@@ -365,59 +367,60 @@ def test_layers_that_are_not_trained_run_in_evaluation_mode():
   images = jnp.asarray(data.images, jnp.float32) / 255
   before = tiny.variables(model)
 
-  def live(trainable):
+  def trained(trainable):
     return train.forward(
-        model, before['params'], before['batch_stats'], images, jnp.ones(8),
-        train=True, keys=None, axis_name=None, trainable=trainable)
+        model, before['params'], before['batch_stats'],
+        train.Rows(images, None, jnp.ones(8), None), train=True,
+        axis_name=None, trainable=trainable)
 
-  outputs, stats = live(('hidden', 'classifier'))
+  outputs, stats = trained(('hidden', 'classifier'))
   np.testing.assert_allclose(
-      outputs.logits, train.answer(model, before, images), rtol=1e-5)
+      outputs.logits, train.logits(model, before, images), rtol=1e-5)
   assert tiny.same(stats, before['batch_stats'])
-  outputs, stats = live(('bn', 'classifier'))
-  np.testing.assert_allclose(outputs.logits, live(None)[0].logits, rtol=1e-5)
+  outputs, stats = trained(('bn', 'classifier'))
+  np.testing.assert_allclose(outputs.logits, trained(None)[0].logits, rtol=1e-5)
   assert not tiny.same(stats, before['batch_stats'])
 
 
 def test_no_gradient_is_computed_below_the_cut():
   data, model = tiny.dataset(8), tiny.TinyNet()
-  frozen, batch = tiny.on_device(data), batching.pad(np.arange(8), 8)
+  constants, batch = tiny.on_device(data), batching.pad(np.arange(8), 8)
 
   def products(trainable):
     state = train.create_state(
         tiny.variables(model), SGD, jax.random.key(0), trainable)
     step = train.make_supervised_step(
-        model, data.task, SGD, 10, live=False, trainable=trainable)
-    text = jax.jit(step).lower(state, frozen, batch).as_text()
+        model, data.task, SGD, 10, train_mode=False, trainable=trainable)
+    text = jax.jit(step).lower(state, constants, batch).as_text()
     return text.count('dot_general')
 
   # Forward 2; backward: classifier kernel, classifier input, hidden kernel.
   assert (products(None), products(('classifier',))) == (5, 3)
 
 
-def test_descend_sums_the_shares_of_the_devices():
+def test_descend_sums_the_losses_of_the_devices():
   data, model = tiny.dataset(8), tiny.TinyNet()
-  batch = {**batching.pad(np.arange(8), 8)}
 
-  def step(state, frozen, batch, *, axis_name=None):
-    images, labels = train.read(state, frozen, batch, None)
+  def step(state, constants, batch, *, axis_name=None):
+    rows = train.read(state, constants, batch, data.task)
 
-    def share(params):
-      loss, (stats, _, _) = train.forward_loss(
-          model, data.task, params, state.batch_stats, images, labels,
-          batch['mask'], train=False, keys=None, axis_name=axis_name)
-      return -2 * loss, (stats, {'loss_sum': loss})
+    def local_loss(params):
+      metrics, stats, _ = train.cross_entropy(
+          model, data.task, params, state.batch_stats, rows, train=False,
+          axis_name=axis_name)
+      return -2 * metrics.rows['loss'], (stats, metrics)
 
-    return train.descend(state, share, tiny.PLAIN, 10, axis_name=axis_name)
+    return train.descend(
+        state, local_loss, tiny.PLAIN, 10, axis_name=axis_name)
 
   results = []
   for count in (1, 4):
     where = tiny.devices(count)
     state, metrics = where.compile(step)(
         where.place(tiny.state(model)), where.place(tiny.on_device(data)),
-        batch)
+        batching.pad(np.arange(8), 8))
     results.append((state.params, parallel.fetch_scalars(metrics)))
   (one, sums), (four, others) = results
   assert tiny.largest_difference(one, four) < 1e-6
-  np.testing.assert_allclose(sums['loss_sum'], others['loss_sum'], rtol=1e-6)
-  assert sums['steps'] == others['steps'] == 1
+  np.testing.assert_allclose(sums.rows['loss'], others.rows['loss'], rtol=1e-6)
+  assert sums.count == others.count == 8

@@ -9,23 +9,55 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
+import flax.struct
+import jax
 import numpy as np
 
 from dlfd_jax.utils import validate
 
-Batch = dict[str, np.ndarray]
+
+class Batch(flax.struct.PyTreeNode):
+  """The rows that a step reads, ``[b]``; jit and pmap take it as a pytree.
+
+  Attributes:
+    index: int32, rows of the data set.
+    mask: float32, 1 = counts, 0 = padding.
+    position: int32, place in the global batch; every random draw is by it.
+    images: uint8 ``[b, h, w, 3]``, filled by the feed unless all images lie on
+      the device.
+    labels: ``[b, ...]``, like ``images``.
+    weights: float32 that multiply the mask, as the membership of a model in an
+      ensemble; None = 1.
+  """
+
+  index: Any
+  mask: Any
+  position: Any
+  images: Any = None
+  labels: Any = None
+  weights: Any = None
+
+
+class Pair(NamedTuple):
+  """A batch of each side."""
+
+  retain: Batch
+  forget: Batch
 
 
 class Batches(Protocol):
-  """The batch of each step, a pure function of its number."""
+  """What each step reads, a pure function of its number.
+
+  That is a :class:`Batch`, or any tree of them and other arrays ``[b, ...]``.
+  """
 
   @property
   def steps_per_epoch(self) -> int: ...
 
   @property
-  def epoch_batch(self) -> Callable[[int], Batch]: ...
+  def batch(self) -> Callable[[int], Any]: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +65,20 @@ class Listed:
   """Batches of a method's own making."""
 
   steps_per_epoch: int
-  epoch_batch: Callable[[int], Batch]
+  batch: Callable[[int], Any]
+
+
+def map_batches(function: Callable[[Batch], Batch], tree: Any) -> Any:
+  """``tree`` with a function of every :class:`Batch` in it."""
+  return jax.tree.map(
+      lambda node: function(node) if isinstance(node, Batch) else node, tree,
+      is_leaf=lambda node: isinstance(node, Batch))
+
+
+def real_rows(tree: Any) -> int:
+  """Rows of all batches in a tree, without padding."""
+  nodes = jax.tree.leaves(tree, is_leaf=lambda node: isinstance(node, Batch))
+  return sum(int(node.mask.sum()) for node in nodes if isinstance(node, Batch))
 
 
 @functools.lru_cache(maxsize=8)
@@ -78,12 +123,10 @@ class Stream:
       return np.arange(len(self.indices))
     return _permutation(len(self.indices), self.seed, self.salt, epoch)
 
-  def epoch_batch(self, step: int) -> Batch:
+  def batch(self, step: int) -> Batch:
     """The batch of ``step``; each epoch reads every image exactly once.
 
-    Returns:
-      ``index`` int32, ``mask`` float32 and ``position`` int32, each ``[b]``.
-      The last batch of an epoch is filled with copies of its own rows, mask 0.
+    The last batch of an epoch is filled with copies of its own rows, mask 0.
     """
     epoch, b = divmod(step, self.steps_per_epoch)
     rows = self._order(epoch)[b * self.batch_size:(b + 1) * self.batch_size]
@@ -105,19 +148,16 @@ def pad(index: np.ndarray, size: int) -> Batch:
   """Fills ``index [n]`` up to ``size`` rows; copies of real rows, mask 0."""
   mask = np.zeros(size, np.float32)
   mask[:len(index)] = 1
-  return {
-      'index': np.resize(index, size).astype(np.int32),
-      'mask': mask,
-      'position': np.arange(size, dtype=np.int32),
-  }
+  return Batch(np.resize(index, size).astype(np.int32), mask,
+               np.arange(size, dtype=np.int32))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pairs:
-  """A batch of ``retain``, and under ``forget_`` one of ``forget`` in a cycle.
+  """Every retain batch of an epoch, each with the next one of forget.
 
-  Every epoch of retain reads each of its images once; forget is walked without
-  an end, in full batches, however many there are of either.
+  Every epoch of retain reads each of its images once; forget is walked in an
+  endless cycle, in full batches, however many there are of either.
   """
 
   retain: Stream
@@ -127,11 +167,5 @@ class Pairs:
   def steps_per_epoch(self) -> int:
     return self.retain.steps_per_epoch
 
-  def epoch_batch(self, step: int) -> Batch:
-    return {**self.retain.epoch_batch(step),
-            **prefixed('forget_', self.forget.cycled_batch(step))}
-
-
-def prefixed(prefix: str, batch: Batch) -> Batch:
-  """The same batch under keys that start with ``prefix``."""
-  return {prefix + key: value for key, value in batch.items()}
+  def batch(self, step: int) -> Pair:
+    return Pair(self.retain.batch(step), self.forget.cycled_batch(step))

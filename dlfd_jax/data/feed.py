@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -43,26 +43,22 @@ class Feed:
     self.on_device = (
         hosts.count() == 1 and dataset.images.nbytes <= device_bytes)
 
-  def frozen(self) -> dict[str, Any]:
-    """What a step's ``frozen`` holds of the data: all of it, or nothing."""
+  def constants(self) -> dict[str, Any]:
+    """What a step's ``constants`` hold of the data: all of it, or nothing."""
     if not self.on_device:
       return {}
     return {'images': self._dataset.images, 'labels': self._dataset.labels}
 
-  def fill(self, batch: batching.Batch) -> batching.Batch:
-    """Adds the rows that a batch names, unless they are on the device."""
+  def fill(self, tree: Any) -> Any:
+    """Adds the rows that the batches name, unless they are on the device."""
     if self.on_device:
-      return batch
-    filled = dict(batch)
-    for key in batch:
-      if key.endswith('index'):
-        prefix = key.removesuffix('index')
-        filled[prefix + 'images'] = self._dataset.images[batch[key]]
-        filled[prefix + 'labels'] = self._dataset.labels[batch[key]]
-    return filled
+      return tree
+    return batching.map_batches(lambda batch: batch.replace(
+        images=self._dataset.images[batch.index],
+        labels=self._dataset.labels[batch.index]), tree)
 
-  def batches(self, make: Callable[[int], batching.Batch], start: int,
-              stop: int) -> Iterator[batching.Batch]:
+  def batches(self, make: Callable[[int], Any], start: int,
+              stop: int) -> Iterator[Any]:
     """Filled batches of steps ``start`` to ``stop``, read ahead if streamed.
 
     ``make`` gives global batches; of several processes each gets its rows, with
@@ -73,9 +69,9 @@ class Feed:
         yield make(step)
       return
 
-    def filled(step: int) -> batching.Batch:
-      return self.fill({key: rows[hosts.own_rows(len(rows))]
-                        for key, rows in make(step).items()})
+    def filled(step: int) -> Any:
+      return self.fill(jax.tree.map(
+          lambda rows: rows[hosts.own_rows(len(rows))], make(step)))
 
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
       ahead: collections.deque = collections.deque()
@@ -88,22 +84,19 @@ class Feed:
         yield ahead.popleft().result()
 
 
-def read(frozen: dict[str, Any], batch: dict[str, jax.Array],
-         prefix: str = '') -> tuple[jax.Array, jax.Array]:
+def read(constants: Mapping[str, Any],
+         batch: batching.Batch) -> tuple[jax.Array, jax.Array]:
   """Inside a step: the batch's images and labels.
 
   Args:
-    frozen: may hold ``images`` uint8 ``[n, h, w, 3]`` and ``labels``.
-    batch: holds ``<prefix>index``, or the rows themselves.
-    prefix: names one of several index sets in the batch.
+    constants: may hold ``images`` uint8 ``[n, h, w, 3]`` and ``labels``.
+    batch: names rows of them, or holds the rows themselves.
 
   Returns:
     images float32 ``[b, h, w, 3]`` in [0, 1], and labels ``[b, ...]``.
   """
-  if prefix + 'images' in batch:
-    images, labels = batch[prefix + 'images'], batch[prefix + 'labels']
-  else:
-    index = batch[prefix + 'index']
-    images = jnp.take(frozen['images'], index, axis=0)
-    labels = jnp.take(frozen['labels'], index, axis=0)
+  images, labels = batch.images, batch.labels
+  if images is None:
+    images = jnp.take(constants['images'], batch.index, axis=0)
+    labels = jnp.take(constants['labels'], batch.index, axis=0)
   return images.astype(jnp.float32) / 255.0, labels

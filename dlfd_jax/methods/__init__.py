@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from typing import cast
+from typing import Any, cast
 
 from dlfd_jax.methods import (
   bad_teaching,
@@ -30,7 +30,7 @@ __all__ = ['METHODS', 'Method', 'MethodConfig', 'Problem', 'RunConfig',
 
 
 RunConfig = MethodConfig | rewind.RewindConfig
-METHODS: dict[str, type[RunConfig]] = {
+METHODS: dict[str, type[Any]] = {
     'dlfd': dlfd.DLFDConfig,
     'official_compat': dlfd_released.DLFDReleasedConfig,
     'finetune': finetune.FinetuneConfig,
@@ -49,7 +49,7 @@ WRAPPERS = tuple(name for name, config in METHODS.items()
                  if issubclass(config, rewind.RewindConfig))
 
 
-def resolve(name: str) -> type[RunConfig]:
+def resolve(name: str) -> type[Any]:
   """The config class of a method.
 
   Args:

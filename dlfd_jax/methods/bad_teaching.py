@@ -15,6 +15,7 @@ uniform teacher is the other choice.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -37,7 +38,7 @@ class BadTeachingConfig(base.MethodConfig):
     retain_share: part of retain that is drawn once and read, in (0, 1].
     temperature: T of both softmaxes, above 0.
     incompetent: ``'random'``: a network with new random weights; ``'uniform'``:
-      all answers equally likely.
+      all outputs equally likely.
 
   Raises:
     ValueError: if a field is out of its range.
@@ -66,59 +67,60 @@ class BadTeachingConfig(base.MethodConfig):
     size = max(round(self.retain_share * len(splits.retain)), 1)
     subset = np.sort(rng.choice(splits.retain, size, replace=False))
     union = setting.union(np.concatenate([subset, splits.forget]), self)
-    frozen = {'competent': setting.original}
+    constants = {'competent': setting.original}
     findings = {}
     if self.incompetent == 'random':
       random_net = setting.devices.place(models.init(
           problem.model, setting.key(_RANDOM_NET), problem.dataset.image_size))
-      frozen['incompetent'] = random_net
+      constants['incompetent'] = random_net
       logits = setting.predictor(random_net, splits.forget).logits
       findings['incompetent_entropy'] = parallel.fetch_scalar(
           tasks.example_entropy(problem.task, jnp.asarray(logits)).mean())
 
     def batch(step):
-      rows = union.epoch_batch(step)
-      return {**rows, 'unlearn': np.isin(
-          rows['index'], splits.forget).astype(np.float32)}
+      rows = union.batch(step)
+      return TeachingBatch(**vars(rows), unlearn=np.isin(
+          rows.index, splits.forget).astype(np.float32))
 
     return base.Plan(
-        steps={'teach': make_step(
-            problem.model, problem.task, self,
-            self.epochs * union.steps_per_epoch)},
-        batches=batching.Listed(union.steps_per_epoch, batch), frozen=frozen,
-        findings=findings)
+        steps={'teach': make_step(problem.model, problem.task, self)},
+        batches=batching.Listed(union.steps_per_epoch, batch),
+        constants=constants, findings=findings)
+
+
+class TeachingBatch(batching.Batch):
+  """A batch of the union; ``unlearn`` is u, float32 ``[b]``."""
+
+  unlearn: Any = None
 
 
 @memo.one_for_equal
-def make_step(model: nn.Module, task: tasks.Task, config: BadTeachingConfig,
-              num_steps: int) -> parallel.StepFn:
-  """One step on a batch of the union; ``batch['unlearn']`` is u.
+def make_step(model: nn.Module, task: tasks.Task,
+              config: BadTeachingConfig) -> parallel.StepFn:
+  """One step on a :class:`TeachingBatch`.
 
-  ``frozen`` holds the variables ``competent`` and, unless the other teacher is
-  uniform, ``incompetent``.
+  ``constants`` hold the variables ``competent`` and, unless the other teacher
+  is uniform, ``incompetent``.
   """
-  def teaching_step(state, frozen, batch, *, axis_name=None):
-    images, _ = train.read(state, frozen, batch, config.augment)
-    weights, u = batch['mask'], batch['unlearn']
-    count = parallel.sum_over_devices(weights.sum(), axis_name)
-    keys = train.example_keys(state, batch['position'], 1)
-    good = train.answer(model, frozen['competent'], images)
+  def teaching_step(state, constants, batch, *, axis_name=None):
+    rows = train.read(state, constants, batch, task, config.augment)
+    rows = rows._replace(weights=batch.mask)  # no label is read
+    good = train.logits(model, constants['competent'], rows.images)
     bad = jnp.zeros_like(good)
     if config.incompetent == 'random':
-      bad = train.answer(model, frozen['incompetent'], images)
-    teacher = jnp.where(u[:, None] > 0, bad, good)
+      bad = train.logits(model, constants['incompetent'], rows.images)
+    teacher = jnp.where(batch.unlearn[:, None] > 0, bad, good)
 
-    def share(params):
+    def local_loss(params):
       outputs, batch_stats = train.forward(
-          model, params, state.batch_stats, images, weights,
-          train=config.batch_norm == 'live', keys=keys, axis_name=axis_name)
-      divergence = tasks.example_kl(
-          task, teacher, outputs.logits, config.temperature)
-      loss = train.weighted_sum(divergence, weights)
-      return loss / jnp.maximum(count, 1.0), (batch_stats, {'loss_sum': loss})
+          model, params, state.batch_stats, rows, train=config.train_mode,
+          axis_name=axis_name)
+      loss = train.weighted_sum(tasks.example_kl(
+          task, teacher, outputs.logits, config.temperature), rows.weights)
+      return train.mean(loss, rows.weights, axis_name), (
+          batch_stats, train.StepMetrics({'loss': loss}, rows.weights.sum()))
 
-    state, metrics = train.descend(
-        state, share, config.optimizer, num_steps, axis_name=axis_name)
-    return state, {**metrics, 'count': count}
+    return train.descend(state, local_loss, config.optimizer,
+                         constants['num_steps'], axis_name=axis_name)
 
   return teaching_step

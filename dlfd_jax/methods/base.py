@@ -20,7 +20,7 @@ from dlfd_jax.data import (
 )
 from dlfd_jax.models import Variables
 from dlfd_jax.predict import Predictor
-from dlfd_jax.utils import validate
+from dlfd_jax.utils import configs, validate
 
 RETAIN, FORGET, UNION = 0, 1, 3  # salts of the batch streams
 THRESHOLDS = ('null_mean', 'null_95')
@@ -100,8 +100,9 @@ class MethodConfig(Method):
     epochs: passes over retain, at least 1.
     batch_size: retain images per step on all devices together.
     optimizer: the update of the weights.
-    batch_norm: ``'frozen'``: running statistics and no dropout; ``'live'``:
+    batch_norm: ``'frozen'``: running statistics and no dropout; ``'batch'``:
       the update uses batch statistics, moves the running ones and drops out.
+      ``'live'`` is an older name of ``'batch'``.
     augment: flip, shift, scale, rotate and jitter the images, or None.
     check_every: steps between two measurements; None = the default of
       :func:`default_check_every`.
@@ -127,12 +128,14 @@ class MethodConfig(Method):
   select_threshold: float | str = 'null_95'
 
   def __post_init__(self):
+    object.__setattr__(
+        self, 'batch_norm', configs.current('batch_norm', self.batch_norm))
     for name in ('epochs', 'batch_size'):
       validate.integer(name, getattr(self, name))
     if self.check_every is not None:
       validate.integer('check_every', self.check_every)
     validate.integer('live_limit', self.live_limit, 10)
-    for name, choices in (('batch_norm', ('frozen', 'live')),
+    for name, choices in (('batch_norm', ('frozen', 'batch')),
                           ('selection', ('best', 'one_se', 'last'))):
       validate.one_of(name, getattr(self, name), choices)
     for field in dataclasses.fields(self):  # a method may have several
@@ -146,6 +149,11 @@ class MethodConfig(Method):
   @property
   def inner(self) -> MethodConfig:
     return self
+
+  @property
+  def train_mode(self) -> bool:
+    """Whether the update uses batch statistics and dropout."""
+    return self.batch_norm == 'batch'
 
 
 def check_threshold(name: str, value: Any) -> None:
@@ -173,7 +181,7 @@ class Setting:
   original: Variables
   devices: parallel.Devices
   feed: feed_lib.Feed
-  frozen: dict[str, Any]
+  constants: dict[str, Any]
   predictor: Predictor
 
   @classmethod
@@ -181,11 +189,11 @@ class Setting:
          device_bytes: int = feed_lib.DEFAULT_DEVICE_BYTES) -> Setting:
     """Places the data and the original; see :func:`methods.unlearn`."""
     feed = feed_lib.Feed(problem.dataset, device_bytes)
-    frozen = devices.share(feed.frozen())
+    constants = devices.share(feed.constants())
     return cls(
-        problem, devices.place(dict(problem.original)), devices, feed, frozen,
-        Predictor(problem.model, problem.dataset, devices, feed=feed,
-                  frozen=frozen))
+        problem, devices.place(dict(problem.original)), devices, feed,
+        constants, Predictor(problem.model, problem.dataset, devices, feed=feed,
+                             constants=constants))
 
   def stream(self, split: str, config: MethodConfig, shuffle: bool = True,
              batch_size: int | None = None) -> batching.Stream:
@@ -213,7 +221,7 @@ class Setting:
     """The step of fine-tuning: cross-entropy on the images of a batch."""
     return train.make_supervised_step(
         self.problem.model, self.problem.task, config.optimizer,
-        live=config.batch_norm == 'live', augment=config.augment,
+        train_mode=config.train_mode, augment=config.augment,
         trainable=trainable)
 
   def union(self, rows: np.ndarray, config: MethodConfig) -> batching.Stream:
@@ -234,8 +242,8 @@ class Setting:
         jax.random.key(self.problem.seed), 2**31 + purpose)
 
 
-Kept = tuple[loop.Figures, Variables]
-StopRule = Callable[[loop.Figures, loop.Figures], bool]
+Kept = tuple[loop.Metrics, Variables]
+StopRule = Callable[[loop.Metrics, loop.Metrics], bool]
 
 
 class MethodController(loop.Controller, Protocol):
@@ -245,10 +253,10 @@ class MethodController(loop.Controller, Protocol):
              last: Variables) -> tuple[int | None, str]:
     """Which kept state to return (None = the last one), and why, in words."""
 
-  def findings(self, chosen: loop.Figures | None) -> dict[str, Any]:
-    """What the run learnt beside its figures: thresholds, flags.
+  def findings(self, chosen: loop.Metrics | None) -> dict[str, Any]:
+    """What the run learnt beside its metrics: thresholds, flags.
 
-    ``chosen`` are the figures of the selected state, None if it was not
+    ``chosen`` are the metrics of the selected state, None if it was not
     measured. Called after ``choose``.
     """
 
@@ -265,7 +273,7 @@ class PhaseRule:
     signed: also rest while the signed AUC is at or below .5, where forget
       losses are already as high as unseen ones or higher.
     opening: the phase of the steps before the first check, whatever the
-      figures; None = decide from the original's.
+      metrics; None = decide from the original's.
   """
 
   active: str
@@ -291,9 +299,9 @@ class Plan:
     check_at: numbers of finished steps after which it is measured, too.
     phases: how the live attack switches the phase; None = never.
     schedule: phase of each step by its number, from 0, instead.
-    stop: of the original's figures and the current ones: whether the run ends
+    stop: of the original's metrics and the current ones: whether the run ends
       here; None = never early.
-    frozen: what the steps read beside the data, placed on the devices already.
+    constants: what the steps read beside the data, on the devices already.
     start: the state to begin with; None = the original.
     findings: what the method learnt before its first step.
     attack: kind of the live attack, see :class:`monitor.LiveAttack`.
@@ -309,7 +317,7 @@ class Plan:
   phases: PhaseRule | None = None
   schedule: Callable[[int], str] | None = None
   stop: StopRule | None = None
-  frozen: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  constants: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   start: train.TrainState | None = None
   findings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   attack: str = 'balanced'

@@ -3,8 +3,8 @@
 min over the last k blocks (counted from the output, head included) of the mean
 cross-entropy on retain, from the original. All below is untouched: no gradient,
 no weight decay, no momentum, and its BatchNorm runs on its old statistics even
-if the others' is live. Reads retain; cost: at most one pass over retain per
-epoch, without the backward pass below the cut.
+if the others use those of the batch. Reads retain; cost: at most one pass over
+retain per epoch, without the backward pass below the cut.
 
 Source: Goel et al. (2022), arXiv:2201.06640.
 """

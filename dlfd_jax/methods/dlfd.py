@@ -2,11 +2,11 @@
 
 Per retain batch, K sign-gradient steps move the images away from a forget batch
 in optimal-transport distance of features while their labels stay predictable
-(:mod:`~dlfd_jax.methods.perturb`), then the weights take one step on the moved
-images. A live attack on val decides whether the next steps do that or train on
-clean images. Reads retain with labels, forget images, and val and forget labels
-for the monitor. Cost: about K + 1 passes over retain per epoch of distance
-steps, and the checks.
+(:mod:`~dlfd_jax.methods.perturb`), then the weights take one step on the
+perturbed images. A live attack on val decides whether the next steps do that or
+train on clean images. Reads retain with labels, forget images, and val and
+forget labels for the monitor. Cost: about K + 1 passes over retain per epoch of
+distance steps, and the checks.
 
 Source: Choi and Na (2024), arXiv:2409.14747. Ours: pixel-space steps projected
 to [0, 1], the debiased divergence on penultimate features, frozen BatchNorm, a
@@ -18,13 +18,13 @@ authors' code instead.
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from dlfd_jax import ot, parallel, tasks, training as train
-from dlfd_jax.data import augment as augment_lib, feed
 from dlfd_jax.methods import base, perturb
 from dlfd_jax.utils import memo, validate
 
@@ -45,8 +45,8 @@ class DLFDConfig(base.MethodConfig):
     perturb_radius: rho, largest change of a pixel in pixel units; None = none.
     representation: ``'features'`` or ``'logits'``: the transport's space.
     sinkhorn: the solver, its epsilon, and entropic cost or divergence.
-    update_loss: ``'ce'``: cross-entropy on the moved images; ``'combined'``:
-      the weights also follow the objective, min of -J.
+    update_loss: ``'ce'``: cross-entropy on the perturbed images;
+      ``'combined'``: the weights also follow the objective, min of -J.
     dynamic_phases: switch to clean images below ``forget_threshold``; False
       perturbs every batch.
     forget_threshold: forgetting score, or ``'null_mean'`` or ``'null_95'`` of
@@ -90,8 +90,8 @@ class DLFDConfig(base.MethodConfig):
                 num_steps: jax.typing.ArrayLike) -> jax.Array:
     """The weight lambda of batch ``step`` of ``num_steps``."""
     last = jnp.maximum(jnp.asarray(num_steps) - 1, 1)
-    share = jnp.asarray(step, jnp.float32) / last
-    return self.ce_weight_start + share * (
+    progress = jnp.asarray(step, jnp.float32) / last
+    return self.ce_weight_start + progress * (
         self.ce_weight_end - self.ce_weight_start)
 
   def plan(self, setting: base.Setting) -> base.Plan:
@@ -109,70 +109,57 @@ class DLFDConfig(base.MethodConfig):
 @memo.one_for_equal
 def make_distance_step(model: nn.Module, task: tasks.Task, config: DLFDConfig,
                        num_steps: int | None = None) -> parallel.StepFn:
-  """One DLFD step: ``(state, frozen, batch, *, axis_name)``.
-
-  ``batch`` holds ``index``, ``mask`` and ``position`` of retain, and the same
-  with the prefix ``forget_``. See ``train.length`` for ``num_steps``.
-  """
-  live = config.batch_norm == 'live'
-
-  def distance_step(state, frozen, batch, *, axis_name=None):
-    images, labels = feed.read(frozen, batch)
-    forget, _ = feed.read(frozen, batch, 'forget_')
-    if config.augment is not None:
-      images = augment_lib.augment(
-          images, train.example_keys(state, batch['position'], 0),
-          config.augment)
-      forget = augment_lib.augment(
-          forget, train.example_keys(state, batch['forget_position'], 2),
-          config.augment)
-    weights = batch['mask'] * tasks.has_label(task, labels)
+  """One DLFD step on a ``batching.Pair``; see ``train.length``, too."""
+  def distance_step(state, constants, batch, *, axis_name=None):
+    rows = train.read(state, constants, batch.retain, task, config.augment)
+    forget = train.read(
+        state, constants, batch.forget, task, config.augment, stream=2)
     target = perturb.forget_target(
-        model, state.variables, forget, batch['forget_mask'], config,
+        model, state.variables, forget.images, batch.forget.mask, config,
         axis_name)
-    run_steps = train.length(frozen, num_steps)
+    run_steps = train.length(constants, num_steps)
     ce_weight = config.ce_weight(state.step, run_steps)
-    moved, metrics = perturb.perturb(
+    perturbed, metrics = perturb.perturb(
         perturb.objective(
-            model, task, state.variables, labels, weights, target, ce_weight,
-            config, axis_name), images, config)
-    keys = train.example_keys(state, batch['position'], 1)
-    if config.update_loss == 'ce':
-      new, update_metrics = train.supervised_update(
-          model, task, state, moved, labels, weights,
-          optimizer=config.optimizer, num_steps=run_steps, live=live,
-          keys=keys, axis_name=axis_name)
-    else:
-      new, update_metrics = _combined_update(
-          model, task, state, moved, labels, weights, target, ce_weight,
-          config, run_steps, keys, axis_name)
-    change = jnp.abs(moved - images).mean((1, 2, 3))
-    change, rows = parallel.sum_over_devices(
-        ((change * weights).sum(), weights.sum()), axis_name)
-    return new, {**metrics, **update_metrics, 'ce_weight_sum': ce_weight,
-                 'pixel_change_sum': change / jnp.maximum(rows, 1.0)}
+            model, task, state.variables, rows.labels, rows.weights, target,
+            ce_weight, config, axis_name), rows.images, config)
+    update = (train.supervised_update if config.update_loss == 'ce' else
+              functools.partial(_combined_update, target=target,
+                                ce_weight=ce_weight, config=config))
+    state, updated = update(
+        model, task, state, rows._replace(images=perturbed),
+        optimizer=config.optimizer, num_steps=run_steps,
+        train_mode=config.train_mode, axis_name=axis_name)
+    change = jnp.abs(perturbed - rows.images).mean((1, 2, 3)) * rows.weights
+    change = parallel.sum_over_devices(
+        train.mean(change.sum(), rows.weights, axis_name), axis_name)
+    return state, updated.replace(step={
+        **metrics, **updated.step, 'ce_weight': ce_weight,
+        'pixel_change': change})
 
   return distance_step
 
 
-def _combined_update(model, task, state, images, labels, weights, target,
-                     ce_weight, config, num_steps, keys, axis_name):
+def _combined_update(model: nn.Module, task: tasks.Task,
+                     state: train.TrainState, rows: train.Rows, *,
+                     target: ot.Target, ce_weight: jax.Array,
+                     config: DLFDConfig, optimizer: train.OptimizerConfig,
+                     num_steps: jax.typing.ArrayLike, train_mode: bool,
+                     axis_name: str | None):
   """A step of the weights on -J: cross-entropy and transport distance."""
-  devices = parallel.axis_size(axis_name)
-  count = parallel.sum_over_devices(weights.sum(), axis_name)
-  everyone = parallel.gather_rows(weights, axis_name)
+  everyone = parallel.gather_rows(rows.weights, axis_name)
 
-  def share(params):
-    loss, (stats, correct, outputs) = train.forward_loss(
-        model, task, params, state.batch_stats, images, labels, weights,
-        train=config.batch_norm == 'live', keys=keys, axis_name=axis_name)
+  def local_loss(params):
+    metrics, stats, outputs = train.cross_entropy(
+        model, task, params, state.batch_stats, rows, train=train_mode,
+        axis_name=axis_name)
     features = parallel.gather_rows(
         perturb.represent(outputs, config.representation), axis_name)
     solved = ot.transport(features, everyone, target, config.sinkhorn)
-    value = (ce_weight * loss / jnp.maximum(count, 1.0)
-             - config.ot_weight * solved.value / devices)
-    return value, (stats, {'loss_sum': loss, 'correct_sum': correct})
+    loss = train.mean(metrics.rows['loss'], rows.weights, axis_name)
+    # Every device solves the same problem: each counts its part of it.
+    distance = solved.value / parallel.axis_size(axis_name)
+    return ce_weight * loss - config.ot_weight * distance, (stats, metrics)
 
-  new, metrics = train.descend(
-      state, share, config.optimizer, num_steps, axis_name=axis_name)
-  return new, {**metrics, 'count': count}
+  return train.descend(
+      state, local_loss, optimizer, num_steps, axis_name=axis_name)

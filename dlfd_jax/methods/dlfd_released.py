@@ -95,14 +95,12 @@ class DLFDReleasedConfig(base.MethodConfig):
     num_pairs, cycle = retain.steps_per_epoch, forget.steps_per_epoch
 
     def step(train_mode):
-      return make_step(
-          problem.model, problem.task, self, len(pair), tuple(pair.tolist()),
-          num_pairs, train_mode=train_mode)
+      return make_step(problem.model, problem.task, self, tuple(pair.tolist()),
+                       num_pairs, train_mode=train_mode)
 
     def batch(number):
       b = int(pair[number])
-      return {**retain.epoch_batch(b),
-              **batching.prefixed('forget_', forget.epoch_batch(b % cycle))}
+      return batching.Pair(retain.batch(b), forget.batch(b % cycle))
 
     return base.Plan(
         steps={_FIRST: step(True), dlfd.DISTANCE: step(False),
@@ -149,79 +147,75 @@ def pairs(retain: batching.Stream, forget: batching.Stream) -> np.ndarray:
 
 @memo.one_for_equal
 def make_step(model: nn.Module, task: tasks.Task, config: DLFDReleasedConfig,
-              num_steps: int, pair: tuple[int, ...], num_pairs: int, *,
+              pair: tuple[int, ...], num_pairs: int, *,
               train_mode: bool) -> parallel.StepFn:
   """The released distance step; ``train_mode`` for its first batch."""
   low, high = bounds(config)
   alpha = config.perturb_step_size * np.asarray(config.std, np.float32)
   positions = np.asarray(pair, np.int32)
 
-  def released_step(state, frozen, batch, *, axis_name=None):
-    images, labels = feed.read(frozen, batch)
-    forget, _ = feed.read(frozen, batch, 'forget_')
-    weights = batch['mask'] * tasks.has_label(task, labels)
-    count = parallel.sum_over_devices(weights.sum(), axis_name)
-    share = jnp.take(positions, state.step) / max(num_pairs - 1, 1)
-    ce_weight = config.ce_weight_start + share * (
+  def released_step(state, constants, batch, *, axis_name=None):
+    retain, forget = batch
+    rows = train.read(state, constants, retain, task)
+    images, weights = rows.images, rows.weights
+    forget_images, _ = feed.read(constants, forget)
+    progress = jnp.take(positions, state.step) / max(num_pairs - 1, 1)
+    ce_weight = config.ce_weight_start + progress * (
         config.ce_weight_end - config.ce_weight_start)
 
     def forward(stats, images, mask, draw):
-      keys = train.example_keys(state, batch['position'], 3 + draw)
-      outputs, new = model.apply(
-          {'params': state.params, 'batch_stats': stats}, images,
-          train=train_mode, mask=mask, keys=keys, axis_name=axis_name,
-          mutable=['batch_stats'])
-      return outputs, new.get('batch_stats', stats)
+      keys = train.example_keys(state, retain.position, 3 + draw)
+      return train.forward(
+          model, state.params, stats,
+          train.Rows(images, rows.labels, mask, keys), train=train_mode,
+          axis_name=axis_name)
 
     def inner(carry, draw):
       noise, stats = carry
       inside = images + noise
-      moved = jnp.clip(inside, low, high)
       if train_mode:  # the passes of the inert transport term move statistics
-        _, stats = forward(stats, images, batch['mask'], 3 * draw)
-        _, stats = forward(stats, forget, batch['forget_mask'], 3 * draw + 1)
+        _, stats = forward(stats, images, retain.mask, 3 * draw)
+        _, stats = forward(stats, forget_images, forget.mask, 3 * draw + 1)
 
-      def loss(moved):
-        outputs, new = forward(stats, moved, batch['mask'], 3 * draw + 2)
-        losses = tasks.example_loss(task, outputs.logits, labels)
-        losses = jnp.where(weights > 0, losses, 0.0)
-        return losses.sum() / jnp.maximum(count, 1.0), new
+      def loss(perturbed):
+        outputs, new = forward(stats, perturbed, retain.mask, 3 * draw + 2)
+        losses = tasks.example_loss(task, outputs.logits, rows.labels)
+        total = jnp.where(weights > 0, losses, 0.0).sum()
+        return train.mean(total, weights, axis_name), new
 
-      slope, stats = jax.grad(loss, has_aux=True)(moved)
-      slope = jnp.where((inside >= low) & (inside <= high), slope, 0.0)
-      return (noise + alpha * jnp.sign(-ce_weight * slope), stats), None
+      gradient, stats = jax.grad(loss, has_aux=True)(
+          jnp.clip(inside, low, high))
+      gradient = jnp.where((inside >= low) & (inside <= high), gradient, 0.0)
+      return (noise + alpha * jnp.sign(-ce_weight * gradient), stats), None
 
     steps = config.perturb_steps
-    start = (jnp.zeros_like(images), state.batch_stats)
     (noise, stats), _ = jax.lax.scan(
-        inner, start, jnp.arange(steps), unroll=parallel.inner_unroll(steps))
-    moved = jax.lax.stop_gradient(jnp.clip(images + noise, low, high))
+        inner, (jnp.zeros_like(images), state.batch_stats), jnp.arange(steps),
+        unroll=parallel.inner_unroll(steps))
+    perturbed = jax.lax.stop_gradient(jnp.clip(images + noise, low, high))
     inert = _inert_transport(
-        model, state.variables, images, forget, weights, batch, config,
-        axis_name)
+        model, state.variables, (images, forget_images),
+        (weights, forget.mask), config, axis_name)
     new, metrics = train.supervised_update(
-        model, task, state.replace(batch_stats=stats), moved, labels, weights,
-        optimizer=config.optimizer, num_steps=num_steps, live=train_mode,
-        keys=train.example_keys(state, batch['position'], 1),
+        model, task, state.replace(batch_stats=stats),
+        rows._replace(images=perturbed), optimizer=config.optimizer,
+        num_steps=constants['num_steps'], train_mode=train_mode,
         axis_name=axis_name)
     dropped = new.skipped > state.skipped  # then the inner passes go, too
     new = new.replace(batch_stats=jax.tree.map(
-        lambda old, moved: jnp.where(dropped, old, moved),
+        lambda old, updated: jnp.where(dropped, old, updated),
         state.batch_stats, new.batch_stats))
-    return new, {**metrics, 'ce_weight_sum': ce_weight,
-                 'inert_ot_sum': config.ot_weight * inert}
+    return new, metrics.replace(step={
+        **metrics.step, 'ce_weight': ce_weight,
+        'inert_ot': config.ot_weight * inert})
 
   return released_step
 
 
-def _inert_transport(model, variables, images, forget, weights, batch, config,
-                     axis_name):
+def _inert_transport(model, variables, images, weights, config, axis_name):
   """The logged transport cost between clean logits; no gradient uses it."""
-  logits = [
-      parallel.gather_rows(
-          model.apply(variables, x, train=False).logits, axis_name)
-      for x in (images, forget)]
-  masks = [parallel.gather_rows(m, axis_name)
-           for m in (weights, batch['forget_mask'])]
+  logits = [parallel.gather_rows(train.logits(model, variables, x), axis_name)
+            for x in images]
+  masks = [parallel.gather_rows(w, axis_name) for w in weights]
   target = ot.prepare_target(logits[1], masks[1], config.sinkhorn)
   return ot.transport(logits[0], masks[0], target, config.sinkhorn).value

@@ -6,7 +6,7 @@ recipe. Reads retain; cost: the original training on retain, without the
 backward pass below the cut.
 
 Source: Goel et al. (2022), arXiv:2201.06640. Ours: weights that are drawn, not
-a stored copy; BatchNorm is always live in the new blocks, because statistics
+a stored copy; BatchNorm uses batch statistics in the new blocks, because those
 that were made for other weights cannot normalise these.
 """
 
@@ -33,13 +33,13 @@ class EUKConfig(cf_k.CFKConfig):
   epochs: int = 30
   optimizer: train.OptimizerConfig = train.OptimizerConfig(
       learning_rate=0.05, schedule='cosine')
-  batch_norm: str = 'live'
+  batch_norm: str = 'batch'
 
   def __post_init__(self):
     super().__post_init__()
-    if self.batch_norm != 'live':
+    if not self.train_mode:
       raise ValueError(
-          "Expected batch_norm of 'live', as EU-k's blocks start anew, got "
+          "Expected batch_norm of 'batch', as EU-k's blocks start anew, got "
           f'{self.batch_norm!r}.')
 
   def start(self, setting: base.Setting) -> models.Variables:

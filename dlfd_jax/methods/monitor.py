@@ -78,7 +78,7 @@ class LiveAttack:
         for rows in (slice(n, None), slice(n))]
     return losses[n:], losses[:n][self._val_rows], *accuracies
 
-  def measure(self, variables: Variables) -> loop.Figures:
+  def measure(self, variables: Variables) -> loop.Metrics:
     """Figures for the log and for decisions.
 
     Returns:
@@ -168,24 +168,24 @@ class Monitor:
         'attack_blind_to_original': self._blind,
     }
 
-  def measure(self, variables: Variables) -> loop.Figures:
+  def measure(self, variables: Variables) -> loop.Metrics:
     """See ``LiveAttack.measure``."""
     return self._live.measure(variables)
 
-  def phase(self, figures: loop.Figures) -> str | None:
+  def phase(self, metrics: loop.Metrics) -> str | None:
     """The phase of the next steps; None = stop here."""
-    if self._stop is not None and self._stop(self._original, figures):
+    if self._stop is not None and self._stop(self._original, metrics):
       return None
     rule = self._rule
     if rule is None or self._forget_threshold is None:
       return self._only
-    if rule.opening is not None and figures['step'] == 0:
+    if rule.opening is not None and metrics['step'] == 0:
       return rule.opening
-    under = figures['mia_auc'] > 0.5 or not rule.signed
-    high = figures['forgetting_score'] >= self._forget_threshold
+    under = metrics['mia_auc'] > 0.5 or not rule.signed
+    high = metrics['forgetting_score'] >= self._forget_threshold
     return rule.active if high and under else rule.resting
 
-  def keep(self, candidates: Sequence[loop.Figures]) -> list[int]:
+  def keep(self, candidates: Sequence[loop.Metrics]) -> list[int]:
     """The states that may still be selected; never the original."""
     if self._selection == 'last' or candidates[-1]['step'] == 0:
       return []
@@ -198,10 +198,10 @@ class Monitor:
     del last
     if self._selection == 'last':
       return None, 'the last state'
-    return choose_best([figures for figures, _ in kept],
+    return choose_best([metrics for metrics, _ in kept],
                        self._select_threshold, self._blind)
 
-  def findings(self, chosen: loop.Figures | None) -> dict[str, Any]:
+  def findings(self, chosen: loop.Metrics | None) -> dict[str, Any]:
     """Thresholds and flags; what the selected state is like.
 
     ``select_threshold_met`` and ``loss_gap``, see ``LiveAttack.measure``, are
@@ -218,12 +218,12 @@ def _number(threshold: float | str, null: Mapping[str, float]) -> float:
   return null[threshold] if isinstance(threshold, str) else threshold
 
 
-def keep_best(candidates: Sequence[loop.Figures], threshold: float,
+def keep_best(candidates: Sequence[loop.Metrics], threshold: float,
               blind: bool, num_val: int | None = None) -> list[int]:
   """Positions of the candidates that can still win under :func:`choose_best`.
 
   Args:
-    candidates: figures with ``val_accuracy``, ``forgetting_score`` and
+    candidates: metrics with ``val_accuracy``, ``forgetting_score`` and
       ``mia_auc``, in the order of their steps.
     threshold: on the forgetting score.
     blind: whether the attack could not see the original.
@@ -248,7 +248,7 @@ def keep_best(candidates: Sequence[loop.Figures], threshold: float,
           if candidates[i]['val_accuracy'] > other] or [chosen]
 
 
-def choose_best(candidates: Sequence[loop.Figures], threshold: float,
+def choose_best(candidates: Sequence[loop.Metrics], threshold: float,
                 blind: bool, num_val: int | None = None
                 ) -> tuple[int | None, str]:
   """The state to return, and why.
@@ -307,8 +307,8 @@ def _near_the_best(candidates, threshold, num_val):
   return [i for i in good if candidates[i]['val_accuracy'] >= lowest]
 
 
-def _off(figures):
-  return abs(figures['mia_auc'] - 0.5)
+def _off(metrics):
+  return abs(metrics['mia_auc'] - 0.5)
 
 
 def default_check_every(num_batches: int, images: int, batch_size: int,

@@ -14,10 +14,8 @@ from __future__ import annotations
 import dataclasses
 
 import flax.linen as nn
-import jax.numpy as jnp
 
 from dlfd_jax import loop, parallel, tasks, training as train
-from dlfd_jax.data import batching
 from dlfd_jax.methods import base
 from dlfd_jax.utils import memo
 
@@ -33,42 +31,33 @@ class NegGradConfig(base.MethodConfig):
 
   def plan(self, setting: base.Setting) -> base.Plan:
     """Ascent over forget, measured ten times an epoch for the stop rule."""
-    problem = setting.problem
-    forget = setting.stream('forget', self)
-    steps = forget.steps_per_epoch
+    problem, forget = setting.problem, setting.stream('forget', self)
     return base.Plan(
-        steps={'ascent': make_step(
-            problem.model, problem.task, self, self.epochs * steps)},
-        batches=batching.Listed(steps, lambda step: batching.prefixed(
-            'forget_', forget.epoch_batch(step))),
-        check_every=max(steps // 10, 1), stop=forgotten)
+        steps={'ascent': make_step(problem.model, problem.task, self)},
+        batches=forget, check_every=max(forget.steps_per_epoch // 10, 1),
+        stop=forgotten)
 
 
 @memo.one_for_equal
-def make_step(model: nn.Module, task: tasks.Task, config: NegGradConfig,
-              num_steps: int) -> parallel.StepFn:
-  """One ascent step on a batch under the prefix ``forget_``."""
-  def ascent_step(state, frozen, batch, *, axis_name=None):
-    images, labels = train.read(
-        state, frozen, batch, config.augment, 'forget_', stream=2)
-    weights = batch['forget_mask'] * tasks.has_label(task, labels)
-    count = parallel.sum_over_devices(weights.sum(), axis_name)
-    keys = train.example_keys(state, batch['forget_position'], 3)
+def make_step(model: nn.Module, task: tasks.Task,
+              config: NegGradConfig) -> parallel.StepFn:
+  """One ascent step on a batch of forget."""
+  def ascent_step(state, constants, batch, *, axis_name=None):
+    rows = train.read(state, constants, batch, task, config.augment, stream=2)
 
-    def share(params):
-      loss, (batch_stats, correct, _) = train.forward_loss(
-          model, task, params, state.batch_stats, images, labels, weights,
-          train=config.batch_norm == 'live', keys=keys, axis_name=axis_name)
-      return -loss / jnp.maximum(count, 1.0), (
-          batch_stats, {'loss_sum': loss, 'correct_sum': correct})
+    def local_loss(params):
+      metrics, batch_stats, _ = train.cross_entropy(
+          model, task, params, state.batch_stats, rows,
+          train=config.train_mode, axis_name=axis_name)
+      return -train.mean(metrics.rows['loss'], rows.weights, axis_name), (
+          batch_stats, metrics)
 
-    state, metrics = train.descend(
-        state, share, config.optimizer, num_steps, axis_name=axis_name)
-    return state, {**metrics, 'count': count}
+    return train.descend(state, local_loss, config.optimizer,
+                         constants['num_steps'], axis_name=axis_name)
 
   return ascent_step
 
 
-def forgotten(original: loop.Figures, now: loop.Figures) -> bool:
+def forgotten(original: loop.Metrics, now: loop.Metrics) -> bool:
   """The stop rule: forget is classified no better than val once was."""
   return now['forget_accuracy'] <= original['val_accuracy']

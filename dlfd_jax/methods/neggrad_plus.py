@@ -15,7 +15,6 @@ from __future__ import annotations
 import dataclasses
 
 import flax.linen as nn
-import jax.numpy as jnp
 
 from dlfd_jax import parallel, tasks, training as train
 from dlfd_jax.methods import base
@@ -46,48 +45,35 @@ class NegGradPlusConfig(base.MethodConfig):
 
   def plan(self, setting: base.Setting) -> base.Plan:
     """Joint steps, as many as retain has batches in ``epochs``."""
-    problem, pairs = setting.problem, setting.pairs(self)
+    problem = setting.problem
     return base.Plan(
-        steps={'joint': make_step(
-            problem.model, problem.task, self,
-            self.epochs * pairs.steps_per_epoch)},
-        batches=pairs, passes=10)
+        steps={'joint': make_step(problem.model, problem.task, self)},
+        batches=setting.pairs(self), passes=10)
 
 
 @memo.one_for_equal
-def make_step(model: nn.Module, task: tasks.Task, config: NegGradPlusConfig,
-              num_steps: int) -> parallel.StepFn:
-  """One joint step on a retain batch and one under the prefix ``forget_``."""
-  beta = config.beta
+def make_step(model: nn.Module, task: tasks.Task,
+              config: NegGradPlusConfig) -> parallel.StepFn:
+  """One joint step on a ``batching.Pair``."""
+  def joint_step(state, constants, batch, *, axis_name=None):
+    sides = [
+        train.read(state, constants, side, task, config.augment, stream)
+        for side, stream in ((batch.retain, 0), (batch.forget, 2))]
 
-  def joint_step(state, frozen, batch, *, axis_name=None):
-    sides = []
-    for prefix, stream in (('', 0), ('forget_', 2)):
-      images, labels = train.read(
-          state, frozen, batch, config.augment, prefix, stream)
-      weights = batch[prefix + 'mask'] * tasks.has_label(task, labels)
-      keys = train.example_keys(state, batch[prefix + 'position'], stream + 1)
-      sides.append((images, labels, weights, keys))
-    counts = parallel.sum_over_devices(
-        [weights.sum() for _, _, weights, _ in sides], axis_name)
+    def local_loss(params):
+      losses, found, batch_stats = [], [], state.batch_stats
+      for rows in sides:
+        metrics, batch_stats, _ = train.cross_entropy(
+            model, task, params, batch_stats, rows, train=config.train_mode,
+            axis_name=axis_name)
+        found.append(metrics)
+        losses.append(
+            train.mean(metrics.rows['loss'], rows.weights, axis_name))
+      retain, forget = losses
+      return config.beta * retain - (1 - config.beta) * forget, (
+          batch_stats, found[0].replace(step={'forget_loss': forget}))
 
-    def share(params):
-      losses, corrects, batch_stats = [], [], state.batch_stats
-      for images, labels, weights, keys in sides:
-        loss, (batch_stats, correct, _) = train.forward_loss(
-            model, task, params, batch_stats, images, labels, weights,
-            train=config.batch_norm == 'live', keys=keys, axis_name=axis_name)
-        losses.append(loss)
-        corrects.append(correct)
-      retain, forget = (
-          loss / jnp.maximum(count, 1.0)
-          for loss, count in zip(losses, counts, strict=True))
-      return beta * retain - (1 - beta) * forget, (batch_stats, {
-          'loss_sum': losses[0], 'correct_sum': corrects[0],
-          'forget_loss_sum': forget})
-
-    state, metrics = train.descend(
-        state, share, config.optimizer, num_steps, axis_name=axis_name)
-    return state, {**metrics, 'count': counts[0]}
+    return train.descend(state, local_loss, config.optimizer,
+                         constants['num_steps'], axis_name=axis_name)
 
   return joint_step

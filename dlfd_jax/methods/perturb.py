@@ -69,7 +69,7 @@ def objective(model: nn.Module, task: tasks.Task, variables: Variables,
   """J as a function of this device's images.
 
   Only the transport term is gathered, and the gradient through the gather is
-  as many times too large as there are devices, so each device counts its share.
+  as many times too large as there are devices, so each device counts its part.
 
   Returns:
     ``x* -> (this device's part of J, the solved transport problem)``.
@@ -102,24 +102,24 @@ def perturb(evaluate: Callable[[jax.Array], tuple[jax.Array, ot.Transport]],
     config: a ``DLFDConfig``.
 
   Returns:
-    The perturbed images, gradients stopped, and metrics of this batch: the
+    The perturbed images, gradients stopped, and values of this step: the
     transport value before the first and before the last of the K steps, and the
     means over them of convergence, iterations and marginal error.
   """
   gradient = jax.grad(evaluate, has_aux=True)
 
-  def step(moved, _):
-    slope, solved = gradient(moved)
-    moved = moved + config.perturb_step_size * jnp.sign(slope)
-    return project(moved, images, config.perturb_radius), solved
+  def step(perturbed, _):
+    ascent, solved = gradient(perturbed)
+    perturbed = perturbed + config.perturb_step_size * jnp.sign(ascent)
+    return project(perturbed, images, config.perturb_radius), solved
 
   steps = config.perturb_steps
-  moved, solved = jax.lax.scan(
+  perturbed, solved = jax.lax.scan(
       step, images, length=steps, unroll=parallel.inner_unroll(steps))
-  return jax.lax.stop_gradient(moved), {
-      'ot_start_sum': solved.value[0],
-      'ot_end_sum': solved.value[-1],
-      'sinkhorn_converged_sum': solved.converged.mean(),
-      'sinkhorn_iterations_sum': solved.iterations.mean(),
-      'sinkhorn_marginal_error_sum': solved.marginal_error.mean(),
+  return jax.lax.stop_gradient(perturbed), {
+      'ot_start': solved.value[0],
+      'ot_end': solved.value[-1],
+      'sinkhorn_converged': solved.converged.mean(),
+      'sinkhorn_iterations': solved.iterations.mean(),
+      'sinkhorn_marginal_error': solved.marginal_error.mean(),
   }

@@ -160,16 +160,16 @@ class Rewinder:
     self._inner, self._errors, self._steps = inner, errors, steps
     self._findings: dict[str, Any] = {}
 
-  def measure(self, variables: Variables) -> loop.Figures:
+  def measure(self, variables: Variables) -> loop.Metrics:
     return self._inner.measure(variables)
 
-  def phase(self, figures: loop.Figures) -> str | None:
-    return self._inner.phase(figures)
+  def phase(self, metrics: loop.Metrics) -> str | None:
+    return self._inner.phase(metrics)
 
-  def keep(self, candidates: Sequence[loop.Figures]) -> list[int]:
+  def keep(self, candidates: Sequence[loop.Metrics]) -> list[int]:
     """The original and the states after an epoch."""
-    return [i for i, figures in enumerate(candidates)
-            if figures['step'] in self._steps]
+    return [i for i, metrics in enumerate(candidates)
+            if metrics['step'] in self._steps]
 
   def choose(self, kept: Sequence[base.Kept],
              last: Variables) -> tuple[int | None, str]:
@@ -178,7 +178,7 @@ class Rewinder:
     found = [self._errors.on_forget(variables) for _, variables in kept]
     found.append(self._errors.on_forget(last))
     self._findings = {
-        'rewind_steps': [figures['step'] for figures, _ in kept],
+        'rewind_steps': [metrics['step'] for metrics, _ in kept],
         'rewind_forget_errors': [_or_none(error) for error in found],
         'rewind_reference': _or_none(reference),
         'rewind_forget_images_left_out': self._errors.left_out}
@@ -187,7 +187,7 @@ class Rewinder:
         f'its error on forget, {found[chosen]:.3f}, is nearest to the final '
         f"model's on val with the labels of forget, {reference:.3f}")
 
-  def findings(self, chosen: loop.Figures | None) -> dict[str, Any]:
+  def findings(self, chosen: loop.Metrics | None) -> dict[str, Any]:
     """The method's, and the errors of all candidates, the last state's last."""
     return {**self._inner.findings(chosen), **self._findings}
 

@@ -24,7 +24,7 @@ class UnlearnResult:
     selected_step: step of the selected state.
     reason: why it was selected, one sentence.
     findings: thresholds and flags of the run.
-    history: the figures of every check.
+    history: the metrics of every check.
     stop: how the loop ended, see ``loop.LoopResult``.
     steps: finished steps.
     clock: where the time went.
@@ -37,7 +37,7 @@ class UnlearnResult:
   selected_step: int
   reason: str
   findings: dict[str, Any]
-  history: list[loop.Figures]
+  history: list[loop.Metrics]
   stop: str
   steps: int
   clock: loop.Clock
@@ -74,8 +74,8 @@ def prepare(setting: base.Setting, config: base.Method
     controller = plan.control(controller)
   return loop.Plan(
       steps=plan.steps, num_steps=plan.length(inner),
-      batch=plan.batches.epoch_batch, check_every=inner.check_every or default,
-      check_at=plan.check_at, schedule=plan.schedule, frozen=plan.frozen,
+      batch=plan.batches.batch, check_every=inner.check_every or default,
+      check_at=plan.check_at, schedule=plan.schedule, constants=plan.constants,
       start=plan.start or setting.state(inner)), controller
 
 
@@ -114,7 +114,7 @@ def unlearn(problem: base.Problem, config: base.Method, *,
   setting = base.Setting.of(problem, devices, device_bytes)
   plan, controller = prepare(setting, config)
   out = loop.run(
-      plan, plan.start, setting.frozen, devices=devices, feed=setting.feed,
+      plan, setting.constants, devices=devices, feed=setting.feed,
       controller=controller, log=log, checkpoints=checkpoints,
       checkpoint_seconds=checkpoint_seconds, hooks=hooks)
   chosen, reason = None, 'the run was interrupted'
@@ -124,10 +124,10 @@ def unlearn(problem: base.Problem, config: base.Method, *,
     out.clock.choose_s = time.perf_counter() - start
   if chosen is None:
     step, selected = out.steps, out.variables
-    figures = out.history[-1] if out.history[-1]['step'] == step else None
+    metrics = out.history[-1] if out.history[-1]['step'] == step else None
   else:
-    figures, selected = out.kept[chosen]
-    step = figures['step']
+    metrics, selected = out.kept[chosen]
+    step = metrics['step']
   return UnlearnResult(
-      selected, out.variables, step, reason, controller.findings(figures),
+      selected, out.variables, step, reason, controller.findings(metrics),
       out.history, out.stop, out.steps, out.clock, config, plan.check_every)

@@ -7,9 +7,9 @@ retain. Reads retain with labels and forget without; cost: a pass over retain
 per epoch, ``max_epochs`` passes over forget, and the teacher's forward passes.
 
 Source: Kurmanji et al. (2023), arXiv:2302.09880; defaults of its large-scale
-setting. Ours: the gradient is clipped to norm 1. BatchNorm is live by default:
-at the original d and its gradient are exactly 0, so with frozen statistics and
-without dropout the first max epoch would not move the weights at all.
+setting. Ours: the gradient is clipped to norm 1. BatchNorm uses batch
+statistics by default: at the original d and its gradient are exactly 0, so with
+frozen ones and without dropout the first max epoch would move no weight.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from __future__ import annotations
 import dataclasses
 
 import flax.linen as nn
-import jax.numpy as jnp
 
 from dlfd_jax import parallel, tasks, training as train
 from dlfd_jax.data import batching
@@ -48,7 +47,7 @@ class ScrubConfig(base.MethodConfig):
   batch_size: int = 128
   optimizer: train.OptimizerConfig = train.OptimizerConfig(
       learning_rate=5e-4, clip_norm=1.0)
-  batch_norm: str = 'live'
+  batch_norm: str = 'batch'
   max_epochs: int = 2
   forget_batch_size: int = 32
   alpha: float = 0.001
@@ -78,59 +77,46 @@ class ScrubConfig(base.MethodConfig):
 
     def batch(step):
       phase, number = turns.locate(step)
-      if phase == MIN:
-        return retain.epoch_batch(number)
-      return batching.prefixed('forget_', forget.epoch_batch(number))
+      return (retain if phase == MIN else forget).batch(number)
 
     return base.Plan(
-        steps={phase: make_step(
-            problem.model, problem.task, self, turns.num_steps, phase)
+        steps={phase: make_step(problem.model, problem.task, self, phase)
                for phase in (MAX, MIN)},
         batches=batching.Listed(retain.steps_per_epoch, batch),
         num_steps=turns.num_steps, check_at=turns.ends,
         schedule=lambda step: turns.locate(step)[0],
-        frozen={'teacher': setting.original})
+        constants={'teacher': setting.original})
 
 
 @memo.one_for_equal
 def make_step(model: nn.Module, task: tasks.Task, config: ScrubConfig,
-              num_steps: int, phase: str) -> parallel.StepFn:
-  """A max step, on a batch under ``forget_``, or a min step on a retain batch.
+              phase: str) -> parallel.StepFn:
+  """A max step, on a batch of forget, or a min step on one of retain.
 
-  ``frozen`` holds the original's variables as ``teacher``.
+  ``constants`` hold the original's variables as ``teacher``.
   """
-  prefix, stream = ('forget_', 2) if phase == MAX else ('', 0)
+  def scrub_step(state, constants, batch, *, axis_name=None):
+    labelled = train.read(state, constants, batch, task, config.augment,
+                          stream=2 if phase == MAX else 0)
+    rows = labelled._replace(weights=batch.mask)  # d needs no label
+    teacher = train.logits(model, constants['teacher'], rows.images)
 
-  def scrub_step(state, frozen, batch, *, axis_name=None):
-    images, labels = train.read(
-        state, frozen, batch, config.augment, prefix, stream)
-    weights = batch[prefix + 'mask']
-    known = weights * tasks.has_label(task, labels)
-    rows, count = parallel.sum_over_devices(
-        (weights.sum(), known.sum()), axis_name)
-    keys = train.example_keys(state, batch[prefix + 'position'], stream + 1)
-    teacher = train.answer(model, frozen['teacher'], images)
-
-    def share(params):
+    def local_loss(params):
       outputs, batch_stats = train.forward(
-          model, params, state.batch_stats, images, weights,
-          train=config.batch_norm == 'live', keys=keys, axis_name=axis_name)
-      d = train.weighted_sum(tasks.example_kl(
-          task, teacher, outputs.logits, config.temperature), weights)
-      d /= jnp.maximum(rows, 1.0)
+          model, params, state.batch_stats, rows, train=config.train_mode,
+          axis_name=axis_name)
+      d = train.mean(train.weighted_sum(tasks.example_kl(
+          task, teacher, outputs.logits, config.temperature), rows.weights),
+                     rows.weights, axis_name)
       if phase == MAX:
-        return -d, (batch_stats, {'forget_kl_sum': d})
-      loss = train.weighted_sum(
-          tasks.example_loss(task, outputs.logits, labels), known)
-      correct = train.weighted_sum(
-          tasks.example_correct(task, outputs.logits, labels), known)
-      return config.alpha * d + config.gamma * loss / jnp.maximum(count, 1.0), (
-          batch_stats, {'retain_kl_sum': d, 'loss_sum': loss,
-                        'correct_sum': correct})
+        return -d, (batch_stats, train.StepMetrics(step={'forget_kl': d}))
+      metrics = train.classified(task, outputs.logits, labelled)
+      loss = train.mean(metrics.rows['loss'], labelled.weights, axis_name)
+      return config.alpha * d + config.gamma * loss, (
+          batch_stats, metrics.replace(step={'retain_kl': d}))
 
-    state, metrics = train.descend(
-        state, share, config.optimizer, num_steps, axis_name=axis_name)
-    return state, metrics if phase == MAX else {**metrics, 'count': count}
+    return train.descend(state, local_loss, config.optimizer,
+                         constants['num_steps'], axis_name=axis_name)
 
   return scrub_step
 

@@ -18,6 +18,7 @@ of the impair rows; 20 copies of 256 beside 9,000 images are a share of .36.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -108,14 +109,14 @@ class UnsirConfig(base.MethodConfig):
 
     def batch(step):
       if step < turn:
-        own = batching.pad(np.arange(per_label), per_label)['index']
-        return {'slot': own + np.int32(step // self.noise_steps * per_label)}
+        first = step // self.noise_steps * per_label
+        return NoiseBatch(np.arange(first, first + per_label, dtype=np.int32))
       if step >= back:
-        return repair.epoch_batch(step - back)
-      mixed = impair.epoch_batch(step - turn)
+        return repair.batch(step - back)
+      mixed = vars(impair.batch(step - turn))
       union = mixed['index']
-      return {**mixed, 'index': rows[union].astype(np.int32),
-              'noise': slots[union].astype(np.int32)}
+      return MixedBatch(**{**mixed, 'index': rows[union].astype(np.int32)},
+                        slot=slots[union].astype(np.int32))
 
     noise = jax.random.normal(
         setting.key(_NOISE_KEY), (len(labels), *data.images.shape[1:]))
@@ -125,7 +126,7 @@ class UnsirConfig(base.MethodConfig):
                    self.repair_optimizer.transform().init(state.params)},
         extra={'noise': noise, 'moments': _ADAM.init(noise[:per_label])})
     steps = {phase: make_update_step(
-        problem.model, problem.task, self, num_steps - turn, phase, turn)
+        problem.model, problem.task, self, phase, turn)
              for phase in (IMPAIR, REPAIR)}
     return base.Plan(
         steps={NOISE: make_noise_step(problem.model, problem.task, self),
@@ -133,86 +134,93 @@ class UnsirConfig(base.MethodConfig):
         batches=batching.Listed(repair.steps_per_epoch, batch),
         num_steps=num_steps, schedule=schedule, start=state,
         check_at=frozenset(ends),
-        frozen=setting.devices.place({'noise_labels': labels}),
+        constants=setting.devices.place({'noise_labels': labels}),
         findings={'noise_labels': len(labels) // per_label,
                   'retain_read': len(retain)})
+
+
+class NoiseBatch(NamedTuple):
+  """The noise images of one label, int32 rows ``[noise_images]`` of all."""
+
+  slot: Any
+
+
+class MixedBatch(batching.Batch):
+  """Rows of impair; ``slot`` int32 ``[b]``: a noise image instead, or -1."""
+
+  slot: Any = None
 
 
 @memo.one_for_equal
 def make_noise_step(model: nn.Module, task: tasks.Task,
                     config: UnsirConfig) -> parallel.StepFn:
-  """One Adam step on the noise of one label.
+  """One Adam step on the noise of one label, a :class:`NoiseBatch`.
 
-  ``batch['slot']`` names its rows in ``state.extra['noise']`` and in
-  ``frozen['noise_labels']``. Each row has an objective of its own.
+  Its rows are in ``state.extra['noise']``, their labels in
+  ``constants['noise_labels']``. Each row has an objective of its own.
   """
-  def noise_step(state, frozen, batch, *, axis_name=None):
-    slots = batch['slot']
-    labels = frozen['noise_labels'][slots]
+  def noise_step(state, constants, batch, *, axis_name=None):
+    labels = constants['noise_labels'][batch.slot]
 
     def objective(noise):
-      logits = train.answer(model, state.variables, noise)
+      logits = train.logits(model, state.variables, noise)
       loss = tasks.example_loss(task, logits, labels).sum()
       penalty = config.noise_penalty * jnp.square(noise).mean((1, 2, 3)).sum()
       return penalty - loss, (loss, penalty)
 
-    slope, terms = jax.grad(objective, has_aux=True)(
-        state.extra['noise'][slots])
-    slope, slots = (
-        parallel.gather_rows(x, axis_name) for x in (slope, slots))
+    gradient, terms = jax.grad(objective, has_aux=True)(
+        state.extra['noise'][batch.slot])
+    gradient, slots = (
+        parallel.gather_rows(x, axis_name) for x in (gradient, batch.slot))
     loss, penalty = parallel.sum_over_devices(terms, axis_name)
     first = state.step % config.noise_steps == 0
     moments = jax.tree.map(  # a new label starts with new ones
         lambda m: jnp.where(first, jnp.zeros_like(m), m),
         state.extra['moments'])
-    direction, moments = _ADAM.update(slope, moments)
-    finite = jnp.isfinite(slope).all()
-    moved = {
+    direction, moments = _ADAM.update(gradient, moments)
+    finite = jnp.isfinite(gradient).all()
+    updated = {
         'noise': state.extra['noise'].at[slots].add(
             -config.noise_rate * direction),
         'moments': moments}
     extra = jax.tree.map(
-        lambda new, old: jnp.where(finite, new, old), moved, state.extra)
+        lambda new, old: jnp.where(finite, new, old), updated, state.extra)
     state = state.replace(
         step=state.step + 1, extra=extra,
         skipped=state.skipped + (~finite).astype(jnp.int32))
-    return state, {'noise_loss_sum': loss / slots.size,
-                   'noise_penalty_sum': penalty / slots.size,
-                   'steps': jnp.float32(1)}
+    return state, train.StepMetrics(step={
+        'noise_loss': loss / slots.size, 'noise_penalty': penalty / slots.size})
 
   return noise_step
 
 
 @memo.one_for_equal
 def make_update_step(model: nn.Module, task: tasks.Task, config: UnsirConfig,
-                     num_steps: int, phase: str, first: int = 0
-                     ) -> parallel.StepFn:
-  """A step of impair or repair, each with its own optimiser and its state.
+                     phase: str, first: int = 0) -> parallel.StepFn:
+  """A step of impair, on a :class:`MixedBatch`, or of repair.
 
-  The rate's schedule runs over ``num_steps`` from step ``first``. In impair,
-  rows whose ``batch['noise']`` is not negative are that noise image with its
-  label.
+  Each has its own optimiser and its state. The rate's schedule runs from step
+  ``first`` to the end of the run.
   """
   optimizer = config.optimizer if phase == IMPAIR else config.repair_optimizer
 
-  def update_step(state, frozen, batch, *, axis_name=None):
-    images, labels = train.read(state, frozen, batch, config.augment)
+  def update_step(state, constants, batch, *, axis_name=None):
+    rows = train.read(state, constants, batch, task, config.augment)
     if phase == IMPAIR:
-      slots = batch['noise']
-
       def mix(noise, real):
-        rows = (slots >= 0).reshape(-1, *(1,) * (real.ndim - 1))
-        return jnp.where(rows, noise[slots], real)
+        is_noise = batch.slot >= 0
+        is_noise = is_noise.reshape(-1, *(1,) * (real.ndim - 1))
+        return jnp.where(is_noise, noise[batch.slot], real)
 
-      images = mix(state.extra['noise'], images)
-      labels = mix(frozen['noise_labels'], labels)
+      labels = mix(constants['noise_labels'], rows.labels)
+      rows = rows._replace(
+          images=mix(state.extra['noise'], rows.images), labels=labels,
+          weights=batch.mask * tasks.has_label(task, labels))
     new, metrics = train.supervised_update(
         model, task, state.replace(
-            opt_state=state.opt_state[phase], step=state.step - first), images,
-        labels, batch['mask'], optimizer=optimizer, num_steps=num_steps,
-        live=config.batch_norm == 'live',
-        keys=train.example_keys(state, batch['position'], 1),
-        axis_name=axis_name)
+            opt_state=state.opt_state[phase], step=state.step - first), rows,
+        optimizer=optimizer, num_steps=constants['num_steps'] - first,
+        train_mode=config.train_mode, axis_name=axis_name)
     return new.replace(step=state.step + 1, opt_state={
         **state.opt_state, phase: new.opt_state}), metrics
 

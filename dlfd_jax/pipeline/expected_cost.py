@@ -54,26 +54,26 @@ def measure(preset: presets.Preset, config: models.ModelConfig,
            for name, size in batches.items()}
   largest = max(timed.values())
   shown = np.concatenate([retain[:largest], forget[:largest]])
-  frozen = devices.place(
+  constants = devices.place(
       {'images': dataset.images[shown], 'labels': dataset.labels[shown]})
   kept = np.arange(min(largest, len(retain)))
   gone = len(kept) + np.arange(min(largest, len(forget)))
 
   def batch(size):
-    return {**batching.pad(kept[:size], size), **batching.prefixed(
-        'forget_', batching.pad(gone[:size], size))}
+    return batching.Pair(batching.pad(kept[:size], size),
+                         batching.pad(gone[:size], size))
 
   calls = {
       'distance': timing.Call(
           dlfd.make_distance_step(model, dataset.task, ours, _SCHEDULE),
           train.create_state(variables, ours.optimizer, jax.random.key(0)),
-          frozen, batch(timed['distance'])),
+          constants, batch(timed['distance'])),
       'train': timing.Call(
           train.make_supervised_step(
-              model, dataset.task, recipe.optimizer, _SCHEDULE, live=True,
+              model, dataset.task, recipe.optimizer, _SCHEDULE,
               augment=recipe.augment),
           train.create_state(variables, recipe.optimizer, jax.random.key(0)),
-          frozen, batch(timed['train']))}
+          constants, batch(timed['train']).retain)}
   compile_s, seconds = timing.time_in_turns(calls, devices, repeats)
   step_s = {name: median * batches[name] / timed[name]
             for name, median in timing.medians(seconds).items()}

@@ -79,7 +79,7 @@ class Predictors:
                device_bytes: int = feed_lib.DEFAULT_DEVICE_BYTES):
     self._dataset, self.devices = dataset, devices
     self.feed = feed_lib.Feed(dataset, device_bytes)
-    self.frozen = devices.share(self.feed.frozen())
+    self.constants = devices.share(self.feed.constants())
     self._found: dict[str, tuple[nn.Module, predict.Predictor]] = {}
 
   def of(self, config: models.ModelConfig
@@ -90,7 +90,7 @@ class Predictors:
       model = models.build(config)
       self._found[key] = model, predict.Predictor(
           model, self._dataset, self.devices, feed=self.feed,
-          frozen=self.frozen)
+          constants=self.constants)
     return self._found[key]
 
   def run(self, config: models.ModelConfig, variables: models.Variables,
@@ -108,8 +108,9 @@ class Predictors:
     """Means of every block on each set of rows, by model; see ``models``."""
     model = models.build(config)
     predictor = predict.Predictor(
-        model, self._dataset, self.devices, feed=self.feed, frozen=self.frozen,
-        answer=_answer_with_means(model))
+        model, self._dataset, self.devices, feed=self.feed,
+        constants=self.constants,
+        outputs_of=_answer_with_means(model))
     order = [name for block in models.blocks(model) for name in block]
     found: dict[str, Any] = {}
     for name, variables in every.items():
@@ -215,7 +216,7 @@ def _relearn(loaded, dataset, splits, predictors, config, hooks):
     if id(model) not in relearners:
       relearners[id(model)] = relearn.Relearner(
           model, dataset, splits.forget, config, devices=predictors.devices,
-          feed=predictors.feed, frozen=predictors.frozen)
+          feed=predictors.feed, constants=predictors.constants)
     return relearners[id(model)]
 
   original = loaded['original']

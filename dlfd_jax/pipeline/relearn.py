@@ -2,7 +2,7 @@
 
 The figures made of the counts are in ``evaluation/forgetting.py``. Every model
 gets the same batches, the original's optimiser at one fixed rate, no
-augmentation and live BatchNorm, through the one host loop.
+augmentation and batch statistics, through the one host loop.
 """
 
 from __future__ import annotations
@@ -70,15 +70,15 @@ class _ForgetAccuracy:
     self._measure, self._goal = measure, goal
     self.seen: list[float] = []
 
-  def measure(self, variables: Variables) -> loop.Figures:
+  def measure(self, variables: Variables) -> loop.Metrics:
     self.seen.append(self._measure(variables, self._goal))
     return {'accuracy_forget_at_most': self.seen[-1]}
 
-  def phase(self, figures: loop.Figures) -> str:
-    del figures
+  def phase(self, metrics: loop.Metrics) -> str:
+    del metrics
     return _PHASE
 
-  def keep(self, candidates: Sequence[loop.Figures]) -> list[int]:
+  def keep(self, candidates: Sequence[loop.Metrics]) -> list[int]:
     del candidates
     return []
 
@@ -99,7 +99,7 @@ class Relearner:
     config: how.
     devices: where to run; all local devices by default.
     feed: shares the images already placed for evaluation.
-    frozen: the placed data of ``feed``; placed here if None.
+    constants: the placed data of ``feed``; placed here if None.
 
   Raises:
     ValueError: if no forget image has a known label.
@@ -109,23 +109,23 @@ class Relearner:
                forget: np.ndarray, config: RelearnConfig, *,
                devices: parallel.Devices | None = None,
                feed: feed_lib.Feed | None = None,
-               frozen: dict[str, Any] | None = None):
+               constants: dict[str, Any] | None = None):
     self.config = config
     self._devices = devices or parallel.Devices()
     self._dataset, self._forget = dataset, np.asarray(forget)
     self._feed = feed or feed_lib.Feed(dataset)
-    self._frozen = (self._devices.share(self._feed.frozen())
-                    if frozen is None else frozen)
+    self._constants = (self._devices.share(self._feed.constants())
+                       if constants is None else constants)
     count = self._devices.count
     rows = min(config.batch_size, len(self._forget))
     self._batch_size = -(-rows // count) * count
     self._predictor = predict.Predictor(
         model, dataset, self._devices, batch_size=self._batch_size,
-        feed=self._feed, frozen=self._frozen)
+        feed=self._feed, constants=self._constants)
     self._optimizer = dataclasses.replace(
         config.optimizer, schedule='constant')
     self._step = train.make_supervised_step(
-        model, dataset.task, self._optimizer, config.max_steps, live=True)
+        model, dataset.task, self._optimizer, config.max_steps)
     silent = np.zeros((len(self._forget), dataset.task.num_outputs))
     self._tries = accuracy.accuracy(
         dataset.task, silent, dataset.labels[self._forget]).tries.sum(0)
@@ -181,13 +181,12 @@ class Relearner:
         self._forget, self._batch_size, seed=seed, salt=_SALT)
     plan = loop.Plan(
         steps={_PHASE: self._step}, num_steps=self.config.max_steps,
-        batch=stream.epoch_batch, check_every=1)
-    state = train.create_state(
-        variables, self._optimizer, jax.random.key(seed))
+        batch=stream.batch, check_every=1, start=train.create_state(
+            variables, self._optimizer, jax.random.key(seed)))
     controller = _ForgetAccuracy(self.accuracy, goal)
     try:
       out = loop.run(
-          plan, state, self._frozen, devices=self._devices, feed=self._feed,
+          plan, self._constants, devices=self._devices, feed=self._feed,
           controller=controller, hooks=[controller.stop_at_goal])
     except _Reached:
       return forgetting.first_reach(controller.seen, goal)

@@ -11,7 +11,6 @@ from typing import Any
 import jax
 
 from dlfd_jax import parallel, training as train
-from dlfd_jax.data import batching
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,8 +19,8 @@ class Call:
 
   step: parallel.StepFn
   state: train.TrainState
-  frozen: dict[str, Any]
-  batch: batching.Batch
+  constants: dict[str, Any]
+  batch: Any
 
 
 def time_in_turns(
@@ -40,7 +39,7 @@ def time_in_turns(
     for name, step in compiled.items():
       start = time.perf_counter()
       states[name], out = step(
-          states[name], calls[name].frozen, calls[name].batch)
+          states[name], calls[name].constants, calls[name].batch)
       jax.block_until_ready((states[name], out))
       elapsed = time.perf_counter() - start
       if turn:

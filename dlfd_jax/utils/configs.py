@@ -6,7 +6,21 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+# Values that were called otherwise once, by the name of their field: older
+# commands and configs of run folders still have them.
+_OLD_VALUES = {'batch_norm': {'live': 'batch'}}
 _Config = TypeVar('_Config')
+
+
+def current(field: str, value: Any) -> Any:
+  """A field's value by its present name.
+
+  Example:
+    >>> current('batch_norm', 'live'), current('selection', 'last')
+    ('batch', 'last')
+  """
+  old = _OLD_VALUES.get(field, {})
+  return old.get(value, value) if isinstance(value, str) else value
 
 
 def replace(config: _Config, changes: Mapping[str, Any]) -> _Config:

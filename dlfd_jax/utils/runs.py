@@ -21,7 +21,7 @@ import sys
 import weakref
 from typing import Any
 
-from dlfd_jax.utils import validate
+from dlfd_jax.utils import configs, validate
 from dlfd_jax.utils.files import (
   read_json as read_json,
   read_object as read_object,
@@ -89,6 +89,8 @@ def _differences(old: Any, new: Any, name: str = '') -> list[str]:
         line for key in sorted(set(old) | set(new))
         for line in _differences(
             old.get(key), new.get(key), f'{name}.{key}' if name else key)]
+  field = name.rpartition('.')[2]
+  old, new = configs.current(field, old), configs.current(field, new)
   return [] if old == new else [
       f'{name} was {validate.shown(old)}, is now {validate.shown(new)}']
 

@@ -177,7 +177,7 @@ def make_race(network: presets.Network, config: dlfd.DLFDConfig, people: int,
   keys = dataset.class_key()
   members, others = attack.live_subset(
       keys[splits.forget], keys[splits.val], config.live_limit, 0)
-  full = [batch for batch in batches if batch['mask'].all()]
+  full = [batch for batch in batches if batch.retain.mask.all()]
   every = min(plan.check_every, len(full))
   return Race(
       problem, config, model_config, tuple(full), {
@@ -245,7 +245,7 @@ def _our_epoch(race, devices):
 
   def step(batch):
     nonlocal state
-    state, _ = compiled(state, setting.frozen, batch)
+    state, _ = compiled(state, setting.constants, batch)
 
   def losses(rows):
     logits = setting.predictor(state.variables, rows).logits
@@ -276,8 +276,7 @@ def _torch_epoch(race):
   labels = on_device(problem.dataset.labels)
 
   def step(batch):
-    retain, forget = (on_device(batch[name])
-                      for name in ('index', 'forget_index'))
+    retain, forget = (on_device(side.index) for side in batch)
     reference.step(model, optimizer, images[retain], labels[retain],
                    images[forget], settings)
 

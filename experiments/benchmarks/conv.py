@@ -19,6 +19,7 @@ from absl import flags
 
 from dlfd_jax import models, parallel, tasks, training as train
 from dlfd_jax.cli import command
+from dlfd_jax.data import batching
 from dlfd_jax.models import conv
 from dlfd_jax.pipeline import job, timing
 from dlfd_jax.utils import runs
@@ -60,7 +61,7 @@ def measure(architecture: str, width: int, stem: str, pixels: int, batch: int,
       architecture=architecture, outputs=2, width=width, stem=stem))
   devices = parallel.Devices(jax.local_devices()[:1])
   rng = np.random.default_rng(0)
-  frozen = devices.place({
+  constants = devices.place({
       'images': rng.integers(0, 255, (batch, pixels, pixels, 3), np.uint8),
       'labels': rng.integers(0, 2, batch).astype(np.int32)})
   rows = np.arange(batch, dtype=np.int32)
@@ -71,9 +72,8 @@ def measure(architecture: str, width: int, stem: str, pixels: int, batch: int,
   for name, convolve in (('xla', by_xla), ('ours', conv.convolve)):
     with mock.patch.object(conv, 'convolve', convolve):
       first, found = timing.time_in_turns({name: timing.Call(
-          train.make_supervised_step(model, task, _SGD, 10, live=True), state,
-          frozen, {'index': rows, 'position': rows,
-                   'mask': np.ones(batch, np.float32)})}, devices, repeats)
+          train.make_supervised_step(model, task, _SGD, 10), state, constants,
+          batching.pad(rows, batch))}, devices, repeats)
     seconds |= timing.medians(found)
     compile_s |= first
   return {

@@ -64,17 +64,18 @@ def step_of(gain: str, network: presets.Network, size: int, batch: int
       outputs=dataset.task.num_outputs, **dataclasses.asdict(network)))
   config = dlfd.DLFDConfig(batch_size=batch, perturb_steps=5)
   rows = np.arange(batch)
+  pair = batching.Pair(
+      batching.pad(rows, batch), batching.pad(rows + batch, batch))
   step = train.make_supervised_step(
-      model, dataset.task, config.optimizer, 100, live=True
+      model, dataset.task, config.optimizer, 100
   ) if gain == 'convolution' else dlfd.make_distance_step(
       model, dataset.task, config, 100)
   return timing.Call(
       step, train.create_state(
           models.init(model, jax.random.key(0), dataset.image_size),
           config.optimizer, jax.random.key(0)),
-      feed.Feed(dataset).frozen(),
-      {**batching.pad(rows, batch), **batching.prefixed(
-          'forget_', batching.pad(rows + batch, batch))})
+      feed.Feed(dataset).constants(),
+      pair.retain if gain == 'convolution' else pair)
 
 
 def measure(gain: str, network: presets.Network, size: int, batch: int,
@@ -92,14 +93,14 @@ def measure(gain: str, network: presets.Network, size: int, batch: int,
 
 def _profiled(call: timing.Call, repeats: int) -> dict[str, Any]:
   devices = parallel.Devices(jax.local_devices()[:1])
-  call = dataclasses.replace(call, frozen=devices.place(call.frozen))
+  call = dataclasses.replace(call, constants=devices.place(call.constants))
   compile_s, seconds = timing.time_in_turns({'step': call}, devices, repeats)
   run = devices.compile(call.step)
-  state, _ = run(devices.place(call.state), call.frozen, call.batch)
+  state, _ = run(devices.place(call.state), call.constants, call.batch)
   jax.block_until_ready(state)
   with tempfile.TemporaryDirectory() as folder:
     with jax.profiler.trace(folder):
-      jax.block_until_ready(run(state, call.frozen, call.batch))
+      jax.block_until_ready(run(state, call.constants, call.batch))
     operations = operations_in(pathlib.Path(folder))
   return {'median_s': timing.medians(seconds)['step'],
           'compile_s': compile_s['step'], 'operations': operations}

@@ -38,11 +38,11 @@ def distance_step(network: presets.Network, config: dlfd.DLFDConfig,
   config = dataclasses.replace(config, batch_size=batch)
   step = dlfd.make_distance_step(model, dataset.task, config, 100)
   rows = np.resize(np.arange(len(dataset)), batch)
-  data = {**batching.pad(rows, batch),
-          **batching.prefixed('forget_', batching.pad(rows[::-1], batch))}
+  data = batching.Pair(
+      batching.pad(rows, batch), batching.pad(rows[::-1], batch))
   return _measured(
       step, train.create_state(variables, config.optimizer, jax.random.key(0)),
-      feed.Feed(dataset).frozen(), data, repeats=repeats)
+      feed.Feed(dataset).constants(), data, repeats=repeats)
 
 
 def transport(rows: int, forget: int, width: int, config: ot.SinkhornConfig,
@@ -152,16 +152,16 @@ def _one(told: dict[str, Any]) -> dict[str, float]:
   state = train.create_state(
       models.init(model, jax.random.key(0), dataset.image_size),
       config.optimizer, jax.random.key(0))
-  frozen = devices.place(feed.Feed(dataset).frozen())
+  constants = devices.place(feed.Feed(dataset).constants())
   rows = np.arange(batch)
-  data = {**batching.pad(rows, batch), **batching.prefixed(
-      'forget_', batching.pad(rows + batch, batch))}
+  data = batching.Pair(
+      batching.pad(rows, batch), batching.pad(rows + batch, batch))
   _, seconds = timing.time_in_turns({
       'train': timing.Call(train.make_supervised_step(
-          model, dataset.task, config.optimizer, 100, live=True), state, frozen,
-                           data),
+          model, dataset.task, config.optimizer, 100), state, constants,
+                           data.retain),
       'distance': timing.Call(dlfd.make_distance_step(
-          model, dataset.task, config, 100), state, frozen, data)},
+          model, dataset.task, config, 100), state, constants, data)},
       devices, told['repeats'])
   return {f'{name}_images_per_s': batch / value
           for name, value in timing.medians(seconds).items()}

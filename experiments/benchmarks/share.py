@@ -50,11 +50,11 @@ def share(network: presets.Network, config: dlfd.DLFDConfig, size: int,
       problem.original, config.optimizer, jax.random.key(0))
   batch = plan.batch(0)
   _, seconds = timing.time_in_turns({'step': timing.Call(
-      plan.steps[dlfd.DISTANCE], state, plan.reads(setting.frozen, devices),
+      plan.steps[dlfd.DISTANCE], state, plan.reads(setting.constants, devices),
       batch)}, devices, repeats)
   step = timing.medians(seconds)['step']
-  here, there = (setting.predictor(setting.original, batch[name]).features
-                 for name in ('index', 'forget_index'))
+  here, there = (setting.predictor(setting.original, side.index).features
+                 for side in batch)
   transport = _median(functools.partial(
       solver(config, len(here), len(there)), here, there), repeats)
   live = monitor.LiveAttack(setting, config.live_limit)

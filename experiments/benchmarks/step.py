@@ -36,22 +36,21 @@ def measure(network: presets.Network, config: dlfd.DLFDConfig, size: int,
       outputs=dataset.task.num_outputs, **dataclasses.asdict(network))
   model = models.build(model_config)
   variables = models.init(model, jax.random.key(0), dataset.image_size)
-  frozen = devices.place(feed.Feed(dataset).frozen())
+  constants = devices.place(feed.Feed(dataset).constants())
   rows = np.arange(config.batch_size)
-  batch = {**batching.pad(rows, config.batch_size),
-           **batching.prefixed('forget_', batching.pad(
-               rows + config.batch_size, config.batch_size))}
+  batch = batching.Pair(
+      batching.pad(rows, config.batch_size),
+      batching.pad(rows + config.batch_size, config.batch_size))
   distance = dlfd.make_distance_step(model, dataset.task, config, 100)
   training = train.make_supervised_step(
-      model, dataset.task, config.optimizer, 100, live=False)
+      model, dataset.task, config.optimizer, 100, train_mode=False)
   state = train.create_state(variables, config.optimizer, jax.random.key(0))
   compile_s, seconds = timing.time_in_turns({
-      name: timing.Call(step, state, frozen, batch) for name, step in {
-          'distance_step': distance,
-          'training_pass': training,
-          'input_gradients': _input_gradients(
-              model, dataset.task, config.perturb_steps),
-      }.items()}, devices, repeats)
+      'distance_step': timing.Call(distance, state, constants, batch),
+      'training_pass': timing.Call(training, state, constants, batch.retain),
+      'input_gradients': timing.Call(_input_gradients(
+          model, dataset.task, config.perturb_steps), state, constants,
+                                     batch.retain)}, devices, repeats)
   median = timing.medians(seconds)
   calls = convolutions(model, variables, config.batch_size, size)
   flops = sum(call.flops for call in calls)
@@ -156,8 +155,8 @@ def matmul_peak(kind: jnp.dtype, repeats: int) -> float:
 
 def _input_gradients(model, task: tasks.Task, count: int) -> parallel.StepFn:
   """K passes that each take the gradient of the loss at the last images."""
-  def step(state, frozen, batch, *, axis_name=None):
-    images, labels = feed.read(frozen, batch)
+  def step(state, constants, batch, *, axis_name=None):
+    images, labels = feed.read(constants, batch)
 
     def loss(images):
       logits = model.apply(state.variables, images, train=False).logits
@@ -169,6 +168,6 @@ def _input_gradients(model, task: tasks.Task, count: int) -> parallel.StepFn:
     images, _ = jax.lax.scan(
         body, images, length=count, unroll=parallel.inner_unroll(count))
     total = parallel.sum_over_devices(images.sum(), axis_name)
-    return state, {'total_sum': total, 'steps': jnp.float32(1)}
+    return state, train.StepMetrics(step={'total': total})
 
   return step

@@ -49,7 +49,7 @@ def measure(path: pathlib.Path, study: study_lib.Study, method: str,
   problem = methods.Problem(
       model, study.saved.variables, dataset, study.splits, study.seed)
   setting = base.Setting.of(problem, devices)
-  frozen = setting.frozen
+  constants = setting.constants
   found = {}
   for _ in range(2):  # the first compiles
     start = time.perf_counter()
@@ -60,11 +60,11 @@ def measure(path: pathlib.Path, study: study_lib.Study, method: str,
       study.splits.retain, recipe.batch_size, seed=study.seed)
   calls = {TRAIN: timing.Call(
       train.make_supervised_step(
-          model, dataset.task, recipe.optimizer, 100, live=True,
+          model, dataset.task, recipe.optimizer, 100,
           augment=recipe.augment),
       train.create_state(
           study.saved.variables, recipe.optimizer, jax.random.key(0)),
-      frozen, rows.epoch_batch(0))}
+      constants, rows.batch(0))}
   state = plan.start
   for phase, step in plan.steps.items():
     number = 0
@@ -72,7 +72,7 @@ def measure(path: pathlib.Path, study: study_lib.Study, method: str,
       number = next((i for i in range(plan.num_steps)
                      if plan.schedule(i) == phase), 0)
     calls[phase] = timing.Call(
-        step, state, plan.reads(frozen, devices), plan.batch(number))
+        step, state, plan.reads(constants, devices), plan.batch(number))
   _, seconds = timing.time_in_turns(calls, devices, _REPEATS)
   found |= timing.medians(seconds)
   figures = controller.measure(setting.original)

@@ -173,7 +173,7 @@ def walk(scene: Scene, retain: np.ndarray, forget: np.ndarray) -> Path:
     losses = tasks.example_loss(task, outputs.logits, labels)
     return (perturb.project(moved, clean, config.perturb_radius),
             ot.unit_rows(perturb.represent(outputs, config.representation)),
-            figures['ot_start_sum'],
+            figures['ot_start'],
             (losses * weights).sum() / weights.sum(), target.unit)
 
   images, found = clean, []

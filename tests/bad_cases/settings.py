@@ -128,7 +128,7 @@ CASES = [
     _unlearn('the forgetting threshold is a word', '--forget_threshold=low'),
     _unlearn('the selection threshold is below 0', '--select_threshold=-.1'),
     _unlearn('the selection is unknown', '--selection=worst'),
-    _unlearn('BatchNorm is neither frozen nor live', '--batch_norm=warm'),
+    _unlearn('BatchNorm has a mode that does not exist', '--batch_norm=warm'),
     _unlearn('checks come every 0 steps', '--check_every=0'),
     _unlearn('the live attack is too small', '--live_limit=5'),
     _unlearn('beta is above 1', '--method=neggrad_plus', '--beta=2'),

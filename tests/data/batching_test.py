@@ -1,9 +1,11 @@
 """Streams of index batches: every image once, and pure in the step."""
 
+import jax
 import numpy as np
 import pytest
 
 from dlfd_jax.data import batching
+from tests import tiny
 
 INDICES = np.array([3, 5, 7, 11, 13, 17, 19, 23, 29, 31])
 
@@ -19,76 +21,69 @@ def test_every_epoch_reads_each_image_exactly_once(size):
   assert steps == -(-10 // size)
   orders = []
   for epoch in range(3):
-    batches = [stream.epoch_batch(epoch * steps + b) for b in range(steps)]
-    read = np.concatenate([b['index'][b['mask'] > 0] for b in batches])
+    batches = [stream.batch(epoch * steps + b) for b in range(steps)]
+    read = np.concatenate([b.index[b.mask > 0] for b in batches])
     assert sorted(read) == sorted(INDICES)
     orders.append(read.tolist())
     for batch in batches:
-      assert [len(batch[key]) for key in ('index', 'mask', 'position')] == (
-          [size] * 3)
-      assert set(batch['index'][batch['mask'] == 0]) <= set(batch['index'][
-          batch['mask'] > 0])
+      assert [len(array) for array in jax.tree.leaves(batch)] == [size] * 3
+      assert set(batch.index[batch.mask == 0]) <= set(
+          batch.index[batch.mask > 0])
   assert orders[0] != orders[1]
 
 
 def test_a_batch_depends_on_the_step_and_the_seeds_alone():
   stream = _stream()
-  late = stream.epoch_batch(7)
+  late = stream.batch(7)
   for step in range(12):
-    stream.epoch_batch(step)
-  for again in (stream.epoch_batch(7), _stream().epoch_batch(7)):
-    assert all((late[key] == again[key]).all() for key in late)
+    stream.batch(step)
+  for again in (stream.batch(7), _stream().batch(7)):
+    assert tiny.same(late, again)
   same = lambda other: (
-      late['index'].tolist() == other.epoch_batch(7)['index'].tolist())
+      late.index.tolist() == other.batch(7).index.tolist())
   assert not same(_stream(seed=2)) and not same(_stream(salt=1))
 
 
 def test_without_shuffling_the_order_is_the_given_one():
   stream = _stream(shuffle=False)
   read = np.concatenate([
-      b['index'][b['mask'] > 0] for b in map(stream.epoch_batch, range(3))])
+      b.index[b.mask > 0] for b in map(stream.batch, range(3))])
   np.testing.assert_array_equal(read, INDICES)
-  again = stream.epoch_batch(3)
-  np.testing.assert_array_equal(again['index'], stream.epoch_batch(0)['index'])
+  again = stream.batch(3)
+  np.testing.assert_array_equal(again.index, stream.batch(0).index)
 
 
 @pytest.mark.parametrize('size', [4, 10, 23])
 def test_cycled_batches_are_full_and_read_epoch_after_epoch(size):
   stream = _stream(batch_size=size)
   batches = [stream.cycled_batch(step) for step in range(10)]
-  assert all((b['mask'] == 1).all() for b in batches)
-  read = np.concatenate([b['index'] for b in batches])
+  assert all((b.mask == 1).all() for b in batches)
+  read = np.concatenate([b.index for b in batches])
   for epoch in range(len(read) // 10):
     assert sorted(read[epoch * 10:(epoch + 1) * 10]) == sorted(INDICES)
   again = stream.cycled_batch(6)
-  np.testing.assert_array_equal(again['index'], batches[6]['index'])
+  np.testing.assert_array_equal(again.index, batches[6].index)
 
 
 def test_padding_repeats_real_rows_with_mask_0():
   batch = batching.pad(np.array([5, 7, 9]), 8)
-  assert batch['index'].tolist() == [5, 7, 9, 5, 7, 9, 5, 7]
-  assert batch['mask'].tolist() == [1, 1, 1, 0, 0, 0, 0, 0]
-  assert batch['position'].tolist() == list(range(8))
-  assert [batch[key].dtype for key in ('index', 'mask', 'position')] == [
+  assert batch.index.tolist() == [5, 7, 9, 5, 7, 9, 5, 7]
+  assert batch.mask.tolist() == [1, 1, 1, 0, 0, 0, 0, 0]
+  assert batch.position.tolist() == list(range(8))
+  assert [array.dtype for array in jax.tree.leaves(batch)] == [
       np.int32, np.float32, np.int32]
-
-
-def test_a_prefix_renames_every_key():
-  batch = batching.prefixed('forget_', batching.pad(np.array([1]), 2))
-  assert set(batch) == {'forget_index', 'forget_mask', 'forget_position'}
 
 
 def test_a_pair_is_an_epoch_of_retain_beside_a_cycle_of_forget():
   retain = batching.Stream(np.arange(10), 4, seed=1)
   forget = batching.Stream(np.arange(10, 13), 4, seed=1, salt=1)
+  pairs = batching.Pairs(retain, forget)
+  assert pairs.steps_per_epoch == 3
   for step in (0, 2, 5):
-    pair = batching.paired(retain, forget, step)
-    expected = {**retain.epoch_batch(step), **batching.prefixed(
-        'forget_', forget.cycled_batch(step))}
-    assert pair.keys() == expected.keys()
-    for key, value in expected.items():
-      np.testing.assert_array_equal(pair[key], value)
-  assert pair['forget_mask'].all() and not pair['mask'].all()  # 10 = 4 + 4 + 2
+    assert tiny.same(pairs.batch(step), batching.Pair(
+        retain.batch(step), forget.cycled_batch(step)))
+  # 10 = 4 + 4 + 2, but forget is always full.
+  assert batching.real_rows(pairs.batch(5)) == 2 + 4
 
 
 def test_empty_streams_and_batches_are_refused():

@@ -18,15 +18,15 @@ def _stream(**kwargs):
 
 def _read(feed, batch):
   read = jax.jit(feed_lib.read)
-  return read(feed.frozen(), feed.fill(batch))
+  return read(feed.constants(), feed.fill(batch))
 
 
 def test_streamed_equals_on_device_bit_for_bit():
   resident = feed_lib.Feed(DATA)
   streamed = feed_lib.Feed(DATA, device_bytes=0)
   assert resident.on_device and not streamed.on_device
-  assert streamed.frozen() == {}
-  for batch in map(_stream().epoch_batch, range(4)):
+  assert streamed.constants() == {}
+  for batch in map(_stream().batch, range(4)):
     here, there = _read(resident, batch), _read(streamed, batch)
     for a, b in zip(here, there):
       assert a.dtype == b.dtype
@@ -34,14 +34,15 @@ def test_streamed_equals_on_device_bit_for_bit():
 
 
 def test_pixels_become_float32_in_the_unit_interval():
-  images, labels = _read(feed_lib.Feed(DATA), _stream().epoch_batch(0))
-  index = _stream().epoch_batch(0)['index']
+  images, labels = _read(feed_lib.Feed(DATA), _stream().batch(0))
+  index = _stream().batch(0).index
   assert images.dtype == np.float32
   np.testing.assert_allclose(images, DATA.images[index] / 255, atol=1e-7)
   np.testing.assert_array_equal(labels, DATA.labels[index])
   full = feed_lib.read(
-      {}, {'images': np.full((1, 2, 2, 3), 255, np.uint8),
-           'labels': np.zeros(1, np.int32)})
+      {}, batching.pad(np.array([0]), 1).replace(
+          images=np.full((1, 2, 2, 3), 255, np.uint8),
+          labels=np.zeros(1, np.int32)))
   assert (full[0] == 1).all()
 
 
@@ -52,14 +53,13 @@ def test_batches_come_in_order_from_any_step(device_bytes, start, stop):
 
   def make(step):  # an early step is slow: reading ahead must not overtake it
     time.sleep(0.002 * (stop - step))
-    return _stream().epoch_batch(step)
+    return _stream().batch(step)
 
   batches = list(feed.batches(make, start, stop))
   assert len(batches) == stop - start
   for step, batch in zip(range(start, stop), batches):
-    wanted = feed.fill(_stream().epoch_batch(step))
-    assert set(batch) == set(wanted)
-    assert all((batch[key] == wanted[key]).all() for key in wanted)
+    wanted = feed.fill(_stream().batch(step))
+    assert tiny.same(batch, wanted)
 
 
 def test_at_most_three_batches_are_read_before_they_are_needed():
@@ -67,7 +67,7 @@ def test_at_most_three_batches_are_read_before_they_are_needed():
 
   def make(step):
     made.append(step)
-    return _stream().epoch_batch(step)
+    return _stream().batch(step)
 
   batches = feed.batches(make, 0, 50)
   for taken in range(1, 4):
@@ -81,20 +81,18 @@ def test_an_error_while_reading_ahead_reaches_the_caller():
   def make(step):
     if step == 2:
       raise OSError('disk gone')
-    return _stream().epoch_batch(step)
+    return _stream().batch(step)
 
   with pytest.raises(OSError, match='disk gone'):
     list(feed_lib.Feed(DATA, device_bytes=0).batches(make, 0, 5))
 
 
-def test_prefixed_rows_are_filled_and_read_apart():
+def test_each_batch_of_a_pair_is_filled_with_its_own_rows():
   feed = feed_lib.Feed(DATA, device_bytes=0)
-  retain, forget = _stream().epoch_batch(0), _stream(salt=1).epoch_batch(0)
-  filled = feed.fill({**retain, **batching.prefixed('forget_', forget)})
-  _, labels = feed_lib.read({}, filled, 'forget_')
-  np.testing.assert_array_equal(labels, DATA.labels[forget['index']])
-  _, labels = feed_lib.read({}, filled)
-  np.testing.assert_array_equal(labels, DATA.labels[retain['index']])
+  pair = batching.Pair(_stream().batch(0), _stream(salt=1).batch(0))
+  for filled, wanted in zip(feed.fill(pair), pair):
+    _, labels = feed_lib.read({}, filled)
+    np.testing.assert_array_equal(labels, DATA.labels[wanted.index])
 
 
 def test_the_size_of_the_pixels_decides_where_they_lie():

@@ -27,13 +27,15 @@ def random_net(problem, seed=9):
 
 
 def one_step(problem, options, state=None):
-  batch = problems.batch(problem.splits)
-  batch = {**batch, 'mask': MASK, 'unlearn': U}
-  frozen = {'competent': problem.original, 'incompetent': random_net(problem)}
-  step = bad_teaching.make_step(problem.model, problem.task, options, 3)
-  images = problems.pixels(problem.dataset, batch['index'])
+  batch = bad_teaching.TeachingBatch(**{
+      **vars(problems.batch(problem.splits).retain), 'mask': MASK,
+      'unlearn': U})
+  constants = {
+      'competent': problem.original, 'incompetent': random_net(problem)}
+  step = bad_teaching.make_step(problem.model, problem.task, options)
+  images = problems.pixels(problem.dataset, batch.index)
   return images, *steps.take(
-      step, problem, batch, options.optimizer, frozen, state)
+      step, problem, batch, options.optimizer, constants, state)
 
 
 def loss_of(problem, images, temperature, bad):
@@ -56,7 +58,7 @@ def test_the_student_follows_one_teacher_on_each_side(kind, temperature):
   scale = problems.largest_difference(expected, params)
   assert problems.largest_difference(new.params, expected) < 1e-4 * scale
   np.testing.assert_allclose(
-      metrics['loss_sum'] / metrics['count'], loss(params), rtol=1e-4)
+      metrics.rows['loss'] / metrics.count, loss(params), rtol=1e-4)
 
 
 def test_a_uniform_teacher_may_take_the_random_ones_place():
@@ -67,9 +69,9 @@ def test_a_uniform_teacher_may_take_the_random_ones_place():
   assert problems.largest_difference(new.params, expected) < 1e-5
 
 
-def test_teachers_stay_in_evaluation_mode_if_the_student_is_live():
+def test_teachers_stay_in_evaluation_mode_if_the_student_trains():
   problem = problems.problem()
-  images, new, metrics = one_step(problem, config(batch_norm='live'))
+  images, new, metrics = one_step(problem, config(batch_norm='batch'))
   bad = problem.model.apply(random_net(problem), images, train=False).logits
   good = steps.logits_of(problem, problem.original['params'], images)
   teacher = np.where(U[:, None] > 0, bad, good)
@@ -78,7 +80,7 @@ def test_teachers_stay_in_evaluation_mode_if_the_student_is_live():
       mutable=['batch_stats'])
   p, q = special.softmax(teacher, 1), special.softmax(student.logits, 1)
   wanted = (special.rel_entr(p, q).sum(1) * MASK).sum()
-  np.testing.assert_allclose(metrics['loss_sum'], wanted, rtol=1e-4)
+  np.testing.assert_allclose(metrics.rows['loss'], wanted, rtol=1e-4)
   assert not problems.same(new.batch_stats, problem.original['batch_stats'])
 
 
@@ -90,7 +92,7 @@ def test_the_objective_is_bounded_and_brings_forget_to_the_random_net():
   state, losses = None, []
   for _ in range(6):
     _, state, metrics = one_step(problem, options, state)
-    losses.append(float(metrics['loss_sum']))
+    losses.append(float(metrics.rows['loss']))
   assert losses == sorted(losses, reverse=True) and losses[-1] > 0
 
 
@@ -105,7 +107,7 @@ def test_an_epoch_reads_all_of_forget_and_a_part_of_retain_once():
   subsets = []
   for epoch in range(2):
     rows = [plan.batch(4 * epoch + i) for i in range(4)]
-    index, u = (np.concatenate([b[name][b['mask'] > 0] for b in rows])
+    index, u = (np.concatenate([getattr(b, name)[b.mask > 0] for b in rows])
                 for name in ('index', 'unlearn'))
     np.testing.assert_array_equal(np.sort(index[u == 1]), problem.splits.forget)
     assert set(index[u == 0]) <= set(problem.splits.retain)

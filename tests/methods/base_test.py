@@ -45,7 +45,7 @@ def test_fields_of_dlfd_are_checked(fields, message):
 
 
 @pytest.mark.parametrize('fields, message', [
-    ({'batch_norm': 'live'}, 'frozen BatchNorm and no augmentation'),
+    ({'batch_norm': 'batch'}, 'frozen BatchNorm and no augmentation'),
     ({'epochs': 2}, 'epochs of 1, got 2'),
     ({'perturb_steps': 0}, 'perturb_steps of at least 1'),
     ({'perturb_step_size': 0.0}, 'perturb_step_size above 0'),
@@ -110,7 +110,8 @@ def result(monkeypatch, kept, history, chosen, steps=4):
       'last', kept, history, loop.FINISHED, steps,
       loop.Clock(phase_s={'a': 8.0, 'b': 1.0}, phase_steps={'a': 4, 'b': 4},
                  check_s=1.0, checks=2))
-  plan = loop.Plan(steps={'a': None}, num_steps=4, batch=None, check_every=2)
+  plan = loop.Plan(steps={'a': None}, start=None, num_steps=4, batch=None,
+                   check_every=2)
 
   class Controller:
     def choose(self, candidates, last):

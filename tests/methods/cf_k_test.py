@@ -22,9 +22,9 @@ def run(problem, **fields):
 def test_the_head_takes_its_step_of_fine_tuning():
   problem = problems.problem()
   out = run(problem, batch_size=20, optimizer=steps.PLAIN)  # one step
-  batch = batching.Stream(problem.splits.retain, 20, seed=0).epoch_batch(0)
-  images = problems.pixels(problem.dataset, batch['index'])
-  labels = problem.dataset.labels[batch['index']]
+  batch = batching.Stream(problem.splits.retain, 20, seed=0).batch(0)
+  images = problems.pixels(problem.dataset, batch.index)
+  labels = problem.dataset.labels[batch.index]
   expected = steps.descended(lambda p: steps.mean_loss(
       problem, p, images, labels, np.ones(20)), problem.original['params'])
   last = out.last['params']
@@ -32,7 +32,7 @@ def test_the_head_takes_its_step_of_fine_tuning():
   assert not problems.same(last['head'], problem.original['params']['head'])
 
 
-@pytest.mark.parametrize('batch_norm', ['frozen', 'live'])
+@pytest.mark.parametrize('batch_norm', ['frozen', 'batch'])
 def test_below_the_cut_nothing_moves_and_above_all_does(batch_norm):
   # Decay and momentum on, as in training.
   optimizer = train.OptimizerConfig(learning_rate=0.01, weight_decay=0.1)
@@ -50,7 +50,7 @@ def test_below_the_cut_nothing_moves_and_above_all_does(batch_norm):
 
 def test_statistics_of_trained_layers_move_if_live():
   problem = problems.problem()
-  for batch_norm, moves in (('frozen', False), ('live', True)):
+  for batch_norm, moves in (('frozen', False), ('batch', True)):
     out = run(problem, k=2, batch_norm=batch_norm)
     assert problems.same(
         out.last['batch_stats'], problem.original['batch_stats']) is not moves

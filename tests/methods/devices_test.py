@@ -1,8 +1,8 @@
 """One step of every method is the same on 1, 2, 4 and 8 devices.
 
 Eight rows of which five count: on 8 devices three shards are empty, on 4 one is
-and another is half padding. Batch statistics are live wherever a method has
-them.
+and another is half padding. Batch statistics are used wherever a method
+has them.
 """
 
 import dataclasses
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import methods, models, parallel, training as train
+from dlfd_jax.data import batching
 from dlfd_jax.methods import dlfd_released
 from tests import tiny
 from tests.methods import contract_test, problems, steps
@@ -45,7 +46,7 @@ def _config(name):
   if name == 'official_compat':
     changes['ce_weight_start'] = 1.0  # or its first images would not move
   else:
-    changes['batch_norm'] = 'live'
+    changes['batch_norm'] = 'batch'
   return dataclasses.replace(contract_test.CONFIGS[name], **changes)
 
 
@@ -65,10 +66,8 @@ def _batch(plan, phase):
     number = next(i for i in range(plan.num_steps)
                   if plan.schedule(i) == phase)
   batch = plan.batch(number)
-  for key in batch:
-    if key.endswith('mask'):
-      batch[key] = np.resize(MASK, len(batch[key]))
-  return batch
+  return batching.map_batches(
+      lambda side: side.replace(mask=np.resize(MASK, len(side.mask))), batch)
 
 
 def _moved_away(params):
@@ -81,10 +80,11 @@ def _moved_away(params):
 def _watched(update, images):
   """``supervised_update`` that also notes the images it is given."""
   @functools.wraps(update)
-  def run(model, task, state, moved, *args, axis_name=None, **kwargs):
+  def run(model, task, state, rows, *, axis_name=None, **kwargs):
     new, metrics = update(
-        model, task, state, moved, *args, axis_name=axis_name, **kwargs)
-    return new, {**metrics, images: parallel.gather_rows(moved, axis_name)}
+        model, task, state, rows, axis_name=axis_name, **kwargs)
+    return new, metrics.replace(step={
+        **metrics.step, images: parallel.gather_rows(rows.images, axis_name)})
   return run
 
 
@@ -101,15 +101,17 @@ def _taken(name, phase, count):
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(train, 'supervised_update', _watched(update, 'images'))
     placed = setting.devices.place(state)
-    frozen = plan.reads(setting.frozen, setting.devices)
+    constants = plan.reads(setting.constants, setting.devices)
     new, metrics = setting.devices.compile(plan.steps[phase])(
-        placed, frozen, batch)
+        placed, constants, batch)
   assert parallel.fetch_scalar(new.skipped) == 0
   # The state gave its memory to the new one; what is only read stays.
   assert all(leaf.is_deleted() for leaf in jax.tree.leaves(placed))
-  assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(frozen))
+  assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(constants))
   before = parallel.fetch(state.params)
-  return (parallel.fetch((new.variables, new.extra, metrics)), before, batch)
+  metrics = parallel.fetch(metrics)
+  sums = {**metrics.rows, **metrics.step, 'count': metrics.count}
+  return (parallel.fetch((new.variables, new.extra)) + (sums,), before, batch)
 
 
 @pytest.mark.parametrize('name, phase, count', CASES)
@@ -157,11 +159,11 @@ def test_the_released_step_moves_images_against_the_slope_of_the_loss(count):
   problem, config = _problem(), _config('official_compat')
   low, high = dlfd_released.bounds(config)
   images = np.clip(
-      problems.pixels(problem.dataset, batch['index']), low, high)
+      problems.pixels(problem.dataset, batch.retain.index), low, high)
   slope = np.asarray(jax.jit(jax.grad(lambda x: steps.mean_loss(
-      problem, before, x, problem.dataset.labels[batch['index']], MASK)))(
+      problem, before, x, problem.dataset.labels[batch.retain.index], MASK)))(
           images))
-  inside = problems.pixels(problem.dataset, batch['index']) == images
+  inside = problems.pixels(problem.dataset, batch.retain.index) == images
   clear = inside & (np.abs(slope) > 1e-6 * np.abs(slope).max())
   assert clear[MASK > 0].mean() > .2
   wanted = np.clip(images - config.perturb_step_size * np.float32(

@@ -26,7 +26,7 @@ def test_measuring_changes_nothing_of_what_is_measured():
   problem = problems.problem()
   often, rarely = (methods.unlearn(
       problem, dlfd_test.config(
-          sinkhorn=problems.SMALL, dynamic_phases=False, batch_norm='live',
+          sinkhorn=problems.SMALL, dynamic_phases=False, batch_norm='batch',
           check_every=every),
       devices=problems.devices()) for every in (1, 3))
   assert len(often.history) > len(rarely.history)

@@ -90,28 +90,29 @@ class Case:
     self.problem = problem or problems.problem()
     self.data = self.problem.dataset
     self.batch = problems.batch(self.problem.splits)
-    self.frozen = {'images': self.data.images, 'labels': self.data.labels}
+    self.constants = {
+        'images': self.data.images, 'labels': self.data.labels, 'num_steps': 9}
 
   def step(self, options, train_mode, *, key=0, images=None, number=0,
            pair=(0, 1, 2), num_pairs=3):
     state = train.create_state(
         self.problem.original, options.optimizer, jax.random.key(key))
-    frozen = dict(self.frozen)
+    constants = dict(self.constants)
     if images is not None:
-      frozen['images'] = images
+      constants['images'] = images
     run = jax.jit(dlfd_released.make_step(
-        self.problem.model, self.problem.task, options, len(pair),
-        np.array(pair), num_pairs, train_mode=train_mode))
+        self.problem.model, self.problem.task, options, tuple(pair),
+        num_pairs, train_mode=train_mode))
     state = state.replace(step=jnp.int32(number))
-    return run(state, frozen, self.batch)
+    return run(state, constants, self.batch)
 
   def reference(self, options, train_mode):
     """Parameters and statistics after the step, without dropout."""
     model, original = self.problem.model, self.problem.original
     low, high = dlfd_released.bounds(options)
-    clean = problems.pixels(self.data, self.batch['index'])
-    forget = problems.pixels(self.data, self.batch['forget_index'])
-    labels = self.data.labels[self.batch['index']]
+    clean = problems.pixels(self.data, self.batch.retain.index)
+    forget = problems.pixels(self.data, self.batch.forget.index)
+    labels = self.data.labels[self.batch.retain.index]
 
     def forward(params, stats, x):
       out, new = model.apply(
@@ -156,7 +157,7 @@ def test_a_step_agrees_with_a_slow_loop(train_mode):
       new.batch_stats, expected['batch_stats']) < 1e-5
   frozen = problems.same(new.batch_stats, case.problem.original['batch_stats'])
   assert frozen is (not train_mode)
-  np.testing.assert_allclose(metrics['ce_weight_sum'], 0.5)
+  np.testing.assert_allclose(metrics.step['ce_weight'], 0.5)
 
 
 def in_range(data):
@@ -169,12 +170,12 @@ def in_range(data):
 def test_first_batch_moves_the_statistics_once_in_each_of_3k_plus_1_passes():
   case = Case()
   images = in_range(case.data)
-  case.batch.update({  # every pass then sees the same images
-      f'forget_{name}': case.batch[name] for name in ('index', 'mask')})
+  # Every pass then sees the same images.
+  case.batch = batching.Pair(case.batch.retain, case.batch.retain)
   new, _ = case.step(
       config(ce_weight_start=0.0, ce_weight_end=0.0), True, images=images)
   original = case.problem.original
-  x = jnp.asarray(images[case.batch['index']], jnp.float32) / 255
+  x = jnp.asarray(images[case.batch.retain.index], jnp.float32) / 255
   _, once = case.problem.model.apply(
       original, x, train=True, mutable=['batch_stats'])
   passes = 3 * 2 + 1
@@ -191,8 +192,9 @@ def test_no_noise_is_added_while_lambda_is_zero():
   silent = config(ce_weight_start=0.0)
   new, _ = case.step(silent, False)
   low, high = dlfd_released.bounds(silent)
-  clipped = np.clip(problems.pixels(case.data, case.batch['index']), low, high)
-  labels = case.data.labels[case.batch['index']]
+  clipped = np.clip(
+      problems.pixels(case.data, case.batch.retain.index), low, high)
+  labels = case.data.labels[case.batch.retain.index]
 
   @jax.jit
   def loss(params):
@@ -238,7 +240,7 @@ def test_lambda_goes_on_over_skipped_pairs():
   options = config(perturb_steps=1, ce_weight_start=0.0, ce_weight_end=1.0)
   ramp = [
       Case().step(options, False, number=number, pair=(0, 1, 3, 4),
-                  num_pairs=5)[1]['ce_weight_sum'] for number in range(4)]
+                  num_pairs=5)[1].step['ce_weight'] for number in range(4)]
   np.testing.assert_allclose(ramp, [0, 0.25, 0.75, 1.0], atol=1e-6)
 
 
@@ -253,9 +255,9 @@ def test_batches_come_in_file_order():
   for step, (retain, forget) in enumerate([(0, 0), (4, 4), (12, 0), (16, 4)]):
     batch = plan.batch(step)
     np.testing.assert_array_equal(
-        batch['index'], problem.splits.retain[retain:retain + 4])
+        batch.retain.index, problem.splits.retain[retain:retain + 4])
     np.testing.assert_array_equal(
-        batch['forget_index'], problem.splits.forget[forget:forget + 4])
+        batch.forget.index, problem.splits.forget[forget:forget + 4])
 
 
 def test_it_watches_with_the_unsigned_attack_on_everything():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import methods, parallel, training as train
-from dlfd_jax.data import augment, feed
+from dlfd_jax.data import augment, batching, feed
 from dlfd_jax.methods import base, dlfd, monitor, perturb
 from dlfd_jax.utils import runs
 from tests.methods import perturb_test, problems
@@ -45,23 +45,23 @@ def one_step(config, problem, batch, num_steps=3, step=0):
 
 def masked_batch(splits):
   """Eight rows of which five count, and five forget rows that count."""
-  batch = problems.batch(splits)
-  for name in ('mask', 'forget_mask'):
-    batch[name] = np.float32([1, 1, 1, 1, 1, 0, 0, 0])
-  return batch
+  return batching.Pair(*(
+      side.replace(mask=np.float32([1, 1, 1, 1, 1, 0, 0, 0]))
+      for side in problems.batch(splits)))
 
 
 def moved_images(problem, config, batch, ce_weight):
   """The perturbed batch and the forget features, from tested parts."""
-  images = problems.pixels(problem.dataset, batch['index'])
-  labels = problem.dataset.labels[batch['index']]
+  images = problems.pixels(problem.dataset, batch.retain.index)
+  labels = problem.dataset.labels[batch.retain.index]
   target = perturb.forget_target(
       problem.model, problem.original,
-      problems.pixels(problem.dataset, batch['forget_index']),
-      jnp.asarray(batch['forget_mask']), config, None)
+      problems.pixels(problem.dataset, batch.forget.index),
+      jnp.asarray(batch.forget.mask), config, None)
   run = jax.jit(lambda x: perturb.perturb(perturb.objective(
       problem.model, problem.task, problem.original, labels,
-      jnp.asarray(batch['mask']), target, ce_weight, config, None), x, config))
+      jnp.asarray(batch.retain.mask), target, ce_weight, config, None), x,
+                                           config))
   return run(images)[0], labels
 
 
@@ -78,12 +78,12 @@ def test_weights_take_one_gradient_step_on_the_moved_images(update_loss):
   new, metrics = one_step(options, problem, batch, num_steps=5, step=2)
   moved, labels = moved_images(problem, options, batch, jnp.float32(0.75))
 
-  weights, forget_weights = batch['mask'], batch['forget_mask']
+  weights, forget_weights = batch.retain.mask, batch.forget.mask
   original = problem.original
   features = lambda params, x: problem.model.apply(
       {**original, 'params': params}, x, train=False).features
   still = features(original['params'], problems.pixels(
-      problem.dataset, batch['forget_index']))
+      problem.dataset, batch.forget.index))
   here = features(original['params'], moved)
   plans = [
       perturb_test.slow_plan(perturb_test.cosine_cost(here, other), weights,
@@ -107,18 +107,18 @@ def test_weights_take_one_gradient_step_on_the_moved_images(update_loss):
       lambda p, g: p - RATE * g, original['params'], slope)
   scale = RATE * max(float(jnp.abs(g).max()) for g in jax.tree.leaves(slope))
   assert problems.largest_difference(new.params, expected) < 1e-3 * scale
-  np.testing.assert_allclose(metrics['ce_weight_sum'], 0.75)
-  np.testing.assert_allclose(metrics['count'], 5)
-  change = np.abs(moved - problems.pixels(problem.dataset, batch['index']))
+  np.testing.assert_allclose(metrics.step['ce_weight'], 0.75)
+  np.testing.assert_allclose(metrics.count, 5)
+  change = np.abs(moved - problems.pixels(problem.dataset, batch.retain.index))
   np.testing.assert_allclose(
-      metrics['pixel_change_sum'], change[:5].mean(), rtol=1e-5)
+      metrics.step['pixel_change'], change[:5].mean(), rtol=1e-5)
   assert problems.same(new.batch_stats, original['batch_stats'])
 
 
-def test_live_norm_moves_the_running_statistics_by_one_masked_batch():
+def test_batch_norm_moves_the_running_statistics_by_one_masked_batch():
   problem = problems.problem()
   batch = masked_batch(problem.splits)
-  new, _ = one_step(config(batch_norm='live'), problem, batch)
+  new, _ = one_step(config(batch_norm='batch'), problem, batch)
   moved, _ = moved_images(problem, config(), batch, jnp.float32(0.5))
   _, expected = problem.model.apply(
       problem.original, moved[:5], train=True, mutable=['batch_stats'])
@@ -154,7 +154,7 @@ def test_augmentation_is_drawn_anew_in_each_step_from_the_key():
   assert problems.same(first.params, again.params)
   assert not problems.same(first.params, later.params)
   # The change is counted from the augmented images.
-  assert metrics['pixel_change_sum'] <= 0.02 + 1e-6
+  assert metrics.step['pixel_change'] <= 0.02 + 1e-6
 
 
 def test_every_draw_of_a_step_has_keys_of_its_own(monkeypatch):
@@ -174,11 +174,11 @@ def test_every_draw_of_a_step_has_keys_of_its_own(monkeypatch):
       dlfd.make_distance_step(problem.model, problem.task, config(
           augment=augment.AugmentConfig()), 3),
       state, {'images': data.images, 'labels': data.labels}, batch)
-  assert len(draws) == 3  # retain and forget images, and dropout
+  assert len(draws) == 4  # images and dropout of both sides
   keys = np.concatenate([
-      jax.random.key_data(example_keys(state, batch['position'], stream))
+      jax.random.key_data(example_keys(state, batch.retain.position, stream))
       for stream in draws])
-  assert len(np.unique(keys, axis=0)) == 3 * 8
+  assert len(np.unique(keys, axis=0)) == 4 * 8
 
 
 def devices_case(counts, **fields):
@@ -187,47 +187,47 @@ def devices_case(counts, **fields):
   options = config(**fields)
   step = dlfd.make_distance_step(problem.model, problem.task, options, 3)
 
-  def probing_step(state, frozen, batch, *, axis_name=None):
-    images, labels = feed.read(frozen, batch)
-    forget, _ = feed.read(frozen, batch, 'forget_')
+  def probing_step(state, constants, batch, *, axis_name=None):
+    images, labels = feed.read(constants, batch.retain)
+    forget, _ = feed.read(constants, batch.forget)
     target = perturb.forget_target(
-        problem.model, state.variables, forget, batch['forget_mask'], options,
+        problem.model, state.variables, forget, batch.forget.mask, options,
         axis_name)
     evaluate = perturb.objective(
-        problem.model, problem.task, state.variables, labels, batch['mask'],
+        problem.model, problem.task, state.variables, labels, batch.retain.mask,
         target, options.ce_weight(state.step, 3), options, axis_name)
     slope, _ = jax.grad(evaluate, has_aux=True)(images)
     moved, _ = perturb.perturb(evaluate, images, options)
-    new, metrics = step(state, frozen, batch, axis_name=axis_name)
+    new, metrics = step(state, constants, batch, axis_name=axis_name)
     rows = {'slope': slope, 'moved': moved}
-    return new, {**metrics, **{
+    return new, metrics.replace(step={**metrics.step, **{
         name: parallel.gather_rows(value, axis_name)
-        for name, value in rows.items()}}
+        for name, value in rows.items()}})
 
   found = {}
   for count in (1, *counts):
     devices = problems.devices(count)
     state = devices.place(train.create_state(
         problem.original, options.optimizer, jax.random.key(0)))
-    frozen = devices.place({'images': problem.dataset.images,
-                            'labels': problem.dataset.labels})
+    constants = devices.place({'images': problem.dataset.images,
+                               'labels': problem.dataset.labels})
     # On 4 devices the last shard is all padding, on 8 the last three are.
     new, metrics = devices.compile(probing_step)(
-        state, frozen, masked_batch(problem.splits))
+        state, constants, masked_batch(problem.splits))
     found[count] = parallel.fetch((new.variables, metrics))
   return found
 
 
 @pytest.mark.parametrize('counts, fields', [
     ((8,), {}), pytest.param((2, 4), {}, marks=pytest.mark.slow),
-    pytest.param((2, 8), {'batch_norm': 'live', 'update_loss': 'combined'},
+    pytest.param((2, 8), {'batch_norm': 'batch', 'update_loss': 'combined'},
                  marks=pytest.mark.slow),
     pytest.param((4,), {'representation': 'logits'}, marks=pytest.mark.slow),
 ])
 def test_one_step_is_the_same_on_any_number_of_devices(counts, fields):
   found = devices_case(counts, **fields)
   variables, metrics = found[1]
-  slope = metrics['slope']
+  slope = metrics.step['slope']
   largest = np.abs(slope).max()
   assert (np.abs(slope[:5]).max((1, 2, 3)) > 0).all()
   assert not slope[5:].any()
@@ -235,12 +235,16 @@ def test_one_step_is_the_same_on_any_number_of_devices(counts, fields):
   assert clear[:5].mean() > 0.99
   for count in counts:
     others, other = found[count]
-    assert np.abs(other['slope'] - slope).max() < 1e-5 * largest
+    assert np.abs(other.step['slope'] - slope).max() < 1e-5 * largest
     np.testing.assert_array_equal(
-        other['moved'][clear], metrics['moved'][clear])
+        other.step['moved'][clear], metrics.step['moved'][clear])
     assert problems.largest_difference(variables, others) < 1e-6
-    for name in ('loss_sum', 'count', 'ot_end_sum', 'pixel_change_sum'):
-      np.testing.assert_allclose(other[name], metrics[name], rtol=1e-4)
+    np.testing.assert_allclose(
+        other.rows['loss'], metrics.rows['loss'], rtol=1e-4)
+    assert other.count == metrics.count
+    for name in ('ot_end', 'pixel_change'):
+      np.testing.assert_allclose(
+          other.step[name], metrics.step[name], rtol=1e-4)
 
 
 def plan(problem, config):
@@ -260,15 +264,15 @@ def test_plan_pairs_each_retain_batch_with_the_next_forget_batch():
   made, _ = plan(problem, config(epochs=2))
   assert made.num_steps == 6
   retain = np.concatenate([
-      made.batch(step)['index'][made.batch(step)['mask'] > 0]
-      for step in range(3)])
+      batch.index[batch.mask > 0]
+      for batch in (made.batch(step).retain for step in range(3))])
   np.testing.assert_array_equal(np.sort(retain), problem.splits.retain)
   forget = np.concatenate(
-      [made.batch(step)['forget_index'] for step in range(3)])
+      [made.batch(step).forget.index for step in range(3)])
   np.testing.assert_array_equal(np.sort(forget), problem.splits.forget)
   assert not np.array_equal(
-      made.batch(0)['forget_index'], made.batch(3)['forget_index'])
-  assert made.batch(5)['forget_mask'].all()
+      made.batch(0).forget.index, made.batch(3).forget.index)
+  assert made.batch(5).forget.mask.all()
 
 
 @pytest.mark.parametrize('check_every, expected', [

@@ -49,11 +49,11 @@ def test_one_step_from_the_new_start_is_hand_computed():
   out = methods.unlearn(
       problem, config(batch_size=20, optimizer=steps.PLAIN),
       devices=problems.devices())
-  batch = batching.Stream(problem.splits.retain, 20, seed=0).epoch_batch(0)
-  images = problems.pixels(problem.dataset, batch['index'])
-  labels = problem.dataset.labels[batch['index']]
+  batch = batching.Stream(problem.splits.retain, 20, seed=0).batch(0)
+  images = problems.pixels(problem.dataset, batch.index)
+  labels = problem.dataset.labels[batch.index]
   new = jax.tree.map(jnp.asarray, start(problem, 1))
-  # Below the cut batch norm is in evaluation mode, although it is live.
+  # Below the cut batch norm is in evaluation mode, whatever the config says.
   expected = steps.descended(lambda p: steps.mean_loss(
       problem, p, images, labels, np.ones(20)), new['params'])
   last = out.last['params']
@@ -91,7 +91,7 @@ def test_it_reads_retain_alone():
 
 
 def test_frozen_statistics_are_refused():
-  with pytest.raises(ValueError, match="batch_norm of 'live'.*got 'frozen'"):
+  with pytest.raises(ValueError, match="batch_norm of 'batch'.*got 'frozen'"):
     config(batch_norm='frozen')
 
 

@@ -40,10 +40,10 @@ def test_it_is_sgd_with_decay_before_momentum_on_every_retain_batch():
   params = original['params']
   velocity = jax.tree.map(np.zeros_like, params)
   for step in range(3):
-    batch = stream.epoch_batch(step)
+    batch = stream.batch(step)
     gradient = slope(
-        params, problems.pixels(data, batch['index']),
-        data.labels[batch['index']], batch['mask'])
+        params, problems.pixels(data, batch.index),
+        data.labels[batch.index], batch.mask)
     velocity = jax.tree.map(
         lambda v, g, p: MOMENTUM * v + g + DECAY * p, velocity, gradient,
         params)
@@ -93,9 +93,9 @@ def test_a_cosine_falls_once_over_the_run_not_in_every_epoch():
       shares, (1 + np.cos(np.pi * np.arange(6) / 6)) / 2, atol=2e-3)
 
 
-def test_live_norm_moves_the_running_statistics():
+def test_batch_norm_moves_the_running_statistics():
   problem = problems.problem()
   out = methods.unlearn(
-      problem, config(batch_norm='live'), devices=problems.devices())
+      problem, config(batch_norm='batch'), devices=problems.devices())
   assert not problems.same(
       out.last['batch_stats'], problem.original['batch_stats'])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import methods, training as train
+from dlfd_jax.data import batching
 from dlfd_jax.methods import finetune, neggrad_plus
 from tests.methods import problems, steps
 
@@ -21,24 +22,22 @@ def config(**fields):
 def one_step(problem, options, state=None):
   """A step on five retain and seven forget rows."""
   batch = problems.batch(problem.splits)
-  batch['mask'] = np.float32([1] * 5 + [0] * 3)
-  batch['forget_mask'] = np.float32([1] * 7 + [0])
-  step = neggrad_plus.make_step(problem.model, problem.task, options, 3)
+  batch = batching.Pair(
+      batch.retain.replace(mask=np.float32([1] * 5 + [0] * 3)),
+      batch.forget.replace(mask=np.float32([1] * 7 + [0])))
+  step = neggrad_plus.make_step(problem.model, problem.task, options)
   return batch, *steps.take(
       step, problem, batch, options.optimizer, state=state)
 
 
 def losses_of(problem, batch):
   """Functions of the parameters: losses on the two batches."""
-  found = []
-  for prefix in ('', 'forget_'):
-    index = batch[prefix + 'index']
-    images = problems.pixels(problem.dataset, index)
-    labels = problem.dataset.labels[index]
-    found.append(lambda params, images=images, labels=labels, mask=batch[
-        prefix + 'mask']: steps.mean_loss(
-            problem, params, images, labels, mask))
-  return found
+  def loss_of(side):
+    images = problems.pixels(problem.dataset, side.index)
+    labels = problem.dataset.labels[side.index]
+    return lambda params: steps.mean_loss(
+        problem, params, images, labels, side.mask)
+  return [loss_of(side) for side in batch]
 
 
 @pytest.mark.parametrize('kind', ['multiclass', 'multilabel'])
@@ -52,8 +51,8 @@ def test_weights_take_one_step_on_the_weighted_difference(kind):
   assert problems.largest_difference(new.params, expected) < 1e-6
   assert problems.same(new.batch_stats, problem.original['batch_stats'])
   np.testing.assert_allclose(
-      metrics['forget_loss_sum'], forget(params), rtol=1e-4)
-  np.testing.assert_allclose(metrics['count'], 5)
+      metrics.step['forget_loss'], forget(params), rtol=1e-4)
+  np.testing.assert_allclose(metrics.count, 5)
 
 
 def test_a_half_at_twice_the_rate_is_the_plain_difference():
@@ -90,12 +89,12 @@ def test_the_gradient_is_clipped_by_default():
   assert neggrad_plus.NegGradPlusConfig().optimizer.clip_norm == 1.0
 
 
-def test_live_norm_moves_the_statistics_by_both_batches_in_turn():
+def test_batch_statistics_move_the_statistics_by_both_batches_in_turn():
   problem = problems.problem()
-  batch, new, _ = one_step(problem, config(batch_norm='live'))
+  batch, new, _ = one_step(problem, config(batch_norm='batch'))
   stats = problem.original['batch_stats']
-  for prefix, rows in (('', 5), ('forget_', 7)):
-    images = problems.pixels(problem.dataset, batch[prefix + 'index'][:rows])
+  for side, rows in ((batch.retain, 5), (batch.forget, 7)):
+    images = problems.pixels(problem.dataset, side.index[:rows])
     _, moved = problem.model.apply(
         {**problem.original, 'batch_stats': stats}, images, train=True,
         mutable=['batch_stats'])
@@ -118,10 +117,10 @@ def test_retain_is_passed_once_and_forget_cycled_without_loss():
   plan, _ = methods.prepare(problems.setting(problem), config(epochs=2))
   rows = [plan.batch(i) for i in range(plan.num_steps)]
   assert plan.num_steps == 2 * 3
-  read = np.concatenate([b['index'][b['mask'] > 0] for b in rows[:3]])
+  read = np.concatenate([b.retain.index[b.retain.mask > 0] for b in rows[:3]])
   np.testing.assert_array_equal(np.sort(read), problem.splits.retain)
-  assert all(b['forget_mask'].all() for b in rows)  # full, whatever the sizes
-  counts = np.bincount(np.concatenate([b['forget_index'] for b in rows]))
+  assert all(b.forget.mask.all() for b in rows)  # full, whatever the sizes
+  counts = np.bincount(np.concatenate([b.forget.index for b in rows]))
   assert set(counts[problem.splits.forget]) <= {4, 5}  # 48 reads of 10 images
 
 

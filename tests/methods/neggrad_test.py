@@ -17,9 +17,8 @@ def config(**fields):
 
 
 def one_step(problem, options, mask):
-  batch = problems.batch(problem.splits)
-  batch['forget_mask'] = np.float32(mask)
-  step = neggrad.make_step(problem.model, problem.task, options, 3)
+  batch = problems.batch(problem.splits).forget.replace(mask=np.float32(mask))
+  step = neggrad.make_step(problem.model, problem.task, options)
   return batch, *steps.take(step, problem, batch, options.optimizer)
 
 
@@ -28,15 +27,15 @@ def test_weights_take_one_step_up_the_loss_of_a_forget_batch(kind):
   problem = problems.problem(kind)
   mask = np.float32([1, 1, 1, 1, 1, 0, 0, 0])
   batch, new, metrics = one_step(problem, config(), mask)
-  images = problems.pixels(problem.dataset, batch['forget_index'])
-  labels = problem.dataset.labels[batch['forget_index']]
+  images = problems.pixels(problem.dataset, batch.index)
+  labels = problem.dataset.labels[batch.index]
   loss = lambda params: steps.mean_loss(problem, params, images, labels, mask)
   params = problem.original['params']
   expected = steps.descended(lambda p: -loss(p), params)
   assert problems.largest_difference(new.params, expected) < 1e-6
   assert problems.same(new.batch_stats, problem.original['batch_stats'])
   np.testing.assert_allclose(
-      metrics['loss_sum'] / metrics['count'], loss(params), rtol=1e-4)
+      metrics.rows['loss'] / metrics.count, loss(params), rtol=1e-4)
   assert loss(new.params) > loss(params)
 
 
@@ -47,12 +46,12 @@ def test_a_large_gradient_is_cut_to_norm_one():
       learning_rate=100.0, momentum=0.0, weight_decay=0.0)  # off the flat start
   problem = problems.problem()
   _, far, _ = one_step(problem, config(optimizer=steep), np.ones(8))
-  batch = problems.batch(problem.splits)
+  batch = problems.batch(problem.splits).forget
   state = train.create_state(
       far.variables, options.optimizer, jax.random.key(0))
-  step = neggrad.make_step(problem.model, problem.task, options, 3)
+  step = neggrad.make_step(problem.model, problem.task, options)
   new, metrics = steps.take(step, problem, batch, state=state)
-  assert metrics['gradient_norm_sum'] > 1
+  assert metrics.step['gradient_norm'] > 1
   moved = optax.tree.norm(jax.tree.map(
       lambda a, b: a - b, new.params, far.params))
   np.testing.assert_allclose(moved, 1e-3, rtol=0.05)  # rate times one
@@ -76,8 +75,7 @@ def test_an_epoch_is_one_pass_over_forget():
   plan, _ = methods.prepare(problems.setting(problem), config(epochs=2))
   assert plan.num_steps == 2 * 3  # not the batches of retain
   rows = [plan.batch(i) for i in range(3)]
-  read = np.concatenate([
-      b['forget_index'][b['forget_mask'] > 0] for b in rows])
+  read = np.concatenate([b.index[b.mask > 0] for b in rows])
   np.testing.assert_array_equal(np.sort(read), problem.splits.forget)
 
 

@@ -80,11 +80,11 @@ def memorised(kind='multiclass', head='plain', retain=20, forget=24, val=24,
   optimizer = train.OptimizerConfig(learning_rate=0.05)
   state = train.create_state(variables, optimizer, jax.random.key(2))
   step = jax.jit(train.make_supervised_step(
-      model, data.task, optimizer, steps, live=True))
-  frozen = {'images': data.images, 'labels': data.labels}
+      model, data.task, optimizer, steps))
+  constants = {'images': data.images, 'labels': data.labels}
   stream = batching.Stream(np.arange(retain + forget), 16)
   for i in range(steps):
-    state, _ = step(state, frozen, stream.epoch_batch(i))
+    state, _ = step(state, constants, stream.batch(i))
   return model, data, parallel.fetch(state.variables)
 
 
@@ -137,11 +137,10 @@ def largest_difference(left, right):
 
 
 def batch(splits, size=8, step=0, seed=0):
-  """The batch of a DLFD step."""
+  """The pair of batches of a DLFD step."""
   retain = batching.Stream(splits.retain, size, seed=seed, salt=0)
   forget = batching.Stream(splits.forget, size, seed=seed, salt=1)
-  return {**retain.epoch_batch(step),
-          **batching.prefixed('forget_', forget.cycled_batch(step))}
+  return batching.Pairs(retain, forget).batch(step)
 
 
 def pixels(data, rows):

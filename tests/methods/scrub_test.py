@@ -31,16 +31,15 @@ def moved(problem, seed=3):
 
 
 def one_step(problem, options, phase, state):
-  batch = problems.batch(problem.splits)
-  batch = {**batch, 'mask': MASK, 'forget_mask': MASK}
-  step = scrub.make_step(problem.model, problem.task, options, 9, phase)
-  prefix = 'forget_' if phase == scrub.MAX else ''
-  index = batch[prefix + 'index']
+  pair = problems.batch(problem.splits)
+  batch = pair.forget if phase == scrub.MAX else pair.retain
+  batch = batch.replace(mask=MASK)
+  step = scrub.make_step(problem.model, problem.task, options, phase)
   new, metrics = steps.take(
       step, problem, batch, options.optimizer, {'teacher': problem.original},
       state)
-  return (problems.pixels(problem.dataset, index),
-          problem.dataset.labels[index], new, metrics)
+  return (problems.pixels(problem.dataset, batch.index),
+          problem.dataset.labels[batch.index], new, metrics)
 
 
 @pytest.mark.parametrize('kind', ['multiclass', 'multilabel'])
@@ -52,7 +51,7 @@ def test_a_max_step_climbs_the_divergence_on_forget(kind):
   expected = steps.descended(lambda p: -d(p), state.params)
   assert problems.largest_difference(new.params, expected) < 1e-5
   np.testing.assert_allclose(
-      metrics['forget_kl_sum'], d(state.params), rtol=1e-4)
+      metrics.step['forget_kl'], d(state.params), rtol=1e-4)
   assert d(new.params) > d(state.params)
 
 
@@ -68,7 +67,7 @@ def test_a_min_step_descends_divergence_and_cross_entropy_on_retain(kind):
       lambda p: 0.3 * d(p) + 0.8 * ce(p), state.params)
   assert problems.largest_difference(new.params, expected) < 1e-5
   np.testing.assert_allclose(
-      metrics['loss_sum'] / metrics['count'], ce(state.params), rtol=1e-4)
+      metrics.rows['loss'] / metrics.count, ce(state.params), rtol=1e-4)
 
 
 def test_the_temperature_is_used():
@@ -81,15 +80,15 @@ def test_the_temperature_is_used():
 
 
 def test_at_the_original_a_frozen_max_step_goes_nowhere():
-  # Hence live statistics by default: the divergence has its minimum there.
+  # Hence batch statistics by default: the divergence has its minimum there.
   problem = problems.problem()
-  for batch_norm, least, most in (('frozen', 0, 1e-5), ('live', 1e-3, 1)):
+  for batch_norm, least, most in (('frozen', 0, 1e-5), ('batch', 1e-3, 1)):
     _, _, new, _ = one_step(
         problem, config(batch_norm=batch_norm), scrub.MAX, None)
     change = problems.largest_difference(
         new.params, problem.original['params'])
     assert least <= change < most
-  assert scrub.ScrubConfig().batch_norm == 'live'
+  assert scrub.ScrubConfig().batch_norm == 'batch'
 
 
 def test_turns_of_two_max_epochs_among_three():
@@ -121,11 +120,11 @@ def test_max_epochs_read_forget_in_batches_of_their_own_size():
   assert plan.num_steps == 2 + 2 * 3
   assert plan.check_at == {5, 8}
   batches = [plan.batch(step) for step in range(8)]
-  forget = np.concatenate([b['forget_index'] for b in batches[:2]])
+  forget = np.concatenate([b.index for b in batches[:2]])
   np.testing.assert_array_equal(np.sort(forget), problem.splits.forget)
-  assert len(batches[0]['forget_index']) == 12
+  assert len(batches[0].index) == 12
   for epoch in (batches[2:5], batches[5:]):
-    read = np.concatenate([b['index'][b['mask'] > 0] for b in epoch])
+    read = np.concatenate([b.index[b.mask > 0] for b in epoch])
     np.testing.assert_array_equal(np.sort(read), problem.splits.retain)
   assert [plan.schedule(step) for step in range(8)] == (
       ['max'] * 2 + ['min'] * 6)
@@ -136,7 +135,7 @@ def test_the_max_epoch_drives_forget_off_and_the_student_is_returned(kind):
   problem = problems.problem(kind)
   kept = []
   fast = dataclasses.replace(steps.PLAIN, clip_norm=1.0)
-  options = config(batch_norm='live', check_every=1, optimizer=fast)
+  options = config(batch_norm='batch', check_every=1, optimizer=fast)
 
   class KeepsAll(scrub.ScrubConfig):
     def plan(self, setting):
@@ -162,7 +161,7 @@ def test_the_max_epoch_drives_forget_off_and_the_student_is_returned(kind):
 def test_it_reads_both_sets_but_labels_of_retain_alone():
   problem = problems.problem()
   run = lambda p: methods.unlearn(
-      p, config(batch_norm='live'), devices=problems.devices()).last
+      p, config(batch_norm='batch'), devices=problems.devices()).last
   plain, splits = run(problem), problem.splits
   for rows in (splits.retain, splits.forget):
     assert not problems.same(plain, run(steps.with_images(problem, rows)))

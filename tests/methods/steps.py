@@ -14,15 +14,16 @@ PLAIN = train.OptimizerConfig(
 
 
 def data_of(problem):
-  return {'images': problem.dataset.images, 'labels': problem.dataset.labels}
+  return {'images': problem.dataset.images, 'labels': problem.dataset.labels,
+          'num_steps': 9}
 
 
-def take(step, problem, batch, optimizer=PLAIN, frozen=None, state=None):
+def take(step, problem, batch, optimizer=PLAIN, constants=None, state=None):
   """The state after ``step`` from the original, and the metrics."""
   if state is None:
     state = train.create_state(
         problem.original, optimizer, jax.random.key(problem.seed))
-  return jax.jit(step)(state, {**data_of(problem), **(frozen or {})}, batch)
+  return jax.jit(step)(state, {**data_of(problem), **(constants or {})}, batch)
 
 
 def logits_of(problem, params, images):

@@ -25,25 +25,26 @@ def plan_of(problem, **fields):
   """The plan, and what its steps read on one device."""
   setting = problems.setting(problem)
   plan, _ = methods.prepare(setting, config(**fields))
-  return plan, {**steps.data_of(problem), **plan.frozen}
+  return plan, {
+      **steps.data_of(problem), **plan.constants, 'num_steps': plan.num_steps}
 
 
-def walk(plan, frozen, start, stop, state=None):
+def walk(plan, constants, start, stop, state=None):
   """The states after each step from ``start`` to ``stop``, and the metrics."""
   state = plan.start if state is None else state
   compiled = {name: jax.jit(step) for name, step in plan.steps.items()}
   for i in range(start, stop):
-    state, metrics = compiled[plan.schedule(i)](state, frozen, plan.batch(i))
+    state, metrics = compiled[plan.schedule(i)](state, constants, plan.batch(i))
     yield state, metrics
 
 
 @pytest.mark.parametrize('kind', ['multiclass', 'multilabel'])
 def test_noise_climbs_the_loss_by_adam_with_a_mean_square_penalty(kind):
   problem = problems.problem(kind)
-  plan, frozen = plan_of(problem)
-  labels = np.asarray(frozen['noise_labels'])
+  plan, constants = plan_of(problem)
+  labels = np.asarray(constants['noise_labels'])
   start = np.asarray(plan.start.extra['noise'])
-  states = [state for state, _ in walk(plan, frozen, 0, 4)]
+  states = [state for state, _ in walk(plan, constants, 0, 4)]
 
   @jax.jit
   def slope(noise, labels):
@@ -73,26 +74,27 @@ def test_noise_climbs_the_loss_by_adam_with_a_mean_square_penalty(kind):
 @pytest.mark.parametrize('penalty', [0.1, 0.5])
 def test_the_penalty_is_lambda_times_the_mean_square_of_a_pixel(penalty):
   # The sum over the 192 pixels would swamp a loss of some nats.
-  plan, frozen = plan_of(problems.problem(), noise_penalty=penalty)
-  (_, metrics), = walk(plan, frozen, 0, 1)
+  plan, constants = plan_of(problems.problem(), noise_penalty=penalty)
+  (_, metrics), = walk(plan, constants, 0, 1)
   noise = np.asarray(plan.start.extra['noise'])[:2]
   np.testing.assert_allclose(
-      metrics['noise_penalty_sum'], penalty * (noise**2).mean(), rtol=1e-5)
-  assert metrics['noise_penalty_sum'] < 1.5 * penalty
+      metrics.step['noise_penalty'], penalty * (noise**2).mean(), rtol=1e-5)
+  assert metrics.step['noise_penalty'] < 1.5 * penalty
 
 
 def test_all_its_steps_make_the_noise_worse_for_the_model():
-  plan, frozen = plan_of(problems.problem(), noise_steps=10)
-  losses = [float(m['noise_loss_sum']) for _, m in walk(plan, frozen, 0, 10)]
+  plan, constants = plan_of(problems.problem(), noise_steps=10)
+  losses = [float(metrics.step['noise_loss'])
+            for _, metrics in walk(plan, constants, 0, 10)]
   assert losses == sorted(losses) and losses[-1] > losses[0] + 1
 
 
 def test_noise_is_made_for_each_label_of_forget():
   problem = problems.problem()
   forget = problem.splits.forget
-  plan, frozen = plan_of(problem)
+  plan, constants = plan_of(problem)
   np.testing.assert_array_equal(
-      frozen['noise_labels'], np.repeat(np.unique(
+      constants['noise_labels'], np.repeat(np.unique(
           problem.dataset.labels[forget]), 2))
   labels = np.full(len(problem.dataset.labels), 2, np.int32)
   np.testing.assert_array_equal(
@@ -122,7 +124,7 @@ def test_turns_are_noise_then_impair_then_repair():
   assert [plan.schedule(i) for i in range(plan.num_steps)] == (
       ['noise'] * 9 + ['impair'] * 8 + ['repair'] * 6)
   assert plan.check_at == {13, 17, 20, 23}  # the end of every epoch
-  slots = [plan.batch(i)['slot'].tolist() for i in range(9)]
+  slots = [plan.batch(i).slot.tolist() for i in range(9)]
   assert slots == [[0, 1]] * 3 + [[2, 3]] * 3 + [[4, 5]] * 3
 
 
@@ -130,45 +132,46 @@ def test_impair_reads_retain_once_and_noise_for_its_share():
   problem = problems.problem()
   plan, _ = plan_of(problem)
   batches = [plan.batch(i) for i in range(9, 13)]
-  index, noise = (np.concatenate([b[name][b['mask'] > 0] for b in batches])
-                  for name in ('index', 'noise'))
+  index, noise = (
+      np.concatenate([getattr(b, name)[b.mask > 0] for b in batches])
+      for name in ('index', 'slot'))
   np.testing.assert_array_equal(
       np.sort(index[noise < 0]), problem.splits.retain)
   counts = np.bincount(noise[noise >= 0], minlength=6)
   assert counts.sum() == 11 and counts.max() - counts.min() <= 1
   repair = [plan.batch(i) for i in range(13, 16)]
-  assert all('noise' not in b for b in repair)
-  read = np.concatenate([b['index'][b['mask'] > 0] for b in repair])
+  assert not any(isinstance(b, unsir.MixedBatch) for b in repair)
+  read = np.concatenate([b.index[b.mask > 0] for b in repair])
   np.testing.assert_array_equal(np.sort(read), problem.splits.retain)
 
 
 @pytest.mark.parametrize('kind', ['multiclass', 'multilabel'])
 def test_impair_and_repair_take_one_step_each(kind):
   problem = problems.problem(kind)
-  plan, frozen = plan_of(problem)
+  plan, constants = plan_of(problem)
   impair = next(i for i in range(plan.num_steps)
                 if plan.schedule(i) == 'impair')
   batch = plan.batch(impair)
-  assert (batch['noise'] >= 0).any() and (batch['noise'] < 0).any()
-  (state, _), = walk(plan, frozen, impair, impair + 1)
-  images = np.array(problems.pixels(problem.dataset, batch['index']))
-  labels = problem.dataset.labels[batch['index']].copy()
-  is_noise = batch['noise'] >= 0
-  slots = batch['noise'][is_noise]
+  assert (batch.slot >= 0).any() and (batch.slot < 0).any()
+  (state, _), = walk(plan, constants, impair, impair + 1)
+  images = np.array(problems.pixels(problem.dataset, batch.index))
+  labels = problem.dataset.labels[batch.index].copy()
+  is_noise = batch.slot >= 0
+  slots = batch.slot[is_noise]
   images[is_noise] = np.asarray(plan.start.extra['noise'])[slots]
-  labels[is_noise] = np.asarray(frozen['noise_labels'])[slots]
+  labels[is_noise] = np.asarray(constants['noise_labels'])[slots]
   expected = steps.descended(
-      lambda p: steps.mean_loss(problem, p, images, labels, batch['mask']),
+      lambda p: steps.mean_loss(problem, p, images, labels, batch.mask),
       problem.original['params'])
   assert problems.largest_difference(state.params, expected) < 1e-5
 
   last = plan.num_steps - 1
   batch = plan.batch(last)
-  (state, _), = walk(plan, frozen, last, last + 1)
+  (state, _), = walk(plan, constants, last, last + 1)
   expected = steps.descended(
       lambda p: steps.mean_loss(
-          problem, p, problems.pixels(problem.dataset, batch['index']),
-          problem.dataset.labels[batch['index']], batch['mask']),
+          problem, p, problems.pixels(problem.dataset, batch.index),
+          problem.dataset.labels[batch.index], batch.mask),
       problem.original['params'], rate=0.01)  # repair's own
   assert problems.largest_difference(state.params, expected) < 1e-5
 
@@ -178,11 +181,11 @@ def test_a_falling_rate_begins_after_the_noise():
   problem = problems.problem()
   moved = {}
   for name, optimizer in (('constant', steps.PLAIN), ('falling', falling)):
-    plan, frozen = plan_of(problem, optimizer=optimizer)
+    plan, constants = plan_of(problem, optimizer=optimizer)
     impair = next(i for i in range(plan.num_steps)
                   if plan.schedule(i) == 'impair')
     start = dataclasses.replace(plan.start, step=jnp.int32(impair))
-    (state, _), = walk(plan, frozen, impair, impair + 1, start)
+    (state, _), = walk(plan, constants, impair, impair + 1, start)
     assert int(state.step) == impair + 1
     moved[name] = state.params
   assert impair > 0
@@ -191,9 +194,9 @@ def test_a_falling_rate_begins_after_the_noise():
 
 def test_each_optimiser_keeps_a_state_of_its_own():
   optimizer = train.OptimizerConfig(kind='adam', learning_rate=1e-3)
-  plan, frozen = plan_of(
+  plan, constants = plan_of(
       problems.problem(), optimizer=optimizer, repair_optimizer=optimizer)
-  states = [state for state, _ in walk(plan, frozen, 9, 14)]
+  states = [state for state, _ in walk(plan, constants, 9, 14)]
   fresh = plan.start.opt_state
   same = lambda a, b: all(np.array_equal(x, y) for x, y in zip(
       jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
@@ -244,7 +247,7 @@ def test_noise_does_not_depend_on_the_number_of_devices():
     state = setting.devices.place(plan.start)
     for i in range(4):
       state, _ = step(
-          state, plan.reads(setting.frozen, setting.devices), plan.batch(i))
+          state, plan.reads(setting.constants, setting.devices), plan.batch(i))
     found.append(parallel.fetch(state.extra['noise']))
   np.testing.assert_allclose(*found, atol=1e-3)
 

@@ -16,7 +16,7 @@ from dlfd_jax import (
   tasks,
   training as train,
 )
-from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax.data import batching, dataset as dataset_lib
 from dlfd_jax.methods import cf_k, dlfd, eu_k
 from tests.methods import problems
 from tests.models import nets
@@ -95,14 +95,16 @@ def _problem(name):
       problems.splits(8, 4, 4, 8), 0)
 
 
-def _step(name, step, start=None, trainable=None):
+def _step(name, step, start=None, trainable=None, pair=False):
   """State before and after one compiled step, and its metrics."""
   problem = _problem(name)
   before = train.create_state(
       start or problem.original, PLAIN, jax.random.key(0), trainable)
-  frozen = {'images': problem.dataset.images, 'labels': problem.dataset.labels}
+  constants = {
+      'images': problem.dataset.images, 'labels': problem.dataset.labels}
+  batch = problems.batch(problem.splits, 8)
   after, metrics = jax.jit(step)(
-      before, frozen, problems.batch(problem.splits, 8))
+      before, constants, batch if pair else batch.retain)
   after, metrics = parallel.fetch((after.variables, metrics))
   assert all(np.isfinite(x).all() for x in jax.tree.leaves((after, metrics)))
   return parallel.fetch(before.variables), after, metrics
@@ -206,11 +208,11 @@ def _is_cancelled(path):
 
 @deep_ones_long
 def test_a_training_step_moves_every_parameter_and_statistic(name):
-  before, after, metrics = _step(name, _supervised(name, live=True))
+  before, after, metrics = _step(name, _supervised(name, train_mode=True))
   everything = _changed(before, jax.tree.map(lambda x: x + 1, before))
   still = everything - _changed(before, after)
   assert all(_is_cancelled(path) for path in still), still
-  assert metrics['count'] == 8
+  assert metrics.count == 8
 
 
 @deep_ones_long
@@ -221,7 +223,7 @@ def test_eu_k_and_cf_k_move_the_last_blocks_alone(name):
   drawn = _changed(nets.variables(name), start)
   assert {path[1] for path in drawn} <= set(trainable)
   before, after, _ = _step(
-      name, _supervised(name, live=True, trainable=trainable), start,
+      name, _supervised(name, train_mode=True, trainable=trainable), start,
       trainable)
   assert {path[1] for path in _changed(before, after)} == set(trainable)
 
@@ -231,8 +233,8 @@ def test_a_distance_step_moves_images_and_parameters(name):
   config = dlfd.DLFDConfig(
       perturb_steps=1, sinkhorn=problems.SMALL, optimizer=PLAIN)
   before, after, metrics = _step(name, dlfd.make_distance_step(
-      nets.TINY[name], _problem(name).task, config, 10))
-  assert metrics['pixel_change_sum'] > 0.5 * config.perturb_step_size
+      nets.TINY[name], _problem(name).task, config, 10), pair=True)
+  assert metrics.step['pixel_change'] > 0.5 * config.perturb_step_size
   assert _changed(before['params'], after['params'])
   assert not _changed(before['batch_stats'], after['batch_stats'])  # frozen
 
@@ -274,15 +276,15 @@ def test_a_saved_network_comes_back(name, tmp_path):
 @pytest.mark.parametrize('name', ['efficientnet_b0', 'densenet121'])
 def test_two_devices_agree_with_one(name):
   problem, results = _problem(name), []
-  batch = problems.batch(problem.splits, 8)
+  batch = problems.batch(problem.splits, 8).retain
   for count in (1, 2):
     where = problems.devices(count)
     state = where.place(train.create_state(
         problem.original, PLAIN, jax.random.key(0)))
-    frozen = where.place({'images': problem.dataset.images,
-                          'labels': problem.dataset.labels})
-    state, _ = where.compile(_supervised(name, live=True))(
-        state, frozen, batch)
+    constants = where.place({'images': problem.dataset.images,
+                             'labels': problem.dataset.labels})
+    state, _ = where.compile(_supervised(name, train_mode=True))(
+        state, constants, batch)
     results.append(parallel.fetch(state.variables))
   assert problems.largest_difference(*results) < 1e-4
 
@@ -295,9 +297,8 @@ def test_a_step_of_full_depth_is_finite(name):
   state = train.create_state(
       nets.filled(nets.shapes(model, 32)), PLAIN, jax.random.key(0))
   step = jax.jit(train.make_supervised_step(
-      model, data.task, PLAIN, 10, live=True))
+      model, data.task, PLAIN, 10, train_mode=True))
   after, metrics = step(
       state, {'images': data.images, 'labels': data.labels},
-      {'index': np.arange(4), 'position': np.arange(4),
-       'mask': np.ones(4, np.float32)})
-  assert after.skipped == 0 and np.isfinite(metrics['loss_sum'])
+      batching.pad(np.arange(4), 4))
+  assert after.skipped == 0 and np.isfinite(metrics.rows['loss'])

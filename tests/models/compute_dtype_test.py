@@ -74,19 +74,18 @@ def test_steps_run_in_bfloat16_and_keep_float32():
   model = nets.TINY['vit_s'].clone(dtype=jnp.bfloat16)
   data = tiny.dataset(16)
   images = np.repeat(np.repeat(data.images, 4, 1), 4, 2)  # 16 pixels
-  frozen = {'images': images, 'labels': data.labels}
+  constants = {'images': images, 'labels': data.labels}
   rows = np.arange(8)
-  batch = {**batching.pad(rows, 8), **batching.prefixed(
-      'forget_', batching.pad(rows + 8, 8))}
+  pair = batching.Pair(batching.pad(rows, 8), batching.pad(rows + 8, 8))
   config = dlfd.DLFDConfig(batch_size=8, perturb_steps=1)
   state = train.create_state(
       {'batch_stats': {}, **nets.variables('vit_s')}, config.optimizer,
       nets.KEY)
-  for step in (
-      dlfd.make_distance_step(model, data.task, config, 10),
-      train.make_supervised_step(
-          model, data.task, config.optimizer, 10, live=True)):
-    new, found = jax.jit(step)(state, frozen, batch)
+  for step, batch in (
+      (dlfd.make_distance_step(model, data.task, config, 10), pair),
+      (train.make_supervised_step(model, data.task, config.optimizer, 10),
+       pair.retain)):
+    new, found = jax.jit(step)(state, constants, batch)
     assert _dtypes((new.variables, found)) == {jnp.dtype('float32')}
     assert all(np.isfinite(leaf).all() for leaf in tiny.leaves(
         (new.variables, found)))

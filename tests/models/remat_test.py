@@ -82,8 +82,7 @@ def test_a_compiled_distance_step_needs_less_memory():
   data = tiny.dataset(64)
   images = np.repeat(np.repeat(data.images, 4, 1), 4, 2)  # 16 pixels
   rows = np.arange(32)
-  batch = {**batching.pad(rows, 32), **batching.prefixed(
-      'forget_', batching.pad(rows + 32, 32))}
+  batch = batching.Pair(batching.pad(rows, 32), batching.pad(rows + 32, 32))
   config = dlfd.DLFDConfig(batch_size=32, perturb_steps=1)
 
   def memory(remat):

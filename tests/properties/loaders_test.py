@@ -269,10 +269,10 @@ def test_batches_read_every_image_once(n, size, seed):
   stream, sentence = said.outcome(
       batching.Stream, np.arange(max(n, 0)), size, seed=seed)
   if sentence is None and size <= 100:
-    rows = [stream.epoch_batch(step) for step in range(stream.steps_per_epoch)]
-    seen = np.concatenate([b['index'][b['mask'] > 0] for b in rows])
+    rows = [stream.batch(step) for step in range(stream.steps_per_epoch)]
+    seen = np.concatenate([b.index[b.mask > 0] for b in rows])
     assert sorted(seen) == list(range(n))
-    assert {len(b['index']) for b in rows} == {size}
+    assert {len(b.index) for b in rows} == {size}
 
 
 @given(said.ANYTHING)

@@ -86,16 +86,16 @@ def test_rows_that_cannot_be_split_over_processes_are_refused(two):
 def test_a_process_reads_its_rows_alone_with_their_global_positions(two):
   data = tiny.dataset(20)
   feed = feed_lib.Feed(data)
-  assert not feed.on_device and feed.frozen() == {}
+  assert not feed.on_device and feed.constants() == {}
   stream = batching.Stream(np.arange(20), 6)
-  for step, batch in enumerate(feed.batches(stream.epoch_batch, 0, 4)):
-    whole = stream.epoch_batch(step)
-    assert batch['position'].tolist() == [3, 4, 5]
-    np.testing.assert_array_equal(batch['mask'], whole['mask'][3:])
+  for step, batch in enumerate(feed.batches(stream.batch, 0, 4)):
+    whole = stream.batch(step)
+    assert batch.position.tolist() == [3, 4, 5]
+    np.testing.assert_array_equal(batch.mask, whole.mask[3:])
     np.testing.assert_array_equal(
-        batch['images'], data.images[whole['index'][3:]])
+        batch.images, data.images[whole.index[3:]])
     np.testing.assert_array_equal(
-        batch['labels'], data.labels[whole['index'][3:]])
+        batch.labels, data.labels[whole.index[3:]])
 
 
 def test_of_a_memory_map_only_the_rows_of_the_process_are_read(two, tmp_path):
@@ -114,12 +114,11 @@ def test_of_a_memory_map_only_the_rows_of_the_process_are_read(two, tmp_path):
   feed = feed_lib.Feed(dataclasses.replace(data, images=pixels))
   retain, forget = (batching.Stream(rows, 4) for rows in (
       np.arange(12), np.arange(12, 20)))
-  batches = list(feed.batches(
-      lambda step: batching.paired(retain, forget, step), 0, 3))
-  own = [retain.epoch_batch(step)['index'][2:] for step in range(3)]
-  own += [forget.cycled_batch(step)['index'][2:] for step in range(3)]
+  batches = list(feed.batches(batching.Pairs(retain, forget).batch, 0, 3))
+  own = [retain.batch(step).index[2:] for step in range(3)]
+  own += [forget.cycled_batch(step).index[2:] for step in range(3)]
   assert sorted(asked) == sorted(np.concatenate(own).tolist())
-  np.testing.assert_array_equal(batches[0]['images'], data.images[own[0]])
+  np.testing.assert_array_equal(batches[0].retain.images, data.images[own[0]])
 
 
 def test_as_many_devices_of_every_process_are_needed(two):
@@ -209,7 +208,7 @@ def test_what_differs_between_processes_is_refused_in_each(runs):
   for i in range(2):
     said = _read(runs[0], i)[1]['said']
     assert said['frozen'].startswith(
-        'ValueError: Expected the same frozen arrays in every process, got')
+        'ValueError: Expected the same constants in every process, got')
     assert said['state'].startswith('ValueError: Expected the same state in')
     assert said['first'].endswith('Expected an empty folder, got a full one.')
     assert said['only_first'] == (0 if i == 0 else None)

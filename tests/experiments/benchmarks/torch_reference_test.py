@@ -33,17 +33,17 @@ def _theirs(race):
       network.width, network.stem, model.mean, model.std)
 
 
-def _images(race, batch, prefix=''):
+def _images(race, batch):
   images, labels = feed_lib.read(
-      feed_lib.Feed(race.problem.dataset).frozen(), batch, prefix)
+      feed_lib.Feed(race.problem.dataset).constants(), batch)
   return np.asarray(images), np.asarray(labels)
 
 
 @pytest.mark.slow
 def test_images_move_alike(race):
   batch, problem = race.batches[0], race.problem
-  images, labels = _images(race, batch)
-  forget, _ = _images(race, batch, 'forget_')
+  images, labels = _images(race, batch.retain)
+  forget, _ = _images(race, batch.forget)
   ones = np.ones(len(images), np.float32)
   target = perturb.forget_target(
       problem.model, problem.original, forget, ones, CONFIG, None)
@@ -69,13 +69,13 @@ def test_weights_move_alike_on_the_same_images(race):
   state, _ = step(
       train.create_state(
           problem.original, still.optimizer, jax.random.key(0)),
-      feed_lib.Feed(problem.dataset).frozen(), batch)
+      feed_lib.Feed(problem.dataset).constants(), batch)
   model = _theirs(race)
   settings = against_torch.settings_of(still, race.network)
   images = torch_reference.images_of(problem.dataset.images)
   labels = torch.from_numpy(problem.dataset.labels.astype(np.int64))
-  retain, forget = (torch.from_numpy(batch[name].astype(np.int64))
-                    for name in ('index', 'forget_index'))
+  retain, forget = (torch.from_numpy(side.index.astype(np.int64))
+                    for side in batch)
   torch_reference.step(
       model, torch_reference.optimizer_of(model, settings), images[retain],
       labels[retain], images[forget], settings)

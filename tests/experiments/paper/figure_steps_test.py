@@ -49,9 +49,9 @@ def test_one_step_at_a_time_is_what_the_method_does():
   moved, figures = _at_once(scene, retain, forget)
   np.testing.assert_allclose(path.images[-1], moved, atol=1e-6)
   assert path.distance[0] == pytest.approx(
-      float(figures['ot_start_sum']), rel=1e-4)
+      float(figures['ot_start']), rel=1e-4)
   assert path.distance[2] == pytest.approx(
-      float(figures['ot_end_sum']), rel=1e-4)
+      float(figures['ot_end']), rel=1e-4)
 
 
 def test_a_path_starts_clean_and_has_a_figure_for_each_step():
