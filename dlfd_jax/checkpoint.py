@@ -28,7 +28,7 @@ _SUMS = 'sha256.json'
 
 
 @contextlib.contextmanager
-def _saving(folder) -> Iterator[None]:
+def _saving(folder: str | os.PathLike) -> Iterator[None]:
   """Failures of the disk as an OSError, without orbax's own long account."""
   level = logging.get_verbosity()
   logging.set_verbosity(logging.FATAL)
@@ -53,14 +53,14 @@ def _sum_of_files(folder: pathlib.Path) -> str:
   return digest.hexdigest()
 
 
-def _abstract(tree):
+def _abstract(tree: Any) -> Any:
   return jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype)
       if not hasattr(x, 'sharding') else jax.ShapeDtypeStruct(
           x.shape, x.dtype, sharding=x.sharding), tree)
 
 
-def _describe(tree):
+def _describe(tree: Any) -> dict[str, str]:
   return {
       jax.tree_util.keystr(path): f'{leaf.dtype} {list(leaf.shape)}'
       for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
@@ -109,16 +109,16 @@ class LoopCheckpoints:
           'that was altered or is not whole: start again in an empty folder.')
     return None
 
-  def _sum(self, step):
+  def _sum(self, step: int) -> str:
     return _sum_of_files(pathlib.Path(str(self._manager.directory), str(step)))
 
-  def _read_sums(self):
+  def _read_sums(self) -> dict[str, Any]:
     try:
       return runs.read_object(self._sums)
     except FileNotFoundError:
       return {}
 
-  def _write_sum(self, step):
+  def _write_sum(self, step: int) -> None:
     there = {str(s) for s in self._manager.all_steps()}
     sums = {s: known for s, known in self._read_sums().items() if s in there}
     runs.write_json(self._sums, {**sums, str(step): self._sum(step)})
@@ -142,7 +142,7 @@ class LoopCheckpoints:
     """The JSON part alone: read first, it tells the tree's shape."""
     return self._json(step)['loop']
 
-  def _json(self, step):
+  def _json(self, step: int) -> dict[str, Any]:
     meta = self._manager.restore(
         step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))['meta']
     if not {'loop', 'arrays'} <= set(meta):
@@ -301,7 +301,7 @@ def load_variables(folder: str | os.PathLike, like: Any) -> models.Variables:
   return variables
 
 
-def _tree_of(reader, folder):
+def _tree_of(reader: ocp.StandardCheckpointer, folder: pathlib.Path) -> Any:
   try:
     return reader.metadata(folder).item_metadata.tree
   except Exception as error:  # orbax raises many kinds
@@ -309,7 +309,8 @@ def _tree_of(reader, folder):
         f'Expected an orbax checkpoint of a tree in {folder}.') from error
 
 
-def _restored(reader, folder, like):
+def _restored(reader: ocp.StandardCheckpointer, folder: pathlib.Path,
+              like: Any) -> Any:
   try:
     return reader.restore(folder, jax.tree.map(
         lambda x: np.zeros(x.shape, x.dtype), like))
@@ -334,7 +335,8 @@ def check_same_shapes(got: Any, expected: Any, name: str) -> None:
   _check_same(_describe(got), _describe(expected), name)
 
 
-def _check_same(got, expected, name):
+def _check_same(got: dict[str, str], expected: dict[str, str],
+                name: str) -> None:
   for path in sorted(set(got) | set(expected)):
     if got.get(path) != expected.get(path):
       raise ValueError(
