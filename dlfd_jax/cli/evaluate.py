@@ -9,7 +9,7 @@ from absl import flags
 
 from dlfd_jax.cli import command, inputs, options
 from dlfd_jax.data import splits as splits_lib
-from dlfd_jax.evaluation import tier0
+from dlfd_jax.evaluation import inputs as inputs_lib
 from dlfd_jax.pipeline import evaluate, references, run_configs
 from dlfd_jax.report import render, tables
 from dlfd_jax.utils import runs
@@ -91,7 +91,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         f'train, val and test in {stored}.')
   result = evaluate.evaluate(
       original, unlearned, command.value(values, 'retrained'),
-      tier0.EvaluationConfig(
+      inputs_lib.EvaluationConfig(
           bootstrap=command.value(values, 'bootstrap'),
           seed=command.value(values, 'evaluation_seed')),
       tier_1=references.Options(**{

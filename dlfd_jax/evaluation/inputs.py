@@ -1,21 +1,22 @@
-"""What an evaluation reads, checked once: logits, labels, people, a config."""
+"""What an evaluation reads, checked once: logits, people, references."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
 from dlfd_jax import tasks
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
-from dlfd_jax.metrics import per_example, stats
+from dlfd_jax.metrics import forgetting, per_example, stats
 from dlfd_jax.utils import validate
 
-MIA_SIDES = ('forget', 'test')  # members and non-members of final attacks
+RANDOM = 'random'  # a randomly initialised network, among the features' models
 _AT_ONCE = 300_000  # weights held at once by a bootstrap: they stay in cache
+_Function = TypeVar('_Function', bound=Callable[..., Any])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,12 +42,72 @@ class EvaluationConfig:
   auc_margin: float = .05
   accuracy_margin: float = .02
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     for name, least in (('bootstrap', 20), ('draws', 1), ('permutations', 20),
                         ('seed', 0)):
       validate.integer(name, getattr(self, name), least)
     for name in ('auc_margin', 'accuracy_margin'):
       validate.number(name, getattr(self, name), 0, 1, ends='()')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReferenceConfig:
+  """Settings of tier 1, fixed before it is run.
+
+  Attributes:
+    probe_folds: of the person-disjoint probes.
+    probe_permutations: of people, behind the membership probe's second null.
+    probe_people: most people that the person probe tells apart.
+    jackknife_groups: of people, left out in turn behind the intervals of CKA.
+    harm_limit: a person who loses more accuracy than this counts as harmed.
+    distance_margin: a smaller normalised distance does not matter.
+    cka_margin: nor a smaller difference in CKA,
+    ain_margin: nor in log2 of the anamnesis index.
+
+  Raises:
+    ValueError: if a value is out of its range.
+  """
+
+  probe_folds: int = 5
+  probe_permutations: int = 20
+  probe_people: int = 100
+  jackknife_groups: int = 20
+  harm_limit: float = .05
+  distance_margin: float = .10
+  cka_margin: float = .05
+  ain_margin: float = 1.0
+
+  def __post_init__(self) -> None:
+    for name, least in (('probe_folds', 2), ('probe_permutations', 2),
+                        ('probe_people', 2), ('jackknife_groups', 2)):
+      validate.integer(name, getattr(self, name), least)
+    for name in ('harm_limit', 'distance_margin', 'cka_margin', 'ain_margin'):
+      validate.number(name, getattr(self, name), 0, ends='(]')
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class References:
+  """Everything that has to be run for tier 1; each may be left out.
+
+  Attributes:
+    features: model (``'original'``, ``'unlearned'``, ``'retrained_0'`` ...,
+      and ``'random'``) -> split -> penultimate features ``[n, d]`` in
+      evaluation mode, all images of the split in its order.
+    random_logits: of randomly initialised networks on forget, each ``[n,
+      outputs]``.
+    relearned: model -> one time per seed of the batches, the same seeds for
+      all; the original's are 0.
+    blocks: model -> split -> block -> means of its output ``[n, d]``, blocks
+      from input to output, the same of every model.
+  """
+
+  features: Mapping[str, Mapping[str, np.ndarray]] = dataclasses.field(
+      default_factory=dict)
+  random_logits: Sequence[np.ndarray] = ()
+  relearned: Mapping[str, Sequence[forgetting.RelearnTime]] = (
+      dataclasses.field(default_factory=dict))
+  blocks: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]] = (
+      dataclasses.field(default_factory=dict))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,6 +119,7 @@ class Part:
     labels: ``[n]`` or ``[n, attributes]``.
     identity: person of each image ``[n]``, -1 unknown.
     keys: class of each image ``[n]`` (``Dataset.class_key``).
+    columns: the data's own columns by name, int ``[n]``.
     units: resampling unit of each image ``[n]``, in ``[0, n_units)``.
     n_units: how many there are.
     unit: ``'person'`` or ``'image'``.
@@ -68,6 +130,7 @@ class Part:
   labels: np.ndarray
   identity: np.ndarray
   keys: np.ndarray
+  columns: Mapping[str, np.ndarray]
   units: np.ndarray
   n_units: int
   unit: str
@@ -88,17 +151,23 @@ class Part:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Model:
-  """One model's logits on the labelled images of each split it was run on.
+  """What one model gave on the labelled images of each split it was run on.
 
   Attributes:
     name: ``'original'``, ``'unlearned'``, ``'retrained_0'`` ...
     logits: split -> float32 ``[n, outputs]``, rows as in ``Part``.
     losses: split -> float64 ``[n]`` in nats.
+    features: split -> penultimate features ``[n, d]``.
+    blocks: split -> block -> means of its output ``[n, d]``.
+    relearned: its relearn times, one per seed.
   """
 
   name: str
   logits: Mapping[str, np.ndarray]
   losses: Mapping[str, np.ndarray]
+  features: Mapping[str, np.ndarray]
+  blocks: Mapping[str, Mapping[str, np.ndarray]]
+  relearned: Sequence[forgetting.RelearnTime]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -108,18 +177,26 @@ class Inputs:
   Attributes:
     task: the task.
     config: the settings.
+    reference_config: the settings of tier 1.
     parts: split -> its images.
     original: the original model, None if not given.
     unlearned: the unlearned model, None if not given.
     retrained: the models trained on retain alone.
+    random: the randomly initialised network, of which only features are known.
+    random_logits: of randomly initialised networks on forget.
+    memo: results of functions that several metrics share, see :func:`once`.
   """
 
   task: tasks.Task
   config: EvaluationConfig
+  reference_config: ReferenceConfig
   parts: Mapping[str, Part]
   original: Model | None
   unlearned: Model | None
   retrained: tuple[Model, ...]
+  random: Model
+  random_logits: Sequence[np.ndarray]
+  memo: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
   @property
   def models(self) -> tuple[Model, ...]:
@@ -150,6 +227,18 @@ class Inputs:
         for start in range(0, self.config.bootstrap, rows)])
 
 
+def once(function: _Function) -> _Function:
+  """Runs a function of inputs once per arguments; metrics share the result."""
+  @functools.wraps(function)
+  def call(inputs: Inputs, *args: Any, **kwargs: Any) -> Any:
+    key = function, args, tuple(sorted(kwargs.items()))
+    if key not in inputs.memo:
+      inputs.memo[key] = function(inputs, *args, **kwargs)
+    return inputs.memo[key]
+
+  return call  # type: ignore[return-value]
+
+
 def generator(config: EvaluationConfig, use: str) -> np.random.Generator:
   """A generator of its own for each use, so that none shifts another."""
   return np.random.default_rng([config.seed, *use.encode()])
@@ -158,41 +247,71 @@ def generator(config: EvaluationConfig, use: str) -> np.random.Generator:
 def prepare(outputs: Mapping[str, Any],
             dataset: dataset_lib.Dataset,
             splits: splits_lib.Splits,
-            config: EvaluationConfig) -> Inputs:
-  """Checks logits against data and splits, and leaves out unlabelled images.
+            config: EvaluationConfig | None = None,
+            references: References | None = None,
+            reference_config: ReferenceConfig | None = None) -> Inputs:
+  """Checks outputs against data and splits, and leaves out unlabelled images.
 
   Args:
-    outputs: see ``tier0.evaluate``.
+    outputs: see ``run.evaluate``.
     dataset: the data.
     splits: retain, forget, val, test.
     config: the settings.
+    references: what was run for tier 1.
+    reference_config: the settings of tier 1.
 
   Raises:
-    ValueError: if a model or split has an unknown name, nothing was given, or
-      logits do not fit the split, the task, or are not finite.
+    ValueError: if a model or split has an unknown name, nothing was given, an
+      array does not fit the split or the task or is not finite, or models were
+      relearnt with different numbers of seeds.
   """
-  known = ('original', 'unlearned', 'retrained')
-  for name in outputs:
-    if name not in known:
-      raise ValueError(f'Expected models {known}, got {name!r}.')
+  config = config or EvaluationConfig()
+  references = references or References()
+  single = ('original', 'unlearned')
+  _check_names(outputs, (*single, 'retrained'))
   splits_lib.check_splits(dataset, splits)
   keys = dataset.class_key()
   parts = {
       name: _part(dataset, positions, keys, config, name)
       for name, positions in splits.parts.items()}
-  load = functools.partial(_model, dataset, splits, parts)
-  single = [
-      None if outputs.get(name) is None else load(name, outputs[name])
-      for name in known[:2]]
-  retrained = tuple(
-      load(f'retrained_{i}', logits)
-      for i, logits in enumerate(outputs.get('retrained') or ()))
-  if single == [None, None] and not retrained:
+  by_name = {name: outputs[name] for name in single
+             if outputs.get(name) is not None}
+  by_name |= {f'retrained_{i}': of_model
+              for i, of_model in enumerate(outputs.get('retrained') or ())}
+  if not by_name:
     raise ValueError('Expected the logits of at least one model, got none.')
-  return Inputs(dataset.task, config, parts, single[0], single[1], retrained)
+  _check_names(references.features, [*by_name, RANDOM])
+  for by_model in (references.relearned, references.blocks):
+    _check_names(by_model, list(by_name))
+  if len({len(times) for times in references.relearned.values()}) > 1:
+    raise ValueError('Expected every model to be relearnt with the same seeds.')
+  models = {
+      name: _model(dataset.task, splits, parts, name, of_model, references)
+      for name, of_model in by_name.items()}
+  random_logits = [
+      _rows(splits, parts, 'forget', values, 'random logits')
+      for values in references.random_logits]
+  for values in random_logits:
+    if values.shape[1] != dataset.task.num_outputs:
+      raise ValueError(
+          f'Expected {dataset.task.num_outputs} random logits per image, got '
+          f'{values.shape[1]}.')
+  return Inputs(
+      dataset.task, config, reference_config or ReferenceConfig(), parts,
+      models.get('original'), models.get('unlearned'),
+      tuple(model for name, model in models.items() if name not in single),
+      _model(dataset.task, splits, parts, RANDOM, {}, references),
+      random_logits)
 
 
-def _part(dataset, positions, keys, config, name):
+def _check_names(by_name: Mapping[str, Any], known: Sequence[str]) -> None:
+  for name in by_name:
+    if name not in known:
+      raise ValueError(f'Expected models {known}, got {name!r}.')
+
+
+def _part(dataset: dataset_lib.Dataset, positions: np.ndarray,
+          keys: np.ndarray, config: EvaluationConfig, name: str) -> Part:
   rows = np.flatnonzero(
       per_example.has_label(dataset.task, dataset.labels[positions]))
   if not len(rows):
@@ -201,24 +320,27 @@ def _part(dataset, positions, keys, config, name):
   identity = dataset.identity[positions]
   units = stats.units_of(identity)
   unit = 'person' if (identity >= 0).any() else 'image'
-  if units.max() == 0 and len(rows) > 1:
+  if units.max() == 0 and len(rows) > 1:  # one person: resample the images
     unit, units = 'image', np.arange(len(rows))
   n_units = int(units.max()) + 1
   return Part(
-      rows, dataset.labels[positions], identity, keys[positions], units,
-      n_units, unit, stats.draw_multiplicities(
+      rows, dataset.labels[positions], identity, keys[positions],
+      {column: values[positions]
+       for column, values in dataset.columns.items()}, units, n_units, unit,
+      stats.draw_multiplicities(
           n_units, config.bootstrap, generator(config, f'bootstrap {name}')))
 
 
-def _model(dataset, splits, parts, name, outputs):
+def _model(task: tasks.Task, splits: splits_lib.Splits,
+           parts: Mapping[str, Part], name: str,
+           outputs: Mapping[str, np.ndarray], references: References) -> Model:
   logits, losses = {}, {}
   for split, values in outputs.items():
     if split not in parts:
       raise ValueError(
           f'Expected splits {tuple(parts)}, got {split!r} of {name}.')
     values = np.asarray(values, np.float32)
-    positions = splits.parts[split]
-    shape = (len(positions), dataset.task.num_outputs)
+    shape = (len(splits.parts[split]), task.num_outputs)
     if values.shape != shape:
       raise ValueError(
           f'Expected {name} logits {list(shape)} on {split}, got '
@@ -226,8 +348,29 @@ def _model(dataset, splits, parts, name, outputs):
     if not np.isfinite(values).all():
       raise ValueError(f'Expected finite {name} logits on {split}, got '
                        f'{int((~np.isfinite(values)).sum())} that are not.')
-    part = parts[split]
-    logits[split] = values[part.rows]
-    losses[split] = per_example.loss(
-        dataset.task, logits[split], part.labels)
-  return Model(name, logits, losses)
+    logits[split] = values[parts[split].rows]
+    losses[split] = per_example.loss(task, logits[split], parts[split].labels)
+  rows = functools.partial(_rows, splits, parts)
+  return Model(
+      name, logits, losses,
+      {split: rows(split, values, f'{name} features')
+       for split, values in references.features.get(name, {}).items()},
+      {split: {block: rows(split, values, f'{name} {block}')
+               for block, values in of_split.items()}
+       for split, of_split in references.blocks.get(name, {}).items()},
+      references.relearned.get(name, ()))
+
+
+def _rows(splits: splits_lib.Splits, parts: Mapping[str, Part], split: str,
+          values: np.ndarray, name: str) -> np.ndarray:
+  if split not in splits.parts:
+    raise ValueError(
+        f'Expected splits {tuple(splits.parts)}, got {split!r} of {name}.')
+  values = np.asarray(values, np.float32)
+  n = len(splits.parts[split])
+  if values.ndim != 2 or len(values) != n:
+    raise ValueError(
+        f'Expected {name} [{n}, d] on {split}, got {list(values.shape)}.')
+  if not np.isfinite(values).all():
+    raise ValueError(f'Expected finite {name} on {split}, got others.')
+  return values[parts[split].rows]

@@ -1,4 +1,4 @@
-"""The two overall verdicts: on forgetting and on utility."""
+"""From estimates to verdicts: of one metric, and over all that vote."""
 
 from __future__ import annotations
 
@@ -6,23 +6,110 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from dlfd_jax.evaluation import estimate as estimate_lib, outputs
+from dlfd_jax.evaluation.estimate import Estimate, Record
+from dlfd_jax.evaluation.registry import Metric
 from dlfd_jax.metrics import stats
 
 LEVEL = .05
+NO_MODEL = {
+    'original': outputs.NO_ORIGINAL,
+    'unlearned': 'no unlearned model was given',
+    'retrained': 'no retrained model was given',
+}
+UNSEEN = 'distinguishable from unseen data'
 OVER_FORGOTTEN = f'{stats.DISTINGUISHABLE} (over-forgotten)'
 
 
-@dataclasses.dataclass(frozen=True)
-class Vote:
-  """One deciding metric.
+def compare(metric: Metric,
+            original: Estimate | None,
+            unlearned: Estimate | None,
+            retrained: Sequence[Estimate],
+            null: Estimate,
+            *,
+            n_units: int,
+            unit: str,
+            seeds: Mapping[str, int],
+            margin: float | None = None,
+            notes: Sequence[str] = (),
+            name: str | None = None,
+            direction: str | None = None,
+            freedom: int | None = None) -> Record:
+  """The record of one metric.
 
-  Attributes:
-    verdict: of the metric alone, None if it was not computed.
-    p_value: of no difference to retraining, None likewise.
+  The verdict is about the difference to retraining where there is a retrained
+  model, else about unseen data for metrics that have a chance value. Only from
+  tier 1 on, and with two retrained models or more, can it be
+  "indistinguishable".
+
+  Args:
+    metric: what it is.
+    original: of the original model, None if there is none.
+    unlearned: of the unlearned model, None if there is none.
+    retrained: of each retrained model.
+    null: the value of perfect unlearning or of a blind guess.
+    n_units: people or images behind the interval.
+    unit: which of the two.
+    seeds: named seeds.
+    margin: differences below it do not matter; None = no verdict on equality.
+    notes: sentences that go with it.
+    name: in the result, where it is not the metric's own.
+    direction: likewise.
+    freedom: independent units behind the variance, by default ``n_units``.
   """
+  notes = list(notes)
+  behind = n_units if freedom is None else freedom
+  gap = estimate_lib.difference(unlearned, retrained, behind)
+  verdict = p_value = power = None
+  if gap is None:
+    delta = Estimate.missing(_why_no_delta(unlearned, retrained))
+    if metric.chance is not None and unlearned is not None and not retrained:
+      verdict = _against_unseen(unlearned, metric.chance)
+  elif gap.error is None:
+    delta = gap
+  else:
+    low, high = metric.bounds or (-np.inf, np.inf)
+    ends = np.clip([gap.low, gap.high], low - high, high - low)
+    delta = dataclasses.replace(gap, low=ends[0], high=ends[1])
+    if margin is not None:
+      p_value = gap.p_value
+      power = stats.power(gap.error, margin)
+      verdict = stats.verdict(
+          gap.low, gap.high, margin,
+          may_be_equal=metric.tier > 0 and len(retrained) > 1)
+      if not stats.can_show_equality(gap.error, margin):
+        notes.append(
+            f'This sample cannot show equivalence within {margin:g}: '
+            f'the standard error of the difference is {gap.error:.3f}.')
+  return Record(
+      metric=name or metric.name, split=metric.split,
+      direction=direction or metric.direction,
+      original=original or Estimate.missing(NO_MODEL['original']),
+      unlearned=unlearned or Estimate.missing(NO_MODEL['unlearned']),
+      retrained=estimate_lib.mean_of_models(retrained, behind, metric.bounds)
+      if retrained else Estimate.missing(NO_MODEL['retrained']),
+      null=null, delta=delta, units=metric.units, n_units=n_units, unit=unit,
+      seeds=seeds, verdict=verdict, p_value=p_value, margin=margin, power=power,
+      notes=tuple(notes), tier=metric.tier)
 
-  verdict: str | None
-  p_value: float | None
+
+def _why_no_delta(unlearned: Estimate | None,
+                  retrained: Sequence[Estimate]) -> str:
+  if unlearned is None:
+    return NO_MODEL['unlearned']
+  if not retrained:
+    return NO_MODEL['retrained']
+  return next(str(estimate.reason) for estimate in (unlearned, *retrained)
+              if estimate.value is None)
+
+
+def _against_unseen(estimate: Estimate, chance: float) -> str | None:
+  if estimate.low is None or estimate.high is None:
+    return None
+  outside = estimate.low > chance or estimate.high < chance
+  return UNSEEN if outside else stats.INCONCLUSIVE
 
 
 def holm(p_values: Sequence[float], level: float = LEVEL) -> list[bool]:
@@ -41,8 +128,8 @@ def holm(p_values: Sequence[float], level: float = LEVEL) -> list[bool]:
   return rejected
 
 
-def overall(votes: Mapping[str, Vote], *,
-            over_forgotten: bool = False) -> dict[str, Any]:
+def overall(votes: Sequence[Record], *, over_forgotten: bool = False,
+            retrained: int = 2) -> dict[str, Any]:
   """One verdict from several deciding metrics.
 
   "indistinguishable" only if every metric is; "distinguishable" if one is after
@@ -50,8 +137,9 @@ def overall(votes: Mapping[str, Vote], *,
   only keep the verdict from being "indistinguishable".
 
   Args:
-    votes: by metric name, at least one.
+    votes: records of the metrics that vote, at least one.
     over_forgotten: the Streisand flag, which forces "distinguishable".
+    retrained: how many retrained models there are.
 
   Returns:
     ``verdict``, ``metrics`` (name to its own verdict) and ``because``, words.
@@ -61,18 +149,17 @@ def overall(votes: Mapping[str, Vote], *,
   """
   if not votes:
     raise ValueError('Expected at least one deciding metric, got none.')
-  computed = [name for name, vote in votes.items() if vote.p_value is not None]
-  rejected = holm([float(votes[name].p_value or 0.0) for name in computed])
-  found = [
-      name for name, is_rejected in zip(computed, rejected)
-      if is_rejected and votes[name].verdict == stats.DISTINGUISHABLE]
-  single = {name: vote.verdict for name, vote in votes.items()}
+  computed = [vote for vote in votes if vote.p_value is not None]
+  rejected = holm([float(vote.p_value or 0.0) for vote in computed])
+  apart = [vote.metric for vote, is_rejected in zip(computed, rejected)
+           if is_rejected and vote.verdict == stats.DISTINGUISHABLE]
+  single = {vote.metric: vote.verdict for vote in votes}
   missing = [name for name, verdict in single.items() if verdict is None]
   if over_forgotten:
     verdict, because = OVER_FORGOTTEN, 'the over-forgetting flag is raised'
-  elif found:
+  elif apart:
     verdict = stats.DISTINGUISHABLE
-    because = 'told apart by ' + ', '.join(found)
+    because = 'told apart by ' + ', '.join(apart)
   elif all(v == stats.INDISTINGUISHABLE for v in single.values()):
     verdict = stats.INDISTINGUISHABLE
     because = 'every deciding metric lies within its margin'
@@ -81,4 +168,6 @@ def overall(votes: Mapping[str, Vote], *,
     because = 'the intervals are too wide to say either'
     if missing:
       because = 'not computed: ' + ', '.join(missing)
+    if retrained < 2:
+      because = outputs.NEED_TWO
   return {'verdict': verdict, 'because': because, 'metrics': single}

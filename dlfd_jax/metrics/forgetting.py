@@ -149,28 +149,28 @@ class OverForgetting:
     return [f'Raised: {words[name]}.' for name in words if getattr(self, name)]
 
 
-def over_forgetting(auc: stats.Difference, tail: stats.Difference,
-                    two_sided: stats.Difference | None,
+def over_forgetting(auc: tuple[float, float], tail: tuple[float, float],
+                    two_sided: tuple[float, float] | None,
                     margin: float) -> OverForgetting:
-  """The three conditions from differences to retraining.
+  """The three conditions from intervals of differences to retraining.
 
   Two-sided accuracy is also high where a model simply still remembers. The
   third condition is therefore not counted where the AUC is distinguishably
   *above* retraining's: that is under-forgetting, the opposite fault.
 
   Args:
-    auc: of the signed attack AUC.
-    tail: of :func:`tail_share`.
-    two_sided: of the two-sided attack accuracy, None if not computed.
+    auc: ``(low, high)`` of the signed attack AUC's difference.
+    tail: of :func:`tail_share`'s.
+    two_sided: of the two-sided attack accuracy's, None if not computed.
     margin: differences of an AUC or attack accuracy below it do not matter.
   """
-  far = stats.verdict(auc.low, auc.high, margin,
-                      may_be_equal=True) == stats.DISTINGUISHABLE
-  remembers = far and auc.value > 0
+  apart = stats.verdict(
+      *auc, margin, may_be_equal=True) == stats.DISTINGUISHABLE
+  remembers = apart and auc[0] > 0
   return OverForgetting(
-      auc=far and auc.value < 0,
-      tail=tail.low > 0,
-      two_sided=(two_sided is not None and two_sided.low > margin
+      auc=apart and auc[1] < 0,
+      tail=tail[0] > 0,
+      two_sided=(two_sided is not None and two_sided[0] > margin
                  and not remembers))
 
 

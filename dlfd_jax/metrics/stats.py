@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import numpy as np
@@ -103,46 +102,14 @@ def percentile_interval(replicates: np.ndarray,
   return float(low), float(high)
 
 
-@dataclasses.dataclass(frozen=True)
-class Difference:
-  """An unlearned-minus-retrained difference with its t interval.
-
-  Attributes:
-    value: the difference.
-    low: lower end of the 95 % interval.
-    high: upper end.
-    error: its standard error, the square root of V.
-    freedom: degrees of freedom nu of the t distribution; infinite if V is 0.
-  """
-
-  value: float
-  low: float
-  high: float
-  error: float
-  freedom: float
-
-  @property
-  def p_value(self) -> float:
-    """Two-sided p of no difference, from Student's t distribution.
-
-    Without any spread it is certain: 0, or 1 if there is no difference.
-    """
-    if self.error == 0:
-      return 1.0 if self.value == 0 else 0.0
-    return float(
-        2 * special.stdtr(self.freedom, -abs(self.value) / self.error))
-
-
-def difference(value: float,
-               unit_variance: float,
-               units: int,
-               *,
-               unlearned_variance: float = 0.0,
-               seeds: int = 1,
-               retrained_variance: float = 0.0,
-               retrains: int = 1,
-               confidence: float = .95) -> Difference:
-  r"""Interval of a difference between unlearned and retrained models.
+def standard_error(unit_variance: float,
+                   units: int,
+                   *,
+                   unlearned_variance: float = 0.0,
+                   seeds: int = 1,
+                   retrained_variance: float = 0.0,
+                   retrains: int = 1) -> tuple[float, float]:
+  r"""Of a difference between unlearned and retrained models.
 
   With S >= 2 training seeds of the unlearned model
 
@@ -154,20 +121,22 @@ def difference(value: float,
   .. math:: V = V_{unit} + s_r^2 (1 + 1 / R)
 
   (:math:`s_r^2 / R` there would miss 0 in 32 % of runs at R = 5). The interval
-  is :math:`\Delta \pm t_\nu \sqrt V` with Satterthwaite's (1946) degrees of
+  is :func:`t_interval`,
+  :math:`\Delta \pm t_\nu \sqrt V` with Satterthwaite's (1946) degrees of
   freedom. With one retrained model nothing is known of its spread, and only
   :math:`V_{unit}` counts: that interval is too narrow, which a reader must be
   told.
 
   Args:
-    value: the difference.
     unit_variance: bootstrap variance over units with all models fixed.
     units: number of units G behind it, at least 2.
     unlearned_variance: sample variance s_u^2 over training seeds.
     seeds: S, number of training seeds of the unlearned model.
     retrained_variance: sample variance s_r^2 over retrained models.
     retrains: R, number of retrained models.
-    confidence: of the interval.
+
+  Returns:
+    The square root of V, and nu, infinite if V is 0.
 
   Raises:
     ValueError: if a variance is negative or a count is too small.
@@ -176,8 +145,6 @@ def difference(value: float,
                        ('unlearned_variance', unlearned_variance),
                        ('retrained_variance', retrained_variance)):
     validate.number(name, number, 0)
-  validate.number('value', value)
-  validate.number('confidence', confidence, 0, 1, ends='()')
   for name, number, least in (('units', units, 2), ('seeds', seeds, 1),
                               ('retrains', retrains, 1)):
     validate.integer(name, number, least)
@@ -189,11 +156,30 @@ def difference(value: float,
     terms.append((retrained_variance * share, retrains - 1))
   variance = sum(term for term, _ in terms)
   if variance == 0:
-    return Difference(value, value, value, 0.0, float('inf'))
+    return 0.0, float('inf')
   freedom = variance**2 / sum(term**2 / free for term, free in terms)
-  error = math.sqrt(variance)
+  return math.sqrt(variance), freedom
+
+
+def t_interval(value: float, error: float, freedom: float,
+               confidence: float = .95) -> tuple[float, float]:
+  """Interval of a value by Student's t distribution.
+
+  Args:
+    value: a difference or a mean.
+    error: its standard error; without one the interval is the value.
+    freedom: degrees of freedom.
+    confidence: of the interval.
+
+  Raises:
+    ValueError: if the value is not finite or the confidence not in (0, 1).
+  """
+  validate.number('value', value)
+  validate.number('confidence', confidence, 0, 1, ends='()')
+  if error == 0:
+    return value, value
   half = float(special.stdtrit(freedom, .5 + confidence / 2)) * error
-  return Difference(value, value - half, value + half, error, freedom)
+  return value - half, value + half
 
 
 INDISTINGUISHABLE = 'indistinguishable'

@@ -18,7 +18,7 @@ from dlfd_jax.data import (
   leakage,
   splits as splits_lib,
 )
-from dlfd_jax.evaluation import tier0, tier1
+from dlfd_jax.evaluation import inputs as inputs_lib, run as run_lib
 from dlfd_jax.pipeline import evaluation_facts as facts, job, references
 from dlfd_jax.report import html, render, tables
 from dlfd_jax.utils import files, hosts, runs
@@ -142,7 +142,7 @@ def load_evaluation(folder: job.Folder) -> EvaluationResult:
 
 def evaluate(
     original: Judged, unlearned: Judged, retrained: Sequence[Judged] = (),
-    config: tier0.EvaluationConfig | None = None, *,
+    config: inputs_lib.EvaluationConfig | None = None, *,
     tier_1: references.Options | None = None,
     splits: job.Parts | None = None,
     dataset: dataset_lib.Dataset | None = None, state: str = 'model',
@@ -182,7 +182,7 @@ def evaluate(
     job.Interrupted: on SIGTERM or SIGINT.
   """
   started = time.perf_counter()
-  config = config or tier0.EvaluationConfig()
+  config = config or inputs_lib.EvaluationConfig()
   devices = devices or parallel.Devices()
   if isinstance(unlearned, job.ModelRun):
     splits = unlearned.splits if splits is None else splits
@@ -234,15 +234,15 @@ def evaluate(
   copies = leakage.leakage_report(dataset, splits)
   spent = {'outputs': time.perf_counter() - started}
   if tier_1 is None:
-    found = tier0.evaluate(
+    found = run_lib.evaluate(
         _outputs(logits), dataset, splits, config, leakage=copies)
   else:
     collected = references.collect(
         loaded, ran, dataset, splits, predictors, tier_1, again, hooks)
     spent['references'] = time.perf_counter() - started - sum(spent.values())
-    found = tier1.evaluate(
-        _outputs(logits), collected, dataset, splits, config,
-        tier_1.config, leakage=copies)
+    found = run_lib.evaluate(
+        _outputs(logits), dataset, splits, config, tier=1,
+        references=collected, reference_config=tier_1.config, leakage=copies)
   spent['figures'] = time.perf_counter() - started - sum(spent.values())
   arrays = {PER_EXAMPLE: found.pop('per_example')}
   if keep_features:
@@ -334,5 +334,5 @@ def _without_duplicates(logits, dataset, splits, config, copies):
   again = {model: {name: of_split[keep[name]]
                    for name, of_split in of_model.items()}
            for model, of_model in logits.items()}
-  found = tier0.evaluate(_outputs(again), dataset, cleaned, config)
+  found = run_lib.evaluate(_outputs(again), dataset, cleaned, config)
   return {'metrics': found['metrics'], 'data': found['data']}

@@ -16,8 +16,12 @@ from dlfd_jax.data import (
   dataset as dataset_lib,
   splits as splits_lib,
 )
-from dlfd_jax.evaluation import efficiency as efficiency_lib
+from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.utils import runs, validate
+
+_NO_RETRAIN = 'no retrained model was timed'
+_NO_SEARCH = ('the time spent on finding hyper-parameters was not stated; '
+              'state 0 if there was none')
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -139,7 +143,7 @@ def efficiency(judged: Mapping[str, Judged],
       for name in ('original', 'unlearned') if judged[name].record}
   ups = {}
   if times['unlearned']:
-    ups = {name: cell.as_dict() for name, cell in efficiency_lib.speed_up(
+    ups = {name: estimate.as_dict() for name, estimate in speed_up(
         times['retrained'], times['unlearned'], search_s).items()}
   unlearned = judged['unlearned'].record
   clock = unlearned.get('time', {})
@@ -153,3 +157,40 @@ def efficiency(judged: Mapping[str, Judged],
           'steps': unlearned.get('steps'),
           'images_processed': clock.get('images'),
           'precision': unlearned.get('compute_dtype')}
+
+
+def speed_up(retrain_s: float | None, unlearn_s: float,
+             search_s: float | None) -> dict[str, Estimate]:
+  """Retraining time over unlearning time, without and with the search.
+
+  Args:
+    retrain_s: seconds of one retraining on one device at one precision, or
+      None if unknown.
+    unlearn_s: seconds of the unlearning run on the same device and precision.
+    search_s: seconds spent on choosing hyper-parameters, 0 if none were, None
+      if not stated: then no speed-up is given at all.
+
+  Returns:
+    ``speed_up`` and ``speed_up_with_search``, each above 0; higher means
+    cheaper, retraining is 1.
+
+  Raises:
+    ValueError: if a time is not positive (the search's: negative).
+
+  Example:
+    >>> [estimate.value for estimate in speed_up(600., 30., 270.).values()]
+    [20.0, 2.0]
+  """
+  for name, value in (('retrain_s', retrain_s), ('unlearn_s', unlearn_s)):
+    if value is not None and not value > 0:
+      raise ValueError(f'Expected {name} > 0, got {value}.')
+  if search_s is not None and not search_s >= 0:
+    raise ValueError(f'Expected search_s >= 0, got {search_s}.')
+  if retrain_s is None or search_s is None:
+    reason = _NO_RETRAIN if retrain_s is None else _NO_SEARCH
+    missing = Estimate.missing(reason)
+    return {'speed_up': missing, 'speed_up_with_search': missing}
+  return {
+      'speed_up': Estimate(retrain_s / unlearn_s),
+      'speed_up_with_search': Estimate(retrain_s / (unlearn_s + search_s)),
+  }

@@ -23,7 +23,7 @@ from dlfd_jax import (
   training as train,
 )
 from dlfd_jax.data import feed as feed_lib
-from dlfd_jax.evaluation import reference_inputs
+from dlfd_jax.evaluation import inputs as inputs_lib
 from dlfd_jax.metrics import forgetting
 from dlfd_jax.pipeline import job, relearn, run_configs
 from dlfd_jax.utils import memo, validate
@@ -51,7 +51,7 @@ class Options:
     ValueError: if a field is out of its range.
   """
 
-  config: reference_inputs.ReferenceConfig = reference_inputs.ReferenceConfig()
+  config: inputs_lib.ReferenceConfig = inputs_lib.ReferenceConfig()
   relearn_steps: int = 100
   relearn_seeds: int = 3
   relearn_rate: float | None = None
@@ -59,7 +59,7 @@ class Options:
 
   def __post_init__(self):
     validate.instance(
-        'config', self.config, reference_inputs.ReferenceConfig)
+        'config', self.config, inputs_lib.ReferenceConfig)
     for name, least in (('relearn_steps', 0), ('relearn_seeds', 1),
                         ('random_networks', 1)):
       validate.integer(name, getattr(self, name), least)
@@ -155,7 +155,7 @@ def collect(loaded: Mapping[str, checkpoint.SavedModel],
             outputs: OutputsByModel, dataset, splits,
             predictors: Predictors, options: Options,
             relearning_config: relearn.RelearnConfig | None,
-            hooks: Sequence[loop.Hook] = ()) -> reference_inputs.References:
+            hooks: Sequence[loop.Hook] = ()) -> inputs_lib.References:
   """Runs random networks and relearning, and keeps the features.
 
   Args:
@@ -185,7 +185,7 @@ def collect(loaded: Mapping[str, checkpoint.SavedModel],
         parts if seed == 0 else {'forget': parts['forget']})
     random_logits.append(found['forget'].logits)
     if seed == 0:
-      features[reference_inputs.RANDOM] = {
+      features[inputs_lib.RANDOM] = {
           split: out.features for split, out in found.items()}
   blocks: BlocksByModel = {}
   if _alike(loaded) and getattr(model, 'blocks', None):
@@ -196,7 +196,7 @@ def collect(loaded: Mapping[str, checkpoint.SavedModel],
   if relearning_config is not None:
     relearned = _relearn(
         loaded, dataset, splits, predictors, relearning_config, hooks)
-  return reference_inputs.References(
+  return inputs_lib.References(
       features=features, random_logits=random_logits, relearned=relearned,
       blocks=blocks)
 

@@ -14,7 +14,7 @@ import jax
 from absl import flags
 
 from dlfd_jax import methods, tuned
-from dlfd_jax.evaluation import tier0
+from dlfd_jax.evaluation import inputs as inputs_lib
 from dlfd_jax.pipeline import evaluate, job, references
 from dlfd_jax.report import tables
 from dlfd_jax.utils import runs
@@ -141,7 +141,7 @@ def run_row(study: study_lib.Study, row: Row, bootstrap: int, probes: bool
   done = unlearned.record
   judged = evaluate.evaluate(
       study.trained['original'], unlearned, [study.trained['retrained']],
-      tier0.EvaluationConfig(bootstrap=bootstrap), state=row.state,
+      inputs_lib.EvaluationConfig(bootstrap=bootstrap), state=row.state,
       tier_1=references.Options(relearn_steps=0) if probes else None,
       keep_features=probes,
       workdir=study.folder / (f'evaluation{"1" if probes else ""}-{row.state}-'

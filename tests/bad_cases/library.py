@@ -134,7 +134,7 @@ CASES = [
     _call('wilson: more successes than trials', lambda: stats.wilson(5, 3)),
     _call('wilson: confidence of 95', lambda: stats.wilson(1, 3, 95)),
     _call('difference: a variance below 0',
-          lambda: stats.difference(.1, -1., 5)),
+          lambda: stats.standard_error(-1., 5)),
     _call('verdict: a margin of 0', lambda: stats.verdict(
         0, 1, 0, may_be_equal=True)),
     _call('verdict: ends in the wrong order', lambda: stats.verdict(

@@ -4,6 +4,7 @@ import numpy as np
 
 from dlfd_jax import tasks
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
+from dlfd_jax.evaluation import registry
 
 CLASSES = tasks.Task('multiclass', ('a', 'b', 'c', 'd'))
 ATTRIBUTES = tasks.Task('multilabel', ('x', 'y', 'z'))
@@ -44,3 +45,28 @@ def logits(data, parts, seed, *, forget=0., retain=2., skill=1., noise=1.5):
       values[np.arange(len(part)), labels] += lift
     found[name] = values.astype(np.float32)
   return found
+
+
+def _members(inputs, metric):
+  return [(m,) for m in metric.members(inputs)] if metric.members else [()]
+
+
+def _names(inputs, function):
+  """``function(metric, *member)`` by name, of every metric of tier 0."""
+  return {
+      '/'.join((metric.name, *member)): function(metric, *member)
+      for metric in registry.METRICS
+      if not metric.tier and metric.form == 'single'
+      and metric.applies(inputs.task) for member in _members(inputs, metric)}
+
+
+def values(inputs, model=None):
+  """Tier 0's estimates of a model (the unlearned one) by metric name."""
+  model = model or inputs.unlearned
+  return _names(inputs, lambda metric, *member: metric.value(
+      inputs, model, *member))
+
+
+def nulls(inputs):
+  """Tier 0's nulls by metric name."""
+  return _names(inputs, lambda metric, *member: metric.null(inputs, *member))

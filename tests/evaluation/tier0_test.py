@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from dlfd_jax.data import leakage
-from dlfd_jax.evaluation import tier0
+from dlfd_jax.evaluation import run
 from dlfd_jax.metrics import per_example
 from tests.evaluation import fakes
 
-_QUICK = tier0.EvaluationConfig(bootstrap=200, permutations=30, draws=2)
+_QUICK = run.EvaluationConfig(bootstrap=200, permutations=30, draws=2)
 _DATA = fakes.dataset(people=120)
 _SPLITS = fakes.splits(_DATA)
 _OUTPUTS = {
@@ -22,7 +22,7 @@ _OUTPUTS = {
 
 
 def _evaluate(outputs=_OUTPUTS, data=_DATA, splits=_SPLITS, **options):
-  return tier0.evaluate(outputs, data, splits, _QUICK, **options)
+  return run.evaluate(outputs, data, splits, _QUICK, **options)
 
 
 def _by_name(result):
@@ -236,7 +236,7 @@ def test_a_request_of_one_person(images):
 def test_default_settings_are_used():
   small = fakes.dataset(people=20)
   splits = fakes.splits(small)
-  found = tier0.evaluate(
+  found = run.evaluate(
       {'unlearned': fakes.logits(small, splits, 1)}, small, splits)
   assert found['metrics'][0]['seeds'] == {'evaluation': 0}
 
@@ -251,5 +251,5 @@ def test_a_whole_evaluation_ends_in_time():
       'unlearned': fakes.logits(data, splits, 2, forget=.3),
       'retrained': [fakes.logits(data, splits, 3)]}
   start = time.process_time()
-  tier0.evaluate(outputs, data, splits)
+  run.evaluate(outputs, data, splits)
   assert time.process_time() - start < 25

@@ -6,12 +6,13 @@ import json
 import numpy as np
 import pytest
 
-from dlfd_jax.evaluation import against_retrained, tier0, tier1
+from dlfd_jax.evaluation import registry, run
+from dlfd_jax.evaluation.estimate import Estimate, mean
 from dlfd_jax.metrics import forgetting
 from tests.evaluation import fakes
 
-_QUICK = tier1.EvaluationConfig(bootstrap=60, permutations=20, draws=1)
-_SMALL = tier1.ReferenceConfig(
+_QUICK = run.EvaluationConfig(bootstrap=60, permutations=20, draws=1)
+_SMALL = run.ReferenceConfig(
     probe_folds=3, probe_permutations=3, probe_people=10, jackknife_groups=5)
 _DATA = fakes.dataset(people=60)
 _SPLITS = fakes.splits(_DATA)
@@ -39,7 +40,7 @@ def _references(outputs, *, slow=9, quick=2):
       split: rng.normal(size=f.shape)
       for split, f in features['original'].items()}
   forget = outputs['original']['forget']
-  return tier1.References(
+  return run.References(
       features=features,
       random_logits=[rng.normal(size=forget.shape) for _ in range(2)],
       relearned={
@@ -55,7 +56,9 @@ _REFERENCES = _references(_OUTPUTS)
 
 def _evaluate(outputs=_OUTPUTS, references=_REFERENCES, data=_DATA,
               splits=_SPLITS):
-  return tier1.evaluate(outputs, references, data, splits, _QUICK, _SMALL)
+  return run.evaluate(
+      outputs, data, splits, _QUICK, tier=1, references=references,
+      reference_config=_SMALL)
 
 
 def _records(result):
@@ -92,20 +95,21 @@ def test_all_families_are_there(metrics):
       *distances, *alignments, *classes}
 
 
-def test_margins_and_deciding_figures_are_fixed():
-  quick, against = tier1.EvaluationConfig(), tier1.ReferenceConfig()
+def test_margins_and_deciding_metrics_are_fixed():
+  quick, against = run.EvaluationConfig(), run.ReferenceConfig()
   assert (quick.bootstrap, quick.permutations, quick.draws) == (2000, 200, 20)
   assert (quick.auc_margin, quick.accuracy_margin) == (.05, .02)
   assert (against.ain_margin, against.distance_margin,
           against.cka_margin) == (1., .10, .05)
-  assert tier1.FORGETTING == (
+  assert registry.voters('forgetting') == (
       'gap_mia_auc_matched', 'gap_accuracy_forget', 'probe_membership',
       'log2_ain')
-  assert tier1.UTILITY == ('gap_accuracy_retain', 'gap_accuracy_test')
+  assert registry.voters('utility') == (
+      'gap_accuracy_retain', 'gap_accuracy_test')
 
 
 def test_it_contains_the_quick_evaluation(result):
-  quick = tier0.evaluate(_OUTPUTS, _DATA, _SPLITS, _QUICK)
+  quick = run.evaluate(_OUTPUTS, _DATA, _SPLITS, _QUICK)
   assert result['metrics'][:len(quick['metrics'])] == quick['metrics']
   assert set(quick) < set(result)
 
@@ -126,7 +130,7 @@ def test_every_cell_has_a_number_or_a_reason(metrics):
             name, column)
 
 
-def test_with_two_retrained_models_every_figure_has_a_null(metrics):
+def test_with_two_retrained_models_every_metric_has_a_null(metrics):
   for name, record in metrics.items():
     if not name.startswith('normalised'):  # these logits are too random for it
       assert record['null']['value'] is not None, (name, record['null'])
@@ -193,7 +197,7 @@ def test_a_model_equal_to_retrained_ones_is_indistinguishable():
   for name in ('unlearned', 'retrained_1'):
     features[name] = features['retrained_0']
   times = [forgetting.RelearnTime(5), forgetting.RelearnTime(6)]
-  found = _evaluate(outputs, tier1.References(
+  found = _evaluate(outputs, run.References(
       features=features, random_logits=references.random_logits,
       relearned={**dict.fromkeys(
           ('unlearned', 'retrained_0', 'retrained_1'), times),
@@ -233,7 +237,7 @@ def test_a_model_that_remembers_is_not_called_over_forgotten():
 
 
 def test_what_was_not_run_says_so():
-  found = _evaluate(references=tier1.References())
+  found = _evaluate(references=run.References())
   records = _records(found)
   for name, reason in (
       ('zrf', 'no random network was run'),
@@ -252,7 +256,7 @@ def test_ain_is_undefined_if_a_retrained_model_is_capped_or_knows_all():
   time = forgetting.RelearnTime
   for bad in (time(50, capped=True), time(0)):
     relearned = {**_REFERENCES.relearned, 'retrained_1': [time(4), bad]}
-    records = _records(_evaluate(references=tier1.References(
+    records = _records(_evaluate(references=run.References(
         relearned=relearned)))
     assert 'never relearnt' in records['log2_ain']['unlearned']['reason']
     assert records['relearn_steps']['retrained']['value'] is not None
@@ -262,7 +266,7 @@ def test_a_capped_run_is_marked():
   time = forgetting.RelearnTime
   relearned = {**_REFERENCES.relearned,
                'unlearned': [time(50, capped=True), time(40)]}
-  record = _records(_evaluate(references=tier1.References(
+  record = _records(_evaluate(references=run.References(
       relearned=relearned)))['log2_ain']
   assert record['unlearned']['value'] > 0
   assert record['notes'][0].startswith('unlearned: 1 of 2 runs reached the cap')
@@ -320,7 +324,7 @@ def test_groups_come_from_classes_and_small_columns():
              'sector': _DATA.identity // 2}
   data = dataclasses.replace(_DATA, columns={
       name: column.astype(np.int32) for name, column in columns.items()})
-  found = _evaluate(data=data, references=tier1.References())
+  found = _evaluate(data=data, references=run.References())
   records = _records(found)
   assert {'accuracy_test/gender 0', 'accuracy_retain/gender 1'} <= set(records)
   assert not any('family' in name for name in records)
@@ -330,24 +334,26 @@ def test_groups_come_from_classes_and_small_columns():
 
 
 def test_the_null_of_a_retrained_model_leaves_itself_out():
-  estimate = against_retrained.comparison.Estimate
-  found = {f'retrained_{i}': estimate(v) for i, v in enumerate((.1, .2, .6))}
+  values = {'retrained_0': .1, 'retrained_1': .2, 'retrained_2': .6}
+  inputs = run.inputs_lib.prepare({'retrained': [
+      fakes.logits(_DATA, _SPLITS, i) for i in range(3)]}, _DATA, _SPLITS)
 
-  class Inputs:
-    retrained = [type('M', (), {'name': name}) for name in found]
-    original = unlearned = None
-    config = _QUICK
+  def gap(inputs, model):
+    return Estimate(values[model.name])
 
-  metric = against_retrained.comparison.Metric('m', 'test', 'higher')
-  record = against_retrained.gap_record(
-      Inputs, metric, found, n_units=5, unit='person')
+  def slot(inputs, model, references):
+    return mean([Estimate(abs(values[model.name] - values[other.name]))
+                 for other in references])
+
+  record, = run.records(inputs, registry.Metric(
+      name='m', label='M', split='test', direction='higher', value=gap,
+      form='gap', tier=1))
   assert record.null.value == 0
   assert record.null.low == pytest.approx(.1 - .4)
   assert record.null.high == pytest.approx(.6 - .15)
-  record = against_retrained.slot_record(
-      Inputs, metric, against_retrained.pairwise(
-          lambda a, b: estimate(abs(found[a].value - found[b].value))),
-      n_units=5, unit='person')
+  record, = run.records(inputs, registry.Metric(
+      name='m', label='M', split='test', direction='higher', value=slot,
+      form='slot', tier=1))
   assert record.retrained.value == pytest.approx((.1 + .4 + .5) / 3)
 
 
@@ -377,7 +383,7 @@ def test_every_block_has_its_alignment():
 def test_blocks_that_one_model_lacks_say_so():
   blocks = {'unlearned': {'test': {
       'stem': _REFERENCES.features['unlearned']['test']}}}
-  record = _records(_evaluate(references=tier1.References(
+  record = _records(_evaluate(references=run.References(
       blocks=blocks)))['cka_test/stem']
   assert record['unlearned']['reason'] == 'no features were given'
 
@@ -385,19 +391,19 @@ def test_blocks_that_one_model_lacks_say_so():
 def test_references_must_fit():
   logits = _OUTPUTS['original']['forget']
   for references, message in (
-      (tier1.References(features={'teacher': {}}), "models .* got 'teacher'"),
-      (tier1.References(features={'unlearned': {'train': logits}}),
+      (run.References(features={'teacher': {}}), "models .* got 'teacher'"),
+      (run.References(features={'unlearned': {'train': logits}}),
        "splits .* got 'train' of unlearned"),
-      (tier1.References(features={'unlearned': {'test': logits[:3]}}),
+      (run.References(features={'unlearned': {'test': logits[:3]}}),
        r'unlearned features \[60, d\] on test, got \[3, 4\]'),
-      (tier1.References(features={'unlearned': {
+      (run.References(features={'unlearned': {
           'forget': logits * np.nan}}), 'finite unlearned features'),
-      (tier1.References(blocks={'unlearned': {'test': {'stem': logits[:3]}}}),
+      (run.References(blocks={'unlearned': {'test': {'stem': logits[:3]}}}),
        r'unlearned stem \[60, d\] on test, got \[3, 4\]'),
-      (tier1.References(random_logits=[logits[:, :2]]),
+      (run.References(random_logits=[logits[:, :2]]),
        '4 random logits per image, got 2'),
-      (tier1.References(relearned={'random': []}), "models .* got 'random'"),
-      (tier1.References(relearned={
+      (run.References(relearned={'random': []}), "models .* got 'random'"),
+      (run.References(relearned={
           'original': [forgetting.RelearnTime(0)], 'unlearned': []}),
        'with the same seeds')):
     with pytest.raises(ValueError, match=message):
@@ -412,4 +418,4 @@ def test_references_must_fit():
     ('ain_margin', -1., 'ain_margin above 0')])
 def test_bad_settings_are_refused(field, value, message):
   with pytest.raises(ValueError, match=message):
-    tier1.ReferenceConfig(**{field: value})
+    run.ReferenceConfig(**{field: value})

@@ -92,7 +92,7 @@ _MARGIN = .05
 
 
 def _difference(value, half=.02):
-  return stats.Difference(value, value - half, value + half, half / 2, 100.)
+  return value - half, value + half
 
 
 def _conditions(forget):

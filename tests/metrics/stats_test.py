@@ -64,31 +64,32 @@ def test_percentiles_leave_out_what_has_no_value():
 
 
 def test_difference_over_training_seeds():
-  got = stats.difference(
-      0., 1e-4, 100, unlearned_variance=1e-4, seeds=3,
-      retrained_variance=1e-4, retrains=5)
-  assert got.error == pytest.approx(.012383, abs=1e-6)
-  assert got.freedom == pytest.approx(31.076, abs=1e-3)
-  assert got.high == pytest.approx(.025252, abs=1e-6)
-  assert got.low == -got.high
+  error, freedom = stats.standard_error(
+      1e-4, 100, unlearned_variance=1e-4, seeds=3, retrained_variance=1e-4,
+      retrains=5)
+  assert error == pytest.approx(.012383, abs=1e-6)
+  assert freedom == pytest.approx(31.076, abs=1e-3)
+  assert stats.t_interval(0., error, freedom) == pytest.approx(
+      (-.025252, .025252), abs=1e-6)
 
 
 def test_difference_of_one_checkpoint_counts_its_own_spread():
-  got = stats.difference(
-      .1, 1e-4, 100, retrained_variance=4e-4, retrains=5)
-  assert got.error == pytest.approx(np.sqrt(1e-4 + 4e-4 * 1.2))
-  assert got.value == .1
+  error, _ = stats.standard_error(
+      1e-4, 100, retrained_variance=4e-4, retrains=5)
+  assert error == pytest.approx(np.sqrt(1e-4 + 4e-4 * 1.2))
 
 
 def test_one_retrained_model_leaves_the_units_alone():
-  got = stats.difference(.1, 1e-4, 100)
-  assert got.freedom == 99
-  assert got.high == pytest.approx(.1 + sps.t.ppf(.975, 99) * .01)
+  error, freedom = stats.standard_error(1e-4, 100)
+  assert freedom == 99
+  assert stats.t_interval(.1, error, freedom)[1] == pytest.approx(
+      .1 + sps.t.ppf(.975, 99) * .01)
 
 
 def test_difference_without_any_spread_is_a_point():
-  got = stats.difference(.2, 0., 10)
-  assert (got.low, got.high, got.error) == (.2, .2, 0)
+  error, freedom = stats.standard_error(0., 10)
+  assert error == 0
+  assert stats.t_interval(.2, error, freedom) == (.2, .2)
 
 
 def test_interval_of_one_checkpoint_misses_at_its_rate():
@@ -99,9 +100,9 @@ def test_interval_of_one_checkpoint_misses_at_its_rate():
   for _ in range(runs):
     unlearned, retrained = rng.normal(), rng.normal(size=5)
     value, spread = unlearned - retrained.mean(), retrained.var(ddof=1)
-    got = stats.difference(
-        value, 0., 100, retrained_variance=spread, retrains=5)
-    missed += not got.low < 0 < got.high
+    low, high = stats.t_interval(value, *stats.standard_error(
+        0., 100, retrained_variance=spread, retrains=5))
+    missed += not low < 0 < high
     trap += abs(value) > sps.t.ppf(.975, 4) * np.sqrt(spread / 5)
   assert missed / runs == pytest.approx(.05, abs=.012)
   assert trap / runs == pytest.approx(.32, abs=.03)
@@ -141,9 +142,9 @@ def test_permutations_stay_inside_a_class():
 @pytest.mark.parametrize('call, message', [
     (lambda: stats.wilson(3, 2), '0 <= successes <= trials'),
     (lambda: stats.clopper_pearson(0, 0), 'trials >= 1, got 0 of 0'),
-    (lambda: stats.difference(0, -1, 5), 'unit_variance >= 0'),
-    (lambda: stats.difference(0, 1, 1), 'units of at least 2, got 1'),
-    (lambda: stats.difference(0, 1, 5, retrains=0), 'retrains of at'),
+    (lambda: stats.standard_error(-1, 5), 'unit_variance >= 0'),
+    (lambda: stats.standard_error(1, 1), 'units of at least 2, got 1'),
+    (lambda: stats.standard_error(1, 5, retrains=0), 'retrains of at'),
     (lambda: stats.verdict(0, 1, 0, may_be_equal=True), 'margin above 0'),
 ])
 def test_bad_arguments_are_refused(call, message):

@@ -142,11 +142,12 @@ def test_intervals_of_proportions(successes, trials, confidence):
 
 @given(said.NUMBERS, said.NUMBERS, said.NUMBERS, said.NUMBERS)
 def test_differences_and_verdicts(value, variance, units, margin):
-  found, sentence = said.outcome(stats.difference, value, variance, units)
+  spread, sentence = said.outcome(stats.standard_error, variance, units)
   if sentence is None:
-    assert found.low <= found.value <= found.high and 0 <= found.p_value <= 1
-    said.outcome(stats.verdict, found.low, found.high, margin,
-                 may_be_equal=True)
+    ends, sentence = said.outcome(stats.t_interval, value, *spread)
+  if sentence is None:
+    assert ends[0] <= value <= ends[1]
+    said.outcome(stats.verdict, *ends, margin, may_be_equal=True)
 
 
 def _between(low, high):

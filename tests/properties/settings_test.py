@@ -14,7 +14,7 @@ from hypothesis import given, settings, strategies as st
 from dlfd_jax import fit, methods, models, ot, presets, tasks, training as train
 from dlfd_jax.cli import options, unlearn
 from dlfd_jax.data import augment, requests, sources
-from dlfd_jax.evaluation import inputs, reference_inputs
+from dlfd_jax.evaluation import inputs
 from dlfd_jax.metrics import forgetting
 from dlfd_jax.pipeline import evaluate, references, relearn, run_configs
 from dlfd_jax.utils import runs, validate
@@ -29,7 +29,7 @@ CONFIGS = [
     (models.ModelConfig, {'outputs': 3}), (presets.Network, {}),
     (sources.DataOptions, {}), (requests.ForgetRequest, {}),
     (tasks.Task, {'kind': 'multiclass', 'names': ('a', 'b')}),
-    (inputs.EvaluationConfig, {}), (reference_inputs.ReferenceConfig, {}),
+    (inputs.EvaluationConfig, {}), (inputs.ReferenceConfig, {}),
     (references.Options, {}), (relearn.RelearnConfig, {}),
     (forgetting.RelearnTime, {'steps': 1}),
     *((config, {}) for config in methods.METHODS.values())]

@@ -2,24 +2,24 @@
 
 import pytest
 
-from dlfd_jax.evaluation import efficiency
+from dlfd_jax.pipeline import evaluation_facts
 
 
 def test_speed_up_with_and_without_the_search():
-  cells = efficiency.speed_up(600, 30, 270)
+  cells = evaluation_facts.speed_up(600, 30, 270)
   assert cells['speed_up'].value == 20
   assert cells['speed_up_with_search'].value == 2
 
 
 def test_a_search_of_zero_may_be_stated():
-  cells = efficiency.speed_up(600, 30, 0)
+  cells = evaluation_facts.speed_up(600, 30, 0)
   assert cells['speed_up'].value == cells['speed_up_with_search'].value == 20
 
 
 @pytest.mark.parametrize('retrain, search, reason', [
     (600, None, 'not stated'), (None, 0, 'no retrained model')])
 def test_no_speed_up_without_all_times(retrain, search, reason):
-  for cell in efficiency.speed_up(retrain, 30, search).values():
+  for cell in evaluation_facts.speed_up(retrain, 30, search).values():
     assert cell.value is None and reason in cell.reason
 
 
@@ -28,4 +28,4 @@ def test_no_speed_up_without_all_times(retrain, search, reason):
     ((600, 30, -1), 'search_s >= 0')])
 def test_bad_times_are_refused(times, message):
   with pytest.raises(ValueError, match=message):
-    efficiency.speed_up(*times)
+    evaluation_facts.speed_up(*times)

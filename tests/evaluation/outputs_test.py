@@ -1,18 +1,14 @@
-"""Tier 0's membership figures of one model, and their nulls."""
+"""Tier 0's metrics of one model, and their nulls."""
 
 import dataclasses
 
 import numpy as np
 import pytest
 
-from dlfd_jax.evaluation import (
-  comparison,
-  inputs,
-  membership,
-  membership_nulls,
-  utility,
-)
+from dlfd_jax import tasks
+from dlfd_jax.evaluation import inputs, outputs
 from dlfd_jax.metrics import (
+  accuracy,
   attack,
   distances,
   forgetting,
@@ -37,19 +33,13 @@ def _prepare(task=fakes.CLASSES, *, forget=1.5, known=True, original=True,
       data, splits, config)
 
 
-def _estimates(prepared):
-  model = prepared.unlearned
-  accuracy = utility.estimates(prepared, model)['accuracy_test']
-  return membership.estimates(prepared, model, accuracy)
-
-
 def _sides(prepared):
   return [-prepared.unlearned.losses[split] for split in ('forget', 'test')]
 
 
 def test_values_are_those_of_the_plain_functions():
   prepared = _prepare()
-  got = {name: e.value for name, e in _estimates(prepared).items()}
+  got = {name: e.value for name, e in fakes.values(prepared).items()}
   forget, test = _sides(prepared)
   parts = [prepared.parts[split] for split in ('forget', 'test')]
   keys = [part.keys for part in parts]
@@ -64,7 +54,7 @@ def test_values_are_those_of_the_plain_functions():
       forget, test, draws=2, seed=0)
   tpr = attack.tpr_at_fpr(forget, test, .01)
   assert got['mia_tpr_at_fpr_0.01'] == tpr
-  cell = _estimates(prepared)['mia_tpr_at_fpr_0.01'].cell()
+  cell = fakes.values(prepared)['mia_tpr_at_fpr_0.01']
   assert (cell.low, cell.high) == stats.clopper_pearson(
       round(tpr * len(forget)), len(forget))
   assert got['ks_loss'] == pytest.approx(distances.ks(-forget, -test))
@@ -73,12 +63,10 @@ def test_values_are_those_of_the_plain_functions():
   unbalanced = forgetting.forgetting_score(
       attack.unbalanced_accuracy(-forget, -test))
   assert got['forgetting_score_unbalanced'] == pytest.approx(unbalanced)
-  accuracy = utility.estimates(
-      prepared, prepared.unlearned)['accuracy_test'].value
   assert got['nomus'] == pytest.approx(
-      forgetting.nomus(accuracy, got['forgetting_score']))
+      forgetting.nomus(got['accuracy_test'], got['forgetting_score']))
   assert got['nomus_unbalanced'] == pytest.approx(
-      forgetting.nomus(accuracy, unbalanced))
+      forgetting.nomus(got['accuracy_test'], unbalanced))
 
 
 def test_loss_and_margin_give_one_auc_for_classes():
@@ -92,7 +80,7 @@ def test_loss_and_margin_give_one_auc_for_classes():
 
 def test_replicates_repeat_people_and_match_their_classes_anew():
   prepared = _prepare()
-  got = _estimates(prepared)
+  got = fakes.values(prepared)
   forget, test = _sides(prepared)
   parts = [prepared.parts[split] for split in ('forget', 'test')]
   for row in range(3):
@@ -107,32 +95,31 @@ def test_replicates_repeat_people_and_match_their_classes_anew():
 
 
 def test_intervals_hold_their_value():
-  for name, estimate in _estimates(_prepare()).items():
+  for name, estimate in fakes.values(_prepare()).items():
     if estimate.value is not None:
-      cell = estimate.cell()
-      assert cell.low <= cell.value <= cell.high, name
+      assert estimate.low <= estimate.value <= estimate.high, name
 
 
-def test_held_out_answers_are_resampled_not_the_attack():
+def test_held_out_predictions_are_resampled_not_the_attack():
   prepared = _prepare()
-  got = _estimates(prepared)['mia_accuracy']
+  got = fakes.values(prepared)['mia_accuracy']
   assert got.replicates.shape == (60,)
   assert abs(got.replicates.mean() - got.value) < .02
   assert 0 < got.replicates.std() < .1
 
 
 def test_small_false_positive_rates_need_enough_unseen_images():
-  got = _estimates(_prepare())
+  got = fakes.values(_prepare())
   n = len(_prepare().parts['test'])
   assert n < 1000
   assert 'too few: it needs 1000' in got['mia_tpr_at_fpr_0.001'].reason
 
 
-def test_attributes_have_their_own_figures():
+def test_attributes_have_their_own_metrics():
   def forget_one(labels, splits):
     labels[splits.forget[::2], 1] = -1
   prepared = _prepare(fakes.ATTRIBUTES, labels=forget_one)
-  got = _estimates(prepared)
+  got = fakes.values(prepared)
   parts = [prepared.parts[split] for split in ('forget', 'test')]
   known = [part.labels[:, 1] != -1 for part in parts]
   losses = [
@@ -146,21 +133,21 @@ def test_attributes_have_their_own_figures():
   assert 'mia_auc_matched_margin' in got
 
 
-def test_unknown_people_leave_the_person_figure_out():
-  got = _estimates(_prepare(known=False))
-  assert got['mia_auc_person'].reason == membership.NO_PEOPLE
+def test_unknown_people_leave_the_person_auc_out():
+  got = fakes.values(_prepare(known=False))
+  assert got['mia_auc_person'].reason == outputs.NO_PEOPLE
 
 
 def test_without_shared_class_nothing_is_matched():
   def apart(labels, splits):
     labels[splits.forget], labels[splits.test] = 0, 1
   prepared = _prepare(labels=apart)
-  got = _estimates(prepared)
-  assert got['mia_auc_matched'].reason == membership.NO_CLASS
-  assert got['rf_jsd'].reason == membership.NO_CLASS
+  got = fakes.values(prepared)
+  assert got['mia_auc_matched'].reason == outputs.NO_CLASS
+  assert got['rf_jsd'].reason == outputs.NO_CLASS
   assert got['mia_auc'].value is not None
-  nulls = membership_nulls.nulls(prepared)
-  assert nulls['mia_auc_matched'].reason == membership.NO_CLASS
+  nulls = fakes.nulls(prepared)
+  assert nulls['mia_auc_matched'].reason == outputs.NO_CLASS
 
 
 def test_rf_jsd_compares_with_the_original_on_unseen_data():
@@ -172,18 +159,10 @@ def test_rf_jsd_compares_with_the_original_on_unseen_data():
           prepared.parts[split].labels)
       for model, split in ((prepared.unlearned, 'forget'),
                            (prepared.original, 'test'))]
-  got = _estimates(prepared)['rf_jsd']
+  got = fakes.values(prepared)['rf_jsd']
   assert got.value == pytest.approx(float(distances.rf_jsd(*means)))
-  none = _estimates(_prepare(original=False))['rf_jsd']
+  none = fakes.values(_prepare(original=False))['rf_jsd']
   assert 'original model on test' in none.reason
-
-
-@pytest.mark.parametrize('task', [fakes.CLASSES, fakes.ATTRIBUTES])
-def test_every_metric_has_an_estimate_and_a_null(task):
-  prepared = _prepare(task)
-  names = [m.name for m in membership.metrics(task, _QUICK)]
-  assert list(_estimates(prepared)) == names
-  assert list(membership_nulls.nulls(prepared)) == names
 
 
 def test_permuting_within_classes_keeps_what_the_classes_tell():
@@ -199,13 +178,13 @@ def test_permuting_within_classes_keeps_what_the_classes_tell():
       for split in ('forget', 'test')}
   prepared = dataclasses.replace(
       prepared, unlearned=dataclasses.replace(model, losses=losses))
-  nulls = membership_nulls.nulls(prepared)
+  nulls = fakes.nulls(prepared)
   assert nulls['mia_auc'].low > .55
   assert nulls['mia_auc_matched'].low < .5 < nulls['mia_auc_matched'].high
 
 
 def test_null_of_the_forgetting_score_is_above_zero():
-  nulls = membership_nulls.nulls(_prepare(forget=4.))
+  nulls = fakes.nulls(_prepare(forget=4.))
   cell = nulls['forgetting_score']
   assert .01 < cell.value < .2 and 0 <= cell.low < cell.high
   assert nulls['mia_accuracy'].value == pytest.approx(.5, abs=.04)
@@ -213,8 +192,8 @@ def test_null_of_the_forgetting_score_is_above_zero():
 
 def test_null_of_nomus_is_the_constant_classifier():
   prepared = _prepare()
-  nulls = membership_nulls.nulls(prepared)
-  share = utility.nulls(prepared)['accuracy_test'].value
+  nulls = fakes.nulls(prepared)
+  share = nulls['accuracy_test'].value
   assert nulls['nomus'].value == pytest.approx((share + 1) / 2)
   floor = attack.unbalanced_constant_accuracy(
       *(len(prepared.parts[split]) for split in ('forget', 'test')))
@@ -224,17 +203,17 @@ def test_null_of_nomus_is_the_constant_classifier():
 
 def test_formula_nulls():
   prepared = _prepare()
-  nulls = membership_nulls.nulls(prepared)
+  nulls = fakes.nulls(prepared)
   assert nulls['mia_tpr_at_fpr_0.01'].value == .01
   assert nulls['ks_loss'].value == distances.ks_null(
       *(len(prepared.parts[split]) for split in ('forget', 'test')))
 
 
 def test_null_of_rf_jsd_is_two_unseen_samples_of_the_original():
-  nulls = membership_nulls.nulls(_prepare(forget=6.))
-  got = _estimates(_prepare(forget=6.))['rf_jsd']
+  nulls = fakes.nulls(_prepare(forget=6.))
+  got = fakes.values(_prepare(forget=6.))['rf_jsd']
   assert 0 < nulls['rf_jsd'].value < nulls['rf_jsd'].high < got.value
-  none = membership_nulls.nulls(_prepare(original=False))
+  none = fakes.nulls(_prepare(original=False))
   assert 'original model on val' in none['rf_jsd'].reason
 
 
@@ -251,9 +230,62 @@ def test_unbalanced_permutations_equal_the_released_attack():
 def test_models_that_were_not_run_say_so():
   prepared = _prepare()
   bare = dataclasses.replace(prepared.unlearned, logits={}, losses={})
-  got = membership.estimates(
-      prepared, bare, comparison.Estimate.missing('no logits on test'))
-  assert {e.reason for e in got.values()} == {'no logits on forget'}
+  got = fakes.values(prepared, bare)
+  assert {e.reason for name, e in got.items() if 'accuracy_' not in name
+          } == {'no logits on forget'}
+  assert got['accuracy_val'].reason == 'no logits on val'
   nothing = dataclasses.replace(prepared, original=None, unlearned=bare)
-  cells = membership_nulls.nulls(nothing)
+  cells = fakes.nulls(nothing)
   assert 'no model was run' in cells['mia_accuracy'].reason
+
+
+@pytest.mark.parametrize('task', [fakes.CLASSES, fakes.ATTRIBUTES])
+def test_accuracies_are_those_of_the_plain_functions(task):
+  prepared = _prepare(task)
+  model = prepared.unlearned
+  got = fakes.values(prepared, model)
+  for split in ('retain', 'forget', 'val', 'test'):
+    expected = accuracy.accuracy(
+        task, model.logits[split], prepared.parts[split].labels).value
+    assert got[f'accuracy_{split}'].value == expected
+  assert list(got) == list(fakes.nulls(prepared))
+
+
+@pytest.mark.parametrize('task, names', [
+    (fakes.ATTRIBUTES, [
+        'exact_match_test', 'balanced_accuracy_test/x',
+        'balanced_accuracy_test/y', 'balanced_accuracy_test/z']),
+    (fakes.CLASSES, ['top2_accuracy_test']),
+    (tasks.Task('multiclass', ('a', 'b')), [])])
+def test_accuracies_of_each_kind_of_task(task, names):
+  found = list(fakes.nulls(_prepare(task)))
+  assert found[4:found.index('mia_auc_matched')] == names
+
+
+def test_interval_without_people_is_wilson_s():
+  prepared = _prepare(fakes.CLASSES, known=False)
+  got = fakes.values(prepared)['accuracy_test']
+  n = len(prepared.parts['test'])
+  np.testing.assert_allclose(
+      (got.low, got.high), stats.wilson(round(got.value * n), n))
+
+
+def test_interval_with_people_is_their_bootstrap():
+  prepared = _prepare(fakes.CLASSES)
+  got = fakes.values(prepared)['accuracy_test']
+  part = prepared.parts['test']
+  right = (prepared.unlearned.logits['test'].argmax(-1) == part.labels)
+  by_hand = prepared.bootstrap(
+      lambda weights: weights @ right / weights.sum(1), 'test')
+  np.testing.assert_allclose(got.replicates, by_hand)
+
+
+def test_nulls_are_constant_guesses():
+  prepared = _prepare(fakes.CLASSES)
+  counts = np.bincount(prepared.parts['test'].labels)
+  nulls = fakes.nulls(prepared)
+  assert nulls['accuracy_test'].value == counts.max() / counts.sum()
+  assert nulls['top2_accuracy_test'].value == (
+      np.sort(counts)[-2:].sum() / counts.sum())
+  assert fakes.nulls(_prepare(fakes.ATTRIBUTES))[
+      'balanced_accuracy_test/x'].value == .5

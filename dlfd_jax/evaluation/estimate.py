@@ -1,0 +1,330 @@
+"""One number with its interval, what is made of several, and one record.
+
+Every number of an evaluation, a table or a plot is an ``Estimate``. A value
+that was not computed says why; it is never left out and never 0.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeGuard
+
+import numpy as np
+from scipy import special
+
+from dlfd_jax.metrics import stats
+
+NOT_COMPUTED = 'not computed'
+_UNIT_SUFFIX = {'nats': ' nats', 'bits': ' bits', 's': ' s', 'ratio': '×'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+  """A number with its 95 % interval, or the reason why there is none.
+
+  Attributes:
+    value: a finite number, or None.
+    low: lower end of the interval, None if it has none.
+    high: upper end.
+    reason: why there is no value; None if there is one.
+    units: of the value, see :func:`format_number`.
+    n_units: how many people (or images) the interval resamples, if stated.
+    unit: ``'person'`` or ``'image'``, likewise.
+    replicates: the value on every bootstrap resample ``[bootstrap]``, the same
+      resamples for all models; kept in memory only.
+    error: standard error of a difference, whose interval is Student's t.
+    freedom: its degrees of freedom, infinite if the error is 0.
+    signed: whether a plus is written.
+
+  Raises:
+    ValueError: if a number is not finite, or there is both a value and a
+      reason, or neither.
+  """
+
+  value: float | None
+  low: float | None = None
+  high: float | None = None
+  reason: str | None = None
+  units: str = 'fraction'
+  n_units: int | None = None
+  unit: str | None = None
+  replicates: np.ndarray | None = dataclasses.field(
+      default=None, compare=False, repr=False)
+  error: float | None = None
+  freedom: float | None = None
+  signed: bool = False
+
+  def __post_init__(self) -> None:
+    for name in ('value', 'low', 'high'):
+      number = getattr(self, name)
+      if number is None:
+        continue
+      if not math.isfinite(number):
+        raise ValueError(f'Expected {name} to be finite, got {number}.')
+      object.__setattr__(self, name, float(number))
+    if (self.value is None) != (self.reason is not None):
+      raise ValueError(
+          f'Expected a value or a reason, got {self.value} and '
+          f'{self.reason!r}.')
+
+  @classmethod
+  def missing(cls, reason: str, units: str = 'fraction') -> Estimate:
+    """A number that was not computed."""
+    return cls(None, reason=reason, units=units)
+
+  @classmethod
+  def resampled(cls, value: float, replicates: np.ndarray | None,
+                interval: tuple[float, float] | None = None) -> Estimate:
+    """A value with the percentile interval of its replicates.
+
+    Args:
+      value: the number.
+      replicates: ``[bootstrap]``, NaN where a resample has no data; None if
+        there is no interval.
+      interval: one to print instead of the percentiles.
+    """
+    if interval is None and _usable(replicates):
+      interval = stats.percentile_interval(replicates)
+    return cls(value, *(interval or (None, None)), replicates=replicates)
+
+  @property
+  def p_value(self) -> float:
+    """Two-sided p of no difference, from Student's t distribution.
+
+    Without any spread it is certain: 0, or 1 if there is no difference.
+    """
+    assert self.value is not None and self.error is not None
+    if self.error == 0:
+      return 1.0 if self.value == 0 else 0.0
+    return float(2 * special.stdtr(
+        self.freedom, -abs(self.value) / self.error))
+
+  @property
+  def text(self) -> str:
+    """The number alone, or `not computed`."""
+    if self.value is None:
+      return NOT_COMPUTED
+    return format_number(self.value, self.units, self.signed)
+
+  @property
+  def interval(self) -> str:
+    """``low to high``, empty if there is none; nats and bits go unsaid."""
+    if self.value is None or self.low is None or self.high is None:
+      return ''
+    units = 'fraction' if self.units in ('nats', 'bits') else self.units
+    return ' to '.join(format_number(end, units, self.signed)
+                       for end in (self.low, self.high))
+
+  @property
+  def short_interval(self) -> str:
+    """``[.81, .85]``-like, without leading zeros, for narrow columns."""
+    low, _, high = self.interval.partition(' to ')
+    if not high:
+      return ''
+    return '[{}, {}]'.format(*(
+        re.sub(r'^([+-]?)0\.', r'\1.', end) for end in (low, high)))
+
+  def as_dict(self) -> dict[str, Any]:
+    """What ``result.json`` holds of it."""
+    return {'value': self.value, 'low': self.low, 'high': self.high,
+            'reason': self.reason}
+
+
+def format_number(value: float, units: str = 'fraction',
+                  signed: bool = False) -> str:
+  """A number as reports print it.
+
+  Args:
+    value: finite.
+    units: ``fraction``, ``nats``, ``bits``, ``s``, ``bytes``, ``count``,
+      ``ratio`` or any other word, which is then left out.
+    signed: also write a plus.
+
+  Example:
+    >>> format_number(.8416), format_number(75.4, 's')
+    ('0.842', '75.4 s')
+    >>> format_number(-.0123, signed=True), format_number(1638, 'count')
+    ('-0.012', '1,638')
+    >>> format_number(3.2e9, 'bytes'), format_number(11.42, 'ratio')
+    ('3.20 GB', '11.4×')
+  """
+  plus = '+' if signed else ''
+  value = 0.0 if abs(value) < 1e-12 else value  # no "-0.000" by rounding
+  if units == 'count':
+    return f'{value:{plus},.0f}'
+  if units == 'bytes':
+    return f'{value / 1e9:{plus}.2f} GB'
+  if units in ('s', 'ratio'):
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 1 else 2
+  else:
+    digits = 3
+  return f'{value:{plus},.{digits}f}{_UNIT_SUFFIX.get(units, "")}'
+
+
+def _usable(replicates: np.ndarray | None) -> TypeGuard[np.ndarray]:
+  return replicates is not None and bool(np.isfinite(replicates).sum() > 1)
+
+
+def centred(value: float, replicates: np.ndarray) -> np.ndarray:
+  """Replicates of a distance moved so that their mean is the value.
+
+  Resampling pulls a distance upwards, often so far that no replicate is as
+  small as the value; the move leaves the spread alone. Cut at 0.
+  """
+  return np.maximum(replicates - np.nanmean(replicates) + value, 0.0)
+
+
+def combine(function: Callable[..., Any], *estimates: Estimate) -> Estimate:
+  """A function of estimates, on values and replicates; missing if one is."""
+  for estimate in estimates:
+    if estimate.value is None:
+      return estimate
+  replicates = None
+  if all(estimate.replicates is not None for estimate in estimates):
+    replicates = function(*(estimate.replicates for estimate in estimates))
+  return Estimate.resampled(
+      float(function(*(estimate.value for estimate in estimates))), replicates)
+
+
+def _values(estimates: Sequence[Estimate]) -> np.ndarray:
+  return np.array([estimate.value for estimate in estimates], np.float64)
+
+
+def mean(estimates: Sequence[Estimate]) -> Estimate:
+  """The mean of a metric over models, resample by resample.
+
+  Missing if one of them is.
+  """
+  for estimate in estimates:
+    if estimate.value is None:
+      return estimate
+  drawn = [estimate.replicates for estimate in estimates
+           if _usable(estimate.replicates)]
+  replicates = np.mean(drawn, 0) if len(drawn) == len(estimates) else None
+  return Estimate.resampled(float(_values(estimates).mean()), replicates)
+
+
+def mean_of_models(estimates: Sequence[Estimate], n_units: int,
+                   bounds: tuple[float, float] | None = None) -> Estimate:
+  """The mean over retrained models; its interval counts their spread too.
+
+  Args:
+    estimates: of each model, at least one.
+    n_units: people or images behind every estimate.
+    bounds: that the interval is cut at.
+  """
+  if len(estimates) == 1:
+    return estimates[0]
+  over = mean(estimates)
+  if over.value is None or not _usable(over.replicates) or n_units < 2:
+    return over
+  values = _values(estimates)
+  error, freedom = stats.standard_error(
+      float(np.nanvar(over.replicates, ddof=1)), n_units,
+      unlearned_variance=float(np.var(values, ddof=1)), seeds=len(values))
+  ends = stats.t_interval(over.value, error, freedom)
+  return Estimate(over.value, *np.clip(ends, *(bounds or (-np.inf, np.inf))))
+
+
+def difference(unlearned: Estimate | None, retrained: Sequence[Estimate],
+               n_units: int) -> Estimate | None:
+  """Unlearned minus the mean of the retrained models.
+
+  None without two values; without replicates it has neither an interval nor a
+  standard error.
+  """
+  if unlearned is None or unlearned.value is None or not retrained:
+    return None
+  reference = mean(retrained)
+  if reference.value is None:
+    return None
+  value = unlearned.value - reference.value
+  if n_units < 2 or not _usable(unlearned.replicates) or not _usable(
+      reference.replicates):
+    return Estimate(value, signed=True)
+  values = _values(retrained)
+  error, freedom = stats.standard_error(
+      float(np.nanvar(unlearned.replicates - reference.replicates, ddof=1)),
+      n_units, retrains=len(values), retrained_variance=(
+          float(np.var(values, ddof=1)) if len(values) > 1 else 0.0))
+  return Estimate(
+      value, *stats.t_interval(value, error, freedom), error=error,
+      freedom=freedom, signed=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+  """One metric for the three models, the null and the difference.
+
+  Attributes:
+    metric: its name.
+    split: what it was measured on, None if on none.
+    direction: what higher means, in words.
+    original: the model before unlearning.
+    unlearned: the model after it.
+    retrained: mean over the models trained on retain alone.
+    null: the value that perfect unlearning or a blind guess would give.
+    delta: unlearned - retrained.
+    units: of the value: ``'fraction'``, ``'nats'``, ``'count'``.
+    n_units: how many people (or images) the interval resamples.
+    unit: ``'person'`` or ``'image'``.
+    seeds: named seeds behind the value.
+    verdict: words, None where the metric decides nothing.
+    p_value: of no difference to retraining, None likewise.
+    margin: differences below it do not matter, None likewise.
+    power: chance of "indistinguishable" if there is no difference, None
+      likewise.
+    notes: sentences to be read with it.
+    tier: of the evaluation that made it.
+  """
+
+  metric: str
+  split: str | None
+  direction: str
+  original: Estimate
+  unlearned: Estimate
+  retrained: Estimate
+  null: Estimate
+  delta: Estimate
+  units: str = 'fraction'
+  n_units: int | None = None
+  unit: str | None = None
+  seeds: Mapping[str, int] = dataclasses.field(default_factory=dict)
+  verdict: str | None = None
+  p_value: float | None = None
+  margin: float | None = None
+  power: float | None = None
+  notes: tuple[str, ...] = ()
+  tier: int = 0
+
+  @property
+  def estimates(self) -> dict[str, Estimate]:
+    """The five numbers by name, in the order of the tables."""
+    return {name: getattr(self, name) for name in (
+        'original', 'unlearned', 'retrained', 'null', 'delta')}
+
+  @property
+  def missing_lines(self) -> list[str]:
+    """``metric (columns): reason``, one line per reason."""
+    columns: dict[str, list[str]] = {}
+    for name, estimate in self.estimates.items():
+      if estimate.value is None:
+        columns.setdefault(str(estimate.reason), []).append(name)
+    return [f'{self.metric} ({", ".join(names)}): {reason}'
+            for reason, names in columns.items()]
+
+  def as_dict(self) -> dict[str, Any]:
+    """Plain dictionaries, lists, strings and numbers, none of them NaN."""
+    return {
+        'metric': self.metric, 'split': self.split, 'tier': self.tier,
+        'direction': self.direction,
+        **{name: estimate.as_dict()
+           for name, estimate in self.estimates.items()},
+        'units': self.units, 'n_units': self.n_units, 'unit': self.unit,
+        'seeds': dict(self.seeds), 'verdict': self.verdict,
+        'p_value': self.p_value, 'margin': self.margin, 'power': self.power,
+        'notes': list(self.notes),
+    }

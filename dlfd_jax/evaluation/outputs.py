@@ -1,0 +1,728 @@
+"""The values of metrics that read logits: of one model, or against others.
+
+Three kinds of value functions stand in the registry. ``f(inputs, model)`` is a
+metric of one model. ``f(inputs, model, references)`` compares the model in the
+slot with the retrained ones. Of a family of metrics (one per attribute, group,
+block) the function takes the member's name as its last argument.
+
+Attacks compare forget (members) with test images (non-members), classes and
+people as they are; the score is minus the loss. Multiclass margins rank exactly
+like it, so that their AUC is the same number and is not repeated.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from scipy import special
+
+from dlfd_jax.evaluation.estimate import (
+  Estimate,
+  Record,
+  centred,
+  combine,
+  difference,
+  mean,
+)
+from dlfd_jax.evaluation.inputs import Inputs, Model, Part, once
+from dlfd_jax.metrics import (
+  accuracy,
+  attack,
+  cross_validation,
+  distances,
+  forgetting,
+  per_example,
+  ranks,
+  stats,
+)
+
+SIDES = ('forget', 'test')  # members and non-members of final attacks
+NEED_TWO = 'it needs at least two retrained models of different seeds'
+NO_CLASS = 'forget and test share no class'
+NO_PEOPLE = 'the people in the images are unknown'
+NO_ORIGINAL = 'no original model was given'
+NO_RELEARN = 'no relearning was run'
+FEW = 'it needs at least 2 images a side'
+FEW_UNBALANCED = 'it needs at least 2 images a side and 11 in all'
+LEAST_IN_GROUP = 10  # images
+MOST_GROUPS = 12  # values of a column: more are people or families, not groups
+_Function = TypeVar('_Function', bound=Callable[..., Any])
+
+
+def _on(*splits: str) -> Callable[[_Function], _Function]:
+  """The metric is missing for a model without logits on one of the splits."""
+  def decorate(function: _Function) -> _Function:
+    @functools.wraps(function)
+    def call(inputs: Inputs, model: Model, *args: Any, **kwargs: Any) -> Any:
+      for split in splits:
+        if split not in model.logits:
+          return Estimate.missing(f'no logits on {split}')
+      return function(inputs, model, *args, **kwargs)
+
+    return call  # type: ignore[return-value]
+
+  return decorate
+
+
+def mean_over(part: Part, values: np.ndarray) -> Estimate:
+  """The mean of a value per image, resampled by person.
+
+  Args:
+    part: the images.
+    values: ``[n]``, NaN where an image does not count.
+  """
+  there = ~np.isnan(values)
+  if not there.any():
+    return Estimate.missing('no image counts')
+  both = part.resampled_sums(
+      np.stack([np.where(there, values, 0.0), there], axis=-1))
+  replicates = np.divide(
+      both[:, 0], both[:, 1], out=np.full(len(both), np.nan),
+      where=both[:, 1] > 0)
+  return Estimate.resampled(float(values[there].mean()), replicates)
+
+
+def resampled_counts(part: Part, counts: accuracy.Counts) -> Estimate:
+  """An accuracy from hits and tries per image, resampled by person."""
+  interval = None
+  if part.n_units == len(part) and counts.hits.shape[1] == 1:
+    interval = stats.wilson(counts.hits.sum(), counts.tries.sum())
+  return Estimate.resampled(
+      counts.value, accuracy.mean_of_ratios(
+          part.resampled_sums(counts.hits), part.resampled_sums(counts.tries)),
+      interval)
+
+
+# Accuracies.
+
+
+@once
+def accuracy_on(inputs: Inputs, model: Model, *, split: str,
+                kind: Callable[..., accuracy.Counts] = accuracy.accuracy,
+                ) -> Estimate:
+  """Accuracy of a kind on a split."""
+  if split not in model.logits:
+    return Estimate.missing(f'no logits on {split}')
+  part = inputs.parts[split]
+  counts = kind(inputs.task, model.logits[split], part.labels)
+  if np.isnan(counts.value):
+    return Estimate.missing('no label is known')
+  return resampled_counts(part, counts)
+
+
+def balanced_accuracy(inputs: Inputs, model: Model,
+                      attribute: str) -> Estimate:
+  """Balanced accuracy of an attribute on test."""
+  kind = functools.partial(
+      accuracy.balanced_accuracy,
+      attribute=inputs.task.names.index(attribute))
+  return accuracy_on(inputs, model, split='test', kind=kind)
+
+
+@once
+def groups(inputs: Inputs, *, split: str,
+           ) -> tuple[dict[str, np.ndarray], list[str]]:
+  """Classes and the values of the data's own columns, as groups of images.
+
+  Returns:
+    Which images each group holds, bool ``[n]`` by its name, and sentences on
+    what was left out.
+  """
+  part, task = inputs.parts[split], inputs.task
+  columns = {} if task.is_multilabel else {'class': part.labels}
+  masks, notes = {}, []
+  for name, values in (columns | dict(part.columns)).items():
+    found, counts = np.unique(values[values >= 0], return_counts=True)
+    if len(found) > MOST_GROUPS:
+      notes.append(f'Accuracy by {name} on {split} is left out: it has '
+                   f'{len(found)} values.')
+      continue
+    small = counts < LEAST_IN_GROUP
+    if small.any():
+      notes.append(
+          f'Accuracy by {name} on {split} leaves out {small.sum()} values '
+          f'with fewer than {LEAST_IN_GROUP} images.')
+    for group in found[~small]:
+      label = task.names[group] if values is columns.get('class') else group
+      masks[f'{name} {label}'] = values == group
+  return masks, notes
+
+
+def group_names(inputs: Inputs, *, split: str) -> list[str]:
+  return list(groups(inputs, split=split)[0])
+
+
+def group_sample(inputs: Inputs, group: str, *,
+                 split: str) -> tuple[int, str]:
+  """(number, kind) of the people or images behind a group's accuracy."""
+  part = inputs.parts[split]
+  rows = groups(inputs, split=split)[0][group]
+  return np.unique(part.units[rows]).size, part.unit
+
+
+def group_accuracy(inputs: Inputs, model: Model, group: str, *,
+                   split: str) -> Estimate:
+  """Accuracy on one group of images of a split."""
+  if split not in model.logits:
+    return Estimate.missing(f'no logits on {split}')
+  part = inputs.parts[split]
+  rows = groups(inputs, split=split)[0][group][:, None]
+  counts = accuracy.accuracy(inputs.task, model.logits[split], part.labels)
+  hits, tries = counts.hits * rows, counts.tries * rows
+  return Estimate.resampled(
+      accuracy.Counts(hits, tries).value, accuracy.mean_of_ratios(
+          part.resampled_sums(hits), part.resampled_sums(tries)))
+
+
+# Attacks without reference models.
+
+
+@once
+def _curves(inputs: Inputs, model: Model) -> dict[Any, Estimate]:
+  """AUC, KS and TPRs of the losses: one sort, one set of curves for all."""
+  scores = [-model.losses[split] for split in SIDES]
+  n, m = (len(inputs.parts[split]) for split in SIDES)
+  rates = [rate for rate in (.01, .001) if m * rate >= 1]
+  readers: dict[Any, Any] = {'auc': ranks.area, 'ks': ranks.largest_gap}
+  readers |= {rate: functools.partial(ranks.largest_tpr, limit=rate)
+              for rate in rates}
+
+  def read(*weights):
+    curve = ranks.roc(*scores, *weights)
+    return np.stack([reader(*curve) for reader in readers.values()], axis=-1)
+
+  values = dict(zip(readers, map(float, read())))
+  drawn = dict(zip(readers, inputs.bootstrap(read, *SIDES).T))
+  drawn['ks'] = centred(values['ks'], drawn['ks'])
+  return {what: Estimate.resampled(
+      values[what], drawn[what], stats.clopper_pearson(
+          round(values[what] * n), n) if what in rates else None)
+          for what in readers}
+
+
+@_on(*SIDES)
+def auc(inputs: Inputs, model: Model) -> Estimate:
+  """Signed AUC of minus the loss."""
+  return _curves(inputs, model)['auc']
+
+
+@_on(*SIDES)
+def ks_of_losses(inputs: Inputs, model: Model) -> Estimate:
+  """Kolmogorov-Smirnov distance of the losses."""
+  return _curves(inputs, model)['ks']
+
+
+@_on(*SIDES)
+def tpr_at(inputs: Inputs, model: Model, *, rate: float) -> Estimate:
+  """True-positive rate at a false-positive rate."""
+  m = len(inputs.parts['test'])
+  return _curves(inputs, model).get(rate) or Estimate.missing(
+      f'{m} unseen images are too few: it needs {round(1 / rate)}')
+
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+class Matched(NamedTuple):
+  """What a class-matched AUC compares; each a pair (forget, test).
+
+  Attributes:
+    scores: float ``[n]`` and ``[m]``.
+    keys: classes, int ``[n]`` and ``[m]``.
+    known: 1.0 for the images that count, else 0.0, ``[n]`` and ``[m]``.
+  """
+
+  scores: Pair
+  keys: Pair
+  known: Pair
+
+
+def minus(quantity: Callable[..., np.ndarray], *args: Any,
+          **kwargs: Any) -> np.ndarray:
+  """Minus a quantity per example; 0 where it is NaN (and given no weight)."""
+  return -np.nan_to_num(quantity(*args, **kwargs))
+
+
+negative_loss = functools.partial(minus, per_example.loss)
+negative_entropy = functools.partial(minus, per_example.entropy)
+negative_modified_entropy = functools.partial(
+    minus, per_example.modified_entropy)
+
+
+def matched_sides(inputs: Inputs, model: Model,
+                  score: Callable[..., np.ndarray],
+                  attribute: str | None = None) -> Matched:
+  """Scores, classes and what is known of forget and test images.
+
+  Args:
+    inputs: everything that was given.
+    model: with logits on forget and test.
+    score: of task, logits and labels, ``[n]``; higher = more member-like.
+    attribute: whose own scores and labels count; None = all classes.
+  """
+  task = inputs.task
+  scores, keys, known = [], [], []
+  for split in SIDES:
+    part = inputs.parts[split]
+    if attribute is None:
+      scores.append(score(task, model.logits[split], part.labels))
+      keys.append(part.keys)
+      known.append(np.ones(len(part)))
+      continue
+    column = task.names.index(attribute)
+    scores.append(score(
+        task, model.logits[split], part.labels, per_attribute=True)[:, column])
+    keys.append(part.labels[:, column])
+    known.append(1.0 - (part.labels[:, column] < 0))
+  return Matched((scores[0], scores[1]), (keys[0], keys[1]),
+                 (known[0], known[1]))
+
+
+@_on(*SIDES)
+@once
+def matched_auc(inputs: Inputs, model: Model, attribute: str | None = None, *,
+                score: Callable[..., np.ndarray] = negative_loss) -> Estimate:
+  """AUC at equal class counts, in the limit of infinitely many draws.
+
+  Value and replicates are one function of the weights (``draws=None`` of
+  ``attack.class_matched_auc``), and the matching is repeated in every resample.
+  """
+  sides = matched_sides(inputs, model, score, attribute)
+
+  def read(weights, other_weights):
+    matched = ranks.matching_weights(
+        *sides.keys, weights * sides.known[0], other_weights * sides.known[1])
+    return ranks.area(*ranks.roc(*sides.scores, *matched))
+
+  value = float(read(1.0, 1.0))
+  if np.isnan(value):
+    return Estimate.missing(NO_CLASS)
+  return Estimate.resampled(value, inputs.bootstrap(read, *SIDES))
+
+
+def person_scores(inputs: Inputs, model: Model) -> Pair | None:
+  """Mean score of each person of forget and of test, None if unknown."""
+  parts = [inputs.parts[split] for split in SIDES]
+  if any((part.identity < 0).all() for part in parts):
+    return None
+  forget, test = (
+      attack.person_means(-model.losses[split], part.identity)
+      for split, part in zip(SIDES, parts))
+  return forget, test
+
+
+@_on(*SIDES)
+def person_auc(inputs: Inputs, model: Model) -> Estimate:
+  """AUC over people, each with the mean score of their images."""
+  people = person_scores(inputs, model)
+  if people is None:
+    return Estimate.missing(NO_PEOPLE)
+  value = attack.auc(*people)
+  parts = [inputs.parts[split] for split in SIDES]
+  if any(part.n_units != len(side) for part, side in zip(parts, people)):
+    return Estimate(value)  # one person: its images are the units
+  weights = [part.multiplicities.astype(np.float64) for part in parts]
+  return Estimate.resampled(value, ranks.area(*ranks.roc(*people, *weights)))
+
+
+def unbalanced_possible(inputs: Inputs) -> bool:
+  """Whether there are enough images for the papers' form of the attack."""
+  sizes = [len(inputs.parts[split]) for split in SIDES]
+  return min(sizes) >= 2 and sum(sizes) >= 11
+
+
+@_on(*SIDES)
+@once
+def attack_accuracy(inputs: Inputs, model: Model, *,
+                    two_sided: bool = False) -> Estimate:
+  """Cross-validated accuracy of an attack on as many members as others.
+
+  The interval resamples out-of-fold results, not the attack.
+  """
+  sides = [-model.losses[split] for split in SIDES]
+  if min(map(len, sides)) < 2:
+    return Estimate.missing(FEW)
+  return _held_out(inputs, cross_validation.held_out(
+      *sides, draws=inputs.config.draws, seed=inputs.config.seed,
+      two_sided=two_sided), balanced=True)
+
+
+@_on(*SIDES)
+@once
+def unbalanced_accuracy(inputs: Inputs, model: Model) -> Estimate:
+  """Accuracy of the papers' form of the attack."""
+  if not unbalanced_possible(inputs):
+    return Estimate.missing(FEW_UNBALANCED)
+  return _held_out(inputs, attack.unbalanced_held_out(
+      *(model.losses[split] for split in SIDES)), balanced=False)
+
+
+def _held_out(inputs: Inputs, results: cross_validation.HeldOut, *,
+              balanced: bool) -> Estimate:
+  forget, test = (inputs.parts[split] for split in SIDES)
+  members = forget.resampled_sums(
+      np.stack([results.members, results.members_tried], axis=-1))
+  others = test.resampled_sums(
+      np.stack([results.non_members, results.non_members_tried], axis=-1))
+  both = np.stack([members, others], axis=-1)
+  if not balanced:
+    both = both.sum(axis=-1, keepdims=True)
+  return Estimate.resampled(
+      results.accuracy, accuracy.mean_of_ratios(both[:, 0], both[:, 1]))
+
+
+def forgetting_score(inputs: Inputs, model: Model, *,
+                     of: Callable[..., Estimate]) -> Estimate:
+  """Twice the distance of an attack's accuracy to one half."""
+  return combine(lambda a: 2 * np.abs(a - .5), of(inputs, model))
+
+
+def nomus(inputs: Inputs, model: Model, *,
+          of: Callable[..., Estimate]) -> Estimate:
+  """Half test accuracy, half one minus the forgetting score."""
+  score = forgetting_score(inputs, model, of=of)
+  if score.value is None:
+    return score
+  return combine(lambda a, fs: .5 * (a + 1 - fs),
+                 accuracy_on(inputs, model, split='test'), score)
+
+
+@_on(*SIDES)
+def rf_jsd(inputs: Inputs, model: Model) -> Estimate:
+  """Retrain-free JS divergence to the original's predictions on test."""
+  original = inputs.original
+  if original is None or 'test' not in original.logits:
+    return Estimate.missing('it needs the original model on test')
+  forget, test = (inputs.parts[split] for split in SIDES)
+  mine = per_example.probabilities(inputs.task, model.logits['forget'])
+  unseen = per_example.probabilities(inputs.task, original.logits['test'])
+
+  def read(forget_weights=None, test_weights=None):
+    return distances.rf_jsd(
+        distances.mean_predictions(
+            inputs.task, mine, forget.labels, forget_weights),
+        distances.mean_predictions(
+            inputs.task, unseen, test.labels, test_weights))
+
+  value = float(read())
+  if np.isnan(value):
+    return Estimate.missing(NO_CLASS)
+  return Estimate.resampled(
+      value, centred(value, inputs.bootstrap(read, *SIDES)))
+
+
+# Against retrained models.
+
+
+GAPS = (functools.partial(accuracy_on, split='forget'),
+        functools.partial(accuracy_on, split='retain'),
+        functools.partial(accuracy_on, split='test'), matched_auc)
+
+
+def _gaps(inputs, slot, references):
+  """The four signed gaps: accuracy on forget, retain and test, attack AUC."""
+  return [
+      combine(lambda a, b: a - b, value(inputs, slot),
+              mean([value(inputs, other) for other in references]))
+      for value in GAPS]
+
+
+def _folded(function, *signed):
+  """A function of gaps; its interval is moved back to the value."""
+  folded = combine(function, *signed)
+  if folded.value is None or folded.replicates is None:
+    return folded
+  return Estimate.resampled(
+      folded.value, centred(folded.value, folded.replicates))
+
+
+def average_gap(inputs: Inputs, slot: Model,
+                references: Sequence[Model]) -> Estimate:
+  """Mean of the four absolute gaps."""
+  return _folded(distances.average_gap, *_gaps(inputs, slot, references))
+
+
+def tow(inputs: Inputs, slot: Model, references: Sequence[Model], *,
+        by_attack: bool = False) -> Estimate:
+  """Tug of war; ``by_attack``: the attack's gap in place of forget's."""
+  forget, retain, test, mia = _gaps(inputs, slot, references)
+  distance = _folded(lambda *signed: 1 - distances.tow(*signed),
+                     mia if by_attack else forget, retain, test)
+  return combine(lambda d: 1 - d, distance)
+
+
+def js(task, reference, logits):
+  return distances.js(task, *(
+      per_example.probabilities(task, z) for z in (logits, reference)))
+
+
+def activation_distance(task, reference, logits):
+  return distances.activation_distance(*(
+      per_example.probabilities(task, z) for z in (logits, reference)))
+
+
+@once
+def _distance(inputs, slot, reference, kind, split):
+  for model in (slot, reference):
+    if split not in model.logits:
+      return Estimate.missing(f'no logits on {split}')
+  return mean_over(inputs.parts[split], kind(
+      inputs.task, reference.logits[split], slot.logits[split]))
+
+
+def distance(inputs: Inputs, slot: Model, references: Sequence[Model], *,
+             kind: Callable[..., np.ndarray], split: str) -> Estimate:
+  """Mean over references of a distance of outputs.
+
+  Args:
+    inputs: everything that was given.
+    slot: the model to judge.
+    references: the models it is compared with.
+    kind: of task, reference logits and logits, ``[n]``.
+    split: whose images are compared.
+  """
+  return mean([_distance(inputs, slot, reference, kind, split)
+               for reference in references])
+
+
+def leave_one_out(inputs: Inputs,
+                  value: Callable[..., Estimate]) -> list[Estimate]:
+  """Each retrained model in the slot against the other ones.
+
+  One estimate that says why if there is only one; none without any.
+  """
+  retrained = inputs.retrained
+  if len(retrained) == 1:
+    return [Estimate.missing(NEED_TWO)]
+  return [value(inputs, model, [
+      other for other in retrained if other is not model])
+          for model in retrained]
+
+
+@once
+def _js_scale(inputs, split):
+  """(floor, ceiling - floor), or the reason why there is none."""
+  value = functools.partial(distance, kind=js, split=split)
+  if len(inputs.retrained) < 2:
+    return NEED_TWO
+  if inputs.original is None:
+    return NO_ORIGINAL
+  floor = mean(leave_one_out(inputs, value))
+  ceiling = value(inputs, inputs.original, inputs.retrained)
+  width = combine(lambda c, f: c - f, ceiling, floor)
+  if width.value is None or floor.value is None or ceiling.value is None:
+    return str(width.reason)
+  error = 0.0
+  if width.replicates is not None:
+    error = float(np.std(width.replicates, ddof=1))
+  if distances.normalised(
+      floor.value, floor.value, ceiling.value, error) is None:
+    return ('the original is no farther from the retrained models than they '
+            'are from each other')
+  return floor, width.value
+
+
+def normalised_js(inputs: Inputs, slot: Model, references: Sequence[Model], *,
+                  split: str) -> Estimate:
+  """JS distance: 0 = as another retrained model, 1 = as the original."""
+  scale = _js_scale(inputs, split)
+  if isinstance(scale, str):
+    return Estimate.missing(scale)
+  floor, width = scale
+  return combine(lambda d, f: (d - f) / width, distance(
+      inputs, slot, references, kind=js, split=split), floor)
+
+
+def zrf(inputs: Inputs, model: Model) -> Estimate:
+  """Likeness to random networks on forget."""
+  if not inputs.random_logits:
+    return Estimate.missing('no random network was run')
+  if 'forget' not in model.logits:
+    return Estimate.missing('no logits on forget')
+  task = inputs.task
+  mine = per_example.probabilities(task, model.logits['forget'])
+  values = [
+      distances.zrf(task, mine, per_example.probabilities(task, random))
+      for random in inputs.random_logits]
+  return mean_over(inputs.parts['forget'], np.mean(values, axis=0))
+
+
+def relearn_steps(inputs: Inputs, model: Model) -> Estimate:
+  """Steps until forget is learnt again, mean over seeds."""
+  if not model.relearned:
+    return Estimate.missing(NO_RELEARN)
+  return _over_seeds([float(time.steps) for time in model.relearned])
+
+
+def log2_steps(inputs: Inputs, model: Model) -> Estimate:
+  """``log2(t + 1)``, whose gap is log2 of the anamnesis index."""
+  if not model.relearned:
+    return Estimate.missing(NO_RELEARN)
+  if model in inputs.retrained and any(
+      time.capped or time.steps == 0 for time in model.relearned):
+    return Estimate.missing(
+        'a retrained model never relearnt, or knew forget from the start')
+  return _over_seeds([forgetting.log2_steps(time) for time in model.relearned])
+
+
+def _over_seeds(numbers):
+  """A mean over seeds; its replicates have the variance of that mean."""
+  values, count = np.array(numbers), len(numbers)
+  average = float(values.mean())
+  if count < 2:
+    return Estimate(average)
+  error = float(values.std(ddof=1)) / math.sqrt(count)
+  half = float(special.stdtrit(count - 1, .975)) * error
+  return Estimate.resampled(
+      average, average + (values - average) / math.sqrt(count),
+      (average - half, average + half))
+
+
+def relearn_sample(inputs: Inputs) -> tuple[int, str]:
+  """The seeds of relearning, which its intervals resample."""
+  seeds = [len(model.relearned) for model in inputs.models if model.relearned]
+  return max(min(seeds, default=0), 1), 'seed'
+
+
+def capped_runs(inputs: Inputs, value: Any) -> list[str]:
+  """Sentences on models that did not relearn within the cap."""
+  del value
+  return [
+      f'{model.name}: {sum(t.capped for t in model.relearned)} of '
+      f'{len(model.relearned)} runs reached the cap; its time is a lower bound.'
+      for model in inputs.models if any(t.capped for t in model.relearned)]
+
+
+# Over-forgetting and harm to those who stay.
+
+
+@once
+def loss_tail(inputs: Inputs, model: Model) -> Estimate:
+  """Share of forget losses above nearly all unseen ones."""
+  if not set(SIDES) <= set(model.losses):
+    return Estimate.missing('it needs logits on forget and test')
+  share = functools.partial(
+      forgetting.tail_share, *(model.losses[split] for split in SIDES))
+  value = float(share())
+  interval = None
+  part = inputs.parts['forget']
+  if part.n_units == len(part):
+    interval = stats.clopper_pearson(round(value * len(part)), len(part))
+  return Estimate.resampled(value, inputs.bootstrap(share, *SIDES), interval)
+
+
+def over_forgetting(inputs: Inputs, slot: Model, references: Sequence[Model],
+                    ) -> forgetting.OverForgetting | None:
+  """The three signs that forgetting is visible; None without intervals."""
+  n_units, _ = inputs.units_behind(*SIDES)
+  intervals = []
+  for value in (matched_auc, loss_tail,
+                functools.partial(attack_accuracy, two_sided=True)):
+    gap = difference(
+        value(inputs, slot), [value(inputs, other) for other in references],
+        n_units)
+    intervals.append(None if gap is None or gap.low is None or gap.high is None
+                     else (gap.low, gap.high))
+  auc_gap, tail_gap, two_sided_gap = intervals
+  if auc_gap is None or tail_gap is None:
+    return None
+  return forgetting.over_forgetting(
+      auc_gap, tail_gap, two_sided_gap, inputs.config.auc_margin)
+
+
+def over_forgetting_signs(inputs: Inputs, slot: Model,
+                          references: Sequence[Model]) -> Estimate:
+  """How many of the three signs are there."""
+  signs = over_forgetting(inputs, slot, references)
+  if signs is None:
+    return Estimate.missing('a difference to retraining has no interval')
+  return Estimate(signs.count)
+
+
+def warn_of_over_forgetting(inputs: Inputs, record: Record) -> Record:
+  """The main AUC's record as a warning: raised if it lies below one half."""
+  del inputs
+  notes = []
+  verdict = None
+  if record.unlearned.high is not None:
+    verdict = 'over-forgotten' if record.unlearned.high < .5 else 'none'
+    if record.retrained.high is not None and record.retrained.high < .5:
+      notes.append('The retrained model is below one half too: forget and test '
+                   'differ by themselves.')
+  return dataclasses.replace(record, verdict=verdict, notes=tuple(notes))
+
+
+def raise_flag(inputs: Inputs, record: Record) -> Record:
+  """The record of over-forgetting's signs with the flag as its verdict."""
+  if inputs.unlearned is None or not inputs.retrained:
+    return record
+  signs = over_forgetting(inputs, inputs.unlearned, inputs.retrained)
+  if signs is None:
+    return record
+  return dataclasses.replace(
+      record, verdict=signs.flag, notes=(*record.notes, *signs.sentences))
+
+
+def share_harmed(inputs: Inputs, slot: Model,
+                 references: Sequence[Model]) -> Estimate:
+  """Share of retained people who lose more accuracy than the limit."""
+  losses = person_losses(inputs, slot, references)
+  if isinstance(losses, str):
+    return Estimate.missing(losses)
+  flags = accuracy.harmed(
+      losses, inputs.reference_config.harm_limit).astype(np.float64)
+  part = inputs.parts['retain']
+  return Estimate.resampled(
+      float(flags.mean()), part.multiplicities @ flags / part.n_units)
+
+
+def person_losses(inputs: Inputs, slot: Model,
+                  references: Sequence[Model]) -> np.ndarray | str:
+  """Accuracy that each unit of retain loses, or why it is unknown."""
+  if any('retain' not in model.logits for model in (slot, *references)):
+    return 'no logits on retain'
+  part = inputs.parts['retain']
+  if part.unit != 'person':
+    return NO_PEOPLE
+  reference = np.mean([_correct(inputs, other) for other in references], axis=0)
+  return accuracy.person_losses(reference, _correct(inputs, slot), part.units)
+
+
+def _correct(inputs, model):
+  """Correctness of each retained image, in [0, 1]."""
+  counts = accuracy.accuracy(
+      inputs.task, model.logits['retain'], inputs.parts['retain'].labels)
+  return counts.hits.sum(1) / counts.tries.sum(1)
+
+
+def worst_people(inputs: Inputs, count: int = 10) -> list[dict[str, Any]]:
+  """The retained people who lose most, by code; empty if nothing is known."""
+  if not inputs.retrained or inputs.unlearned is None:
+    return []
+  losses = person_losses(inputs, inputs.unlearned, inputs.retrained)
+  if isinstance(losses, str):
+    return []
+  part = inputs.parts['retain']
+  codes = np.zeros(part.n_units, np.int64)
+  codes[part.units] = part.identity
+  known = codes >= 0
+  return accuracy.worst_people(
+      losses[known], codes[known], np.bincount(part.units)[known], count)
+
+
+def retain_auc(inputs: Inputs, model: Model) -> Estimate:
+  """Attack AUC of retained against unseen images."""
+  splits = ('retain', 'test')
+  if not set(splits) <= set(model.losses):
+    return Estimate.missing('it needs logits on retain and test')
+  scores = [-model.losses[split] for split in splits]
+
+  def read(*weights):
+    return ranks.area(*ranks.roc(*scores, *weights))
+
+  return Estimate.resampled(float(read()), inputs.bootstrap(read, *splits))

@@ -1,0 +1,517 @@
+"""Every metric in one place: one entry says everything about one metric.
+
+The name of an entry is the one that stands in ``result.json``. Members of a
+family are called ``{name}/{member}`` there: one per attribute, class, group of
+people or block of the network. Terminal tables, reports, the paper's tables and
+plots and ``docs/metrics.md`` read labels, units and choices from here.
+
+To add a metric, write its value as a function (``outputs``, ``features``) and
+an entry at the place where its row shall stand. An attack that needs reference
+models is an entry of tier 2 or 3 like any other: see ``run``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from dlfd_jax import tasks
+from dlfd_jax.evaluation import features, inputs as inputs_lib, nulls, outputs
+from dlfd_jax.evaluation.estimate import Estimate, Record
+from dlfd_jax.evaluation.inputs import Inputs
+from dlfd_jax.metrics import accuracy, distances, features as features_lib
+
+MAIN_ATTACK = 'mia_auc_matched'
+SINGLE, GAP, SLOT, DATA = 'single', 'gap', 'slot', 'data'
+FORGETTING, UTILITY = 'forgetting', 'utility'
+GROUP = 'group'
+_partial = functools.partial
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Metric:
+  """What a metric is, how it is computed and what it may decide.
+
+  Attributes:
+    name: in ``result.json``.
+    label: for readers.
+    split: what it is measured on; None if on none.
+    direction: what higher means, in words.
+    value: the function that computes it, see ``outputs``.
+    form: ``'single'``: a number of one model. ``'gap'``: the value is such a
+      number, the metric its difference to the retrained models' mean.
+      ``'slot'``: a model compared with the retrained ones. ``'data'``: a number
+      of the data, the same for all models.
+    null: the function of inputs that says what there is where nothing is to be
+      found; None = each retrained model in the slot, against the others.
+    tier: the lowest tier that computes it.
+    units: of the value.
+    bounds: that no value can leave: t intervals of few models are cut there;
+      None = none are known.
+    margin: name of the setting below which differences do not matter; None = it
+      has no verdict of its own.
+    chance: the value at which members look like unseen data; None if there is
+      no such value.
+    sides: splits whose people (or images) its interval resamples, by default
+      its own split.
+    sample: ``(number, kind)`` of the units behind its interval, where ``sides``
+      does not say it.
+    freedom: number of independent units behind its variance, where that is not
+      the number of people.
+    votes: the overall verdict on which it votes, and its place there.
+    notes: sentences that always go with it.
+    remarks: a function of inputs and of the value function that gives more.
+    finish: a function of inputs and the record that gives it another verdict.
+    members: a function of inputs that names the members of a family; value,
+      null and sample then take a member's name as their last argument.
+    applies: which tasks have it.
+    about: ``'model'``; ``'group'``: a group of people, shown in a table of its
+      own; ``'data'``: in no table of models.
+    summary: whether it stands in the short tables.
+  """
+
+  name: str
+  label: str
+  split: str | None
+  direction: str
+  value: Callable[..., Any]
+  form: str = SINGLE
+  null: Callable[..., Estimate] | None = None
+  tier: int = 0
+  units: str = 'fraction'
+  bounds: tuple[float, float] | None = None
+  margin: str | None = None
+  chance: float | None = None
+  sides: tuple[str, ...] = ()
+  sample: Callable[..., tuple[int, str]] | None = None
+  freedom: Callable[[Inputs], int] | None = None
+  votes: tuple[str, int] | None = None
+  notes: tuple[str, ...] = ()
+  remarks: Callable[..., Sequence[str]] | None = None
+  finish: Callable[[Inputs, Record], Record] | None = None
+  members: Callable[[Inputs], Iterable[str]] | None = None
+  applies: Callable[[tasks.Task], bool] = lambda task: True
+  about: str = 'model'
+  summary: bool = False
+
+  def margin_in(self, *configs: Any) -> float | None:
+    """The margin under the settings of an evaluation, None if it has none."""
+    for config in configs:
+      if self.margin is not None and hasattr(config, self.margin):
+        return float(getattr(config, self.margin))
+    return None
+
+  def direction_in(self, config: inputs_lib.ReferenceConfig) -> str:
+    """The direction under the settings of an evaluation."""
+    return self.direction.format(harm_limit=config.harm_limit)
+
+
+_SHARE = (0.0, 1.0)
+_SIDES = outputs.SIDES
+_CORRECT = 'higher means more correct'
+_AUC = ('higher means more leakage; above retrained: under-forgetting, below: '
+        'over-forgetting')
+_SCORE = ('lower means an attack nearer to a guess, in either direction; the '
+          'aim is the value of retrained, not 0')
+_NOMUS = "higher means better by the papers' rule, not nearer to retraining"
+_GAP = 'higher means above retrained, lower below it; the aim is 0'
+_FAR = 'higher means farther from retrained; the aim is the null, not 0'
+_NEAR = 'higher means nearer to retrained; the aim is the null, not 1'
+_ORIGINAL = ('higher means nearer to the original: 0 as another retrained '
+             'model, 1 as the original')
+_PEOPLE = 'higher means that features tell people apart better'
+_LABEL = 'higher means that features tell the label better'
+_APART = 'higher means that classes keep apart more clearly'
+_ALIKE = ('higher means features more similar to retrained; the aim is the '
+          'null, not 1')
+_LIKE_ORIGINAL = 'higher means features more similar to the original'
+_COPIES = 'higher means more leakage by the data'
+_UNBALANCED = ('The form of the papers: classes of unequal size, so that a '
+               'blind attack is not at 0.',)
+_HELD_OUT = ('The interval resamples out-of-fold results and leaves out the '
+             'spread of the folds.',)
+_SWAPPED = ('The null swaps images, not people: where people have several '
+            'images its range is too narrow.',)
+_MOVED = ('Resampling pulls a distance upwards: the interval is moved back to '
+          'the value.',)
+_FOLDED = ('Resampling pulls an absolute gap upwards: the interval is moved '
+           'back to the value.',)
+_FIXED = ("The interval keeps each image's silhouette and resamples people.",)
+_OF_DATA = ('A property of the data, the same for all models.',)
+
+
+def _is_multilabel(task: tasks.Task) -> bool:
+  return task.is_multilabel
+
+
+def _has_top2(task: tasks.Task) -> bool:
+  return not task.is_multilabel and task.num_outputs > 2
+
+
+def _attributes(inputs: Inputs) -> Sequence[str]:
+  return inputs.task.names if inputs.task.is_multilabel else ()
+
+
+def _classes(inputs: Inputs) -> Sequence[str]:
+  return inputs.task.names
+
+
+# Constructors of metrics that share most of an entry; each still has its name.
+
+
+def _accuracy(name: str, label: str, split: str, *, direction: str = _CORRECT,
+              margin: str | None = 'accuracy_margin', **more: Any) -> Metric:
+  more = {'value': _partial(outputs.accuracy_on, split=split),
+          'null': _partial(nulls.constant_guess, split=split)} | more
+  return Metric(name=name, label=label, split=split, direction=direction,
+                bounds=_SHARE, margin=margin, **more)
+
+
+def _auc(name: str, label: str, **more: Any) -> Metric:
+  return Metric(name=name, label=label, split='forget', direction=_AUC,
+                sides=_SIDES, bounds=_SHARE, chance=.5, **more)
+
+
+def _matched(name: str, label: str, score: Callable[..., Any],
+             **more: Any) -> Metric:
+  return _auc(name, label, value=_partial(outputs.matched_auc, score=score),
+              null=_partial(nulls.permuted_matched_auc, score=score), **more)
+
+
+def _attack(name: str, label: str, direction: str = _AUC,
+            **more: Any) -> Metric:
+  more = {'sides': _SIDES, 'bounds': _SHARE} | more
+  return Metric(name=name, label=label, split='forget', direction=direction,
+                **more)
+
+
+def _gap(name: str, label: str, split: str, value: Callable[..., Estimate],
+         **more: Any) -> Metric:
+  more = {'direction': _GAP, 'margin': 'accuracy_margin'} | more
+  return Metric(name=name, label=label, split=split, form=GAP, tier=1,
+                value=value, **more)
+
+
+def _distance(name: str, label: str, split: str, kind: Callable[..., Any],
+              direction: str = _FAR, **more: Any) -> Metric:
+  return Metric(
+      name=name, label=label, split=split, direction=direction, form=SLOT,
+      tier=1, value=_partial(outputs.distance, kind=kind, split=split), **more)
+
+
+def _normalised(name: str, label: str, split: str) -> Metric:
+  return Metric(
+      name=name, label=label, split=split, direction=_ORIGINAL, form=SLOT,
+      tier=1, units='ratio of distances', margin='distance_margin',
+      value=_partial(outputs.normalised_js, split=split))
+
+
+def _probe(name: str, label: str, split: str, direction: str,
+           value: Callable[..., Estimate], **more: Any) -> Metric:
+  more = {'notes': _HELD_OUT, 'remarks': features.random_network} | more
+  return Metric(name=name, label=label, split=split, direction=direction,
+                value=value, tier=1, **more)
+
+
+def _cka(name: str, label: str, split: str, value: Callable[..., Estimate],
+         direction: str = _ALIKE, **more: Any) -> Metric:
+  more = {'form': SLOT} | more
+  return Metric(
+      name=name, label=label, split=split, direction=direction, tier=1,
+      units='cka', value=_partial(value, split=split),
+      freedom=_partial(features.jackknife_groups, split=split), **more)
+
+
+def _group(name: str, label: str, split: str) -> Metric:
+  return Metric(
+      name=name, label=label, split=split, direction=_CORRECT, tier=1,
+      bounds=_SHARE, about=GROUP,
+      members=_partial(outputs.group_names, split=split),
+      value=_partial(outputs.group_accuracy, split=split),
+      sample=_partial(outputs.group_sample, split=split))
+
+
+def _duplicates(name: str, label: str, kind: str) -> Metric:
+  return Metric(name=name, label=label, split=None, direction=_COPIES,
+                form=DATA, about=DATA, units='count', notes=_OF_DATA,
+                value=lambda leakage, pair: leakage[kind][pair],
+                null=nulls.no_copies,
+                members=lambda _: [f'forget-{part}' for part in (
+                    'retain', 'test', 'val')])
+
+
+METRICS: tuple[Metric, ...] = (
+    # Tier 0: no further training.
+    _accuracy('accuracy_retain', 'Accuracy, retain', 'retain', summary=True),
+    _accuracy(
+        'accuracy_forget', 'Accuracy, forget', 'forget', summary=True,
+        direction='higher means more correct; above retrained: '
+        'under-forgetting, below: over-forgetting'),
+    _accuracy('accuracy_val', 'Accuracy, val', 'val', summary=True,
+              margin=None),
+    _accuracy('accuracy_test', 'Accuracy, test', 'test', summary=True),
+    _accuracy(
+        'exact_match_test', 'All attributes right, test', 'test', margin=None,
+        value=_partial(outputs.accuracy_on, split='test',
+                       kind=accuracy.exact_match),
+        null=nulls.constant_exact_match, applies=_is_multilabel),
+    _accuracy(
+        'balanced_accuracy_test', 'Balanced accuracy, test', 'test',
+        margin=None, value=outputs.balanced_accuracy, null=nulls.one_half,
+        members=_attributes, applies=_is_multilabel),
+    _accuracy(
+        'top2_accuracy_test', 'Top-2 accuracy, test', 'test', margin=None,
+        value=_partial(outputs.accuracy_on, split='test',
+                       kind=accuracy.top2_accuracy),
+        null=_partial(nulls.constant_guess, split='test', top=2),
+        applies=_has_top2),
+    _auc('mia_auc_matched', 'Attack AUC, class-matched', margin='auc_margin',
+         value=outputs.matched_auc, null=nulls.permuted_matched_auc,
+         notes=_SWAPPED, summary=True),
+    _attack(
+        'over_forgetting', 'Over-forgetting, by the main attack AUC',
+        'raised where the main attack AUC and its interval are below one half: '
+        'forget images look less seen than unseen ones', chance=.5,
+        margin='auc_margin', value=outputs.matched_auc,
+        null=nulls.permuted_matched_auc,
+        finish=outputs.warn_of_over_forgetting),
+    _auc('mia_auc', 'Attack AUC', margin='auc_margin', value=outputs.auc,
+         null=nulls.permuted_auc, notes=_SWAPPED),
+    _auc('mia_auc_person', 'Attack AUC, by person', margin='auc_margin',
+         value=outputs.person_auc, null=nulls.permuted_person_auc),
+    _matched('mia_auc_matched_margin', 'Attack AUC, class-matched, by margin',
+             outputs.per_example.margin, applies=_is_multilabel),
+    _matched('mia_auc_matched_entropy', 'Attack AUC, class-matched, by entropy',
+             outputs.negative_entropy),
+    _matched('mia_auc_matched_modified_entropy',
+             'Attack AUC, class-matched, by modified entropy',
+             outputs.negative_modified_entropy),
+    _auc('mia_auc_matched', 'Attack AUC, class-matched', members=_attributes,
+         value=outputs.matched_auc, null=nulls.permuted_matched_auc,
+         applies=_is_multilabel),
+    _attack('mia_accuracy', 'Attack accuracy, balanced', notes=_HELD_OUT,
+            value=outputs.attack_accuracy, null=nulls.permuted_accuracy),
+    _attack('mia_accuracy_two_sided', 'Attack accuracy, two-sided',
+            value=_partial(outputs.attack_accuracy, two_sided=True),
+            null=_partial(nulls.permuted_accuracy, form='two-sided'),
+            notes=_HELD_OUT),
+    _attack('mia_tpr_at_fpr_0.01', 'Attack TPR at 1 % FPR',
+            value=_partial(outputs.tpr_at, rate=.01),
+            null=_partial(nulls.same_rate, rate=.01)),
+    _attack('mia_tpr_at_fpr_0.001', 'Attack TPR at 0.1 % FPR',
+            value=_partial(outputs.tpr_at, rate=.001),
+            null=_partial(nulls.same_rate, rate=.001)),
+    _attack('forgetting_score', 'Forgetting score', _SCORE, notes=_HELD_OUT,
+            value=_partial(outputs.forgetting_score,
+                           of=outputs.attack_accuracy),
+            null=nulls.permuted_score, summary=True),
+    _attack('nomus', 'NoMUS', _NOMUS, null=nulls.constant_nomus, summary=True,
+            value=_partial(outputs.nomus, of=outputs.attack_accuracy)),
+    _attack('forgetting_score_unbalanced',
+            'Forgetting score, unbalanced attack', _SCORE, notes=_UNBALANCED,
+            value=_partial(outputs.forgetting_score,
+                           of=outputs.unbalanced_accuracy),
+            null=_partial(nulls.permuted_score, form='unbalanced')),
+    _attack('nomus_unbalanced', 'NoMUS, unbalanced attack', _NOMUS,
+            value=_partial(outputs.nomus, of=outputs.unbalanced_accuracy),
+            null=_partial(nulls.constant_nomus, unbalanced=True),
+            notes=_UNBALANCED),
+    _attack('ks_loss', 'KS distance of losses', 'higher means more different, '
+            'blind to the direction', value=outputs.ks_of_losses,
+            null=nulls.ks_mean, notes=_MOVED),
+    _attack('rf_jsd', 'RF-JSD', 'higher means forget predictions look less '
+            'like unseen data', value=outputs.rf_jsd,
+            null=nulls.rf_jsd_of_unseen, units='nats', notes=_MOVED),
+    _duplicates('duplicates_exact', 'Exact copies', 'exact'),
+    _duplicates('duplicates_near', 'Near copies', 'near'),
+    # Tier 1: against retrained models.
+    _gap('gap_accuracy_forget', 'Gap in accuracy, forget', 'forget',
+         outputs.GAPS[0], votes=(FORGETTING, 1), summary=True),
+    _gap('gap_accuracy_retain', 'Gap in accuracy, retain', 'retain',
+         outputs.GAPS[1], votes=(UTILITY, 0), summary=True),
+    _gap('gap_accuracy_test', 'Gap in accuracy, test', 'test',
+         outputs.GAPS[2], votes=(UTILITY, 1), summary=True),
+    _gap('gap_mia_auc_matched', 'Gap in attack AUC, class-matched', 'forget',
+         outputs.GAPS[3], margin='auc_margin', sides=_SIDES,
+         votes=(FORGETTING, 0), summary=True),
+    Metric(name='average_gap', label='Average gap', split='all', form=SLOT,
+           direction=_FAR, value=outputs.average_gap, tier=1, notes=_FOLDED,
+           sides=('retain', 'forget', 'test'), summary=True),
+    Metric(name='tow', label='ToW', split='all', direction=_NEAR, form=SLOT,
+           value=outputs.tow, tier=1, notes=_FOLDED,
+           sides=('retain', 'forget', 'test'), summary=True),
+    Metric(name='tow_mia', label='ToW-MIA', split='all', direction=_NEAR,
+           value=_partial(outputs.tow, by_attack=True), form=SLOT, tier=1,
+           notes=_FOLDED, sides=('retain', 'forget', 'test'), summary=True),
+    _distance('js_forget', 'JS distance, forget', 'forget', outputs.js,
+              units='nats', summary=True),
+    _normalised('normalised_js_forget', 'JS distance, normalised, forget',
+                'forget'),
+    _distance('kl_forget', 'KL from retrained, forget', 'forget', distances.kl,
+              units='nats'),
+    _distance('agreement_forget', 'Agreement of labels, forget', 'forget',
+              distances.agreement, _NEAR),
+    _distance('activation_distance_forget', 'Activation distance, forget',
+              'forget', outputs.activation_distance, units='norm',
+              summary=True),
+    _distance('js_retain', 'JS distance, retain', 'retain', outputs.js,
+              units='nats'),
+    _normalised('normalised_js_retain', 'JS distance, normalised, retain',
+                'retain'),
+    _distance('kl_retain', 'KL from retrained, retain', 'retain', distances.kl,
+              units='nats'),
+    _distance('agreement_retain', 'Agreement of labels, retain', 'retain',
+              distances.agreement, _NEAR),
+    _distance('activation_distance_retain', 'Activation distance, retain',
+              'retain', outputs.activation_distance, units='norm'),
+    _distance('js_test', 'JS distance, test', 'test', outputs.js,
+              units='nats'),
+    _normalised('normalised_js_test', 'JS distance, normalised, test', 'test'),
+    _distance('kl_test', 'KL from retrained, test', 'test', distances.kl,
+              units='nats'),
+    _distance('agreement_test', 'Agreement of labels, test', 'test',
+              distances.agreement, _NEAR),
+    _distance('activation_distance_test', 'Activation distance, test', 'test',
+              outputs.activation_distance, units='norm'),
+    Metric(name='zrf', label='ZRF', split='forget', value=outputs.zrf, tier=1,
+           direction='higher means more like a random network; above '
+           'retrained: over-forgetting', bounds=_SHARE, summary=True),
+    Metric(name='relearn_steps', label='Relearn time, steps', split='forget',
+           direction='higher means that forget is learnt again more slowly; '
+           'below retrained: knowledge is left', value=outputs.relearn_steps,
+           tier=1, units='steps', sample=outputs.relearn_sample,
+           remarks=outputs.capped_runs, summary=True),
+    _gap('log2_ain', 'AIN, log2', 'forget', outputs.log2_steps,
+         direction='higher means over-forgetting, below 0: knowledge is left; '
+         'the aim is 0', units='log2', margin='ain_margin',
+         sample=outputs.relearn_sample, remarks=outputs.capped_runs,
+         votes=(FORGETTING, 3), summary=True),
+    _probe('probe_membership', 'Linear probe, forget or unseen', 'forget',
+           'higher means that features still tell forget people from unseen '
+           'ones', features.probe_membership, sides=_SIDES, bounds=_SHARE,
+           margin='auc_margin', remarks=features.membership_notes,
+           votes=(FORGETTING, 2), summary=True),
+    _probe('probe_people_forget', 'Linear probe, person, forget', 'forget',
+           _PEOPLE, features.probe_people_forget, summary=True),
+    _cka('cka_forget', 'CKA to retrained, forget', 'forget', features.cka,
+         margin='cka_margin', summary=True),
+    _cka('cka_biased_forget', 'CKA to retrained, biased, forget', 'forget',
+         _partial(features.cka, form=features_lib.cka_biased),
+         remarks=_partial(features.biased_floor, split='forget')),
+    _cka('cka_original_forget', 'CKA to original, forget', 'forget',
+         features.cka_to_original, _LIKE_ORIGINAL, form=SINGLE),
+    _cka('cka_test', 'CKA to retrained, test', 'test', features.cka,
+         margin='cka_margin', summary=True),
+    _cka('cka_biased_test', 'CKA to retrained, biased, test', 'test',
+         _partial(features.cka, form=features_lib.cka_biased),
+         remarks=_partial(features.biased_floor, split='test')),
+    _cka('cka_original_test', 'CKA to original, test', 'test',
+         features.cka_to_original, _LIKE_ORIGINAL, form=SINGLE),
+    _cka('cka_forget', 'CKA to retrained, forget', 'forget', features.cka,
+         margin='cka_margin',
+         members=_partial(features.block_names, split='forget')),
+    _cka('cka_test', 'CKA to retrained, test', 'test', features.cka,
+         margin='cka_margin',
+         members=_partial(features.block_names, split='test')),
+    _probe('probe_label_test', 'Linear probe, label, test', 'test', _LABEL,
+           features.probe_label, summary=True),
+    _probe('probe_label_test', 'Linear probe, label, test', 'test', _LABEL,
+           features.probe_label, members=_attributes),
+    _probe('probe_people_test', 'Linear probe, person, test', 'test', _PEOPLE,
+           features.probe_people_test, summary=True),
+    _probe('silhouette_test', 'Silhouette by class, test', 'test', _APART,
+           features.silhouette, notes=_FIXED, units='silhouette',
+           summary=True),
+    _probe('silhouette_test', 'Silhouette by class, test', 'test', _APART,
+           features.silhouette, notes=_FIXED, units='silhouette',
+           members=_classes),
+    Metric(name='forget_tail', label='Unusually high losses, forget',
+           split='forget', direction='higher means that more forget losses are '
+           'unusually high, above 99 % of the unseen ones', sides=_SIDES,
+           value=outputs.loss_tail, tier=1, bounds=_SHARE, summary=True),
+    Metric(name='streisand', label='Over-forgetting, signs of three',
+           split='forget', direction='higher means more of three signs that '
+           'forgetting itself is visible; the aim is 0', sides=_SIDES,
+           value=outputs.over_forgetting_signs, form=SLOT, tier=1,
+           units='signs', finish=outputs.raise_flag, summary=True),
+    Metric(name='harmed_people', label='Retained people harmed',
+           split='retain', direction='higher means that more retained people '
+           'lose more than {harm_limit:g} of accuracy against retraining',
+           value=outputs.share_harmed, form=SLOT, tier=1, bounds=_SHARE,
+           summary=True),
+    _gap('gap_mia_auc_retain', 'Gap in attack AUC, retain against test',
+         'retain', outputs.retain_auc, direction='higher than 0 means that '
+         'retained people look more like members than after retraining',
+         margin=None, sides=('retain', 'test')),
+    _group('accuracy_retain', 'Accuracy, retain', 'retain'),
+    _group('accuracy_test', 'Accuracy, test', 'test'),
+)
+
+_BY_NAME = {metric.name: metric for metric in METRICS if not metric.members}
+_FAMILIES = {metric.name: metric for metric in METRICS if metric.members}
+
+
+def find(name: str) -> Metric | None:
+  """The entry of a metric as it is called in a result, None if unknown.
+
+  Example:
+    >>> find('accuracy_test/gender 1').about, find('accuracy_test').about
+    ('group', 'model')
+  """
+  base, slash, _ = name.partition('/')
+  return (_FAMILIES if slash else _BY_NAME).get(base)
+
+
+def label(name: str) -> str:
+  """A metric's display name; an unknown one is its own, in words.
+
+  Example:
+    >>> label('mia_tpr_at_fpr_0.01'), label('js_forget')
+    ('Attack TPR at 1 % FPR', 'JS distance, forget')
+    >>> label('balanced_accuracy_test/gender'), label('probe_accuracy')
+    ('Balanced accuracy, test: gender', 'Probe accuracy')
+  """
+  base, _, member = name.partition('/')
+  metric = find(name) or _BY_NAME.get(base)
+  words = base.replace('_', ' ')
+  text = metric.label if metric else words[:1].upper() + words[1:]
+  return f'{text}: {member}' if member else text
+
+
+def voters(verdict: str) -> tuple[str, ...]:
+  """Names of the metrics that vote in an overall verdict, in their order."""
+  found = [(metric.votes[1], metric.name) for metric in METRICS
+           if metric.votes and metric.votes[0] == verdict]
+  return tuple(name for _, name in sorted(found))
+
+
+def summary(tier: int) -> tuple[str, ...]:
+  """Names of a tier's metrics that stand in the short tables."""
+  return tuple(metric.name for metric in METRICS
+               if metric.summary and metric.tier == tier)
+
+
+def markdown() -> str:
+  """The table of all metrics for ``docs/metrics.md``."""
+  configs = inputs_lib.EvaluationConfig(), inputs_lib.ReferenceConfig()
+  rows = ['| name | label | tier | split | units | direction | null | margin | '
+          'votes on |', '|---|---|---:|---|---|---|---|---:|---|']
+  for metric in METRICS:
+    margin = metric.margin_in(*configs)
+    rows.append('| ' + ' | '.join((
+        f'`{metric.name}`' if not metric.members else f'`{metric.name}/…`',
+        metric.label, str(metric.tier), metric.split or '', metric.units,
+        metric.direction_in(configs[1]), _null_in_words(metric),
+        '' if margin is None else f'{margin:g}',
+        metric.votes[0] if metric.votes else '')) + ' |')
+  return '\n'.join(rows) + '\n'
+
+
+def _null_in_words(metric: Metric) -> str:
+  if metric.null is None:
+    return 'each retrained model against the others'
+  function = getattr(metric.null, 'func', metric.null)
+  words = str(function.__doc__).partition('\n')[0].rstrip('.')
+  return words[:1].lower() + words[1:]

@@ -1,0 +1,324 @@
+"""The evaluation: every entry of the registry, up to a tier.
+
+Tier 0 needs no further training. It can say "distinguishable from unseen data"
+and "distinguishable" from retraining, never "indistinguishable from
+retraining". Tier 1 compares with retrained models: with two or more, of
+different seeds, every metric has its null, and "indistinguishable" can be said.
+With one, differences are printed and the nulls say why they are not there.
+
+Tiers 2 and 3 are attacks with reference models: RMIA and offline LiRA on the
+retrained models of tier 1, one left out at a time (2); LiRA, U-LiRA, KLOM and
+per-example epsilon on shadow models (3). They plug in at three places. What has
+to be trained or run beside the logits is a field of ``inputs.References``,
+checked by ``inputs.prepare``. The attack itself, a pure function of margins or
+losses, stands in ``metrics``. An entry of the registry with ``tier=2`` or ``3``
+binds the two; its ``form`` decides how the retrained models are used, and
+``evaluate(..., tier=2)`` computes it after the lower tiers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
+from dlfd_jax.evaluation import (
+  estimate as estimate_lib,
+  inputs as inputs_lib,
+  nulls,
+  outputs as outputs_lib,
+  registry,
+  verdicts,
+)
+from dlfd_jax.evaluation.estimate import Estimate, Record
+from dlfd_jax.evaluation.inputs import Inputs
+from dlfd_jax.metrics import forgetting, per_example
+
+EvaluationConfig = inputs_lib.EvaluationConfig
+ReferenceConfig = inputs_lib.ReferenceConfig
+References = inputs_lib.References
+
+_FEW_PEOPLE = 10
+_FEW_PAIRS = ('Fewer than three retrained models: the interval leaves out '
+              'their spread.')
+_NO_RETRAINED = Estimate.missing(verdicts.NO_MODEL['retrained'])
+
+
+def evaluate(outputs: Mapping[str, Any],
+             dataset: dataset_lib.Dataset,
+             splits: splits_lib.Splits,
+             config: EvaluationConfig | None = None,
+             *,
+             tier: int = 0,
+             references: References | None = None,
+             reference_config: ReferenceConfig | None = None,
+             leakage: Mapping[str, Any] | None = None) -> dict[str, Any]:
+  """All metrics of an unlearning run up to a tier.
+
+  Args:
+    outputs: ``'original'`` and ``'unlearned'``: a mapping from split to logits
+      float32 ``[images of the split, outputs]``, in evaluation mode and in the
+      order of the split, or None; ``'retrained'``: a list of such mappings,
+      possibly empty. Logits of a split may be left out; the metrics that need
+      them then say so.
+    dataset: the data.
+    splits: retain, forget (the members), val, test (the non-members).
+    config: settings; the defaults if None.
+    tier: 0, or 1 for the metrics against retrained models.
+    references: what had to be run for tier 1 beside the logits; whatever is
+      left out of it makes its metrics say so.
+    reference_config: settings of tier 1; the defaults if None.
+    leakage: what ``data.leakage.leakage_report`` gave; its counts become
+      records.
+
+  Returns:
+    ``'data'``, ``'metrics'`` (records as dictionaries), ``'notes'`` and
+    ``'not_computed'`` of a result file, all plain JSON without NaN, and
+    ``'per_example'``: arrays by name, ``{model}/{split}/loss`` and ``margin``
+    (float32 ``[n]``, all images of the split), ``{split}/sample_id``,
+    ``{split}/identity`` and ``{split}/labels``. From tier 1 on also
+    ``'verdicts'`` (``forgetting`` and ``utility``, each with ``verdict``,
+    ``because`` and ``metrics``) and ``'harm'`` (``worst``: retained people by
+    code).
+
+  Raises:
+    ValueError: if the tier is unknown, a name is unknown, no model was given, a
+      split does not fit the data, or logits or references do not fit the split
+      or are not finite.
+  """
+  highest = max(metric.tier for metric in registry.METRICS)
+  if tier not in range(highest + 1):
+    raise ValueError(f'Expected a tier from 0 to {highest}, got {tier!r}.')
+  inputs = inputs_lib.prepare(
+      outputs, dataset, splits, config, references if tier else None,
+      reference_config)
+  found = [record for metric in registry.METRICS if metric.tier <= tier
+           for record in records(inputs, metric, leakage)]
+  result = {
+      'data': _describe(dataset, splits, leakage),
+      'metrics': [record.as_dict() for record in found],
+      'notes': _notes(inputs, dataset, splits),
+      'not_computed': [
+          line for record in found for line in record.missing_lines],
+      'per_example': _per_example(outputs, dataset, splits),
+  }
+  if tier:
+    result['notes'] += _notes_of_tier_1(inputs)
+    result['verdicts'] = _verdicts(inputs, found)
+    result['harm'] = {
+        'limit': inputs.reference_config.harm_limit,
+        'worst': outputs_lib.worst_people(inputs)}
+  return result
+
+
+def records(inputs: Inputs, metric: registry.Metric,
+            leakage: Mapping[str, Any] | None = None) -> list[Record]:
+  """The record of a metric, or those of a family's members.
+
+  Args:
+    inputs: checked logits, labels, people and references.
+    metric: an entry of the registry.
+    leakage: counts of copies, for metrics of the data.
+
+  Returns:
+    Nothing where the task does not have the metric, or without ``leakage``.
+  """
+  if not metric.applies(inputs.task):
+    return []
+  if metric.form == registry.DATA and leakage is None:
+    return []
+  if metric.members is None:
+    return [_record(inputs, metric, (), leakage)]
+  return [_record(inputs, metric, (member,), leakage)
+          for member in metric.members(inputs)]
+
+
+def _record(inputs: Inputs, metric: registry.Metric, member: tuple[str, ...],
+            leakage: Mapping[str, Any] | None) -> Record:
+  """The record of a metric, or of one member of a family."""
+  name = '/'.join((metric.name, *member))
+  if metric.form == registry.DATA:
+    count, none = Estimate(metric.value(leakage, *member)), Estimate(0)
+    return Record(
+        name, metric.split, metric.direction, original=count, unlearned=count,
+        retrained=count, null=none, delta=none, units=metric.units,
+        notes=metric.notes, tier=metric.tier)
+  n_units, unit = (
+      metric.sample(inputs, *member) if metric.sample else
+      inputs.units_behind(*(metric.sides or (str(metric.split),))))
+  # A member's name is the last argument of a value function.
+  if metric.form == registry.SLOT:
+    def value(inputs, model, references):
+      return metric.value(inputs, model, references, *member)
+  else:
+    def value(inputs, model):
+      return metric.value(inputs, model, *member)
+  notes = list(metric.notes)
+  if metric.remarks:
+    notes += metric.remarks(inputs, value)
+  compare = functools.partial(
+      verdicts.compare, metric, n_units=n_units, unit=unit, name=name,
+      direction=metric.direction_in(inputs.reference_config), notes=notes,
+      margin=metric.margin_in(inputs.config, inputs.reference_config),
+      seeds={'evaluation': inputs.config.seed},
+      freedom=metric.freedom(inputs) if metric.freedom else None)
+  if metric.form == registry.SLOT:
+    record = _slot(inputs, metric, value, compare, notes)
+  else:
+    retrained = [value(inputs, model) for model in inputs.retrained]
+    null = (metric.null(inputs, *member) if metric.null else
+            nulls.left_out(retrained))
+    original, unlearned = (
+        None if model is None else value(inputs, model)
+        for model in (inputs.original, inputs.unlearned))
+    record = compare(original, unlearned, retrained, null)
+    if metric.form == registry.GAP:
+      record = _as_gaps(record, original, unlearned, retrained, n_units)
+  return metric.finish(inputs, record) if metric.finish else record
+
+
+def _slot(inputs: Inputs, metric: registry.Metric,
+          value: Callable[..., Estimate], compare: Callable[..., Record],
+          notes: list[str]) -> Record:
+  """The record of a metric that compares a model with the retrained ones.
+
+  Its retrained column is the floor: the mean over the retrained models, each
+  against the others. With fewer than three of them that mean has no spread of
+  its own, so that no verdict is given.
+  """
+  retrained = inputs.retrained
+  original, unlearned = (
+      None if model is None else
+      value(inputs, model, retrained) if retrained else _NO_RETRAINED
+      for model in (inputs.original, inputs.unlearned))
+  floor = outputs_lib.leave_one_out(inputs, value)
+  if len(retrained) < 3 and metric.margin is not None:
+    compare = functools.partial(
+        compare, margin=None, notes=[*notes, _FEW_PAIRS])
+  return compare(original, unlearned, floor,
+                 nulls.left_out(floor) if retrained else _NO_RETRAINED)
+
+
+def _as_gaps(record: Record, original: Estimate | None,
+             unlearned: Estimate | None, retrained: Sequence[Estimate],
+             n_units: int) -> Record:
+  """A metric's record as one of differences to the retrained models' mean.
+
+  The verdict is that of the metric itself; a retrained model in the slot is
+  compared with the other ones, so that the null's mean is 0.
+  """
+  if not retrained:
+    return dataclasses.replace(
+        record, null=_NO_RETRAINED,
+        original=record.original if original is None else _NO_RETRAINED,
+        unlearned=record.unlearned if unlearned is None else _NO_RETRAINED)
+  null = nulls.left_out([
+      estimate if estimate.value is None else _gap_to_others(
+          estimate, [other for other in retrained if other is not estimate])
+      for estimate in retrained])
+  if original is not None:
+    gap = estimate_lib.difference(original, retrained, n_units)
+    record = dataclasses.replace(record, original=gap or Estimate.missing(next(
+        str(e.reason) for e in (original, *retrained) if e.value is None)))
+  if unlearned is not None:
+    record = dataclasses.replace(record, unlearned=record.delta)
+  return dataclasses.replace(record, retrained=null, null=null)
+
+
+def _gap_to_others(estimate: Estimate, others: Sequence[Estimate]) -> Estimate:
+  if not others or any(other.value is None for other in others):
+    return Estimate(0.0)
+  return estimate_lib.combine(
+      lambda value, *rest: value - float(np.mean(rest)),
+      *(Estimate(e.value) for e in (estimate, *others)))
+
+
+def _verdicts(inputs: Inputs, found: Sequence[Record]) -> dict[str, Any]:
+  by_name = {record.metric: record for record in found}
+
+  def overall(verdict, over_forgotten=False):
+    return verdicts.overall(
+        [by_name[name] for name in registry.voters(verdict)],
+        over_forgotten=over_forgotten, retrained=len(inputs.retrained))
+
+  return {
+      'forgetting': overall(
+          registry.FORGETTING,
+          by_name['streisand'].verdict == forgetting.RAISED),
+      'utility': overall(registry.UTILITY)}
+
+
+def _describe(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
+              leakage: Mapping[str, Any] | None) -> dict[str, Any]:
+  def people(identity):
+    return len(np.unique(identity[identity >= 0]))
+
+  return {
+      'name': dataset.name, 'n': len(dataset),
+      'people': people(dataset.identity),
+      'image_size': [int(side) for side in dataset.image_size],
+      'task': {'kind': dataset.task.kind, 'names': list(dataset.task.names)},
+      'splits': {
+          name: {'images': len(part), 'people': people(dataset.identity[part])}
+          for name, part in splits.parts.items()},
+      'by_person': bool(splits.by_person),
+      'leakage': dict(leakage) if leakage is not None else None,
+  }
+
+
+def _notes(inputs: Inputs, dataset: dataset_lib.Dataset,
+           splits: splits_lib.Splits) -> list[str]:
+  notes = list(splits_lib.splits_notes(dataset, splits))
+  people = len(np.unique(inputs.parts['forget'].identity))
+  if inputs.parts['forget'].unit == 'image' and dataset.has_identities:
+    notes.append('Forget shows one person: intervals resample the images of '
+                 'that person and say nothing about other people.')
+  elif people < _FEW_PEOPLE and dataset.has_identities:
+    notes.append(f'Forget shows only {people} people: intervals are rough.')
+  if len(inputs.retrained) == 1:
+    notes.append('One retrained model: the spread between trainings is in no '
+                 'interval, so a difference may be that of two seeds.')
+  dropped = {
+      name: len(part) - len(inputs.parts[name])
+      for name, part in splits.parts.items()}
+  if any(dropped.values()):
+    notes.append('Images without a known label are left out: ' + ', '.join(
+        f'{count} of {name}' for name, count in dropped.items() if count)
+        + '.')
+  return notes
+
+
+def _notes_of_tier_1(inputs: Inputs) -> list[str]:
+  count = len(inputs.retrained)
+  first = ('The nulls of tier 1 are the mean, and the smallest to largest '
+           f'value, over {count} retrained models, each against the others.')
+  if count < 2:
+    first = (f'{count or "No"} retrained model{"" if count == 1 else "s"}: the '
+             'nulls of tier 1 need two or more, of different seeds.')
+  return [first, *(note for split in ('retain', 'test')
+                   for note in outputs_lib.groups(inputs, split=split)[1])]
+
+
+def _per_example(outputs: Mapping[str, Any], dataset: dataset_lib.Dataset,
+                 splits: splits_lib.Splits) -> dict[str, np.ndarray]:
+  arrays = {}
+  for name, positions in splits.parts.items():
+    arrays[f'{name}/sample_id'] = dataset.sample_id[positions]
+    arrays[f'{name}/identity'] = dataset.identity[positions]
+    arrays[f'{name}/labels'] = dataset.labels[positions]
+  by_model = {
+      name: outputs.get(name) or {} for name in ('original', 'unlearned')}
+  by_model |= {f'retrained_{i}': logits
+               for i, logits in enumerate(outputs.get('retrained') or ())}
+  for model, logits in by_model.items():
+    for split, values in logits.items():
+      labels = dataset.labels[splits.parts[split]]
+      for key, function in (('loss', per_example.loss),
+                            ('margin', per_example.margin)):
+        arrays[f'{model}/{split}/{key}'] = function(
+            dataset.task, values, labels).astype(np.float32)
+  return arrays
