@@ -88,7 +88,8 @@ class Estimate:
     """
     if interval is None and _usable(replicates):
       interval = stats.percentile_interval(replicates)
-    return cls(value, *(interval or (None, None)), replicates=replicates)
+    low, high = interval or (None, None)
+    return cls(value, low, high, replicates=replicates)
 
   @property
   def p_value(self) -> float:

@@ -266,7 +266,9 @@ def matched_sides(inputs: Inputs, model: Model,
     attribute: whose own scores and labels count; None = all classes.
   """
   task = inputs.task
-  scores, keys, known = [], [], []
+  scores: list[np.ndarray] = []
+  keys: list[np.ndarray] = []
+  known: list[np.ndarray] = []
   for split in SIDES:
     part = inputs.parts[split]
     if attribute is None:

@@ -163,10 +163,11 @@ def _classes(inputs: Inputs) -> Sequence[str]:
 
 def _accuracy(name: str, label: str, split: str, *, direction: str = _CORRECT,
               margin: str | None = 'accuracy_margin', **more: Any) -> Metric:
-  more = {'value': _partial(outputs.accuracy_on, split=split),
-          'null': _partial(nulls.constant_guess, split=split)} | more
+  options: dict[str, Any] = {
+      'value': _partial(outputs.accuracy_on, split=split),
+      'null': _partial(nulls.constant_guess, split=split), **more}
   return Metric(name=name, label=label, split=split, direction=direction,
-                bounds=_SHARE, margin=margin, **more)
+                bounds=_SHARE, margin=margin, **options)
 
 
 def _auc(name: str, label: str, **more: Any) -> Metric:
@@ -182,16 +183,17 @@ def _matched(name: str, label: str, score: Callable[..., Any],
 
 def _attack(name: str, label: str, direction: str = _AUC,
             **more: Any) -> Metric:
-  more = {'sides': _SIDES, 'bounds': _SHARE} | more
+  options: dict[str, Any] = {'sides': _SIDES, 'bounds': _SHARE, **more}
   return Metric(name=name, label=label, split='forget', direction=direction,
-                **more)
+                **options)
 
 
 def _gap(name: str, label: str, split: str, value: Callable[..., Estimate],
          **more: Any) -> Metric:
-  more = {'direction': _GAP, 'margin': 'accuracy_margin'} | more
+  options: dict[str, Any] = {
+      'direction': _GAP, 'margin': 'accuracy_margin', **more}
   return Metric(name=name, label=label, split=split, form=GAP, tier=1,
-                value=value, **more)
+                value=value, **options)
 
 
 def _distance(name: str, label: str, split: str, kind: Callable[..., Any],
@@ -210,18 +212,19 @@ def _normalised(name: str, label: str, split: str) -> Metric:
 
 def _probe(name: str, label: str, split: str, direction: str,
            value: Callable[..., Estimate], **more: Any) -> Metric:
-  more = {'notes': _HELD_OUT, 'remarks': features.random_network} | more
+  options: dict[str, Any] = {
+      'notes': _HELD_OUT, 'remarks': features.random_network, **more}
   return Metric(name=name, label=label, split=split, direction=direction,
-                value=value, tier=1, **more)
+                value=value, tier=1, **options)
 
 
 def _cka(name: str, label: str, split: str, value: Callable[..., Estimate],
          direction: str = _ALIKE, **more: Any) -> Metric:
-  more = {'form': SLOT} | more
+  options: dict[str, Any] = {'form': SLOT, **more}
   return Metric(
       name=name, label=label, split=split, direction=direction, tier=1,
       units='cka', value=_partial(value, split=split),
-      freedom=_partial(features.jackknife_groups, split=split), **more)
+      freedom=_partial(features.jackknife_groups, split=split), **options)
 
 
 def _group(name: str, label: str, split: str) -> Metric:

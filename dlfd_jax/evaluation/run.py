@@ -98,7 +98,7 @@ def evaluate(outputs: Mapping[str, Any],
       reference_config)
   found = [record for metric in registry.METRICS if metric.tier <= tier
            for record in records(inputs, metric, leakage)]
-  result = {
+  result: dict[str, Any] = {
       'data': _describe(dataset, splits, leakage),
       'metrics': [record.as_dict() for record in found],
       'notes': _notes(inputs, dataset, splits),
@@ -150,13 +150,11 @@ def _record(inputs: Inputs, metric: registry.Metric, member: tuple[str, ...],
   n_units, unit = (
       metric.sample(inputs, *member) if metric.sample else
       inputs.units_behind(*(metric.sides or (str(metric.split),))))
-  # A member's name is the last argument of a value function.
-  if metric.form == registry.SLOT:
-    def value(inputs, model, references):
-      return metric.value(inputs, model, references, *member)
-  else:
-    def value(inputs, model):
-      return metric.value(inputs, model, *member)
+
+  def value(inputs: Inputs, model: inputs_lib.Model,
+            *references: Any) -> Estimate:
+    return metric.value(inputs, model, *references, *member)
+
   notes = list(metric.notes)
   if metric.remarks:
     notes += metric.remarks(inputs, value)

@@ -67,7 +67,7 @@ def compare(metric: Metric,
     delta = Estimate.missing(_why_no_delta(unlearned, retrained))
     if metric.chance is not None and unlearned is not None and not retrained:
       verdict = _against_unseen(unlearned, metric.chance)
-  elif gap.error is None:
+  elif gap.error is None or gap.low is None or gap.high is None:
     delta = gap
   else:
     low, high = metric.bounds or (-np.inf, np.inf)

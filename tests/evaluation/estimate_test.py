@@ -145,6 +145,13 @@ def test_one_unit_has_no_interval():
   assert record.verdict is None
 
 
+@pytest.mark.parametrize('value, error, freedom, expected', [
+    (.05, .02, 10., .03125), (.05, 0., np.inf, 0), (0., 0., np.inf, 1)])
+def test_p_values_are_those_of_t(value, error, freedom, expected):
+  assert Estimate(value, error=error, freedom=freedom).p_value == (
+      pytest.approx(expected, abs=2e-3))
+
+
 def test_centred_replicates_have_the_value_as_mean_and_stay_positive():
   replicates = np.array([.3, .4, .5, np.nan])
   got = estimate.centred(.2, replicates)
