@@ -311,7 +311,8 @@ def with_values(preset: Preset,
   """
   searched = methods_alike(preset)
   return dataclasses.replace(preset, methods=preset.methods | {
-      name: configs.replace(searched[name], changes)
+      name: configs.replace(
+          searched.get(name) or preset.config_of(name), changes)
       for name, changes in values.items()})
 
 

@@ -67,6 +67,10 @@ def test_links_lead_somewhere(path):
       assert heading in slugs, link
 
 
+def _python(path):
+  return re.findall(r'```python\n(.*?)```', path.read_text('utf-8'), re.S)
+
+
 def _lines(path):
   for block in re.findall(r'```sh\n(.*?)```', path.read_text('utf-8'), re.S):
     for line in block.replace('\\\n', ' ').splitlines():
@@ -76,7 +80,11 @@ def _lines(path):
 
 
 @pytest.mark.parametrize('path', _ALL, ids=_name)
-def test_commands_have_only_flags_that_exist(path):
+def test_commands_have_only_flags_that_exist(path, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / 'my_methods.py').write_text('\n'.join(
+      block for block in _python(_ROOT / 'docs' / 'extending.md')
+      if 'class ShrinkConfig' in block))
   for name, *argv in _lines(path):
     if name in commands.COMMANDS:
       module, attribute, _ = commands.COMMANDS[name]
@@ -94,9 +102,7 @@ def test_commands_have_only_flags_that_exist(path):
 
 
 def test_own_data_network_and_method_run(tmp_path, monkeypatch):
-  text = (_ROOT / 'docs' / 'extending.md').read_text('utf-8')
-  blocks = re.findall(r'```python\n(.*?)```', text, re.S)
-  assert len(blocks) == 4
+  blocks = _python(_ROOT / 'docs' / 'extending.md')
   network = blocks[1]
   (tmp_path / 'my_nets.py').write_text(network)
   monkeypatch.syspath_prepend(str(tmp_path))

@@ -6,20 +6,7 @@ import dataclasses
 import inspect
 from typing import Any, cast
 
-from dlfd_jax.methods import (
-  bad_teaching,
-  base,
-  cf_k,
-  dlfd,
-  dlfd_released,
-  eu_k,
-  finetune,
-  neggrad,
-  neggrad_plus,
-  rewind,
-  scrub,
-  unsir,
-)
+from dlfd_jax.methods import base, rewind
 from dlfd_jax.methods.base import Method, MethodConfig, Problem
 from dlfd_jax.methods.run import UnlearnResult, prepare, unlearn
 from dlfd_jax.utils import plugins
@@ -30,20 +17,24 @@ __all__ = ['METHODS', 'Method', 'MethodConfig', 'Problem', 'RunConfig',
 
 
 RunConfig = MethodConfig | rewind.RewindConfig
-METHODS: dict[str, type[Any]] = {
-    'dlfd': dlfd.DLFDConfig,
-    'official_compat': dlfd_released.DLFDReleasedConfig,
-    'finetune': finetune.FinetuneConfig,
-    'neggrad': neggrad.NegGradConfig,
-    'neggrad_plus': neggrad_plus.NegGradPlusConfig,
-    'cf_k': cf_k.CFKConfig,
-    'eu_k': eu_k.EUKConfig,
-    'unsir': unsir.UnsirConfig,
-    'bad_teaching': bad_teaching.BadTeachingConfig,
-    'scrub': scrub.ScrubConfig,
-    'scrub_r': rewind.ScrubRConfig,
-    'rewind': rewind.RewindConfig,
+# A method is one line here: its name, and its config's module and class.
+_CONFIGS = {
+    'dlfd': 'dlfd:DLFDConfig',
+    'official_compat': 'dlfd_released:DLFDReleasedConfig',
+    'finetune': 'finetune:FinetuneConfig',
+    'neggrad': 'neggrad:NegGradConfig',
+    'neggrad_plus': 'neggrad_plus:NegGradPlusConfig',
+    'cf_k': 'cf_k:CFKConfig',
+    'eu_k': 'eu_k:EUKConfig',
+    'unsir': 'unsir:UnsirConfig',
+    'bad_teaching': 'bad_teaching:BadTeachingConfig',
+    'scrub': 'scrub:ScrubConfig',
+    'scrub_r': 'rewind:ScrubRConfig',
+    'rewind': 'rewind:RewindConfig',
 }
+METHODS: dict[str, type[Any]] = {
+    name: plugins.load_object(f'{__name__}.{place}')
+    for name, place in _CONFIGS.items()}
 # Methods that run another one.
 WRAPPERS = tuple(name for name, config in METHODS.items()
                  if issubclass(config, rewind.RewindConfig))
@@ -71,12 +62,12 @@ def resolve(name: str) -> type[Any]:
         f'Expected {name} to be a MethodConfig, got a {type(config).__name__}.')
   if not config.title:
     raise ValueError(f'Expected a `title` in the method {name}, got none.')
-  config = cast(type[RunConfig], config)
-  if '__dataclass_fields__' not in vars(config):
+  if (inspect.get_annotations(config)
+      and '__dataclass_fields__' not in vars(config)):
     raise ValueError(f'Expected the method {name} to be a dataclass: put '
                      '@dataclasses.dataclass(frozen=True, kw_only=True) over '
                      'it.')
-  for field in dataclasses.fields(config):
+  for field in dataclasses.fields(cast(Any, config)):
     if field.default is field.default_factory is dataclasses.MISSING:
       raise ValueError(f'Expected a default of the field {field.name} of the '
                        f'method {name}, got none.')

@@ -27,7 +27,8 @@ _BOTH_STATES = ('dlfd', 'official_compat', 'scrub_r')
 def _define(values: flags.FlagValues) -> None:
   grid.define(values, ['demo'])
   flags.DEFINE_list(
-      'methods', _METHODS, 'rows of the table', flag_values=values)
+      'methods', _METHODS, 'rows of the table; your own as file.py:Class',
+      flag_values=values)
 
 
 def _execute(values: flags.FlagValues, line: str) -> None:
@@ -42,18 +43,21 @@ def _execute(values: flags.FlagValues, line: str) -> None:
 
 def check_methods(names: list[str]) -> list[str]:
   """The names, or a ValueError if one is unknown or there is none."""
-  unknown = sorted(set(names) - set(methods.METHODS))
-  if unknown or not names:
-    raise ValueError(f'Expected --methods of {sorted(methods.METHODS)}, got '
-                     f'{unknown or "none"}.')
+  if not names:
+    raise ValueError('Expected --methods to name a method, got none.')
+  for name in names:
+    methods.resolve(name)
   return names
 
 
 def rows_of(task: study_lib.Task, names: list[str]) -> list[grid.Row]:
-  """The rows of the methods, DLFD's last state after its selected one."""
+  """The rows of the methods, DLFD's last state after its selected one.
+
+  A class of one's own gives its row its name.
+  """
   return [
-      grid.Row(name, name, task.preset.config_of(name),
-               methods.METHODS[name].title, state)
+      grid.Row(name.rpartition(':')[2], name, task.preset.config_of(name),
+               methods.title_of(name), state)
       for name in names
       for state in ('model', *(('last',) if name in _BOTH_STATES else ()))]
 

@@ -86,7 +86,7 @@ def test_a_table_is_resumed_cell_by_cell(
 
 
 @pytest.mark.parametrize('main, flags, sentence', [
-    (table1.main, ['--methods=nothing'], 'Expected --methods of'),
+    (table1.main, ['--methods=nothing'], 'Expected a method of'),
     (table2.main, ['--architectures=nothing'], 'Expected --architectures of'),
     (table2.main, ['--architecture=resnet18'], 'not --architecture'),
     (table3.main, ['--tasks='], 'Expected --tasks of')])

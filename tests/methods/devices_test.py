@@ -145,12 +145,10 @@ def _check_noise(one, many):
 
 
 @pytest.mark.slow
-def test_every_step_of_every_method_is_in_the_list():
-  for name in methods.METHODS:
-    if name not in methods.WRAPPERS:
-      plan, _ = methods.prepare(
-          problems.setting(_problem()), _config(name))
-      assert {phase for n, phase in STEPS if n == name} == set(plan.steps), name
+def test_every_step_of_these_methods_is_in_the_list():
+  for name in {name for name, _ in STEPS}:
+    plan, _ = methods.prepare(problems.setting(_problem()), _config(name))
+    assert {phase for n, phase in STEPS if n == name} == set(plan.steps), name
 
 
 @pytest.mark.parametrize('count', [1, 8])

@@ -22,6 +22,15 @@ class NoMethod:
 
 class Nameless(finetune.FinetuneConfig):
   title = ''
+
+class Undecorated(finetune.FinetuneConfig):
+  title = 'No dataclass'
+  more: float = 0.5
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Needy(finetune.FinetuneConfig):
+  title = 'A field without a default'
+  more: float
 """
 
 
@@ -60,6 +69,8 @@ def test_the_title_of_a_file_that_is_gone_is_the_name_of_its_class():
     ('my_methods.py:VALUE', 'VALUE to be a MethodConfig, got a int'),
     ('my_methods.py:NoMethod', 'NoMethod to be a MethodConfig, got a type'),
     ('my_methods.py:Nameless', 'a `title` in the method'),
+    ('my_methods.py:Undecorated', 'to be a dataclass: put @dataclasses'),
+    ('my_methods.py:Needy', 'a default of the field more'),
 ])
 def test_what_is_missing_is_named(folder, name, sentence):
   with pytest.raises(ValueError, match=sentence):
