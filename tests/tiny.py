@@ -9,7 +9,7 @@ import numpy as np
 
 from dlfd_jax import models, parallel, tasks, training as train
 from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.models import heads, norm
+from dlfd_jax.models import layers
 
 SIZE = 4
 PLAIN = train.OptimizerConfig(
@@ -26,12 +26,12 @@ class TinyNet(nn.Module):
 
   @nn.compact
   def __call__(self, images, *, train, mask=None, keys=None, axis_name=None):
-    x = heads.Linear(self.hidden, name='hidden')(
+    x = layers.Linear(self.hidden, name='hidden')(
         images.reshape(len(images), -1) - 0.5)
-    x = jnp.tanh(norm.BatchNorm(name='bn')(
+    x = jnp.tanh(layers.BatchNorm(name='bn')(
         x, train=train, mask=mask, axis_name=axis_name))
-    x = heads.dropout(x, self.drop, keys, 0, train=train)
-    return heads.Outputs(heads.Linear(self.outputs, name='classifier')(x), x)
+    x = layers.dropout(x, self.drop, keys, 0, train=train)
+    return layers.Outputs(layers.Linear(self.outputs, name='classifier')(x), x)
 
 
 def task(kind=tasks.MULTICLASS, outputs=3):

@@ -160,7 +160,7 @@ def near_pairs(images: np.ndarray,
   return np.concatenate([np.empty((0, 2), np.int64), *found])
 
 
-def _correlation(images, pairs):
+def _correlation(images: np.ndarray, pairs: np.ndarray) -> np.ndarray:
   """Pearson correlation of the pixels of each pair; 0 for a flat image."""
   values = []
   for side in pairs.T:
@@ -244,7 +244,7 @@ def leakage_report(
   return report
 
 
-def _decide(exact, near, sentence):
+def _decide(exact: int, near: int, sentence: str) -> str:
   if not exact + near:
     return 'No copies found: nothing to decide.'
   return f'{exact} exact and {near} near pairs: {sentence}'

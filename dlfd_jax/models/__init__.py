@@ -15,12 +15,11 @@ from dlfd_jax.models import (
   custom,
   densenet,
   efficientnet,
-  heads,
   layers,
   resnet,
   vit,
 )
-from dlfd_jax.models.heads import Outputs
+from dlfd_jax.models.layers import Outputs
 from dlfd_jax.utils import memo, plugins, validate
 
 __all__ = ['ARCHITECTURES', 'COMPUTE_DTYPES', 'ModelConfig', 'Outputs',
@@ -44,7 +43,8 @@ class ModelConfig:
   """Everything that rebuilds a classifier; stored beside every checkpoint.
 
   Attributes:
-    architecture: one of :data:`ARCHITECTURES`, or a user's ``module:Class``.
+    architecture: one of :data:`ARCHITECTURES`, or a user's ``module:Class`` or
+      ``file.py:Class``.
     outputs: number of logits.
     width: size of the network, 64 is the full one; see each architecture.
     stem: ``'imagenet'`` or ``'small'``.
@@ -73,7 +73,7 @@ class ModelConfig:
 
   def __post_init__(self) -> None:
     for name, choices in (('architecture', ARCHITECTURES),
-                          ('stem', layers.STEMS), ('head', heads.HEADS),
+                          ('stem', layers.STEMS), ('head', layers.HEADS),
                           ('compute_dtype', COMPUTE_DTYPES)):
       value = getattr(self, name)
       if name != 'architecture' or not plugins.is_spec(value):
@@ -105,7 +105,8 @@ def resolve_dtype(compute_dtype: str, platform: str | None = None) -> str:
 def build(config: ModelConfig) -> nn.Module:
   """The classifier that ``config`` describes, without variables.
 
-  A user's own class (``module:Class``) is imported; see ``models.custom``.
+  A user's own class (``module:Class``, ``file.py:Class``) is imported; see
+  ``models.custom``.
   """
   if plugins.is_spec(config.architecture):
     found = custom.load(
@@ -150,12 +151,13 @@ def init(model: nn.Module, key: jax.Array,
 
   Without BatchNorm ``batch_stats`` is empty.
   """
-  return {'batch_stats': {}, **_make_init(model, tuple(image_size))(key)}
+  height, width = image_size  # a hashable tuple, whatever was given
+  return {'batch_stats': {}, **_make_init(model, (height, width))(key)}
 
 
 @memo.one_for_equal
-def _make_init(model: nn.Module, image_size: tuple[int, ...]
-               ) -> Callable[[jax.Array], Any]:
+def _make_init(model: nn.Module, image_size: tuple[int, int]
+               ) -> Callable[[jax.Array], Variables]:
   return jax.jit(lambda key: model.init(
       key, jnp.zeros((1, *image_size, 3), jnp.float32), train=False))
 
@@ -163,7 +165,7 @@ def _make_init(model: nn.Module, image_size: tuple[int, ...]
 def check_values(variables: Variables, where: str) -> None:
   """Raises ValueError if a parameter or statistic is no number that can be.
 
-  A network with one NaN gives every image the same logits, without an error.
+  A network with one NaN gives the same outputs for every image, silently.
 
   Args:
     variables: of a network.
@@ -229,7 +231,7 @@ def last_blocks(model: nn.Module, variables: Variables,
 
 def block_means(model: nn.Module, variables: Variables,
                 images: jax.Array) -> dict[str, jax.Array]:
-  """The output of every block but the head, mean over positions.
+  """What every block but the head returns, mean over positions.
 
   Args:
     model: a classifier that declares its blocks, see :func:`blocks`.
@@ -247,14 +249,14 @@ def block_means(model: nn.Module, variables: Variables,
     return method == '__call__' and len(module.path) == 1 and (
         module.path[0] in names)
 
-  _, found = cast(Any, model).apply(
+  _, state = cast(Any, model).apply(
       variables, images, train=False, capture_intermediates=is_block,
       mutable=['intermediates'])
-  outputs = found.get('intermediates', {})
+  values = state.get('intermediates', {})
   means = {}
   for block in blocks(model)[:-1]:
-    modules = [name for name in block if name in outputs]
+    modules = [name for name in block if name in values]
     if modules:  # others are bare parameters
-      rows = outputs[modules[-1]]['__call__'][0].astype(jnp.float32)
+      rows = values[modules[-1]]['__call__'][0].astype(jnp.float32)
       means[modules[-1]] = rows.mean(tuple(range(1, rows.ndim - 1)))
   return means

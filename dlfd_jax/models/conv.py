@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import cast
 
 import flax.linen as nn
 import jax
@@ -74,7 +75,7 @@ def convolve(x: jax.Array, kernel: jax.Array, stride: int, groups: int,
     if depthwise or groups == 1 and small:
       shifted = _shifted(x, size, stride)
       if depthwise:
-        return functools.reduce(jnp.add, (
+        return cast(jax.Array, sum(
             seen * kernel[i // size, i % size, 0]
             for i, seen in enumerate(shifted)))
       return jnp.concatenate(shifted, axis=-1) @ kernel.reshape(-1, outputs)
@@ -128,12 +129,12 @@ def _forward(x: jax.Array, kernel: jax.Array, stride: int
   return _xla(x, kernel, stride), (x, kernel)
 
 
-def _backward(stride: int, inputs: tuple[jax.Array, jax.Array],
+def _backward(stride: int, read: tuple[jax.Array, jax.Array],
               gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
-  x, kernel = inputs
+  x, kernel = read
   _, to_images = jax.vjp(lambda x: _xla(x, kernel, stride), x)
-  return (*to_images(gradient),
-          _kernel_gradient(x, gradient, len(kernel), stride))
+  return *to_images(gradient), _kernel_gradient(
+      x, gradient, len(kernel), stride)
 
 
 _with_quick_gradient.defvjp(_forward, _backward)
@@ -144,8 +145,8 @@ def _kernel_gradient(x: jax.Array, gradient: jax.Array, size: int,
   """Sums of x times gradient by place of the window, ``[size, size, c, o]``.
 
   Place (r, c) pairs x[i + r, j + c] with gradient[i, j], that is x[i + r, k]
-  with gradient[i, k - c]: stride 1 needs one product of x shifted by rows and
-  the gradient shifted by columns.
+  with gradient[i, k - c]: stride 1 needs one product of x moved by rows and
+  gradient moved by columns.
   """
   inputs, outputs = x.shape[-1], gradient.shape[-1]
   if stride > 1:
@@ -158,20 +159,19 @@ def _kernel_gradient(x: jax.Array, gradient: jax.Array, size: int,
   rows, columns = ((0, 0), (pad, pad), (0, 0), (0, 0)), (
       (0, 0), (0, 0), (pad, pad), (0, 0))
   x, gradient = jnp.pad(x, rows), jnp.pad(gradient, columns)
-  by_row = jnp.concatenate(
+  moved = jnp.concatenate(
       [x[:, i:i + height] for i in range(size)], axis=-1)
-  by_column = jnp.concatenate(
+  gradients = jnp.concatenate(
       [gradient[:, :, i:i + width] for i in reversed(range(size))], axis=-1)
-  product = by_row.reshape(-1, size * inputs).T @ by_column.reshape(
+  product = moved.reshape(-1, size * inputs).T @ gradients.reshape(
       -1, size * outputs)
   return product.reshape(size, inputs, size, outputs).transpose(0, 2, 1, 3)
 
 
-def _map(x: jax.Array, size: int, stride: int) -> tuple[int, int]:
+def _map(x: jax.Array, size: int, stride: int) -> tuple[int, ...]:
   """Height and width of the output."""
-  height, width = ((n + 2 * (size // 2) - size) // stride + 1
-                   for n in x.shape[1:3])
-  return height, width
+  return tuple((n + 2 * (size // 2) - size) // stride + 1
+               for n in x.shape[1:3])
 
 
 def _shifted(x: jax.Array, size: int, stride: int) -> list[jax.Array]:

@@ -6,12 +6,13 @@ named. Asked of the class:
 * ``Class(outputs=...)``, or ``Class()`` if it takes no ``outputs``;
 * ``__call__(images, *, train, ...)``: images are float ``[n, h, w, 3]``; batch
   statistics and dropout are used if ``train``;
-* the outputs have ``logits [n, outputs]`` and ``features [n, d]``.
+* it returns ``logits [n, outputs]`` and ``features [n, d]``.
 
 ``mask`` (0 = padding), ``keys`` (one per example) and ``axis_name`` are passed
 to a ``__call__`` that takes them. One that does not gets ``rngs={'dropout':
 ...}``, and its batch statistics see padding; without ``axis_name`` each device
-normalises by its own share, and the running statistics are the shares' mean.
+normalises by the statistics of its own rows, and the running statistics are
+the mean over devices.
 ``blocks`` (see ``models.blocks``) is needed by CF-k and EU-k alone.
 """
 
@@ -26,7 +27,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dlfd_jax.models import heads
+from dlfd_jax.models import layers
 from dlfd_jax.utils import plugins
 
 _OPTIONAL = ('mask', 'keys', 'axis_name')
@@ -69,12 +70,12 @@ class Classifier:
     for name in _OPTIONAL:
       if name not in self.accepts:
         options.pop(name, None)
-    outcome = self.module.apply(
+    returned = self.module.apply(
         variables, self._normalised(images), train=train, **options)
     if axis_name is None or 'axis_name' in self.accepts or not options.get(
         'mutable'):
-      return outcome
-    outputs, new = outcome
+      return returned
+    outputs, new = returned
     return outputs, jax.lax.pmean(new, axis_name)
 
   def _normalised(self, images: jax.Array) -> jax.Array:
@@ -88,20 +89,20 @@ def load(architecture: str, outputs: int, mean: tuple[float, ...],
   Raises:
     ValueError: if it cannot be imported, is no flax module, or lacks ``train``.
   """
-  found = plugins.load_object(architecture)
-  if not (inspect.isclass(found) and issubclass(found, nn.Module)):
+  cls = plugins.load_object(architecture)
+  if not (inspect.isclass(cls) and issubclass(cls, nn.Module)):
     raise ValueError(
         f'Expected {architecture} to be a flax.linen.Module, got a '
-        f'{type(found).__name__}.')
-  takes = inspect.signature(found.__call__).parameters
+        f'{type(cls).__name__}.')
+  takes = inspect.signature(cls.__call__).parameters
   anything = any(p.kind is p.VAR_KEYWORD for p in takes.values())
   if 'train' not in takes and not anything:
     raise ValueError(
         f'Expected {architecture}.__call__ to take `train`, got '
         f'{sorted(set(takes) - {"self"})}.')
-  fields = {field.name for field in dataclasses.fields(found)}
+  fields = {field.name for field in dataclasses.fields(cls)}
   try:
-    module = found(outputs=outputs) if 'outputs' in fields else found()
+    module = cls(outputs=outputs) if 'outputs' in fields else cls()
   except TypeError as error:
     raise ValueError(
         f'Expected {architecture} to be made from `outputs` alone, got '
@@ -125,26 +126,26 @@ def check(model: Classifier, architecture: str, outputs: int,
     return model.apply(variables, images, train=False)
 
   try:
-    outcome = jax.eval_shape(run, jax.random.key(0))
+    returned = jax.eval_shape(run, jax.random.key(0))
   except Exception as error:  # whatever the user's module raises
     raise ValueError(
         f'Expected {architecture} to take images {images.shape} with '
         f'train=False alone, got {type(error).__name__}: {error}') from error
-  if isinstance(outcome, jax.ShapeDtypeStruct):
+  if isinstance(returned, jax.ShapeDtypeStruct):
     raise ValueError(
         f'Expected {architecture} to return `logits` and `features` (see '
-        f'dlfd_jax.models.Outputs), got one array {outcome.shape}: its '
+        f'dlfd_jax.models.Outputs), got one array {returned.shape}: its '
         '`features` are missing.')
-  for name in heads.Outputs._fields:
-    if not hasattr(outcome, name):
+  for name in layers.Outputs._fields:
+    if not hasattr(returned, name):
       raise ValueError(
           f'Expected {architecture} to return `{name}` (see '
-          f'dlfd_jax.models.Outputs), got {type(outcome).__name__}.')
-  if outcome.logits.shape != (2, outputs):
+          f'dlfd_jax.models.Outputs), got {type(returned).__name__}.')
+  if returned.logits.shape != (2, outputs):
     raise ValueError(
         f'Expected {architecture} to return {outputs} logits an image, got '
-        f'logits of shape {outcome.logits.shape} for 2 images.')
-  if len(outcome.features.shape) != 2 or outcome.features.shape[0] != 2:
+        f'logits of shape {returned.logits.shape} for 2 images.')
+  if len(returned.features.shape) != 2 or returned.features.shape[0] != 2:
     raise ValueError(
         f'Expected {architecture} to return features [n, d], got shape '
-        f'{outcome.features.shape} for 2 images.')
+        f'{returned.features.shape} for 2 images.')

@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dlfd_jax.models import conv, heads, layers, norm
+from dlfd_jax.models import conv, layers
 
 _BOTTLENECK = 4  # channels of the 1x1 convolution, in growths
 _SMALLEST = {'imagenet': 29, 'small': 8}  # pixels that outlast every halving
@@ -29,7 +29,7 @@ class DenseLayer(nn.Module):
     y = x
     for i, (channels, size) in enumerate(
         ((_BOTTLENECK * self.growth, 1), (self.growth, 3)), start=1):
-      y = nn.relu(norm.BatchNorm(
+      y = nn.relu(layers.BatchNorm(
           dtype=self.dtype, name=f'norm{i}')(y, **norm_args))
       y = conv.Conv(channels, size, 1, self.dtype, name=f'conv{i}',
                     kernel_init=layers.FAN_IN)(y)
@@ -43,7 +43,7 @@ class Transition(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, **norm_args: Any) -> jax.Array:
-    y = nn.relu(norm.BatchNorm(
+    y = nn.relu(layers.BatchNorm(
         dtype=self.dtype, name='norm')(x, **norm_args))
     y = conv.Conv(x.shape[-1] // 2, 1, 1, self.dtype, name='conv',
                   kernel_init=layers.FAN_IN)(y)
@@ -85,7 +85,7 @@ class DenseNet121(layers.Network):
   @nn.compact
   def __call__(self, images: jax.Array, *, train: bool,
                mask: jax.Array | None = None, keys: jax.Array | None = None,
-               axis_name: str | None = None) -> heads.Outputs:
+               axis_name: str | None = None) -> layers.Outputs:
     """Classifies images, see :class:`~dlfd_jax.models.layers.Network`."""
     if min(images.shape[1:3]) < _SMALLEST[self.stem]:
       raise ValueError(
@@ -97,7 +97,8 @@ class DenseNet121(layers.Network):
     size, stride = (7, 2) if self.stem == 'imagenet' else (3, 1)
     x = conv.Conv(self.width, size, stride, self.dtype, name='conv0',
                   kernel_init=layers.FAN_IN)(layers.normalised(self, images))
-    x = nn.relu(norm.BatchNorm(dtype=self.dtype, name='norm0')(x, **norm_args))
+    x = nn.relu(layers.BatchNorm(
+        dtype=self.dtype, name='norm0')(x, **norm_args))
     if self.stem == 'imagenet':
       x = layers.max_pool(x)
     for block, count in enumerate(self.block_config, start=1):
@@ -108,6 +109,7 @@ class DenseNet121(layers.Network):
         x = layers.run_block(self, DenseLayer(
             max(self.width // 2, 1), self.dtype,
             name=f'denseblock{block}_denselayer{layer}'), x, **norm_args)
-    x = nn.relu(norm.BatchNorm(dtype=self.dtype, name='norm5')(x, **norm_args))
-    return heads.Head(self.head, self.outputs, name='head')(
+    x = nn.relu(layers.BatchNorm(
+        dtype=self.dtype, name='norm5')(x, **norm_args))
+    return layers.Head(self.head, self.outputs, name='head')(
         layers.pooled(x), train=train, keys=keys)

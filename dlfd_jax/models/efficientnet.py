@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dlfd_jax.models import conv, heads, layers, norm
+from dlfd_jax.models import conv, layers
 
 # Expansion, kernel, stride and channels of each stage (Tan and Le 2019, table
 # 1); the number of blocks is the module's field `depths`.
@@ -83,7 +83,7 @@ class MBConv(nn.Module):
   def __call__(self, x: jax.Array, *, train: bool,
                keys: jax.Array | None = None, **norm_args: Any) -> jax.Array:
     def bn(y: jax.Array, name: str) -> jax.Array:
-      return norm.BatchNorm(dtype=self.dtype, name=f'{name}_norm')(
+      return layers.BatchNorm(dtype=self.dtype, name=f'{name}_norm')(
           y, train=train, **norm_args)
 
     inputs, y = x.shape[-1], x
@@ -99,7 +99,7 @@ class MBConv(nn.Module):
            'project')
     if self.stride != 1 or inputs != self.channels:
       return y
-    return x + heads.dropout(
+    return x + layers.dropout(
         y, self.drop, keys, self.layer, train=train, whole=True)
 
 
@@ -131,13 +131,13 @@ class EfficientNetB0(layers.Network):
   @nn.compact
   def __call__(self, images: jax.Array, *, train: bool,
                mask: jax.Array | None = None, keys: jax.Array | None = None,
-               axis_name: str | None = None) -> heads.Outputs:
+               axis_name: str | None = None) -> layers.Outputs:
     """Classifies images, see :class:`~dlfd_jax.models.layers.Network`."""
     norm_args: dict[str, Any] = dict(
         train=train, mask=mask, axis_name=axis_name)
 
     def activated(x: jax.Array, name: str) -> jax.Array:
-      return nn.silu(norm.BatchNorm(
+      return nn.silu(layers.BatchNorm(
           dtype=self.dtype, name=f'{name}_norm')(x, **norm_args))
 
     x = conv.Conv(
@@ -152,11 +152,11 @@ class EfficientNetB0(layers.Network):
         x = layers.run_block(self, MBConv(
             expand, size, 1 if block else stride,
             channels_of(channels, self.width), _DROP * done / total,
-            heads.DROPOUTS + done, self.dtype,
+            layers.DROPOUTS + done, self.dtype,
             name=f'stage{stage}_{block}'), x, keys=keys, **norm_args)
         done += 1
     x = conv.Conv(
         _LAST * x.shape[-1], 1, 1, self.dtype, name='last_conv')(x)
-    return heads.Head(
+    return layers.Head(
         self.head, self.outputs, drop=_DROP, name='head')(
             layers.pooled(activated(x, 'last')), train=train, keys=keys)

@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dlfd_jax.models import conv, heads, layers, norm
+from dlfd_jax.models import conv, layers
 
 
 class BasicBlock(nn.Module):
@@ -20,7 +20,7 @@ class BasicBlock(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, **norm_args: Any) -> jax.Array:
-    bn = lambda name: norm.BatchNorm(dtype=self.dtype, name=name)
+    bn = lambda name: layers.BatchNorm(dtype=self.dtype, name=name)
     y = conv.Conv(self.width, 3, self.stride, self.dtype, name='conv1')(x)
     y = nn.relu(bn('bn1')(y, **norm_args))
     y = conv.Conv(self.width, 3, 1, self.dtype, name='conv2')(y)
@@ -53,14 +53,14 @@ class ResNet18(layers.Network):
   @nn.compact
   def __call__(self, images: jax.Array, *, train: bool,
                mask: jax.Array | None = None, keys: jax.Array | None = None,
-               axis_name: str | None = None) -> heads.Outputs:
+               axis_name: str | None = None) -> layers.Outputs:
     """Classifies images, see :class:`~dlfd_jax.models.layers.Network`."""
     norm_args: dict[str, Any] = dict(
         train=train, mask=mask, axis_name=axis_name)
     x = layers.normalised(self, images)
     size, stride = (7, 2) if self.stem == 'imagenet' else (3, 1)
     x = conv.Conv(self.width, size, stride, self.dtype, name='conv1')(x)
-    x = nn.relu(norm.BatchNorm(dtype=self.dtype, name='bn1')(x, **norm_args))
+    x = nn.relu(layers.BatchNorm(dtype=self.dtype, name='bn1')(x, **norm_args))
     if self.stem == 'imagenet':
       x = layers.max_pool(x)
     for stage in range(4):
@@ -68,5 +68,5 @@ class ResNet18(layers.Network):
         x = layers.run_block(self, BasicBlock(
             self.width * 2**stage, 2 if stage and not block else 1, self.dtype,
             name=f'layer{stage + 1}_{block}'), x, **norm_args)
-    return heads.Head(self.head, self.outputs, name='head')(
+    return layers.Head(self.head, self.outputs, name='head')(
         layers.pooled(x), train=train, keys=keys)

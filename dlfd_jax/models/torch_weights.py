@@ -30,6 +30,9 @@ SUFFIXES = ('.safetensors', '.pth', '.pt')
 _LEAVES = {'kernel': 'weight', 'scale': 'weight', 'bias': 'bias',
            'mean': 'running_mean', 'var': 'running_var'}
 _HIDDEN = {'hidden0': '0', 'hidden1': '3', 'classifier': '6'}
+# Axes of our kernels in PyTorch's order, by rank, and the way back.
+_TO_TORCH = {1: (0,), 2: (1, 0), 4: (3, 2, 0, 1)}
+_FROM_TORCH = {1: (0,), 2: (1, 0), 4: (2, 3, 1, 0)}
 _COUNTER = 'num_batches_tracked'  # a count of batches, which nothing here reads
 # Of containers: data parallelism, common training loops, torch.compile.
 _WRAPPERS = ('module.', 'model.', '_orig_mod.')
@@ -136,7 +139,8 @@ def names_of(config: models.ModelConfig) -> dict[tuple[str, ...], str]:
   return found
 
 
-def _shapes(config):
+def _shapes(config: models.ModelConfig
+            ) -> dict[tuple[str, ...], tuple[int, ...]]:
   """Shape of every variable by its path."""
   size = 64
   tree = jax.eval_shape(
@@ -146,29 +150,12 @@ def _shapes(config):
           for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
-def _to_ours(value, rank):
-  if rank == 4:
-    return value.transpose(2, 3, 1, 0)
-  return value.T if rank == 2 else value
-
-
-def _to_theirs(value):
-  if value.ndim == 4:
-    return value.transpose(3, 2, 0, 1)
-  return value.T if value.ndim == 2 else value
-
-
-def _their_shape(shape):
-  if len(shape) == 4:
-    return tuple(shape[i] for i in (3, 2, 0, 1))
-  return tuple(reversed(shape)) if len(shape) == 2 else tuple(shape)
-
-
 def account(state: State, config: models.ModelConfig) -> Account:
   """Compares a state dict with what a network needs."""
   state = _unwrapped(state)
   shapes, names = _shapes(config), names_of(config)
-  wanted = {name: _their_shape(shapes[path]) for path, name in names.items()}
+  wanted = {name: tuple(shapes[path][i] for i in _TO_TORCH[len(shapes[path])])
+            for path, name in names.items()}
   return Account(
       tuple(sorted(set(wanted) - set(state))),
       tuple(sorted(set(state) - set(wanted))),
@@ -209,7 +196,8 @@ def to_variables(state: State,
     at = tree
     for part in path[:-1]:
       at = at.setdefault(part, {})
-    at[path[-1]] = np.ascontiguousarray(_to_ours(value, value.ndim))
+    at[path[-1]] = np.ascontiguousarray(
+        value.transpose(_FROM_TORCH[value.ndim]))
   models.check_values(tree, 'the file')
   return tree
 
@@ -223,7 +211,8 @@ def to_state(variables: models.Variables,
   leaves = {tuple(str(k.key) for k in path): np.asarray(leaf)
             for path, leaf in jax.tree_util.tree_leaves_with_path(
                 dict(variables))}
-  state = {name: np.ascontiguousarray(_to_theirs(leaves[path]))
+  state = {name: np.ascontiguousarray(
+      leaves[path].transpose(_TO_TORCH[leaves[path].ndim]))
            for path, name in names_of(config).items()}
   for name in list(state):
     if name.endswith('.running_mean'):
@@ -231,7 +220,8 @@ def to_state(variables: models.Variables,
   return state
 
 
-def _unwrapped(state):
+def _unwrapped(state: State) -> State:
+  """Without the prefix of a wrapper and the counters of batches."""
   state = {name: value for name, value in state.items()
            if not name.endswith(_COUNTER)}
   while state and (prefix := next(
@@ -304,7 +294,7 @@ def write(path: str | os.PathLike, state: State) -> None:
   files.write_whole(path, write)
 
 
-def _check_suffix(path):
+def _check_suffix(path: pathlib.Path) -> None:
   if path.suffix not in SUFFIXES:
     raise ValueError(
         f'Expected weights to end in {", ".join(SUFFIXES)}, got {path}.')

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dlfd_jax.models import heads, layers
+from dlfd_jax.models import layers
 
 _HEADS = 6
 _MLP = 4  # hidden values of the perceptron, in those of a token
@@ -20,7 +18,7 @@ _PATCH_INIT = nn.initializers.variance_scaling(1.0, 'fan_in', 'normal')
 _NEARLY_ZERO = nn.initializers.normal(1e-6)
 
 
-def _layer_norm(dtype: Any, name: str) -> nn.LayerNorm:
+def _layer_norm(dtype: jnp.dtype, name: str) -> nn.LayerNorm:
   return nn.LayerNorm(
       epsilon=1e-6, dtype=dtype, use_fast_variance=False, name=name)
 
@@ -100,7 +98,7 @@ class ViTS(layers.Network):
   @nn.compact
   def __call__(self, images: jax.Array, *, train: bool,
                mask: jax.Array | None = None, keys: jax.Array | None = None,
-               axis_name: str | None = None) -> heads.Outputs:
+               axis_name: str | None = None) -> layers.Outputs:
     """Classifies images, see :class:`~dlfd_jax.models.layers.Network`."""
     del mask, axis_name  # no statistics of the batch
     count, height, width = images.shape[:3]
@@ -129,5 +127,5 @@ class ViTS(layers.Network):
       x = layers.run_block(self, EncoderLayer(
           _HEADS, self.dtype, name=f'encoder_layer_{i}'), x)
     x = _layer_norm(jnp.float32, 'ln')(x[:, 0])
-    return heads.Head(self.head, self.outputs, name='head')(
+    return layers.Head(self.head, self.outputs, name='head')(
         x, train=train, keys=keys)

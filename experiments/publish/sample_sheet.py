@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dlfd_jax.cli import command
 from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.data.faces import people, synthetic
+from dlfd_jax.data.faces import synthetic
 
 _CAPTION, _MARGIN, _GAP = 17, 4, 12  # pixels
 _INK, _PAPER = (40, 40, 40), (255, 255, 255)
@@ -82,8 +82,8 @@ def sheet(fine: dataset_lib.Dataset, coarse: dataset_lib.Dataset,
   for row in range(rows):
     for column in range(columns):
       i = row * columns + column
-      text = (f'{people.AGE_GROUPS[fine.columns["age_group"][i]]} '
-              f'{people.EMOTIONS[fine.columns["emotion"][i]]}')
+      text = (f'{synthetic.AGE_GROUPS[fine.columns["age_group"][i]]} '
+              f'{synthetic.EMOTIONS[fine.columns["emotion"][i]]}')
       place(fine.images[i], text, _MARGIN + column * cell, row,
             Image.Resampling.BOX)
     first = row * columns

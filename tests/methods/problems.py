@@ -14,7 +14,7 @@ from dlfd_jax.data import (
   splits as splits_lib,
 )
 from dlfd_jax.methods import base
-from dlfd_jax.models import heads, norm
+from dlfd_jax.models import layers
 
 SIZE = 8
 SMALL = ot.SinkhornConfig(epsilon=0.1, max_iterations=200)
@@ -32,10 +32,10 @@ class TinyNet(nn.Module):
   def __call__(self, images, *, train, mask=None, keys=None, axis_name=None):
     x = nn.Conv(self.channels, (3, 3), (2, 2), use_bias=False)(
         4 * (images - 0.5))
-    x = norm.BatchNorm(name='bn')(
+    x = layers.BatchNorm(name='bn')(
         x, train=train, mask=mask, axis_name=axis_name)
     x = nn.softplus(x)
-    return heads.Head(self.head, self.outputs, name='head')(
+    return layers.Head(self.head, self.outputs, name='head')(
         x.reshape(len(x), -1), train=train, keys=keys)
 
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlfd_jax.models import efficientnet, heads
+from dlfd_jax.models import efficientnet, layers
 from tests.models import nets
 
 FULL = nets.full('efficientnet_b0')
@@ -78,16 +78,16 @@ def test_depth_drops_linearly_over_the_blocks_each_with_its_own_draw():
   def note(call, args, kwargs, context):
     if isinstance(context.module, efficientnet.MBConv):
       found.append((context.module.drop, context.module.layer))
-    if isinstance(context.module, heads.Head):
+    if isinstance(context.module, layers.Head):
       head.append(context.module.drop)
     return call(*args, **kwargs)
 
   with nn.intercept_methods(note):
     jax.eval_shape(lambda: FULL.init(
         nets.KEY, jnp.zeros((1, 32, 32, 3)), train=False))
-  rates, layers = zip(*found, strict=True)
+  rates, draws = zip(*found, strict=True)
   np.testing.assert_allclose(rates, 0.2 * np.arange(16) / 16)
-  assert layers == tuple(range(2, 18))  # after those of the heads
+  assert draws == tuple(range(2, 18))  # after those of the heads
   assert head == [0.2]
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlfd_jax.models import heads
+from dlfd_jax.models import layers
 
 
 def _apply(head, x, keys=None):
@@ -33,7 +33,7 @@ def _keys(n):
 
 
 _dropout = jax.jit(
-    lambda x, keys, layer: heads.dropout(x, 0.25, keys, layer, train=True))
+    lambda x, keys, layer: layers.dropout(x, 0.25, keys, layer, train=True))
 
 
 def _rows(n=8, d=16):
@@ -41,7 +41,7 @@ def _rows(n=8, d=16):
 
 
 def test_linear_starts_uniform_within_one_over_sqrt_of_its_inputs():
-  layer = heads.Linear(500)
+  layer = layers.Linear(500)
   params = jax.jit(layer.init)(jax.random.key(0), np.zeros((1, 100)))['params']
   for name, shape in (('kernel', (100, 500)), ('bias', (500,))):
     values = np.asarray(params[name])
@@ -56,7 +56,7 @@ def test_linear_starts_uniform_within_one_over_sqrt_of_its_inputs():
 
 def test_plain_head_is_one_linear_layer_on_the_features():
   x = _rows()
-  variables, out = _apply(heads.Head('plain', 3), x)
+  variables, out = _apply(layers.Head('plain', 3), x)
   layer = variables['params']['classifier']
   np.testing.assert_array_equal(out.features, x)
   np.testing.assert_allclose(
@@ -65,7 +65,7 @@ def test_plain_head_is_one_linear_layer_on_the_features():
 
 def test_paper_head_is_three_layers_with_the_128_values_as_features():
   x = _rows()
-  variables, out = _apply(heads.Head('paper', 3), x)
+  variables, out = _apply(layers.Head('paper', 3), x)
   value = x.astype(np.float64)
   for name in ('hidden0', 'hidden1'):
     layer = variables['params'][name]
@@ -79,7 +79,7 @@ def test_paper_head_is_three_layers_with_the_128_values_as_features():
 
 
 def test_features_are_taken_before_the_last_dropout():
-  variables, out = _apply(heads.Head('paper', 3), _rows(), _keys(8))
+  variables, out = _apply(layers.Head('paper', 3), _rows(), _keys(8))
   layer = variables['params']['classifier']
   undropped = out.features @ layer['kernel'] + layer['bias']
   assert (np.asarray(out.features) > 0).any()
@@ -88,7 +88,7 @@ def test_features_are_taken_before_the_last_dropout():
 
 def test_dropout_does_not_depend_on_how_the_batch_is_split():
   x, keys = _rows(), _keys(8)
-  run = lambda x, keys: _apply(heads.Head('paper', 3), x, keys)[1].logits
+  run = lambda x, keys: _apply(layers.Head('paper', 3), x, keys)[1].logits
   whole = run(x, keys)
   halves = [run(x[part], keys[part]) for part in (slice(4), slice(4, 8))]
   np.testing.assert_allclose(whole, np.concatenate(halves), atol=1e-6)
@@ -109,7 +109,7 @@ def test_dropout_keeps_the_mean_and_draws_by_layer_and_key():
 
 def test_whole_examples_are_dropped_by_the_same_keys():
   x = np.ones((2000, 2, 3), np.float32)
-  dropped = np.asarray(jax.jit(lambda x, keys: heads.dropout(
+  dropped = np.asarray(jax.jit(lambda x, keys: layers.dropout(
       x, 0.25, keys, 0, train=True, whole=True))(x, _keys(2000)))
   rows = dropped.reshape(2000, -1)
   assert (rows == rows[:, :1]).all()
@@ -120,30 +120,30 @@ def test_whole_examples_are_dropped_by_the_same_keys():
 
 def test_the_plain_heads_dropout_stands_after_the_features():
   x = _rows()
-  variables, out = _apply(heads.Head('plain', 3, drop=0.5), x, _keys(8))
+  variables, out = _apply(layers.Head('plain', 3, drop=0.5), x, _keys(8))
   layer = variables['params']['classifier']
   np.testing.assert_array_equal(out.features, x)
-  dropped = heads.dropout(x, 0.5, _keys(8), 0, train=True)
+  dropped = layers.dropout(x, 0.5, _keys(8), 0, train=True)
   np.testing.assert_allclose(
       out.logits, dropped @ layer['kernel'] + layer['bias'], atol=1e-5)
 
 
 def test_dropout_outside_training_or_at_rate_0_changes_nothing():
   x = _rows()
-  assert heads.dropout(x, 0.5, None, 0, train=False) is x
-  assert heads.dropout(x, 0.0, None, 0, train=True) is x
+  assert layers.dropout(x, 0.5, None, 0, train=False) is x
+  assert layers.dropout(x, 0.0, None, 0, train=True) is x
 
 
 def test_dropout_in_training_without_keys_is_refused():
   with pytest.raises(ValueError, match='Expected keys, one per example'):
-    heads.dropout(_rows(), 0.5, None, 0, train=True)
+    layers.dropout(_rows(), 0.5, None, 0, train=True)
 
 
-@pytest.mark.parametrize('kind', heads.HEADS)
+@pytest.mark.parametrize('kind', layers.HEADS)
 def test_bfloat16_activations_are_answered_in_float32(kind):
   x = jnp.asarray(_rows(), jnp.bfloat16)
-  _, out = _apply(heads.Head(kind, 3), x)
-  _, wanted = _apply(heads.Head(kind, 3), x.astype(jnp.float32))
+  _, out = _apply(layers.Head(kind, 3), x)
+  _, wanted = _apply(layers.Head(kind, 3), x.astype(jnp.float32))
   assert out.logits.dtype == out.features.dtype == jnp.float32
   for name in ('logits', 'features'):
     np.testing.assert_allclose(
@@ -153,7 +153,7 @@ def test_bfloat16_activations_are_answered_in_float32(kind):
 
 
 def test_linear_layers_do_not_trust_the_default_precision():
-  layer = heads.Linear(3)
+  layer = layers.Linear(3)
   traced = jax.make_jaxpr(lambda x: layer.init_with_output(
       jax.random.key(0), x)[0])(_rows())
   assert 'HIGHEST' in str(traced)

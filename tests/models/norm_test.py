@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlfd_jax.models import norm
+from dlfd_jax.models import layers
 
 CHANNELS = 3
 MASK = np.array([1, 1, 0, 1, 1, 0, 0, 0], np.float32)  # of 4 shards 1 empty
@@ -26,7 +26,7 @@ def _variables():
 
 
 def _apply(x, mask, variables=None, axis_name=None):
-  return norm.BatchNorm().apply(
+  return layers.BatchNorm().apply(
       variables or _variables(), x, train=True, mask=mask,
       axis_name=axis_name, mutable=['batch_stats'])
 
@@ -69,7 +69,7 @@ def test_train_mode_equals_flax_on_one_device():
 def test_evaluation_mode_equals_flax_and_updates_nothing():
   x = _batch()
   variables = _variables()
-  ours, new = norm.BatchNorm().apply(
+  ours, new = layers.BatchNorm().apply(
       variables, x, train=False, mutable=['batch_stats'])
   theirs = nn.BatchNorm(use_running_average=True, epsilon=1e-5).apply(
       variables, x)
@@ -146,7 +146,7 @@ def test_masked_rows_may_hold_anything():
 
 def test_bfloat16_rounds_the_result_only_once():
   x = jnp.asarray(_batch(mean=3.0), jnp.bfloat16)
-  y, new = norm.BatchNorm(dtype=jnp.bfloat16).apply(
+  y, new = layers.BatchNorm(dtype=jnp.bfloat16).apply(
       _variables(), x, train=True, mutable=['batch_stats'])
   exact, exact_new = _train(x.astype(jnp.float32), None)
   assert y.dtype == jnp.bfloat16

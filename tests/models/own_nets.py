@@ -3,7 +3,7 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
-from dlfd_jax.models import heads
+from dlfd_jax.models import layers
 
 NOT_A_MODULE = 3
 
@@ -20,7 +20,7 @@ class Own(nn.Module):
     x = nn.relu(nn.BatchNorm(
         use_running_average=not train, name='norm')(x))
     x = nn.Dropout(0.2, deterministic=not train)(x.mean((1, 2)))
-    return heads.Outputs(nn.Dense(self.outputs, name='last')(x), x)
+    return layers.Outputs(nn.Dense(self.outputs, name='last')(x), x)
 
 
 class WithoutTrain(nn.Module):
@@ -57,7 +57,7 @@ class OtherCount(nn.Module):
   @nn.compact
   def __call__(self, images, *, train):
     x = images.mean((1, 2))
-    return heads.Outputs(nn.Dense(11)(x), x)
+    return layers.Outputs(nn.Dense(11)(x), x)
 
 
 class FlatFeatures(nn.Module):
@@ -66,4 +66,4 @@ class FlatFeatures(nn.Module):
   @nn.compact
   def __call__(self, images, *, train):
     x = images.mean((1, 2))
-    return heads.Outputs(nn.Dense(self.outputs)(x), jnp.ravel(x))
+    return layers.Outputs(nn.Dense(self.outputs)(x), jnp.ravel(x))

@@ -22,7 +22,7 @@ def clamp(x: Plane, low: float = 0.0, high: float = 1.0) -> Plane:
   return np.minimum(np.maximum(x, low), high)
 
 
-def ramp(x: Plane, low: float, high: float) -> Plane:
+def ramp(x: Plane, low: Plane, high: Plane) -> Plane:
   """0 below ``low``, 1 above ``high``, linear between."""
   return clamp((x - low) * (1.0 / (high - low)))
 
@@ -167,7 +167,7 @@ class Canvas:
       plane *= 1 - amount
 
 
-def _between(centers, bounds):
+def _between(centers: np.ndarray, bounds: Sequence[np.ndarray]) -> slice:
   """Slice of the pixels within the outermost bounds, two pixels to spare."""
   low = min(float(b.min()) for b in bounds)
   high = max(float(b.max()) for b in bounds)

@@ -12,6 +12,7 @@ import numpy as np
 
 from dlfd_jax.data.faces.canvas import (
   Canvas,
+  Plane,
   Pose,
   clamp,
   halve,
@@ -65,7 +66,7 @@ def draw_faces(look: Look, size: int) -> list[np.ndarray]:
   return [_camera(plane, look, c) for c, plane in enumerate(canvas.rgb)]
 
 
-def _wall(canvas, s):
+def _wall(canvas: Canvas, s: Look) -> None:
   """Two colours that meet at a soft edge, a spot of light and stripes."""
   across = s['wall_x'] * canvas.x + s['wall_y'] * canvas.y
   side = ramp(across - s['edge'] * 0.6, -0.15, 0.15)
@@ -77,7 +78,7 @@ def _wall(canvas, s):
   canvas.paint(scale_color(color, light), np.float32(1))
 
 
-def _hair_behind(canvas, s):
+def _hair_behind(canvas: Canvas, s: Look) -> None:
   """The hair around the head, and what of it falls on behind the face."""
   u, v = canvas.u, canvas.v
   width = _hair_width(v, s)
@@ -94,13 +95,13 @@ def _hair_behind(canvas, s):
       * (1 - s['bald'] * (v < -0.05)))
 
 
-def _hair_width(v, s):
+def _hair_width(v: np.ndarray, s: Look) -> np.ndarray:
   """Half the width of the hair at a height; short hair narrows to the ears."""
   short = 1 - ramp(s['fall'], -0.05, 0.25)
   return s['width'] + s['volume'] * (1 - 1.1 * short * ramp(v, -0.35, 0.05))
 
 
-def _body(canvas, s):
+def _body(canvas: Canvas, s: Look) -> None:
   """Neck and clothes."""
   part = canvas.window(-1.6, 0.25, 1.6, 1.6)
   u, v = part.u, part.v
@@ -114,7 +115,7 @@ def _body(canvas, s):
   part.paint(scale_color(s['cloth'], light), cloth * (1 - collar))
 
 
-def _ears(head, s):
+def _ears(head: Canvas, s: Look) -> None:
   """Two ears; the one on the far side of a turned head is partly hidden."""
   u = head.u + 0.25 * s['yaw']
   x = (np.abs(u) - s['width'] * 0.97) / (0.55 * s['ear'])
@@ -124,7 +125,7 @@ def _ears(head, s):
   head.paint(scale_color(s['skin'], 0.70 + 0.22 * ramp(n, 0.2, 0.8)), alpha)
 
 
-def _head(head, s):
+def _head(head: Canvas, s: Look) -> tuple[Canvas, np.ndarray]:
   """The bare head in its light; returns the face's surface and its outline.
 
   The surface is the same pixels with head coordinates moved by the turn of the
@@ -155,7 +156,7 @@ def _head(head, s):
   return surface, outline
 
 
-def _beard(surface, outline, s):
+def _beard(surface: Canvas, outline: np.ndarray, s: Look) -> None:
   """Stubble or beard along the jaw, and a moustache."""
   u, v = surface.u, surface.v
   low = ramp(v - 0.12 - 0.5 * np.maximum(0.3 - np.abs(u), 0), -0.06, 0.14)
@@ -171,7 +172,7 @@ def _beard(surface, outline, s):
                 * ramp(-np.abs(y), -1.3, -0.6))
 
 
-def _hair_front(head, outline, s):
+def _hair_front(head: Canvas, outline: np.ndarray, s: Look) -> None:
   """The hair that frames the face, from the crown down to the hairline."""
   u, v = head.u, head.v
   width = _hair_width(v, s)
@@ -193,7 +194,7 @@ def _hair_front(head, outline, s):
   head.paint(scale_color(s['hair'], light), alpha)
 
 
-def _camera(plane, s, channel):
+def _camera(plane: np.ndarray, s: Look, channel: int) -> np.ndarray:
   """Light colour, exposure, contrast and blur, at the final size."""
   tint = (s['warm'], 1, s['cool'])[channel]
   plane = halve(plane) * (s['exposure'] * tint)
@@ -205,7 +206,7 @@ def _camera(plane, s, channel):
   return mix(plane, soft, s['blur'])
 
 
-def _skin(face, outline, s):
+def _skin(face: Canvas, outline: np.ndarray, s: Look) -> None:
   """Freckles, spots of age and a mole."""
   u, v = face.u, face.v
   cheeks = hump((v - 0.14) / 0.25) * ramp(0.42 - np.abs(u), 0.0, 0.1)
@@ -227,12 +228,12 @@ def _skin(face, outline, s):
   face.rgb[2][...] *= 1 - red
 
 
-def _crease(part, distance, width):
+def _crease(part: Canvas, distance: np.ndarray, width: Plane) -> np.ndarray:
   """A soft line where ``distance`` is 0, ``width`` from middle to end."""
   return hump(distance / np.maximum(width, 0.7 * part.pixel))
 
 
-def _lines(face, s):
+def _lines(face: Canvas, s: Look) -> None:
   """Wrinkles, folds and bags: age first, emotion too."""
   lines = s['lines']
   brow = face.window(-0.46, -0.62, 0.46, 0.16)
@@ -280,7 +281,7 @@ def _lines(face, s):
         middle, wrinkle, 0.014))
 
 
-def _nose(face, s):
+def _nose(face: Canvas, s: Look) -> None:
   """Bridge, wings, nostrils and the shadow on the side away from the light."""
   part = face.window(-0.25, -0.2, 0.25, 0.45)
   u = part.u - 0.22 * s['yaw'] * ramp(part.v, s['eye_v'], s['nose_v'])
@@ -303,7 +304,7 @@ def _nose(face, s):
   part.darken(0.62 * part.inside((hole - 1) * 0.2 * w))
 
 
-def _eyes(face, s):
+def _eyes(face: Canvas, s: Look) -> None:
   """Eyeball, iris, pupil, glint, lids and lashes."""
   part = face.window(-0.42, -0.25, 0.42, 0.32)
   m, v = np.abs(part.u), part.v
@@ -341,7 +342,7 @@ def _eyes(face, s):
       part, fold, 0.014))
 
 
-def _brows(face, s):
+def _brows(face: Canvas, s: Look) -> None:
   part = face.window(-0.42, -0.42, 0.42, 0.12)
   m, v = np.abs(part.u), part.v
   x = (m - 1.02 * s['eye_u'] + 0.012 * s['knit']) / s['brow_w']

@@ -6,9 +6,13 @@ directions, and the middle of the face is at (0, 0). Colours are RGB in [0, 1].
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from dlfd_jax.data.faces.canvas import (
+  Color,
+  Plane,
   clamp,
   hump,
   mix,
@@ -16,9 +20,9 @@ from dlfd_jax.data.faces.canvas import (
   ramp,
   scale_color,
 )
-from dlfd_jax.data.faces.people import Values
 
-Look = dict[str, np.ndarray]
+Values = dict[str, np.ndarray]  # of persons or pictures, by name
+Look = Values
 
 _SKIN = ((0.96, 0.82, 0.72), (0.82, 0.61, 0.46), (0.42, 0.27, 0.19))
 _HAIR = ((0.88, 0.73, 0.45), (0.44, 0.28, 0.17), (0.09, 0.07, 0.07))
@@ -27,18 +31,18 @@ _IRIS = ((0.30, 0.52, 0.72), (0.36, 0.48, 0.28), (0.26, 0.15, 0.08))
 _LIPS, _LIPSTICK = (0.70, 0.30, 0.29), (0.76, 0.10, 0.20)
 
 
-def _three(colors, t):
+def _three(colors: Sequence[Color], t: Plane) -> list[Plane]:
   """Colours at t = 0, 1/2 and 1, linear between."""
   first = mix_color(colors[0], colors[1], ramp(t, 0.0, 0.5))
   return mix_color(first, colors[2], ramp(t, 0.5, 1.0))
 
 
-def _half(z, middle, step):
+def _half(z: Plane, middle: float, step: float) -> Plane:
   """A trait as a share: ``middle + step z``, cut to [0, 1]."""
   return clamp(middle + step * z)
 
 
-def _muted(color, colorfulness):
+def _muted(color: Color, colorfulness: Plane) -> list[Plane]:
   """A colour with its differences from its own grey scaled down."""
   grey = (color[0] + color[1] + color[2]) * (1 / 3)
   return [mix(grey, x, colorfulness) for x in color]
@@ -66,7 +70,7 @@ def make_look(persons: Values, moments: Values) -> Look:
   return {name: np.asarray(value, np.float32) for name, value in look.items()}
 
 
-def _frame(m):
+def _frame(m: Values) -> Values:
   """Pose, light and wall: nothing of the person."""
   return {
       'scale': 1.50 + 0.05 * m['scale'], 'half_tan': 0.025 * m['roll'],
@@ -87,7 +91,7 @@ def _frame(m):
   }
 
 
-def _age(age, p, m):
+def _age(age: np.ndarray, p: Values, m: Values) -> Values:
   """What time does to a face, each share in [0, 1]."""
   old = ramp(age, 3.6, 8.0)
   male = p['male']
@@ -111,7 +115,7 @@ def _age(age, p, m):
   }
 
 
-def _shape(age, s, p):
+def _shape(age: np.ndarray, s: Values, p: Values) -> Values:
   """The head, the neck and where the features sit."""
   adult, old, child = s['adult'], s['old'], 1 - s['adult']
   toddler = 1 - ramp(age, 0.0, 1.4)
@@ -142,7 +146,7 @@ def _shape(age, s, p):
   }
 
 
-def _features(s, p, m):
+def _features(s: Values, p: Values, m: Values) -> Values:
   """Brows, eyes and mouth in this moment."""
   child, old = 1 - s['adult'], s['old']
   damp = 0.55 + 0.45 * s['adult']
@@ -176,7 +180,7 @@ def _features(s, p, m):
   }
 
 
-def _hair(age, s, p, m):
+def _hair(age: np.ndarray, s: Values, p: Values, m: Values) -> Values:
   """Hair on the head; 'fall' is how far down it hangs behind the face."""
   length = _half(p['hair_length'], 0.42, 0.26) + 0.10 * m['hair_day']
   length = clamp(length * (0.5 + 0.5 * ramp(age, 0.2, 1.6)) * (
@@ -196,7 +200,7 @@ def _hair(age, s, p, m):
   }
 
 
-def _colors(s, p, m):
+def _colors(s: Values, p: Values, m: Values) -> Values:
   """Skin, hair, eyes, lips, cloth and wall."""
   tone = _half(p['skin_tone'], 0.36, 0.24)
   r, g, b = _three(_SKIN, tone)

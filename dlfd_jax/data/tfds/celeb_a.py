@@ -67,12 +67,12 @@ def builder(root: pathlib.Path, image_size: int | None) -> Any:
   generators, examples = made._split_generators, made._generate_examples
   parts: dict[str, table.Line] = {}
 
-  def from_files(manager):
+  def from_files(manager: Any) -> Any:
     del manager
     parts.update(check_files(files))
     return generators(_Local(files))
 
-  def readable(*arguments, **options):
+  def readable(*arguments: Any, **options: Any) -> Iterator[Any]:
     for file, example in examples(*arguments, **options):
       check_image(files['img_align_celeba'] / file, parts[file].where)
       yield file, example

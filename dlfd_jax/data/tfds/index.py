@@ -146,7 +146,8 @@ def read_table(builder: Any, folder: pathlib.Path,
                if key.startswith(_COLUMN)})
 
 
-def _scan(sources, describe) -> dict[str, np.ndarray]:
+def _scan(sources: Mapping[str, Any],
+          describe: Describe) -> dict[str, np.ndarray]:
   fields: dict[str, list] = {field: [] for field in _FIELDS}
   columns: dict[str, list] = {}
   for part in sorted(sources):
@@ -205,7 +206,8 @@ def read_pixels(
   return pixels
 
 
-def _decoded(sources, index, size) -> Iterator[np.ndarray]:
+def _decoded(sources: Mapping[str, Any], index: Index,
+             size: tuple[int, int]) -> Iterator[np.ndarray]:
   for part, position, sample_id in zip(
       index.part.tolist(), index.position.tolist(), index.sample_id.tolist()):
     image = sources[part][position]['image']

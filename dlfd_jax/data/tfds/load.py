@@ -125,7 +125,7 @@ def _without_copies(dataset: dataset_lib.Dataset,
   return dataset.take(np.flatnonzero(~np.isin(dataset.sample_id, dropped)))
 
 
-def _root(name, root) -> pathlib.Path:
+def _root(name: str, root: str | pathlib.Path | None) -> pathlib.Path:
   instructions = _MODULES[name].INSTRUCTIONS
   if root is None:
     raise ValueError(
@@ -139,7 +139,9 @@ def _root(name, root) -> pathlib.Path:
   return folder.absolute()
 
 
-def _class_names(known, labels, multilabel, merge_from):
+def _class_names(known: Mapping[str, tuple[str, ...]], labels: Sequence[str],
+                 multilabel: bool, merge_from: int | None
+                 ) -> tuple[str, ...] | None:
   """Names of the classes of a single label; None leaves them to the labels."""
   if multilabel or len(labels) != 1 or labels[0] not in known:
     return None
@@ -149,7 +151,8 @@ def _class_names(known, labels, multilabel, merge_from):
   return (*names[:merge_from], f'{names[merge_from]}+')
 
 
-def _rows_of_people(source, identity, people) -> np.ndarray:
+def _rows_of_people(source: str, identity: np.ndarray,
+                    people: int) -> np.ndarray:
   """Rows of some persons, evenly spaced among all that there are."""
   known = np.unique(identity[identity >= 0])
   if not 1 <= people <= len(known):

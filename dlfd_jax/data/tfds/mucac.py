@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -70,7 +71,7 @@ def _table(folder: pathlib.Path, name: str) -> pathlib.Path:
       f'{INSTRUCTIONS}')
 
 
-def _file_id(line) -> int:
+def _file_id(line: table.Line) -> int:
   stem, _, suffix = line.values['file'].rpartition('.')
   if not (stem.isascii() and stem.isdigit() and suffix):
     raise ValueError(
@@ -79,7 +80,8 @@ def _file_id(line) -> int:
   return int(stem)
 
 
-def _row(folder, file, line, attributes) -> base.Row:
+def _row(folder: pathlib.Path, file: str, line: table.Line,
+         attributes: Mapping[str, table.Line]) -> base.Row:
   if file not in attributes:
     raise ValueError(
         f'Expected {file!r} of {line.where} in {ATTRIBUTES}, found it not.')

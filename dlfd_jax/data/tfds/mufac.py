@@ -50,7 +50,7 @@ class Mufac(base.FaceBuilder):
             folder / f'custom_{part}_dataset.csv', _NEEDED).rows()]
 
 
-def _row(folder, part, line) -> base.Row:
+def _row(folder: pathlib.Path, part: str, line: table.Line) -> base.Row:
   values = line.values
   for name in _NEEDED:
     if not values[name]:

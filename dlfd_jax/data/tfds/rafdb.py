@@ -42,7 +42,7 @@ class RafDb(base.FaceBuilder):
             for row in _rows(folder, part)]
 
 
-def _rows(folder, part):
+def _rows(folder: pathlib.Path, part: str) -> list[base.Row]:
   """The images of one part, sorted by class, then by file name."""
   if not (folder / part).is_dir():
     raise FileNotFoundError(
@@ -61,9 +61,9 @@ def _rows(folder, part):
             sample_id=name, path=path, part=part, person='',
             values={'emotion': int(place.name) - 1},
             where=f'the file {name} of {folder}'))
-  found = {row.values['emotion'] for row in rows}
+  classes = {row.values['emotion'] for row in rows}
   for k, number in enumerate(numbers):
-    if k not in found:
+    if k not in classes:
       raise ValueError('Expected at least one image in '
                        f'{folder / part / number}, got none.')
   return rows

@@ -1,16 +1,16 @@
 import numpy as np
 import pytest
 
-from dlfd_jax.data.faces import drawing, look as look_lib, people
+from dlfd_jax.data.faces import drawing, look as look_lib, synthetic
 
 SIZE = 32
 
 
 def _draw(count=12, size=SIZE, **changes):
   """Pictures ``[count, 3, size, size]`` of some people, one value changed."""
-  persons = people.draw_people(count, seed=1)
-  moments = people.draw_moments(persons, 1, seed=1, age_spread=0.0)
-  for name in (*people.ACTIONS, *people.CIRCUMSTANCES):
+  persons = synthetic.draw_people(count, seed=1)
+  moments = synthetic.draw_moments(persons, 1, seed=1, age_spread=0.0)
+  for name in (*synthetic.ACTIONS, *synthetic.CIRCUMSTANCES):
     moments[name] = 0.0 * moments[name]
   for name, value in changes.items():
     group = persons if name in persons and name != 'age_scale' else moments
@@ -32,8 +32,8 @@ def test_planes_are_float32_and_finite_at_every_size():
 
 
 def test_a_picture_does_not_depend_on_those_drawn_with_it():
-  persons = people.draw_people(30, seed=5)
-  moments = people.draw_moments(persons, 1, seed=5, age_spread=1.5)
+  persons = synthetic.draw_people(30, seed=5)
+  moments = synthetic.draw_moments(persons, 1, seed=5, age_spread=1.5)
   look = look_lib.make_look(persons, moments)
   together = np.stack(drawing.draw_faces(look, SIZE), 1)
   for i in range(30):
@@ -43,7 +43,7 @@ def test_a_picture_does_not_depend_on_those_drawn_with_it():
 
 
 @pytest.mark.parametrize('name', [
-    name for name in people.TRAITS if name not in (
+    name for name in synthetic.TRAITS if name not in (
         'ageing', 'balding', 'greying', 'wrinkling', 'beard', 'glasses',
         'mole_x', 'mole_y')])
 def test_every_trait_is_visible(name):
@@ -59,13 +59,13 @@ def test_traits_of_age_are_visible_in_the_old(name):
 
 
 @pytest.mark.parametrize(
-    'name', [name for name in people.CIRCUMSTANCES if name != 'noise'])
+    'name', [name for name in synthetic.CIRCUMSTANCES if name != 'noise'])
 def test_every_circumstance_changes_the_picture(name):
   """Noise is left out: the camera adds it after the drawing."""
-  persons = people.draw_people(40, seed=1)
+  persons = synthetic.draw_people(40, seed=1)
   pictures = []
   for value in (-0.9, 0.9):
-    moments = people.draw_moments(persons, 1, seed=1, age_spread=1.5)
+    moments = synthetic.draw_moments(persons, 1, seed=1, age_spread=1.5)
     moments[name] = np.full(40, value)
     look = look_lib.make_look(persons, moments)
     pictures.append(np.stack(drawing.draw_faces(look, SIZE), 1))

@@ -4,7 +4,7 @@ import time
 import numpy as np
 import pytest
 
-from dlfd_jax.data.faces import people as people_lib, synthetic
+from dlfd_jax.data.faces import synthetic
 
 # Of 6 people with 3 pictures at 32 px: the pictures on every platform.
 DIGEST = '81a9dbe2c601cbcf3ea73a04df73c94b5fd3316ae49e913e013267a473e04fdf'
@@ -96,7 +96,7 @@ def test_columns_agree_with_each_other(album):
   assert set(columns) == {'age_group', 'emotion', 'gender', 'young', 'smile',
                           'wrong_label'}
   np.testing.assert_array_equal(
-      columns['young'], columns['age_group'] < people_lib.YOUNG_GROUPS)
+      columns['young'], columns['age_group'] < synthetic.YOUNG_GROUPS)
   for person in range(60):
     mine = album.identity == person
     assert np.ptp(columns['gender'][mine]) == 0
