@@ -1,4 +1,4 @@
-"""Makes a trained image classifier forget given people, with evidence.
+"""Makes a trained image classifier forget given people, and measures it.
 
 >>> import dlfd_jax
 >>> dlfd_jax.DLFDConfig(ot_weight=2.0).ot_weight
@@ -6,12 +6,68 @@
 """
 
 from dlfd_jax._version import __version__
-from dlfd_jax.methods import Problem, UnlearnResult, unlearn
+from dlfd_jax.checkpoint import SavedModel, load_model
+from dlfd_jax.data.augment import AugmentConfig
+from dlfd_jax.data.dataset import Dataset
+from dlfd_jax.data.faces.synthetic import synthetic_faces
+from dlfd_jax.data.requests import ForgetRequest, resolve_request
+from dlfd_jax.data.sources import DataOptions
+from dlfd_jax.data.splits import (
+  Partition,
+  Splits,
+  draw_partition,
+  load_splits,
+  partition_from_column,
+  save_splits,
+)
+from dlfd_jax.evaluation.inputs import EvaluationConfig
+from dlfd_jax.fit import TrainConfig
+from dlfd_jax.methods import Problem
+from dlfd_jax.methods.bad_teaching import BadTeachingConfig
+from dlfd_jax.methods.cf_k import CFKConfig
 from dlfd_jax.methods.dlfd import DLFDConfig
 from dlfd_jax.methods.dlfd_released import DLFDReleasedConfig
+from dlfd_jax.methods.eu_k import EUKConfig
 from dlfd_jax.methods.finetune import FinetuneConfig
-from dlfd_jax.pipeline.classifier import Classifier, load_classifier
+from dlfd_jax.methods.neggrad import NegGradConfig
+from dlfd_jax.methods.neggrad_plus import NegGradPlusConfig
+from dlfd_jax.methods.rewind import RewindConfig, ScrubRConfig
+from dlfd_jax.methods.scrub import ScrubConfig
+from dlfd_jax.methods.unsir import UnsirConfig
+from dlfd_jax.models import (
+  ModelConfig,
+  build as build_model,
+  init as init_model,
+)
+from dlfd_jax.optimizer import OptimizerConfig
+from dlfd_jax.pipeline.classifier import (
+  Classifier,
+  export_weights,
+  import_weights,
+  load_classifier,
+)
+from dlfd_jax.pipeline.evaluate import (
+  EvaluationResult,
+  evaluate,
+  load_evaluation,
+)
+from dlfd_jax.pipeline.job import Interrupted, load_data
+from dlfd_jax.pipeline.references import Tier1Config
+from dlfd_jax.pipeline.train import TrainResult, train
+from dlfd_jax.pipeline.unlearn import UnlearnResult, unlearn
+from dlfd_jax.presets import PRESETS, Network
+from dlfd_jax.tasks import Task
 
-__all__ = ['Classifier', 'DLFDConfig', 'DLFDReleasedConfig', 'FinetuneConfig',
-           'Problem', 'UnlearnResult', '__version__', 'load_classifier',
-           'unlearn']
+__all__ = ['AugmentConfig', 'BadTeachingConfig', 'CFKConfig', 'Classifier',
+           'DLFDConfig', 'DLFDReleasedConfig', 'DataOptions', 'Dataset',
+           'EUKConfig', 'EvaluationConfig', 'EvaluationResult',
+           'FinetuneConfig', 'ForgetRequest', 'Interrupted', 'ModelConfig',
+           'NegGradConfig', 'NegGradPlusConfig', 'Network', 'OptimizerConfig',
+           'PRESETS', 'Partition', 'Problem', 'RewindConfig', 'SavedModel',
+           'ScrubConfig', 'ScrubRConfig', 'Splits', 'Task', 'Tier1Config',
+           'TrainConfig', 'TrainResult', 'UnlearnResult', 'UnsirConfig',
+           '__version__', 'build_model', 'draw_partition', 'evaluate',
+           'export_weights', 'import_weights', 'init_model', 'load_classifier',
+           'load_data', 'load_evaluation', 'load_model', 'load_splits',
+           'partition_from_column', 'resolve_request', 'save_splits',
+           'synthetic_faces', 'train', 'unlearn']

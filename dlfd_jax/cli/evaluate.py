@@ -94,7 +94,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
       inputs_lib.EvaluationConfig(
           bootstrap=command.value(values, 'bootstrap'),
           seed=command.value(values, 'evaluation_seed')),
-      tier_1=references.Options(**{
+      tier_1=references.Tier1Config(**{
           name: command.value(values, name) for name in _TIER_1})
       if command.value(values, 'tier') else None,
       splits=splits, dataset=dataset, state=command.value(values, 'state'),

@@ -13,8 +13,7 @@ from absl import flags
 from dlfd_jax import checkpoint, models, presets
 from dlfd_jax.cli import command, inputs, options
 from dlfd_jax.data import splits
-from dlfd_jax.models import torch_weights
-from dlfd_jax.pipeline import job
+from dlfd_jax.pipeline import classifier, job
 from dlfd_jax.utils import plugins, runs
 
 _IMPORT = """
@@ -74,17 +73,8 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
     if not plugins.is_spec(own):
       raise ValueError(f'Expected --model to be module:Class, got {own!r}.')
     network = dataclasses.replace(network, architecture=own)
-    given = {'mean': (0.0,) * 3, 'std': (1.0,) * 3} | given
-  else:
-    torch_weights.check_architecture(network.architecture)
-    state = torch_weights.read(weights)
   dataset = inputs.load_data(data_options)
-  config = models.ModelConfig(
-      outputs=dataset.task.num_outputs, **dataclasses.asdict(network), **given)
-  if own:
-    variables = _own_variables(config, dataset, weights)
-  else:
-    variables = torch_weights.to_variables(state, config)
+  saved = classifier.import_weights(weights, dataset, network, **given)
   devices = inputs.devices(values)
   parts = {'all': np.arange(len(dataset))}
   if dataset.split is not None:
@@ -93,28 +83,17 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
                                          *splits.SPLITS_PARTS))
               if (dataset.split == name).any()}
   found = job.accuracies(
-      models.build(config), variables, dataset, parts, devices)
-  checkpoint.save_model(workdir, variables, config, dataset.task,
-                        dataset.image_size)
+      models.build(saved.config), saved.variables, dataset, parts, devices)
+  checkpoint.save_model(workdir, saved.variables, saved.config, saved.task,
+                        saved.image_size)
   runs.write_json(workdir / runs.VERSIONS, runs.versions())
-  leaves = len(jax.tree.leaves(variables))
+  leaves = len(jax.tree.leaves(saved.variables))
   print(f'{leaves} arrays; accuracy on ' + ', '.join(
       f'{name} {len(parts[name])} images {value:.3f}'
       for name, value in found.items()) + f': {workdir}')
   return {'workdir': str(workdir), 'arrays': leaves, 'images': len(dataset),
           'accuracy': found['all'], 'accuracy_by_part': {
               name: found[name] for name in parts if name != 'all'}}
-
-
-def _own_variables(config, dataset, weights):
-  model = models.build_for(config, dataset.image_size)
-  like = jax.eval_shape(
-      lambda key: models.init(model, key, dataset.image_size),
-      jax.random.key(0))
-  # Variables without statistics are saved without the empty collection.
-  kept = {name: tree for name, tree in like.items() if tree}
-  return {**{name: {} for name in like},
-          **checkpoint.load_variables(weights, kept)}
 
 
 def _three(values, name):
@@ -141,10 +120,9 @@ def _execute_export(values: flags.FlagValues, line: str) -> dict[str, Any]:
   del line
   saved = checkpoint.load_model(command.required(values, 'model'))
   path = command.required(values, 'weights')
-  state = torch_weights.to_state(saved.variables, saved.config)
-  torch_weights.write(path, state)
-  print(f'{len(state)} tensors: {path}')
-  return {'weights': path, 'tensors': len(state)}
+  tensors = classifier.export_weights(saved, path)
+  print(f'{tensors} tensors: {path}')
+  return {'weights': path, 'tensors': tensors}
 
 
 IMPORT = command.Command(

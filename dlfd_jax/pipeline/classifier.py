@@ -1,15 +1,20 @@
-"""Using a saved classifier: one call from pixels to probabilities."""
+"""Classifiers from elsewhere and for use: weights in and out, probabilities."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlfd_jax import checkpoint, models, parallel, tasks
+from dlfd_jax import checkpoint, models, parallel, presets, tasks
+from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax.models import torch_weights
+from dlfd_jax.utils import plugins
 
 
 class Classifier:
@@ -66,3 +71,57 @@ def load_classifier(folder: str | os.PathLike) -> Classifier:
     ValueError: if its files do not fit together.
   """
   return Classifier(checkpoint.load_model(folder))
+
+
+def import_weights(path: str | os.PathLike, dataset: dataset_lib.Dataset,
+                   network: presets.Network,
+                   **statistics: Any
+                   ) -> checkpoint.SavedModel:
+  """A classifier that was trained elsewhere.
+
+  Args:
+    path: a ``.safetensors`` or ``.pth`` state dict; of a network of your own
+      (``module:Class``) the folder of an orbax checkpoint.
+    dataset: says what the outputs mean and how large the images are.
+    network: the weights are of.
+    **statistics: ``mean`` and ``std`` that its training normalised by, pixel
+      units; default ImageNet's, of a network of your own 0 and 1.
+
+  Raises:
+    FileNotFoundError, ValueError: if the weights are not there or do not fit.
+  """
+  own = plugins.is_spec(network.architecture)
+  if own:
+    statistics = {'mean': (0.0,) * 3, 'std': (1.0,) * 3, **statistics}
+  else:
+    torch_weights.check_architecture(network.architecture)
+  config = models.ModelConfig(
+      outputs=dataset.task.num_outputs, **dataclasses.asdict(network),
+      **statistics)
+  variables = (
+      _own_variables(path, config, dataset.image_size) if own else
+      torch_weights.to_variables(torch_weights.read(path), config))
+  return checkpoint.SavedModel(
+      variables, config, dataset.task, dataset.image_size)
+
+
+def _own_variables(path, config, image_size) -> Mapping[str, Any]:
+  model = models.build_for(config, image_size)
+  like = jax.eval_shape(
+      lambda key: models.init(model, key, image_size), jax.random.key(0))
+  # Variables without statistics are saved without the empty collection.
+  kept = {name: tree for name, tree in like.items() if tree}
+  return {**{name: {} for name in like},
+          **checkpoint.load_variables(path, kept)}
+
+
+def export_weights(saved: checkpoint.SavedModel, path: str | os.PathLike
+                   ) -> int:
+  """Writes a PyTorch state dict, ``.pth`` or ``.safetensors``.
+
+  Returns:
+    The number of tensors.
+  """
+  state = torch_weights.to_state(saved.variables, saved.config)
+  torch_weights.write(path, state)
+  return len(state)

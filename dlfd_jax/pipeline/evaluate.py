@@ -20,7 +20,7 @@ from dlfd_jax.data import (
 )
 from dlfd_jax.evaluation import inputs as inputs_lib, run as run_lib
 from dlfd_jax.pipeline import evaluation_facts as facts, job, references
-from dlfd_jax.report import html, render, tables
+from dlfd_jax.report import render, tables
 from dlfd_jax.utils import files, hosts, runs
 
 PER_EXAMPLE = 'per_example.npz'
@@ -96,6 +96,8 @@ class EvaluationResult:
     Raises:
       ValueError: if the record is no whole evaluation.
     """
+    from dlfd_jax.report import html  # matplotlib is slow to import
+
     path, record = pathlib.Path(path), self.record
     if request:
       record = {
@@ -143,7 +145,7 @@ def load_evaluation(folder: job.Folder) -> EvaluationResult:
 def evaluate(
     original: Judged, unlearned: Judged, retrained: Sequence[Judged] = (),
     config: inputs_lib.EvaluationConfig | None = None, *,
-    tier_1: references.Options | None = None,
+    tier_1: references.Tier1Config | None = None,
     splits: job.Parts | None = None,
     dataset: dataset_lib.Dataset | None = None, state: str = 'model',
     search_s: float | None = None, keep_features: bool = False,

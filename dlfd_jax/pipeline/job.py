@@ -22,6 +22,7 @@ from dlfd_jax.data import (
   splits as splits_lib,
 )
 from dlfd_jax.metrics import accuracy
+from dlfd_jax.pipeline import classifier
 from dlfd_jax.utils import hosts, runs
 
 Parts = splits_lib.Partition | splits_lib.Splits
@@ -187,6 +188,10 @@ class ModelRun:
   def variables(self) -> models.Variables:
     """Parameters and statistics."""
     return self._state('model').variables
+
+  def predict(self, images: np.ndarray) -> np.ndarray:
+    """Probabilities of uint8 images, see ``Classifier.predict``."""
+    return classifier.Classifier(self._state('model')).predict(images)
 
   @property
   def stop(self) -> str:

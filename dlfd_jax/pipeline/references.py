@@ -37,7 +37,7 @@ BlocksByModel = Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
+class Tier1Config:
   """What to run, and the settings of tier 1.
 
   Attributes:
@@ -124,7 +124,7 @@ class Predictors:
 
 
 def relearn_config(original: Any,
-                   options: Options) -> relearn.RelearnConfig | None:
+                   options: Tier1Config) -> relearn.RelearnConfig | None:
   """The original's optimiser at one small rate; None if nothing is to run.
 
   An original without a training run behind it gets the default recipe.
@@ -153,7 +153,7 @@ def relearn_config(original: Any,
 
 def collect(loaded: Mapping[str, checkpoint.SavedModel],
             outputs: OutputsByModel, dataset, splits,
-            predictors: Predictors, options: Options,
+            predictors: Predictors, options: Tier1Config,
             relearning_config: relearn.RelearnConfig | None,
             hooks: Sequence[loop.Hook] = ()) -> inputs_lib.References:
   """Runs random networks and relearning, and keeps the features.

@@ -30,7 +30,7 @@ CONFIGS = [
     (sources.DataOptions, {}), (requests.ForgetRequest, {}),
     (tasks.Task, {'kind': 'multiclass', 'names': ('a', 'b')}),
     (inputs.EvaluationConfig, {}), (inputs.ReferenceConfig, {}),
-    (references.Options, {}), (relearn.RelearnConfig, {}),
+    (references.Tier1Config, {}), (relearn.RelearnConfig, {}),
     (forgetting.RelearnTime, {'steps': 1}),
     *((config, {}) for config in methods.METHODS.values())]
 
