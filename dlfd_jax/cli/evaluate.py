@@ -11,7 +11,7 @@ from dlfd_jax.cli import command, inputs, options
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.evaluation import inputs as inputs_lib
 from dlfd_jax.pipeline import evaluate, references, run_configs
-from dlfd_jax.report import render, tables
+from dlfd_jax.report import render
 from dlfd_jax.utils import runs
 
 _TIER_1 = ('relearn_steps', 'relearn_seeds', 'relearn_rate')
@@ -112,7 +112,7 @@ def show(result: evaluate.EvaluationResult) -> None:
   console = command.console()
   for table in result.tables():
     console.print(render.to_rich(table))
-  for sentence in tables.headline(result.record):
+  for sentence in result.headline():
     console.print(sentence)
 
 

@@ -56,7 +56,11 @@ class EvaluationResult:
   def table(self) -> str:
     """The main metrics of all models, as Markdown."""
     parts = [render.to_markdown(table) for table in self.tables()]
-    return '\n'.join([*parts, *tables.headline(self.record)])
+    return '\n'.join([*parts, *self.headline()])
+
+  def headline(self) -> list[str]:
+    """What the main attack found, and the verdicts, in sentences."""
+    return tables.headline(self.record)
 
   def tables(self) -> list[tables.Table]:
     """The tables of a terminal: the summary and, if it was run, tier 1."""
