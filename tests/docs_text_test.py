@@ -113,4 +113,4 @@ def test_own_data_network_and_method_run(tmp_path, monkeypatch):
     exec(block, names)  # noqa: S102
   assert isinstance(names['result'], dlfd_jax.UnlearnResult)
   assert names['result'].stop == 'finished'
-  assert methods.method_of(names['result'].config) == 'extending:ShrinkConfig'
+  assert names['result'].config['method'] == 'extending:ShrinkConfig'
