@@ -67,6 +67,7 @@ class Metric:
     members: a function of inputs that names the members of a family; value,
       null and sample then take a member's name as their last argument.
     applies: which tasks have it.
+    short: a label for narrow columns; by default the label.
     about: ``'model'``; ``'group'``: a group of people, shown in a table of its
       own; ``'data'``: in no table of models.
     summary: whether it stands in the short tables.
@@ -93,6 +94,7 @@ class Metric:
   finish: Callable[[Inputs, Record], Record] | None = None
   members: Callable[[Inputs], Iterable[str]] | None = None
   applies: Callable[[tasks.Task], bool] = lambda task: True
+  short: str = ''
   about: str = 'model'
   summary: bool = False
 
@@ -247,14 +249,17 @@ def _duplicates(name: str, label: str, kind: str) -> Metric:
 
 METRICS: tuple[Metric, ...] = (
     # Tier 0: no further training.
-    _accuracy('accuracy_retain', 'Accuracy, retain', 'retain', summary=True),
+    _accuracy('accuracy_retain', 'Accuracy, retain', 'retain',
+              short='retain acc', summary=True),
     _accuracy(
-        'accuracy_forget', 'Accuracy, forget', 'forget', summary=True,
+        'accuracy_forget', 'Accuracy, forget', 'forget', short='forget acc',
+        summary=True,
         direction='higher means more correct; above retrained: '
         'under-forgetting, below: over-forgetting'),
     _accuracy('accuracy_val', 'Accuracy, val', 'val', summary=True,
               margin=None),
-    _accuracy('accuracy_test', 'Accuracy, test', 'test', summary=True),
+    _accuracy('accuracy_test', 'Accuracy, test', 'test', short='test acc',
+              summary=True),
     _accuracy(
         'exact_match_test', 'All attributes right, test', 'test', margin=None,
         value=_partial(outputs.accuracy_on, split='test',
@@ -272,7 +277,7 @@ METRICS: tuple[Metric, ...] = (
         applies=_has_top2),
     _auc('mia_auc_matched', 'Attack AUC, class-matched', margin='auc_margin',
          value=outputs.matched_auc, null=nulls.permuted_matched_auc,
-         notes=_SWAPPED, summary=True),
+         notes=_SWAPPED, short='attack AUC', summary=True),
     _attack(
         'over_forgetting', 'Over-forgetting, by the main attack AUC',
         'raised where the main attack AUC and its interval are below one half: '
@@ -309,7 +314,7 @@ METRICS: tuple[Metric, ...] = (
     _attack('forgetting_score', 'Forgetting score', _SCORE, notes=_HELD_OUT,
             value=_partial(outputs.forgetting_score,
                            of=outputs.attack_accuracy),
-            null=nulls.permuted_score, summary=True),
+            null=nulls.permuted_score, short='forgetting score', summary=True),
     _attack('nomus', 'NoMUS', _NOMUS, null=nulls.constant_nomus, summary=True,
             value=_partial(outputs.nomus, of=outputs.attack_accuracy)),
     _attack('forgetting_score_unbalanced',
@@ -320,7 +325,7 @@ METRICS: tuple[Metric, ...] = (
     _attack('nomus_unbalanced', 'NoMUS, unbalanced attack', _NOMUS,
             value=_partial(outputs.nomus, of=outputs.unbalanced_accuracy),
             null=_partial(nulls.constant_nomus, unbalanced=True),
-            notes=_UNBALANCED),
+            notes=_UNBALANCED, short='NoMUS, unbalanced'),
     _attack('ks_loss', 'KS distance of losses', 'higher means more different, '
             'blind to the direction', value=outputs.ks_of_losses,
             null=nulls.ks_mean, notes=_MOVED),
@@ -419,14 +424,14 @@ METRICS: tuple[Metric, ...] = (
          margin='cka_margin',
          members=_partial(features.block_names, split='test')),
     _probe('probe_label_test', 'Linear probe, label, test', 'test', _LABEL,
-           features.probe_label, summary=True),
+           features.probe_label, short='label probe', summary=True),
     _probe('probe_label_test', 'Linear probe, label, test', 'test', _LABEL,
            features.probe_label, members=_attributes),
     _probe('probe_people_test', 'Linear probe, person, test', 'test', _PEOPLE,
-           features.probe_people_test, summary=True),
+           features.probe_people_test, short='person probe', summary=True),
     _probe('silhouette_test', 'Silhouette by class, test', 'test', _APART,
            features.silhouette, notes=_FIXED, units='silhouette',
-           summary=True),
+           short='silhouette', summary=True),
     _probe('silhouette_test', 'Silhouette by class, test', 'test', _APART,
            features.silhouette, notes=_FIXED, units='silhouette',
            members=_classes),
@@ -481,6 +486,17 @@ def label(name: str) -> str:
   words = base.replace('_', ' ')
   text = metric.label if metric else words[:1].upper() + words[1:]
   return f'{text}: {member}' if member else text
+
+
+def short_label(name: str) -> str:
+  """A metric's name for narrow columns.
+
+  Example:
+    >>> short_label('mia_auc_matched'), short_label('nomus')
+    ('attack AUC', 'NoMUS')
+  """
+  metric = find(name)
+  return metric.short if metric and metric.short else label(name)
 
 
 def voters(verdict: str) -> tuple[str, ...]:

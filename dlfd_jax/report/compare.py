@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
+from dlfd_jax.evaluation import estimate, registry
 from dlfd_jax.report import names, tables
 
 # What has to be equal, as it stands in an evaluation's config.json.
@@ -84,7 +85,7 @@ def _nearest(results: Mapping[str, tables.Result], tier_1: bool) -> str:
   """Who is how far from retrained: by tier 1's average gap if all have it."""
   what, metric, column = (
       ('average gap', 'average_gap', 'unlearned') if tier_1 else
-      ('difference in attack AUC', tables.MAIN_ATTACK, 'delta'))
+      ('difference in attack AUC', registry.MAIN_ATTACK, 'delta'))
   values = {name: tables.find_cell(result, metric, column).value
             for name, result in results.items()}
   distances = {name: abs(value) for name, value in values.items()
@@ -92,6 +93,6 @@ def _nearest(results: Mapping[str, tables.Result], tier_1: bool) -> str:
   if len(distances) < len(values):
     return (f'Nearest to retrained: {names.NOT_COMPUTED}, as no retrained '
             'model was evaluated.')
-  listed = ', '.join(f'{name} {names.format_number(distances[name])}'
+  listed = ', '.join(f'{name} {estimate.format_number(distances[name])}'
                      for name in sorted(distances, key=distances.__getitem__))
   return f'Nearest to retrained first, by {what}: {listed}.'

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from dlfd_jax.evaluation import registry
+from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.report import names, tables
 
 _MANY = {'person': 'people', None: 'units'}
@@ -26,7 +28,7 @@ class Deciding:
 
   what: str
   label: str
-  delta: tables.Cell
+  delta: Estimate
   margin: float | None
   p_value: float | None
   power: float | None
@@ -45,7 +47,7 @@ def deciding(result: tables.Result) -> list[Deciding]:
         unit = _MANY.get(record.get('unit'), f'{record.get("unit")}s')
         sample = f'{record["n_units"]:,} {unit}'
       found.append(Deciding(
-          what, names.metric_label(metric),
+          what, registry.label(metric),
           tables.find_cell(result, metric, 'delta'), record.get('margin'),
           record.get('p_value'), record.get('power'), sample,
           own or names.NOT_COMPUTED))

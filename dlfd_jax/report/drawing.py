@@ -22,7 +22,7 @@ from matplotlib import (
   transforms,
 )
 
-from dlfd_jax.report import tables
+from dlfd_jax.evaluation.estimate import Estimate
 
 BLACK, ORANGE, SKY, GREEN = '#000000', '#E69F00', '#56B4E9', '#009E73'
 YELLOW, BLUE, VERMILION, PURPLE = '#F0E442', '#0072B2', '#D55E00', '#CC79A7'
@@ -180,18 +180,18 @@ def heading(axis: Any, title: str, style: Style) -> None:
       markeredgecolor=style.edge, clip_on=False, linestyle='none')
 
 
-def error_bar(cell: tables.Cell) -> list[list[float]] | None:
+def error_bar(cell: Estimate) -> list[list[float]] | None:
   """Lengths of a cell's interval below and above its value, if it has one."""
   if cell.value is None or cell.low is None or cell.high is None:
     return None
   return [[max(cell.value - cell.low, 0.0)], [max(cell.high - cell.value, 0.0)]]
 
 
-def interval_text(cell: tables.Cell, digits: int = 2) -> str:
+def interval_text(cell: Estimate, digits: int = 2) -> str:
   """A number with its interval, or why there is none.
 
   Example:
-    >>> interval_text(tables.Cell(.512, .45, .57))
+    >>> interval_text(Estimate(.512, .45, .57))
     '0.51 [0.45, 0.57]'
   """
   if cell.value is None:

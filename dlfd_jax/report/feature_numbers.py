@@ -11,15 +11,15 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.metrics import features as features_lib
-from dlfd_jax.report import tables
 
 METRICS = ('probe_label_test', 'probe_people_test', 'silhouette_test')
 MOST_PEOPLE = 100  # that the person probe tells apart
 
 
 def measure(features: np.ndarray, labels: np.ndarray, identity: np.ndarray, *,
-            seed: int = 0) -> dict[str, tables.Cell]:
+            seed: int = 0) -> dict[str, Estimate]:
   """Label probe, person probe and silhouette of one model's features.
 
   Args:
@@ -47,12 +47,12 @@ def measure(features: np.ndarray, labels: np.ndarray, identity: np.ndarray, *,
           _silhouette(features, column) for column in columns])))}
 
 
-def _cell(figure: Callable[[], float]) -> tables.Cell:
+def _cell(figure: Callable[[], float]) -> Estimate:
   """The figure, or why the data do not allow it."""
   try:
-    return tables.Cell(figure())
+    return Estimate(figure())
   except ValueError as error:
-    return tables.Cell(None, reason=str(error))
+    return Estimate(None, reason=str(error))
 
 
 def _label(features, labels, units, seed):
@@ -73,7 +73,7 @@ def _silhouette(features, labels):
 
 
 def by_class(features: np.ndarray, labels: np.ndarray, names: Sequence[str],
-             multilabel: bool) -> dict[str, tables.Cell]:
+             multilabel: bool) -> dict[str, Estimate]:
   """The mean silhouette of each class, or of each attribute's two sides.
 
   Args:

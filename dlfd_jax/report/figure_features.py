@@ -19,7 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from dlfd_jax.report import drawing, tables
+from dlfd_jax.evaluation import registry
+from dlfd_jax.evaluation.estimate import Estimate
+from dlfd_jax.report import drawing
 
 PROJECTIONS = ('pca', 'tsne')
 MOST_GROUPS = 8
@@ -43,7 +45,7 @@ class Panel:
   title: str
   points: np.ndarray
   axes: tuple[str, str]
-  cells: Mapping[str, tables.Cell]
+  cells: Mapping[str, Estimate]
 
 
 def project(features: np.ndarray, method: str, seed: int = 0
@@ -188,19 +190,18 @@ def draw(panels: Sequence[Panel], groups: np.ndarray, names: Sequence[str], *,
     return drawing.to_bytes(figure, format)
 
 
-def caption(cells: Mapping[str, tables.Cell]) -> str:
+def caption(cells: Mapping[str, Estimate]) -> str:
   """The numbers under a panel.
 
   Example:
-    >>> print(caption({'probe_label_test': tables.Cell(.5),
-    ...                'silhouette_test': tables.Cell(.25)}))
+    >>> print(caption({'probe_label_test': Estimate(.5),
+    ...                'silhouette_test': Estimate(.25)}))
     label probe 0.50
     silhouette 0.25
   """
-  words = {'probe_label_test': 'label probe',
-           'probe_people_test': 'person probe', 'silhouette_test': 'silhouette'}
-  return '\n'.join(f'{word} {drawing.interval_text(cells[metric])}'
-                   for metric, word in words.items() if metric in cells)
+  return '\n'.join(
+      f'{registry.short_label(name)} {drawing.interval_text(cell)}'
+      for name, cell in cells.items())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,9 +210,9 @@ class Probes:
 
   name: str
   title: str
-  label: tables.Cell
-  person: tables.Cell
-  silhouette: tables.Cell = tables.Cell(None)
+  label: Estimate
+  person: Estimate
+  silhouette: Estimate = Estimate.missing('not measured')
 
 
 def draw_collapse(points: Sequence[Probes], chance: tuple[float, float], *,

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib import ticker
 
+from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.metrics import distances as distances_lib
-from dlfd_jax.report import drawing, tables
+from dlfd_jax.report import drawing
 
 LEAST_LOSS = 1e-6  # nats; smaller losses count as this, as the axis says
 _LEAST_BANDWIDTH = .05  # decades
@@ -38,7 +39,7 @@ class Panel:
   title: str
   forget: np.ndarray
   unseen: np.ndarray
-  auc: tables.Cell
+  auc: Estimate
 
 
 def decades(losses: np.ndarray) -> np.ndarray:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from matplotlib import patches, ticker
 
+from dlfd_jax.evaluation import registry
+from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.metrics import ranks
 from dlfd_jax.report import drawing, names, tables
 
@@ -203,8 +205,8 @@ class Point:
 
   name: str
   title: str
-  attack_auc: tables.Cell
-  accuracy_test: tables.Cell
+  attack_auc: Estimate
+  accuracy_test: Estimate
 
 
 def points_of(result: tables.Result,
@@ -224,7 +226,7 @@ def points_of(result: tables.Result,
   columns += [(name, each, 'unlearned')
               for name, each in (unlearned or {'unlearned': result}).items()]
   points = [
-      Point(name, name, tables.find_cell(each, tables.MAIN_ATTACK, column),
+      Point(name, name, tables.find_cell(each, registry.MAIN_ATTACK, column),
             tables.find_cell(each, 'accuracy_test', column))
       for name, each, column in (*columns, ('retrained', result, 'retrained'))]
   return [point for point in points

@@ -15,6 +15,7 @@ import rich.box
 import rich.table
 import rich.text
 
+from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.report import tables
 
 # Where Markdown begins a tag of HTML; the one of `p < .05` begins none.
@@ -135,7 +136,7 @@ def csv_text(rows: Iterable[Iterable[object]]) -> str:
 
 def to_latex(table: tables.Table) -> str:
   r"""A ``tabular`` for ``\usepackage{booktabs}``, intervals in small type."""
-  def cell_text(cell: tables.Cell) -> str:
+  def cell_text(cell: Estimate) -> str:
     text = escape_latex(cell.text)
     if not cell.interval:
       return text
@@ -174,5 +175,5 @@ def escape_latex(text: str) -> str:
   return ''.join(_LATEX.get(character, character) for character in text)
 
 
-def _one_line(cell: tables.Cell) -> str:
+def _one_line(cell: Estimate) -> str:
   return f'{cell.text} ({cell.interval})' if cell.interval else cell.text

@@ -13,76 +13,17 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dlfd_jax.evaluation import estimate, registry
+from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.report import names
 from dlfd_jax.utils import validate
 
 Result = Mapping[str, Any]
 
-SUMMARY = (
-    'accuracy_retain', 'accuracy_forget', 'accuracy_val', 'accuracy_test',
-    'mia_auc_matched', 'forgetting_score', 'nomus')
-MAIN_ATTACK = 'mia_auc_matched'
-# What tier 1 always has, whatever the task; shown even where it was not run.
-REFERENCE = (
-    'gap_accuracy_forget', 'gap_accuracy_retain', 'gap_accuracy_test',
-    'gap_mia_auc_matched', 'average_gap', 'tow', 'tow_mia', 'js_forget',
-    'activation_distance_forget', 'zrf', 'relearn_steps', 'log2_ain',
-    'probe_membership', 'probe_people_forget', 'cka_forget', 'cka_test',
-    'probe_label_test', 'probe_people_test', 'silhouette_test', 'forget_tail',
-    'streisand', 'harmed_people')
 TIERS = {
     1: 'against retrained models', 2: 'attacks with reference models',
     3: 'per-example attacks with shadow models'}
 _NO_RECORD = 'the evaluation did not measure it'
-
-
-@dataclasses.dataclass(frozen=True)
-class Cell:
-  """One number with its interval, or the reason why there is none.
-
-  Attributes:
-    value: the number, None = not computed.
-    low: lower end of its 95 % interval, None = no interval.
-    high: upper end.
-    reason: why there is no value.
-    units: see ``names.format_number``.
-    signed: whether a plus is written.
-  """
-
-  value: float | None
-  low: float | None = None
-  high: float | None = None
-  reason: str | None = None
-  units: str = 'fraction'
-  signed: bool = False
-
-  @property
-  def text(self) -> str:
-    """The number alone, or `not computed`."""
-    if self.value is None:
-      return names.NOT_COMPUTED
-    return names.format_number(self.value, self.units, self.signed)
-
-  @property
-  def interval(self) -> str:
-    """``low to high``, empty if there is none; nats and bits go unsaid."""
-    if self.value is None or self.low is None or self.high is None:
-      return ''
-    units = 'fraction' if self.units in ('nats', 'bits') else self.units
-    return ' to '.join(names.format_number(end, units, self.signed)
-                       for end in (self.low, self.high))
-
-  @property
-  def short_interval(self) -> str:
-    """``[.81, .85]``-like, without leading zeros, for narrow columns."""
-    low, _, high = self.interval.partition(' to ')
-    if not high:
-      return ''
-    return f'[{_drop_zero(low)}, {_drop_zero(high)}]'
-
-
-def _drop_zero(number):
-  return re.sub(r'^([+-]?)0\.', r'\1.', number)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +41,7 @@ class Row:
   key: str
   label: str
   direction: str
-  cells: tuple[Cell, ...]
+  cells: tuple[Estimate, ...]
   remarks: tuple[str, ...] = ()
 
 
@@ -146,22 +87,22 @@ def find_record(result: Result, metric: str) -> Mapping[str, Any] | None:
   return None
 
 
-def find_cell(result: Result, metric: str, column: str) -> Cell:
+def find_cell(result: Result, metric: str, column: str) -> Estimate:
   """One cell of a metric; `not computed` if the result has no such record."""
   record = find_record(result, metric)
   if record is None:
-    return Cell(None, reason=_NO_RECORD)
+    return Estimate.missing(_NO_RECORD)
   return as_cell(record.get(column), record.get('units') or 'fraction',
                  column == 'delta')
 
 
 def as_cell(found: Any, units: str = 'fraction', signed: bool = False,
-            reason: str = _NO_RECORD) -> Cell:
+            reason: str = _NO_RECORD) -> Estimate:
   """A number, a cell's dictionary or None as a cell.
 
   Args:
     found: as it stands in the result.
-    units: see ``names.format_number``.
+    units: see ``estimate.format_number``.
     signed: whether a plus is written.
     reason: why there is no value, where ``found`` does not say.
   """
@@ -172,10 +113,10 @@ def as_cell(found: Any, units: str = 'fraction', signed: bool = False,
       None if number is None or not math.isfinite(number) else float(number)
       for number in numbers)
   if value is not None:
-    return Cell(value, low, high, None, units, signed)
+    return Estimate(value, low, high, units=units, signed=signed)
   if numbers[0] is not None:
     reason = f'it was {numbers[0]}'
-  return Cell(None, reason=found.get('reason') or reason, units=units)
+  return Estimate.missing(found.get('reason') or reason, units)
 
 
 def tier_of(result: Result) -> int:
@@ -190,7 +131,7 @@ def _row(result: Result, metric: str, columns: Sequence[str]) -> Row:
   if record.get('verdict'):
     remarks.insert(0, f'Verdict: {record["verdict"]}.')
   return Row(
-      metric, names.metric_label(metric), record.get('direction') or '',
+      metric, registry.label(metric), record.get('direction') or '',
       tuple(find_cell(result, metric, column) for column in columns),
       tuple(remarks))
 
@@ -199,8 +140,8 @@ def _time_row(result: Result) -> Row:
   times = (result.get('efficiency') or {}).get('time_s') or {}
   cells = (as_cell(times.get(model), 's', reason='no time was recorded')
            for model in names.MODELS[:3])
-  none = Cell(None, reason='a time has no null', units='s')
-  return Row('time_s', names.metric_label('time_s'), 'lower means cheaper',
+  none = Estimate.missing('a time has no null', 's')
+  return Row('time_s', 'Time', 'lower means cheaper',
              (*cells, none))
 
 
@@ -217,7 +158,7 @@ def summary_table(result: Result) -> Table:
     ValueError: if ``result`` is something else.
   """
   check_result(result)
-  rows = [_row(result, metric, names.MODELS) for metric in SUMMARY]
+  rows = [_row(result, metric, names.MODELS) for metric in registry.summary(0)]
   return Table(
       'Original, unlearned, retrained', names.MODELS,
       (*rows, _time_row(result)),
@@ -237,14 +178,14 @@ def metrics_table(result: Result) -> Table:
       _row(result, record['metric'], columns)
       for record in result.get('metrics', ())
       if not record.get('tier') and not _only_verdict(record)
-      and not record['metric'].startswith('duplicates_'))
+      and _about(record) == 'model')
   return Table('All metrics', columns, rows,
                ('delta: unlearned minus retrained.',))
 
 
 def reference_table(result: Result, *, everything: bool = False,
                     delta: bool = True) -> Table:
-  """The figures of tier 1, `not computed` where it was not run.
+  """The metrics of tier 1, `not computed` where it was not run.
 
   Args:
     result: see the module.
@@ -257,10 +198,10 @@ def reference_table(result: Result, *, everything: bool = False,
   """
   check_result(result)
   columns = (*names.MODELS, 'delta') if delta else names.MODELS
-  chosen = list(REFERENCE)
+  chosen = list(registry.summary(1))
   if everything and tier_of(result):
     chosen = [record['metric'] for record in result['metrics']
-              if record.get('tier') and not _of_group(record)]
+              if record.get('tier') and _about(record) == 'model']
   rows = tuple(_row(result, metric, columns) for metric in chosen)
   if not tier_of(result):
     rows = tuple(dataclasses.replace(row, cells=tuple(
@@ -280,15 +221,18 @@ def groups_table(result: Result) -> Table:
   return Table(
       'Accuracy by group', columns, tuple(
           _row(result, record['metric'], columns)
-          for record in result.get('metrics', ()) if _of_group(record)))
+          for record in result.get('metrics', ())
+          if _about(record) == registry.GROUP))
 
 
-def _of_group(record):
-  return bool(record.get('tier')) and record['metric'].startswith('accuracy_')
+def _about(record: Mapping[str, Any]) -> str:
+  """What a record is about: a model, a group of people or the data."""
+  metric = registry.find(record['metric'])
+  return metric.about if metric else 'model'
 
 
 def not_run(tier: int) -> str:
-  """Why a tier's figures are not there."""
+  """Why a tier's metrics are not there."""
   return f'tier {tier} was not run ({TIERS[tier]})'
 
 
@@ -306,7 +250,7 @@ def verdict_sentences(result: Result) -> tuple[str, ...]:
 def _in_words(verdict):
   """Why, with the metrics called as in the tables."""
   known = verdict.get('metrics') or {}
-  return re.sub(r'\w+', lambda word: names.metric_label(word[0])
+  return re.sub(r'\w+', lambda word: registry.label(word[0])
                 if word[0] in known else word[0], verdict['because'])
 
 
@@ -334,12 +278,13 @@ def headline(result: Result) -> list[str]:
   """What the main attack found, in sentences that also say what it cannot."""
   check_result(result)
   original, unlearned, retrained = (
-      find_cell(result, MAIN_ATTACK, model) for model in names.MODELS[:3])
+      find_cell(result, registry.MAIN_ATTACK, model)
+      for model in names.MODELS[:3])
   if original.value is None or unlearned.value is None:
     return ['The main attack was not computed for the original and the '
             'unlearned model.']
   lines = [
-      f'The main attack (class-matched AUC, {names.format_number(.5)} is a '
+      f'The main attack (class-matched AUC, {estimate.format_number(.5)} is a '
       f'guess) scores {_with_interval(original)} on the original and '
       f'{_with_interval(unlearned)} on the unlearned model'
       + (f'; {_with_interval(retrained)} on the retrained one.'
@@ -360,5 +305,5 @@ def headline(result: Result) -> list[str]:
           'interval of the retrained model.']
 
 
-def _with_interval(cell: Cell) -> str:
+def _with_interval(cell: Estimate) -> str:
   return f'{cell.text} ({cell.interval})' if cell.interval else cell.text

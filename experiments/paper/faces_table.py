@@ -6,13 +6,13 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from dlfd_jax.evaluation import registry
 from dlfd_jax.report import drawing
 
 Cell = dict[str, Any]
-_COLUMNS = (
-    ('test acc', 'accuracy_test'), ('forget acc', 'accuracy_forget'),
-    ('attack AUC', 'mia_auc_matched'), ('forgetting score', 'forgetting_score'),
-    ('NoMUS', 'nomus'), ('NoMUS, unbalanced', 'nomus_unbalanced'))
+_COLUMNS = tuple((registry.short_label(name), name) for name in (
+    'accuracy_test', 'accuracy_forget', 'mia_auc_matched', 'forgetting_score',
+    'nomus', 'nomus_unbalanced'))
 _LONG_TRAINING = 100  # epochs of the paper's recipe
 
 

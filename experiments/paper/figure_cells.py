@@ -7,7 +7,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dlfd_jax.report import drawing, figure_dlfd, plots, tables
+from dlfd_jax.evaluation.estimate import Estimate
+from dlfd_jax.report import drawing, figure_dlfd, plots
 from dlfd_jax.utils import runs
 from experiments.paper import figure_evaluations, summary
 
@@ -57,7 +58,7 @@ def _title(rows, key):
 
 
 def figure_of(rows: Sequence[summary.Cell], metric: str
-              ) -> tables.Cell | None:
+              ) -> Estimate | None:
   """Mean and spread over seeds; of one seed its own interval.
 
   None if a seed lacks the figure.
@@ -66,12 +67,12 @@ def figure_of(rows: Sequence[summary.Cell], metric: str
   if spread is None:
     return None
   if spread.deviation is not None:
-    return tables.Cell(
+    return Estimate(
         spread.mean, spread.mean - spread.deviation,
         spread.mean + spread.deviation)
   cell = rows[0]['metrics'][metric]
   low, high = cell.get('low'), cell.get('high')
-  return tables.Cell(
+  return Estimate(
       spread.mean, spread.mean if low is None else min(low, spread.mean),
       spread.mean if high is None else max(high, spread.mean))
 

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from dlfd_jax import methods
+from dlfd_jax.evaluation import registry
+from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.pipeline import evaluate
 from dlfd_jax.report import drawing, tables
 from dlfd_jax.utils import runs
 
-MAIN_ATTACK = tables.MAIN_ATTACK
+MAIN_ATTACK = registry.MAIN_ATTACK
 _TITLES = {'finetune_alike': "Fine-tuning, DLFD's options"}
 
 
@@ -47,7 +49,7 @@ class Model:
     """Loss per image of a split, nats."""
     return self.arrays[f'{self.key}/{split}/loss']
 
-  def cell(self, metric: str) -> tables.Cell:
+  def cell(self, metric: str) -> Estimate:
     """One figure of the result."""
     return tables.find_cell(self.result, metric, self.column)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.report import (
   drawing,
   feature_numbers,
@@ -15,7 +16,6 @@ from dlfd_jax.report import (
   figure_features,
   figure_losses,
   plots,
-  tables,
 )
 from experiments.paper import (
   figure_cells,
@@ -25,7 +25,7 @@ from experiments.paper import (
 )
 
 Models = Sequence[figure_evaluations.Model]
-CellsByModel = Mapping[str, Mapping[str, tables.Cell]]
+CellsByModel = Mapping[str, Mapping[str, Estimate]]
 _SPLITS = ('unseen (test)', 'forget')
 
 
@@ -70,7 +70,7 @@ def _plain(cell):
 
 
 def figures_of_features(models: Models, limit: int,
-                        seed: int) -> dict[str, dict[str, tables.Cell]]:
+                        seed: int) -> dict[str, dict[str, Estimate]]:
   """Probes and silhouette of each model.
 
   Those of tier 1 where every model has them, else all are computed from at most

@@ -10,13 +10,13 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from dlfd_jax.evaluation import registry
 from dlfd_jax.utils import runs
 from experiments.paper import published, summary
 
-_COLUMNS = (
-    ('test acc', 'accuracy_test'), ('retain acc', 'accuracy_retain'),
-    ('forget acc', 'accuracy_forget'), ('attack AUC', 'mia_auc_matched'),
-    ('forgetting score', 'forgetting_score'), ('NoMUS', 'nomus'))
+_COLUMNS = tuple((registry.short_label(name), name) for name in (
+    'accuracy_test', 'accuracy_retain', 'accuracy_forget', 'mia_auc_matched',
+    'forgetting_score', 'nomus'))
 _HOW = (
     'Mean ± standard deviation over seeds of split, request and training; a '
     'single seed shows none. Distance: mean absolute difference to the '

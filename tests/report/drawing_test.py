@@ -3,7 +3,8 @@
 import pytest
 
 from dlfd_jax import methods
-from dlfd_jax.report import drawing, tables
+from dlfd_jax.evaluation.estimate import Estimate
+from dlfd_jax.report import drawing
 
 KNOWN = ['original', 'retrained', 'finetune_alike', *methods.METHODS]
 
@@ -52,9 +53,9 @@ def test_a_long_title_is_wrapped_beside_its_marker():
 
 
 @pytest.mark.parametrize('cell, bar', [
-    (tables.Cell(.5, .4, .7), [[.1], [.2]]),
-    (tables.Cell(.5, .6, .7), [[0], [.2]]),  # a value below its interval
-    (tables.Cell(.5), None), (tables.Cell(None), None)])
+    (Estimate(.5, .4, .7), [[.1], [.2]]),
+    (Estimate(.5, .6, .7), [[0], [.2]]),  # a value below its interval
+    (Estimate(.5), None), (Estimate.missing('not measured'), None)])
 def test_a_bar_reaches_to_the_ends_of_the_interval(cell, bar):
   assert drawing.error_bar(cell) == (bar and [
       pytest.approx(side) for side in bar])

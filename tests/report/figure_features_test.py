@@ -5,7 +5,8 @@ import functools
 import numpy as np
 import pytest
 
-from dlfd_jax.report import figure_features as lib, tables
+from dlfd_jax.evaluation.estimate import Estimate
+from dlfd_jax.report import figure_features as lib
 from tests.report import pictures
 
 GROUPS = np.resize([0, 1, 2], 30)
@@ -16,8 +17,8 @@ def _features():
 
 
 def _panels():
-  cells = {'probe_label_test': tables.Cell(.5, .4, .6),
-           'probe_people_test': tables.Cell(None)}
+  cells = {'probe_label_test': Estimate(.5, .4, .6),
+           'probe_people_test': Estimate.missing('not measured')}
   return [lib.Panel(name, name, *lib.project(_features(), 'pca'), cells)
           for name in ('original', 'dlfd', 'retrained')]
 
@@ -90,10 +91,11 @@ def test_wrong_features_are_refused(call, sentence):
 
 
 def _points():
-  return [lib.Probes(name, name, tables.Cell(label), person)
+  return [lib.Probes(name, name, Estimate.missing('too few people')
+                     if label is None else Estimate(label), person)
           for name, label, person in (
-              ('original', .8, tables.Cell(.5, .4, .6)),
-              ('dlfd', .7, tables.Cell(.2)), ('neggrad', None, tables.Cell(1)))]
+              ('original', .8, Estimate(.5, .4, .6)),
+              ('dlfd', .7, Estimate(.2)), ('neggrad', None, Estimate(1)))]
 
 
 def test_the_picture_of_collapse_is_valid_and_deterministic():

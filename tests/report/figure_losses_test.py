@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dlfd_jax.report import figure_losses as lib, tables
+from dlfd_jax.evaluation.estimate import Estimate
+from dlfd_jax.report import figure_losses as lib
 from tests.report import pictures
 
 AXIS = np.linspace(-8, 4, 400)
@@ -18,10 +19,10 @@ def _panels():
   draw = lambda mean: np.exp(rng.normal(mean, 1.5, 60))
   return [
       lib.Panel('original', 'Original', draw(-6), draw(-2),
-                tables.Cell(.7, .6, .8)),
-      lib.Panel('dlfd', 'DLFD', draw(-2), draw(-2), tables.Cell(.5)),
+                Estimate(.7, .6, .8)),
+      lib.Panel('dlfd', 'DLFD', draw(-2), draw(-2), Estimate(.5)),
       lib.Panel('retrained', 'Retrained', draw(-2), draw(-2),
-                tables.Cell(None))]
+                Estimate.missing('not measured'))]
 
 
 def test_the_density_is_scipys_where_the_bandwidth_is_scotts():
@@ -61,7 +62,7 @@ def test_distances_within_one_distribution_are_those_of_swapped_people():
   for other, above in ((-1, True), (-6, False)):
     forget, unseen = draw(-1), draw(other)
     chance = lib.chance_distances(forget, unseen, units, units + 20, draws=8)
-    panel = lib.Panel('m', 'M', forget, unseen, tables.Cell(.5))
+    panel = lib.Panel('m', 'M', forget, unseen, Estimate(.5))
     assert chance.shape == (8,)
     distance = lib.distances([panel])['m']
     assert bool(distance < 2 * chance.mean()) is above

@@ -8,7 +8,9 @@ import json
 import numpy as np
 import pytest
 
-from dlfd_jax.report import html as report, names, tables
+from dlfd_jax.evaluation import registry
+from dlfd_jax.evaluation.estimate import Estimate
+from dlfd_jax.report import html as report, names
 from dlfd_jax.utils import runs
 from tests.report import fakes
 
@@ -94,7 +96,7 @@ def _page(name):
         'tier 1 was not run (against retrained models)', 'tier 2 was not run',
         'Linear probe, forget or unseen', *names.LIMITS,
         *(text for record in fakes.result()['metrics'] for text in (
-            record['direction'], names.metric_label(record['metric'])))]),
+            record['direction'], registry.label(record['metric'])))]),
     ('not retrained', [
         'no retrained model to compare with', 'Time, retrained not computed',
         'not computed: no retrained model was timed',
@@ -205,7 +207,7 @@ def test_the_json_holds_the_numbers_of_the_page(tmp_path):
   assert len(cells) > 50
   for label, cell in cells:
     assert label in _page('whole').text
-    assert tables.Cell(**cell).text in _page('whole').text
+    assert Estimate(**cell).text in _page('whole').text
   [result] = _PAGES['images']()
   assert report.report_facts(result)['request_images'] == (
       result['request_images'])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dlfd_jax.report import names
+from dlfd_jax.evaluation import estimate, registry
 
 
 @pytest.mark.parametrize(('value', 'units', 'text'), [
@@ -12,13 +12,13 @@ from dlfd_jax.report import names
     (1.5e9, 'bytes', '1.50 GB'), (.5, 'ratio', '0.50×'),
     (.5, 'anything', '0.500')])
 def test_units_decide_how_a_number_is_written(value, units, text):
-  assert names.format_number(value, units) == text
+  assert estimate.format_number(value, units) == text
 
 
 def test_a_signed_number_shows_its_plus():
-  assert names.format_number(.01, signed=True) == '+0.010'
-  assert names.format_number(2, 's', signed=True) == '+2.0 s'
-  assert names.format_number(-1e-17) == '0.000'
+  assert estimate.format_number(.01, signed=True) == '+0.010'
+  assert estimate.format_number(2, 's', signed=True) == '+2.0 s'
+  assert estimate.format_number(-1e-17) == '0.000'
 
 
 @pytest.mark.parametrize(('name', 'label'), [
@@ -30,4 +30,4 @@ def test_a_signed_number_shows_its_plus():
     ('accuracy_test/gender 0', 'Accuracy, test: gender 0'),
     ('duplicates_forget_test', 'Duplicates forget test')])
 def test_a_metric_has_a_readable_label(name, label):
-  assert names.metric_label(name) == label
+  assert registry.label(name) == label

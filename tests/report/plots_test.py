@@ -5,7 +5,8 @@ import functools
 import numpy as np
 import pytest
 
-from dlfd_jax.report import check_page, plots, tables
+from dlfd_jax.evaluation.estimate import Estimate
+from dlfd_jax.report import check_page, plots
 from tests.report import fakes, pictures
 
 _ARRAYS = fakes.per_example()
@@ -75,13 +76,13 @@ def test_evaluations_of_one_request_share_original_and_retrained():
 
 
 def test_the_trade_off_takes_points_without_intervals():
-  points = [plots.Point(name, title, tables.Cell(.5), tables.Cell(.8))
+  points = [plots.Point(name, title, Estimate(.5), Estimate(.8))
             for name, title in (('dlfd', 'DLFD'), ('retrained', 'Retrained'))]
   assert {'DLFD', 'Retrained'} <= set(pictures.words(plots.trade_off(points)))
 
 
 def _around(value):
-  return tables.Cell(value, value - .02, value + .02)
+  return Estimate(value, value - .02, value + .02)
 
 
 def _row(shift=0.0):

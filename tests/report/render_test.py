@@ -8,6 +8,7 @@ import pytest
 import rich.console
 
 from dlfd_jax.cli import command
+from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.report import render, tables
 from tests.report import fakes
 
@@ -35,7 +36,7 @@ def test_the_terminal_table_fits_eighty_columns_with_whole_numbers():
 
 
 def test_a_direction_of_one_row_is_led_by_its_whole_label():
-  rows = [tables.Row('a', label, direction, (tables.Cell(.5),))
+  rows = [tables.Row('a', label, direction, (Estimate(.5),))
           for label, direction in (
               ('Accuracy, retain', 'up'), ('Accuracy, forget', 'down'),
               ('Accuracy, test', 'up'))]
@@ -87,7 +88,7 @@ def test_latex_escapes_and_balances_its_columns():
 @pytest.mark.parametrize('name', fakes.NAMES)
 def test_no_name_becomes_markup(name, capsys):
   table = tables.Table(name, (name,), (tables.Row(
-      'key', name, name, (tables.Cell(.5, .4, .6),)),), (name,))
+      'key', name, name, (Estimate(.5, .4, .6),)),), (name,))
   console = command.console()
   console.width = 200
   console.print(render.to_rich(table))

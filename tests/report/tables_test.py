@@ -4,6 +4,8 @@ import math
 
 import pytest
 
+from dlfd_jax.evaluation import registry
+from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.report import names, render, tables
 from tests.report import fakes
 
@@ -71,12 +73,12 @@ def test_a_number_that_is_not_finite_is_not_computed(value):
 
 
 def test_a_narrow_interval_has_no_leading_zeros():
-  assert tables.Cell(.5, -.025, 1.).short_interval == '[-.025, 1.000]'
-  assert tables.Cell(.5).short_interval == ''
+  assert Estimate(.5, -.025, 1.).short_interval == '[-.025, 1.000]'
+  assert Estimate(.5).short_interval == ''
 
 
 def test_an_interval_leaves_the_unit_to_the_number():
-  cell = tables.Cell(.5, .25, .75, units='nats')
+  cell = Estimate(.5, .25, .75, units='nats')
   assert (cell.text, cell.interval) == ('0.500 nats', '0.250 to 0.750')
 
 
@@ -159,7 +161,7 @@ def _with_tier_1():
 
 def test_a_tier_that_was_not_run_is_shown_as_not_computed():
   table = tables.reference_table(fakes.result())
-  assert [row.key for row in table.rows] == list(tables.REFERENCE)
+  assert [row.key for row in table.rows] == list(registry.summary(1))
   for row in table.rows:
     assert {cell.text for cell in row.cells} == {'not computed'}
     assert row.cells[0].reason == (
