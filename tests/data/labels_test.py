@@ -14,38 +14,23 @@ COLUMNS = {
 }
 
 
-def test_one_column_is_a_multiclass_task():
-  labels, task = labels_lib.make_labels(COLUMNS, 'bin')
-  np.testing.assert_array_equal(labels, [0, 2, 1, 3])
+@pytest.mark.parametrize('columns, options, expected, names', [
+    ('bin', {}, [0, 2, 1, 3], ('bin 0', 'bin 1', 'bin 2', 'bin 3')),
+    (['from_one'], {'names': 'abcde'}, [1, 2, 1, 3], tuple('abcde')),
+    ('bin', {'merge_from': 2}, [0, 2, 1, 2], ('bin 0', 'bin 1', 'bin 2+')),
+    (('gender', 'age'), {'thresholds': {'age': 25}},
+     [[0, 0], [1, 1], [1, -1], [-1, 1]], ('gender', 'age')),
+    ('gender', {'names': ['male'], 'multilabel': True},
+     [[0], [1], [1], [-1]], ('male',))])
+def test_columns_become_labels_and_a_task(columns, options, expected, names):
+  before = {name: column.copy() for name, column in COLUMNS.items()}
+  labels, task = labels_lib.make_labels(COLUMNS, columns, **options)
+  np.testing.assert_array_equal(labels, expected)
   assert labels.dtype == np.int32
-  assert task == tasks.Task('multiclass', ('bin 0', 'bin 1', 'bin 2', 'bin 3'))
-
-
-def test_names_fix_the_number_of_classes():
-  _, task = labels_lib.make_labels(COLUMNS, ['from_one'], names='abcde')
-  assert task.names == ('a', 'b', 'c', 'd', 'e')
-
-
-def test_the_last_classes_can_be_merged():
-  labels, task = labels_lib.make_labels(COLUMNS, 'bin', merge_from=2)
-  np.testing.assert_array_equal(labels, [0, 2, 1, 2])
-  assert labels.dtype == np.int32
-  assert task.names == ('bin 0', 'bin 1', 'bin 2+')
-  np.testing.assert_array_equal(COLUMNS['bin'], [0, 2, 1, 3])
-
-
-def test_several_columns_are_a_multilabel_task():
-  labels, task = labels_lib.make_labels(
-      COLUMNS, ('gender', 'age'), thresholds={'age': 25})
-  np.testing.assert_array_equal(labels, [[0, 0], [1, 1], [1, -1], [-1, 1]])
-  assert labels.dtype == np.int32
-  assert task == tasks.Task('multilabel', ('gender', 'age'))
-
-
-def test_one_column_can_be_a_multilabel_task():
-  labels, task = labels_lib.make_labels(
-      COLUMNS, 'gender', names=['male'], multilabel=True)
-  assert labels.shape == (4, 1) and task == tasks.Task('multilabel', ('male',))
+  assert task == tasks.Task(
+      'multiclass' if labels.ndim == 1 else 'multilabel', names)
+  for name, column in before.items():
+    np.testing.assert_array_equal(COLUMNS[name], column)
 
 
 @pytest.mark.parametrize('labels, options, message', [

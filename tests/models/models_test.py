@@ -12,12 +12,13 @@ from tests import tiny
 def test_the_config_reaches_the_network():
   config = models.ModelConfig(
       outputs=7, width=8, stem='small', head='paper', mean=(0.1, 0.2, 0.3),
-      std=(0.4, 0.5, 0.6), compute_dtype='bfloat16')
+      std=(0.4, 0.5, 0.6), compute_dtype='bfloat16', remat=True)
   model = models.build(config)
   assert (model.outputs, model.width, model.stem, model.head) == (
       7, 8, 'small', 'paper')
   assert (model.mean, model.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
-  assert model.dtype == jnp.bfloat16
+  assert model.dtype == jnp.bfloat16 and model.remat
+  assert not models.build(models.ModelConfig(outputs=2)).remat
 
 
 def test_fresh_variables_are_float32_and_follow_the_key():
@@ -49,12 +50,6 @@ def test_a_module_of_the_users_declares_its_order():
   assert models.blocks(model) == (('hidden', 'bn'), ('classifier',))
   assert models.last_blocks(model, variables, 2) == (
       'hidden', 'bn', 'classifier')
-
-
-@pytest.mark.parametrize('k', [0, 3])
-def test_more_blocks_than_there_are_are_refused(k):
-  with pytest.raises(ValueError, match=f'k from 1 to 2, .*TinyNet, got {k}'):
-    models.last_blocks(tiny.TinyNet(), tiny.variables(), k)
 
 
 def test_a_module_without_a_declared_order_is_refused():

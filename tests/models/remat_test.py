@@ -71,12 +71,6 @@ def test_parameters_are_the_same_and_less_is_kept(name):
   assert kept(again) < .75 * kept(plain)
 
 
-def test_the_config_reaches_the_network():
-  for remat in (False, True):
-    assert models.build(
-        models.ModelConfig(outputs=2, remat=remat)).remat is remat
-
-
 @pytest.mark.slow
 def test_a_compiled_distance_step_needs_less_memory():
   data = tiny.dataset(64)

@@ -92,18 +92,6 @@ def test_any_image_file_is_read_or_refused(kind, data):
     assert found.shape == (4, 5, 3) and found.dtype == np.uint8
 
 
-@pytest.mark.parametrize('mode', ['1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'CMYK'])
-def test_images_of_eight_bits_become_colours(mode):
-  held = io.BytesIO()
-  colour = Image.new('RGB', (4, 4), (255, 0, 0))
-  colour.convert(mode).save(held, 'TIFF')
-  found = images.read_image(held, (4, 4))
-  if mode in ('P', 'RGB', 'RGBA', 'CMYK'):
-    np.testing.assert_array_equal(found, np.asarray(colour))
-  else:
-    assert found.shape == (4, 4, 3)
-
-
 def test_of_several_frames_the_first_is_read():
   held = io.BytesIO()
   frames = [Image.new('RGB', (4, 4), (shade,) * 3) for shade in (0, 255)]

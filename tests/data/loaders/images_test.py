@@ -1,5 +1,7 @@
 """Reading and resizing images."""
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -81,18 +83,20 @@ def test_a_large_jpeg_is_reduced_but_alike(tmp_path):
   assert np.abs(read - expected).mean() < 2
 
 
-def test_what_cannot_be_read_is_refused(tmp_path):
-  path = tmp_path / 'a.png'
-  path.write_text('no image')
-  with pytest.raises(ValueError, match='it is no image, or is damaged'):
-    images_lib.read_image(path, (4, 4))
-  Image.fromarray(_colours(64, 64)).save(path)
-  path.write_bytes(path.read_bytes()[:5000])
-  with pytest.raises(ValueError, match='it is no image, or is damaged'):
-    images_lib.read_image(path, (4, 4))
-  Image.fromarray(np.full((4, 4), 999, np.uint16)).save(path)
-  with pytest.raises(ValueError, match='8 bits per value are expected, not I'):
-    images_lib.read_image(path, (4, 4))
+def _file(image):
+  held = io.BytesIO()
+  Image.fromarray(image).save(held, 'png')
+  return held.getvalue()
+
+
+@pytest.mark.parametrize('content, message', [
+    (b'no image', 'it is no image, or is damaged'),
+    (_file(_colours(64, 64))[:5000], 'it is no image, or is damaged'),
+    (_file(np.full((4, 4), 999, np.uint16)),
+     '8 bits per value are expected, not I')])
+def test_what_cannot_be_read_is_refused(content, message):
+  with pytest.raises(ValueError, match=message):
+    images_lib.read_image(io.BytesIO(content), (4, 4))
 
 
 @pytest.mark.parametrize('limit', [40, 20], ids=['suspicious', 'certain'])
