@@ -15,7 +15,7 @@ import flax.struct
 import jax
 import numpy as np
 
-from dlfd_jax.utils import validate
+from dlfd_jax.utils import rng, validate
 
 
 class Batch(flax.struct.PyTreeNode):
@@ -83,7 +83,7 @@ def real_rows(tree: Any) -> int:
 
 @functools.lru_cache(maxsize=8)
 def _permutation(size: int, seed: int, salt: int, epoch: int) -> np.ndarray:
-  return np.random.default_rng([seed, salt, epoch]).permutation(size)
+  return rng.generator(seed, salt, epoch).permutation(size)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ import numpy as np
 from dlfd_jax import tasks
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.metrics import forgetting, per_example, stats
-from dlfd_jax.utils import validate
+from dlfd_jax.utils import rng, validate
 
 RANDOM = 'random'  # a randomly initialised network, among the features' models
 _AT_ONCE = 300_000  # weights held at once by a bootstrap: they stay in cache
@@ -241,7 +241,7 @@ def once(function: _Function) -> _Function:
 
 def generator(config: EvaluationConfig, use: str) -> np.random.Generator:
   """A generator of its own for each use, so that none shifts another."""
-  return np.random.default_rng([config.seed, *use.encode()])
+  return rng.generator(config.seed, use)
 
 
 def prepare(outputs: Mapping[str, Any],

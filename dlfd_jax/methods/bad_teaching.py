@@ -24,7 +24,7 @@ import numpy as np
 from dlfd_jax import models, parallel, tasks, training as train
 from dlfd_jax.data import batching
 from dlfd_jax.methods import base
-from dlfd_jax.utils import memo, validate
+from dlfd_jax.utils import memo, rng, validate
 
 _RANDOM_NET = 0  # purpose of its key
 _SUBSET = 10  # salt of the draw
@@ -63,9 +63,9 @@ class BadTeachingConfig(base.MethodConfig):
     """Passes over the shuffled union of forget and a part of retain."""
     problem = setting.problem
     splits = problem.splits
-    rng = np.random.default_rng([problem.seed, _SUBSET])
+    generator = rng.generator(problem.seed, _SUBSET)
     size = max(round(self.retain_share * len(splits.retain)), 1)
-    subset = np.sort(rng.choice(splits.retain, size, replace=False))
+    subset = np.sort(generator.choice(splits.retain, size, replace=False))
     union = setting.union(np.concatenate([subset, splits.forget]), self)
     constants = {'competent': setting.original}
     findings = {}

@@ -30,7 +30,7 @@ from dlfd_jax import parallel, tasks, training as train
 from dlfd_jax.data import batching
 from dlfd_jax.methods import base
 from dlfd_jax.metrics import per_example
-from dlfd_jax.utils import memo, validate
+from dlfd_jax.utils import memo, rng, validate
 
 NOISE, IMPAIR, REPAIR = 'noise', 'impair', 'repair'
 _NOISE_KEY = 0  # purpose of the first noise's key
@@ -242,7 +242,7 @@ def draw_retain(keys: np.ndarray, rows: np.ndarray, per_label: int,
     per_label: most rows of one label.
     seed: of the draw.
   """
-  rng = np.random.default_rng([seed, _SUBSET])
-  drawn = [rng.permutation(rows[keys[rows] == key])[:per_label]
+  generator = rng.generator(seed, _SUBSET)
+  drawn = [generator.permutation(rows[keys[rows] == key])[:per_label]
            for key in np.unique(keys[rows])]
   return np.sort(np.concatenate(drawn))
