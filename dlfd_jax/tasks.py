@@ -148,7 +148,7 @@ def has_label(task: Task, labels: jax.Array) -> jax.Array:
 
 def example_kl(task: Task, teacher: jax.Array, student: jax.Array,
                temperature: float = 1.0) -> jax.Array:
-  r"""Divergence of a student's answer from a teacher's, per example, in nats.
+  r"""Divergence of a student's output from a teacher's, per example, in nats.
 
   .. math:: T^2 \sum_c p_c \log (p_c / q_c), \quad
      p = \mathrm{softmax}(t / T), \; q = \mathrm{softmax}(s / T)
@@ -176,7 +176,7 @@ def example_kl(task: Task, teacher: jax.Array, student: jax.Array,
 
 
 def example_entropy(task: Task, logits: jax.Array) -> jax.Array:
-  """Entropy of each answer in nats, ``[n]``; multilabel: mean of attributes."""
+  """Entropy of each output in nats, ``[n]``; multilabel: mean of attributes."""
   p, log_p = _probabilities(task, logits.astype(jnp.float32))
   return _mean_of_sums(task, -p * log_p)
 

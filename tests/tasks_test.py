@@ -37,11 +37,11 @@ def test_a_tiny_loss_keeps_its_precision():
   np.testing.assert_allclose(loss, 2 * np.exp(-40), rtol=1e-4)
 
 
-def test_the_slope_of_the_loss_is_probabilities_minus_one_hot():
-  slope = jax.grad(lambda z: tasks.example_loss(CLASSES, z, LABELS).sum())(
+def test_the_gradient_of_the_loss_is_probabilities_minus_one_hot():
+  gradient = jax.grad(lambda z: tasks.example_loss(CLASSES, z, LABELS).sum())(
       LOGITS)
   wanted = jax.nn.softmax(LOGITS) - np.eye(3)[LABELS]
-  np.testing.assert_allclose(slope, wanted, atol=1e-6)
+  np.testing.assert_allclose(gradient, wanted, atol=1e-6)
 
 
 def test_multilabel_loss_is_the_mean_over_known_attributes():
@@ -60,11 +60,11 @@ def test_multilabel_margin_is_the_mean_signed_logit():
   assert got[2] == 0
 
 
-def test_an_unknown_attribute_has_no_slope():
-  slope = jax.grad(lambda z: tasks.example_loss(ATTRIBUTES, z, BITS).sum())(
+def test_an_unknown_attribute_has_no_gradient():
+  gradient = jax.grad(lambda z: tasks.example_loss(ATTRIBUTES, z, BITS).sum())(
       LOGITS)
-  assert not slope[BITS == -1].any()
-  assert slope[BITS != -1].all()
+  assert not gradient[BITS == -1].any()
+  assert gradient[BITS != -1].all()
 
 
 def test_correctness():
@@ -144,9 +144,9 @@ def test_a_uniform_teacher_has_logits_of_zero():
     np.testing.assert_allclose(
         tasks.example_entropy(task, zeros), np.log([outcomes] * 3), rtol=1e-6)
     # KL(u || q) for attributes: mean of -log(2 sqrt(q (1 - q))).
-    slope = jax.grad(lambda z, t=task, u=zeros: tasks.example_kl(
+    gradient = jax.grad(lambda z, t=task, u=zeros: tasks.example_kl(
         t, u, z).sum())(zeros)
-    np.testing.assert_allclose(slope, zeros, atol=1e-7)
+    np.testing.assert_allclose(gradient, zeros, atol=1e-7)
 
 
 def test_entropy_is_scipys():

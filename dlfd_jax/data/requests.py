@@ -218,14 +218,14 @@ def images_of(dataset: dataset_lib.Dataset, train: np.ndarray,
       many are drawn.
   """
   if request.identities is not None:
-    persons = _numbers(request.identities, dataset.people, 'identity', request)
+    persons = _numbers(request, 'identities', dataset.people)
     return _images_with(dataset, dataset.identity, persons, 'persons')
   if request.families is not None:
     if FAMILY not in dataset.columns:
       raise ValueError(f'Expected {dataset.name!r} to have a column {FAMILY!r}'
                        f', got {sorted(dataset.columns)}.')
-    families = _numbers(request.families,
-                        dataset.column_names.get(FAMILY, {}), 'family', request)
+    families = _numbers(
+        request, 'families', dataset.column_names.get(FAMILY, {}))
     return _images_with(dataset, dataset.columns[FAMILY], families, 'families')
   if request.classes is not None:
     return _images_of_classes(dataset, train, request.classes)
@@ -234,23 +234,23 @@ def images_of(dataset: dataset_lib.Dataset, train: np.ndarray,
   return _draw(dataset, train, request, notes)
 
 
-def _numbers(entries: Sequence[int | str], names: Mapping[int, str],
-             what: str, request: ForgetRequest) -> list[int]:
-  """The numbers of persons or families.
+def _numbers(request: ForgetRequest, kind: str,
+             names: Mapping[int, str]) -> list[int]:
+  """The numbers of the persons or families that a request lists.
 
   Args:
-    entries: numbers, which stay as they are, and texts.
+    request: its numbers stay as they are, its texts are looked up.
+    kind: ``'identities'`` or ``'families'``.
     names: by number, where the source of the data has names: texts are then
       names. Where it has none they are numbers.
-    what: ``'identity'`` or ``'family'``, for messages.
-    request: knows where each text stands.
 
   Raises:
     ValueError: if a text is no known name, or no integer >= 0.
   """
+  what = {'identities': 'identity', 'families': 'family'}[kind]
   numbers = {name: number for number, name in names.items()}
-  found = []
-  for entry in entries:
+  codes = []
+  for entry in getattr(request, kind):
     if isinstance(entry, str):
       where = f' in {request.places[entry]}' if entry in request.places else ''
       if numbers and entry not in numbers:
@@ -260,9 +260,9 @@ def _numbers(entries: Sequence[int | str], names: Mapping[int, str],
         raise ValueError(
             f'Expected an integer {what} >= 0{where}, got {entry!r}.')
       entry = numbers[entry] if numbers else int(entry)
-      validate.integer(f'every {what}', entry, 0)
-    found.append(entry)
-  return found
+      validate.integer(f'every entry of {kind}', entry, 0)
+    codes.append(entry)
+  return codes
 
 
 def _images_with(dataset: dataset_lib.Dataset, column: np.ndarray,

@@ -112,7 +112,7 @@ def agreed(here: bool, *flags: bool) -> tuple[bool, ...]:
   """Whether any process says so, flag by flag.
 
   Args:
-    here: a place that all processes reach together; several processes answer
+    here: a place that all processes reach together; several processes return
       False elsewhere, as asking takes time.
     *flags: what this process says.
   """

@@ -248,7 +248,7 @@ def test_wrong_lists_are_refused(tmp_path, content, error, message):
     (False, 'Ann', "an integer {} >= 0 in line 2 of p.txt, got 'Ann'"),
     (False, '-1', "an integer {} >= 0 in line 2 of p.txt, got '-1'"),
     (False, '1.0', "an integer {} >= 0 in line 2 of p.txt, got '1.0'"),
-    (False, '9' * 12, 'every {} of at most 2147483647, got 9')])
+    (False, '9' * 12, 'every entry of .*ies of at most 2147483647, got 9')])
 def test_entries_are_names_where_the_data_has_names(
     kind, what, named, entry, expected):
   data, partition = _families()

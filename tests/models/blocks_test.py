@@ -63,7 +63,7 @@ def test_more_blocks_than_the_network_has_are_one_sentence(name, count, kind):
 
 
 @every
-def test_every_block_but_the_head_has_a_mean_answer(name):
+def test_every_block_but_the_head_has_a_mean_output(name):
   model = nets.TINY[name]
   found = jax.eval_shape(
       lambda variables, images: models.block_means(model, variables, images),
@@ -74,11 +74,11 @@ def test_every_block_but_the_head_has_a_mean_answer(name):
     assert list(found) == ['bn1', *(
         f'layer{i}_{j}' for i in range(1, 5) for j in range(2))]
   for block in blocks:
-    answer, = (found[part] for part in block if part in found)
-    assert answer.shape[0] == 2 and answer.ndim == 2
+    output, = (found[part] for part in block if part in found)
+    assert output.shape[0] == 2 and output.ndim == 2
 
 
-def test_the_mean_answer_of_a_block_by_hand():
+def test_the_mean_output_of_a_block_by_hand():
   problem = problems.problem()
   variables = problem.original
   images = problems.pixels(problem.dataset, np.arange(4))

@@ -84,10 +84,10 @@ def test_a_stem_on_an_accelerator_is_the_same_convolution(height, width, size):
         x, kernel, 2, 1, platform), x, kernel)
     return y, back(jnp.sin(y))
 
-  (found, *slopes), (wanted, *others) = run('gpu'), run('cpu')
+  (found, *gradients), (wanted, *others) = run('gpu'), run('cpu')
   np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
   jax.tree.map(lambda a, b: np.testing.assert_allclose(
-      a, b, rtol=1e-4, atol=2e-4), slopes, others)
+      a, b, rtol=1e-4, atol=2e-4), gradients, others)
   strides = str(jax.make_jaxpr(lambda x: conv.convolve(
       x, kernel, 2, 1, 'gpu'))(x)).count('window_strides=(1, 1)')
   assert strides == (height % 2 == 0)

@@ -80,7 +80,7 @@ def test_what_a_class_lacks_is_named(name, sentence):
     ('Raises', "to take images .* alone, got TypeError: .*'mask'"),
     ('OtherCount', 'to return 3 logits an image'),
     ('FlatFeatures', r'to return features \[n, d\]')])
-def test_what_an_answer_lacks_is_named(name, sentence):
+def test_what_the_outputs_lack_is_named(name, sentence):
   model = models.build(_config(name))
   with pytest.raises(ValueError, match=sentence):
     custom.check(model, f'{PLACE}:{name}', 3, (16, 16))

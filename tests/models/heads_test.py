@@ -140,7 +140,7 @@ def test_dropout_in_training_without_keys_is_refused():
 
 
 @pytest.mark.parametrize('kind', layers.HEADS)
-def test_bfloat16_activations_are_answered_in_float32(kind):
+def test_bfloat16_activations_give_float32_outputs(kind):
   x = jnp.asarray(_rows(), jnp.bfloat16)
   _, out = _apply(layers.Head(kind, 3), x)
   _, wanted = _apply(layers.Head(kind, 3), x.astype(jnp.float32))

@@ -34,10 +34,10 @@ def _apply(x, mask, variables=None, axis_name=None):
 _train = jax.jit(_apply)
 
 
-def _loss_and_slopes(x, mask, target, axis_name=None):
-  """Outputs, statistics and the slopes of a loss over the real rows.
+def _loss_and_gradients(x, mask, target, axis_name=None):
+  """Outputs, statistics and the gradients of a loss over the real rows.
 
-  The loss is a sum over this device's rows, as in a step, so slopes of
+  The loss is a sum over this device's rows, as in a step, so gradients of
   parameters are summed over the devices and those of images are not.
   """
   def loss(params, x):
@@ -46,9 +46,9 @@ def _loss_and_slopes(x, mask, target, axis_name=None):
     real = mask.reshape(-1, 1, 1, 1) > 0
     return jnp.where(real, jnp.square(y - target), 0.0).sum(), (y, new)
 
-  slopes, (y, new) = jax.grad(loss, (0, 1), has_aux=True)(
+  gradients, (y, new) = jax.grad(loss, (0, 1), has_aux=True)(
       _variables()['params'], x)
-  params, images = slopes
+  params, images = gradients
   if axis_name is not None:
     params = jax.lax.psum(params, axis_name)
   return y, new, params, images
@@ -97,12 +97,12 @@ def test_running_statistics_are_pytorchs_over_two_batches():
 def test_masked_equals_the_reduced_batch_on_any_number_of_devices(devices):
   x, target = _batch(), _batch(seed=3)
   real = MASK > 0
-  y, new, params, images = jax.jit(_loss_and_slopes)(
+  y, new, params, images = jax.jit(_loss_and_gradients)(
       x[real], np.ones(real.sum(), np.float32), target[real])
 
   split = lambda a: a.reshape(devices, -1, *a.shape[1:])
   got = jax.pmap(
-      lambda *args: _loss_and_slopes(*args, axis_name='batch'),
+      lambda *args: _loss_and_gradients(*args, axis_name='batch'),
       axis_name='batch', devices=jax.local_devices()[:devices])(
           split(x), split(MASK), split(target))
   got_y, got_new, got_params, got_images = jax.tree.map(np.asarray, got)
