@@ -107,7 +107,7 @@ class EvaluationResult:
       record = {
           **record, 'request': {**request, **(record.get('request') or {})}}
     try:
-      html.write_report(record, self._per_example(), self._history(), path)
+      html.write_report(record, self.per_example, self._history(), path)
     except (KeyError, TypeError, ValueError, AttributeError,
             IndexError) as error:  # a result that somebody else wrote
       raise ValueError(
@@ -116,7 +116,9 @@ class EvaluationResult:
       ) from error
     return path
 
-  def _per_example(self):
+  @property
+  def per_example(self) -> dict[str, np.ndarray] | None:
+    """Loss and margin of every image, see ``evaluation.run.evaluate``."""
     if PER_EXAMPLE in self.arrays or self.folder is None:
       return self.arrays.get(PER_EXAMPLE)
     path = self.folder / PER_EXAMPLE

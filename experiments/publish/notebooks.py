@@ -27,14 +27,13 @@ from experiments.paper import outputs
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / 'colab'
 NAMES = ('quickstart', 'your_own_data', 'compare_methods', 'multi_device_tpu')
 _SETTINGS = '# Settings\n'
-_NETWORK = '--architecture=tests.models.own_nets:Own'
+_OWN = "architecture = 'tests.models.own_nets:Own'"
 _QUICK = {
-    'quickstart': f"flags = '--epochs=1 {_NETWORK}'",
-    'your_own_data': 'people, epochs = 40, 1',
+    'quickstart': f'people, epochs, passes = 40, 1, 1\n{_OWN}',
+    'your_own_data': 'people, epochs, passes = 40, 1, 1',
     'compare_methods': (
         "methods = ['dlfd', 'finetune']\n"
-        f"train_flags = '--people=40 --epochs=1 {_NETWORK}'\n"
-        "unlearn_flags = '--epochs=1'"),
+        f'people, epochs = 40, 1\n{_OWN}'),
     'multi_device_tpu': 'batch_size, repeats, counts = 16, 1, (1, 2)'}
 _CELL_S = 1800
 _CONTROL = re.compile(r'\x1b\[[?;\d]*[A-Za-z]')  # of a terminal
