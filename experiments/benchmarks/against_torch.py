@@ -20,7 +20,6 @@ ours; ratios are of seconds a batch.
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 import statistics
 import sys
 import time
@@ -33,14 +32,14 @@ from absl import flags
 
 from dlfd_jax import methods, models, parallel, presets, training as train
 from dlfd_jax.cli import command, inputs, options
-from dlfd_jax.data import requests, splits as splits_lib
 from dlfd_jax.methods import base, dlfd
 from dlfd_jax.metrics import attack, per_example
 from dlfd_jax.models import torch_weights
 from dlfd_jax.pipeline import job
+from dlfd_jax.report import render
 from dlfd_jax.utils import runs
-from experiments.benchmarks import suite as benchmark, timing_data
-from experiments.paper import outputs
+from experiments.benchmarks import timing_data
+from experiments.publish import programs
 
 RELEASED, OURS = 'released', 'ours'
 _NETWORK = tuple(o for o in options.NETWORK if o.flag in (
@@ -89,6 +88,7 @@ class Race:
 
 def _define(values: flags.FlagValues) -> None:
   inputs.define_run(values)
+  programs.define_out(values)
   flags.DEFINE_integer(
       'repeats', 3, 'counted epochs of each cell', lower_bound=1,
       flag_values=values)
@@ -100,15 +100,12 @@ def _define(values: flags.FlagValues) -> None:
       lower_bound=1, flag_values=values)
   flags.DEFINE_integer(
       'image_size', 32, 'pixels a side', lower_bound=8, flag_values=values)
-  flags.DEFINE_string(
-      'out', None, 'where result and table go, too, without their ending',
-      flag_values=values)
   options.define((*_NETWORK, *_METHOD), values)
 
 
 def _execute(values: flags.FlagValues, line: str) -> None:
   workdir = command.required(values, 'workdir')
-  out = outputs.out_if_given(values)
+  out = programs.out_if_given(values)
   _torch_side()  # a missing extra is told before anything is made
   preset = presets.STARTS['lfw_gender']
   network = options.apply(preset.network, _NETWORK, values, 'the network')
@@ -127,22 +124,18 @@ def _execute(values: flags.FlagValues, line: str) -> None:
     devices = inputs.devices(values)
     race = make_race(network, config, people, size, devices,
                      values['released_batches'].value)
+    facts = programs.facts('against_torch', line)
+    facts['versions']['torch'] = _torch_side()[0].__version__
     folder.write_result({
-        'kind': 'against_torch', 'command': line, 'versions': {
-            **runs.versions(), 'torch': _torch_side()[0].__version__},
-        'device': job.device_name(), 'devices': devices.count,
-        'machine': benchmark.machine(), 'type': models.resolve_dtype(
+        **facts, 'devices': devices.count,
+        'machine': timing_data.machine(), 'type': models.resolve_dtype(
             network.compute_dtype),
         'network': dataclasses.asdict(network),
         'config': dataclasses.asdict(config), 'image_size': size,
         'splits': {name: len(rows)
                    for name, rows in race.problem.splits.parts.items()},
         **run(race, repeats, devices)})
-  text = markdown(folder.result)
-  print(text)
-  if out:
-    runs.write_json(pathlib.Path(f'{out}.json'), folder.result)
-    runs.write_text(pathlib.Path(f'{out}.md'), text)
+  programs.write(out, folder.result, markdown(folder.result))
 
 
 def _torch_side() -> Any:
@@ -161,20 +154,12 @@ def make_race(network: presets.Network, config: dlfd.DLFDConfig, people: int,
               size: int, devices: parallel.Devices,
               released_batches: int = 2) -> Race:
   """Faces, an untrained network and one epoch's first full batches."""
-  dataset = timing_data.faces(people, size)
-  model_config = models.ModelConfig(
-      outputs=dataset.task.num_outputs, **dataclasses.asdict(network))
-  model = models.build(model_config)
-  splits, _ = requests.resolve_request(
-      dataset, splits_lib.draw_partition(dataset, seed=0),
-      requests.ForgetRequest(fraction=0.15, seed=0))
-  problem = methods.Problem(
-      model, models.init(model, jax.random.key(0), dataset.image_size),
-      dataset, splits)
+  problem, model_config = timing_data.problem(network, people, size)
+  splits = problem.splits
   plan, _ = methods.prepare(base.Setting.of(problem, devices), config)
   batches = tuple(plan.batch(i) for i in range(plan.num_steps))
   parts = {name: splits.parts[name] for name in ('retain', 'forget', 'val')}
-  keys = dataset.class_key()
+  keys = problem.dataset.class_key()
   members, others = attack.live_subset(
       keys[splits.forget], keys[splits.val], config.live_limit, 0)
   full = [batch for batch in batches if batch.retain.mask.all()]
@@ -319,6 +304,9 @@ def settings_of(config: dlfd.DLFDConfig, network: models.ModelConfig) -> Any:
 def markdown(result: dict[str, Any]) -> str:
   """The four cells, the ratios and the profile."""
   network, config = result['network'], result['config']
+  batches = result['batches']
+  if isinstance(batches, int):  # older results: as many at both policies
+    batches = {RELEASED: batches, OURS: batches}
   lines = [
       '# An epoch of DLFD against PyTorch', '',
       f'ResNet18 of width {network["width"]}, {network["stem"]} stem, '
@@ -329,17 +317,15 @@ def markdown(result: dict[str, Any]) -> str:
       f'{result["repeats"]} turns, on {result["device"]} '
       f'({result["machine"]}) in {result["type"]}; dlfd_jax on '
       f'{result["devices"]} device(s).', '',
-      '| policy | check every | batches | PyTorch, s | of it checks | '
-      'dlfd_jax, s | of it checks | PyTorch / dlfd_jax |',
-      '|---|---:|---:|---:|---:|---:|---:|---:|']
-  for policy in (RELEASED, OURS):
-    cells = [result['median'][f'{side}/{policy}']
-             for side in ('pytorch', 'dlfd_jax')]
-    lines.append(
-        f'| {policy} | {result["check_every"][policy]} | '
-        f'{result["batches"][policy]} | ' + ' | '.join(
-            f'{cell["epoch_s"]:.2f} | {cell["check_s"]:.2f}' for cell in cells)
-        + f' | {result["ratio"][policy]:.2f} |')
+      *render.markdown_lines(
+          ['policy', 'check every', 'batches', 'PyTorch, s', 'of it checks',
+           'dlfd_jax, s', 'of it checks', 'PyTorch / dlfd_jax'],
+          [[policy, str(result['check_every'][policy]),
+            str(batches[policy]),
+            *(f'{result["median"][f"{side}/{policy}"][part]:.2f}'
+              for side in ('pytorch', 'dlfd_jax')
+              for part in ('epoch_s', 'check_s')),
+            f'{result["ratio"][policy]:.2f}'] for policy in (RELEASED, OURS)])]
   level, across = AIMS[result['type']]
   ratio = result['ratio']
   met = lambda found, aim: 'met' if found >= aim else 'missed'
@@ -350,13 +336,13 @@ def markdown(result: dict[str, Any]) -> str:
       f'({met(min(ratio[RELEASED], ratio[OURS]), level)}), across at least '
       f'{across} ({met(ratio["across"], across)}).', '',
       'Where PyTorch spends a step (its profiler, self time):', '',
-      '| operation | share | calls |', '|---|---:|---:|']
-  lines += [f'| {row["operation"]} | {row["share"]:.3f} | {row["calls"]} |'
-            for row in result['pytorch_profile']]
-  versions = result['versions']
+      *render.markdown_lines(
+          ['operation', 'share', 'calls'],
+          [[row['operation'], f'{row["share"]:.3f}', str(row['calls'])]
+           for row in result['pytorch_profile']])]
   return '\n'.join([
-      *lines, '', f'Command: `{result["command"]}`; jax {versions["jax"]}, '
-      f'torch {versions["torch"]}.', ''])
+      *lines, '', f'{programs.made_by(result)[:-1]}, torch '
+      f'{result["versions"]["torch"]}.', ''])
 
 
 COMMAND = command.Command(

@@ -32,9 +32,8 @@ from sklearn import linear_model, pipeline, preprocessing
 from dlfd_jax import parallel
 from dlfd_jax.cli import command, inputs
 from dlfd_jax.metrics import cross_validation
-from dlfd_jax.pipeline import job
-from dlfd_jax.utils import runs
-from experiments.paper import outputs
+from dlfd_jax.report import render
+from experiments.publish import programs
 
 FOLDS = 10
 SIDES = (100, 300, 1000)
@@ -144,25 +143,16 @@ def measure(side: int, repeats: int) -> dict[str, Any]:
 
 def _define(values: flags.FlagValues) -> None:
   inputs.define_run(values)
-  flags.DEFINE_string(
-      'out', None, 'where the files go, without their ending',
-      flag_values=values)
   flags.DEFINE_integer(
       'repeats', 20, 'draws of losses of each kind', lower_bound=1,
       flag_values=values)
 
 
-def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
-  out = outputs.out_of(values)
-  repeats = values['repeats'].value
-  result = {
-      'kind': 'attack_speed', 'command': line, 'versions': runs.versions(),
-      'device': job.device_name(), 'folds': FOLDS, 'scales': list(SCALES),
-      'sides': [measure(side, repeats) for side in SIDES]}
-  runs.write_json(f'{out}.json', result)
-  runs.write_text(f'{out}.md', markdown(result))
-  print(markdown(result))
-  return result
+def _measure(values: flags.FlagValues) -> dict[str, Any]:
+  return {
+      'folds': FOLDS, 'scales': list(SCALES),
+      'sides': [measure(side, command.value(values, 'repeats'))
+                for side in SIDES]}
 
 
 def markdown(result: dict[str, Any]) -> str:
@@ -173,19 +163,19 @@ def markdown(result: dict[str, Any]) -> str:
            f'{", ".join(map(str, result["scales"]))} times the others\'. '
            'Medians, ms; in brackets the largest difference of an accuracy to '
            "scikit-learn's at the optimum, of all attacks.", '',
-           '| a side | attacks | scikit-learn | NumPy, all folds at once | '
-           'JAX, all folds at once |', '|---:|---:|---:|---:|---:|']
-  for row in result['sides']:
-    cells = [
-        f'{1e3 * row["seconds"][name]:.2f} '
-        f'({row["largest_difference"][name]:.4f})' for name in WAYS]
-    lines.append(f'| {row["side"]} | {row["attacks"]} | {" | ".join(cells)} |')
-  return '\n'.join([*lines, '', f'Command: `{result["command"]}`; '
-                    f'{result["device"]}.', ''])
+           *render.markdown_lines(
+               ['a side', 'attacks', 'scikit-learn', 'NumPy, all folds at once',
+                'JAX, all folds at once'],
+               [[str(row['side']), str(row['attacks']), *(
+                   f'{1e3 * row["seconds"][name]:.2f} '
+                   f'({row["largest_difference"][name]:.4f})'
+                   for name in WAYS)] for row in result['sides']], 'rrrrr'),
+           '', programs.made_by(result), '']
+  return '\n'.join(lines)
 
 
-COMMAND = command.Command(
-    'attack_speed', __doc__, _define, _execute, package='experiments')
+COMMAND = programs.program(
+    'attack_speed', __doc__, _define, _measure, markdown)
 main = COMMAND.main
 
 if __name__ == '__main__':

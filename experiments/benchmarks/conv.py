@@ -21,9 +21,9 @@ from dlfd_jax import models, parallel, tasks, training as train
 from dlfd_jax.cli import command
 from dlfd_jax.data import batching
 from dlfd_jax.models import conv
-from dlfd_jax.pipeline import job, timing
-from dlfd_jax.utils import runs
-from experiments.paper import outputs
+from dlfd_jax.pipeline import timing
+from dlfd_jax.report import render
+from experiments.publish import programs
 
 _SGD = train.OptimizerConfig(learning_rate=0.01)
 # Architecture, width, stem, pixels, batch.
@@ -37,20 +37,12 @@ CASES = (
 def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_integer(
       'repeats', 5, 'measurements of each', lower_bound=1, flag_values=values)
-  flags.DEFINE_string(
-      'out', None, 'where the files go, without their ending',
-      flag_values=values)
 
 
-def _execute(values: flags.FlagValues, line: str) -> None:
-  out = outputs.out_of(values)
-  result = {
-      'kind': 'benchmark_conv', 'command': line, 'versions': runs.versions(),
-      'device': job.device_name(), 'repeats': values['repeats'].value,
-      'cases': [measure(*case, values['repeats'].value) for case in CASES]}
-  runs.write_json(f'{out}.json', result)
-  runs.write_text(f'{out}.md', markdown(result))
-  print(markdown(result))
+def _measure(values: flags.FlagValues) -> dict[str, Any]:
+  repeats = command.value(values, 'repeats')
+  return {'repeats': repeats,
+          'cases': [measure(*case, repeats) for case in CASES]}
 
 
 def measure(architecture: str, width: int, stem: str, pixels: int, batch: int,
@@ -93,24 +85,23 @@ _ours = conv.convolve
 
 def markdown(result: dict[str, Any]) -> str:
   """One row for each network."""
-  lines = [
+  return '\n'.join([
       '# Convolutions on a CPU', '',
       f'One training step on {result["device"]}, median of '
       f'{result["repeats"]}; compilation apart.', '',
-      '| network | width | stem | pixels | batch | XLA, s | ours, s | ratio |',
-      '|---|---:|---|---:|---:|---:|---:|---:|']
-  lines += [
-      f'| {case["architecture"]} | {case["width"]} | {case["stem"]} | '
-      f'{case["pixels"]} | {case["batch"]} | {case["median_s"]["xla"]:.3f} | '
-      f'{case["median_s"]["ours"]:.3f} | {case["ratio"]:.1f} |'
-      for case in result['cases']]
-  return '\n'.join([
-      *lines, '', f'Command: `{result["command"]}`; jax '
-      f'{result["versions"]["jax"]}.', ''])
+      *render.markdown_lines(
+          ['network', 'width', 'stem', 'pixels', 'batch', 'XLA, s', 'ours, s',
+           'ratio'],
+          [[case['architecture'], str(case['width']), case['stem'],
+            str(case['pixels']), str(case['batch']),
+            *(f'{case["median_s"][name]:.3f}' for name in ('xla', 'ours')),
+            f'{case["ratio"]:.1f}'] for case in result['cases']], 'lrlrrrrr'),
+      '', programs.made_by(result), ''])
 
 
-COMMAND = command.Command(
-    'benchmark_conv', __doc__, _define, _execute, package='experiments')
+COMMAND = programs.program(
+    'conv', __doc__, _define, _measure, markdown,
+    kind='benchmark_conv')
 main = COMMAND.main
 
 if __name__ == '__main__':

@@ -28,12 +28,13 @@ import numpy as np
 from absl import flags
 
 from dlfd_jax import checkpoint, models, ot, predict
-from dlfd_jax.cli import command, inputs
+from dlfd_jax.cli import inputs
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.metrics import attack, per_example
 from dlfd_jax.pipeline import job, run_configs
+from dlfd_jax.report import render
 from dlfd_jax.utils import runs
-from experiments.paper import outputs
+from experiments.publish import programs
 
 SCHEMES = ('per_device', 'target_gathered', 'mean_of_plans')
 GROUPS = (2, 4, 8, 16)
@@ -194,9 +195,6 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_list(
       'originals', [], 'training runs whose features and losses are drawn from',
       flag_values=values)
-  flags.DEFINE_string(
-      'out', None, 'where the files go, without their ending',
-      flag_values=values)
   flags.DEFINE_integer(
       'batch', 128, 'rows a side of the whole problem, a multiple of 16',
       lower_bound=16, flag_values=values)
@@ -207,8 +205,7 @@ def _define(values: flags.FlagValues) -> None:
       flag_values=values)
 
 
-def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
-  out = outputs.out_of(values)
+def _measure(values: flags.FlagValues) -> dict[str, Any]:
   batch, draws, attack_draws = (
       values[name].value for name in ('batch', 'draws', 'attack_draws'))
   if batch % max(GROUPS):
@@ -228,15 +225,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         'features': population.retain.shape[1],
         'transport': transport_errors(population, batch, draws, config),
         'attack': attack_errors(population, attack_draws)}
-  result = {
-      'kind': 'ot_bias', 'command': line, 'versions': runs.versions(),
-      'device': job.device_name(), 'batch': batch, 'draws': draws,
-      'attack_draws': attack_draws, 'sinkhorn': dataclasses.asdict(config),
-      'parts': parts}
-  runs.write_json(f'{out}.json', result)
-  runs.write_text(f'{out}.md', markdown(result))
-  print(markdown(result))
-  return result
+  return {'batch': batch, 'draws': draws, 'attack_draws': attack_draws,
+          'sinkhorn': dataclasses.asdict(config), 'parts': parts}
 
 
 def markdown(result: dict[str, Any]) -> str:
@@ -249,26 +239,26 @@ def markdown(result: dict[str, Any]) -> str:
   for name, part in result['parts'].items():
     lines += [f'## {name}', '', f'{part["features"]} features, distance of the '
               f'whole batch {part["transport"][0]["whole_value"]:.4f}.', '',
-              '| scheme | parts | rows a part | distance | SD | cosine of the '
-              'gradients | ratio of their norms |',
-              '|:---|---:|---:|---:|---:|---:|---:|']
-    lines += [
-        f'| {row["scheme"]} | {row["groups"]} | {row["rows_a_group"]} | '
-        f'{100 * row["relative_error"]:+.1f} % | '
-        f'{100 * row["relative_error_sd"]:.1f} % | '
-        f'{row["gradient_cosine"]:.3f} | {row["gradient_norm"]:.3f} |'
-        for row in part['transport']]
-    lines += ['', f'AUC {part["attack"][0]["auc"]:.3f}.', '',
-              '| images a side | SD of the AUC | by DeLong | bound |',
-              '|---:|---:|---:|---:|']
-    lines += [f'| {row["size"]} | {row["sd"]:.4f} | {row["delong"]:.4f} | '
-              f'{row["bound"]:.4f} |' for row in part['attack']]
-    lines.append('')
-  return '\n'.join([*lines, f'Command: `{result["command"]}`.', ''])
+              *render.markdown_lines(
+                  ['scheme', 'parts', 'rows a part', 'distance', 'SD',
+                   'cosine of the gradients', 'ratio of their norms'],
+                  [[row['scheme'], str(row['groups']), str(row['rows_a_group']),
+                    f'{100 * row["relative_error"]:+.1f} %',
+                    f'{100 * row["relative_error_sd"]:.1f} %',
+                    f'{row["gradient_cosine"]:.3f}',
+                    f'{row["gradient_norm"]:.3f}']
+                   for row in part['transport']]),
+              '', f'AUC {part["attack"][0]["auc"]:.3f}.', '',
+              *render.markdown_lines(
+                  ['images a side', 'SD of the AUC', 'by DeLong', 'bound'],
+                  [[str(row['size']), *(f'{row[name]:.4f}' for name in (
+                      'sd', 'delong', 'bound'))] for row in part['attack']],
+                  'rrrr'), '']
+  return '\n'.join([*lines, programs.made_by(result), ''])
 
 
-COMMAND = command.Command(
-    'ot_bias', __doc__, _define, _execute, package='experiments')
+COMMAND = programs.program(
+    'ot_bias', __doc__, _define, _measure, markdown)
 main = COMMAND.main
 
 if __name__ == '__main__':

@@ -27,22 +27,16 @@ from typing import Any
 from unittest import mock
 
 import jax
-import numpy as np
 from absl import flags
 
-from dlfd_jax import models, parallel, presets, training as train
+from dlfd_jax import parallel, presets, training as train
 from dlfd_jax.cli import command
-from dlfd_jax.data import batching, feed
 from dlfd_jax.methods import dlfd
 from dlfd_jax.models import conv
-from dlfd_jax.pipeline import job, timing
-from dlfd_jax.utils import runs
-from experiments.benchmarks import (
-  conv as benchmark_conv,
-  suite as benchmark,
-  timing_data,
-)
-from experiments.paper import outputs
+from dlfd_jax.pipeline import timing
+from dlfd_jax.report import render
+from experiments.benchmarks import conv as benchmark_conv, timing_data
+from experiments.publish import programs
 
 _TOP = 6
 _OUTER = ('while', 'call', 'conditional')  # their parts are counted
@@ -59,23 +53,14 @@ BEFORE: dict[str, Callable[[], Any]] = {
 def step_of(gain: str, network: presets.Network, size: int, batch: int
             ) -> timing.Call:
   """The step that a gain is about, with all that it is called with."""
-  dataset = timing_data.faces(max(4, -(-2 * batch // 8)), size)
-  model = models.build(models.ModelConfig(
-      outputs=dataset.task.num_outputs, **dataclasses.asdict(network)))
   config = dlfd.DLFDConfig(batch_size=batch, perturb_steps=5)
-  rows = np.arange(batch)
-  pair = batching.Pair(
-      batching.pad(rows, batch), batching.pad(rows + batch, batch))
+  scene = timing_data.scene(network, config, size)
   step = train.make_supervised_step(
-      model, dataset.task, config.optimizer, 100
+      scene.model, scene.dataset.task, config.optimizer, 100
   ) if gain == 'convolution' else dlfd.make_distance_step(
-      model, dataset.task, config, 100)
-  return timing.Call(
-      step, train.create_state(
-          models.init(model, jax.random.key(0), dataset.image_size),
-          config.optimizer, jax.random.key(0)),
-      feed.Feed(dataset).constants(),
-      pair.retain if gain == 'convolution' else pair)
+      scene.model, scene.dataset.task, config, 100)
+  return timing.Call(step, scene.state, scene.constants,
+      scene.pair.retain if gain == 'convolution' else scene.pair)
 
 
 def measure(gain: str, network: presets.Network, size: int, batch: int,
@@ -126,23 +111,13 @@ def operations_in(folder: pathlib.Path) -> list[dict[str, Any]]:
 def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_integer(
       'repeats', 3, 'measurements of each', lower_bound=1, flag_values=values)
-  flags.DEFINE_string(
-      'out', None, 'where the files go, without their ending',
-      flag_values=values)
 
 
-def _execute(values: flags.FlagValues, line: str) -> None:
-  out = outputs.out_of(values)
-  repeats = values['repeats'].value
-  result = {
-      'kind': 'profiles', 'command': line, 'versions': runs.versions(),
-      'device': job.device_name(), 'machine': benchmark.machine(),
-      'repeats': repeats, 'gains': {
-          gain: measure(gain, *setting, repeats)
-          for gain, setting in NETWORKS.items()}}
-  runs.write_json(f'{out}.json', result)
-  runs.write_text(f'{out}.md', markdown(result))
-  print(markdown(result))
+def _measure(values: flags.FlagValues) -> dict[str, Any]:
+  repeats = command.value(values, 'repeats')
+  return {'machine': timing_data.machine(), 'repeats': repeats,
+          'gains': {gain: measure(gain, *setting, repeats)
+                    for gain, setting in NETWORKS.items()}}
 
 
 def markdown(result: dict[str, Any]) -> str:
@@ -157,16 +132,15 @@ def markdown(result: dict[str, Any]) -> str:
     for name in ('before', 'after'):
       one = found[name]
       lines += [f'{name.capitalize()}: {one["median_s"]:.3f} s a step.', '',
-                '| operation | seconds | calls |', '|---|---:|---:|']
-      lines += [f'| {row["operation"]} | {row["seconds"]:.3f} | '
-                f'{row["calls"]} |' for row in one['operations']]
-      lines.append('')
-  return '\n'.join([*lines, f'Command: `{result["command"]}`; jax '
-                    f'{result["versions"]["jax"]}.', ''])
+                *render.markdown_lines(
+                    ['operation', 'seconds', 'calls'],
+                    [[row['operation'], f'{row["seconds"]:.3f}',
+                      str(row['calls'])] for row in one['operations']]), '']
+  return '\n'.join([*lines, programs.made_by(result), ''])
 
 
-COMMAND = command.Command(
-    'profiles', __doc__, _define, _execute, package='experiments')
+COMMAND = programs.program(
+    'profiles', __doc__, _define, _measure, markdown)
 main = COMMAND.main
 
 if __name__ == '__main__':

@@ -24,10 +24,10 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax.cli import command
-from dlfd_jax.pipeline import evaluate, job
-from dlfd_jax.report import tables
+from dlfd_jax.pipeline import evaluate
+from dlfd_jax.report import render, tables
 from dlfd_jax.utils import runs
-from experiments.paper import outputs
+from experiments.publish import programs
 
 CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser')
 WIDTHS = (400, 800, 1200)
@@ -152,10 +152,10 @@ def markdown(result: dict[str, Any]) -> str:
                  width for width, fits in one['fits'].items() if fits)),
              ('pages of A4', one['pages'])]
   return '\n'.join([
-      '# The evidence report', '', '| what | value |', '|---|---:|',
-      *(f'| {what} | {value} |' for what, value in rows), '',
-      f'Command: `{result["command"]}`, on {result["device"]}. The evaluation: '
-      f'tier {result["tier"]}, {result["images"]:,} images, '
+      '# The evidence report', '', *render.markdown_lines(
+          ['what', 'value'], [[what, str(value)] for what, value in rows]), '',
+      f'{programs.made_by(result)} The evaluation: tier '
+      f'{result["tier"]}, {result["images"]:,} images, '
       f'{result["retrained"]} retrained.', ''])
 
 
@@ -166,29 +166,20 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_integer(
       'repeats', 5, 'how often the report is written', lower_bound=1,
       flag_values=values)
-  flags.DEFINE_string(
-      'out', None, 'where the figures go, without the ending',
-      flag_values=values)
 
 
-def _execute(values: flags.FlagValues, line: str) -> None:
+def _measure(values: flags.FlagValues) -> dict[str, Any]:
   evaluation = pathlib.Path(command.required(values, 'evaluation'))
-  out = outputs.out_of(values)
   source = runs.read_json(evaluation / runs.RESULT)
   repeats = command.value(values, 'repeats')
-  result = {
-      'kind': 'report_size', 'command': line, 'versions': runs.versions(),
-      'device': job.device_name(), 'repeats': repeats,
-      'tier': tables.tier_of(source), 'images': source['data']['n'],
-      'retrained': len(source['models']['retrained']),
-      'report': measure(evaluation, repeats)}
-  runs.write_json(f'{out}.json', result)
-  runs.write_text(f'{out}.md', markdown(result))
-  print(markdown(result))
+  return {'repeats': repeats, 'tier': tables.tier_of(source),
+          'images': source['data']['n'],
+          'retrained': len(source['models']['retrained']),
+          'report': measure(evaluation, repeats)}
 
 
-COMMAND = command.Command(
-    'report_size', __doc__, _define, _execute, package='experiments')
+COMMAND = programs.program(
+    'report_size', __doc__, _define, _measure, markdown)
 main = COMMAND.main
 
 if __name__ == '__main__':

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,8 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlfd_jax import models, ot, parallel, presets, training as train
-from dlfd_jax.data import batching, feed
+from dlfd_jax import ot, parallel, presets, training as train
 from dlfd_jax.methods import dlfd
 from dlfd_jax.pipeline import timing
 from experiments.benchmarks import timing_data
@@ -31,18 +29,11 @@ DEVICES = (1, 2, 4, 8)
 def distance_step(network: presets.Network, config: dlfd.DLFDConfig,
                   batch: int, size: int, repeats: int) -> dict[str, float]:
   """Median seconds of a distance step and the memory that it needs."""
-  dataset = timing_data.faces(4, size)
-  model = models.build(models.ModelConfig(
-      outputs=dataset.task.num_outputs, **dataclasses.asdict(network)))
-  variables = models.init(model, jax.random.key(0), dataset.image_size)
   config = dataclasses.replace(config, batch_size=batch)
-  step = dlfd.make_distance_step(model, dataset.task, config, 100)
-  rows = np.resize(np.arange(len(dataset)), batch)
-  data = batching.Pair(
-      batching.pad(rows, batch), batching.pad(rows[::-1], batch))
+  scene = timing_data.scene(network, config, size, people=4)
+  step = dlfd.make_distance_step(scene.model, scene.dataset.task, config, 100)
   return _measured(
-      step, train.create_state(variables, config.optimizer, jax.random.key(0)),
-      feed.Feed(dataset).constants(), data, repeats=repeats)
+      step, scene.state, scene.constants, scene.pair, repeats=repeats)
 
 
 def transport(rows: int, forget: int, width: int, config: ot.SinkhornConfig,
@@ -63,12 +54,8 @@ def _measured(function: Callable[..., Any], *arguments: Any, repeats: int
               ) -> dict[str, float]:
   compiled = jax.jit(function).lower(*arguments).compile()
   memory = compiled.memory_analysis()
-  found = []
-  for _ in range(repeats + 1):
-    start = time.perf_counter()
-    jax.block_until_ready(compiled(*arguments))
-    found.append(time.perf_counter() - start)
-  return {'seconds': float(np.median(found[1:])),
+  seconds = timing_data.seconds(lambda: compiled(*arguments), repeats)
+  return {'seconds': float(np.median(seconds)),
           'bytes': float(memory.temp_size_in_bytes)}
 
 
@@ -146,23 +133,17 @@ def _one(told: dict[str, Any]) -> dict[str, float]:
   batch = told['batch_size']
   config = dlfd.DLFDConfig(
       batch_size=batch, perturb_steps=told['perturb_steps'])
-  dataset = timing_data.faces(max(4, -(-2 * batch // 8)), told['size'])
-  model = models.build(models.ModelConfig(
-      outputs=dataset.task.num_outputs, **told['network']))
-  state = train.create_state(
-      models.init(model, jax.random.key(0), dataset.image_size),
-      config.optimizer, jax.random.key(0))
-  constants = devices.place(feed.Feed(dataset).constants())
-  rows = np.arange(batch)
-  data = batching.Pair(
-      batching.pad(rows, batch), batching.pad(rows + batch, batch))
+  scene = timing_data.scene(
+      presets.Network(**told['network']), config, told['size'])
+  task, constants = scene.dataset.task, devices.place(scene.constants)
   _, seconds = timing.time_in_turns({
-      'train': timing.Call(train.make_supervised_step(
-          model, dataset.task, config.optimizer, 100), state, constants,
-                           data.retain),
-      'distance': timing.Call(dlfd.make_distance_step(
-          model, dataset.task, config, 100), state, constants, data)},
-      devices, told['repeats'])
+      'train': timing.Call(
+          train.make_supervised_step(
+              scene.model, task, config.optimizer, 100),
+          scene.state, constants, scene.pair.retain),
+      'distance': timing.Call(
+          dlfd.make_distance_step(scene.model, task, config, 100),
+          scene.state, constants, scene.pair)}, devices, told['repeats'])
   return {f'{name}_images_per_s': batch / value
           for name, value in timing.medians(seconds).items()}
 

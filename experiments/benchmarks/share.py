@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import pathlib
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
-from dlfd_jax import methods, models, ot, parallel, presets, training as train
-from dlfd_jax.data import requests, splits as splits_lib
+from dlfd_jax import methods, ot, parallel, presets, training as train
 from dlfd_jax.methods import base, dlfd, monitor
 from dlfd_jax.metrics import attack
 from dlfd_jax.pipeline import timing
@@ -34,16 +31,8 @@ def share(network: presets.Network, config: dlfd.DLFDConfig, size: int,
   the logistic regressions on losses that are there; the rest of a check is
   evaluation: losses and accuracies of val and forget.
   """
-  dataset = timing_data.faces(people, size)
-  model_config = models.ModelConfig(
-      outputs=dataset.task.num_outputs, **dataclasses.asdict(network))
-  model = models.build(model_config)
-  splits, _ = requests.resolve_request(
-      dataset, splits_lib.draw_partition(dataset, seed=0),
-      requests.ForgetRequest(fraction=0.15, seed=0))
-  problem = methods.Problem(
-      model, models.init(model, jax.random.key(0), dataset.image_size),
-      dataset, splits)
+  problem, _ = timing_data.problem(network, people, size)
+  splits = problem.splits
   setting = base.Setting.of(problem, devices)
   plan, _ = methods.prepare(setting, config)
   state = train.create_state(
@@ -67,7 +56,7 @@ def share(network: presets.Network, config: dlfd.DLFDConfig, size: int,
   checks = max(1, batches // plan.check_every)
   epoch = batches * step + checks * check
   return {
-      'images': len(dataset), 'retain': len(splits.retain),
+      'images': len(problem.dataset), 'retain': len(splits.retain),
       'batches': batches, 'check_every': plan.check_every, 'checks': checks,
       'step_s': step, 'transport_s': transport, 'check_s': check,
       'attack_s': attacked,
@@ -101,17 +90,11 @@ def solver(config: dlfd.DLFDConfig, rows: int, forget_rows: int
         inner, here, length=config.perturb_steps,
         unroll=parallel.inner_unroll(config.perturb_steps))[1]
 
-  return lambda here, there: jax.block_until_ready(solve(here, there))
+  return solve
 
 
-def _median(call, repeats):
-  call()
-  found = []
-  for _ in range(repeats):
-    start = time.perf_counter()
-    call()
-    found.append(time.perf_counter() - start)
-  return statistics.median(found)
+def _median(call: Callable[[], Any], repeats: int) -> float:
+  return statistics.median(timing_data.seconds(call, repeats))
 
 
 def ratio(tables: list[str]) -> list[dict[str, Any]]:

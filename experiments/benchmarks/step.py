@@ -9,16 +9,14 @@ taken in turns.
 from __future__ import annotations
 
 import dataclasses
-import time
 from typing import Any
 from unittest import mock
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from dlfd_jax import models, parallel, presets, tasks, training as train
-from dlfd_jax.data import batching, feed
+from dlfd_jax.data import feed
 from dlfd_jax.methods import dlfd
 from dlfd_jax.models import conv
 from dlfd_jax.pipeline import timing
@@ -30,21 +28,12 @@ _MATMUL = {'cpu': 1024}  # rows and columns; 8192 on an accelerator
 def measure(network: presets.Network, config: dlfd.DLFDConfig, size: int,
             repeats: int, devices: parallel.Devices) -> dict[str, Any]:
   """Median seconds of each part and the ratio of the whole to its parts."""
-  people = max(4, -(-4 * config.batch_size // 8))
-  dataset = timing_data.faces(people, size)
-  model_config = models.ModelConfig(
-      outputs=dataset.task.num_outputs, **dataclasses.asdict(network))
-  model = models.build(model_config)
-  variables = models.init(model, jax.random.key(0), dataset.image_size)
-  constants = devices.place(feed.Feed(dataset).constants())
-  rows = np.arange(config.batch_size)
-  batch = batching.Pair(
-      batching.pad(rows, config.batch_size),
-      batching.pad(rows + config.batch_size, config.batch_size))
+  scene = timing_data.scene(network, config, size)
+  dataset, model, state, constants, batch = scene
+  constants = devices.place(constants)
   distance = dlfd.make_distance_step(model, dataset.task, config, 100)
   training = train.make_supervised_step(
       model, dataset.task, config.optimizer, 100, train_mode=False)
-  state = train.create_state(variables, config.optimizer, jax.random.key(0))
   compile_s, seconds = timing.time_in_turns({
       'distance_step': timing.Call(distance, state, constants, batch),
       'training_pass': timing.Call(training, state, constants, batch.retain),
@@ -52,7 +41,7 @@ def measure(network: presets.Network, config: dlfd.DLFDConfig, size: int,
           model, dataset.task, config.perturb_steps), state, constants,
                                      batch.retain)}, devices, repeats)
   median = timing.medians(seconds)
-  calls = convolutions(model, variables, config.batch_size, size)
+  calls = convolutions(model, state.variables, config.batch_size, size)
   flops = sum(call.flops for call in calls)
   kind = jnp.dtype(models.resolve_dtype(network.compute_dtype))
   alone = [convolution_seconds(call, kind, repeats) for call in calls]
@@ -136,14 +125,9 @@ def convolution_seconds(call: Convolution, kind: jnp.dtype, repeats: int
 
 def _least(function, repeats, *arguments):
   """Least seconds; on an accelerator of 16 calls that wait for none."""
-  jax.block_until_ready(function(*arguments))
   calls = 1 if jax.default_backend() == 'cpu' else 16
-  found = []
-  for _ in range(repeats):
-    start = time.perf_counter()
-    jax.block_until_ready([function(*arguments) for _ in range(calls)])
-    found.append((time.perf_counter() - start) / calls)
-  return min(found)
+  return min(timing_data.seconds(
+      lambda: [function(*arguments) for _ in range(calls)], repeats)) / calls
 
 
 def matmul_peak(kind: jnp.dtype, repeats: int) -> float:

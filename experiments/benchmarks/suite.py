@@ -18,9 +18,7 @@ not measured again. --quick is for tests.
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
-import platform
 import sys
 from typing import Any
 
@@ -28,14 +26,15 @@ from absl import flags
 
 from dlfd_jax import presets
 from dlfd_jax.cli import command, inputs, options
-from dlfd_jax.pipeline import job
+from dlfd_jax.report import render
 from dlfd_jax.utils import runs
 from experiments.benchmarks import (
   scaling as benchmark_scaling,
   share as benchmark_share,
   step as benchmark_step,
+  timing_data,
 )
-from experiments.paper import outputs
+from experiments.publish import programs
 
 PARTS = ('step', 'share', 'ratio', 'scaling', 'devices')
 _METHOD = tuple(o for o in options.METHOD if o.flag in (
@@ -47,9 +46,7 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_list('parts', list(PARTS), 'to measure', flag_values=values)
   flags.DEFINE_list(
       'tables', [], 'JSON results of table1, for ratio', flag_values=values)
-  flags.DEFINE_string(
-      'out', None, 'where the files go, too, without their ending',
-      flag_values=values)
+  programs.define_out(values)
   flags.DEFINE_integer(
       'repeats', 7, 'measurements of each cell', lower_bound=1,
       flag_values=values)
@@ -72,7 +69,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   parts = command.required(values, 'parts')
   if unknown := sorted(set(parts) - set(PARTS)):
     raise ValueError(f'Expected --parts of {PARTS}, got {unknown}.')
-  out = outputs.out_if_given(values)
+  out = programs.out_if_given(values)
   preset = presets.STARTS['lfw_gender']
   network = options.apply(
       preset.network, options.NETWORK, values, 'the network')
@@ -110,23 +107,9 @@ def _execute(values: flags.FlagValues, line: str) -> None:
       folder.write_result({'found': measures[part]()})
     found[part] = folder.result['found']
   result = {
-      'kind': 'benchmark', 'command': line, 'versions': runs.versions(),
-      'device': job.device_name(), 'machine': machine(), **settings,
-      'parts': found}
-  print(markdown(result))
-  if out:
-    runs.write_json(f'{out}.json', result)
-    runs.write_text(f'{out}.md', markdown(result))
-
-
-def machine() -> str:
-  """The processor and its cores."""
-  info = pathlib.Path('/proc/cpuinfo')
-  named = [line.partition(':')[2].strip() for line in
-           info.read_text('utf-8').splitlines()
-           if line.startswith('model name')] if info.is_file() else []
-  name = named[0] if named else platform.processor() or platform.machine()
-  return f'{name}, {os.cpu_count()} cores'
+      **programs.facts('benchmark', line), 'machine': timing_data.machine(),
+      **settings, 'parts': found}
+  programs.write(out, result, markdown(result))
 
 
 def _met(value, aim, least=False):
@@ -150,53 +133,49 @@ def _step(found):
   return [
       '## A distance step', '',
       f'K {found["perturb_steps"]}, batch {found["batch_size"]}.', '',
-      '| | measured | aim |', '|---|---:|---|',
-      *(f'| {" | ".join(row)} |' for row in rows), '']
+      *render.markdown_lines(['', 'measured', 'aim'], rows, 'lrl'), '']
 
 
 def _share(found):
-  lines = ['## Where an epoch goes', '',
-           '| images | batches | checks | epoch, s | transport | attack | '
-           'evaluation |', '|---:|---:|---:|---:|---:|---:|---:|']
-  for one in found:
-    shares = ' | '.join(f'{100 * one[name]:.1f} %: {_met(one[name], .05)}'
-                        for name in ('transport', 'attack', 'evaluation'))
-    lines.append(f'| {one["images"]} | {one["batches"]} | {one["checks"]} | '
-                 f'{one["epoch_s"]:.1f} | {shares} |')
-  return [*lines, '', 'Aim: at most 5 % each.', '']
+  rows = [
+      [*(str(one[name]) for name in ('images', 'batches', 'checks')),
+       f'{one["epoch_s"]:.1f}',
+       *(f'{100 * one[name]:.1f} %: {_met(one[name], .05)}'
+         for name in ('transport', 'attack', 'evaluation'))] for one in found]
+  return ['## Where an epoch goes', '', *render.markdown_lines(
+      ['images', 'batches', 'checks', 'epoch, s', 'transport', 'attack',
+       'evaluation'], rows, 'rrrrrrr'), '', 'Aim: at most 5 % each.', '']
 
 
 def _ratio(found):
-  lines = ['## Unlearning over retraining', '',
-           '| table | task | method | seeds | epochs | K | retraining, epochs '
-           '| time / retraining | of 100 epochs |',
-           '|---|---|---|---:|---:|---:|---:|---:|---:|']
-  lines += [
-      f'| {row["table"]} | {row["task"]} | {row["method"]} | {row["seeds"]} '
-      f'| {row["epochs"]} | {row["perturb_steps"]} '
-      f'| {row["retraining_epochs"]} | '
-      f'{row["share"]:.3f} | {row["share_of_100_epochs"]:.3f}'
-      + (f': {_met(row["share_of_100_epochs"], .05)} |'
-         if row['method'] == 'dlfd' else ' |') for row in found]
-  return [*lines, '', 'Aim: at most 0.05 of a retraining of 100 epochs, checks '
-          'included, at K up to 5.', '']
+  rows = []
+  for row in found:
+    aim = (f': {_met(row["share_of_100_epochs"], .05)}'
+           if row['method'] == 'dlfd' else '')
+    rows.append([
+        *(str(row[name]) for name in (
+            'table', 'task', 'method', 'seeds', 'epochs', 'perturb_steps',
+            'retraining_epochs')),
+        f'{row["share"]:.3f}', f'{row["share_of_100_epochs"]:.3f}{aim}'])
+  return ['## Unlearning over retraining', '', *render.markdown_lines(
+      ['table', 'task', 'method', 'seeds', 'epochs', 'K',
+       'retraining, epochs', 'time / retraining', 'of 100 epochs'], rows,
+      'lllrrrrrr'), '', 'Aim: at most 0.05 of a retraining of 100 epochs, '
+          'checks included, at K up to 5.', '']
 
 
 def _scaling(found):
-  lines = ['## Growth', '', '| axis | sizes | seconds | exponent | MB | '
-           'exponent | not measured |', '|---|---|---|---:|---|---:|---|']
+  rows = []
   for one in found:
-    cells = one['cells']
-    slopes = {key: one[f'exponent_{key}'] for key in ('seconds', 'bytes')}
-    exponents = {key: '' if slope is None else f'{slope:.2f}'
-                 for key, slope in slopes.items()}
-    lines.append(
-        f'| {one["axis"]} | {", ".join(str(c["size"]) for c in cells)} | '
-        + ', '.join(f'{c["seconds"]:.3g}' for c in cells)
-        + f' | {exponents["seconds"]} | '
-        + ', '.join(f'{c["bytes"] / 1e6:.3g}' for c in cells)
-        + f' | {exponents["bytes"]} | '
-        + (', '.join(map(str, one['left_out'])) or 'none') + ' |')
+    row = [one['axis'], ', '.join(str(c['size']) for c in one['cells'])]
+    for key, unit in (('seconds', 1), ('bytes', 1e6)):
+      slope = one[f'exponent_{key}']
+      row += [', '.join(f'{c[key] / unit:.3g}' for c in one['cells']),
+              '' if slope is None else f'{slope:.2f}']
+    rows.append([*row, ', '.join(map(str, one['left_out'])) or 'none'])
+  lines = ['## Growth', '', *render.markdown_lines(
+      ['axis', 'sizes', 'seconds', 'exponent', 'MB', 'exponent',
+       'not measured'], rows, 'lllrlrl')]
   return [*lines, '', 'Exponent: slope of the logarithms over the larger half '
           'of the sizes. By the method: 1 in the batch up to where its square, '
           'the '
@@ -205,12 +184,11 @@ def _scaling(found):
 
 
 def _devices(found):
-  lines = ['## Devices of one CPU', '',
-           '| devices | training, images/s | distance, images/s |',
-           '|---:|---:|---:|']
-  lines += [f'| {one["devices"]} | {one["train_images_per_s"]:.0f} | '
-            f'{one["distance_images_per_s"]:.0f} |' for one in found]
-  return [*lines, '']
+  return ['## Devices of one CPU', '', *render.markdown_lines(
+      ['devices', 'training, images/s', 'distance, images/s'],
+      [[str(one['devices']), *(f'{one[f"{name}_images_per_s"]:.0f}'
+                               for name in ('train', 'distance'))]
+       for one in found], 'rrr'), '']
 
 
 def markdown(result: dict[str, Any]) -> str:
@@ -226,7 +204,7 @@ def markdown(result: dict[str, Any]) -> str:
       f'{result["repeats"]}.', '']
   for part, found in result['parts'].items():
     lines += write[part](found)
-  return '\n'.join([*lines, f'Command: `{result["command"]}`.', ''])
+  return '\n'.join([*lines, programs.made_by(result), ''])
 
 
 COMMAND = command.Command(

@@ -25,9 +25,8 @@ from absl import flags
 
 from dlfd_jax import methods, presets
 from dlfd_jax.cli import command, inputs
-from dlfd_jax.pipeline import job
-from dlfd_jax.utils import runs
-from experiments.paper import faces_table, grid, outputs, study as study_lib
+from experiments.paper import faces_table, grid, study as study_lib
+from experiments.publish import programs
 
 FILES = {'lfw_gender': 'lfw_64.npz', 'lfw_gender_smile': 'lfw_64.npz',
          'fgnet_age': 'fgnet_128.npz'}
@@ -45,15 +44,13 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_integer(
       'bootstrap', 2000, 'resamples behind every interval', lower_bound=20,
       flag_values=values)
-  flags.DEFINE_string(
-      'out', None, 'where .json, .md and .png go, without the ending',
-      flag_values=values)
+  programs.define_out(values)
 
 
 def _execute(values: flags.FlagValues, line: str) -> None:
   root = study_lib.root_of(values)
   data_dir = pathlib.Path(command.required(values, 'data_dir'))
-  out = outputs.out_of(values)
+  out = programs.out_of(values)
   unknown = sorted(set(values['tasks'].value) - set(FILES))
   if unknown:
     raise ValueError(f'Expected --tasks of {sorted(FILES)}, got {unknown}.')
@@ -65,14 +62,10 @@ def _execute(values: flags.FlagValues, line: str) -> None:
       study = study_lib.open_study(task, seed, root, **common)
       cells += grid.run_study(
           study, rows_of(task.preset), values['bootstrap'].value)
-  result = {
-      'kind': 'faces', 'command': line, 'device': job.device_name(),
-      'devices': common['devices'].count, 'versions': runs.versions(),
-      'cells': cells}
-  runs.write_json(out.with_suffix('.json'), result)
-  runs.write_text(out.with_suffix('.md'), faces_table.markdown(result))
+  result = {**programs.facts('faces', line),
+            'devices': common['devices'].count, 'cells': cells}
+  programs.write(out, result, faces_table.markdown(result))
   out.with_suffix('.png').write_bytes(faces_table.plot(result))
-  print(faces_table.markdown(result))
 
 
 def task_of(name: str, data_dir: pathlib.Path) -> study_lib.Task:

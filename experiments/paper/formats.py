@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import pathlib
 import statistics
 from collections.abc import Sequence
 from typing import Any
 
 from dlfd_jax.evaluation import registry
+from dlfd_jax.report import render
 from dlfd_jax.utils import runs
 from experiments.paper import published, summary
+from experiments.publish import programs
 
 _COLUMNS = tuple((registry.short_label(name), name) for name in (
     'accuracy_test', 'accuracy_retain', 'accuracy_forget', 'mia_auc_matched',
@@ -23,7 +23,7 @@ _HOW = (
     'retrained model of the same seed in test, retain and forget accuracy and '
     'attack AUC; lower is nearer. Attack AUC: class-matched, forget against '
     'test people, whom no model saw; above the retrained value = '
-    'under-forgotten, below = over-forgotten. The null row is what the figures '
+    'under-forgotten, below = over-forgotten. The null row is what the metrics '
     'would be if membership meant nothing. NoMUS: higher is better by the '
     "papers' rule, which is not nearer to retraining. Time: all steps, "
     'checks and the final choice (for rewinding: the evaluation of its '
@@ -166,60 +166,41 @@ def markdown(result: dict[str, Any], title: str) -> str:
                   f'begun after {of["cap_s"]:.0f} s.', '']
   for sheet in sheets(result):
     lines += [f'## {sheet.task}', '', sheet.about, '',
-              '| ' + ' | '.join(sheet.header) + ' |',
-              '|---|' + '---:|' * (len(sheet.header) - 1)]
-    lines += ['| ' + ' | '.join(row) + ' |' for row in sheet.rows]
+              *render.markdown_lines(sheet.header, sheet.rows)]
     lines += ['', *(f'- {note}' for note in sheet.notes), '']
   return '\n'.join(lines)
 
 
 def to_csv(result: dict[str, Any]) -> str:
   """One line per task, seed, row and figure, with its interval."""
-  text = io.StringIO()
-  writer = csv.writer(text, lineterminator='\n')
-  writer.writerow(['task', 'seed', 'model', 'state', 'figure', 'value', 'low',
-                   'high'])
+  lines: list[list[Any]] = [['task', 'seed', 'model', 'state', 'figure',
+                             'value', 'low', 'high']]
   for cell in result['cells']:
     head = [cell['task'], cell['seed'], cell['model'], cell['state']]
-    for name, found in cell['metrics'].items():
-      writer.writerow([*head, name, found['value'], found['low'],
-                       found['high']])
+    lines += [[*head, name, one['value'], one['low'], one['high']]
+              for name, one in cell['metrics'].items()]
     if cell.get('time_share') is not None:
-      writer.writerow([*head, 'time_share', cell['time_share'], None, None])
+      lines.append([*head, 'time_share', cell['time_share'], None, None])
   for row in summary.of(result):
     head = [row['task'], 'all', row['model'], row['state']]
-    for name in ('mean', 'dlfd_minus'):
-      writer.writerow([*head, f'{row["figure"]}/{name}',
-                       *(row[name] or {}).values()])
-  return text.getvalue()
-
-
-_ESCAPES = {'&': r'\&', '%': r'\%', '_': r'\_', '#': r'\#', '$': r'\$',
-            '{': r'\{', '}': r'\}', '±': r'$\pm$', '~': r'\textasciitilde{}',
-            '^': r'\textasciicircum{}', '\\': r'\textbackslash{}'}
-
-
-def _escape(text):
-  return ''.join(_ESCAPES.get(character, character) for character in text)
+    lines += [[*head, f'{row["figure"]}/{name}', *(row[name] or {}).values()]
+              for name in ('mean', 'dlfd_minus')]
+  return render.csv_text(lines)
 
 
 def latex(result: dict[str, Any]) -> str:
   """One ``tabular`` per task, for the ``booktabs`` package."""
   lines = [f'% {result["command"]}']
   for sheet in sheets(result):
-    lines += [
-        f'% {sheet.task}', r'\begin{tabular}{l' + 'r' * (
-            len(sheet.header) - 1) + '}', r'\toprule',
-        ' & '.join(map(_escape, sheet.header)) + r' \\', r'\midrule']
-    lines += [' & '.join(map(_escape, row)) + r' \\' for row in sheet.rows]
-    lines += [r'\bottomrule', r'\end{tabular}', '']
+    header, *rows = ([render.escape_latex(text) for text in row]
+                     for row in (sheet.header, *sheet.rows))
+    lines += [f'% {sheet.task}', *render.latex_lines(header, rows), '']
   return '\n'.join(lines)
 
 
 def write(out: pathlib.Path, result: dict[str, Any], title: str) -> None:
-  """``out`` with the endings .json, .md, .csv and .tex."""
-  runs.write_json(out.with_suffix('.json'), {
-      **result, 'summary': summary.of(result)})
-  runs.write_text(out.with_suffix('.md'), markdown(result, title))
+  """Prints the tables; writes ``out`` as .json, .md, .csv and .tex."""
+  programs.write(out, {**result, 'summary': summary.of(result)},
+                 markdown(result, title))
   runs.write_text(out.with_suffix('.csv'), to_csv(result))
   runs.write_text(out.with_suffix('.tex'), latex(result))

@@ -15,10 +15,10 @@ from absl import flags
 
 from dlfd_jax import methods, tuned
 from dlfd_jax.evaluation import inputs as inputs_lib
-from dlfd_jax.pipeline import evaluate, job, references
+from dlfd_jax.pipeline import evaluate, references
 from dlfd_jax.report import tables
-from dlfd_jax.utils import runs
 from experiments.paper import costs, study as study_lib
+from experiments.publish import programs
 
 METRICS = ('accuracy_test', 'accuracy_retain', 'accuracy_forget',
            'mia_auc_matched', 'mia_auc', 'forgetting_score', 'nomus',
@@ -64,9 +64,7 @@ def define(values: flags.FlagValues, tasks: list[str]) -> None:
   flags.DEFINE_boolean(
       'probes', False, 'also measure features (tier 1 without relearning)',
       flag_values=values)
-  flags.DEFINE_string(
-      'out', None, 'where the files go, without their ending',
-      flag_values=values)
+  programs.define_out(values)
 
 
 def run(values: flags.FlagValues, line: str, kind: str,
@@ -94,8 +92,7 @@ def run(values: flags.FlagValues, line: str, kind: str,
   searched = {task.preset_name: tuned.load(task.preset_name)
               for task in tasks if values['tuned'].value}
   return {
-      'kind': kind, 'command': line, 'device': job.device_name(),
-      'devices': common['devices'].count, 'versions': runs.versions(),
+      **programs.facts(kind, line), 'devices': common['devices'].count,
       'tuned': {name: _search(found) for name, found in searched.items()
                 if found},
       'cells': cells}

@@ -17,8 +17,10 @@ from absl import flags
 
 from dlfd_jax import methods
 from dlfd_jax.cli import command
-from experiments.paper import formats, grid, outputs, study as study_lib
+from experiments.paper import formats, grid, study as study_lib
+from experiments.publish import programs
 
+TITLE = 'Table 1: methods side by side'
 _METHODS = [name for name in methods.METHODS if name != 'rewind']
 # Of the others the selected state is the last one.
 _BOTH_STATES = ('dlfd', 'official_compat', 'scrub_r')
@@ -32,13 +34,12 @@ def _define(values: flags.FlagValues) -> None:
 
 
 def _execute(values: flags.FlagValues, line: str) -> None:
-  out = outputs.out_of(values)
+  out = programs.out_of(values)
   names = check_methods(values['methods'].value)
   tasks = study_lib.tasks_of(values, tuned=values['tuned'].value)
   result = grid.run(
       values, line, 'table1', tasks, lambda task: rows_of(task, names))
-  formats.write(out, result, 'Table 1: methods side by side')
-  print(formats.markdown(result, 'Table 1: methods side by side'))
+  formats.write(out, result, TITLE)
 
 
 def check_methods(names: list[str]) -> list[str]:

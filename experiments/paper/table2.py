@@ -15,10 +15,11 @@ from absl import flags
 
 from dlfd_jax import models
 from dlfd_jax.cli import command
-from experiments.paper import formats, grid, outputs, study as study_lib, table1
+from experiments.paper import formats, grid, study as study_lib, table1
+from experiments.publish import programs
 
 _METHODS = ['finetune', 'dlfd']
-_TITLE = 'Table 2: architectures'
+TITLE = 'Table 2: architectures'
 
 
 def _define(values: flags.FlagValues) -> None:
@@ -31,7 +32,7 @@ def _define(values: flags.FlagValues) -> None:
 
 
 def _execute(values: flags.FlagValues, line: str) -> None:
-  out = outputs.out_of(values)
+  out = programs.out_of(values)
   names = table1.check_methods(values['methods'].value)
   wanted = values['architectures'].value
   unknown = sorted(set(wanted) - set(models.ARCHITECTURES))
@@ -44,8 +45,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
       values, tuned=values['tuned'].value)]
   result = grid.run(values, line, 'table2', tasks,
                     lambda task: table1.rows_of(task, names))
-  formats.write(out, result, _TITLE)
-  print(formats.markdown(result, _TITLE))
+  formats.write(out, result, TITLE)
 
 
 def on(task: study_lib.Task, architecture: str) -> study_lib.Task:

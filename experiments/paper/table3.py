@@ -1,4 +1,4 @@
-r"""Table 3: what each part of DLFD does, over seeds.
+r"""Table 3: ablation of DLFD, over seeds.
 
   python -m experiments.paper.table3 --tasks=fgnet_age --workdir=../runs \\
       --data=../shared/data/fgnet_128.npz --out=docs/results/table3_fgnet
@@ -20,9 +20,10 @@ from dlfd_jax import presets
 from dlfd_jax.cli import command
 from dlfd_jax.methods import dlfd
 from dlfd_jax.utils import configs
-from experiments.paper import formats, grid, outputs, study as study_lib
+from experiments.paper import formats, grid, study as study_lib
+from experiments.publish import programs
 
-_TITLE = 'Table 3: the parts of DLFD'
+TITLE = 'Table 3: ablation of DLFD'
 _LONG = 'three times the passes'
 
 
@@ -31,11 +32,10 @@ def _define(values: flags.FlagValues) -> None:
 
 
 def _execute(values: flags.FlagValues, line: str) -> None:
-  out = outputs.out_of(values)
+  out = programs.out_of(values)
   tasks = study_lib.tasks_of(values, tuned=values['tuned'].value)
   result = grid.run(values, line, 'table3', tasks, rows_of)
-  formats.write(out, result, _TITLE)
-  print(formats.markdown(result, _TITLE))
+  formats.write(out, result, TITLE)
 
 
 def variants(config: dlfd.DLFDConfig) -> dict[str, tuple[str, dlfd.DLFDConfig]]:
@@ -59,7 +59,7 @@ def variants(config: dlfd.DLFDConfig) -> dict[str, tuple[str, dlfd.DLFDConfig]]:
                    {'update_loss': 'combined'}),
       'entropic': ('entropic cost, not debiased',
                    {'sinkhorn.objective': 'entropic'}),
-      'radius': ('moved by at most one step a pixel',
+      'radius': ('perturbed by at most one step a pixel',
                  {'perturb_radius': config.perturb_step_size}),
       'far': ('four times the step on pixels',
               {'perturb_step_size': 4 * config.perturb_step_size}),
@@ -92,10 +92,10 @@ def rows_of(task: study_lib.Task) -> list[grid.Row]:
                task.preset.methods['official_compat'],
                'DLFD as released (its transport has no gradient)'),
       grid.Row('finetune_alike', 'finetune', still,
-               "no moved images: fine-tuning with DLFD's options"),
+               "no perturbed images: fine-tuning with DLFD's options"),
       grid.Row('finetune_passes', 'finetune',
                configs.replace(still, {'epochs': 3 * still.epochs}),
-               f'no moved images, {_LONG}')]
+               f'no perturbed images, {_LONG}')]
 
 
 COMMAND = command.Command(

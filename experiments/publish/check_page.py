@@ -16,8 +16,9 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax.cli import command
+from dlfd_jax.report import render
 from dlfd_jax.utils import runs
-from experiments.paper import outputs
+from experiments.publish import programs
 
 _FACTS = ('command', 'device', 'cores', 'images', 'image_size', 'split', 'cost',
           'time', 'read_peak_bytes', 'peak_bytes')
@@ -75,9 +76,8 @@ def markdown(found: dict[str, Any]) -> str:
       rows[name].append(str(text))
   return '\n'.join([
       '# Checks of deletion requests', '',
-      '| | ' + ' | '.join(checks) + ' |', '|---|' + '---:|' * len(checks),
-      *(f'| {name} | ' + ' | '.join(cells) + ' |'
-        for name, cells in rows.items()), '',
+      *render.markdown_lines(
+          ['', *checks], [[name, *cells] for name, cells in rows.items()]), '',
       *(f'- {name}: `{check["command"]}`, on {check["device"]}, '
         f'{check["cores"]} cores, jax {check["jax"]}.'
         for name, check in checks.items()), '',
@@ -87,24 +87,17 @@ def markdown(found: dict[str, Any]) -> str:
 def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_list(
       'checks', None, 'folders of finished checks', flag_values=values)
-  flags.DEFINE_string(
-      'out', None, 'where the table goes, without the ending',
-      flag_values=values)
 
 
-def _execute(values: flags.FlagValues, line: str) -> None:
+def _measure(values: flags.FlagValues) -> dict[str, Any]:
   folders = map(pathlib.Path, command.required(values, 'checks'))
-  out = outputs.out_of(values)
-  found = {'kind': 'checks', 'command': line, 'checks': {
-      folder.name: summary(runs.read_json(folder / runs.RESULT))
-      for folder in folders}}
-  runs.write_json(f'{out}.json', found)
-  runs.write_text(f'{out}.md', markdown(found))
-  print(f'{out}.md')
+  return {'checks': {folder.name: summary(runs.read_json(folder / runs.RESULT))
+                     for folder in folders}}
 
 
-COMMAND = command.Command(
-    'publish_check', __doc__, _define, _execute, package='experiments')
+COMMAND = programs.program(
+    'check_page', __doc__, _define, _measure, markdown,
+    kind='checks')
 main = COMMAND.main
 
 if __name__ == '__main__':

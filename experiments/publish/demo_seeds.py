@@ -10,7 +10,6 @@ what a network sees that a linear model does not. Writes JSON and Markdown.
 
 from __future__ import annotations
 
-import os
 import pathlib
 import re
 import statistics
@@ -24,10 +23,9 @@ from sklearn import linear_model, preprocessing
 
 from dlfd_jax.cli import command, demo
 from dlfd_jax.data import sources
-from dlfd_jax.pipeline import job
-from dlfd_jax.report import tables
+from dlfd_jax.report import render, tables
 from dlfd_jax.utils import runs
-from experiments.paper import outputs
+from experiments.publish import programs
 
 COLUMNS = ('original', 'unlearned', 'retrained')
 _DONE = 'demo_seeds.json'
@@ -39,23 +37,13 @@ def _define(values: flags.FlagValues) -> None:
       'seeds', 5, 'seeds from 0', lower_bound=1, flag_values=values)
   flags.DEFINE_string(
       'workdir', None, 'where the demos lie', flag_values=values)
-  flags.DEFINE_string(
-      'out', None, 'where the files go, without their ending',
-      flag_values=values)
 
 
-def _execute(values: flags.FlagValues, line: str) -> None:
-  out = outputs.out_of(values)
+def _measure(values: flags.FlagValues) -> dict[str, Any]:
   root = pathlib.Path(command.required(values, 'workdir'))
-  found = [measure(seed, root / str(seed)) for seed in range(
-      values['seeds'].value)]
-  result = {
-      'kind': 'demo_seeds', 'command': line, 'device': job.device_name(),
-      'cores': os.cpu_count(), 'versions': runs.versions(), 'seeds': found,
-      'summary': summary(found)}
-  runs.write_json(f'{out}.json', result)
-  runs.write_text(f'{out}.md', markdown(result))
-  print(markdown(result))
+  seeds = [measure(seed, root / str(seed)) for seed in range(
+      command.value(values, 'seeds'))]
+  return {'seeds': seeds, 'summary': summary(seeds)}
 
 
 def measure(seed: int, workdir: pathlib.Path) -> dict[str, Any]:
@@ -149,8 +137,7 @@ def markdown(result: dict[str, Any]) -> str:
       for one, gap in zip(result['seeds'], of['gaps'], strict=True)]
   return '\n'.join([
       '# The demo over seeds', '',
-      *('| ' + ' | '.join(row) + ' |' for row in (
-          head, ('---:',) * len(head), *rows)), '',
+      *render.markdown_lines(head, rows, 'r' * len(head)), '',
       f'The attack (class-matched AUC) sees the unlearned model nearer to the '
       f'retrained one than to the original on {of["nearer"]} of {len(rows)} '
       f"seeds. Its test accuracy differs from the retrained model's by "
@@ -162,8 +149,8 @@ def markdown(result: dict[str, Any]) -> str:
       f'{result["cores"]} cores, jax {result["versions"]["jax"]}.', ''])
 
 
-COMMAND = command.Command(
-    'demo_seeds', __doc__, _define, _execute, package='experiments')
+COMMAND = programs.program(
+    'demo_seeds', __doc__, _define, _measure, markdown)
 main = COMMAND.main
 
 if __name__ == '__main__':

@@ -17,6 +17,7 @@ from absl import flags
 from dlfd_jax.cli import command
 from dlfd_jax.report import render, tables
 from dlfd_jax.utils import runs
+from experiments.publish import programs
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 README = ROOT / 'README.md'
@@ -39,21 +40,10 @@ def _execute(values: flags.FlagValues, line: str) -> None:
 
 
 def with_table(text: str, result: dict[str, Any]) -> str:
-  """The README with the result's table between the marks.
-
-  Raises:
-    ValueError: if a mark is absent.
-  """
-  before, start, rest = text.partition(START)
-  _, end, after = rest.partition(END)
-  if not start or not end:
-    raise ValueError(f'Expected the marks {START.strip()} and {END}.')
+  """The README with the result's table between the marks."""
   table = render.to_markdown(tables.summary_table(result))
-  command_line = (
-      f"Command: `{result['command']}`, on {result['device']}, jax "
-      f"{result['versions']['jax']}.")
-  return (before + start + table.rstrip('\n') + '\n\n' + command_line + '\n'
-          + end + after)
+  return programs.between(
+      text, (START, END), f'{table.rstrip()}\n\n{programs.made_by(result)}\n')
 
 
 COMMAND = command.Command(

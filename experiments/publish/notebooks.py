@@ -22,7 +22,7 @@ from absl import flags
 from dlfd_jax.cli import command
 from dlfd_jax.pipeline import job
 from dlfd_jax.utils import runs
-from experiments.paper import outputs
+from experiments.publish import programs
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / 'colab'
 NAMES = ('quickstart', 'your_own_data', 'compare_methods', 'multi_device_tpu')
@@ -113,7 +113,7 @@ def _define(values: flags.FlagValues) -> None:
 def _execute(values: flags.FlagValues, line: str) -> None:
   import nbformat
 
-  out = outputs.out_if_given(values)
+  out = programs.out_if_given(values)
   quick = command.value(values, 'quick')
   found = {}
   for name in command.required(values, 'notebooks'):

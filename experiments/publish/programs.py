@@ -23,20 +23,22 @@ def define_out(values: flags.FlagValues) -> None:
       flag_values=values)
 
 
-def out_of(values: flags.FlagValues,
-           required: bool = True) -> pathlib.Path | None:
+def out_of(values: flags.FlagValues) -> pathlib.Path:
   """``--out``; its folder must be there before the work begins.
 
   Raises:
     FileNotFoundError: if it is not.
-    ValueError: if the flag is required and not given.
+    ValueError: if the flag is not given.
   """
-  if not required and not command.value(values, 'out'):
-    return None
   out = pathlib.Path(command.required(values, 'out'))
   if not out.parent.is_dir():
     raise FileNotFoundError(f'Expected the folder {out.parent} of --out.')
   return out
+
+
+def out_if_given(values: flags.FlagValues) -> pathlib.Path | None:
+  """The same of a flag that may be absent."""
+  return out_of(values) if command.value(values, 'out') else None
 
 
 def facts(kind: str, line: str) -> Result:
@@ -83,7 +85,7 @@ def program(name: str, about: str, define: Callable[[flags.FlagValues], None],
     define(values)
 
   def execute(values, line):
-    out = out_of(values, required)
+    out = out_of(values) if required else out_if_given(values)
     result = {**facts(kind or name, line), **measure(values)}
     write(out, result, markdown(result))
     if verdict is not None:

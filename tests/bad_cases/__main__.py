@@ -64,7 +64,7 @@ def _define(values: flags.FlagValues) -> None:
 
 
 def _execute(values: flags.FlagValues, line: str) -> None:
-  out = programs.out_of(values, required=False)
+  out = programs.out_if_given(values)
   started = time.perf_counter()
   theme = command.value(values, 'theme')
   cases = [case for case in bad_cases.CASES if theme in (None, case.theme)]

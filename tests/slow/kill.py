@@ -29,10 +29,10 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax import checkpoint
-from dlfd_jax.cli import command, exit_codes
-from dlfd_jax.pipeline import job
+from dlfd_jax.cli import exit_codes
+from dlfd_jax.report import render
 from dlfd_jax.utils import runs
-from experiments.paper import outputs
+from experiments.publish import programs
 
 ROOT = pathlib.Path(__file__).parents[2]
 _DATA = ['--preset=demo', '--people=40', '--images_per_person=4',
@@ -153,7 +153,7 @@ def _temporary(folder: pathlib.Path) -> set[str]:
 
 
 def without_times(value: Any) -> Any:
-  """An event or a result without what may differ from sitting to sitting."""
+  """An event or a result without what may differ from run to run."""
   if isinstance(value, dict):
     return {name: without_times(part) for name, part in value.items()
             if name not in _OWN and not name.endswith('_s')}
@@ -242,41 +242,34 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         name, default, about, lower_bound=int(name != 'seed'),
         flag_values=values)
-  flags.DEFINE_string(
-      'out', None, 'where the result goes, without its ending',
-      flag_values=values)
 
 
-def _execute(values: flags.FlagValues, line: str) -> None:
-  out = outputs.out_if_given(values)
+def _measure(values: flags.FlagValues) -> dict[str, Any]:
   with tempfile.TemporaryDirectory() as folder:
-    found = everything(pathlib.Path(folder), values['n'].value,
-                       values['seed'].value, values['epochs'].value)
-  result = {
-      'kind': 'kills', 'command': line, 'versions': runs.versions(),
-      'device': job.device_name(), 'seed': values['seed'].value,
-      'campaigns': found}
-  print(markdown(result))
-  if out:
-    runs.write_json(f'{out}.json', result)
-    runs.write_text(f'{out}.md', markdown(result))
-  lost = [what for campaign_ in found for what in campaign_['differences']]
+    campaigns = everything(pathlib.Path(folder), values['n'].value,
+                           values['seed'].value, values['epochs'].value)
+  return {'seed': values['seed'].value, 'campaigns': campaigns}
+
+
+def _verdict(result: dict[str, Any]) -> None:
+  lost = [what for one in result['campaigns'] for what in one['differences']]
   if lost:
     raise ValueError(f'Expected nothing to be lost, but {"; ".join(lost)}.')
 
 
 def markdown(result: dict[str, Any]) -> str:
   """A row for each command, kind of signal and moment."""
-  lines = ['# Kills survived', '', '| command | signal | moment | kills | '
-           'steps done |', '|---|---|---|---:|---|']
+  rows = []
   for found in result['campaigns']:
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for one in found['kills']:
       groups.setdefault((one['signal'], one['moment']), []).append(one)
-    lines += [
-        f'| {found["command"]} | {name} | {moment} | {len(of)} | '
-        f'{min(k["steps"] for k in of)} to {max(k["steps"] for k in of)} |'
-        for (name, moment), of in sorted(groups.items())]
+    for (name, moment), of in sorted(groups.items()):
+      steps = [kill['steps'] for kill in of]
+      rows.append([found['command'], name, moment, str(len(of)),
+                   f'{min(steps)} to {max(steps)}'])
+  lines = ['# Kills survived', '', *render.markdown_lines(
+      ['command', 'signal', 'moment', 'kills', 'steps done'], rows, 'lllrl')]
   lines += ['', *(
       f'- {found["command"]}: {len(found["kills"])} kills in {found["runs"]} '
       'runs, each then run to its end and compared with one left alone: '
@@ -284,13 +277,12 @@ def markdown(result: dict[str, Any]) -> str:
          if found['differences'] else
          'parameters bit-identical, log and result equal but for times.')
       for found in result['campaigns'])]
-  return '\n'.join([
-      *lines, '', f'Command: `{result["command"]}`, on {result["device"]}, jax '
-      f'{result["versions"]["jax"]}.', ''])
+  return '\n'.join([*lines, '', programs.made_by(result), ''])
 
 
-COMMAND = command.Command(
-    'kill', __doc__, _define, _execute, package='tests.slow')
+COMMAND = programs.program(
+    'kill', __doc__, _define, _measure, markdown, kind='kills',
+    required=False, package='tests.slow', verdict=_verdict)
 main = COMMAND.main
 
 if __name__ == '__main__':

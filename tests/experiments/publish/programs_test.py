@@ -4,7 +4,7 @@
 import pytest
 from absl import flags
 
-from experiments.paper import outputs
+from experiments.publish import programs
 
 
 def _values(out):
@@ -14,7 +14,7 @@ def _values(out):
   return values
 
 
-@pytest.mark.parametrize('ask', [outputs.out_of, outputs.out_if_given])
+@pytest.mark.parametrize('ask', [programs.out_of, programs.out_if_given])
 def test_the_folder_must_be_there(ask, tmp_path):
   assert ask(_values(tmp_path / 'table')) == tmp_path / 'table'
   with pytest.raises(FileNotFoundError, match='Expected the folder .*absent'):
@@ -22,6 +22,6 @@ def test_the_folder_must_be_there(ask, tmp_path):
 
 
 def test_the_flag_may_be_left_out_where_it_may():
-  assert outputs.out_if_given(_values(None)) is None
+  assert programs.out_if_given(_values(None)) is None
   with pytest.raises(ValueError, match='--out'):
-    outputs.out_of(_values(None))
+    programs.out_of(_values(None))

@@ -1,0 +1,64 @@
+"""The committed pages are what today's programs write of the committed JSON."""
+
+import functools
+import importlib.util
+import pathlib
+import re
+
+import pytest
+
+from dlfd_jax.utils import runs
+from experiments.paper import faces_table, formats
+from tests.bad_cases import __main__ as bad_cases
+
+_ROOT = pathlib.Path(__file__).parents[2]
+_RESULTS = _ROOT / 'docs' / 'results'
+
+
+def _page_of(module):
+  return lambda result: importlib.import_module(module).markdown(result)
+
+
+_TITLES = {kind: importlib.import_module(f'experiments.paper.{kind}').TITLE
+           for kind in ('table1', 'table2', 'table3')}
+PAGES = {
+    **{kind: functools.partial(formats.markdown, title=title)
+       for kind, title in _TITLES.items()},
+    **{kind: _page_of(f'experiments.{module}') for kind, module in {
+        'against_torch': 'benchmarks.against_torch',
+        'attack_speed': 'benchmarks.attack_speed',
+        'benchmark': 'benchmarks.suite', 'ot_bias': 'benchmarks.ot_bias',
+        'profiles': 'benchmarks.profiles',
+        'report_size': 'benchmarks.report_size',
+        'checks': 'publish.check_page', 'demo_seeds': 'publish.demo_seeds',
+        'notebooks': 'publish.notebooks'}.items()},
+    'kills': _page_of('tests.slow.kill'), 'faces': faces_table.markdown,
+    'bad_inputs': bad_cases.markdown}
+
+
+def _results():
+  for path in sorted(_RESULTS.glob('*.json')):
+    result = runs.read_json(path)
+    if path.with_suffix('.md').is_file():
+      yield pytest.param(path, result, id=path.stem)
+
+
+@pytest.mark.parametrize('path, result', _results())
+def test_a_committed_page_is_that_of_its_result(path, result):
+  assert PAGES[result['kind']](result) == path.with_suffix('.md').read_text(
+      'utf-8')
+  for ending, write in (('.csv', formats.to_csv), ('.tex', formats.latex)):
+    if path.with_suffix(ending).is_file():
+      assert write(result) == path.with_suffix(ending).read_text('utf-8')
+
+
+def test_every_module_that_a_document_runs_is_there():
+  texts = [path.read_text('utf-8') for path in (
+      *_ROOT.glob('*.md'), *(_ROOT / 'docs').rglob('*.md'),
+      *_RESULTS.glob('*.json'))]
+  modules = {name for text in texts for name in re.findall(
+      r'python -m ((?:dlfd_jax|experiments|tests)[\w.]*)', text)}
+  assert len(modules) > 15
+  missing = [name for name in modules
+             if importlib.util.find_spec(name) is None]
+  assert not missing
