@@ -6,6 +6,7 @@ import numpy as np
 import optax
 
 from dlfd_jax import ot, tasks, training as train
+from dlfd_jax.data import batching
 from dlfd_jax.methods import dlfd
 from dlfd_jax.models import Outputs
 from experiments import dlfd_in_one_file as one
@@ -45,9 +46,7 @@ def test_a_step_equals_that_of_the_library(monkeypatch):
       config.optimizer, jax.random.key(1))
   ours = params, opt.init(params)
   rows = np.arange(N)
-  batch = {'index': rows, 'position': rows, 'mask': np.ones(N, np.float32)}
-  batch |= {f'forget_{name}': value for name, value in batch.items()}
-  batch['forget_index'] = rows + N
+  batch = batching.Pair(batching.pad(rows, N), batching.pad(rows + N, N))
   pixels = images.astype(np.float32) / 255
   for b in range(2):  # momentum and the ramp of lambda begin with the second
     theirs, _ = step(theirs, {'images': images, 'labels': labels}, batch)

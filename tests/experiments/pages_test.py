@@ -43,7 +43,7 @@ def _results():
       yield pytest.param(path, result, id=path.stem)
 
 
-@pytest.mark.parametrize('path, result', _results())
+@pytest.mark.parametrize('path, result', list(_results()))
 def test_a_committed_page_is_that_of_its_result(path, result):
   assert PAGES[result['kind']](result) == path.with_suffix('.md').read_text(
       'utf-8')
@@ -57,7 +57,7 @@ def test_every_module_that_a_document_runs_is_there():
       *_ROOT.glob('*.md'), *(_ROOT / 'docs').rglob('*.md'),
       *_RESULTS.glob('*.json'))]
   modules = {name for text in texts for name in re.findall(
-      r'python -m ((?:dlfd_jax|experiments|tests)[\w.]*)', text)}
+      r'python -m ((?:dlfd_jax|experiments|tests)[a-z0-9_.]*)\b', text)}
   assert len(modules) > 15
   missing = [name for name in modules
              if importlib.util.find_spec(name) is None]
