@@ -57,7 +57,7 @@ def test_every_module_that_a_document_runs_is_there():
       *_ROOT.glob('*.md'), *(_ROOT / 'docs').rglob('*.md'),
       *_RESULTS.glob('*.json'))]
   modules = {name for text in texts for name in re.findall(
-      r'python -m ((?:dlfd_jax|experiments|tests)[a-z0-9_.]*)\b', text)}
+      r'python -m ((?:dlfd_jax|experiments|tests)(?:\.[a-z0-9_]+)*)\b', text)}
   assert len(modules) > 15
   missing = [name for name in modules
              if importlib.util.find_spec(name) is None]
