@@ -110,13 +110,15 @@ def _memberships(inputs: Inputs) -> np.ndarray:
                    len(parts[0]), 'null images')
 
 
-def _permuted(inputs, keys, n_members, use):
+def _permuted(inputs: Inputs, keys: np.ndarray, n_members: int,
+              use: str) -> np.ndarray:
   member = np.arange(len(keys)) < n_members
   rng = inputs_lib.generator(inputs.config, use)
   return member[stats.permute_within(keys, inputs.config.permutations, rng)]
 
 
-def _pooled_auc(pool, member, keys=None):
+def _pooled_auc(pool: np.ndarray, member: np.ndarray,
+                keys: np.ndarray | None = None) -> np.ndarray:
   """AUCs of one pool of scores under many memberships ``[rows, n + m]``."""
   weights = member, 1.0 - member
   if keys is not None:

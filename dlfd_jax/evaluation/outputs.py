@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from scipy import special
 
+from dlfd_jax import tasks
 from dlfd_jax.evaluation.estimate import (
   Estimate,
   Record,
@@ -192,7 +193,7 @@ def _curves(inputs: Inputs, model: Model) -> dict[Any, Estimate]:
   readers |= {rate: functools.partial(ranks.largest_tpr, limit=rate)
               for rate in rates}
 
-  def read(*weights):
+  def read(*weights: np.ndarray) -> np.ndarray:
     curve = ranks.roc(*scores, *weights)
     return np.stack([reader(*curve) for reader in readers.values()], axis=-1)
 
@@ -296,7 +297,7 @@ def matched_auc(inputs: Inputs, model: Model, attribute: str | None = None, *,
   """
   sides = matched_sides(inputs, model, score, attribute)
 
-  def read(weights, other_weights):
+  def read(weights: Any, other_weights: Any) -> np.ndarray:
     matched = ranks.matching_weights(
         *sides.keys, weights * sides.known[0], other_weights * sides.known[1])
     return ranks.area(*ranks.roc(*sides.scores, *matched))
@@ -404,7 +405,8 @@ def rf_jsd(inputs: Inputs, model: Model) -> Estimate:
   mine = per_example.probabilities(inputs.task, model.logits['forget'])
   unseen = per_example.probabilities(inputs.task, original.logits['test'])
 
-  def read(forget_weights=None, test_weights=None):
+  def read(forget_weights: np.ndarray | None = None,
+           test_weights: np.ndarray | None = None) -> np.ndarray:
     return distances.rf_jsd(
         distances.mean_predictions(
             inputs.task, mine, forget.labels, forget_weights),
@@ -426,7 +428,8 @@ GAPS = (functools.partial(accuracy_on, split='forget'),
         functools.partial(accuracy_on, split='test'), matched_auc)
 
 
-def _gaps(inputs, slot, references):
+def _gaps(inputs: Inputs, slot: Model,
+          references: Sequence[Model]) -> list[Estimate]:
   """The four signed gaps: accuracy on forget, retain and test, attack AUC."""
   return [
       combine(lambda a, b: a - b, value(inputs, slot),
@@ -434,7 +437,7 @@ def _gaps(inputs, slot, references):
       for value in GAPS]
 
 
-def _folded(function, *signed):
+def _folded(function: Callable[..., Any], *signed: Estimate) -> Estimate:
   """A function of gaps; its interval is moved back to the value."""
   folded = combine(function, *signed)
   if folded.value is None or folded.replicates is None:
@@ -458,18 +461,23 @@ def tow(inputs: Inputs, slot: Model, references: Sequence[Model], *,
   return combine(lambda d: 1 - d, distance)
 
 
-def js(task, reference, logits):
+def js(task: tasks.Task, reference: np.ndarray,
+       logits: np.ndarray) -> np.ndarray:
+  """JS divergence of two models' outputs from their logits, ``[n]``."""
   return distances.js(task, *(
       per_example.probabilities(task, z) for z in (logits, reference)))
 
 
-def activation_distance(task, reference, logits):
+def activation_distance(task: tasks.Task, reference: np.ndarray,
+                        logits: np.ndarray) -> np.ndarray:
+  """Norm of the difference of probabilities, from logits, ``[n]``."""
   return distances.activation_distance(*(
       per_example.probabilities(task, z) for z in (logits, reference)))
 
 
 @once
-def _distance(inputs, slot, reference, kind, split):
+def _distance(inputs: Inputs, slot: Model, reference: Model,
+              kind: Callable[..., np.ndarray], split: str) -> Estimate:
   for model in (slot, reference):
     if split not in model.logits:
       return Estimate.missing(f'no logits on {split}')
@@ -507,7 +515,7 @@ def leave_one_out(inputs: Inputs,
 
 
 @once
-def _js_scale(inputs, split):
+def _js_scale(inputs: Inputs, split: str) -> tuple[Estimate, float] | str:
   """(floor, ceiling - floor), or the reason why there is none."""
   value = functools.partial(distance, kind=js, split=split)
   if len(inputs.retrained) < 2:
@@ -572,7 +580,7 @@ def log2_steps(inputs: Inputs, model: Model) -> Estimate:
   return _over_seeds([forgetting.log2_steps(time) for time in model.relearned])
 
 
-def _over_seeds(numbers):
+def _over_seeds(numbers: Sequence[float]) -> Estimate:
   """A mean over seeds; its replicates have the variance of that mean."""
   values, count = np.array(numbers), len(numbers)
   average = float(values.mean())
@@ -695,7 +703,7 @@ def person_losses(inputs: Inputs, slot: Model,
   return accuracy.person_losses(reference, _correct(inputs, slot), part.units)
 
 
-def _correct(inputs, model):
+def _correct(inputs: Inputs, model: Model) -> np.ndarray:
   """Correctness of each retained image, in [0, 1]."""
   counts = accuracy.accuracy(
       inputs.task, model.logits['retain'], inputs.parts['retain'].labels)
@@ -724,7 +732,7 @@ def retain_auc(inputs: Inputs, model: Model) -> Estimate:
     return Estimate.missing('it needs logits on retain and test')
   scores = [-model.losses[split] for split in splits]
 
-  def read(*weights):
+  def read(*weights: np.ndarray) -> np.ndarray:
     return ranks.area(*ranks.roc(*scores, *weights))
 
   return Estimate.resampled(float(read()), inputs.bootstrap(read, *splits))

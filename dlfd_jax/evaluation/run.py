@@ -238,7 +238,7 @@ def _gap_to_others(estimate: Estimate, others: Sequence[Estimate]) -> Estimate:
 def _verdicts(inputs: Inputs, found: Sequence[Record]) -> dict[str, Any]:
   by_name = {record.metric: record for record in found}
 
-  def overall(verdict, over_forgotten=False):
+  def overall(verdict: str, over_forgotten: bool = False) -> dict[str, Any]:
     return verdicts.overall(
         [by_name[name] for name in registry.voters(verdict)],
         over_forgotten=over_forgotten, retrained=len(inputs.retrained))
@@ -252,7 +252,7 @@ def _verdicts(inputs: Inputs, found: Sequence[Record]) -> dict[str, Any]:
 
 def _describe(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
               leakage: Mapping[str, Any] | None) -> dict[str, Any]:
-  def people(identity):
+  def people(identity: np.ndarray) -> int:
     return len(np.unique(identity[identity >= 0]))
 
   return {

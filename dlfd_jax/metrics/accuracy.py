@@ -161,13 +161,13 @@ def constant_exact_match(task: tasks.Task, labels: np.ndarray) -> float:
   return float(max(shares))
 
 
-def _one_column(right, tried=None):
+def _one_column(right: np.ndarray, tried: np.ndarray | None = None) -> Counts:
   tried = np.ones(right.shape, bool) if tried is None else tried
   return Counts((right & tried)[:, None].astype(np.float64),
                 tried[:, None].astype(np.float64))
 
 
-def _check_multilabel(task):
+def _check_multilabel(task: tasks.Task) -> None:
   if not task.is_multilabel:
     raise ValueError(f'Expected a multilabel task, got {task.kind}.')
 

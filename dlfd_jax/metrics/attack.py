@@ -212,7 +212,7 @@ def permutation_null(members: np.ndarray,
   return float(score.mean()), float(np.quantile(score, .95))
 
 
-def _check_at_least(name, value, least):
+def _check_at_least(name: str, value: int, least: int) -> None:
   if value < least:
     raise ValueError(f'Expected {name} >= {least}, got {value}.')
 

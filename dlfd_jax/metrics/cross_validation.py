@@ -188,12 +188,13 @@ def held_out(members: np.ndarray,
       np.bincount(other.ravel(), minlength=non_members.size).astype(np.float64))
 
 
-def _random_rows(rng, n, rows):
+def _random_rows(rng: np.random.Generator, n: int, rows: int) -> np.ndarray:
   """Independent random orders of ``range(n)``, ``[rows, n]``."""
   return rng.permuted(np.tile(np.arange(n), (rows, 1)), axis=1)
 
 
-def _cross_validate(scores, splits, two_sided):
+def _cross_validate(scores: np.ndarray, splits: int,
+                    two_sided: bool) -> np.ndarray:
   """Held-out correctness of rows of shuffled scores, members first.
 
   Args:

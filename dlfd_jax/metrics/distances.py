@@ -182,11 +182,11 @@ def js(task: tasks.Task, p: np.ndarray, q: np.ndarray) -> np.ndarray:
   return js_divergence(p, q)
 
 
-def _pairs(p):
+def _pairs(p: np.ndarray) -> np.ndarray:
   return np.stack([1 - p, p], axis=-1)
 
 
-def _check(p, q):
+def _check(p: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   p, q = (validate.floats('probabilities', values) for values in (p, q))
   if p.ndim != 2 or p.shape != q.shape:
     raise ValueError(
@@ -227,7 +227,8 @@ def kl(task: tasks.Task, reference_logits: np.ndarray,
   return _kl(r, p)
 
 
-def _logits(task, first, second):
+def _logits(task: tasks.Task, first: np.ndarray,
+            second: np.ndarray) -> list[np.ndarray]:
   """Both as float64 values of float32 numbers; shapes and values checked."""
   given = [validate.floats('logits', z, np.float32).astype(np.float64)
            for z in (first, second)]
@@ -241,7 +242,7 @@ def _logits(task, first, second):
   return given
 
 
-def _kl(log_r, log_p):
+def _kl(log_r: np.ndarray, log_p: np.ndarray) -> np.ndarray:
   return np.maximum((np.exp(log_r) * (log_r - log_p)).sum(axis=-1), 0.0)
 
 
@@ -362,7 +363,7 @@ def tow(first: Number, retain: Number, test: Number) -> Number:
           * (1 - _size('test', test)))
 
 
-def _size(name, gap):
+def _size(name: str, gap: Number) -> Number:
   size = np.abs(gap)
   if np.any(size > 1):
     raise ValueError(

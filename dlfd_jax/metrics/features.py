@@ -75,7 +75,7 @@ def cka_independent_floor(n: int, features: int) -> float:
   return features / (n + features)
 
 
-def _hsic(x, y):
+def _hsic(x: np.ndarray, y: np.ndarray) -> float:
   """Unbiased HSIC times n (n - 3), from the features in O(n p q).
 
   With the linear kernels' diagonals set to 0: tr(K L) + 1'K1 1'L1 / ((n - 1)
@@ -90,14 +90,14 @@ def _hsic(x, y):
       - 2 / (n - 2) * (rows[0] @ rows[1]))
 
 
-def _ratio(both, first, second):
+def _ratio(both: float, first: float, second: float) -> float:
   product = first * second
   if first <= 0 or second <= 0 or not product > 0:
     return float('nan')
   return both / np.sqrt(product)
 
 
-def _check_pair(x, y):
+def _check_pair(x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
   """Centred float64, scaled to unit size, so that no product is extreme."""
   arrays = []
   for values in (x, y):
@@ -216,7 +216,8 @@ def out_of_fold(features: np.ndarray, labels: np.ndarray,
   return right
 
 
-def _standardise(train, test):
+def _standardise(train: np.ndarray,
+                 test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   """Both with the training rows' mean and deviation; a constant gets scale 1.
 
   A feature that varies on no more than rounding is constant too.
@@ -229,7 +230,8 @@ def _standardise(train, test):
   return ((train - mean) / scale * alive), ((test - mean) / scale * alive)
 
 
-def _judge(train, test, train_labels, test_labels):
+def _judge(train: np.ndarray, test: np.ndarray, train_labels: np.ndarray,
+           test_labels: np.ndarray) -> np.ndarray:
   classes = np.unique(train_labels)
   if classes.size == 1:
     return (test_labels == classes[0]).astype(np.float64)

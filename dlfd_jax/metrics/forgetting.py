@@ -72,7 +72,7 @@ def nomus(accuracy_test: float, score: float, *, weight: float = .5) -> float:
   return weight * accuracy_test + (1 - weight) * (1 - score)
 
 
-def _check(name, value):
+def _check(name: str, value: float) -> None:
   if not 0 <= value <= 1:
     raise ValueError(f'Expected {name} in [0, 1], got {value}.')
 
@@ -189,7 +189,7 @@ class RelearnTime:
   steps: int
   capped: bool = False
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     validate.integer('steps', self.steps, 0)
     validate.boolean('capped', self.capped)
 

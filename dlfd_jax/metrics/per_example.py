@@ -60,11 +60,11 @@ def has_label(task: tasks.Task, labels: np.ndarray) -> np.ndarray:
   return np.ones(len(labels), bool)
 
 
-def _softplus(x):
+def _softplus(x: np.ndarray) -> np.ndarray:
   return np.logaddexp(0.0, x)
 
 
-def _class_margins(logits):
+def _class_margins(logits: np.ndarray) -> np.ndarray:
   r"""``z_c - logsumexp of the other logits`` of every class, ``[n, c]``.
 
   With it :math:`p_c = \sigma(\phi_c)`, :math:`\log p_c = -s(-\phi_c)` and
@@ -78,7 +78,8 @@ def _class_margins(logits):
   return logits - np.logaddexp(below, above)
 
 
-def _known_mean(values, labels, per_attribute):
+def _known_mean(values: np.ndarray, labels: np.ndarray,
+                per_attribute: bool) -> np.ndarray:
   known = labels != tasks.UNKNOWN
   if per_attribute:
     return np.where(known, values, np.nan)
@@ -86,7 +87,7 @@ def _known_mean(values, labels, per_attribute):
   return total / np.maximum(known.sum(axis=-1), 1)
 
 
-def _signed(logits, labels):
+def _signed(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
   return (2 * labels - 1) * logits
 
 

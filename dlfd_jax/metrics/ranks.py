@@ -71,7 +71,8 @@ def roc(members: np.ndarray,
   return fpr, tpr
 
 
-def _share_above(place, ends, size, weights):
+def _share_above(place: np.ndarray, ends: np.ndarray, size: int,
+                 weights: np.ndarray | None) -> np.ndarray:
   """Share of one side's weight at or above each distinct score."""
   if weights is None:
     weights = np.ones(place.size)
@@ -134,6 +135,6 @@ def matching_weights(member_keys: np.ndarray,
           v * _ratio(least, m)[..., key[cut:]])
 
 
-def _ratio(part, whole):
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
   """``part / whole``; 0 where ``whole`` is 0."""
   return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)

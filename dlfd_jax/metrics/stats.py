@@ -32,7 +32,8 @@ def units_of(identity: np.ndarray) -> np.ndarray:
   return units.reshape(-1)
 
 
-def _check_proportion(successes, trials, confidence):
+def _check_proportion(successes: float, trials: float,
+                      confidence: float) -> None:
   validate.number('confidence', confidence, 0, 1, ends='()')
   validate.number('successes', successes)
   validate.number('trials', trials)

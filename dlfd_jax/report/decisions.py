@@ -90,7 +90,7 @@ def choices(result: tables.Result) -> list[dict[str, str]]:
           for choice in found]
 
 
-def _search(result):
+def _search(result: tables.Result) -> str:
   search = (result.get('selection') or {}).get('search') or {}
   preset = search.get('preset')
   rule = f'preset {preset}' if preset else 'settings in section 8'

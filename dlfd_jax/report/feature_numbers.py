@@ -55,19 +55,20 @@ def _cell(figure: Callable[[], float]) -> Estimate:
     return Estimate(None, reason=str(error))
 
 
-def _label(features, labels, units, seed):
+def _label(features: np.ndarray, labels: np.ndarray, units: np.ndarray,
+           seed: int) -> float:
   right = features_lib.labels_probe(features, labels, units, seed=seed)
   known = labels >= 0
   return features_lib.balanced(right[known], labels[known])
 
 
-def _people(features, identity, seed):
+def _people(features: np.ndarray, identity: np.ndarray, seed: int) -> float:
   rows, right = features_lib.people_probe(
       features, identity, limit=MOST_PEOPLE, seed=seed)
   return features_lib.balanced(right, identity[rows])
 
 
-def _silhouette(features, labels):
+def _silhouette(features: np.ndarray, labels: np.ndarray) -> float:
   known = labels >= 0
   return float(features_lib.silhouettes(features[known], labels[known]).mean())
 
@@ -82,7 +83,7 @@ def by_class(features: np.ndarray, labels: np.ndarray, names: Sequence[str],
     names: of classes or attributes.
     multilabel: whether labels are attributes.
   """
-  def of(k):
+  def of(k: int) -> float:
     if multilabel:
       return _silhouette(features, labels[:, k])
     if not (labels == k).any():

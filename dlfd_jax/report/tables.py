@@ -247,7 +247,7 @@ def verdict_sentences(result: Result) -> tuple[str, ...]:
       for what, verdict in found.items())
 
 
-def _in_words(verdict):
+def _in_words(verdict: Mapping[str, Any]) -> str:
   """Why, with the metrics called as in the tables."""
   known = verdict.get('metrics') or {}
   return re.sub(r'\w+', lambda word: registry.label(word[0])
@@ -269,7 +269,7 @@ def without_copies_table(result: Result) -> Table | None:
       table, title='Without copies of forget images', rows=table.rows[:-1])
 
 
-def _only_verdict(record):
+def _only_verdict(record: Mapping[str, Any]) -> bool:
   values = [as_cell(record.get(model)).value for model in names.MODELS]
   return bool(record.get('verdict')) and values == [None] * len(values)
 

@@ -1,14 +1,16 @@
-"""Tier 1 as a whole: complete, clean, signed, with honest nulls."""
+"""Both tiers as a whole: complete, clean, signed, never too sure."""
 
 import dataclasses
 import json
+import time
 
 import numpy as np
 import pytest
 
+from dlfd_jax.data import leakage
 from dlfd_jax.evaluation import registry, run
 from dlfd_jax.evaluation.estimate import Estimate, mean
-from dlfd_jax.metrics import forgetting
+from dlfd_jax.metrics import forgetting, per_example
 from tests.evaluation import fakes
 
 _QUICK = run.EvaluationConfig(bootstrap=60, permutations=20, draws=1)
@@ -54,6 +56,31 @@ _OUTPUTS = _outputs(_DATA, _SPLITS)
 _REFERENCES = _references(_OUTPUTS)
 
 
+# Tier 0 alone, on twice as many people.
+_LARGE = fakes.dataset(people=120)
+_PARTS = fakes.splits(_LARGE)
+_THREE = _outputs(_LARGE, _PARTS, retrained=1)
+
+
+def _quick(outputs=_THREE, data=_LARGE, splits=_PARTS, **options):
+  return run.evaluate(
+      outputs, data, splits,
+      run.EvaluationConfig(bootstrap=200, permutations=30, draws=2), **options)
+
+
+def _by_name(result):
+  found = {record['metric']: record for record in result['metrics']}
+  assert len(found) == len(result['metrics'])
+  return found
+
+
+def _plain(result):
+  """Strict JSON of all but the arrays."""
+  return json.loads(json.dumps(
+      {key: value for key, value in result.items() if key != 'per_example'},
+      allow_nan=False))
+
+
 def _evaluate(outputs=_OUTPUTS, references=_REFERENCES, data=_DATA,
               splits=_SPLITS):
   return run.evaluate(
@@ -62,9 +89,7 @@ def _evaluate(outputs=_OUTPUTS, references=_REFERENCES, data=_DATA,
 
 
 def _records(result):
-  found = {record['metric']: record for record in result['metrics']}
-  assert len(found) == len(result['metrics'])
-  return {name: r for name, r in found.items() if r['tier'] == 1}
+  return {name: r for name, r in _by_name(result).items() if r['tier'] == 1}
 
 
 @pytest.fixture(scope='module')
@@ -75,6 +100,157 @@ def result():
 @pytest.fixture(scope='module')
 def metrics(result):
   return _records(result)
+
+
+@pytest.fixture(scope='module')
+def quick_result():
+  return _quick()
+
+
+@pytest.fixture(scope='module')
+def quick(quick_result):
+  return _by_name(quick_result)
+
+
+def test_same_input_same_result(quick_result):
+  again = _quick()
+  assert _plain(again) == _plain(quick_result)
+  for key, value in quick_result['per_example'].items():
+    np.testing.assert_array_equal(value, again['per_example'][key])
+
+
+def test_an_equal_model_is_never_called_indistinguishable():
+  same = {**_THREE, 'unlearned': _THREE['retrained'][0]}
+  for record in _quick(same)['metrics']:
+    if record['delta']['value'] is not None:
+      assert record['delta']['value'] == 0
+    assert record['verdict'] in (None, 'inconclusive', 'none')
+
+
+def test_without_retrained_model_its_column_says_so():
+  for retrained in ({}, {'retrained': []}):
+    outputs = {key: _THREE[key] for key in ('original', 'unlearned')}
+    found = _quick({**outputs, **retrained})
+    records = _by_name(found)
+    for record in records.values():
+      assert record['retrained']['value'] is None
+      assert record['retrained']['reason'] == 'no retrained model was given'
+      assert record['delta']['reason'] == 'no retrained model was given'
+    assert any(line.startswith('nomus (retrained, delta): no retrained')
+               for line in found['not_computed'])
+
+
+def test_remembering_is_distinguishable_from_unseen_data():
+  outputs = {'unlearned': _THREE['original']}
+  records = _by_name(_quick(outputs))
+  assert records['mia_auc_matched']['verdict'] == (
+      'distinguishable from unseen data')
+  assert records['mia_auc']['original']['reason'] == (
+      'no original model was given')
+  assert records['rf_jsd']['unlearned']['value'] is None
+  assert records['accuracy_test']['verdict'] is None
+
+
+def test_several_retrained_models_are_averaged():
+  three = [fakes.logits(_LARGE, _PARTS, seed) for seed in (3, 4, 5)]
+  records = _by_name(_quick({**_THREE, 'retrained': three}))
+  singles = [
+      _by_name(_quick({'retrained': [one]}))['mia_auc']['retrained']['value']
+      for one in three]
+  cell = records['mia_auc']['retrained']
+  assert cell['value'] == pytest.approx(np.mean(singles))
+  notes = _quick({**_THREE, 'retrained': three})['notes']
+  assert not any('One retrained model' in note for note in notes)
+
+
+def test_over_forgetting_is_flagged_by_its_sign():
+  unlearned = dict(_THREE['unlearned'])
+  labels = _LARGE.labels[_PARTS.forget]
+  forget = np.zeros((len(labels), 4), np.float32)
+  forget[np.arange(len(labels)), labels] = -10.
+  records = _by_name(_quick({
+      **_THREE, 'unlearned': {**unlearned, 'forget': forget}}))
+  warning = records['over_forgetting']
+  assert warning['verdict'] == 'over-forgotten'
+  assert warning['unlearned']['high'] < .5
+  assert records['forgetting_score']['unlearned']['value'] > .9
+  assert records['mia_auc']['unlearned']['value'] == pytest.approx(0, abs=.01)
+
+
+def test_over_forgetting_of_the_data_itself_is_noted():
+  unseen = fakes.logits(_LARGE, _PARTS, 5, forget=-3.)
+  records = _by_name(_quick({'unlearned': unseen, 'retrained': [unseen]}))
+  warning = records['over_forgetting']
+  assert warning['verdict'] == 'over-forgotten'
+  assert 'below one half too' in warning['notes'][0]
+
+
+def test_arrays_per_example(quick_result):
+  arrays = quick_result['per_example']
+  for model in ('original', 'unlearned', 'retrained_0'):
+    for split, part in _PARTS.parts.items():
+      for key in ('loss', 'margin'):
+        got = arrays[f'{model}/{split}/{key}']
+        assert got.dtype == np.float32 and got.shape == part.shape
+  given = _THREE['unlearned']['test'], _LARGE.labels[_PARTS.test]
+  np.testing.assert_allclose(
+      arrays['unlearned/test/margin'],
+      per_example.margin(_LARGE.task, *given).astype(np.float32))
+  np.testing.assert_array_equal(
+      arrays['forget/sample_id'], _LARGE.sample_id[_PARTS.forget])
+  np.testing.assert_array_equal(
+      arrays['forget/identity'], _LARGE.identity[_PARTS.forget])
+  np.testing.assert_array_equal(
+      arrays['forget/labels'], _LARGE.labels[_PARTS.forget])
+
+
+def test_data_are_described(quick_result):
+  data = quick_result['data']
+  assert data['n'] == 480 and data['people'] == 120
+  assert data['splits']['forget'] == {'images': 96, 'people': 24}
+  assert data['task'] == {'kind': 'multiclass', 'names': list('abcd')}
+  assert data['by_person'] is True and data['leakage'] is None
+
+
+def test_copies_become_records():
+  rng = np.random.default_rng(0)
+  images = rng.integers(0, 256, (480, 16, 16, 3)).astype(np.uint8)
+  images[_PARTS.test[0]] = images[_PARTS.forget[0]]
+  data = dataclasses.replace(_LARGE, images=images)
+  found = _quick(
+      data=data, leakage=leakage.leakage_report(data, _PARTS))
+  _plain(found)
+  records = _by_name(found)
+  copies = records['duplicates_exact/forget-test']
+  assert copies['unlearned']['value'] == 1 and copies['null']['value'] == 0
+  assert records['duplicates_near/forget-retain']['unlearned']['value'] == 0
+  assert found['data']['leakage']['exact']['forget-test'] == 1
+
+
+@pytest.mark.slow
+def test_a_whole_evaluation_ends_in_time():
+  data = fakes.dataset(people=1000)
+  splits = fakes.splits(data, (.5, .65, .8))
+  assert len(splits.forget) == 600 and len(splits.test) == 800
+  outputs = {
+      'original': fakes.logits(data, splits, 1, forget=2.),
+      'unlearned': fakes.logits(data, splits, 2, forget=.3),
+      'retrained': [fakes.logits(data, splits, 3)]}
+  start = time.process_time()
+  run.evaluate(outputs, data, splits)
+  assert time.process_time() - start < 25
+
+
+def test_tier_0_numbers_point_the_right_way(quick):
+  main = quick['mia_auc_matched']
+  assert main['original']['low'] > .5
+  assert main['original']['value'] > main['unlearned']['value']
+  assert main['retrained']['low'] < .5 < main['retrained']['high']
+  assert main['delta']['value'] == pytest.approx(
+      main['unlearned']['value'] - main['retrained']['value'])
+  assert quick['over_forgetting']['verdict'] == 'none'
+  assert main['unit'] == 'person' and main['n_units'] == 24 + 30
+  assert quick['accuracy_forget']['n_units'] == 24
 
 
 def test_all_families_are_there(metrics):
@@ -108,20 +284,13 @@ def test_margins_and_deciding_metrics_are_fixed():
       'gap_accuracy_retain', 'gap_accuracy_test')
 
 
-def test_it_contains_the_quick_evaluation(result):
-  quick = run.evaluate(_OUTPUTS, _DATA, _SPLITS, _QUICK)
-  assert result['metrics'][:len(quick['metrics'])] == quick['metrics']
-  assert set(quick) < set(result)
-
-
 def test_result_is_strict_json(result):
-  plain = {k: v for k, v in result.items() if k != 'per_example'}
-  assert json.loads(json.dumps(plain, allow_nan=False))
+  assert _plain(result)['verdicts'] == result['verdicts']
 
 
-def test_every_cell_has_a_number_or_a_reason(metrics):
-  for name, record in metrics.items():
-    assert record['direction'].startswith('higher')
+def test_every_number_is_there_or_has_a_reason(result, quick):
+  for name, record in (_by_name(result) | quick).items():
+    assert record['direction'].split()[0] in ('higher', 'lower', 'raised')
     for column in ('original', 'unlearned', 'retrained', 'null', 'delta'):
       cell = record[column]
       assert (cell['value'] is None) == bool(cell['reason']), (name, column)
@@ -296,10 +465,15 @@ def test_multilabel_task_with_unknown_labels():
   splits = fakes.splits(data)
   outputs = _outputs(data, splits)
   found = _evaluate(outputs, _references(outputs), data, splits)
-  found.pop('per_example')
-  json.dumps(found, allow_nan=False)
-  records = _records(found)
-  assert {'probe_label_test/x', 'silhouette_test/z'} <= set(records)
+  _plain(found)
+  records = _by_name(found)
+  assert {'probe_label_test/x', 'silhouette_test/z', 'exact_match_test',
+          'balanced_accuracy_test/x', 'mia_auc_matched/z',
+          'mia_auc_matched_margin'} <= set(records)
+  assert 'top2_accuracy_test' not in records
+  assert any('1 of retain' in note for note in found['notes'])
+  assert len(found['per_example']['unlearned/retain/loss']) == len(
+      splits.retain)
   assert all(records[name]['unlearned']['value'] is not None for name in (
       'js_forget', 'zrf', 'probe_label_test/x', 'silhouette_test/x'))
   mean = np.mean([records[f'probe_label_test/{n}']['unlearned']['value']
@@ -314,9 +488,13 @@ def test_a_request_of_one_person(images):
   splits = fakes.splits(data, (.5, .5 + 1 / 40, .75))
   outputs = _outputs(data, splits)
   found = _evaluate(outputs, _references(outputs), data, splits)
-  found.pop('per_example')
-  json.dumps(found, allow_nan=False)
-  assert _records(found)['probe_people_forget']['unlearned']['reason']
+  _plain(found)
+  records = _by_name(found)
+  assert records['probe_people_forget']['unlearned']['reason']
+  assert records['mia_auc']['unlearned']['value'] is not None
+  assert (records['mia_accuracy']['unlearned']['value'] is None) == (
+      images == 1)
+  assert any('Forget shows' in note for note in found['notes'])
 
 
 def test_groups_come_from_classes_and_small_columns():
