@@ -10,7 +10,7 @@ import pytest
 from absl import flags
 
 import dlfd_jax
-from dlfd_jax import methods, presets
+from dlfd_jax import presets
 from dlfd_jax.cli import commands
 
 _ROOT = pathlib.Path(__file__).parents[1]
@@ -106,7 +106,6 @@ def test_own_data_network_and_method_run(tmp_path, monkeypatch):
   network = blocks[1]
   (tmp_path / 'my_nets.py').write_text(network)
   monkeypatch.syspath_prepend(str(tmp_path))
-  monkeypatch.setattr(methods, 'METHODS', dict(methods.METHODS))
   names = {'__name__': 'extending'}
   monkeypatch.setitem(sys.modules, 'extending', type(sys)('extending'))
   for block in blocks:
@@ -114,3 +113,5 @@ def test_own_data_network_and_method_run(tmp_path, monkeypatch):
   assert isinstance(names['result'], dlfd_jax.UnlearnResult)
   assert names['result'].stop == 'finished'
   assert names['result'].config['method'] == 'extending:ShrinkConfig'
+  first, *_, last = names['hinged'].history
+  assert first['forget_loss'] < last['forget_loss']

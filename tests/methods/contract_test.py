@@ -11,68 +11,23 @@ import numpy as np
 import pytest
 
 from dlfd_jax import checkpoint, methods, training as train
-from dlfd_jax.methods import (
-  bad_teaching,
-  cf_k,
-  dlfd,
-  dlfd_released,
-  eu_k,
-  finetune,
-  monitor,
-  neggrad,
-  neggrad_plus,
-  rewind,
-  scrub,
-  unsir,
-)
-from dlfd_jax.utils import configs, runs
+from dlfd_jax.methods import monitor
+from dlfd_jax.utils import runs
 from tests import reads
 from tests.methods import problems
 
-SHARED = {'batch_size': 8, 'check_every': 1}
 FAST = train.OptimizerConfig(learning_rate=0.01, clip_norm=1.0)
-SCRUB = scrub.ScrubConfig(
-    **SHARED, epochs=2, max_epochs=1, forget_batch_size=12, optimizer=FAST)
-NEGGRAD_PLUS = neggrad_plus.NegGradPlusConfig(
-    **SHARED, epochs=2, optimizer=FAST)
+# What some methods need beside the values that make any run short.
+FIELDS = {
+    'dlfd': {'forget_threshold': 0.0, 'select_threshold': 0.7},
+    'official_compat': {
+        'epochs': 1, 'forget_threshold': 0.0, 'select_threshold': 0.7},
+    'unsir': {'epochs': 1}, 'bad_teaching': {'epochs': 1},
+    **dict.fromkeys(('neggrad', 'neggrad_plus', 'rewind', 'scrub', 'scrub_r'),
+                    {'optimizer': FAST})}
 CONFIGS = {
-    'dlfd': dlfd.DLFDConfig(
-        **SHARED, perturb_steps=1, sinkhorn=problems.SMALL, epochs=2,
-        forget_threshold=0.0, select_threshold=0.7),
-    'official_compat': dlfd_released.DLFDReleasedConfig(
-        **SHARED, perturb_steps=1, forget_threshold=0.0, select_threshold=0.7),
-    'finetune': finetune.FinetuneConfig(
-        **SHARED, epochs=2, select_threshold='null_95'),
-    'neggrad': neggrad.NegGradConfig(**SHARED, epochs=2, optimizer=FAST),
-    'neggrad_plus': NEGGRAD_PLUS,
-    'cf_k': cf_k.CFKConfig(**SHARED, epochs=2, k=1),
-    'eu_k': eu_k.EUKConfig(**SHARED, epochs=2, k=1),
-    'unsir': unsir.UnsirConfig(**SHARED, noise_images=2, noise_steps=1),
-    'bad_teaching': bad_teaching.BadTeachingConfig(**SHARED),
-    'scrub': SCRUB,
-    'scrub_r': rewind.ScrubRConfig(method=SCRUB),
-    'rewind': rewind.RewindConfig(method=NEGGRAD_PLUS),
-}
-for _name in set(methods.METHODS) - set(CONFIGS):  # its own defaults
-  CONFIGS[_name] = configs.replace(methods.METHODS[_name](), SHARED)
-
-
-class _Steps(dict):
-  """Steps of a run; of a method without an entry what its plan says."""
-
-  def __missing__(self, name):
-    plan = CONFIGS[name].plan(problems.setting(problems.problem()))
-    return plan.length(CONFIGS[name])
-
-
-STEPS = _Steps({
-    'dlfd': 6, 'official_compat': 2, 'finetune': 6, 'neggrad': 6,
-    'neggrad_plus': 6, 'cf_k': 6, 'eu_k': 6, 'unsir': 3 + 4 + 3,
-    'bad_teaching': 4, 'scrub': 8, 'scrub_r': 8, 'rewind': 6})
-PROGRAMS = {'dlfd': 2, 'official_compat': 2, 'unsir': 3, 'scrub': 2,
-            'scrub_r': 2}  # steps to compile; 1 elsewhere
-WRAPPERS = ('scrub_r', 'rewind')
-LIVE = ('scrub', 'scrub_r', 'official_compat')  # statistics of BatchNorm move
+    name: problems.short(config(), **{'epochs': 2, **FIELDS.get(name, {})})
+    for name, config in methods.METHODS.items()}
 # First step whose aim is that forget is answered worse. Fine-tuning, CF-k and
 # DLFD never ask for that; NegGrad+ does at a smaller beta, see its own tests.
 CLIMBS = {'neggrad': 1, 'scrub': 1, 'scrub_r': 1, 'bad_teaching': 1,
@@ -81,17 +36,9 @@ every_method = pytest.mark.parametrize('name', sorted(methods.METHODS))
 # The released form compiles one program more than the others, and wrappers run
 # the programs of another: rarer.
 mostly = pytest.mark.parametrize('name', [
-    pytest.param(name, marks=(
-        pytest.mark.slow if name in ('official_compat', *WRAPPERS) else ()))
+    pytest.param(name, marks=[pytest.mark.slow] if name in (
+        'official_compat', *methods.WRAPPERS) else [])
     for name in sorted(methods.METHODS)])
-
-
-def num_steps(name, problem):
-  """Steps of a run; noise is made for each label vector of forget."""
-  if name != 'unsir':
-    return STEPS[name]
-  labels = problem.dataset.labels[problem.splits.forget]
-  return STEPS[name] - 3 + len(np.unique(labels, axis=0))
 
 
 def run(name, problem=None, count=1, **options):
@@ -127,22 +74,17 @@ def test_defaults_are_published_ones(name, fields, optimizer):
     assert (update.momentum, update.weight_decay) == (0.9, 5e-4)
 
 
-def must_move(name, path):
-  """Whether a method trains this leaf, or its statistics are live."""
-  if name in ('cf_k', 'eu_k'):
-    return path[1] == 'head'  # k is 1
-  return path[0] == 'params' or name in LIVE
+def must_move(name, trained, path):
+  """Whether a method trains this leaf, or moves its statistics."""
+  if path[0] == 'batch_stats' and not (
+      CONFIGS[name].inner.train_mode or name == 'official_compat'):
+    return False
+  return trained is None or path[1] in trained
 
 
-def start_of(name, problem):
-  """The variables at step 0: the original's, unless the plan says others."""
-  start = CONFIGS[name].plan(problems.setting(problem)).start
-  return problem.original if start is None else start.variables
-
-
-def test_every_method_has_a_title_of_its_own():
-  titles = [method.title for method in methods.METHODS.values()]
-  assert len(set(titles)) == len(titles)
+def test_titles_tell_methods_apart():
+  titles = [config.title for config in methods.METHODS.values()]
+  assert all(titles) and len(set(titles)) == len(titles)
 
 
 @every_method
@@ -163,22 +105,23 @@ def check_run(name, kind):
       problem, original=jax.tree.map(jnp.asarray, problem.original))
   pixels = problem.dataset.images.copy()
   out = run(name, problem)
-  steps = num_steps(name, problem)
-  assert (out.stop, out.steps) == ('finished', steps)
+  plan, _ = methods.prepare(problems.setting(problem), CONFIGS[name])
+  assert (out.stop, out.steps) == ('finished', plan.num_steps)
   assert problems.same(problem.original, before)
   np.testing.assert_array_equal(problem.dataset.images, pixels)
   for variables in (out.selected, out.last):
     assert all(np.isfinite(leaf).all() for leaf in problems.leaves(variables))
-    if variables is out.last or name not in WRAPPERS:
+    if variables is out.last or name not in methods.WRAPPERS:
       assert not problems.same(variables['params'], before['params'])
     checkpoint.check_same_shapes(variables, before, 'the result')
   assert problems.moved(before, out.last) == {
-      path for path in problems.by_path(before) if must_move(name, path)}
+      path for path in problems.by_path(before)
+      if must_move(name, out.findings.get('trained'), path)}
   assert [figures['step'] for figures in out.history] == list(
-      range(steps + 1))
+      range(plan.num_steps + 1))
   for figures in out.history:
     assert all(np.isfinite(value) for value in figures.values())
-  if problems.same(start_of(name, problem), problem.original):
+  if problems.same(plan.start.variables, problem.original):
     assert out.findings['original_forgetting_score'] == (
         out.history[0]['forgetting_score'])
   assert out.reason and out.config == CONFIGS[name]
@@ -242,14 +185,14 @@ def test_it_resumes_to_the_same_result(name, tmp_path):
   full, lines = whole(name)
 
   def stop(event):
-    if event['event'] == 'tick' and event['step'] == STEPS[name] // 2:
+    if event['event'] == 'tick' and event['step'] == full.steps // 2:
       os.kill(os.getpid(), signal.SIGTERM)
 
   saver = checkpoint.LoopCheckpoints(tmp_path)
   logs = [runs.MetricsLog(tmp_path / runs.METRICS) for _ in range(2)]
   halted = run(name, checkpoints=saver, log=logs[0], hooks=[stop])
   saver.close()
-  assert halted.stop == 'interrupted' and halted.steps < STEPS[name]
+  assert halted.stop == 'interrupted' and halted.steps < full.steps
   assert halted.reason == 'the run was interrupted'
   saver = checkpoint.LoopCheckpoints(tmp_path)
   resumed = run(
@@ -275,32 +218,27 @@ def test_each_step_and_the_evaluation_compile_once(
         monitor.Monitor, 'phase', lambda self, figures: next(phases))
   with count_compilations() as counts:
     out = run(name)
-  steps = PROGRAMS.get(name, 1)
-  assert len(out.clock.compile_s) == steps
+  steps = len(out.clock.compile_s)
+  assert steps == {'dlfd': 2, 'unsir': 3, 'scrub': 2}.get(name, steps)
   assert counts['_fun'] == steps + 1
-
-
-def at_rate(config, rate):
-  """The config, or that of the method it wraps, with another optimiser."""
-  if hasattr(config, 'method'):
-    return dataclasses.replace(config, method=at_rate(config.method, rate))
-  return dataclasses.replace(
-      config, optimizer=train.OptimizerConfig(learning_rate=rate))
 
 
 @pytest.mark.parametrize('name, rate', [
     *((name, 1e30) for name in sorted(methods.METHODS)), ('finetune', 1e20)])
 def test_a_step_that_is_not_finite_stops_at_the_last_good_state(
     name, rate, monkeypatch):
-  monkeypatch.setitem(CONFIGS, name, at_rate(CONFIGS[name], rate))
+  monkeypatch.setitem(CONFIGS, name, problems.short(
+      CONFIGS[name], epochs=CONFIGS[name].epochs,
+      optimizer=train.OptimizerConfig(learning_rate=rate)))
   problem = problems.problem()
   out = run(name, problem)
   assert out.stop == 'not finite'
-  assert out.steps < STEPS[name]
+  plan, _ = methods.prepare(problems.setting(problem), CONFIGS[name])
+  assert out.steps < plan.num_steps
   for variables in (out.last, out.selected):
     assert all(np.isfinite(leaf).all() for leaf in problems.leaves(variables))
   if rate == 1e30:  # the very first step overflows
-    start = start_of(name, problem)
+    start = plan.start.variables
     assert problems.same(out.last, start)
     assert problems.same(out.selected, start)
     assert out.findings['select_threshold_met'] is None

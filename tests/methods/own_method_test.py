@@ -1,9 +1,17 @@
-"""A user's own class, named by its file or its module."""
+"""A user's own method: by its name, and those of docs/extending.md."""
 
+import pathlib
+import re
+
+import jax
+import numpy as np
 import pytest
 
-from dlfd_jax import methods
+from dlfd_jax import methods, parallel
 from dlfd_jax.methods import base, finetune
+from tests.methods import problems, steps
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 OWN = """
 from __future__ import annotations
@@ -63,7 +71,7 @@ def test_the_title_of_a_file_that_is_gone_is_the_name_of_its_class():
 
 
 @pytest.mark.parametrize('name, sentence', [
-    ('shrink', "a method of .* or your own as .*, got 'shrink'"),
+    ('absent', "a method of .* or your own as .*, got 'absent'"),
     ('no.py:Own', "a Python file with the method 'Own', got no file"),
     ('my_methods.py:Other', "a method 'Other' in 'my_methods.py', got none"),
     ('my_methods.py:VALUE', 'VALUE to be a MethodConfig, got a int'),
@@ -82,3 +90,42 @@ def test_a_config_of_no_method_has_no_name(config):
   with pytest.raises(ValueError, match='Expected the config of a method'):
     methods.method_of(config)
   assert finetune.FinetuneConfig.title
+
+
+def block(word):
+  """The code of docs/extending.md that holds a word."""
+  text = (ROOT / 'docs' / 'extending.md').read_text('utf-8')
+  found, = (code for code in re.findall(r'```python\n(.*?)```', text, re.S)
+            if word in code)
+  return found
+
+
+@pytest.fixture
+def hinge(tmp_path):
+  (tmp_path / 'hinge.py').write_text(block('class HingeConfig'))
+  return methods.resolve(f'{tmp_path}/hinge.py:HingeConfig')
+
+
+@pytest.mark.parametrize('count', [1, 2, 8])
+def test_the_step_of_the_page_climbs_below_the_ceiling_alone(hinge, count):
+  problem = problems.problem()
+  config = hinge(batch_size=8, optimizer=steps.PLAIN)
+  setting = problems.setting(problem, count)
+  plan, _ = methods.prepare(setting, config)
+  batch = plan.batch(0)
+  images = problems.pixels(problem.dataset, batch.index)
+  labels = problem.dataset.labels[batch.index]
+  logits = steps.logits_of(problem, problem.original['params'], images)
+  losses = -jax.nn.log_softmax(logits)[np.arange(8), labels]
+  ceiling = np.float32(np.sort(losses)[3] + 1e-6)  # four lie above it
+  state, metrics = setting.devices.compile(plan.steps['ascent'])(
+      setting.devices.place(plan.start), {
+          **plan.reads(setting.constants, setting.devices),
+          'ceiling': setting.devices.share(ceiling)}, batch)
+  below = np.float32(losses < ceiling)
+  expected = steps.descended(lambda params: -0.5 * steps.mean_loss(
+      problem, params, images, labels, below), problem.original['params'])
+  assert below.sum() == 4
+  assert problems.largest_difference(state.params, expected) < 1e-6
+  metrics = parallel.fetch_scalars(metrics)
+  np.testing.assert_allclose(metrics.rows['loss'], losses.sum(), rtol=1e-4)

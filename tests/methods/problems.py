@@ -1,5 +1,6 @@
 """Tiny unlearning problems: memorised noise images and a small network."""
 
+import dataclasses
 import functools
 
 import flax.linen as nn
@@ -13,11 +14,15 @@ from dlfd_jax.data import (
   dataset as dataset_lib,
   splits as splits_lib,
 )
-from dlfd_jax.methods import base
+from dlfd_jax.methods import base, rewind
 from dlfd_jax.models import layers
 
 SIZE = 8
 SMALL = ot.SinkhornConfig(epsilon=0.1, max_iterations=200)
+# Values that make a run short, for the configs that have these fields.
+SHORT = {'epochs': 1, 'batch_size': 8, 'check_every': 1, 'sinkhorn': SMALL,
+         'perturb_steps': 1, 'k': 1, 'max_epochs': 1, 'forget_batch_size': 12,
+         'noise_images': 2, 'noise_steps': 1}
 
 
 class TinyNet(nn.Module):
@@ -37,6 +42,19 @@ class TinyNet(nn.Module):
     x = nn.softplus(x)
     return layers.Head(self.head, self.outputs, name='head')(
         x.reshape(len(x), -1), train=train, keys=keys)
+
+
+def short(config, **changes):
+  """A config, or the one that it wraps, with what makes a run short.
+
+  Of ``changes`` those count that name one of its fields.
+  """
+  if isinstance(config, rewind.RewindConfig):
+    return dataclasses.replace(config, method=short(config.method, **changes))
+  names = {field.name for field in dataclasses.fields(config)}
+  return dataclasses.replace(config, **{
+      name: value for name, value in {**SHORT, **changes}.items()
+      if name in names})
 
 
 def task(kind='multiclass', outputs=3):
