@@ -113,5 +113,4 @@ def test_own_data_network_and_method_run(tmp_path, monkeypatch):
   assert isinstance(names['result'], dlfd_jax.UnlearnResult)
   assert names['result'].stop == 'finished'
   assert names['result'].config['method'] == 'extending:ShrinkConfig'
-  first, *_, last = names['hinged'].history
-  assert first['forget_loss'] < last['forget_loss']
+  assert names['hinged'].findings['ceiling'] > 0

@@ -6,7 +6,10 @@ from dlfd_jax import methods
 from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.report import drawing
 
-KNOWN = ['original', 'retrained', 'finetune_alike', *methods.METHODS]
+# A method that has no look of its own yet is one of the others.
+KNOWN = [name for name in (
+    'original', 'retrained', 'finetune_alike', *methods.METHODS)
+         if name in drawing._LOOKS]
 
 
 def test_a_known_model_looks_the_same_whatever_else_there_is():
