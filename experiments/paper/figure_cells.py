@@ -1,4 +1,4 @@
-"""Cells of table results as points and gains of figures."""
+"""Figures of trade-off and gain, from the cells of tables."""
 
 from __future__ import annotations
 
@@ -163,3 +163,33 @@ def as_numbers(gain: figure_dlfd.Gain) -> dict[str, Any]:
           'rival': gain.rival, 'values': list(gain.values), 'mean': gain.mean,
           'deviation': statistics.stdev(gain.values)
           if len(gain.values) > 1 else None}
+
+
+def tradeoff(cells: Sequence[summary.Cell]) -> figure_evaluations.Made:
+  """Test accuracy against attack AUC on every task."""
+  by_task = points(cells)
+  spread = spread_words(cells)
+  return figure_evaluations.Made({
+      'bars': spread, 'seeds': seeds_of(cells),
+      'tasks': {task: [_point(point) for point in of_task]
+                for task, of_task in by_task.items()}}, {
+          'tradeoff': lambda format: plots.trade_offs(
+              by_task, bars=spread, format=format)})
+
+
+def _point(point: plots.Point) -> dict[str, Any]:
+  return {'name': point.name, 'title': point.title, **{
+      metric: {'mean': cell.value, 'low': cell.low, 'high': cell.high}
+      for metric, cell in (('attack_auc', point.attack_auc),
+                           ('accuracy_test', point.accuracy_test))}}
+
+
+def complexity(cells: Sequence[summary.Cell],
+               given: Mapping[str, int]) -> figure_evaluations.Made:
+  """DLFD's gain in NoMUS by the number of classes."""
+  found = gains(cells, classes_of(cells, given))
+  return figure_evaluations.Made({
+      'bars': SPREAD, 'seeds': seeds_of(cells),
+      'gains': [as_numbers(gain) for gain in found]}, {
+          'complexity': lambda format: figure_dlfd.draw_complexity(
+              found, format=format)})

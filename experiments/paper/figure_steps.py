@@ -20,8 +20,9 @@ from dlfd_jax.data import (
 )
 from dlfd_jax.methods import dlfd, perturb
 from dlfd_jax.pipeline import job, run_configs
+from dlfd_jax.report import figure_dlfd
 from dlfd_jax.utils import configs, runs
-from experiments.paper import study as study_lib
+from experiments.paper import figure_evaluations, study as study_lib
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -184,3 +185,33 @@ def walk(scene: Scene, retain: np.ndarray, forget: np.ndarray) -> Path:
     images = moved
   stacked = [np.stack(field) for field in zip(*found, strict=True)]
   return Path(stacked[0], stacked[1], stacked[4][0], stacked[2], stacked[3])
+
+
+def steps(scene: Scene, faces: int, seed: int) -> figure_evaluations.Made:
+  """Figure 3 of the paper."""
+  retain, forget = batches(scene, seed)
+  path = walk(scene, retain, forget)
+  shown = _of_distinct_people(scene.dataset.identity[retain], faces)
+  ids = scene.dataset.sample_id[retain]
+  change = path.images[-1] - path.images[0]
+  return figure_evaluations.Made({
+      'transport_distance': path.distance.tolist(),
+      'cross_entropy_nats': path.cross_entropy.tolist(),
+      'pixel_change': {
+          'mean': float(np.abs(change).mean()),
+          'largest': float(np.abs(change).max()),
+          'magnified': figure_dlfd.magnification(change[shown])},
+      'images': {'retain': len(retain), 'forget': len(forget)},
+      'config': dataclasses.asdict(scene.config),
+      'faces': ids[shown].tolist(), 'notes': scene.notes}, {
+          'steps': lambda format: figure_dlfd.draw_steps(
+              path.images, path.features, path.forget, path.distance.tolist(),
+              path.cross_entropy.tolist(), faces=shown, format=format)})
+
+
+def _of_distinct_people(identity, count):
+  """The first images of some people, or of all where persons are unknown."""
+  if (identity < 0).any():
+    return list(range(min(count, len(identity))))
+  _, first = np.unique(identity, return_index=True)
+  return np.sort(first)[:count].tolist()

@@ -35,7 +35,6 @@ from dlfd_jax.utils import runs
 from experiments.paper import (
   figure_cells,
   figure_evaluations,
-  figure_makers,
   figure_steps,
 )
 
@@ -122,7 +121,7 @@ def _evaluation_seeds(models):
 
 
 def choose(values: flags.FlagValues,
-           models: figure_makers.Models) -> list[str]:
+           models: figure_evaluations.Models) -> list[str]:
   """The figures to draw: those of ``--figures``, or all that can be.
 
   Raises:
@@ -153,12 +152,13 @@ def choose(values: flags.FlagValues,
 
 
 def make(chosen: list[str], values: flags.FlagValues,
-         models: figure_makers.Models) -> dict[str, figure_makers.Made]:
+         models: figure_evaluations.Models
+         ) -> dict[str, figure_evaluations.Made]:
   """The chosen figures from the inputs that the flags name."""
   seed, limit = (command.value(values, name) for name in ('seed', 'limit'))
   cells = figure_cells.read(command.value(values, 'table')) if {
       'tradeoff', 'complexity'} & set(chosen) else []
-  judged = figure_makers.figures_of_features(models, limit, seed) if {
+  judged = figure_evaluations.figures_of_features(models, limit, seed) if {
       'features', 'collapse'} & set(chosen) else {}
 
   def steps():
@@ -166,16 +166,16 @@ def make(chosen: list[str], values: flags.FlagValues,
         command.value(values, name)
         for name in ('original', 'unlearned', 'data', 'preset'))
     scene = figure_steps.open_scene(original, unlearned, data, preset, seed)
-    return figure_makers.steps(scene, command.value(values, 'faces'), seed)
+    return figure_steps.steps(scene, command.value(values, 'faces'), seed)
 
-  makers: dict[str, Callable[[], figure_makers.Made]] = {
-      'losses': lambda: figure_makers.losses(models, seed),
-      'features': lambda: figure_makers.features(
+  makers: dict[str, Callable[[], figure_evaluations.Made]] = {
+      'losses': lambda: figure_evaluations.losses(models, seed),
+      'features': lambda: figure_evaluations.features(
           models, judged, command.value(values, 'projection'), limit, seed),
       'steps': steps,
-      'collapse': lambda: figure_makers.collapse(models, judged),
-      'tradeoff': lambda: figure_makers.tradeoff(cells),
-      'complexity': lambda: figure_makers.complexity(
+      'collapse': lambda: figure_evaluations.collapse(models, judged),
+      'tradeoff': lambda: figure_cells.tradeoff(cells),
+      'complexity': lambda: figure_cells.complexity(
           cells, _classes(command.value(values, 'classes')))}
   return {name: makers[name]() for name in chosen}
 

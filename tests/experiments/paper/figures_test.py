@@ -9,7 +9,6 @@ from dlfd_jax.utils import runs
 from experiments.paper import (
   figure_cells,
   figure_evaluations,
-  figure_makers,
   figures,
 )
 from tests.report import fakes
@@ -166,9 +165,10 @@ def test_figures_of_tier_1_are_read_where_all_models_have_them(tmp_path):
                      'silhouette_test')]
   runs.write_json(folder / 'result.json', result)
   models = figure_evaluations.read({'dlfd': folder})
-  found = figure_makers.figures_of_features(models, 50, 0)
+  found = figure_evaluations.figures_of_features(models, 50, 0)
   assert found['dlfd']['probe_label_test'].value == .4
-  numbers = figure_makers.collapse(models, found).numbers['models']['retrained']
+  made = figure_evaluations.collapse(models, found)
+  numbers = made.numbers['models']['retrained']
   assert numbers['person']['value'] == numbers['silhouette']['value'] == .3
   assert set(numbers['silhouette_by_class']) == set(
       result['data']['task']['names'])
