@@ -12,6 +12,7 @@ from absl import flags
 import dlfd_jax
 from dlfd_jax import presets
 from dlfd_jax.cli import commands
+from experiments.publish import command_line
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _DOCS = sorted((_ROOT / 'docs').glob('*.md'))
@@ -86,12 +87,8 @@ def test_commands_have_only_flags_that_exist(path, tmp_path, monkeypatch):
       block for block in _python(_ROOT / 'docs' / 'extending.md')
       if 'class ShrinkConfig' in block))
   for name, *argv in _lines(path):
-    if name in commands.COMMANDS:
-      module, attribute, _ = commands.COMMANDS[name]
-      module = f'dlfd_jax.cli.{module}'
-    else:
-      module, attribute = f'experiments.{name}', 'COMMAND'
-    found = getattr(importlib.import_module(module), attribute)
+    found = (commands.COMMANDS[name].load() if name in commands.COMMANDS else
+             importlib.import_module(f'experiments.{name}').COMMAND)
     values = flags.FlagValues()
     found.declare(values, argv)
     values([name, *argv])
@@ -99,6 +96,11 @@ def test_commands_have_only_flags_that_exist(path, tmp_path, monkeypatch):
       given = values[flag].value if flag in values else None
       known = set(presets.PRESETS)
       assert set([given] if isinstance(given, str) else given or ()) <= known
+
+
+def test_the_tables_of_the_command_line_are_those_of_the_program():
+  text = command_line.PAGE.read_text('utf-8')
+  assert command_line.with_tables(text) == text
 
 
 def test_own_data_network_and_method_run(tmp_path, monkeypatch):

@@ -78,11 +78,8 @@ class Command:
   def help(self, values: flags.FlagValues) -> str:
     """The help text: what it does and one line per flag that has a help."""
     lines = [self.about.strip(), '', 'Flags:']
-    for flag in (values[name] for name in sorted(values)
-                 if values[name].help.strip()):
-      default = '' if flag.default in (None, False, []) else (
-          f' (default: {(flag.default_as_str or "").strip(chr(39))})')
-      lines.append(f'  --{flag.name}: {flag.help}{default}')
+    lines += [f'  --{name}: {help_of(values[name])}' for name in sorted(values)
+              if values[name].help.strip()]
     return '\n'.join(lines)
 
   def main(self, argv: Sequence[str] | None = None) -> int:
@@ -179,6 +176,13 @@ def _about_flags(command: str, values: flags.FlagValues, text: str) -> str:
         flag.parser.syntactic_help or 'a value of its kind')
     return f'Expected --{wrong[1]} to be {wanted}, got {wrong[2]!r}.'
   return f'Expected flags as --name=value, got: {text}'
+
+
+def help_of(flag: flags.Flag) -> str:
+  """What a flag means and its default."""
+  if flag.default in (None, False, []):
+    return flag.help
+  return f'{flag.help} (default: {str(flag.default_as_str).strip(chr(39))})'
 
 
 def _machine(values, argv) -> bool:

@@ -6,23 +6,63 @@ import difflib
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from dlfd_jax import _version
 from dlfd_jax.cli import exit_codes
 
-# Name: module below this package, what main is called there, one line of help.
-# A module is imported when its command is run.
+
+class Entry(NamedTuple):
+  """A command: its module below this package, imported when it is run.
+
+  ``attribute`` is the command's name in it; the rest are words for the help
+  and docs/command-line.md.
+  """
+
+  module: str
+  attribute: str
+  about: str
+  reads: str
+  writes: str
+
+  def load(self) -> Any:
+    """The command itself, a ``command.Command``."""
+    return getattr(importlib.import_module(f'dlfd_jax.cli.{self.module}'),
+                   self.attribute)
+
+
 COMMANDS = {
-    'demo': ('demo', 'COMMAND', 'the whole job on drawn faces'),
-    'check': ('check', 'COMMAND', 'what a deletion request touches and costs'),
-    'train': ('train', 'COMMAND', 'train the original or the retrained model'),
-    'unlearn': ('unlearn', 'COMMAND', 'make a trained model forget people'),
-    'evaluate': ('evaluate', 'COMMAND',
-                 'attacks and accuracies beside original and retrained'),
-    'report': ('report', 'COMMAND', 'one HTML file of an evaluation'),
-    'compare': ('compare', 'COMMAND', 'evaluations of one request in a table'),
-    'import_weights': ('weights', 'IMPORT', 'a PyTorch state dict to a model'),
-    'export_weights': ('weights', 'EXPORT', 'a model to a PyTorch state dict'),
+    'demo': Entry(
+        'demo', 'COMMAND', 'the whole job on drawn faces', 'nothing',
+        'all of the below, on drawn faces'),
+    'check': Entry(
+        'check', 'COMMAND', 'what a deletion request touches and costs',
+        'data, a request',
+        '`result.json`, `check.html` (shows images of the data)'),
+    'train': Entry(
+        'train', 'COMMAND', 'train the original or the retrained model', 'data',
+        'a run: the original, or with `--on=retain` a retrained model'),
+    'unlearn': Entry(
+        'unlearn', 'COMMAND', 'make a trained model forget people',
+        "the original's run, a request", 'a run: the model that forgot'),
+    'evaluate': Entry(
+        'evaluate', 'COMMAND',
+        'attacks and accuracies beside original and retrained',
+        'runs of original, unlearned, retrained',
+        '`result.json`, `per_example.npz`'),
+    'report': Entry(
+        'report', 'COMMAND', 'one HTML file of an evaluation', 'an evaluation',
+        '`report.html`, `report.json`'),
+    'compare': Entry(
+        'compare', 'COMMAND', 'evaluations of one request in a table',
+        'evaluations of one request',
+        '`comparison.md`, `.csv`, `.tex`, `.svg`, `.png`'),
+    'import_weights': Entry(
+        'weights', 'IMPORT', 'a PyTorch state dict to a model',
+        '`.pth`, `.safetensors`, orbax', 'a model that `--original` takes'),
+    'export_weights': Entry(
+        'weights', 'EXPORT', 'a model to a PyTorch state dict', 'a run',
+        '`.pth`, `.safetensors`'),
 }
 
 
@@ -32,8 +72,7 @@ def usage() -> str:
   return '\n'.join([
       'Makes a trained image classifier forget given people, with evidence.',
       '', 'Usage: dlfd COMMAND [--flags]', '', 'Commands:',
-      *(f'  {name:{width}}{about}'
-        for name, (_, _, about) in COMMANDS.items()),
+      *(f'  {name:{width}}{entry.about}' for name, entry in COMMANDS.items()),
       '', 'dlfd COMMAND --help tells the flags; --json prints one JSON object.',
       '', 'Exit codes:',
       *(f'  {code:<{width}}{about}'
@@ -56,6 +95,4 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f'error: Expected one of the commands {", ".join(COMMANDS)}, got '
           f'{name!r}.{hint}', file=sys.stderr)
     return exit_codes.USER_ERROR
-  module, attribute, _ = COMMANDS[name]
-  found = importlib.import_module(f'dlfd_jax.cli.{module}')
-  return getattr(found, attribute).main(argv[1:])
+  return COMMANDS[name].load().main(argv[1:])

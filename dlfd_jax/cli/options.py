@@ -52,6 +52,11 @@ class Option:
   kind: Any
   help: str
 
+  @property
+  def takes(self) -> str:
+    """What its text has to be, in words."""
+    return _words(self.kind) or ''
+
 
 def of(config: Any, path: str = '', front: str = '') -> tuple[Option, ...]:
   """The flags of a config.
@@ -90,10 +95,10 @@ def of(config: Any, path: str = '', front: str = '') -> tuple[Option, ...]:
 def of_methods(named: Mapping[str, Any]) -> tuple[Option, ...]:
   """The flags of several methods by name; their help says which have them."""
   texts: dict[str, dict[str, list[str]]] = {}
-  found = {}
+  found: dict[str, Option] = {}
   for name, config in named.items():
     for option in of(config):
-      found[option.flag] = option
+      found.setdefault(option.flag, option)
       texts.setdefault(option.flag, {}).setdefault(
           option.help, []).append(name)
   return tuple(dataclasses.replace(option, help='; '.join(
@@ -206,13 +211,13 @@ def apply(config: Any, options: Sequence[Option], values: flags.FlagValues,
       continue
     if flag not in own:
       raise ValueError(f'Expected no --{flag}: {owner} has no such field.')
-    kind = own[flag].kind
+    option = own[flag]
     try:
-      changes[own[flag].path] = read(kind, text)
+      changes[option.path] = read(option.kind, text)
     except ValueError as error:
       raise ValueError(
-          f'Expected --{flag} to be {_words(kind)}, got {text!r} '
-          f'({validate.shorten(own[flag].help)}).') from error
+          f'Expected --{flag} to be {option.takes}, got {text!r} '
+          f'({validate.shorten(option.help)}).') from error
   for option in own.values():
     outer = option.path.rpartition('.')[0]
     if (option.path in changes and outer and changes.get(

@@ -1,0 +1,96 @@
+"""Writes the tables of docs/command-line.md from the commands themselves.
+
+  python -m experiments.publish.command_line
+
+A test holds the page and the program together.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+
+from dlfd_jax.cli import command, commands, exit_codes, options
+from dlfd_jax.utils import runs
+
+PAGE = pathlib.Path(__file__).parents[2] / 'docs' / 'command-line.md'
+_GROUPS = (
+    ('The data', options.DATA, 'Where images are read.'),
+    ('The network', options.NETWORK,
+     'Where a network is made: `check`, `demo`, `train`, `import_weights`.'),
+    ('Training', options.TRAIN, 'Of `train`, and of `demo` without `--seed`.'),
+    ('Unlearning', options.METHOD, 'Of `unlearn`; in brackets the methods that '
+     'have it. `dlfd unlearn --method=NAME --help` lists those of one.'))
+
+
+def with_tables(text: str) -> str:
+  """The page with every table between its marks."""
+  for name, table in (('commands', _commands()), ('codes', _codes()),
+                      ('flags', _flags())):
+    text, count = re.subn(
+        rf'(<!-- table: {name} -->\n).*?(<!-- end of table -->)',
+        lambda marks, table=table: f'{marks[1]}{table}{marks[2]}', text,
+        flags=re.DOTALL)
+    assert count == 1, name
+  return text
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+  lines = [columns, ['---'] * len(columns), *(
+      [re.sub(r'([|<])', r'\\\1', cell) for cell in row] for row in rows)]
+  return ''.join(f'| {" | ".join(line)} |\n' for line in lines)
+
+
+def _commands() -> str:
+  return _table(('command', 'reads', 'writes'), [
+      (f'`{name}`', entry.reads, entry.writes)
+      for name, entry in commands.COMMANDS.items()])
+
+
+def _codes() -> str:
+  return _table(('code', 'meaning'), [
+      (str(code), about) for code, about in exit_codes.MEANINGS.items()])
+
+
+def _flags() -> str:
+  parts = []
+  for title, group, about in _GROUPS:
+    parts.append(f'### {title}\n\n{about}\n\n' + _table(
+        ('flag', 'takes', 'what'), [
+            (f'`--{option.flag}`', option.takes, option.help)
+            for option in group]))
+  derived = {name: {option.flag for _, group, _ in _GROUPS for option in group}
+             for name in commands.COMMANDS}
+  found: dict[str, tuple[str, list[str]]] = {}
+  for name, entry in commands.COMMANDS.items():
+    values = flags.FlagValues()
+    entry.load().declare(values)
+    for flag in (values[flag] for flag in sorted(values)):
+      if flag.name not in derived[name] or flag.flag_type() != 'string':
+        text = command.help_of(flag)
+        found.setdefault(f'{flag.name}\n{text}', (text, []))[1].append(name)
+  every = len(commands.COMMANDS)
+  parts.append('### The rest\n\n' + _table(('flag', 'commands', 'what'), [
+      (f'`--{key.split(chr(10))[0]}`', 'all' if len(names) == every else
+       ', '.join(f'`{name}`' for name in names), text)
+      for key, (text, names) in sorted(found.items())]))
+  return '\n'.join(parts)
+
+
+def _execute(values: flags.FlagValues, line: str) -> None:
+  del values, line
+  runs.write_text(PAGE, with_tables(PAGE.read_text('utf-8')))
+  print(PAGE)
+
+
+COMMAND = command.Command(
+    'publish.command_line', __doc__, lambda values: None, _execute,
+    package='experiments')
+main = COMMAND.main
+
+if __name__ == '__main__':
+  sys.exit(main())
