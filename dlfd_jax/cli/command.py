@@ -18,7 +18,7 @@ from absl import flags
 from rich import console as rich_console, progress as rich_progress
 
 from dlfd_jax import loop
-from dlfd_jax.cli import allocator, compile_cache, exit_codes
+from dlfd_jax.cli import exit_codes, machine
 from dlfd_jax.pipeline import job
 from dlfd_jax.utils import hosts, validate
 
@@ -102,8 +102,8 @@ class Command:
       for name in values:
         if isinstance(value(values, name), float):
           validate.number(f'--{name}', value(values, name))
-      allocator.keep()
-      compile_cache.enable()
+      machine.keep_memory()
+      machine.keep_programs()
       _split_cpu(values)
       with _processes(values):
         self._run(values, argv)

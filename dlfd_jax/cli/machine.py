@@ -1,19 +1,40 @@
-"""Compiled programs outlive a run: the same command starts quicker."""
+"""What a command keeps for later: freed memory, and compiled programs."""
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import pathlib
 import platform
 
-import jax
-
+# Parameters of mallopt, from glibc's malloc.h.
+_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
+_NEVER = 2**31 - 1
 _LEAST = 'jax_persistent_cache_min_compile_time_secs'
 _CPU_FLAGS = pathlib.Path('/proc/cpuinfo')
 
 
-def enable() -> pathlib.Path | None:
+def keep_memory() -> bool:
+  """Tells glibc's malloc to keep what is freed instead of returning it.
+
+  XLA asks for the temporary memory of every execution anew. By default malloc
+  gives it back to the system after each step, and the next one pays for its
+  pages again: docs/decisions.md has the times. The process keeps its peak
+  until it ends. Settings of the environment that this would
+  override, such as ``MALLOC_TRIM_THRESHOLD_``, hold for other programs only.
+
+  Returns:
+    Whether it was done; never outside glibc.
+  """
+  if platform.libc_ver()[0] != 'glibc':
+    return False
+  mallopt = ctypes.CDLL(None).mallopt
+  return all([mallopt(_ARENA_MAX, 1), mallopt(_MMAP_MAX, 0),
+              mallopt(_TRIM_THRESHOLD, _NEVER)])
+
+
+def keep_programs() -> pathlib.Path | None:
   """Keeps compiled programs in the user's cache folder.
 
   ``$XDG_CACHE_HOME/dlfd_jax`` (by default below ``~/.cache``), one folder for
@@ -26,6 +47,8 @@ def enable() -> pathlib.Path | None:
   Returns:
     The folder, or None where jax's settings decide.
   """
+  import jax  # freed memory is kept without it
+
   values = jax.config.values
   if (values['jax_compilation_cache_dir'] is not None
       or not values['jax_enable_compilation_cache']):
