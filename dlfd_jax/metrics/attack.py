@@ -130,7 +130,8 @@ def balanced_accuracy(members: np.ndarray,
                       *,
                       draws: int = 20,
                       splits: int = 10,
-                      seed: int = 0) -> float:
+                      seed: int = 0,
+                      two_sided: bool = False) -> float:
   """Accuracy of a logistic-regression attack with as many members as others.
 
   Both sides are cut at random to the same multiple of ``splits``; the score is
@@ -144,6 +145,8 @@ def balanced_accuracy(members: np.ndarray,
     draws: random cuts (and foldings) whose mean is returned.
     splits: folds.
     seed: of cuts and folds.
+    two_sided: whether the attack also sees the squared score: then it finds
+      members whose scores lie on both sides of the non-members', too.
 
   Returns:
     Accuracy in [0, 1]; .5 = the attack guesses, and exactly .5 if all scores
@@ -154,22 +157,8 @@ def balanced_accuracy(members: np.ndarray,
       ``draws`` < 1 or ``splits`` < 2.
   """
   return cross_validation.held_out(
-      members, non_members, draws=draws, splits=splits, seed=seed).accuracy
-
-
-def two_sided_accuracy(members: np.ndarray,
-                       non_members: np.ndarray,
-                       *,
-                       draws: int = 20,
-                       splits: int = 10,
-                       seed: int = 0) -> float:
-  """``balanced_accuracy`` of an attack that sees the score and its square.
-
-  It also finds members whose scores lie on both sides of the non-members'.
-  """
-  return cross_validation.held_out(
       members, non_members, draws=draws, splits=splits, seed=seed,
-      two_sided=True).accuracy
+      two_sided=two_sided).accuracy
 
 
 def permutation_null(members: np.ndarray,

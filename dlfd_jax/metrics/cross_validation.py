@@ -134,7 +134,7 @@ class HeldOut:
 
   @property
   def accuracy(self) -> float:
-    """Share of right answers, in [0, 1]."""
+    """Share of right predictions, in [0, 1]."""
     right = self.members.sum() + self.non_members.sum()
     return float(
         right / (self.members_tried.sum() + self.non_members_tried.sum()))

@@ -7,8 +7,8 @@ too little from one that forgot too much. Read them beside the retrained model
 and the null.
 
 Over-forgetting: forgetting itself becomes visible (the Streisand effect). A
-model that answers wrongly, or oddly, on exactly the forgotten people tells who
-they are. Why methods rewind: Kurmanji et al. (2023), arXiv:2302.09880.
+model that is wrong, or odd, on exactly the forgotten people tells who they are.
+Why methods rewind: Kurmanji et al. (2023), arXiv:2302.09880.
 
 Relearn time: how fast a model learns the forget set again. The runs themselves
 are made by ``dlfd_jax.pipeline.relearn``; here is what is read from them. A

@@ -84,7 +84,7 @@ def choices(result: tables.Result) -> list[dict[str, str]]:
       ('metrics, margins, numbers of resamples',
        'the configuration of section 8, written before anything is measured',
        'nothing'),
-      ('final figures', 'all models on the same images, once',
+      ('final metrics', 'all models on the same images, once',
        'all splits; attacks compare forget with test')]
   return [dict(zip(('Choice', 'rule', 'could read'), choice, strict=True))
           for choice in found]

@@ -1,6 +1,6 @@
 """Correlation collapse in numbers: what frozen features tell of whom they show.
 
-The three figures of tier 1 for one model, without intervals, for evaluations
+Three metrics of tier 1 for one model, without intervals, for evaluations
 that kept features but did not run tier 1.
 """
 
@@ -47,10 +47,10 @@ def measure(features: np.ndarray, labels: np.ndarray, identity: np.ndarray, *,
           _silhouette(features, column) for column in columns])))}
 
 
-def _cell(figure: Callable[[], float]) -> Estimate:
-  """The figure, or why the data do not allow it."""
+def _cell(metric: Callable[[], float]) -> Estimate:
+  """The metric, or why the data do not allow it."""
   try:
-    return Estimate(figure())
+    return Estimate(metric())
   except ValueError as error:
     return Estimate(None, reason=str(error))
 

@@ -12,14 +12,14 @@ DISCLAIMER = (
     'Approximate unlearning: statistical evidence against the listed attacks, '
     'not a proof of deletion.')
 LIMITS = (
-    'The attacks read the answers of the model (losses) on the forgotten and '
+    'The attacks read the outputs of the model (losses) on the forgotten and '
     'on unseen images; somebody with the weights, or with many models trained '
     'alike, may find more.',
     'An attack that finds nothing bounds that attack at this sample size, not '
     'others, and not another person whose images were never asked about.',
     'Copies are found by their pixels and a perceptual hash: another '
     'photograph of the same person that the data do not name is not found.',
-    'Where the original was copied, or its answers published, before this run, '
+    'Where the original was copied, or its outputs published, before this run, '
     'nothing here changes that.',
     'Groups and persons with few images have wide intervals; a difference that '
     'is not seen there may still exist.',

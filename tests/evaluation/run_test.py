@@ -552,7 +552,7 @@ def test_every_block_has_its_alignment():
         f'cka_{split}', f'cka_{split}/end', f'cka_{split}/stem'))
     for column in ('original', 'unlearned', 'retrained', 'null', 'delta'):
       assert end[column] == plain[column]
-    # One answer in all models: aligned, with nothing left to tell apart.
+    # One output in all models: aligned, with nothing left to tell apart.
     for column in ('original', 'unlearned', 'retrained'):
       assert stem[column]['value'] == pytest.approx(1)
     assert stem['delta']['value'] == pytest.approx(0)

@@ -89,8 +89,9 @@ def test_tpr_of_four_against_four():
     (105, 105), (100, 100), (7, 1005), (2, 3), (1500, 1504), (1500, 1539),
     (3314, 3068), (3314, 1227)])
 def test_constant_scores_are_exactly_a_coin(n, m):
-  for two_sided in (attack.balanced_accuracy, attack.two_sided_accuracy):
-    assert two_sided(np.full(n, .1), np.full(m, .1), draws=3) == .5
+  for two_sided in (False, True):
+    assert attack.balanced_accuracy(
+        np.full(n, .1), np.full(m, .1), draws=3, two_sided=two_sided) == .5
 
 
 def test_without_the_cut_a_constant_score_is_not_a_coin():
@@ -105,7 +106,7 @@ def test_without_the_cut_a_constant_score_is_not_a_coin():
 def test_two_sided_attack_sees_members_on_both_sides():
   members, others = np.repeat([2., -2.], 50), np.zeros(100)
   assert attack.auc(members, others) == .5
-  assert attack.two_sided_accuracy(members, others) == 1.0
+  assert attack.balanced_accuracy(members, others, two_sided=True) == 1.0
   assert attack.balanced_accuracy(members, others) <= .75
 
 

@@ -1,5 +1,6 @@
 """Figures of any scores and logits: in range, symmetric, blind to the order."""
 
+import functools
 import math
 
 import numpy as np
@@ -162,7 +163,8 @@ def _finite(value):
 # Functions, their arguments, and what holds for a value that is not refused.
 ANY = [
     ((attack.auc, distances.ks, forgetting.tail_share,
-      attack.balanced_accuracy, attack.two_sided_accuracy),
+      attack.balanced_accuracy, functools.partial(
+          attack.balanced_accuracy, two_sided=True)),
      2 * (ARRAYS,), _between(0, 1)),
     ((attack.class_matched_auc, attack.person_auc),
      4 * (ARRAYS,), _between(0, 1)),
