@@ -67,5 +67,5 @@ class OptimizerConfig:
     """Learning rate of ``step`` (from 0) in a run of ``num_steps``."""
     if self.schedule == 'constant':
       return jnp.float32(self.learning_rate)
-    share = jnp.asarray(step, jnp.float32) / num_steps
-    return self.learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * share))
+    progress = jnp.asarray(step, jnp.float32) / num_steps
+    return self.learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * progress))

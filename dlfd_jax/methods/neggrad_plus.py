@@ -61,17 +61,17 @@ def make_step(model: nn.Module, task: tasks.Task,
         for side, stream in ((batch.retain, 0), (batch.forget, 2))]
 
     def local_loss(params):
-      losses, found, batch_stats = [], [], state.batch_stats
+      losses, sides_metrics, batch_stats = [], [], state.batch_stats
       for rows in sides:
         metrics, batch_stats, _ = train.cross_entropy(
             model, task, params, batch_stats, rows, train=config.train_mode,
             axis_name=axis_name)
-        found.append(metrics)
+        sides_metrics.append(metrics)
         losses.append(
             train.mean(metrics.rows['loss'], rows.weights, axis_name))
       retain, forget = losses
       return config.beta * retain - (1 - config.beta) * forget, (
-          batch_stats, found[0].replace(step={'forget_loss': forget}))
+          batch_stats, sides_metrics[0].replace(step={'forget_loss': forget}))
 
     return train.descend(state, local_loss, config.optimizer,
                          constants['num_steps'], axis_name=axis_name)

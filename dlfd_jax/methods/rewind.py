@@ -126,9 +126,9 @@ class Errors:
     matched, other = ranks.matching_weights(
         keys[self._forget], keys[self._val])
     # matched_i = min(n, m) / n, other_j = min(n, m) / m: their ratio is n / m.
-    share = dict(zip(keys[self._forget], matched, strict=True))
+    of_label = dict(zip(keys[self._forget], matched, strict=True))
     self._weights = np.array([
-        weight / share[key]
+        weight / of_label[key]
         for key, weight in zip(keys[self._val], other, strict=True)])
     self.left_out = len(forget) - len(self._forget)
 
@@ -175,16 +175,16 @@ class Rewinder:
              last: Variables) -> tuple[int | None, str]:
     """The state with the forget error nearest to the reference."""
     reference = self._errors.on_held_out(last)
-    found = [self._errors.on_forget(variables) for _, variables in kept]
-    found.append(self._errors.on_forget(last))
+    errors = [self._errors.on_forget(variables) for _, variables in kept]
+    errors.append(self._errors.on_forget(last))
     self._findings = {
         'rewind_steps': [metrics['step'] for metrics, _ in kept],
-        'rewind_forget_errors': [_or_none(error) for error in found],
+        'rewind_forget_errors': [_or_none(error) for error in errors],
         'rewind_reference': _or_none(reference),
         'rewind_forget_images_left_out': self._errors.left_out}
-    chosen = nearest(found, reference)
+    chosen = nearest(errors, reference)
     return None if chosen == len(kept) else chosen, (
-        f'its error on forget, {found[chosen]:.3f}, is nearest to the final '
+        f'its error on forget, {errors[chosen]:.3f}, is nearest to the final '
         f"model's on val with the labels of forget, {reference:.3f}")
 
   def findings(self, chosen: loop.Metrics | None) -> dict[str, Any]:

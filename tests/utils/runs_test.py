@@ -176,3 +176,12 @@ def test_numbers_that_are_not_finite_are_refused_in_a_log(tmp_path):
   with pytest.raises(ValueError):
     log.write({'loss': float('inf')})
   assert len(log) == 0 and not (tmp_path / 'metrics.jsonl').exists()
+
+
+def test_a_run_of_an_older_version_goes_on_under_the_new_name_of_a_value(
+    tmp_path):
+  config = lambda mode: {'config': {'method': {'batch_norm': mode}}}
+  runs.RunFolder(tmp_path, config('live'))
+  assert runs.RunFolder(tmp_path, config('batch')).resumed
+  with pytest.raises(ValueError, match="was 'batch', is now 'frozen'"):
+    runs.RunFolder(tmp_path, config('frozen'))
