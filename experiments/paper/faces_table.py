@@ -8,6 +8,7 @@ from typing import Any
 
 from dlfd_jax.evaluation import registry
 from dlfd_jax.report import drawing
+from experiments.paper import summary
 
 Cell = dict[str, Any]
 _COLUMNS = tuple((registry.short_label(name), name) for name in (
@@ -28,21 +29,6 @@ def _title(cell):
 
 def _value(cell, metric):
   return cell['metrics'][metric]['value']
-
-
-def _spread(values: Sequence[float]) -> str:
-  mean = statistics.fmean(values)
-  if len(values) < 2:
-    return f'{mean:.3f}'
-  return f'{mean:.3f} ± {statistics.stdev(values):.3f}'
-
-
-def tasks_of(result: dict[str, Any]) -> dict[str, list[Cell]]:
-  """The cells of each task, in order."""
-  found: dict[str, list[Cell]] = {}
-  for cell in result['cells']:
-    found.setdefault(cell['task'], []).append(cell)
-  return found
 
 
 def can_tell(cells: Sequence[Cell], seed: int) -> bool:
@@ -85,7 +71,7 @@ def markdown(result: dict[str, Any]) -> str:
       'rule. '
       'A time is that of all steps and checks at their median cost, measured '
       'in turns, without compilation.', '']
-  for task, cells in tasks_of(result).items():
+  for task, cells in summary.tasks_of(result).items():
     lines += _task_lines(task, cells)
   return '\n'.join(lines)
 
@@ -109,7 +95,7 @@ def _task_lines(task, cells):
       '|---|' + '---:|' * (len(_COLUMNS) + 3)]
   for key in dict.fromkeys(row_key(c) for c in cells):
     rows = [c for c in cells if row_key(c) == key]
-    values = [_spread([_value(c, metric) for c in rows])
+    values = [summary.Spread(tuple(_value(c, metric) for c in rows)).text()
               for _, metric in _COLUMNS]
     cost = ''
     if 'epochs' in rows[0]:
@@ -164,7 +150,7 @@ _INKS = {'original': '#000000', 'retrained': '#009E73', 'finetune': '#E69F00',
 
 def plot(result: dict[str, Any]) -> bytes:
   """Test accuracy against attack AUC, one panel a task, one mark a seed."""
-  found = tasks_of(result)
+  found = summary.tasks_of(result)
   with drawing.new_figure(
       4.2 * len(found), 4.0, 'Test accuracy against attack AUC: a mark a '
       'seed; bars: 95 % interval of the AUC') as figure:
