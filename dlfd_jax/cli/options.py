@@ -67,8 +67,7 @@ def of(config: Any, path: str = '', front: str = '') -> tuple[Option, ...]:
     front: in front of its flags' names.
 
   Example:
-    >>> from dlfd_jax import train
-    >>> [option.flag for option in of(train.OptimizerConfig)][:3]
+    >>> [option.flag for option in of(fit.TrainConfig().optimizer)][:3]
     ['optimizer', 'learning_rate', 'momentum']
   """
   cls = config if isinstance(config, type) else type(config)

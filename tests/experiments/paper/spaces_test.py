@@ -12,7 +12,8 @@ from experiments.paper import spaces
 @pytest.mark.parametrize('method', spaces.SEARCHED)
 @pytest.mark.parametrize('preset', presets.STARTS)
 def test_every_start_lies_in_its_space_and_makes_a_config(preset, method):
-  start = presets.methods_alike(presets.STARTS[preset])[method]
+  start = presets.methods_alike(presets.STARTS[preset]).get(
+      method, presets.STARTS[preset].config_of(method))
   space = spaces.space_of(presets.STARTS[preset], method)
   values = spaces.start_of(start, space)
   assert sorted(values) == sorted(space)
