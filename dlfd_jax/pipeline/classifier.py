@@ -33,7 +33,8 @@ class Classifier:
     model = models.build(saved.config)
 
     @jax.jit
-    def probabilities(variables, images):
+    def probabilities(variables: models.Variables,
+                      images: jax.Array) -> jax.Array:
       images = images.astype(jnp.float32) / 255.0
       outputs: Any = model.apply(variables, images, train=False)
       return (jax.nn.sigmoid(outputs.logits) if saved.task.is_multilabel
@@ -105,7 +106,8 @@ def import_weights(path: str | os.PathLike, dataset: dataset_lib.Dataset,
       variables, config, dataset.task, dataset.image_size)
 
 
-def _own_variables(path, config, image_size) -> Mapping[str, Any]:
+def _own_variables(path: str | os.PathLike, config: models.ModelConfig,
+                   image_size: tuple[int, int]) -> Mapping[str, Any]:
   model = models.build_for(config, image_size)
   like = jax.eval_shape(
       lambda key: models.init(model, key, image_size), jax.random.key(0))

@@ -80,7 +80,7 @@ class EvaluationResult:
       hosts.first(lambda: self._write(opened))
     return opened.path
 
-  def _write(self, opened):
+  def _write(self, opened: runs.RunFolder) -> None:
     for name, arrays in self.arrays.items():
       files.write_arrays(opened.path / name, arrays, compressed=True)
     opened.write_result(self.record)
@@ -124,7 +124,7 @@ class EvaluationResult:
     path = self.folder / PER_EXAMPLE
     return files.read_arrays(path) if path.is_file() else None
 
-  def _history(self):
+  def _history(self) -> list[dict[str, Any]] | None:
     unlearned = (self.record.get('models') or {}).get('unlearned')
     if self.history is None and unlearned:
       path = pathlib.Path(unlearned) / runs.METRICS
@@ -314,14 +314,14 @@ def _judged(run: Judged, state: str) -> facts.Judged:
       facts.result_of(run))
 
 
-def _outputs(logits):
+def _outputs(logits: Mapping[str, Any]) -> dict[str, Any]:
   return {
       'original': logits['original'], 'unlearned': logits['unlearned'],
       'retrained': [of_run for name, of_run in logits.items()
                     if name.startswith('retrained')]}
 
 
-def _check_fits(one, dataset):
+def _check_fits(one: facts.Judged, dataset: dataset_lib.Dataset) -> None:
   saved = one.saved
   if saved.task != dataset.task or saved.image_size != dataset.image_size:
     raise ValueError(
@@ -331,7 +331,10 @@ def _check_fits(one, dataset):
         f'{list(saved.image_size)} px.')
 
 
-def _without_duplicates(logits, dataset, splits, config, copies):
+def _without_duplicates(
+    logits: Mapping[str, Any], dataset: dataset_lib.Dataset,
+    splits: splits_lib.Splits, config: inputs_lib.EvaluationConfig,
+    copies: Mapping[str, Any]) -> dict[str, Any] | None:
   """The records again without copies of forget images, if there are any."""
   if not any(copies[kind][f'forget-{part}'] for kind in ('exact', 'near')
              for part in ('retain', 'val', 'test')):

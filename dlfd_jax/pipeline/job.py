@@ -63,7 +63,7 @@ def load_data(options: sources.DataOptions,
     begun = functools.cache(lambda: stack.enter_context(
         shown(hooks, 'read images', '')))
 
-    def progress(done, total):
+    def progress(done: int, total: int) -> None:
       begun()
       for hook in hooks:
         hook({'event': 'tick', 'step': done, 'num_steps': total})
@@ -119,7 +119,7 @@ def open_folder(path: Folder, config: dict[str, Any]) -> runs.RunFolder:
     ValueError: if it holds something else, another run is at work in it, or a
       process cannot see it.
   """
-  def make():
+  def make() -> runs.RunFolder:
     folder = runs.RunFolder(path, config)
     if folder.result is None:
       folder.lock()
@@ -173,7 +173,7 @@ class ModelRun:
           'got an object: name its class as the architecture module:Class.')
     return saved
 
-  def _state(self, name):
+  def _state(self, name: str) -> checkpoint.SavedModel:
     if name not in self.states and self.folder is not None:
       self.states[name] = checkpoint.load_model(
           self.folder / runs.CHECKPOINTS / name)
