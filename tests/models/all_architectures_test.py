@@ -1,9 +1,7 @@
 """What every architecture promises to training, DLFD, CF-k and EU-k."""
 
 import functools
-import re
 
-import flax
 import jax
 import numpy as np
 import pytest
@@ -18,6 +16,7 @@ from dlfd_jax import (
 )
 from dlfd_jax.data import batching, dataset as dataset_lib
 from dlfd_jax.methods import cf_k, dlfd, eu_k
+from dlfd_jax.models import densenet, efficientnet, resnet
 from tests.methods import problems
 from tests.models import nets
 
@@ -28,47 +27,27 @@ deep_ones_long = pytest.mark.parametrize('name', [
     pytest.param(name, marks=pytest.mark.long)
     if name in ('densenet121', 'efficientnet_b0') else name
     for name in models.ARCHITECTURES])
-# Of torchvision's networks: parameters, values in running statistics, layers of
-# normalisation that have some, and shapes.
+# Of torchvision's networks: parameters, values in running statistics and layers
+# of normalisation that have some.
 TORCHVISION = {
-    'resnet18': (11_689_512, 9_600, 20, {
-        'conv1/kernel': (7, 7, 3, 64),
-        'layer1_0/conv1/kernel': (3, 3, 64, 64),
-        'layer2_0/conv1/kernel': (3, 3, 64, 128),
-        'layer2_0/downsample_conv/kernel': (1, 1, 64, 128),
-        'layer4_1/conv2/kernel': (3, 3, 512, 512),
-        'layer1_0/downsample_conv/kernel': None,
-        'head/classifier/kernel': (512, 1000)}),
-    'densenet121': (7_978_856, 83_648, 121, {
-        'conv0/kernel': (7, 7, 3, 64),
-        'denseblock1_denselayer1/conv1/kernel': (1, 1, 64, 128),
-        'denseblock1_denselayer6/conv1/kernel': (1, 1, 64 + 5 * 32, 128),
-        'denseblock4_denselayer16/conv2/kernel': (3, 3, 128, 32),
-        'transition1/conv/kernel': (1, 1, 256, 128),
-        'transition3/conv/kernel': (1, 1, 1024, 512),
-        'norm5/scale': (1024,),
-        'head/classifier/kernel': (1024, 1000)}),
-    'efficientnet_b0': (5_288_548, 42_016, 49, {
-        'stem_conv/kernel': (3, 3, 3, 32),
-        'stage1_0/expand_conv/kernel': None,
-        'stage1_0/depthwise_conv/kernel': (3, 3, 1, 32),
-        'stage1_0/se/fc1/kernel': (1, 1, 32, 8),
-        'stage2_0/expand_conv/kernel': (1, 1, 16, 96),
-        'stage2_0/se/fc1/kernel': (1, 1, 96, 4),  # a quarter of its input
-        'stage2_0/se/fc2/kernel': (1, 1, 4, 96),
-        'stage3_0/depthwise_conv/kernel': (5, 5, 1, 144),
-        'stage7_0/project_conv/kernel': (1, 1, 1152, 320),
-        'last_conv/kernel': (1, 1, 320, 1280),
-        'head/classifier/kernel': (1280, 1000)}),
+    'resnet18': (11_689_512, 9_600, 20),
+    'densenet121': (7_978_856, 83_648, 121),
+    'efficientnet_b0': (5_288_548, 42_016, 49),
     # VisionTransformer(224, 16, 12, 6, 384, 1536)
-    'vit_s': (22_050_664, 0, 0, {
-        'conv_proj/kernel': (16, 16, 3, 384),
-        'class_token': (1, 1, 384),
-        'pos_embedding': (1, 1 + 14 * 14, 384),
-        'encoder_layer_11/self_attention/in_proj/kernel': (384, 3 * 384),
-        'encoder_layer_11/mlp_0/kernel': (384, 4 * 384),
-        'encoder_layer_11/mlp_3/kernel': (4 * 384, 384),
-        'head/classifier/kernel': (384, 1000)})}
+    'vit_s': (22_050_664, 0, 0)}
+# The last module of each stage with its channels; and its sides, from images of
+# 224 pixels with the ImageNet stem and of 32 with the small one.
+STAGES = [
+    (resnet.ResNet18(5), {f'layer{i}_1': 32 * 2**i for i in range(1, 5)},
+     ((56, 28, 14, 7), (32, 16, 8, 4))),
+    (densenet.DenseNet121(5, block_config=(2, 1, 1, 1)), {
+        'denseblock1_denselayer2': 128, 'denseblock2_denselayer1': 96,
+        'denseblock3_denselayer1': 80, 'denseblock4_denselayer1': 72},
+     ((56, 28, 14, 7), (32, 16, 8, 4))),
+    (efficientnet.EfficientNetB0(5, depths=(1,) * 7), {
+        f'stage{i}_0': channels for i, channels in enumerate(
+            (16, 24, 40, 80, 112, 192, 320), start=1)},
+     ((112, 56, 28, 14, 14, 7, 7), (32, 16, 8, 4, 4, 2, 2)))]
 PLAIN = train.OptimizerConfig(
     learning_rate=0.05, momentum=0.0, weight_decay=0.0)
 
@@ -139,20 +118,33 @@ def test_the_config_builds_it_and_its_full_size_has_both_heads(name):
 
 
 @every
-def test_full_networks_are_torchvisions(name):
-  parameters, values, layers, layout = TORCHVISION[name]
+def test_full_networks_are_as_large_as_torchvisions(name):
+  parameters, values, layers = TORCHVISION[name]
   shapes = nets.shapes(nets.full(name), 224)
   assert models.num_parameters(shapes) == parameters
   statistics = jax.tree.leaves(shapes['batch_stats'])
   assert (len(statistics), sum(x.size for x in statistics)) == (
       2 * layers, values)
-  flat = {path: leaf.shape for path, leaf in flax.traverse_util.flatten_dict(
-      shapes['params'], sep='/').items()}
-  assert {path: flat.get(path) for path in layout} == layout
-  if name != 'vit_s':  # convolutions before a normalisation have no bias
-    assert {path.split('/')[-2] for path in flat if path.endswith('bias')
-            and not re.search(r'norm|bn', path)} <= {
-                'fc1', 'fc2', 'classifier'}
+
+
+@pytest.mark.parametrize('model, channels, sides', STAGES)
+def test_stages_have_their_channels_and_sides(model, channels, sides):
+  for stem, size, each in zip(('imagenet', 'small'), (224, 32), sides):
+    _, values = nets.traced(model.clone(stem=stem), size)
+    assert [values[name].shape for name in channels] == [
+        (2, side, side, count)
+        for count, side in zip(channels.values(), each, strict=True)]
+
+
+@pytest.mark.parametrize('stem, smallest', [('imagenet', 29), ('small', 8)])
+def test_images_that_densenets_halvings_would_empty_are_refused(
+    stem, smallest):
+  model = nets.TINY['densenet121'].clone(stem=stem)
+  assert nets.traced(model, smallest)[0].features.shape[0] == 2
+  with pytest.raises(ValueError, match=(
+      f'at least {smallest} pixels for the {stem} stem.*got '
+      f'{smallest - 1}x{smallest - 1}')):
+    nets.shapes(model, smallest - 1)
 
 
 @every

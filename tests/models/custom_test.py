@@ -12,9 +12,9 @@ PLACE = 'tests.models.own_nets'
 NONE, ONE = (0.0,) * 3, (1.0,) * 3
 
 
-def _config(name='Own', **fields):
+def _config(name='Own', mean=NONE, std=ONE):
   return models.ModelConfig(
-      architecture=f'{PLACE}:{name}', outputs=3, mean=NONE, std=ONE, **fields)
+      architecture=f'{PLACE}:{name}', outputs=3, mean=mean, std=std)
 
 
 def test_it_is_built_initialised_and_run_like_ours():
@@ -51,14 +51,10 @@ def test_running_statistics_are_the_same_on_all_devices():
 
 
 def test_the_images_are_normalised_first():
-  config = models.ModelConfig(
-      architecture=f'{PLACE}:LogitsAlone', outputs=3, mean=(.5,) * 3,
-      std=(.25,) * 3)
-  model = models.build(config)
+  model = models.build(_config('LogitsAlone', (.5,) * 3, (.25,) * 3))
   variables = model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)),
                          train=False)
-  plain = models.build(models.ModelConfig(
-      architecture=f'{PLACE}:LogitsAlone', outputs=3, mean=NONE, std=ONE))
+  plain = models.build(_config('LogitsAlone'))
   images = jnp.full((1, 8, 8, 3), .75)
   np.testing.assert_allclose(
       model.apply(variables, images, train=False),

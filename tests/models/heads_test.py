@@ -54,15 +54,6 @@ def test_linear_starts_uniform_within_one_over_sqrt_of_its_inputs():
   assert not np.allclose(params['kernel'][0], params['bias'])
 
 
-def test_plain_head_is_one_linear_layer_on_the_features():
-  x = _rows()
-  variables, out = _apply(layers.Head('plain', 3), x)
-  layer = variables['params']['classifier']
-  np.testing.assert_array_equal(out.features, x)
-  np.testing.assert_allclose(
-      out.logits, x @ layer['kernel'] + layer['bias'], atol=1e-5)
-
-
 def test_paper_head_is_three_layers_with_the_128_values_as_features():
   x = _rows()
   variables, out = _apply(layers.Head('paper', 3), x)
@@ -76,14 +67,6 @@ def test_paper_head_is_three_layers_with_the_128_values_as_features():
   layer = variables['params']['classifier']
   np.testing.assert_allclose(
       out.logits, value @ layer['kernel'] + layer['bias'], atol=1e-5)
-
-
-def test_features_are_taken_before_the_last_dropout():
-  variables, out = _apply(layers.Head('paper', 3), _rows(), _keys(8))
-  layer = variables['params']['classifier']
-  undropped = out.features @ layer['kernel'] + layer['bias']
-  assert (np.asarray(out.features) > 0).any()
-  assert np.abs(undropped - out.logits).max() > 1e-3
 
 
 def test_dropout_does_not_depend_on_how_the_batch_is_split():
@@ -118,25 +101,24 @@ def test_whole_examples_are_dropped_by_the_same_keys():
   np.testing.assert_allclose((rows[:, 0] == 0).mean(), 0.25, atol=0.035)
 
 
-def test_the_plain_heads_dropout_stands_after_the_features():
-  x = _rows()
-  variables, out = _apply(layers.Head('plain', 3, drop=0.5), x, _keys(8))
+@pytest.mark.parametrize('head, place', [
+    (layers.Head('plain', 3, drop=0.5), 0), (layers.Head('paper', 3), 1)])
+def test_features_are_taken_before_the_last_dropout(head, place):
+  variables, out = _apply(head, _rows(), _keys(8))
+  if head.kind == 'plain':
+    np.testing.assert_array_equal(out.features, _rows())
   layer = variables['params']['classifier']
-  np.testing.assert_array_equal(out.features, x)
-  dropped = layers.dropout(x, 0.5, _keys(8), 0, train=True)
+  dropped = layers.dropout(out.features, 0.5, _keys(8), place, train=True)
   np.testing.assert_allclose(
       out.logits, dropped @ layer['kernel'] + layer['bias'], atol=1e-5)
 
 
-def test_dropout_outside_training_or_at_rate_0_changes_nothing():
+def test_dropout_needs_keys_in_training_alone():
   x = _rows()
   assert layers.dropout(x, 0.5, None, 0, train=False) is x
   assert layers.dropout(x, 0.0, None, 0, train=True) is x
-
-
-def test_dropout_in_training_without_keys_is_refused():
   with pytest.raises(ValueError, match='Expected keys, one per example'):
-    layers.dropout(_rows(), 0.5, None, 0, train=True)
+    layers.dropout(x, 0.5, None, 0, train=True)
 
 
 @pytest.mark.parametrize('kind', layers.HEADS)

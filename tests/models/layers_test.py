@@ -1,9 +1,11 @@
 """What the networks share."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlfd_jax.models import layers
+from dlfd_jax.models import layers, resnet
+from tests.models import nets
 
 
 def test_pooling_sums_in_float32():
@@ -25,3 +27,19 @@ def test_normalisation_is_by_channel_and_of_the_networks_type():
 def test_a_chain_joins_the_last_names_and_ends_with_the_head():
   assert layers.chain(('stem',), ['a', 'b'], ('norm',)) == (
       ('stem',), ('a',), ('b', 'norm'), ('head',))
+
+
+def test_convolutions_start_kaiming_normal_by_fan_out():
+  block = resnet.BasicBlock(64, 2, jnp.float32)
+  params = jax.jit(lambda: block.init(
+      nets.KEY, np.zeros((1, 8, 8, 32), np.float32), train=False))()['params']
+  for name, fan_out in (('conv1', 9 * 64), ('conv2', 9 * 64),
+                        ('downsample_conv', 64)):
+    kernel = np.asarray(params[name]['kernel']).ravel()
+    expected = np.sqrt(2 / fan_out)
+    # Standard error of a deviation: 1 / sqrt(2 n), .016 for 2,048 values.
+    np.testing.assert_allclose(kernel.std(), expected, rtol=0.05)
+    assert abs(kernel.mean()) < 0.1 * expected
+    assert np.abs(kernel).max() > 3 * expected  # not truncated at 2
+  for name in ('bn1', 'bn2', 'downsample_bn'):
+    assert (params[name]['scale'] == 1).all() and not params[name]['bias'].any()

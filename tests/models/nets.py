@@ -1,4 +1,4 @@
-"""Tiny networks of every architecture, and layers written anew in NumPy."""
+"""Tiny networks of every architecture."""
 
 import functools
 
@@ -10,7 +10,6 @@ from dlfd_jax import models
 from dlfd_jax.models import densenet, efficientnet, resnet, vit
 
 KEY = jax.random.key(0)
-EPSILON = 1e-5
 SIZE = 16  # pixels of the tiny networks
 TINY = {
     'resnet18': resnet.ResNet18(3, width=4, stem='small'),
@@ -93,33 +92,3 @@ def train(model, variables, images, mask=None, keys=None):
   return _training(model)(
       variables, images, np.ones(count, np.float32) if mask is None else mask,
       jax.random.split(KEY, count) if keys is None else keys)
-
-
-def convolved(x, kernel, stride=1):
-  """Cross-correlation with zero padding of half the kernel, float64."""
-  size = kernel.shape[0]
-  pad = size // 2
-  x = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-  out = (x.shape[1] - size) // stride + 1
-  y = np.zeros((len(x), out, out, kernel.shape[-1]))
-  for i in range(out):
-    for j in range(out):
-      patch = x[:, i * stride:i * stride + size, j * stride:j * stride + size]
-      y[:, i, j] = np.tensordot(patch, kernel, 3)
-  return y
-
-
-def depthwise(x, kernel, stride=1):
-  """Each channel convolved with its own kernel."""
-  return np.concatenate([
-      convolved(x[..., i:i + 1], kernel[..., i:i + 1], stride)
-      for i in range(x.shape[-1])], axis=-1)
-
-
-def normalise(x, params, stats):
-  return (x - stats['mean']) / np.sqrt(stats['var'] + EPSILON) * (
-      params['scale']) + params['bias']
-
-
-def sigmoid(x):
-  return 1 / (1 + np.exp(-x))

@@ -37,8 +37,8 @@ _train = jax.jit(_apply)
 def _loss_and_gradients(x, mask, target, axis_name=None):
   """Outputs, statistics and the gradients of a loss over the real rows.
 
-  The loss is a sum over this device's rows, as in a step, so gradients of
-  parameters are summed over the devices and those of images are not.
+  The loss is a sum over this device's rows, as in a step: gradients by
+  parameters are summed over the devices, those by images are not.
   """
   def loss(params, x):
     y, new = _apply(
@@ -46,35 +46,25 @@ def _loss_and_gradients(x, mask, target, axis_name=None):
     real = mask.reshape(-1, 1, 1, 1) > 0
     return jnp.where(real, jnp.square(y - target), 0.0).sum(), (y, new)
 
-  gradients, (y, new) = jax.grad(loss, (0, 1), has_aux=True)(
+  (params, images), (y, new) = jax.grad(loss, (0, 1), has_aux=True)(
       _variables()['params'], x)
-  params, images = gradients
   if axis_name is not None:
     params = jax.lax.psum(params, axis_name)
   return y, new, params, images
 
 
-def test_train_mode_equals_flax_on_one_device():
-  x = _batch()
-  variables = _variables()
-  ours, new = _train(x, None)
+@pytest.mark.parametrize('train', [True, False])
+def test_it_equals_flax_and_evaluation_updates_nothing(train):
+  x, variables = _batch(), _variables()
+  ours, new = layers.BatchNorm().apply(
+      variables, x, train=train, mutable=['batch_stats'])
   theirs, their_new = nn.BatchNorm(
-      use_running_average=False, momentum=0.9, epsilon=1e-5).apply(
+      use_running_average=not train, momentum=0.9, epsilon=1e-5).apply(
           variables, x, mutable=['batch_stats'])
   np.testing.assert_allclose(ours, theirs, atol=1e-6)
   np.testing.assert_allclose(
       new['batch_stats']['mean'], their_new['batch_stats']['mean'], atol=1e-6)
-
-
-def test_evaluation_mode_equals_flax_and_updates_nothing():
-  x = _batch()
-  variables = _variables()
-  ours, new = layers.BatchNorm().apply(
-      variables, x, train=False, mutable=['batch_stats'])
-  theirs = nn.BatchNorm(use_running_average=True, epsilon=1e-5).apply(
-      variables, x)
-  np.testing.assert_allclose(ours, theirs, atol=1e-6)
-  assert jax.tree.all(jax.tree.map(
+  assert train or jax.tree.all(jax.tree.map(
       np.array_equal, new['batch_stats'], variables['batch_stats']))
 
 

@@ -7,9 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlfd_jax import models, training as train
-from dlfd_jax.data import batching
-from dlfd_jax.methods import dlfd
+from dlfd_jax import models
 from tests import tiny
 from tests.models import nets
 
@@ -69,24 +67,3 @@ def test_parameters_are_the_same_and_less_is_kept(name):
     return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(residuals))
 
   assert kept(again) < .75 * kept(plain)
-
-
-@pytest.mark.slow
-def test_a_compiled_distance_step_needs_less_memory():
-  data = tiny.dataset(64)
-  images = np.repeat(np.repeat(data.images, 4, 1), 4, 2)  # 16 pixels
-  rows = np.arange(32)
-  batch = batching.Pair(batching.pad(rows, 32), batching.pad(rows + 32, 32))
-  config = dlfd.DLFDConfig(batch_size=32, perturb_steps=1)
-
-  def memory(remat):
-    model = models.build(models.ModelConfig(
-        outputs=3, width=8, stem='small', remat=remat))
-    variables = nets.filled(nets.shapes(model, 16))
-    step = dlfd.make_distance_step(model, data.task, config, 10)
-    compiled = jax.jit(step, compiler_options=KEEP).lower(
-        train.create_state(variables, config.optimizer, nets.KEY),
-        {'images': images, 'labels': data.labels}, batch).compile()
-    return compiled.memory_analysis().temp_size_in_bytes
-
-  assert memory(True) < .8 * memory(False)

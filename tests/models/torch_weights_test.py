@@ -1,5 +1,7 @@
 """State dicts in and out; logits against PyTorch's own."""
 
+import io
+
 import jax
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ import safetensors.torch  # noqa: E402
 
 from tests.models import torch_nets  # noqa: E402
 
-OUTPUTS, WIDTH, SIZE = 5, 8, 64
+# Pixels such that DenseNet halves an odd number, whose edge is dropped.
+OUTPUTS, WIDTH, SIZE = 5, 8, 72
 
 
 @pytest.fixture(autouse=True)
@@ -102,6 +105,7 @@ def test_weights_of_ours_give_the_same_logits_in_pytorch(tmp_path):
 
 
 @pytest.mark.parametrize('architecture, twin', [
+    ('resnet18', lambda: torch_nets.ResNet18(1000, 64)),
     ('densenet121', lambda: torch_nets.DenseNet121(1000, 64)),
     ('efficientnet_b0', lambda: torch_nets.EfficientNetB0(1000))])
 def test_full_networks_take_the_tensors_of_torchvision(architecture, twin):
@@ -109,24 +113,9 @@ def test_full_networks_take_the_tensors_of_torchvision(architecture, twin):
   assert torch_weights.account(_state(twin()), config).fits
 
 
-def test_a_network_without_a_twin_is_named():
-  with pytest.raises(ValueError, match=(
-      "for PyTorch weights, got 'vit_s', which has no twin in torchvision")):
-    torch_weights.names_of(_config(architecture='vit_s'))
-
-
-def test_the_full_network_has_the_tensors_of_torchvision():
-  config = models.ModelConfig(outputs=1000)
-  names = set(torch_weights.names_of(config).values())
-  assert len(names) == 102  # 122 in torchvision, 20 of them counters
-  assert {'conv1.weight', 'bn1.running_var', 'layer2.0.downsample.0.weight',
-          'layer4.1.bn2.bias', 'fc.weight', 'fc.bias'} <= names
-
-
 @pytest.mark.parametrize('suffix', ['.pth', '.safetensors', '.pt'])
 def test_files_are_read_as_they_were_written(tmp_path, suffix):
-  state = _state(_twin('plain'))
-  path = tmp_path / f'w{suffix}'
+  state, path = _state(_twin('plain')), tmp_path / f'w{suffix}'
   torch_weights.write(path, state)
   found = torch_weights.read(path)
   assert sorted(found) == sorted(state)
@@ -138,13 +127,6 @@ def test_files_are_read_as_they_were_written(tmp_path, suffix):
 def test_parameters_that_ask_for_gradients_are_read(tmp_path):
   torch.save(dict(_twin('plain').named_parameters()), tmp_path / 'w.pth')
   assert 'conv1.weight' in torch_weights.read(tmp_path / 'w.pth')
-
-
-@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
-def test_a_folder_that_is_not_there_is_named(tmp_path, suffix):
-  with pytest.raises(FileNotFoundError, match='Expected the folder .*new for'):
-    torch_weights.write(tmp_path / 'new' / f'w{suffix}', {'a': np.ones(2)})
-  assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize('kind, suffix, prefix, key', [
@@ -185,43 +167,32 @@ def test_every_tensor_that_does_not_fit_is_named():
     torch_weights.to_variables(state, _config())
 
 
-def test_the_other_head_does_not_fit():
-  with pytest.raises(ValueError, match='with the plain head.*base_model.bn1'):
-    torch_weights.to_variables(_state(_twin('paper')), _config())
-
-
 class _Evil:
 
   def __reduce__(self):
     return (print, ('code ran',))
 
 
-def test_a_file_that_would_run_code_is_refused(tmp_path, capsys):
-  torch.save({'weight': _Evil()}, tmp_path / 'evil.pth')
-  with pytest.raises(ValueError, match='Expected a state dict of tensors'):
-    torch_weights.read(tmp_path / 'evil.pth')
-  assert 'code ran' not in capsys.readouterr().out
+def _saved(value):
+  held = io.BytesIO()
+  torch.save(value, held)
+  return held.getvalue()
 
 
 @pytest.mark.parametrize('name, content, sentence', [
     ('w.bin', b'', 'Expected weights to end in'),
     ('w.pth', b'nonsense', 'Expected a state dict of tensors in'),
-    ('w.safetensors', b'nonsense', 'Expected safetensors')])
-def test_other_files_are_refused(tmp_path, name, content, sentence):
-  (tmp_path / name).write_bytes(content)
-  with pytest.raises(ValueError, match=sentence):
+    ('w.safetensors', b'nonsense', 'Expected safetensors'),
+    ('w.pth', _saved([torch.zeros(2)]), 'got list'),
+    ('w.pth', _saved({'weight': _Evil()}), 'Expected a state dict of tensors'),
+    ('none.pth', None, 'found no file')])
+def test_other_files_are_refused_and_run_no_code(
+    tmp_path, capsys, name, content, sentence):
+  if content is not None:
+    (tmp_path / name).write_bytes(content)
+  with pytest.raises((ValueError, FileNotFoundError), match=sentence):
     torch_weights.read(tmp_path / name)
-
-
-def test_an_absent_file_is_named(tmp_path):
-  with pytest.raises(FileNotFoundError, match='found no file'):
-    torch_weights.read(tmp_path / 'none.pth')
-
-
-def test_a_list_of_tensors_is_no_state_dict(tmp_path):
-  torch.save([torch.zeros(2)], tmp_path / 'w.pth')
-  with pytest.raises(ValueError, match='got list'):
-    torch_weights.read(tmp_path / 'w.pth')
+  assert 'code ran' not in capsys.readouterr().out
 
 
 def test_without_pytorch_the_extra_is_named(tmp_path, monkeypatch):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import scipy.special
 
-from dlfd_jax.models import vit
 from tests.models import nets
 
 TINY, VARIABLES = nets.TINY['vit_s'], nets.variables('vit_s')
@@ -47,15 +46,6 @@ def _attention(x, params, heads):
 
 def _gelu(x):
   return x * scipy.special.ndtr(x)
-
-
-def test_attention_equals_its_forward_pass_by_hand():
-  x = np.random.default_rng(0).normal(size=(2, 5, 6)).astype(np.float32)
-  layer = vit.SelfAttention(3, jnp.float32)
-  variables = nets.filled(jax.eval_shape(lambda: layer.init(nets.KEY, x)))
-  np.testing.assert_allclose(
-      jax.jit(layer.apply)(variables, x),
-      _attention(x.astype(np.float64), variables['params'], 3), atol=1e-5)
 
 
 def test_the_network_equals_its_forward_pass_by_hand():
