@@ -17,7 +17,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from dlfd_jax.report import decisions, facts, names, plots, tables
+from dlfd_jax.report import facts, names, plots, tables
 from dlfd_jax.utils import runs
 
 Arrays = Mapping[str, np.ndarray]
@@ -156,9 +156,9 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
       'reference': tables.reference_table(result, everything=True),
       'groups': tables.groups_table(result),
       'verdicts': tables.verdict_sentences(result),
-      'deciding': decisions.deciding(result),
-      'sample': decisions.sample_sentence(result),
-      'choices': decisions.choices(result),
+      'deciding': facts.deciding(result),
+      'sample': facts.sample_sentence(result),
+      'choices': facts.choices(result),
       'without_copies': tables.without_copies_table(result),
       'tier': tables.tier_of(result),
       'not_run': [tables.not_run(tier) for tier in tables.TIERS

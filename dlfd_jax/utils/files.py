@@ -139,6 +139,18 @@ def read_object(path: str | os.PathLike) -> dict[str, Any]:
   return value
 
 
+def read_events(path: str | os.PathLike) -> list[dict[str, Any]]:
+  """JSON lines of a finished or interrupted run; none without the file."""
+  events: list[dict[str, Any]] = []
+  if is_file(path):
+    for line in pathlib.Path(path).read_text(encoding='utf-8').splitlines():
+      try:
+        events.append(json.loads(line))
+      except json.JSONDecodeError:  # a last line cut by a kill
+        break
+  return events
+
+
 def read_arrays(path: str | os.PathLike,
                 what: str = 'plain arrays') -> dict[str, np.ndarray]:
   """All arrays of an npz file, none of them pickled.

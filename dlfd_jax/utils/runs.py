@@ -23,6 +23,7 @@ from typing import Any
 
 from dlfd_jax.utils import configs, validate
 from dlfd_jax.utils.files import (
+  read_events as read_events,
   read_json as read_json,
   read_object as read_object,
   write_json as write_json,
@@ -184,13 +185,7 @@ class MetricsLog:
 
   def __init__(self, path: str | os.PathLike | None = None) -> None:
     self._path = None if path is None else pathlib.Path(path)
-    self.events: list[dict[str, Any]] = []
-    if self._path is not None and self._path.is_file():
-      for line in self._path.read_text(encoding='utf-8').splitlines():
-        try:
-          self.events.append(json.loads(line))
-        except json.JSONDecodeError:  # a last line cut by a kill
-          break
+    self.events = [] if path is None else read_events(path)
 
   def __len__(self) -> int:
     return len(self.events)
@@ -209,8 +204,3 @@ class MetricsLog:
     if self._path is not None:
       with self._path.open('a', encoding='utf-8') as file:
         file.write(line + '\n')
-
-
-def read_events(path: str | os.PathLike) -> list[dict[str, Any]]:
-  """The events of a finished or interrupted run."""
-  return MetricsLog(path).events
