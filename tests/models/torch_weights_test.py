@@ -113,6 +113,12 @@ def test_full_networks_take_the_tensors_of_torchvision(architecture, twin):
   assert torch_weights.account(_state(twin()), config).fits
 
 
+def test_a_network_without_a_twin_is_named():
+  with pytest.raises(ValueError, match=(
+      "for PyTorch weights, got 'vit_s', which has no twin in torchvision")):
+    torch_weights.names_of(_config(architecture='vit_s'))
+
+
 @pytest.mark.parametrize('suffix', ['.pth', '.safetensors', '.pt'])
 def test_files_are_read_as_they_were_written(tmp_path, suffix):
   state, path = _state(_twin('plain')), tmp_path / f'w{suffix}'

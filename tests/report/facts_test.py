@@ -6,22 +6,17 @@ from dlfd_jax.report import facts
 from tests.report import fakes
 
 
-def test_costs_carry_their_units():
+def test_costs_carry_their_units_or_say_why_they_are_missing():
   items = dict(facts.efficiency_items(fakes.result()))
-  assert items['Time, unlearned'] == '6.4 s'
-  assert items['Speed-up over retraining'] == '8.5×'
-  assert items['Images processed'] == '11,520'
-  assert items['Peak memory'] == '1.31 GB'
-  assert items['Time of checks over that of steps'] == '0.083'
-  assert items['Compile, distance'] == '8.1 s'
-  assert items['Precision'] == 'float32'
-
-
-def test_a_cost_that_is_missing_says_why():
+  assert items.items() >= {
+      'Time, unlearned': '6.4 s', 'Speed-up over retraining': '8.5×',
+      'Images processed': '11,520', 'Peak memory': '1.31 GB',
+      'Time of checks over that of steps': '0.083',
+      'Compile, distance': '8.1 s', 'Precision': 'float32'}.items()
   items = dict(facts.efficiency_items(fakes.result(retrained=False)))
-  assert items['Speed-up over retraining'] == (
-      'not computed: no retrained model was timed')
-  assert items['Time, retrained'] == 'not computed: not recorded'
+  assert items.items() >= {
+      'Speed-up over retraining': 'not computed: no retrained model was timed',
+      'Time, retrained': 'not computed: not recorded'}.items()
 
 
 def _times(unlearned, retrained):
@@ -54,17 +49,14 @@ def test_a_missing_entry_is_named_as_not_computed():
       ('Rule, step size', '0.5')]
 
 
-def test_only_pairs_that_exist_are_listed_with_their_decisions():
-  found = facts.copies_found(fakes.leakage())
+def test_pairs_that_exist_are_listed_and_a_long_list_is_cut_and_counted():
+  leakage = fakes.leakage()
+  found = facts.copies_found(leakage)
   assert found['known']
   assert sorted(found['rows']) == [('forget-retain', 0, 1), ('test-test', 0, 3)]
   assert found['total'] == 1
   assert set(found['decisions']) == {'retain', 'val', 'test'}
   assert not facts.copies_found({})['known']
-
-
-def test_a_long_list_of_copies_is_cut_and_counted():
-  leakage = fakes.leakage()
   leakage['forget_pairs'] *= 50
   leakage['forget_pairs_total'] = 50
   found = facts.copies_found(leakage)
