@@ -110,14 +110,6 @@ def test_the_tiny_networks_are_those_of_the_registry():
 
 
 @every
-def test_the_config_builds_it_and_its_full_size_has_both_heads(name):
-  for head, features in (('plain', None), ('paper', 128)):
-    out, _ = nets.traced(nets.full(name, head=head, outputs=5), 64)
-    assert out.logits.shape == (2, 5)
-    assert features is None or out.features.shape == (2, features)
-
-
-@every
 def test_full_networks_are_as_large_as_torchvisions(name):
   parameters, values, layers = TORCHVISION[name]
   shapes = nets.shapes(nets.full(name), 224)

@@ -104,11 +104,3 @@ def test_the_kernels_gradient_leaves_xla_on_a_cpu():
   assert convolutions(1, 'cpu') == 1
   assert convolutions(2, 'cpu') == 9
   assert convolutions(1, 'gpu') == 0
-
-
-def test_it_computes_in_its_own_type():
-  module = conv.Conv(4, 3, 1, jnp.bfloat16)
-  x = jnp.ones((1, 2, 2, 4))
-  variables = module.init(jax.random.key(0), x)
-  assert variables['params']['kernel'].dtype == jnp.float32
-  assert module.apply(variables, x).dtype == jnp.bfloat16

@@ -64,14 +64,11 @@ def test_a_sample_is_sorted_fixed_and_no_larger_than_asked():
   np.testing.assert_array_equal(lib.sample(5, 10, 0), np.arange(5))
 
 
-def test_the_picture_of_features_is_valid_and_deterministic():
-  pictures.check(functools.partial(
-      lib.draw, _panels(), GROUPS, ['a', 'b', 'c'], title='t'))
-
-
 def test_each_model_has_its_panel_with_its_numbers():
-  axes = pictures.axes_of(lambda: lib.draw(
-      _panels(), GROUPS, ['a', 'b', 'c'], title='t'))
+  draw = functools.partial(
+      lib.draw, _panels(), GROUPS, ['a', 'b', 'c'], title='t')
+  pictures.check(draw)
+  axes = pictures.axes_of(draw)
   assert len(axes) == 3
   assert 'label probe 0.50 [0.40, 0.60]' in axes[0].get_xlabel()
   assert 'person probe not computed' in axes[0].get_xlabel()
@@ -98,12 +95,9 @@ def _points():
               ('dlfd', .7, Estimate(.2)), ('neggrad', None, Estimate(1)))]
 
 
-def test_the_picture_of_collapse_is_valid_and_deterministic():
-  pictures.check(functools.partial(
-      lib.draw_collapse, _points(), (.5, .1)))
-
-
 def test_an_arrow_leads_from_original_to_each_model_with_numbers():
-  axes = pictures.axes_of(lambda: lib.draw_collapse(_points(), (.5, .1)))
-  arrows = [text for text in axes[0].texts if not text.get_text()]
+  draw = functools.partial(lib.draw_collapse, _points(), (.5, .1))
+  pictures.check(draw)
+  [axis] = pictures.axes_of(draw)
+  arrows = [text for text in axis.texts if not text.get_text()]
   assert [arrow.xy for arrow in arrows] == [(.7, .2)]
