@@ -19,7 +19,12 @@ from dlfd_jax import (
   training as train,
   tuned,
 )
-from dlfd_jax.data import augment, sources
+from dlfd_jax.data import (
+  augment,
+  dataset as dataset_lib,
+  sources,
+  splits as splits_lib,
+)
 from dlfd_jax.methods import (
   bad_teaching,
   cf_k,
@@ -330,3 +335,19 @@ def methods_alike(preset: Preset) -> dict[str, methods_lib.RunConfig]:
 PRESETS: dict[str, Preset] = {
     name: with_values(preset, tuned.values(name))
     for name, preset in STARTS.items()}
+
+
+def demo_data(seed: int) -> sources.DataOptions:
+  """The faces that ``dlfd demo`` draws."""
+  return dataclasses.replace(
+      PRESETS['demo'].data, data_seed=seed, people=280)
+
+
+def demo_partition(dataset: dataset_lib.Dataset,
+                   seed: int) -> splits_lib.Partition:
+  """Who of them is train, val and test.
+
+  Many are tested on: 320 images would leave gaps of 3 points to chance.
+  """
+  return splits_lib.draw_partition(
+      dataset, seed=seed, test_fraction=0.45, val_fraction=0.1)

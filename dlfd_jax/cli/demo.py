@@ -11,12 +11,7 @@ from absl import flags
 
 from dlfd_jax import presets, tuned
 from dlfd_jax.cli import command, evaluate as show_evaluation, inputs, options
-from dlfd_jax.data import (
-  dataset as dataset_lib,
-  requests,
-  sources,
-  splits as splits_lib,
-)
+from dlfd_jax.data import requests
 from dlfd_jax.pipeline import evaluate, train, unlearn
 from dlfd_jax.report import tables
 from dlfd_jax.utils import runs
@@ -29,8 +24,6 @@ report.html. Two to four minutes on two cores; no download.
   dlfd demo --workdir=runs/demo
 """
 _FORGET_FRACTION = 0.1
-# Many to test on: 320 images would leave gaps of 3 points to chance.
-_PEOPLE, _TEST_FRACTION, _VAL_FRACTION = 280, 0.45, 0.1
 
 
 def _define(values: flags.FlagValues) -> None:
@@ -55,9 +48,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   recipe = options.apply(preset.train, _TRAINING, values, 'training')
   recipe = dataclasses.replace(recipe, seed=seed)
   devices = inputs.devices(values)
-  data_options = people_of(seed)
-  dataset = inputs.load_data(data_options)
-  partition = parts_of(dataset, seed)
+  dataset = inputs.load_data(presets.demo_data(seed))
+  partition = presets.demo_partition(dataset, seed)
   splits, notes = requests.resolve_request(
       dataset, partition,
       requests.ForgetRequest(fraction=_FORGET_FRACTION, seed=seed))
@@ -86,19 +78,6 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         f'{runs.peak_bytes() / 1e9:.1f} GB. The report: {path}')
   return {'workdir': str(workdir), 'report': str(path), 'goal': goal,
           'evaluation': result.record}
-
-
-def people_of(seed: int) -> sources.DataOptions:
-  """The faces that the demo draws."""
-  return dataclasses.replace(
-      presets.PRESETS['demo'].data, data_seed=seed, people=_PEOPLE)
-
-
-def parts_of(dataset: dataset_lib.Dataset, seed: int) -> splits_lib.Partition:
-  """Who of them is train, val and test."""
-  return splits_lib.draw_partition(
-      dataset, seed=seed, test_fraction=_TEST_FRACTION,
-      val_fraction=_VAL_FRACTION)
 
 
 def goal_sentence(result: dict) -> str:

@@ -74,7 +74,7 @@ def of_run(run: pathlib.Path, devices, seed: int = 0) -> Population:
   """
   saved = checkpoint.load_model(run)
   options, _, _ = run_configs.recipe_of(run)
-  dataset = inputs.load_data(options)
+  dataset = job.load_data(options)
   parts = splits_lib.load_splits(run / runs.SPLITS, dataset)
   train = job.as_partition(parts).train
   predictor = predict.Predictor(models.build(saved.config), dataset, devices)

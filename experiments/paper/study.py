@@ -171,7 +171,7 @@ def open_study(task: Task, seed: int, root: pathlib.Path,
       data do not say who.
     **common: ``devices``, ``command`` and the run options of ``train``.
   """
-  dataset = inputs.load_data(task.preset.data)
+  dataset = job.load_data(task.preset.data, common.get('hooks', ()))
   partition, splits, notes = _parts(dataset, seed, forget_fraction)
   recipe = dataclasses.replace(task.preset.train, seed=seed)
   folder = root / task.name / str(seed)

@@ -21,7 +21,8 @@ import numpy as np
 from absl import flags
 from sklearn import linear_model, preprocessing
 
-from dlfd_jax.cli import command, demo
+from dlfd_jax import presets
+from dlfd_jax.cli import command
 from dlfd_jax.data import sources
 from dlfd_jax.report import render, tables
 from dlfd_jax.utils import runs
@@ -87,8 +88,8 @@ def linear_accuracy(seed: int) -> float:
   The pixels are rotated onto the span of the training images, which changes
   neither the model nor its penalty and makes it quick.
   """
-  data = sources.load(demo.people_of(seed))
-  parts = demo.parts_of(data, seed)
+  data = sources.load(presets.demo_data(seed))
+  parts = presets.demo_partition(data, seed)
   pixels = data.images.reshape(len(data), -1) / 255.0
   scaler = preprocessing.StandardScaler().fit(pixels[parts.train])
   pixels = scaler.transform(pixels)
