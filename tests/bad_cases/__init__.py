@@ -2,32 +2,50 @@
 
 A case is one mistake, made in a fresh copy of one prepared folder (``place``).
 It must end with exit code 2 and one sentence, with no traceback and nothing on
-disk changed (``case``). ``tests/refusals_test.py`` tries them, and
+disk changed (``case``). Most are rows of ``cases.toml``; the other modules hold
+those that take code. ``tests/refusals_test.py`` tries them, and
 ``python -m tests.bad_cases`` writes what was said to ``docs/errors.md``.
 """
 
 from __future__ import annotations
 
 import pathlib
+import tomllib
 import warnings
 from collections.abc import Iterator, Sequence
 
 from tests.bad_cases import (
   arrays,
   case,
-  deletions,
-  folders,
+  edits,
+  files,
   library,
-  manifests,
   models,
   pictures,
-  results,
-  settings,
 )
 
-CASES: list[case.Case] = [
-    one for module in (manifests, pictures, arrays, folders, deletions, models,
-                       settings, results, library) for one in module.CASES]
+
+def _rows() -> Iterator[case.Case]:
+  """The cases of ``cases.toml``."""
+  text = pathlib.Path(__file__).with_name('cases.toml').read_text('utf-8')
+  for group in tomllib.loads(text)['groups']:
+    for mistake, flags, *edit in group['cases']:
+      edit = [*group.get('edit', ()), *edit]
+      yield case.of(
+          group['theme'], mistake, group['command'],
+          flags.split() if isinstance(flags, str) else flags,
+          getattr(edits, edit[0])(*edit[1:]) if edit else None)
+
+
+_THEMES = ('Manifests', 'Images', 'npz files', 'Trees of folders', 'Downloads',
+           'Deletion requests', 'Stored splits', 'Checkpoints',
+           'Weights from elsewhere', 'Commands', 'Training flags',
+           'Unlearning flags', 'Run folders', 'Evaluations', 'Reports',
+           'Python')
+CASES: list[case.Case] = sorted(
+    [*_rows(), *(one for module in (files, pictures, arrays, models, library)
+                 for one in module.CASES)],
+    key=lambda one: _THEMES.index(one.theme))
 
 
 def attempt_all(cases: Sequence[case.Case],

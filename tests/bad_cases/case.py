@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from dlfd_jax.cli import commands, exit_codes
@@ -39,6 +39,14 @@ class Case:
   argv: tuple[str, ...] = ()
   change: Callable[[], Any] | None = None
   call: Callable[[], Any] | None = None
+
+
+def of(theme: str, mistake: str, command: str, flags: Sequence[str] = (),
+       change: Callable[[], Any] | None = None) -> Case:
+  """A mistake in a command; ``flags`` replace its own of the same name."""
+  names = {flag.split('=')[0] for flag in flags}
+  kept = [word for word in command.split() if word.split('=')[0] not in names]
+  return Case(theme, mistake, (*kept, *flags), change)
 
 
 @dataclasses.dataclass(frozen=True)

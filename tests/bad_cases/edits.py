@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import operator
 import os
 import pathlib
 import zlib
@@ -86,19 +88,15 @@ def arrays(path: str, without: tuple[str, ...] = (), **changes: Any) -> Edit:
   return edit
 
 
-def fields(path: str, **changes: Any) -> Edit:
-  """Replaces fields of a JSON file; ``a__b`` leads into ``a``."""
+def fields(path: str, name: str, value: Any = ...) -> Edit:
+  """Replaces a field of a JSON file, or removes it; ``a.b`` leads into a."""
   def edit():
     tree = json.loads(pathlib.Path(path).read_text('utf-8'))
-    for name, value in changes.items():
-      *way, last = name.split('__')
-      at = tree
-      for step in way:
-        at = at[step]
-      if value is ...:
-        del at[last]
-      else:
-        at[last] = value
+    *way, last = name.split('.')
+    at = functools.reduce(operator.getitem, way, tree)
+    at[last] = value
+    if value is ...:
+      del at[last]
     pathlib.Path(path).write_text(json.dumps(tree), 'utf-8')
   return edit
 

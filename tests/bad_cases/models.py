@@ -12,33 +12,27 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from tests.bad_cases import edits
+from tests.bad_cases import case, edits
 from tests.bad_cases.case import Case
 
 CHECKPOINTS, WEIGHTS = 'Checkpoints', 'Weights from elsewhere'
 _CARD = 'original/checkpoints/model/model.json'
 _VARIABLES = 'original/checkpoints/model/variables'
-_RUN = 'original/config.json'
+_IMPORT = ('import_weights --weights=weights.safetensors --data=faces.npz '
+           '--labels=smile --image_size=16 --width=2 --stem=small '
+           '--workdir=out')
 
 
-def _load(mistake: str, change: Callable | None, *flags: str) -> Case:
-  given = flags or ('--model=original',)
-  return Case(CHECKPOINTS, mistake, (
-      'export_weights', '--weights=out.safetensors', *given), change)
+def _load(mistake: str, change: Callable) -> Case:
+  return case.of(
+      CHECKPOINTS, mistake,
+      'export_weights --weights=out.safetensors --model=original', (), change)
 
 
-def _card(mistake: str, **changes: Any) -> Case:
-  return _load(mistake, edits.fields(_CARD, **changes))
-
-
-def _unlearn(mistake: str, change: Callable | None, *flags: str) -> Case:
-  return Case(CHECKPOINTS, mistake, (
-      'unlearn', '--original=original', '--forget_people=2', '--workdir=out',
-      *flags), change)
-
-
-def _run(mistake: str, **changes: Any) -> Case:
-  return _unlearn(mistake, edits.fields(_RUN, **changes))
+def _unlearn(mistake: str, change: Callable) -> Case:
+  return case.of(
+      CHECKPOINTS, mistake,
+      'unlearn --original=original --forget_people=2 --workdir=out', (), change)
 
 
 def _largest():
@@ -48,16 +42,11 @@ def _largest():
 
 def _whatever_the_sum(edit):
   """Damage below a card that states no checksum."""
-  return edits.both(edits.fields(_CARD, sha256=None), edit)
+  return edits.both(edits.fields(_CARD, 'sha256', None), edit)
 
 
 def _import(mistake: str, *flags: str, change: Callable | None = None) -> Case:
-  given = {flag.split('=')[0] for flag in flags}
-  kept = [flag for flag in (
-      '--weights=weights.safetensors', '--data=faces.npz', '--labels=smile',
-      '--image_size=16', '--width=2', '--stem=small', '--workdir=out')
-          if flag.split('=')[0] not in given]
-  return Case(WEIGHTS, mistake, ('import_weights', *kept, *flags), change)
+  return case.of(WEIGHTS, mistake, _IMPORT, flags, change)
 
 
 def _tensors(mistake: str, change: Callable[[dict], Any]) -> Case:
@@ -97,12 +86,8 @@ _CLAIM = json.dumps({'x': {'dtype': 'F32', 'shape': [10**9, 10**9],
                            'data_offsets': [0, 4]}}).encode()
 
 CASES = [
-    _load('there is no such run', None, '--model=nowhere'),
     _load('the run is not finished', lambda: shutil.rmtree(
         'original/checkpoints')),
-    _load('the run is a file', None, '--model=people.txt'),
-    _load('the card is no JSON', edits.write(_CARD, '{')),
-    _load('the card is a list', edits.write(_CARD, '[1]')),
     _load('the card is no text', edits.write(_CARD, bytes(range(256)))),
     _load('the card is nested 100,000 deep', edits.write(
         _CARD, '[' * 100_000)),
@@ -114,63 +99,20 @@ CASES = [
           _whatever_the_sum(lambda: edits.cut(_largest())())),
     _load('the list of arrays is no JSON, and the checksum taken out',
           _whatever_the_sum(edits.write(f'{_VARIABLES}/_METADATA', '{'))),
-    _card('the model is of another version', schema=7),
-    _card('the card lacks the network', model=...),
-    _card('the network is a text', model='resnet18'),
-    _card('the network has a field that nobody knows', model__depth=9),
-    _card('the architecture is unknown', model__architecture='resnet999'),
-    _card('the architecture is a function of the system',
-          model__architecture='os:system'),
-    _card('the architecture is in no module',
-          model__architecture='no.such:Net'),
-    _card('the width is another', model__width=4),
-    _card('the width is 0', model__width=0),
-    _card('the width is a text', model__width='wide'),
-    _card('there are more outputs than names', model__outputs=3),
-    _card('a channel has deviation 0', model__std=[0, 1, 1]),
-    _card('a channel has a mean that is no number',
-          model__mean=['a', 'b', 'c']),
-    _card('two classes have one name', task__names=['a', 'a']),
-    _card('a name is a number', task__names=[1, 2]),
-    _card('the names are one text', task__names='ab'),
-    _card('the kind of task is unknown', task__kind='ranking'),
-    _card('the image size is 0', image_size=[0, 0]),
-    _card('the image size is absurd', image_size=[10**9, 10**9]),
-    _card('the image size is a text', image_size='small'),
-    _unlearn('the config of the run is no JSON', edits.write(_RUN, '{')),
-    _unlearn('the config of the run is a list', edits.write(_RUN, '[]')),
-    _run('the config is of another kind of run', kind='evaluation'),
-    _run('the config lacks the data', data=...),
-    _run('the config has data that nobody knows', data__colour='red'),
-    _run('the config names no labels', data__labels=[]),
-    _run('the config has labels that are numbers', data__labels=[3]),
-    _run('the config has thresholds of another shape', data__thresholds=[1]),
-    _run('the config has a recipe without optimizer', train__optimizer=...),
-    _run('the config has 0 epochs', train__epochs=0),
-    _run('the config has a network of negative width', network__width=-1),
-    _run('the data of the run have moved', data__source='moved.npz'),
-    _run('an unlearning run says that it is its own original',
-         kind='unlearn', original_path='original'),
-    _run('an unlearning run does not say what its original was',
-         kind='unlearn'),
-    _unlearn('the model saw images of another size', None, '--image_size=12'),
+    _unlearn('an unlearning run says that it is its own original', edits.both(
+        edits.fields('original/config.json', 'kind', 'unlearn'),
+        edits.fields('original/config.json', 'original_path', 'original'))),
     _unlearn('the model has other classes', edits.arrays(
         'faces.npz', smile=lambda a: np.arange(len(a)) % 3)),
-    _import('there is no such file', '--weights=none.safetensors'),
-    _import('the ending is unknown', '--weights=people.txt'),
     _import('the file is a folder', '--weights=folder.pth',
             change=lambda: pathlib.Path('folder.pth').mkdir()),
     _import('the safetensors file is empty', change=edits.write(
         'weights.safetensors', b'')),
-    _import('the safetensors file is cut short',
-            change=edits.cut('weights.safetensors')),
     _import('the safetensors header claims 10^15 bytes', change=edits.write(
         'weights.safetensors', _HEADER)),
     _import('a tensor claims 10^18 numbers', change=edits.write(
         'weights.safetensors', len(_CLAIM).to_bytes(8, 'little') + _CLAIM
         + bytes(4))),
-    _import('the .pth file is text', '--weights=weights.pth',
-            change=edits.write('weights.pth', 'hello')),
     _import('the .pth file is empty', '--weights=weights.pth',
             change=edits.write('weights.pth', b'')),
     _torch('the .pth file would run a command', lambda torch: {'x': Runs()}),
@@ -194,22 +136,4 @@ CASES = [
         {'bn1.running_var': -state['bn1.running_var']})),
     _tensors('weights are complex numbers', lambda state: state.update(
         {'fc.bias': np.zeros(2, np.complex64)})),
-    _import('the network is wider', '--width=4'),
-    _import('the head is another', '--head=paper'),
-    _import('the architecture has no PyTorch twin', '--architecture=vit_s'),
-    _import('there are two means', '--mean=0.5,0.5'),
-    _import('a mean is a word', '--mean=a,b,c'),
-    _import('a mean is not finite', '--mean=nan,0,0'),
-    _import('a deviation is 0', '--std=0,1,1'),
-    _import('the own network is no module:Class', '--model=resnet'),
-    _import('the own network is in no module', '--model=no.such:Net'),
-    _import('the own network is no flax module', '--model=json:JSONDecoder'),
-    _import('the own network is no class', '--model=json:dumps'),
-    _import('the folder holds files already', '--workdir=photos'),
-    Case(WEIGHTS, 'the file to export to is there already', (
-        'export_weights', '--model=original', '--weights=weights.safetensors')),
-    Case(WEIGHTS, 'the folder to export to is not there', (
-        'export_weights', '--model=original', '--weights=no/out.safetensors')),
-    Case(WEIGHTS, 'the ending to export to is unknown', (
-        'export_weights', '--model=original', '--weights=out.bin')),
 ]

@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from tests.bad_cases import edits, manifests
+from tests.bad_cases import case, edits, files
 from tests.bad_cases.case import Case
 
 THEME = 'Images'
@@ -39,8 +39,7 @@ def _image(mistake: str, content) -> Case:
   """``content`` is made when the mistake is."""
   def change():
     edits.write(_FILE, content() if callable(content) else content)()
-  return Case(THEME, mistake, ('train', *manifests.FLAGS, '--labels=smile'),
-              change)
+  return case.of(THEME, mistake, files.MANIFEST, change=change)
 
 
 def _broken_check():
