@@ -10,7 +10,9 @@ from tests import bad_cases
 from tests.bad_cases import __main__ as writer, case as case_lib, place
 
 RESULT = pathlib.Path(__file__).parents[1] / 'docs/results/bad_inputs.json'
-QUICK = {'Commands', 'Training flags', 'Python', 'Run folders', 'npz files'}
+QUICK = {'Commands', 'Training flags', 'Python', 'Run folders'}
+DATA = {'Manifests', 'Images', 'npz files', 'Trees of folders', 'Downloads',
+        'Deletion requests', 'Stored splits'}
 
 
 @pytest.fixture(scope='module')
@@ -63,6 +65,10 @@ def test_a_case_that_is_not_refused_is_a_fault(template):
 
 def test_quick_mistakes_are_refused(template):
   _check([c for c in bad_cases.CASES if c.theme in QUICK][::3], template)
+
+
+def test_mistakes_in_data_are_refused(template):
+  _check([c for c in bad_cases.CASES if c.theme in DATA], template)
 
 
 @pytest.mark.slow

@@ -90,11 +90,6 @@ def test_bfloat16_logits_give_float32_values():
       assert value(task, logits, labels).dtype == jnp.float32
 
 
-def test_a_task_knows_its_outputs():
-  assert CLASSES.num_outputs == 3 and not CLASSES.is_multilabel
-  assert ATTRIBUTES.is_multilabel
-
-
 @pytest.mark.parametrize('kind, names, words', [
     ('binary', ('a', 'b'), "Expected kind to be .* got 'binary'"),
     (tasks.MULTICLASS, ('a',), 'at least 2 names for a multiclass task, got 1'),

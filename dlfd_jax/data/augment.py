@@ -52,16 +52,6 @@ class AugmentConfig:
     for name in ('brightness', 'contrast', 'saturation'):
       validate.number(name, getattr(self, name), 0, 1)
 
-  @property
-  def warps(self) -> bool:
-    """Whether any of shift, scale and rotate is on."""
-    return bool(self.shift or self.scale or self.rotate)
-
-  @property
-  def recolours(self) -> bool:
-    """Whether any of brightness, contrast and saturation is on."""
-    return bool(self.brightness or self.contrast or self.saturation)
-
 
 def augment(images: jax.Array, keys: jax.Array,
             config: AugmentConfig) -> jax.Array:
@@ -78,29 +68,6 @@ def augment(images: jax.Array, keys: jax.Array,
   Raises:
     ValueError: if the images or the keys have another shape or type.
   """
-  _check(images, keys)
-  draws = jax.vmap(lambda key: jax.random.uniform(
-      key, (_DRAWS,), jnp.float32, -1.0, 1.0))(keys)
-  flip, down, right, scale, angle, brightness, contrast, saturation = draws.T
-  if config.flip:
-    images = jnp.where(
-        (flip < 0)[:, None, None, None], images[:, :, ::-1], images)
-  if config.warps:
-    height, width = images.shape[1:3]
-    images = warp(
-        images, down=config.shift * height * down,
-        right=config.shift * width * right, scale=1 + config.scale * scale,
-        degrees=config.rotate * angle)
-    images = jnp.clip(images, 0.0, 1.0)  # a mean may round to above 1
-  if config.recolours:
-    images = recolour(
-        images, brightness=1 + config.brightness * brightness,
-        contrast=1 + config.contrast * contrast,
-        saturation=1 + config.saturation * saturation)
-  return images
-
-
-def _check(images, keys):
   if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != jnp.float32:
     raise ValueError(
         'Expected images float32 [b, h, w, 3], got '
@@ -110,6 +77,25 @@ def _check(images, keys):
     raise ValueError(
         f'Expected one typed key per image [{len(images)}], got {keys.dtype} '
         f'{list(keys.shape)}.')
+  draws = jax.vmap(lambda key: jax.random.uniform(
+      key, (_DRAWS,), jnp.float32, -1.0, 1.0))(keys)
+  flip, down, right, scale, angle, brightness, contrast, saturation = draws.T
+  if config.flip:
+    images = jnp.where(
+        (flip < 0)[:, None, None, None], images[:, :, ::-1], images)
+  if config.shift or config.scale or config.rotate:
+    height, width = images.shape[1:3]
+    images = warp(
+        images, down=config.shift * height * down,
+        right=config.shift * width * right, scale=1 + config.scale * scale,
+        degrees=config.rotate * angle)
+    images = jnp.clip(images, 0.0, 1.0)  # a mean may round to above 1
+  if config.brightness or config.contrast or config.saturation:
+    images = recolour(
+        images, brightness=1 + config.brightness * brightness,
+        contrast=1 + config.contrast * contrast,
+        saturation=1 + config.saturation * saturation)
+  return images
 
 
 def warp(images: jax.Array, *, down: jax.Array, right: jax.Array,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypedDict, Unpack
 
 import numpy as np
 
@@ -18,9 +19,22 @@ _INT32 = np.iinfo(np.int32)
 _MOST_UNNAMED = 1000  # classes without names, where images are fewer
 
 
-def row_name(i: int) -> str:
-  """How errors call row ``i`` where the source has no better name for it."""
-  return f'row {i}'
+class LabelOptions(TypedDict, total=False):
+  """What every loader passes on to :func:`make_labels`.
+
+  Attributes:
+    names: of the classes, or of the attributes; by default the column's name
+      and the class's number, or the columns' names.
+    multilabel: makes one column a multilabel task too.
+    merge_from: all classes from this one on become this one; multiclass only.
+    thresholds: by label column, the least value that counts as 1; negative
+      values stay unknown. Multilabel only.
+  """
+
+  names: Sequence[str] | None
+  multilabel: bool
+  merge_from: int | None
+  thresholds: Mapping[str, int] | None
 
 
 def to_int32(name: str, values: np.ndarray) -> np.ndarray:
@@ -113,23 +127,17 @@ def read_attribute(label: str, texts: Sequence[str],
 
 
 def make_labels(
-    columns: Mapping[str, np.ndarray], labels: str | Sequence[str], *,
-    names: Sequence[str] | None = None, multilabel: bool = False,
-    merge_from: int | None = None, thresholds: Mapping[str, int] | None = None,
-    where: Callable[[int], str] = row_name) -> tuple[np.ndarray, tasks.Task]:
+    columns: Mapping[str, np.ndarray], labels: str | Sequence[str],
+    where: Callable[[int], str] = 'row {}'.format,
+    **options: Unpack[LabelOptions]) -> tuple[np.ndarray, tasks.Task]:
   """Picks the label columns and says what they mean.
 
   Args:
     columns: int32 ``[n]`` by name.
     labels: the label column (multiclass, classes counted from 0), or several
       (multilabel, each 0 or 1, -1 unknown).
-    names: of the classes, or of the attributes; by default the column's name
-      and the class's number, or the columns' names.
-    multilabel: makes one column a multilabel task too.
-    merge_from: all classes from this one on become this one; multiclass only.
-    thresholds: by label column, the least value that counts as 1; negative
-      values stay unknown. Multilabel only.
     where: names row ``i`` in an error.
+    **options: see :class:`LabelOptions`.
 
   Returns:
     int32 labels, ``[n]`` or ``[n, a]``, and the task.
@@ -148,16 +156,18 @@ def make_labels(
           f'{", ".join(sorted(columns)) or "none"}.')
     if not len(columns[label]):
       raise ValueError(f'Expected at least one value in {label!r}, got none.')
-  if multilabel or len(labels) > 1:
+  names, merge_from = options.get('names'), options.get('merge_from')
+  thresholds = dict(options.get('thresholds') or {})
+  if options.get('multilabel') or len(labels) > 1:
     if merge_from is not None:
       raise ValueError(
           'Expected merge_from for a multiclass task only, got '
           f'{merge_from} for the columns {", ".join(labels)}.')
-    return _multilabel(columns, labels, names, dict(thresholds or {}), where)
+    return _multilabel(columns, labels, names, thresholds, where)
   if thresholds:
     raise ValueError(
         'Expected thresholds for a multilabel task only, got '
-        f'{dict(thresholds)} for the one column {labels[0]!r}.')
+        f'{thresholds} for the one column {labels[0]!r}.')
   return _multiclass(columns[labels[0]], labels[0], names, merge_from, where)
 
 
@@ -231,13 +241,14 @@ def _multilabel(columns: Mapping[str, np.ndarray], labels: tuple[str, ...],
 
 
 def other_columns(columns: Mapping[str, np.ndarray],
-                  labels: str | Sequence[str], *, changed: bool
+                  labels: Sequence[str], **options: Unpack[LabelOptions]
                   ) -> dict[str, np.ndarray]:
-  """The columns to keep for reports.
+  """The columns to keep for reports: all that are no labels.
 
-  All that are no labels; the label columns too where ``changed`` says that the
-  labels are merged or cut at a threshold, so that their values are not lost.
+  The label columns too where labels are merged or cut at a threshold, so that
+  their values are not lost.
   """
-  labels = (labels,) if isinstance(labels, str) else tuple(labels)
+  changed = (bool(options.get('thresholds'))
+             or options.get('merge_from') is not None)
   return {name: column for name, column in columns.items()
           if changed or name not in labels}

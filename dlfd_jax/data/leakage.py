@@ -172,14 +172,7 @@ def _correlation(images: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 
 
 def find_copies(dataset: dataset_lib.Dataset,
-                splits: splits_lib.Partition | splits_lib.Splits) -> Copies:
-  """Looks for exact and near copies among the images of a split."""
-  return copies_among(
-      dataset, np.concatenate(list(splits.parts.values())))
-
-
-def copies_among(dataset: dataset_lib.Dataset,
-                 positions: np.ndarray) -> Copies:
+                positions: np.ndarray) -> Copies:
   """Looks for exact and near copies among the images at some positions."""
   digests = np.array([
       hashlib.sha256(dataset.images[i].tobytes()).digest()
@@ -192,14 +185,12 @@ def copies_among(dataset: dataset_lib.Dataset,
 
 def leakage_report(
     dataset: dataset_lib.Dataset,
-    splits: splits_lib.Partition | splits_lib.Splits,
-    copies: Copies | None = None) -> dict:
+    splits: splits_lib.Partition | splits_lib.Splits) -> dict[str, Any]:
   """Counts copies between and inside the parts, and lists those of forget.
 
   Args:
     dataset: the data.
     splits: the parts to compare.
-    copies: what ``find_copies`` gave for them, if it is at hand.
 
   Returns:
     What JSON can hold: ``rule``; ``exact`` and ``near``, the number of pairs
@@ -210,7 +201,7 @@ def leakage_report(
     and their full number ``forget_pairs_total``. 0 pairs means no leakage by
     data.
   """
-  copies = copies or find_copies(dataset, splits)
+  copies = _copies_in(dataset, splits)
   names = sorted(splits.parts, key=lambda name: name != 'forget')
   counts = np.zeros((copies.group.max() + 1, len(names)), np.int64)
   where = np.concatenate([
@@ -231,34 +222,27 @@ def leakage_report(
                          + left[:, b] * right[:, a]).sum())
   report: dict[str, Any] = {'rule': RULE, 'exact': exact, 'near': near}
   if isinstance(splits, splits_lib.Splits):
-    total = sum(pairs[f'forget-{name}'] for pairs in (exact, near)
-                for name in names)
+    part_of = _part_of(splits.parts)
+    listed = (_listed(dataset, i, j, kind, part_of[j])
+              for i, j, kind in copies.pairs_of(splits.forget)
+              if part_of[j] != 'forget' or j > i)  # inside forget once
+    decisions = {}
+    for name, sentence in _DECISIONS.items():
+      a, b = exact[f'forget-{name}'], near[f'forget-{name}']
+      decisions[name] = (f'{a} exact and {b} near pairs: {sentence}' if a + b
+                         else 'No copies found: nothing to decide.')
     report |= {
-        'decisions': {
-            name: _decide(exact[f'forget-{name}'], near[f'forget-{name}'],
-                          sentence)
-            for name, sentence in _DECISIONS.items()},
-        'forget_pairs': _forget_pairs(dataset, splits, copies),
-        'forget_pairs_total': total,
-    }
+        'decisions': decisions,
+        'forget_pairs': list(itertools.islice(listed, MAX_LISTED)),
+        'forget_pairs_total': sum(
+            pairs[f'forget-{name}'] for pairs in (exact, near)
+            for name in names)}
   return report
 
 
-def _decide(exact: int, near: int, sentence: str) -> str:
-  if not exact + near:
-    return 'No copies found: nothing to decide.'
-  return f'{exact} exact and {near} near pairs: {sentence}'
-
-
-def _forget_pairs(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
-                  copies: Copies) -> list[dict[str, Any]]:
-  """The first pairs with an image of forget, those inside forget once."""
-  part_of = _part_of(splits.parts)
-  pairs = (
-      _listed(dataset, i, j, kind, part_of[j])
-      for i, j, kind in copies.pairs_of(splits.forget)
-      if part_of[j] != 'forget' or j > i)
-  return list(itertools.islice(pairs, MAX_LISTED))
+def _copies_in(dataset: dataset_lib.Dataset,
+               splits: splits_lib.Partition | splits_lib.Splits) -> Copies:
+  return find_copies(dataset, np.concatenate(list(splits.parts.values())))
 
 
 def _part_of(parts: Mapping[str, np.ndarray]) -> dict[int, str]:
@@ -288,7 +272,7 @@ def copies_outside(dataset: dataset_lib.Dataset, forget: np.ndarray,
     As ``forget_pairs`` of :func:`leakage_report`, all of them, sorted by forget
     image; ``part`` is ``'data'`` where no part holds the copy.
   """
-  copies = copies_among(dataset, np.arange(len(dataset)))
+  copies = find_copies(dataset, np.arange(len(dataset)))
   part_of, inside = _part_of(parts), set(forget.tolist())
   return [_listed(dataset, i, j, kind, part_of.get(j, 'data'))
           for i, j, kind in copies.pairs_of(np.sort(forget))
@@ -296,22 +280,16 @@ def copies_outside(dataset: dataset_lib.Dataset, forget: np.ndarray,
 
 
 def without_duplicates(dataset: dataset_lib.Dataset,
-                       splits: splits_lib.Splits,
-                       copies: Copies | None = None) -> splits_lib.Splits:
+                       splits: splits_lib.Splits) -> splits_lib.Splits:
   """The splits without the copies of forget images in the other parts.
 
   For final numbers with and without them: exact and near copies leave
   ``retain``, ``val`` and ``test``; ``forget`` stays whole.
 
-  Args:
-    dataset: the data.
-    splits: the parts.
-    copies: what ``find_copies`` gave for them, if it is at hand.
-
   Raises:
     ValueError: if a part would be empty.
   """
-  copies = copies or find_copies(dataset, splits)
+  copies = _copies_in(dataset, splits)
   bad = np.zeros(copies.group.max() + 1, bool)
   bad[copies.group[np.isin(copies.positions, splits.forget)]] = True
   forgotten = bad.copy()
@@ -330,23 +308,22 @@ def without_duplicates(dataset: dataset_lib.Dataset,
       earlier=splits.earlier)
 
 
-def clean_splits(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
-                 copies: Copies | None = None) -> splits_lib.Splits:
-  """The splits without duplicates, exact or near.
+def clean_report(dataset: dataset_lib.Dataset, splits: splits_lib.Splits
+                 ) -> tuple[splits_lib.Splits, dict[str, Any]]:
+  """The splits without duplicates, exact or near, and a report of both.
 
   In the order forget, retain, val, test an image leaves if it is a copy of any
   image of an earlier part, or of one of its own part that stays. So forget
   images lose their copies everywhere else, and no two that stay are copies.
 
-  Args:
-    dataset: the data.
-    splits: the parts.
-    copies: what ``find_copies`` gave for them, if it is at hand.
+  Returns:
+    The splits, and what JSON can hold: ``rule``, and under ``raw`` and
+    ``clean`` each ``images`` by part and the pairs ``exact`` and ``near``.
 
   Raises:
     ValueError: if a part would be empty.
   """
-  copies = copies or find_copies(dataset, splits)
+  copies = _copies_in(dataset, splits)
   neighbours, group_of = copies.near_groups(), copies.group_of()
   taken: set[int] = set()  # groups with an image that others must not copy
   kept = {}
@@ -364,27 +341,13 @@ def clean_splits(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
           f'Expected images of {name} that are no copies of others, got none '
           f'among {len(splits.parts[name])}.')
     kept[name] = np.array(stay)
-  return splits_lib.Splits(
+  cleaned = splits_lib.Splits(
       **kept, by_person=splits_lib.retain_forget_by_person(
           dataset, kept['retain'], kept['forget']),
       earlier=splits.earlier)
-
-
-def clean_report(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
-                 copies: Copies | None = None
-                 ) -> tuple[splits_lib.Splits, dict[str, Any]]:
-  """The clean splits, and sizes and pairs of copies before and after.
-
-  Returns:
-    The splits, and what JSON can hold: ``rule``, and under ``raw`` and
-    ``clean`` each ``images`` by part and the pairs ``exact`` and ``near``.
-  """
-  copies = copies or find_copies(dataset, splits)
-  cleaned = clean_splits(dataset, splits, copies)
   report: dict[str, Any] = {'rule': RULE}
   for name, some in (('raw', splits), ('clean', cleaned)):
-    pairs = leakage_report(
-        dataset, some, copies if some is splits else None)
+    pairs = leakage_report(dataset, some)
     report[name] = {
         'images': {part: len(rows) for part, rows in some.parts.items()},
         'exact': pairs['exact'], 'near': pairs['near']}

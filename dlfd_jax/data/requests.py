@@ -228,9 +228,22 @@ def images_of(dataset: dataset_lib.Dataset, train: np.ndarray,
         request, 'families', dataset.column_names.get(FAMILY, {}))
     return _images_with(dataset, dataset.columns[FAMILY], families, 'families')
   if request.classes is not None:
-    return _images_of_classes(dataset, train, request.classes)
+    names = dataset.task.names
+    if dataset.task.is_multilabel:
+      raise ValueError(
+          'Expected a task of classes to forget one of, got the attributes '
+          f'{", ".join(names)}.')
+    unknown = sorted(set(request.classes) - set(names))
+    if unknown:
+      raise ValueError(
+          f'Expected classes of {list(names)}, got {unknown}.')
+    numbers = [names.index(name) for name in request.classes]
+    return train[np.isin(dataset.labels[train], numbers)]
   if request.sample_ids is not None:
-    return _images_by_id(dataset, request.sample_ids)
+    wanted = np.unique(np.asarray(request.sample_ids, np.str_))
+    places = splits_lib.find_samples(dataset, wanted)
+    _check_present(dataset, 'sample ids', wanted[places < 0])
+    return np.sort(places)
   return _draw(dataset, train, request, notes)
 
 
@@ -269,45 +282,18 @@ def _images_with(dataset: dataset_lib.Dataset, column: np.ndarray,
                  values: Sequence[int], what: str) -> np.ndarray:
   """Images whose value in a column is one of ``values``."""
   wanted = np.unique(np.asarray(values, np.int64))
-  absent = wanted[~np.isin(wanted, column)]
-  if absent.size:
-    raise ValueError(
-        f'Expected {what} of {dataset.name!r}, got {_some(absent)} that '
-        'are not in the data.')
+  _check_present(dataset, what, wanted[~np.isin(wanted, column)])
   return np.flatnonzero(np.isin(column, wanted))
 
 
-def _images_of_classes(dataset: dataset_lib.Dataset, train: np.ndarray,
-                       classes: Sequence[str]) -> np.ndarray:
-  """Training images of the named classes."""
-  if dataset.task.is_multilabel:
-    raise ValueError(
-        'Expected a task of classes to forget one of, got the attributes '
-        f'{", ".join(dataset.task.names)}.')
-  unknown = sorted(set(classes) - set(dataset.task.names))
-  if unknown:
-    raise ValueError(f'Expected classes of {list(dataset.task.names)}, got '
-                     f'{unknown}.')
-  numbers = [dataset.task.names.index(name) for name in classes]
-  return train[np.isin(dataset.labels[train], numbers)]
-
-
-def _images_by_id(dataset: dataset_lib.Dataset,
-                  sample_ids: Sequence[str]) -> np.ndarray:
-  wanted = np.unique(np.asarray(sample_ids, np.str_))
-  places = splits_lib.find_samples(dataset, wanted)
-  absent = wanted[places < 0]
+def _check_present(dataset: dataset_lib.Dataset, what: str,
+                   absent: np.ndarray) -> None:
   if absent.size:
+    some = ', '.join(repr(value) for value in absent[:5].tolist()) + (
+        f' and {len(absent) - 5} more' if len(absent) > 5 else '')
     raise ValueError(
-        f'Expected sample ids of {dataset.name!r}, got {_some(absent)} that '
-        'are not in the data.')
-  return np.sort(places)
-
-
-def _some(values: np.ndarray) -> str:
-  """The first few of several values, and how many more there are."""
-  shown = ', '.join(repr(value) for value in values[:5].tolist())
-  return shown + (f' and {len(values) - 5} more' if len(values) > 5 else '')
+        f'Expected {what} of {dataset.name!r}, got {some} that are not in the '
+        'data.')
 
 
 def _draw(dataset: dataset_lib.Dataset, train: np.ndarray,

@@ -6,7 +6,7 @@ import dataclasses
 import os
 from collections.abc import Callable
 
-from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax.data import dataset as dataset_lib, labels as labels_lib
 from dlfd_jax.data.faces import synthetic
 from dlfd_jax.data.loaders import folder, images as images_lib, npz, tree
 from dlfd_jax.data.tfds import catalog
@@ -60,7 +60,27 @@ class DataOptions:
   identity_pattern: str | None = None
 
   def __post_init__(self) -> None:
-    self._check_types()
+    validate.instance('data', self.source, str)
+    validate.texts('labels', self.labels)
+    validate.boolean('multilabel', self.multilabel)
+    validate.instance('thresholds', self.thresholds, tuple)
+    for pair in self.thresholds:
+      if not isinstance(pair, tuple) or len(pair) != 2:
+        raise ValueError('Expected thresholds to be pairs of a column and a '
+                         f'value, got {validate.shown(pair)}.')
+      validate.instance('the column of thresholds', pair[0], str)
+      validate.integer(f'the threshold of {pair[0]!r}', pair[1],
+                       -validate.LARGEST)
+    for name, most in (('merge_from', validate.LARGEST),
+                       ('image_size', images_lib.MOST_PIXELS_A_SIDE),
+                       ('people', validate.LARGEST)):
+      if getattr(self, name) is not None:
+        validate.integer(name, getattr(self, name), 1, most)
+    validate.integer('images_per_person', self.images_per_person)
+    validate.integer('data_seed', self.data_seed, 0, 2**64 - 1)
+    for name in ('root', 'identity_pattern'):
+      if getattr(self, name) is not None:
+        validate.instance(name, getattr(self, name), str)
     suffix = os.path.splitext(self.source)[1].lower()
     named = catalog.is_name(self.source)
     if self.source not in (SYNTHETIC, TREE) and not named and (
@@ -93,29 +113,6 @@ class DataOptions:
             f'{self.identity_pattern!r} for {self.source}.')
       tree.check_pattern(self.identity_pattern)
 
-  def _check_types(self) -> None:
-    validate.instance('data', self.source, str)
-    validate.texts('labels', self.labels)
-    validate.boolean('multilabel', self.multilabel)
-    validate.instance('thresholds', self.thresholds, tuple)
-    for pair in self.thresholds:
-      if not isinstance(pair, tuple) or len(pair) != 2:
-        raise ValueError('Expected thresholds to be pairs of a column and a '
-                         f'value, got {validate.shown(pair)}.')
-      validate.instance('the column of thresholds', pair[0], str)
-      validate.integer(f'the threshold of {pair[0]!r}', pair[1],
-                       -validate.LARGEST)
-    for name, most in (('merge_from', validate.LARGEST),
-                       ('image_size', images_lib.MOST_PIXELS_A_SIDE),
-                       ('people', validate.LARGEST)):
-      if getattr(self, name) is not None:
-        validate.integer(name, getattr(self, name), 1, most)
-    validate.integer('images_per_person', self.images_per_person)
-    validate.integer('data_seed', self.data_seed, 0, 2**64 - 1)
-    for name in ('root', 'identity_pattern'):
-      if getattr(self, name) is not None:
-        validate.instance(name, getattr(self, name), str)
-
 
 def load(options: DataOptions,
          progress: Callable[[int, int], None] | None = None
@@ -136,33 +133,28 @@ def load(options: DataOptions,
         size=options.image_size or 32, seed=options.data_seed,
         task=options.labels[0] if options.labels else synthetic.DEFAULT_TASK)
   labels = options.labels[0] if len(options.labels) == 1 else options.labels
-  thresholds = dict(options.thresholds)
+  label_options: labels_lib.LabelOptions = {
+      'multilabel': options.multilabel, 'merge_from': options.merge_from,
+      'thresholds': dict(options.thresholds)}
   if options.source.lower().endswith('.npz'):
     return npz.load_npz(
-        options.source, labels=labels, multilabel=options.multilabel,
-        merge_from=options.merge_from, thresholds=thresholds,
-        image_size=options.image_size)
+        options.source, labels=labels, image_size=options.image_size,
+        **label_options)
   assert options.image_size is not None  # DataOptions refuses the others
   if options.source == TREE:
+    if options.root is None:
+      raise ValueError(
+          'Expected --root to name the folder of a tree, got none.')
     return tree.load_tree(
-        _tree_root(options), image_size=options.image_size,
+        options.root, image_size=options.image_size,
         identity_pattern=options.identity_pattern,
         merge_from=options.merge_from, progress=progress)
   if catalog.is_name(options.source):
     from dlfd_jax.data.tfds import load as tfds_load  # slow to import
     return tfds_load.load(
         options.source, root=options.root, labels=options.labels,
-        image_size=options.image_size, multilabel=options.multilabel,
-        merge_from=options.merge_from, thresholds=thresholds,
-        people=options.people, progress=progress)
+        image_size=options.image_size, people=options.people,
+        progress=progress, **label_options)
   return folder.load_folder(
-      options.source, labels=labels, multilabel=options.multilabel,
-      merge_from=options.merge_from, thresholds=thresholds,
-      image_size=options.image_size, root=options.root, progress=progress)
-
-
-def _tree_root(options: DataOptions) -> str:
-  if options.root is None:
-    raise ValueError(
-        'Expected --root to name the folder of a tree, got none.')
-  return options.root
+      options.source, labels=labels, image_size=options.image_size,
+      root=options.root, progress=progress, **label_options)

@@ -13,6 +13,7 @@ import dataclasses
 import itertools
 import os
 import pathlib
+from typing import ClassVar
 
 import numpy as np
 
@@ -24,8 +25,46 @@ SPLITS_PARTS = ('retain', 'forget', 'val', 'test')
 _NAMED_PEOPLE = 20
 
 
+class _Parts:
+  """What both kinds of split share: their parts by name, checked."""
+
+  names: ClassVar[tuple[str, ...]]
+
+  @property
+  def parts(self) -> dict[str, np.ndarray]:
+    """The index arrays by name, in the order of the fields."""
+    return {name: getattr(self, name) for name in self.names}
+
+  def __post_init__(self) -> None:
+    """Sorts each part, makes it read-only int64, and checks it."""
+    for name, part in self.parts.items():
+      part = np.asarray(part)
+      if part.ndim != 1 or (part.size and part.dtype.kind not in 'iu'):
+        raise ValueError(
+            f'Expected {name} to be a vector of integer positions, got '
+            f'{part.dtype} {list(part.shape)}.')
+      if part.size == 0:
+        raise ValueError(f'Expected at least one image in {name}, got 0.')
+      part = np.sort(part).astype(np.int64)
+      if part[0] < 0:
+        raise ValueError(f'Expected positions >= 0 in {name}, got {part[0]}.')
+      repeated = part[1:][part[1:] == part[:-1]]
+      if repeated.size:
+        raise ValueError(
+            f'Expected distinct positions in {name}, got {repeated[0]} more '
+            'than once.')
+      part.setflags(write=False)
+      object.__setattr__(self, name, part)
+    for (a, left), (b, right) in itertools.combinations(self.parts.items(), 2):
+      common = np.intersect1d(left, right, assume_unique=True)
+      if common.size:
+        raise ValueError(
+            f'Expected {a} and {b} to share no image, got {common.size} in '
+            f'both (the first at position {common[0]}).')
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
-class Partition:
+class Partition(_Parts):
   """What an original model is trained on, and what it never saw.
 
   Attributes:
@@ -38,21 +77,14 @@ class Partition:
       or holds an image of another part.
   """
 
+  names = PARTITION_PARTS
   train: np.ndarray
   val: np.ndarray
   test: np.ndarray
 
-  def __post_init__(self) -> None:
-    _normalise(self)
-
-  @property
-  def parts(self) -> dict[str, np.ndarray]:
-    """The index arrays by name, in the order train, val, test."""
-    return {name: getattr(self, name) for name in PARTITION_PARTS}
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Splits:
+class Splits(_Parts):
   """A partition whose ``train`` is cut into ``retain`` and ``forget``.
 
   Attributes:
@@ -68,6 +100,7 @@ class Splits:
     ValueError: as ``Partition``.
   """
 
+  names = SPLITS_PARTS
   retain: np.ndarray
   forget: np.ndarray
   val: np.ndarray
@@ -77,7 +110,7 @@ class Splits:
       default_factory=lambda: np.array([], np.int64))
 
   def __post_init__(self) -> None:
-    _normalise(self)
+    super().__post_init__()
     earlier = np.unique(np.asarray(self.earlier, np.int64))
     earlier.setflags(write=False)
     object.__setattr__(self, 'earlier', earlier)
@@ -92,40 +125,6 @@ class Splits:
   def train(self) -> np.ndarray:
     """Sorted positions of everything the original was trained on."""
     return np.sort(np.concatenate([self.retain, self.forget]))
-
-  @property
-  def parts(self) -> dict[str, np.ndarray]:
-    """The index arrays by name, in the order retain, forget, val, test."""
-    return {name: getattr(self, name) for name in SPLITS_PARTS}
-
-
-def _normalise(splits: Partition | Splits) -> None:
-  """Sorts each part, makes it read-only int64, and checks it."""
-  for name, part in splits.parts.items():
-    part = np.asarray(part)
-    if part.ndim != 1 or (part.size and part.dtype.kind not in 'iu'):
-      raise ValueError(
-          f'Expected {name} to be a vector of integer positions, got '
-          f'{part.dtype} {list(part.shape)}.')
-    if part.size == 0:
-      raise ValueError(f'Expected at least one image in {name}, got 0.')
-    part = np.sort(part).astype(np.int64)
-    if part[0] < 0:
-      raise ValueError(f'Expected positions >= 0 in {name}, got {part[0]}.')
-    repeated = part[1:][part[1:] == part[:-1]]
-    if repeated.size:
-      raise ValueError(
-          f'Expected distinct positions in {name}, got {repeated[0]} more than '
-          'once.')
-    part.setflags(write=False)
-    object.__setattr__(splits, name, part)
-  for (a, left), (b, right) in itertools.combinations(
-      splits.parts.items(), 2):
-    common = np.intersect1d(left, right, assume_unique=True)
-    if common.size:
-      raise ValueError(
-          f'Expected {a} and {b} to share no image, got {common.size} in both '
-          f'(the first at position {common[0]}).')
 
 
 def shared_people(dataset: dataset_lib.Dataset, left: np.ndarray,

@@ -61,9 +61,9 @@ def test_a_source_names_its_own_rows():
 
 
 def test_changed_label_columns_are_kept_for_reports():
-  kept = labels_lib.other_columns(COLUMNS, 'bin', changed=False)
+  kept = labels_lib.other_columns(COLUMNS, ['bin'])
   assert list(kept) == ['age', 'from_one', 'gender']
-  kept = labels_lib.other_columns(COLUMNS, ['bin', 'age'], changed=True)
+  kept = labels_lib.other_columns(COLUMNS, ['bin'], merge_from=2)
   assert list(kept) == list(COLUMNS)
 
 

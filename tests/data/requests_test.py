@@ -228,17 +228,6 @@ def test_lists_are_read_in_order_and_once(tmp_path):
       'a b#.png': f'line 6 of {path}'}
 
 
-@pytest.mark.parametrize('content, error, message', [
-    (None, FileNotFoundError, 'a text file, got no file at .*people.txt'),
-    (b'# nobody\n\n', ValueError, 'at least one entry in .*people.txt'),
-    (b'\xff\xfe\x00', ValueError, 'UTF-8 text, got other bytes')])
-def test_wrong_lists_are_refused(tmp_path, content, error, message):
-  if content is not None:
-    (tmp_path / 'people.txt').write_bytes(content)
-  with pytest.raises(error, match=message):
-    requests.read_entries(tmp_path / 'people.txt')
-
-
 @pytest.mark.parametrize('kind, what', [
     ('identities', 'identity'), ('families', 'family')])
 @pytest.mark.parametrize('named, entry, expected', [

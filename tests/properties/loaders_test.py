@@ -5,7 +5,6 @@ import io
 import json
 import pathlib
 import tempfile
-import zipfile
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from dlfd_jax.data import (
-  batching,
   dataset as dataset_lib,
   labels as labels_lib,
   requests,
@@ -178,25 +176,6 @@ def test_a_damaged_npz_is_refused_or_the_same(place, data):
       assert found[name].dtype.kind != 'O'
 
 
-@pytest.mark.parametrize('shape, claim', [
-    ((2**40,), 'claims 1099511627776'), ((3, 4), 'claims 12')])
-def test_a_header_that_lies_is_not_believed(tmp_path, shape, claim):
-  held = io.BytesIO()
-  np.lib.format.write_array_header_1_0(held, {
-      'descr': '|u1', 'fortran_order': False, 'shape': shape})
-  with zipfile.ZipFile(tmp_path / 'x.npz', 'w') as archive:
-    archive.writestr('images.npy', held.getvalue() + b'123')
-  with pytest.raises(ValueError, match=f'got 3 bytes where .* {claim}'):
-    files.read_arrays(tmp_path / 'x.npz')
-
-
-def test_what_no_memory_holds_is_not_unpacked(tmp_path, monkeypatch):
-  np.savez_compressed(tmp_path / 'x.npz', images=np.zeros(10_000, np.uint8))
-  monkeypatch.setattr(files, 'memory_bytes', lambda: 5_000)
-  with pytest.raises(ValueError, match='to fit into the memory of'):
-    files.read_arrays(tmp_path / 'x.npz')
-
-
 DATA = tiny.dataset()
 POSITIONS = st.one_of(
     st.lists(st.integers(-1, 25), max_size=8),
@@ -250,17 +229,6 @@ def test_any_array_in_a_data_set(name, value):
   data, sentence = said.outcome(
       dataset_lib.Dataset, **{**fields, name: value})
   assert sentence is not None or len(data.fingerprint()) == 64
-
-
-@given(st.integers(-1, 30), said.NUMBERS, st.integers(0, 20))
-def test_batches_read_every_image_once(n, size, seed):
-  stream, sentence = said.outcome(
-      batching.Stream, np.arange(max(n, 0)), size, seed=seed)
-  if sentence is None and size <= 100:
-    rows = [stream.batch(step) for step in range(stream.steps_per_epoch)]
-    seen = np.concatenate([b.index[b.mask > 0] for b in rows])
-    assert sorted(seen) == list(range(n))
-    assert {len(b.index) for b in rows} == {size}
 
 
 @given(said.ANYTHING)

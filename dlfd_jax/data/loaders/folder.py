@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from typing import Unpack
 
 import numpy as np
 
@@ -24,10 +25,8 @@ from dlfd_jax.utils import files, validate
 def load_folder(
     manifest: str | os.PathLike, *, labels: str | Sequence[str],
     image_size: int | tuple[int, int], root: str | os.PathLike | None = None,
-    names: Sequence[str] | None = None, multilabel: bool = False,
-    merge_from: int | None = None, thresholds: Mapping[str, int] | None = None,
-    name: str | None = None,
-    progress: Callable[[int, int], None] | None = None) -> dataset_lib.Dataset:
+    progress: Callable[[int, int], None] | None = None,
+    **options: Unpack[labels_lib.LabelOptions]) -> dataset_lib.Dataset:
   """Reads a data set.
 
   Persons: see ``people.read_identities``. Labels: integers, or for one label
@@ -39,18 +38,13 @@ def load_folder(
 
   Args:
     manifest: the CSV file, UTF-8 with a header.
-    labels: see ``labels.make_labels``, as ``names``, ``multilabel``,
-      ``merge_from`` and ``thresholds``.
+    labels: one label column, or several.
     image_size: side, or (height, width), that every image is resized to; the
       aspect ratio is not kept.
     root: the folder that paths start from; the manifest's by default. Links
       inside it are followed, links out of it are refused.
-    names: of the classes or attributes.
-    multilabel: whether one label column makes a multilabel task.
-    merge_from: the class that takes in all later ones.
-    thresholds: least value that counts as 1, by label column.
-    name: of the data set; the manifest's name by default.
     progress: called after each image with (images read, images in all).
+    **options: see ``labels.LabelOptions``.
 
   Returns:
     The data set.
@@ -65,37 +59,32 @@ def load_folder(
   rows = table.read_csv(manifest, ('path', 'identity', *labels))
   return load_rows(
       rows, rows.path.parent if root is None else pathlib.Path(root),
-      labels=labels, image_size=image_size, names=names, multilabel=multilabel,
-      merge_from=merge_from, thresholds=thresholds, name=name,
-      progress=progress)
+      labels=labels, image_size=image_size, progress=progress, **options)
 
 
 def load_rows(
     rows: table.Table, root: pathlib.Path, *, labels: tuple[str, ...],
-    image_size: int | tuple[int, int], names: Sequence[str] | None,
-    multilabel: bool, merge_from: int | None,
-    thresholds: Mapping[str, int] | None, name: str | None,
-    progress: Callable[[int, int], None] | None) -> dataset_lib.Dataset:
+    image_size: int | tuple[int, int],
+    progress: Callable[[int, int], None] | None,
+    **options: Unpack[labels_lib.LabelOptions]) -> dataset_lib.Dataset:
   """Reads the data set that rows describe; arguments as ``load_folder``."""
   size = images_lib.as_size(image_size)
   sample_ids = _check_paths(rows, root)
   columns: dict[str, np.ndarray] = {}
   texts: dict[str, dict[int, str]] = {}
-  classes = names
   for key, values in rows.columns.items():
     if key in ('path', 'identity', 'split'):
       continue
-    if (key,) == labels and not multilabel:
-      columns[key], classes = labels_lib.read_classes(
-          key, values, names, rows.where)
+    if (key,) == labels and not options.get('multilabel'):
+      columns[key], options['names'] = labels_lib.read_classes(
+          key, values, options.get('names'), rows.where)
     elif key in labels:
       columns[key] = labels_lib.read_attribute(key, values, rows.where)
     else:
       columns[key], distinct = labels_lib.read_column(values)
       texts[key] = dict(enumerate(distinct))
   label_values, task = labels_lib.make_labels(
-      columns, labels, names=classes, multilabel=multilabel,
-      merge_from=merge_from, thresholds=thresholds, where=rows.where)
+      columns, labels, rows.where, **options)
   identity, people = people_lib.read_identities(
       rows.columns['identity'], rows.where)
   split = rows.columns.get('split')
@@ -112,13 +101,12 @@ def load_rows(
       progress(i + 1, n)
   return dataset_lib.Dataset(
       images=images, labels=label_values, identity=identity,
-      sample_id=np.array(sample_ids), task=task, name=name or rows.path.stem,
+      sample_id=np.array(sample_ids), task=task, name=rows.path.stem,
       people=people, column_names={k: v for k, v in texts.items() if v},
       split=None if split is None else np.array(split),
       places=None if rows.lines is None else np.array(
           [rows.where(i) for i in range(n)]),
-      columns=labels_lib.other_columns(
-          columns, labels, changed=bool(thresholds) or merge_from is not None))
+      columns=labels_lib.other_columns(columns, labels, **options))
 
 
 def _check_paths(rows: table.Table, root: pathlib.Path) -> list[str]:

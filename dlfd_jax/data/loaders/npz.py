@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Unpack
 
 import numpy as np
 
@@ -21,10 +22,8 @@ _RESERVED = ('images', 'identity', 'sample_id', 'split')
 
 def load_npz(
     path: str | os.PathLike, *, labels: str | Sequence[str],
-    names: Sequence[str] | None = None, multilabel: bool = False,
-    merge_from: int | None = None, thresholds: Mapping[str, int] | None = None,
     image_size: int | tuple[int, int] | None = None,
-    name: str | None = None) -> dataset_lib.Dataset:
+    **options: Unpack[labels_lib.LabelOptions]) -> dataset_lib.Dataset:
   """Reads a data set.
 
   The file holds ``images``, uint8 ``[n, h, w]`` or ``[n, h, w, 1]`` (grey,
@@ -36,14 +35,9 @@ def load_npz(
 
   Args:
     path: the file.
-    labels: see ``labels.make_labels``, as ``names``, ``multilabel``,
-      ``merge_from`` and ``thresholds``.
-    names: of the classes or attributes.
-    multilabel: whether one label column makes a multilabel task.
-    merge_from: the class that takes in all later ones.
-    thresholds: least value that counts as 1, by label column.
+    labels: one label array, or several.
     image_size: side, or (height, width), to resize to; as stored by default.
-    name: of the data set; the file's name by default.
+    **options: see ``labels.LabelOptions``.
 
   Returns:
     The data set.
@@ -74,9 +68,7 @@ def load_npz(
       raise ValueError(
           f'Expected {label} in {path.name} to be integers [{n}], got '
           f'{arrays[label].dtype} {list(arrays[label].shape)}.')
-  values, task = labels_lib.make_labels(
-      columns, labels, names=names, multilabel=multilabel,
-      merge_from=merge_from, thresholds=thresholds, where=where)
+  values, task = labels_lib.make_labels(columns, labels, where, **options)
   for key in ('identity', 'sample_id', 'split'):
     if key in arrays and arrays[key].shape != (n,):
       raise ValueError(
@@ -89,25 +81,19 @@ def load_npz(
   sample_id = np.array([f'{path.stem}_{i:05d}' for i in range(n)])
   if 'sample_id' in arrays:
     sample_id = arrays['sample_id'].astype(np.str_)
-    _check_distinct(sample_id, where)
+    first: dict[str, int] = {}
+    for i, name in enumerate(sample_id.tolist()):
+      if first.setdefault(name, i) != i:
+        raise ValueError(
+            f'Expected distinct values of sample_id, got {name!r} in '
+            f'{where(first[name])} and in {where(i)}.')
   split = arrays.get('split')
   return dataset_lib.Dataset(
       images=images, labels=values, identity=identity, sample_id=sample_id,
-      task=task, name=name or path.stem,
+      task=task, name=path.stem,
       split=None if split is None else split.astype(np.str_),
       places=np.array([where(i) for i in range(n)]),
-      columns=labels_lib.other_columns(
-          columns, labels, changed=bool(thresholds) or merge_from is not None))
-
-
-def _check_distinct(sample_id: np.ndarray,
-                    where: Callable[[int], str]) -> None:
-  first: dict[str, int] = {}
-  for i, name in enumerate(sample_id.tolist()):
-    if first.setdefault(name, i) != i:
-      raise ValueError(
-          f'Expected distinct values of sample_id, got {name!r} in '
-          f'{where(first[name])} and in {where(i)}.')
+      columns=labels_lib.other_columns(columns, labels, **options))
 
 
 def _images(path: pathlib.Path, arrays: Mapping[str, np.ndarray],

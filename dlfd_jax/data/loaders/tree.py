@@ -53,8 +53,7 @@ def load_tree(root: str | os.PathLike, *,
   rows, classes = _list(root, identity_pattern)
   return folder.load_rows(
       rows, rows.path, labels=(LABEL,), image_size=image_size, names=classes,
-      multilabel=False, merge_from=merge_from, thresholds=None, name=None,
-      progress=progress)
+      merge_from=merge_from, progress=progress)
 
 
 def check_pattern(pattern: str) -> re.Pattern:

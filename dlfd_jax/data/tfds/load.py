@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from typing import Unpack
 
 import numpy as np
 
@@ -29,12 +30,9 @@ CLEAN_REPORT = 'clean.json'
 
 
 def load(source: str, *, root: str | pathlib.Path | None,
-         labels: Sequence[str], image_size: int, multilabel: bool = False,
-         merge_from: int | None = None,
-         thresholds: Mapping[str, int] | None = None,
-         people: int | None = None,
-         progress: Callable[[int, int], None] | None = None
-         ) -> dataset_lib.Dataset:
+         labels: Sequence[str], image_size: int, people: int | None = None,
+         progress: Callable[[int, int], None] | None = None,
+         **options: Unpack[labels_lib.LabelOptions]) -> dataset_lib.Dataset:
   """Prepares the data set the first time, then reads it.
 
   ``split`` holds the official roles: retain, forget, val and test. Prepared
@@ -47,13 +45,11 @@ def load(source: str, *, root: str | pathlib.Path | None,
     labels: label columns, one or several. MUCAC and CelebA know Male, Smiling
       and Young also as gender, smile and young.
     image_size: side, in pixels, that every image is resized to.
-    multilabel: whether one label makes a multilabel task.
-    merge_from: the class that takes in all later ones.
-    thresholds: least value that counts as 1, by label.
     people: takes that many persons, evenly spaced in the order of their
       numbers, so that every role has its share; None takes all.
     progress: called with (images read, images in all) while pixels are decoded
       for the first time.
+    **options: see ``labels.LabelOptions``; classes have their official names.
 
   Returns:
     The data set, its images memory-mapped.
@@ -83,11 +79,14 @@ def load(source: str, *, root: str | pathlib.Path | None,
           f'Expected at least one image of {part} in {source} from {folder}, '
           f'got none among {len(split)}; once the files are mended, delete '
           f'{prepared} to read them anew.')
+  if len(labels) == 1 and not options.get('multilabel'):
+    names = module.CLASS_NAMES.get(labels[0])
+    first = options.get('merge_from')
+    if names and first is not None and 1 <= first < len(names):
+      names = (*names[:first], f'{names[first]}+')
+    options['names'] = names
   values, task = labels_lib.make_labels(
-      index.columns, labels[0] if len(labels) == 1 else labels,
-      names=_class_names(module.CLASS_NAMES, labels, multilabel, merge_from),
-      multilabel=multilabel, merge_from=merge_from, thresholds=thresholds,
-      where=index.where)
+      index.columns, labels, index.where, **options)
   dataset = dataset_lib.Dataset(
       images=index_lib.read_pixels(
           builder, prepared, index, (image_size, image_size), label, progress,
@@ -96,9 +95,7 @@ def load(source: str, *, root: str | pathlib.Path | None,
       task=task, name=source, split=split,
       people=(dict(zip(index.identity.tolist(), index.name.tolist()))
               if name == 'mufac' else {}),
-      columns=labels_lib.other_columns(
-          index.columns, labels,
-          changed=bool(thresholds) or merge_from is not None))
+      columns=labels_lib.other_columns(index.columns, labels, **options))
   if (name, variant) == ('mufac', 'clean'):
     return _without_copies(
         dataset, prepared / f'{image_size}_{label}_{CLEAN_REPORT}')
@@ -107,7 +104,7 @@ def load(source: str, *, root: str | pathlib.Path | None,
 
 def _without_copies(dataset: dataset_lib.Dataset,
                     path: pathlib.Path) -> dataset_lib.Dataset:
-  """The images of ``leakage.clean_splits`` of the official split, in memory.
+  """The images of ``leakage.clean_report`` of the official split, in memory.
 
   Args:
     dataset: with official splits; all its images are in one.
@@ -137,18 +134,6 @@ def _root(name: str, root: str | pathlib.Path | None) -> pathlib.Path:
         f'Expected a folder that holds {name}, found none at {folder}. '
         f'{instructions}')
   return folder.absolute()
-
-
-def _class_names(known: Mapping[str, tuple[str, ...]], labels: Sequence[str],
-                 multilabel: bool, merge_from: int | None
-                 ) -> tuple[str, ...] | None:
-  """Names of the classes of a single label; None leaves them to the labels."""
-  if multilabel or len(labels) != 1 or labels[0] not in known:
-    return None
-  names = known[labels[0]]
-  if merge_from is None or not 1 <= merge_from < len(names):
-    return names
-  return (*names[:merge_from], f'{names[merge_from]}+')
 
 
 def _rows_of_people(source: str, identity: np.ndarray,

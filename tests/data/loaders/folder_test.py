@@ -126,41 +126,6 @@ def test_paths_may_start_from_another_root(tmp_path):
   assert data.sample_id[0] == 'one/a.png'
 
 
-def _changed(k, row):
-  return [*ROWS[:k], row, *ROWS[k + 1:]]
-
-
-@pytest.mark.parametrize('rows, message', [
-    ([], 'header and at least one image in .*faces.csv, got 1 rows'),
-    (_changed(1, 'one/b.png,Ann,female'), 'Expected 7 values in line 3 of .*'),
-    (_changed(1, '../b.png,Ann,male,1,,,'), "line 3 of faces.csv, got '[.][.]"),
-    (_changed(1, 'one/../../b.png,A,male,1,,,'), 'Expected a path inside'),
-    (_changed(1, '/etc/hosts,A,male,1,,,'), "inside .*, got '/etc/hosts'"),
-    (_changed(1, ',A,male,1,,,'), "path inside .* in line 3 .*, got ''"),
-    (_changed(1, '.,A,male,1,,,'), "path inside .*, got '.'"),
-    (_changed(1, 'two/../one/a.png,A,male,1,,,'),
-     'every path once, .* in line 2 of faces.csv and in line 3 of faces.csv'),
-    (_changed(1, 'one/b.png,Ann,,1,,,'), "class in column 'gender' in line 3"),
-    (_changed(1, 'faces.csv,A,male,1,,,'),
-     "readable image in line 3 of faces.csv, got 'faces.csv': it is no image"),
-    (_changed(1, 'one/b.png,"Ann,female'), 'CSV file in UTF-8, got something'),
-])
-def test_wrong_rows_are_refused(tmp_path, rows, message):
-  with pytest.raises(ValueError, match=message):
-    _load(_write(tmp_path, rows))
-
-
-@pytest.mark.parametrize('header, message', [
-    (HEADER.replace('identity', 'id'), "column 'identity' in .*, got path, id"),
-    (HEADER.replace('gender', 'sex'), "Expected a column 'gender' in"),
-    (HEADER.replace('family', 'age'), 'distinct column names in'),
-    (HEADER.replace('family', ''), 'distinct column names in'),
-])
-def test_wrong_headers_are_refused(tmp_path, header, message):
-  with pytest.raises(ValueError, match=message):
-    _load(_write(tmp_path, header=header))
-
-
 @pytest.mark.parametrize('options, message', [
     ({'names': ('male', 'man')}, "one of male, man in column 'gender' in line 3"
                                  " of faces.csv, got 'female'"),
@@ -172,28 +137,3 @@ def test_wrong_headers_are_refused(tmp_path, header, message):
 def test_wrong_options_are_refused(tmp_path, options, message):
   with pytest.raises(ValueError, match=message):
     _load(_write(tmp_path), **options)
-
-
-def test_negative_identities_are_refused(tmp_path):
-  manifest = _write(tmp_path, ['one/a.png,-4,0', 'one/b.png,2,1'],
-                    header='path,identity,gender')
-  with pytest.raises(ValueError, match="got '-4' in line 2 of faces.csv"):
-    _load(manifest)
-
-
-def test_absent_files_are_named(tmp_path):
-  with pytest.raises(FileNotFoundError, match='CSV manifest, got no file at'):
-    _load(tmp_path / 'faces.csv')
-  manifest = _write(tmp_path)
-  with pytest.raises(FileNotFoundError, match='folder of images, got .*gone'):
-    _load(manifest, root=tmp_path / 'gone')
-  (tmp_path / 'one/b.png').unlink()
-  with pytest.raises(FileNotFoundError, match='image file in line 3 of faces'):
-    _load(manifest)
-
-
-def test_other_encodings_are_refused(tmp_path):
-  manifest = _write(tmp_path)
-  manifest.write_bytes('path,identity\nä,b'.encode('latin-1'))
-  with pytest.raises(ValueError, match='CSV file in UTF-8, got something else'):
-    _load(manifest)

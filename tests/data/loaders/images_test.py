@@ -1,6 +1,5 @@
 """Reading and resizing images."""
 
-import io
 
 import numpy as np
 import pytest
@@ -18,12 +17,6 @@ def _colours(height=8, width=8, seed=0):
     (5, (5, 5)), ((4, 6), (4, 6)), (np.int64(3), (3, 3))])
 def test_a_size_is_one_side_or_both(size, expected):
   assert images_lib.as_size(size) == expected
-
-
-@pytest.mark.parametrize('size', [0, (3, -1), (1, 2, 3), (4.5, 4)])
-def test_wrong_sizes_are_refused(size):
-  with pytest.raises(ValueError, match='image_size to be a number of pixels'):
-    images_lib.as_size(size)
 
 
 def test_shrinking_averages_over_areas():
@@ -81,27 +74,3 @@ def test_a_large_jpeg_is_reduced_but_alike(tmp_path):
   read = images_lib.read_image(tmp_path / 'a.jpg', (32, 32))
   expected = smooth.reshape(32, 16, 32, 16, 3).mean((1, 3))
   assert np.abs(read - expected).mean() < 2
-
-
-def _file(image):
-  held = io.BytesIO()
-  Image.fromarray(image).save(held, 'png')
-  return held.getvalue()
-
-
-@pytest.mark.parametrize('content, message', [
-    (b'no image', 'it is no image, or is damaged'),
-    (_file(_colours(64, 64))[:5000], 'it is no image, or is damaged'),
-    (_file(np.full((4, 4), 999, np.uint16)),
-     '8 bits per value are expected, not I')])
-def test_what_cannot_be_read_is_refused(content, message):
-  with pytest.raises(ValueError, match=message):
-    images_lib.read_image(io.BytesIO(content), (4, 4))
-
-
-@pytest.mark.parametrize('limit', [40, 20], ids=['suspicious', 'certain'])
-def test_decompression_bombs_are_refused(tmp_path, monkeypatch, limit):
-  Image.fromarray(_colours()).save(tmp_path / 'a.png')
-  monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', limit)
-  with pytest.raises(ValueError, match=f'it has more than {limit} pixels'):
-    images_lib.read_image(tmp_path / 'a.png', (4, 4))

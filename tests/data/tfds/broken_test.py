@@ -3,74 +3,150 @@
 The mistakes in manifests, trees and npz files are those of ``bad_cases``.
 """
 
+import functools
 import re
+import shutil
 
 import pytest
 
-from dlfd_jax.data import sources, splits
-from dlfd_jax.data.tfds import celeb_a, mucac
+from dlfd_jax.data.tfds import celeb_a, load, mucac, mufac
 from tests.data.tfds import layouts
 
 
-def said(options, words):
-  """Reading, or taking the split, ends with one sentence that says this."""
+def change(name, edit):
+  return lambda root: edit(root / name)
+
+
+def replace(name, old, new):
+  def edit(path):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+  return change(name, edit)
+
+
+def write(name, content):
+  return change(name, lambda path: path.write_bytes(content))
+
+
+def cut(name):
+  """Cuts an image short."""
+  return change(name, lambda path: path.write_bytes(path.read_bytes()[:200]))
+
+
+def remove(name):
+  return change(name, lambda path: (
+      shutil.rmtree(path) if path.is_dir() else path.unlink()))
+
+
+def nobody_in_test(path):
+  path.write_text(re.sub(r'jpg (0|189)\n', 'jpg 5000\n', path.read_text()))
+
+
+PERSONS = f'{mucac.FOLDER}/{mucac.PERSONS}'
+ATTRIBUTES = f'{mucac.FOLDER}/{mucac.ATTRIBUTES}'
+IMAGE = f'{mucac.FOLDER}/{mucac.IMAGES}/7.jpg'
+TRAIN, VAL, TEST = (f'{mufac.FOLDER}/custom_{part}_dataset.csv'
+                    for part in ('train', 'val', 'test'))
+FACE = f'{mufac.FOLDER}/test_images/F0851_AGE_D_3_a1.jpg'
+PARTS = celeb_a.FILES['list_eval_partition']
+IDENTITY = celeb_a.FILES['identity_celeba']
+MARKS = celeb_a.FILES['landmarks_celeba']
+FORTY = celeb_a.FILES['list_attr_celeba']
+
+DOWNLOADS = {
+    'mucac': ('smile', layouts.mucac_download),
+    'mufac': ('age_class', layouts.mufac_download),
+    'celeb_a': ('smile', functools.partial(
+        layouts.celeb_a_download, people=4)),
+    'rafdb': ('emotion', layouts.rafdb_download),
+}
+BROKEN = {
+    'mucac': [
+        (replace(PERSONS, '3.jpg 190', '3.jpg x'),
+         "identity in line 7 .*got 'x'"),
+        (replace(PERSONS, '3.jpg 190', '3.jpg'),
+         '2 values in line 7 of .*identity'),
+        (replace(PERSONS, '3.jpg', '4.jpg'),
+         'every path once, got .4.jpg. in line 6'),
+        (replace(PERSONS, '3.jpg', 'c.jpg'),
+         'a file such as 12.jpg in line 7'),
+        (replace(PERSONS, '3.jpg', '77.jpg'),
+         "'77.jpg' of line 7 .* in CelebA-HQ-a"),
+        (replace(PERSONS, '.jpg 6216', '.jpg 6217'),
+         'identity below 6217 in line 1 of .*-identity.txt, got 6217'),
+        (change(PERSONS, nobody_in_test),
+         'one image of test in mucac from .*delete .*tensorflow_datasets/muca'),
+        (replace(ATTRIBUTES, 'Young', 'Old'),
+         "a column 'Young' .*attribute.txt"),
+        (replace(ATTRIBUTES, '2.jpg -1', '2.jpg 3'),
+         "1 or -1 for 5_o_Clock_Shadow in line 5 of .*attribute.txt, got '3'"),
+        (remove(ATTRIBUTES), 'attribute.txt in .* MUCAC is'),
+        (remove(IMAGE), 'line 3 of .*identity.*7.jpg'),
+        (write(IMAGE, b''), '7.jpg for line 3 of .*identity.txt')],
+    'mufac': [
+        (replace(TRAIN, 'age_class', 'age'),
+         "a column 'age_class' .*custom_train_data"),
+        (replace(VAL, 'F,f,', 'F,k,'), 'letters abcdefgh for age_class in '
+         "line 2 of .*custom_val_.*got 'k'"),
+        (replace(TRAIN, ',F0001_AGE_D_18_c2', ',F0001_AGE_D_18_c1'),
+         "every path once, got 'train_images/F0001_AGE_D_18_c1.jpg' in line 2 "
+         '.* and in line 3 of .*custom_train'),
+        (replace(TEST, 'F0851,GM', 'F0801,F'), "'F0801_F' of val in line 2 of "
+         '.*custom_val.* and of test in line 2 of'),
+        (replace(TRAIN, 'F0001,M,e', ',M,e'),
+         'a value for family_id in line 4 of'),
+        (replace(TEST, 'F0851_AGE_GM', '../../x'),
+         'a path inside test_images in line 2'),
+        (replace(VAL, 'F0801,F,f,F0801_AGE_F_50_f1.jpg', 'F0801'),
+         '4 values in line 2'),
+        (write(VAL, f'{layouts.HEADER}\n'.encode()),
+         'one image in .*custom_val.*got 1 rows'),
+        (lambda root: None, 'one image of retain in mufac from'),
+        (cut(FACE), 'readable image at .*a1.jpg for line 3'),
+        (remove(FACE), 'line 3 of .*custom_test.*a1.jp')],
+    'celeb_a': [
+        (replace(IDENTITY, '000003.jpg', '000004.jpg'),
+         'every path once, got .000004.jpg. in line 3'),
+        (replace(IDENTITY, '000003.jpg 2', '000003.jpg a'),
+         'identity in line 3'),
+        (replace(PARTS, '000003.jpg 0', '000003.jpg 5'),
+         'part 0, 1 or 2 in line 3 of .*partition'),
+        (write(PARTS, b''), 'one image in .*partition.txt, got none'),
+        (replace(FORTY, '000003.jpg -1', '000003.jpg 0'),
+         '1 or -1 for 5_o_Clock_Shadow in line 5 of .*attr'),
+        (replace(FORTY, 'Young', 'Old'), "a column 'Young' in .*attr"),
+        (replace(MARKS, '000003.jpg', '900000.jpg'),
+         'landmarks of .000003.jpg., which is in line 3 of .*partition'),
+        (remove(IDENTITY), 'identity_CelebA.*CelebA is use'),
+        (remove('img_align_celeba/000002.jpg'),
+         'line 2 of .*partition.*000002'),
+        (cut('img_align_celeba/000007.jpg'),
+         'at .*img_align_celeba/000007.jpg for line 7 of .*partition')],
+    'rafdb': [
+        (lambda root: layouts.draw(root / 'DATASET/train/8/a.jpg', 1),
+         "folders 1 to 7 in .*train, got '8'"),
+        (remove('DATASET/test/7/test_00000_aligned.jpg'),
+         'image in .*test/7, got none'),
+        (remove('DATASET/test/1'), 'image in .*test/1, got none'),
+        (remove('DATASET/test'), 'folder .*test, found none. RAF'),
+        (cut('DATASET/train/2/train_00001_aligned.jpg'),
+         'at .*train/2/train_00001_aligned.jpg for the file train/2/train_0')],
+}
+
+
+@pytest.mark.parametrize('name, spoil, words', [
+    (name, spoil, words) for name, rows in BROKEN.items()
+    for spoil, words in rows])
+def test_a_broken_download(tmp_path, name, spoil, words):
+  label, download = DOWNLOADS[name]
+  download(tmp_path)
+  spoil(tmp_path)
   with pytest.raises((ValueError, FileNotFoundError)) as error:
-    splits.partition_from_column(sources.load(options))
+    load.load(name, root=tmp_path, labels=[label], image_size=16)
   text = str(error.value)
   assert text.startswith('Expected ') and '\n' not in text
   assert re.search(words, text), text
-
-
-def replace(path, old, new):
-  text = path.read_text()
-  assert old in text
-  path.write_text(text.replace(old, new, 1))
-
-
-def spoil(path):
-  """Cuts an image short."""
-  whole = path.read_bytes()
-  path.write_bytes(whole[:len(whole) // 2])
-
-
-def official(name, label, **options):
-  return lambda root: sources.DataOptions(
-      source=name, root=str(root), labels=(label,), image_size=16, **options)
-
-
-def nobody_in_test(root):
-  """Moves MUCAC's persons below 190 to its last part."""
-  path = root / mucac.FOLDER / mucac.PERSONS
-  path.write_text(re.sub(
-      r'jpg (0|189)\n', 'jpg 5000\n', path.read_text()))
-
-
-@pytest.mark.parametrize('draw_it, options, change, words', [
-    (layouts.mucac_download, official('mucac', 'smile'),
-     lambda root: replace(root / mucac.FOLDER / mucac.PERSONS, '.jpg 6216',
-                          '.jpg 6217'),
-     'identity below 6217 in line 1 of .*CelebA-HQ-identity.txt, got 6217'),
-    (layouts.mucac_download, official('mucac', 'smile'),
-     nobody_in_test,
-     'one image of test in mucac from .*delete .*tensorflow_datasets/mucac/'),
-    (layouts.celeb_a_download, official('celeb_a', 'smile'),
-     lambda root: spoil(root / 'img_align_celeba/000007.jpg'),
-     'at .*img_align_celeba/000007.jpg for line 7 of .*list_eval_partition.t'),
-    (layouts.celeb_a_download, official('celeb_a', 'smile'),
-     lambda root: replace(root / celeb_a.FILES['list_eval_partition'],
-                          '000004.jpg', '000003.jpg'),
-     "'000003.jpg' in line 3 of .*partition.txt and in line 4 of"),
-    (layouts.celeb_a_download, official('celeb_a', 'smile'),
-     lambda root: (root / celeb_a.FILES['list_eval_partition']).write_text(''),
-     'one image in .*list_eval_partition.txt, got none'),
-    (layouts.rafdb_download, official('rafdb', 'emotion'),
-     lambda root: spoil(
-         root / 'DATASET/train/2/train_00001_aligned.jpg'),
-     'at .*train/2/train_00001_aligned.jpg for the file train/2/train_00001'),
-], ids=['person', 'split', 'image', 'twice', 'empty', 'image of a folder'])
-def test_a_broken_download(tmp_path, draw_it, options, change, words):
-  draw_it(tmp_path)
-  change(tmp_path)
-  said(options(tmp_path), words)
   # Nothing is taken for finished, and the whole download is read later.
   assert not list(tmp_path.glob('tensorflow_datasets/**/pixels*'))

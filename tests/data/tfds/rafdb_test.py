@@ -1,9 +1,8 @@
-"""RAF-DB: official layout, the authors' shuffle, broken downloads."""
+"""RAF-DB: official layout, the authors' shuffle."""
 
 import random
 
 import numpy as np
-import pytest
 
 from dlfd_jax.data import splits
 from dlfd_jax.data.loaders import images
@@ -54,33 +53,3 @@ def test_the_official_sizes_and_the_shuffle_of_python():
   random.shuffle(order)
   assert set(found[order[:1227]]) == {'val'}
   assert set(found[order[1227:1227 + 7730]]) == {'retain'}
-
-
-def test_another_class_folder_is_refused(tmp_path):
-  folder = layouts.rafdb_download(tmp_path)
-  layouts.draw(folder / 'train/8/train_1_aligned.jpg', 1)
-  with pytest.raises(ValueError, match="folders 1 to 7 in .*train, got '8'"):
-    read(tmp_path)
-
-
-def test_an_unreadable_image_is_named(tmp_path):
-  folder = layouts.rafdb_download(tmp_path)
-  (folder / 'test/3/test_00000_aligned.jpg').write_text('no image')
-  with pytest.raises(ValueError, match='the file test/3/test_00000_aligned'):
-    read(tmp_path)
-
-
-def test_an_empty_or_missing_part_is_refused(tmp_path):
-  folder = layouts.rafdb_download(tmp_path)
-  for number in (7, 1):
-    for path in folder.glob(f'test/{number}/*'):
-      path.unlink()
-    with pytest.raises(ValueError, match=f'image in .*test/{number}, got none'):
-      read(tmp_path)
-  for path in folder.glob('test/*/*'):
-    path.unlink()
-  for path in folder.glob('test/*'):
-    path.rmdir()
-  (folder / 'test').rmdir()
-  with pytest.raises(FileNotFoundError, match='folder .*test, found none. RAF'):
-    read(tmp_path)
