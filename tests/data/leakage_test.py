@@ -24,13 +24,22 @@ def _pictures(n, size=32, seed=0):
           ).astype(np.uint8)
 
 
-def _world(images, identity=None):
-  """Parts of three images each: retain, forget, val, test."""
-  dataset = random_dataset(
-      np.arange(12) if identity is None else identity, images=images)
-  return dataset, splits_lib.Splits(
-      *np.arange(12).reshape(4, 3),
-      by_person=identity is None)
+def _world(images, identity=None, parts=(3, 3, 3, 3)):
+  """Parts of so many images each: retain, forget, val, test."""
+  ends = np.cumsum(parts)
+  return random_dataset(
+      np.arange(len(images)) if identity is None else identity,
+      images=images), splits_lib.Splits(
+          *np.split(np.arange(ends[-1]), ends[:-1]), by_person=identity is None)
+
+
+def _numbered(*parts, **options):
+  """An image for each number; equal ones are copies, k and k + .5 near ones."""
+  images = [np.random.default_rng(int(k)).integers(
+      16, 240, (32, 32, 3), np.uint8) + np.uint8(k % 1 > 0)
+            for part in parts for k in part]
+  return _world(np.stack(images), parts=[len(part) for part in parts][:4],
+                **options)
 
 
 def _jpeg(image):
@@ -50,10 +59,8 @@ def test_different_pictures_are_no_pairs():
 
 
 def test_a_copied_file_is_one_exact_pair():
-  images = _pictures(12)
-  images[10] = images[4]
-  dataset, splits = _world(images)
-  report = leakage.leakage_report(dataset, splits)
+  report = leakage.leakage_report(
+      *_numbered([0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 4, 10]))
   assert report['exact'].pop('forget-test') == 1
   assert set(report['exact'].values()) == {0}
   assert set(report['near'].values()) == {0}
@@ -114,10 +121,8 @@ def test_the_hash_is_the_sign_of_low_dct_terms_about_their_median(size):
 
 
 def test_groups_of_copies_are_counted_by_pairs():
-  images = _pictures(12)
-  images[[0, 1, 3, 4]] = images[11]  # retain 2, forget 2, test 1
-  images[6] = images[11] + np.uint8(10)  # val 1, near to all five
-  report = leakage.leakage_report(*_world(images))
+  report = leakage.leakage_report(
+      *_numbered([1, 1, 2], [1, 1, 3], [1.5, 4, 5], [6, 7, 1]))
   exact = {k: v for k, v in report['exact'].items() if v}
   near = {k: v for k, v in report['near'].items() if v}
   assert exact == {'forget-forget': 1, 'forget-retain': 4, 'forget-test': 2,
@@ -128,83 +133,52 @@ def test_groups_of_copies_are_counted_by_pairs():
 
 def test_long_lists_are_cut_and_say_how_long_they_are(monkeypatch):
   monkeypatch.setattr(leakage, 'MAX_LISTED', 4)
-  images = _pictures(12)
-  images[:] = images[0]
-  report = leakage.leakage_report(*_world(images))
+  report = leakage.leakage_report(*_numbered(*[[0] * 3] * 4))
   assert len(report['forget_pairs']) == 4
   assert report['forget_pairs_total'] == 3 + 3 * 9
 
 
 def test_unknown_persons_are_not_called_the_same():
-  images = _pictures(12)
-  images[[9, 10]] = images[[4, 5]]
-  identity = np.arange(12)
-  identity[4] = -1
-  identity[10] = 5
-  report = leakage.leakage_report(*_world(images, identity))
+  report = leakage.leakage_report(*_numbered(
+      [1], [2, 3], [4], [2, 3], identity=[1, -1, 5, 2, 3, 5]))
   assert [pair['same_person'] for pair in report['forget_pairs']] == [
       None, True]
 
 
 def test_a_partition_is_compared_too():
-  images = _pictures(12)
-  images[9] = images[0]
-  dataset, _ = _world(images)
-  report = leakage.leakage_report(dataset, splits_lib.Partition(
-      *np.arange(12).reshape(3, 4)))
+  dataset, _ = _numbered([1], [2], [3], [1])
+  report = leakage.leakage_report(
+      dataset, splits_lib.Partition([0], [1, 2], [3]))
   assert report['exact']['train-test'] == 1
   assert 'forget_pairs' not in report
 
 
 def test_images_outside_the_split_are_not_compared():
-  images = _pictures(12)
-  images[9] = images[11] = images[0]
-  dataset, _ = _world(images)
-  report = leakage.leakage_report(dataset, splits_lib.Splits(
-      *np.arange(8).reshape(4, 2)))
+  report = leakage.leakage_report(*_numbered([1], [2], [3], [4], [1, 2]))
   assert set(report['exact'].values()) == {0}
 
 
+def _rows(splits):
+  return [part.tolist() for part in splits.parts.values()]
+
+
 def test_copies_of_forget_images_can_be_left_out():
-  images = _pictures(12)
-  images[[0, 9]] = images[4]  # exact copies in retain and test
-  images[6] = images[5] + np.uint8(10)  # a near one in val
-  images[11] = images[2]  # a copy that is not of forget
-  dataset, splits = _world(images)
+  # Of test the first is a copy of forget, the last one of retain.
+  dataset, splits = _numbered([4, 1, 2], [3, 4, 5], [5.5, 6, 7], [4, 8, 2])
   kept = leakage.without_duplicates(dataset, splits)
-  assert {name: part.tolist() for name, part in kept.parts.items()} == {
-      'retain': [1, 2], 'forget': [3, 4, 5], 'val': [7, 8], 'test': [10, 11]}
-  clean = leakage.leakage_report(dataset, kept)
-  assert clean['forget_pairs_total'] == 0
+  assert _rows(kept) == [[1, 2], [3, 4, 5], [7, 8], [10, 11]]
+  assert leakage.leakage_report(dataset, kept)['forget_pairs_total'] == 0
   assert kept.by_person
 
 
-def dataset_of(pictures):
-  """One image for each number; equal numbers are copies, k + .5 near ones."""
-  images = [
-      np.random.default_rng(int(picture)).integers(
-          16, 240, (32, 32, 3), np.uint8) + np.uint8(picture % 1 > 0)
-      for picture in pictures]
-  return random_dataset(np.arange(len(images)), images=np.stack(images))
-
-
-def splits_of(retain, forget, val, test):
-  sizes = np.cumsum([0, *map(len, (retain, forget, val, test))])
-  parts = [np.arange(a, b) for a, b in zip(sizes[:-1], sizes[1:])]
-  return (dataset_of([*retain, *forget, *val, *test]),
-          splits_lib.Splits(*parts))
-
-
 def test_copies_leave_every_later_part_and_their_own():
-  dataset, splits = splits_of(
-      retain=[1, 2, 3, 3], forget=[1.5, 4, 4], val=[2, 5, 6], test=[4, 6, 7])
-  cleaned, _ = leakage.clean_report(dataset, splits)
-  assert {name: rows.tolist() for name, rows in cleaned.parts.items()} == {
-      'retain': [1, 2], 'forget': [4, 5], 'val': [8, 9], 'test': [12]}
+  cleaned, _ = leakage.clean_report(
+      *_numbered([1, 2, 3, 3], [1.5, 4, 4], [2, 5, 6], [4, 6, 7]))
+  assert _rows(cleaned) == [[1, 2], [4, 5], [8, 9], [12]]
 
 
 @pytest.mark.parametrize('leave_out', [
     leakage.without_duplicates, leakage.clean_report])
 def test_a_part_of_copies_only_is_refused(leave_out):
   with pytest.raises(ValueError, match='images of test that are no copies'):
-    leave_out(*splits_of([1], [2], [3], [2]))
+    leave_out(*_numbered([1], [2], [3], [2]))

@@ -12,64 +12,57 @@ from tests.data.examples import random_dataset
 
 def _world(identity=None):
   """Ten people with two images each: 0-5 train, 6-7 val, 8-9 test."""
-  dataset = random_dataset(
+  data = random_dataset(
       np.repeat(np.arange(10), 2) if identity is None else identity)
+  family = (data.identity // 2).astype(np.int32)
+  family[0] = -1
   partition = splits_lib.Partition(
       train=np.arange(12), val=np.arange(12, 16), test=np.arange(16, 20))
-  return dataset, partition
+  return dataclasses.replace(data, columns={'family': family}), partition
 
 
-def test_a_request_by_person_takes_all_their_images():
-  dataset, partition = _world()
-  splits, notes = requests.resolve_request(
-      dataset, partition, requests.ForgetRequest(identities=[4, 1, 4]))
-  np.testing.assert_array_equal(splits.forget, [2, 3, 8, 9])
-  np.testing.assert_array_equal(splits.train, partition.train)
-  np.testing.assert_array_equal(splits.test, partition.test)
-  assert splits.by_person
-  assert notes == []
+def _resolve(world, earlier=None, **wish):
+  return requests.resolve_request(
+      *world, requests.ForgetRequest(**wish), earlier)
 
 
-def test_a_request_by_image_may_leave_a_person_in_retain():
-  dataset, partition = _world()
-  splits, notes = requests.resolve_request(
-      dataset, partition,
-      requests.ForgetRequest(sample_ids=['image_2', 'image_8']))
-  np.testing.assert_array_equal(splits.forget, [2, 8])
-  assert not splits.by_person
-  assert notes == [
-      'Retain and forget share 2 persons: the request is not by person.']
+SHARED = 'Retain and forget share {} persons: the request is not by person.'
+
+
+@pytest.mark.parametrize('wish, forget, notes', [
+    ({'identities': [4, 1, 4]}, [2, 3, 8, 9], []),
+    ({'families': [1]}, [4, 5, 6, 7], []),
+    ({'sample_ids': ['image_2', 'image_8']}, [2, 8], [SHARED.format(2)]),
+    ({'classes': ['yes']}, [0, 4, 5, 7, 8], [SHARED.format(3)])])
+def test_a_request_takes_the_training_images_it_names(wish, forget, notes):
+  data, partition = _world()
+  splits, told = _resolve((data, partition), **wish)
+  np.testing.assert_array_equal(splits.forget, forget)
+  for part in ('train', 'val', 'test'):  # unseen images of a class stay
+    np.testing.assert_array_equal(
+        getattr(splits, part), getattr(partition, part))
+  assert told == notes and splits.by_person == (not notes)
 
 
 def test_images_of_a_listed_person_in_val_and_test_are_left_out():
   identity = np.repeat(np.arange(10), 2)
   identity[17] = 0
-  dataset, partition = _world(identity)
-  splits, notes = requests.resolve_request(
-      dataset, partition, requests.ForgetRequest(identities=[0, 6]))
+  splits, notes = _resolve(_world(identity), identities=[0, 6])
   np.testing.assert_array_equal(splits.forget, [0, 1])
   np.testing.assert_array_equal(splits.val, [14, 15])
   np.testing.assert_array_equal(splits.test, [16, 18, 19])
   assert len(notes) == 2
   assert notes[0].startswith('2 images to be forgotten are in val')
   assert notes[1].startswith('1 images to be forgotten are in test')
-
-
-def test_other_persons_in_train_and_test_are_refused():
-  identity = np.repeat(np.arange(10), 2)
-  identity[17] = 0
-  dataset, partition = _world(identity)
   with pytest.raises(ValueError, match='test to share no person with retain'):
-    requests.resolve_request(
-        dataset, partition, requests.ForgetRequest(identities=[1]))
+    _resolve(_world(identity), identities=[1])
 
 
 def test_images_outside_the_partition_are_noted():
   dataset, _ = _world()
   partition = splits_lib.Partition(
       train=np.arange(2, 12), val=np.arange(12, 16), test=np.arange(16, 20))
-  splits, notes = requests.resolve_request(
-      dataset, partition, requests.ForgetRequest(identities=[0, 1]))
+  splits, notes = _resolve((dataset, partition), identities=[0, 1])
   np.testing.assert_array_equal(splits.forget, [2, 3])
   assert notes == [
       '2 images to be forgotten are in none of train, val and test: nothing is '
@@ -82,9 +75,8 @@ def test_random_people_come_from_train(wish, people):
   dataset, partition = _world()
   chosen = set()
   for seed in range(8):
-    request = requests.ForgetRequest(**wish, seed=seed)
-    splits, notes = requests.resolve_request(dataset, partition, request)
-    again, _ = requests.resolve_request(dataset, partition, request)
+    splits, notes = _resolve((dataset, partition), **wish, seed=seed)
+    again, _ = _resolve((dataset, partition), **wish, seed=seed)
     np.testing.assert_array_equal(splits.forget, again.forget)
     drawn = np.unique(dataset.identity[splits.forget])
     assert len(drawn) == people and len(splits.forget) == 2 * people
@@ -94,37 +86,23 @@ def test_random_people_come_from_train(wish, people):
 
 
 def test_without_persons_a_fraction_is_one_of_images():
-  dataset, partition = _world([-1] * 20)
-  splits, notes = requests.resolve_request(
-      dataset, partition, requests.ForgetRequest(fraction=0.25))
+  splits, notes = _resolve(_world([-1] * 20), fraction=0.25)
   assert len(splits.forget) == 3 and not splits.by_person
   assert notes[0].startswith('No person is known')
   assert 'unknown in 20 of 20 images' in notes[1]
+  with pytest.raises(ValueError, match='draw 2 people from, got identity -1'):
+    _resolve(_world([-1] * 20), people=2)
 
 
 @pytest.mark.parametrize('wish, message', [
-    ({'identities': [0, 77, 78]}, "persons of 'data', got 77, 78 that are"),
     ({'identities': range(100, 107)}, '103, 104 and 2 more that are not'),
-    ({'sample_ids': ['image_0', 'no']}, "sample ids of 'data', got 'no' that"),
-    ({'identities': [8]}, 'one training image to forget, got none: the 2 '),
-    ({'identities': range(6)}, 'training images left to retain, got none'),
+    ({'families': [1, 7]}, "families of 'data', got 7 that are not"),
+    ({'classes': ['yes', 'nobody']}, r"classes of .*, got \['nobody'\]"),
     ({'identities': [0, 6, 7]}, 'images left in val after the request'),
-    ({'people': 6}, 'fewer people to forget than the 6 known in train, got 6'),
-    ({'identities': ['Ann']}, "an integer identity >= 0, got 'Ann'"),
-    ({'fraction': 0.99}, 'fewer people to forget than the 6 .* got 6'),
-])
+    ({'fraction': 0.99}, 'fewer people to forget than the 6 .* got 6')])
 def test_impossible_requests_are_refused(wish, message):
-  dataset, partition = _world()
   with pytest.raises(ValueError, match=message):
-    requests.resolve_request(
-        dataset, partition, requests.ForgetRequest(**wish))
-
-
-def test_people_cannot_be_drawn_where_none_is_known():
-  dataset, partition = _world([-1] * 20)
-  with pytest.raises(ValueError, match='draw 2 people from, got identity -1'):
-    requests.resolve_request(
-        dataset, partition, requests.ForgetRequest(people=2))
+    _resolve(_world(), **wish)
 
 
 @pytest.mark.parametrize('wish, message', [
@@ -148,75 +126,28 @@ def test_wrong_requests_are_refused(wish, message):
     requests.ForgetRequest(**wish)
 
 
-def _families():
-  data = random_dataset(np.repeat(np.arange(10), 4))
-  family = (data.identity // 2).astype(np.int32)
-  family[:2] = -1
-  rows = np.arange(40)
-  data = dataclasses.replace(data, columns={'family': family})
-  return data, splits_lib.Partition(rows[:24], rows[24:32], rows[32:])
-
-
-def test_families_go_as_a_whole():
-  data, partition = _families()
-  splits, notes = requests.resolve_request(
-      data, partition, requests.ForgetRequest(families=[1]))
-  assert splits.forget.tolist() == list(range(8, 16))
-  assert splits.by_person and not notes
-  with pytest.raises(ValueError, match='families of .*, got 7 that are not'):
-    requests.resolve_request(
-        data, partition, requests.ForgetRequest(families=[1, 7]))
-  bare = dataclasses.replace(data, columns={})
-  with pytest.raises(ValueError, match=r"a column 'family', got \[\]"):
-    requests.resolve_request(
-        bare, partition, requests.ForgetRequest(families=[1]))
-
-
-def test_a_classs_training_images_go_and_its_unseen_ones_stay():
-  data, partition = _families()
-  name = data.task.names[1]
-  splits, _ = requests.resolve_request(
-      data, partition, requests.ForgetRequest(classes=[name]))
-  train = partition.train
-  assert splits.forget.tolist() == train[data.labels[train] == 1].tolist()
-  np.testing.assert_array_equal(splits.val, partition.val)
-  np.testing.assert_array_equal(splits.test, partition.test)
-  assert (data.labels[splits.test] == 1).any()
-  with pytest.raises(ValueError, match=r"classes of .*, got \['nobody'\]"):
-    requests.resolve_request(
-        data, partition, requests.ForgetRequest(classes=[name, 'nobody']))
-
-
 def test_attributes_are_no_classes_to_forget():
-  data, partition = _families()
+  data, partition = _world()
   both = dataclasses.replace(
       data, task=tasks.Task('multilabel', ('smile', 'young')),
-      labels=np.ones((40, 2), np.int32))
+      labels=np.ones((20, 2), np.int32))
   with pytest.raises(ValueError, match='got the attributes smile, young'):
-    requests.resolve_request(
-        both, partition, requests.ForgetRequest(classes=['smile']))
+    _resolve((both, partition), classes=['smile'])
 
 
 def test_requests_add_up():
-  data = random_dataset(np.repeat(np.arange(10), 4))
-  rows = np.arange(40)
-  of = lambda *people: rows[np.isin(data.identity, people)]
-  first, notes = requests.resolve_request(
-      data, splits_lib.Partition(of(*range(6)), of(6, 7), of(8, 9)),
-      requests.ForgetRequest(identities=(0,)))
+  world = _world()
+  first, notes = _resolve(world, identities=(1,))
   assert not first.earlier.size and not notes
-  second, notes = requests.resolve_request(
-      data, splits_lib.Partition(first.retain, first.val, first.test),
-      requests.ForgetRequest(identities=(0, 1)), first.forget)
-  assert set(data.identity[second.forget]) == {1}
-  assert set(data.identity[second.earlier]) == {0}
-  assert 0 not in data.identity[second.retain]
+  world = world[0], splits_lib.Partition(first.retain, first.val, first.test)
+  second, notes = _resolve(world, first.forget, identities=(1, 2))
+  np.testing.assert_array_equal(second.forget, [4, 5])
+  np.testing.assert_array_equal(second.earlier, [2, 3])
+  assert not set(second.earlier) & set(second.retain)
   assert any('forgotten by an earlier' in note for note in notes)
   assert any('stay out of retain' in note for note in notes)
   with pytest.raises(ValueError, match='training image to forget'):
-    requests.resolve_request(
-        data, splits_lib.Partition(first.retain, first.val, first.test),
-        requests.ForgetRequest(identities=(0,)), first.forget)
+    _resolve(world, first.forget, identities=(1,))
 
 
 def test_lists_are_read_in_order_and_once(tmp_path):
@@ -240,7 +171,7 @@ def test_lists_are_read_in_order_and_once(tmp_path):
     (False, '9' * 12, 'every entry of .*ies of at most 2147483647, got 9')])
 def test_entries_are_names_where_the_data_has_names(
     kind, what, named, entry, expected):
-  data, partition = _families()
+  data, partition = _world()
   names = {k: f'nobody {k}' for k in range(10)} | {1: 'Zoë Ω'}
   if named:
     data = dataclasses.replace(
