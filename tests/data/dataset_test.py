@@ -10,40 +10,24 @@ from dlfd_jax.data import dataset as dataset_lib
 from tests import tiny
 
 
-def _changed(data, **fields):
-  return dataclasses.replace(data, **fields)
-
-
 @pytest.mark.parametrize('field, value, words', [
-    ('images', np.zeros((6, 4, 4, 3), np.float32),
-     r'Expected images uint8 \[n, h, w, 3\], got float32 \[6, 4, 4, 3\]'),
-    ('images', np.zeros((6, 4, 4, 1), np.uint8), 'Expected images uint8'),
     ('images', np.zeros((0, 4, 4, 3), np.uint8), 'at least one image, got 0'),
     ('labels', np.zeros(5, np.int32),
      r'Expected labels int32 \[6\] for a multiclass task, got int32 \[5\]'),
-    ('labels', np.zeros(6, np.int64), r'got int64 \[6\]'),
-    ('labels', np.array([0, 1, 2, 3, 0, 0], np.int32),
-     r'Expected labels in \[0, 2\], got 3 in row 3'),
     ('labels', np.array([0, 1, -1, 0, 0, 0], np.int32), 'got -1 in row 2'),
-    ('identity', np.zeros(6, np.int64),
-     r'Expected identity int32 \[6\], got int64 \[6\]'),
-    ('identity', np.full(6, -2, np.int32), 'Expected identity >= -1, got -2'),
-    ('sample_id', np.arange(6), r'Expected sample_id text \[6\], got int64'),
-    ('sample_id', np.array(list('abcdea')),
-     "Expected distinct sample ids, got 'a' 2 times"),
-    ('columns', {'age': np.zeros(5, np.int32)}, "Expected column 'age' int32"),
     ('split', np.array(['train']), r'Expected split \[6\], got \[1\]'),
     ('places', np.array(['line 2']), r'Expected places \[6\], got \[1\]'),
 ])
 def test_a_wrong_array_is_named(field, value, words):
   with pytest.raises(ValueError, match=words):
-    _changed(tiny.dataset(6), **{field: value})
+    dataclasses.replace(tiny.dataset(6), **{field: value})
 
 
 def test_an_image_is_named_with_the_place_that_lists_it():
   data = tiny.dataset(6)
   assert data.where(4) == "'image4'"
-  listed = _changed(data, places=np.array([f'line {k}' for k in range(2, 8)]))
+  listed = dataclasses.replace(
+      data, places=np.array([f'line {k}' for k in range(2, 8)]))
   assert listed.where(4) == "'image4' (line 6)"
   assert listed.take(np.array([4, 5])).where(0) == "'image4' (line 6)"
 
@@ -52,10 +36,10 @@ def test_multilabel_labels_may_be_unknown_but_not_2():
   data = tiny.dataset(6, tasks.MULTILABEL)
   labels = data.labels.copy()
   labels[1] = tasks.UNKNOWN
-  assert (_changed(data, labels=labels).labels[1] == -1).all()
+  assert (dataclasses.replace(data, labels=labels).labels[1] == -1).all()
   labels[4, 2] = 2
   with pytest.raises(ValueError, match=r'in \[-1, 1\], got 2 in row 4'):
-    _changed(data, labels=labels)
+    dataclasses.replace(data, labels=labels)
 
 
 def test_the_fingerprint_follows_what_a_run_depends_on():
@@ -69,8 +53,8 @@ def test_the_fingerprint_follows_what_a_run_depends_on():
       {'identity': data.identity + 1},
       {'sample_id': np.char.add(data.sample_id, 'x')},
       {'task': tasks.Task(tasks.MULTICLASS, ('a', 'b', 'c'))}):
-    assert _changed(data, **change).fingerprint() != print_
-  assert _changed(data, name='other').fingerprint() == print_
+    assert dataclasses.replace(data, **change).fingerprint() != print_
+  assert dataclasses.replace(data, name='other').fingerprint() == print_
 
 
 def test_class_keys_tell_label_vectors_apart():
@@ -85,7 +69,8 @@ def test_class_keys_tell_label_vectors_apart():
 
 
 def test_columns_cannot_be_changed_afterwards():
-  data = _changed(tiny.dataset(6), columns={'age': np.zeros(6, np.int32)})
+  data = dataclasses.replace(
+      tiny.dataset(6), columns={'age': np.zeros(6, np.int32)})
   with pytest.raises(TypeError):
     data.columns['age'] = np.ones(6, np.int32)
 
@@ -95,5 +80,5 @@ def test_facts_of_a_data_set():
   assert len(data) == 6 and data.image_size == (tiny.SIZE, tiny.SIZE)
   assert data.has_identities
   unknown = np.full(6, -1, np.int32)
-  assert not _changed(data, identity=unknown).has_identities
+  assert not dataclasses.replace(data, identity=unknown).has_identities
   assert isinstance(data, dataset_lib.Dataset)

@@ -8,6 +8,9 @@ from dlfd_jax.data.faces import synthetic
 # Of 6 people with 3 pictures at 32 px: the pictures on every platform.
 DIGEST = '81a9dbe2c601cbcf3ea73a04df73c94b5fd3316ae49e913e013267a473e04fdf'
 
+PERSONS = synthetic.draw_people(2000, seed=3)
+MOMENTS = synthetic.draw_moments(PERSONS, 2, seed=3, age_spread=1.5)
+
 
 def _faces(**changes):
   return synthetic.synthetic_faces(
@@ -20,24 +23,14 @@ def album():
 
 
 def test_pictures_are_those_of_the_stored_digest():
+  _faces(seed=5)  # whatever was drawn before
   faces = _faces()
   assert hashlib.sha256(faces.images.tobytes()).hexdigest() == DIGEST
   assert faces.images.shape == (18, 32, 32, 3)
-
-
-def test_same_arguments_give_the_same_bytes_whatever_numpy_drew_before():
-  first = _faces()
-  np.random.default_rng(0).normal(size=5)
-  second = _faces()
-  assert first.images.tobytes() == second.images.tobytes()
-  assert first.labels.tobytes() == second.labels.tobytes()
-  assert first.sample_id.tolist() == second.sample_id.tolist()
-
-
-def test_another_seed_gives_other_people_and_labels():
-  first, second = _faces(), _faces(seed=5)
-  assert not np.array_equal(first.images, second.images)
-  assert not np.array_equal(first.labels, second.labels)
+  assert faces.identity.tolist() == np.repeat(np.arange(6), 3).tolist()
+  assert faces.identity.dtype == np.int32
+  assert faces.sample_id[:4].tolist() == [
+      'p0000_00', 'p0000_01', 'p0000_02', 'p0001_00']
 
 
 def test_the_first_people_of_a_larger_set_are_the_same():
@@ -49,14 +42,6 @@ def test_the_first_people_of_a_larger_set_are_the_same():
 def test_pictures_do_not_depend_on_the_task():
   assert np.array_equal(
       _faces(task='age').images, _faces(task='attributes').images)
-
-
-def test_people_and_names_are_in_order():
-  faces = _faces()
-  assert faces.identity.tolist() == np.repeat(np.arange(6), 3).tolist()
-  assert faces.identity.dtype == np.int32
-  assert faces.sample_id[:4].tolist() == [
-      'p0000_00', 'p0000_01', 'p0000_02', 'p0001_00']
 
 
 def test_a_person_is_nearest_to_their_own_mean_picture(album):
@@ -143,3 +128,40 @@ def test_age_spread_zero_photographs_everybody_at_one_age():
 def test_an_argument_out_of_range_is_refused(changes, message):
   with pytest.raises(ValueError, match=message):
     _faces(**changes)
+
+
+def test_traits_are_standard_normal_around_a_mean_that_depends_on_gender():
+  assert len(synthetic.TRAITS) >= 12
+  male = PERSONS['male'] == 1
+  for name, shift in synthetic.TRAITS.items():
+    for group, mean in ((male, shift), (~male, -shift)):
+      values = PERSONS[name][group]
+      assert values.mean() == pytest.approx(mean, abs=0.12), name
+      assert values.std() == pytest.approx(1, abs=0.08), name
+
+
+def test_ages_stay_near_the_middle_and_on_the_scale():
+  ages = MOMENTS['age_scale'].reshape(-1, 2)
+  assert ages.min() >= 0 and ages.max() < 8
+  middle = PERSONS['age_scale']
+  free = (middle > 1.5) & (middle < 6.5)
+  assert np.abs(ages - middle[:, None])[free].max() <= 1.5
+  assert np.bincount(ages.astype(int).ravel()).min() > 0.07 * ages.size
+
+
+def test_happiness_is_twice_as_frequent_as_each_other_emotion():
+  share = np.bincount(MOMENTS['emotion']) / len(MOMENTS['emotion'])
+  expected = np.full(7, 1 / 8)
+  expected[synthetic.HAPPINESS] = 2 / 8
+  np.testing.assert_allclose(share, expected, atol=0.025)
+
+
+def test_a_smile_is_happiness_or_a_happy_surprise():
+  smile, emotion = MOMENTS['smile'] == 1, MOMENTS['emotion']
+  assert smile[emotion == synthetic.HAPPINESS].all()
+  assert not smile[(emotion != synthetic.HAPPINESS)
+                   & (emotion != synthetic.SURPRISE)].any()
+  assert smile[emotion == synthetic.SURPRISE].mean() == pytest.approx(
+      0.4, abs=0.06)
+  corners = MOMENTS['corners']
+  assert corners[smile].mean() > corners[~smile].mean() + 0.7
