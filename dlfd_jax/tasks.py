@@ -73,10 +73,6 @@ def _signed_logits(logits: jax.Array, labels: jax.Array) -> jax.Array:
   return jnp.where(labels == UNKNOWN, 0.0, (2 * labels - 1) * logits)
 
 
-def _true_class(logits: jax.Array, labels: jax.Array) -> jax.Array:
-  return jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
-
-
 def example_margin(task: Task, logits: jax.Array,
                    labels: jax.Array) -> jax.Array:
   r"""Logit-scaled confidence of the true label, any real number.
@@ -98,7 +94,7 @@ def example_margin(task: Task, logits: jax.Array,
   logits = logits.astype(jnp.float32)
   if task.is_multilabel:
     return _mean_over_known(_signed_logits(logits, labels), labels)
-  true = _true_class(logits, labels)
+  true = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
   z_true = jnp.where(true, logits, 0.0).sum(-1)
   others = jax.nn.logsumexp(jnp.where(true, -jnp.inf, logits), axis=-1)
   return z_true - others

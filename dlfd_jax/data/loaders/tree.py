@@ -90,7 +90,7 @@ def _list(root: str | os.PathLike, identity_pattern: str | None
     raise ValueError(
         f'Expected a folder for each of two classes or more in {root}, got '
         f'{", ".join(classes) or "none"}.')
-  columns: dict[str, list[str]] = {'path': [], 'identity': [], LABEL: []}
+  columns: dict[str, list[str]] = {'path': [], LABEL: []}
   if split:
     columns['split'] = []
   for base in bases:
@@ -103,7 +103,16 @@ def _list(root: str | os.PathLike, identity_pattern: str | None
         columns[LABEL].append(place.name)
         if split:
           columns['split'].append(base.name)
-  columns['identity'] = _people(columns['path'], identity_pattern)
+  columns['identity'] = [''] * len(columns['path'])
+  if identity_pattern is not None:
+    pattern = check_pattern(identity_pattern)
+    for i, name in enumerate(columns['path']):
+      match = pattern.search(name)
+      if match is None or not match.group(1):
+        raise ValueError(
+            f'Expected a person by the pattern {identity_pattern!r} in every '
+            f'path, got none in {name!r}.')
+      columns['identity'][i] = match.group(1)
   places = {name: str(k) for k, name in enumerate(classes)}
   columns[LABEL] = [places[name] for name in columns[LABEL]]
   return table.Table(path=root, columns=columns), tuple(classes)
@@ -118,18 +127,3 @@ def _images(place: pathlib.Path) -> list[pathlib.Path]:
   return sorted(p for p in place.rglob('*')
                 if p.suffix.lower() in SUFFIXES and p.is_file()
                 and not p.name.startswith('.'))
-
-
-def _people(paths: list[str], pattern: str | None) -> list[str]:
-  if pattern is None:
-    return [''] * len(paths)
-  compiled = check_pattern(pattern)
-  people = []
-  for path in paths:
-    match = compiled.search(path)
-    if match is None or not match.group(1):
-      raise ValueError(
-          f'Expected a person by the pattern {pattern!r} in every path, got '
-          f'none in {path!r}.')
-    people.append(match.group(1))
-  return people

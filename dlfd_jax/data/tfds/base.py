@@ -63,16 +63,6 @@ class FaceConfig(tfds.core.BuilderConfig):
 _ORIGINAL = FaceConfig(name='original', description='images as downloaded')
 
 
-def config(image_size: int | None) -> FaceConfig:
-  """The config of a resolution, which its name tells."""
-  if image_size is None:
-    return _ORIGINAL
-  images_lib.as_size(image_size)
-  return FaceConfig(
-      name=f'px{image_size}', image_size=image_size,
-      description=f'images of at most {image_size} pixels a side')
-
-
 class FaceBuilder(  # type: ignore[call-arg]  # of tfds, which has no types
     tfds.core.GeneratorBasedBuilder, skip_registration=True):
   """Builder of one data set from tables and image files.
@@ -92,8 +82,13 @@ class FaceBuilder(  # type: ignore[call-arg]  # of tfds, which has no types
   @classmethod
   def prepared_in(cls, root: pathlib.Path, image_size: int | None) -> Any:
     """The builder whose prepared data lie in ``root``."""
-    return cls(data_dir=str(index_lib.data_dir(root)),
-               config=config(image_size))
+    config = _ORIGINAL
+    if image_size is not None:
+      images_lib.as_size(image_size)
+      config = FaceConfig(
+          name=f'px{image_size}', image_size=image_size,
+          description=f'images of at most {image_size} pixels a side')
+    return cls(data_dir=str(index_lib.data_dir(root)), config=config)
 
   @abc.abstractmethod
   def rows(self, root: pathlib.Path) -> list[Row]:
@@ -133,7 +128,8 @@ class FaceBuilder(  # type: ignore[call-arg]  # of tfds, which has no types
   ) -> Iterator[tuple[str, dict[str, Any]]]:
     for row, person in rows:
       yield row.sample_id, {
-          'image': io.BytesIO(encoded(row, self.builder_config.image_size)),
+          'image': io.BytesIO(encoded(
+              row.path, row.where, self.builder_config.image_size)),
           'sample_id': row.sample_id, 'name': row.person, 'identity': person,
           **row.values}
 
@@ -150,21 +146,21 @@ def describe(example: Any) -> tuple[str, str, int, dict[str, int]]:
       key: int(value) for key, value in values.items()}
 
 
-def encoded(row: Row, image_size: int | None) -> bytes:
+def encoded(path: pathlib.Path, where: str, image_size: int | None) -> bytes:
   """The image file as it is, or resized as PNG if it is above the size.
 
   Raises:
-    ValueError: if it cannot be decoded, naming file and line.
+    ValueError: if it cannot be decoded, naming the file and what lists it.
   """
   try:
-    height, width = images_lib.stored_size(row.path)
+    height, width = images_lib.stored_size(path)
     if image_size is None or max(height, width) <= image_size:
-      images_lib.read_image(row.path, (height, width))
-      return row.path.read_bytes()
-    pixels = images_lib.read_image(row.path, (image_size, image_size))
+      images_lib.read_image(path, (height, width))
+      return path.read_bytes()
+    pixels = images_lib.read_image(path, (image_size, image_size))
   except ValueError as error:
     raise ValueError(
-        f'Expected a readable image at {row.path} for {row.where}: {error}.'
+        f'Expected a readable image at {path} for {where}: {error}.'
     ) from error
   buffer = io.BytesIO()
   Image.fromarray(pixels).save(buffer, 'png')
@@ -192,11 +188,7 @@ def subfolder(root: pathlib.Path, name: str, known_by: str,
 
 
 def attribute(line: table.Line, name: str) -> int:
-  """An attribute given as 1 or -1, as 1 or 0.
-
-  Raises:
-    ValueError: if it is anything else.
-  """
+  """An attribute given as 1 or -1, as 1 or 0; all else is refused."""
   value = line.values[name]
   if value not in ('1', '-1'):
     raise ValueError(
@@ -205,11 +197,7 @@ def attribute(line: table.Line, name: str) -> int:
 
 
 def number(line: table.Line, name: str) -> int:
-  """An integer >= 0 of at most nine digits.
-
-  Raises:
-    ValueError: if it is anything else.
-  """
+  """An integer >= 0 of at most nine digits; all else is refused."""
   value = line.values[name]
   if not (value.isascii() and value.isdigit() and len(value) < 10):
     raise ValueError(

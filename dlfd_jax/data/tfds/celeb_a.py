@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from dlfd_jax.data.loaders import images as images_lib, table
+from dlfd_jax.data.loaders import table
 from dlfd_jax.data.tfds import base, identity_roles, index as index_lib, mucac
 
 # Keys of the builder's downloads, and how the official files are called.
@@ -74,25 +74,12 @@ def builder(root: pathlib.Path, image_size: int | None) -> Any:
 
   def readable(*arguments: Any, **options: Any) -> Iterator[Any]:
     for file, example in examples(*arguments, **options):
-      check_image(files['img_align_celeba'] / file, parts[file].where)
+      base.encoded(
+          files['img_align_celeba'] / file, parts[file].where, None)
       yield file, example
 
   made._split_generators, made._generate_examples = from_files, readable
   return made
-
-
-def check_image(path: pathlib.Path, where: str) -> None:
-  """Decodes an image that ``where`` lists.
-
-  Raises:
-    ValueError: if it cannot be read.
-  """
-  try:
-    images_lib.read_image(path, images_lib.stored_size(path))
-  except ValueError as error:
-    raise ValueError(
-        f'Expected a readable image at {path} for {where}: {error}.'
-    ) from error
 
 
 def check_files(files: Mapping[str, pathlib.Path]

@@ -38,8 +38,7 @@ class RafDb(base.FaceBuilder):
 
   def rows(self, root: pathlib.Path) -> list[base.Row]:
     folder = base.subfolder(root, FOLDER, 'train', INSTRUCTIONS)
-    return [row for part in ('train', 'test')
-            for row in _rows(folder, part)]
+    return [*_rows(folder, 'train'), *_rows(folder, 'test')]
 
 
 def _rows(folder: pathlib.Path, part: str) -> list[base.Row]:

@@ -33,11 +33,11 @@ def test_a_broken_preparation_is_begun_again(tmp_path, monkeypatch, error):
   layouts.mucac_download(tmp_path)
   whole, seen = base.encoded, []
 
-  def breaks(row, image_size):
-    seen.append(row)
+  def breaks(*arguments):
+    seen.append(arguments)
     if len(seen) == 4:
       raise error
-    return whole(row, image_size)
+    return whole(*arguments)
 
   monkeypatch.setattr(base, 'encoded', breaks)
   with pytest.raises(error):
