@@ -1,4 +1,4 @@
-"""What every architecture promises to training, DLFD, CF-k and EU-k."""
+"""What every architecture promises to training and evaluation."""
 
 import functools
 
@@ -15,18 +15,12 @@ from dlfd_jax import (
   training as train,
 )
 from dlfd_jax.data import batching, dataset as dataset_lib
-from dlfd_jax.methods import cf_k, dlfd, eu_k
+from dlfd_jax.methods import cf_k
 from dlfd_jax.models import densenet, efficientnet, resnet
 from tests.methods import problems
 from tests.models import nets
 
 every = pytest.mark.parametrize('name', models.ARCHITECTURES)
-# A compiled step of the two deep networks takes 6 to 10 s. Shallower ones are
-# in architectures_test.py.
-deep_ones_long = pytest.mark.parametrize('name', [
-    pytest.param(name, marks=pytest.mark.long)
-    if name in ('densenet121', 'efficientnet_b0') else name
-    for name in models.ARCHITECTURES])
 # Of torchvision's networks: parameters, values in running statistics and layers
 # of normalisation that have some.
 TORCHVISION = {
@@ -74,24 +68,9 @@ def _problem(name):
       problems.splits(8, 4, 4, 8), 0)
 
 
-def _step(name, step, start=None, trainable=None, pair=False):
-  """State before and after one compiled step, and its metrics."""
-  problem = _problem(name)
-  before = train.create_state(
-      start or problem.original, PLAIN, jax.random.key(0), trainable)
-  constants = {
-      'images': problem.dataset.images, 'labels': problem.dataset.labels}
-  batch = problems.batch(problem.splits, 8)
-  after, metrics = jax.jit(step)(
-      before, constants, batch if pair else batch.retain)
-  after, metrics = parallel.fetch((after.variables, metrics))
-  assert all(np.isfinite(x).all() for x in jax.tree.leaves((after, metrics)))
-  return parallel.fetch(before.variables), after, metrics
-
-
-def _supervised(name, **options):
+def _supervised(name):
   return train.make_supervised_step(
-      nets.TINY[name], _problem(name).task, PLAIN, 10, **options)
+      nets.TINY[name], _problem(name).task, PLAIN, 10, train_mode=True)
 
 
 def _changed(before, after):
@@ -185,42 +164,20 @@ def test_an_example_draws_by_its_key_wherever_it_stands(name):
       a, b, rtol=1e-3, atol=1e-4), new, same)
 
 
-def _is_cancelled(path):
-  """Whether a normalisation right after takes this shift out again."""
-  return 'project_norm' in path and path[-1] == 'bias'
-
-
-@deep_ones_long
+# Shallower ones of all four: tests/methods/architectures_test.py.
+@pytest.mark.parametrize('name', ['resnet18', 'vit_s'])
 def test_a_training_step_moves_every_parameter_and_statistic(name):
-  before, after, metrics = _step(name, _supervised(name, train_mode=True))
-  everything = _changed(before, jax.tree.map(lambda x: x + 1, before))
-  still = everything - _changed(before, after)
-  assert all(_is_cancelled(path) for path in still), still
+  problem = _problem(name)
+  before = train.create_state(problem.original, PLAIN, jax.random.key(0))
+  after, metrics = jax.jit(_supervised(name))(
+      before, {'images': problem.dataset.images,
+               'labels': problem.dataset.labels},
+      problems.batch(problem.splits, 8).retain)
+  before, after = parallel.fetch((before.variables, after.variables))
+  assert all(np.isfinite(x).all() for x in jax.tree.leaves((after, metrics)))
+  assert _changed(before, after) == _changed(
+      before, jax.tree.map(lambda x: x + 1, before))
   assert metrics.count == 8
-
-
-@deep_ones_long
-def test_eu_k_and_cf_k_move_the_last_blocks_alone(name):
-  # EU-k's step is CF-k's from another start, with live statistics.
-  trainable = models.last_blocks(nets.TINY[name], nets.variables(name), 2)
-  start = eu_k.EUKConfig(k=2).start(problems.setting(_problem(name)))
-  drawn = _changed(nets.variables(name), start)
-  assert {path[1] for path in drawn} <= set(trainable)
-  before, after, _ = _step(
-      name, _supervised(name, train_mode=True, trainable=trainable), start,
-      trainable)
-  assert {path[1] for path in _changed(before, after)} == set(trainable)
-
-
-@deep_ones_long
-def test_a_distance_step_moves_images_and_parameters(name):
-  config = dlfd.DLFDConfig(
-      perturb_steps=1, sinkhorn=problems.SMALL, optimizer=PLAIN)
-  before, after, metrics = _step(name, dlfd.make_distance_step(
-      nets.TINY[name], _problem(name).task, config, 10), pair=True)
-  assert metrics.step['pixel_change'] > 0.5 * config.perturb_step_size
-  assert _changed(before['params'], after['params'])
-  assert not _changed(before['batch_stats'], after['batch_stats'])  # frozen
 
 
 def test_a_network_without_statistics_unlearns_and_resumes(tmp_path):
@@ -267,7 +224,7 @@ def test_two_devices_agree_with_one(name):
         problem.original, PLAIN, jax.random.key(0)))
     constants = where.place({'images': problem.dataset.images,
                              'labels': problem.dataset.labels})
-    state, _ = where.compile(_supervised(name, train_mode=True))(
+    state, _ = where.compile(_supervised(name))(
         state, constants, batch)
     results.append(parallel.fetch(state.variables))
   assert problems.largest_difference(*results) < 1e-4
