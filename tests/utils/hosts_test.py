@@ -37,11 +37,17 @@ def test_a_start_that_cannot_work_is_refused(given, words, monkeypatch):
     hosts.start(*given)
 
 
-def test_a_start_says_who_is_there_and_what_an_end_means(monkeypatch):
+@pytest.fixture
+def told(monkeypatch):
+  """What jax is told at a start."""
   told = {}
   monkeypatch.setattr(
       jax.distributed, 'initialize',
       lambda *args, **kwargs: told.update(kwargs, args=args))
+  return told
+
+
+def test_a_start_says_who_is_there_and_what_an_end_means(told):
   said = hosts.start('host:1', 2, 1)
   assert told['args'] == ('host:1', 2, 1)
   assert told['heartbeat_timeout_seconds'] == 30
@@ -53,13 +59,8 @@ def test_a_start_says_who_is_there_and_what_an_end_means(monkeypatch):
     ('[::1]:8', '[::1]:8'), ('host:8', None), ('10.0.0.1:8', None),
     (None, None)])
 def test_processes_of_one_machine_are_heard_by_no_other(
-    coordinator, listens_on, monkeypatch):
-  told = {}
-  monkeypatch.setattr(
-      jax.distributed, 'initialize',
-      lambda *args, **kwargs: told.update(kwargs))
-  all_or_none = (None, None) if coordinator is None else (2, 0)
-  hosts.start(coordinator, *all_or_none)
+    coordinator, listens_on, told):
+  hosts.start(coordinator, *(None, None) if coordinator is None else (2, 0))
   assert told['coordinator_bind_address'] == listens_on
 
 
