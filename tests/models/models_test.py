@@ -31,6 +31,10 @@ def test_fresh_variables_are_float32_and_follow_the_key():
 
 
 @pytest.mark.parametrize('field, value, words', [
+    ('architecture', 'vgg', "Expected architecture in .*, got 'vgg'"),
+    ('stem', 'large', "Expected stem in .*, got 'large'"),
+    ('head', 'deep', "Expected head in .*, got 'deep'"),
+    ('compute_dtype', 'int8', "Expected compute_dtype in .*, got 'int8'"),
     ('outputs', 0, 'Expected outputs of at least 1, got 0'),
     ('std', (0.1, 0.0, 0.1), 'three positive deviations'),
     ('mean', (0.1, 0.1), 'Expected three means'),

@@ -115,6 +115,12 @@ def test_parameters_that_ask_for_gradients_are_read(tmp_path):
   assert 'conv1.weight' in torch_weights.read(tmp_path / 'w.pth')
 
 
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+  with pytest.raises(FileNotFoundError, match='Expected the folder .*new for'):
+    torch_weights.write(tmp_path / 'new' / 'w.pth', {'a': np.ones(2)})
+  assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize('kind, suffix, prefix, key', [
     ('float16', '.pth', 'module.', 'state_dict'),
     ('bfloat16', '.pth', '', 'model'),
