@@ -69,29 +69,36 @@ def load_npz(
           f'Expected {label} in {path.name} to be integers [{n}], got '
           f'{arrays[label].dtype} {list(arrays[label].shape)}.')
   values, task = labels_lib.make_labels(columns, labels, where, **options)
+  texts: dict[str, np.ndarray] = {}
   for key in ('identity', 'sample_id', 'split'):
-    if key in arrays and arrays[key].shape != (n,):
+    if key not in arrays:
+      continue
+    if arrays[key].shape != (n,):
       raise ValueError(
           f'Expected {key} in {path.name} to be [{n}], got '
           f'{list(arrays[key].shape)}.')
+    if key != 'identity':
+      try:
+        texts[key] = arrays[key].astype(np.str_)
+      except UnicodeDecodeError as error:
+        raise ValueError(f'Expected {key} in {path.name} to be text, got bytes '
+                         'that are not ASCII.') from error
   identity = np.full(n, people_lib.UNKNOWN, np.int32)
   if 'identity' in arrays:
     identity = people_lib.check_identities(
         f'identity in {path.name}', arrays['identity'], where)
   sample_id = np.array([f'{path.stem}_{i:05d}' for i in range(n)])
-  if 'sample_id' in arrays:
-    sample_id = arrays['sample_id'].astype(np.str_)
+  if 'sample_id' in texts:
+    sample_id = texts['sample_id']
     first: dict[str, int] = {}
     for i, name in enumerate(sample_id.tolist()):
       if first.setdefault(name, i) != i:
         raise ValueError(
             f'Expected distinct values of sample_id, got {name!r} in '
             f'{where(first[name])} and in {where(i)}.')
-  split = arrays.get('split')
   return dataset_lib.Dataset(
       images=images, labels=values, identity=identity, sample_id=sample_id,
-      task=task, name=path.stem,
-      split=None if split is None else split.astype(np.str_),
+      task=task, name=path.stem, split=texts.get('split'),
       places=np.array([where(i) for i in range(n)]),
       columns=labels_lib.other_columns(columns, labels, **options))
 
