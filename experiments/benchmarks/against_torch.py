@@ -88,18 +88,11 @@ class Race:
 
 def _define(values: flags.FlagValues) -> None:
   inputs.define_run(values)
-  programs.define_out(values)
-  flags.DEFINE_integer(
-      'repeats', 3, 'counted epochs of each cell', lower_bound=1,
-      flag_values=values)
-  flags.DEFINE_integer(
-      'people', 1650, 'people, 8 images each', lower_bound=20,
-      flag_values=values)
-  flags.DEFINE_integer(
-      'released_batches', 2, 'raced batches at the released policy',
-      lower_bound=1, flag_values=values)
-  flags.DEFINE_integer(
-      'image_size', 32, 'pixels a side', lower_bound=8, flag_values=values)
+  programs.define(
+      values, out=programs.OUT, repeats=(3, 'counted epochs of each cell', 1),
+      people=(1650, 'people, 8 images each', 20), released_batches=(
+          2, 'raced batches at the released policy', 1),
+      image_size=(32, 'pixels a side', 8))
   options.define((*_NETWORK, *_METHOD), values)
 
 

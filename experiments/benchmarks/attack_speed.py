@@ -30,7 +30,7 @@ from absl import flags
 from sklearn import linear_model, pipeline, preprocessing
 
 from dlfd_jax import parallel
-from dlfd_jax.cli import command, inputs
+from dlfd_jax.cli import command
 from dlfd_jax.metrics import cross_validation
 from dlfd_jax.report import render
 from experiments.publish import programs
@@ -141,13 +141,6 @@ def measure(side: int, repeats: int) -> dict[str, Any]:
           'largest_difference': differ}
 
 
-def _define(values: flags.FlagValues) -> None:
-  inputs.define_run(values)
-  flags.DEFINE_integer(
-      'repeats', 20, 'draws of losses of each kind', lower_bound=1,
-      flag_values=values)
-
-
 def _measure(values: flags.FlagValues) -> dict[str, Any]:
   return {
       'folds': FOLDS, 'scales': list(SCALES),
@@ -175,7 +168,9 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 COMMAND = programs.program(
-    'attack_speed', __doc__, _define, _measure, markdown)
+    'attack_speed', __doc__, {
+        'repeats': (20, 'draws of losses of each kind', 1)},
+    _measure, markdown, runs_models=True)
 main = COMMAND.main
 
 if __name__ == '__main__':

@@ -34,11 +34,6 @@ CASES = (
     ('efficientnet_b0', 16, 'small', 32, 32))
 
 
-def _define(values: flags.FlagValues) -> None:
-  flags.DEFINE_integer(
-      'repeats', 5, 'measurements of each', lower_bound=1, flag_values=values)
-
-
 def _measure(values: flags.FlagValues) -> dict[str, Any]:
   repeats = command.value(values, 'repeats')
   return {'repeats': repeats,
@@ -100,8 +95,8 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 COMMAND = programs.program(
-    'conv', __doc__, _define, _measure, markdown,
-    kind='benchmark_conv')
+    'conv', __doc__, {'repeats': (5, 'measurements of each', 1)}, _measure,
+    markdown, kind='benchmark_conv')
 main = COMMAND.main
 
 if __name__ == '__main__':

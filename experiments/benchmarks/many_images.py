@@ -18,6 +18,7 @@ from absl import flags
 from PIL import Image
 
 from dlfd_jax.cli import command
+from experiments.publish import programs
 
 MANIFEST = 'faces.csv'
 EACH = 8  # images of a person
@@ -52,12 +53,9 @@ def write(folder: pathlib.Path, images: int, size: int, seed: int = 0) -> None:
 
 
 def _define(values: flags.FlagValues) -> None:
-  flags.DEFINE_string(
-      'folder', None, 'new folder of the files', flag_values=values)
-  flags.DEFINE_integer(
-      'images', 30000, 'how many', lower_bound=20, flag_values=values)
-  flags.DEFINE_integer(
-      'image_size', 128, 'pixels a side', lower_bound=1, flag_values=values)
+  programs.define(
+      values, folder=(None, 'new folder of the files'),
+      images=(30000, 'how many', 20), image_size=(128, 'pixels a side', 1))
 
 
 def _execute(values: flags.FlagValues, line: str) -> None:

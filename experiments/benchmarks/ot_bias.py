@@ -190,21 +190,6 @@ def attack_errors(population: Population, draws: int,
   return rows
 
 
-def _define(values: flags.FlagValues) -> None:
-  inputs.define_run(values)
-  flags.DEFINE_list(
-      'originals', [], 'training runs whose features and losses are drawn from',
-      flag_values=values)
-  flags.DEFINE_integer(
-      'batch', 128, 'rows a side of the whole problem, a multiple of 16',
-      lower_bound=16, flag_values=values)
-  flags.DEFINE_integer(
-      'draws', 5, 'batches of transport', lower_bound=1, flag_values=values)
-  flags.DEFINE_integer(
-      'attack_draws', 300, 'samples of the attack', lower_bound=2,
-      flag_values=values)
-
-
 def _measure(values: flags.FlagValues) -> dict[str, Any]:
   batch, draws, attack_draws = (
       values[name].value for name in ('batch', 'draws', 'attack_draws'))
@@ -258,7 +243,14 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 COMMAND = programs.program(
-    'ot_bias', __doc__, _define, _measure, markdown)
+    'ot_bias', __doc__, {
+        'originals': (
+            [], 'training runs whose features and losses are drawn from'),
+        'batch': (
+            128, 'rows a side of the whole problem, a multiple of 16', 16),
+        'draws': (5, 'batches of transport', 1),
+        'attack_draws': (300, 'samples of the attack', 2)},
+    _measure, markdown, runs_models=True)
 main = COMMAND.main
 
 if __name__ == '__main__':

@@ -108,11 +108,6 @@ def operations_in(folder: pathlib.Path) -> list[dict[str, Any]]:
           for name, value in seconds.most_common(_TOP)]
 
 
-def _define(values: flags.FlagValues) -> None:
-  flags.DEFINE_integer(
-      'repeats', 3, 'measurements of each', lower_bound=1, flag_values=values)
-
-
 def _measure(values: flags.FlagValues) -> dict[str, Any]:
   repeats = command.value(values, 'repeats')
   return {'machine': timing_data.machine(), 'repeats': repeats,
@@ -140,7 +135,8 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 COMMAND = programs.program(
-    'profiles', __doc__, _define, _measure, markdown)
+    'profiles', __doc__, {'repeats': (3, 'measurements of each', 1)}, _measure,
+    markdown)
 main = COMMAND.main
 
 if __name__ == '__main__':

@@ -159,15 +159,6 @@ def markdown(result: dict[str, Any]) -> str:
       f'{result["retrained"]} retrained.', ''])
 
 
-def _define(values: flags.FlagValues) -> None:
-  flags.DEFINE_string(
-      'evaluation', None, 'folder of a finished evaluation',
-      flag_values=values)
-  flags.DEFINE_integer(
-      'repeats', 5, 'how often the report is written', lower_bound=1,
-      flag_values=values)
-
-
 def _measure(values: flags.FlagValues) -> dict[str, Any]:
   evaluation = pathlib.Path(command.required(values, 'evaluation'))
   source = runs.read_json(evaluation / runs.RESULT)
@@ -179,7 +170,10 @@ def _measure(values: flags.FlagValues) -> dict[str, Any]:
 
 
 COMMAND = programs.program(
-    'report_size', __doc__, _define, _measure, markdown)
+    'report_size', __doc__, {
+        'evaluation': (None, 'folder of a finished evaluation'),
+        'repeats': (5, 'how often the report is written', 1)},
+    _measure, markdown)
 main = COMMAND.main
 
 if __name__ == '__main__':

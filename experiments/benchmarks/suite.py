@@ -43,24 +43,14 @@ _METHOD = tuple(o for o in options.METHOD if o.flag in (
 
 def _define(values: flags.FlagValues) -> None:
   inputs.define_run(values)
-  flags.DEFINE_list('parts', list(PARTS), 'to measure', flag_values=values)
-  flags.DEFINE_list(
-      'tables', [], 'JSON results of table1, for ratio', flag_values=values)
-  programs.define_out(values)
-  flags.DEFINE_integer(
-      'repeats', 7, 'measurements of each cell', lower_bound=1,
-      flag_values=values)
-  flags.DEFINE_integer(
-      'image_size', 32, 'pixels a side', lower_bound=8, flag_values=values)
-  flags.DEFINE_list(
-      'people', ['200', '1000'], 'data sets of share, 8 images each',
-      flag_values=values)
-  flags.DEFINE_float(
-      'cap_s', 40.0, 'scaling stops on an axis after a call that took longer',
-      lower_bound=0, flag_values=values)
-  flags.DEFINE_boolean(
-      'quick', False, 'one cell of every axis, two device counts',
-      flag_values=values)
+  programs.define(
+      values, out=programs.OUT, parts=(list(PARTS), 'to measure'),
+      tables=([], 'JSON results of table1, for ratio'),
+      repeats=(7, 'measurements of each cell', 1),
+      image_size=(32, 'pixels a side', 8),
+      people=(['200', '1000'], 'data sets of share, 8 images each'),
+      cap_s=(40.0, 'scaling stops on an axis after a call that took longer', 0),
+      quick=(False, 'one cell of every axis, two device counts'))
   options.define((*options.NETWORK, *_METHOD), values)
 
 

@@ -34,17 +34,12 @@ FILES = {'lfw_gender': 'lfw_64.npz', 'lfw_gender_smile': 'lfw_64.npz',
 
 def _define(values: flags.FlagValues) -> None:
   inputs.define_run(values)
-  flags.DEFINE_string(
-      'data_dir', None, 'folder of the npz files', flag_values=values)
-  flags.DEFINE_list(
-      'tasks', list(FILES), 'presets to run', flag_values=values)
-  flags.DEFINE_integer(
-      'seeds', 3, 'seeds of split and training', lower_bound=1,
-      flag_values=values)
-  flags.DEFINE_integer(
-      'bootstrap', 2000, 'resamples behind every interval', lower_bound=20,
-      flag_values=values)
-  programs.define_out(values)
+  programs.define(
+      values, data_dir=(None, 'folder of the npz files'),
+      tasks=(list(FILES), 'presets to run'),
+      seeds=(3, 'seeds of split and training', 1),
+      bootstrap=(2000, 'resamples behind every interval', 20),
+      out=programs.OUT)
 
 
 def _execute(values: flags.FlagValues, line: str) -> None:

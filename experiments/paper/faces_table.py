@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dlfd_jax.evaluation import registry
-from dlfd_jax.report import drawing
+from dlfd_jax.report import drawing, render
 from experiments.paper import summary
 
 Cell = dict[str, Any]
@@ -17,23 +17,13 @@ _COLUMNS = tuple((registry.short_label(name), name) for name in (
 _LONG_TRAINING = 100  # epochs of the paper's recipe
 
 
-def row_key(cell: Cell) -> tuple[str, str]:
-  """Which row of the table a cell belongs to."""
-  return cell['model'], cell.get('state', 'model')
-
-
-def _title(cell):
-  title = cell.get('title', cell['model'])
-  return f'{title}, last state' if cell.get('state') == 'last' else title
-
-
 def _value(cell, metric):
   return cell['metrics'][metric]['value']
 
 
 def can_tell(cells: Sequence[Cell], seed: int) -> bool:
   """Whether the original lies outside the retrained model's AUC interval."""
-  by = {row_key(c)[0]: c for c in cells if c['seed'] == seed}
+  by = {summary.key_of(c)[0]: c for c in cells if c['seed'] == seed}
   interval = by['retrained']['metrics']['mia_auc_matched']
   return not interval['low'] <= _value(by['original'], 'mia_auc_matched') <= (
       interval['high'])
@@ -41,7 +31,7 @@ def can_tell(cells: Sequence[Cell], seed: int) -> bool:
 
 def goals(cells: Sequence[Cell], seed: int) -> dict[str, bool]:
   """The four aims for DLFD's selected state on one seed."""
-  by = {row_key(c): c for c in cells if c['seed'] == seed}
+  by = {summary.key_of(c): c for c in cells if c['seed'] == seed}
   ours = by['dlfd', 'model']
   original = by['original', 'model']
   interval = by['retrained', 'model']['metrics']['mia_auc_matched']
@@ -62,15 +52,12 @@ def markdown(result: dict[str, Any]) -> str:
   """Tables of all tasks with the aims below each."""
   lines = [
       '# Real faces: three tasks, seeds side by side', '',
-      f'Command: `{result["command"]}`', '',
-      f'Machine: {result["device"]}, {result["devices"]} device(s), jax '
-      f'{result["versions"]["jax"]}. Written by the program; mean ± standard '
-      'deviation over seeds of split and training. Attack AUC: class-matched, '
-      'against people the model never saw; higher means more leakage, the aim '
-      "is the retrained model's value. NoMUS: higher is better by the papers' "
-      'rule. '
-      'A time is that of all steps and checks at their median cost, measured '
-      'in turns, without compilation.', '']
+      '\n'.join(summary.origin(result))
+      + '; mean ± standard deviation over seeds of split and training. Attack '
+      'AUC: class-matched, against people the model never saw; higher means '
+      "more leakage, the aim is the retrained model's value. NoMUS: higher is "
+      "better by the papers' rule. A time is that of all steps and checks at "
+      'their median cost, measured in turns, without compilation.', '']
   for task, cells in summary.tasks_of(result).items():
     lines += _task_lines(task, cells)
   return '\n'.join(lines)
@@ -78,49 +65,34 @@ def markdown(result: dict[str, Any]) -> str:
 
 def _task_lines(task, cells):
   seeds = sorted({cell['seed'] for cell in cells})
-  first = cells[0]
-  network = first['network']
-  parts = ', '.join(f'{n} {name}' for name, n in first['splits'].items())
-  fits = [c['original_train_accuracy'] for c in cells
-          if c['model'] == 'original']
-  lines = [
-      f'## {task}', '',
-      f'{first["images"]} images at {first["image_size"]} px; seed '
-      f'{seeds[0]}: {parts}. {network["architecture"]} of width '
-      f'{network["width"]}, {first["train_epochs"]} epochs; train accuracy of '
-      f'the originals {min(fits):.3f} to {max(fits):.3f}. Seeds: '
-      f'{", ".join(map(str, seeds))}.', '',
-      '| model | ' + ' | '.join(title for title, _ in _COLUMNS)
-      + ' | time / retraining | of 100 epochs | epochs, K |',
-      '|---|' + '---:|' * (len(_COLUMNS) + 3)]
-  for key in dict.fromkeys(row_key(c) for c in cells):
-    rows = [c for c in cells if row_key(c) == key]
-    values = [summary.Spread(tuple(_value(c, metric) for c in rows)).text()
-              for _, metric in _COLUMNS]
+  table = []
+  for rows in summary.rows_of(cells).values():
     cost = ''
     if 'epochs' in rows[0]:
       cost = f'{rows[0]["epochs"]}, {rows[0]["perturb_steps"] or 0}'
-    lines.append(f'| {_title(rows[0])} | ' + ' | '.join(values)
-                 + f' | {_times(rows)} | {cost} |')
-  lines += ['', *_per_seed(cells, seeds), '']
-  return lines
+    table.append([summary.title_of(rows[0]), *(
+        summary.Spread(tuple(_value(c, metric) for c in rows)).text()
+        for _, metric in _COLUMNS), *_times(rows), cost])
+  return [
+      f'## {task}', '', summary.about(cells), '', *render.markdown_lines(
+          ['model', *(title for title, _ in _COLUMNS), 'time / retraining',
+           'of 100 epochs', 'epochs, K'], table),
+      '', *_per_seed(cells, seeds), '']
 
 
 def _times(rows):
   """Mean time over retraining, and over a training of 100 epochs."""
   if any('time_share' not in cell for cell in rows):
-    return ' | '
+    return '', ''
   share = statistics.fmean(cell['time_share'] for cell in rows)
   of_long = share * rows[0]['train_epochs'] / _LONG_TRAINING
-  return f'{share:.2f} | {of_long:.3f}'
+  return f'{share:.2f}', f'{of_long:.3f}'
 
 
 def _per_seed(cells, seeds):
-  lines = ['| seed | original AUC | retrained AUC | DLFD AUC | '
-           'DLFD test acc - original | aims met |',
-           '|---|---:|---:|---:|---:|---|']
+  rows = []
   for seed in seeds:
-    by = {row_key(c): c for c in cells if c['seed'] == seed}
+    by = {summary.key_of(c): c for c in cells if c['seed'] == seed}
     aucs = []
     for name in ('original', 'retrained', 'dlfd'):
       cell = by[name, 'model']['metrics']['mia_auc_matched']
@@ -136,9 +108,10 @@ def _per_seed(cells, seeds):
     if not can_tell(cells, seed):
       words = ('this sample cannot tell: the original lies inside the '
                f'retrained interval ({words})')
-    lines.append(f'| {seed} | ' + ' | '.join(aucs)
-                 + f' | {change:+.3f} | {words} |')
-  return lines
+    rows.append([str(seed), *aucs, f'{change:+.3f}', words])
+  return render.markdown_lines(
+      ['seed', 'original AUC', 'retrained AUC', 'DLFD AUC',
+       'DLFD test acc - original', 'aims met'], rows, 'lrrrrl')
 
 
 _MARKS = {'original': 'X', 'retrained': '*', 'finetune': 's',
@@ -167,10 +140,9 @@ def plot(result: dict[str, Any]) -> bytes:
 
 
 def _panel(axis, cells):
-  for key in dict.fromkeys(
-      row_key(c) for c in cells if c['model'] in _MARKS):
-    rows = [c for c in cells if row_key(c) == key]
-    name, state = key
+  for (name, state), rows in summary.rows_of(cells).items():
+    if name not in _MARKS:
+      continue
     auc = [c['metrics']['mia_auc_matched'] for c in rows]
     x, y = [a['value'] for a in auc], [_value(c, 'accuracy_test') for c in rows]
     faint = state == 'last'
@@ -179,5 +151,5 @@ def _panel(axis, cells):
         xerr=[[a['value'] - a['low'] for a in auc],
               [a['high'] - a['value'] for a in auc]],
         markerfacecolor='none' if faint else _INKS[name],
-        alpha=0.55 if faint else 1.0, label=_title(rows[0]))
+        alpha=0.55 if faint else 1.0, label=summary.title_of(rows[0]))
   axis.axvline(0.5, color='#999999', linewidth=0.8, linestyle=':')

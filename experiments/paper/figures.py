@@ -2,7 +2,7 @@ r"""The paper's figures, drawn from files.
 
   losses      densities of losses, forget against unseen   --evaluations
   features    penultimate features in two dimensions       --evaluations
-  steps       faces moved away from the forget set         --original
+  steps       faces perturbed away from forget             --original
   collapse    what features tell of label and person       --evaluations
   tradeoff    test accuracy against attack AUC             --table
   complexity  DLFD's gain by number of classes             --table
@@ -37,6 +37,7 @@ from experiments.paper import (
   figure_evaluations,
   figure_steps,
 )
+from experiments.publish import programs
 
 # Each figure and the flag that it needs.
 NEEDS = {'losses': 'evaluations', 'features': 'evaluations',
@@ -48,33 +49,27 @@ _SETTINGS = ('evaluations', 'table', 'classes', 'original', 'unlearned',
 
 
 def _define(values: flags.FlagValues) -> None:
-  for name, about in (
-      ('out', 'folder of the figures'),
-      ('original', 'training run whose faces `steps` moves'),
-      ('unlearned', 'unlearning run of it: splits, and the config of DLFD'),
-      ('data', 'source of the images of `steps`, if they are not drawn; the '
-       'figure then shows some of them')):
-    flags.DEFINE_string(name, None, about, flag_values=values)
-  flags.DEFINE_string(
-      'name', '', 'begins the name of every file', flag_values=values)
-  for name, about in (
-      ('figures', f'which of {", ".join(NEEDS)}; default all that can be'),
-      ('evaluations', 'label=DIR pairs: evaluations of one task and seed'),
-      ('table', 'JSON results of table1, table2, table3 or faces'),
-      ('classes', 'task=N pairs: classes of tasks whose cells lack them')):
-    flags.DEFINE_list(name, [], about, flag_values=values)
+  programs.define(
+      values, out=(None, 'folder of the figures'),
+      original=(None, 'training run whose faces `steps` perturbs'),
+      unlearned=(
+          None, 'unlearning run of it: splits, and the config of DLFD'),
+      data=(None, 'source of the images of `steps`, if they are not drawn; the '
+            'figure then shows some of them'),
+      name=('', 'begins the name of every file'),
+      figures=([], f'which of {", ".join(NEEDS)}; default all that can be'),
+      evaluations=([], 'label=DIR pairs: evaluations of one task and seed'),
+      table=([], 'JSON results of table1, table2, table3 or faces'),
+      classes=([], 'task=N pairs: classes of tasks whose cells lack them'),
+      faces=(4, 'shown by `steps`', 1),
+      limit=(2000, 'most images of a split in `features`', 4),
+      seed=(0, 'of subsamples, batches, swaps and t-SNE', 0))
   flags.DEFINE_enum(
       'preset', 'demo', list(presets.PRESETS),
       'whose DLFD `steps` runs where --unlearned has none', flag_values=values)
   flags.DEFINE_enum(
       'projection', 'pca', figure_features.PROJECTIONS,
       "of each model's own features", flag_values=values)
-  for name, default, least, about in (
-      ('faces', 4, 1, 'shown by `steps`'),
-      ('limit', 2000, 4, 'most images of a split in `features`'),
-      ('seed', 0, 0, 'of subsamples, batches, swaps and t-SNE')):
-    flags.DEFINE_integer(
-        name, default, about, lower_bound=least, flag_values=values)
 
 
 def _execute(values: flags.FlagValues, line: str) -> None:

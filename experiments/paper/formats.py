@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import statistics
-from collections.abc import Sequence
 from typing import Any
 
 from dlfd_jax.evaluation import registry
@@ -34,21 +33,13 @@ _HOW = (
 
 @dataclasses.dataclass(frozen=True)
 class Sheet:
-  """One task's table as text cells.
-
-  Attributes:
-    task: its name.
-    about: what the numbers are of, one paragraph.
-    header: column titles, the row's first.
-    rows: text, as long as the header.
-    notes: sentences below.
-  """
+  """One task's table as text cells."""
 
   task: str
-  about: str
-  header: tuple[str, ...]
-  rows: tuple[tuple[str, ...], ...]
-  notes: tuple[str, ...]
+  about: str  # what the numbers are of, one paragraph
+  header: tuple[str, ...]  # column titles, the row's first
+  rows: tuple[tuple[str, ...], ...]  # as long as the header
+  notes: tuple[str, ...]  # sentences below
 
 
 def sheets(result: dict[str, Any]) -> list[Sheet]:
@@ -74,7 +65,7 @@ def _sheet(task, cells, result):
   for key in [*trained, *ranked, *rest]:
     of_row = by[key]
     first = of_row[0]
-    row = [_title(first), _text(gaps.get(key))]
+    row = [summary.title_of(first), _text(gaps.get(key))]
     row += [_text(summary.spread(of_row, metric)) for _, metric in _COLUMNS]
     row += [_share(of_row), _passes(first), _trials(first, found)]
     row += [_difference(cells, key, metric) for metric in ('distance', 'nomus')]
@@ -88,7 +79,8 @@ def _sheet(task, cells, result):
     notes.append(f'Published: {paper.source}. One seed.')
   if found and found['task'] != task:
     notes.append(f'The settings were searched on {found["task"]}.')
-  return Sheet(task, _about(cells), tuple(header), tuple(rows), tuple(notes))
+  return Sheet(
+      task, summary.about(cells), tuple(header), tuple(rows), tuple(notes))
 
 
 def _difference(cells, key, metric):
@@ -102,11 +94,6 @@ def _difference(cells, key, metric):
     return f'{found.mean:+.3f}'
   low, high = found.interval
   return f'{found.mean:+.3f} [{low:+.3f}, {high:+.3f}]'
-
-
-def _title(cell):
-  return (f'{cell["title"]}, last state' if cell['state'] == 'last'
-          else cell['title'])
 
 
 def _text(spread):
@@ -129,28 +116,10 @@ def _trials(cell, found):
   return str(of['trials']) if of else ''
 
 
-def _about(cells: Sequence[summary.Cell]) -> str:
-  first = cells[0]
-  network = first['network']
-  parts = ', '.join(f'{n} {name}' for name, n in first['splits'].items())
-  seeds = sorted({cell['seed'] for cell in cells})
-  fits = [c['original_train_accuracy'] for c in cells
-          if c['model'] == 'original']
-  return (
-      f'{first["images"]} images at {first["image_size"]} px, '
-      f'{first["classes"]} classes; seed {seeds[0]}: {parts}. '
-      f'{network["architecture"]} of width {network["width"]}, '
-      f'{first["train_epochs"]} epochs; train accuracy of the originals '
-      f'{min(fits):.3f} to {max(fits):.3f}. Seeds: '
-      f'{", ".join(map(str, seeds))}.')
-
-
 def markdown(result: dict[str, Any], title: str) -> str:
   """The whole document."""
   lines = [
-      f'# {title}', '', f'Command: `{result["command"]}`', '',
-      f'Machine: {result["device"]}, {result["devices"]} device(s), jax '
-      f'{result["versions"]["jax"]}. Written by the program.', '', _HOW, '']
+      f'# {title}', '', '\n'.join(summary.origin(result)) + '.', '', _HOW, '']
   for name, found in result.get('tuned', {}).items():
     most = found['trials']
     fewer = {n: of['trials'] for n, of in found['methods'].items()
@@ -172,8 +141,8 @@ def markdown(result: dict[str, Any], title: str) -> str:
 
 
 def to_csv(result: dict[str, Any]) -> str:
-  """One line per task, seed, row and figure, with its interval."""
-  lines: list[list[Any]] = [['task', 'seed', 'model', 'state', 'figure',
+  """One line per task, seed, row and metric, with its interval."""
+  lines: list[list[Any]] = [['task', 'seed', 'model', 'state', 'metric',
                              'value', 'low', 'high']]
   for cell in result['cells']:
     head = [cell['task'], cell['seed'], cell['model'], cell['state']]
@@ -183,7 +152,7 @@ def to_csv(result: dict[str, Any]) -> str:
       lines.append([*head, 'time_share', cell['time_share'], None, None])
   for row in summary.of(result):
     head = [row['task'], 'all', row['model'], row['state']]
-    lines += [[*head, f'{row["figure"]}/{name}', *(row[name] or {}).values()]
+    lines += [[*head, f'{row["metric"]}/{name}', *(row[name] or {}).values()]
               for name in ('mean', 'dlfd_minus')]
   return render.csv_text(lines)
 

@@ -52,19 +52,13 @@ Rows = Callable[[study_lib.Task], Sequence[Row]]
 def define(values: flags.FlagValues, tasks: list[str]) -> None:
   """Flags of every table."""
   study_lib.define(values, tasks)
-  flags.DEFINE_integer(
-      'seeds', 3, 'seeds of split, request and training', lower_bound=1,
-      flag_values=values)
-  flags.DEFINE_boolean(
-      'tuned', True, 'the settings that experiments.paper.sweep chose, where '
-      "it did; else the presets' starts", flag_values=values)
-  flags.DEFINE_integer(
-      'bootstrap', 1000, 'resamples behind every interval', lower_bound=20,
-      flag_values=values)
-  flags.DEFINE_boolean(
-      'probes', False, 'also measure features (tier 1 without relearning)',
-      flag_values=values)
-  programs.define_out(values)
+  programs.define(
+      values, out=programs.OUT,
+      seeds=(3, 'seeds of split, request and training', 1),
+      tuned=(True, 'the settings that experiments.paper.sweep chose, where it '
+             "did; else the presets' starts"),
+      bootstrap=(1000, 'resamples behind every interval', 20),
+      probes=(False, 'also measure features (tier 1 without relearning)'))
 
 
 def run(values: flags.FlagValues, line: str, kind: str,

@@ -18,6 +18,7 @@ from dlfd_jax import checkpoint, methods, parallel, presets
 from dlfd_jax.cli import command, inputs, options
 from dlfd_jax.data import dataset as dataset_lib, requests, splits as splits_lib
 from dlfd_jax.pipeline import job, train, unlearn
+from experiments.publish import programs
 
 FORGET_FRACTION = 0.15
 _OVERRIDES = (*options.DATA, *options.NETWORK,
@@ -108,10 +109,10 @@ def digest(fields: Any) -> str:
 def define(values: flags.FlagValues, tasks: list[str]) -> None:
   """Flags that name tasks, their data and their seeds."""
   inputs.define_run(values)
-  flags.DEFINE_list('tasks', tasks, 'presets to run', flag_values=values)
-  flags.DEFINE_list(
-      'data', [], 'data of each task: .npz files or .csv manifests, as many as '
-      "tasks; default each preset's own", flag_values=values)
+  programs.define(
+      values, tasks=(tasks, 'presets to run'),
+      data=([], 'data of each task: .npz files or .csv manifests, as many as '
+            "tasks; default each preset's own"))
   for option in _OVERRIDES:
     if option.flag != 'data':
       options.define([option], values)

@@ -23,13 +23,9 @@ _GAPS = ('accuracy_test', 'accuracy_retain', 'accuracy_forget',
 
 @dataclasses.dataclass(frozen=True)
 class Spread:
-  """Values over seeds.
+  """Values over seeds."""
 
-  Attributes:
-    values: one per seed.
-  """
-
-  values: tuple[float, ...]
+  values: tuple[float, ...]  # one per seed
 
   @property
   def mean(self) -> float:
@@ -58,32 +54,62 @@ class Spread:
 
 def key_of(cell: Cell) -> tuple[str, str]:
   """Which row a cell belongs to."""
-  return cell['model'], cell['state']
+  return cell['model'], cell.get('state', 'model')
+
+
+def title_of(cell: Cell) -> str:
+  """The name of a cell's row."""
+  title = cell.get('title', cell['model'])
+  return f'{title}, last state' if key_of(cell)[1] == 'last' else title
+
+
+def about(cells: Sequence[Cell]) -> str:
+  """The data, network and training behind a task's cells, in sentences."""
+  first = cells[0]
+  network = first['network']
+  parts = ', '.join(f'{n} {name}' for name, n in first['splits'].items())
+  seeds = sorted({cell['seed'] for cell in cells})
+  fits = [c['original_train_accuracy'] for c in cells
+          if c['model'] == 'original']
+  classes = f', {first["classes"]} classes' if 'classes' in first else ''
+  return (
+      f'{first["images"]} images at {first["image_size"]} px{classes}; seed '
+      f'{seeds[0]}: {parts}. {network["architecture"]} of width '
+      f'{network["width"]}, {first["train_epochs"]} epochs; train accuracy of '
+      f'the originals {min(fits):.3f} to {max(fits):.3f}. Seeds: '
+      f'{", ".join(map(str, seeds))}.')
+
+
+def origin(result: dict[str, Any]) -> list[str]:
+  """The first lines of a page: command and machine, an open paragraph."""
+  return [f'Command: `{result["command"]}`', '',
+          f'Machine: {result["device"]}, {result["devices"]} device(s), jax '
+          f'{result["versions"]["jax"]}. Written by the program']
 
 
 def value(cell: Cell, metric: str) -> float | None:
-  """One figure of a cell, None if it was not computed."""
+  """One metric of a cell, None if it was not computed."""
   return cell['metrics'].get(metric, {}).get('value')
 
 
 def tasks_of(result: dict[str, Any]) -> dict[str, list[Cell]]:
   """The cells of each task, in order."""
-  found: dict[str, list[Cell]] = {}
+  tasks: dict[str, list[Cell]] = {}
   for cell in result['cells']:
-    found.setdefault(cell['task'], []).append(cell)
-  return found
+    tasks.setdefault(cell['task'], []).append(cell)
+  return tasks
 
 
 def rows_of(cells: Sequence[Cell]) -> dict[tuple[str, str], list[Cell]]:
   """The cells of each row of one task, in order."""
-  found: dict[tuple[str, str], list[Cell]] = {}
+  rows: dict[tuple[str, str], list[Cell]] = {}
   for cell in cells:
-    found.setdefault(key_of(cell), []).append(cell)
-  return found
+    rows.setdefault(key_of(cell), []).append(cell)
+  return rows
 
 
 def spread(rows: Sequence[Cell], metric: str) -> Spread | None:
-  """A figure over seeds; None if a seed lacks it."""
+  """A metric over seeds; None if a seed lacks it."""
   values = [value(cell, metric) for cell in rows]
   if not values or None in values:
     return None
@@ -121,7 +147,7 @@ def paired(cells: Sequence[Cell], first: tuple[str, str],
            second: tuple[str, str], metric: str) -> Spread | None:
   """``first`` minus ``second`` by seed; None if they share no seed.
 
-  ``metric`` is a figure of a cell or ``'distance'``.
+  ``metric`` is one of a cell or ``'distance'``.
   """
   by = rows_of(cells)
   retrained = {c['seed']: c for c in cells if c['model'] == 'retrained'}
@@ -190,11 +216,11 @@ def standing(cells: Sequence[Cell], ours: str = 'dlfd') -> list[str]:
 
 
 def of(result: dict[str, Any]) -> list[dict[str, Any]]:
-  """Every row's figures over seeds, and ours minus them, paired by seed.
+  """Every row's metrics over seeds, and ours minus them, paired by seed.
 
   Returns:
-    One entry for each task, row and figure, ``'distance'`` among the figures:
-    ``mean`` and ``dlfd_minus``, each with value and 95 % interval of Student's
+    One entry for each task, row and metric, ``'distance'`` among them: ``mean``
+    and ``dlfd_minus``, each with value and 95 % interval of Student's
     t (None of one seed), or None where a seed lacks it.
   """
   found = []
@@ -205,7 +231,7 @@ def of(result: dict[str, Any]) -> list[dict[str, Any]]:
                 else spread(rows, metric))
         change = None if key == OURS else paired(cells, OURS, key, metric)
         found.append({
-            'task': task, 'model': key[0], 'state': key[1], 'figure': metric,
+            'task': task, 'model': key[0], 'state': key[1], 'metric': metric,
             'mean': _numbers(over), 'dlfd_minus': _numbers(change)})
   return found
 

@@ -32,6 +32,7 @@ from dlfd_jax.metrics import accuracy, attack, forgetting, per_example
 from dlfd_jax.pipeline import job
 from dlfd_jax.utils import configs, runs
 from experiments.paper import spaces, study as study_lib
+from experiments.publish import programs
 
 SEED = 0
 LEAST_TRIALS = 2
@@ -41,18 +42,12 @@ _FAILED = -1.0  # of a run that became non-finite; any finite one is above
 
 def _define(values: flags.FlagValues) -> None:
   study_lib.define(values, ['demo'])
-  flags.DEFINE_list(
-      'methods', list(spaces.SEARCHED), 'methods to search',
-      flag_values=values)
-  flags.DEFINE_integer(
-      'trials', 8, 'trials of each method', lower_bound=LEAST_TRIALS,
-      flag_values=values)
-  flags.DEFINE_float(
-      'cap_s', 900.0, 'seconds of unlearning of each method after which no '
-      'trial begins', lower_bound=0, flag_values=values)
-  flags.DEFINE_string(
-      'out', None, 'folder of the chosen values, one file per preset',
-      flag_values=values)
+  programs.define(
+      values, methods=(list(spaces.SEARCHED), 'methods to search'),
+      trials=(8, 'trials of each method', LEAST_TRIALS),
+      cap_s=(900.0, 'seconds of unlearning of each method after which no trial '
+             'begins', 0),
+      out=(None, 'folder of the chosen values, one file per preset'))
 
 
 def _execute(values: flags.FlagValues, line: str) -> None:

@@ -21,16 +21,15 @@ from experiments.paper import formats, grid, study as study_lib
 from experiments.publish import programs
 
 TITLE = 'Table 1: methods side by side'
-_METHODS = [name for name in methods.METHODS if name != 'rewind']
+METHODS = [name for name in methods.METHODS if name != 'rewind']
 # Of the others the selected state is the last one.
 _BOTH_STATES = ('dlfd', 'official_compat', 'scrub_r')
 
 
 def _define(values: flags.FlagValues) -> None:
   grid.define(values, ['demo'])
-  flags.DEFINE_list(
-      'methods', _METHODS, 'rows of the table; your own as file.py:Class',
-      flag_values=values)
+  programs.define(values, methods=(
+      METHODS, 'rows of the table; your own as file.py:Class'))
 
 
 def _execute(values: flags.FlagValues, line: str) -> None:

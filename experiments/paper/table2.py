@@ -24,11 +24,9 @@ TITLE = 'Table 2: architectures'
 
 def _define(values: flags.FlagValues) -> None:
   grid.define(values, ['demo'])
-  flags.DEFINE_list(
-      'methods', _METHODS, 'rows of the table', flag_values=values)
-  flags.DEFINE_list(
-      'architectures', list(models.ARCHITECTURES), 'networks to run',
-      flag_values=values)
+  programs.define(
+      values, methods=(_METHODS, 'rows of the table'),
+      architectures=(list(models.ARCHITECTURES), 'networks to run'))
 
 
 def _execute(values: flags.FlagValues, line: str) -> None:

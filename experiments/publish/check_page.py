@@ -84,11 +84,6 @@ def markdown(found: dict[str, Any]) -> str:
       f'Command: `{found["command"]}`. Written by the program.', ''])
 
 
-def _define(values: flags.FlagValues) -> None:
-  flags.DEFINE_list(
-      'checks', None, 'folders of finished checks', flag_values=values)
-
-
 def _measure(values: flags.FlagValues) -> dict[str, Any]:
   folders = map(pathlib.Path, command.required(values, 'checks'))
   return {'checks': {folder.name: summary(runs.read_json(folder / runs.RESULT))
@@ -96,8 +91,8 @@ def _measure(values: flags.FlagValues) -> dict[str, Any]:
 
 
 COMMAND = programs.program(
-    'check_page', __doc__, _define, _measure, markdown,
-    kind='checks')
+    'check_page', __doc__, {'checks': ([], 'folders of finished checks')},
+    _measure, markdown, kind='checks')
 main = COMMAND.main
 
 if __name__ == '__main__':

@@ -33,13 +33,6 @@ _DONE = 'demo_seeds.json'
 _END = re.compile(r'^(\d+) s, peak memory ([0-9.]+) GB', re.MULTILINE)
 
 
-def _define(values: flags.FlagValues) -> None:
-  flags.DEFINE_integer(
-      'seeds', 5, 'seeds from 0', lower_bound=1, flag_values=values)
-  flags.DEFINE_string(
-      'workdir', None, 'where the demos lie', flag_values=values)
-
-
 def _measure(values: flags.FlagValues) -> dict[str, Any]:
   root = pathlib.Path(command.required(values, 'workdir'))
   seeds = [measure(seed, root / str(seed)) for seed in range(
@@ -151,7 +144,9 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 COMMAND = programs.program(
-    'demo_seeds', __doc__, _define, _measure, markdown)
+    'demo_seeds', __doc__, {
+        'seeds': (5, 'seeds from 0', 1),
+        'workdir': (None, 'where the demos lie')}, _measure, markdown)
 main = COMMAND.main
 
 if __name__ == '__main__':

@@ -26,8 +26,7 @@ START, END = '<!-- table: demo -->\n', '<!-- end of table -->'
 
 
 def _define(values: flags.FlagValues) -> None:
-  flags.DEFINE_string(
-      'demo', None, 'folder of a finished demo', flag_values=values)
+  programs.define(values, demo=(None, 'folder of a finished demo'))
 
 
 def _execute(values: flags.FlagValues, line: str) -> None:

@@ -9,18 +9,28 @@ from typing import Any
 
 from absl import flags
 
-from dlfd_jax.cli import command
+from dlfd_jax.cli import command, inputs
 from dlfd_jax.pipeline import job
 from dlfd_jax.utils import runs
 
 Result = dict[str, Any]
 
 
-def define_out(values: flags.FlagValues) -> None:
-  """The flag that :func:`out_of` reads."""
-  flags.DEFINE_string(
-      'out', None, 'where the files go, without their ending',
-      flag_values=values)
+def define(values: flags.FlagValues, **described: tuple[Any, ...]) -> None:
+  """Declares flags, each as ``name=(default, about)`` or with a lower bound.
+
+  Their type is the default's: bool, int, float, list of text, otherwise text.
+  """
+  for name, (default, about, *least) in described.items():
+    bound = {'lower_bound': least[0]} if least else {}
+    _KINDS.get(type(default), flags.DEFINE_string)(
+        name, default, about, flag_values=values, **bound)
+
+
+_KINDS: dict[type, Callable[..., Any]] = {
+    bool: flags.DEFINE_boolean, int: flags.DEFINE_integer,
+    float: flags.DEFINE_float, list: flags.DEFINE_list}
+OUT = (None, 'where the files go, without their ending')  # see out_of
 
 
 def out_of(values: flags.FlagValues) -> pathlib.Path:
@@ -61,10 +71,11 @@ def write(out: pathlib.Path | None, result: Result, page: str) -> None:
     runs.write_text(f'{out}.md', page)
 
 
-def program(name: str, about: str, define: Callable[[flags.FlagValues], None],
+def program(name: str, about: str, described: dict[str, tuple[Any, ...]],
             measure: Callable[[flags.FlagValues], Result],
             markdown: Callable[[Result], str], *, kind: str | None = None,
             required: bool = True, package: str = 'experiments',
+            runs_models: bool = False,
             verdict: Callable[[Result], None] | None = None
             ) -> command.Command:
   """A command that measures something and writes it as JSON and Markdown.
@@ -72,17 +83,19 @@ def program(name: str, about: str, define: Callable[[flags.FlagValues], None],
   Args:
     name: of the module, as the user types it.
     about: for ``--help``.
-    define: declares its own flags; ``--out`` is there already.
+    described: its flags beside ``--out``, see :func:`define`.
     measure: the fields of the result beside its :func:`facts`.
     markdown: the page of a result.
     kind: of the result; default ``name``.
     required: whether ``--out`` must be given.
     package: where the module lies.
+    runs_models: whether it has the flags of every run that computes.
     verdict: looks at the finished result; may raise.
   """
   def define_all(values):
-    define_out(values)
-    define(values)
+    define(values, out=OUT, **described)
+    if runs_models:
+      inputs.define_run(values)
 
   def execute(values, line):
     out = out_of(values) if required else out_if_given(values)

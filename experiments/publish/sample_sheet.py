@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from dlfd_jax.cli import command
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.data.faces import synthetic
+from experiments.publish import programs
 
 _CAPTION, _MARGIN, _GAP = 17, 4, 12  # pixels
 _INK, _PAPER = (40, 40, 40), (255, 255, 255)
@@ -25,17 +26,12 @@ _GENDERS = ('female', 'male')
 
 
 def _define(values: flags.FlagValues) -> None:
-  flags.DEFINE_string(
-      'output', 'docs/images/faces.png', 'the PNG file to write',
-      flag_values=values)
-  for name, default, about in (
-      ('rows', 7, 'people'), ('columns', 7, 'pictures of each'),
-      ('pixels', 104, 'side of a picture on the sheet'),
-      ('network_pixels', 32, 'side of a picture for a network')):
-    flags.DEFINE_integer(name, default, about, lower_bound=1,
-                         flag_values=values)
-  flags.DEFINE_integer('seed', 0, 'of the drawing', lower_bound=0,
-                       flag_values=values)
+  programs.define(
+      values, output=('docs/images/faces.png', 'the PNG file to write'),
+      rows=(7, 'people', 1), columns=(7, 'pictures of each', 1),
+      pixels=(104, 'side of a picture on the sheet', 1),
+      network_pixels=(32, 'side of a picture for a network', 1),
+      seed=(0, 'of the drawing', 0))
 
 
 def _execute(values: flags.FlagValues, line: str) -> None:

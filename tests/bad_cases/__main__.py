@@ -55,12 +55,10 @@ def with_tables(page: str, outcomes: Sequence[dict[str, Any]]) -> str:
 
 
 def _define(values: flags.FlagValues) -> None:
-  programs.define_out(values)
-  flags.DEFINE_boolean(
-      'docs', False, 'also write the tables of docs/errors.md',
-      flag_values=values)
-  flags.DEFINE_string(
-      'theme', None, 'only mistakes of this theme', flag_values=values)
+  programs.define(
+      values, out=programs.OUT,
+      docs=(False, 'also write the tables of docs/errors.md'),
+      theme=(None, 'only mistakes of this theme'))
 
 
 def _execute(values: flags.FlagValues, line: str) -> None:

@@ -15,7 +15,7 @@ def _task(preset='demo'):
 
 
 def test_table_1_has_every_method_but_the_bare_wrapper():
-  rows = table1.rows_of(_task(), table1._METHODS)
+  rows = table1.rows_of(_task(), table1.METHODS)
   assert {row.method for row in rows} == set(methods.METHODS) - {'rewind'}
 
 

@@ -235,15 +235,6 @@ def everything(folder: pathlib.Path, n: int, seed: int, epochs: int,
   return [*found, campaign('unlearn', unlearn, folder, n, draw)]
 
 
-def _define(values: flags.FlagValues) -> None:
-  for name, default, about in (
-      ('n', 20, 'kills of each command'), ('epochs', 6, 'of each run'),
-      ('seed', 0, 'of the moments')):
-    flags.DEFINE_integer(
-        name, default, about, lower_bound=int(name != 'seed'),
-        flag_values=values)
-
-
 def _measure(values: flags.FlagValues) -> dict[str, Any]:
   with tempfile.TemporaryDirectory() as folder:
     campaigns = everything(pathlib.Path(folder), values['n'].value,
@@ -281,7 +272,9 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 COMMAND = programs.program(
-    'kill', __doc__, _define, _measure, markdown, kind='kills',
+    'kill', __doc__, {
+        'n': (20, 'kills of each command', 1), 'epochs': (6, 'of each run', 1),
+        'seed': (0, 'of the moments', 0)}, _measure, markdown, kind='kills',
     required=False, package='tests.slow', verdict=_verdict)
 main = COMMAND.main
 

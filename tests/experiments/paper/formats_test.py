@@ -40,10 +40,10 @@ def test_settings_searched_on_another_task_are_named():
   assert 'searched on other' in sheet.notes[-1]
 
 
-def test_csv_holds_every_figure_once():
+def test_csv_holds_every_metric_once():
   result = _result()
   rows = list(csv.DictReader(io.StringIO(formats.to_csv(result))))
-  keys = [(r['task'], r['seed'], r['model'], r['state'], r['figure'])
+  keys = [(r['task'], r['seed'], r['model'], r['state'], r['metric'])
           for r in rows]
   assert len(set(keys)) == len(keys) == sum(
       len(c['metrics']) + 1 for c in result['cells']) + 2 * len(

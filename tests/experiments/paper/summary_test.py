@@ -78,13 +78,13 @@ def test_the_standing_names_the_place_and_what_the_seeds_can_tell():
   assert 'number 2 of 2' in other[0] and 'the nearest is dlfd' in other[0]
 
 
-def test_a_figure_that_a_seed_lacks_is_left_out():
+def test_a_metric_that_a_seed_lacks_is_left_out():
   rows = [cell('a', 0), cell('a', 1, nomus=None)]
   assert summary.spread(rows, 'nomus') is None
 
 
 def test_the_summary_holds_means_and_paired_differences():
-  found = {(r['model'], r['figure']): r for r in summary.of(
+  found = {(r['model'], r['metric']): r for r in summary.of(
       {'cells': cells()})}
   row = found['finetune', 'accuracy_test']
   assert row['mean']['value'] == pytest.approx(.62)

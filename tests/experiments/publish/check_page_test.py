@@ -11,8 +11,6 @@ from dlfd_jax.utils import runs
 from experiments.benchmarks import many_images
 from experiments.publish import check_page as publish_check
 
-COMMITTED = pathlib.Path(__file__).parents[3] / 'docs/results/check.json'
-
 
 def test_from_many_images_to_a_table_without_their_names(tmp_path, capsys):
   folder = tmp_path / 'many'
@@ -50,9 +48,3 @@ def test_other_results_are_refused(tmp_path, capsys):
   assert "a check that measured its time, got 'train'" in (
       capsys.readouterr().err)
   assert [path.name for path in tmp_path.iterdir()] == [runs.RESULT]
-
-
-def test_the_committed_table_is_that_of_its_json():
-  found = json.loads(COMMITTED.read_text('utf-8'))
-  table = COMMITTED.with_suffix('.md').read_text('utf-8')
-  assert publish_check.markdown(found) == table
