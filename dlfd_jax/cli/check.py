@@ -178,7 +178,7 @@ def _check(dataset, found, line) -> dict[str, Any]:
       'request': requests.describe(
           dataset, found.forget, np.union1d(found.forget, found.retain),
           copies, found.twice),
-      'notes': found.notes}
+      'notes': found.notes, 'data_notes': list(dataset.notes)}
 
 
 def _sheet(dataset, result) -> bytes | None:

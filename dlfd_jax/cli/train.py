@@ -63,9 +63,9 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         devices=devices, hooks=[command.Progress(), *hooks], command=line,
         **inputs.run_options(values))
   command.check_finite(run)
-  for note in notes:
-    print(note)
   found = run.record
+  for note in [*found.get('data_notes', ()), *notes]:
+    print(note)
   print(f'{found["images"]} images, train accuracy '
         f'{found["accuracy_train"]:.3f}, val accuracy '
         f'{found["accuracy_val"]:.3f}, {found["time"]["total_s"]:.0f} s: '

@@ -112,7 +112,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         **inputs.run_options(values))
   command.check_finite(run)
   result = run.record
-  for note in result['notes']:
+  for note in [*result.get('data_notes', ()), *result['notes']]:
     print(note)
   print(f'{len(splits.forget)} images forgotten by {method} in '
         f'{result["time"]["total_s"]:.0f} s; a check takes '

@@ -34,6 +34,8 @@ class Dataset:
       of faces.csv``, for errors; None if it lists none.
     split: unicode ``[n]`` with ``train``, ``retain``, ``forget``, ``val`` or
       ``test`` where the source fixes a split, else None.
+    notes: what whoever reads a result must know of how the data were read, a
+      sentence each, such as the number of files that were skipped.
     options: the ``DataOptions`` it was loaded by, recorded with runs so that
       commands can read it again; None = arrays of a user.
 
@@ -53,6 +55,7 @@ class Dataset:
       default_factory=dict)
   split: np.ndarray | None = None
   places: np.ndarray | None = None
+  notes: tuple[str, ...] = ()
   options: Any = None
 
   def __post_init__(self) -> None:

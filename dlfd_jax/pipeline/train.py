@@ -86,6 +86,7 @@ def train(dataset: dataset_lib.Dataset, splits: job.Parts,
   run.finish({'model': saved}, {
       'kind': 'train', 'command': command, 'on': on, 'stop': out.stop,
       'steps': out.steps, 'epochs': config.epochs, 'images': len(rows),
+      'data_notes': list(dataset.notes),
       'device': job.device_name(), 'devices': devices.count,
       'processes': hosts.count(),
       'compute_dtype': model_config.compute_dtype,

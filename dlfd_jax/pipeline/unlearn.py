@@ -149,6 +149,7 @@ def unlearn(
       'findings': out.findings, 'check_share': out.check_share,
       'history': out.history, 'forget_images': len(splits.forget),
       'by_person': splits.by_person, 'notes': list(notes),
+      'data_notes': list(dataset.notes),
       'device': job.device_name(), 'devices': devices.count,
       'processes': hosts.count(), 'seed': seed,
       'compute_dtype': saved.config and models.resolve_dtype(

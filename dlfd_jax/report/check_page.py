@@ -58,7 +58,7 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
         f'{_minutes(cost["unlearn_s"])}, retraining about '
         f'{_minutes(cost["retrain_s"])}, from {cost["repeats"]} timed steps of '
         f'each with {cost["network"]}{_scaled(cost)}.')
-  return [*lines, *result['notes']]
+  return [*lines, *result['notes'], *result.get('data_notes', ())]
 
 
 def _scaled(cost: Mapping[str, Any]) -> str:
