@@ -9,7 +9,6 @@ import pytest
 from dlfd_jax import presets
 from dlfd_jax.data import sources
 from dlfd_jax.pipeline import job, run_configs
-from tests.data.loaders import tree_test
 from tests.data.tfds import layouts
 
 
@@ -17,16 +16,6 @@ def test_drawn_people_are_200_unless_said():
   few = sources.load(sources.DataOptions(people=3, image_size=16))
   assert len(np.unique(few.identity)) == 3
   assert sources.DataOptions().people is None
-
-
-def test_a_tree_is_a_source(tmp_path):
-  tree_test.draw(tmp_path, *tree_test.FACES)
-  options = sources.DataOptions(
-      source='tree', root=str(tmp_path), image_size=8,
-      identity_pattern=r'([a-z]+)[_.][^/]*$')
-  data = sources.load(options)
-  assert data.task.names == ('happy', 'sad')
-  assert data.people == {0: 'ann', 1: 'bob', 2: 'eve'}
 
 
 @pytest.mark.parametrize(('preset', 'draw', 'names'), [
@@ -61,20 +50,13 @@ def test_tensorflow_datasets_is_imported_only_where_needed():
 
 
 @pytest.mark.parametrize(('fields', 'message'), [
-    ({'source': 'faces.zip'}, "to be 'synthetic', .* got 'faces.zip'"),
-    ({'source': 'mucac/old', 'labels': ('a',)}, 'one of benchmark, gli, clean'),
+    ({'source': 'rafdb/', 'labels': ('a',)}, "official after rafdb/, got ''"),
     ({'source': 'mucac', 'labels': ('a',)}, 'an image size for the images of'),
     ({'source': 'mufac', 'image_size': 8}, 'names of the label columns'),
     ({'source': 'tree'}, 'an image size for the images of tree'),
-    ({'source': 'tree', 'image_size': 8, 'labels': ('a',)}, "tree but 'class'"),
-    ({'identity_pattern': '(a)'}, 'identity_pattern for a tree only'),
-    ({'source': 'tree', 'image_size': 8, 'identity_pattern': 'a'}, 'one group'),
+    ({'thresholds': (('age',),)}, 'pairs of a column and a value, got'),
+    ({'labels': ('age', 'emotion')}, 'one task of the drawn faces, got'),
 ])
 def test_options_that_do_not_fit_are_refused(fields, message):
   with pytest.raises(ValueError, match=message):
     sources.DataOptions(**fields)
-
-
-def test_a_tree_needs_its_folder():
-  with pytest.raises(ValueError, match='--root to name the folder of a tree'):
-    sources.load(sources.DataOptions(source='tree', image_size=8))

@@ -17,6 +17,7 @@ from dlfd_jax import tasks
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.data.faces import drawing, look as look_lib
 from dlfd_jax.data.faces.look import Values
+from dlfd_jax.utils import validate
 
 AGE_GROUPS = ('0-6', '7-12', '13-19', '20-30', '31-45', '46-55', '56-66',
               '67-80')
@@ -234,10 +235,8 @@ def _check(people: int, images_per_person: int, size: int, task: str,
       raise ValueError(
           f'Expected {name} to be a whole number in [{low}, {high}], got '
           f'{value!r}.')
-  if not 0 <= label_noise < 1:
-    raise ValueError(f'Expected label_noise in [0, 1), got {label_noise!r}.')
-  if not 0 <= age_spread <= 8:
-    raise ValueError(f'Expected age_spread in [0, 8], got {age_spread!r}.')
+  validate.number('label_noise', label_noise, 0, 1, ends='[)')
+  validate.number('age_spread', age_spread, 0, 8)
 
 
 def _labels(task: str, columns: Values) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from dlfd_jax.data.loaders import table
-from dlfd_jax.data.tfds import base, identity_roles, index as index_lib, mucac
+from dlfd_jax.data.tfds import base, index as index_lib, mucac
 
 # Keys of the builder's downloads, and how the official files are called.
 FILES = {
@@ -137,5 +137,5 @@ def describe(example: Any) -> tuple[None, str, int, dict[str, int]]:
 def roles(index: index_lib.Index, variant: str) -> np.ndarray:
   """As MUCAC: the same shares of the persons, in the order of their numbers."""
   people, rank = np.unique(index.identity, return_inverse=True)
-  scaled = rank.reshape(-1) * identity_roles.PEOPLE // len(people)
-  return identity_roles.roles(scaled, variant)
+  scaled = rank.reshape(-1) * mucac.PEOPLE // len(people)
+  return mucac.roles_of_people(scaled, variant)

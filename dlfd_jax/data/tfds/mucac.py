@@ -1,4 +1,10 @@
-"""MUCAC: CelebA-HQ with persons and attributes (Choi and Na, 2023)."""
+"""MUCAC: CelebA-HQ with persons and attributes (Choi and Na, 2023).
+
+Its forget sets, which CelebA takes over, are ranges of persons: ``benchmark``
+and ``gli`` forget different ones. In both, ``test`` are the first persons and
+``val`` the last, who have far fewer images each; ``clean`` and ``gli_clean``
+pool these two and halve them by person.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +14,16 @@ from collections.abc import Mapping
 import numpy as np
 
 from dlfd_jax.data.loaders import table
-from dlfd_jax.data.tfds import base, identity_roles, index as index_lib
+from dlfd_jax.data.tfds import base, index as index_lib
+from dlfd_jax.utils import rng
 
 FOLDER = 'CelebAMask-HQ'
 IMAGES = 'CelebA-HQ-img'
 PERSONS, ATTRIBUTES = 'CelebA-HQ-identity.txt', 'CelebA-HQ-attribute.txt'
+PEOPLE = 6217
+TEST_END, TRAIN_END = 190, 4855  # of the persons in order
+FORGET = {'benchmark': (190, 1250), 'gli': (1970, 4855)}
+_SEED = 0
 # Our names of the three labels of the paper's tasks.
 RENAMED = {'Male': 'gender', 'Smiling': 'smile', 'Young': 'young'}
 # As the official files call and order them.
@@ -86,13 +97,12 @@ def _row(folder: pathlib.Path, file: str, line: table.Line,
     raise ValueError(
         f'Expected {file!r} of {line.where} in {ATTRIBUTES}, found it not.')
   person = base.number(line, 'identity')
-  if person >= identity_roles.PEOPLE:
-    raise ValueError(
-        f'Expected an identity below {identity_roles.PEOPLE} in {line.where}, '
-        f'got {person}.')
+  if person >= PEOPLE:
+    raise ValueError(f'Expected an identity below {PEOPLE} in {line.where}, '
+                     f'got {person}.')
   return base.Row(
       sample_id=file, path=folder / IMAGES / file,
-      part=identity_roles.part_of(person), person=str(person),
+      part=_part_of(person), person=str(person),
       values={RENAMED.get(name, name): base.attribute(attributes[file], name)
               for name in NAMES},
       where=line.where)
@@ -102,5 +112,39 @@ builder = Mucac.prepared_in
 
 
 def roles(index: index_lib.Index, variant: str) -> np.ndarray:
-  """The ranges of persons, see ``identity_roles``."""
-  return identity_roles.roles(index.identity, variant)
+  """The part of each image, see :func:`roles_of_people`."""
+  return roles_of_people(index.identity, variant)
+
+
+def _part_of(person: int) -> str:
+  if person < TEST_END:
+    return 'test'
+  return 'train' if person < TRAIN_END else 'val'
+
+
+def roles_of_people(index: np.ndarray, variant: str) -> np.ndarray:
+  """The part of each image.
+
+  Args:
+    index: int ``[n]``, the index of each image's person, in [0, 6217).
+    variant: ``'benchmark'``, ``'gli'``, ``'clean'`` (forgets as benchmark) or
+      ``'gli_clean'``.
+
+  Returns:
+    Text ``[n]``: ``retain``, ``forget``, ``val`` or ``test``.
+  """
+  forget = FORGET['gli' if variant.startswith('gli') else 'benchmark']
+  split = np.array([_part_of(i) for i in index.tolist()], dtype='U6')
+  split[split == 'train'] = 'retain'
+  split[(index >= forget[0]) & (index < forget[1])] = 'forget'
+  if not variant.endswith('clean'):
+    return split
+  generator = rng.generator(_SEED, 'halves of the unseen')
+  first = []
+  for part in ('test', 'val'):  # each halved, so that both look alike
+    people = generator.permutation(np.unique(index[split == part]))
+    first.append(people[:(len(people) + 1) // 2])
+  unseen = (split == 'test') | (split == 'val')
+  split[unseen] = 'val'
+  split[unseen & np.isin(index, np.concatenate(first))] = 'test'
+  return split

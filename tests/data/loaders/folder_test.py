@@ -126,14 +126,7 @@ def test_paths_may_start_from_another_root(tmp_path):
   assert data.sample_id[0] == 'one/a.png'
 
 
-@pytest.mark.parametrize('options, message', [
-    ({'names': ('male', 'man')}, "one of male, man in column 'gender' in line 3"
-                                 " of faces.csv, got 'female'"),
-    ({'labels': ('smile', 'gender')}, "integers in column 'gender', got 'male'"
-                                      ' in line 2 of faces.csv'),
-    ({'labels': ('smile', 'age')}, "in 'age', got 31 in line 2 of faces.csv"),
-    ({'image_size': 0}, 'image_size to be a number of pixels'),
-])
-def test_wrong_options_are_refused(tmp_path, options, message):
-  with pytest.raises(ValueError, match=message):
-    _load(_write(tmp_path), **options)
+def test_a_class_without_a_name_is_refused(tmp_path):
+  with pytest.raises(ValueError, match='one of male, man in column .gender. in '
+                     "line 3 of faces.csv, got 'female'"):
+    _load(_write(tmp_path), names=('male', 'man'))

@@ -62,25 +62,3 @@ def test_parts_above_the_classes_are_the_split(tmp_path):
       'train': 2, 'val': 1, 'test': 1}
   with pytest.raises(ValueError, match='val to share no person with train'):
     splits.partition_from_column(read(tmp_path, identity_pattern=r'/(a|b)/'))
-
-
-def test_what_is_no_tree_is_refused(tmp_path):
-  with pytest.raises(FileNotFoundError, match='a folder of images, got'):
-    read(tmp_path / 'none')
-  with pytest.raises(ValueError, match='two classes or more in .*got none'):
-    read(tmp_path)
-  draw(tmp_path, *FACES)
-  (tmp_path / 'angry').mkdir()
-  with pytest.raises(ValueError, match='one image in .*angry, got none'):
-    read(tmp_path)
-  (tmp_path / 'angry/a.png').write_text('no image')
-  with pytest.raises(ValueError, match='readable image in angry/a.png of'):
-    read(tmp_path)
-
-
-@pytest.mark.parametrize(('pattern', 'message'), [
-    ('(', 'a regular expression, got'), ('x', 'one group .* got 0'),
-    ('(a)(b)', 'one group .* got 2')])
-def test_a_pattern_has_one_group(pattern, message):
-  with pytest.raises(ValueError, match=message):
-    tree.check_pattern(pattern)

@@ -51,10 +51,10 @@ def test_mocked_data_give_table_and_pixels(tmp_path, monkeypatch):
 @pytest.fixture
 def few(monkeypatch):
   """Roles for 20 people: 4 test, 12 train of whom 4 are forgotten, 4 val."""
-  monkeypatch.setattr(celeb_a.identity_roles, 'PEOPLE', 20)
-  monkeypatch.setattr(celeb_a.identity_roles, 'TEST_END', 4)
-  monkeypatch.setattr(celeb_a.identity_roles, 'TRAIN_END', 16)
-  monkeypatch.setattr(celeb_a.identity_roles, 'FORGET', {'benchmark': (4, 8)})
+  monkeypatch.setattr(mucac, 'PEOPLE', 20)
+  monkeypatch.setattr(mucac, 'TEST_END', 4)
+  monkeypatch.setattr(mucac, 'TRAIN_END', 16)
+  monkeypatch.setattr(mucac, 'FORGET', {'benchmark': (4, 8)})
 
 
 def test_official_files_of_the_user_are_used(tmp_path, few):

@@ -5,7 +5,7 @@ import pytest
 
 from dlfd_jax.data import splits
 from dlfd_jax.data.loaders import images
-from dlfd_jax.data.tfds import identity_roles, load, mucac
+from dlfd_jax.data.tfds import load, mucac
 from tests.data.tfds import layouts
 
 
@@ -64,7 +64,7 @@ def test_the_official_sizes(variant, forget, retain):
   index = np.concatenate([
       np.resize(np.array(people), count) for people, count in images.items()])
   assert len(index) == 30000 and len(np.unique(index)) == 6217
-  found = identity_roles.roles(index, variant)
+  found = mucac.roles_of_people(index, variant)
   assert {str(k): int(v) for k, v in zip(
       *np.unique(found, return_counts=True))} == {
           'test': 2065, 'val': 2002, 'forget': forget, 'retain': retain}
@@ -72,14 +72,14 @@ def test_the_official_sizes(variant, forget, retain):
 
 def test_clean_halves_the_unseen_by_person():
   index = np.repeat(np.arange(6217), 2)
-  raw = identity_roles.roles(index, 'benchmark')
-  clean = identity_roles.roles(index, 'clean')
+  raw = mucac.roles_of_people(index, 'benchmark')
+  clean = mucac.roles_of_people(index, 'clean')
   for part in ('retain', 'forget'):
     np.testing.assert_array_equal(raw == part, clean == part)
   test, val = (set(index[clean == part]) for part in ('test', 'val'))
   assert not test & val and len(test) == len(val) == (190 + 1362) / 2
   assert len([i for i in test if i < 190]) == 95
-  gli = identity_roles.roles(index, 'gli_clean')
+  gli = mucac.roles_of_people(index, 'gli_clean')
   assert (gli == 'forget').sum() == 2 * (4855 - 1970)
 
 
