@@ -10,9 +10,9 @@ from tests import bad_cases
 from tests.bad_cases import __main__ as writer, case as case_lib, place
 
 RESULT = pathlib.Path(__file__).parents[1] / 'docs/results/bad_inputs.json'
-QUICK = {'Commands', 'Training flags', 'Python', 'Run folders'}
+QUICK = {'Commands', 'Training flags', 'Run folders'}
 DATA = {'Manifests', 'Images', 'npz files', 'Trees of folders', 'Downloads',
-        'Deletion requests', 'Stored splits'}
+        'Deletion requests', 'Stored splits', 'Python'}
 
 
 @pytest.fixture(scope='module')

@@ -12,7 +12,7 @@ import io
 import os
 import pathlib
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 from unittest import mock
 
@@ -137,8 +137,7 @@ def read_table(builder: Any, folder: pathlib.Path,
   """
   path = folder / TABLE
   if not path.is_file():
-    scanned = _scan(_sources(builder), describe)
-    files.write_arrays(path, scanned)
+    _write_table(path, _sources(builder), describe)
   arrays = files.read_arrays(path)
   return Index(
       **{field: arrays[field] for field in _FIELDS},
@@ -146,8 +145,8 @@ def read_table(builder: Any, folder: pathlib.Path,
                if key.startswith(_COLUMN)})
 
 
-def _scan(sources: Mapping[str, Any],
-          describe: Describe) -> dict[str, np.ndarray]:
+def _write_table(path: pathlib.Path, sources: Mapping[str, Any],
+                 describe: Describe) -> None:
   fields: dict[str, list] = {field: [] for field in _FIELDS}
   columns: dict[str, list] = {}
   for part in sorted(sources):
@@ -159,11 +158,11 @@ def _scan(sources: Mapping[str, Any],
       for column, value in values.items():
         columns.setdefault(column, []).append(value)
   kinds = {'identity': np.int32, 'position': np.int64}
-  return {
+  files.write_arrays(path, {
       **{field: np.array(values, kinds.get(field, np.str_))
          for field, values in fields.items()},
       **{_COLUMN + name: np.array(values, np.int32)
-         for name, values in columns.items()}}
+         for name, values in columns.items()}})
 
 
 def read_pixels(
@@ -192,7 +191,14 @@ def read_pixels(
     def write(file: BinaryIO) -> None:
       np.lib.format.write_array_header_1_0(file, {
           'descr': '|u1', 'fortran_order': False, 'shape': shape})
-      for k, pixels in enumerate(_decoded(_sources(builder), index, size)):
+      sources = _sources(builder)
+      for k, sample_id in enumerate(index.sample_id.tolist()):
+        image = sources[str(index.part[k])][int(index.position[k])]['image']
+        try:
+          pixels = images_lib.read_image(io.BytesIO(image), size)
+        except ValueError as error:
+          raise ValueError(f'Expected a readable image {sample_id!r}, got '
+                           f'{error}.') from error
         pixels = images_lib.grey(pixels) if grey else pixels
         file.write(pixels.tobytes())
         if progress is not None:
@@ -204,15 +210,3 @@ def read_pixels(
         f'Expected {list(shape)} pixels in {path}, got {list(pixels.shape)}: '
         'delete the file to write it again.')
   return pixels
-
-
-def _decoded(sources: Mapping[str, Any], index: Index,
-             size: tuple[int, int]) -> Iterator[np.ndarray]:
-  for part, position, sample_id in zip(
-      index.part.tolist(), index.position.tolist(), index.sample_id.tolist()):
-    image = sources[part][position]['image']
-    try:
-      yield images_lib.read_image(io.BytesIO(image), size)
-    except ValueError as error:
-      raise ValueError(
-          f'Expected a readable image {sample_id!r}, got {error}.') from error

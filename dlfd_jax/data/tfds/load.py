@@ -71,7 +71,13 @@ def load(source: str, *, root: str | pathlib.Path | None,
   split = module.roles(index, variant)
   label = 'all'
   if people is not None:
-    rows = _rows_of_people(source, index.identity, people)
+    known = np.unique(index.identity[index.identity >= 0])
+    if not 1 <= people <= len(known):
+      raise ValueError(
+          f'Expected people in [1, {len(known)}], the persons of {source}, got '
+          f'{people}.')
+    chosen = np.linspace(0, len(known) - 1, people).round().astype(int)
+    rows = np.flatnonzero(np.isin(index.identity, known[chosen]))
     index, split, label = index.take(rows), split[rows], f'people{people}'
   for part in splits_lib.SPLITS_PARTS:
     if not (split == part).any():
@@ -134,15 +140,3 @@ def _root(name: str, root: str | pathlib.Path | None) -> pathlib.Path:
         f'Expected a folder that holds {name}, found none at {folder}. '
         f'{instructions}')
   return folder.absolute()
-
-
-def _rows_of_people(source: str, identity: np.ndarray,
-                    people: int) -> np.ndarray:
-  """Rows of some persons, evenly spaced among all that there are."""
-  known = np.unique(identity[identity >= 0])
-  if not 1 <= people <= len(known):
-    raise ValueError(
-        f'Expected people in [1, {len(known)}], the persons of {source}, got '
-        f'{people}.')
-  places = np.linspace(0, len(known) - 1, people).round().astype(int)
-  return np.flatnonzero(np.isin(identity, known[places]))
