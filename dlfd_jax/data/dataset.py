@@ -70,7 +70,18 @@ class Dataset:
     n = len(images)
     if n == 0:
       raise ValueError('Expected at least one image, got 0.')
-    _check_labels(self.labels, self.task, n)
+    outputs, several = self.task.num_outputs, self.task.is_multilabel
+    shape = (n, outputs) if several else (n,)
+    if self.labels.shape != shape or self.labels.dtype != np.int32:
+      raise ValueError(
+          f'Expected labels int32 {list(shape)} for a {self.task.kind} task, '
+          f'got {self.labels.dtype} {list(self.labels.shape)}.')
+    low, high = (-1, 1) if several else (0, outputs - 1)
+    bad = np.argwhere((self.labels < low) | (self.labels > high))
+    if len(bad):
+      raise ValueError(
+          f'Expected labels in [{low}, {high}], got '
+          f'{int(self.labels[tuple(bad[0])])} in row {bad[0][0]}.')
     _check_vector('identity', self.identity, n, np.int32)
     if self.identity.min() < -1:
       raise ValueError(
@@ -155,18 +166,3 @@ def _check_vector(name: str, array: np.ndarray, n: int,
     raise ValueError(
         f'Expected {name} {np.dtype(dtype)} [{n}], got {array.dtype} '
         f'{list(array.shape)}.')
-
-
-def _check_labels(labels: np.ndarray, task: tasks.Task, n: int) -> None:
-  shape = (n, task.num_outputs) if task.is_multilabel else (n,)
-  if labels.shape != shape or labels.dtype != np.int32:
-    raise ValueError(
-        f'Expected labels int32 {list(shape)} for a {task.kind} task, got '
-        f'{labels.dtype} {list(labels.shape)}.')
-  low, high = (-1, 1) if task.is_multilabel else (0, task.num_outputs - 1)
-  bad = np.argwhere((labels < low) | (labels > high))
-  if len(bad):
-    where = tuple(int(i) for i in bad[0])
-    raise ValueError(
-        f'Expected labels in [{low}, {high}], got {int(labels[where])} in row '
-        f'{where[0]}.')

@@ -101,12 +101,6 @@ def uniform(source: np.random.Philox, shape: tuple[int, ...]) -> np.ndarray:
   return (words >> np.uint64(11)) * 2.0**-53
 
 
-def _normal(draws: np.ndarray) -> np.ndarray:
-  """Nearly standard normal, within 3.5: from four uniforms on the last axis."""
-  total = draws[..., 0] + draws[..., 1] + draws[..., 2] + draws[..., 3]
-  return (total - 2.0) * 1.7320508075688772
-
-
 def draw_people(people: int, seed: int) -> Values:
   """All that stays the same in every picture of a person.
 
@@ -122,7 +116,10 @@ def draw_people(people: int, seed: int) -> Values:
   draws = uniform(generator(seed, PEOPLE), (people, 2 + 4 * len(TRAITS)))
   male = (draws[:, 0] < 0.5).astype(np.float64)
   values = {'male': male, 'age_scale': len(AGE_GROUPS) * draws[:, 1]}
-  normals = _normal(draws[:, 2:].reshape(people, len(TRAITS), 4))
+  # Four uniforms make a nearly standard normal number, within 3.5.
+  four = draws[:, 2:].reshape(people, len(TRAITS), 4)
+  total = four[..., 0] + four[..., 1] + four[..., 2] + four[..., 3]
+  normals = (total - 2.0) * 1.7320508075688772
   for k, (name, shift) in enumerate(TRAITS.items()):
     values[name] = normals[:, k] + shift * (2 * male - 1)
   return values
@@ -198,33 +195,6 @@ def synthetic_faces(*, people: int = 200, images_per_person: int = 8,
   Raises:
     ValueError: if an argument is out of its range.
   """
-  _check(people, images_per_person, size, task, seed, label_noise, age_spread)
-  persons = draw_people(people, seed)
-  moments = draw_moments(
-      persons, images_per_person, seed, age_spread)
-  identity = np.repeat(np.arange(people, dtype=np.int32), images_per_person)
-  rows = {name: value[identity] for name, value in persons.items()}
-  images = _photograph(look_lib.make_look(rows, moments), size, seed)
-  age_group = np.floor(moments['age_scale'])
-  columns = {
-      'age_group': age_group, 'emotion': moments['emotion'],
-      'gender': rows['male'], 'young': age_group < YOUNG_GROUPS,
-      'smile': moments['smile']}
-  columns = {name: value.astype(np.int32) for name, value in columns.items()}
-  truth = _labels(task, columns)
-  labels = _with_noise(truth, TASKS[task], label_noise, seed)
-  wrong = (labels != truth).reshape(len(labels), -1).any(-1)
-  columns['wrong_label'] = wrong.astype(np.int32)
-  number = np.tile(np.arange(images_per_person), people)
-  return dataset_lib.Dataset(
-      images=images, labels=labels, identity=identity,
-      sample_id=np.array(
-          [f'p{i:04d}_{k:02d}' for i, k in zip(identity, number)]),
-      task=TASKS[task], columns=columns, name=f'synthetic faces ({task})')
-
-
-def _check(people: int, images_per_person: int, size: int, task: str,
-           seed: int, label_noise: float, age_spread: float) -> None:
   if task not in TASKS:
     raise ValueError(f'Expected a task of {sorted(TASKS)}, got {task!r}.')
   for name, value, low, high in (
@@ -237,13 +207,32 @@ def _check(people: int, images_per_person: int, size: int, task: str,
           f'{value!r}.')
   validate.number('label_noise', label_noise, 0, 1, ends='[)')
   validate.number('age_spread', age_spread, 0, 8)
-
-
-def _labels(task: str, columns: Values) -> np.ndarray:
-  """The true labels, int32 ``[n]`` or ``[n, 3]``."""
+  persons = draw_people(people, seed)
+  moments = draw_moments(
+      persons, images_per_person, seed, age_spread)
+  identity = np.repeat(np.arange(people, dtype=np.int32), images_per_person)
+  rows = {name: value[identity] for name, value in persons.items()}
+  images = _photograph(look_lib.make_look(rows, moments), size, seed)
+  age_group = np.floor(moments['age_scale'])
+  columns = {
+      'age_group': age_group, 'emotion': moments['emotion'],
+      'gender': rows['male'], 'young': age_group < YOUNG_GROUPS,
+      'smile': moments['smile']}
+  columns = {name: value.astype(np.int32) for name, value in columns.items()}
   if task == 'attributes':
-    return np.stack([columns['gender'], columns['young'], columns['smile']], 1)
-  return columns['age_group' if task == 'age' else task]
+    truth = np.stack(
+        [columns['gender'], columns['young'], columns['smile']], 1)
+  else:
+    truth = columns['age_group' if task == 'age' else task]
+  labels = _with_noise(truth, TASKS[task], label_noise, seed)
+  wrong = (labels != truth).reshape(len(labels), -1).any(-1)
+  columns['wrong_label'] = wrong.astype(np.int32)
+  number = np.tile(np.arange(images_per_person), people)
+  return dataset_lib.Dataset(
+      images=images, labels=labels, identity=identity,
+      sample_id=np.array(
+          [f'p{i:04d}_{k:02d}' for i, k in zip(identity, number)]),
+      task=TASKS[task], columns=columns, name=f'synthetic faces ({task})')
 
 
 def _with_noise(labels: np.ndarray, task: tasks.Task, rate: float,
