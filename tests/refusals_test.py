@@ -63,15 +63,14 @@ def test_a_case_that_is_not_refused_is_a_fault(template):
   assert 'KeyError escaped' in case_lib.attempt(crash, template).faults[0]
 
 
-def test_quick_mistakes_are_refused(template):
-  _check([c for c in bad_cases.CASES if c.theme in QUICK][::3], template)
-
-
-def test_mistakes_in_data_are_refused(template):
-  _check([c for c in bad_cases.CASES if c.theme in DATA], template)
+@pytest.mark.parametrize('theme', sorted(QUICK | DATA))
+def test_mistakes_are_refused(theme, template):
+  _check([c for c in bad_cases.CASES if c.theme == theme], template)
 
 
 @pytest.mark.slow
-def test_every_second_mistake_is_refused(template):
+@pytest.mark.parametrize('theme', sorted(
+    {c.theme for c in bad_cases.CASES} - QUICK - DATA))
+def test_mistakes_that_need_a_model_are_refused(theme, template):
   pytest.importorskip('torch', reason='needs the extra torch')
-  _check(bad_cases.CASES[::2], template)
+  _check([c for c in bad_cases.CASES if c.theme == theme], template)
