@@ -55,18 +55,12 @@ Losses = Callable[[np.ndarray], np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
-  """When the live attack runs and on what.
+  """When the live attack runs and on what."""
 
-  Attributes:
-    every: batches between two checks.
-    batches: that are raced, a multiple of ``every``.
-    parts: index sets whose losses a check computes.
-    attack: of the losses of forget and val.
-  """
-
-  every: int
-  batches: int
-  parts: dict[str, np.ndarray]
+  every: int  # batches between two checks
+  batches: int  # that are raced, a multiple of `every`
+  parts: dict[str, np.ndarray]  # index sets whose losses a check computes
+  # of the losses of forget and val
   attack: Callable[[np.ndarray, np.ndarray], float]
 
   def check(self, losses: Losses) -> float:

@@ -44,19 +44,12 @@ _SHIFT = .5  # of the second Gaussian along each axis, and of member scores
 
 @dataclasses.dataclass(frozen=True)
 class Population:
-  """Rows to draw from.
+  """Rows to draw from."""
 
-  Attributes:
-    retain: features ``[n, d]`` of those who stay.
-    forget: features ``[m, d]`` of those who are forgotten.
-    members: attack scores of training images, higher = a member.
-    unseen: of images that were not trained on.
-  """
-
-  retain: np.ndarray
-  forget: np.ndarray
-  members: np.ndarray
-  unseen: np.ndarray
+  retain: np.ndarray  # features `[n, d]` of those who stay
+  forget: np.ndarray  # features `[m, d]` of those who are forgotten
+  members: np.ndarray  # attack scores of training images, higher = a member
+  unseen: np.ndarray  # of images that were not trained on
 
 
 def gaussian(rows: int, dimensions: int, seed: int = 0) -> Population:

@@ -6,10 +6,10 @@ a training step does not, and a run's time is its steps times their cost.
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -19,6 +19,7 @@ from dlfd_jax.data import batching
 from dlfd_jax.methods import base
 from dlfd_jax.pipeline import timing
 from dlfd_jax.utils import runs
+from experiments.benchmarks import timing_data
 from experiments.paper import study as study_lib
 
 _REPEATS = 5
@@ -41,20 +42,20 @@ def measure(path: pathlib.Path, study: study_lib.Study, method: str,
     of its candidates; and one number for each phase of the method.
   """
   if path.is_file():
-    known = runs.read_json(path)
-    if CHOOSE in known:
-      return known
+    stored = runs.read_json(path)
+    if CHOOSE in stored:
+      return stored
   devices, dataset = study.devices, study.dataset
   model = models.build(study.saved.config)
   problem = methods.Problem(
       model, study.saved.variables, dataset, study.splits, study.seed)
   setting = base.Setting.of(problem, devices)
   constants = setting.constants
-  found = {}
+  cost = {}
   for _ in range(2):  # the first compiles
     start = time.perf_counter()
     plan, controller = methods.prepare(setting, config)
-    found[PREPARE] = time.perf_counter() - start
+    cost[PREPARE] = time.perf_counter() - start
   recipe = study.task.preset.train
   rows = batching.Stream(
       study.splits.retain, recipe.batch_size, seed=study.seed)
@@ -74,28 +75,21 @@ def measure(path: pathlib.Path, study: study_lib.Study, method: str,
     calls[phase] = timing.Call(
         step, state, plan.reads(constants, devices), plan.batch(number))
   _, seconds = timing.time_in_turns(calls, devices, _REPEATS)
-  found |= timing.medians(seconds)
-  figures = controller.measure(setting.original)
-  found[CHECK] = _median_of(lambda: controller.measure(setting.original))
-  candidates = [{**figures, 'step': step} for step in range(plan.num_steps + 1)
+  cost |= timing.medians(seconds)
+  check = controller.measure(setting.original)
+  cost[CHECK] = _median_of(lambda: controller.measure(setting.original))
+  candidates = [{**check, 'step': step} for step in range(plan.num_steps + 1)
                 if plan.checks(step)]
   kept = [(candidates[i], setting.original)
           for i in controller.keep(candidates)]
-  found[CHOOSE] = _median_of(lambda: controller.choose(kept, setting.original))
+  cost[CHOOSE] = _median_of(lambda: controller.choose(kept, setting.original))
   path.parent.mkdir(parents=True, exist_ok=True)
-  runs.write_json(path, found)
-  return found
+  runs.write_json(path, cost)
+  return cost
 
 
-def _median_of(call):
-  """Median seconds of a call that has run before."""
-  call()
-  times = []
-  for _ in range(_REPEATS):
-    start = time.perf_counter()
-    call()
-    times.append(time.perf_counter() - start)
-  return statistics.median(times)
+def _median_of(call: Callable[[], Any]) -> float:
+  return statistics.median(timing_data.seconds(call, _REPEATS))
 
 
 def seconds_of(done: dict[str, Any], cost: dict[str, float]) -> float:
@@ -117,8 +111,3 @@ def retraining_share(study: study_lib.Study, done: dict[str, Any],
   """A run's time over that of the retrained model's steps."""
   steps = study.trained['retrained'].record['steps']
   return seconds_of(done, cost) / (steps * cost[TRAIN])
-
-
-def fields_of(config: methods.RunConfig) -> dict[str, Any]:
-  """The config in JSON values."""
-  return dataclasses.asdict(config)

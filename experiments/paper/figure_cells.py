@@ -57,11 +57,11 @@ def _title(rows, key):
   return f'{title}, last state' if key[1] == 'last' else title
 
 
-def figure_of(rows: Sequence[summary.Cell], metric: str
+def estimate_of(rows: Sequence[summary.Cell], metric: str
               ) -> Estimate | None:
   """Mean and spread over seeds; of one seed its own interval.
 
-  None if a seed lacks the figure.
+  None if a seed lacks the metric.
   """
   spread = summary.spread(rows, metric)
   if spread is None:
@@ -79,13 +79,13 @@ def figure_of(rows: Sequence[summary.Cell], metric: str
 
 def points(cells: Sequence[summary.Cell]
            ) -> dict[str, list[plots.Point]]:
-  """Rows of each task with both figures, the null left out."""
+  """Rows of each task with both metrics, the null left out."""
   found: dict[str, list[plots.Point]] = {}
   for task, of_task in summary.tasks_of({'cells': list(cells)}).items():
     found[task] = []
     for key, rows in summary.rows_of(of_task).items():
-      auc = figure_of(rows, 'mia_auc_matched')
-      accuracy = figure_of(rows, 'accuracy_test')
+      auc = estimate_of(rows, 'mia_auc_matched')
+      accuracy = estimate_of(rows, 'accuracy_test')
       if key[0] != 'null' and auc is not None and accuracy is not None:
         found[task].append(plots.Point(
             name_of(key), _title(rows, key), auc, accuracy))
@@ -165,11 +165,11 @@ def as_numbers(gain: figure_dlfd.Gain) -> dict[str, Any]:
           if len(gain.values) > 1 else None}
 
 
-def tradeoff(cells: Sequence[summary.Cell]) -> figure_evaluations.Made:
+def tradeoff(cells: Sequence[summary.Cell]) -> figure_evaluations.Figure:
   """Test accuracy against attack AUC on every task."""
   by_task = points(cells)
   spread = spread_words(cells)
-  return figure_evaluations.Made({
+  return figure_evaluations.Figure({
       'bars': spread, 'seeds': seeds_of(cells),
       'tasks': {task: [_point(point) for point in of_task]
                 for task, of_task in by_task.items()}}, {
@@ -185,10 +185,10 @@ def _point(point: plots.Point) -> dict[str, Any]:
 
 
 def complexity(cells: Sequence[summary.Cell],
-               given: Mapping[str, int]) -> figure_evaluations.Made:
+               given: Mapping[str, int]) -> figure_evaluations.Figure:
   """DLFD's gain in NoMUS by the number of classes."""
   found = gains(cells, classes_of(cells, given))
-  return figure_evaluations.Made({
+  return figure_evaluations.Figure({
       'bars': SPREAD, 'seeds': seeds_of(cells),
       'gains': [as_numbers(gain) for gain in found]}, {
           'complexity': lambda format: figure_dlfd.draw_complexity(

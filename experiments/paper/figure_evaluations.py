@@ -27,37 +27,24 @@ _TITLES = {'finetune_alike': "Fine-tuning, DLFD's options"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Made:
-  """A figure.
+class Figure:
+  """A drawing and the numbers under it."""
 
-  Attributes:
-    numbers: what stands under ``figures.json``; JSON values only.
-    pictures: by the end of their file names, functions of the format.
-  """
-
-  numbers: dict[str, Any]
+  numbers: dict[str, Any]  # what stands under `figures.json`; JSON values only
+  # by the end of their file names, functions of the format
   pictures: Mapping[str, Callable[[str], bytes]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Model:
-  """One model of an evaluation folder.
+  """One model of an evaluation folder."""
 
-  Attributes:
-    name: ``original``, ``retrained`` or the label of an unlearned model.
-    title: for readers.
-    column: of the result.
-    folder: of the evaluation.
-    result: of the evaluation.
-    arrays: of ``per_example.npz``.
-  """
-
-  name: str
-  title: str
-  column: str
-  folder: pathlib.Path
-  result: Mapping[str, Any]
-  arrays: Mapping[str, np.ndarray]
+  name: str  # `original`, `retrained` or the label of an unlearned model
+  title: str  # for readers
+  column: str  # of the result
+  folder: pathlib.Path  # of the evaluation
+  result: Mapping[str, Any]  # of the evaluation
+  arrays: Mapping[str, np.ndarray]  # of `per_example.npz`
 
   @property
   def key(self) -> str:
@@ -69,7 +56,7 @@ class Model:
     return self.arrays[f'{self.key}/{split}/loss']
 
   def cell(self, metric: str) -> Estimate:
-    """One figure of the result."""
+    """One metric of the result."""
     return tables.find_cell(self.result, metric, self.column)
 
   @property
@@ -197,7 +184,7 @@ def units(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
   return found[0], found[1]
 
 
-def losses(models: Models, seed: int) -> Made:
+def losses(models: Models, seed: int) -> Figure:
   """Figures 5 and 6 of the paper."""
   panels = [
       figure_losses.Panel(
@@ -210,7 +197,7 @@ def losses(models: Models, seed: int) -> Made:
           panel.forget, panel.unseen, *sides, seed=seed)))
       for panel in panels}
   found = figure_losses.distances(panels)
-  return Made({panel.name: {
+  return Figure({panel.name: {
       'title': panel.title, 'js_distance': found[panel.name],
       'js_distance_people_swapped': chance[panel.name],
       'images': {'forget': len(panel.forget), 'test': len(panel.unseen)},
@@ -224,7 +211,7 @@ def _plain(cell):
           'reason': cell.reason}
 
 
-def figures_of_features(models: Models, limit: int,
+def feature_metrics(models: Models, limit: int,
                         seed: int) -> dict[str, dict[str, Estimate]]:
   """Probes and silhouette of each model.
 
@@ -245,7 +232,7 @@ def figures_of_features(models: Models, limit: int,
 
 
 def features(models: Models, cells: CellsByModel, projection: str, limit: int,
-             seed: int) -> Made:
+             seed: int) -> Figure:
   """Figures 2 and 4 of the paper: by class, and by split."""
   arrays, task = models[0].arrays, models[0].result['data']['task']
   test, forget = (
@@ -265,7 +252,7 @@ def features(models: Models, cells: CellsByModel, projection: str, limit: int,
           model.name, model.title,
           *figure_features.project(rows, projection, seed),
           cells[model.name]))
-  return Made({
+  return Figure({
       'projection': projection, 'fitted': 'each model on its own features',
       'images': {'test': len(test), 'forget': len(forget)},
       'models': {name: {metric: _plain(cell) for metric, cell in of.items()}
@@ -280,7 +267,7 @@ def features(models: Models, cells: CellsByModel, projection: str, limit: int,
               'own plane')})
 
 
-def collapse(models: Models, cells: CellsByModel) -> Made:
+def collapse(models: Models, cells: CellsByModel) -> Figure:
   """Figure 1 of the paper, in numbers."""
   arrays = models[0].arrays
   chance = feature_numbers.chance(
@@ -290,7 +277,7 @@ def collapse(models: Models, cells: CellsByModel) -> Made:
           model.name, model.title, cells[model.name]['probe_label_test'],
           cells[model.name]['probe_people_test'],
           cells[model.name]['silhouette_test']) for model in models]
-  return Made({
+  return Figure({
       'chance': {'label': chance[0], 'person': chance[1]},
       'collapse': 'label and person accuracy fall together',
       'models': {p.name: {

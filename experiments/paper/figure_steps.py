@@ -27,42 +27,26 @@ from experiments.paper import figure_evaluations, study as study_lib
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Path:
-  """One retain batch on its way.
+  """One retain batch on its way."""
 
-  Attributes:
-    images: after each step, ``[K + 1, n, h, w, 3]`` in [0, 1]; 0 = clean.
-    features: unit rows in the transport's space ``[K + 1, n, d]``.
-    forget: those of the forget batch ``[m, d]``.
-    distance: transport distance by step ``[K + 1]``.
-    cross_entropy: of the batch by step, nats ``[K + 1]``.
-  """
-
+  # after each step, `[K + 1, n, h, w, 3]` in [0, 1]; 0 = clean
   images: np.ndarray
-  features: np.ndarray
-  forget: np.ndarray
-  distance: np.ndarray
-  cross_entropy: np.ndarray
+  features: np.ndarray  # unit rows in the transport's space `[K + 1, n, d]`
+  forget: np.ndarray  # those of the forget batch `[m, d]`
+  distance: np.ndarray  # transport distance by step `[K + 1]`
+  cross_entropy: np.ndarray  # of the batch by step, nats `[K + 1]`
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scene:
-  """What the steps are run on.
+  """What the steps are run on."""
 
-  Attributes:
-    model: the classifier.
-    variables: the original's.
-    dataset: the images.
-    splits: who is forgotten.
-    config: of DLFD.
-    notes: what a reader of the figure has to know.
-  """
-
-  model: nn.Module
-  variables: models.Variables
-  dataset: dataset_lib.Dataset
-  splits: splits_lib.Splits
+  model: nn.Module  # the classifier
+  variables: models.Variables  # the original's
+  dataset: dataset_lib.Dataset  # the images
+  splits: splits_lib.Splits  # who is forgotten
   config: dlfd.DLFDConfig
-  notes: list[str]
+  notes: list[str]  # what a reader of the figure has to know
 
 
 def open_scene(original: str, unlearned: str | None, data: str | None,
@@ -187,14 +171,14 @@ def walk(scene: Scene, retain: np.ndarray, forget: np.ndarray) -> Path:
   return Path(stacked[0], stacked[1], stacked[4][0], stacked[2], stacked[3])
 
 
-def steps(scene: Scene, faces: int, seed: int) -> figure_evaluations.Made:
+def steps(scene: Scene, faces: int, seed: int) -> figure_evaluations.Figure:
   """Figure 3 of the paper."""
   retain, forget = batches(scene, seed)
   path = walk(scene, retain, forget)
   shown = _of_distinct_people(scene.dataset.identity[retain], faces)
   ids = scene.dataset.sample_id[retain]
   change = path.images[-1] - path.images[0]
-  return figure_evaluations.Made({
+  return figure_evaluations.Figure({
       'transport_distance': path.distance.tolist(),
       'cross_entropy_nats': path.cross_entropy.tolist(),
       'pixel_change': {

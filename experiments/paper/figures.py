@@ -81,11 +81,11 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   models = figure_evaluations.read(
       figure_evaluations.parse(command.value(values, 'evaluations')))
   chosen = choose(values, models)
-  made = make(chosen, values, models)
+  drawn = make(chosen, values, models)
   out.mkdir(parents=True, exist_ok=True)
   start = f'{prefix}_' if prefix else ''
   files: dict[str, list[str]] = {}
-  for name, figure in made.items():
+  for name, figure in drawn.items():
     for picture, draw in figure.pictures.items():
       for format in FORMATS:
         path = out / f'{start}{picture}.{format}'
@@ -104,9 +104,9 @@ def _execute(values: flags.FlagValues, line: str) -> None:
           name: importlib.metadata.version(name)
           for name in ('matplotlib', 'scipy')}},
       'figures': {name: {'files': files[name], **figure.numbers}
-                  for name, figure in made.items()}})
+                  for name, figure in drawn.items()}})
   print(out / f'{start}figures.json')
-  for note in made['steps'].numbers['notes'] if 'steps' in made else ():
+  for note in drawn['steps'].numbers['notes'] if 'steps' in drawn else ():
     print(note)
 
 
@@ -148,12 +148,12 @@ def choose(values: flags.FlagValues,
 
 def make(chosen: list[str], values: flags.FlagValues,
          models: figure_evaluations.Models
-         ) -> dict[str, figure_evaluations.Made]:
+         ) -> dict[str, figure_evaluations.Figure]:
   """The chosen figures from the inputs that the flags name."""
   seed, limit = (command.value(values, name) for name in ('seed', 'limit'))
   cells = figure_cells.read(command.value(values, 'table')) if {
       'tradeoff', 'complexity'} & set(chosen) else []
-  judged = figure_evaluations.figures_of_features(models, limit, seed) if {
+  judged = figure_evaluations.feature_metrics(models, limit, seed) if {
       'features', 'collapse'} & set(chosen) else {}
 
   def steps():
@@ -163,7 +163,7 @@ def make(chosen: list[str], values: flags.FlagValues,
     scene = figure_steps.open_scene(original, unlearned, data, preset, seed)
     return figure_steps.steps(scene, command.value(values, 'faces'), seed)
 
-  makers: dict[str, Callable[[], figure_evaluations.Made]] = {
+  makers: dict[str, Callable[[], figure_evaluations.Figure]] = {
       'losses': lambda: figure_evaluations.losses(models, seed),
       'features': lambda: figure_evaluations.features(
           models, judged, command.value(values, 'projection'), limit, seed),

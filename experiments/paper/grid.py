@@ -29,21 +29,13 @@ NULL = 'null'
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-  """One method with its settings.
+  """One method with its settings."""
 
-  Attributes:
-    label: names the row and its folders.
-    method: registered name.
-    config: its settings.
-    title: for readers.
-    state: ``'model'`` or ``'last'``.
-  """
-
-  label: str
-  method: str
-  config: methods.RunConfig
-  title: str
-  state: str = 'model'
+  label: str  # names the row and its folders
+  method: str  # registered name
+  config: methods.RunConfig  # its settings
+  title: str  # for readers
+  state: str = 'model'  # `'model'` or `'last'`
 
 
 Rows = Callable[[study_lib.Task], Sequence[Row]]
@@ -124,7 +116,7 @@ def run_row(study: study_lib.Study, row: Row, bootstrap: int, probes: bool
   Returns:
     The evaluation and the cell.
   """
-  fields = costs.fields_of(row.config)
+  fields = dataclasses.asdict(row.config)
   name = f'{row.label}-{study_lib.digest([row.method, fields])}'
   folder = study.folder / name
   # Of a run that became non-finite the last good state counts.
@@ -166,9 +158,8 @@ def _trained(study, judged, name):
 
 
 def metrics_of(judged: dict[str, Any], column: str) -> dict[str, Any]:
-  """The table's figures of one column of an evaluation."""
-  found = {}
-  for name in METRICS + PROBES:
-    cell = tables.find_cell(judged, name, column)
-    found[name] = {'value': cell.value, 'low': cell.low, 'high': cell.high}
-  return found
+  """The table's metrics of one column of an evaluation."""
+  cells = {name: tables.find_cell(judged, name, column)
+           for name in METRICS + PROBES}
+  return {name: {'value': cell.value, 'low': cell.low, 'high': cell.high}
+          for name, cell in cells.items()}

@@ -13,16 +13,11 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-  """Rows of one table.
+  """Rows of one table."""
 
-  Attributes:
-    data: name of the data set, with its forget set.
-    source: where they stand.
-    rows: ``(test accuracy, NoMUS)`` by our row label.
-  """
-
-  data: str
-  source: str
+  data: str  # name of the data set, with its forget set
+  source: str  # where they stand
+  # `(test accuracy, NoMUS)` by our row label
   rows: Mapping[str, tuple[float, float]]
 
 

@@ -29,42 +29,25 @@ _PLACES = ('data', 'root')
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-  """A preset on a data set.
+  """A preset on a data set."""
 
-  Attributes:
-    name: of the preset, with what was changed in it.
-    preset_name: of the preset alone.
-    preset: data, network, recipe and methods.
-  """
-
-  name: str
-  preset_name: str
-  preset: presets.Preset
+  name: str  # of the preset, with what was changed in it
+  preset_name: str  # of the preset alone
+  preset: presets.Preset  # data, network, recipe and methods
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Study:
-  """A task at one seed of split, request and training.
-
-  Attributes:
-    task: see :class:`Task`.
-    seed: of everything random.
-    folder: of its run folders.
-    dataset: the images.
-    splits: retain, forget, val, test.
-    notes: on the request.
-    trained: the runs of ``original`` and ``retrained``.
-    common: run-time arguments of every run.
-  """
+  """A task at one seed of split, request and training."""
 
   task: Task
-  seed: int
-  folder: pathlib.Path
-  dataset: dataset_lib.Dataset
-  splits: splits_lib.Splits
-  notes: list[str]
-  trained: dict[str, job.ModelRun]
-  common: dict[str, Any]
+  seed: int  # of everything random
+  folder: pathlib.Path  # of its run folders
+  dataset: dataset_lib.Dataset  # the images
+  splits: splits_lib.Splits  # retain, forget, val, test
+  notes: list[str]  # on the request
+  trained: dict[str, job.ModelRun]  # the runs of `original` and `retrained`
+  common: dict[str, Any]  # run-time arguments of every run
 
   @property
   def devices(self) -> parallel.Devices:

@@ -42,46 +42,48 @@ def summary(result: dict[str, Any]) -> dict[str, Any]:
       'request': {name: result['request'][name] for name in _COUNTS}}
 
 
-def markdown(found: dict[str, Any]) -> str:
+def _column(check: dict[str, Any]) -> dict[str, Any]:
+  """The lines of one check, by their title."""
+  request, cost, time = check['request'], check['cost'], check['time']
+  share, split = request['share_of_people'], check['split']
+  return {
+      'images': f'{check["images"]:,}', 'pixels a side': check['image_size'],
+      'train, val, test': 'not known' if split is None else ', '.join(
+          f'{split[part]:,}' for part in ('train', 'val', 'test')),
+      'people to forget': request['people'],
+      'their training images': request['images'],
+      'share of the training images':
+          f'{100 * request["share_of_images"]:.1f} %',
+      'share of the training people':
+          'not known' if share is None else f'{100 * share:.1f} %',
+      'exact copies elsewhere': request['copies']['exact'],
+      'near copies elsewhere': request['copies']['near'],
+      'copies under another person': request['copies_of_other_people'],
+      'people in two parts': request['people_in_two_parts_total'],
+      **{f'{name} here': f'{cost[key]:.0f} s' if cost else 'not measured'
+         for name, key in (('unlearning', 'unlearn_s'),
+                           ('retraining', 'retrain_s'))},
+      'network': cost['network'] if cost else 'none',
+      'check: reading': f'{time["read_s"]:.1f} s',
+      'check: copies': f'{time["copies_s"]:.1f} s',
+      'check: costs': f'{time["cost_s"]:.1f} s',
+      'check: in all': f'{sum(time.values()):.1f} s',
+      'peak memory: reading': f'{check["read_peak_bytes"] / 1e9:.1f} GB',
+      'peak memory: in all': f'{check["peak_bytes"] / 1e9:.1f} GB'}
+
+
+def markdown(result: dict[str, Any]) -> str:
   """A table with a column for each check, and their commands."""
-  checks = found['checks']
-  rows = {name: [] for name in (
-      'images', 'pixels a side', 'train, val, test', 'people to forget',
-      'their training images', 'share of the training images',
-      'share of the training people', 'exact copies elsewhere',
-      'near copies elsewhere', 'copies under another person',
-      'people in two parts', 'unlearning here', 'retraining here', 'network',
-      'check: reading', 'check: copies', 'check: costs', 'check: in all',
-      'peak memory: reading', 'peak memory: in all')}
-  for check in checks.values():
-    request, cost, time = check['request'], check['cost'], check['time']
-    share = request['share_of_people']
-    for name, text in zip(rows, (
-        f'{check["images"]:,}', check['image_size'],
-        'not known' if check['split'] is None else ', '.join(
-            f'{check["split"][part]:,}' for part in ('train', 'val', 'test')),
-        request['people'], request['images'],
-        f'{100 * request["share_of_images"]:.1f} %',
-        'not known' if share is None else f'{100 * share:.1f} %',
-        request['copies']['exact'], request['copies']['near'],
-        request['copies_of_other_people'],
-        request['people_in_two_parts_total'],
-        'not measured' if cost is None else f'{cost["unlearn_s"]:.0f} s',
-        'not measured' if cost is None else f'{cost["retrain_s"]:.0f} s',
-        'none' if cost is None else cost['network'],
-        f'{time["read_s"]:.1f} s', f'{time["copies_s"]:.1f} s',
-        f'{time["cost_s"]:.1f} s', f'{sum(time.values()):.1f} s',
-        f'{check["read_peak_bytes"] / 1e9:.1f} GB',
-        f'{check["peak_bytes"] / 1e9:.1f} GB'), strict=True):
-      rows[name].append(str(text))
+  checks = result['checks']
+  columns = [_column(check) for check in checks.values()]
   return '\n'.join([
-      '# Checks of deletion requests', '',
-      *render.markdown_lines(
-          ['', *checks], [[name, *cells] for name, cells in rows.items()]), '',
+      '# Checks of deletion requests', '', *render.markdown_lines(
+          ['', *checks], [[name, *(str(column[name]) for column in columns)]
+                          for name in columns[0]]), '',
       *(f'- {name}: `{check["command"]}`, on {check["device"]}, '
         f'{check["cores"]} cores, jax {check["jax"]}.'
         for name, check in checks.items()), '',
-      f'Command: `{found["command"]}`. Written by the program.', ''])
+      f'Command: `{result["command"]}`. Written by the program.', ''])
 
 
 def _measure(values: flags.FlagValues) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import sys
 import tempfile
 import time
@@ -33,20 +34,17 @@ def to_markdown(outcomes: Sequence[dict[str, Any]]) -> str:
   """One table a theme: what was done wrong, and the sentence."""
   lines: list[str] = []
   for theme in dict.fromkeys(outcome['theme'] for outcome in outcomes):
-    lines += [f'## {theme}', '', '| what is wrong | what you see |',
-              '|---|---|']
-    lines += [f'| {_cell(o["mistake"])} | {_cell(o["said"])} |'
-              for o in outcomes if o['theme'] == theme]
-    lines.append('')
+    rows = [[_literal(o['mistake']), _literal(o['said'])]
+            for o in outcomes if o['theme'] == theme]
+    lines += [f'## {theme}', '', *render.markdown_lines(
+        ['what is wrong', 'what you see'], rows, 'll'), '']
   return '\n'.join(lines)
 
 
-def _cell(text: str) -> str:
+def _literal(text: str) -> str:
   # A file name that is no UTF-8 is quoted as its bytes.
   text = text.encode('utf-8', 'backslashreplace').decode('utf-8')
-  for character in '\\|<*_`[':
-    text = text.replace(character, f'\\{character}')
-  return text
+  return re.sub(r'([\\*_`\[])', r'\\\1', text)
 
 
 def with_tables(page: str, outcomes: Sequence[dict[str, Any]]) -> str:

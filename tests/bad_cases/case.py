@@ -24,21 +24,14 @@ _ERRORS = (ValueError, FileNotFoundError, FileExistsError)
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-  """A mistake that somebody can make.
+  """A mistake that somebody can make."""
 
-  Attributes:
-    theme: heading of the documented table.
-    mistake: what was done wrong, in words.
-    argv: of ``dlfd``; empty for a call of the library.
-    change: spoils files in the current folder first.
-    call: of the library; refuses, too.
-  """
-
-  theme: str
-  mistake: str
-  argv: tuple[str, ...] = ()
+  theme: str  # heading of the documented table
+  mistake: str  # what was done wrong, in words
+  argv: tuple[str, ...] = ()  # of `dlfd`; empty for a call of the library
+  # spoils files in the current folder first
   change: Callable[[], Any] | None = None
-  call: Callable[[], Any] | None = None
+  call: Callable[[], Any] | None = None  # of the library; refuses, too
 
 
 def of(theme: str, mistake: str, command: str, flags: Sequence[str] = (),
@@ -51,18 +44,12 @@ def of(theme: str, mistake: str, command: str, flags: Sequence[str] = (),
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-  """What a user saw.
+  """What a user saw."""
 
-  Attributes:
-    case: what was tried.
-    said: the sentence; of a call, the message of its exception.
-    code: exit code of the command, None for a call.
-    faults: what should not have happened, in words; empty if all is well.
-  """
-
-  case: Case
-  said: str
-  code: int | None
+  case: Case  # what was tried
+  said: str  # the sentence; of a call, the message of its exception
+  code: int | None  # exit code of the command, None for a call
+  # what should not have happened, in words; empty if all is well
   faults: tuple[str, ...]
 
   def as_dict(self) -> dict[str, Any]:

@@ -49,23 +49,14 @@ _OWN = ('time', 'peak_bytes', 'check_share', 'finished')
 
 @dataclasses.dataclass(frozen=True)
 class Kill:
-  """One kill.
+  """One kill."""
 
-  Attributes:
-    command: ``train`` or ``unlearn``.
-    signal: name of the signal.
-    moment: what it aimed at.
-    at_s: seconds after the start.
-    steps: that were finished by then, as far as the log tells.
-    code: how the process ended.
-  """
-
-  command: str
-  signal: str
-  moment: str
-  at_s: float
-  steps: int
-  code: int
+  command: str  # `train` or `unlearn`
+  signal: str  # name of the signal
+  moment: str  # what it aimed at
+  at_s: float  # seconds after the start
+  steps: int  # that were finished by then, as far as the log tells
+  code: int  # how the process ended
 
 
 def start(argv: Sequence[str], cache: pathlib.Path) -> subprocess.Popen:

@@ -165,7 +165,7 @@ def test_figures_of_tier_1_are_read_where_all_models_have_them(tmp_path):
                      'silhouette_test')]
   runs.write_json(folder / 'result.json', result)
   models = figure_evaluations.read({'dlfd': folder})
-  found = figure_evaluations.figures_of_features(models, 50, 0)
+  found = figure_evaluations.feature_metrics(models, 50, 0)
   assert found['dlfd']['probe_label_test'].value == .4
   made = figure_evaluations.collapse(models, found)
   numbers = made.numbers['models']['retrained']
