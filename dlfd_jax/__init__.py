@@ -39,7 +39,6 @@ from dlfd_jax.models import (
   build as build_model,
   init as init_model,
 )
-from dlfd_jax.optimizer import OptimizerConfig
 from dlfd_jax.pipeline.classifier import (
   Classifier,
   export_weights,
@@ -57,6 +56,7 @@ from dlfd_jax.pipeline.train import TrainResult, train
 from dlfd_jax.pipeline.unlearn import UnlearnResult, unlearn
 from dlfd_jax.presets import PRESETS, Network
 from dlfd_jax.tasks import Task
+from dlfd_jax.training import OptimizerConfig
 
 __all__ = ['AugmentConfig', 'BadTeachingConfig', 'CFKConfig', 'Classifier',
            'DLFDConfig', 'DLFDReleasedConfig', 'DataOptions', 'Dataset',

@@ -15,7 +15,6 @@ from dlfd_jax.data import (
   augment as augment_lib,
   batching,
   dataset as dataset_lib,
-  feed as feed_lib,
 )
 from dlfd_jax.metrics import accuracy
 from dlfd_jax.predict import Predictor
@@ -86,7 +85,7 @@ class _ValAccuracy:
 def fit(model: nn.Module, dataset: dataset_lib.Dataset, indices: np.ndarray,
         val: np.ndarray, config: TrainConfig, *,
         devices: parallel.Devices | None = None,
-        device_bytes: int = feed_lib.DEFAULT_DEVICE_BYTES,
+        device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
         log: runs.MetricsLog | None = None,
         checkpoints: checkpoint.LoopCheckpoints | None = None,
         checkpoint_seconds: float = 60.0,
@@ -116,7 +115,7 @@ def fit(model: nn.Module, dataset: dataset_lib.Dataset, indices: np.ndarray,
   devices = devices or parallel.Devices()
   devices.check_batch_size(config.batch_size)
   stream = batching.Stream(indices, config.batch_size, seed=config.seed)
-  feed = feed_lib.Feed(dataset, device_bytes)
+  feed = batching.Feed(dataset, device_bytes)
   constants = devices.share(feed.constants())
   predictor = Predictor(
       model, dataset, devices, feed=feed, constants=constants)

@@ -8,10 +8,13 @@ been. It reads the device at checks and log points only.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
+import signal
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
@@ -19,14 +22,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlfd_jax import checkpoint, parallel, training as train
-from dlfd_jax.data import batching, feed as feed_lib
+from dlfd_jax.data import batching
 from dlfd_jax.models import Variables
-from dlfd_jax.utils import hosts, runs, signals, validate
+from dlfd_jax.utils import hosts, runs, validate
 
 Metrics = dict[str, Any]  # of one check: JSON values by name
 Hook = Callable[[dict[str, Any]], None]
-StopRequest = signals.StopRequest
-stop_on_signals = signals.stop_on_signals
 
 FINISHED = 'finished'
 NOT_FINITE = 'not finite'
@@ -309,8 +310,39 @@ class _Session:
     self._lap()  # a check is no step's time
 
 
+class StopRequest:
+  """Set by SIGTERM or SIGINT while inside :func:`stop_on_signals`."""
+
+  def __init__(self) -> None:
+    self.requested = False
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[StopRequest]:
+  """Turns SIGTERM and SIGINT into a request; a second one acts as usual."""
+  request = StopRequest()
+  if threading.current_thread() is not threading.main_thread():
+    yield request
+    return
+  old: dict[int, Any] = {}
+
+  def handle(number: int, frame: Any) -> None:
+    del frame
+    request.requested = True
+    signal.signal(number, old[number])
+
+  for number in (signal.SIGTERM, signal.SIGINT):
+    old[number] = signal.getsignal(number)
+    signal.signal(number, handle)
+  try:
+    yield request
+  finally:
+    for caught, handler in old.items():
+      signal.signal(caught, handler)
+
+
 def run(plan: Plan, data: Mapping[str, Any], *, devices: parallel.Devices,
-        feed: feed_lib.Feed, controller: Controller,
+        feed: batching.Feed, controller: Controller,
         log: runs.MetricsLog | None = None,
         checkpoints: checkpoint.LoopCheckpoints | None = None,
         checkpoint_seconds: float = 60.0,

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from dlfd_jax import parallel
-from dlfd_jax.data import batching, dataset as dataset_lib, feed as feed_lib
+from dlfd_jax.data import batching, dataset as dataset_lib
 from dlfd_jax.models import Outputs, Variables
 from dlfd_jax.utils import memo
 
@@ -30,7 +30,7 @@ def make_evaluation_step(
   """``(variables, constants, batch)`` to rows; see :class:`Predictor`."""
   def evaluation_step(
       variables: Variables, constants: Any, batch: batching.Batch) -> Any:
-    images, _ = feed_lib.read(constants, batch)
+    images, _ = batching.read(constants, batch)
     if outputs_of is not None:
       return outputs_of(variables, images)
     return model.apply(variables, images, train=False)
@@ -58,7 +58,7 @@ class Predictor:
 
   def __init__(self, model: nn.Module, dataset: dataset_lib.Dataset,
                devices: parallel.Devices | None = None, *,
-               batch_size: int | None = None, feed: feed_lib.Feed | None = None,
+               batch_size: int | None = None, feed: batching.Feed | None = None,
                constants: dict | None = None,
                outputs_of: Callable[[Variables, jax.Array], Any] | None = None):
     self._devices = devices or parallel.Devices()
@@ -67,7 +67,7 @@ class Predictor:
       batch_size = _ROWS.get(self._devices.platform, _ROWS_ELSEWHERE)
     batch_size = min(batch_size, len(dataset))
     self.batch_size = -(-batch_size // count) * count
-    self._feed = feed or feed_lib.Feed(dataset)
+    self._feed = feed or batching.Feed(dataset)
     if constants is None:
       constants = self._devices.share(self._feed.constants())
     self._constants = constants

@@ -3,12 +3,16 @@
 The paper's own tasks carry the hyper-parameters of the authors' notebooks with
 the step size converted to pixel units; the others were tuned on val (see
 docs/decisions.md). Where ``experiments.paper.sweep`` searched a task, its
-values stand over these starts. A preset is a start: every field has a flag.
+values stand over these starts: it writes ``tuned/<preset>.json``, which holds
+dotted field paths with values by method, and what the search cost. A preset is
+a start: every field has a flag.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import importlib.resources
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +21,6 @@ from dlfd_jax import (
   methods as methods_lib,
   models,
   training as train,
-  tuned,
 )
 from dlfd_jax.data import (
   augment,
@@ -312,7 +315,7 @@ def with_values(preset: Preset,
 
   Args:
     preset: where the search started.
-    values: field paths with values by method, see :mod:`dlfd_jax.tuned`.
+    values: field paths with values by method, see :func:`tuned`.
   """
   searched = methods_alike(preset)
   return dataclasses.replace(preset, methods=preset.methods | {
@@ -332,8 +335,23 @@ def methods_alike(preset: Preset) -> dict[str, methods_lib.RunConfig]:
           'epochs', 'batch_size', 'optimizer', 'batch_norm', 'augment')})}
 
 
+def tuned(preset: str) -> dict[str, Any]:
+  """What the search over a preset found; ``{}`` if there was none."""
+  file = importlib.resources.files('dlfd_jax') / 'tuned' / f'{preset}.json'
+  return json.loads(file.read_text('utf-8')) if file.is_file() else {}
+
+
+def search_of(preset: str, method: str) -> dict[str, Any]:
+  """Where a method's settings come from: a preset, and the search behind it."""
+  search = tuned(preset).get('methods', {}).get(method, {})
+  return {'preset': preset, 'trials': search.get('trials'),
+          'search_s': search.get('search_s')}
+
+
 PRESETS: dict[str, Preset] = {
-    name: with_values(preset, tuned.values(name))
+    name: with_values(preset, {
+        method: search['values']
+        for method, search in tuned(name).get('methods', {}).items()})
     for name, preset in STARTS.items()}
 
 

@@ -19,7 +19,7 @@ from dlfd_jax import (
   predict,
   training as train,
 )
-from dlfd_jax.data import feed as feed_lib
+from dlfd_jax.data import batching
 from dlfd_jax.methods import dlfd
 from dlfd_jax.utils import hosts
 from tests.methods import problems
@@ -79,7 +79,7 @@ def compute(where: parallel.Devices, folder: pathlib.Path):
   """
   given = problem()
   data, splits = given.dataset, given.splits
-  feed = feed_lib.Feed(data)
+  feed = batching.Feed(data)
   constants = where.place(feed.constants())
   start = start_state(given)
   batch, = feed.batches(

@@ -11,9 +11,9 @@ import dlfd_jax
 ROOT = pathlib.Path(dlfd_jax.__file__).parent
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob('*.py'))
 # From the ground up: a layer imports the ones before it, never a later one.
-LAYERS = ('utils', 'tasks', 'models', 'data', 'parallel', 'ot', 'optimizer',
+LAYERS = ('utils', 'tasks', 'models', 'data', 'parallel', 'ot',
           'checkpoint', 'training', 'predict', 'metrics', 'loop', 'fit',
-          'evaluation', 'methods', 'tuned', 'presets', 'report', 'pipeline',
+          'evaluation', 'methods', 'presets', 'report', 'pipeline',
           'cli')
 # Names that one place alone may import or mention.
 ONLY = {'pmap': 'parallel.py', 'device_get': 'parallel.py',

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import checkpoint, loop, parallel, tasks, training as train
-from dlfd_jax.data import batching, feed as feed_lib
+from dlfd_jax.data import batching
 from dlfd_jax.utils import runs
 from tests import reads, tiny
 
@@ -62,7 +62,7 @@ def _run(folder=None, hooks=(), controller=None, plan=None, count=1,
          device_bytes=2**20, checkpoint_seconds=1e9):
   """One session; with a folder it logs and saves there."""
   where = tiny.devices(count)
-  feed = feed_lib.Feed(DATA, device_bytes)
+  feed = batching.Feed(DATA, device_bytes)
   saver = folder and checkpoint.LoopCheckpoints(folder / 'checkpoints')
   plan = plan or _plan()
   try:
@@ -213,7 +213,7 @@ def test_a_longer_run_compiles_nothing_more(count_compilations):
 def test_the_callers_state_is_not_changed():
   state = tiny.state(MODEL, FAST)
   before = parallel.fetch(state.variables)
-  where, feed = tiny.devices(), feed_lib.Feed(DATA)
+  where, feed = tiny.devices(), batching.Feed(DATA)
   loop.run(_plan(start=state), where.place(feed.constants()), devices=where,
            feed=feed, controller=Watcher())
   assert tiny.same(state.variables, before)
@@ -277,7 +277,7 @@ def test_resumed_on_other_devices_it_ends_nearly_the_same(tmp_path, whole):
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
   _run(tmp_path, [_at(3, _terminate)])
   other = tiny.TinyNet(hidden=5)
-  where, feed = tiny.devices(), feed_lib.Feed(DATA)
+  where, feed = tiny.devices(), batching.Feed(DATA)
   with contextlib.closing(
       checkpoint.LoopCheckpoints(
           tmp_path / 'checkpoints')) as saver, pytest.raises(

@@ -7,9 +7,9 @@ import numpy as np
 import optax
 import pytest
 
-from dlfd_jax import optimizer
+from dlfd_jax import training
 
-ADAM = optimizer.OptimizerConfig(
+ADAM = training.OptimizerConfig(
     kind='adam', learning_rate=0.1, momentum=0.8, weight_decay=0.5)
 
 
@@ -52,7 +52,7 @@ def test_adam_without_decay_is_optaxs():
 
 
 def test_sgd_is_the_default():
-  assert optimizer.OptimizerConfig().kind == 'sgd'
+  assert training.OptimizerConfig().kind == 'sgd'
 
 
 @pytest.mark.parametrize('field, value, words', [
@@ -66,4 +66,4 @@ def test_sgd_is_the_default():
 ])
 def test_a_wrong_field_is_named(field, value, words):
   with pytest.raises(ValueError, match=words):
-    optimizer.OptimizerConfig(**{field: value})
+    training.OptimizerConfig(**{field: value})

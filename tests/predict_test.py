@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import predict
-from dlfd_jax.data import feed as feed_lib
+from dlfd_jax.data import batching
 from tests import tiny
 
 DATA = tiny.dataset(21)
@@ -42,7 +42,7 @@ def test_streamed_pixels_give_the_same_bits():
   variables = tiny.variables()
   resident, streamed = (
       predict.Predictor(
-          MODEL, DATA, tiny.devices(2), batch_size=4, feed=feed_lib.Feed(
+          MODEL, DATA, tiny.devices(2), batch_size=4, feed=batching.Feed(
               DATA, device_bytes))(variables, ROWS)
       for device_bytes in (2**20, 0))
   assert tiny.same(resident, streamed)

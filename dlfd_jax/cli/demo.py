@@ -9,7 +9,7 @@ from typing import Any
 
 from absl import flags
 
-from dlfd_jax import presets, tuned
+from dlfd_jax import presets
 from dlfd_jax.cli import command, evaluate as show_evaluation, inputs, options
 from dlfd_jax.data import requests
 from dlfd_jax.pipeline import evaluate, train, unlearn
@@ -64,7 +64,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
     command.check_finite(made[name])
   unlearned = unlearn.unlearn(
       made['original'], preset.methods['dlfd'], splits, seed=seed, notes=notes,
-      workdir=workdir / 'unlearned', search=tuned.search_of('demo', 'dlfd'),
+      workdir=workdir / 'unlearned', search=presets.search_of('demo', 'dlfd'),
       **each)
   command.check_finite(unlearned)
   result = evaluate.evaluate(

@@ -12,8 +12,8 @@ from absl import flags
 from dlfd_jax import parallel, presets
 from dlfd_jax.cli import command, options as options_lib
 from dlfd_jax.data import (
+  batching,
   dataset as dataset_lib,
-  feed as feed_lib,
   requests,
   sources,
   splits as splits_lib,
@@ -35,7 +35,7 @@ def define_run(values: flags.FlagValues) -> None:
       'core: quicker for small networks; default one', lower_bound=1,
       flag_values=values)
   flags.DEFINE_integer(
-      'device_bytes', feed_lib.DEFAULT_DEVICE_BYTES,
+      'device_bytes', batching.DEFAULT_DEVICE_BYTES,
       'largest data set kept on the device; larger ones are streamed',
       lower_bound=0, flag_values=values)
   flags.DEFINE_float(

@@ -9,7 +9,7 @@ from typing import Any
 
 from absl import flags
 
-from dlfd_jax import checkpoint, methods, presets, tuned
+from dlfd_jax import checkpoint, methods, presets
 from dlfd_jax.cli import command, inputs, options, tensorboard
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.methods import rewind
@@ -108,7 +108,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         notes=notes, workdir=workdir, devices=devices,
         hooks=[command.Progress(), *hooks], command=line,
         original_path=str(original),
-        search=tuned.search_of(preset_name, method),
+        search=presets.search_of(preset_name, method),
         **inputs.run_options(values))
   command.check_finite(run)
   result = run.record

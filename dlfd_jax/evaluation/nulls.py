@@ -24,7 +24,6 @@ from dlfd_jax.evaluation.outputs import SIDES
 from dlfd_jax.metrics import (
   accuracy,
   attack,
-  cross_validation,
   distances,
   forgetting,
   per_example,
@@ -181,7 +180,7 @@ def _permuted_accuracies(inputs: Inputs,
   if min(member[0].sum(), (~member[0]).sum()) < 2:
     return outputs.FEW
   return np.array([
-      cross_validation.held_out(
+      attack.held_out(
           -losses[row], -losses[~row], draws=inputs.config.draws, seed=draw,
           two_sided=form == 'two-sided').accuracy
       for draw, row in enumerate(member)])

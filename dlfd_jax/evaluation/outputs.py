@@ -34,7 +34,6 @@ from dlfd_jax.evaluation.inputs import Inputs, Model, Part, once
 from dlfd_jax.metrics import (
   accuracy,
   attack,
-  cross_validation,
   distances,
   forgetting,
   per_example,
@@ -350,7 +349,7 @@ def attack_accuracy(inputs: Inputs, model: Model, *,
   sides = [-model.losses[split] for split in SIDES]
   if min(map(len, sides)) < 2:
     return Estimate.missing(FEW)
-  return _held_out(inputs, cross_validation.held_out(
+  return _held_out(inputs, attack.held_out(
       *sides, draws=inputs.config.draws, seed=inputs.config.seed,
       two_sided=two_sided), balanced=True)
 
@@ -365,7 +364,7 @@ def unbalanced_accuracy(inputs: Inputs, model: Model) -> Estimate:
       *(model.losses[split] for split in SIDES)), balanced=False)
 
 
-def _held_out(inputs: Inputs, results: cross_validation.HeldOut, *,
+def _held_out(inputs: Inputs, results: attack.HeldOut, *,
               balanced: bool) -> Estimate:
   forget, test = (inputs.parts[split] for split in SIDES)
   members = forget.resampled_sums(

@@ -15,7 +15,6 @@ from dlfd_jax.data import (
   augment as augment_lib,
   batching,
   dataset as dataset_lib,
-  feed as feed_lib,
   splits as splits_lib,
 )
 from dlfd_jax.models import Variables
@@ -180,15 +179,15 @@ class Setting:
   problem: Problem
   original: Variables
   devices: parallel.Devices
-  feed: feed_lib.Feed
+  feed: batching.Feed
   constants: dict[str, Any]
   predictor: Predictor
 
   @classmethod
   def of(cls, problem: Problem, devices: parallel.Devices,
-         device_bytes: int = feed_lib.DEFAULT_DEVICE_BYTES) -> Setting:
+         device_bytes: int = batching.DEFAULT_DEVICE_BYTES) -> Setting:
     """Places the data and the original; see :func:`methods.unlearn`."""
-    feed = feed_lib.Feed(problem.dataset, device_bytes)
+    feed = batching.Feed(problem.dataset, device_bytes)
     constants = devices.share(feed.constants())
     return cls(
         problem, devices.place(dict(problem.original)), devices, feed,
@@ -295,7 +294,7 @@ class Plan:
     passes: forward passes over a batch that a step costs, backward ones
       counted double; from it follows how often the model is measured.
     check_every: steps between checks where the config has none; None = as
-      ``passes`` allows, see :func:`monitor.default_check_every`.
+      ``passes`` allows, see :func:`run.default_check_every`.
     check_at: numbers of finished steps after which it is measured, too.
     phases: how the live attack switches the phase; None = never.
     schedule: phase of each step by its number, from 0, instead.
@@ -304,7 +303,7 @@ class Plan:
     constants: what the steps read beside the data, on the devices already.
     start: the state to begin with; None = the original.
     findings: what the method learnt before its first step.
-    attack: kind of the live attack, see :class:`monitor.LiveAttack`.
+    attack: kind of the live attack, see :class:`run.LiveAttack`.
     control: wraps the monitor that measures and chooses; None = as it is.
   """
 

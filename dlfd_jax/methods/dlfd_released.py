@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlfd_jax import ot, parallel, tasks, training as train
-from dlfd_jax.data import batching, feed
+from dlfd_jax.data import batching
 from dlfd_jax.methods import base, dlfd
 from dlfd_jax.utils import memo, validate
 
@@ -158,7 +158,7 @@ def make_step(model: nn.Module, task: tasks.Task, config: DLFDReleasedConfig,
     retain, forget = batch
     rows = train.read(state, constants, retain, task)
     images, weights = rows.images, rows.weights
-    forget_images, _ = feed.read(constants, forget)
+    forget_images, _ = batching.read(constants, forget)
     progress = jnp.take(positions, state.step) / max(num_pairs - 1, 1)
     ce_weight = config.ce_weight_start + progress * (
         config.ce_weight_end - config.ce_weight_start)

@@ -1,17 +1,334 @@
-"""Runs any method: what the methods' plans have in common stands here."""
+"""Runs any method, under the eye of a live attack that decides and selects."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from scipy import special
+
 from dlfd_jax import checkpoint, loop, parallel
-from dlfd_jax.data import feed as feed_lib
-from dlfd_jax.methods import base, monitor
+from dlfd_jax.data import batching
+from dlfd_jax.methods import base
+from dlfd_jax.metrics import accuracy, attack, per_example
 from dlfd_jax.models import Variables
-from dlfd_jax.utils import runs
+from dlfd_jax.utils import hosts, runs
+
+ATTACKS = ('balanced', 'released')
+_ACCURACY_SLACK = 0.01
+_NULL_DRAWS = 400
+
+
+class LiveAttack:
+  """Measures a model on val and on a fixed part of forget, in one pass.
+
+  Args:
+    setting: of the run.
+    limit: largest number of images a side.
+    kind: ``'balanced'`` is one 10-fold logistic-regression attack on a fixed,
+      label-stratified subset; ``'released'`` the unbalanced one of the
+      authors' code on all images, on their scale (doubled here).
+  """
+
+  def __init__(self, setting: base.Setting, limit: int,
+               kind: str = 'balanced'):
+    problem = setting.problem
+    self._task, self._predictor = problem.task, setting.predictor
+    self._kind = kind
+    forget, val = (  # an image without any known label has no loss
+        rows[per_example.has_label(problem.task, problem.dataset.labels[rows])]
+        for rows in (problem.splits.forget, problem.splits.val))
+    keys = problem.dataset.class_key()
+    if kind == 'balanced':
+      rows_f, self._val_rows = attack.live_subset(
+          keys[forget], keys[val], limit, problem.seed)
+    else:
+      rows_f, self._val_rows = np.arange(len(forget)), np.arange(len(val))
+    self.num_val = len(val)  # images behind the val accuracy
+    self._indices = np.concatenate([val, forget[rows_f]])
+    self._labels = problem.dataset.labels[self._indices]
+
+  @property
+  def images(self) -> int:
+    """Images that one measurement reads."""
+    return len(self._indices)
+
+  @property
+  def sizes(self) -> tuple[int, int]:
+    """Members and non-members of the attack."""
+    return len(self._indices) - self.num_val, len(self._val_rows)
+
+  def losses(self, variables: Variables
+             ) -> tuple[np.ndarray, np.ndarray, float, float] | None:
+    """Losses of the attack's members and non-members; two accuracies.
+
+    The accuracies are those on the members and on all of val. None if a logit
+    is not finite.
+    """
+    logits = self._predictor(variables, self._indices).logits
+    if not np.isfinite(logits).all():
+      return None
+    losses = per_example.loss(self._task, logits, self._labels)
+    n = self.num_val
+    accuracies = [
+        float(accuracy.accuracy(
+            self._task, logits[rows], self._labels[rows]).value)
+        for rows in (slice(n, None), slice(n))]
+    return losses[n:], losses[:n][self._val_rows], *accuracies
+
+  def measure(self, variables: Variables) -> loop.Metrics:
+    """Figures for the log and for decisions.
+
+    Returns:
+      ``val_accuracy``, ``forget_accuracy``, ``mia_accuracy``,
+      ``forgetting_score`` (0 to 1), ``mia_auc`` (of -loss, forget over val:
+      above .5 = under-forgotten), ``forget_loss`` and ``val_loss`` (nats) and
+      ``loss_gap``, the first minus the second (below 0 = under-forgotten). A
+      model with logits that are not finite gets the worst of each, and None
+      for the rest.
+    """
+    found = self.losses(variables)
+    if found is None:
+      return {'val_accuracy': 0.0, 'forget_accuracy': 0.0, 'mia_accuracy': None,
+              'forgetting_score': 1.0, 'mia_auc': 0.0, 'forget_loss': None,
+              'val_loss': None, 'loss_gap': None}
+    forget, val, forget_accuracy, val_accuracy = found
+    if self._kind == 'balanced':
+      mia = attack.balanced_accuracy(-forget, -val, draws=1)
+    else:
+      mia = attack.unbalanced_accuracy(forget, val)
+    return {
+        'val_accuracy': val_accuracy,
+        'forget_accuracy': forget_accuracy,
+        'mia_accuracy': float(mia),
+        'forgetting_score': float(2 * abs(mia - 0.5)),
+        'mia_auc': float(attack.auc(-forget, -val)),
+        'forget_loss': float(forget.mean()),
+        'val_loss': float(val.mean()),
+        'loss_gap': float(forget.mean() - val.mean()),
+    }
+
+  def null(self) -> tuple[float, float]:
+    """Mean and 95 % point of the score if membership meant nothing.
+
+    Of normal scores at this sample size, not of the original's losses: those
+    are so skewed that the attack hardly moves on them, and their null would be
+    too strict for every model that comes after.
+    """
+    return _null_of_sizes(*self.sizes)
+
+
+@functools.lru_cache
+def _null_of_sizes(members: int, others: int) -> tuple[float, float]:
+  scores = special.ndtri(
+      (np.arange(members + others) + 0.5) / (members + others))
+  return attack.permutation_null(
+      scores[:members], scores[members:], draws=_NULL_DRAWS)
+
+
+class Monitor:
+  """The controller of every method: measures, switches phases, selects.
+
+  Args:
+    live: measures.
+    original: variables before the first step; they fix the thresholds.
+    config: its ``selection`` and ``select_threshold``.
+    plan: its phases, stop rule and findings.
+  """
+
+  def __init__(self, live: LiveAttack, original: Variables,
+               config: base.MethodConfig, plan: base.Plan):
+    self._live, self._selection = live, config.selection
+    self._num_val = live.num_val if config.selection == 'one_se' else None
+    self._rule, self._stop = plan.phases, plan.stop
+    self._only = next(iter(plan.steps))  # the phase, if no rule chooses one
+    self._findings: dict[str, Any] = {
+        **plan.findings, 'attack_sizes': list(live.sizes)}
+    forget_threshold = None if plan.phases is None else plan.phases.threshold
+    null: dict[str, float] = {}
+    if any(isinstance(value, str)
+           for value in (forget_threshold, config.select_threshold)):
+      mean, high = hosts.from_first(list(live.null()))
+      null = {'null_mean': mean, 'null_95': high}
+      self._findings |= null
+    self._forget_threshold = (
+        None if forget_threshold is None else _number(forget_threshold, null))
+    self._select_threshold = _number(config.select_threshold, null)
+    self._original = hosts.from_first(live.measure(original))
+    score = self._original['forgetting_score']
+    # An unsigned rule is that of the released code, which has no such notion.
+    signed = plan.phases is None or plan.phases.signed
+    self._blind = signed and score <= self._select_threshold
+    self._findings |= {
+        'forget_threshold': self._forget_threshold,
+        'select_threshold': self._select_threshold,
+        'original_forgetting_score': score,
+        'attack_blind_to_original': self._blind,
+    }
+
+  def measure(self, variables: Variables) -> loop.Metrics:
+    """See ``LiveAttack.measure``."""
+    return self._live.measure(variables)
+
+  def phase(self, metrics: loop.Metrics) -> str | None:
+    """The phase of the next steps; None = stop here."""
+    if self._stop is not None and self._stop(self._original, metrics):
+      return None
+    rule = self._rule
+    if rule is None or self._forget_threshold is None:
+      return self._only
+    if rule.opening is not None and metrics['step'] == 0:
+      return rule.opening
+    under = metrics['mia_auc'] > 0.5 or not rule.signed
+    high = metrics['forgetting_score'] >= self._forget_threshold
+    return rule.active if high and under else rule.resting
+
+  def keep(self, candidates: Sequence[loop.Metrics]) -> list[int]:
+    """The states that may still be selected; never the original."""
+    if self._selection == 'last' or candidates[-1]['step'] == 0:
+      return []
+    return keep_best(
+        candidates, self._select_threshold, self._blind, self._num_val)
+
+  def choose(self, kept: Sequence[base.Kept],
+             last: Variables) -> tuple[int | None, str]:
+    """The selected state (None = the last one) and why."""
+    del last
+    if self._selection == 'last':
+      return None, 'the last state'
+    return choose_best([metrics for metrics, _ in kept],
+                       self._select_threshold, self._blind)
+
+  def findings(self, chosen: loop.Metrics | None) -> dict[str, Any]:
+    """Thresholds and flags; what the selected state is like.
+
+    ``select_threshold_met`` and ``loss_gap``, see ``LiveAttack.measure``, are
+    None if the selected state was not measured.
+    """
+    met, gap = None, None
+    if chosen is not None:
+      met = chosen['forgetting_score'] <= self._select_threshold
+      gap = chosen.get('loss_gap')  # not in runs begun by older versions
+    return {**self._findings, 'select_threshold_met': met, 'loss_gap': gap}
+
+
+def _number(threshold: float | str, null: Mapping[str, float]) -> float:
+  return null[threshold] if isinstance(threshold, str) else threshold
+
+
+def keep_best(candidates: Sequence[loop.Metrics], threshold: float,
+              blind: bool, num_val: int | None = None) -> list[int]:
+  """Positions of the candidates that can still win under :func:`choose_best`.
+
+  Args:
+    candidates: metrics with ``val_accuracy``, ``forgetting_score`` and
+      ``mia_auc``, in the order of their steps.
+    threshold: on the forgetting score.
+    blind: whether the attack could not see the original.
+    num_val: see :func:`choose_best`.
+  """
+  if blind:
+    def beaten(i):
+      a = candidates[i]
+      return any(
+          b['val_accuracy'] >= a['val_accuracy'] and _off(b) <= _off(a)
+          and (b['val_accuracy'] > a['val_accuracy'] or _off(b) < _off(a)
+               or j < i)
+          for j, b in enumerate(candidates) if j != i)
+    return [i for i in range(len(candidates)) if not beaten(i)]
+  chosen, _ = choose_best(candidates, threshold, blind)
+  if chosen is None:
+    return []
+  near = _near_the_best(candidates, threshold, num_val)
+  later_best = [max((candidates[j]['val_accuracy'] for j in near if j > i),
+                    default=-1.0) for i in near]
+  return [i for i, other in zip(near, later_best, strict=True)
+          if candidates[i]['val_accuracy'] > other] or [chosen]
+
+
+def choose_best(candidates: Sequence[loop.Metrics], threshold: float,
+                blind: bool, num_val: int | None = None
+                ) -> tuple[int | None, str]:
+  """The state to return, and why.
+
+  The most accurate on val among those at or under ``threshold``, the earlier of
+  equals; or, with ``num_val``, the latest of those within one standard error of
+  that accuracy: the best of many measurements on few images is partly luck, and
+  under a falling learning rate later states are the better trained ones. If no
+  state is under the threshold, the one with the lowest score. If the attack
+  could not see the original, the one whose signed AUC is nearest .5 among those
+  within 1 point of the best val accuracy.
+
+  Args:
+    candidates: see :func:`keep_best`.
+    threshold: on the forgetting score.
+    blind: whether the attack could not see the original.
+    num_val: images behind ``val_accuracy``; None = take the best as it is.
+
+  Source: the one-standard-error rule of Breiman et al. (1984), section 3.4.3.
+  """
+  if not candidates:
+    return None, 'no state was measured, so the last one is returned'
+  order = range(len(candidates))
+  if blind:
+    best = max(c['val_accuracy'] for c in candidates)
+    near = [i for i in order
+            if candidates[i]['val_accuracy'] >= best - _ACCURACY_SLACK]
+    chosen = min(near, key=lambda i: (
+        _off(candidates[i]), -candidates[i]['val_accuracy']))
+    return chosen, (
+        'the attack cannot see the original at this sample size: the state '
+        'with the val AUC nearest .5 within 1 point of the best val accuracy')
+  near = _near_the_best(candidates, threshold, num_val)
+  if near:
+    rule = ('the most accurate state on val' if num_val is None else
+            'the latest state within a standard error of the best val '
+            'accuracy')
+    return near[-1], (
+        f'{rule} with a forgetting score of at most {threshold:.3f}')
+  return min(order, key=lambda i: candidates[i]['forgetting_score']), (
+      f'no state reached a forgetting score of {threshold:.3f}: the one with '
+      'the lowest score')
+
+
+def _near_the_best(candidates, threshold, num_val):
+  """Those under the threshold that count as the most accurate, in order."""
+  good = [i for i, c in enumerate(candidates)
+          if c['forgetting_score'] <= threshold]
+  if not good:
+    return []
+  first = max(good, key=lambda i: candidates[i]['val_accuracy'])
+  if num_val is None:
+    return [first]
+  best = candidates[first]['val_accuracy']
+  lowest = best - math.sqrt(best * (1 - best) / num_val)
+  return [i for i in good if candidates[i]['val_accuracy'] >= lowest]
+
+
+def _off(metrics):
+  return abs(metrics['mia_auc'] - 0.5)
+
+
+def default_check_every(num_batches: int, images: int, batch_size: int,
+                        passes: int) -> int:
+  """Steps between checks so that these take a tenth of the time at most.
+
+  A tenth by this count of forward passes is measured as up to an eighth, as an
+  input gradient costs less than the two it is counted as; hence a twelfth.
+
+  Args:
+    num_batches: steps of one epoch.
+    images: images that one check reads (forward only).
+    batch_size: retain images a step.
+    passes: forward passes over the batch that a step costs.
+  """
+  cheap = -(-12 * images // (batch_size * passes))
+  return max(num_batches // 10, cheap, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,11 +381,11 @@ def prepare(setting: base.Setting, config: base.Method
   """What the loop runs, and what measures, switches phases and selects."""
   inner = config.inner
   plan = config.plan(setting)
-  live = monitor.LiveAttack(setting, inner.live_limit, plan.attack)
+  live = LiveAttack(setting, inner.live_limit, plan.attack)
   epoch = plan.batches.steps_per_epoch
-  default = plan.check_every or monitor.default_check_every(
+  default = plan.check_every or default_check_every(
       epoch, live.images, inner.batch_size, plan.passes)
-  controller: base.MethodController = monitor.Monitor(
+  controller: base.MethodController = Monitor(
       live, setting.original, inner, plan)
   if plan.control is not None:
     controller = plan.control(controller)
@@ -81,7 +398,7 @@ def prepare(setting: base.Setting, config: base.Method
 
 def unlearn(problem: base.Problem, config: base.Method, *,
             devices: parallel.Devices | None = None,
-            device_bytes: int = feed_lib.DEFAULT_DEVICE_BYTES,
+            device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
             log: runs.MetricsLog | None = None,
             checkpoints: checkpoint.LoopCheckpoints | None = None,
             checkpoint_seconds: float = 60.0,

@@ -13,8 +13,8 @@ import numpy as np
 
 from dlfd_jax import checkpoint, loop, parallel
 from dlfd_jax.data import (
+  batching,
   dataset as dataset_lib,
-  feed as feed_lib,
   leakage,
   splits as splits_lib,
 )
@@ -157,7 +157,7 @@ def evaluate(
     search_s: float | None = None, keep_features: bool = False,
     workdir: job.Folder | None = None,
     devices: parallel.Devices | None = None, hooks: Sequence[loop.Hook] = (),
-    device_bytes: int = feed_lib.DEFAULT_DEVICE_BYTES,
+    device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
     command: str | None = None) -> EvaluationResult:
   """Measures an unlearned model beside the original and retrained ones.
 

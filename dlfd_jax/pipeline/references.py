@@ -22,7 +22,7 @@ from dlfd_jax import (
   predict,
   training as train,
 )
-from dlfd_jax.data import feed as feed_lib
+from dlfd_jax.data import batching
 from dlfd_jax.evaluation import inputs as inputs_lib
 from dlfd_jax.metrics import forgetting
 from dlfd_jax.pipeline import job, relearn, run_configs
@@ -76,9 +76,9 @@ class Predictors:
   """One compiled evaluation for all models of one architecture."""
 
   def __init__(self, dataset, devices: parallel.Devices,
-               device_bytes: int = feed_lib.DEFAULT_DEVICE_BYTES):
+               device_bytes: int = batching.DEFAULT_DEVICE_BYTES):
     self._dataset, self.devices = dataset, devices
-    self.feed = feed_lib.Feed(dataset, device_bytes)
+    self.feed = batching.Feed(dataset, device_bytes)
     self.constants = devices.share(self.feed.constants())
     self._found: dict[str, tuple[nn.Module, predict.Predictor]] = {}
 

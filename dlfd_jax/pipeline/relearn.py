@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from dlfd_jax import loop, parallel, predict, training as train
-from dlfd_jax.data import batching, dataset as dataset_lib, feed as feed_lib
+from dlfd_jax.data import batching, dataset as dataset_lib
 from dlfd_jax.metrics import accuracy, forgetting
 from dlfd_jax.models import Variables
 from dlfd_jax.pipeline import job
@@ -108,12 +108,12 @@ class Relearner:
   def __init__(self, model: nn.Module, dataset: dataset_lib.Dataset,
                forget: np.ndarray, config: RelearnConfig, *,
                devices: parallel.Devices | None = None,
-               feed: feed_lib.Feed | None = None,
+               feed: batching.Feed | None = None,
                constants: dict[str, Any] | None = None):
     self.config = config
     self._devices = devices or parallel.Devices()
     self._dataset, self._forget = dataset, np.asarray(forget)
-    self._feed = feed or feed_lib.Feed(dataset)
+    self._feed = feed or batching.Feed(dataset)
     self._constants = (self._devices.share(self._feed.constants())
                        if constants is None else constants)
     count = self._devices.count

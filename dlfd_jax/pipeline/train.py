@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from dlfd_jax import checkpoint, fit, loop, models, parallel, presets
-from dlfd_jax.data import dataset as dataset_lib, feed as feed_lib
+from dlfd_jax.data import batching, dataset as dataset_lib
 from dlfd_jax.pipeline import job
 from dlfd_jax.utils import hosts, runs, validate
 
@@ -24,7 +24,7 @@ def train(dataset: dataset_lib.Dataset, splits: job.Parts,
           workdir: job.Folder | None = None,
           devices: parallel.Devices | None = None,
           hooks: Sequence[loop.Hook] = (),
-          device_bytes: int = feed_lib.DEFAULT_DEVICE_BYTES,
+          device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
           checkpoint_seconds: float = 60.0,
           command: str | None = None) -> TrainResult:
   """Trains a classifier; in memory, or in a folder that it resumes from.

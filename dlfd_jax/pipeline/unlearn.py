@@ -8,11 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from dlfd_jax import checkpoint, loop, methods, models, parallel
-from dlfd_jax.data import (
-  dataset as dataset_lib,
-  feed as feed_lib,
-  splits as splits_lib,
-)
+from dlfd_jax.data import batching, dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.methods import rewind
 from dlfd_jax.pipeline import job
 from dlfd_jax.utils import hosts, runs
@@ -62,7 +58,7 @@ def unlearn(
     dataset: dataset_lib.Dataset | None = None, *, seed: int = 0,
     notes: Sequence[str] | None = None, workdir: job.Folder | None = None,
     devices: parallel.Devices | None = None, hooks: Sequence[loop.Hook] = (),
-    device_bytes: int = feed_lib.DEFAULT_DEVICE_BYTES,
+    device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
     checkpoint_seconds: float = 60.0, command: str | None = None,
     original_path: str | None = None,
     search: Mapping[str, Any] | None = None) -> UnlearnResult:

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from dlfd_jax import methods, ot, parallel, presets, training as train
-from dlfd_jax.methods import base, dlfd, monitor
+from dlfd_jax.methods import base, dlfd, run
 from dlfd_jax.metrics import attack
 from dlfd_jax.pipeline import timing
 from dlfd_jax.utils import runs
@@ -46,7 +46,7 @@ def share(network: presets.Network, config: dlfd.DLFDConfig, size: int,
                  for side in batch)
   transport = _median(functools.partial(
       solver(config, len(here), len(there)), here, there), repeats)
-  live = monitor.LiveAttack(setting, config.live_limit)
+  live = run.LiveAttack(setting, config.live_limit)
   found = live.losses(setting.original)
   assert found is not None  # an untrained network is finite
   check = _median(lambda: live.measure(setting.original), repeats)

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from dlfd_jax import models, parallel, presets, tasks, training as train
-from dlfd_jax.data import feed
+from dlfd_jax.data import batching
 from dlfd_jax.methods import dlfd
 from dlfd_jax.models import conv
 from dlfd_jax.pipeline import timing
@@ -140,7 +140,7 @@ def matmul_peak(kind: jnp.dtype, repeats: int) -> float:
 def _input_gradients(model, task: tasks.Task, count: int) -> parallel.StepFn:
   """K passes that each take the gradient of the loss at the last images."""
   def step(state, constants, batch, *, axis_name=None):
-    images, labels = feed.read(constants, batch)
+    images, labels = batching.read(constants, batch)
 
     def loss(images):
       logits = model.apply(state.variables, images, train=False).logits

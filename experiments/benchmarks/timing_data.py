@@ -18,7 +18,6 @@ from dlfd_jax import methods, models, presets, training
 from dlfd_jax.data import (
   batching,
   dataset as dataset_lib,
-  feed,
   requests,
   splits as splits_lib,
 )
@@ -83,7 +82,7 @@ def scene(network: presets.Network, config: dlfd.DLFDConfig, size: int,
   return Scene(
       dataset, model,
       training.create_state(variables, config.optimizer, jax.random.key(0)),
-      feed.Feed(dataset).constants(),
+      batching.Feed(dataset).constants(),
       batching.Pair(batching.pad(rows[:batch], batch),
                     batching.pad(rows[batch:], batch)))
 

@@ -18,7 +18,7 @@ from dlfd_jax.data import (
   sources,
   splits as splits_lib,
 )
-from dlfd_jax.methods import dlfd, perturb
+from dlfd_jax.methods import dlfd
 from dlfd_jax.pipeline import job, run_configs
 from dlfd_jax.report import figure_dlfd
 from dlfd_jax.utils import configs, runs
@@ -134,7 +134,7 @@ def batches(scene: Scene, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def walk(scene: Scene, retain: np.ndarray, forget: np.ndarray) -> Path:
   """K steps on the images of ``retain`` away from those of ``forget``.
 
-  One step is :func:`perturb.perturb` with K = 1 and no ball, then the ball
+  One step is :func:`dlfd.perturb` with K = 1 and no ball, then the ball
   around the clean images: the same as K steps at once. Without augmentation,
   with the lambda of the first batch.
   """
@@ -148,16 +148,16 @@ def walk(scene: Scene, retain: np.ndarray, forget: np.ndarray) -> Path:
 
   @jax.jit  # constants would be folded for minutes, so all are arguments
   def take(images, variables, clean, others, labels, weights):
-    target = perturb.forget_target(
+    target = dlfd.forget_target(
         model, variables, others, jnp.ones(len(others)), config, None)
-    evaluate = perturb.objective(
+    evaluate = dlfd.objective(
         model, task, variables, labels, weights, target,
         jnp.float32(config.ce_weight_start), config, None)
-    moved, figures = perturb.perturb(evaluate, images, one)
+    moved, figures = dlfd.perturb(evaluate, images, one)
     outputs: Any = model.apply(variables, images, train=False)
     losses = tasks.example_loss(task, outputs.logits, labels)
-    return (perturb.project(moved, clean, config.perturb_radius),
-            ot.unit_rows(perturb.represent(outputs, config.representation)),
+    return (dlfd.project(moved, clean, config.perturb_radius),
+            ot.unit_rows(dlfd.represent(outputs, config.representation)),
             figures['ot_start'],
             (losses * weights).sum() / weights.sum(), target.unit)
 

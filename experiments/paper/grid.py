@@ -13,7 +13,7 @@ from typing import Any
 import jax
 from absl import flags
 
-from dlfd_jax import methods, tuned
+from dlfd_jax import methods, presets
 from dlfd_jax.evaluation import inputs as inputs_lib
 from dlfd_jax.pipeline import evaluate, references
 from dlfd_jax.report import tables
@@ -75,7 +75,7 @@ def run(values: flags.FlagValues, line: str, kind: str,
           task, seed, study_lib.root_of(values), **common)
       cells += run_study(study, rows_of(task), values['bootstrap'].value,
                          values['probes'].value)
-  searched = {task.preset_name: tuned.load(task.preset_name)
+  searched = {task.preset_name: presets.tuned(task.preset_name)
               for task in tasks if values['tuned'].value}
   return {
       **programs.facts(kind, line), 'devices': common['devices'].count,

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from dlfd_jax.data import batching, feed as feed_lib
+from dlfd_jax.data import batching
 from tests import tiny
 
 DATA = tiny.dataset(20)
@@ -17,13 +17,13 @@ def _stream(**kwargs):
 
 
 def _read(feed, batch):
-  read = jax.jit(feed_lib.read)
+  read = jax.jit(batching.read)
   return read(feed.constants(), feed.fill(batch))
 
 
 def test_streamed_equals_on_device_bit_for_bit():
-  resident = feed_lib.Feed(DATA)
-  streamed = feed_lib.Feed(DATA, device_bytes=0)
+  resident = batching.Feed(DATA)
+  streamed = batching.Feed(DATA, device_bytes=0)
   assert resident.on_device and not streamed.on_device
   assert streamed.constants() == {}
   for batch in map(_stream().batch, range(4)):
@@ -34,12 +34,12 @@ def test_streamed_equals_on_device_bit_for_bit():
 
 
 def test_pixels_become_float32_in_the_unit_interval():
-  images, labels = _read(feed_lib.Feed(DATA), _stream().batch(0))
+  images, labels = _read(batching.Feed(DATA), _stream().batch(0))
   index = _stream().batch(0).index
   assert images.dtype == np.float32
   np.testing.assert_allclose(images, DATA.images[index] / 255, atol=1e-7)
   np.testing.assert_array_equal(labels, DATA.labels[index])
-  full = feed_lib.read(
+  full = batching.read(
       {}, batching.pad(np.array([0]), 1).replace(
           images=np.full((1, 2, 2, 3), 255, np.uint8),
           labels=np.zeros(1, np.int32)))
@@ -49,7 +49,7 @@ def test_pixels_become_float32_in_the_unit_interval():
 @pytest.mark.parametrize('device_bytes', [0, 2**20])
 @pytest.mark.parametrize('start, stop', [(0, 7), (3, 7), (6, 7), (7, 7)])
 def test_batches_come_in_order_from_any_step(device_bytes, start, stop):
-  feed = feed_lib.Feed(DATA, device_bytes)
+  feed = batching.Feed(DATA, device_bytes)
 
   def make(step):  # an early step is slow: reading ahead must not overtake it
     time.sleep(0.002 * (stop - step))
@@ -63,7 +63,7 @@ def test_batches_come_in_order_from_any_step(device_bytes, start, stop):
 
 
 def test_at_most_three_batches_are_read_before_they_are_needed():
-  feed, made = feed_lib.Feed(DATA, device_bytes=0), []
+  feed, made = batching.Feed(DATA, device_bytes=0), []
 
   def make(step):
     made.append(step)
@@ -84,20 +84,20 @@ def test_an_error_while_reading_ahead_reaches_the_caller():
     return _stream().batch(step)
 
   with pytest.raises(OSError, match='disk gone'):
-    list(feed_lib.Feed(DATA, device_bytes=0).batches(make, 0, 5))
+    list(batching.Feed(DATA, device_bytes=0).batches(make, 0, 5))
 
 
 def test_each_batch_of_a_pair_is_filled_with_its_own_rows():
-  feed = feed_lib.Feed(DATA, device_bytes=0)
+  feed = batching.Feed(DATA, device_bytes=0)
   pair = batching.Pair(_stream().batch(0), _stream(salt=1).batch(0))
   for filled, wanted in zip(feed.fill(pair), pair):
-    _, labels = feed_lib.read({}, filled)
+    _, labels = batching.read({}, filled)
     np.testing.assert_array_equal(labels, DATA.labels[wanted.index])
 
 
 def test_the_size_of_the_pixels_decides_where_they_lie():
   size = DATA.images.nbytes
-  assert feed_lib.Feed(DATA, size).on_device
-  assert not feed_lib.Feed(DATA, size - 1).on_device
+  assert batching.Feed(DATA, size).on_device
+  assert not batching.Feed(DATA, size - 1).on_device
   with pytest.raises(ValueError, match='Expected device_bytes >= 0, got -1'):
-    feed_lib.Feed(DATA, -1)
+    batching.Feed(DATA, -1)

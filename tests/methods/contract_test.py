@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import checkpoint, methods, training as train
-from dlfd_jax.methods import monitor
+from dlfd_jax.methods import run as run_lib
 from dlfd_jax.utils import runs
 from tests import reads
 from tests.methods import problems
@@ -215,7 +215,7 @@ def test_each_step_and_the_evaluation_compile_once(
   phases = iter(['distance', 'finetune'] * 4)
   if name == 'dlfd':  # both of its phases, twice and more
     monkeypatch.setattr(
-        monitor.Monitor, 'phase', lambda self, figures: next(phases))
+        run_lib.Monitor, 'phase', lambda self, figures: next(phases))
   with count_compilations() as counts:
     out = run(name)
   steps = len(out.clock.compile_s)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from dlfd_jax import methods, parallel, training as train
-from dlfd_jax.data import augment, batching, feed
-from dlfd_jax.methods import base, dlfd, monitor, perturb
+from dlfd_jax.data import augment, batching
+from dlfd_jax.methods import base, dlfd, run
 from dlfd_jax.utils import runs
 from tests.methods import perturb_test, problems
 
@@ -54,11 +54,11 @@ def moved_images(problem, config, batch, ce_weight):
   """The perturbed batch and the forget features, from tested parts."""
   images = problems.pixels(problem.dataset, batch.retain.index)
   labels = problem.dataset.labels[batch.retain.index]
-  target = perturb.forget_target(
+  target = dlfd.forget_target(
       problem.model, problem.original,
       problems.pixels(problem.dataset, batch.forget.index),
       jnp.asarray(batch.forget.mask), config, None)
-  run = jax.jit(lambda x: perturb.perturb(perturb.objective(
+  run = jax.jit(lambda x: dlfd.perturb(dlfd.objective(
       problem.model, problem.task, problem.original, labels,
       jnp.asarray(batch.retain.mask), target, ce_weight, config, None), x,
                                            config))
@@ -188,16 +188,16 @@ def devices_case(counts, **fields):
   step = dlfd.make_distance_step(problem.model, problem.task, options, 3)
 
   def probing_step(state, constants, batch, *, axis_name=None):
-    images, labels = feed.read(constants, batch.retain)
-    forget, _ = feed.read(constants, batch.forget)
-    target = perturb.forget_target(
+    images, labels = batching.read(constants, batch.retain)
+    forget, _ = batching.read(constants, batch.forget)
+    target = dlfd.forget_target(
         problem.model, state.variables, forget, batch.forget.mask, options,
         axis_name)
-    evaluate = perturb.objective(
+    evaluate = dlfd.objective(
         problem.model, problem.task, state.variables, labels, batch.retain.mask,
         target, options.ce_weight(state.step, 3), options, axis_name)
     slope, _ = jax.grad(evaluate, has_aux=True)(images)
-    moved, _ = perturb.perturb(evaluate, images, options)
+    moved, _ = dlfd.perturb(evaluate, images, options)
     new, metrics = step(state, constants, batch, axis_name=axis_name)
     rows = {'slope': slope, 'moved': moved}
     return new, metrics.replace(step={**metrics.step, **{
@@ -310,7 +310,7 @@ def test_two_epochs_are_one_ramp_with_checks_in_between():
 @pytest.mark.parametrize('selection', ['best', 'last'])
 def test_selected_state_is_the_one_that_was_measured(selection, monkeypatch):
   seen = {}
-  measure = monitor.Monitor.measure
+  measure = run.Monitor.measure
   steps = iter(range(4))
   # Made-up figures that make the first check the best.
   made_up = {0: (0.9, 0.1), 1: (0.3, 0.9), 2: (0.2, 0.5), 3: (0.8, 1.0)}
@@ -322,7 +322,7 @@ def test_selected_state_is_the_one_that_was_measured(selection, monkeypatch):
     return {**measure(self, variables), 'forgetting_score': score,
             'val_accuracy': accuracy, 'mia_auc': 0.9}
 
-  monkeypatch.setattr(monitor.Monitor, 'measure', spy)
+  monkeypatch.setattr(run.Monitor, 'measure', spy)
   out = methods.unlearn(
       problems.problem(), config(selection=selection, select_threshold=0.5),
       devices=problems.devices())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import ot, parallel, tasks
-from dlfd_jax.methods import dlfd, perturb
+from dlfd_jax.methods import dlfd
 from tests.methods import problems
 
 EXACT = ot.SinkhornConfig(epsilon=0.1, threshold=1e-5, max_iterations=3000)
@@ -33,10 +33,10 @@ class Case:
 
   def objective(self, config, ce_weight=0.7):
     """J of the package."""
-    target = perturb.forget_target(
+    target = dlfd.forget_target(
         self.model, self.variables, self.forget, np.ones(8, np.float32),
         config, None)
-    return perturb.objective(
+    return dlfd.objective(
         self.model, self.task, self.variables, self.labels,
         jnp.asarray(self.weights), target, jnp.float32(ce_weight), config,
         None)
@@ -131,7 +131,7 @@ def test_k_steps_agree_with_a_slow_loop(kind, fields):
   case = Case(kind)
   options = config(
       perturb_steps=3, perturb_step_size=0.02, ot_weight=2.0, **fields)
-  moved, metrics = jax.jit(lambda x: perturb.perturb(
+  moved, metrics = jax.jit(lambda x: dlfd.perturb(
       case.objective(options, 0.7), x, options))(case.images)
 
   images, clean = np.asarray(case.images), np.asarray(case.images)
@@ -166,7 +166,7 @@ def test_saturated_pixels_move_again():
   clean = jnp.array([0.0, 1.0, 0.0, 1.0]).reshape(1, 2, 2, 1)
   options = config(perturb_steps=2, perturb_step_size=0.1)
   moved, _ = jax.jit(
-      lambda x: perturb.perturb(towards(0.5), x, options))(clean)
+      lambda x: dlfd.perturb(towards(0.5), x, options))(clean)
   np.testing.assert_allclose(moved.ravel(), [0.2, 0.8, 0.2, 0.8], atol=1e-6)
 
 
@@ -177,7 +177,7 @@ def test_images_stay_in_range_and_in_the_ball(radius, expected):
   options = config(
       perturb_steps=4, perturb_step_size=0.1, perturb_radius=radius)
   aim = jnp.array([2.0, 2.0, 0.3001]).reshape(1, 1, 3, 1)
-  moved, _ = jax.jit(lambda x: perturb.perturb(towards(aim), x, options))(clean)
+  moved, _ = jax.jit(lambda x: dlfd.perturb(towards(aim), x, options))(clean)
   if radius is None:
     expected = [0.9, 1.0, 0.4]  # 0.3 lies below the aim, so one step beyond
   np.testing.assert_allclose(moved.ravel(), expected, atol=1e-6)
@@ -187,14 +187,14 @@ def test_projection_is_that_of_the_range_after_the_ball():
   clean = np.float32([0.05, 0.5, 0.95])
   images = np.float32([-1.0, 0.9, 2.0])
   np.testing.assert_allclose(
-      perturb.project(images, clean, 0.1), [0.0, 0.6, 1.0], atol=1e-7)
+      dlfd.project(images, clean, 0.1), [0.0, 0.6, 1.0], atol=1e-7)
   np.testing.assert_allclose(
-      perturb.project(images, clean, None), [0.0, 0.9, 1.0], atol=1e-7)
+      dlfd.project(images, clean, None), [0.0, 0.9, 1.0], atol=1e-7)
 
 
 def test_no_gradient_flows_through_the_perturbed_images():
   options = config(perturb_steps=2, perturb_step_size=0.1)
-  slope = jax.jit(jax.grad(lambda x: perturb.perturb(
+  slope = jax.jit(jax.grad(lambda x: dlfd.perturb(
       towards(0.5), x, options)[0].sum()))(jnp.full((1, 1, 1, 3), 0.2))
   np.testing.assert_array_equal(slope, 0)
 
@@ -202,7 +202,7 @@ def test_no_gradient_flows_through_the_perturbed_images():
 def test_an_unrolled_loop_equals_a_plain_scan(monkeypatch):
   case = Case()
   options = config(perturb_steps=3, perturb_step_size=0.02)
-  run = lambda: jax.jit(lambda x: perturb.perturb(
+  run = lambda: jax.jit(lambda x: dlfd.perturb(
       case.objective(options), x, options))(case.images)
   lengths = []
 

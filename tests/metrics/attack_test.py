@@ -7,7 +7,7 @@ import pytest
 from scipy import stats as sps
 from sklearn import linear_model, model_selection
 
-from dlfd_jax.metrics import attack, cross_validation, forgetting
+from dlfd_jax.metrics import attack, forgetting
 
 
 def _normal(mean, n=4001):
@@ -112,7 +112,7 @@ def test_two_sided_attack_sees_members_on_both_sides():
 
 def test_held_out_counts_every_example_of_a_draw_once():
   rng = np.random.default_rng(3)
-  got = cross_validation.held_out(
+  got = attack.held_out(
       rng.normal(size=57), rng.normal(size=83), draws=4, splits=10)
   assert got.members_tried.sum() == got.non_members_tried.sum() == 4 * 50
   assert got.members_tried.max() <= 4
@@ -133,7 +133,7 @@ def test_attack_result_is_the_same_in_chunks(monkeypatch):
   rng = np.random.default_rng(5)
   a, b = rng.normal(.5, 1, 60), rng.normal(0, 1, 60)
   whole = attack.balanced_accuracy(a, b, draws=7)
-  monkeypatch.setattr(cross_validation, '_CHUNK', 3 * 10 * 120)
+  monkeypatch.setattr(attack, '_CHUNK', 3 * 10 * 120)
   assert attack.balanced_accuracy(a, b, draws=7) == whole
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import linear_model, pipeline, preprocessing
 
-from dlfd_jax.metrics import cross_validation as lib
+from dlfd_jax.metrics import attack
 
 _RNG = np.random.default_rng(0)
 _MEMBERS = -_RNG.exponential(.4, 60)
@@ -42,7 +42,7 @@ def test_held_out_predictions_equal_scikit_learn(name, features):
   x = np.stack([scores, scores**2], axis=-1)[:, :features]
   labels = np.repeat([1.0, 0.0], 60)
   train = np.arange(120) % 60 % 10 != np.arange(10)[:, None]
-  got = lib.held_out_correct(x[None], labels, train)[0]
+  got = attack.held_out_correct(x[None], labels, train)[0]
   np.testing.assert_array_equal(got, _reference(x, labels, train))
 
 
@@ -50,7 +50,7 @@ def test_optimum_has_no_gradient_and_equals_scikit_learn():
   x = np.concatenate([_MEMBERS, _OTHERS])[None, :, None]
   labels = np.repeat([1.0, 0.0], 60)
   weights = np.ones((1, 120))
-  logits = lib.fit_logistic(x, labels, weights, np.ones((1, 1, 1)))[0, 0]
+  logits = attack.fit_logistic(x, labels, weights, np.ones((1, 1, 1)))[0, 0]
   model = linear_model.LogisticRegression(tol=1e-12, max_iter=10_000)
   model.fit(x[0], labels)
   np.testing.assert_allclose(
@@ -67,14 +67,15 @@ def test_each_fit_ignores_its_held_out_rows():
   other = x.copy()
   other[0, ~train[0]] = 50.0
   penalty = np.ones((1, 2, 1))
-  before = lib.fit_logistic(x, labels, train.astype(float), penalty)
-  after = lib.fit_logistic(other, labels, train.astype(float), penalty)
+  before = attack.fit_logistic(x, labels, train.astype(float), penalty)
+  after = attack.fit_logistic(other, labels, train.astype(float), penalty)
   np.testing.assert_allclose(
       before[0, 0, train[0]], after[0, 0, train[0]], atol=1e-9)
 
 
 def test_a_fit_that_cannot_end_says_so(monkeypatch):
-  monkeypatch.setattr(lib, '_MAX_ITERATIONS', 1)
+  monkeypatch.setattr(attack, '_MAX_ITERATIONS', 1)
   x = np.array([[[1.], [0.]]])
   with pytest.raises(RuntimeError, match='did not converge in 1 steps'):
-    lib.fit_logistic(x, np.array([1., 0.]), np.ones((1, 2)), np.ones((1, 1, 1)))
+    attack.fit_logistic(
+        x, np.array([1., 0.]), np.ones((1, 2)), np.ones((1, 1, 1)))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import checkpoint, parallel
-from dlfd_jax.data import batching, feed as feed_lib
+from dlfd_jax.data import batching
 from dlfd_jax.utils import hosts
 from tests import hosts_worker, processes, tiny
 
@@ -86,7 +86,7 @@ def test_rows_that_cannot_be_split_over_processes_are_refused(two):
 
 def test_a_process_reads_its_rows_alone_with_their_global_positions(two):
   data = tiny.dataset(20)
-  feed = feed_lib.Feed(data)
+  feed = batching.Feed(data)
   assert not feed.on_device and feed.constants() == {}
   stream = batching.Stream(np.arange(20), 6)
   for step, batch in enumerate(feed.batches(stream.batch, 0, 4)):
@@ -112,7 +112,7 @@ def test_of_a_memory_map_only_the_rows_of_the_process_are_read(two, tmp_path):
       tmp_path / 'pixels', np.uint8, 'w+', shape=data.images.shape)
   pixels[:] = data.images
   asked.clear()
-  feed = feed_lib.Feed(dataclasses.replace(data, images=pixels))
+  feed = batching.Feed(dataclasses.replace(data, images=pixels))
   retain, forget = (batching.Stream(rows, 4) for rows in (
       np.arange(12), np.arange(12, 20)))
   batches = list(feed.batches(batching.Pairs(retain, forget).batch, 0, 3))

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from dlfd_jax import parallel, presets, training as train
-from dlfd_jax.data import feed as feed_lib
-from dlfd_jax.methods import dlfd, perturb
+from dlfd_jax.data import batching
+from dlfd_jax.methods import dlfd
 from dlfd_jax.models import torch_weights
 from experiments.benchmarks import against_torch, torch_reference
 
@@ -34,8 +34,8 @@ def _theirs(race):
 
 
 def _images(race, batch):
-  images, labels = feed_lib.read(
-      feed_lib.Feed(race.problem.dataset).constants(), batch)
+  images, labels = batching.read(
+      batching.Feed(race.problem.dataset).constants(), batch)
   return np.asarray(images), np.asarray(labels)
 
 
@@ -45,9 +45,9 @@ def test_images_move_alike(race):
   images, labels = _images(race, batch.retain)
   forget, _ = _images(race, batch.forget)
   ones = np.ones(len(images), np.float32)
-  target = perturb.forget_target(
+  target = dlfd.forget_target(
       problem.model, problem.original, forget, ones, CONFIG, None)
-  ours, _ = perturb.perturb(perturb.objective(
+  ours, _ = dlfd.perturb(dlfd.objective(
       problem.model, problem.task, problem.original, labels, ones, target,
       np.float32(1), CONFIG, None), images, CONFIG)
   as_theirs = lambda x: torch.from_numpy(np.array(x)).permute(0, 3, 1, 2)
@@ -69,7 +69,7 @@ def test_weights_move_alike_on_the_same_images(race):
   state, _ = step(
       train.create_state(
           problem.original, still.optimizer, jax.random.key(0)),
-      feed_lib.Feed(problem.dataset).constants(), batch)
+      batching.Feed(problem.dataset).constants(), batch)
   model = _theirs(race)
   settings = against_torch.settings_of(still, race.network)
   images = torch_reference.images_of(problem.dataset.images)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import presets
-from dlfd_jax.methods import dlfd, perturb
+from dlfd_jax.methods import dlfd
 from dlfd_jax.utils import runs
 from experiments.paper import figure_steps
 from tests.methods import problems
@@ -31,13 +31,13 @@ def _at_once(scene, retain, forget):
 
   @jax.jit
   def run(images):
-    target = perturb.forget_target(
+    target = dlfd.forget_target(
         scene.model, scene.variables, others, ones, scene.config, None)
-    evaluate = perturb.objective(
+    evaluate = dlfd.objective(
         scene.model, scene.dataset.task, scene.variables,
         jnp.asarray(scene.dataset.labels[retain]), ones, target,
         jnp.float32(scene.config.ce_weight_start), scene.config, None)
-    return perturb.perturb(evaluate, images, scene.config)
+    return dlfd.perturb(evaluate, images, scene.config)
 
   return run(clean)
 

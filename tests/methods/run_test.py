@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from dlfd_jax.methods import base, monitor
+from dlfd_jax.methods import base, run
 from dlfd_jax.metrics import attack
 from dlfd_jax.models import Outputs
 from tests.methods import problems
@@ -36,7 +36,7 @@ def make(original=0.8, select=0.3, selection='best', live=FakeLive,
       active='distance', resting='finetune', threshold=forget_threshold, **rule)
   plan = base.Plan(steps={'distance': None, 'finetune': None}, batches=None,
                    phases=phases, stop=stop, findings=dict(findings))
-  return monitor.Monitor(live(), figures(original), config, plan)
+  return run.Monitor(live(), figures(original), config, plan)
 
 
 def choose(watch, states):
@@ -183,7 +183,7 @@ def test_one_standard_error_chooses_the_latest_near_the_best(
   states = [figures(score, accuracy=accuracy, step=step) for
             step, (score, accuracy) in enumerate(zip(
                 scores, accuracies, strict=True))]
-  chosen, reason = monitor.choose_best(states, 0.4, False, num_val)
+  chosen, reason = run.choose_best(states, 0.4, False, num_val)
   assert chosen == expected
   assert ('standard error' in reason) is (num_val is not None)
 
@@ -202,17 +202,17 @@ def test_pruning_never_drops_the_state_that_would_win(blind, num_val):
     kept = []
     for end in range(1, length + 1):
       kept = [*kept, states[end - 1]]
-      kept = [kept[i] for i in monitor.keep_best(
+      kept = [kept[i] for i in run.keep_best(
           kept, 0.4, blind, num_val)]
-      expected, _ = monitor.choose_best(
+      expected, _ = run.choose_best(
           states[:end], 0.4, blind, num_val)
-      chosen, _ = monitor.choose_best(kept, 0.4, blind, num_val)
+      chosen, _ = run.choose_best(kept, 0.4, blind, num_val)
       assert kept[chosen] == states[expected]
 
 
 def test_only_one_state_is_kept_where_the_attack_sees():
   states = [figures(0.5), figures(0.3), figures(0.2, accuracy=0.6)]
-  assert monitor.keep_best(states, 0.4, blind=False) == [2]
+  assert run.keep_best(states, 0.4, blind=False) == [2]
 
 
 @pytest.mark.parametrize('batches, images, batch, steps, expected', [
@@ -224,7 +224,7 @@ def test_only_one_state_is_kept_where_the_attack_sees():
 ])
 def test_checks_take_at_most_a_tenth_of_the_time(
     batches, images, batch, steps, expected):
-  assert monitor.default_check_every(
+  assert run.default_check_every(
       batches, images, batch, 2 * steps + 5) == expected
   assert expected == max(
       batches // 10, math.ceil(12 * images / (batch * (2 * steps + 5))))
@@ -248,7 +248,7 @@ def live_attack(kind='multiclass', limit=300, attack_kind='balanced', seed=0,
   problem = base.Problem(
       model, variables, data or own, problems.splits(), seed)
   setting = base.Setting(problem, variables, None, None, {}, TableModel())
-  return monitor.LiveAttack(setting, limit, attack_kind), setting
+  return run.LiveAttack(setting, limit, attack_kind), setting
 
 
 def table(data, splits, forget=2.0, val=0.5):
@@ -275,7 +275,7 @@ def test_live_attack_reads_one_fixed_subset_with_equal_class_counts():
   assert np.isin(first[24:], splits.forget).all()
   again, other = live_attack(limit=12)[1], live_attack(limit=12, seed=1)[1]
   for setting_of_seed, same in ((again, True), (other, False)):
-    monitor.LiveAttack(setting_of_seed, 12).measure(table(data, splits))
+    run.LiveAttack(setting_of_seed, 12).measure(table(data, splits))
     asked = setting_of_seed.predictor.asked[0]
     assert np.array_equal(asked, first) is same
 
