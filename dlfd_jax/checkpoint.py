@@ -267,11 +267,7 @@ def load_model(folder: str | os.PathLike) -> SavedModel:
         f'Expected a network for images of {list(image_size)} pixels in '
         f'{folder}, got {config.architecture}, which takes none of that size.'
     ) from error
-  with ocp.StandardCheckpointer() as reader:
-    stored = _tree_of(reader, folder / _VARIABLES)
-    check_same_shapes(stored, like, str(folder))
-    variables = _restored(reader, folder / _VARIABLES, like)
-  models.check_values(variables, str(folder))
+  variables = _read(folder / _VARIABLES, like, str(folder))
   if config.outputs != task.num_outputs:
     raise ValueError(
         f'Expected as many outputs as names in the card of {folder}, got '
@@ -294,29 +290,26 @@ def load_variables(folder: str | os.PathLike, like: Any) -> models.Variables:
   folder = pathlib.Path(folder).absolute()
   if not folder.is_dir():
     raise FileNotFoundError(f'Expected the checkpoint {folder}, found none.')
+  return _read(folder, like, str(folder))
+
+
+def _read(folder: pathlib.Path, like: Any, name: str) -> models.Variables:
+  """Variables with the shapes of ``like``; ``name`` stands in refusals."""
   with ocp.StandardCheckpointer() as reader:
-    check_same_shapes(_tree_of(reader, folder), like, str(folder))
-    variables = _restored(reader, folder, like)
-  models.check_values(variables, str(folder))
+    try:
+      stored = reader.metadata(folder).item_metadata.tree
+    except Exception as error:  # orbax raises many kinds
+      raise ValueError(
+          f'Expected an orbax checkpoint of a tree in {folder}.') from error
+    check_same_shapes(stored, like, name)
+    try:
+      variables = reader.restore(folder, jax.tree.map(
+          lambda x: np.zeros(x.shape, x.dtype), like))
+    except Exception as error:
+      raise ValueError(f'Expected a whole checkpoint in {folder}, but its '
+                       'arrays cannot be read.') from error
+  models.check_values(variables, name)
   return variables
-
-
-def _tree_of(reader: ocp.StandardCheckpointer, folder: pathlib.Path) -> Any:
-  try:
-    return reader.metadata(folder).item_metadata.tree
-  except Exception as error:  # orbax raises many kinds
-    raise ValueError(
-        f'Expected an orbax checkpoint of a tree in {folder}.') from error
-
-
-def _restored(reader: ocp.StandardCheckpointer, folder: pathlib.Path,
-              like: Any) -> Any:
-  try:
-    return reader.restore(folder, jax.tree.map(
-        lambda x: np.zeros(x.shape, x.dtype), like))
-  except Exception as error:  # orbax raises many kinds
-    raise ValueError(f'Expected a whole checkpoint in {folder}, but its arrays '
-                     'cannot be read.') from error
 
 
 def fingerprint(variables: models.Variables) -> str:

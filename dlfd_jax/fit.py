@@ -45,7 +45,7 @@ class TrainConfig:
   augment: augment_lib.AugmentConfig | None = None
   seed: int = 0
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     for name in ('epochs', 'batch_size'):
       validate.integer(name, getattr(self, name))
     validate.integer('seed', self.seed, 0)
@@ -60,7 +60,8 @@ class _ValAccuracy:
   It is None if a logit is not finite or no label is known.
   """
 
-  def __init__(self, predictor, dataset, val):
+  def __init__(self, predictor: Predictor, dataset: dataset_lib.Dataset,
+               val: np.ndarray):
     self._predictor, self._dataset, self._val = predictor, dataset, val
 
   def measure(self, variables: models.Variables) -> loop.Metrics:
@@ -116,7 +117,7 @@ def fit(model: nn.Module, dataset: dataset_lib.Dataset, indices: np.ndarray,
   devices.check_batch_size(config.batch_size)
   stream = batching.Stream(indices, config.batch_size, seed=config.seed)
   feed = batching.Feed(dataset, device_bytes)
-  constants = devices.share(feed.constants())
+  constants = devices.share(feed.constants)
   predictor = Predictor(
       model, dataset, devices, feed=feed, constants=constants)
   init_key, run_key = jax.random.split(jax.random.key(config.seed))

@@ -84,7 +84,7 @@ class Plan:
   schedule: Callable[[int], str] | None = None
   constants: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if not self.steps:
       raise ValueError('Expected at least one step, got none.')
     for name in ('num_steps', 'check_every', 'log_every'):
@@ -100,11 +100,6 @@ class Plan:
     """Whether the model is measured after ``step`` finished steps."""
     return (step == self.num_steps or step % self.check_every == 0
             or step in self.check_at)
-
-  def turns(self, step: int) -> bool:
-    """Whether the schedule changes the phase after ``step`` steps."""
-    return (self.schedule is not None and 0 < step < self.num_steps
-            and self.schedule(step) != self.schedule(step - 1))
 
 
 @dataclasses.dataclass
@@ -217,13 +212,12 @@ class _Session:
     self.clock.checkpoint_s += self._lap()
     return self._mark
 
-  def tell(self, event: dict[str, Any]) -> None:
+  def tell(self, event: dict[str, Any], log: bool = True) -> None:
+    """An event for the hooks and, unless it is a tick, for the log."""
+    if log:
+      self.log.write(event)
     for hook in self.hooks:
       hook({'num_steps': self.plan.num_steps, **event})
-
-  def write(self, event: dict[str, Any]) -> None:
-    self.log.write(event)
-    self.tell(event)
 
   def _lap(self) -> float:
     """Seconds since the last call."""
@@ -247,29 +241,35 @@ class _Session:
     self.pending.append(metrics)
     if first:
       self._compiled_phases.add(self.phase)
-      self._settle(self.clock.compile_s)
+      self.settle(self.clock.compile_s)
     else:
       steps = self.clock.phase_steps
       steps[self.phase] = steps.get(self.phase, 0) + 1
 
-  def settle(self) -> None:
-    """Waits for the device and books the steps since the last time."""
-    self._settle(self.clock.phase_s)
+  def settle(self, times: dict[str, float] | None = None) -> None:
+    """Waits for the device and books the time since the last wait.
 
-  def _settle(self, times: dict[str, float]) -> None:
+    To the steps of the phase, unless ``times`` are given.
+    """
+    times = self.clock.phase_s if times is None else times
     jax.block_until_ready(self.state.step)
     times[self.phase] = times.get(self.phase, 0.0) + self._lap()
 
   def log_steps(self) -> None:
     """One line: the means over the steps since the last line."""
-    skipped = int(parallel.fetch_scalar(self.state.skipped))
+    skipped = int(parallel.fetch_scalars(self.state.skipped))
     if self.pending:
       fetched = parallel.fetch_scalars(self.pending)
       self.pending = []
-      means = {
-          **_ratios([m.rows for m in fetched], sum(m.count for m in fetched)),
-          **_ratios([m.step for m in fetched], len(fetched))}
-      self.write({'event': 'steps', 'step': self.step, 'phase': self.phase,
+      means: dict[str, float | None] = {}  # None where that is no number
+      for sums, divisor in (
+          ([m.rows for m in fetched], sum(m.count for m in fetched)),
+          ([m.step for m in fetched], len(fetched))):
+        for name in {name for step in sums for name in step}:
+          total = math.fsum(step[name] for step in sums if name in step)
+          mean = total / divisor if divisor else math.nan
+          means[name] = mean if math.isfinite(mean) else None
+      self.tell({'event': 'steps', 'step': self.step, 'phase': self.phase,
                   **dict(sorted(means.items())), 'skipped': skipped})
     if skipped:
       self.stop = NOT_FINITE
@@ -304,7 +304,7 @@ class _Session:
       if self.phase not in self.plan.steps:
         raise ValueError(f'Expected a phase of {sorted(self.plan.steps)}, got '
                          f'{self.phase!r}.')
-    self.write({'event': 'check', **metrics,
+    self.tell({'event': 'check', **metrics,
                 'next_phase': None if phase is None else self.phase,
                 'check_s': seconds})
     self._lap()  # a check is no step's time
@@ -378,15 +378,16 @@ def run(plan: Plan, data: Mapping[str, Any], *, devices: parallel.Devices,
     for batch in feed.batches(plan.batch, session.step, end):
       session.take(constants, batch)
       check = plan.checks(session.step)
-      settled = (check or plan.turns(session.step)
-                 or session.step % plan.log_every == 0)
+      settled = (check or session.step % plan.log_every == 0 or (
+          plan.schedule is not None  # it changes the phase here
+          and plan.schedule(session.step) != session.phase))
       if settled:  # the only places where the host waits for the device
         session.settle()
         session.log_steps()
       if check and session.stop == FINISHED:
         session.check()
       session.tell({'event': 'tick', 'step': session.step,
-                    'phase': session.phase})
+                    'phase': session.phase}, log=False)
       # A signal or a clock of one process must stop or save all of them at the
       # same step; they agree where they wait anyway, as asking takes time.
       asked, due = hosts.agreed(
@@ -404,22 +405,11 @@ def run(plan: Plan, data: Mapping[str, Any], *, devices: parallel.Devices,
       if session.stop != FINISHED:
         break
   if session.stop in (NOT_FINITE, STOP_RULE):
-    session.write({
+    session.tell({
         'event': 'stop', 'step': session.step, 'reason': session.stop})
   return LoopResult(
       session.state.variables, session.kept, session.history, session.stop,
       session.step, session.clock)
-
-
-def _ratios(sums: Sequence[Mapping[str, float]],
-            divisor: float) -> dict[str, float | None]:
-  """Sums over steps by name, divided; None where that is no number."""
-  means: dict[str, float | None] = {}
-  for name in {name for step in sums for name in step}:
-    total = math.fsum(step[name] for step in sums if name in step)
-    mean = total / divisor if divisor else math.nan
-    means[name] = mean if math.isfinite(mean) else None
-  return means
 
 
 def _step_metrics(fields: dict[str, Any]) -> train.StepMetrics:

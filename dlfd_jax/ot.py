@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import types
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +41,7 @@ class SinkhornConfig:
   threshold: float = 1e-3
   objective: str = 'divergence'
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     validate.number('epsilon', self.epsilon, 0, ends='(]')
     validate.integer('max_iterations', self.max_iterations)
     validate.number('threshold', self.threshold, 0, ends='(]')
@@ -98,7 +98,7 @@ def cosine_cost(x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 @functools.cache
-def _ott():
+def _ott() -> Any:
   """ott-jax, whose import takes seconds, half of every command's start.
 
   It waits for the first problem, which may be one that is traced: what ott
@@ -115,18 +115,8 @@ def _ott():
       sinkhorn_divergence=sinkhorn_divergence.sinkhorn_divergence)
 
 
-def _options(config):
-  return {'threshold': config.threshold,
-          'max_iterations': config.max_iterations}
-
-
-def _normalised(weights):
+def _normalised(weights: jax.Array) -> jax.Array:
   return weights / jnp.maximum(weights.sum(), 1e-12)
-
-
-def _last_error(errors):
-  """The last marginal error that the solver recorded (-1 = not reached)."""
-  return errors[jnp.maximum((errors != -1).sum() - 1, 0)]
 
 
 def prepare_target(features: jax.Array, weights: jax.Array,
@@ -146,7 +136,8 @@ def prepare_target(features: jax.Array, weights: jax.Array,
     # The symmetric problem, solved as `sinkhorn_divergence` solves it.
     solve = ott.Sinkhorn(
         parallel_dual_updates=True,
-        momentum=ott.Momentum(start=0, value=0.5), **_options(config))
+        momentum=ott.Momentum(start=0, value=0.5), threshold=config.threshold,
+        max_iterations=config.max_iterations)
     with jax.default_matmul_precision('highest'):
       self_cost = solve(ott.LinearProblem(
           ott.Geometry(cosine_cost(unit, unit), epsilon=config.epsilon),
@@ -181,19 +172,22 @@ def transport(features: jax.Array, weights: jax.Array, target: Target,
   a, b = _normalised(weights), target.weights
   between = cosine_cost(unit, target.unit)
   ott = _ott()
+  options = {'threshold': config.threshold,
+             'max_iterations': config.max_iterations}
   with jax.default_matmul_precision('highest'):
     if config.objective == 'entropic':
-      out = ott.Sinkhorn(**_options(config))(
+      out = ott.Sinkhorn(**options)(
           ott.LinearProblem(
               ott.Geometry(between, epsilon=config.epsilon), a=a, b=b))
-      return Transport(
-          out.reg_ot_cost, out.converged.astype(jnp.float32),
-          out.n_iters.astype(jnp.float32), _last_error(out.errors))
-    value, out = ott.sinkhorn_divergence(
-        ott.Geometry, between, cosine_cost(unit, unit), a=a, b=b,
-        epsilon=config.epsilon, static_b=True,
-        offset_static_b=target.self_cost, solve_kwargs=_options(config))
-  converged = out.converged[0] & out.converged[1]
-  return Transport(
-      value, converged.astype(jnp.float32),
-      out.n_iters[0].astype(jnp.float32), _last_error(out.errors[0]))
+      value, converged = out.reg_ot_cost, out.converged
+      iterations, errors = out.n_iters, out.errors
+    else:
+      value, out = ott.sinkhorn_divergence(
+          ott.Geometry, between, cosine_cost(unit, unit), a=a, b=b,
+          epsilon=config.epsilon, static_b=True,
+          offset_static_b=target.self_cost, solve_kwargs=options)
+      converged = out.converged[0] & out.converged[1]
+      iterations, errors = out.n_iters[0], out.errors[0]
+  last = jnp.maximum((errors != -1).sum() - 1, 0)  # -1 = not reached
+  return Transport(value, converged.astype(jnp.float32),
+                   iterations.astype(jnp.float32), errors[last])

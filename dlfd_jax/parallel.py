@@ -46,6 +46,7 @@ class Devices:
         key=lambda device: device.process_index)
     if not self.devices:
       raise ValueError('Expected at least one device, got none.')
+    self.count, self.platform = len(self.devices), self.devices[0].platform
     self._processes = hosts.count()
     of_each = [sum(device.process_index == i for device in self.devices)
                for i in range(self._processes)]
@@ -60,15 +61,7 @@ class Devices:
     self._split = NamedSharding(mesh, PartitionSpec(AXIS))
     # All-reduce steps that are dispatched ahead can starve each other on a CPU
     # that plays several devices.
-    self._block = len(self.devices) > 1 and self.platform == 'cpu'
-
-  @property
-  def count(self) -> int:
-    return len(self.devices)
-
-  @property
-  def platform(self) -> str:
-    return self.devices[0].platform
+    self._block = self.count > 1 and self.platform == 'cpu'
 
   def place(self, tree: Any) -> Any:
     """A copy of ``tree`` on every device; donating it harms no other array.
@@ -92,7 +85,7 @@ class Devices:
 
     Of several processes each gives its own rows and gets those of its devices.
     """
-    def one(array):
+    def one(array: Any) -> np.ndarray:
       array = np.asarray(array)
       self.check_batch_size(len(array) * self._processes)
       local = len(self._local)
@@ -113,50 +106,42 @@ class Devices:
       the constants of its first call differ between them: pmap would not
       notice.
     """
-    mapped = _mapped_step(step, tuple(self.devices))
-
-    @functools.wraps(step)
-    def run(state, constants, batch):
-      self._check_same(constants, state)
-      out = mapped(state, constants, self.split(batch))
-      return jax.block_until_ready(out) if self._block else out
-
-    return run
+    return functools.wraps(step)(
+        self._runner(_mapped_step(step, tuple(self.devices))))
 
   def compile_map(self, function: Callable[..., Any]) -> Callable[..., Any]:
     """``function(variables, constants, batch)`` row by row, nothing donated.
 
     The outputs keep a leading device axis; :func:`fetch_rows` removes it.
     """
-    mapped = _mapped_rows(
-        function, tuple(self.devices), self._processes == 1)
+    return self._runner(_mapped_rows(
+        function, tuple(self.devices), self._processes == 1))
 
-    def run(variables, constants, batch):
-      self._check_same(constants, variables)
-      out = mapped(variables, constants, self.split(batch))
+  def _runner(self, mapped: Callable[..., Any]) -> Callable[..., Any]:
+    def run(state: Any, constants: Any, batch: Any) -> Any:
+      # Of several processes: compares constants that were not seen before.
+      if self._processes > 1 and not any(
+          seen is constants for seen in self._checked):
+        hosts.check_same(digest(constants), 'constants')
+        hosts.check_same(digest(state), 'state')
+        self._checked.append(constants)
+      out = mapped(state, constants, self.split(batch))
       return jax.block_until_ready(out) if self._block else out
 
     return run
 
-  def _check_same(self, constants, state):
-    """Of several processes: compares constants that were not seen before."""
-    if self._processes == 1 or any(seen is constants for seen in self._checked):
-      return
-    hosts.check_same(digest(constants), 'constants')
-    hosts.check_same(digest(state), 'state')
-    self._checked.append(constants)
-
 
 @memo.one_for_equal
-def _mapped_step(step, devices):
+def _mapped_step(step: StepFn, devices: tuple[jax.Device, ...]) -> StepFn:
   return jax.pmap(
       functools.partial(step, axis_name=AXIS), axis_name=AXIS, devices=devices,
       in_axes=(None, None, 0), out_axes=(None, None), donate_argnums=(0,))
 
 
 @memo.one_for_equal
-def _mapped_rows(function, devices, alone):
-  def everywhere(*arguments):  # the rows of all processes, in each
+def _mapped_rows(function: Callable[..., Any], devices: tuple[jax.Device, ...],
+                 alone: bool) -> Callable[..., Any]:
+  def everywhere(*arguments: Any) -> Any:  # the rows of all processes, in each
     return jax.tree.map(
         lambda a: jax.lax.all_gather(a, AXIS), function(*arguments))
 
@@ -176,17 +161,17 @@ def digest(tree: Any) -> bytes:
   return found.digest()
 
 
-def _is_key(leaf):
+def _is_key(leaf: Any) -> bool:
   return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(
       leaf.dtype, jax.dtypes.prng_key)
 
 
-def _plain(leaf):
+def _plain(leaf: Any) -> Any:
   """The numbers of a typed key; anything else as it is."""
   return jax.random.key_data(leaf) if _is_key(leaf) else leaf
 
 
-def _one_of_each():
+def _one_of_each() -> NamedSharding:
   """An array's one copy in every process, on the first device."""
   firsts = [jax.local_devices(process_index=i)[0] for i in range(hosts.count())]
   return NamedSharding(Mesh(np.asarray(firsts), ('process',)), PartitionSpec())
@@ -201,7 +186,7 @@ def to_store(tree: Any) -> Any:
     return tree
   where = _one_of_each()
 
-  def one(leaf):
+  def one(leaf: Any) -> Any:
     plain = jax.device_put(
         _plain(leaf), jax.local_devices()[0]).addressable_data(0)
     stored = jax.make_array_from_single_device_arrays(
@@ -217,7 +202,7 @@ def from_store(tree: Any, like: Any) -> Any:
   if hosts.count() == 1:
     return tree
 
-  def one(leaf, other):
+  def one(leaf: Any, other: Any) -> Any:
     plain = _plain(leaf).addressable_data(0)
     local = jax.random.wrap_key_data(
         plain, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else plain
@@ -232,7 +217,7 @@ def fetch(tree: Any) -> Any:
 
 
 def fetch_scalars(tree: Any) -> Any:
-  """A tree of scalars on the device to Python floats, in one read."""
+  """A scalar or a tree of them on the device to Python floats, in one read."""
   return jax.tree.map(float, fetch(tree))
 
 
@@ -249,11 +234,6 @@ def no_hidden_copies() -> Iterator[None]:
   with (jax.transfer_guard_host_to_device('disallow'),
         jax.transfer_guard_device_to_host('disallow')):
     yield
-
-
-def fetch_scalar(value: Any) -> float:
-  """One scalar on the device to a Python float."""
-  return float(fetch(value))
 
 
 def fetch_rows(tree: Any) -> Any:

@@ -69,7 +69,7 @@ class Predictor:
     self.batch_size = -(-batch_size // count) * count
     self._feed = feed or batching.Feed(dataset)
     if constants is None:
-      constants = self._devices.share(self._feed.constants())
+      constants = self._devices.share(self._feed.constants)
     self._constants = constants
 
     self._run = self._devices.compile_map(make_evaluation_step(

@@ -135,6 +135,9 @@ class TrainState(flax.struct.PyTreeNode):
     return {'params': self.params, 'batch_stats': self.batch_stats}
 
 
+Stepped = tuple[TrainState, StepMetrics]  # what a step returns
+
+
 def create_state(variables: Variables, optimizer: OptimizerConfig,
                  key: jax.Array,
                  trainable: Sequence[str] | None = None) -> TrainState:
@@ -241,7 +244,8 @@ def forward(model: nn.Module, params: Any, batch_stats: Any, rows: Rows, *,
   Returns:
     ``(Outputs, batch_stats)``.
   """
-  def keep_in_evaluation_mode(call, args, kwargs, context):
+  def keep_in_evaluation_mode(call: Callable[..., Any], args: Any, kwargs: Any,
+                              context: Any) -> Any:
     path = context.module.path
     if 'train' in kwargs and path and path[0] not in trained:
       kwargs = {**kwargs, 'train': False}
@@ -312,7 +316,7 @@ def descend(state: TrainState, local_loss: Callable[[Any], Any],
             optimizer: OptimizerConfig, num_steps: jax.typing.ArrayLike, *,
             axis_name: str | None,
             trainable: Sequence[str] | None = None
-            ) -> tuple[TrainState, StepMetrics]:
+            ) -> Stepped:
   """One descent step on any objective that is a sum over devices.
 
   Args:
@@ -328,7 +332,7 @@ def descend(state: TrainState, local_loss: Callable[[Any], Any],
   Returns:
     The new state, and the metrics of all devices with ``gradient_norm``.
   """
-  def of_trained(subset):
+  def of_trained(subset: Any) -> Any:
     return local_loss({**state.params, **subset})
 
   (value, (batch_stats, metrics)), gradients = jax.value_and_grad(
@@ -345,7 +349,7 @@ def supervised_update(model: nn.Module, task: tasks.Task, state: TrainState,
                       num_steps: jax.typing.ArrayLike, train_mode: bool,
                       axis_name: str | None,
                       trainable: Sequence[str] | None = None
-                      ) -> tuple[TrainState, StepMetrics]:
+                      ) -> Stepped:
   """One descent step on the weighted mean cross-entropy of given rows.
 
   Args:
@@ -359,7 +363,7 @@ def supervised_update(model: nn.Module, task: tasks.Task, state: TrainState,
     axis_name: device axis, or None.
     trainable: top-level names of the parameters that move; None = all.
   """
-  def local_loss(params):
+  def local_loss(params: Any) -> Any:
     metrics, batch_stats, _ = cross_entropy(
         model, task, params, state.batch_stats, rows, train=train_mode,
         axis_name=axis_name, trainable=trainable)
@@ -380,7 +384,8 @@ def make_supervised_step(
 
   See :func:`length` for ``num_steps``.
   """
-  def train_step(state, constants, batch, *, axis_name=None):
+  def train_step(state: TrainState, constants: Any, batch: Any, *,
+                 axis_name: str | None = None) -> Stepped:
     if isinstance(batch, batching.Pair):
       batch = batch.retain
     return supervised_update(

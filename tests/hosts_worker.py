@@ -80,7 +80,7 @@ def compute(where: parallel.Devices, folder: pathlib.Path):
   given = problem()
   data, splits = given.dataset, given.splits
   feed = batching.Feed(data)
-  constants = where.place(feed.constants())
+  constants = where.place(feed.constants)
   start = start_state(given)
   batch, = feed.batches(
       lambda step: problems.batch(splits, BATCH, 2), 0, 1)  # rows are padded

@@ -68,7 +68,7 @@ def _run(folder=None, hooks=(), controller=None, plan=None, count=1,
   try:
     with reads.by_fetch_alone():
       return loop.run(
-          plan, where.place(feed.constants()), devices=where, feed=feed,
+          plan, where.place(feed.constants), devices=where, feed=feed,
           controller=controller or Watcher(),
           log=folder and runs.MetricsLog(folder / 'metrics.jsonl'),
           checkpoints=saver, checkpoint_seconds=checkpoint_seconds,
@@ -214,7 +214,7 @@ def test_the_callers_state_is_not_changed():
   state = tiny.state(MODEL, FAST)
   before = parallel.fetch(state.variables)
   where, feed = tiny.devices(), batching.Feed(DATA)
-  loop.run(_plan(start=state), where.place(feed.constants()), devices=where,
+  loop.run(_plan(start=state), where.place(feed.constants), devices=where,
            feed=feed, controller=Watcher())
   assert tiny.same(state.variables, before)
 
@@ -283,7 +283,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
           tmp_path / 'checkpoints')) as saver, pytest.raises(
       ValueError, match=r"'mean'\] of the saved step 3 to be float32 \[5\]"):
     loop.run(_plan(start=tiny.state(other, FAST)),
-             where.place(feed.constants()), devices=where, feed=feed,
+             where.place(feed.constants), devices=where, feed=feed,
              controller=Watcher(), checkpoints=saver)
 
 

@@ -59,7 +59,7 @@ def test_a_step_compiles_once_and_gives_the_same_on_any_number_of_devices(
       state, metrics = run(state, constants, _rows())
   assert counts['_fun'] == 1
   assert parallel.fetch_scalars(metrics) == {'total': 28.0}
-  assert parallel.fetch_scalar(state['sum']) == 4 * 28
+  assert parallel.fetch_scalars(state['sum']) == 4 * 28
   assert state['sum'].shape == () and state['sum'].is_fully_replicated
 
 

@@ -29,6 +29,6 @@ def test_a_hidden_read_is_noticed(read):
 def test_fetching_is_allowed():
   with reads.by_fetch_alone():
     tree = {'a': jnp.arange(3), 'b': np.arange(2), 'c': 1.0}
-    assert parallel.fetch_scalar(jnp.float32(2)) == 2
+    assert parallel.fetch_scalars(jnp.float32(2)) == 2
     assert parallel.fetch(tree)['a'].tolist() == [0, 1, 2]
     assert len(parallel.digest(tree)) == 32

@@ -44,7 +44,7 @@ class AugmentConfig:
   contrast: float = 0.2
   saturation: float = 0.2
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     validate.boolean('flip', self.flip)
     for name in ('shift', 'scale'):
       validate.number(name, getattr(self, name), 0, 1, ends='[)')
@@ -134,7 +134,8 @@ def warp(images: jax.Array, *, down: jax.Array, right: jax.Array,
   pixels = images.reshape(b, height * width, channels)
   corner = (top * width + left).astype(jnp.int32).reshape(b, -1, 1)
 
-  def at(offset):  # `clip` matters in a side of 1 pixel only, at weight 0
+  def at(offset: int) -> jax.Array:
+    # `clip` matters in a side of 1 pixel only, at weight 0.
     values = jnp.take_along_axis(pixels, corner + offset, axis=1, mode='clip')
     return values.reshape(images.shape)
 

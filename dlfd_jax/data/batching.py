@@ -94,11 +94,6 @@ def real_rows(tree: Any) -> int:
   return sum(int(node.mask.sum()) for node in nodes if isinstance(node, Batch))
 
 
-@functools.lru_cache(maxsize=8)
-def _permutation(size: int, seed: int, salt: int, epoch: int) -> np.ndarray:
-  return rng.generator(seed, salt, epoch).permutation(size)
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Stream:
   """Batches of indices over one split.
@@ -120,7 +115,7 @@ class Stream:
   salt: int = 0
   shuffle: bool = True
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if len(self.indices) == 0:
       raise ValueError('Expected a stream over at least one image, got 0.')
     validate.integer('batch_size', self.batch_size)
@@ -131,10 +126,11 @@ class Stream:
   def steps_per_epoch(self) -> int:
     return -(-len(self.indices) // self.batch_size)
 
+  @functools.lru_cache(maxsize=8)  # noqa: B019  a few orders of few streams
   def _order(self, epoch: int) -> np.ndarray:
-    if not self.shuffle:
-      return np.arange(len(self.indices))
-    return _permutation(len(self.indices), self.seed, self.salt, epoch)
+    n = len(self.indices)
+    return (rng.generator(self.seed, self.salt, epoch).permutation(n)
+            if self.shuffle else np.arange(n))
 
   def batch(self, step: int) -> Batch:
     """The batch of ``step``; each epoch reads every image exactly once.
@@ -203,12 +199,10 @@ class Feed:
     self._dataset = dataset
     self.on_device = (
         hosts.count() == 1 and dataset.images.nbytes <= device_bytes)
-
-  def constants(self) -> dict[str, Any]:
-    """What a step's ``constants`` hold of the data: all of it, or nothing."""
-    if not self.on_device:
-      return {}
-    return {'images': self._dataset.images, 'labels': self._dataset.labels}
+    # What a step's `constants` hold of the data: all of it, or nothing.
+    self.constants: dict[str, Any] = {
+        'images': dataset.images, 'labels': dataset.labels
+    } if self.on_device else {}
 
   def fill(self, tree: Any) -> Any:
     """Adds the rows that the batches name, unless they are on the device."""

@@ -53,7 +53,7 @@ class BadTeachingConfig(base.MethodConfig):
   temperature: float = 1.0
   incompetent: str = 'random'
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     super().__post_init__()
     validate.number('retain_share', self.retain_share, 0, 1, ends='(]')
     base.check_temperature(self.temperature)
@@ -74,10 +74,10 @@ class BadTeachingConfig(base.MethodConfig):
           problem.model, setting.key(_RANDOM_NET), problem.dataset.image_size))
       constants['incompetent'] = random_net
       logits = setting.predictor(random_net, splits.forget).logits
-      findings['incompetent_entropy'] = parallel.fetch_scalar(
+      findings['incompetent_entropy'] = parallel.fetch_scalars(
           tasks.example_entropy(problem.task, jnp.asarray(logits)).mean())
 
-    def batch(step):
+    def batch(step: int) -> Any:
       rows = union.batch(step)
       return TeachingBatch(**vars(rows), unlearn=np.isin(
           rows.index, splits.forget).astype(np.float32))
@@ -102,7 +102,8 @@ def make_step(model: nn.Module, task: tasks.Task,
   ``constants`` hold the variables ``competent`` and, unless the other teacher
   is uniform, ``incompetent``.
   """
-  def teaching_step(state, constants, batch, *, axis_name=None):
+  def teaching_step(state: train.TrainState, constants: Any, batch: Any, *,
+                    axis_name: str | None = None) -> train.Stepped:
     rows = train.read(state, constants, batch, task, config.augment)
     rows = rows._replace(weights=batch.mask)  # no label is read
     good = train.logits(model, constants['competent'], rows.images)
@@ -111,7 +112,7 @@ def make_step(model: nn.Module, task: tasks.Task,
       bad = train.logits(model, constants['incompetent'], rows.images)
     teacher = jnp.where(batch.unlearn[:, None] > 0, bad, good)
 
-    def local_loss(params):
+    def local_loss(params: Any) -> Any:
       outputs, batch_stats = train.forward(
           model, params, state.batch_stats, rows, train=config.train_mode,
           axis_name=axis_name)

@@ -47,7 +47,7 @@ class Problem:
   splits: splits_lib.Splits
   seed: int = 0
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     validate.integer('seed', self.seed, 0)
     splits_lib.check_splits(self.dataset, self.splits)
     like = jax.eval_shape(
@@ -126,7 +126,7 @@ class MethodConfig(Method):
   selection: str = 'last'
   select_threshold: float | str = 'null_95'
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     object.__setattr__(
         self, 'batch_norm', configs.current('batch_norm', self.batch_norm))
     for name in ('epochs', 'batch_size'):
@@ -188,7 +188,7 @@ class Setting:
          device_bytes: int = batching.DEFAULT_DEVICE_BYTES) -> Setting:
     """Places the data and the original; see :func:`methods.unlearn`."""
     feed = batching.Feed(problem.dataset, device_bytes)
-    constants = devices.share(feed.constants())
+    constants = devices.share(feed.constants)
     return cls(
         problem, devices.place(dict(problem.original)), devices, feed,
         constants, Predictor(problem.model, problem.dataset, devices, feed=feed,

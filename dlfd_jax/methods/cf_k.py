@@ -36,7 +36,7 @@ class CFKConfig(base.MethodConfig):
   optimizer: train.OptimizerConfig = train.OptimizerConfig(learning_rate=0.01)
   k: int = 3
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     super().__post_init__()
     validate.integer('k', self.k)
 

@@ -33,7 +33,7 @@ import jax.numpy as jnp
 
 from dlfd_jax import ot, parallel, tasks, training as train
 from dlfd_jax.methods import base
-from dlfd_jax.models import Outputs, Variables
+from dlfd_jax.models import Variables
 from dlfd_jax.utils import memo, validate
 
 DISTANCE, FINETUNE = 'distance', 'finetune'
@@ -79,7 +79,7 @@ class DLFDConfig(base.MethodConfig):
   dynamic_phases: bool = True
   forget_threshold: float | str = 'null_95'
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     super().__post_init__()
     for name in ('ot_weight', 'ce_weight_start', 'ce_weight_end'):
       validate.number(name, getattr(self, name), 0)
@@ -114,11 +114,6 @@ class DLFDConfig(base.MethodConfig):
         if self.dynamic_phases else None)
 
 
-def represent(outputs: Outputs, representation: str) -> jax.Array:
-  """``features`` or ``logits``, ``[n, d]``."""
-  return getattr(outputs, representation)
-
-
 def project(images: jax.Array, clean: jax.Array,
             radius: float | None) -> jax.Array:
   """Images clipped to [0, 1] and, if set, to ``clean`` +- ``radius``.
@@ -149,7 +144,7 @@ def forget_target(model: nn.Module, variables: Variables, images: jax.Array,
   outputs: Any = model.apply(variables, images, train=False)
   return ot.prepare_target(
       parallel.gather_rows(
-          represent(outputs, config.representation), axis_name),
+          getattr(outputs, config.representation), axis_name),
       parallel.gather_rows(weights, axis_name), config.sinkhorn)
 
 
@@ -169,10 +164,10 @@ def objective(model: nn.Module, task: tasks.Task, variables: Variables,
   everyone = parallel.gather_rows(weights, axis_name)
   devices = parallel.axis_size(axis_name)
 
-  def evaluate(images):
+  def evaluate(images: jax.Array) -> tuple[jax.Array, ot.Transport]:
     outputs: Any = model.apply(variables, images, train=False)
     features = parallel.gather_rows(
-        represent(outputs, config.representation), axis_name)
+        getattr(outputs, config.representation), axis_name)
     solved = ot.transport(features, everyone, target, config.sinkhorn)
     losses = tasks.example_loss(task, outputs.logits, labels)
     ce = jnp.where(weights > 0, losses, 0.0).sum() / jnp.maximum(count, 1.0)
@@ -199,7 +194,7 @@ def perturb(evaluate: Callable[[jax.Array], tuple[jax.Array, ot.Transport]],
   """
   gradient = jax.grad(evaluate, has_aux=True)
 
-  def step(perturbed, _):
+  def step(perturbed: jax.Array, _: None) -> tuple[jax.Array, ot.Transport]:
     ascent, solved = gradient(perturbed)
     perturbed = perturbed + config.perturb_step_size * jnp.sign(ascent)
     return project(perturbed, images, config.perturb_radius), solved
@@ -220,7 +215,8 @@ def perturb(evaluate: Callable[[jax.Array], tuple[jax.Array, ot.Transport]],
 def make_distance_step(model: nn.Module, task: tasks.Task, config: DLFDConfig,
                        num_steps: int | None = None) -> parallel.StepFn:
   """One DLFD step on a ``batching.Pair``; see ``train.length``, too."""
-  def distance_step(state, constants, batch, *, axis_name=None):
+  def distance_step(state: train.TrainState, constants: Any, batch: Any, *,
+                    axis_name: str | None = None) -> train.Stepped:
     rows = train.read(state, constants, batch.retain, task, config.augment)
     forget = train.read(
         state, constants, batch.forget, task, config.augment, stream=2)
@@ -255,16 +251,16 @@ def _combined_update(model: nn.Module, task: tasks.Task,
                      target: ot.Target, ce_weight: jax.Array,
                      config: DLFDConfig, optimizer: train.OptimizerConfig,
                      num_steps: jax.typing.ArrayLike, train_mode: bool,
-                     axis_name: str | None):
+                     axis_name: str | None) -> train.Stepped:
   """A step of the weights on -J: cross-entropy and transport distance."""
   everyone = parallel.gather_rows(rows.weights, axis_name)
 
-  def local_loss(params):
+  def local_loss(params: Any) -> Any:
     metrics, stats, outputs = train.cross_entropy(
         model, task, params, state.batch_stats, rows, train=train_mode,
         axis_name=axis_name)
     features = parallel.gather_rows(
-        represent(outputs, config.representation), axis_name)
+        getattr(outputs, config.representation), axis_name)
     solved = ot.transport(features, everyone, target, config.sinkhorn)
     loss = train.mean(metrics.rows['loss'], rows.weights, axis_name)
     # Every device solves the same problem: each counts its part of it.

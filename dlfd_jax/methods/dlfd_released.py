@@ -16,6 +16,7 @@ Source: the authors' code of August-September 2024 (its notebooks' settings).
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -67,7 +68,7 @@ class DLFDReleasedConfig(base.MethodConfig):
       epsilon=0.01, max_iterations=50, objective='entropic')
   forget_threshold: float = 0.30
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     super().__post_init__()
     if self.batch_norm != 'frozen' or self.augment is not None:
       raise ValueError(
@@ -94,11 +95,11 @@ class DLFDReleasedConfig(base.MethodConfig):
     pair = pairs(retain, forget)
     num_pairs, cycle = retain.steps_per_epoch, forget.steps_per_epoch
 
-    def step(train_mode):
+    def step(train_mode: bool) -> parallel.StepFn:
       return make_step(problem.model, problem.task, self, tuple(pair.tolist()),
                        num_pairs, train_mode=train_mode)
 
-    def batch(number):
+    def batch(number: int) -> Any:
       b = int(pair[number])
       return batching.Pair(retain.batch(b), forget.batch(b % cycle))
 
@@ -130,7 +131,7 @@ def pairs(retain: batching.Stream, forget: batching.Stream) -> np.ndarray:
   Raises:
     ValueError: if there is none.
   """
-  def sizes(stream):
+  def sizes(stream: batching.Stream) -> Any:
     full, rest = divmod(len(stream.indices), stream.batch_size)
     return [stream.batch_size] * full + ([rest] if rest else [])
 
@@ -154,7 +155,8 @@ def make_step(model: nn.Module, task: tasks.Task, config: DLFDReleasedConfig,
   alpha = config.perturb_step_size * np.asarray(config.std, np.float32)
   positions = np.asarray(pair, np.int32)
 
-  def released_step(state, constants, batch, *, axis_name=None):
+  def released_step(state: train.TrainState, constants: Any, batch: Any, *,
+                    axis_name: str | None = None) -> train.Stepped:
     retain, forget = batch
     rows = train.read(state, constants, retain, task)
     images, weights = rows.images, rows.weights
@@ -163,21 +165,22 @@ def make_step(model: nn.Module, task: tasks.Task, config: DLFDReleasedConfig,
     ce_weight = config.ce_weight_start + progress * (
         config.ce_weight_end - config.ce_weight_start)
 
-    def forward(stats, images, mask, draw):
+    def forward(stats: Any, images: jax.Array, mask: jax.Array,
+                draw: Any) -> Any:
       keys = train.example_keys(state, retain.position, 3 + draw)
       return train.forward(
           model, state.params, stats,
           train.Rows(images, rows.labels, mask, keys), train=train_mode,
           axis_name=axis_name)
 
-    def inner(carry, draw):
+    def inner(carry: Any, draw: Any) -> Any:
       noise, stats = carry
       inside = images + noise
       if train_mode:  # the passes of the inert transport term move statistics
         _, stats = forward(stats, images, retain.mask, 3 * draw)
         _, stats = forward(stats, forget_images, forget.mask, 3 * draw + 1)
 
-      def loss(perturbed):
+      def loss(perturbed: jax.Array) -> Any:
         outputs, new = forward(stats, perturbed, retain.mask, 3 * draw + 2)
         losses = tasks.example_loss(task, outputs.logits, rows.labels)
         total = jnp.where(weights > 0, losses, 0.0).sum()
@@ -212,7 +215,10 @@ def make_step(model: nn.Module, task: tasks.Task, config: DLFDReleasedConfig,
   return released_step
 
 
-def _inert_transport(model, variables, images, weights, config, axis_name):
+def _inert_transport(
+    model: nn.Module, variables: Any, images: tuple[jax.Array, jax.Array],
+    weights: tuple[jax.Array, Any], config: DLFDReleasedConfig,
+    axis_name: str | None) -> jax.Array:
   """The logged transport cost between clean logits; no gradient uses it."""
   logits = [parallel.gather_rows(train.logits(model, variables, x), axis_name)
             for x in images]

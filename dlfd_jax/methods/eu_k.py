@@ -35,7 +35,7 @@ class EUKConfig(cf_k.CFKConfig):
       learning_rate=0.05, schedule='cosine')
   batch_norm: str = 'batch'
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     super().__post_init__()
     if not self.train_mode:
       raise ValueError(

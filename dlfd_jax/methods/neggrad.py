@@ -12,6 +12,7 @@ at or below the original's on val: the ascent has no bound of its own.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import flax.linen as nn
 
@@ -42,10 +43,11 @@ class NegGradConfig(base.MethodConfig):
 def make_step(model: nn.Module, task: tasks.Task,
               config: NegGradConfig) -> parallel.StepFn:
   """One ascent step on a batch of forget."""
-  def ascent_step(state, constants, batch, *, axis_name=None):
+  def ascent_step(state: train.TrainState, constants: Any, batch: Any, *,
+                  axis_name: str | None = None) -> train.Stepped:
     rows = train.read(state, constants, batch, task, config.augment, stream=2)
 
-    def local_loss(params):
+    def local_loss(params: Any) -> Any:
       metrics, batch_stats, _ = train.cross_entropy(
           model, task, params, state.batch_stats, rows,
           train=config.train_mode, axis_name=axis_name)

@@ -13,6 +13,7 @@ gradient is clipped to norm 1; weight decay pulls to zero.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import flax.linen as nn
 
@@ -39,7 +40,7 @@ class NegGradPlusConfig(base.MethodConfig):
       learning_rate=0.01, clip_norm=1.0)
   beta: float = 0.95
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     super().__post_init__()
     validate.number('beta', self.beta, 0, 1, ends='(]')
 
@@ -55,12 +56,13 @@ class NegGradPlusConfig(base.MethodConfig):
 def make_step(model: nn.Module, task: tasks.Task,
               config: NegGradPlusConfig) -> parallel.StepFn:
   """One joint step on a ``batching.Pair``."""
-  def joint_step(state, constants, batch, *, axis_name=None):
+  def joint_step(state: train.TrainState, constants: Any, batch: Any, *,
+                 axis_name: str | None = None) -> train.Stepped:
     sides = [
         train.read(state, constants, side, task, config.augment, stream)
         for side, stream in ((batch.retain, 0), (batch.forget, 2))]
 
-    def local_loss(params):
+    def local_loss(params: Any) -> Any:
       losses, sides_metrics, batch_stats = [], [], state.batch_stats
       for rows in sides:
         metrics, batch_stats, _ = train.cross_entropy(

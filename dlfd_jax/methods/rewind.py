@@ -52,7 +52,7 @@ class RewindConfig(base.Method):
   measure: str = dataclasses.field(
       default='error', metadata={'flag': 'rewind_measure'})
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if not isinstance(self.method, base.MethodConfig):
       raise ValueError('Expected the config of a method to rewind, got '
                        f'{type(self.method).__name__}.')
@@ -141,7 +141,7 @@ class Errors:
     return float(np.average(
         self._rows(variables, self._val), weights=self._weights))
 
-  def _rows(self, variables, rows):
+  def _rows(self, variables: Variables, rows: np.ndarray) -> Any:
     logits = self._predictor(variables, rows).logits
     if not np.isfinite(logits).all():
       return np.full(len(rows), np.inf)
@@ -200,5 +200,5 @@ def nearest(errors: Sequence[float], reference: float) -> int:
   return max(i for i, gap in enumerate(gaps) if gap <= least)
 
 
-def _or_none(value):
+def _or_none(value: float) -> float | None:
   return value if math.isfinite(value) else None

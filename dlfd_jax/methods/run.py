@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -52,16 +52,9 @@ class LiveAttack:
     self.num_val = len(val)  # images behind the val accuracy
     self._indices = np.concatenate([val, forget[rows_f]])
     self._labels = problem.dataset.labels[self._indices]
-
-  @property
-  def images(self) -> int:
-    """Images that one measurement reads."""
-    return len(self._indices)
-
-  @property
-  def sizes(self) -> tuple[int, int]:
-    """Members and non-members of the attack."""
-    return len(self._indices) - self.num_val, len(self._val_rows)
+    self.images = len(self._indices)  # that one measurement reads
+    # Members and non-members of the attack.
+    self.sizes = self.images - self.num_val, len(self._val_rows)
 
   def losses(self, variables: Variables
              ) -> tuple[np.ndarray, np.ndarray, float, float] | None:
@@ -113,18 +106,15 @@ class LiveAttack:
         'loss_gap': float(forget.mean() - val.mean()),
     }
 
-  def null(self) -> tuple[float, float]:
-    """Mean and 95 % point of the score if membership meant nothing.
-
-    Of normal scores at this sample size, not of the original's losses: those
-    are so skewed that the attack hardly moves on them, and their null would be
-    too strict for every model that comes after.
-    """
-    return _null_of_sizes(*self.sizes)
-
 
 @functools.lru_cache
-def _null_of_sizes(members: int, others: int) -> tuple[float, float]:
+def null_of_sizes(members: int, others: int) -> tuple[float, float]:
+  """Mean and 95 % point of the score if membership meant nothing.
+
+  Of normal scores at this sample size, not of the original's losses: those are
+  so skewed that the attack hardly moves on them, and their null would be too
+  strict for every model that comes after.
+  """
   scores = special.ndtri(
       (np.arange(members + others) + 0.5) / (members + others))
   return attack.permutation_null(
@@ -150,15 +140,17 @@ class Monitor:
     self._findings: dict[str, Any] = {
         **plan.findings, 'attack_sizes': list(live.sizes)}
     forget_threshold = None if plan.phases is None else plan.phases.threshold
-    null: dict[str, float] = {}
+    null: dict[Any, Any] = {}  # numbers by the names of thresholds
     if any(isinstance(value, str)
            for value in (forget_threshold, config.select_threshold)):
-      mean, high = hosts.from_first(list(live.null()))
+      mean, high = hosts.from_first(list(null_of_sizes(*live.sizes)))
       null = {'null_mean': mean, 'null_95': high}
       self._findings |= null
     self._forget_threshold = (
-        None if forget_threshold is None else _number(forget_threshold, null))
-    self._select_threshold = _number(config.select_threshold, null)
+        None if forget_threshold is None
+        else null.get(forget_threshold, forget_threshold))
+    self._select_threshold = null.get(
+        config.select_threshold, config.select_threshold)
     self._original = hosts.from_first(live.measure(original))
     score = self._original['forgetting_score']
     # An unsigned rule is that of the released code, which has no such notion.
@@ -217,10 +209,6 @@ class Monitor:
     return {**self._findings, 'select_threshold_met': met, 'loss_gap': gap}
 
 
-def _number(threshold: float | str, null: Mapping[str, float]) -> float:
-  return null[threshold] if isinstance(threshold, str) else threshold
-
-
 def keep_best(candidates: Sequence[loop.Metrics], threshold: float,
               blind: bool, num_val: int | None = None) -> list[int]:
   """Positions of the candidates that can still win under :func:`choose_best`.
@@ -233,7 +221,7 @@ def keep_best(candidates: Sequence[loop.Metrics], threshold: float,
     num_val: see :func:`choose_best`.
   """
   if blind:
-    def beaten(i):
+    def beaten(i: int) -> bool:
       a = candidates[i]
       return any(
           b['val_accuracy'] >= a['val_accuracy'] and _off(b) <= _off(a)
@@ -296,7 +284,8 @@ def choose_best(candidates: Sequence[loop.Metrics], threshold: float,
       'the lowest score')
 
 
-def _near_the_best(candidates, threshold, num_val):
+def _near_the_best(candidates: Sequence[loop.Metrics], threshold: float,
+                   num_val: int | None) -> list[int]:
   """Those under the threshold that count as the most accurate, in order."""
   good = [i for i, c in enumerate(candidates)
           if c['forgetting_score'] <= threshold]
@@ -310,7 +299,7 @@ def _near_the_best(candidates, threshold, num_val):
   return [i for i in good if candidates[i]['val_accuracy'] >= lowest]
 
 
-def _off(metrics):
+def _off(metrics: loop.Metrics) -> float:
   return abs(metrics['mia_auc'] - 0.5)
 
 

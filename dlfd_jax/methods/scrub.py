@@ -15,6 +15,7 @@ frozen ones and without dropout the first max epoch would move no weight.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import flax.linen as nn
 
@@ -54,7 +55,7 @@ class ScrubConfig(base.MethodConfig):
   gamma: float = 0.99
   temperature: float = 4.0
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     super().__post_init__()
     validate.integer('max_epochs', self.max_epochs)
     if self.max_epochs > self.epochs:
@@ -75,7 +76,7 @@ class ScrubConfig(base.MethodConfig):
     turns = Turns(forget.steps_per_epoch, retain.steps_per_epoch,
                   self.max_epochs, self.epochs)
 
-    def batch(step):
+    def batch(step: int) -> Any:
       phase, number = turns.locate(step)
       return (retain if phase == MIN else forget).batch(number)
 
@@ -95,13 +96,14 @@ def make_step(model: nn.Module, task: tasks.Task, config: ScrubConfig,
 
   ``constants`` hold the original's variables as ``teacher``.
   """
-  def scrub_step(state, constants, batch, *, axis_name=None):
+  def scrub_step(state: train.TrainState, constants: Any, batch: Any, *,
+                 axis_name: str | None = None) -> train.Stepped:
     labelled = train.read(state, constants, batch, task, config.augment,
                           stream=2 if phase == MAX else 0)
     rows = labelled._replace(weights=batch.mask)  # d needs no label
     teacher = train.logits(model, constants['teacher'], rows.images)
 
-    def local_loss(params):
+    def local_loss(params: Any) -> Any:
       outputs, batch_stats = train.forward(
           model, params, state.batch_stats, rows, train=config.train_mode,
           axis_name=axis_name)

@@ -38,7 +38,7 @@ _SUBSET = 11  # salt of the draw
 _ADAM = optax.scale_by_adam()
 
 
-def _adam(rate):
+def _adam(rate: float) -> train.OptimizerConfig:
   return train.OptimizerConfig(
       kind='adam', learning_rate=rate, weight_decay=0.0)
 
@@ -73,7 +73,7 @@ class UnsirConfig(base.MethodConfig):
   noise_share: float = 0.36
   retain_per_label: int = 1000
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     super().__post_init__()
     for name in ('noise_images', 'noise_steps', 'retain_per_label'):
       validate.integer(name, getattr(self, name))
@@ -104,10 +104,10 @@ class UnsirConfig(base.MethodConfig):
             for first, of in ((turn, impair), (back, repair))
             for epoch in range(1, self.epochs + 1)]
 
-    def schedule(step):
+    def schedule(step: int) -> str:
       return NOISE if step < turn else IMPAIR if step < back else REPAIR
 
-    def batch(step):
+    def batch(step: int) -> Any:
       if step < turn:
         first = step // self.noise_steps * per_label
         return NoiseBatch(np.arange(first, first + per_label, dtype=np.int32))
@@ -159,10 +159,11 @@ def make_noise_step(model: nn.Module, task: tasks.Task,
   Its rows are in ``state.extra['noise']``, their labels in
   ``constants['noise_labels']``. Each row has an objective of its own.
   """
-  def noise_step(state, constants, batch, *, axis_name=None):
+  def noise_step(state: train.TrainState, constants: Any, batch: Any, *,
+                 axis_name: str | None = None) -> train.Stepped:
     labels = constants['noise_labels'][batch.slot]
 
-    def objective(noise):
+    def objective(noise: jax.Array) -> Any:
       logits = train.logits(model, state.variables, noise)
       loss = tasks.example_loss(task, logits, labels).sum()
       penalty = config.noise_penalty * jnp.square(noise).mean((1, 2, 3)).sum()
@@ -204,10 +205,11 @@ def make_update_step(model: nn.Module, task: tasks.Task, config: UnsirConfig,
   """
   optimizer = config.optimizer if phase == IMPAIR else config.repair_optimizer
 
-  def update_step(state, constants, batch, *, axis_name=None):
+  def update_step(state: train.TrainState, constants: Any, batch: Any, *,
+                  axis_name: str | None = None) -> train.Stepped:
     rows = train.read(state, constants, batch, task, config.augment)
     if phase == IMPAIR:
-      def mix(noise, real):
+      def mix(noise: jax.Array, real: jax.Array) -> jax.Array:
         is_noise = batch.slot >= 0
         is_noise = is_noise.reshape(-1, *(1,) * (real.ndim - 1))
         return jnp.where(is_noise, noise[batch.slot], real)

@@ -202,7 +202,8 @@ def permutation_null(members: np.ndarray,
   pool = np.concatenate([
       ranks.check_scores('members', members),
       ranks.check_scores('non-members', non_members)])
-  _check_at_least('draws', draws, 1)
+  if draws < 1:
+    raise ValueError(f'Expected draws >= 1, got {draws}.')
   rng = np.random.default_rng(seed)
   accuracy = np.empty(draws)
   for draw in range(draws):
@@ -212,11 +213,6 @@ def permutation_null(members: np.ndarray,
         seed=draw)
   score = 2 * np.abs(accuracy - .5)
   return float(score.mean()), float(np.quantile(score, .95))
-
-
-def _check_at_least(name: str, value: int, least: int) -> None:
-  if value < least:
-    raise ValueError(f'Expected {name} >= {least}, got {value}.')
 
 
 def live_subset(class_key_forget: np.ndarray,
@@ -242,7 +238,8 @@ def live_subset(class_key_forget: np.ndarray,
   Raises:
     ValueError: if the two share no class, or ``limit`` < 2.
   """
-  _check_at_least('limit', limit, 2)
+  if limit < 2:
+    raise ValueError(f'Expected limit >= 2, got {limit}.')
   shared = np.intersect1d(class_key_forget, class_key_val)
   if not shared.size:
     raise ValueError('Expected forget and val to share a class, got none.')
@@ -549,43 +546,22 @@ def held_out(members: np.ndarray,
   splits = min(splits, smaller)
   size = splits * (smaller // splits)
   rng = np.random.default_rng(seed)
-  pick = _random_rows(rng, members.size, draws)[:, :size]
-  other = _random_rows(rng, non_members.size, draws)[:, :size]
-  scores = np.concatenate([members[pick], non_members[other]], axis=1)
-  right = _cross_validate(scores, splits, two_sided).astype(np.float64)
+  pick, other = (  # of each draw: a cut in random order, [draws, size]
+      rng.permuted(np.tile(np.arange(side.size), (draws, 1)), axis=1)[:, :size]
+      for side in (members, non_members))
+  features = np.concatenate(
+      [members[pick], non_members[other]], axis=1)[..., None]
+  if two_sided:
+    features = np.concatenate([features, np.square(features)], axis=-1)
+  fold = np.arange(2 * size) % size % splits
+  rows = max(1, _CHUNK // (splits * 2 * size))
+  right = np.concatenate([
+      held_out_correct(
+          features[i:i + rows], np.repeat([1.0, 0.0], size),
+          fold != np.arange(splits)[:, None])
+      for i in range(0, draws, rows)]).astype(np.float64)
   return HeldOut(
       np.bincount(pick.ravel(), right[:, :size].ravel(), members.size),
       np.bincount(pick.ravel(), minlength=members.size).astype(np.float64),
       np.bincount(other.ravel(), right[:, size:].ravel(), non_members.size),
       np.bincount(other.ravel(), minlength=non_members.size).astype(np.float64))
-
-
-def _random_rows(rng: np.random.Generator, n: int, rows: int) -> np.ndarray:
-  """Independent random orders of ``range(n)``, ``[rows, n]``."""
-  return rng.permuted(np.tile(np.arange(n), (rows, 1)), axis=1)
-
-
-def _cross_validate(scores: np.ndarray, splits: int,
-                    two_sided: bool) -> np.ndarray:
-  """Held-out correctness of rows of shuffled scores, members first.
-
-  Args:
-    scores: ``[draws, 2 size]``: ``size`` members, then as many non-members,
-      each in random order; ``size`` is a multiple of ``splits``.
-    splits: folds.
-    two_sided: whether the squared score is a second feature.
-
-  Returns:
-    bool ``[draws, 2 size]``.
-  """
-  size = scores.shape[1] // 2
-  labels = np.repeat([1.0, 0.0], size)
-  fold = np.arange(2 * size) % size % splits
-  train = fold != np.arange(splits)[:, None]
-  features = scores[..., None]
-  if two_sided:
-    features = np.concatenate([features, np.square(features)], axis=-1)
-  rows = max(1, _CHUNK // (splits * scores.shape[1]))
-  return np.concatenate([
-      held_out_correct(features[i:i + rows], labels, train)
-      for i in range(0, len(features), rows)])

@@ -79,7 +79,7 @@ class Predictors:
                device_bytes: int = batching.DEFAULT_DEVICE_BYTES):
     self._dataset, self.devices = dataset, devices
     self.feed = batching.Feed(dataset, device_bytes)
-    self.constants = devices.share(self.feed.constants())
+    self.constants = devices.share(self.feed.constants)
     self._found: dict[str, tuple[nn.Module, predict.Predictor]] = {}
 
   def of(self, config: models.ModelConfig

@@ -114,7 +114,7 @@ class Relearner:
     self._devices = devices or parallel.Devices()
     self._dataset, self._forget = dataset, np.asarray(forget)
     self._feed = feed or batching.Feed(dataset)
-    self._constants = (self._devices.share(self._feed.constants())
+    self._constants = (self._devices.share(self._feed.constants)
                        if constants is None else constants)
     count = self._devices.count
     rows = min(config.batch_size, len(self._forget))

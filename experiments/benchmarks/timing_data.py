@@ -82,7 +82,7 @@ def scene(network: presets.Network, config: dlfd.DLFDConfig, size: int,
   return Scene(
       dataset, model,
       training.create_state(variables, config.optimizer, jax.random.key(0)),
-      batching.Feed(dataset).constants(),
+      batching.Feed(dataset).constants,
       batching.Pair(batching.pad(rows[:batch], batch),
                     batching.pad(rows[batch:], batch)))
 

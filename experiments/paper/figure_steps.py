@@ -157,7 +157,7 @@ def walk(scene: Scene, retain: np.ndarray, forget: np.ndarray) -> Path:
     outputs: Any = model.apply(variables, images, train=False)
     losses = tasks.example_loss(task, outputs.logits, labels)
     return (dlfd.project(moved, clean, config.perturb_radius),
-            ot.unit_rows(dlfd.represent(outputs, config.representation)),
+            ot.unit_rows(getattr(outputs, config.representation)),
             figures['ot_start'],
             (losses * weights).sum() / weights.sum(), target.unit)
 

@@ -18,7 +18,7 @@ def _stream(**kwargs):
 
 def _read(feed, batch):
   read = jax.jit(batching.read)
-  return read(feed.constants(), feed.fill(batch))
+  return read(feed.constants, feed.fill(batch))
 
 
 def test_streamed_equals_on_device_bit_for_bit():

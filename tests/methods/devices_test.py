@@ -98,7 +98,7 @@ def _taken(name, phase, count):
     constants = plan.reads(setting.constants, setting.devices)
     new, metrics = setting.devices.compile(plan.steps[phase])(
         placed, constants, batch)
-  assert parallel.fetch_scalar(new.skipped) == 0
+  assert parallel.fetch_scalars(new.skipped) == 0
   # The state gave its memory to the new one; what is only read stays.
   assert all(leaf.is_deleted() for leaf in jax.tree.leaves(placed))
   assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(constants))

@@ -87,7 +87,7 @@ def test_rows_that_cannot_be_split_over_processes_are_refused(two):
 def test_a_process_reads_its_rows_alone_with_their_global_positions(two):
   data = tiny.dataset(20)
   feed = batching.Feed(data)
-  assert not feed.on_device and feed.constants() == {}
+  assert not feed.on_device and feed.constants == {}
   stream = batching.Stream(np.arange(20), 6)
   for step, batch in enumerate(feed.batches(stream.batch, 0, 4)):
     whole = stream.batch(step)

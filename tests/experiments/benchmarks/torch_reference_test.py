@@ -35,7 +35,7 @@ def _theirs(race):
 
 def _images(race, batch):
   images, labels = batching.read(
-      batching.Feed(race.problem.dataset).constants(), batch)
+      batching.Feed(race.problem.dataset).constants, batch)
   return np.asarray(images), np.asarray(labels)
 
 
@@ -69,7 +69,7 @@ def test_weights_move_alike_on_the_same_images(race):
   state, _ = step(
       train.create_state(
           problem.original, still.optimizer, jax.random.key(0)),
-      batching.Feed(problem.dataset).constants(), batch)
+      batching.Feed(problem.dataset).constants, batch)
   model = _theirs(race)
   settings = against_torch.settings_of(still, race.network)
   images = torch_reference.images_of(problem.dataset.images)
