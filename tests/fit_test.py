@@ -115,12 +115,3 @@ def test_logits_that_are_not_finite_have_no_accuracy():
 def test_a_batch_that_does_not_split_is_refused_before_anything_runs():
   with pytest.raises(ValueError, match='divisible by the 3 devices, got 8'):
     _fit(devices=tiny.devices(3))
-
-
-@pytest.mark.parametrize('field, value, words', [
-    ('epochs', 0, 'Expected epochs of at least 1, got 0'),
-    ('batch_size', 0, 'Expected batch_size of at least 1, got 0'),
-    ('seed', -1, 'Expected seed >= 0, got -1')])
-def test_a_wrong_field_is_named(field, value, words):
-  with pytest.raises(ValueError, match=words):
-    fit.TrainConfig(**{field: value})

@@ -226,14 +226,6 @@ def test_cost_is_one_minus_the_cosine():
       ot.cosine_cost(ot.unit_rows(x), ot.unit_rows(y)), _cost(x, y), atol=1e-6)
 
 
-@pytest.mark.parametrize('field, value', [
-    ('epsilon', 0.0), ('max_iterations', 0), ('threshold', 0.0),
-    ('objective', 'primal')])
-def test_a_wrong_field_is_named(field, value):
-  with pytest.raises(ValueError, match=f'Expected {field} .*, got {value!r}'):
-    ot.SinkhornConfig(**{field: value})
-
-
 _FIRST_INSIDE_JIT = """
 import sys
 import jax

@@ -25,7 +25,7 @@ def test_streamed_equals_on_device_bit_for_bit():
   resident = batching.Feed(DATA)
   streamed = batching.Feed(DATA, device_bytes=0)
   assert resident.on_device and not streamed.on_device
-  assert streamed.constants() == {}
+  assert streamed.constants == {}
   for batch in map(_stream().batch, range(4)):
     here, there = _read(resident, batch), _read(streamed, batch)
     for a, b in zip(here, there):

@@ -271,19 +271,6 @@ def test_all_families_are_there(metrics):
       *distances, *alignments, *classes}
 
 
-def test_margins_and_deciding_metrics_are_fixed():
-  quick, against = run.EvaluationConfig(), run.ReferenceConfig()
-  assert (quick.bootstrap, quick.permutations, quick.draws) == (2000, 200, 20)
-  assert (quick.auc_margin, quick.accuracy_margin) == (.05, .02)
-  assert (against.ain_margin, against.distance_margin,
-          against.cka_margin) == (1., .10, .05)
-  assert registry.voters('forgetting') == (
-      'gap_mia_auc_matched', 'gap_accuracy_forget', 'probe_membership',
-      'log2_ain')
-  assert registry.voters('utility') == (
-      'gap_accuracy_retain', 'gap_accuracy_test')
-
-
 def test_result_is_strict_json(result):
   assert _plain(result)['verdicts'] == result['verdicts']
 

@@ -116,16 +116,6 @@ def test_an_epoch_reads_all_of_forget_and_a_part_of_retain_once():
   assert subsets[0] == subsets[1]  # drawn once
 
 
-def test_it_reads_images_of_both_sets_and_no_label():
-  problem = problems.problem()
-  run = lambda p: methods.unlearn(
-      p, config(retain_share=1.0), devices=problems.devices()).last
-  plain = run(problem)
-  for rows in (problem.splits.retain, problem.splits.forget):
-    assert not problems.same(plain, run(steps.with_images(problem, rows)))
-    assert problems.same(plain, run(steps.with_labels(problem, rows)))
-
-
 def test_the_random_nets_entropy_is_told():
   problem = problems.problem()
   out = methods.unlearn(problem, config(), devices=problems.devices())
@@ -134,14 +124,3 @@ def test_the_random_nets_entropy_is_told():
       problem, config(incompetent='uniform'), devices=problems.devices())
   assert 'incompetent_entropy' not in uniform.findings
   assert not problems.same(out.last, uniform.last)
-
-
-@pytest.mark.parametrize('fields, words', [
-    ({'retain_share': 0.0}, r'retain_share in \(0, 1\], got 0.0'),
-    ({'retain_share': 1.5}, r'retain_share in \(0, 1\], got 1.5'),
-    ({'temperature': 0.0}, 'temperature above 0, got 0.0'),
-    ({'incompetent': 'bad'}, "incompetent in .*got 'bad'"),
-])
-def test_a_wrong_field_is_named(fields, words):
-  with pytest.raises(ValueError, match=words):
-    config(**fields)

@@ -6,62 +6,50 @@ import numpy as np
 import pytest
 
 from dlfd_jax import loop, methods
-from dlfd_jax.methods import base, dlfd, dlfd_released, finetune, run
+from dlfd_jax.methods import base, finetune, rewind, run
 from tests.methods import problems
 
 
-@pytest.mark.parametrize('fields, message', [
-    ({'epochs': 0}, 'epochs of at least 1, got 0'),
-    ({'batch_size': 0}, 'batch_size of at least 1, got 0'),
-    ({'check_every': 0}, 'check_every of at least 1, got 0'),
-    ({'live_limit': 9}, 'live_limit of at least 10, got 9'),
-    ({'batch_norm': 'off'}, "batch_norm in .*got 'off'"),
-    ({'selection': 'first'}, "selection in .*got 'first'"),
-    ({'select_threshold': 1.1}, 'select_threshold in .*got 1.1'),
-    ({'select_threshold': float('nan')}, 'select_threshold in .*got nan'),
-    ({'select_threshold': 'null'}, "select_threshold in .*got 'null'"),
-])
-def test_fields_of_every_method_are_checked(fields, message):
-  with pytest.raises(ValueError, match=message):
-    finetune.FinetuneConfig(**fields)
-
-
-@pytest.mark.parametrize('fields, message', [
-    ({'ot_weight': -1.0}, 'ot_weight >= 0, got -1.0'),
-    ({'ot_weight': float('nan')}, 'ot_weight >= 0, got nan'),
-    ({'ce_weight_start': -0.1}, 'ce_weight_start >= 0, got -0.1'),
-    ({'ce_weight_end': -0.1}, 'ce_weight_end >= 0, got -0.1'),
-    ({'perturb_steps': 0}, 'perturb_steps of at least 1, got 0'),
-    ({'perturb_step_size': 0.0}, 'perturb_step_size above 0, got 0.0'),
-    ({'perturb_radius': 0.0}, 'perturb_radius above 0, got 0.0'),
-    ({'representation': 'pixels'}, "representation in .*got 'pixels'"),
-    ({'update_loss': 'ot'}, "update_loss in .*got 'ot'"),
-    ({'forget_threshold': -0.1}, 'forget_threshold in .*got -0.1'),
-    ({'forget_threshold': 'mean'}, "forget_threshold in .*got 'mean'"),
-])
-def test_fields_of_dlfd_are_checked(fields, message):
-  with pytest.raises(ValueError, match=message):
-    dlfd.DLFDConfig(**fields)
-
-
-@pytest.mark.parametrize('fields, message', [
-    ({'batch_norm': 'batch'}, 'frozen BatchNorm and no augmentation'),
-    ({'epochs': 2}, 'epochs of 1, got 2'),
-    ({'perturb_steps': 0}, 'perturb_steps of at least 1'),
-    ({'perturb_step_size': 0.0}, 'perturb_step_size above 0'),
-    ({'ot_weight': -1.0}, 'ot_weight >= 0, got -1.0'),
-    ({'ce_weight_end': -1.0}, 'ce_weight_end >= 0, got -1.0'),
-    ({'std': (0.2, 0.0, 0.2)}, 'three positive deviations'),
-    ({'mean': (0.5, 0.5)}, 'three means'),
-    ({'mean': (0.5, 0.5, 1.0)}, r'mean in \[0, 1\), got 1.0'),
-    ({'forget_threshold': 'null_mean'},
+# tests/bad_cases has what can be said on the command line.
+@pytest.mark.parametrize('name, fields, message', [
+    ('finetune', {'epochs': 0}, 'epochs of at least 1, got 0'),
+    ('finetune', {'batch_size': 0}, 'batch_size of at least 1, got 0'),
+    ('finetune', {'select_threshold': float('nan')},
+     'select_threshold in .*got nan'),
+    ('finetune', {'select_threshold': 'null'}, "select_threshold.*got 'null'"),
+    ('dlfd', {'ce_weight_end': -0.1}, 'ce_weight_end >= 0, got -0.1'),
+    ('dlfd', {'perturb_radius': 0.0}, 'perturb_radius above 0, got 0.0'),
+    ('official_compat', {'batch_norm': 'batch'},
+     'frozen BatchNorm and no augmentation'),
+    ('official_compat', {'perturb_steps': 0}, 'perturb_steps of at least 1'),
+    ('official_compat', {'perturb_step_size': 0.0}, 'perturb_step_size above'),
+    ('official_compat', {'ot_weight': -1.0}, 'ot_weight >= 0, got -1.0'),
+    ('official_compat', {'ce_weight_end': -1.0}, 'ce_weight_end >= 0, got -1'),
+    ('official_compat', {'std': (0.2, 0.0, 0.2)}, 'three positive deviations'),
+    ('official_compat', {'mean': (0.5, 0.5)}, 'three means'),
+    ('official_compat', {'mean': (0.5, 0.5, 1.0)}, r'mean in \[0, 1\), got 1'),
+    ('official_compat', {'forget_threshold': 'null_mean'},
      'forget_threshold to be a number'),
-    ({'select_threshold': 'null_95'}, 'select_threshold to be a number'),
-    ({'forget_threshold': 1.5}, 'forget_threshold in .*got 1.5'),
+    ('official_compat', {'select_threshold': 'null_95'},
+     'select_threshold to be a number'),
+    ('official_compat', {'forget_threshold': 1.5}, 'forget_threshold in .*1.5'),
+    ('neggrad_plus', {'beta': float('nan')}, r'beta in \(0, 1\], got nan'),
+    ('scrub', {'max_epochs': 0}, 'max_epochs of at least 1, got 0'),
+    ('scrub', {'forget_batch_size': 0}, 'forget_batch_size of at least 1'),
+    ('scrub', {'gamma': float('nan')}, 'gamma >= 0, got nan'),
+    ('unsir', {'noise_steps': 0}, 'noise_steps of at least 1, got 0'),
+    ('unsir', {'retain_per_label': 0}, 'retain_per_label of at least 1, got 0'),
+    ('unsir', {'noise_rate': 0.0}, 'noise_rate above 0, got 0.0'),
+    ('unsir', {'noise_penalty': -1.0}, 'noise_penalty >= 0, got -1.0'),
+    ('bad_teaching', {'retain_share': 1.5}, r'retain_share in \(0, 1\], got 1'),
+    ('bad_teaching', {'temperature': 0.0}, 'temperature above 0, got 0.0'),
+    ('rewind', {'every': 0}, 'every of at least 1, got 0'),
+    ('rewind', {'method': rewind.RewindConfig()},
+     'a method to rewind, got RewindConfig'),
 ])
-def test_fields_of_the_released_form_are_checked(fields, message):
+def test_a_wrong_field_is_named(name, fields, message):
   with pytest.raises(ValueError, match=message):
-    dlfd_released.DLFDReleasedConfig(**fields)
+    methods.METHODS[name](**fields)
 
 
 def test_variables_of_another_network_are_refused():

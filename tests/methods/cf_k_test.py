@@ -66,18 +66,6 @@ def test_all_blocks_are_fine_tuning():
   assert problems.largest_difference(run(problem, k=2).last, out.last) < 1e-6
 
 
-def test_it_reads_retain_alone():
-  problem = problems.problem()
-  others = np.setdiff1d(
-      np.arange(len(problem.dataset.images)), problem.splits.retain)
-  left, right = run(problem), run(steps.with_images(problem, others))
-  assert problems.same(left.last, right.last)
-  assert left.history != right.history
-  for change in (steps.with_images, steps.with_labels):
-    assert not problems.same(
-        left.last, run(change(problem, problem.splits.retain)).last)
-
-
 def test_a_wrong_k_is_refused():
   with pytest.raises(ValueError, match='k of at least 1, got 0'):
     config(k=0)

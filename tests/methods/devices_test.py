@@ -20,19 +20,24 @@ from tests.methods import contract_test, problems, steps
 
 MASK = np.float32([1, 1, 1, 1, 1, 0, 0, 0])
 # Each kind of step once; training_test has the supervised one.
-QUICK = [('neggrad_plus', 'joint'), ('unsir', 'noise'),
+QUICK = [('dlfd', 'distance'), ('neggrad_plus', 'joint'), ('unsir', 'noise'),
          ('bad_teaching', 'teach'), ('scrub', 'max'),
          ('official_compat', 'distance')]
 CASES = [
     *(pytest.param(*step, count, marks=[] if count == 8 else pytest.mark.slow)
       for step in QUICK for count in (2, 4, 8)),
     *(pytest.param(name, None, 8, marks=pytest.mark.slow)
-      for name in methods.METHODS if name not in methods.WRAPPERS)]
+      for name in methods.METHODS if name not in methods.WRAPPERS),
+    *(pytest.param('dlfd_combined', 'distance', count, marks=pytest.mark.slow)
+      for count in (2, 8))]
 
 
 def _config(name):
   """The contract's config, by plain descent on batch statistics."""
-  config = contract_test.CONFIGS[name]
+  config = contract_test.CONFIGS[name.removesuffix('_combined')]
+  if name == 'dlfd_combined':
+    config = dataclasses.replace(
+        config, update_loss='combined', representation='logits')
   changes = {field.name: steps.PLAIN for field in dataclasses.fields(config)
              if field.name.endswith('optimizer')}
   if name == 'official_compat':

@@ -3,9 +3,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
-from dlfd_jax import fit, methods
+from dlfd_jax import methods
 from dlfd_jax.data import batching
 from dlfd_jax.methods import eu_k
 from tests.methods import problems, steps
@@ -78,24 +77,3 @@ def test_it_does_not_start_as_the_original():
   assert out.history[0]['forget_accuracy'] < 0.7  # memorised: 1 before
   assert out.findings['original_forgetting_score'] != (
       out.history[0]['forgetting_score'])
-
-
-def test_it_reads_retain_alone():
-  problem = problems.problem()
-  run = lambda p: methods.unlearn(p, config(), devices=problems.devices()).last
-  retain, plain = problem.splits.retain, run(problem)
-  others = np.setdiff1d(np.arange(len(problem.dataset.images)), retain)
-  assert problems.same(plain, run(steps.with_images(problem, others)))
-  for change in (steps.with_images, steps.with_labels):
-    assert not problems.same(plain, run(change(problem, retain)))
-
-
-def test_frozen_statistics_are_refused():
-  with pytest.raises(ValueError, match="batch_norm of 'batch'.*got 'frozen'"):
-    config(batch_norm='frozen')
-
-
-def test_the_default_budget_is_that_of_training():
-  recipe, default = fit.TrainConfig(), eu_k.EUKConfig()
-  assert (default.epochs, default.batch_size, default.optimizer) == (
-      recipe.epochs, recipe.batch_size, recipe.optimizer)

@@ -9,7 +9,7 @@ import numpy as np
 from dlfd_jax import methods, training as train
 from dlfd_jax.data import batching
 from dlfd_jax.methods import finetune
-from tests.methods import problems, steps
+from tests.methods import problems
 
 RATE, MOMENTUM, DECAY = 0.01, 0.9, 0.1
 
@@ -51,21 +51,6 @@ def test_it_is_sgd_with_decay_before_momentum_on_every_retain_batch():
   assert problems.largest_difference(out.last['params'], params) < 1e-6
   assert problems.same(out.last['batch_stats'], original['batch_stats'])
   assert out.selected_step == 3
-
-
-def test_it_reads_retain_alone():
-  problem = problems.problem()
-  retain = problem.splits.retain
-  others = np.setdiff1d(np.arange(len(problem.dataset.images)), retain)
-  left, right, retained, labelled = (
-      methods.unlearn(p, config(), devices=problems.devices())
-      for p in (problem, steps.with_images(problem, others),
-                steps.with_images(problem, retain),
-                steps.with_labels(problem, retain)))
-  assert problems.same(left.last, right.last)
-  assert left.history != right.history
-  assert not problems.same(left.last, retained.last)
-  assert not problems.same(left.last, labelled.last)
 
 
 def test_a_cosine_falls_once_over_the_run_not_in_every_epoch():

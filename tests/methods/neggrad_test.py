@@ -57,19 +57,6 @@ def test_a_large_gradient_is_cut_to_norm_one():
   np.testing.assert_allclose(moved, 1e-3, rtol=0.05)  # rate times one
 
 
-def test_it_reads_forget_with_its_labels_and_nothing_else():
-  problem = problems.problem()
-  splits = problem.splits
-  run = lambda p: methods.unlearn(p, config(), devices=problems.devices())
-  plain = run(problem)
-  others = np.concatenate([splits.retain, splits.test])
-  blind = steps.with_labels(steps.with_images(problem, others), others)
-  assert problems.same(plain.last, run(blind).last)
-  for change in (steps.with_images, steps.with_labels):
-    assert not problems.same(
-        plain.last, run(change(problem, splits.forget)).last)
-
-
 def test_an_epoch_is_one_pass_over_forget():
   problem = problems.problem(forget=20)
   plan, _ = methods.prepare(problems.setting(problem), config(epochs=2))

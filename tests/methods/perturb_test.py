@@ -42,7 +42,6 @@ class Case:
         None)
 
 
-
 @pytest.mark.parametrize('fields, ce_weight', [
     ({}, 0.0),
     ({'ot_weight': 3.0}, 0.7),
@@ -181,15 +180,6 @@ def test_images_stay_in_range_and_in_the_ball(radius, expected):
   if radius is None:
     expected = [0.9, 1.0, 0.4]  # 0.3 lies below the aim, so one step beyond
   np.testing.assert_allclose(moved.ravel(), expected, atol=1e-6)
-
-
-def test_projection_is_that_of_the_range_after_the_ball():
-  clean = np.float32([0.05, 0.5, 0.95])
-  images = np.float32([-1.0, 0.9, 2.0])
-  np.testing.assert_allclose(
-      dlfd.project(images, clean, 0.1), [0.0, 0.6, 1.0], atol=1e-7)
-  np.testing.assert_allclose(
-      dlfd.project(images, clean, None), [0.0, 0.9, 1.0], atol=1e-7)
 
 
 def test_no_gradient_flows_through_the_perturbed_images():

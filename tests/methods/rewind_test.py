@@ -197,13 +197,3 @@ def test_scrub_r_rewinds_scrub_to_the_ends_of_its_epochs():
   out = run(rewind.ScrubRConfig(method=inner))
   assert out.findings['rewind_steps'] == [0, 5]
   assert len(out.findings['rewind_forget_errors']) == 3
-
-
-@pytest.mark.parametrize('fields, words', [
-    ({'every': 0}, 'every of at least 1, got 0'),
-    ({'measure': 'f1'}, "measure in .*got 'f1'"),
-    ({'method': rewind.RewindConfig()}, 'a method to rewind, got RewindConfig'),
-])
-def test_a_wrong_field_is_named(fields, words):
-  with pytest.raises(ValueError, match=words):
-    rewind.RewindConfig(**fields)

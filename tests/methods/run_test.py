@@ -22,9 +22,6 @@ class FakeLive:
 
   sizes, num_val = (50, 50), 100
 
-  def null(self):
-    return 0.1, 0.2
-
   def measure(self, variables):
     return variables
 
@@ -88,7 +85,8 @@ def test_without_a_forget_threshold_the_active_phase_never_ends():
     ('null_mean', 0.6, (0.1, 0.6)),
 ])
 def test_thresholds_are_numbers_or_come_from_the_null(
-    forget, select, thresholds):
+    forget, select, thresholds, monkeypatch):
+  monkeypatch.setattr(run, 'null_of_sizes', lambda *sizes: (0.1, 0.2))
   found = make(forget_threshold=forget, select=select).findings(None)
   assert (found['forget_threshold'], found['select_threshold']) == thresholds
   assert (found['null_mean'], found['null_95']) == (0.1, 0.2)
@@ -112,12 +110,9 @@ def test_the_original_is_never_kept():
   assert watch.keep([figures(0.1, step=1)]) == [0]
 
 
-def test_the_null_is_not_drawn_for_numbers():
-  class NoNull(FakeLive):
-    def null(self):
-      raise AssertionError
-
-  watch = make(live=NoNull, forget_threshold=None)
+def test_the_null_is_not_drawn_for_numbers(monkeypatch):
+  monkeypatch.setattr(run, 'null_of_sizes', None)
+  watch = make(select=0.3, forget_threshold=0.4)
   assert 'null_mean' not in watch.findings(None)
 
 
@@ -303,10 +298,7 @@ def test_live_figures_are_those_of_the_attack():
 @pytest.mark.parametrize('size, mean, high', [
     (100, 0.076, 0.16), (300, 0.044, 0.10)])
 def test_null_is_that_of_exchangeable_scores(size, mean, high):
-  live, _ = live_attack()
-  live._val_rows = np.arange(size)
-  live._indices = np.arange(live.num_val + size)
-  found = run.null_of_sizes(*live.sizes)
+  found = run.null_of_sizes(size, size)
   assert found[0] == pytest.approx(mean, abs=0.012)
   assert found[1] == pytest.approx(high, abs=0.03)
 

@@ -158,31 +158,6 @@ def test_the_max_epoch_drives_forget_off_and_the_student_is_returned(kind):
   assert set(out.clock.compile_s) == {'max', 'min'}
 
 
-def test_it_reads_both_sets_but_labels_of_retain_alone():
-  problem = problems.problem()
-  run = lambda p: methods.unlearn(
-      p, config(batch_norm='batch'), devices=problems.devices()).last
-  plain, splits = run(problem), problem.splits
-  for rows in (splits.retain, splits.forget):
-    assert not problems.same(plain, run(steps.with_images(problem, rows)))
-  assert not problems.same(
-      plain, run(steps.with_labels(problem, splits.retain)))
-  assert problems.same(plain, run(steps.with_labels(problem, splits.forget)))
-
-
-@pytest.mark.parametrize('fields, words', [
-    ({'max_epochs': 0}, 'max_epochs of at least 1, got 0'),
-    ({'max_epochs': 3}, 'max_epochs from 1 to the 2 epochs, got 3'),
-    ({'forget_batch_size': 0}, 'forget_batch_size of at least 1, got 0'),
-    ({'alpha': -1.0}, 'alpha >= 0, got -1.0'),
-    ({'gamma': float('nan')}, 'gamma >= 0, got nan'),
-    ({'temperature': 0.0}, 'temperature above 0, got 0.0'),
-])
-def test_a_wrong_field_is_named(fields, words):
-  with pytest.raises(ValueError, match=words):
-    config(**fields)
-
-
 def test_a_forget_batch_that_the_devices_cannot_share_is_refused():
   with pytest.raises(
       ValueError, match='of forget divisible by the 2 devices, got 5'):

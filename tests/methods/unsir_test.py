@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlfd_jax import methods, parallel, training as train
+from dlfd_jax import methods, training as train
 from dlfd_jax.methods import unsir
 from tests.methods import problems, steps
 
@@ -206,60 +206,7 @@ def test_each_optimiser_keeps_a_state_of_its_own():
   assert not same(states[4].opt_state['repair'], fresh['repair'])
 
 
-def test_the_defaults_are_the_released_ones():
-  options = unsir.UnsirConfig()
-  assert (options.optimizer.kind, options.optimizer.learning_rate,
-          options.repair_optimizer.learning_rate) == ('adam', 0.02, 0.01)
-  assert (options.noise_steps, options.noise_rate, options.noise_penalty) == (
-      5 * 8, 0.1, 0.1)
-  # 20 copies of 256 beside nine classes of 1,000.
-  np.testing.assert_allclose(options.noise_share, 5120 / 14120, atol=0.005)
-
-
-def test_it_reads_labels_of_forget_but_none_of_its_images():
-  problem = problems.problem()
-  run = lambda p: methods.unlearn(p, config(), devices=problems.devices()).last
-  plain, forget = run(problem), problem.splits.forget
-  assert problems.same(plain, run(steps.with_images(problem, forget)))
-  assert not problems.same(
-      plain, run(steps.with_images(problem, problem.splits.retain)))
-  data = problem.dataset
-  labels = data.labels.copy()
-  labels[forget] = 0  # one label alone: other noise, fewer steps
-  other = dataclasses.replace(
-      problem, dataset=dataclasses.replace(data, labels=labels))
-  assert not problems.same(plain, run(other))
-
-
 def test_noise_that_the_devices_cannot_share_is_refused():
   with pytest.raises(
       ValueError, match='noise_images divisible by the 4 devices, got 2'):
     methods.prepare(problems.setting(problems.problem(), 4), config())
-
-
-def test_noise_does_not_depend_on_the_number_of_devices():
-  problem = problems.problem()
-  found = []
-  for count in (1, 2):
-    setting = problems.setting(problem, count)
-    plan, _ = methods.prepare(setting, config())
-    step = setting.devices.compile(plan.steps['noise'])
-    state = setting.devices.place(plan.start)
-    for i in range(4):
-      state, _ = step(
-          state, plan.reads(setting.constants, setting.devices), plan.batch(i))
-    found.append(parallel.fetch(state.extra['noise']))
-  np.testing.assert_allclose(*found, atol=1e-3)
-
-
-@pytest.mark.parametrize('fields, words', [
-    ({'noise_images': 0}, 'noise_images of at least 1, got 0'),
-    ({'noise_steps': 0}, 'noise_steps of at least 1, got 0'),
-    ({'retain_per_label': 0}, 'retain_per_label of at least 1, got 0'),
-    ({'noise_rate': 0.0}, 'noise_rate above 0, got 0.0'),
-    ({'noise_penalty': -1.0}, 'noise_penalty >= 0, got -1.0'),
-    ({'noise_share': 1.0}, r'noise_share in \(0, 1\), got 1.0'),
-])
-def test_a_wrong_field_is_named(fields, words):
-  with pytest.raises(ValueError, match=words):
-    config(**fields)

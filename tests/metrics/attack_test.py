@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 from scipy import stats as sps
-from sklearn import linear_model, model_selection
+from sklearn import linear_model, model_selection, pipeline, preprocessing
 
 from dlfd_jax.metrics import attack, forgetting
 
@@ -283,3 +283,78 @@ def test_spread_of_the_released_attack_at_the_published_size():
   assert .0105 < accuracy.std() < .0145
   assert .017 < score.mean() < .024
   assert np.quantile(score, .95) < .056
+
+
+_RNG = np.random.default_rng(0)
+_MEMBERS = -_RNG.exponential(.4, 60)
+_OTHERS = -_RNG.exponential(1., 60)
+
+
+def _reference(features, labels, train):
+  correct = np.zeros(labels.size, bool)
+  for rows in train:
+    model = pipeline.make_pipeline(
+        preprocessing.StandardScaler(),
+        linear_model.LogisticRegression(tol=1e-10, max_iter=10_000))
+    model.fit(features[rows], labels[rows])
+    correct[~rows] = model.predict(features[~rows]) == labels[~rows]
+  return correct
+
+
+_SIDES = {
+    'plain': (_MEMBERS, _OTHERS),
+    'tiny': (1e-9 * _MEMBERS, 1e-9 * _OTHERS),
+    'separable': (_MEMBERS + 10, _OTHERS),
+    'shifted': (_MEMBERS + 1e6, _OTHERS + 1e6),
+    'outlier': (np.append(_MEMBERS[:-1], -1e5), _OTHERS),
+    'heavy tails': (_MEMBERS**9, _OTHERS**9),
+}
+
+
+# The square of a score near 1e6 leaves no digits for its spread.
+@pytest.mark.parametrize('name, features', [
+    (name, features) for name in _SIDES for features in (1, 2)
+    if (name, features) != ('shifted', 2)])
+def test_held_out_predictions_equal_scikit_learn(name, features):
+  members, others = _SIDES[name]
+  scores = np.concatenate([members, others])
+  x = np.stack([scores, scores**2], axis=-1)[:, :features]
+  labels = np.repeat([1.0, 0.0], 60)
+  train = np.arange(120) % 60 % 10 != np.arange(10)[:, None]
+  got = attack.held_out_correct(x[None], labels, train)[0]
+  np.testing.assert_array_equal(got, _reference(x, labels, train))
+
+
+def test_optimum_has_no_gradient_and_equals_scikit_learn():
+  x = np.concatenate([_MEMBERS, _OTHERS])[None, :, None]
+  labels = np.repeat([1.0, 0.0], 60)
+  weights = np.ones((1, 120))
+  logits = attack.fit_logistic(x, labels, weights, np.ones((1, 1, 1)))[0, 0]
+  model = linear_model.LogisticRegression(tol=1e-12, max_iter=10_000)
+  model.fit(x[0], labels)
+  np.testing.assert_allclose(
+      logits, model.decision_function(x[0]), atol=1e-6)
+  np.testing.assert_allclose((1 / (1 + np.exp(-logits)) - labels).sum(), 0,
+                             atol=1e-9)
+
+
+def test_each_fit_ignores_its_held_out_rows():
+  rng = np.random.default_rng(1)
+  x = rng.normal(size=(1, 40, 1))
+  labels = np.repeat([1.0, 0.0], 20)
+  train = np.arange(40) % 20 % 2 != np.arange(2)[:, None]
+  other = x.copy()
+  other[0, ~train[0]] = 50.0
+  penalty = np.ones((1, 2, 1))
+  before = attack.fit_logistic(x, labels, train.astype(float), penalty)
+  after = attack.fit_logistic(other, labels, train.astype(float), penalty)
+  np.testing.assert_allclose(
+      before[0, 0, train[0]], after[0, 0, train[0]], atol=1e-9)
+
+
+def test_a_fit_that_cannot_end_says_so(monkeypatch):
+  monkeypatch.setattr(attack, '_MAX_ITERATIONS', 1)
+  x = np.array([[[1.], [0.]]])
+  with pytest.raises(RuntimeError, match='did not converge in 1 steps'):
+    attack.fit_logistic(
+        x, np.array([1., 0.]), np.ones((1, 2)), np.ones((1, 1, 1)))
