@@ -21,7 +21,6 @@ from dlfd_jax.data.splits import (
   save_splits,
 )
 from dlfd_jax.evaluation.inputs import EvaluationConfig
-from dlfd_jax.fit import TrainConfig
 from dlfd_jax.methods import Problem
 from dlfd_jax.methods.bad_teaching import BadTeachingConfig
 from dlfd_jax.methods.cf_k import CFKConfig
@@ -56,7 +55,7 @@ from dlfd_jax.pipeline.train import TrainResult, train
 from dlfd_jax.pipeline.unlearn import UnlearnResult, unlearn
 from dlfd_jax.presets import PRESETS, Network
 from dlfd_jax.tasks import Task
-from dlfd_jax.training import OptimizerConfig
+from dlfd_jax.training import OptimizerConfig, TrainConfig
 
 __all__ = ['AugmentConfig', 'BadTeachingConfig', 'CFKConfig', 'Classifier',
            'DLFDConfig', 'DLFDReleasedConfig', 'DataOptions', 'Dataset',

@@ -91,7 +91,9 @@ class LoopCheckpoints:
       ValueError: if all that there is was altered or is not whole.
     """
     steps = sorted(self._manager.all_steps(), reverse=True)
-    sums = hosts.from_first(hosts.first(self._read_sums)) or {}
+    sums = hosts.from_first(hosts.first(
+        lambda: runs.read_object(self._sums) if self._sums.exists() else {})
+                            ) or {}
     for step in steps:
       known = sums.get(str(step))  # None: saved by an earlier version
       if hosts.from_first(hosts.first(
@@ -112,16 +114,12 @@ class LoopCheckpoints:
   def _sum(self, step: int) -> str:
     return _sum_of_files(pathlib.Path(str(self._manager.directory), str(step)))
 
-  def _read_sums(self) -> dict[str, Any]:
-    try:
-      return runs.read_object(self._sums)
-    except FileNotFoundError:
-      return {}
-
   def _write_sum(self, step: int) -> None:
     there = {str(s) for s in self._manager.all_steps()}
-    sums = {s: known for s, known in self._read_sums().items() if s in there}
-    runs.write_json(self._sums, {**sums, str(step): self._sum(step)})
+    sums = runs.read_object(self._sums) if self._sums.exists() else {}
+    runs.write_json(self._sums, {
+        **{s: known for s, known in sums.items() if s in there},
+        str(step): self._sum(step)})
 
   def save(self, step: int, tree: Any, meta: dict[str, Any]) -> None:
     """Saves once per step; a step that is already saved stays as it is."""

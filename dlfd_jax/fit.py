@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -11,47 +10,12 @@ import jax
 import numpy as np
 
 from dlfd_jax import checkpoint, loop, models, parallel, training as train
-from dlfd_jax.data import (
-  augment as augment_lib,
-  batching,
-  dataset as dataset_lib,
-)
+from dlfd_jax.data import batching, dataset as dataset_lib
 from dlfd_jax.metrics import accuracy
 from dlfd_jax.predict import Predictor
-from dlfd_jax.utils import runs, validate
+from dlfd_jax.utils import runs
 
 _PHASE = 'train'
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-  """A training recipe, the same for the original and the retrained model.
-
-  Attributes:
-    epochs: passes over the training images, at least 1.
-    batch_size: images per step on all devices together.
-    optimizer: SGD with one decaying cosine by default.
-    augment: flip, shift, scale, rotate and jitter the images, or None.
-    seed: seed of the initialisation, the order, augmentation and dropout.
-
-  Raises:
-    ValueError: if a number is out of its range.
-  """
-
-  epochs: int = 30
-  batch_size: int = 64
-  optimizer: train.OptimizerConfig = train.OptimizerConfig(
-      learning_rate=0.05, schedule='cosine')
-  augment: augment_lib.AugmentConfig | None = None
-  seed: int = 0
-
-  def __post_init__(self) -> None:
-    for name in ('epochs', 'batch_size'):
-      validate.integer(name, getattr(self, name))
-    validate.integer('seed', self.seed, 0)
-    validate.instance('optimizer', self.optimizer, train.OptimizerConfig)
-    if self.augment is not None:
-      validate.instance('augment', self.augment, augment_lib.AugmentConfig)
 
 
 class _ValAccuracy:
@@ -84,7 +48,7 @@ class _ValAccuracy:
 
 
 def fit(model: nn.Module, dataset: dataset_lib.Dataset, indices: np.ndarray,
-        val: np.ndarray, config: TrainConfig, *,
+        val: np.ndarray, config: train.TrainConfig, *,
         devices: parallel.Devices | None = None,
         device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
         log: runs.MetricsLog | None = None,

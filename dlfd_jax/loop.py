@@ -310,11 +310,11 @@ class _Session:
     self._lap()  # a check is no step's time
 
 
+@dataclasses.dataclass
 class StopRequest:
   """Set by SIGTERM or SIGINT while inside :func:`stop_on_signals`."""
 
-  def __init__(self) -> None:
-    self.requested = False
+  requested: bool = False
 
 
 @contextlib.contextmanager

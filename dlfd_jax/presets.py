@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from dlfd_jax import (
-  fit,
   methods as methods_lib,
   models,
   training as train,
@@ -41,6 +40,7 @@ from dlfd_jax.methods import (
   scrub,
   unsir,
 )
+from dlfd_jax.training import TrainConfig
 from dlfd_jax.utils import configs
 
 
@@ -103,7 +103,7 @@ class Preset:
   about: str
   data: sources.DataOptions
   network: Network
-  train: fit.TrainConfig
+  train: TrainConfig
   methods: dict[str, methods_lib.RunConfig]
 
   def config_of(self, method: str) -> methods_lib.RunConfig:
@@ -122,7 +122,7 @@ def _cosine(rate, **fields):
 
 
 def _recipe(epochs, rate=0.05, batch_size=64):
-  return fit.TrainConfig(
+  return TrainConfig(
       epochs=epochs, batch_size=batch_size,
       optimizer=_cosine(rate))
 
@@ -255,7 +255,7 @@ STARTS: dict[str, Preset] = {
     'demo': _narrow(
         'drawn faces at 32 px, a narrow network; the embedded default',
         sources.DataOptions(image_size=32), 8,
-        fit.TrainConfig(
+        TrainConfig(
             epochs=25, batch_size=32, augment=_STEADY,
             optimizer=_adam(3e-3, schedule='cosine')),
         _small(5, _adam(4e-3, schedule='cosine'), 0.5), rate=0.04),

@@ -79,6 +79,37 @@ class OptimizerConfig:
     return self.learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * progress))
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+  """A training recipe, the same for the original and the retrained model.
+
+  Attributes:
+    epochs: passes over the training images, at least 1.
+    batch_size: images per step on all devices together.
+    optimizer: SGD with one decaying cosine by default.
+    augment: flip, shift, scale, rotate and jitter the images, or None.
+    seed: seed of the initialisation, the order, augmentation and dropout.
+
+  Raises:
+    ValueError: if a number is out of its range.
+  """
+
+  epochs: int = 30
+  batch_size: int = 64
+  optimizer: OptimizerConfig = OptimizerConfig(
+      learning_rate=0.05, schedule='cosine')
+  augment: augment_lib.AugmentConfig | None = None
+  seed: int = 0
+
+  def __post_init__(self) -> None:
+    for name in ('epochs', 'batch_size'):
+      validate.integer(name, getattr(self, name))
+    validate.integer('seed', self.seed, 0)
+    validate.instance('optimizer', self.optimizer, OptimizerConfig)
+    if self.augment is not None:
+      validate.instance('augment', self.augment, augment_lib.AugmentConfig)
+
+
 class StepMetrics(flax.struct.PyTreeNode):
   """What a step measured, summed over the devices.
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures('shared_compilations')
 DATA = tiny.dataset(36)
 TRAIN, VAL = np.arange(24), np.arange(24, 36)
 MODEL = tiny.TinyNet()
-CONFIG = fit.TrainConfig(
+CONFIG = train.TrainConfig(
     epochs=3, batch_size=8, optimizer=train.OptimizerConfig(
         learning_rate=0.1, schedule='cosine'))
 

@@ -34,7 +34,7 @@ RUN = dlfd.DLFDConfig(
     epochs=2, batch_size=BATCH, perturb_steps=1, sinkhorn=problems.SMALL,
     optimizer=PLAIN, check_every=2, selection='best', select_threshold=.1,
     dynamic_phases=False)
-RECIPE = fit.TrainConfig(epochs=2, batch_size=BATCH, optimizer=PLAIN, seed=3)
+RECIPE = train.TrainConfig(epochs=2, batch_size=BATCH, optimizer=PLAIN, seed=3)
 
 
 def problem():

@@ -26,7 +26,7 @@ from typing import Any
 
 from absl import flags
 
-from dlfd_jax import fit, methods, presets
+from dlfd_jax import methods, presets, training
 from dlfd_jax.data import sources
 from dlfd_jax.utils import configs, validate
 
@@ -67,7 +67,7 @@ def of(config: Any, path: str = '', front: str = '') -> tuple[Option, ...]:
     front: in front of its flags' names.
 
   Example:
-    >>> [option.flag for option in of(fit.TrainConfig().optimizer)][:3]
+    >>> [option.flag for option in of(training.TrainConfig().optimizer)][:3]
     ['optimizer', 'learning_rate', 'momentum']
   """
   cls = config if isinstance(config, type) else type(config)
@@ -227,5 +227,5 @@ def apply(config: Any, options: Sequence[Option], values: flags.FlagValues,
 
 DATA = of(sources.DataOptions)
 NETWORK = of(presets.Network)
-TRAIN = of(fit.TrainConfig)
+TRAIN = of(training.TrainConfig)
 METHOD = of_methods(methods.METHODS)

@@ -22,7 +22,7 @@ _FRESH = 0  # purpose of the initialisation's key
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EUKConfig(cf_k.CFKConfig):
-  """EU-k; the defaults are those of ``fit.TrainConfig``.
+  """EU-k; the defaults are those of ``training.TrainConfig``.
 
   Raises:
     ValueError: if a field is out of its range, or BatchNorm is frozen.

@@ -65,23 +65,18 @@ def roc(members: np.ndarray,
   ends = np.append(np.flatnonzero(np.diff(descending)), scores.size - 1)
   place = np.empty(scores.size, np.int64)
   place[order] = np.arange(scores.size)
-  tpr = _share_above(place[:members.size], ends, scores.size, member_weights)
-  fpr = _share_above(
-      place[members.size:], ends, scores.size, non_member_weights)
-  return fpr, tpr
-
-
-def _share_above(place: np.ndarray, ends: np.ndarray, size: int,
-                 weights: np.ndarray | None) -> np.ndarray:
-  """Share of one side's weight at or above each distinct score."""
-  if weights is None:
-    weights = np.ones(place.size)
-  spread = np.zeros(weights.shape[:-1] + (size + 1,))
-  spread[..., place + 1] = weights
-  total = np.cumsum(spread, axis=-1)[..., np.append(0, ends + 1)]
-  last = total[..., -1:]
-  return np.divide(
-      total, last, out=np.full(total.shape, np.nan), where=last > 0)
+  shares = []  # of each side's weight at or above each distinct score
+  for places, weights in ((place[members.size:], non_member_weights),
+                          (place[:members.size], member_weights)):
+    if weights is None:
+      weights = np.ones(places.size)
+    spread = np.zeros(weights.shape[:-1] + (scores.size + 1,))
+    spread[..., places + 1] = weights
+    total = np.cumsum(spread, axis=-1)[..., np.append(0, ends + 1)]
+    last = total[..., -1:]
+    shares.append(np.divide(
+        total, last, out=np.full(total.shape, np.nan), where=last > 0))
+  return shares[0], shares[1]
 
 
 def area(fpr: np.ndarray, tpr: np.ndarray) -> np.ndarray:

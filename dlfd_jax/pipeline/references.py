@@ -15,7 +15,6 @@ import numpy as np
 
 from dlfd_jax import (
   checkpoint,
-  fit,
   loop,
   models,
   parallel,
@@ -135,7 +134,7 @@ def relearn_config(original: Any,
   """
   if not options.relearn_steps:
     return None
-  recipe = fit.TrainConfig()
+  recipe = train.TrainConfig()
   if isinstance(original, job.ModelRun):
     recipe = run_configs.recipe_in(original.config) or recipe
   elif isinstance(original, (str, os.PathLike)):

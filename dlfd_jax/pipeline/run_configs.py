@@ -8,13 +8,13 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from dlfd_jax import fit, presets, training as train
+from dlfd_jax import presets, training as train
 from dlfd_jax.data import augment as augment_lib, sources
 from dlfd_jax.utils import runs, validate
 
 
 def recipe_of(run: str | os.PathLike) -> tuple[
-    sources.DataOptions | None, presets.Network, fit.TrainConfig]:
+    sources.DataOptions | None, presets.Network, train.TrainConfig]:
   """Data, network and recipe of a training run, from its config.
 
   The data are None where they were a user's arrays, not read from anywhere.
@@ -63,7 +63,7 @@ def of_config(run: str | os.PathLike) -> Iterator[None]:
 
 
 def known_recipe(run: str | os.PathLike
-                 ) -> tuple[presets.Network, fit.TrainConfig] | None:
+                 ) -> tuple[presets.Network, train.TrainConfig] | None:
   """Network and recipe as ``recipe_of``; None if nobody knows them.
 
   So it is with a model that was imported, and where the original's run was
@@ -106,15 +106,15 @@ def data_from_json(fields: dict[str, Any] | None
   return sources.DataOptions(**fields)
 
 
-def recipe_in(config: dict[str, Any]) -> fit.TrainConfig | None:
+def recipe_in(config: dict[str, Any]) -> train.TrainConfig | None:
   """The recipe in the config of a training run; None in another one."""
   return train_from_json(config['train']) if 'train' in config else None
 
 
-def train_from_json(fields: dict[str, Any]) -> fit.TrainConfig:
+def train_from_json(fields: dict[str, Any]) -> train.TrainConfig:
   """The recipe of a run's config."""
   fields = dict(fields)
   fields['optimizer'] = train.OptimizerConfig(**fields['optimizer'])
   if fields['augment'] is not None:
     fields['augment'] = augment_lib.AugmentConfig(**fields['augment'])
-  return fit.TrainConfig(**fields)
+  return train.TrainConfig(**fields)

@@ -6,7 +6,15 @@ import dataclasses
 import time
 from collections.abc import Sequence
 
-from dlfd_jax import checkpoint, fit, loop, models, parallel, presets
+from dlfd_jax import (
+  checkpoint,
+  fit,
+  loop,
+  models,
+  parallel,
+  presets,
+  training,
+)
 from dlfd_jax.data import batching, dataset as dataset_lib
 from dlfd_jax.pipeline import job
 from dlfd_jax.utils import hosts, runs, validate
@@ -19,7 +27,7 @@ class TrainResult(job.ModelRun):
 
 
 def train(dataset: dataset_lib.Dataset, splits: job.Parts,
-          config: fit.TrainConfig | None = None,
+          config: training.TrainConfig | None = None,
           network: presets.Network | None = None, *, on: str = 'all',
           workdir: job.Folder | None = None,
           devices: parallel.Devices | None = None,
@@ -53,7 +61,8 @@ def train(dataset: dataset_lib.Dataset, splits: job.Parts,
       the devices, or the folder holds something else.
     job.Interrupted: on SIGTERM or SIGINT.
   """
-  config, network = config or fit.TrainConfig(), network or presets.Network()
+  config, network = config or training.TrainConfig(), (
+      network or presets.Network())
   devices = devices or parallel.Devices()
   validate.one_of('on', on, tuple(_TITLES))
   if on not in ('all', *splits.parts):

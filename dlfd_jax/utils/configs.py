@@ -30,8 +30,8 @@ def replace(config: _Config, changes: Mapping[str, Any]) -> _Config:
     ValueError: if there is no such field or the config refuses a value.
 
   Example:
-    >>> from dlfd_jax import fit
-    >>> changed = replace(fit.TrainConfig(), {'optimizer.momentum': 0.5})
+    >>> from dlfd_jax import training
+    >>> changed = replace(training.TrainConfig(), {'optimizer.momentum': 0.5})
     >>> changed.optimizer.momentum
     0.5
   """

@@ -33,7 +33,7 @@ def fresh():
 @pytest.fixture(scope='module')
 def learnt(shared_compilations):
   out = fit.fit(
-      MODEL, DATA, FORGET, np.array([], int), fit.TrainConfig(
+      MODEL, DATA, FORGET, np.array([], int), train.TrainConfig(
           epochs=20, batch_size=8, optimizer=train.OptimizerConfig(
               learning_rate=.1)), devices=tiny.devices())
   return parallel.fetch(out.variables)

@@ -11,7 +11,7 @@ import pytest
 from absl import flags
 from hypothesis import given, settings, strategies as st
 
-from dlfd_jax import fit, methods, models, ot, presets, tasks, training as train
+from dlfd_jax import methods, models, ot, presets, tasks, training as train
 from dlfd_jax.cli import options, unlearn
 from dlfd_jax.data import augment, requests, sources
 from dlfd_jax.evaluation import inputs
@@ -24,7 +24,7 @@ from tests.report import fakes
 
 # A class and the arguments that it has no defaults for.
 CONFIGS = [
-    (train.OptimizerConfig, {}), (fit.TrainConfig, {}),
+    (train.OptimizerConfig, {}), (train.TrainConfig, {}),
     (ot.SinkhornConfig, {}), (augment.AugmentConfig, {}),
     (models.ModelConfig, {'outputs': 3}), (presets.Network, {}),
     (sources.DataOptions, {}), (requests.ForgetRequest, {}),
