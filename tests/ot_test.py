@@ -128,12 +128,6 @@ def test_the_entropic_objective_is_the_first_term_alone():
   assert _solve(x, x, ENTROPIC).value > 0.01  # biased: not 0 on the diagonal
 
 
-def test_the_divergence_is_symmetric():
-  x, y = _cloud(8), _cloud(8, seed=1, shift=0.5)
-  np.testing.assert_allclose(
-      _solve(x, y).value, _solve(y, x).value, atol=2e-6)
-
-
 def test_small_epsilon_nears_the_best_assignment():
   # The entropic cost exceeds the assignment's by at most epsilon log n, and
   # so does each cloud's own term, of which the best assignment costs nothing.
@@ -202,12 +196,6 @@ def test_no_gradient_flows_into_the_target():
   x, y = _cloud(8), _cloud(8, seed=1)
   moving, target = _sloper(FINE)(x, y, *_weights(x, y, None, None))
   assert moving.any() and not target.any()
-
-
-def test_the_distance_grows_as_clouds_part():
-  x = _cloud(8)
-  values = [_solve(x, x + shift).value for shift in (0.0, 0.5, 2.0)]
-  assert values[0] < values[1] < values[2]
 
 
 @both

@@ -117,11 +117,6 @@ def test_the_loss_on_forget_climbs_in_the_first_steps(name):
   assert min(after) > before
 
 
-def test_anew_means_that_forget_is_no_longer_known():
-  start = whole('eu_k')[0].history[0]
-  assert start['forget_loss'] > whole('finetune')[0].history[0]['forget_loss']
-
-
 @every_method
 def test_it_is_deterministic_in_its_seed(name):
   (first, _), again = whole(name), run(name)

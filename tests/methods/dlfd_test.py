@@ -127,23 +127,6 @@ def test_batch_norm_moves_the_running_statistics_by_one_masked_batch():
   assert not problems.same(new.batch_stats, problem.original['batch_stats'])
 
 
-def test_frozen_norm_leaves_the_running_statistics_bit_identical():
-  problem = problems.problem()
-  out = methods.unlearn(problem, config(), devices=problems.devices())
-  assert problems.same(
-      out.last['batch_stats'], problem.original['batch_stats'])
-  assert not problems.same(out.last['params'], problem.original['params'])
-
-
-def test_final_weights_depend_on_the_weight_of_the_transport_term():
-  problem = problems.problem()
-  with_ot, without = (
-      methods.unlearn(
-          problem, config(ot_weight=weight), devices=problems.devices())
-      for weight in (2.0, 0.0))
-  assert problems.largest_difference(with_ot.last, without.last) > 1e-5
-
-
 def test_augmentation_is_drawn_anew_in_each_step_from_the_key():
   problem = problems.problem()
   batch = problems.batch(problem.splits)
@@ -193,22 +176,6 @@ def test_without_dynamic_phases_every_batch_is_perturbed():
   assert controller.findings(None)['forget_threshold'] is None
 
 
-def test_plan_pairs_each_retain_batch_with_the_next_forget_batch():
-  problem = problems.problem(seed=4)
-  made, _ = plan(problem, config(epochs=2))
-  assert made.num_steps == 6
-  retain = np.concatenate([
-      batch.index[batch.mask > 0]
-      for batch in (made.batch(step).retain for step in range(3))])
-  np.testing.assert_array_equal(np.sort(retain), problem.splits.retain)
-  forget = np.concatenate(
-      [made.batch(step).forget.index for step in range(3)])
-  np.testing.assert_array_equal(np.sort(forget), problem.splits.forget)
-  assert not np.array_equal(
-      made.batch(0).forget.index, made.batch(3).forget.index)
-  assert made.batch(5).forget.mask.all()
-
-
 @pytest.mark.parametrize('check_every, expected', [
     # 24 val and 19 forget images; ceil(516 / (8 * (2 + 5))).
     (2, 2), (None, 10)])
@@ -217,11 +184,6 @@ def test_checks_come_as_often_as_asked(check_every, expected):
       problems.problem(), config(check_every=check_every))
   assert made.check_every == expected
   assert controller.findings(None)['attack_sizes'] == [19, 19]
-
-
-def test_live_limit_bounds_the_attack():
-  _, controller = plan(problems.problem(), config(live_limit=10))
-  assert controller.findings(None)['attack_sizes'] == [10, 10]
 
 
 def test_two_epochs_are_one_ramp_with_checks_in_between():

@@ -76,11 +76,3 @@ def test_a_cosine_falls_once_over_the_run_not_in_every_epoch():
   shares = np.array(moved[1]) / np.array(moved[0])
   np.testing.assert_allclose(
       shares, (1 + np.cos(np.pi * np.arange(6) / 6)) / 2, atol=2e-3)
-
-
-def test_batch_norm_moves_the_running_statistics():
-  problem = problems.problem()
-  out = methods.unlearn(
-      problem, config(batch_norm='batch'), devices=problems.devices())
-  assert not problems.same(
-      out.last['batch_stats'], problem.original['batch_stats'])

@@ -295,14 +295,6 @@ def test_live_figures_are_those_of_the_attack():
   assert (over['forget_accuracy'], over['val_accuracy']) == (0.0, 1.0)
 
 
-@pytest.mark.parametrize('size, mean, high', [
-    (100, 0.076, 0.16), (300, 0.044, 0.10)])
-def test_null_is_that_of_exchangeable_scores(size, mean, high):
-  found = run.null_of_sizes(size, size)
-  assert found[0] == pytest.approx(mean, abs=0.012)
-  assert found[1] == pytest.approx(high, abs=0.03)
-
-
 def test_released_attack_reads_all_images_of_both_sides():
   live, setting = live_attack(limit=10, attack_kind='released')
   data, splits = setting.problem.dataset, setting.problem.splits

@@ -70,15 +70,6 @@ def test_a_min_step_descends_divergence_and_cross_entropy_on_retain(kind):
       metrics.rows['loss'] / metrics.count, ce(state.params), rtol=1e-4)
 
 
-def test_the_temperature_is_used():
-  problem = problems.problem()
-  state = moved(problem)
-  cool, warm = (
-      one_step(problem, config(temperature=t), scrub.MAX, state)[2].params
-      for t in (1.0, 4.0))
-  assert problems.largest_difference(cool, warm) > 1e-4
-
-
 def test_at_the_original_a_frozen_max_step_goes_nowhere():
   # Hence batch statistics by default: the divergence has its minimum there.
   problem = problems.problem()
