@@ -65,8 +65,8 @@ class Policy:
 
   def check(self, losses: Losses) -> float:
     """One check, with a function from rows to their losses."""
-    found = {name: losses(rows) for name, rows in self.parts.items()}
-    return self.attack(found['forget'], found['val'])
+    by_part = {name: losses(rows) for name, rows in self.parts.items()}
+    return self.attack(by_part['forget'], by_part['val'])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,14 +171,14 @@ def run(race: Race, repeats: int, devices: parallel.Devices) -> dict[str, Any]:
   for turn in range(repeats + 1):
     for policy_name, policy in race.policies.items():
       for side, epoch in sides.items():
-        found = epoch(policy)
+        times = epoch(policy)
         if turn:
-          seconds[f'{side}/{policy_name}'].append(found)
-  median = {cell: {part: statistics.median(one[part] for one in found)
+          seconds[f'{side}/{policy_name}'].append(times)
+  median = {cell: {part: statistics.median(one[part] for one in times)
                    for part in ('epoch_s', 'check_s')}
-            for cell, found in seconds.items()}
-  total = {cell: found['epoch_s'] / race.policies[cell.split('/')[1]].batches
-           for cell, found in median.items()}
+            for cell, times in seconds.items()}
+  total = {cell: times['epoch_s'] / race.policies[cell.split('/')[1]].batches
+           for cell, times in median.items()}
   return {
       'batches': {n: p.batches for n, p in race.policies.items()},
       'repeats': repeats, 'seconds': seconds,
@@ -315,7 +315,7 @@ def markdown(result: dict[str, Any]) -> str:
             f'{result["ratio"][policy]:.2f}'] for policy in (RELEASED, OURS)])]
   level, across = AIMS[result['type']]
   ratio = result['ratio']
-  met = lambda found, aim: 'met' if found >= aim else 'missed'
+  met = lambda value, aim: 'met' if value >= aim else 'missed'
   lines += [
       '', 'PyTorch at the released policy over ours at our policy, '
       f'by batch: {ratio["across"]:.2f}.', '',
@@ -333,7 +333,8 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 COMMAND = command.Command(
-    'against_torch', __doc__, _define, _execute, package='experiments')
+    'benchmarks.against_torch', __doc__, _define, _execute,
+    package='experiments')
 main = COMMAND.main
 
 if __name__ == '__main__':

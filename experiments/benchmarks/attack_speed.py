@@ -168,7 +168,7 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 COMMAND = programs.program(
-    'attack_speed', __doc__, {
+    'benchmarks.attack_speed', __doc__, {
         'repeats': (20, 'draws of losses of each kind', 1)},
     _measure, markdown, runs_models=True)
 main = COMMAND.main

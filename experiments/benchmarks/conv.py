@@ -95,8 +95,8 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 COMMAND = programs.program(
-    'conv', __doc__, {'repeats': (5, 'measurements of each', 1)}, _measure,
-    markdown, kind='benchmark_conv')
+    'benchmarks.conv', __doc__, {'repeats': (5, 'measurements of each', 1)},
+    _measure, markdown, kind='benchmark_conv')
 main = COMMAND.main
 
 if __name__ == '__main__':

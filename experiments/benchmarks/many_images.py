@@ -67,7 +67,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
 
 
 COMMAND = command.Command(
-    'many_images', __doc__, _define, _execute, package='experiments')
+    'benchmarks.many_images', __doc__, _define, _execute, package='experiments')
 main = COMMAND.main
 
 if __name__ == '__main__':

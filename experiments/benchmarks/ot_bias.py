@@ -131,12 +131,12 @@ def transport_errors(population: Population, batch: int, draws: int,
     whole_values.append(float(value))
     for scheme in SCHEMES:
       for count in groups:
-        near, slope = map(np.asarray, split_transport(
+        near, part = map(np.asarray, split_transport(
             x, y, scheme, count, config))
-        lengths = np.linalg.norm(slope), np.linalg.norm(gradient)
+        lengths = np.linalg.norm(part), np.linalg.norm(gradient)
         found.setdefault((scheme, count), []).append((
             float(near / value - 1),
-            float((slope * gradient).sum() / (lengths[0] * lengths[1])),
+            float((part * gradient).sum() / (lengths[0] * lengths[1])),
             float(lengths[0] / lengths[1])))
   rows = []
   for (scheme, count), errors in found.items():
@@ -236,7 +236,7 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 COMMAND = programs.program(
-    'ot_bias', __doc__, {
+    'benchmarks.ot_bias', __doc__, {
         'originals': (
             [], 'training runs whose features and losses are drawn from'),
         'batch': (

@@ -135,8 +135,8 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 COMMAND = programs.program(
-    'profiles', __doc__, {'repeats': (3, 'measurements of each', 1)}, _measure,
-    markdown)
+    'benchmarks.profiles', __doc__, {
+        'repeats': (3, 'measurements of each', 1)}, _measure, markdown)
 main = COMMAND.main
 
 if __name__ == '__main__':

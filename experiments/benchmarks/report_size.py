@@ -137,7 +137,7 @@ def measure(evaluation: pathlib.Path, repeats: int) -> dict[str, Any]:
 
 
 def markdown(result: dict[str, Any]) -> str:
-  """The figures, one a line."""
+  """The numbers, one a line."""
   one = result['report']
   rows = [('page, kB', f'{one["page_bytes"] / 1e3:.0f}'),
           ('JSON, kB', f'{one["json_bytes"] / 1e3:.0f}'),
@@ -170,7 +170,7 @@ def _measure(values: flags.FlagValues) -> dict[str, Any]:
 
 
 COMMAND = programs.program(
-    'report_size', __doc__, {
+    'benchmarks.report_size', __doc__, {
         'evaluation': (None, 'folder of a finished evaluation'),
         'repeats': (5, 'how often the report is written', 1)},
     _measure, markdown)

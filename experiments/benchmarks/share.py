@@ -47,11 +47,11 @@ def share(network: presets.Network, config: dlfd.DLFDConfig, size: int,
   transport = _median(functools.partial(
       solver(config, len(here), len(there)), here, there), repeats)
   live = run.LiveAttack(setting, config.live_limit)
-  found = live.losses(setting.original)
-  assert found is not None  # an untrained network is finite
+  losses = live.losses(setting.original)
+  assert losses is not None  # an untrained network is finite
   check = _median(lambda: live.measure(setting.original), repeats)
   attacked = _median(lambda: attack.balanced_accuracy(
-      -found[0], -found[1], draws=1), repeats)
+      -losses[0], -losses[1], draws=1), repeats)
   batches = -(-len(splits.retain) // config.batch_size)
   checks = max(1, batches // plan.check_every)
   epoch = batches * step + checks * check
@@ -70,7 +70,7 @@ def solver(config: dlfd.DLFDConfig, rows: int, forget_rows: int
            ) -> Callable[[np.ndarray, np.ndarray], jax.Array]:
   """The transport problems of one distance step, with their gradients.
 
-  Each of the K inner problems starts where the one before has moved its rows.
+  Each of the K inner problems starts where the one before has left its rows.
 
   Returns:
     Features of both sides to the K distances.
@@ -81,10 +81,10 @@ def solver(config: dlfd.DLFDConfig, rows: int, forget_rows: int
   def solve(here, there):
     target = ot.prepare_target(there, others, config.sinkhorn)
 
-    def inner(moved, _):
-      value, slope = jax.value_and_grad(lambda x: ot.transport(
-          x, weights, target, config.sinkhorn).value)(moved)
-      return moved + slope, value
+    def inner(rows, _):
+      value, gradient = jax.value_and_grad(lambda x: ot.transport(
+          x, weights, target, config.sinkhorn).value)(rows)
+      return rows + gradient, value
 
     return jax.lax.scan(
         inner, here, length=config.perturb_steps,

@@ -118,9 +118,9 @@ def convolution_seconds(call: Convolution, kind: jnp.dtype, repeats: int
     y, back = jax.vjp(run, x, kernel)
     return back(y)
 
-  forward, moved, trained = (
+  forward, by_images, by_both = (
       _least(jax.jit(f), repeats, x, kernel) for f in (run, images, both))
-  return moved, max(trained - moved, 0.0), forward
+  return by_images, max(by_both - by_images, 0.0), forward
 
 
 def _least(function, repeats, *arguments):

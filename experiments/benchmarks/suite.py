@@ -159,9 +159,9 @@ def _scaling(found):
   for one in found:
     row = [one['axis'], ', '.join(str(c['size']) for c in one['cells'])]
     for key, unit in (('seconds', 1), ('bytes', 1e6)):
-      slope = one[f'exponent_{key}']
+      exponent = one[f'exponent_{key}']
       row += [', '.join(f'{c[key] / unit:.3g}' for c in one['cells']),
-              '' if slope is None else f'{slope:.2f}']
+              '' if exponent is None else f'{exponent:.2f}']
     rows.append([*row, ', '.join(map(str, one['left_out'])) or 'none'])
   lines = ['## Growth', '', *render.markdown_lines(
       ['axis', 'sizes', 'seconds', 'exponent', 'MB', 'exponent',
@@ -198,7 +198,7 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 COMMAND = command.Command(
-    'benchmark', __doc__, _define, _execute, package='experiments')
+    'benchmarks.suite', __doc__, _define, _execute, package='experiments')
 main = COMMAND.main
 
 if __name__ == '__main__':

@@ -168,20 +168,20 @@ def perturb(model: ResNet18, images: torch.Tensor, labels: torch.Tensor,
   target = target.clone()  # an inference tensor may not be saved for backward
   for parameter in model.parameters():
     parameter.requires_grad_(False)
-  moved = images
+  perturbed = images
   for _ in range(settings.perturb_steps):
-    moved = moved.detach().requires_grad_(True)
+    perturbed = perturbed.detach().requires_grad_(True)
     with precision:
-      logits, features = model(moved)
+      logits, features = model(perturbed)
     value = (settings.ot_weight * distance(features, target, settings)
              - settings.ce_weight * functional.cross_entropy(
                  logits.float(), labels))
-    slope, = torch.autograd.grad(value, moved)
-    moved = (moved.detach() + settings.perturb_step_size * slope.sign()
-             ).clamp_(0.0, 1.0)
+    gradient, = torch.autograd.grad(value, perturbed)
+    step_of_images = settings.perturb_step_size * gradient.sign()
+    perturbed = (perturbed.detach() + step_of_images).clamp_(0.0, 1.0)
   for parameter in model.parameters():
     parameter.requires_grad_(True)
-  return moved
+  return perturbed
 
 
 def optimizer_of(model: ResNet18, settings: Settings) -> torch.optim.SGD:
@@ -194,15 +194,15 @@ def optimizer_of(model: ResNet18, settings: Settings) -> torch.optim.SGD:
 def step(model: ResNet18, optimizer: torch.optim.SGD, images: torch.Tensor,
          labels: torch.Tensor, forget: torch.Tensor,
          settings: Settings) -> torch.Tensor:
-  """One distance step on uint8 batches; returns the moved images."""
-  moved = perturb(
+  """One distance step on uint8 batches; returns the perturbed images."""
+  perturbed = perturb(
       model, _pixels(images), labels, _pixels(forget), settings)
   optimizer.zero_grad(set_to_none=True)
   with settings.precision(images.device):
-    logits, _ = model(moved)
+    logits, _ = model(perturbed)
   functional.cross_entropy(logits.float(), labels).backward()
   optimizer.step()
-  return moved
+  return perturbed
 
 
 def losses(model: ResNet18, images: torch.Tensor, labels: torch.Tensor,

@@ -93,7 +93,7 @@ def rows_of(preset: presets.Preset) -> list[grid.Row]:
 
 
 COMMAND = command.Command(
-    'faces', __doc__, _define, _execute, package='experiments')
+    'paper.faces', __doc__, _define, _execute, package='experiments')
 main = COMMAND.main
 
 if __name__ == '__main__':

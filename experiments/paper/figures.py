@@ -188,7 +188,7 @@ def _classes(entries: list[str]) -> dict[str, int]:
 
 
 COMMAND = command.Command(
-    'figures', __doc__, _define, _execute, package='experiments')
+    'paper.figures', __doc__, _define, _execute, package='experiments')
 main = COMMAND.main
 
 if __name__ == '__main__':

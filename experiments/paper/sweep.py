@@ -184,7 +184,7 @@ def score(accuracy_val: float, forget: np.ndarray,
 
 
 COMMAND = command.Command(
-    'sweep', __doc__, _define, _execute, package='experiments')
+    'paper.sweep', __doc__, _define, _execute, package='experiments')
 main = COMMAND.main
 
 if __name__ == '__main__':

@@ -63,7 +63,7 @@ def rows_of(task: study_lib.Task, names: list[str]) -> list[grid.Row]:
 
 
 COMMAND = command.Command(
-    'table1', __doc__, _define, _execute, package='experiments')
+    'paper.table1', __doc__, _define, _execute, package='experiments')
 main = COMMAND.main
 
 if __name__ == '__main__':

@@ -58,7 +58,7 @@ def on(task: study_lib.Task, architecture: str) -> study_lib.Task:
 
 
 COMMAND = command.Command(
-    'table2', __doc__, _define, _execute, package='experiments')
+    'paper.table2', __doc__, _define, _execute, package='experiments')
 main = COMMAND.main
 
 if __name__ == '__main__':

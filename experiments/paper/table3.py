@@ -99,7 +99,7 @@ def rows_of(task: study_lib.Task) -> list[grid.Row]:
 
 
 COMMAND = command.Command(
-    'table3', __doc__, _define, _execute, package='experiments')
+    'paper.table3', __doc__, _define, _execute, package='experiments')
 main = COMMAND.main
 
 if __name__ == '__main__':

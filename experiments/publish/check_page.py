@@ -93,7 +93,8 @@ def _measure(values: flags.FlagValues) -> dict[str, Any]:
 
 
 COMMAND = programs.program(
-    'check_page', __doc__, {'checks': ([], 'folders of finished checks')},
+    'publish.check_page', __doc__, {
+        'checks': ([], 'folders of finished checks')},
     _measure, markdown, kind='checks')
 main = COMMAND.main
 

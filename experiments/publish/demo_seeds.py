@@ -144,7 +144,7 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 COMMAND = programs.program(
-    'demo_seeds', __doc__, {
+    'publish.demo_seeds', __doc__, {
         'seeds': (5, 'seeds from 0', 1),
         'workdir': (None, 'where the demos lie')}, _measure, markdown)
 main = COMMAND.main

@@ -46,7 +46,7 @@ def with_table(text: str, result: dict[str, Any]) -> str:
 
 
 COMMAND = command.Command(
-    'publish_demo', __doc__, _define, _execute, package='experiments')
+    'publish.demo_table', __doc__, _define, _execute, package='experiments')
 main = COMMAND.main
 
 if __name__ == '__main__':

@@ -81,12 +81,12 @@ def program(name: str, about: str, described: dict[str, tuple[Any, ...]],
   """A command that measures something and writes it as JSON and Markdown.
 
   Args:
-    name: of the module, as the user types it.
+    name: of the module below ``package``, as the user types it.
     about: for ``--help``.
     described: its flags beside ``--out``, see :func:`define`.
     measure: the fields of the result beside its :func:`facts`.
     markdown: the page of a result.
-    kind: of the result; default ``name``.
+    kind: of the result; default the last part of ``name``.
     required: whether ``--out`` must be given.
     package: where the module lies.
     runs_models: whether it has the flags of every run that computes.
@@ -99,7 +99,7 @@ def program(name: str, about: str, described: dict[str, tuple[Any, ...]],
 
   def execute(values, line):
     out = out_of(values) if required else out_if_given(values)
-    result = {**facts(kind or name, line), **measure(values)}
+    result = {**facts(kind or name.rpartition('.')[2], line), **measure(values)}
     write(out, result, markdown(result))
     if verdict is not None:
       verdict(result)

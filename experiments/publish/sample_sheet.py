@@ -91,7 +91,7 @@ def sheet(fine: dataset_lib.Dataset, coarse: dataset_lib.Dataset,
 
 
 COMMAND = command.Command(
-    'sample_sheet', __doc__, _define, _execute, package='experiments')
+    'publish.sample_sheet', __doc__, _define, _execute, package='experiments')
 main = COMMAND.main
 
 if __name__ == '__main__':
