@@ -107,6 +107,13 @@ def define_forget(values: flags.FlagValues) -> None:
       flag_values=values)
   flags.DEFINE_integer(
       'forget_seed', 0, 'seed of the draw', lower_bound=0, flag_values=values)
+  flags.DEFINE_boolean(
+      'same_person', False, 'names that differ from a listed one only by case, '
+      'spacing, width or leading zeros are the same person: forget all of them',
+      flag_values=values)
+  flags.DEFINE_boolean(
+      'different_people', False, 'such names are different people: forget the '
+      'listed one alone', flag_values=values)
 
 
 def forget_request(values: flags.FlagValues, *, required: bool = True
@@ -114,7 +121,8 @@ def forget_request(values: flags.FlagValues, *, required: bool = True
   """The deletion request of the flags, or None if there is none.
 
   Raises:
-    ValueError: if none is given and one is required, or more than one.
+    ValueError: if none is given and one is required, or more than one, or
+      names that are alike are to be both the same and different people.
     FileNotFoundError: if a listed file is absent.
   """
   given = {name: command.value(values, f'forget_{name}')
@@ -132,9 +140,16 @@ def forget_request(values: flags.FlagValues, *, required: bool = True
   if name in ('identities', 'families', 'sample_ids'):  # a file, one a line
     places = requests.read_entries(value)
     value = tuple(places)
+  same, different = (
+      command.value(values, flag) for flag in ('same_person',
+                                               'different_people'))
+  if same and different:
+    raise ValueError(
+        'Expected at most one of --same_person and --different_people, got '
+        'both.')
   return requests.ForgetRequest(
       **{name: value}, seed=command.value(values, 'forget_seed'),
-      places=places)
+      same_person=same if same or different else None, places=places)
 
 
 def partition(values: flags.FlagValues, dataset: dataset_lib.Dataset,

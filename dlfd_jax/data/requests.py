@@ -8,19 +8,24 @@ drawn at random. ``resolve_request`` turns it and a ``Partition`` into checked
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
+from dlfd_jax.data import (
+  dataset as dataset_lib,
+  people as people_lib,
+  splits as splits_lib,
+)
 from dlfd_jax.utils import files, rng, validate
 
 KINDS = ('identities', 'families', 'sample_ids', 'classes', 'people',
          'fraction')
-FAMILY = 'family'  # the column of families
 MOST_LISTED = 1000
 
 
@@ -40,8 +45,13 @@ class ForgetRequest:
       least one person. Where no person of ``train`` is known, it is the share
       of the images.
     seed: integer >= 0, of the two random forms.
-    places: where each text entry stands, such as ``line 3 of people.txt``, for
-      errors.
+    same_person: what to do where a person or family of the request has a twin
+      in the data whose name differs only by case, spacing, width or leading
+      zeros: forget both (True), or only the one that is named (False); None
+      refuses the request.
+    places: where each text entry stands, such as ``line 3 of people.txt``. An
+      entry that has a place and begins with ``#`` is a comment, unless it is a
+      known name or sample id.
 
   Raises:
     ValueError: if none or several are given, or one is empty or out of range.
@@ -54,6 +64,7 @@ class ForgetRequest:
   people: int | None = None
   fraction: float | None = None
   seed: int = 0
+  same_person: bool | None = None
   places: Mapping[str, str] = dataclasses.field(
       default_factory=dict, compare=False, repr=False)
 
@@ -90,19 +101,21 @@ class ForgetRequest:
     if self.fraction is not None:
       validate.number('fraction', self.fraction, 0, 1, ends='()')
     validate.integer('seed', self.seed, 0)
+    if self.same_person is not None:
+      validate.boolean('same_person', self.same_person)
 
 
 def read_entries(path: str | os.PathLike) -> dict[str, str]:
   """Reads persons, families or sample ids from a text file, one a line.
 
-  Blank lines are skipped; ``#`` starts a comment at the start of a line or
-  after a space.
+  Which lines are comments is known only beside the data: see
+  :func:`resolve_request`. Lines with nothing visible are skipped.
 
   Args:
     path: a UTF-8 text file.
 
   Returns:
-    The place of each entry by its text, in the file's order, each once: the
+    The place of each line as written, in the file's order, each once: the
     entries and the ``places`` of a :class:`ForgetRequest`.
 
   Raises:
@@ -119,9 +132,8 @@ def read_entries(path: str | os.PathLike) -> dict[str, str]:
     raise ValueError(
         f'Expected {path} to be UTF-8 text, got other bytes.') from error
   entries: dict[str, str] = {}
-  for number, line in enumerate(text.splitlines(), start=1):
-    line = '' if line.startswith('#') else line.split(' #')[0].strip()
-    if line:
+  for number, line in enumerate(text.split('\n'), start=1):
+    if people_lib.clean(line):
       entries.setdefault(line, f'line {number} of {path}')
   if not entries:
     raise ValueError(f'Expected at least one entry in {path}, got none.')
@@ -133,6 +145,11 @@ def resolve_request(
     request: ForgetRequest, earlier: np.ndarray | None = None,
 ) -> tuple[splits_lib.Splits, list[str]]:
   """Cuts ``train`` into retain and forget as a request asks.
+
+  An entry means the person, family or image of exactly that name, else the one
+  whose name is the same once both are in one spelling (``people.clean``); else,
+  if it begins with ``#`` and was read from a file, it is a comment; else it is
+  refused.
 
   Only training images can be forgotten. Images of ``val`` and ``test`` that the
   request names, or that show a person whom it names, are left out of the
@@ -151,8 +168,9 @@ def resolve_request(
     each; no note for a clean request by person.
 
   Raises:
-    ValueError: if a person or image is not in the data, no training image would
-      be forgotten, nothing would be left to retain, watch or test on, or
+    ValueError: if a person or image is not in the data, a name has a twin and
+      ``same_person`` does not say what that means, no training image would be
+      forgotten, nothing would be left to retain, watch or test on, or
       ``check_splits`` objects to what is left.
   """
   splits_lib.check_positions(dataset, partition)
@@ -218,15 +236,16 @@ def images_of(dataset: dataset_lib.Dataset, train: np.ndarray,
       many are drawn.
   """
   if request.identities is not None:
-    persons = _numbers(request, 'identities', dataset.people)
+    persons = _numbers(request, 'identities', dataset.people, notes)
     return _images_with(dataset, dataset.identity, persons, 'persons')
   if request.families is not None:
-    if FAMILY not in dataset.columns:
-      raise ValueError(f'Expected {dataset.name!r} to have a column {FAMILY!r}'
+    family = people_lib.FAMILY
+    if family not in dataset.columns:
+      raise ValueError(f'Expected {dataset.name!r} to have a column {family!r}'
                        f', got {sorted(dataset.columns)}.')
     families = _numbers(
-        request, 'families', dataset.column_names.get(FAMILY, {}))
-    return _images_with(dataset, dataset.columns[FAMILY], families, 'families')
+        request, 'families', dataset.column_names.get(family, {}), notes)
+    return _images_with(dataset, dataset.columns[family], families, 'families')
   if request.classes is not None:
     names = dataset.task.names
     if dataset.task.is_multilabel:
@@ -240,60 +259,157 @@ def images_of(dataset: dataset_lib.Dataset, train: np.ndarray,
     numbers = [names.index(name) for name in request.classes]
     return train[np.isin(dataset.labels[train], numbers)]
   if request.sample_ids is not None:
-    wanted = np.unique(np.asarray(request.sample_ids, np.str_))
-    places = splits_lib.find_samples(dataset, wanted)
-    _check_present(dataset, 'sample ids', wanted[places < 0])
-    return np.sort(places)
+    return np.unique(_numbers(request, 'sample_ids', dict(
+        enumerate(dataset.sample_id.tolist())), notes))
   return _draw(dataset, train, request, notes)
 
 
-def _numbers(request: ForgetRequest, kind: str,
-             names: Mapping[int, str]) -> list[int]:
-  """The numbers of the persons or families that a request lists.
+def _numbers(request: ForgetRequest, kind: str, names: Mapping[int, str],
+             notes: list[str]) -> list[int]:
+  """The numbers of the persons, families or images that a request lists.
 
   Args:
     request: its numbers stay as they are, its texts are looked up.
-    kind: ``'identities'`` or ``'families'``.
+    kind: ``'identities'``, ``'families'`` or ``'sample_ids'``.
     names: by number, where the source of the data has names: texts are then
       names. Where it has none they are numbers.
+    notes: receives a sentence for each name with a twin.
 
   Raises:
-    ValueError: if a text is no known name, or no integer >= 0.
+    ValueError: if a text is no known name, or no integer >= 0, or has a twin
+      and the request does not say whether that is the same person.
   """
-  what = {'identities': 'identity', 'families': 'family'}[kind]
-  numbers = {name: number for number, name in names.items()}
-  codes = []
+  what = {'identities': 'identity', 'families': 'family',
+          'sample_ids': 'sample id'}[kind]
+  known = _Names(names)
+  codes: list[int] = []
+  named: dict[str, str] = {}  # each name, and the entry that means it
+  unknown = []
   for entry in getattr(request, kind):
-    if isinstance(entry, str):
-      where = f' in {request.places[entry]}' if entry in request.places else ''
-      if numbers and entry not in numbers:
-        raise ValueError(
-            f'Expected a known {what}{where}, got {entry!r}.')
-      if not numbers and not (entry.isascii() and entry.isdigit()):
-        raise ValueError(
-            f'Expected an integer {what} >= 0{where}, got {entry!r}.')
-      entry = numbers[entry] if numbers else int(entry)
-      validate.integer(f'every entry of {kind}', entry, 0)
-    codes.append(entry)
+    if not isinstance(entry, str):
+      codes.append(entry)
+    elif (name := known.find(entry)) is not None:
+      named.setdefault(name, entry)
+    elif not names and re.fullmatch('[0-9]{1,40}', people_lib.clean(entry)):
+      number = int(people_lib.clean(entry))
+      validate.integer(f'every entry of {kind}', number, 0)
+      codes.append(number)
+    elif not (entry.startswith('#') and entry in request.places
+              and not known.like(entry)):
+      unknown.append(entry)
+  if unknown:
+    wanted = f'a known {what}' if names else f'an integer {what} >= 0'
+    raise ValueError(
+        f'Expected {wanted}{_place(request, unknown[0])}, got '
+        f'{validate.shorten(repr(unknown[0]), 200)}'
+        + (f' and {len(unknown) - 1} more that are unknown'
+           if len(unknown) > 1 else '') + f'{known.hint(unknown[0])}.')
+  if not codes and not named:
+    raise ValueError(f'Expected at least one {what} in the request, got '
+                     'comments alone.')
+  if kind != 'sample_ids':
+    codes += _twins(request, known, named, what, notes)
+  return codes + [known.numbers[name] for name in named]
+
+
+def _twins(request: ForgetRequest, known: _Names, named: Mapping[str, str],
+           what: str, notes: list[str]) -> list[int]:
+  """The numbers of those who are alike to somebody named, if they go too."""
+  codes = []
+  for name, entry in named.items():
+    others = [other for other in known.like(name) if other not in named]
+    if not others:
+      continue
+    twins = people_lib.listed(others)
+    if request.same_person is None:
+      raise ValueError(
+          f'Expected --same_person or --different_people: {entry!r}'
+          f'{_place(request, entry)} names {what} {name!r}, and the data also '
+          f'have {twins}, which differs only by case, spacing, width or '
+          'leading zeros. --same_person forgets all of them, '
+          f'--different_people {name!r} alone.')
+    if request.same_person:
+      codes += [known.numbers[other] for other in others]
+      notes.append(f'Taken for one {what} with {name!r}, and forgotten too, as '
+                   f'--same_person says: {twins}.')
+    else:
+      notes.append(f'Not forgotten with {what} {name!r}, as --different_people '
+                   f'says: {twins}.')
   return codes
+
+
+def _place(request: ForgetRequest, entry: str) -> str:
+  return f' in {request.places[entry]}' if entry in request.places else ''
+
+
+class _Names:
+  """Looks up names as a user may write them.
+
+  Attributes:
+    numbers: by name.
+  """
+
+  def __init__(self, names: Mapping[int, str]):
+    self.numbers = {name: number for number, name in names.items()}
+
+  @functools.cached_property
+  def _spelled(self) -> dict[str, list[str]]:
+    return _grouped((people_lib.clean(name), name) for name in self.numbers)
+
+  @functools.cached_property
+  def _loose(self) -> dict[str, list[str]]:
+    return _grouped((key, name) for name in self.numbers
+                    for key in people_lib.loose_keys(name))
+
+  def find(self, entry: str) -> str | None:
+    """The name that an entry means; None if there is none, or no single one."""
+    if entry in self.numbers:
+      return entry
+    names = self._spelled.get(people_lib.clean(entry), [])
+    return names[0] if len(names) == 1 else None
+
+  def like(self, entry: str) -> list[str]:
+    """All names, sorted, that may mean the same; directly or by one between."""
+    names: set[str] = set()
+    new = {entry}
+    while new:
+      new = {name for one in new for key in people_lib.loose_keys(one)
+             for name in self._loose.get(key, ())} - names
+      names |= new
+    return sorted(names - {entry})
+
+  def hint(self, entry: str) -> str:
+    """What may have been meant by an entry that is unknown."""
+    before = re.split(r'\s#', entry)[0]
+    if self.like(entry):
+      return f'; the data have {people_lib.listed(self.like(entry)[:5])}'
+    if people_lib.is_missing(people_lib.clean(entry)):
+      return (', which stands for an unknown person; name the images by '
+              '--forget_sample_ids')
+    if before != entry and self.find(before) is not None:
+      return ('; a comment stands on a line of its own that begins with #')
+    return ''
+
+
+def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+  groups: dict[str, list[str]] = {}
+  for key, name in pairs:
+    groups.setdefault(key, []).append(name)
+  return groups
 
 
 def _images_with(dataset: dataset_lib.Dataset, column: np.ndarray,
                  values: Sequence[int], what: str) -> np.ndarray:
   """Images whose value in a column is one of ``values``."""
   wanted = np.unique(np.asarray(values, np.int64))
-  _check_present(dataset, what, wanted[~np.isin(wanted, column)])
-  return np.flatnonzero(np.isin(column, wanted))
-
-
-def _check_present(dataset: dataset_lib.Dataset, what: str,
-                   absent: np.ndarray) -> None:
+  absent = wanted[~np.isin(wanted, column)]
   if absent.size:
-    some = ', '.join(repr(value) for value in absent[:5].tolist()) + (
+    some = ', '.join(map(str, absent[:5])) + (
         f' and {len(absent) - 5} more' if len(absent) > 5 else '')
     raise ValueError(
         f'Expected {what} of {dataset.name!r}, got {some} that are not in the '
         'data.')
+  return np.flatnonzero(np.isin(column, wanted))
 
 
 def _draw(dataset: dataset_lib.Dataset, train: np.ndarray,

@@ -120,6 +120,7 @@ def test_impossible_requests_are_refused(wish, message):
     ({'people': 1.5}, 'people to be an integer, got 1.5'),
     ({'fraction': 1.0}, r'fraction in \(0, 1\), got 1.0'),
     ({'people': 1, 'seed': -2}, 'seed >= 0, got -2'),
+    ({'identities': ['a'], 'same_person': 'yes'}, 'same_person to be True or'),
 ])
 def test_wrong_requests_are_refused(wish, message):
   with pytest.raises(ValueError, match=message):
@@ -153,10 +154,10 @@ def test_requests_add_up():
 def test_lists_are_read_in_order_and_once(tmp_path):
   path = tmp_path / 'people.txt'
   path.write_bytes(
-      '\ufeff# ticket 12\n7\n\n 3  # May\n7\r\na b#.png\n'.encode())
+      '\ufeff# ticket 12\n7\n\n\u200b\n 3  # May\n7\r\na b#.png\n'.encode())
   assert requests.read_entries(path) == {
-      '7': f'line 2 of {path}', '3': f'line 4 of {path}',
-      'a b#.png': f'line 6 of {path}'}
+      '# ticket 12': f'line 1 of {path}', '7': f'line 2 of {path}',
+      ' 3  # May': f'line 5 of {path}', 'a b#.png': f'line 7 of {path}'}
 
 
 @pytest.mark.parametrize('kind, what', [

@@ -29,12 +29,12 @@ def load_folder(
     **options: Unpack[labels_lib.LabelOptions]) -> dataset_lib.Dataset:
   """Reads a data set.
 
-  Persons: see ``people.read_identities``. Labels: integers, or for one label
-  column texts, which are the classes in sorted order or in that of ``names``;
-  blank is unknown, for several label columns only. Other columns: integers
-  stay, texts are numbered in sorted order, blank is -1. The sample id of an
-  image is its path. What was a text in the manifest stands in ``people`` and
-  ``column_names``.
+  Persons and families: see ``people.read_identities``. Labels: integers, or for
+  one label column texts, which are the classes in sorted order or in that of
+  ``names``; blank is unknown, for several label columns only. Other columns:
+  integers stay, texts are numbered in sorted order, blank is -1. The sample id
+  of an image is its path. What was a text in the manifest stands in ``people``
+  and ``column_names``.
 
   Args:
     manifest: the CSV file, UTF-8 with a header.
@@ -72,6 +72,8 @@ def load_rows(
   sample_ids = _check_paths(rows, root)
   columns: dict[str, np.ndarray] = {}
   texts: dict[str, dict[int, str]] = {}
+  identity, people, notes = people_lib.read_identities(
+      rows.columns['identity'], rows.where)
   for key, values in rows.columns.items():
     if key in ('path', 'identity', 'split'):
       continue
@@ -80,13 +82,15 @@ def load_rows(
           key, values, options.get('names'), rows.where)
     elif key in labels:
       columns[key] = labels_lib.read_attribute(key, values, rows.where)
+    elif key == people_lib.FAMILY:
+      columns[key], texts[key], more = people_lib.read_identities(
+          values, rows.where, key)
+      notes += more
     else:
       columns[key], distinct = labels_lib.read_column(values)
       texts[key] = dict(enumerate(distinct))
   label_values, task = labels_lib.make_labels(
       columns, labels, rows.where, **options)
-  identity, people = people_lib.read_identities(
-      rows.columns['identity'], rows.where)
   split = rows.columns.get('split')
   n = len(sample_ids)
   images = np.empty((n, *size, 3), np.uint8)
@@ -102,7 +106,8 @@ def load_rows(
   return dataset_lib.Dataset(
       images=images, labels=label_values, identity=identity,
       sample_id=np.array(sample_ids), task=task, name=rows.path.stem,
-      people=people, column_names={k: v for k, v in texts.items() if v},
+      people=people, notes=notes,
+      column_names={k: v for k, v in texts.items() if v},
       split=None if split is None else np.array(split),
       places=None if rows.lines is None else np.array(
           [rows.where(i) for i in range(n)]),

@@ -28,10 +28,11 @@ def load_npz(
 
   The file holds ``images``, uint8 ``[n, h, w]`` or ``[n, h, w, 1]`` (grey,
   repeated to three channels) or ``[n, h, w, 3]``; label arrays, integers
-  ``[n]``; and optionally ``identity`` (integers ``[n]``, -1 unknown; all
-  unknown if absent), ``sample_id`` (by default the file's name and the row,
-  such as ``faces_00017``) and ``split`` (text ``[n]``). Further integer arrays
-  ``[n]`` become columns; other arrays are not read.
+  ``[n]``; and optionally ``identity`` (``[n]``, integers with -1 unknown, or
+  texts, see ``people.read_identities``; all unknown if absent), ``sample_id``
+  (by default the file's name and the row, such as ``faces_00017``) and
+  ``split`` (text ``[n]``). Further integer arrays ``[n]`` become columns; other
+  arrays are not read.
 
   Args:
     path: the file.
@@ -84,7 +85,12 @@ def load_npz(
         raise ValueError(f'Expected {key} in {path.name} to be text, got bytes '
                          'that are not ASCII.') from error
   identity = np.full(n, people_lib.UNKNOWN, np.int32)
-  if 'identity' in arrays:
+  people: dict[int, str] = {}
+  notes: tuple[str, ...] = ()
+  if 'identity' in arrays and arrays['identity'].dtype.kind == 'U':
+    identity, people, notes = people_lib.read_identities(
+        arrays['identity'].tolist(), where)
+  elif 'identity' in arrays:
     identity = people_lib.check_identities(
         f'identity in {path.name}', arrays['identity'], where)
   sample_id = np.array([f'{path.stem}_{i:05d}' for i in range(n)])
@@ -98,7 +104,8 @@ def load_npz(
             f'{where(first[name])} and in {where(i)}.')
   return dataset_lib.Dataset(
       images=images, labels=values, identity=identity, sample_id=sample_id,
-      task=task, name=path.stem, split=texts.get('split'),
+      task=task, name=path.stem, people=people, notes=notes,
+      split=texts.get('split'),
       places=np.array([where(i) for i in range(n)]),
       columns=labels_lib.other_columns(columns, labels, **options))
 

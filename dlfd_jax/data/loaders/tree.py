@@ -6,16 +6,18 @@ numbers). Above them may stand the parts: ``train/class/image`` and so on.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.data.loaders import folder, table
 from dlfd_jax.utils import files
 
 LABEL = 'class'
+_MOST_OF_ONE_CLASS = 5  # images, all of one person; more is no person
 SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff',
             '.webp')
 _PARTS = {*splits_lib.PARTITION_PARTS, *splits_lib.SPLITS_PARTS}
@@ -37,8 +39,9 @@ def load_tree(root: str | os.PathLike, *,
     root: the folder.
     image_size: side, or (height, width), that every image is resized to.
     identity_pattern: regular expression with one group, searched in each
-      image's path in ``root``: what the group finds is the person, numbered as
-      ``folder.load_folder`` does. None leaves all persons unknown.
+      image's path below the folder of its class: what the group finds is the
+      person, read as ``people.read_identities`` does. None leaves all persons
+      unknown.
     merge_from: the class that takes in all later ones.
     progress: called after each image with (images read, images in all).
 
@@ -48,12 +51,19 @@ def load_tree(root: str | os.PathLike, *,
   Raises:
     FileNotFoundError: if there is no such folder.
     ValueError: if there are fewer than two classes, a class has no image, a
-      path does not fit the pattern, or an image cannot be read.
+      path does not fit the pattern, the pattern finds one person in all of a
+      class, or an image cannot be read.
   """
   rows, classes = _list(root, identity_pattern)
-  return folder.load_rows(
+  dataset = folder.load_rows(
       rows, rows.path, labels=(LABEL,), image_size=image_size, names=classes,
       merge_from=merge_from, progress=progress)
+  if identity_pattern is None:
+    return dataset
+  first = ', '.join(f'{person!r} in {path!r}' for path, person in zip(
+      rows.columns['path'][:5], rows.columns['identity']))
+  return dataclasses.replace(dataset, notes=(
+      f'{identity_pattern} finds the persons {first}.', *dataset.notes))
 
 
 def check_pattern(pattern: str) -> re.Pattern:
@@ -105,17 +115,53 @@ def _list(root: str | os.PathLike, identity_pattern: str | None
           columns['split'].append(base.name)
   columns['identity'] = [''] * len(columns['path'])
   if identity_pattern is not None:
-    pattern = check_pattern(identity_pattern)
-    for i, name in enumerate(columns['path']):
-      match = pattern.search(name)
-      if match is None or not match.group(1):
-        raise ValueError(
-            f'Expected a person by the pattern {identity_pattern!r} in every '
-            f'path, got none in {name!r}.')
-      columns['identity'][i] = match.group(1)
+    columns['identity'] = _persons(
+        check_pattern(identity_pattern), columns['path'], columns[LABEL],
+        1 + split)
   places = {name: str(k) for k, name in enumerate(classes)}
   columns[LABEL] = [places[name] for name in columns[LABEL]]
   return table.Table(path=root, columns=columns), tuple(classes)
+
+
+def _persons(pattern: re.Pattern, paths: Sequence[str],
+             classes: Sequence[str], depth: int) -> list[str]:
+  """The person in each path.
+
+  Args:
+    pattern: has one group.
+    paths: of the images in the tree.
+    classes: of the images.
+    depth: the number of folders above an image, that of its class included.
+
+  Raises:
+    ValueError: if a path has none, or those of a class have all the same.
+  """
+  persons = []
+  for path in paths:
+    start = len(path) - len(path.split('/', depth)[-1])
+    # A pattern may begin with what is above: the slash, or the whole path.
+    for match, least in ((pattern.search(path), start),
+                         (pattern.search(path, start - 1), start),
+                         (pattern.search(path[start:]), 0)):
+      if match and match.group(1) and match.start(1) >= least:
+        persons.append(match.group(1))
+        break
+    else:
+      raise ValueError(
+          f'Expected a person by the pattern {pattern.pattern!r} in every path '
+          f'below the folder of its class, got none in {path!r}.')
+  members: dict[str, list[int]] = {}
+  for i, name in enumerate(classes):
+    members.setdefault(name, []).append(i)
+  for name, rows in members.items():
+    person, *others = {persons[i] for i in rows}
+    if not others and len(rows) > _MOST_OF_ONE_CLASS:
+      raise ValueError(
+          f'Expected several persons in each class by the pattern '
+          f'{pattern.pattern!r}, got {person!r} alone in all {len(rows)} '
+          f'images of {name!r}, such as '
+          f'{", ".join(paths[i] for i in rows[:5])}.')
+  return persons
 
 
 def _folders(path: pathlib.Path) -> list[pathlib.Path]:

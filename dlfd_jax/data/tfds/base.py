@@ -113,7 +113,7 @@ class FaceBuilder(  # type: ignore[call-arg]  # of tfds, which has no types
     root = pathlib.Path(os.fspath(dl_manager.manual_dir))
     rows = self.rows(root)
     check_rows(rows)
-    identity, _ = people_lib.read_identities(
+    identity, *_ = people_lib.read_identities(
         [row.person for row in rows], lambda i: rows[i].where)
     parts = {}
     for part in PARTS:

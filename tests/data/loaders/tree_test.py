@@ -42,8 +42,37 @@ def test_a_pattern_finds_the_persons(tmp_path):
   dataset = read(tmp_path, identity_pattern=pattern)
   assert dataset.identity.tolist() == [0, 1, 0, 2]
   assert dataset.people == {0: 'ann', 1: 'bob', 2: 'eve'}
+  assert dataset.notes == (
+      f"{pattern} finds the persons 'ann' in 'happy/ann_1.png', 'bob' in "
+      "'happy/bob_1.png', 'ann' in 'sad/ann_2.png', 'eve' in 'sad/x/eve.png'.",)
   with pytest.raises(ValueError, match="none in 'sad/x/eve.png'"):
     read(tmp_path, identity_pattern=r'(\w+)_\d')
+
+
+@pytest.mark.parametrize('pattern, people', [
+    (r'(\d+)', {7: 4, 9: 4}), (r'(\d+)_', {7: 4, 9: 4}),
+    (r'/(\d+)_', {7: 4, 9: 4}), (r'^(\d+)', {7: 4, 9: 4}),
+    (r'(?<=/)(\d+)_', {7: 4, 9: 4}), (r'^[^/]*/[^/]*/(\d+)', {7: 4, 9: 4}),
+    (r'_(\d)\.', {0: 4, 1: 4}), (r'class_\d/(\d+)', {7: 4, 9: 4}),
+    ('(class)', "a person by the pattern '.class.' in every path below"),
+    (r'/(class_\d)/', 'below the folder of its class, got none in '
+     "'train/class_0/7_0.png'"),
+    (r'(png)', "several persons in each class .* got 'png' alone in all 6 "
+               "images of 'class_0', such as test/class_0/0.png, ")])
+def test_a_pattern_looks_below_the_folder_of_the_class(
+    tmp_path, pattern, people):
+  draw(tmp_path, *(f'train/class_{c}/{person}_{k}.png' for c in (0, 1)
+                   for person in (7, 9) for k in (0, 1)))
+  if pattern == '(png)':
+    draw(tmp_path, *(f'{part}/class_{c}/0.png' for c in (0, 1)
+                     for part in ('val', 'test')))
+  if isinstance(people, str):
+    with pytest.raises(ValueError, match=people):
+      read(tmp_path, identity_pattern=pattern)
+  else:
+    identity = read(tmp_path, identity_pattern=pattern).identity
+    persons, counts = np.unique(identity, return_counts=True)
+    assert dict(zip(persons.tolist(), counts.tolist())) == people
 
 
 def test_numbered_classes_are_in_the_order_of_numbers(tmp_path):
@@ -60,5 +89,6 @@ def test_parts_above_the_classes_are_the_split(tmp_path):
   parts = splits.partition_from_column(read(tmp_path)).parts
   assert {name: len(rows) for name, rows in parts.items()} == {
       'train': 2, 'val': 1, 'test': 1}
+  draw(tmp_path, 'val/a/1.png')
   with pytest.raises(ValueError, match='val to share no person with train'):
-    splits.partition_from_column(read(tmp_path, identity_pattern=r'/(a|b)/'))
+    splits.partition_from_column(read(tmp_path, identity_pattern=r'(\d)'))

@@ -1,0 +1,279 @@
+"""Who is meant: names in many spellings, from a file to a resolved request."""
+
+import csv
+import unicodedata
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+from PIL import Image
+
+from dlfd_jax.data import people, requests
+from dlfd_jax.data.loaders import folder, npz, tree
+
+NAMES = st.one_of(
+    st.text(st.characters(exclude_categories=['Cc', 'Cs']), max_size=8),
+    st.from_regex(r'\A[0-9]{1,4}( [0-9]{1,3})?\Z'),
+    st.from_regex(r'\A(Person|Zoë|İpek|Straße|Łukasz) ?#?[0-9]{0,3}\Z'),
+    st.sampled_from(['José', 'Nguyễn Văn A', '李雷', '김철수', 'محمد', 'हिन्दी',
+                     'Ελένη', 'Анна', 'ﬁona', "O'Neil", 'Ann-Marie']))
+INVISIBLE = st.sampled_from([
+    '\u200b', '\u200c', '\u200d', '\u2060', '\ufeff', '\u00ad', '\u200e',
+    '\u202a', '\ufe0f', '\u034f', '\U000e0061'])
+SPACES = st.sampled_from([' ', '  ', '\u00a0', '\u2009', '\u3000', '\t'])
+SIZE = 4
+
+
+def _wide(text):
+  return ''.join(chr(ord(c) + 0xfee0) if '!' <= c <= '~' else c for c in text)
+
+
+def _zeros(text):
+  """A leading zero in front of the first number, if there is one."""
+  at = next((i for i, c in enumerate(text) if c.isdecimal()), None)
+  if not unicodedata.is_normalized('NFKC', text):
+    return text  # a fraction or a superscript may be the number's beginning
+  return text if at is None else f'{text[:at]}0{text[at:]}'
+
+
+@given(NAMES, st.data())
+def test_one_spelling_is_left_of_every_way_to_type_a_name(name, data):
+  found = people.clean(name)
+  typed = unicodedata.normalize(
+      data.draw(st.sampled_from(['NFC', 'NFD'])), found)
+  at = data.draw(st.integers(0, len(typed)))
+  typed = typed[:at] + data.draw(INVISIBLE) + typed[at:]
+  typed = typed.replace(' ', data.draw(SPACES))
+  assert people.clean(f'{data.draw(SPACES)}{typed} ') == found
+  assert people.clean(found) == found
+  assert found == found.strip() and unicodedata.is_normalized('NFC', found)
+
+
+@given(NAMES, st.data())
+def test_other_case_spacing_width_and_zeros_are_alike(name, data):
+  name = people.clean(name)
+  at = data.draw(st.integers(0, len(name)))
+  for other in (name.upper(), name.lower(), name.title(), _wide(name),
+                f'{name[:at]} {name[at:]}', _zeros(name),
+                f'{name}.0' if name.isdecimal() else name,
+                unicodedata.normalize('NFKC', name)):
+    other = people.clean(other)
+    assert people.alike([name, other]) == (
+        [sorted({name, other})] if name != other else [])
+
+
+@pytest.mark.parametrize('one, other', [
+    ('Ann', 'Anne'), ('7', '70'), ('7', '77'), ('Person 1', 'Person 11'),
+    ('René', 'Rene'), ('Ann', 'Ann #2'), ('A-1', 'A 1'), ('7.0', '70'),
+    ('7.5', '7'), ('Person 10', 'Person 1')])
+def test_others_are_not_alike(one, other):
+  assert people.alike([one, other]) == []
+
+
+def test_those_who_are_alike_are_one_group():
+  names = ['1 00', '100', 'Ann', 'ann', 'A nn', 'Bob', '7', '07', '7.0', '1 0']
+  assert people.alike(names) == [
+      ['07', '7', '7.0'], ['1 0', '1 00', '100'], ['A nn', 'Ann', 'ann']]
+
+
+def _manifest(root, names, header='identity', paths=None):
+  """A manifest of one image for each name, beside the images."""
+  paths = paths or [f'{i}.png' for i in range(len(names))]
+  for path in paths:
+    Image.fromarray(np.zeros((SIZE, SIZE, 3), np.uint8)).save(root / path)
+  columns = ['path', *dict.fromkeys(['identity', header]), 'y']
+  with open(root / 'm.csv', 'w', newline='', encoding='utf-8') as file:
+    writer = csv.writer(file)
+    writer.writerow(columns)
+    for i, (path, name) in enumerate(zip(paths, names)):
+      row = {'path': path, 'identity': i, 'y': i % 2, header: name}
+      writer.writerow([row[column] for column in columns])
+  return folder.load_folder(root / 'm.csv', labels='y', image_size=SIZE)
+
+
+def _npz(root, names):
+  n = len(names)
+  np.savez(root / 'm.npz', images=np.zeros((n, SIZE, SIZE, 3), np.uint8),
+           y=np.arange(n) % 2, identity=np.array(names))
+  return npz.load_npz(root / 'm.npz', labels='y')
+
+
+def _tree(root, names):
+  for i, name in enumerate(names):
+    for part in 'ab':  # of each class one; only those of class a are asked for
+      path = root / 'tree' / part / f'{name}_{i}.png'
+      path.parent.mkdir(parents=True, exist_ok=True)
+      Image.fromarray(np.zeros((SIZE, SIZE, 3), np.uint8)).save(path)
+  return tree.load_tree(root / 'tree', image_size=SIZE,
+                        identity_pattern=r'^(.*)_\d+\.png$')
+
+
+def _asked(root, data, text, kind='identities', **options):
+  """Images that the lines of a file ask for, and the notes."""
+  (root / 'list.txt').write_bytes(text.encode())
+  places = requests.read_entries(root / 'list.txt')
+  notes = []
+  rows = requests.images_of(
+      data, np.arange(len(data)), requests.ForgetRequest(
+          **{kind: tuple(places)}, places=places, **options), notes)
+  return [int(data.sample_id[i].split('_')[-1].split('.')[0])
+          if data.name in ('tree', 'm') and kind == 'identities' else int(i)
+          for i in rows], notes
+
+
+@pytest.mark.parametrize('load', [_manifest, _npz, _tree])
+@pytest.mark.parametrize('names, line', [
+    (['Rene\u0301', 'René', 'Bob'], 'René'),
+    (['Rene\u0301', 'René', 'Bob'], 'Rene\u0301'),
+    (['Bo\u200bb', 'Bob', 'Ann'], 'Bob\ufeff'),
+    (['Person\u00a0A', 'Person  A', 'Person B'], ' Person A\u00a0'),
+    (['\u00adZoë', 'Zoë ', 'Bob'], 'Zoë'),
+    (['한', '\u1112\u1161\u11ab', '김'], '한'),
+    (['\u212bke', 'Åke', 'Bob'], 'A\u030ake'),
+    (['می\u200cخواهم', 'میخواهم', 'Bob'], 'میخواهم')])
+def test_one_person_in_two_spellings_is_forgotten_whole(
+    tmp_path, load, names, line):
+  data = load(tmp_path, names)
+  rows, notes = _asked(tmp_path, data, f'{line}\n')
+  assert set(rows) == {0, 1} and notes == [], data.people
+  assert len(data.people) == 2
+
+
+@pytest.mark.parametrize('names, twins', [
+    (['Ann', 'ann', 'Bob'], "'Ann' and 'ann'"), (['7', '07', 'x'], '7'),
+    (['7', '7.0', '8'], "'7' and '7.0'"), (['7', '７', '8'], '７'),
+    (['Ann Lee', 'AnnLee', 'Bob'], "'Ann Lee' and 'AnnLee'"),
+    (['Person 7', 'Person 007', 'Bob'], "'Person 007' and 'Person 7'"),
+    (['٧', '7', 'Bob'], "'7' and '٧'"), (['Işık', 'IŞIK', 'Bob'], 'Işık'),
+    (['Strasse', 'Straße', 'Bob'], 'Straße'), (['+7', '7', '8'], "'+7'")])
+@pytest.mark.parametrize('kind', ['identities', 'families'])
+def test_a_name_with_a_twin_is_asked_about(tmp_path, kind, names, twins):
+  data = _manifest(
+      tmp_path, names, 'identity' if kind == 'identities' else 'family')
+  note, = data.notes
+  assert 'differ only by case' in note and twins in note
+  line = f'{names[0]}\n'
+  with pytest.raises(ValueError, match='Expected --same_person or --differen'
+                     '.* in line 1 of .*list.txt names'):
+    _asked(tmp_path, data, line, kind)
+  for same, expected in ((True, [0, 1]), (False, [0])):
+    rows, notes = _asked(tmp_path, data, line, kind, same_person=same)
+    assert rows == expected
+    assert len(notes) == 1 and repr(names[1]) in notes[0]
+  rows, notes = _asked(tmp_path, data, f'{names[0]}\n{names[1]}\n', kind)
+  assert rows == [0, 1] and not notes
+  assert _asked(tmp_path, data, names[2], kind) == ([2], [])
+
+
+WORDS = ['NA', 'N/A', 'n/a', 'nan', 'NaN', 'None', 'NULL', 'null', '?', '??',
+         'unknown', 'Unknown', '-', '--', '—', '-1', '-1.0', '-01', '<NA>',
+         '#N/A', ' NA ', 'Ｎ/Ａ', 'un\u200bknown', '\u00a0', '\u200b', '−1']
+
+
+@pytest.mark.parametrize('word', WORDS)
+def test_a_word_for_a_missing_value_is_no_person(tmp_path, word):
+  data = _manifest(tmp_path, ['Ann', word, 'Bob', word])
+  assert data.identity.tolist() == [0, -1, 1, -1]
+  assert data.people == {0: 'Ann', 1: 'Bob'}
+  assert data.notes[0].startswith('identity: unknown in 2 of 4 images (')
+  numbers = _manifest(tmp_path, ['7', word, '12', word])
+  assert numbers.identity.tolist() == [7, -1, 12, -1] and not numbers.people
+  if people.clean(word) and not word.startswith('#'):
+    for given in (data, numbers):
+      with pytest.raises(ValueError, match='line 1 of .* got .*unknown person'):
+        _asked(tmp_path, given, word)
+  if people.clean(word) in ('', '-1'):  # how a manifest says: nobody is known
+    assert _manifest(tmp_path, [word] * 3).identity.tolist() == [-1] * 3
+  else:
+    with pytest.raises(ValueError, match=r'values alone \(.* in 3\)'):
+      _manifest(tmp_path, [word] * 3)
+  strangers = _manifest(tmp_path, ['Smith', word, word], 'family')
+  assert strangers.columns['family'].tolist() == [0, -1, -1]
+
+
+@pytest.mark.parametrize('names', [
+    ['Nan Goldin', 'Naomi', 'Nina'], ['Nona', 'Nullah', '-12'],
+    ['N', 'A', '?a'], ['unknown soldier', '1', '0']])
+def test_names_that_look_like_such_words_stay_persons(tmp_path, names):
+  data = _npz(tmp_path, names)
+  assert sorted(data.people.values()) == sorted(names) and not data.notes
+
+
+SIGNS = ['Person A', 'Person A #2', '#anon17', '# 5', 'a#b', '#', 'Person B']
+
+
+@pytest.mark.parametrize('text, expected', [
+    ('Person A\n', [0]), ('Person A #2\n', [1]),
+    ('#anon17\nPerson B\n', [2, 6]), ('# 5\n', [3]),
+    ('a#b', [4]), ('#\n', [5]), ('#  anon\nPerson B\n', [6]),
+    ('# ticket 12\r\n\r\n Person A #2 \r\n', [1]), ('#\ufeffanon17', [2]),
+    ('\ufeff#anon17\n', [2]), ('## end\nPerson A\n#2\n', [0]),
+    ('Person A # May\n', "line 1 of .* got 'Person A # May'; a comment stands"),
+    ('Person B\n #17\n', "line 2 of .* got ' #17'."),
+    ('#Anon17\n', "line 1 of .* got '#Anon17'; the data have '#anon17'"),
+    ('# anon17\n', "got '# anon17'; the data have '#anon17'"),
+    ('person a\n', "got 'person a'; the data have 'Person A'"),
+    ('Person C\nNobody\n', "got 'Person C' and 1 more that are unknown"),
+    ('# nobody\n', 'at least one identity in the request, got comments alone'),
+])
+def test_a_line_is_a_name_a_comment_or_refused(tmp_path, text, expected):
+  data = _manifest(tmp_path, SIGNS)
+  if isinstance(expected, str):
+    with pytest.raises(ValueError, match=expected):
+      _asked(tmp_path, data, text)
+  else:
+    assert _asked(tmp_path, data, text) == (expected, [])
+
+
+PATHS = ['shot.png', 'shot #1.png', '#2.png', 'e\u0301.png', 'é.png', ' x.png',
+         'U\u0308.png']
+
+
+@pytest.mark.parametrize('text, expected', [
+    ('shot.png', [0]), ('shot #1.png\n#2.png\n', [1, 2]), ('é.png', [4]),
+    ('e\u0301.png', [3]), ('Ü.png', [6]), ('# x\nshot.png', [0]),
+    (' x.png', [5]), ('\u200bé.png', 'got .*; the data have'),
+    ('Shot.png', "a known sample id in line 1 .* 'Shot.png'; the data have")])
+def test_a_picture_is_named_exactly(tmp_path, text, expected):
+  names = np.array(PATHS)
+  n = len(PATHS)
+  np.savez(tmp_path / 'm.npz', images=np.zeros((n, SIZE, SIZE, 3), np.uint8),
+           y=np.arange(n) % 2, identity=np.arange(n), sample_id=names)
+  data = npz.load_npz(tmp_path / 'm.npz', labels='y')
+  if isinstance(expected, str):
+    with pytest.raises(ValueError, match=expected):
+      _asked(tmp_path, data, text, 'sample_ids')
+  else:
+    assert _asked(tmp_path, data, text, 'sample_ids') == (expected, [])
+
+
+@given(st.lists(NAMES, min_size=1, max_size=6), st.data())
+def test_a_request_forgets_exactly_whom_it_names_or_stops(names, data):
+  identity, found, _ = people.read_identities(
+      [*names, 'Somebody'], 'row {}'.format)
+  world = _World(identity, found)
+  asked = data.draw(st.sampled_from(names))
+  request = requests.ForgetRequest(identities=[asked], same_person=False)
+  try:
+    codes = requests.images_of(world, np.arange(len(identity)), request, [])
+  except ValueError:
+    assert people.is_missing(people.clean(asked))
+  else:
+    assert codes.tolist() == [
+        i for i, name in enumerate(names)
+        if people.clean(name) == people.clean(asked)]
+
+
+class _World:
+  """As much of a data set as a request by person reads."""
+
+  name, columns, column_names = 'data', {}, {}
+
+  def __init__(self, identity, names):
+    self.identity, self.people = identity, names
+    self.sample_id = np.array([str(i) for i in range(len(identity))])
+
+
+def test_control_characters_in_a_name_are_refused(tmp_path):
+  with pytest.raises(ValueError, match='identity in line 3 of m.csv without'):
+    _manifest(tmp_path, ['Ann', 'B\x07b'])
