@@ -42,15 +42,6 @@ def test_published_rows(name, accuracy, mia, expected):
   assert got == pytest.approx(expected, abs=1.1e-4), name
 
 
-@pytest.mark.parametrize('accuracy, mia, expected', [
-    (.6330, .6924, .62410), (.6084, .5548, .74940), (.6197, .5279, .78195),
-    (.4116, .4751, .68090), (.386245, .5, .693123),
-    (.386245, 332 / 639, .673561)])
-def test_rows_of_the_specification(accuracy, mia, expected):
-  got = forgetting.nomus(accuracy, forgetting.forgetting_score(mia))
-  assert got == pytest.approx(expected, abs=1e-5)
-
-
 def test_score_does_not_see_the_direction_but_the_auc_does():
   unseen = np.random.default_rng(0).uniform(1, 2, 100)
   for forget_loss, signed in ((0., 1.), (10., 0.)):
@@ -58,15 +49,6 @@ def test_score_does_not_see_the_direction_but_the_auc_does():
     mia = attack.balanced_accuracy(-forget, -unseen, draws=2)
     assert forgetting.forgetting_score(mia) == 1
     assert attack.auc(-forget, -unseen) == signed
-
-
-def test_null_of_the_half_score_at_the_published_size():
-  rng = np.random.default_rng(1)
-  half = [abs(attack.balanced_accuracy(
-      rng.exponential(size=1500), rng.exponential(size=1504), draws=1) - .5)
-          for _ in range(400)]
-  assert .009 < np.mean(half) < .012
-  assert .021 < np.quantile(half, .95) < .030
 
 
 @pytest.mark.parametrize('call, message', [
