@@ -78,7 +78,7 @@ def test_a_method_is_one_file_and_one_line(tmp_path):
       [sys.executable, '-m', 'dlfd_jax', 'unlearn', '--json', '--method=shrink',
        '--shrink=0.5', f'--original={original}', '--forget_people=3', *FAST,
        f'--workdir={tmp_path / "shrunk"}'],
-      cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True,
+      cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True,
       check=True)
   assert json.loads(result.stdout)['method'] == 'shrink'
   config = runs.read_json(tmp_path / 'shrunk' / runs.CONFIG)['config']
