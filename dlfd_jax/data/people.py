@@ -132,7 +132,7 @@ def read_identities(
     if name != FAMILY and not set(words) <= {'', '-1'}:
       raise ValueError(
           f'Expected persons in column {name!r}, got words for missing values '
-          f'alone ({said}): leave it blank if nobody is known.')
+          f'alone ({said}): leave it blank, or -1, if nobody is known.')
   elif words:
     notes.append(f'{name}: unknown in {words.total()} of {len(codes)} images '
                  f'({said}).')

@@ -386,8 +386,8 @@ class _Names:
     if people_lib.is_missing(people_lib.clean(entry)):
       return (', which stands for an unknown person; name the images by '
               '--forget_sample_ids')
-    if before != entry and self.find(before) is not None:
-      return ('; a comment stands on a line of its own that begins with #')
+    if before != entry and (not before or self.find(before) is not None):
+      return '; a comment is a line of its own that begins with #'
     return ''
 
 

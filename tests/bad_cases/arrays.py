@@ -101,7 +101,8 @@ CASES = [
             smile=lambda a: a.astype(np.int64) + 2**40),
     _arrays('a label is an absurd number', smile=lambda a: np.where(
         np.arange(_N) == 3, 2_000_000_000, a)),
-    _arrays('persons are texts', identity=lambda a: a.astype(str)),
+    _arrays('all persons are words for missing values', identity=lambda a:
+            np.array(['nan', 'NA'] * (_N // 2))),
     _arrays('persons are floats', identity=lambda a: a + .5),
     _arrays('a person has a number below -1', identity=lambda a: a - 3),
     _arrays('there are fewer persons than images', identity=lambda a: a[:5]),

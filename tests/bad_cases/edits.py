@@ -40,6 +40,13 @@ def write(path: str, content: str | bytes) -> Edit:
   return edit
 
 
+def twin(name: str) -> Edit:
+  """Lists person01, one of whose images is another name's."""
+  return both(
+      replace('photos/faces.csv', '03.png,person01', f'03.png,{name}'),
+      write('twin.txt', 'person01\n'))
+
+
 def remove(path: str) -> Edit:
   """Removes a file."""
   return lambda: pathlib.Path(path).unlink()

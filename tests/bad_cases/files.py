@@ -103,6 +103,8 @@ CASES = [
         ('a path is longer than a file system allows', edits.replace(
             _CSV, '23.png', 'x' * 5000)),
         ('a person has a number below -1', _column(1, [-5, *range(23)])),
+        ('all persons are words for missing values', _column(
+            1, ['NA', 'nan', '?', 'unknown'] * 6)),
         ('a person is unknown, and the split is to be by person', edits.both(
             edits.replace(_CSV, _HEADER, 'path,identity,smile,age,part'),
             edits.replace(_CSV, 'person11', ''))),
@@ -118,6 +120,9 @@ CASES = [
             shutil.move(f'tree/{name}/{file}', f'tree/{file}')
             for name in 'ab' for file in os.listdir(f'tree/{name}')]),
         ('a class has no image', lambda: os.mkdir('tree/c')),
+        ('the pattern of persons finds one person in all of a class', lambda: [
+            shutil.copy('tree/a/0_0.png', f'tree/a/9_{k}.png')
+            for k in range(3)], '--identity_pattern=(png)$'),
         ('a class is a link out of the folder',
          lambda: os.symlink('../photos', 'tree/c')),
         ('a file has a name that is no UTF-8', lambda: os.rename(
