@@ -57,6 +57,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   dataset = inputs.load_data(data_options)
   on = command.value(values, 'on')
   parts, notes = _parts(values, dataset, original)
+  for note in dataset.notes:  # while there is time to stop
+    print(note)
   with tensorboard.hooks(values, workdir) as hooks:
     run = train.train(
         dataset, parts, recipe, network, on=on, workdir=workdir,
@@ -64,7 +66,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         **inputs.run_options(values))
   command.check_finite(run)
   found = run.record
-  for note in [*found.get('data_notes', ()), *notes]:
+  for note in notes:
     print(note)
   print(f'{found["images"]} images, train accuracy '
         f'{found["accuracy_train"]:.3f}, val accuracy '

@@ -102,6 +102,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         saved, config=dataclasses.replace(saved.config, remat=remat))
   dataset = inputs.load_data(data_options)
   splits, notes = _splits(values, dataset, wanted, original)
+  for note in dataset.notes:  # while there is time to stop
+    print(note)
   with tensorboard.hooks(values, workdir) as hooks:
     run = unlearn.unlearn(
         saved, config, splits, dataset, seed=command.value(values, 'seed'),
@@ -112,7 +114,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         **inputs.run_options(values))
   command.check_finite(run)
   result = run.record
-  for note in [*result.get('data_notes', ()), *result['notes']]:
+  for note in result['notes']:
     print(note)
   print(f'{len(splits.forget)} images forgotten by {method} in '
         f'{result["time"]["total_s"]:.0f} s; a check takes '

@@ -226,14 +226,15 @@ def images_of(dataset: dataset_lib.Dataset, train: np.ndarray,
     dataset: the data.
     train: positions that classes, people or images are drawn from.
     request: what to forget.
-    notes: receives a sentence if no person is known.
+    notes: receives sentences: names that ``same_person`` decided on, or that
+      no person is known.
 
   Returns:
     Sorted positions.
 
   Raises:
-    ValueError: if a person, family, image or class is not in the data, or too
-      many are drawn.
+    ValueError: if a person, family, image or class is not in the data, a name
+      has a twin and ``same_person`` is None, or too many are drawn.
   """
   if request.identities is not None:
     persons = _numbers(request, 'identities', dataset.people, notes)
