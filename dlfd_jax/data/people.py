@@ -70,22 +70,31 @@ def _without_zeros(text: str) -> str:
   return re.sub(r'^\+(?=\d+$)', '', re.sub(r'(\d)\.0*$', r'\1', text))
 
 
-def alike(names: Iterable[str]) -> list[list[str]]:
-  """Groups of two names or more that may be one person, in sorted order."""
-  groups: dict[str, list[str]] = {}  # by key; those of one person are one list
-  for name in sorted(set(names)):
-    keys = loose_keys(name)
-    group = [name]
-    for key in sorted(keys):
-      other = groups.get(key, group)
-      if other is not group:
-        other += group
-        for member in group:
-          groups |= dict.fromkeys(loose_keys(member), other)
-        group = other
-    groups |= dict.fromkeys(keys, group)
-  distinct = {id(group): sorted(group) for group in groups.values()}
-  return sorted(group for group in distinct.values() if len(group) > 1)
+class Lookalikes:
+  """Finds the names that may be one person; see :func:`loose_keys`."""
+
+  def __init__(self, names: Iterable[str]):
+    self._by_key: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+      for key in loose_keys(name):
+        self._by_key.setdefault(key, []).append(name)
+
+  def of(self, name: str) -> list[str]:
+    """The others that are alike to a name, or to one that is; sorted."""
+    group: set[str] = set()
+    new = {name}
+    while new:
+      new = {other for one in new for key in loose_keys(one)
+             for other in self._by_key.get(key, ())} - group
+      group |= new
+    return sorted(group - {name})
+
+  def groups(self) -> list[list[str]]:
+    """All groups of two names or more, sorted."""
+    several = {name for names in self._by_key.values() if len(names) > 1
+               for name in names}
+    return [list(group) for group in sorted(
+        {tuple(sorted([name, *self.of(name)])) for name in several})]
 
 
 def read_identities(
@@ -136,7 +145,7 @@ def read_identities(
   elif words:
     notes.append(f'{name}: unknown in {words.total()} of {len(codes)} images '
                  f'({said}).')
-  groups = alike(names)
+  groups = Lookalikes(names).groups()
   if groups:
     more = len(groups) - _MOST_LISTED
     notes.append(

@@ -12,7 +12,7 @@ import functools
 import os
 import pathlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -355,12 +355,14 @@ class _Names:
 
   @functools.cached_property
   def _spelled(self) -> dict[str, list[str]]:
-    return _grouped((people_lib.clean(name), name) for name in self.numbers)
+    spelled: dict[str, list[str]] = {}
+    for name in self.numbers:
+      spelled.setdefault(people_lib.clean(name), []).append(name)
+    return spelled
 
   @functools.cached_property
-  def _loose(self) -> dict[str, list[str]]:
-    return _grouped((key, name) for name in self.numbers
-                    for key in people_lib.loose_keys(name))
+  def _lookalikes(self) -> people_lib.Lookalikes:
+    return people_lib.Lookalikes(self.numbers)
 
   def find(self, entry: str) -> str | None:
     """The name that an entry means; None if there is none, or no single one."""
@@ -370,14 +372,8 @@ class _Names:
     return names[0] if len(names) == 1 else None
 
   def like(self, entry: str) -> list[str]:
-    """All names, sorted, that may mean the same; directly or by one between."""
-    names: set[str] = set()
-    new = {entry}
-    while new:
-      new = {name for one in new for key in people_lib.loose_keys(one)
-             for name in self._loose.get(key, ())} - names
-      names |= new
-    return sorted(names - {entry})
+    """The other names that may mean the same, sorted."""
+    return self._lookalikes.of(entry)
 
   def hint(self, entry: str) -> str:
     """What may have been meant by an entry that is unknown."""
@@ -390,13 +386,6 @@ class _Names:
     if before != entry and (not before or self.find(before) is not None):
       return '; a comment is a line of its own that begins with #'
     return ''
-
-
-def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-  groups: dict[str, list[str]] = {}
-  for key, name in pairs:
-    groups.setdefault(key, []).append(name)
-  return groups
 
 
 def _images_with(dataset: dataset_lib.Dataset, column: np.ndarray,

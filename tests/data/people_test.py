@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 from PIL import Image
 
-from dlfd_jax.data import people, requests
+from dlfd_jax.data import labels, people, requests
 from dlfd_jax.data.loaders import folder, npz, tree
 
 NAMES = st.one_of(
@@ -58,8 +58,20 @@ def test_other_case_spacing_width_and_zeros_are_alike(name, data):
                 f'{name}.0' if name.isdecimal() else name,
                 unicodedata.normalize('NFKC', name)):
     other = people.clean(other)
-    assert people.alike([name, other]) == (
+    assert people.Lookalikes([name, other]).groups() == (
         [sorted({name, other})] if name != other else [])
+
+
+@given(st.lists(st.one_of(NAMES, st.integers(-1, 20).map(str)), max_size=8))
+def test_names_in_one_spelling_are_numbered_as_any_column(texts):
+  texts = [text for text in map(people.clean, texts)
+           if text in ('', '-1') or not (
+               text.startswith('-') or people.is_missing(text))]
+  codes, names = labels.read_column(
+      ['' if text == '-1' else text for text in texts])
+  found, persons, _ = people.read_identities(texts, 'row {}'.format)
+  np.testing.assert_array_equal(found, codes)
+  assert persons == dict(enumerate(names))
 
 
 @pytest.mark.parametrize('one, other', [
@@ -67,12 +79,12 @@ def test_other_case_spacing_width_and_zeros_are_alike(name, data):
     ('René', 'Rene'), ('Ann', 'Ann #2'), ('A-1', 'A 1'), ('7.0', '70'),
     ('7.5', '7'), ('Person 10', 'Person 1')])
 def test_others_are_not_alike(one, other):
-  assert people.alike([one, other]) == []
+  assert people.Lookalikes([one, other]).groups() == []
 
 
 def test_those_who_are_alike_are_one_group():
   names = ['1 00', '100', 'Ann', 'ann', 'A nn', 'Bob', '7', '07', '7.0', '1 0']
-  assert people.alike(names) == [
+  assert people.Lookalikes(names).groups() == [
       ['07', '7', '7.0'], ['1 0', '1 00', '100'], ['A nn', 'Ann', 'ann']]
 
 
