@@ -8,10 +8,14 @@ import hashlib
 import os
 import pathlib
 import re
+import shutil
+import tempfile
 import warnings
-from collections.abc import Iterator
+import weakref
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import flax.serialization
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
@@ -23,8 +27,34 @@ from dlfd_jax.utils import hosts, runs, validate
 
 _MODEL_CARD = 'model.json'
 _VARIABLES = 'variables'
+_FRESH = 'variables.new'  # until they have been read again
+_METADATA = '_METADATA'  # orbax's, in the folder of every tree
 _SCHEMA = 1
 _SUMS = 'sha256.json'
+
+
+_PLAIN = re.compile(r'[\w./+=,@~ -]*', re.ASCII)
+
+
+@contextlib.contextmanager
+def _plain(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+  """A path of plain characters that leads to a folder of any name.
+
+  Orbax looks for its files by patterns in which ``[1]`` is a choice of
+  characters, and TensorStore takes a backslash for a separator: it writes
+  elsewhere, in silence. Such folders are reached by a link.
+  """
+  if _PLAIN.fullmatch(str(folder)):
+    yield folder
+    return
+  where = tempfile.gettempdir()
+  place = pathlib.Path(tempfile.mkdtemp(
+      prefix='dlfd_', dir=where if _PLAIN.fullmatch(where) else '/tmp'))
+  try:
+    (place / 'folder').symlink_to(folder, target_is_directory=True)
+    yield place / 'folder'
+  finally:
+    shutil.rmtree(place, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -74,15 +104,20 @@ class LoopCheckpoints:
   are donated to the next step. Several processes do everything together, in a
   folder that all of them see; any number of them can restore it. The two last
   steps are there, and the SHA-256 of their files, so that a damaged one is
-  noticed and the one before it is used.
+  noticed and the one before it is used. A step is read again before an older
+  one is deleted.
   """
 
   def __init__(self, folder: str | os.PathLike):
+    self._folder = pathlib.Path(folder).absolute()
+    self._folder.mkdir(parents=True, exist_ok=True)
+    opened = contextlib.ExitStack()
+    place = opened.enter_context(_plain(self._folder))
+    self._release = weakref.finalize(self, opened.close)
     self._manager = ocp.CheckpointManager(
-        pathlib.Path(folder).absolute() / 'loop',
-        options=ocp.CheckpointManagerOptions(
-            max_to_keep=2, create=True, enable_async_checkpointing=False))
-    self._sums = pathlib.Path(folder).absolute() / _SUMS
+        place / 'loop', options=ocp.CheckpointManagerOptions(
+            create=True, enable_async_checkpointing=False))
+    self._sums = self._folder / _SUMS
 
   def latest(self) -> int | None:
     """The newest whole step, or None; damaged ones are removed with a warning.
@@ -101,18 +136,18 @@ class LoopCheckpoints:
         return step
       if step != steps[-1]:
         warnings.warn(
-            f'The checkpoint of step {step} in {self._manager.directory} was '
+            f'The checkpoint of step {step} in {self._folder} was '
             'altered or is not whole: going on from the one before.',
             stacklevel=2)
         self._manager.delete(step)
     if steps:
       raise ValueError(
-          f'Expected a whole checkpoint in {self._manager.directory}, got one '
+          f'Expected a whole checkpoint in {self._folder}, got one '
           'that was altered or is not whole: start again in an empty folder.')
     return None
 
   def _sum(self, step: int) -> str:
-    return _sum_of_files(pathlib.Path(str(self._manager.directory), str(step)))
+    return _sum_of_files(self._folder / 'loop' / str(step))
 
   def _write_sum(self, step: int) -> None:
     there = {str(s) for s in self._manager.all_steps()}
@@ -122,10 +157,15 @@ class LoopCheckpoints:
         str(step): self._sum(step)})
 
   def save(self, step: int, tree: Any, meta: dict[str, Any]) -> None:
-    """Saves once per step; a step that is already saved stays as it is."""
+    """Saves once per step; a step that is already saved stays as it is.
+
+    Raises:
+      ValueError: if a later step is there, or what was written cannot be read;
+        then the steps before it stay.
+    """
     if self._manager.latest_step() == step:
       return
-    with _saving(self._manager.directory):
+    with _saving(self._folder):
       saved = self._manager.save(step, args=ocp.args.Composite(
           state=ocp.args.StandardSave(parallel.to_store(tree)),
           meta=ocp.args.JsonSave({'loop': meta, 'arrays': _describe(tree)})))
@@ -134,6 +174,16 @@ class LoopCheckpoints:
       raise ValueError(
           f'Expected to save step {step} after step '
           f'{self._manager.latest_step()}, but the checkpoint manager refused.')
+    try:
+      self.restore(step, tree)
+    except Exception as error:  # orbax raises many kinds
+      self._manager.delete(step)
+      raise ValueError(
+          f'Expected to read the checkpoint of step {step} in {self._folder} '
+          f'again after it was saved, got {type(error).__name__}: the one '
+          'before it is kept.') from error
+    for old in sorted(self._manager.all_steps())[:-2]:
+      self._manager.delete(old)
     hosts.first(lambda: self._write_sum(step))
 
   def meta(self, step: int) -> dict[str, Any]:
@@ -146,7 +196,7 @@ class LoopCheckpoints:
     if not {'loop', 'arrays'} <= set(meta):
       raise ValueError(
           'Expected a checkpoint of this version, got one of another in '
-          f'{self._manager.directory}: start again in an empty folder.')
+          f'{self._folder}: start again in an empty folder.')
     return meta
 
   def restore(self, step: int, like: Any) -> Any:
@@ -164,6 +214,7 @@ class LoopCheckpoints:
 
   def close(self) -> None:
     self._manager.close()
+    self._release()
 
 
 def check_empty(folder: str | os.PathLike) -> None:
@@ -193,14 +244,29 @@ def save_model(folder: str | os.PathLike, variables: models.Variables,
 
   if not replace:
     hosts.first(lambda: check_empty(folder))
-  variables = parallel.fetch(dict(variables))
-  with _saving(folder), ocp.StandardCheckpointer() as saver:
-    saver.save(folder / _VARIABLES, variables, force=True)
-  hosts.first(lambda: runs.write_json(folder / _MODEL_CARD, {
-      'schema': _SCHEMA, 'model': dataclasses.asdict(config),
-      'task': dataclasses.asdict(task), 'image_size': list(image_size),
-      'sha256': _sum_of_files(folder / _VARIABLES),
-      'versions': runs.versions()}))
+  variables = jax.tree.map(_single, parallel.fetch(dict(variables)))
+  hosts.first(lambda: folder.mkdir(parents=True, exist_ok=True))
+  with _saving(folder), _plain(folder) as place, (
+      ocp.StandardCheckpointer()) as saver:
+    saver.save(place / _FRESH, variables, force=True)
+  _read(folder / _FRESH, variables, str(folder))
+
+  def exchange() -> None:
+    if (folder / _VARIABLES).exists():
+      shutil.rmtree(folder / _VARIABLES)
+    (folder / _FRESH).rename(folder / _VARIABLES)
+    runs.write_json(folder / _MODEL_CARD, {
+        'schema': _SCHEMA, 'model': dataclasses.asdict(config),
+        'task': dataclasses.asdict(task), 'image_size': list(image_size),
+        'sha256': _sum_of_files(folder / _VARIABLES),
+        'versions': runs.versions()})
+
+  hosts.first(exchange)
+
+
+def _single(leaf: np.ndarray) -> np.ndarray:
+  """Parameters are float32, under ``JAX_ENABLE_X64`` too."""
+  return leaf.astype(np.float32) if leaf.dtype == np.float64 else leaf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -266,6 +332,7 @@ def load_model(folder: str | os.PathLike) -> SavedModel:
         f'{folder}, got {config.architecture}, which takes none of that size.'
     ) from error
   variables = _read(folder / _VARIABLES, like, str(folder))
+  models.check_values(variables, str(folder))
   if config.outputs != task.num_outputs:
     raise ValueError(
         f'Expected as many outputs as names in the card of {folder}, got '
@@ -273,41 +340,147 @@ def load_model(folder: str | os.PathLike) -> SavedModel:
   return SavedModel(variables, config, task, image_size)
 
 
-def load_variables(folder: str | os.PathLike, like: Any) -> models.Variables:
-  """Variables that somebody else saved with orbax's ``StandardCheckpointer``.
+def load_variables(path: str | os.PathLike, like: Any,
+                   state: str | None = None
+                   ) -> tuple[models.Variables, list[str]]:
+  """Variables that somebody else saved with orbax or flax, as float32.
 
   Args:
-    folder: of the checkpoint.
-    like: the shapes that the network needs.
+    path: folder of an orbax checkpoint, or of a ``CheckpointManager``, whose
+      latest step is read; or a file of ``flax.serialization.to_bytes``. What is
+      in it: the variables, or a train state with ``params`` among others.
+    like: the shapes that the network needs, by collection.
+    state: read instead of ``params``, such as ``'ema_params'``.
+
+  Returns:
+    The variables, and sentences on what was chosen and left out.
 
   Raises:
-    FileNotFoundError: if there is no such folder.
+    FileNotFoundError: if there is nothing.
     ValueError: if it is no such checkpoint, or a leaf has another shape or is
       not finite.
   """
-  folder = pathlib.Path(folder).absolute()
-  if not folder.is_dir():
-    raise FileNotFoundError(f'Expected the checkpoint {folder}, found none.')
-  return _read(folder, like, str(folder))
+  path = pathlib.Path(path).absolute()
+  if path.is_file():
+    try:
+      stored = flax.serialization.msgpack_restore(path.read_bytes())
+    except Exception as error:  # msgpack and flax raise many kinds
+      raise ValueError(
+          f'Expected the folder of an orbax checkpoint, or a file that '
+          f'flax.serialization.to_bytes wrote, got {path}.') from error
+    tree, said = _collections(stored, like, state, str(path))
+  else:
+    if not path.is_dir():
+      raise FileNotFoundError(f'Expected the checkpoint {path}, found none.')
+    folder, said = _find_tree(path)
+    with _plain(folder) as place, ocp.PyTreeCheckpointer() as reader:
+      stored = _tree_of(reader, place, folder)
+      tree, more = _collections(stored, like, state, str(path))
+      said += more
+      kept = {id(leaf) for leaf in jax.tree.leaves(tree)}
+      as_arrays = jax.tree.map(
+          lambda leaf: ocp.RestoreArgs(restore_type=np.ndarray), stored)
+      wanted = jax.tree.map(
+          lambda leaf: 0 if id(leaf) in kept else ocp.PLACEHOLDER, stored)
+      try:
+        read = reader.restore(place, args=ocp.args.PyTreeRestore(
+            item=wanted, restore_args=as_arrays))
+      except Exception as error:
+        raise ValueError(f'Expected a whole checkpoint in {folder}, but its '
+                         'arrays cannot be read.') from error
+      tree, _ = _collections(read, like, state, str(path))
+  variables = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), tree)
+  models.check_values(variables, str(path))
+  return variables, said
+
+
+def _find_tree(folder: pathlib.Path) -> tuple[pathlib.Path, list[str]]:
+  """The folder of one tree below a checkpoint's, and what was chosen."""
+  said: list[str] = []
+  top = folder
+  while not (folder / _METADATA).is_file():
+    below = [p for p in folder.iterdir() if p.is_dir()]
+    steps = sorted((p for p in below if re.fullmatch(r'(.*_)?\d+', p.name)),
+                   key=lambda p: int(p.name.rpartition('_')[2]))
+    trees = [p for p in below if (p / _METADATA).is_file()]
+    if steps:
+      folder = steps[-1]
+      said.append(f'read step {folder.name} of '
+                  f'{", ".join(p.name for p in steps)}')
+    elif len(trees) == 1:
+      folder = trees[0]
+    elif trees:
+      raise ValueError(
+          f'Expected one tree in {top}, got '
+          f'{", ".join(sorted(p.name for p in trees))}: name one of these '
+          'folders.')
+    else:
+      raise ValueError(
+          f'Expected an orbax checkpoint of a tree in {top}, or the folder of '
+          'a CheckpointManager.')
+  return folder, said
+
+
+def _collections(stored: Any, like: Mapping[str, Any], state: str | None,
+                 where: str) -> tuple[dict[str, Any], list[str]]:
+  """The collections of ``like`` from a tree that may hold more.
+
+  Raises:
+    ValueError: if they are not there once, or a leaf has another shape.
+  """
+  level, params = [stored], state or 'params'
+  while level and not any(
+      isinstance(node, Mapping) and params in node for node in level):
+    level = [child for node in level if isinstance(node, Mapping)
+             for child in node.values()]
+  holders = [n for n in level if isinstance(n, Mapping) and params in n]
+  if len(holders) > 1:
+    raise ValueError(f'Expected one {params!r} in {where}, got '
+                     f'{len(holders)}: save the variables of one model.')
+  if holders:
+    holder = dict(holders[0])
+    holder['params'] = holder[params] if params == 'params' else (
+        holder.pop(params))
+  elif state is None and isinstance(stored, Mapping) and set(stored) & set(
+      like['params']):
+    holder = {'params': stored}
+  else:
+    raise ValueError(
+        f'Expected the collections {", ".join(like)} in {where}, got '
+        + (', '.join(map(str, stored)) if isinstance(stored, Mapping) else
+           type(stored).__name__) + '.')
+  left = [str(name) for name in holder if name not in like]
+  said = [f'left out {", ".join(left)}' + (
+      '; --state=NAME reads another one as the parameters' if any(
+          'params' in name for name in left) else '')] if left else []
+  tree = {name: holder[name] for name in like if name in holder}
+  as_read = {
+      path: re.sub('^b?float[0-9]+(?= )', 'float32', text)  # which it becomes
+      for path, text in _describe(tree).items()}
+  _check_same(as_read, _describe(like), where)
+  return tree, said
+
+
+def _tree_of(reader: Any, place: pathlib.Path, folder: pathlib.Path) -> Any:
+  """What is stored at ``place``, a path that leads to ``folder``."""
+  try:
+    tree = reader.metadata(place).item_metadata.tree
+  except Exception as error:  # orbax raises many kinds
+    raise ValueError(
+        f'Expected an orbax checkpoint of a tree in {folder}.') from error
+  return tree
 
 
 def _read(folder: pathlib.Path, like: Any, name: str) -> models.Variables:
   """Variables with the shapes of ``like``; ``name`` stands in refusals."""
-  with ocp.StandardCheckpointer() as reader:
+  with _plain(folder) as place, ocp.StandardCheckpointer() as reader:
+    check_same_shapes(_tree_of(reader, place, folder), like, name)
     try:
-      stored = reader.metadata(folder).item_metadata.tree
-    except Exception as error:  # orbax raises many kinds
-      raise ValueError(
-          f'Expected an orbax checkpoint of a tree in {folder}.') from error
-    check_same_shapes(stored, like, name)
-    try:
-      variables = reader.restore(folder, jax.tree.map(
+      return reader.restore(place, jax.tree.map(
           lambda x: np.zeros(x.shape, x.dtype), like))
-    except Exception as error:
+    except Exception as error:  # orbax raises many kinds
       raise ValueError(f'Expected a whole checkpoint in {folder}, but its '
                        'arrays cannot be read.') from error
-  models.check_values(variables, name)
-  return variables
 
 
 def fingerprint(variables: models.Variables) -> str:
