@@ -14,16 +14,18 @@ from dlfd_jax import checkpoint, models, presets
 from dlfd_jax.cli import command, inputs, options
 from dlfd_jax.data import splits
 from dlfd_jax.pipeline import classifier, job
-from dlfd_jax.utils import plugins, runs
+from dlfd_jax.utils import files, plugins, runs
 
 _IMPORT = """
 Turns a PyTorch state dict into a model that `dlfd unlearn` takes as --original.
 
 A model of your own is a flax module, --model=module:Class, with an orbax
-checkpoint of its variables as --weights; what it must offer stands in
-dlfd_jax/models/custom.py.
+checkpoint of its variables, or flax's msgpack, as --weights; what it must offer
+stands in dlfd_jax/models/custom.py.
 
-The data say what the outputs mean and how large the images are; --mean and
+The data say which classes there are and how large the images are. In which
+order the outputs have them is read from class_to_idx or classes in the file, or
+from --head_classes; without either it is that of the data, and said. --mean and
 --std are what the model's own training normalised by. The accuracy on all
 images is printed, and on each part where the data have a split: if it is far
 from what you know, one of these is wrong.
@@ -46,11 +48,18 @@ _STATISTICS = ('mean', 'std')
 def _define_import(values: flags.FlagValues) -> None:
   inputs.define_run(values)
   flags.DEFINE_string(
-      'weights', None, '.safetensors or .pth file, or with --model a folder',
+      'weights', None, '.safetensors or .pth file; with --model the folder of '
+      'an orbax checkpoint or a file of flax.serialization.to_bytes',
       flag_values=values)
   flags.DEFINE_string(
-      'model', None, 'module:Class of your own flax module; --weights is then '
-      'the folder of an orbax checkpoint', flag_values=values)
+      'model', None, 'module:Class of your own flax module', flag_values=values)
+  flags.DEFINE_string(
+      'head_classes', None, 'what the outputs of the weights are, in their '
+      'order: names with commas between, or a text file, one a line; default '
+      'what the file says, else the order of the data', flag_values=values)
+  flags.DEFINE_string(
+      'state', None, 'which of several sets of weights in the file: its key, '
+      'such as state_dict_ema, or the prefix of its names', flag_values=values)
   for name in _STATISTICS:
     flags.DEFINE_list(
         name, [], 'of the three channels, images in [0, 1]; default '
@@ -74,7 +83,9 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
       raise ValueError(f'Expected --model to be module:Class, got {own!r}.')
     network = dataclasses.replace(network, architecture=own)
   dataset = inputs.load_data(data_options)
-  saved = classifier.import_weights(weights, dataset, network, **given)
+  saved = classifier.import_weights(
+      weights, dataset, network, state=command.value(values, 'state'),
+      head_classes=_head_classes(values), **given)
   devices = inputs.devices(values)
   parts = {'all': np.arange(len(dataset))}
   if dataset.split is not None:
@@ -88,12 +99,35 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
                         saved.image_size)
   runs.write_json(workdir / runs.VERSIONS, runs.versions())
   leaves = len(jax.tree.leaves(saved.variables))
+  for sentence in saved.said:
+    print(f'{sentence}.')
   print(f'{leaves} arrays; accuracy on ' + ', '.join(
       f'{name} {len(parts[name])} images {value:.3f}'
       for name, value in found.items()) + f': {workdir}')
   return {'workdir': str(workdir), 'arrays': leaves, 'images': len(dataset),
+          'classes': list(saved.task.names),
+          'class_order': saved.class_order, 'said': list(saved.said),
           'accuracy': found['all'], 'accuracy_by_part': {
               name: found[name] for name in parts if name != 'all'}}
+
+
+def _head_classes(values: flags.FlagValues) -> list[str] | None:
+  """The names that ``--head_classes`` gives, or the file that it names."""
+  text = command.value(values, 'head_classes')
+  if text is None:
+    return None
+  names = text.split(',')
+  if files.is_file(pathlib.Path(text)):
+    try:
+      names = pathlib.Path(text).read_text('utf-8-sig').splitlines()
+    except UnicodeDecodeError as error:
+      raise ValueError('Expected --head_classes to be a file in UTF-8, got '
+                       f'{text}.') from error
+  names = [name.strip() for name in names if name.strip()]
+  if len(set(names)) != len(names) or not names:
+    raise ValueError('Expected --head_classes to name every output once, got '
+                     f'{", ".join(names) or "none"}.')
+  return names
 
 
 def _three(values, name):

@@ -126,8 +126,10 @@ def build_for(config: ModelConfig, image_size: tuple[int, int]) -> nn.Module:
   """
   model = build(config)
   if plugins.is_spec(config.architecture):
-    custom.check(cast(custom.Classifier, model), config.architecture,
-                 config.outputs, image_size)
+    own = cast(custom.Classifier, model)
+    custom.check(own, config.architecture, config.outputs, image_size)
+    custom.check_logits(own, init(model, jax.random.key(0), image_size),
+                        config.architecture, image_size)
   return model
 
 
@@ -149,7 +151,8 @@ def init(model: nn.Module, key: jax.Array,
          image_size: tuple[int, int]) -> Variables:
   """Fresh variables ``{'params', 'batch_stats'}`` for images of that size.
 
-  Without BatchNorm ``batch_stats`` is empty.
+  Floating values are float32, under ``JAX_ENABLE_X64`` too. Without BatchNorm
+  ``batch_stats`` is empty.
   """
   height, width = image_size  # a hashable tuple, whatever was given
   return {'batch_stats': {}, **_make_init(model, (height, width))(key)}
@@ -158,8 +161,10 @@ def init(model: nn.Module, key: jax.Array,
 @memo.one_for_equal
 def _make_init(model: nn.Module, image_size: tuple[int, int]
                ) -> Callable[[jax.Array], Variables]:
-  return jax.jit(lambda key: model.init(
-      key, jnp.zeros((1, *image_size, 3), jnp.float32), train=False))
+  return jax.jit(lambda key: jax.tree.map(
+      lambda leaf: leaf.astype(jnp.float32) if leaf.dtype == jnp.float64 else
+      leaf, model.init(key, jnp.zeros((1, *image_size, 3), jnp.float32),
+                       train=False)))
 
 
 def check_values(variables: Variables, where: str) -> None:

@@ -6,7 +6,8 @@ named. Asked of the class:
 * ``Class(outputs=...)``, or ``Class()`` if it takes no ``outputs``;
 * ``__call__(images, *, train, ...)``: images are float ``[n, h, w, 3]``; batch
   statistics and dropout are used if ``train``;
-* it returns ``logits [n, outputs]`` and ``features [n, d]``.
+* it returns ``logits [n, outputs]``, before any softmax, and ``features [n,
+  d]``.
 
 ``mask`` (0 = padding), ``keys`` (one per example) and ``axis_name`` are passed
 to a ``__call__`` that takes them. One that does not gets ``rngs={'dropout':
@@ -26,6 +27,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dlfd_jax.models import layers
 from dlfd_jax.utils import plugins
@@ -110,6 +112,24 @@ def load(architecture: str, outputs: int, mean: tuple[float, ...],
   return Classifier(
       module, frozenset(name for name in _OPTIONAL if name in takes),
       tuple(mean), tuple(std))
+
+
+def check_logits(model: Classifier, variables: Mapping[str, Any],
+                 architecture: str, image_size: tuple[int, int]) -> None:
+  """Looks at what a module returns for a few images of noise.
+
+  Raises:
+    ValueError: if it returns probabilities, of which the loss would take the
+      softmax once more.
+  """
+  images = np.random.default_rng(0).random((4, *image_size, 3), np.float32)
+  returned: Any = model.apply(variables, jnp.asarray(images), train=False)
+  logits = np.asarray(returned.logits, np.float32)
+  if (logits.shape[1] > 1 and logits.min() >= 0 and logits.max() <= 1
+      and np.allclose(logits.sum(1), 1, atol=1e-3)):
+    raise ValueError(
+        f'Expected {architecture} to return logits, got probabilities: every '
+        'row is in [0, 1] and sums to 1. Return what its softmax is given.')
 
 
 def check(model: Classifier, architecture: str, outputs: int,

@@ -41,7 +41,7 @@ def test_the_whole_way_there_and_back(tmp_path, checkpoint_file, capsys):
   same = tmp_path / 'same.pth'
   assert weights.EXPORT.main(
       [f'--model={original}', f'--weights={same}']) == 0
-  first, back = (torch_weights.read(p) for p in (checkpoint_file, same))
+  first, back = (torch_weights.read(p).tensors for p in (checkpoint_file, same))
   assert sorted(first) == sorted(back)
   assert all((first[n] == back[n]).all() for n in first)
   capsys.readouterr()

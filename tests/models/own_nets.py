@@ -67,3 +67,12 @@ class FlatFeatures(nn.Module):
   def __call__(self, images, *, train):
     x = images.mean((1, 2))
     return layers.Outputs(nn.Dense(self.outputs)(x), jnp.ravel(x))
+
+
+class Softmax(nn.Module):
+  outputs: int
+
+  @nn.compact
+  def __call__(self, images, *, train):
+    x = images.mean((1, 2))
+    return layers.Outputs(nn.softmax(nn.Dense(self.outputs)(x)), x)

@@ -103,7 +103,7 @@ def test_files_are_read_as_they_were_written(tmp_path, suffix):
   torch_weights.write(path, state)
   theirs = (safetensors.torch.load_file(path) if suffix == '.safetensors'
             else torch.load(path, weights_only=True))
-  for read in (torch_weights.read(path), theirs):
+  for read in (torch_weights.read(path).tensors, theirs):
     assert sorted(read) == sorted(state)
     assert all((np.asarray(read[name]) == state[name]).all() for name in state)
   with pytest.raises(FileExistsError, match='is there already'):
@@ -112,7 +112,7 @@ def test_files_are_read_as_they_were_written(tmp_path, suffix):
 
 def test_parameters_that_ask_for_gradients_are_read(tmp_path):
   torch.save(dict(_twin('plain').named_parameters()), tmp_path / 'w.pth')
-  assert 'conv1.weight' in torch_weights.read(tmp_path / 'w.pth')
+  assert 'conv1.weight' in torch_weights.read(tmp_path / 'w.pth').tensors
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
@@ -136,7 +136,8 @@ def test_wrappers_and_other_precision_are_understood(
     safetensors.torch.save_file(wrapped, path)
   else:
     torch.save({'epoch': 3, key: wrapped, 'optimizer': {'lr': .1}}, path)
-  variables = torch_weights.to_variables(torch_weights.read(path), _config())
+  variables = torch_weights.to_variables(
+      torch_weights.read(path).tensors, _config())
   found = variables['params']['conv1']['kernel']
   assert found.dtype == np.float32
   wanted = net.conv1.weight.detach().numpy().transpose(2, 3, 1, 0)
