@@ -19,6 +19,7 @@ import json
 import os
 import pathlib
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
@@ -475,7 +476,9 @@ def _load(torch: Any, path: pathlib.Path) -> Any:
             ('scalar', _scalar),
             ('_reconstruct', np.zeros(1).__reduce__()[0])))]
   try:
-    with torch.serialization.safe_globals(harmless):
+    with torch.serialization.safe_globals(
+        harmless), warnings.catch_warnings():
+      warnings.simplefilter('ignore')  # of kinds of tensors refused below
       return torch.load(path, map_location='cpu', weights_only=True)
   except Exception as error:  # pickle, zip and torch raise a dozen kinds
     refused = re.search(r'GLOBAL ([\w.]+)', str(error))

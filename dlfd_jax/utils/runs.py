@@ -119,6 +119,11 @@ class RunFolder:
     except (TypeError, ValueError) as error:
       raise ValueError(f'Expected JSON values in the config of {path}, got '
                        f'others: {error}.') from error
+    try:
+      str(self.path).encode()
+    except UnicodeEncodeError as error:  # its bytes could not be printed
+      raise ValueError('Expected a folder for the run whose name is UTF-8, got '
+                       f'{ascii(str(self.path))}.') from error
     for place in (self.path, *self.path.parents):
       if place.is_symlink() and not place.exists():
         raise ValueError(f'Expected a folder for the run, {place} is a link '

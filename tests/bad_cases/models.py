@@ -124,6 +124,23 @@ CASES = [
     _torch('names of tensors are numbers', lambda torch: {1: torch.zeros(3)}),
     _torch('a tensor is sparse', lambda torch: {
         'conv1.weight': torch.zeros(3, 3).to_sparse()}),
+    _torch('a tensor is quantised', lambda torch: {
+        'fc._packed_params.dtype': torch.qint8, 'conv1.scale': torch.ones(1)}),
+    _torch('a tensor has no values (meta)', lambda torch: {
+        'conv1.weight': torch.zeros(3, device='meta')}),
+    _torch('the .pth file holds two networks', lambda torch: {
+        name: {'fc.bias': torch.zeros(2)} for name in 'ab'}),
+    _torch('class_to_idx does not count from 0', lambda torch: {
+        'state_dict': {'fc.bias': torch.zeros(2)},
+        'class_to_idx': {'no': 1, 'yes': 2}}),
+    _torch('the head has another number of outputs', lambda torch: {
+        'fc.bias': torch.zeros(1000)}),
+    _import('the checkpoint of an own network is a text',
+            '--model=tests.models.own_nets:Own', '--weights=people.txt'),
+    _import('the checkpoint of an own network is no checkpoint',
+            '--model=tests.models.own_nets:Own', '--weights=photos'),
+    _import('the own network returns probabilities',
+            '--model=tests.models.own_nets:Softmax', '--weights=photos'),
     _tensors('a tensor is missing', lambda state: state.pop('fc.bias')),
     _tensors('a tensor is too many', lambda state: state.update(
         extra=np.zeros(3, np.float32))),

@@ -126,7 +126,7 @@ READ = {  # what is saved of a state dict, words said, flags
         'took linear for the last layer'),
     'cifar names, parallel': (lambda s: {'net': _front(
         'module.', _renamed(s, downsample='shortcut', fc='linear')),
-        'acc': 95.2, 'epoch': 100}, 'took module.linear'),
+        'acc': 95.2, 'epoch': 100}, 'took linear'),
     'average beside': (
         lambda s: {'state_dict': s, 'state_dict_ema': _average(s)},
         'took state_dict for the state dict; --state=state_dict_ema takes'),
