@@ -433,14 +433,14 @@ def read(path: str | os.PathLike, state: str | None = None,
   found = _load(torch, path)
   if not isinstance(found, Mapping):
     raise ValueError(f'Expected a state dict of tensors in {path}, got '
-                     f'{type(found).__name__} of other things.')
+                     f'a {type(found).__name__} without named tensors.')
   dicts = dict(_state_dicts(found, torch))
   most = max((_count(d, torch) for d in dicts.values()), default=0)
   dicts = {key: d for key, d in dicts.items() if 2 * _count(d, torch) >= most}
   if not dicts:
     raise ValueError(
         f'Expected a state dict of tensors in {path}, got '
-        f'{type(found).__name__} of other things.')
+        f'a {type(found).__name__} without named tensors.')
   named = [key for key in dicts if state and (
       key == state or key.startswith(f'{state}.'))]
   key, said = _choose(named or dicts, 'the state dict')
