@@ -176,7 +176,7 @@ def _saved(value):
     ('w.bin', b'', 'Expected weights to end in'),
     ('w.pth', b'nonsense', 'Expected a state dict of tensors in'),
     ('w.safetensors', b'nonsense', 'Expected safetensors'),
-    ('w.pth', _saved([torch.zeros(2)]), 'got list'),
+    ('w.pth', _saved([torch.zeros(2)]), 'got a list'),
     ('w.pth', _saved({'weight': _Evil()}), 'Expected a state dict of tensors'),
     ('none.pth', None, 'found no file')])
 def test_other_files_are_refused_and_run_no_code(
