@@ -57,7 +57,7 @@ def test_images_move_alike(race):
       as_theirs(forget), against_torch.settings_of(CONFIG, race.network))
   moved = np.abs(theirs.permute(0, 2, 3, 1).numpy() - np.asarray(ours))
   # A sign may turn where the gradient is almost 0.
-  assert (moved > 1e-6).mean() < 0.02
+  assert (moved > 1e-6).mean() < 1e-3
   assert np.abs(np.asarray(ours) - images).mean() > CONFIG.perturb_step_size
 
 
@@ -81,10 +81,16 @@ def test_weights_move_alike_on_the_same_images(race):
       labels[retain], images[forget], settings)
   ours = torch_weights.to_state(
       parallel.fetch(state.variables), race.network)
-  for name, value in model.state_dict().items():
-    if not name.endswith('num_batches_tracked'):
-      np.testing.assert_allclose(
-          value.numpy(), ours[name], rtol=1e-4, atol=2e-6, err_msg=name)
+  before = torch_weights.to_state(problem.original, race.network)
+  names = [name for name in ours if not name.endswith('num_batches_tracked')]
+  flat = lambda state: np.concatenate(
+      [np.asarray(state[name], np.float64).ravel() for name in names])
+  move = flat(ours) - flat(before)
+  difference = flat(model.state_dict()) - flat(ours)
+  # A ReLU whose input is almost 0 may be open in one of the two, and which ones
+  # are depends on the processor: that changes a few weights a little.
+  assert (np.abs(difference) > 2e-6 + 1e-4 * np.abs(flat(ours))).mean() < 1e-3
+  assert np.linalg.norm(difference) < 0.01 * np.linalg.norm(move)
 
 
 def test_a_policy_checks_what_it_names():
