@@ -100,7 +100,8 @@ def test_commands_have_only_flags_that_exist(path, tmp_path, monkeypatch):
 
 def test_the_tables_of_the_command_line_are_those_of_the_program():
   text = command_line.PAGE.read_text('utf-8')
-  assert command_line.with_tables(text) == text
+  assert command_line.with_tables(text, command_line.methods_in(text)) == text
+  assert 'dlfd' in command_line.methods_in(text)
 
 
 def test_own_data_network_and_method_run(tmp_path, monkeypatch):

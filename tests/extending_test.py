@@ -63,9 +63,6 @@ def test_a_method_is_one_file_and_one_line(tmp_path):
   text = registry.read_text('utf-8')
   assert LINE in text
   registry.write_text(text.replace(LINE, f'{LINE}    {REGISTRATION}\n'))
-  subprocess.run(
-      [sys.executable, '-m', 'experiments.publish.command_line'], cwd=tmp_path,
-      env=environment(tmp_path), check=True, capture_output=True)
   out = subprocess.run(
       [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider',
        '-m', 'not slow and not long', '-k', 'shrink or not contract_test',

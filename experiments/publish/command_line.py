@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from dlfd_jax import methods
 from dlfd_jax.cli import command, commands, exit_codes, options
 from dlfd_jax.utils import runs
 
@@ -24,13 +25,21 @@ _GROUPS = (
      'Where a network is made: `check`, `demo`, `train`, `import_weights`.'),
     ('Training', options.TRAIN, 'Of `train`, and of `demo` without `--seed`.'),
     ('Unlearning', options.METHOD, 'Of `unlearn`; in brackets the methods that '
-     'have it. `dlfd unlearn --method=NAME --help` lists those of one.'))
+     'have it. `dlfd unlearn --method=NAME --help` lists those of one. '
+     'Methods:'))
 
 
-def with_tables(text: str) -> str:
-  """The page with every table between its marks."""
+def methods_in(text: str) -> list[str]:
+  """The methods whose flags the page has; a new one need not be there yet."""
+  listed = re.search(r'Methods: (.*)\.\n', text)
+  return re.findall(r'`(\w+)`', listed[1] if listed else '')
+
+
+def with_tables(text: str, names: Sequence[str] = tuple(methods.METHODS)
+                ) -> str:
+  """The page with every table between its marks, for the named methods."""
   for name, table in (('commands', _commands()), ('codes', _codes()),
-                      ('flags', _flags())):
+                      ('flags', _flags(names))):
     text, count = re.subn(
         rf'(<!-- table: {name} -->\n).*?(<!-- end of table -->)',
         lambda marks, table=table: f'{marks[1]}{table}{marks[2]}', text,
@@ -56,9 +65,13 @@ def _codes() -> str:
       (str(code), about) for code, about in exit_codes.MEANINGS.items()])
 
 
-def _flags() -> str:
+def _flags(names: Sequence[str]) -> str:
   parts = []
   for title, group, about in _GROUPS:
+    if group is options.METHOD:
+      about += f' {", ".join(f"`{name}`" for name in names)}.'
+      group = options.of_methods(
+          {name: methods.METHODS[name] for name in names})
     parts.append(f'### {title}\n\n{about}\n\n' + _table(
         ('flag', 'takes', 'what'), [
             (f'`--{option.flag}`', option.takes, option.help)
@@ -71,13 +84,14 @@ def _flags() -> str:
     entry.load().declare(values)
     for flag in (values[flag] for flag in sorted(values)):
       if flag.name not in derived[name] or flag.flag_type() != 'string':
-        text = command.help_of(flag)
+        text = command.help_of(flag).replace(
+            ', '.join(methods.METHODS), ', '.join(names))
         found.setdefault(f'{flag.name}\n{text}', (text, []))[1].append(name)
   every = len(commands.COMMANDS)
   parts.append('### The rest\n\n' + _table(('flag', 'commands', 'what'), [
-      (f'`--{key.split(chr(10))[0]}`', 'all' if len(names) == every else
-       ', '.join(f'`{name}`' for name in names), text)
-      for key, (text, names) in sorted(found.items())]))
+      (f'`--{key.split(chr(10))[0]}`', 'all' if len(having) == every else
+       ', '.join(f'`{name}`' for name in having), text)
+      for key, (text, having) in sorted(found.items())]))
   return '\n'.join(parts)
 
 
