@@ -133,8 +133,7 @@ class Monitor:
 
   def __init__(self, live: LiveAttack, original: Variables,
                config: base.MethodConfig, plan: base.Plan):
-    self._live, self._selection = live, config.selection
-    self._num_val = live.num_val if config.selection == 'one_se' else None
+    self._live = live
     self._rule, self._stop = plan.phases, plan.stop
     self._only = next(iter(plan.steps))  # the phase, if no rule chooses one
     self._findings: dict[str, Any] = {
@@ -155,12 +154,15 @@ class Monitor:
     score = self._original['forgetting_score']
     # An unsigned rule is that of the released code, which has no such notion.
     signed = plan.phases is None or plan.phases.signed
-    self._blind = signed and score <= self._select_threshold
+    blind = signed and score <= self._select_threshold
+    self._selection = None if config.selection == 'last' else Selection(
+        self._select_threshold, blind,
+        live.num_val if config.selection == 'one_se' else None)
     self._findings |= {
         'forget_threshold': self._forget_threshold,
         'select_threshold': self._select_threshold,
         'original_forgetting_score': score,
-        'attack_blind_to_original': self._blind,
+        'attack_blind_to_original': blind,
     }
 
   def measure(self, variables: Variables) -> loop.Metrics:
@@ -182,19 +184,17 @@ class Monitor:
 
   def keep(self, candidates: Sequence[loop.Metrics]) -> list[int]:
     """The states that may still be selected; never the original."""
-    if self._selection == 'last' or candidates[-1]['step'] == 0:
+    if self._selection is None or candidates[-1]['step'] == 0:
       return []
-    return keep_best(
-        candidates, self._select_threshold, self._blind, self._num_val)
+    return self._selection.keep(candidates)
 
   def choose(self, kept: Sequence[base.Kept],
              last: Variables) -> tuple[int | None, str]:
     """The selected state (None = the last one) and why."""
     del last
-    if self._selection == 'last':
+    if self._selection is None:
       return None, 'the last state'
-    return choose_best([metrics for metrics, _ in kept],
-                       self._select_threshold, self._blind)
+    return self._selection.choose([metrics for metrics, _ in kept])
 
   def findings(self, chosen: loop.Metrics | None) -> dict[str, Any]:
     """Thresholds and flags; what the selected state is like.
@@ -209,94 +209,98 @@ class Monitor:
     return {**self._findings, 'select_threshold_met': met, 'loss_gap': gap}
 
 
-def keep_best(candidates: Sequence[loop.Metrics], threshold: float,
-              blind: bool, num_val: int | None = None) -> list[int]:
-  """Positions of the candidates that can still win under :func:`choose_best`.
+@dataclasses.dataclass(frozen=True)
+class Selection:
+  """Which of the measured states is returned.
 
-  Args:
-    candidates: metrics with ``val_accuracy``, ``forgetting_score`` and
-      ``mia_auc``, in the order of their steps.
-    threshold: on the forgetting score.
+  What is kept on the way and what is chosen in the end read the same fields:
+  a state that could still win must not have been dropped.
+
+  Candidates are metrics with ``val_accuracy``, ``forgetting_score`` and
+  ``mia_auc``, in the order of their steps.
+
+  Attributes:
+    threshold: largest forgetting score of a state that counts as forgotten.
     blind: whether the attack could not see the original.
-    num_val: see :func:`choose_best`.
-  """
-  if blind:
-    def beaten(i: int) -> bool:
-      a = candidates[i]
-      return any(
-          b['val_accuracy'] >= a['val_accuracy'] and _off(b) <= _off(a)
-          and (b['val_accuracy'] > a['val_accuracy'] or _off(b) < _off(a)
-               or j < i)
-          for j, b in enumerate(candidates) if j != i)
-    return [i for i in range(len(candidates)) if not beaten(i)]
-  chosen, _ = choose_best(candidates, threshold, blind)
-  if chosen is None:
-    return []
-  near = _near_the_best(candidates, threshold, num_val)
-  later_best = [max((candidates[j]['val_accuracy'] for j in near if j > i),
-                    default=-1.0) for i in near]
-  return [i for i, other in zip(near, later_best, strict=True)
-          if candidates[i]['val_accuracy'] > other] or [chosen]
-
-
-def choose_best(candidates: Sequence[loop.Metrics], threshold: float,
-                blind: bool, num_val: int | None = None
-                ) -> tuple[int | None, str]:
-  """The state to return, and why.
-
-  The most accurate on val among those at or under ``threshold``, the earlier of
-  equals; or, with ``num_val``, the latest of those within one standard error of
-  that accuracy: the best of many measurements on few images is partly luck, and
-  under a falling learning rate later states are the better trained ones. If no
-  state is under the threshold, the one with the lowest score. If the attack
-  could not see the original, the one whose signed AUC is nearest .5 among those
-  within 1 point of the best val accuracy.
-
-  Args:
-    candidates: see :func:`keep_best`.
-    threshold: on the forgetting score.
-    blind: whether the attack could not see the original.
-    num_val: images behind ``val_accuracy``; None = take the best as it is.
+    num_val: images behind ``val_accuracy`` for the one-standard-error rule;
+      None = the most accurate state as it is.
 
   Source: the one-standard-error rule of Breiman et al. (1984), section 3.4.3.
   """
-  if not candidates:
-    return None, 'no state was measured, so the last one is returned'
-  order = range(len(candidates))
-  if blind:
-    best = max(c['val_accuracy'] for c in candidates)
-    near = [i for i in order
-            if candidates[i]['val_accuracy'] >= best - _ACCURACY_SLACK]
-    chosen = min(near, key=lambda i: (
-        _off(candidates[i]), -candidates[i]['val_accuracy']))
-    return chosen, (
-        'the attack cannot see the original at this sample size: the state '
-        'with the val AUC nearest .5 within 1 point of the best val accuracy')
-  near = _near_the_best(candidates, threshold, num_val)
-  if near:
-    rule = ('the most accurate state on val' if num_val is None else
-            'the latest state within a standard error of the best val '
-            'accuracy')
-    return near[-1], (
-        f'{rule} with a forgetting score of at most {threshold:.3f}')
-  return min(order, key=lambda i: candidates[i]['forgetting_score']), (
-      f'no state reached a forgetting score of {threshold:.3f}: the one with '
-      'the lowest score')
 
+  threshold: float
+  blind: bool
+  num_val: int | None
 
-def _near_the_best(candidates: Sequence[loop.Metrics], threshold: float,
-                   num_val: int | None) -> list[int]:
-  """Those under the threshold that count as the most accurate, in order."""
-  good = [i for i, c in enumerate(candidates)
-          if c['forgetting_score'] <= threshold]
-  if not good:
-    return []
-  first = max(good, key=lambda i: candidates[i]['val_accuracy'])
-  if num_val is None:
-    return [first]
-  best = candidates[first]['val_accuracy']
-  lowest = best - math.sqrt(best * (1 - best) / num_val)
-  return [i for i in good if candidates[i]['val_accuracy'] >= lowest]
+  def keep(self, candidates: Sequence[loop.Metrics]) -> list[int]:
+    """Positions of the candidates that :meth:`choose` can still choose."""
+    if self.blind:
+      def beaten(i: int) -> bool:
+        a = candidates[i]
+        return any(
+            b['val_accuracy'] >= a['val_accuracy'] and _off(b) <= _off(a)
+            and (b['val_accuracy'] > a['val_accuracy'] or _off(b) < _off(a)
+                 or j < i)
+            for j, b in enumerate(candidates) if j != i)
+      return [i for i in range(len(candidates)) if not beaten(i)]
+    near = self._near_the_best(candidates)
+    if not near:
+      chosen, _ = self.choose(candidates)
+      return [] if chosen is None else [chosen]
+    # A state that is less accurate than a later one can neither be the best nor
+    # outlast it within its standard error.
+    later_best = [max((candidates[j]['val_accuracy'] for j in near if j > i),
+                      default=-1.0) for i in near]
+    return [i for i, other in zip(near, later_best, strict=True)
+            if candidates[i]['val_accuracy'] > other]
+
+  def choose(self, candidates: Sequence[loop.Metrics]
+             ) -> tuple[int | None, str]:
+    """Position of the state to return (None = none was measured), and why.
+
+    The most accurate on val among those at or under the threshold, the earlier
+    of equals; or, with ``num_val``, the latest of those within one standard
+    error of that accuracy: the best of many measurements on few images is
+    partly luck, and under a falling learning rate later states are the better
+    trained ones. If no state is under the threshold, the one with the lowest
+    score. If the attack could not see the original, the one whose signed AUC is
+    nearest .5 among those within 1 point of the best val accuracy.
+    """
+    if not candidates:
+      return None, 'no state was measured, so the last one is returned'
+    order = range(len(candidates))
+    if self.blind:
+      best = max(c['val_accuracy'] for c in candidates)
+      near = [i for i in order
+              if candidates[i]['val_accuracy'] >= best - _ACCURACY_SLACK]
+      chosen = min(near, key=lambda i: (
+          _off(candidates[i]), -candidates[i]['val_accuracy']))
+      return chosen, (
+          'the attack cannot see the original at this sample size: the state '
+          'with the val AUC nearest .5 within 1 point of the best val accuracy')
+    near = self._near_the_best(candidates)
+    if near:
+      rule = ('the most accurate state on val' if self.num_val is None else
+              'the latest state within a standard error of the best val '
+              'accuracy')
+      return near[-1], (
+          f'{rule} with a forgetting score of at most {self.threshold:.3f}')
+    return min(order, key=lambda i: candidates[i]['forgetting_score']), (
+        f'no state reached a forgetting score of {self.threshold:.3f}: the one '
+        'with the lowest score')
+
+  def _near_the_best(self, candidates: Sequence[loop.Metrics]) -> list[int]:
+    """Those under the threshold that count as the most accurate, in order."""
+    good = [i for i, c in enumerate(candidates)
+            if c['forgetting_score'] <= self.threshold]
+    if not good:
+      return []
+    first = max(good, key=lambda i: candidates[i]['val_accuracy'])
+    if self.num_val is None:
+      return [first]
+    best = candidates[first]['val_accuracy']
+    lowest = best - math.sqrt(best * (1 - best) / self.num_val)
+    return [i for i in good if candidates[i]['val_accuracy'] >= lowest]
 
 
 def _off(metrics: loop.Metrics) -> float:

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from dlfd_jax.methods import base, run
+from dlfd_jax.methods import base, finetune, run
 from dlfd_jax.metrics import attack
 from dlfd_jax.models import Outputs
 from tests.methods import problems
@@ -172,13 +172,15 @@ def test_without_a_measured_state_the_last_one_is_returned():
     # is near the best and .755 is not; .02 for 400; .4 for 1.
     (None, 1), (100, 3), (400, 2), (1, 5)])
 def test_one_standard_error_chooses_the_latest_near_the_best(
-    num_val, expected):
+    num_val, expected, monkeypatch):
   accuracies = [0.79, 0.8, 0.785, 0.76, 0.755, 0.41, 0.99]
   scores = [0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.9]  # the last one is not forgotten
   states = [figures(score, accuracy=accuracy, step=step) for
             step, (score, accuracy) in enumerate(zip(
                 scores, accuracies, strict=True))]
-  chosen, reason = run.choose_best(states, 0.4, False, num_val)
+  monkeypatch.setattr(FakeLive, 'num_val', num_val)
+  selection = 'best' if num_val is None else 'one_se'
+  chosen, reason = choose(make(selection=selection), states)
   assert chosen == expected
   assert ('standard error' in reason) is (num_val is not None)
 
@@ -187,6 +189,7 @@ def test_one_standard_error_chooses_the_latest_near_the_best(
     (False, None), (True, None), (False, 100), (False, 2000)])
 def test_pruning_never_drops_the_state_that_would_win(blind, num_val):
   rng = np.random.default_rng(0)
+  rule = run.Selection(0.4, blind, num_val)
   for _ in range(300):
     length = rng.integers(1, 12)
     states = [
@@ -197,17 +200,37 @@ def test_pruning_never_drops_the_state_that_would_win(blind, num_val):
     kept = []
     for end in range(1, length + 1):
       kept = [*kept, states[end - 1]]
-      kept = [kept[i] for i in run.keep_best(
-          kept, 0.4, blind, num_val)]
-      expected, _ = run.choose_best(
-          states[:end], 0.4, blind, num_val)
-      chosen, _ = run.choose_best(kept, 0.4, blind, num_val)
+      kept = [kept[i] for i in rule.keep(kept)]
+      expected, _ = rule.choose(states[:end])
+      chosen, _ = rule.choose(kept)
       assert kept[chosen] == states[expected]
 
 
 def test_only_one_state_is_kept_where_the_attack_sees():
   states = [figures(0.5), figures(0.3), figures(0.2, accuracy=0.6)]
-  assert run.keep_best(states, 0.4, blind=False) == [2]
+  assert run.Selection(0.4, False, None).keep(states) == [2]
+
+
+@pytest.mark.parametrize('selection, step, reason', [
+    ('best', 2, 'the most accurate state on val'),
+    ('one_se', 4, 'the latest state within a standard error'),
+    ('last', 6, 'the last state')])
+def test_a_run_returns_the_state_that_its_rule_names(
+    selection, step, reason, monkeypatch):
+  problem = problems.problem()
+  n = len(problem.splits.val)
+  error = math.sqrt(0.8 * 0.2 / n)
+  accuracies = iter([0.9, 0.9, 0.5, 0.8, 0.7, 0.8 - 0.9 * error,
+                     0.8 - 1.1 * error, 0.99])
+  scores = iter([0.9, 0.9, *[0.1] * 5, 0.9])  # the original, and at step 0
+  monkeypatch.setattr(run.LiveAttack, 'measure', lambda self, variables: {
+      **figures(next(scores), accuracy=next(accuracies)), 'loss_gap': 0.0})
+  out = run.unlearn(problem, finetune.FinetuneConfig(
+      batch_size=8, epochs=2, check_every=1, selection=selection,
+      select_threshold=0.3), devices=problems.devices(1))
+  assert out.steps == 6
+  assert out.selected_step == step and out.reason.startswith(reason)
+  assert problems.same(out.selected, out.last) is (step == 6)
 
 
 @pytest.mark.parametrize('batches, images, batch, steps, expected', [
