@@ -7,14 +7,18 @@ multilabel one (``make_labels``).
 
 from __future__ import annotations
 
+import collections
 import re
-from collections.abc import Callable, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypedDict, Unpack
 
 import numpy as np
 
 from dlfd_jax import tasks
+from dlfd_jax.utils import validate
 
+_INTEGER = re.compile(r'([+-]?[0-9]+)(?:\.0*)?', re.ASCII)
 _INT32 = np.iinfo(np.int32)
 _MOST_UNNAMED = 1000  # classes without names, where images are fewer
 
@@ -23,18 +27,25 @@ class LabelOptions(TypedDict, total=False):
   """What every loader passes on to :func:`make_labels`.
 
   Attributes:
-    names: of the classes, or of the attributes; by default the column's name
-      and the class's number, or the columns' names.
+    names: of the classes in their order, before any are merged, or of the
+      attributes; by default the column's name and the class's number, or the
+      columns' names.
     multilabel: makes one column a multilabel task too.
     merge_from: all classes from this one on become this one; multiclass only.
     thresholds: by label column, the least value that counts as 1; negative
       values stay unknown. Multilabel only.
+    negative: the value that means no, in columns without 0; by default -1 is
+      unknown.
+    same_classes: whether texts that differ by case or spaces alone are one
+      class.
   """
 
   names: Sequence[str] | None
   multilabel: bool
   merge_from: int | None
   thresholds: Mapping[str, int] | None
+  negative: int | None
+  same_classes: bool | None
 
 
 def to_int32(name: str, values: np.ndarray) -> np.ndarray:
@@ -77,53 +88,191 @@ def read_column(texts: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
   return np.array(codes, np.int32), names
 
 
+def natural_order(texts: Iterable[str]) -> tuple[str, ...]:
+  """Distinct texts sorted, runs of digits by their number.
+
+  Example:
+    >>> natural_order(['bin 10', 'bin 2', 'bin 1'])
+    ('bin 1', 'bin 2', 'bin 10')
+  """
+  def key(text: str) -> tuple:
+    pieces = re.split('([0-9]+)', text)
+    return [(len(piece.lstrip('0')) if k % 2 else 0, piece.lstrip('0'))
+            for k, piece in enumerate(pieces)], text
+  return tuple(sorted(set(texts), key=key))
+
+
+def one_spelling(label: str, texts: Sequence[str],
+                 names: Sequence[str] | None = None,
+                 same_classes: bool | None = False) -> list[str]:
+  """The classes of a column, each spelt in one way.
+
+  Args:
+    label: the column's name.
+    texts: one for each image.
+    names: classes that a user named; whichever differ are different.
+    same_classes: whether names that differ by case or spaces alone are one
+      class: then the commonest of them stands for all, or that of ``names``.
+
+  Raises:
+    ValueError: if there are such names, and nobody said that they are one.
+  """
+  counts = collections.Counter(texts)
+  by_key: dict[str, list[str]] = {}
+  for text in sorted(counts, key=lambda text: (-counts[text], text)):
+    by_key.setdefault(_without_case_and_spaces(text), []).append(text)
+  instead: dict[str, str] = {}
+  for key, spellings in by_key.items():
+    named = [name for name in names or ()
+             if _without_case_and_spaces(name) == key]
+    if set(spellings) <= set(named) or len(spellings) + len(named) == 1:
+      continue
+    # An accent typed in two ways looks the same, and is the same text.
+    composed = {unicodedata.normalize('NFC', text)
+                for text in (*spellings, *named)}
+    if len(composed) == 1 or same_classes:
+      best = named[0] if named else composed.pop() if len(
+          composed) == 1 else spellings[0]
+      instead |= dict.fromkeys(spellings, best)
+    elif len(spellings) > 1:
+      raise ValueError(
+          f'Expected classes of {label!r} that differ by more than case and '
+          'spaces, got ' + validate.listed(
+              f'{text!r} in {counts[text]} images' for text in spellings)
+          + ': mend them, or say --same_classes=true if they are one class.')
+  return [instead.get(text, text) for text in texts]
+
+
+def _without_case_and_spaces(text: str) -> str:
+  text = unicodedata.normalize('NFKC', text).casefold()
+  return ''.join(c for c in text
+                 if not c.isspace() and unicodedata.category(c) != 'Cf')
+
+
 def read_classes(
-    label: str, texts: Sequence[str], names: Sequence[str] | None,
-    where: Callable[[int], str]) -> tuple[np.ndarray, Sequence[str] | None]:
+    label: str, texts: Sequence[str], where: Callable[[int], str],
+    **options: Unpack[LabelOptions]
+    ) -> tuple[np.ndarray, Sequence[str] | None]:
   """The classes of a label column of texts.
 
   Args:
     label: the column's name.
-    texts: one for each image: integers, or the classes' names.
-    names: of the classes, in order; None = the texts in sorted order.
+    texts: one for each image: integers (``3.0`` is 3), or the classes' names.
     where: names row ``i`` in an error.
+    **options: see :class:`LabelOptions`; without ``names`` the order of texts
+      is the natural one.
 
   Returns:
     int32 ``[n]``, and the names; None where the texts are integers.
 
   Raises:
-    ValueError: if a text is blank, or none of ``names``.
+    ValueError: if a text is blank, or none of ``names``; most are integers and
+      some are not; two differ by case or spaces alone; or texts without an
+      order are to be merged.
   """
   if '' in texts:
     raise ValueError(f'Expected a class in column {label!r} in '
                      f'{where(list(texts).index(""))}, got a blank.')
-  codes, found = read_column(texts)
-  if names is None:
-    return codes, found or None
-  if not found:
-    return codes, names
-  numbers = {text: k for k, text in enumerate(names)}
-  for i, text in enumerate(texts):
-    if text not in numbers:
-      raise ValueError(
-          f'Expected one of {", ".join(names)} in column {label!r} in '
-          f'{where(i)}, got {text!r}.')
-  return np.array([numbers[text] for text in texts], np.int32), names
+  names = options.get('names')
+  texts = one_spelling(label, texts, names, options.get('same_classes'))
+  if names is not None and set(texts) <= set(names):
+    return _numbered(texts, names), names
+  like_integers = sum(map(bool, map(_INTEGER.fullmatch, texts)))
+  if 2 * like_integers >= len(texts):
+    return _integers(label, texts, where, bool(options.get('same_classes'))
+                     ), names
+  if names is not None:
+    i = next(i for i, text in enumerate(texts) if text not in names)
+    raise ValueError(
+        f'Expected one of {", ".join(names)} in column {label!r} in '
+        f'{where(i)}, got {texts[i]!r}.')
+  names = natural_order(texts)
+  if options.get('merge_from') is not None:
+    raise ValueError(
+        'Expected the order of the classes for merge_from, got texts in '
+        f'{label!r}: give all of {validate.listed(names)} in their order by '
+        '--class_names.')
+  return _numbered(texts, names), names
+
+
+def _numbered(texts: Sequence[str], names: Sequence[str]) -> np.ndarray:
+  numbers = {name: k for k, name in enumerate(names)}
+  return np.array([numbers[text] for text in texts], np.int32)
+
+
+def _integers(label: str, texts: Sequence[str], where: Callable[[int], str],
+              padded: bool = False) -> np.ndarray:
+  """Integers, blank unknown; what is none in a column of them is an accident.
+
+  Args:
+    label: the column's name.
+    texts: one for each image.
+    where: names row ``i`` in an error.
+    padded: whether 1 and 01 are one class.
+  """
+  numbers = {text: _integer(text) for text in set(texts)}
+  if not padded:  # 01 is 1 unless that is there, too
+    plain = {number for text, number in numbers.items()
+             if text == str(number)}
+    for text, number in numbers.items():
+      if number in plain and re.match('[+-]?0[0-9]|[+]|-0', text):
+        numbers[text] = None
+  odd = [i for i, text in enumerate(texts) if numbers[text] is None]
+  if odd:
+    raise ValueError(
+        f'Expected integers in column {label!r}, as in '
+        f'{len(texts) - len(odd)} of {len(texts)} rows, got '
+        + validate.listed(f'{validate.shown(texts[i])} in {where(i)}'
+                          for i in odd)
+        + ': mend or delete these rows.')
+  return np.array([numbers[text] for text in texts], np.int32)
+
+
+def _integer(text: str) -> int | None:
+  if not text:
+    return tasks.UNKNOWN
+  match = _INTEGER.fullmatch(text)
+  if not match or len(match[1]) > 20:
+    return None
+  number = int(match[1])
+  return number if _INT32.min <= number <= _INT32.max else None
 
 
 def read_attribute(label: str, texts: Sequence[str],
-                   where: Callable[[int], str]) -> np.ndarray:
+                   where: Callable[[int], str],
+                   negative: int | None = None) -> np.ndarray:
   """An integer label column, blank unknown; no order of texts says what is 0.
 
+  Args:
+    label: the column's name.
+    texts: one for each image.
+    where: names row ``i`` in an error.
+    negative: see :class:`LabelOptions`.
+
   Raises:
-    ValueError: if a text is no integer.
+    ValueError: if a text is no integer, or the column holds 0 beside
+      ``negative``.
   """
-  for i, text in enumerate(texts):
-    if text and not re.fullmatch(r'[+-]?[0-9]{1,9}', text, re.ASCII):
-      raise ValueError(
-          f'Expected integers in column {label!r}, got {text!r} in '
-          f'{where(i)}.')
-  return np.array([int(text or tasks.UNKNOWN) for text in texts], np.int32)
+  column = _integers(label, texts, where, padded=True)
+  known = np.array([bool(text) for text in texts], bool)
+  column[known] = read_negative(label, column[known], negative)
+  return column
+
+
+def read_negative(label: str, column: np.ndarray,
+                  negative: int | None) -> np.ndarray:
+  """Integers with 0 where a label column holds the value that means no.
+
+  Raises:
+    ValueError: if the column holds 0, too.
+  """
+  no = column == negative
+  if negative and no.any() and (column == 0).any():
+    raise ValueError(
+        f'Expected no 0 in {label!r} where --negative={negative} means no, got '
+        f'0 in {int((column == 0).sum())} images and {negative} in '
+        f'{int(no.sum())}.')
+  return np.where(no, 0, column).astype(np.int32)
 
 
 def make_labels(
@@ -179,13 +328,15 @@ def _multiclass(column: np.ndarray, label: str, names: Sequence[str] | None,
   if bad.size:
     raise ValueError(
         f'Expected classes >= 0 in {label!r}, got {column[bad[0]]} in '
-        f'{where(bad[0])}.')
+        f'{where(bad[0])}{_hint(column)}.')
   if merge_from is not None:
     if not 1 <= merge_from <= column.max():
       raise ValueError(
           f'Expected merge_from in [1, {column.max()}], the classes of '
           f'{label!r} above the first, got {merge_from}.')
     column = np.minimum(column, merge_from).astype(np.int32)
+    if names is not None and len(names) > merge_from + 1:
+      names = [*names[:merge_from], f'{names[merge_from]}+']
   if names is None:
     if column.min() > 0:
       raise ValueError(
@@ -231,6 +382,13 @@ def _multilabel(columns: Mapping[str, np.ndarray], labels: tuple[str, ...],
       raise ValueError(
           f'Expected 0, 1 or -1 (unknown) in {label!r}, got '
           f'{column[bad[0]]} in {where(bad[0])}.')
+    values, counts = np.unique(column, return_counts=True)
+    if np.setdiff1d(values, tasks.UNKNOWN).size < 2:
+      raise ValueError(
+          f'Expected 0 in some images and 1 in others in {label!r}, got '
+          + ' and '.join(f'{"unknown" if value < 0 else value} in {count}'
+                         for value, count in zip(values, counts))
+          + f' of {len(column)}{_hint(columns[label])}.')
     stacked.append(column)
   names = labels if names is None else tuple(names)
   if len(names) != len(labels):
@@ -238,6 +396,12 @@ def _multilabel(columns: Mapping[str, np.ndarray], labels: tuple[str, ...],
         f'Expected {len(labels)} names, one per label column, got '
         f'{len(names)}.')
   return np.stack(stacked, axis=1), tasks.Task(tasks.MULTILABEL, names)
+
+
+def _hint(column: np.ndarray) -> str:
+  """What may be meant where a column holds -1 and 1 alone."""
+  return (': say --negative=-1 if -1 means no, not unknown'
+          if set(np.unique(column)) == {tasks.UNKNOWN, 1} else '')
 
 
 def other_columns(columns: Mapping[str, np.ndarray],

@@ -13,15 +13,34 @@ import dataclasses
 import itertools
 import os
 import pathlib
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
 
 from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.utils import files, rng
+from dlfd_jax.utils import files, rng, validate
 
 PARTITION_PARTS = ('train', 'val', 'test')
 SPLITS_PARTS = ('retain', 'forget', 'val', 'test')
+IGNORE = 'ignore'  # as the column of the split: there is none
+_WORDS = {
+    **{word: word for word in (*PARTITION_PARTS, *SPLITS_PARTS)},
+    **dict.fromkeys(('training', 'trn'), 'train'),
+    **dict.fromkeys(('valid', 'validation', 'validate', 'dev', 'development'),
+                    'val'),
+    **dict.fromkeys(('testing', 'tst'), 'test')}
+# What CelebA's list_eval_partition says; in a column that a user named alone.
+_CELEBA = {'0': 'train', '1': 'val', '2': 'test'}
+_FOLDS = ('fold', 'folds')  # their numbers are no parts
+_COLUMNS = {*_FOLDS, 'split', 'splits', 'partition', 'partitions', 'part',
+            'subset', 'set', 'usage', 'phase', 'datasplit', 'datasetsplit',
+            'splitname', 'trainvaltest', 'traintest', 'istrain', 'istest',
+            'evaluationstatus'}
+# They stand in names of folders and say that these are parts, not which.
+_LIKE_PARTS = {'eval', 'evaluation', 'holdout', 'fold', 'split', 'splits',
+               'subset', 'partition', 'publictest', 'privatetest'}
 _NAMED_PEOPLE = 20
 
 
@@ -306,6 +325,85 @@ def draw_partition(dataset: dataset_lib.Dataset, *, test_fraction: float = 0.2,
   return Partition(train=train, val=val, test=test)
 
 
+def part_of(word: str, codes: Mapping[str, str] | None = None) -> str | None:
+  """The part that a word means; None if it means none.
+
+  Args:
+    word: in any case: the parts themselves; training, trn; valid, validation,
+      validate, dev, development; testing, tst.
+    codes: parts by further words; they come first.
+  """
+  word = word.strip()
+  codes = codes or {}
+  return codes.get(word) or codes.get(word.lower()) or _WORDS.get(word.lower())
+
+
+def is_like_part(word: str) -> bool:
+  """Whether a name may be that of a part, such as ``train_images``."""
+  pieces = re.findall('[a-z]+', word.lower())
+  return any(piece in _WORDS or piece in _LIKE_PARTS for piece in pieces)
+
+
+def split_column(
+    columns: Mapping[str, Sequence[str]], others: Collection[str],
+    name: str | None = None,
+    codes: Mapping[str, str] | None = None) -> tuple[str | None, list[str]]:
+  """Which column of a table says what part each image is in, and what it says.
+
+  Args:
+    columns: all of the table, as texts.
+    others: those that say something else, such as the labels.
+    name: of the column that a user named; ``'ignore'`` = none is to be read,
+      and the split is drawn; None = the one that is called ``split``, if any.
+    codes: parts by the values of the column, where these are no words that
+      ``part_of`` knows; by default 0, 1 and 2 are train, val and test in a
+      column that was named.
+
+  Returns:
+    The column's name, None if there is none, and the parts; values that mean
+    no part are left for ``read_split_column`` to refuse.
+
+  Raises:
+    ValueError: if the named column is not there, or a value of it has no part,
+      or none was named and a column looks like a split.
+  """
+  if name == IGNORE:
+    return None, []
+  if name is None and 'split' not in columns:
+    if codes:
+      raise ValueError('Expected a split column for split_codes, got none: name '
+                       'it by --split_column.')
+    for other, values in columns.items():
+      plain = re.sub('[^a-z]', '', other.lower())
+      words = {part_of(value) for value in values if value.strip()}
+      if other not in others and (
+          plain in _COLUMNS or 'train' in words and len(words) > 1
+          and None not in words):
+        raise ValueError(
+            f'Expected --split_column where a column looks like a split, got '
+            f'none and the column {other!r} with '
+            f'{validate.listed(sorted(set(values)), 5)}: say '
+            f'--split_column={other}, or --split_column={IGNORE} to draw a '
+            'split.')
+    return None, []
+  if name is not None and (name not in columns or name in others):
+    raise ValueError(
+        f'Expected --split_column to name a column that is not read otherwise, '
+        f'got {name!r} among {", ".join(columns)}.')
+  column = 'split' if name is None else name
+  if name is not None and not codes and name.lower() not in _FOLDS:
+    codes = _CELEBA
+  values = columns[column]
+  parts = [part_of(value, codes) for value in values]
+  if name is not None and None in parts:
+    raise ValueError(
+        f'Expected train, val or test in column {name!r}, got '
+        f'{values[parts.index(None)]!r}: say by --split_codes what its values '
+        f'{validate.listed(sorted(set(values)), 5)} mean, such as '
+        '--split_codes=a:train,b:val,c:test.')
+  return column, [part or value for part, value in zip(parts, values)]
+
+
 def read_split_column(dataset: dataset_lib.Dataset) -> np.ndarray:
   """The part of each image as the source fixes it, text ``[n]``.
 
@@ -316,7 +414,8 @@ def read_split_column(dataset: dataset_lib.Dataset) -> np.ndarray:
   if dataset.split is None:
     raise ValueError(
         f'Expected a split column in {dataset.name!r}, got none.')
-  column = np.char.strip(dataset.split.astype(str))
+  column = np.array([part_of(word) or word for word in
+                     np.char.strip(dataset.split.astype(str)).tolist()])
   allowed = sorted({*PARTITION_PARTS, *SPLITS_PARTS})
   bad = np.flatnonzero(~np.isin(column, allowed))
   if bad.size:

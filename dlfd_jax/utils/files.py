@@ -23,6 +23,10 @@ from dlfd_jax.utils import validate
 _BROKEN = (ValueError, OSError, EOFError, AttributeError, TypeError, KeyError,
            NotImplementedError, RuntimeError, MemoryError, SyntaxError,
            zipfile.BadZipFile, zlib.error)
+_HOUSEKEEPING = {
+    '@eadir', '__macosx', '__pycache__', '#recycle', '#snapshot',
+    '$recycle.bin', 'system volume information', 'lost+found', 'lost.dir',
+    'thumbs.db', 'ehthumbs.db', 'desktop.ini', 'icon\r'}
 
 
 def is_file(path: str | os.PathLike) -> bool:
@@ -51,6 +55,15 @@ def is_inside(root: str | os.PathLike, path: str | os.PathLike) -> bool:
   except (OSError, ValueError):
     return False
   return os.path.commonpath([root, path]) == root
+
+
+def is_housekeeping(name: str) -> bool:
+  """Whether a file or folder of this name is nobody's data.
+
+  Hidden ones, copies and thumbnails that notebooks, disks and archives keep for
+  themselves.
+  """
+  return name.startswith('.') or name.lower() in _HOUSEKEEPING
 
 
 def memory_bytes() -> int:

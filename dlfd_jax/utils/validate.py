@@ -176,6 +176,18 @@ def channels(mean: Any, std: Any) -> None:
           f'mean={shown(mean)}, std={shown(std)}.')
 
 
+def listed(items: Iterable[object], most: int = 10, comma: str = ', ') -> str:
+  """The first of some things, and the number of the others.
+
+  Example:
+    >>> listed('abcd', 2)
+    'a, b and 2 more'
+  """
+  words = [str(item) for item in items]
+  rest = len(words) - most
+  return comma.join(words[:most]) + (f' and {rest} more' if rest > 0 else '')
+
+
 def shown(value: Any) -> str:
   """A value for a message, cut to a length that can be read."""
   return shorten(repr(value))

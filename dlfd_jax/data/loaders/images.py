@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 from typing import BinaryIO
@@ -14,7 +15,17 @@ from dlfd_jax.utils import validate
 # Pillow would also read PostScript, by running another program, and formats
 # that nobody keeps photographs in.
 FORMATS = ('BMP', 'GIF', 'JPEG', 'JPEG2000', 'PNG', 'PPM', 'TIFF', 'WEBP')
+# Photographs of two lenses are JPEG files with another ending.
+_ALSO = ('MPO',)
 MOST_PIXELS_A_SIDE = 4096  # of the images that networks see
+
+
+@functools.cache
+def endings() -> frozenset[str]:
+  """The endings of files that can be read, such as ``.jpg``, in lower case."""
+  return frozenset(
+      ending for ending, kind in Image.registered_extensions().items()
+      if kind in (*FORMATS, *_ALSO))
 
 
 def as_size(image_size: int | tuple[int, int]) -> tuple[int, int]:
