@@ -82,6 +82,9 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   if not stored and original and (
       pathlib.Path(original) / runs.SPLITS).is_file():
     stored = pathlib.Path(original) / runs.SPLITS
+  if not stored and dataset.split is None:
+    dataset = dataset.noted('No split column: train draws one, with seed 0 '
+                            'unless --split_seed says another.')
   found = _resolve(dataset, stored, request)
   repeats = command.value(values, 'repeats')
   model_s = time.perf_counter()

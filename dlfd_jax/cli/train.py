@@ -56,7 +56,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   devices.check_batch_size(recipe.batch_size)
   dataset = inputs.load_data(data_options)
   on = command.value(values, 'on')
-  parts, notes = _parts(values, dataset, original)
+  dataset, parts, notes = _parts(values, dataset, original)
   for note in dataset.notes:  # while there is time to stop
     print(note)
   with tensorboard.hooks(values, workdir) as hooks:
@@ -76,22 +76,27 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
 
 
 def _parts(values, dataset, original):
-  """The split to train with and notes on it, from the flags."""
+  """The data, the split to train with and notes on it, from the flags."""
   stored = command.value(values, 'splits')
   if original and not stored:
     stored = pathlib.Path(original) / runs.SPLITS
   parts = inputs.partition(values, dataset, stored)
+  if not stored and dataset.split is None:
+    dataset = dataset.noted(
+        'No split column: drawn with seed '
+        f'{command.value(values, "split_seed")}, by '
+        f'{command.value(values, "split_by")}.')
   finished = isinstance(parts, splits_lib.Splits)
   wanted = inputs.forget_request(
       values, required=command.value(values, 'on') == 'retain' and not finished)
   if wanted is None:
-    return parts, []
+    return dataset, parts, []
   if (isinstance(parts, splits_lib.Splits)
       or command.value(values, 'on') == 'all'):
     raise ValueError(
         'Expected no --forget_* flag: --on=all trains on everybody, and a '
         'stored split of an unlearning run says itself who is forgotten.')
-  return requests.resolve_request(dataset, parts, wanted)
+  return dataset, *requests.resolve_request(dataset, parts, wanted)
 
 
 COMMAND = command.Command('train', _ABOUT, _define, _execute)

@@ -124,6 +124,10 @@ class Dataset:
       return 'unknown'
     return self.people.get(int(person), str(person))
 
+  def noted(self, *notes: str) -> Dataset:
+    """The same data with further notes."""
+    return dataclasses.replace(self, notes=(*self.notes, *notes))
+
   def take(self, rows: np.ndarray) -> Dataset:
     """Some rows, their pixels copied to memory."""
     return dataclasses.replace(

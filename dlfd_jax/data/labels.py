@@ -149,6 +149,27 @@ def _without_case_and_spaces(text: str) -> str:
                  if not c.isspace() and unicodedata.category(c) != 'Cf')
 
 
+def read_other(
+    label: str, texts: Sequence[str], where: Callable[[int], str]
+    ) -> tuple[np.ndarray, tuple[str, ...], list[str]]:
+  """A column that is kept for reports, see :func:`read_column`; 3.0 is 3.
+
+  Returns:
+    int32 ``[n]``, the distinct texts, and a sentence if most values are
+    integers and the others make texts of them all.
+  """
+  odd = [i for i, text in enumerate(texts) if _integer(text) is None]
+  if not odd:
+    texts = [text.partition('.')[0] for text in texts]
+  codes, names = read_column(texts)
+  known = sum(map(bool, texts))
+  if not odd or 2 * len(odd) > known:
+    return codes, names, []
+  return codes, names, [
+      f'Column {label!r} is read as texts: {known - len(odd)} of {known} values'
+      f' are integers, not {validate.shown(texts[odd[0]])} in {where(odd[0])}.']
+
+
 def read_classes(
     label: str, texts: Sequence[str], where: Callable[[int], str],
     **options: Unpack[LabelOptions]

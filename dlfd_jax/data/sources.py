@@ -6,7 +6,11 @@ import dataclasses
 import os
 from collections.abc import Callable
 
-from dlfd_jax.data import dataset as dataset_lib, labels as labels_lib
+from dlfd_jax.data import (
+  dataset as dataset_lib,
+  labels as labels_lib,
+  splits as splits_lib,
+)
 from dlfd_jax.data.faces import synthetic
 from dlfd_jax.data.loaders import folder, images as images_lib, npz, tree
 from dlfd_jax.data.tfds import catalog
@@ -41,6 +45,17 @@ class DataOptions:
     data_seed: seed of the drawn faces.
     identity_pattern: regular expression on the paths of a tree; its group is
       the person, see ``tree.load_tree``.
+    class_names: all classes of a file or a tree, in the order of the outputs;
+      of several label columns the attributes' names (None = integers as they
+      are, texts in natural order: 1, 2, 10).
+    same_classes: class names that differ by case or spaces alone are one class.
+    negative: value that means no in label columns without 0; ``-1`` for
+      CelebA's coding (None = -1 is unknown).
+    split_column: column of a file that says what part each image is in: train,
+      val or test, usual words for them in any case, or 0, 1 and 2 as in CelebA
+      (None = the one called split, if any; ``ignore`` = none).
+    split_codes: pairs of a value of that column, or of a folder of a tree, and
+      its part, ``0:test,1:train`` on the command line.
 
   Raises:
     ValueError: if the source is none of these or a field does not fit it.
@@ -58,6 +73,12 @@ class DataOptions:
   images_per_person: int = 8
   data_seed: int = 0
   identity_pattern: str | None = None
+  # None where a run of an earlier version has no such field.
+  class_names: tuple[str, ...] | None = None
+  same_classes: bool | None = None
+  negative: int | None = None
+  split_column: str | None = None
+  split_codes: tuple[tuple[str, str], ...] | None = None
 
   def __post_init__(self) -> None:
     validate.instance('data', self.source, str)
@@ -78,7 +99,7 @@ class DataOptions:
         validate.integer(name, getattr(self, name), 1, most)
     validate.integer('images_per_person', self.images_per_person)
     validate.integer('data_seed', self.data_seed, 0, 2**64 - 1)
-    for name in ('root', 'identity_pattern'):
+    for name in ('root', 'identity_pattern', 'split_column'):
       if getattr(self, name) is not None:
         validate.instance(name, getattr(self, name), str)
     suffix = os.path.splitext(self.source)[1].lower()
@@ -106,12 +127,43 @@ class DataOptions:
         named or suffix == '.csv' or self.source == TREE):
       raise ValueError(
           f'Expected an image size for the images of {self.source}, got none.')
+    self._check_reading(suffix)
     if self.identity_pattern is not None:
       if self.source != TREE:
         raise ValueError(
             f'Expected identity_pattern for a tree only, got '
             f'{self.identity_pattern!r} for {self.source}.')
       tree.check_pattern(self.identity_pattern)
+
+  def _check_reading(self, suffix: str) -> None:
+    """Checks the fields that say how labels and parts are read."""
+    if self.class_names is not None:
+      validate.texts('class_names', self.class_names)
+      if len(set(self.class_names)) < max(len(self.class_names), 1):
+        raise ValueError('Expected distinct class_names, at least one, got '
+                         f'{validate.shown(self.class_names)}.')
+    if self.same_classes is not None:
+      validate.boolean('same_classes', self.same_classes)
+    if self.negative is not None:
+      validate.integer('negative', self.negative, -validate.LARGEST)
+    if self.split_codes is not None:
+      validate.instance('split_codes', self.split_codes, tuple)
+      for pair in self.split_codes:
+        if not isinstance(pair, tuple) or len(pair) != 2:
+          raise ValueError('Expected split_codes to be pairs of a value and a '
+                           f'part, got {validate.shown(pair)}.')
+        validate.texts('split_codes', pair)
+        validate.one_of('the part in split_codes', pair[1], tuple(sorted(
+            {*splits_lib.PARTITION_PARTS, *splits_lib.SPLITS_PARTS})))
+    for name, sources in (
+        ('class_names', ('.csv', '.npz', TREE)), ('negative', ('.csv', '.npz')),
+        ('same_classes', ('.csv', TREE)), ('split_column', ('.csv', '.npz')),
+        ('split_codes', ('.csv', '.npz', TREE))):
+      if getattr(self, name) is not None and not {
+          suffix, self.source} & set(sources):
+        raise ValueError(
+            f'Expected {name} for {" or ".join(sources)} only, got '
+            f'{validate.shown(getattr(self, name))} for {self.source}.')
 
 
 def load(options: DataOptions,
@@ -135,11 +187,13 @@ def load(options: DataOptions,
   labels = options.labels[0] if len(options.labels) == 1 else options.labels
   label_options: labels_lib.LabelOptions = {
       'multilabel': options.multilabel, 'merge_from': options.merge_from,
-      'thresholds': dict(options.thresholds)}
+      'thresholds': dict(options.thresholds), 'names': options.class_names,
+      'negative': options.negative, 'same_classes': options.same_classes}
+  codes = None if options.split_codes is None else dict(options.split_codes)
   if options.source.lower().endswith('.npz'):
     return npz.load_npz(
         options.source, labels=labels, image_size=options.image_size,
-        **label_options)
+        split_column=options.split_column, split_codes=codes, **label_options)
   assert options.image_size is not None  # DataOptions refuses the others
   if options.source == TREE:
     if options.root is None:
@@ -148,7 +202,8 @@ def load(options: DataOptions,
     return tree.load_tree(
         options.root, image_size=options.image_size,
         identity_pattern=options.identity_pattern,
-        merge_from=options.merge_from, progress=progress)
+        class_names=options.class_names, same_classes=options.same_classes,
+        merge_from=options.merge_from, split_codes=codes, progress=progress)
   if catalog.is_name(options.source):
     from dlfd_jax.data.tfds import load as tfds_load  # slow to import
     return tfds_load.load(
@@ -157,4 +212,5 @@ def load(options: DataOptions,
         progress=progress, **label_options)
   return folder.load_folder(
       options.source, labels=labels, image_size=options.image_size,
-      root=options.root, progress=progress, **label_options)
+      root=options.root, split_column=options.split_column, split_codes=codes,
+      progress=progress, **label_options)

@@ -371,8 +371,8 @@ def split_column(
     return None, []
   if name is None and 'split' not in columns:
     if codes:
-      raise ValueError('Expected a split column for split_codes, got none: name '
-                       'it by --split_column.')
+      raise ValueError('Expected a split column for split_codes, got none: '
+                       'name it by --split_column.')
     for other, values in columns.items():
       plain = re.sub('[^a-z]', '', other.lower())
       words = {part_of(value) for value in values if value.strip()}

@@ -103,6 +103,10 @@ def data_from_json(fields: dict[str, Any] | None
   fields = dict(fields)
   fields['labels'] = tuple(fields['labels'])
   fields['thresholds'] = tuple((n, v) for n, v in fields['thresholds'])
+  if fields.get('class_names') is not None:
+    fields['class_names'] = tuple(fields['class_names'])
+  if fields.get('split_codes') is not None:
+    fields['split_codes'] = tuple((n, v) for n, v in fields['split_codes'])
   return sources.DataOptions(**fields)
 
 

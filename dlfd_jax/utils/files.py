@@ -24,6 +24,7 @@ _BROKEN = (ValueError, OSError, EOFError, AttributeError, TypeError, KeyError,
            NotImplementedError, RuntimeError, MemoryError, SyntaxError,
            zipfile.BadZipFile, zlib.error)
 _HOUSEKEEPING = {
+    '.ds_store', '.git', '.ipynb_checkpoints', '.svn', '.thumbnails',
     '@eadir', '__macosx', '__pycache__', '#recycle', '#snapshot',
     '$recycle.bin', 'system volume information', 'lost+found', 'lost.dir',
     'thumbs.db', 'ehthumbs.db', 'desktop.ini', 'icon\r'}
@@ -58,12 +59,13 @@ def is_inside(root: str | os.PathLike, path: str | os.PathLike) -> bool:
 
 
 def is_housekeeping(name: str) -> bool:
-  """Whether a file or folder of this name is nobody's data.
+  """Whether programs keep a file or folder of this name for themselves.
 
-  Hidden ones, copies and thumbnails that notebooks, disks and archives keep for
-  themselves.
+  Copies, thumbnails and waste of notebooks, disks and archives: nobody's data,
+  though some of them are images.
   """
-  return name.startswith('.') or name.lower() in _HOUSEKEEPING
+  name = name.lower()
+  return name.startswith(('._', '.trash')) or name in _HOUSEKEEPING
 
 
 def memory_bytes() -> int:

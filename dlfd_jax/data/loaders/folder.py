@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Unpack
 
 import numpy as np
@@ -17,6 +17,7 @@ from dlfd_jax.data import (
   dataset as dataset_lib,
   labels as labels_lib,
   people as people_lib,
+  splits as splits_lib,
 )
 from dlfd_jax.data.loaders import images as images_lib, table
 from dlfd_jax.utils import files, validate
@@ -25,12 +26,15 @@ from dlfd_jax.utils import files, validate
 def load_folder(
     manifest: str | os.PathLike, *, labels: str | Sequence[str],
     image_size: int | tuple[int, int], root: str | os.PathLike | None = None,
+    split_column: str | None = None,
+    split_codes: Mapping[str, str] | None = None,
     progress: Callable[[int, int], None] | None = None,
     **options: Unpack[labels_lib.LabelOptions]) -> dataset_lib.Dataset:
   """Reads a data set.
 
   Persons and families: see ``people.read_identities``. Labels: integers, or for
-  one label column texts, which are the classes in sorted order or in that of
+  one label column texts, which are the classes in natural order (``2, 10``) or
+  in that of
   ``names``; blank is unknown, for several label columns only. Other columns:
   integers stay, texts are numbered in sorted order, blank is -1. The sample id
   of an image is its path. What was a text in the manifest stands in ``people``
@@ -43,6 +47,9 @@ def load_folder(
       aspect ratio is not kept.
     root: the folder that paths start from; the manifest's by default. Links
       inside it are followed, links out of it are refused.
+    split_column: that says what part an image is in, see
+      ``splits.split_column``; like ``split_codes``.
+    split_codes: parts by its values.
     progress: called after each image with (images read, images in all).
     **options: see ``labels.LabelOptions``.
 
@@ -52,65 +59,85 @@ def load_folder(
   Raises:
     FileNotFoundError: if the manifest, the root or an image does not exist.
     ValueError: if the manifest is empty or malformed, lacks a column, repeats a
-      path or leaves the root, a value is out of range, or an image cannot be
-      read. Images are read after everything else is checked.
+      path or leaves the root, a value is out of range, a column looks like a
+      split and nobody said whether it is one, or images cannot be read. Images
+      are read after everything else is checked; all that cannot be read are
+      counted and the first ones named.
   """
   labels = (labels,) if isinstance(labels, str) else tuple(labels)
   rows = table.read_csv(manifest, ('path', 'identity', *labels))
   return load_rows(
       rows, rows.path.parent if root is None else pathlib.Path(root),
-      labels=labels, image_size=image_size, progress=progress, **options)
+      labels=labels, image_size=image_size, split_column=split_column,
+      split_codes=split_codes, progress=progress, **options)
 
 
 def load_rows(
     rows: table.Table, root: pathlib.Path, *, labels: tuple[str, ...],
     image_size: int | tuple[int, int],
     progress: Callable[[int, int], None] | None,
+    split_column: str | None = None,
+    split_codes: Mapping[str, str] | None = None, notes: Sequence[str] = (),
     **options: Unpack[labels_lib.LabelOptions]) -> dataset_lib.Dataset:
   """Reads the data set that rows describe; arguments as ``load_folder``."""
   size = images_lib.as_size(image_size)
   sample_ids = _check_paths(rows, root)
   columns: dict[str, np.ndarray] = {}
   texts: dict[str, dict[int, str]] = {}
-  identity, people, notes = people_lib.read_identities(
+  identity, people, more = people_lib.read_identities(
       rows.columns['identity'], rows.where)
+  notes = [*notes, *more]
+  split_name, split = splits_lib.split_column(
+      rows.columns, {'path', 'identity', *labels}, split_column, split_codes)
+  if split_name is not None and split_column is not None:
+    meant = dict(zip(rows.columns[split_name], split))
+    notes.append(f'The split is column {split_name!r}: ' + ', '.join(
+        f'{word} is {meant[word]}' for word in sorted(meant)) + '.')
   for key, values in rows.columns.items():
-    if key in ('path', 'identity', 'split'):
+    if key in ('path', 'identity', 'split', split_name):
       continue
     if (key,) == labels and not options.get('multilabel'):
+      ordered = options.get('names')
       columns[key], options['names'] = labels_lib.read_classes(
-          key, values, options.get('names'), rows.where)
+          key, values, rows.where, **options)
+      if ordered is None and options['names']:
+        notes.append(f'The classes of {key!r}, in the order of the outputs: '
+                     f'{validate.listed(options["names"], 20)}.')
     elif key in labels:
-      columns[key] = labels_lib.read_attribute(key, values, rows.where)
+      columns[key] = labels_lib.read_attribute(
+          key, values, rows.where, options.get('negative'))
     elif key == people_lib.FAMILY:
       columns[key], texts[key], more = people_lib.read_identities(
           values, rows.where, key)
       notes += more
     else:
-      columns[key], distinct = labels_lib.read_column(values)
+      columns[key], distinct, odd = labels_lib.read_other(
+          key, values, rows.where)
       texts[key] = dict(enumerate(distinct))
+      notes += odd
   label_values, task = labels_lib.make_labels(
       columns, labels, rows.where, **options)
-  split = rows.columns.get('split')
   n = len(sample_ids)
   images = np.empty((n, *size, 3), np.uint8)
+  damaged = []
   for i, sample_id in enumerate(sample_ids):
     try:
       images[i] = images_lib.read_image(root / sample_id, size)
     except ValueError as error:
-      raise ValueError(
-          f'Expected a readable image in {rows.where(i)}, got {sample_id!r}: '
-          f'{error}.') from error
+      damaged.append(f'in {rows.where(i)}, got {sample_id!r}: {error}')
     if progress is not None:
       progress(i + 1, n)
+  if damaged:
+    raise ValueError('Expected a readable image '
+                     f'{validate.listed(damaged, comma="; ")}.')
   return dataset_lib.Dataset(
       images=images, labels=label_values, identity=identity,
       sample_id=np.array(sample_ids), task=task, name=rows.path.stem,
-      people=people, notes=notes,
-      column_names={k: v for k, v in texts.items() if v},
-      split=None if split is None else np.array(split),
+      people=people, column_names={k: v for k, v in texts.items() if v},
+      split=None if split_name is None else np.array(split),
       places=None if rows.lines is None else np.array(
           [rows.where(i) for i in range(n)]),
+      notes=tuple(notes),
       columns=labels_lib.other_columns(columns, labels, **options))
 
 
@@ -128,6 +155,11 @@ def _check_paths(rows: table.Table, root: pathlib.Path) -> list[str]:
       raise ValueError(
           f'Expected a path inside {root} in {rows.where(i)}, got '
           f'{validate.shown(value)}.')
+    if any(map(files.is_housekeeping, relative.split(os.sep))):
+      raise ValueError(
+          f'Expected an image of the data in {rows.where(i)}, got '
+          f'{validate.shown(value)}, which another program keeps for itself: '
+          'delete the row.')
     relative = pathlib.PurePath(relative).as_posix()
     if relative in first:
       raise ValueError(

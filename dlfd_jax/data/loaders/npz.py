@@ -13,6 +13,7 @@ from dlfd_jax.data import (
   dataset as dataset_lib,
   labels as labels_lib,
   people as people_lib,
+  splits as splits_lib,
 )
 from dlfd_jax.data.loaders import images as images_lib
 from dlfd_jax.utils import files
@@ -23,6 +24,8 @@ _RESERVED = ('images', 'identity', 'sample_id', 'split')
 def load_npz(
     path: str | os.PathLike, *, labels: str | Sequence[str],
     image_size: int | tuple[int, int] | None = None,
+    split_column: str | None = None,
+    split_codes: Mapping[str, str] | None = None,
     **options: Unpack[labels_lib.LabelOptions]) -> dataset_lib.Dataset:
   """Reads a data set.
 
@@ -38,6 +41,9 @@ def load_npz(
     path: the file.
     labels: one label array, or several.
     image_size: side, or (height, width), to resize to; as stored by default.
+    split_column: the array that says what part an image is in, see
+      ``splits.split_column``; like ``split_codes``.
+    split_codes: parts by its values.
     **options: see ``labels.LabelOptions``.
 
   Returns:
@@ -69,6 +75,13 @@ def load_npz(
       raise ValueError(
           f'Expected {label} in {path.name} to be integers [{n}], got '
           f'{arrays[label].dtype} {list(arrays[label].shape)}.')
+    columns[label] = labels_lib.read_negative(
+        label, columns[label], options.get('negative'))
+  if len(labels) == 1 and options.get('names') and not options.get(
+      'multilabel'):
+    columns[labels[0]], options['names'] = labels_lib.read_classes(
+        labels[0], list(map(str, columns[labels[0]].tolist())), where,
+        **options)
   values, task = labels_lib.make_labels(columns, labels, where, **options)
   texts: dict[str, np.ndarray] = {}
   for key in ('identity', 'sample_id', 'split'):
@@ -102,10 +115,15 @@ def load_npz(
         raise ValueError(
             f'Expected distinct values of sample_id, got {name!r} in '
             f'{where(first[name])} and in {where(i)}.')
+  words = {key: list(map(str, array.tolist())) for key, array in (
+      arrays | texts).items() if key not in ('images', 'identity', 'sample_id')
+      and array.shape == (n,) and array.dtype.kind in 'iubU'}
+  split_name, split = splits_lib.split_column(
+      words, labels, split_column, split_codes)
   return dataset_lib.Dataset(
       images=images, labels=values, identity=identity, sample_id=sample_id,
       task=task, name=path.stem, people=people, notes=notes,
-      split=texts.get('split'),
+      split=None if split_name is None else np.array(split),
       places=np.array([where(i) for i in range(n)]),
       columns=labels_lib.other_columns(columns, labels, **options))
 

@@ -1,39 +1,46 @@
 """A data set from folders of images: ``class/image``.
 
-The classes are the folders in sorted order (by number where all names are
-numbers). Above them may stand the parts: ``train/class/image`` and so on.
+The classes are the folders in natural order, or in one that is given. Above
+them may stand the parts: ``train/class/image`` and so on.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import collections
+import itertools
 import os
 import pathlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
-from dlfd_jax.data.loaders import folder, table
-from dlfd_jax.utils import files
+from dlfd_jax.data import (
+  dataset as dataset_lib,
+  labels as labels_lib,
+  splits as splits_lib,
+)
+from dlfd_jax.data.loaders import folder, images as images_lib, table
+from dlfd_jax.utils import files, validate
 
 LABEL = 'class'
 _MOST_OF_ONE_CLASS = 5  # images, all of one person; more is no person
-SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff',
-            '.webp')
-_PARTS = {*splits_lib.PARTITION_PARTS, *splits_lib.SPLITS_PARTS}
 
 
 def load_tree(root: str | os.PathLike, *,
               image_size: int | tuple[int, int],
               identity_pattern: str | None = None,
+              class_names: Sequence[str] | None = None,
+              same_classes: bool | None = False,
               merge_from: int | None = None,
+              split_codes: Mapping[str, str] | None = None,
               progress: Callable[[int, int], None] | None = None
               ) -> dataset_lib.Dataset:
   """Reads a data set.
 
-  The sample id of an image is its path in ``root``. Where all folders in
-  ``root`` are called train, retain, forget, val or test, they are the split.
-  Files that are no images by their names, and hidden ones, are skipped.
+  The sample id of an image is its path in ``root``. Where the names of all
+  folders in ``root`` are words for parts, see ``splits.part_of``, they are the
+  split. Hidden and housekeeping files are never read; they, files that are no
+  images by their endings, and images outside of a class are counted in
+  ``notes``.
 
   Args:
     root: the folder.
@@ -42,7 +49,13 @@ def load_tree(root: str | os.PathLike, *,
       image's path below the folder of its class: what the group finds is the
       person, read as ``people.read_identities`` does. None leaves all persons
       unknown.
-    merge_from: the class that takes in all later ones.
+    class_names: all classes in their order, or all folders in ``root`` where
+      these look like parts and are none; by default natural order.
+    same_classes: whether folders whose names differ by case or spaces alone are
+      one class.
+    merge_from: the class that takes in all later ones; needs ``class_names``
+      unless the folders are 0, 1, 2 and so on.
+    split_codes: parts by names of folders, where these are no such words.
     progress: called after each image with (images read, images in all).
 
   Returns:
@@ -50,20 +63,28 @@ def load_tree(root: str | os.PathLike, *,
 
   Raises:
     FileNotFoundError: if there is no such folder.
-    ValueError: if there are fewer than two classes, a class has no image, a
+    ValueError: if there are fewer than two classes, a class has no image, some
+      folders are parts and others not, folders of classes look like parts, a
       path does not fit the pattern, the pattern finds one person in all of a
       class, or an image cannot be read.
   """
-  rows, classes = _list(root, identity_pattern)
-  dataset = folder.load_rows(
+  rows, notes = _list(root, identity_pattern, class_names, split_codes)
+  rows.columns[LABEL] = labels_lib.one_spelling(
+      LABEL, rows.columns[LABEL], class_names, same_classes)
+  classes = tuple(class_names or labels_lib.natural_order(rows.columns[LABEL]))
+  if merge_from is not None and not class_names and classes != tuple(
+      map(str, range(len(classes)))):
+    raise ValueError(
+        'Expected the order of the classes for merge_from, got '
+        f'{validate.listed(classes)}: give all of them in their order by '
+        '--class_names.')
+  if identity_pattern is not None:
+    first = ', '.join(f'{person!r} in {path!r}' for path, person in zip(
+        rows.columns['path'][:5], rows.columns['identity']))
+    notes.append(f'{identity_pattern} finds the persons {first}.')
+  return folder.load_rows(
       rows, rows.path, labels=(LABEL,), image_size=image_size, names=classes,
-      merge_from=merge_from, progress=progress)
-  if identity_pattern is None:
-    return dataset
-  first = ', '.join(f'{person!r} in {path!r}' for path, person in zip(
-      rows.columns['path'][:5], rows.columns['identity']))
-  return dataclasses.replace(dataset, notes=(
-      f'{identity_pattern} finds the persons {first}.', *dataset.notes))
+      merge_from=merge_from, progress=progress, notes=notes)
 
 
 def check_pattern(pattern: str) -> re.Pattern:
@@ -84,43 +105,96 @@ def check_pattern(pattern: str) -> re.Pattern:
   return compiled
 
 
-def _list(root: str | os.PathLike, identity_pattern: str | None
-          ) -> tuple[table.Table, tuple[str, ...]]:
-  """All images as rows, and the names of the classes."""
+def _list(root: str | os.PathLike, identity_pattern: str | None,
+          class_names: Sequence[str] | None,
+          split_codes: Mapping[str, str] | None
+          ) -> tuple[table.Table, list[str]]:
+  """All images as rows, and what was left out."""
   root = pathlib.Path(root)
   if not files.is_folder(root):
     raise FileNotFoundError(f'Expected a folder of images, got {root}.')
   tops = _folders(root)
-  split = bool(tops) and {path.name for path in tops} <= _PARTS
-  bases = tops if split else [root]
+  parts = _parts(root, tops, class_names, split_codes)
+  bases = tops if parts else [root]
   names = {path.name for base in bases for path in _folders(base)}
-  numbers = all(name.isascii() and name.isdigit() for name in names)
-  classes = sorted(names, key=lambda name: (int(name) if numbers else 0, name))
-  if len(classes) < 2:
+  if len(names) < 2:
     raise ValueError(
         f'Expected a folder for each of two classes or more in {root}, got '
-        f'{", ".join(classes) or "none"}.')
+        f'{", ".join(names) or "none"}.')
   columns: dict[str, list[str]] = {'path': [], LABEL: []}
-  if split:
+  if parts:
     columns['split'] = []
+  skipped: collections.Counter[str] = collections.Counter()
+  for place in dict.fromkeys([root, *bases]):  # above the classes
+    _images(place, skipped, below=False)
+  outside = sum(n for ending, n in skipped.items()
+                if ending in images_lib.endings())
   for base in bases:
     for place in _folders(base):
-      paths = _images(place)
+      paths = _images(place, skipped)
       if not paths:
-        raise ValueError(f'Expected at least one image in {place}, got none.')
+        raise ValueError(
+            f'Expected at least one image in {place}, got none'
+            + (f' but {_endings(skipped)}' if skipped else '') + '.')
       for path in paths:
         columns['path'].append(path.relative_to(root).as_posix())
         columns[LABEL].append(place.name)
-        if split:
-          columns['split'].append(base.name)
+        if parts:
+          columns['split'].append(parts[base.name])
+  notes = []
+  if skipped:
+    notes.append(f'{sum(skipped.values())} files in {root.name} were not read: '
+                 f'{_endings(skipped)}.' + (
+                     f' {outside} of them are images outside of the folders of '
+                     'classes.' if outside else ''))
   columns['identity'] = [''] * len(columns['path'])
   if identity_pattern is not None:
     columns['identity'] = _persons(
         check_pattern(identity_pattern), columns['path'], columns[LABEL],
-        1 + split)
-  places = {name: str(k) for k, name in enumerate(classes)}
-  columns[LABEL] = [places[name] for name in columns[LABEL]]
-  return table.Table(path=root, columns=columns), tuple(classes)
+        1 + bool(parts))
+  return table.Table(path=root, columns=columns), notes
+
+
+def _parts(root: pathlib.Path, tops: Sequence[pathlib.Path],
+           class_names: Sequence[str] | None,
+           split_codes: Mapping[str, str] | None) -> dict[str, str]:
+  """The part of each folder in ``root``; none where they are classes.
+
+  Raises:
+    ValueError: if they may be either.
+  """
+  names = [path.name for path in tops]
+  if class_names and set(names) <= set(class_names):
+    return {}
+  parts = {name: part for name in names
+           if (part := splits_lib.part_of(name, split_codes))}
+  below = {path.name: {inner.name for inner in _folders(path)} for path in tops}
+  saw = f'got {validate.listed(names, 20)} in {root}'
+  if parts and len(parts) < len(names):
+    raise ValueError(
+        f'Expected either parts such as train, val and test or classes, {saw}: '
+        'move what is no part away, say which part it is by '
+        f'--split_codes={next(n for n in names if n not in parts)}:test, or '
+        f'by --class_names={",".join(names)} that all are classes.')
+  if parts:
+    first: dict[str, str] = {}
+    for name, part in parts.items():
+      if first.setdefault(part, name) != name and not split_codes:
+        raise ValueError(
+            f'Expected one folder for each part, got {first[part]} and {name} '
+            f'for {part} in {root}: say by --split_codes what they are.')
+    return parts
+  alike = [name for name in names if splits_lib.is_like_part(name)]
+  shared = sorted({inner for a, b in itertools.combinations(names, 2)
+                   for inner in below[a] & below[b]})
+  if alike or shared:
+    raise ValueError(
+        f'Expected classes or parts, {saw}, and cannot tell which: '
+        + (f'{validate.listed(alike)} may be parts' if alike else
+           f'they hold the same folders ({validate.listed(shared, 5)})')
+        + f'. Say by --class_names={",".join(names)} that they are classes, or '
+        'by --split_codes=NAME:train,NAME:val,NAME:test that they are parts.')
+  return {}
 
 
 def _persons(pattern: re.Pattern, paths: Sequence[str],
@@ -165,11 +239,37 @@ def _persons(pattern: re.Pattern, paths: Sequence[str],
 
 
 def _folders(path: pathlib.Path) -> list[pathlib.Path]:
-  return sorted(p for p in path.iterdir()
-                if p.is_dir() and not p.name.startswith('.'))
+  return sorted(p for p in path.iterdir() if p.is_dir()
+                and not p.name.startswith('.')
+                and not files.is_housekeeping(p.name))
 
 
-def _images(place: pathlib.Path) -> list[pathlib.Path]:
-  return sorted(p for p in place.rglob('*')
-                if p.suffix.lower() in SUFFIXES and p.is_file()
-                and not p.name.startswith('.'))
+def _images(place: pathlib.Path, skipped: collections.Counter[str],
+            below: bool = True) -> list[pathlib.Path]:
+  """Images in a folder and those below it; counts other files by ending."""
+  images = []
+  for folder_name, folders, names in os.walk(place):
+    hidden = [name for name in folders if name.startswith('.')
+              or files.is_housekeeping(name)]
+    skipped.update(f'{name}/' for name in hidden)
+    folders[:] = [] if not below else [
+        name for name in folders if name not in hidden]
+    for name in names:
+      path = pathlib.Path(folder_name, name)
+      ending = path.suffix.lower()
+      if name.startswith('.') or files.is_housekeeping(name):
+        skipped[name if files.is_housekeeping(name) and not name.startswith(
+            '._') else 'hidden'] += 1
+      elif not below or ending not in images_lib.endings() or (
+          not path.is_file()):
+        skipped[ending] += 1
+      else:
+        images.append(path)
+  return sorted(images)
+
+
+def _endings(skipped: Mapping[str, int]) -> str:
+  """What was skipped, the commonest first: ``4 .txt, 1 Thumbs.db``."""
+  return validate.listed(
+      (f'{n} {ending or "without ending"}' for ending, n in sorted(
+          skipped.items(), key=lambda item: (-item[1], item[0]))), 20)

@@ -86,11 +86,7 @@ def load(source: str, *, root: str | pathlib.Path | None,
           f'got none among {len(split)}; once the files are mended, delete '
           f'{prepared} to read them anew.')
   if len(labels) == 1 and not options.get('multilabel'):
-    names = module.CLASS_NAMES.get(labels[0])
-    first = options.get('merge_from')
-    if names and first is not None and 1 <= first < len(names):
-      names = (*names[:first], f'{names[first]}+')
-    options['names'] = names
+    options['names'] = module.CLASS_NAMES.get(labels[0])
   values, task = labels_lib.make_labels(
       index.columns, labels, index.where, **options)
   dataset = dataset_lib.Dataset(

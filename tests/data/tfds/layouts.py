@@ -61,7 +61,7 @@ def mucac_download(root: pathlib.Path, size=(16, 16)) -> pathlib.Path:
   (folder / mucac.PERSONS).write_text(''.join(
       f'{k}.jpg {MUCAC_PEOPLE[k]}\n' for k in order))
   (folder / mucac.ATTRIBUTES).write_text(attribute_lines({
-      f'{k}.jpg': (1 if k % 2 else -1, 1, 1 if k < 5 else -1)
+      f'{k}.jpg': (1 if k % 2 else -1, 1 if k % 3 else -1, 1 if k < 5 else -1)
       for k in range(10)}))
   return folder
 
@@ -82,7 +82,8 @@ def celeb_a_download(root: pathlib.Path, people=20) -> None:
   for k in range(2 * people):
     file = f'{k + 1:06d}.jpg'
     draw(root / 'img_align_celeba' / file, k, (218, 178))
-    files[file] = (1 if k % 4 < 2 else -1, -1, 1)
+    files[file] = (1 if k % 4 < 2 else -1, 1 if k < 6 else -1,
+                   1 if k // 2 % 5 else -1)
     lines['list_eval_partition'].append(f'{file} {min(k // 4 % 4, 2)}')
     lines['identity_celeba'].append(f'{file} {k // 2 + 1}')
     lines['landmarks_celeba'].append(' '.join([file, *['7'] * 10]))
