@@ -18,6 +18,7 @@ import numpy as np
 from dlfd_jax import tasks
 from dlfd_jax.utils import validate
 
+SORTED = ('sorted as texts',)  # the order of earlier versions, as names
 _INTEGER = re.compile(r'([+-]?[0-9]+)(?:\.0*)?', re.ASCII)
 _INT32 = np.iinfo(np.int32)
 _MOST_UNNAMED = 1000  # classes without names, where images are fewer
@@ -86,6 +87,14 @@ def read_column(texts: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
       numbers, names = integers, ()
   codes = [numbers.get(text, tasks.UNKNOWN) for text in texts]
   return np.array(codes, np.int32), names
+
+
+def text_order(texts: Iterable[str],
+               names: Sequence[str] | None = None) -> tuple[str, ...]:
+  """The order of classes: as named, or natural."""
+  if names == SORTED:
+    return tuple(sorted(set(texts)))
+  return natural_order(texts) if names is None else tuple(names)
 
 
 def natural_order(texts: Iterable[str]) -> tuple[str, ...]:
@@ -194,7 +203,8 @@ def read_classes(
   if '' in texts:
     raise ValueError(f'Expected a class in column {label!r} in '
                      f'{where(list(texts).index(""))}, got a blank.')
-  names = options.get('names')
+  given = options.get('names')
+  names = None if given == SORTED else given
   texts = one_spelling(label, texts, names, options.get('same_classes'))
   if names is not None and set(texts) <= set(names):
     return _numbered(texts, names), names
@@ -207,8 +217,8 @@ def read_classes(
     raise ValueError(
         f'Expected one of {", ".join(names)} in column {label!r} in '
         f'{where(i)}, got {texts[i]!r}.')
-  names = natural_order(texts)
-  if options.get('merge_from') is not None:
+  names = text_order(texts, given)
+  if given is None and options.get('merge_from') is not None:
     raise ValueError(
         'Expected the order of the classes for merge_from, got texts in '
         f'{label!r}: give all of {validate.listed(names)} in their order by '
@@ -327,6 +337,7 @@ def make_labels(
     if not len(columns[label]):
       raise ValueError(f'Expected at least one value in {label!r}, got none.')
   names, merge_from = options.get('names'), options.get('merge_from')
+  names = None if names == SORTED else names
   thresholds = dict(options.get('thresholds') or {})
   if options.get('multilabel') or len(labels) > 1:
     if merge_from is not None:

@@ -25,6 +25,7 @@ from dlfd_jax.utils import files, rng, validate
 PARTITION_PARTS = ('train', 'val', 'test')
 SPLITS_PARTS = ('retain', 'forget', 'val', 'test')
 IGNORE = 'ignore'  # as the column of the split: there is none
+EARLIER = 'split, if any'  # what versions did that did not ask about others
 _WORDS = {
     **{word: word for word in (*PARTITION_PARTS, *SPLITS_PARTS)},
     **dict.fromkeys(('training', 'trn'), 'train'),
@@ -367,8 +368,9 @@ def split_column(
     ValueError: if the named column is not there, or a value of it has no part,
       or none was named and a column looks like a split.
   """
-  if name == IGNORE:
+  if name == IGNORE or name == EARLIER and 'split' not in columns:
     return None, []
+  name = None if name == EARLIER else name
   if name is None and 'split' not in columns:
     if codes:
       raise ValueError('Expected a split column for split_codes, got none: '

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dlfd_jax import presets, training as train
-from dlfd_jax.data import augment as augment_lib, sources
+from dlfd_jax.data import augment as augment_lib, labels, sources, splits
 from dlfd_jax.utils import runs, validate
 
 
@@ -103,6 +103,11 @@ def data_from_json(fields: dict[str, Any] | None
   fields = dict(fields)
   fields['labels'] = tuple(fields['labels'])
   fields['thresholds'] = tuple((n, v) for n, v in fields['thresholds'])
+  source = fields['source'].lower()  # an earlier version did as it did then
+  if source == sources.TREE or source.endswith('.csv'):
+    fields.setdefault('class_names', labels.SORTED)
+  if source.endswith(('.csv', '.npz')):
+    fields.setdefault('split_column', splits.EARLIER)
   if fields.get('class_names') is not None:
     fields['class_names'] = tuple(fields['class_names'])
   if fields.get('split_codes') is not None:

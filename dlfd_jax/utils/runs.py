@@ -39,7 +39,8 @@ REPORT = 'report.html'
 LOCK = '.lock'
 CHECKPOINTS = 'checkpoints'
 _PLACES = ('data.source', 'data.root', 'original_path')
-_LEFT_OPEN = ('data.people',)  # None: as many as the source has
+# None: as many people as the source has; what earlier versions did.
+_LEFT_OPEN = ('data.people', 'data.class_names', 'data.split_column')
 _PACKAGES = ('dlfd_jax', 'jax', 'jaxlib', 'flax', 'optax', 'ott-jax',
              'orbax-checkpoint', 'numpy', 'scikit-learn')
 
@@ -81,7 +82,7 @@ def _differences(old: Any, new: Any, name: str = '') -> list[str]:
   """What differs, in words; where files lie is not part of a run.
 
   An older config need not know a field that is None; and what a field that is
-  left open meant is told by the fingerprint of the data.
+  left open meant is told by the fingerprint of the data and the hashes of rows.
   """
   if name in _PLACES or (name in _LEFT_OPEN and None in (old, new)):
     return []

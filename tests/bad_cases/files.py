@@ -105,9 +105,6 @@ CASES = [
         ('a person has a number below -1', _column(1, [-5, *range(23)])),
         ('all persons are words for missing values', _column(
             1, ['NA', 'nan', '?', 'unknown'] * 6)),
-        ('a person is unknown, and the split is to be by person', edits.both(
-            edits.replace(_CSV, _HEADER, 'path,identity,smile,age,part'),
-            edits.replace(_CSV, 'person11', ''))),
         ('labels are counted from 1', _column(2, [1, 2] * 12)),
         ('all images have one label', _column(2, [0] * 24)),
         ('a class has a name with a line break', _column(

@@ -70,8 +70,9 @@ def load_tree(root: str | os.PathLike, *,
   """
   rows, notes = _list(root, identity_pattern, class_names, split_codes)
   rows.columns[LABEL] = labels_lib.one_spelling(
-      LABEL, rows.columns[LABEL], class_names, same_classes)
-  classes = tuple(class_names or labels_lib.natural_order(rows.columns[LABEL]))
+      LABEL, rows.columns[LABEL],
+      None if class_names == labels_lib.SORTED else class_names, same_classes)
+  classes = labels_lib.text_order(rows.columns[LABEL], class_names)
   if merge_from is not None and not class_names and classes != tuple(
       map(str, range(len(classes)))):
     raise ValueError(
@@ -114,7 +115,8 @@ def _list(root: str | os.PathLike, identity_pattern: str | None,
   if not files.is_folder(root):
     raise FileNotFoundError(f'Expected a folder of images, got {root}.')
   tops = _folders(root)
-  parts = _parts(root, tops, class_names, split_codes)
+  pattern = identity_pattern and check_pattern(identity_pattern)
+  parts = _parts(root, tops, class_names, split_codes, pattern or None)
   bases = tops if parts else [root]
   names = {path.name for base in bases for path in _folders(base)}
   if len(names) < 2:
@@ -148,16 +150,16 @@ def _list(root: str | os.PathLike, identity_pattern: str | None,
                      f' {outside} of them are images outside of the folders of '
                      'classes.' if outside else ''))
   columns['identity'] = [''] * len(columns['path'])
-  if identity_pattern is not None:
+  if pattern:
     columns['identity'] = _persons(
-        check_pattern(identity_pattern), columns['path'], columns[LABEL],
-        1 + bool(parts))
+        pattern, columns['path'], columns[LABEL], 1 + bool(parts))
   return table.Table(path=root, columns=columns), notes
 
 
 def _parts(root: pathlib.Path, tops: Sequence[pathlib.Path],
            class_names: Sequence[str] | None,
-           split_codes: Mapping[str, str] | None) -> dict[str, str]:
+           split_codes: Mapping[str, str] | None,
+           pattern: re.Pattern | None) -> dict[str, str]:
   """The part of each folder in ``root``; none where they are classes.
 
   Raises:
@@ -185,8 +187,13 @@ def _parts(root: pathlib.Path, tops: Sequence[pathlib.Path],
             f'for {part} in {root}: say by --split_codes what they are.')
     return parts
   alike = [name for name in names if splits_lib.is_like_part(name)]
-  shared = sorted({inner for a, b in itertools.combinations(names, 2)
-                   for inner in below[a] & below[b]})
+  shared = sorted({
+      inner for a, b in itertools.combinations(names, 2)
+      for inner in below[a] & below[b]
+      if not (pattern and (person := pattern.search(f'{a}/{inner}/'))
+              and person[1] == inner)})  # folders of persons
+  if class_names == labels_lib.SORTED:  # nobody was asked then
+    shared = []
   if alike or shared:
     raise ValueError(
         f'Expected classes or parts, {saw}, and cannot tell which: '

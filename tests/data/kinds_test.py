@@ -1,0 +1,374 @@
+"""Labels and parts as people's own files hold them, read as a user reads them.
+
+Each table holds members of one kind: what is read, or what is refused.
+"""
+
+import os
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+from PIL import Image
+
+from dlfd_jax.data import labels, sources, splits
+from dlfd_jax.data.loaders import images
+from dlfd_jax.pipeline import job, run_configs
+
+N = 24
+PARTS = ['train'] * 12 + ['val'] * 6 + ['test'] * 6
+
+
+def picture(path, seed=0):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  Image.fromarray(np.random.default_rng(seed).integers(
+      0, 256, (4, 4, 3), np.uint8)).save(path)
+
+
+@pytest.fixture(scope='module')
+def place(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('kinds')
+  for i in range(N):
+    picture(folder / f'{i:02d}.png', i)
+  return folder
+
+
+def read(place, columns, label='y', **options):
+  """The data set of a manifest whose columns are repeated to 24 rows."""
+  columns = {'path': [f'{i:02d}.png' for i in range(N)],
+             'identity': range(N), **columns}
+  rows = [','.join(f'"{column[i % len(column)]}"'
+                   for column in columns.values()) for i in range(N)]
+  (place / 'm.csv').write_text('\n'.join([','.join(columns), *rows]))
+  return job.load_data(sources.DataOptions(
+      source=str(place / 'm.csv'), image_size=4,
+      labels=tuple(label.split(',')), **options))
+
+
+@pytest.mark.parametrize(('column', 'options', 'expected', 'names'), [
+    (['0', '1', '2'], {}, [0, 1, 2], ['y 0', 'y 1', 'y 2']),
+    (['0.0', '1.', '2.00'], {}, [0, 1, 2], ['y 0', 'y 1', 'y 2']),
+    (['0', '1.0', '+2'], {}, [0, 1, 2], ['y 0', 'y 1', 'y 2']),
+    (['00', '01', '02'], {}, [0, 1, 2], ['y 0', 'y 1', 'y 2']),
+    ([*'0123', '01'], {'same_classes': True}, [0, 1, 2, 3, 1],
+     ['y 0', 'y 1', 'y 2', 'y 3']),
+    (['b 10', 'b 2', 'b 1'], {}, [2, 1, 0], ['b 1', 'b 2', 'b 10']),
+    (['7-12', '0-6', '13-19'], {}, [1, 0, 2], ['0-6', '7-12', '13-19']),
+    (['7-12', '0-6', '13-19'], {'class_names': labels.SORTED}, [2, 0, 1],
+     ['0-6', '13-19', '7-12']),
+    (['b', 'a'], {'class_names': ('c', 'b', 'a')}, [1, 2], ['c', 'b', 'a']),
+    (['1', '10', '2'], {'class_names': ('1', '10', '2')}, [0, 1, 2],
+     ['1', '10', '2']),
+    (['0', '1', '2'], {'class_names': ('x', 'y', 'z')}, [0, 1, 2],
+     ['x', 'y', 'z']),
+    (['b', 'a', 'c', 'd'],
+     {'class_names': tuple('dcba'), 'merge_from': 2}, [2, 2, 1, 0],
+     ['d', 'c', 'b+']),
+    (['0', '1', '2', '3'], {'merge_from': 2}, [0, 1, 2, 2],
+     ['y 0', 'y 1', 'y 2+']),
+    (['0', '1', '2', '3'], {'merge_from': 2, 'class_names': tuple('abcd')},
+     [0, 1, 2, 2], ['a', 'b', 'c+']),
+    (['male', 'Male', 'female'], {'same_classes': True}, [0, 0, 1],
+     ['Male', 'female']),
+    (['male', 'Male', 'male', 'female'], {'same_classes': True}, [1, 1, 1, 0],
+     ['female', 'male']),
+    (['male', 'Male', 'female'],
+     {'class_names': ('male', 'Male', 'female')}, [0, 1, 2],
+     ['male', 'Male', 'female']),
+    (['René', 'Rene\u0301', 'a'], {}, [0, 0, 1], ['René', 'a']),
+    (['-1', '1'], {'negative': -1}, [0, 1], ['y 0', 'y 1']),
+    (['1', '2'], {'negative': 2}, [1, 0], ['y 0', 'y 1']),
+])
+def test_what_a_column_of_classes_says(place, column, options, expected, names):
+  data = read(place, {'y': column}, **options)
+  assert data.labels.tolist() == np.resize(expected, N).tolist()
+  assert list(data.task.names) == names
+  ordered = any('in the order of the outputs' in note for note in data.notes)
+  assert ordered == ('class_names' not in options
+                     and not data.task.names[0].startswith('y '))
+
+
+ODD = ['20170109150557335', '2147483648', '3.5', '1e3', '?', 'NA', 'nan', 'x',
+       '-', '1,0', '١']
+
+
+@pytest.mark.parametrize('odd', ODD)
+@pytest.mark.parametrize('multilabel', [False, True])
+def test_what_is_odd_among_integers_is_named(place, odd, multilabel):
+  column = ['0', '1'] * 12
+  column[7] = column[9] = odd
+  with pytest.raises(ValueError, match='Expected integers in column .y., as in '
+                     '22 of 24 rows, got .* in line 9 of m.csv, .* in line 11'):
+    read(place, {'y': column}, multilabel=multilabel)
+  with pytest.raises(ValueError, match='as in 12 of 24 .* and 2 more: mend'):
+    read(place, {'y': ['0', odd]}, multilabel=multilabel)
+
+
+@hypothesis.given(st.lists(st.integers(0, 9), min_size=2), st.data())
+def test_an_odd_value_never_makes_another_class(place, numbers, data):
+  column = [f'{number}{data.draw(st.sampled_from(["", ".0", "."]))}'
+            for number in np.resize([0, 1, *numbers], N)]
+  same = read(place, {'y': column})
+  assert same.labels.tolist() == np.resize([0, 1, *numbers], N).tolist()
+  column[data.draw(st.integers(0, N - 1))] = data.draw(
+      st.sampled_from(ODD) | st.from_regex('[a-z]{1,5}', fullmatch=True))
+  with pytest.raises(ValueError, match='Expected integers in column'):
+    read(place, {'y': column})
+
+
+@pytest.mark.parametrize(('column', 'options', 'message'), [
+    ([*'0123', '01'], {}, "20 of 24 rows, got '01' in line 6"),
+    (['male', 'Male', 'female'], {}, "'Male' in 8 images, 'male' in 8 images:"),
+    (['a b', 'a  b', 'c'], {}, "'a  b' in 8 images, 'a b' in 8 "),
+    (['ab', 'a\u200bb', 'c'], {}, 'differ by more than case and spaces'),
+    (['Straße', 'STRASSE', 'c'], {}, 'differ by more than case and spaces'),
+    (['male', 'Male', 'female'], {'class_names': ('female', 'male')},
+     'differ by more than case and spaces'),
+    (['b', 'a', 'c', 'd'], {'merge_from': 2},
+     'Expected the order of the classes for merge_from, got texts in .y.: give'
+     ' all of a, b, c, d in their order by --class_names'),
+    (['b', 'a'], {'class_names': ('b', 'c')}, 'Expected one of b, c in column'),
+    (['-1', '1'], {}, 'classes >= 0 .* say --negative=-1 if -1 means no'),
+    (['-1', '0', '1'], {'negative': -1}, 'no 0 in .y. where --negative=-1'),
+])
+def test_what_a_column_of_classes_does_not_say(place, column, options, message):
+  with pytest.raises(ValueError, match=message):
+    read(place, {'y': column}, **options)
+
+
+@pytest.mark.parametrize(('column', 'options', 'message'), [
+    (['1', '-1'], {}, 'unknown in 12 and 1 in 12 of 24: say --negative=-1 if'),
+    (['1', ''], {}, 'unknown in 12 and 1 in 12 of 24'),
+    (['0', '-1'], {}, 'unknown in 12 and 0 in 12 of 24[.]'),
+    (['1'], {}, 'got 1 in 24 of 24[.]'),
+    (['0.0'], {}, 'got 0 in 24 of 24[.]'),
+    (['', '-1'], {}, 'got unknown in 24 of 24[.]'),
+    (['1', '-1', '0'], {'negative': -1}, 'no 0 in .y. where --negative=-1'),
+    (['3', '4'], {'thresholds': (('y', 3),)}, 'got 1 in 24 of 24[.]'),
+])
+def test_an_attribute_has_two_known_values(place, column, options, message):
+  for more in ({'multilabel': True}, {'label': 'y,z'}):
+    with pytest.raises(ValueError, match=message):
+      read(place, {'y': column, 'z': ['0', '1']}, **options, **more)
+
+
+def test_minus_one_is_no_when_asked_for(place):
+  data = read(place, {'y': ['1', '-1', ''], 'z': ['-1', '1', '1']}, 'y,z',
+              negative=-1)
+  assert data.labels[:3].tolist() == [[1, 0], [0, 1], [-1, 1]]
+  np.savez(place / 'a.npz', images=np.zeros((4, 4, 4, 3), np.uint8),
+           y=np.array([1, -1, 1, -1]), z=np.array([0, 1, 1, -1]))
+  data = job.load_data(sources.DataOptions(
+      source=str(place / 'a.npz'), labels=('y',), negative=-1,
+      class_names=('no', 'yes')))
+  assert data.labels.tolist() == [1, 0, 1, 0]
+  with pytest.raises(ValueError, match='no 0 in .z. where'):
+    job.load_data(sources.DataOptions(
+        source=str(place / 'a.npz'), labels=('y', 'z'), negative=-1))
+
+
+def test_other_columns_say_when_they_are_texts(place):
+  data = read(place, {'y': ['0', '1'], 'age': ['31.0'] * 23 + ['?'],
+                      'job': ['a', 'b'], 'size': ['1.0', '2', '']})
+  assert data.notes == ("Column 'age' is read as texts: 23 of 24 values are "
+                        "integers, not '?' in line 25 of m.csv.",)
+  assert data.columns['size'][:3].tolist() == [1, 2, -1]
+
+
+CODED = {'train': 'train', 'val': 'val', 'test': 'test'}
+
+
+@pytest.mark.parametrize(('name', 'words', 'codes'), [
+    *((name, words, None)
+      for name in ('Split', 'partition', 'subset', 'set', 'usage', 'anything')
+      for words in (('train', 'val', 'test'), ('Training', 'VALID', 'Testing'),
+                    ('TRAIN', 'dev', 'tst'), ('trn', 'Validation', 'Test'))),
+    ('partition', ('0', '1', '2'), None), ('split', ('0', '1', '2'), None),
+    ('fold', ('3', '0', '1'), {'3': 'train', '0': 'val', '1': 'test'}),
+    ('is_train', ('yes', 'no', 'x'), {'yes': 'train', 'no': 'val', 'x': 'test'})
+])
+def test_the_split_is_a_column_of_any_name(place, name, words, codes):
+  meant = dict(zip(('train', 'val', 'test'), words, strict=True))
+  columns = {'y': ['0', '1'], name: [meant[part] for part in PARTS]}
+  data = read(place, columns, split_column=name,
+              split_codes=codes and tuple(codes.items()))
+  parts = splits.partition_from_column(data).parts
+  assert {p: len(rows) for p, rows in parts.items()} == {
+      'train': 12, 'val': 6, 'test': 6}
+  assert f'The split is column {name!r}: ' in data.notes[0]
+  if name != 'split':
+    assert name not in data.columns
+    suspicious = name != 'anything' or codes is None
+    if suspicious:
+      with pytest.raises(ValueError, match=f'--split_column={name}, or'):
+        read(place, columns)
+    ignored = read(place, columns, split_column='ignore')
+    assert ignored.split is None and name in ignored.columns
+  earlier = read(place, columns, split_column=splits.EARLIER)
+  assert (earlier.split is None) == (name != 'split')
+
+
+def test_words_of_the_column_split_are_understood(place):
+  data = read(place, {'y': ['0', '1'], 'split': [
+      {'train': 'Train', 'val': 'valid', 'test': 'TEST'}[p] for p in PARTS]})
+  assert data.split.tolist() == PARTS
+  with pytest.raises(ValueError, match="got '0' for '00.png'"):
+    splits.partition_from_column(read(
+        place, {'y': ['0', '1'], 'split': ['0', '1', '2']}))
+
+
+@pytest.mark.parametrize(('columns', 'options', 'message'), [
+    ({'fold': '012'}, {'split_column': 'fold'}, 'val or test in column .fold.'),
+    ({'part': 'ab'}, {'split_column': 'part'}, "got 'a': say by --split_codes"),
+    ({'part': '123'}, {'split_column': 'part'}, "got '3': say by --split_cod"),
+    ({}, {'split_column': 'part'}, "otherwise, got 'part' among path, identi"),
+    ({}, {'split_column': 'y'}, 'that is not read otherwise, got .y.'),
+    ({}, {'split_codes': (('a', 'val'),)}, 'name it by --split_column'),
+])
+def test_parts_are_not_guessed(place, columns, options, message):
+  with pytest.raises(ValueError, match=message):
+    read(place, {'y': ['0', '1'], **columns}, **options)
+
+
+def tree(root, *names, **options):
+  for k, name in enumerate(names):
+    picture(root / name, k)
+  return job.load_data(sources.DataOptions(
+      source='tree', root=str(root), image_size=4, **options))
+
+
+def both(*tops):
+  return [f'{top}/{name}/{k}.png' for k in range(2) for top in tops
+          for name in ('happy', 'sad')]
+
+
+@pytest.mark.parametrize('tops', [
+    ('train', 'val', 'test'), ('Train', 'Valid', 'Test'),
+    ('TRAIN', 'validation', 'testing'), ('training', 'dev', 'TEST'),
+    ('train', 'development', 'tst')])
+def test_folders_of_parts_are_the_split(tmp_path, tops):
+  data = tree(tmp_path, *both(*tops))
+  assert data.task.names == ('happy', 'sad')
+  meant = dict(zip(tops, ('train', 'val', 'test'), strict=True))
+  assert data.split.tolist() == [
+      meant[name.split('/')[0]] for name in data.sample_id.tolist()]
+
+
+@pytest.mark.parametrize(('names', 'message'), [
+    (both('train', 'test', 'extra'), 'either parts .* got extra, test, train'),
+    (both('Train', 'eval'), 'either parts .* got Train, eval in'),
+    (both('val', 'valid', 'train'), 'one folder for each part, got val'),
+    (both('a', 'b'), r'they hold the same folders \(happy, sad\)'),
+    (both('fold1', 'fold2'), 'fold1, fold2 may be parts'),
+    (['train_images/1.png', 'x/2.png'], 'train_images may be parts'),
+    (['happy/train/1.png', 'sad/train/2.png'], r'same folders \(train\)'),
+])
+def test_folders_that_may_be_parts_stop(tmp_path, names, message):
+  with pytest.raises(ValueError, match=message):
+    tree(tmp_path, *names)
+
+
+def test_a_user_says_what_folders_are(tmp_path):
+  names = both('car', 'train')
+  with pytest.raises(ValueError, match='by --class_names=car,train that all'):
+    tree(tmp_path, *names)
+  data = tree(tmp_path, class_names=('train', 'car'))
+  assert data.task.names == ('train', 'car') and data.split is None
+  data = tree(tmp_path, split_codes=(('car', 'test'),))
+  assert set(data.split) == {'train', 'test'}
+  assert data.task.names == ('happy', 'sad')
+  people = tree(tmp_path / 'p', 'glad/ann/1.png', 'glad/bob/3.png',
+                'sad/ann/2.png', identity_pattern='/([^/]+)/')
+  assert people.people == {0: 'ann', 1: 'bob'}
+
+
+def test_classes_of_a_tree(tmp_path):
+  names = [f'{k}/{k}.png' for k in (1, 10, 2)]
+  with pytest.raises(ValueError, match='merge_from, got 1, 2, 10: give all of'):
+    tree(tmp_path, *names, merge_from=1)
+  data = tree(tmp_path, class_names=('1', '10', '2'), merge_from=1)
+  assert data.task.names == ('1', '10+')
+  assert dict(zip(data.sample_id.tolist(), data.labels.tolist())) == {
+      '1/1.png': 0, '10/10.png': 1, '2/2.png': 1}
+  picture(tmp_path / 'u' / 'Male/1.png')
+  picture(tmp_path / 'u' / 'female/1.png')
+  with pytest.raises(ValueError, match="'Male' in 1 images, 'male' in 1 "):
+    tree(tmp_path / 'u', 'male/2.png')
+  assert tree(tmp_path / 'u', same_classes=True).task.names == (
+      'Male', 'female')
+
+
+HIDDEN = ('.ipynb_checkpoints', '@eaDir', '__MACOSX', '.Trash-1000', '.git',
+          '.hidden', '$RECYCLE.BIN')
+
+
+@pytest.mark.parametrize('name', HIDDEN)
+def test_housekeeping_folders_are_never_read(tmp_path, name):
+  data = tree(tmp_path, 'a/1.png', 'b/2.png', f'a/{name}/1.png',
+              f'{name}/a/1.png', f'a/x/{name}/y/3.png')
+  assert data.sample_id.tolist() == ['a/1.png', 'b/2.png']
+  assert f'3 {name}/' in data.notes[0]
+
+
+def test_skipped_files_are_counted_by_ending(tmp_path):
+  for name in ('a/x.txt', 'b/y.TXT', 'a/z.heic', 'a/noend', 'a/._1.png',
+               'b/Thumbs.db', 'a/.DS_Store', 'readme.md'):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text('x')
+  data = tree(tmp_path, 'a/1.png', 'b/2.png', 'stray.png')
+  assert data.sample_id.tolist() == ['a/1.png', 'b/2.png']
+  note, = data.notes
+  assert note.startswith(f'9 files in {tmp_path.name} were not read: 2 .txt, ')
+  for part in ('1 .heic', '1 without ending', '1 Thumbs.db', '1 .DS_Store',
+               '1 hidden', '1 .md', '1 .png'):
+    assert part in note
+  assert note.endswith(' 1 of them are images outside of the folders of '
+                       'classes.')
+
+
+def test_every_ending_of_the_reader_is_read(tmp_path):
+  endings = sorted(images.endings() - {'.mpo', '.apng', '.pfm', '.j2c'})
+  assert {'.pgm', '.ppm', '.jfif', '.jpe', '.jp2', '.webp', '.bmp', '.tif',
+          '.tiff', '.jpg', '.jpeg', '.png', '.gif'} <= set(endings)
+  kinds = Image.registered_extensions()
+  for k, ending in enumerate(endings):
+    for name in (f'{k}{ending}', f'{k}_{ending.upper()}'.replace('_', '')):
+      picture(tmp_path / 'a' / 'x.png', k)
+      image = Image.open(tmp_path / 'a' / 'x.png')
+      target = tmp_path / 'a' / (
+          name if ending == os.path.splitext(name)[1] else f'up{name}')
+      image.convert('1' if ending == '.pbm' else 'RGB').save(
+          target, kinds[ending])
+      (tmp_path / 'a' / 'x.png').unlink()
+  data = tree(tmp_path, 'b/1.png')
+  assert len(data) == 2 * len(endings) + 1 and not data.notes
+
+
+@pytest.mark.parametrize('damaged', [1, 3, 14])
+def test_all_damaged_images_are_named(tmp_path, damaged):
+  for k in range(16):
+    picture(tmp_path / f'{k:02d}.png', k)
+  for k in range(damaged):
+    (tmp_path / f'{k:02d}.png').write_bytes(b'no image')
+  (tmp_path / 'm.csv').write_text('path,identity,y\n' + '\n'.join(
+      f'{k:02d}.png,{k},{k % 2}' for k in range(16)))
+  with pytest.raises(ValueError, match='Expected a readable image in') as error:
+    job.load_data(sources.DataOptions(
+        source=str(tmp_path / 'm.csv'), labels=('y',), image_size=4))
+  text = str(error.value)
+  assert text.count('no image, or is damaged') == min(damaged, 10)
+  assert ('and 4 more' in text) == (damaged == 14)
+  assert ("in line 2 of m.csv, got '00.png'" in text)
+
+
+def test_configs_of_earlier_versions_are_read_as_they_were():
+  fields = {'source': 'm.csv', 'labels': ['y'], 'thresholds': [],
+            'image_size': 4}
+  options = run_configs.data_from_json(fields)
+  assert options.class_names == labels.SORTED
+  assert options.split_column == splits.EARLIER
+  new = {**fields, 'class_names': ['b', 'a'], 'split_column': None,
+         'split_codes': [['x', 'val']], 'negative': None, 'same_classes': None}
+  options = run_configs.data_from_json(new)
+  assert options.class_names == ('b', 'a') and options.split_column is None
+  assert options.split_codes == (('x', 'val'),)
