@@ -102,5 +102,6 @@ def test_parts_and_skipped_files_of_a_tree(tmp_path, place, capsys):
                 f'--root={place / "tree"}') == 0
   result = runs.read_json(tmp_path / 'o' / runs.RESULT)
   assert result['images'] == 24
-  assert result['data_notes'] == ['1 files in tree were not read: 1 .txt.']
+  assert result['data_notes'] == [
+      'Files and folders in tree that were not read: 1 .txt.']
   assert result['data_notes'][0] in capsys.readouterr().out

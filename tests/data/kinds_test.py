@@ -318,12 +318,12 @@ def test_skipped_files_are_counted_by_ending(tmp_path):
   data = tree(tmp_path, 'a/1.png', 'b/2.png', 'stray.png')
   assert data.sample_id.tolist() == ['a/1.png', 'b/2.png']
   note, = data.notes
-  assert note.startswith(f'9 files in {tmp_path.name} were not read: 2 .txt, ')
+  assert note.startswith(
+      f'Files and folders in {tmp_path.name} that were not read: 2 .txt, ')
   for part in ('1 .heic', '1 without ending', '1 Thumbs.db', '1 .DS_Store',
                '1 hidden', '1 .md', '1 .png'):
     assert part in note
-  assert note.endswith(' 1 of them are images outside of the folders of '
-                       'classes.')
+  assert note.endswith(' Images outside of the folders of classes: 1.')
 
 
 def test_every_ending_of_the_reader_is_read(tmp_path):

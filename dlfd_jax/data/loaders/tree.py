@@ -145,10 +145,11 @@ def _list(root: str | os.PathLike, identity_pattern: str | None,
           columns['split'].append(parts[base.name])
   notes = []
   if skipped:
-    notes.append(f'{sum(skipped.values())} files in {root.name} were not read: '
-                 f'{_endings(skipped)}.' + (
-                     f' {outside} of them are images outside of the folders of '
-                     'classes.' if outside else ''))
+    notes.append(
+        f'Files and folders in {root.name} that were not read: '
+        f'{_endings(skipped)}.' + (
+            f' Images outside of the folders of classes: {outside}.'
+            if outside else ''))
   columns['identity'] = [''] * len(columns['path'])
   if pattern:
     columns['identity'] = _persons(
