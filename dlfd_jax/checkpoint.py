@@ -244,7 +244,7 @@ def save_model(folder: str | os.PathLike, variables: models.Variables,
 
   if not replace:
     hosts.first(lambda: check_empty(folder))
-  variables = jax.tree.map(_single, parallel.fetch(dict(variables)))
+  variables = models.in_float32(parallel.fetch(dict(variables)))
   hosts.first(lambda: folder.mkdir(parents=True, exist_ok=True))
   with _saving(folder), _plain(folder) as place, (
       ocp.StandardCheckpointer()) as saver:
@@ -262,11 +262,6 @@ def save_model(folder: str | os.PathLike, variables: models.Variables,
         'versions': runs.versions()})
 
   hosts.first(exchange)
-
-
-def _single(leaf: np.ndarray) -> np.ndarray:
-  """Parameters are float32, under ``JAX_ENABLE_X64`` too."""
-  return leaf.astype(np.float32) if leaf.dtype == np.float64 else leaf
 
 
 @dataclasses.dataclass(frozen=True)

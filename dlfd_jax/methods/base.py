@@ -10,14 +10,21 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from dlfd_jax import checkpoint, loop, parallel, tasks, training as train
+from dlfd_jax import (
+  checkpoint,
+  loop,
+  models,
+  parallel,
+  tasks,
+  training as train,
+)
 from dlfd_jax.data import (
   augment as augment_lib,
   batching,
   dataset as dataset_lib,
   splits as splits_lib,
 )
-from dlfd_jax.models import Variables
+from dlfd_jax.models import Variables, custom, layers
 from dlfd_jax.predict import Predictor
 from dlfd_jax.utils import configs, validate
 
@@ -38,7 +45,8 @@ class Problem:
 
   Raises:
     ValueError: if the variables do not fit the model, the model the task or the
-      splits the data set, or the seed is below 0.
+      splits the data set, the model returns probabilities, or the seed is
+      below 0.
   """
 
   model: nn.Module
@@ -50,19 +58,24 @@ class Problem:
   def __post_init__(self) -> None:
     validate.integer('seed', self.seed, 0)
     splits_lib.check_splits(self.dataset, self.splits)
+    images = jax.numpy.zeros(
+        (1, *self.dataset.image_size, 3), jax.numpy.float32)
     like = jax.eval_shape(
-        lambda key: self.model.init(
-            key, jax.numpy.zeros((1, *self.dataset.image_size, 3)),
-            train=False), jax.random.key(0))
+        lambda key: models.in_float32(
+            self.model.init(key, images, train=False)), jax.random.key(0))
     checkpoint.check_same_shapes(self.original, like, 'the original model')
     outputs = jax.eval_shape(
-        lambda v: self.model.apply(
-            v, jax.numpy.zeros((1, *self.dataset.image_size, 3)),
-            train=False), dict(self.original))
+        lambda v: self.model.apply(v, images, train=False),
+        dict(self.original))
     if outputs.logits.shape[-1] != self.task.num_outputs:
       raise ValueError(
           f'Expected a model with {self.task.num_outputs} outputs for this '
           f'task, got {outputs.logits.shape[-1]}.')
+    if not isinstance(self.model, layers.Network):
+      config = models.config_of(self.model)
+      custom.check_logits(
+          self.model, self.original, config.architecture if config else
+          type(self.model).__name__, self.dataset.image_size)
 
   @property
   def task(self) -> tasks.Task:

@@ -24,7 +24,7 @@ from dlfd_jax.utils import memo, plugins, validate
 
 __all__ = ['ARCHITECTURES', 'COMPUTE_DTYPES', 'ModelConfig', 'Outputs',
            'Variables', 'block_means', 'blocks', 'build', 'check_values',
-           'config_of', 'init', 'last_blocks', 'num_parameters',
+           'config_of', 'in_float32', 'init', 'last_blocks', 'num_parameters',
            'resolve_dtype']
 
 Variables = Mapping[str, Any]  # {'params': ..., 'batch_stats': ...}
@@ -161,10 +161,15 @@ def init(model: nn.Module, key: jax.Array,
 @memo.one_for_equal
 def _make_init(model: nn.Module, image_size: tuple[int, int]
                ) -> Callable[[jax.Array], Variables]:
-  return jax.jit(lambda key: jax.tree.map(
-      lambda leaf: leaf.astype(jnp.float32) if leaf.dtype == jnp.float64 else
-      leaf, model.init(key, jnp.zeros((1, *image_size, 3), jnp.float32),
-                       train=False)))
+  return jax.jit(lambda key: in_float32(model.init(
+      key, jnp.zeros((1, *image_size, 3), jnp.float32), train=False)))
+
+
+def in_float32(tree: Any) -> Any:
+  """Without float64, which ``JAX_ENABLE_X64`` makes and nothing else reads."""
+  return jax.tree.map(
+      lambda leaf: leaf.astype(np.float32) if leaf.dtype == np.float64 else
+      leaf, tree)
 
 
 def check_values(variables: Variables, where: str) -> None:

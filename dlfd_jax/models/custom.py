@@ -114,7 +114,7 @@ def load(architecture: str, outputs: int, mean: tuple[float, ...],
       tuple(mean), tuple(std))
 
 
-def check_logits(model: Classifier, variables: Mapping[str, Any],
+def check_logits(model: Any, variables: Mapping[str, Any],
                  architecture: str, image_size: tuple[int, int]) -> None:
   """Looks at what a module returns for a few images of noise.
 

@@ -18,10 +18,13 @@ import orbax.checkpoint as ocp
 import pytest
 from flax.training import train_state
 
+import dlfd_jax
 from dlfd_jax import checkpoint, models
 from dlfd_jax.cli import weights
+from dlfd_jax.data import requests, splits as splits_lib
 from dlfd_jax.models import torch_weights
 from dlfd_jax.utils import runs
+from tests import tiny
 from tests.cli import runs_of
 
 torch = pytest.importorskip('torch', reason='needs the extra torch')
@@ -425,14 +428,27 @@ def test_a_network_that_returns_probabilities_is_refused(
   assert code == 2 and 'to return logits, got probabilities' in said
 
 
+def test_python_refuses_a_network_that_returns_probabilities():
+  model, dataset = own_nets.Softmax(3), tiny.dataset()
+  splits, _ = requests.resolve_request(
+      dataset, splits_lib.draw_partition(dataset, seed=0),
+      requests.ForgetRequest(people=1))
+  with pytest.raises(ValueError, match='Softmax to return logits, got prob'):
+    dlfd_jax.Problem(
+        model, models.init(model, jax.random.key(0), dataset.image_size),
+        dataset, splits)
+
+
 _X64 = """
 import sys
 from dlfd_jax.cli import train, unlearn, weights
 data, file, folder = sys.argv[1:]
 flags = ['--preset=demo', f'--data={data}', '--labels=shade', '--image_size=12']
-own = ['--architecture=tests.models.own_nets:Own', '--epochs=1',
-       '--batch_size=16', f'--workdir={folder}/trained']
-assert train.main([*flags, *own, '--on=all']) == 0
+for name, network in (('own', ['--architecture=tests.models.own_nets:Double']),
+                      ('trained', ['--width=2', '--stem=small'])):
+  assert train.main([
+      *flags, *network, '--epochs=1', '--batch_size=16', '--on=all',
+      f'--workdir={folder}/{name}']) == 0
 assert unlearn.main([
     f'--original={folder}/trained', f'--data={data}', '--labels=shade',
     '--image_size=12', '--forget_people=3', '--epochs=1', '--batch_size=16',
@@ -452,7 +468,7 @@ def test_models_are_float32_under_x64_and_read_without_it(state, tmp_path):
       [sys.executable, '-c', _X64, str(data), str(tmp_path / 'w.pth'),
        str(tmp_path)], check=True,
       env={**os.environ, 'JAX_ENABLE_X64': '1', 'JAX_PLATFORMS': 'cpu'})
-  for name in ('trained', 'unlearned', 'imported'):
+  for name in ('own', 'trained', 'unlearned', 'imported'):
     found = checkpoint.load_model(tmp_path / name)
     assert {leaf.dtype for leaf in jax.tree.leaves(found.variables)} == {
         np.dtype(np.float32)}

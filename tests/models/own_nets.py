@@ -1,6 +1,7 @@
 """Classifiers as a user might have written them, whole and lacking."""
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from dlfd_jax.models import layers
@@ -76,3 +77,19 @@ class Softmax(nn.Module):
   def __call__(self, images, *, train):
     x = images.mean((1, 2))
     return layers.Outputs(nn.softmax(nn.Dense(self.outputs)(x)), x)
+
+
+class Double(nn.Module):
+  """Leaves the type of its parameters and statistics to JAX."""
+
+  outputs: int
+
+  @nn.compact
+  def __call__(self, images, *, train):
+    x = images.mean((1, 2))
+    kernel = self.param('kernel', lambda key: jax.random.normal(
+        key, (3, self.outputs)))
+    mean = self.variable('batch_stats', 'mean', lambda: jnp.zeros(3, float))
+    if train and not self.is_initializing():
+      mean.value = .9 * mean.value + .1 * x.mean(0).astype(float)
+    return layers.Outputs((x - mean.value) @ kernel, x)
