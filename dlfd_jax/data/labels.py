@@ -210,8 +210,9 @@ def read_classes(
     return _numbered(texts, names), names
   like_integers = sum(map(bool, map(_INTEGER.fullmatch, texts)))
   if 2 * like_integers >= len(texts):
-    return _integers(label, texts, where, bool(options.get('same_classes'))
-                     ), names
+    column = _integers(
+        label, texts, where, bool(options.get('same_classes')))
+    return read_negative(label, column, options.get('negative')), names
   if names is not None:
     i = next(i for i, text in enumerate(texts) if text not in names)
     raise ValueError(

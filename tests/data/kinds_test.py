@@ -78,6 +78,8 @@ def read(place, columns, label='y', **options):
     (['René', 'Rene\u0301', 'a'], {}, [0, 0, 1], ['René', 'a']),
     (['-1', '1'], {'negative': -1}, [0, 1], ['y 0', 'y 1']),
     (['1', '2'], {'negative': 2}, [1, 0], ['y 0', 'y 1']),
+    (['1', '-1'], {'negative': -1, 'class_names': ('no', 'yes')}, [1, 0],
+     ['no', 'yes']),
 ])
 def test_what_a_column_of_classes_says(place, column, options, expected, names):
   data = read(place, {'y': column}, **options)

@@ -100,9 +100,6 @@ def load_rows(
       ordered = options.get('names')
       columns[key], options['names'] = labels_lib.read_classes(
           key, values, rows.where, **options)
-      if options['names'] is None:
-        columns[key] = labels_lib.read_negative(
-            key, columns[key], options.get('negative'))
       if ordered is None and options['names']:
         notes.append(f'The classes of {key!r}, in the order of the outputs: '
                      f'{validate.listed(options["names"], 20)}.')

@@ -12,7 +12,7 @@ import dataclasses
 import io
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from PIL import Image
 from dlfd_jax.data import people as people_lib
 from dlfd_jax.data.loaders import images as images_lib, table
 from dlfd_jax.data.tfds import index as index_lib
+from dlfd_jax.utils import validate
 
 PARTS = ('train', 'val', 'test')
 
@@ -126,10 +127,10 @@ class FaceBuilder(  # type: ignore[call-arg]  # of tfds, which has no types
   def _generate_examples(
       self, rows: Sequence[tuple[Row, int]]
   ) -> Iterator[tuple[str, dict[str, Any]]]:
-    for row, person in rows:
+    for (row, person), image in readable(rows, lambda pair: encoded(
+        pair[0].path, pair[0].where, self.builder_config.image_size)):
       yield row.sample_id, {
-          'image': io.BytesIO(encoded(
-              row.path, row.where, self.builder_config.image_size)),
+          'image': io.BytesIO(image),
           'sample_id': row.sample_id, 'name': row.person, 'identity': person,
           **row.values}
 
@@ -146,6 +147,27 @@ def describe(example: Any) -> tuple[str, str, int, dict[str, int]]:
       key: int(value) for key, value in values.items()}
 
 
+def readable(rows: Iterable[Any], read: Callable[[Any], bytes]
+             ) -> Iterator[tuple[Any, bytes]]:
+  """The rows with what is read of each.
+
+  Raises:
+    ValueError: after the last row, naming the first of those that ``read``
+      refused, and the number of the others.
+  """
+  damaged = []
+  for row in rows:
+    try:
+      image = read(row)
+    except ValueError as error:
+      damaged.append(str(error))
+    else:
+      yield row, image
+  if damaged:
+    raise ValueError('Expected a readable image '
+                     f'{validate.listed(damaged, comma="; ")}.')
+
+
 def encoded(path: pathlib.Path, where: str, image_size: int | None) -> bytes:
   """The image file as it is, or resized as PNG if it is above the size.
 
@@ -159,9 +181,7 @@ def encoded(path: pathlib.Path, where: str, image_size: int | None) -> bytes:
       return path.read_bytes()
     pixels = images_lib.read_image(path, (image_size, image_size))
   except ValueError as error:
-    raise ValueError(
-        f'Expected a readable image at {path} for {where}: {error}.'
-    ) from error
+    raise ValueError(f'at {path} for {where}: {error}') from error
   buffer = io.BytesIO()
   Image.fromarray(pixels).save(buffer, 'png')
   return buffer.getvalue()

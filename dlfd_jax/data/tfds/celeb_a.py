@@ -73,10 +73,11 @@ def builder(root: pathlib.Path, image_size: int | None) -> Any:
     return generators(_Local(files))
 
   def readable(*arguments: Any, **options: Any) -> Iterator[Any]:
-    for file, example in examples(*arguments, **options):
-      base.encoded(
-          files['img_align_celeba'] / file, parts[file].where, None)
-      yield file, example
+    for example, _ in base.readable(
+        examples(*arguments, **options), lambda example: base.encoded(
+            files['img_align_celeba'] / example[0], parts[example[0]].where,
+            None)):
+      yield example
 
   made._split_generators, made._generate_examples = from_files, readable
   return made

@@ -131,6 +131,9 @@ BROKEN = {
          'image in .*test/7, got none'),
         (remove('DATASET/test/1'), 'image in .*test/1, got none'),
         (remove('DATASET/test'), 'folder .*test, found none. RAF'),
+        (lambda root: [cut(f'DATASET/train/{k}/train_00001_aligned.jpg')(root)
+                       for k in (2, 5)],
+         'at .*train/2/train_00001.* is damaged; at .*train/5/train_00001'),
         (cut('DATASET/train/2/train_00001_aligned.jpg'),
          'at .*train/2/train_00001_aligned.jpg for the file train/2/train_0')],
 }
