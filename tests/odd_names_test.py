@@ -8,7 +8,7 @@ import orbax.checkpoint as ocp
 import pytest
 
 from dlfd_jax import checkpoint, models, presets, training
-from dlfd_jax.cli import weights
+from dlfd_jax.cli import evaluate, weights
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.pipeline import train
 from dlfd_jax.utils import runs
@@ -79,6 +79,14 @@ def test_a_run_stops_goes_on_and_is_exported_in_such_a_folder(
   assert weights.EXPORT.main([
       f'--model={folder}', f'--weights={folder}/w.safetensors']) == 0
   capsys.readouterr()
+
+
+def test_commas_in_the_names_of_retrained_runs_are_understood(tmp_path):
+  names = ['lr=0.1,bins=[1,2]', 'a', 'b,c', 'gone']
+  folders = [str(tmp_path / name) for name in names]
+  for folder in folders[:-1]:
+    (tmp_path / folder).mkdir()
+  assert evaluate._folders(','.join(folders).split(',')) == folders
 
 
 def test_a_name_that_cannot_be_printed_is_refused(tmp_path):

@@ -90,7 +90,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         'Expected the split of an unlearning run, with retain and forget, got '
         f'train, val and test in {stored}.')
   result = evaluate.evaluate(
-      original, unlearned, command.value(values, 'retrained'),
+      original, unlearned, _folders(command.value(values, 'retrained')),
       inputs_lib.EvaluationConfig(
           bootstrap=command.value(values, 'bootstrap'),
           seed=command.value(values, 'evaluation_seed')),
@@ -105,6 +105,17 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   show(result)
   print(f'{workdir}/{runs.RESULT}')
   return {'workdir': workdir, **result.record}
+
+
+def _folders(texts: list[str]) -> list[str]:
+  """Folders between commas; a name may have some (``bins=[1,2]``)."""
+  folders: list[str] = []
+  while texts:
+    size = next((n for n in range(len(texts), 0, -1)
+                 if pathlib.Path(','.join(texts[:n])).is_dir()), 1)
+    folders.append(','.join(texts[:size]))
+    texts = texts[size:]
+  return folders
 
 
 def show(result: evaluate.EvaluationResult) -> None:

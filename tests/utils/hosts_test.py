@@ -230,7 +230,7 @@ def test_one_process_restores_the_checkpoint_of_two(runs, count):
           tree["['kept0']" + name.removeprefix('train')], value)
   like = hosts_worker.problem().original
   model = hosts_worker.named(
-      checkpoint.load_variables(folder / 'model' / 'variables', like))
+      checkpoint.load_variables(folder / 'model' / 'variables', like)[0])
   assert model
   for name, value in model.items():
     np.testing.assert_array_equal(value, found['selected' + name])
