@@ -177,9 +177,6 @@ def test_other_columns_say_when_they_are_texts(place):
   assert data.columns['size'][:3].tolist() == [1, 2, -1]
 
 
-CODED = {'train': 'train', 'val': 'val', 'test': 'test'}
-
-
 @pytest.mark.parametrize(('name', 'words', 'codes'), [
     *((name, words, None)
       for name in ('Split', 'partition', 'subset', 'set', 'usage', 'anything')
@@ -208,6 +205,21 @@ def test_the_split_is_a_column_of_any_name(place, name, words, codes):
     assert ignored.split is None and name in ignored.columns
   earlier = read(place, columns, split_column=splits.EARLIER)
   assert (earlier.split is None) == (name != 'split')
+
+
+@pytest.mark.parametrize('column', [
+    np.array([0, 1, 2, 0]), np.array(['Train', 'VALID', 'test', 'trn'])])
+def test_the_split_is_an_array_of_any_name(place, column):
+  np.savez(place / 'p.npz', images=np.zeros((4, 4, 4, 3), np.uint8),
+           y=np.array([1, 0, 1, 0]), partition=column)
+  options = {'source': str(place / 'p.npz'), 'labels': ('y',)}
+  with pytest.raises(ValueError, match='say --split_column=partition, or'):
+    job.load_data(sources.DataOptions(**options))
+  data = job.load_data(sources.DataOptions(
+      **options, split_column='partition'))
+  assert data.split.tolist() == ['train', 'val', 'test', 'train']
+  assert job.load_data(sources.DataOptions(
+      **options, split_column='ignore')).split is None
 
 
 def test_words_of_the_column_split_are_understood(place):

@@ -89,7 +89,7 @@ def load_rows(
   notes = [*notes, *more]
   split_name, split = splits_lib.split_column(
       rows.columns, {'path', 'identity', *labels}, split_column, split_codes)
-  if split_name is not None and split_column is not None:
+  if split_name is not None and split_name == split_column:
     meant = dict(zip(rows.columns[split_name], split))
     notes.append(f'The split is column {split_name!r}: ' + ', '.join(
         f'{word} is {meant[word]}' for word in sorted(meant)) + '.')

@@ -101,12 +101,6 @@ def test_several_labels_are_multilabel_and_blank_is_unknown(tmp_path):
   assert data.labels.tolist() == [[0, 1], [1, -1], [-1, 1], [1, 0]]
 
 
-def test_integer_classes_can_be_merged(tmp_path):
-  rows = [f'one/{name}.png,1,{k}' for k, name in enumerate('ab')]
-  data = _load(_write(tmp_path, rows, 'path,identity,gender'), merge_from=1)
-  assert data.task.names == ('gender 0', 'gender 1+')
-
-
 def test_images_are_resized_and_progress_is_told(tmp_path):
   seen = []
   data = _load(_write(tmp_path), image_size=(4, 2),
