@@ -71,7 +71,10 @@ def fill(template: str, context: Mapping[str, Any], **more: Any) -> str:
   environment = jinja2.Environment(
       loader=jinja2.PackageLoader('dlfd_jax.report'), autoescape=True,
       undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-  return environment.get_template(template).render(context, **more)
+  try:
+    return environment.get_template(template).render(context, **more)
+  except jinja2.UndefinedError as error:  # a value of a type that does not fit
+    raise ValueError(str(error)) from error
 
 
 def inline(picture: bytes, kind: str) -> str:
