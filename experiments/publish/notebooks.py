@@ -151,7 +151,7 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 COMMAND = command.Command(
-    'notebooks', __doc__, _define, _execute, package='experiments')
+    'publish.notebooks', __doc__, _define, _execute, package='experiments')
 main = COMMAND.main
 
 if __name__ == '__main__':
