@@ -401,14 +401,14 @@ def _find_tree(folder: pathlib.Path) -> tuple[pathlib.Path, list[str]]:
     if steps:
       folder = steps[-1]
       said.append(f'read step {folder.name} of '
-                  f'{", ".join(p.name for p in steps)}')
+                  f'{validate.listed(p.name for p in steps)}')
     elif len(trees) == 1:
       folder = trees[0]
     elif trees:
       raise ValueError(
           f'Expected one tree in {top}, got '
-          f'{", ".join(sorted(p.name for p in trees))}: name one of these '
-          'folders.')
+          f'{validate.listed(sorted(p.name for p in trees))}: '
+          'name one of these folders.')
     else:
       raise ValueError(
           f'Expected an orbax checkpoint of a tree in {top}, or the folder of '
@@ -442,10 +442,10 @@ def _collections(stored: Any, like: Mapping[str, Any], state: str | None,
   else:
     raise ValueError(
         f'Expected the collections {", ".join(like)} in {where}, got '
-        + (', '.join(map(str, stored)) if isinstance(stored, Mapping) else
+        + (validate.listed(stored) if isinstance(stored, Mapping) else
            type(stored).__name__) + '.')
   left = [str(name) for name in holder if name not in like]
-  said = [f'left out {", ".join(left)}' + (
+  said = [f'left out {validate.listed(left)}' + (
       '; --state=NAME reads another one as the parameters' if any(
           'params' in name for name in left) else '')] if left else []
   tree = {name: holder[name] for name in like if name in holder}

@@ -15,12 +15,12 @@ from typing import Any
 
 import jax
 from absl import flags
-from rich import console as rich_console, progress as rich_progress
+from rich import progress as rich_progress
 
 from dlfd_jax import loop
-from dlfd_jax.cli import exit_codes, machine
+from dlfd_jax.cli import exit_codes, machine, screen
 from dlfd_jax.pipeline import job
-from dlfd_jax.utils import hosts, validate
+from dlfd_jax.utils import hosts, text as text_lib, validate
 
 _USER_ERRORS = (FileNotFoundError, FileExistsError, PermissionError,
                 IsADirectoryError, NotADirectoryError)
@@ -90,9 +90,17 @@ class Command:
     sentence, "exit_code": code}``, and all else goes to stderr.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
+    with screen.guard():
+      return self._main(argv)
+
+  def _main(self, argv: Sequence[str]) -> int:
     values = flags.FlagValues()
     try:
       self.declare(values, argv)
+      for word in argv:  # absl looks for flags alike, one letter at a time
+        if word.startswith('-') and len(word.partition('=')[0]) > 100:
+          raise ValueError(f'Expected a flag of {self.name}, got '
+                           f'{validate.shown(word)}.')
       rest = values([self.name, *argv])[1:]
       if value(values, 'help'):
         print(self.help(values))
@@ -159,7 +167,7 @@ class Command:
     where = sys.stderr if hosts.is_first() else sys.stdout
     with contextlib.redirect_stdout(where):
       found = self.execute(values, line)
-    print(json.dumps(found or {}, allow_nan=False))
+    _print_json(found or {})
 
 
 def _about_flags(command: str, values: flags.FlagValues, text: str) -> str:
@@ -193,11 +201,16 @@ def _machine(values, argv) -> bool:
 
 
 def _failed(values, argv, code, sentence, lead) -> int:
-  sentence = ' '.join(sentence.split())
+  sentence = text_lib.bounded(sentence)
   print(f'{lead}{sentence}', file=sys.stderr)
   if _machine(values, argv):
-    print(json.dumps({'error': sentence, 'exit_code': code}))
+    _print_json({'error': sentence, 'exit_code': code})
   return code
+
+
+def _print_json(value: dict[str, Any]) -> None:
+  """One object on stdout, ASCII and whole however long it is."""
+  print(json.dumps(value, allow_nan=False), file=screen.unguarded(sys.stdout))
 
 
 def _split_cpu(values: flags.FlagValues) -> None:
@@ -244,11 +257,6 @@ def required(values: flags.FlagValues, name: str) -> Any:
   return given
 
 
-def console() -> rich_console.Console:
-  """Where tables and progress go: stdout; names of data are no markup."""
-  return rich_console.Console(soft_wrap=False, markup=False, emoji=False)
-
-
 class Progress:
   """A hook of a job: a bar while it runs; a line at its end elsewhere."""
 
@@ -258,14 +266,16 @@ class Progress:
   def __call__(self, event: dict[str, Any]) -> None:
     if event['event'] == 'begin':
       self._bar = rich_progress.Progress(
-          rich_progress.TextColumn('{task.description}'),
+          rich_progress.TextColumn('{task.description}', markup=False),
           rich_progress.BarColumn(), rich_progress.MofNCompleteColumn(),
           rich_progress.TimeElapsedColumn(),
-          rich_progress.TextColumn('{task.fields[figures]}'),
-          console=console())
+          rich_progress.TextColumn('{task.fields[figures]}', markup=False),
+          # rich would decode, and so obey, what is printed meanwhile
+          redirect_stdout=False, redirect_stderr=False,
+          console=screen.console())
       self._bar.start()
       self._task = self._bar.add_task(
-          event['title'], total=None, figures=event['state'])
+          text_lib.visible(event['title']), total=None, figures=event['state'])
     elif self._bar is None:
       return
     elif event['event'] == 'tick':

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from dlfd_jax import _version
 from dlfd_jax.cli import exit_codes
+from dlfd_jax.utils import text
 
 
 class Entry(NamedTuple):
@@ -92,7 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
   if name not in COMMANDS:
     close = difflib.get_close_matches(name, COMMANDS, n=1)
     hint = f' Did you mean {close[0]}?' if close else ''
-    print(f'error: Expected one of the commands {", ".join(COMMANDS)}, got '
-          f'{name!r}.{hint}', file=sys.stderr)
+    print(text.bounded(
+        f'error: Expected one of the commands {", ".join(COMMANDS)}, got '
+        f'{name!r}.{hint}'), file=sys.stderr)
     return exit_codes.USER_ERROR
   return COMMANDS[name].load().main(argv[1:])

@@ -9,9 +9,9 @@ from typing import Any
 
 from absl import flags
 
-from dlfd_jax.cli import command
+from dlfd_jax.cli import command, screen
 from dlfd_jax.report import compare, names, plots, render, tables
-from dlfd_jax.utils import runs
+from dlfd_jax.utils import runs, validate
 
 STEM = 'comparison'
 _ABOUT = """
@@ -72,7 +72,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
       (folder.path / f'{STEM}.{ending}').write_bytes(plots.trade_off(
           points, format=ending))
   folder.write_result(found)
-  command.console().print(render.to_rich(table))
+  screen.console().print(render.to_rich(table))
   print(f'{workdir}/{STEM}.md')
   return {'workdir': str(workdir), **found}
 
@@ -86,9 +86,11 @@ def _folders(paths, given) -> dict[str, pathlib.Path]:
   taken = sorted(set(titles) & set(names.MODELS))
   if taken:
     raise ValueError(f'Expected --names other than {", ".join(names.MODELS)}, '
-                     f'got {", ".join(taken)}.')
+                     f'got {validate.listed(taken)}.')
   if len(set(titles)) < len(titles):
-    raise ValueError(f'Expected --names that differ, got {", ".join(titles)}.')
+    raise ValueError('Expected --names that differ, got '
+                     f'{validate.listed(titles)}.')
+  validate.check_text('--names', titles)
   return dict(zip(titles, map(pathlib.Path, paths)))
 
 

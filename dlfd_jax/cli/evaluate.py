@@ -7,7 +7,7 @@ from typing import Any
 
 from absl import flags
 
-from dlfd_jax.cli import command, inputs, options
+from dlfd_jax.cli import command, inputs, options, screen
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.evaluation import inputs as inputs_lib
 from dlfd_jax.pipeline import evaluate, references, run_configs
@@ -120,7 +120,7 @@ def _folders(texts: list[str]) -> list[str]:
 
 def show(result: evaluate.EvaluationResult) -> None:
   """Prints the tables and what the main attack found."""
-  console = command.console()
+  console = screen.console()
   for table in result.tables():
     console.print(render.to_rich(table))
   for sentence in result.headline():

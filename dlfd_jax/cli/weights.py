@@ -14,7 +14,7 @@ from dlfd_jax import checkpoint, models, presets
 from dlfd_jax.cli import command, inputs, options
 from dlfd_jax.data import splits
 from dlfd_jax.pipeline import classifier, job
-from dlfd_jax.utils import files, plugins, runs
+from dlfd_jax.utils import files, plugins, runs, validate
 
 _IMPORT = """
 Turns a PyTorch state dict into a model that `dlfd unlearn` takes as --original.
@@ -126,7 +126,7 @@ def _head_classes(values: flags.FlagValues) -> list[str] | None:
   names = [name.strip() for name in names if name.strip()]
   if len(set(names)) != len(names) or not names:
     raise ValueError('Expected --head_classes to name every output once, got '
-                     f'{", ".join(names) or "none"}.')
+                     f'{validate.listed(names) or "none"}.')
   return names
 
 

@@ -216,7 +216,7 @@ def read_classes(
   if names is not None:
     i = next(i for i, text in enumerate(texts) if text not in names)
     raise ValueError(
-        f'Expected one of {", ".join(names)} in column {label!r} in '
+        f'Expected one of {validate.listed(names)} in column {label!r} in '
         f'{where(i)}, got {texts[i]!r}.')
   names = text_order(texts, given)
   if given is None and options.get('merge_from') is not None:
@@ -334,7 +334,7 @@ def make_labels(
     if label not in columns:
       raise ValueError(
           f'Expected a label column {label!r}, got only '
-          f'{", ".join(sorted(columns)) or "none"}.')
+          f'{validate.listed(sorted(columns)) or "none"}.')
     if not len(columns[label]):
       raise ValueError(f'Expected at least one value in {label!r}, got none.')
   names, merge_from = options.get('names'), options.get('merge_from')

@@ -123,7 +123,7 @@ def read_identities(
   cleaned = {text: '' if is_missing(short) else short
              for text, short in cleaned.items()}
   for i, text in enumerate(texts):
-    if not cleaned[text].isprintable():
+    if not cleaned[text].isprintable() or len(text) > validate.LONGEST:
       validate.check_text(f'{name} in {where(i)}', [cleaned[text]])
   codes, names = labels.read_column([cleaned[text] for text in texts])
   bad = np.flatnonzero(codes < UNKNOWN)

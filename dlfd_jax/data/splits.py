@@ -391,7 +391,7 @@ def split_column(
   if name is not None and (name not in columns or name in others):
     raise ValueError(
         f'Expected --split_column to name a column that is not read otherwise, '
-        f'got {name!r} among {", ".join(columns)}.')
+        f'got {name!r} among {validate.listed(columns)}.')
   column = 'split' if name is None else name
   if name is not None and not codes and name.lower() not in _FOLDS:
     codes = _CELEBA
@@ -458,7 +458,7 @@ def partition_from_column(dataset: dataset_lib.Dataset, *,
       raise ValueError(
           f'Expected at least one image in {name}, got 0 among the '
           f'{len(column)} of {dataset.name!r}, whose split says '
-          f'{", ".join(np.unique(column))}.')
+          f'{validate.listed(np.unique(column))}.')
   splits: Partition | Splits
   if cut:
     splits = Splits(**parts, by_person=retain_forget_by_person(
@@ -521,7 +521,7 @@ def load_splits(path: str | os.PathLike,
              for name, array in sorted(arrays.items()))
     raise ValueError(
         f'Expected {path} to hold sample ids of {", ".join(names)}, got '
-        f'{", ".join(found) or "nothing"}.')
+        f'{validate.listed(found) or "nothing"}.')
   if by_person is not None and (by_person.shape or by_person.dtype != bool):
     raise ValueError(f'Expected by_person in {path} to be True or False, got '
                      f'{by_person.dtype} {list(by_person.shape)}.')

@@ -29,7 +29,7 @@ import safetensors
 import safetensors.numpy
 
 from dlfd_jax import models
-from dlfd_jax.utils import files
+from dlfd_jax.utils import files, validate
 
 State = Mapping[str, np.ndarray]
 SUFFIXES = ('.safetensors', '.pth', '.pt')
@@ -118,9 +118,7 @@ class Account:
     for what, names in (('lacks', self.missing), ('has no place for',
                                                   self.unexpected)):
       if names:
-        more = len(names) - _MOST_NAMED
-        parts.append(f'{what} {", ".join(names[:_MOST_NAMED])}'
-                     + (f' and {more} more' if more > 0 else ''))
+        parts.append(f'{what} {validate.listed(names, _MOST_NAMED)}')
     if len(self.misshapen) > _MOST_NAMED:
       parts.append(f'{len(self.misshapen) - _MOST_NAMED} more shapes differ')
     return '; '.join(parts) + self._cause()
@@ -297,7 +295,7 @@ def matched(state: State, config: models.ModelConfig,
       places = [p.rstrip('.') or 'the top of the file' for p in whole]
       raise ValueError(
           f'Expected a {config.architecture} below --state={prefix}, got '
-          + (f'one below {", ".join(places)}.' if places else 'none.'))
+          + (f'one below {validate.listed(places)}.' if places else 'none.'))
     return state, []
   taken, said = _choose(fitting, 'the network')
   found = {name.removeprefix(taken): value for name, value in state.items()
@@ -316,9 +314,7 @@ def matched(state: State, config: models.ModelConfig,
     del found[name]
   left += beside
   if left:
-    more = len(left) - _MOST_NAMED
-    said.append(f'left out {", ".join(sorted(left)[:_MOST_NAMED])}'
-                + (f' and {more} more' if more > 0 else ''))
+    said.append(f'left out {validate.listed(sorted(left), _MOST_NAMED)}')
   return found, said
 
 
@@ -368,11 +364,12 @@ def _choose(names: Iterable[str], what: str) -> tuple[str, list[str]]:
     return ranked[0], []
   if rank(ranked[0]) == rank(ranked[1]):
     raise ValueError(
-        f'Expected one network in the file, got {", ".join(map(repr, shown))}: '
+        f'Expected one network in the file, got '
+        f'{validate.listed(map(repr, shown))}: '
         'name one with --state.')
   return ranked[0], [
       f'took {shown[0] or "the tensors at the top"} for {what}; '
-      + ', '.join(f'--state={name}' for name in shown[1:])
+      + validate.listed(f'--state={name}' for name in shown[1:])
       + (' takes the other' if len(shown) == 2 else ' take others')]
 
 
@@ -453,7 +450,7 @@ def read(path: str | os.PathLike, state: str | None = None,
     elif not isinstance(value, Mapping):
       other.append(str(name))
   if other:
-    said.append(f'left out {", ".join(sorted(other)[:_MOST_NAMED])}')
+    said.append(f'left out {validate.listed(sorted(other), _MOST_NAMED)}')
   return File(tensors, _classes(found) if with_classes else None, tuple(said),
               None if named else state)
 

@@ -16,7 +16,7 @@ import numpy as np
 from dlfd_jax import checkpoint, models, parallel, presets, tasks
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.models import torch_weights
-from dlfd_jax.utils import plugins
+from dlfd_jax.utils import plugins, validate
 
 
 class Classifier:
@@ -137,14 +137,14 @@ def import_weights(path: str | os.PathLike, dataset: dataset_lib.Dataset,
       if own:
         raise ValueError(
             f'Expected the outputs of {network.architecture} in the order of '
-            f'the data, {", ".join(names)}: those of a network of your own are '
-            'not put into another order.')
+            f'the data, {validate.listed(names)}: those of a network of your '
+            'own are not put into another order.')
       variables = _permuted(variables, rows)
       said.append('put the outputs into the order of the data: '
-                  + ', '.join(names))
+                  + validate.listed(names))
   else:
     said.append('nothing says what the outputs are: assumed the order of the '
-                f'data, {", ".join(names)}' + _SORTED_AS_TEXT * (
+                f'data, {validate.listed(names)}' + _SORTED_AS_TEXT * (
                     len(names) >= 10 and all(map(_NUMBERED.match, names))))
   return Imported(variables, config, dataset.task, dataset.image_size,
                   tuple(said), order)
@@ -165,8 +165,8 @@ def _check_outputs(tensors: torch_weights.State, config: models.ModelConfig,
   outputs = [len(tensors[name]) for name in last
              if name in tensors and tensors[name].ndim == 1]
   if outputs and outputs[0] != config.outputs:
-    more = (f', {", ".join(classes)}' if classes and len(classes) == outputs[0]
-            else '')
+    more = (f', {validate.listed(classes)}'
+            if classes and len(classes) == outputs[0] else '')
     raise ValueError(
         f'Expected {config.outputs} outputs, as many as the data have classes, '
         f'got a head of {outputs[0]}{more}: {last[0]} has shape '
@@ -196,9 +196,9 @@ def _rows_of(names: Sequence[str], head: Sequence[str],
   if unknown or lacking or len(head) != len(names):
     raise ValueError(
         f'Expected each class of the data once in {where}, '
-        f'{", ".join(names)}, got {", ".join(head)}'
-        + (f'; the data have no {", ".join(unknown)}' if unknown else '')
-        + (f'; {", ".join(lacking)} is missing' if lacking else '') + '.')
+        f'{validate.listed(names)}, got {validate.listed(head)}'
+        + (f'; the data have no {validate.listed(unknown)}' if unknown else '')
+        + (f'; {validate.listed(lacking)} is missing' if lacking else '') + '.')
   return np.array([rows[key(name)] for name in names])
 
 

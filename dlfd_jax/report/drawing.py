@@ -23,6 +23,7 @@ from matplotlib import (
 )
 
 from dlfd_jax.evaluation.estimate import Estimate
+from dlfd_jax.utils import text as own_text
 
 BLACK, ORANGE, SKY, GREEN = '#000000', '#E69F00', '#56B4E9', '#009E73'
 YELLOW, BLUE, VERMILION, PURPLE = '#F0E442', '#0072B2', '#D55E00', '#CC79A7'
@@ -92,6 +93,7 @@ def to_bytes(figure: figure_lib.Figure, format: str) -> bytes:
   for text in figure.findobj(text_lib.Text):
     if text.get_text() and id(text) not in formulas:
       text.set_parse_math(False)
+      text.set_text(own_text.visible(text.get_text()))
   out = io.BytesIO()
   figure.savefig(out, format=format, metadata=nameless)
   return out.getvalue()

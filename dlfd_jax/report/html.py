@@ -18,7 +18,7 @@ import jinja2
 import numpy as np
 
 from dlfd_jax.report import facts, names, plots, tables
-from dlfd_jax.utils import runs
+from dlfd_jax.utils import runs, text as text_lib
 
 Arrays = Mapping[str, np.ndarray]
 Events = Sequence[Mapping[str, Any]]
@@ -70,11 +70,17 @@ def fill(template: str, context: Mapping[str, Any], **more: Any) -> str:
   """A template of this package with its names filled in, safe as HTML."""
   environment = jinja2.Environment(
       loader=jinja2.PackageLoader('dlfd_jax.report'), autoescape=True,
-      undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+      finalize=_visible, undefined=jinja2.StrictUndefined, trim_blocks=True,
+      lstrip_blocks=True)
   try:
     return environment.get_template(template).render(context, **more)
   except jinja2.UndefinedError as error:  # a value of a type that does not fit
     raise ValueError(str(error)) from error
+
+
+def _visible(value: Any) -> Any:
+  """Text without marks that turn or hide what stands beside it."""
+  return text_lib.visible(value) if type(value) is str else value
 
 
 def inline(picture: bytes, kind: str) -> str:

@@ -17,9 +17,14 @@ import rich.text
 
 from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.report import tables
+from dlfd_jax.utils import text as text_lib
 
 # Where Markdown begins a tag of HTML; the one of `p < .05` begins none.
 _TAG = re.compile(r'<(?=[A-Za-z/!?])')
+_LINK = re.compile(r'\[(?=[^\]]*\]\s*[(:\[])')
+_BEFORE_BAR = re.compile(r'\\(?=\\*\|)')  # would escape the escape
+# What a spreadsheet takes for the begin of a formula, wide forms included.
+_FORMULA = ('=', '+', '-', '@', '\t', '\uff1d', '\uff0b', '\uff0d', '\uff20')
 _LATEX = {
     '\\': r'\textbackslash{}', '&': r'\&', '%': r'\%', '$': r'\$', '#': r'\#',
     '_': r'\_', '{': r'\{', '}': r'\}', '~': r'\textasciitilde{}',
@@ -40,7 +45,8 @@ def to_rich(table: tables.Table) -> rich.table.Table:
   for row in table.rows:
     cells = []
     for cell in row.cells:
-      text = rich.text.Text(cell.text, 'dim' if cell.value is None else '')
+      text = rich.text.Text(text_lib.visible(cell.text),
+                            'dim' if cell.value is None else '')
       if cell.interval:
         text.append(f'\n{cell.short_interval}', style='dim')
       cells.append(text)
@@ -103,12 +109,13 @@ def escape_markdown(text: str) -> str:
     >>> print(escape_markdown('a|b <script>'))
     a\|b &lt;script>
   """
-  return _no_html(text).replace('|', r'\|')
+  return _BEFORE_BAR.sub('&#92;', _no_html(text)).replace('|', r'\|')
 
 
 def _no_html(text: str) -> str:
-  """One line without tags; ``p < .05`` stays as it is."""
-  return _TAG.sub('&lt;', ' '.join(text.split()))
+  """One visible line without tags or links; ``p < .05`` stays as it is."""
+  line = text_lib.visible(' '.join(text.split()))
+  return _LINK.sub(r'\\[', _TAG.sub('&lt;', line))
 
 
 def to_csv(table: tables.Table) -> str:
@@ -128,10 +135,30 @@ def to_csv(table: tables.Table) -> str:
 
 
 def csv_text(rows: Iterable[Iterable[object]]) -> str:
-  """Rows as CSV with Unix line ends; None is an empty cell."""
+  """Rows as CSV with Unix line ends; None is an empty cell.
+
+  A text that a spreadsheet would take for a formula follows an apostrophe.
+
+  Example:
+    >>> print(csv_text([['=HYPERLINK("x")', '-1.5', None]]), end='')
+    "'=HYPERLINK(""x"")",-1.5,
+  """
   out = io.StringIO()
-  csv.writer(out, lineterminator='\n').writerows(rows)
+  csv.writer(out, lineterminator='\n').writerows(
+      [_plain_cell(cell) for cell in row] for row in rows)
   return out.getvalue()
+
+
+def _plain_cell(cell: object) -> object:
+  if not isinstance(cell, str):
+    return cell
+  cell = text_lib.visible(cell)
+  if cell.lstrip().startswith(_FORMULA):
+    try:
+      float(cell)
+    except ValueError:
+      return f"'{cell}"
+  return cell
 
 
 def to_latex(table: tables.Table) -> str:
@@ -172,7 +199,8 @@ def escape_latex(text: str) -> str:
     >>> print(escape_latex('5 % of mia_auc'))
     5 \% of mia\_auc
   """
-  return ''.join(_LATEX.get(character, character) for character in text)
+  return ''.join(_LATEX.get(character, character)
+                 for character in text_lib.visible(text))
 
 
 def _one_line(cell: Estimate) -> str:

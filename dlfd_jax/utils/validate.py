@@ -14,7 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from dlfd_jax.utils import text as text_lib
+
 LARGEST = 2**31 - 1
+LONGEST = 4096  # characters of a name; as many as Linux allows a path
 # C0 and C1 controls, line and paragraph separators, halves of characters.
 _CONTROL = re.compile('[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
 
@@ -122,9 +125,13 @@ def check_text(name: str, values: Iterable[str]) -> None:
   """Raises ValueError if a text cannot be written, or spoils what it is in.
 
   Names of people and images go into lists of one a line, tables and pages: a
-  line break or another control character there is an accident or an attack.
+  line break or another control character there is an accident or an attack,
+  and so is a whole book.
   """
   for value in values:
+    if len(value) > LONGEST:
+      raise ValueError(f'Expected {name} of at most {LONGEST} characters, got '
+                       f'{len(value)}: {shown(value[:LONGEST])}.')
     if _CONTROL.search(value):
       raise ValueError(f'Expected {name} without line breaks, control or '
                        f'broken characters, got {shown(value)}.')
@@ -177,15 +184,16 @@ def channels(mean: Any, std: Any) -> None:
 
 
 def listed(items: Iterable[object], most: int = 10, comma: str = ', ') -> str:
-  """The first of some things, and the number of the others.
+  """The first of some things, fit to be shown, and the number of the others.
 
   Example:
     >>> listed('abcd', 2)
     'a, b and 2 more'
   """
-  words = [str(item) for item in items]
-  rest = len(words) - most
-  return comma.join(words[:most]) + (f' and {rest} more' if rest > 0 else '')
+  items = list(items)
+  words = [text_lib.bounded(str(item), 160) for item in items[:most]]
+  rest = len(items) - most
+  return comma.join(words) + (f' and {rest} more' if rest > 0 else '')
 
 
 def shown(value: Any) -> str:

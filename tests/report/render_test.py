@@ -7,7 +7,7 @@ import io
 import pytest
 import rich.console
 
-from dlfd_jax.cli import command
+from dlfd_jax.cli import screen
 from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.report import render, tables
 from tests.report import fakes
@@ -89,7 +89,7 @@ def test_latex_escapes_and_balances_its_columns():
 def test_no_name_becomes_markup(name, capsys):
   table = tables.Table(name, (name,), (tables.Row(
       'key', name, name, (Estimate(.5, .4, .6),)),), (name,))
-  console = command.console()
+  console = screen.console()
   console.width = 200
   console.print(render.to_rich(table))
   console.print(name)

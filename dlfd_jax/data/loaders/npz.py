@@ -16,7 +16,7 @@ from dlfd_jax.data import (
   splits as splits_lib,
 )
 from dlfd_jax.data.loaders import images as images_lib
-from dlfd_jax.utils import files
+from dlfd_jax.utils import files, validate
 
 _RESERVED = ('images', 'identity', 'sample_id', 'split')
 
@@ -70,7 +70,7 @@ def load_npz(
     if label not in arrays:
       raise ValueError(
           f'Expected an array {label!r} in {path.name}, got '
-          f'{", ".join(arrays)}.')
+          f'{validate.listed(arrays)}.')
     if label not in columns:
       raise ValueError(
           f'Expected {label} in {path.name} to be integers [{n}], got '
@@ -134,7 +134,7 @@ def _images(path: pathlib.Path, arrays: Mapping[str, np.ndarray],
   if 'images' not in arrays:
     raise ValueError(
         f'Expected an array images in {path.name}, got '
-        f'{", ".join(arrays) or "none"}.')
+        f'{validate.listed(arrays) or "none"}.')
   images = arrays['images']
   if images.ndim == 4 and images.shape[-1] == 1:
     images = images[..., 0]

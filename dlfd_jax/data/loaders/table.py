@@ -128,10 +128,12 @@ def _table(path: pathlib.Path, header: Sequence[str],
   for name in needed:
     if name not in header:
       raise ValueError(
-          f'Expected a column {name!r} in {path}, got {", ".join(header)}.')
+          f'Expected a column {name!r} in {path}, got '
+          f'{validate.listed(header)}.')
   if len(set(header)) != len(header) or '' in header:
     raise ValueError(
-        f'Expected distinct column names in {path}, got {", ".join(header)}.')
+        f'Expected distinct column names in {path}, got '
+        f'{validate.listed(header)}.')
   for line, row in rows:
     if len(row) != len(header):
       raise ValueError(

@@ -122,7 +122,7 @@ def _list(root: str | os.PathLike, identity_pattern: str | None,
   if len(names) < 2:
     raise ValueError(
         f'Expected a folder for each of two classes or more in {root}, got '
-        f'{", ".join(names) or "none"}.')
+        f'{validate.listed(names) or "none"}.')
   columns: dict[str, list[str]] = {'path': [], LABEL: []}
   if parts:
     columns['split'] = []
@@ -178,7 +178,8 @@ def _parts(root: pathlib.Path, tops: Sequence[pathlib.Path],
         f'Expected either parts such as train, val and test or classes, {saw}: '
         'move what is no part away, say which part it is by '
         f'--split_codes={next(n for n in names if n not in parts)}:test, or '
-        f'by --class_names={",".join(names)} that all are classes.')
+        'by --class_names='
+        f'{validate.listed(names, 50, ",")} that all are classes.')
   if parts:
     first: dict[str, str] = {}
     for name, part in parts.items():
@@ -200,7 +201,8 @@ def _parts(root: pathlib.Path, tops: Sequence[pathlib.Path],
         f'Expected classes or parts, {saw}, and cannot tell which: '
         + (f'{validate.listed(alike)} may be parts' if alike else
            f'they hold the same folders ({validate.listed(shared, 5)})')
-        + f'. Say by --class_names={",".join(names)} that they are classes, or '
+        + f'. Say by --class_names={validate.listed(names, 50, ",")} '
+        'that they are classes, or '
         'by --split_codes=NAME:train,NAME:val,NAME:test that they are parts.')
   return {}
 
@@ -242,7 +244,7 @@ def _persons(pattern: re.Pattern, paths: Sequence[str],
           f'Expected several persons in each class by the pattern '
           f'{pattern.pattern!r}, got {person!r} alone in all {len(rows)} '
           f'images of {name!r}, such as '
-          f'{", ".join(paths[i] for i in rows[:5])}.')
+          f'{validate.listed(paths[i] for i in rows[:5])}.')
   return persons
 
 

@@ -1,0 +1,56 @@
+"""Texts of others, made fit to be shown.
+
+Names of people, files, columns, classes and tensors, and what libraries say of
+them, may hold anything: codes that a terminal obeys, marks that turn the
+direction of writing, or a megabyte. What is written for people goes through
+:func:`visible`, a message through :func:`bounded`, too.
+"""
+
+from __future__ import annotations
+
+import re
+
+# Controls of C0 and C1 without tab and line feed, line and paragraph
+# separators, marks of direction, annotations, tags, halves of characters. A
+# joiner (U+200C, U+200D) is none: names of many languages need it.
+_HIDDEN = re.compile(
+    '[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e'
+    '\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]')
+_LONG_WORD = re.compile(r'\S{241,}')
+
+
+def visible(text: str) -> str:
+  r"""The text with every control character written out.
+
+  Tabs and line feeds stay. Applied twice it changes nothing more.
+
+  Example:
+    >>> print(visible('Ann\x1b]52;c;eA==\x07'))
+    Ann\x1b]52;c;eA==\x07
+  """
+  return _HIDDEN.sub(lambda found: found[0].encode(
+      'unicode_escape', 'surrogatepass').decode('ascii'), text)
+
+
+def bounded(text: str, most: int = 700) -> str:
+  """One visible line of at most ``most`` characters.
+
+  First long words lose their middle, so that a sentence around a name of a
+  megabyte can be read, then the line does.
+
+  Example:
+    >>> bounded('x' * 1_000_000 + 'y is no name.', 40)
+    'xxxxxxxxxxxxxxxxxxxxxx[...]y is no name.'
+  """
+  # what nobody will see is dropped first: a pattern takes seconds on megabytes
+  line = ' '.join(_cut(text, 100 * most).split())
+  line = _LONG_WORD.sub(lambda word: _cut(word[0], 120), visible(line))
+  return _cut(line, most)
+
+
+def _cut(text: str, most: int) -> str:
+  """A text that is longer loses its middle."""
+  if len(text) <= most:
+    return text
+  end = most // 3
+  return f'{text[:most - end - 5]}[...]{text[-end:]}'
