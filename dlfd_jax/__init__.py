@@ -5,57 +5,13 @@
 2.0
 """
 
+import importlib
+
 from dlfd_jax._version import __version__
-from dlfd_jax.checkpoint import SavedModel, load_model
-from dlfd_jax.data.augment import AugmentConfig
-from dlfd_jax.data.dataset import Dataset
-from dlfd_jax.data.faces.synthetic import synthetic_faces
-from dlfd_jax.data.requests import ForgetRequest, resolve_request
-from dlfd_jax.data.sources import DataOptions
-from dlfd_jax.data.splits import (
-  Partition,
-  Splits,
-  draw_partition,
-  load_splits,
-  partition_from_column,
-  save_splits,
-)
-from dlfd_jax.evaluation.inputs import EvaluationConfig
-from dlfd_jax.methods import Problem
-from dlfd_jax.methods.bad_teaching import BadTeachingConfig
-from dlfd_jax.methods.cf_k import CFKConfig
-from dlfd_jax.methods.dlfd import DLFDConfig
-from dlfd_jax.methods.dlfd_released import DLFDReleasedConfig
-from dlfd_jax.methods.eu_k import EUKConfig
-from dlfd_jax.methods.finetune import FinetuneConfig
-from dlfd_jax.methods.neggrad import NegGradConfig
-from dlfd_jax.methods.neggrad_plus import NegGradPlusConfig
-from dlfd_jax.methods.rewind import RewindConfig, ScrubRConfig
-from dlfd_jax.methods.scrub import ScrubConfig
-from dlfd_jax.methods.unsir import UnsirConfig
-from dlfd_jax.models import (
-  ModelConfig,
-  build as build_model,
-  init as init_model,
-)
-from dlfd_jax.pipeline.classifier import (
-  Classifier,
-  export_weights,
-  import_weights,
-  load_classifier,
-)
-from dlfd_jax.pipeline.evaluate import (
-  EvaluationResult,
-  evaluate,
-  load_evaluation,
-)
-from dlfd_jax.pipeline.job import Interrupted, load_data
-from dlfd_jax.pipeline.references import Tier1Config
-from dlfd_jax.pipeline.train import TrainResult, train
-from dlfd_jax.pipeline.unlearn import UnlearnResult, unlearn
-from dlfd_jax.presets import PRESETS, Network
-from dlfd_jax.tasks import Task
-from dlfd_jax.training import OptimizerConfig, TrainConfig
+
+TYPE_CHECKING = False  # but for type checkers; typing would be imported first
+if TYPE_CHECKING:
+  from dlfd_jax._api import *
 
 __all__ = ['AugmentConfig', 'BadTeachingConfig', 'CFKConfig', 'Classifier',
            'DLFDConfig', 'DLFDReleasedConfig', 'DataOptions', 'Dataset',
@@ -70,3 +26,20 @@ __all__ = ['AugmentConfig', 'BadTeachingConfig', 'CFKConfig', 'Classifier',
            'load_data', 'load_evaluation', 'load_model', 'load_splits',
            'partition_from_column', 'resolve_request', 'save_splits',
            'synthetic_faces', 'train', 'unlearn']
+
+if not TYPE_CHECKING:
+  # jax and the rest take seconds: `dlfd --help` does without, and a command
+  # can tell of what stops their import.
+  def __getattr__(name):
+    if name in __all__:
+      return getattr(importlib.import_module('dlfd_jax._api'), name)
+    if not name.startswith('_'):
+      try:  # a module
+        return importlib.import_module(f'dlfd_jax.{name}')
+      except ModuleNotFoundError as error:
+        if error.name != f'dlfd_jax.{name}':
+          raise
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
+  def __dir__():
+    return [*globals(), *__all__]
