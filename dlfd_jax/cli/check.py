@@ -93,7 +93,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   folder = runs.RunFolder(workdir, {
       'kind': 'check', 'data': dataclasses.asdict(data_options),
       'fingerprint': dataset.fingerprint(),
-      'forget': job.rows_hash(dataset, found.forget),
+      'forget': job.rows_hash(dataset, found.request.forget),
       'network': network.identity(),
       'train': dataclasses.asdict(preset.train),
       'repeats': repeats})
@@ -102,8 +102,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
     result = _check(dataset, found, line)
     checked = time.perf_counter()
     result['cost'] = model and expected_cost.measure(
-        preset, *model, dataset, found.retain, found.forget,
-        inputs.devices(values), repeats)
+        preset, *model, dataset, found.request.retain,
+        found.request.forget, inputs.devices(values), repeats)
     result['time'] = {
         'read_s': read - started, 'copies_s': checked - read - model_s,
         'cost_s': time.perf_counter() - checked + model_s}
@@ -119,68 +119,47 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class _Found:
-  """Rows of the request and of the rest.
+  """The request, and what a check says of it.
 
   Attributes:
-    forget: training images to be forgotten.
-    retain: training images that stay.
-    parts: train, val and test of the original; empty if nobody knows them.
-    twice: people with images in more than one of these, and in which.
+    request: on the original's split, or on all images without one.
+    twice: people with images in two parts of it, and in which.
     notes: on the request.
   """
 
-  forget: np.ndarray
-  retain: np.ndarray
-  parts: dict[str, np.ndarray]
+  request: requests.ResolvedRequest
   twice: dict[int, list[str]]
   notes: list[str]
 
 
 def _resolve(dataset: dataset_lib.Dataset, stored, request) -> _Found:
   """The request on the original's split, or on all images without one."""
-  notes: list[str] = []
-  if stored or dataset.split is not None:
-    parts = (splits_lib.load_splits(stored, dataset) if stored else
-             splits_lib.partition_from_column(dataset, check=False))
-    whole = job.as_partition(parts).parts
-    twice = requests.people_in_two_parts(dataset, whole)
-    try:
-      splits, notes = inputs.request_on(dataset, parts, bool(stored), request)
-    except ValueError as error:
-      if not twice:
-        raise
-      named = requests.images_of(dataset, whole['train'], request, notes)
-      inside = np.isin(whole['train'], named)
-      if not inside.any() or inside.all():
-        raise
-      return _Found(
-          whole['train'][inside], whole['train'][~inside], whole, twice,
-          [*notes, f'Unlearning refuses this split. {error}'])
-    return _Found(
-        splits.forget, splits.retain, {
-            'train': splits.train, 'val': splits.val, 'test': splits.test},
-        twice, notes)
-  rows = np.arange(len(dataset))
-  forget = requests.images_of(dataset, rows, request, notes)
-  retain = np.setdiff1d(rows, forget)
-  if not len(retain):
-    raise ValueError('Expected images left to retain, got none: the request '
-                     f'forgets all {len(rows)}.')
-  return _Found(forget, retain, {}, {}, notes)
+  if not stored and dataset.split is None:
+    found = requests.resolve(
+        dataset, {'train': np.arange(len(dataset))}, request)
+    return _Found(found, {}, found.notes())
+  parts = (splits_lib.load_splits(stored, dataset) if stored else
+           splits_lib.partition_from_column(dataset, check=False))
+  twice = requests.people_in_two_parts(dataset, job.as_partition(parts).parts)
+  found = inputs.request_on(dataset, parts, bool(stored), request)
+  try:
+    notes = splits_lib.splits_notes(dataset, found.splits())
+  except ValueError as error:
+    notes = [f'Unlearning refuses this split. {error}']
+  return _Found(found, twice, found.notes() + notes)
 
 
 def _check(dataset, found, line) -> dict[str, Any]:
-  others = {name: np.setdiff1d(rows, found.forget)
-            for name, rows in found.parts.items()}
-  copies = leakage.copies_outside(dataset, found.forget, others)
+  request = found.request
+  parts = {'train': [*request.forget, *request.retain], **request.others}
   return {
       'kind': 'check', 'command': line, 'versions': runs.versions(),
       'device': job.device_name(), 'cores': os.cpu_count(),
       'images': len(dataset), 'image_size': dataset.image_size[0],
-      'split': {n: len(rows) for n, rows in found.parts.items()} or None,
+      'split': {n: len(rows) for n, rows in parts.items()}
+               if request.others else None,
       'request': requests.describe(
-          dataset, found.forget, np.union1d(found.forget, found.retain),
-          copies, found.twice),
+          request, leakage.copies_outside(request), found.twice),
       'notes': found.notes, 'data_notes': list(dataset.notes)}
 
 

@@ -168,7 +168,7 @@ def partition(values: flags.FlagValues, dataset: dataset_lib.Dataset,
 
 def request_on(dataset: dataset_lib.Dataset, parts: job.Parts, stored: bool,
                request: requests.ForgetRequest
-               ) -> tuple[splits_lib.Splits, list[str]]:
+               ) -> requests.ResolvedRequest:
   """A request on what the original was trained on.
 
   Args:
@@ -179,10 +179,11 @@ def request_on(dataset: dataset_lib.Dataset, parts: job.Parts, stored: bool,
     request: the new one.
   """
   if stored and isinstance(parts, splits_lib.Splits):
-    return requests.resolve_request(
-        dataset, splits_lib.Partition(parts.retain, parts.val, parts.test),
-        request, np.concatenate([parts.forget, parts.earlier]))
-  return requests.resolve_request(dataset, job.as_partition(parts), request)
+    return requests.resolve(
+        dataset,
+        {'train': parts.retain, 'val': parts.val, 'test': parts.test}, request,
+        np.concatenate([parts.forget, parts.earlier]))
+  return requests.resolve(dataset, job.as_partition(parts).parts, request)
 
 
 def load_data(options: sources.DataOptions) -> dataset_lib.Dataset:

@@ -116,7 +116,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   result = run.record
   for note in result['notes']:
     print(note)
-  print(f'{len(splits.forget)} images forgotten by {method} in '
+  print(f'{run.request["images"]} images forgotten by {method} in '
         f'{result["time"]["total_s"]:.0f} s; a check takes '
         f'{100 * (result["check_share"] or 0):.0f} % of the time between two. '
         f'Selected: step {result["selected_step"]}, {result["reason"]}: '
@@ -160,7 +160,9 @@ def _splits(values, dataset, wanted, original):
     raise ValueError(
         'Expected no --forget_* flag: the split already says who is '
         'forgotten.')
-  return inputs.request_on(dataset, parts, stored is not None, wanted)
+  found = inputs.request_on(dataset, parts, stored is not None, wanted)
+  splits = found.splits()
+  return splits, found.notes() + splits_lib.splits_notes(dataset, splits)
 
 
 COMMAND = command.Command(

@@ -124,6 +124,11 @@ class Dataset:
       return 'unknown'
     return self.people.get(int(person), str(person))
 
+  def people_in(self, rows: np.ndarray) -> np.ndarray:
+    """The known persons in some images, sorted int32."""
+    found = np.unique(self.identity[rows])
+    return found[found >= 0]
+
   def noted(self, *notes: str) -> Dataset:
     """The same data with further notes."""
     return dataclasses.replace(self, notes=(*self.notes, *notes))

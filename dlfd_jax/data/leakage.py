@@ -16,7 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
+from dlfd_jax.data import (
+  dataset as dataset_lib,
+  requests,
+  splits as splits_lib,
+)
 
 MAX_DISTANCE = 4
 MIN_CORRELATION = 0.95
@@ -203,23 +207,7 @@ def leakage_report(
   """
   copies = _copies_in(dataset, splits)
   names = sorted(splits.parts, key=lambda name: name != 'forget')
-  counts = np.zeros((copies.group.max() + 1, len(names)), np.int64)
-  where = np.concatenate([
-      np.full(len(part), names.index(name))
-      for name, part in splits.parts.items()])
-  np.add.at(counts, (copies.group, where), 1)
-  left, right = counts[copies.near[:, 0]], counts[copies.near[:, 1]]
-  exact, near = {}, {}
-  for a, name in enumerate(names):
-    for b in range(a, len(names)):
-      key = f'{name}-{names[b]}'
-      if a == b:
-        exact[key] = int((counts[:, a] * (counts[:, a] - 1)).sum()) // 2
-        near[key] = int((left[:, a] * right[:, a]).sum())
-      else:
-        exact[key] = int((counts[:, a] * counts[:, b]).sum())
-        near[key] = int((left[:, a] * right[:, b]
-                         + left[:, b] * right[:, a]).sum())
+  exact, near = _pairs_between(copies, {n: splits.parts[n] for n in names})
   report: dict[str, Any] = {'rule': RULE, 'exact': exact, 'near': near}
   if isinstance(splits, splits_lib.Splits):
     part_of = _part_of(splits.parts)
@@ -238,6 +226,30 @@ def leakage_report(
             pairs[f'forget-{name}'] for pairs in (exact, near)
             for name in names)}
   return report
+
+
+def _pairs_between(copies: Copies, parts: Mapping[str, np.ndarray]
+                   ) -> tuple[dict[str, int], dict[str, int]]:
+  """How many pairs are exact, and near, under names such as ``val-test``."""
+  names = list(parts)
+  counts = np.zeros((copies.group.max() + 1, len(names)), np.int64)
+  group_of = np.full(copies.positions.max() + 1, -1)
+  group_of[copies.positions] = copies.group
+  for a, rows in enumerate(parts.values()):
+    np.add.at(counts, (group_of[rows], a), 1)
+  left, right = counts[copies.near[:, 0]], counts[copies.near[:, 1]]
+  exact, near = {}, {}
+  for a, name in enumerate(names):
+    for b in range(a, len(names)):
+      key = f'{name}-{names[b]}'
+      if a == b:
+        exact[key] = int((counts[:, a] * (counts[:, a] - 1)).sum()) // 2
+        near[key] = int((left[:, a] * right[:, a]).sum())
+      else:
+        exact[key] = int((counts[:, a] * counts[:, b]).sum())
+        near[key] = int((left[:, a] * right[:, b]
+                         + left[:, b] * right[:, a]).sum())
+  return exact, near
 
 
 def _copies_in(dataset: dataset_lib.Dataset,
@@ -259,24 +271,42 @@ def _listed(dataset: dataset_lib.Dataset, i: int, j: int, kind: str,
           'same_person': None if min(a, b) < 0 else a == b}
 
 
-def copies_outside(dataset: dataset_lib.Dataset, forget: np.ndarray,
-                   parts: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
-  """Exact and near copies of forget images anywhere else in the data.
-
-  Args:
-    dataset: all images.
-    forget: positions to be forgotten.
-    parts: positions of each other part, for the copies' addresses.
+def copies_outside(resolved: requests.ResolvedRequest) -> dict[str, Any]:
+  """Exact and near copies of forget images in what the request does not name.
 
   Returns:
-    As ``forget_pairs`` of :func:`leakage_report`, all of them, sorted by forget
-    image; ``part`` is ``'data'`` where no part holds the copy.
+    What JSON can hold: ``copies``, the number of pairs that are ``exact`` and
+    ``near``; ``copies_by_part`` the same by retain, val, test, earlier and data
+    (none of these), equal to those of :func:`leakage_report`;
+    ``copies_of_other_people``, the pairs of two known persons; and
+    ``copies_listed``, at most 1,000 of them as ``forget_pairs`` there.
   """
-  copies = find_copies(dataset, np.arange(len(dataset)))
-  part_of, inside = _part_of(parts), set(forget.tolist())
-  return [_listed(dataset, i, j, kind, part_of.get(j, 'data'))
-          for i, j, kind in copies.pairs_of(np.sort(forget))
-          if j not in inside]
+  dataset, forget = resolved.dataset, resolved.forget
+  named = np.concatenate([forget, *(resolved.left_out or {}).values()])
+  parts: dict[str, np.ndarray] = {}
+  if resolved.others:  # else nobody knows what is where
+    parts = {'retain': resolved.retain, **resolved.others,
+             'earlier': np.setdiff1d(resolved.earlier, named)}
+  everything = np.arange(len(dataset))
+  parts['data'] = np.setdiff1d(
+      everything, np.concatenate([named, *parts.values()]))
+  copies = find_copies(dataset, everything)
+  exact, near = _pairs_between(copies, {'forget': forget, **parts})
+  by_part = {name: {'exact': exact[f'forget-{name}'],
+                    'near': near[f'forget-{name}']} for name in parts}
+  part_of = _part_of(parts)
+  listed: list[dict[str, Any]] = []
+  others = 0
+  for i, j, kind in copies.pairs_of(forget):
+    if j in part_of:
+      pair = _listed(dataset, i, j, kind, part_of[j])
+      others += pair['same_person'] is False
+      listed += [pair] if len(listed) < MAX_LISTED else []
+  return {
+      'copies': {kind: sum(part[kind] for part in by_part.values())
+                 for kind in ('exact', 'near')},
+      'copies_by_part': by_part, 'copies_of_other_people': others,
+      'copies_listed': listed}
 
 
 def without_duplicates(dataset: dataset_lib.Dataset,
@@ -303,9 +333,12 @@ def without_duplicates(dataset: dataset_lib.Dataset,
       raise ValueError(
           f'Expected images of {name} that are no copies of forget images, got '
           f'none among {len(splits.parts[name])}.')
-  return splits_lib.Splits(
-      **kept, forget=splits.forget, by_person=splits.by_person,
-      earlier=splits.earlier)
+  return _with_parts(splits, kept)
+
+
+def _with_parts(splits: splits_lib.Splits,
+                parts: Mapping[str, Any]) -> splits_lib.Splits:
+  return dataclasses.replace(splits, **parts)
 
 
 def clean_report(dataset: dataset_lib.Dataset, splits: splits_lib.Splits
@@ -341,10 +374,9 @@ def clean_report(dataset: dataset_lib.Dataset, splits: splits_lib.Splits
           f'Expected images of {name} that are no copies of others, got none '
           f'among {len(splits.parts[name])}.')
     kept[name] = np.array(stay)
-  cleaned = splits_lib.Splits(
-      **kept, by_person=splits_lib.retain_forget_by_person(
-          dataset, kept['retain'], kept['forget']),
-      earlier=splits.earlier)
+  cleaned = dataclasses.replace(
+      _with_parts(splits, kept), by_person=splits_lib.retain_forget_by_person(
+          dataset, kept['retain'], kept['forget']))
   report: dict[str, Any] = {'rule': RULE}
   for name, some in (('raw', splits), ('clean', cleaned)):
     pairs = leakage_report(dataset, some)

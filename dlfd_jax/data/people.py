@@ -115,8 +115,9 @@ def read_identities(
     notes: which words were read as unknown, and which names are alike.
 
   Raises:
-    ValueError: if an integer is below -1, a name has control characters, or
-      words for missing values are all there is. (A column of blanks or -1 is
+    ValueError: if an integer is below -1, a name has control characters or may
+      be the same as a word for a missing value beside it, or such words are all
+      there is. (A column of blanks or -1 is
       how a manifest says that nobody is known.)
   """
   cleaned = {text: clean(text) for text in set(texts)}
@@ -136,6 +137,14 @@ def read_identities(
   said = ', '.join(
       f'{validate.shown(word) if word else "blank"} in {count}'
       for word, count in sorted(words.items())[:_MOST_LISTED])
+  known = Lookalikes(names)
+  for word in filter(None, sorted(words)):
+    if known.of(word):
+      raise ValueError(
+          f'Expected no {name} that looks like a word for missing values, got '
+          f'{listed(known.of(word)[:5])} beside {word!r} in {words[word]} '
+          'images, which counts as unknown: spell the person in one way, or '
+          'leave the cells of the unknown blank.')
   notes = []
   if words.total() == len(codes):
     if name != FAMILY and not set(words) <= {'', '-1'}:
@@ -145,7 +154,7 @@ def read_identities(
   elif words:
     notes.append(f'{name}: unknown in {words.total()} of {len(codes)} images '
                  f'({said}).')
-  groups = Lookalikes(names).groups()
+  groups = known.groups()
   if groups:
     more = len(groups) - _MOST_LISTED
     notes.append(

@@ -173,49 +173,141 @@ def resolve_request(
       forgotten, nothing would be left to retain, watch or test on, or
       ``check_splits`` objects to what is left.
   """
-  splits_lib.check_positions(dataset, partition)
-  notes: list[str] = []
-  named = images_of(dataset, partition.train, request, notes)
-  parts = {}
-  for name in ('val', 'test'):
-    part = getattr(partition, name)
-    parts[name] = part[~np.isin(part, named)]
-    dropped = len(part) - len(parts[name])
-    if not len(parts[name]):
-      raise ValueError(
-          f'Expected images left in {name} after the request, got none: all '
-          f'{dropped} are to be forgotten.')
-    if dropped:
-      notes.append(
-          f'{dropped} images to be forgotten are in {name}, which the original '
-          'was not trained on: they are left out of the evaluation.')
-  train = partition.train
-  forgotten = np.isin(train, named)
-  earlier = np.array([], np.int64) if earlier is None else earlier
-  again = int(np.isin(earlier, named).sum())
-  if again:
-    notes.append(f'{again} images of the request were forgotten by an earlier '
-                 'one: nothing more is to be done for them.')
-  if not forgotten.any():
+  resolved = resolve(dataset, partition.parts, request, earlier)
+  splits = resolved.splits()
+  return splits, resolved.notes() + splits_lib.splits_notes(dataset, splits)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ResolvedRequest:
+  """A request on one data set and one split: the rows behind every count of it.
+
+  Attributes:
+    dataset: the images.
+    retain: training images that stay.
+    forget: training images to be forgotten.
+    others: ``val`` and ``test`` without what the request names; empty where
+      nobody knows them.
+    by_person: as of ``Splits``, like the next two.
+    earlier: what earlier requests made the original forget.
+    left_out: what the request names beyond forget; None = not recorded.
+    said: sentences on how its names were read.
+  """
+
+  dataset: dataset_lib.Dataset
+  retain: np.ndarray
+  forget: np.ndarray
+  others: Mapping[str, np.ndarray]
+  by_person: bool
+  earlier: np.ndarray
+  left_out: Mapping[str, np.ndarray] | None
+  said: tuple[str, ...] = ()
+
+  @classmethod
+  def of(cls, dataset: dataset_lib.Dataset,
+         splits: splits_lib.Splits) -> ResolvedRequest:
+    """The request that became some splits."""
+    return cls(dataset, splits.retain, splits.forget,
+               {'val': splits.val, 'test': splits.test}, splits.by_person,
+               splits.earlier, splits.left_out)
+
+  def splits(self) -> splits_lib.Splits:
+    """What unlearning works on.
+
+    Raises:
+      ValueError: if nothing would be left to watch or test on, or
+        ``check_splits`` objects to what is left.
+    """
+    for name, rows in self.others.items():
+      if not len(rows):
+        raise ValueError(
+            f'Expected images left in {name} after the request, got none: all '
+            f'{len((self.left_out or {})[name])} are to be forgotten.')
+    splits = splits_lib.Splits(
+        self.retain, self.forget, **self.others, by_person=self.by_person,
+        earlier=self.earlier, left_out=self.left_out)
+    splits_lib.check_splits(self.dataset, splits)
+    return splits
+
+  def counts(self) -> dict[str, Any]:
+    """Every number of the request, in JSON values; None = not known."""
+    data = self.dataset
+    people, stay = data.people_in(self.forget), data.people_in(self.retain)
+    trained = len(np.union1d(people, stay))
+    return {
+        'images': len(self.forget), 'people': len(people),
+        'images_of_nobody_known': int((data.identity[self.forget] < 0).sum()),
+        'share_of_images': len(self.forget) / (
+            len(self.forget) + len(self.retain)),
+        'share_of_people': len(people) / trained if trained else None,
+        'retain_images': len(self.retain), 'retain_people': len(stay),
+        'left_out': None if self.left_out is None else {
+            name: len(self.left_out.get(name, ()))
+            for name in splits_lib.LEFT_OUT},
+        'earlier_images': len(self.earlier),
+        'earlier_people': len(data.people_in(self.earlier)),
+        'by_person': bool(self.by_person)}
+
+  def notes(self) -> list[str]:
+    """What a reader must know of names, and of images that are left out."""
+    left_out = self.counts()['left_out'] or {}
+    notes = list(self.said)
+    for name, count in left_out.items():
+      if count:
+        notes.append(f'{count} {_LEFT_OUT[name].format(name)}')
+    return notes
+
+
+_LEFT_OUT = {
+    **dict.fromkeys(
+        ('val', 'test'), 'images to be forgotten are in {}, which the original '
+        'was not trained on: they are left out of the evaluation.'),
+    'earlier': 'images of the request were forgotten by an earlier one: '
+               'nothing more is to be done for them.',
+    'elsewhere': 'images to be forgotten are in none of train, val and test: '
+                 'nothing is to be done for them.'}
+
+
+def resolve(dataset: dataset_lib.Dataset, parts: Mapping[str, np.ndarray],
+            request: ForgetRequest, earlier: np.ndarray | None = None
+            ) -> ResolvedRequest:
+  """Looks a request up, as :func:`resolve_request` does.
+
+  Args:
+    dataset: the data.
+    parts: positions of ``train``, ``val`` and ``test``, or ``train`` alone.
+    request: what to forget.
+    earlier: as of ``resolve_request``.
+
+  Raises:
+    ValueError: if a name is not in the data or has a twin, or no training image
+      would be forgotten or left.
+  """
+  splits_lib.check_positions(dataset, parts)
+  said: list[str] = []
+  train = parts['train']
+  named = images_of(dataset, train, request, said)
+  inside = np.isin(train, named)
+  if not inside.any():
     raise ValueError(
         'Expected at least one training image to forget, got none: the '
         f'{len(named)} images of the request are not in train.')
-  if forgotten.all():
+  if inside.all():
     raise ValueError(
         'Expected training images left to retain, got none: the request '
         f'forgets all {len(train)}.')
-  elsewhere = len(np.setdiff1d(
-      named, np.concatenate([*partition.parts.values(), earlier])))
-  if elsewhere:
-    notes.append(
-        f'{elsewhere} images to be forgotten are in none of train, val and '
-        'test: nothing is to be done for them.')
-  parts.update(retain=train[~forgotten], forget=train[forgotten])
-  splits = splits_lib.Splits(
-      **parts, by_person=splits_lib.retain_forget_by_person(
-          dataset, parts['retain'], parts['forget']), earlier=earlier)
-  splits_lib.check_splits(dataset, splits)
-  return splits, notes + splits_lib.splits_notes(dataset, splits)
+  earlier = np.array([], np.int64) if earlier is None else earlier
+  others = {name: part for name, part in parts.items() if name != 'train'}
+  left_out = {name: np.intersect1d(part, named)
+              for name, part in (*others.items(), ('earlier', earlier))}
+  left_out['elsewhere'] = np.setdiff1d(
+      named, np.concatenate([*parts.values(), earlier]))
+  retain, forget = train[~inside], train[inside]
+  return ResolvedRequest(
+      dataset, retain, forget,
+      {name: np.setdiff1d(part, named) for name, part in others.items()},
+      splits_lib.retain_forget_by_person(dataset, retain, forget), earlier,
+      left_out, tuple(said))
 
 
 def images_of(dataset: dataset_lib.Dataset, train: np.ndarray,
@@ -441,38 +533,26 @@ def people_in_two_parts(dataset: dataset_lib.Dataset,
   return {person: where for person, where in seen.items() if len(where) > 1}
 
 
-def describe(dataset: dataset_lib.Dataset, forget: np.ndarray,
-             train: np.ndarray, copies: list[dict[str, Any]],
-             twice: dict[int, list[str]]) -> dict[str, Any]:
+def describe(resolved: ResolvedRequest, copies: Mapping[str, Any],
+             twice: Mapping[int, list[str]]) -> dict[str, Any]:
   """What a request touches, in JSON values.
 
   Args:
-    dataset: all images.
-    forget: rows to be forgotten.
-    train: rows that the original was trained on, those of forget among them.
+    resolved: the request.
     copies: see ``leakage.copies_outside``.
     twice: see :func:`people_in_two_parts`.
   """
+  dataset, forget = resolved.dataset, resolved.forget
   called = dataset.called
-  people, counts = np.unique(dataset.identity[forget], return_counts=True)
-  trained = np.unique(dataset.identity[train])
-  by_kind = {kind: sum(copy['kind'] == kind for copy in copies)
-             for kind in ('exact', 'near')}
+  by_person = {
+      called(person): dataset.sample_id[
+          forget[dataset.identity[forget] == person]].tolist()
+      for person in np.unique(dataset.identity[forget])}
   return {
-      'images': len(forget), 'people': int((people >= 0).sum()),
-      'share_of_images': len(forget) / len(train),
-      'share_of_people': (float((people >= 0).sum() / (trained >= 0).sum())
-                          if (trained >= 0).any() else None),
+      **resolved.counts(),
       'images_by_person': {
-          called(person): int(count) for person, count in zip(
-              people, counts, strict=True)},
-      'samples_by_person': {
-          called(person): dataset.sample_id[
-              forget[dataset.identity[forget] == person]].tolist()
-          for person in people},
-      'copies': by_kind, 'copies_listed': copies[:MOST_LISTED],
-      'copies_of_other_people': sum(
-          copy['same_person'] is False for copy in copies),
+          name: len(samples) for name, samples in by_person.items()},
+      'samples_by_person': by_person, **copies,
       'people_in_two_parts': {
           called(person): where for person, where in list(
               twice.items())[:MOST_LISTED]},

@@ -24,6 +24,7 @@ from dlfd_jax.utils import files, rng, validate
 
 PARTITION_PARTS = ('train', 'val', 'test')
 SPLITS_PARTS = ('retain', 'forget', 'val', 'test')
+LEFT_OUT = ('val', 'test', 'earlier', 'elsewhere')
 IGNORE = 'ignore'  # as the column of the split: there is none
 EARLIER = 'split, if any'  # what versions did that did not ask about others
 _WORDS = {
@@ -43,6 +44,7 @@ _COLUMNS = {*_FOLDS, 'split', 'splits', 'partition', 'partitions', 'part',
 _LIKE_PARTS = {'eval', 'evaluation', 'holdout', 'fold', 'split', 'splits',
                'subset', 'partition', 'publictest', 'privatetest'}
 _NAMED_PEOPLE = 20
+_LEFT_OUT = 'left_out_'  # in names of arrays
 
 
 class _Parts:
@@ -115,6 +117,9 @@ class Splits(_Parts):
     by_person: retain and forget share no person, and every person in them is
       known.
     earlier: images that earlier requests made the original forget; in no part.
+    left_out: images that the request names beyond forget, in no part either, by
+      where they were before it: one of ``LEFT_OUT``. None = not recorded, as in
+      files of earlier versions.
 
   Raises:
     ValueError: as ``Partition``.
@@ -128,6 +133,8 @@ class Splits(_Parts):
   by_person: bool = True
   earlier: np.ndarray = dataclasses.field(
       default_factory=lambda: np.array([], np.int64))
+  left_out: Mapping[str, np.ndarray] | None = dataclasses.field(
+      default_factory=dict)
 
   def __post_init__(self) -> None:
     super().__post_init__()
@@ -150,8 +157,7 @@ class Splits(_Parts):
 def shared_people(dataset: dataset_lib.Dataset, left: np.ndarray,
                   right: np.ndarray) -> np.ndarray:
   """Known persons with images in both index arrays, sorted int32."""
-  common = np.intersect1d(dataset.identity[left], dataset.identity[right])
-  return common[common >= 0]
+  return np.intersect1d(dataset.people_in(left), dataset.people_in(right))
 
 
 def retain_forget_by_person(dataset: dataset_lib.Dataset, retain: np.ndarray,
@@ -163,14 +169,14 @@ def retain_forget_by_person(dataset: dataset_lib.Dataset, retain: np.ndarray,
 
 
 def check_positions(dataset: dataset_lib.Dataset,
-                    splits: Partition | Splits) -> None:
-  """Checks that every position is one of the data set's.
+                    parts: Mapping[str, np.ndarray]) -> None:
+  """Checks that every position of every part is one of the data set's.
 
   Raises:
     ValueError: if one is not.
   """
   n = len(dataset)
-  for name, part in splits.parts.items():
+  for name, part in parts.items():
     if part[-1] >= n:
       raise ValueError(
           f'Expected positions below {n}, the number of images, got {part[-1]} '
@@ -188,7 +194,7 @@ def check_splits(dataset: dataset_lib.Dataset,
   Raises:
     ValueError: with the first thing that is wrong.
   """
-  check_positions(dataset, splits)
+  check_positions(dataset, splits.parts)
   for (a, left), (b, right) in itertools.combinations(splits.parts.items(), 2):
     if (a, b) == ('retain', 'forget'):
       continue
@@ -240,9 +246,9 @@ def splits_notes(dataset: dataset_lib.Dataset,
           f'Retain and forget share {people.size} persons: the request is not '
           'by person.')
   if isinstance(splits, Splits) and splits.earlier.size:
-    people = np.unique(dataset.identity[splits.earlier])
+    people = dataset.people_in(splits.earlier)
     notes.append(
-        f'{splits.earlier.size} images of {(people >= 0).sum()} people were '
+        f'{splits.earlier.size} images of {len(people)} people were '
         'forgotten by earlier requests: they stay out of retain. People: '
         f'{named_people(dataset, people)}.')
   return notes
@@ -461,8 +467,10 @@ def partition_from_column(dataset: dataset_lib.Dataset, *,
           f'{validate.listed(np.unique(column))}.')
   splits: Partition | Splits
   if cut:
-    splits = Splits(**parts, by_person=retain_forget_by_person(
-        dataset, parts['retain'], parts['forget']))
+    splits = Splits(
+        parts['retain'], parts['forget'], parts['val'], parts['test'],
+        by_person=retain_forget_by_person(
+            dataset, parts['retain'], parts['forget']))
   else:
     splits = Partition(**parts)
   if check:
@@ -492,6 +500,10 @@ def save_splits(path: str | os.PathLike, dataset: dataset_lib.Dataset,
     arrays['by_person'] = np.asarray(splits.by_person)
     if splits.earlier.size:
       arrays['earlier'] = dataset.sample_id[splits.earlier]
+    if splits.left_out is not None:
+      arrays |= {_LEFT_OUT + name: dataset.sample_id[
+          splits.left_out.get(name, np.array([], np.int64))]
+                 for name in LEFT_OUT}
   files.write_arrays(path, arrays)
 
 
@@ -513,8 +525,10 @@ def load_splits(path: str | os.PathLike,
   arrays = files.read_arrays(path, 'sample ids')
   by_person = arrays.pop('by_person', None)
   names = PARTITION_PARTS if by_person is None else SPLITS_PARTS
-  if by_person is not None and 'earlier' in arrays:
-    names = (*names, 'earlier')
+  left_out = tuple(_LEFT_OUT + name for name in LEFT_OUT)
+  if by_person is not None:
+    names = (*names, *(name for name in ('earlier', *left_out)
+                       if name in arrays))
   if set(arrays) != set(names) or any(
       array.ndim != 1 or array.dtype.kind != 'U' for array in arrays.values()):
     found = (f'{name} {array.dtype} {list(array.shape)}'
@@ -534,7 +548,13 @@ def load_splits(path: str | os.PathLike,
           f'Expected every image of {path} in {dataset.name!r}, got '
           f'{absent.size} of {name} that are not (the first is '
           f'{str(absent[0])!r}).')
+  kept = {name: parts.pop(_LEFT_OUT + name) for name in LEFT_OUT
+          if _LEFT_OUT + name in parts}
   splits = (Partition(**parts) if by_person is None
-            else Splits(**parts, by_person=bool(by_person)))
+            else Splits(
+                parts['retain'], parts['forget'], parts['val'], parts['test'],
+                by_person=bool(by_person),
+                earlier=parts.get('earlier', np.array([], np.int64)),
+                left_out=kept or None))
   check_splits(dataset, splits)
   return splits

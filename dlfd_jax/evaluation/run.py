@@ -252,16 +252,13 @@ def _verdicts(inputs: Inputs, found: Sequence[Record]) -> dict[str, Any]:
 
 def _describe(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
               leakage: Mapping[str, Any] | None) -> dict[str, Any]:
-  def people(identity: np.ndarray) -> int:
-    return len(np.unique(identity[identity >= 0]))
-
   return {
       'name': dataset.name, 'n': len(dataset),
-      'people': people(dataset.identity),
+      'people': len(dataset.people_in(np.arange(len(dataset)))),
       'image_size': [int(side) for side in dataset.image_size],
       'task': {'kind': dataset.task.kind, 'names': list(dataset.task.names)},
       'splits': {
-          name: {'images': len(part), 'people': people(dataset.identity[part])}
+          name: {'images': len(part), 'people': len(dataset.people_in(part))}
           for name, part in splits.parts.items()},
       'by_person': bool(splits.by_person),
       'leakage': dict(leakage) if leakage is not None else None,

@@ -258,7 +258,8 @@ def evaluate(
         f'{model}/{split}/features': out.features
         for model, of_model in ran.items() for split, out in of_model.items()}
   record = judged['unlearned'].record
-  notes = [*found['notes'], *record.get('notes', [])]
+  # Both say what is to be known of the splits.
+  notes = list(dict.fromkeys([*found['notes'], *record.get('notes', [])]))
   if record.get('findings', {}).get('attack_blind_to_original'):
     notes.append(
         'The live attack could not tell the original from unseen data at this '

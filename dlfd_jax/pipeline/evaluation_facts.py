@@ -14,6 +14,7 @@ import numpy as np
 from dlfd_jax import checkpoint
 from dlfd_jax.data import (
   dataset as dataset_lib,
+  requests,
   splits as splits_lib,
 )
 from dlfd_jax.evaluation.estimate import Estimate
@@ -81,18 +82,15 @@ def request(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
     splits: whose forget set the request became.
     unlearned: result of the unlearning run.
   """
-  forget = splits.forget
-  people = np.unique(dataset.identity[forget])
-  people = people[people >= 0]
-  ids = '\n'.join(dataset.sample_id[forget].tolist())
-  earlier = np.unique(dataset.identity[splits.earlier])
+  def named(rows: np.ndarray) -> str:
+    return splits_lib.named_people(
+        dataset, dataset.people_in(rows)) if len(rows) else 'none'
+
+  ids = '\n'.join(dataset.sample_id[splits.forget].tolist())
   return {
-      'images': len(forget), 'people': len(people),
-      'subject_codes': splits_lib.named_people(dataset, people),
-      'earlier_images': len(splits.earlier),
-      'earlier_subject_codes': (splits_lib.named_people(dataset, earlier)
-                                if len(earlier) else 'none'),
-      'by_person': bool(splits.by_person),
+      **requests.ResolvedRequest.of(dataset, splits).counts(),
+      'subject_codes': named(splits.forget),
+      'earlier_subject_codes': named(splits.earlier),
       'method': unlearned.get('method'),
       'sha256_of_image_ids': hashlib.sha256(ids.encode()).hexdigest()}
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from dlfd_jax import checkpoint, loop, methods, models, parallel
-from dlfd_jax.data import batching, dataset as dataset_lib, splits as splits_lib
+from dlfd_jax.data import (
+  batching,
+  dataset as dataset_lib,
+  requests,
+  splits as splits_lib,
+)
 from dlfd_jax.methods import rewind
 from dlfd_jax.pipeline import job
 from dlfd_jax.utils import hosts, runs
@@ -20,6 +26,12 @@ class UnlearnResult(job.ModelRun):
   ``record`` has the choice of a state and its reason, the findings of the
   method, the figures of every check and the times.
   """
+
+  @functools.cached_property
+  def request(self) -> dict[str, Any]:
+    """Every number of the request, see ``ResolvedRequest.counts``."""
+    assert isinstance(self.splits, splits_lib.Splits)  # as `unlearn` takes
+    return requests.ResolvedRequest.of(self.dataset, self.splits).counts()
 
   @property
   def selected(self) -> models.Variables:
@@ -143,8 +155,9 @@ def unlearn(
       'stop': out.stop, 'steps': out.steps,
       'selected_step': out.selected_step, 'reason': out.reason,
       'findings': out.findings, 'check_share': out.check_share,
-      'history': out.history, 'forget_images': len(splits.forget),
-      'by_person': splits.by_person, 'notes': list(notes),
+      'history': out.history, 'request': run.request,
+      'forget_images': run.request['images'],
+      'by_person': run.request['by_person'], 'notes': list(notes),
       'data_notes': list(dataset.notes),
       'device': job.device_name(), 'devices': devices.count,
       'processes': hosts.count(), 'seed': seed,

@@ -82,6 +82,8 @@ CASES = [
          '--data=folder.csv'),
         ('the path of the manifest is longer than a file system allows', None,
          f'--data={"x" * 400}.csv'),
+        ('a person is called like a word for missing values beside it', _column(
+            1, ['N A', 'NA'] * 12)),
         ('a spreadsheet was renamed to .csv', edits.write(
             _CSV, b'PK\x03\x04' + bytes(200))),
         ('a value is longer than any path or name', edits.write(

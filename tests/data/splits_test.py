@@ -200,3 +200,19 @@ def test_saving_refuses_what_does_not_fit(tmp_path):
 def test_what_was_forgotten_earlier_is_in_no_part():
   with pytest.raises(ValueError, match='forgotten earlier in retain'):
     _splits([0, 1], [2], [3], [4], earlier=[1])
+
+
+def test_what_a_request_names_beyond_forget_is_stored(tmp_path):
+  dataset = random_dataset()
+  splits = splits_lib.Splits(
+      [0, 1], [2], [3], [4], left_out={'val': np.array([5, 6]),
+                                       'elsewhere': np.array([7])})
+  path = tmp_path / 'splits.npz'
+  splits_lib.save_splits(path, dataset, splits)
+  found = splits_lib.load_splits(path, dataset).left_out
+  assert {name: rows.tolist() for name, rows in found.items()} == {
+      'val': [5, 6], 'test': [], 'earlier': [], 'elsewhere': [7]}
+  arrays = {name: value for name, value in np.load(path).items()
+            if not name.startswith('left_out')}
+  np.savez(path, **arrays)  # as earlier versions wrote it
+  assert splits_lib.load_splits(path, dataset).left_out is None
