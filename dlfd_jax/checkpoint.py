@@ -23,7 +23,7 @@ from absl import logging
 
 from dlfd_jax import models, parallel, tasks
 from dlfd_jax.data.loaders import images as images_lib
-from dlfd_jax.utils import hosts, runs, validate
+from dlfd_jax.utils import hosts, records, runs, schemas
 
 _MODEL_CARD = 'model.json'
 _VARIABLES = 'variables'
@@ -126,9 +126,7 @@ class LoopCheckpoints:
       ValueError: if all that there is was altered or is not whole.
     """
     steps = sorted(self._manager.all_steps(), reverse=True)
-    sums = hosts.from_first(hosts.first(
-        lambda: runs.read_object(self._sums) if self._sums.exists() else {})
-                            ) or {}
+    sums = hosts.from_first(hosts.first(self._read_sums)) or {}
     for step in steps:
       known = sums.get(str(step))  # None: saved by an earlier version
       if hosts.from_first(hosts.first(
@@ -149,9 +147,14 @@ class LoopCheckpoints:
   def _sum(self, step: int) -> str:
     return _sum_of_files(self._folder / 'loop' / str(step))
 
+  def _read_sums(self) -> dict[str, str]:
+    if not self._sums.exists():
+      return {}
+    return records.read(self._sums, dict[str, str])
+
   def _write_sum(self, step: int) -> None:
     there = {str(s) for s in self._manager.all_steps()}
-    sums = runs.read_object(self._sums) if self._sums.exists() else {}
+    sums = self._read_sums()
     runs.write_json(self._sums, {
         **{s: known for s, known in sums.items() if s in there},
         str(step): self._sum(step)})
@@ -297,26 +300,16 @@ def load_model(folder: str | os.PathLike) -> SavedModel:
       or is not whole.
   """
   folder = find_model(folder)
-  card = runs.read_object(folder / _MODEL_CARD)
-  if card.get('schema') != _SCHEMA:
-    raise ValueError(
-        f'Expected a model of schema {_SCHEMA} in {folder}, got '
-        f'{card.get("schema")!r}.')
+  where = str(folder / _MODEL_CARD)
+  card = records.read(where, schemas.ModelCard)
   if card.get('sha256') not in (None, _sum_of_files(folder / _VARIABLES)):
     raise ValueError(
         f'Expected the files that the card of {folder} was written for, got '
         'others: the checkpoint was altered or is not whole.')
-  try:
-    fields = dict(card['model'])
-    fields['mean'], fields['std'] = tuple(fields['mean']), tuple(fields['std'])
-    config = models.ModelConfig(**fields)
-    validate.instance('names', card['task']['names'], list)
-    task = tasks.Task(card['task']['kind'], tuple(card['task']['names']))
-    image_size = images_lib.as_size(card['image_size'])
-  except (KeyError, TypeError, ValueError) as error:
-    raise ValueError(
-        f'Expected a whole model card in {folder}, got one that does not fit: '
-        f'{error}') from error
+  config = records.fit(card['model'], models.ModelConfig, f'model of {where}',
+                       later=('remat',))
+  task = records.fit(card['task'], tasks.Task, f'task of {where}')
+  image_size = images_lib.as_size(card['image_size'])
   model = models.build(config)
   try:
     like = jax.eval_shape(

@@ -11,8 +11,7 @@ a start: every field has a flag.
 from __future__ import annotations
 
 import dataclasses
-import importlib.resources
-import json
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,7 +40,7 @@ from dlfd_jax.methods import (
   unsir,
 )
 from dlfd_jax.training import TrainConfig
-from dlfd_jax.utils import configs
+from dlfd_jax.utils import configs, records, schemas
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -337,8 +336,8 @@ def methods_alike(preset: Preset) -> dict[str, methods_lib.RunConfig]:
 
 def tuned(preset: str) -> dict[str, Any]:
   """What the search over a preset found; ``{}`` if there was none."""
-  file = importlib.resources.files('dlfd_jax') / 'tuned' / f'{preset}.json'
-  return json.loads(file.read_text('utf-8')) if file.is_file() else {}
+  file = pathlib.Path(__file__).with_name('tuned') / f'{preset}.json'
+  return records.read(file, schemas.Tuned) if file.is_file() else {}
 
 
 def search_of(preset: str, method: str) -> dict[str, Any]:

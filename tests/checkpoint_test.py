@@ -144,10 +144,10 @@ def test_another_type_is_refused(saved, variables, tmp_path):
 
 @pytest.mark.parametrize('change, words', [
     (lambda card: card.update(schema=2),
-     'Expected a model of schema 1 .*got 2'),
-    (lambda card: card.pop('task'), "Expected a whole model card .*'task'"),
+     r'Expected .*model\.json to be of schema 1, got 2'),
+    (lambda card: card.pop('task'), r'Expected task in .*model\.json, got none'),
     (lambda card: card['model'].update(depth=50),
-     "Expected a whole model card .*'depth'"),
+     r'Expected model of .*model\.json without fields .*, got depth'),
 ])
 def test_a_card_that_is_not_ours_is_refused(change, words, saved, tmp_path):
   with pytest.raises(ValueError, match=words):

@@ -27,7 +27,7 @@ def _key(outcome):
 
 def _check(cases, template):
   """No fault; and the documented words, in the versions that wrote them."""
-  documented = runs.read_object(RESULT)
+  documented = runs.read_json(RESULT)
   known = {_key(o): o['said'] for o in documented['outcomes']}
   same = documented['versions'] == runs.versions()
   for outcome in bad_cases.attempt_all(cases, template):
@@ -40,7 +40,7 @@ def _check(cases, template):
 
 
 def test_the_page_and_the_result_hold_every_case():
-  documented = runs.read_object(RESULT)
+  documented = runs.read_json(RESULT)
   outcomes = documented['outcomes']
   keys = [_key(o) for o in outcomes]
   assert keys == [(c.theme, c.mistake) for c in bad_cases.CASES]

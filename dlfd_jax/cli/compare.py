@@ -10,8 +10,8 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax.cli import command, screen
-from dlfd_jax.report import compare, names, plots, render, tables
-from dlfd_jax.utils import runs, validate
+from dlfd_jax.report import compare, names, plots, render
+from dlfd_jax.utils import records, runs, schemas, validate
 
 STEM = 'comparison'
 _ABOUT = """
@@ -41,12 +41,10 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   workdir = pathlib.Path(command.required(values, 'workdir'))
   folders = _folders(command.required(values, 'evaluations'),
                      command.value(values, 'names'))
-  results = {name: runs.read_object(folder / runs.RESULT)
+  results = {name: records.read(folder / runs.RESULT, schemas.Evaluation)
              for name, folder in folders.items()}
-  for result in results.values():
-    tables.check_result(result)
   compare.check_comparable({
-      name: runs.read_object(folder / runs.CONFIG)
+      name: runs.read_config(folder, 'evaluation')
       for name, folder in folders.items()})
   table = compare.table(results)
   points = plots.points_of(next(iter(results.values())), results)

@@ -75,14 +75,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   workdir = command.required(values, 'workdir')
   original = command.required(values, 'original')
   unlearned = command.required(values, 'unlearned')
-  config = runs.read_object(pathlib.Path(unlearned) / runs.CONFIG)
-  if config.get('kind') != 'unlearn':
-    raise ValueError(
-        f'Expected an unlearning run in {unlearned}, got '
-        f'{config.get("kind")!r}.')
-  with run_configs.of_config(unlearned):
-    data_options = run_configs.data_from_json(config['data'])
-  dataset = inputs.load_data(inputs.data_options(data_options, values))
+  dataset = inputs.load_data(inputs.data_options(run_configs.data_in(
+      runs.read_config(unlearned, 'unlearn'), unlearned), values))
   stored = pathlib.Path(unlearned) / runs.SPLITS
   splits = splits_lib.load_splits(stored, dataset)
   if not isinstance(splits, splits_lib.Splits):

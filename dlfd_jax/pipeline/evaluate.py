@@ -21,7 +21,7 @@ from dlfd_jax.data import (
 from dlfd_jax.evaluation import inputs as inputs_lib, run as run_lib
 from dlfd_jax.pipeline import evaluation_facts as facts, job, references
 from dlfd_jax.report import render, tables
-from dlfd_jax.utils import files, hosts, runs
+from dlfd_jax.utils import files, hosts, records, runs, schemas
 
 PER_EXAMPLE = 'per_example.npz'
 FEATURES = 'features.npz'
@@ -106,14 +106,7 @@ class EvaluationResult:
     if request:
       record = {
           **record, 'request': {**request, **(record.get('request') or {})}}
-    try:
-      html.write_report(record, self.per_example, self._history(), path)
-    except (KeyError, TypeError, ValueError, AttributeError,
-            IndexError) as error:  # a result that somebody else wrote
-      raise ValueError(
-          f'Expected a whole evaluation in {self.folder or _IN_MEMORY}, got '
-          f'one that does not fit: {type(error).__name__}: {error}.'
-      ) from error
+    html.write_report(record, self.per_example, self._history(), path)
     return path
 
   @property
@@ -140,12 +133,11 @@ def load_evaluation(folder: job.Folder) -> EvaluationResult:
     ValueError: if the folder holds something else.
   """
   folder = pathlib.Path(folder)
-  record = runs.read_object(folder / runs.RESULT)
-  tables.check_result(record)
-  config = folder / runs.CONFIG
+  record = records.read(folder / runs.RESULT, schemas.Evaluation)
   return EvaluationResult(
       record=record, folder=folder,
-      config=runs.read_object(config) if config.is_file() else {})
+      config=runs.read_config(folder, 'evaluation')
+      if files.is_file(folder / runs.CONFIG) else {})
 
 
 def evaluate(
@@ -308,11 +300,10 @@ def _judged(run: Judged, state: str) -> facts.Judged:
   place = pathlib.Path(run)
   folder = checkpoint.find_model(
       place if state == 'model' else place / runs.CHECKPOINTS / state)
-  config = place / runs.CONFIG
   return facts.Judged(
       checkpoint.load_model(folder), str(run),
-      runs.read_object(config) if config.is_file() else {},
-      facts.result_of(run))
+      runs.read_config(place, 'train', 'unlearn')
+      if files.is_file(place / runs.CONFIG) else {}, runs.read_result(place))
 
 
 def _outputs(logits: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +16,6 @@ from dlfd_jax.data import (
   splits as splits_lib,
 )
 from dlfd_jax.evaluation.estimate import Estimate
-from dlfd_jax.utils import runs, validate
 
 _NO_RETRAIN = 'no retrained model was timed'
 _NO_SEARCH = ('the time spent on finding hyper-parameters was not stated; '
@@ -42,18 +39,6 @@ class Judged:
   config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   record: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   events: list[dict[str, Any]] | None = None
-
-
-def result_of(run: str | os.PathLike) -> dict[str, Any]:
-  """The result of a run; ``{}`` if the folder holds none."""
-  path = pathlib.Path(run) / runs.RESULT
-  if not path.is_file():
-    return {}
-  result = runs.read_object(path)
-  for name in ('time', 'findings'):
-    validate.instance(f'{name} in {path}', result.get(name, {}), dict)
-  validate.instance(f'notes in {path}', result.get('notes', []), list)
-  return result
 
 
 def check_distinct(prints: Mapping[str, str],

@@ -136,7 +136,8 @@ def relearn_config(original: Any,
     return None
   recipe = train.TrainConfig()
   if isinstance(original, job.ModelRun):
-    recipe = run_configs.recipe_in(original.config) or recipe
+    if 'train' in original.config:
+      recipe = run_configs.recipe_in(original.config, 'the original')
   elif isinstance(original, (str, os.PathLike)):
     known = run_configs.known_recipe(original)
     recipe = known[1] if known else recipe

@@ -72,10 +72,7 @@ def fill(template: str, context: Mapping[str, Any], **more: Any) -> str:
       loader=jinja2.PackageLoader('dlfd_jax.report'), autoescape=True,
       finalize=_visible, undefined=jinja2.StrictUndefined, trim_blocks=True,
       lstrip_blocks=True)
-  try:
-    return environment.get_template(template).render(context, **more)
-  except jinja2.UndefinedError as error:  # a value of a type that does not fit
-    raise ValueError(str(error)) from error
+  return environment.get_template(template).render(context, **more)
 
 
 def _visible(value: Any) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 from dlfd_jax.evaluation import estimate, registry
 from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.report import names
-from dlfd_jax.utils import validate
+from dlfd_jax.utils import records, schemas
 
 Result = Mapping[str, Any]
 
@@ -63,20 +63,8 @@ class Table:
 
 
 def check_result(result: Result) -> None:
-  """Raises ValueError unless ``result`` is an evaluation of schema 1."""
-  found = result.get('kind'), result.get('schema')
-  if found != ('evaluation', 1):
-    raise ValueError(
-        "Expected a result of kind 'evaluation' and schema 1, got kind "
-        f'{found[0]!r} and schema {found[1]!r}.')
-  for name in ('data', 'models', 'request', 'config', 'versions', 'selection',
-               'done', 'efficiency'):
-    validate.instance(f'{name} of the result', result.get(name) or {}, dict)
-  records = result.get('metrics', [])
-  validate.instance('metrics of the result', records, list)
-  for record in records:
-    validate.instance('every metric of the result', record, dict)
-    validate.instance('the name of a metric', record.get('metric'), str)
+  """Raises ValueError unless ``result`` is a whole evaluation."""
+  records.fit(result, schemas.Evaluation, 'the result')
 
 
 def find_record(result: Result, metric: str) -> Mapping[str, Any] | None:

@@ -119,53 +119,6 @@ def write_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], *,
   write_whole(path, lambda file: save(file, allow_pickle=False, **arrays))
 
 
-def read_json(path: str | os.PathLike) -> Any:
-  """Reads a JSON file.
-
-  Raises:
-    FileNotFoundError: if it is not there.
-    ValueError: if it is not JSON.
-  """
-  path = pathlib.Path(path)
-  if not is_file(path):
-    raise FileNotFoundError(f'Expected the file {path}, found none.')
-  try:
-    return json.loads(
-        path.read_text(encoding='utf-8'), parse_constant=_no_number)
-  except (ValueError, RecursionError) as error:  # also: no UTF-8
-    raise ValueError(f'Expected JSON in {path}: {error}.') from error
-
-
-def _no_number(word: str) -> Any:
-  raise ValueError(f'{word} is no number')
-
-
-def read_object(path: str | os.PathLike) -> dict[str, Any]:
-  """Reads a JSON file that holds an object, as all of a run do.
-
-  Raises:
-    FileNotFoundError: if it is not there.
-    ValueError: if it is not JSON, or something else.
-  """
-  value = read_json(path)
-  if not isinstance(value, dict):
-    raise ValueError(
-        f'Expected a JSON object in {path}, got {validate.shown(value)}.')
-  return value
-
-
-def read_events(path: str | os.PathLike) -> list[dict[str, Any]]:
-  """JSON lines of a finished or interrupted run; none without the file."""
-  events: list[dict[str, Any]] = []
-  if is_file(path):
-    for line in pathlib.Path(path).read_text(encoding='utf-8').splitlines():
-      try:
-        events.append(json.loads(line))
-      except json.JSONDecodeError:  # a last line cut by a kill
-        break
-  return events
-
-
 def read_arrays(path: str | os.PathLike,
                 what: str = 'plain arrays') -> dict[str, np.ndarray]:
   """All arrays of an npz file, none of them pickled.

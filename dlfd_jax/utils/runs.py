@@ -21,14 +21,13 @@ import sys
 import weakref
 from typing import Any
 
-from dlfd_jax.utils import configs, validate
+from dlfd_jax.utils import configs, files, records, schemas, validate
 from dlfd_jax.utils.files import (
-  read_events as read_events,
-  read_json as read_json,
-  read_object as read_object,
   write_json as write_json,
   write_text as write_text,
 )
+
+read_json = records.read
 
 CONFIG = 'config.json'
 VERSIONS = 'versions.json'
@@ -97,6 +96,36 @@ def _differences(old: Any, new: Any, name: str = '') -> list[str]:
       f'{name} was {validate.shown(old)}, is now {validate.shown(new)}']
 
 
+def read_config(run: str | os.PathLike, *kinds: str) -> dict[str, Any]:
+  """The config of a run of one of some kinds.
+
+  Raises:
+    FileNotFoundError: if there is none.
+    ValueError: if it is of another kind, or not whole.
+  """
+  return records.read(pathlib.Path(run) / CONFIG, {
+      kind: schemas.CONFIGS[kind] for kind in kinds})
+
+
+def read_result(run: str | os.PathLike) -> dict[str, Any]:
+  """The result of a run; ``{}`` while there is none.
+
+  Raises:
+    ValueError: if it is not whole.
+  """
+  path = pathlib.Path(run) / RESULT
+  return records.read(path, schemas.RESULTS) if files.is_file(path) else {}
+
+
+def read_events(path: str | os.PathLike) -> list[dict[str, Any]]:
+  """The log of a run, finished or not; none without the file.
+
+  Raises:
+    ValueError: if a line but the last is no event.
+  """
+  return records.read_lines(path, schemas.Event)
+
+
 class RunFolder:
   """The folder of one run, created or resumed.
 
@@ -115,6 +144,7 @@ class RunFolder:
   def __init__(self, path: str | os.PathLike,
                config: dict[str, Any]) -> None:
     self.path = pathlib.Path(path)
+    self._kind = schemas.RESULTS.get(config.get('kind', ''), dict[str, Any])
     try:
       config = json.loads(json.dumps(config, allow_nan=False))
     except (TypeError, ValueError) as error:
@@ -137,7 +167,8 @@ class RunFolder:
         raise ValueError(
             f'Expected an empty folder or a run to resume, {path} holds '
             'other files.')
-      lines = _differences(read_object(self.path / CONFIG), config)
+      lines = _differences(
+          records.read(self.path / CONFIG, dict[str, Any]), config)
       if lines:
         raise ValueError(
             f'Expected the config of the run in {path} to resume it, but '
@@ -176,7 +207,7 @@ class RunFolder:
   def result(self) -> dict[str, Any] | None:
     """The finished run's result, or None while it is not finished."""
     path = self.path / RESULT
-    return read_object(path) if path.is_file() else None
+    return records.read(path, self._kind) if path.is_file() else None
 
   def write_result(self, result: dict[str, Any]) -> None:
     write_json(self.path / RESULT, result)

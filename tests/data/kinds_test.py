@@ -377,12 +377,14 @@ def test_all_damaged_images_are_named(tmp_path, damaged):
 
 def test_configs_of_earlier_versions_are_read_as_they_were():
   fields = {'source': 'm.csv', 'labels': ['y'], 'thresholds': [],
-            'image_size': 4}
-  options = run_configs.data_from_json(fields)
+            'multilabel': False, 'merge_from': None, 'image_size': 4,
+            'root': None, 'people': None, 'images_per_person': 8,
+            'data_seed': 0}
+  options = run_configs.data_in({'data': fields}, 'run')
   assert options.class_names == labels.SORTED
   assert options.split_column == splits.EARLIER
   new = {**fields, 'class_names': ['b', 'a'], 'split_column': None,
          'split_codes': [['x', 'val']], 'negative': None, 'same_classes': None}
-  options = run_configs.data_from_json(new)
+  options = run_configs.data_in({'data': new}, 'run')
   assert options.class_names == ('b', 'a') and options.split_column is None
   assert options.split_codes == (('x', 'val'),)

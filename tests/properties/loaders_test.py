@@ -5,6 +5,7 @@ import io
 import json
 import pathlib
 import tempfile
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from dlfd_jax.data import (
 )
 from dlfd_jax.data.loaders import folder, images, npz
 from dlfd_jax.models import torch_weights
-from dlfd_jax.utils import files, validate
+from dlfd_jax.utils import files, records, validate
 from tests import tiny
 from tests.properties import said
 
@@ -121,7 +122,7 @@ def test_any_rows_of_a_manifest(place, rows, header, ending, mark, multilabel):
 def test_any_bytes_as_a_manifest_a_list_or_json(place, content):
   for function, options in (
       (folder.load_folder, {'labels': 'y', 'image_size': 4}),
-      (requests.read_entries, {}), (files.read_object, {}),
+      (requests.read_entries, {}), (records.read, {}),
       (files.read_arrays, {})):
     _kept(function, place / 'file', content, **options)
   for ending in ('.safetensors', '.pth'):
@@ -134,7 +135,8 @@ def test_any_bytes_as_a_manifest_a_list_or_json(place, content):
         st.text(max_size=3), inner, max_size=3)), max_leaves=5))
 def test_any_json_is_an_object_or_refused(place, value):
   found, sentence = _kept(
-      files.read_object, place / 'file', json.dumps(value).encode())
+      records.read, place / 'file', json.dumps(value).encode(),
+      schema=dict[str, Any])
   plain = said.is_plain(value) and isinstance(value, dict)
   assert (sentence is None) == plain and (not plain or found == value)
 

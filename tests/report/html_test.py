@@ -182,7 +182,7 @@ def test_equal_input_gives_an_equal_file(tmp_path):
 
 
 def test_another_kind_of_result_leaves_no_file(tmp_path):
-  with pytest.raises(ValueError, match='got kind None and schema None'):
+  with pytest.raises(ValueError, match="kind 'evaluation', got None"):
     report.write_report({}, None, None, tmp_path / 'report.html')
   assert not list(tmp_path.iterdir())
 

@@ -196,6 +196,6 @@ def test_tier_1_has_a_table_of_its_own_with_units():
     tables.summary_table, tables.metrics_table, tables.headline,
     tables.reference_table, tables.groups_table])
 def test_another_kind_of_file_is_refused(build):
-  with pytest.raises(ValueError, match="Expected a result of kind 'evaluation' "
-                     "and schema 1, got kind 'training' and schema 1"):
+  with pytest.raises(ValueError, match="Expected the result to be of kind "
+                     "'evaluation', got 'training'"):
     build({'kind': 'training', 'schema': 1})

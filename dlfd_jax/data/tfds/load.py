@@ -23,7 +23,7 @@ from dlfd_jax.data.tfds import (
   mufac,
   rafdb,
 )
-from dlfd_jax.utils import files
+from dlfd_jax.utils import files, records, schemas
 
 _MODULES = {'mufac': mufac, 'mucac': mucac, 'rafdb': rafdb, 'celeb_a': celeb_a}
 CLEAN_REPORT = 'clean.json'
@@ -120,7 +120,7 @@ def _without_copies(dataset: dataset_lib.Dataset,
     stay = np.concatenate(list(cleaned.parts.values()))
     report['dropped'] = np.delete(dataset.sample_id, stay).tolist()
     files.write_json(path, report)
-  dropped = files.read_object(path)['dropped']
+  dropped = records.read(path, schemas.Cleaned)['dropped']
   return dataset.take(np.flatnonzero(~np.isin(dataset.sample_id, dropped)))
 
 

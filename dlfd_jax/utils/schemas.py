@@ -1,0 +1,388 @@
+"""What is stored: the fields of every JSON file that a command reads again.
+
+Fields that only people read are not listed. Every field is optional that
+earlier versions did not write, or that is null where a thing was not computed.
+Settings (recipe, network, data) are the frozen dataclasses that they were made
+from, see :mod:`~dlfd_jax.pipeline.run_configs`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Required, TypedDict
+
+from msgspec import Meta
+
+# As large as NumPy, JAX and all formats of numbers can take.
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Amount = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Texts = list[str]
+Hashes = dict[str, str]
+
+
+class TrainConfig(TypedDict, total=False):
+  """``config.json`` of a training run."""
+
+  kind: Required[Literal['train']]
+  on: Literal['all', 'retain']
+  data: Required[dict[str, Any] | None]
+  fingerprint: str
+  rows: str
+  network: Required[dict[str, Any]]
+  train: Required[dict[str, Any]]
+
+
+class UnlearnConfig(TypedDict, total=False):
+  """``config.json`` of an unlearning run."""
+
+  kind: Required[Literal['unlearn']]
+  method: str
+  original: str
+  original_path: Required[str | None]
+  data: Required[dict[str, Any] | None]
+  fingerprint: str
+  rows: Hashes
+  config: dict[str, Any]
+  seed: Count
+
+
+class EvaluationConfig(TypedDict, total=False):
+  """``config.json`` of an evaluation."""
+
+  kind: Required[Literal['evaluation']]
+  models: Required[Hashes]
+  fingerprint: Required[str]
+  rows: Hashes
+  config: Required[dict[str, Any]]
+  search_s: Amount | None
+
+
+class CheckConfig(TypedDict, total=False):
+  """``config.json`` of a check of data and request."""
+
+  kind: Required[Literal['check']]
+
+
+class ComparisonConfig(TypedDict, total=False):
+  """``config.json`` of a comparison of evaluations."""
+
+  kind: Required[Literal['comparison']]
+
+
+class Time(TypedDict, total=False):
+  """Where the time of a run went, see ``loop.Clock``."""
+
+  compile_s: dict[str, Amount]
+  check_s: Amount
+  choose_s: Amount
+  work_s: Amount
+  total_s: Amount
+  images: Count
+
+
+class Search(TypedDict, total=False):
+  """Where settings come from."""
+
+  preset: str | None
+  trials: Count | None
+  search_s: Amount | None
+
+
+class Run(TypedDict, total=False):
+  """What the results of training and unlearning share."""
+
+  command: str | None
+  stop: Required[str]
+  steps: Required[Count]
+  notes: Texts
+  data_notes: Texts
+  device: str
+  devices: Count
+  compute_dtype: str | None
+  seed: Count
+  finished: str
+  peak_bytes: Count
+  time: Required[Time]
+
+
+class TrainResult(Run, total=False):
+  """``result.json`` of a training run."""
+
+  kind: Required[Literal['train']]
+  accuracy_train: Share | None
+  accuracy_val: Share | None
+
+
+class UnlearnResult(Run, total=False):
+  """``result.json`` of an unlearning run."""
+
+  kind: Required[Literal['unlearn']]
+  method: str
+  selected_step: Required[Count]
+  reason: Required[str]
+  findings: Required[dict[str, Any]]
+  check_share: Amount | None
+  history: Required[list[dict[str, Any]]]
+  forget_images: Count
+  by_person: bool
+  search: Search | None
+
+
+class Cell(TypedDict, total=False):
+  """A number with its interval, or the reason why there is none."""
+
+  value: Required[float | None]
+  low: float | None
+  high: float | None
+  reason: str | None
+
+
+class Metric(TypedDict, total=False):
+  """One metric of all models."""
+
+  metric: Required[str]
+  tier: Count | None
+  direction: str | None
+  original: Cell | float | None
+  unlearned: Cell | float | None
+  retrained: Cell | float | None
+  null: Cell | float | None
+  delta: Cell | float | None
+  units: str | None
+  n_units: Count | None
+  unit: str | None
+  verdict: str | None
+  p_value: float | None
+  margin: float | None
+  power: float | None
+  notes: Texts | None
+
+
+class Verdict(TypedDict, total=False):
+  """An overall verdict and the votes of its metrics."""
+
+  verdict: Required[str]
+  because: Required[str]
+  metrics: dict[str, str | None]
+
+
+class Part(TypedDict, total=False):
+  """The size of a split."""
+
+  images: Count | None
+  people: Count | None
+
+
+class Labels(TypedDict, total=False):
+  """What the outputs of the models mean."""
+
+  kind: str | None
+  names: Texts | None
+
+
+class Pair(TypedDict, total=False):
+  """A forget image and its copy."""
+
+  forget: Required[str]
+  other: Required[str]
+  part: Required[str]
+  kind: Required[str]
+  same_person: Required[bool | None]
+
+
+class Leakage(TypedDict, total=False):
+  """Copies between the splits."""
+
+  rule: str
+  exact: dict[str, Count] | None
+  near: dict[str, Count] | None
+  decisions: Hashes | None
+  forget_pairs: list[Pair] | None
+  forget_pairs_total: Count
+
+
+class Data(TypedDict, total=False):
+  """The images of an evaluation."""
+
+  name: str | None
+  n: Count | None
+  people: Count | None
+  image_size: list[Count] | None
+  task: Labels | None
+  splits: dict[str, Part] | None
+  by_person: bool | None
+  leakage: Leakage | None
+  sha256: str | None
+
+
+class Models(TypedDict, total=False):
+  """Where the models of an evaluation lie, and the hashes of their values."""
+
+  original: str | None
+  unlearned: str | None
+  retrained: Texts | None
+  sha256: Hashes | None
+
+
+class Image(TypedDict):
+  """An image to forget."""
+
+  id: str
+  sha256: str
+
+
+class Done(TypedDict, total=False):
+  """Commands and settings that made the models."""
+
+  commands: dict[str, str | None]
+  settings: dict[str, Any] | None
+
+
+class Made(TypedDict, total=False):
+  """When, how long and on what a model was made."""
+
+  model: Required[str]
+  work_s: Amount | None
+  finished: str | None
+  seed: Count | None
+  steps: Count | None
+  device: str | None
+  devices: Count | None
+  compute_dtype: str | None
+
+
+class Efficiency(TypedDict, total=False):
+  """Times and costs."""
+
+  time_s: dict[str, Amount | None] | None
+  compile_s: dict[str, Amount | None] | None
+  evaluate_s: dict[str, Amount | None] | None
+  select_s: Amount | None
+  search_s: Amount | None
+  speed_up: Cell | float | None
+  speed_up_with_search: Cell | float | None
+  check_share: Amount | None
+  peak_bytes: Amount | None
+  steps: Amount | None
+  images_processed: Amount | None
+  precision: str | None
+
+
+class Selection(TypedDict, total=False):
+  """Which state was returned, and why."""
+
+  step: Count | None
+  reason: str | None
+  findings: dict[str, Any] | None
+  search: Search | None
+  checks: Count | None
+
+
+class Person(TypedDict):
+  """A retained person who lost accuracy."""
+
+  person: str | int
+  images: Count
+  loss: float
+
+
+class Harm(TypedDict, total=False):
+  """Who lost the most."""
+
+  worst: list[Person] | None
+
+
+class Again(TypedDict, total=False):
+  """The metrics without copies of forget images."""
+
+  metrics: Required[list[Metric]]
+
+
+class Evaluation(TypedDict, total=False):
+  """``result.json`` of an evaluation."""
+
+  kind: Required[Literal['evaluation']]
+  schema: Required[Literal[1]]
+  command: str | None
+  config: dict[str, Any] | None
+  versions: Hashes | None
+  device: str | None
+  finished: str | None
+  data: Data | None
+  metrics: list[Metric]
+  notes: Texts | None
+  not_computed: Texts | None
+  verdicts: dict[str, Verdict] | None
+  harm: Harm | None
+  models: Models | None
+  request: dict[str, Any] | None
+  request_images: list[Image] | None
+  done: Done | None
+  runs: list[Made] | None
+  efficiency: Efficiency | None
+  selection: Selection | None
+  without_duplicates: Again | None
+
+
+class CheckResult(TypedDict, total=False):
+  """``result.json`` of a check."""
+
+  kind: Required[Literal['check']]
+
+
+class ComparisonResult(TypedDict, total=False):
+  """``result.json`` of a comparison."""
+
+  kind: Required[Literal['comparison']]
+
+
+class Event(TypedDict, total=False):
+  """A line of ``metrics.jsonl``."""
+
+  event: str
+  step: Required[Count]
+  next_phase: str | None
+  forgetting_score: float | None
+  mia_auc: float | None
+  val_accuracy: float | None
+
+
+class ModelCard(TypedDict, total=False):
+  """``model.json`` beside the variables of a classifier."""
+
+  schema: Required[Literal[1]]
+  model: Required[dict[str, Any]]
+  task: Required[dict[str, Any]]
+  image_size: Required[Annotated[list[int], Meta(min_length=2, max_length=2)]]
+  sha256: str | None
+
+
+class Cleaned(TypedDict, total=False):
+  """Which images a cleaned download leaves out."""
+
+  dropped: Required[Texts]
+
+
+class Tried(TypedDict, total=False):
+  """What a search chose for a method."""
+
+  values: Required[dict[str, Any]]
+  trials: Count
+  search_s: Amount
+
+
+class Tuned(TypedDict, total=False):
+  """``tuned/<preset>.json``."""
+
+  kind: Required[Literal['tuned']]
+  preset: str
+  methods: Required[dict[str, Tried]]
+
+
+CONFIGS: dict[str, Any] = {
+    'train': TrainConfig, 'unlearn': UnlearnConfig,
+    'evaluation': EvaluationConfig, 'check': CheckConfig,
+    'comparison': ComparisonConfig}
+RESULTS: dict[str, Any] = {
+    'train': TrainResult, 'unlearn': UnlearnResult, 'evaluation': Evaluation,
+    'check': CheckResult, 'comparison': ComparisonResult}
