@@ -145,7 +145,8 @@ def test_another_type_is_refused(saved, variables, tmp_path):
 @pytest.mark.parametrize('change, words', [
     (lambda card: card.update(schema=2),
      r'Expected .*model\.json to be of schema 1, got 2'),
-    (lambda card: card.pop('task'), r'Expected task in .*model\.json, got none'),
+    (lambda card: card.pop('task'),
+     r'Expected task in .*model\.json, got none'),
     (lambda card: card['model'].update(depth=50),
      r'Expected model of .*model\.json without fields .*, got depth'),
 ])

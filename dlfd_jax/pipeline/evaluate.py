@@ -18,7 +18,11 @@ from dlfd_jax.data import (
   leakage,
   splits as splits_lib,
 )
-from dlfd_jax.evaluation import inputs as inputs_lib, run as run_lib
+from dlfd_jax.evaluation import (
+  arrays as arrays_lib,
+  inputs as inputs_lib,
+  run as run_lib,
+)
 from dlfd_jax.pipeline import evaluation_facts as facts, job, references
 from dlfd_jax.report import render, tables
 from dlfd_jax.utils import files, hosts, records, runs, schemas
@@ -115,7 +119,11 @@ class EvaluationResult:
     if PER_EXAMPLE in self.arrays or self.folder is None:
       return self.arrays.get(PER_EXAMPLE)
     path = self.folder / PER_EXAMPLE
-    return files.read_arrays(path) if path.is_file() else None
+    if not path.is_file():
+      return None
+    found = files.read_arrays(path)
+    arrays_lib.check(found, str(path))
+    return found
 
   def _history(self) -> list[dict[str, Any]] | None:
     unlearned = (self.record.get('models') or {}).get('unlearned')

@@ -37,7 +37,8 @@ def test_older_run_folders_are_read():
   fields = {**vars(sources.DataOptions(people=200)), 'labels': []}
   del fields['identity_pattern']
   fields['thresholds'] = []
-  assert run_configs.data_in({'data': fields}, 'run') == sources.DataOptions(people=200)
+  assert run_configs.data_in({'data': fields}, 'run') == sources.DataOptions(
+      people=200)
 
 
 @pytest.mark.slow
