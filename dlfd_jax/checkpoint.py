@@ -23,7 +23,7 @@ from absl import logging
 
 from dlfd_jax import models, parallel, tasks
 from dlfd_jax.data.loaders import images as images_lib
-from dlfd_jax.utils import hosts, records, runs, schemas
+from dlfd_jax.utils import hosts, records, runs, schemas, validate
 
 _MODEL_CARD = 'model.json'
 _VARIABLES = 'variables'

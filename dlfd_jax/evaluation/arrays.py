@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from dlfd_jax.utils import validate
+
 _NAME = re.compile(r'(?:(?:original|unlearned|retrained_\d{1,4})/)?'
                    r'(?:retain|forget|val|test)/\w+')
-# By last name: kinds of type, and the values that are none.
-_KINDS = {'loss': ('f', np.isnan), 'margin': ('f', lambda a: ~np.isfinite(a)),
-          'sample_id': ('U', None), 'identity': ('i', None)}
+_KINDS = {'loss': 'f', 'margin': 'f', 'sample_id': 'U', 'identity': 'i'}
 
 
 def check(arrays: Mapping[str, np.ndarray], where: str) -> None:
@@ -32,17 +32,18 @@ def check(arrays: Mapping[str, np.ndarray], where: str) -> None:
     split, _, what = name.rpartition('/')
     if what not in _KINDS:
       continue
-    kind, bad = _KINDS[what]
     n = lengths.setdefault(split.rpartition('/')[2], array.size)
     if (not _NAME.fullmatch(name) or array.shape != (n,) or not n
-        or array.dtype.kind != kind):
+        or array.dtype.kind != _KINDS[what]):
       raise ValueError(
-          f'Expected arrays of an evaluation in {where}, all of a split as long '
-          f'as each other, got {name[:80]!r} {array.dtype} '
+          f'Expected arrays of an evaluation in {where}, those of a split of '
+          f'one length, got {validate.shown(name)} {array.dtype} '
           f'{list(array.shape)}.')
-    if bad is not None and bad(array).any():
-      raise ValueError(f'Expected numbers in {name} of {where}, got '
-                       f'{int(bad(array).sum())} of {n} that are none.')
+    # A loss beyond float32 is infinite, and drawn as the largest.
+    if what == 'margin' and not np.isfinite(array).all() or (
+        what == 'loss' and np.isnan(array).any()):
+      raise ValueError(f'Expected finite numbers in {name} of {where}, got '
+                       'others.')
     for other in ('forget', 'test') if what == 'loss' else ():
       beside = f'{split.partition("/")[0]}/{other}/loss'
       if beside not in arrays:
