@@ -23,7 +23,7 @@ from absl import logging
 
 from dlfd_jax import models, parallel, tasks
 from dlfd_jax.data.loaders import images as images_lib
-from dlfd_jax.utils import hosts, records, runs, schemas, validate
+from dlfd_jax.utils import hosts, records, runs, schemas, stops, validate
 
 _MODEL_CARD = 'model.json'
 _VARIABLES = 'variables'
@@ -188,6 +188,7 @@ class LoopCheckpoints:
     for old in sorted(self._manager.all_steps())[:-2]:
       self._manager.delete(old)
     hosts.first(lambda: self._write_sum(step))
+    stops.note_saved(self._folder.parent)
 
   def meta(self, step: int) -> dict[str, Any]:
     """The JSON part alone: read first, it tells the tree's shape."""
@@ -227,6 +228,7 @@ def check_empty(folder: str | os.PathLike) -> None:
     raise ValueError(f'Expected an empty folder for a model, got {folder}.')
 
 
+@stops.after_writing()
 def save_model(folder: str | os.PathLike, variables: models.Variables,
                config: models.ModelConfig, task: tasks.Task,
                image_size: tuple[int, int], *, replace: bool = False) -> None:

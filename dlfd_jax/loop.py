@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import os
 import signal
 import threading
 import time
@@ -24,7 +25,7 @@ import numpy as np
 from dlfd_jax import checkpoint, parallel, training as train
 from dlfd_jax.data import batching
 from dlfd_jax.models import Variables
-from dlfd_jax.utils import hosts, runs, validate
+from dlfd_jax.utils import hosts, runs, stops, validate
 
 Metrics = dict[str, Any]  # of one check: JSON values by name
 Hook = Callable[[dict[str, Any]], None]
@@ -312,14 +313,18 @@ class _Session:
 
 @dataclasses.dataclass
 class StopRequest:
-  """Set by SIGTERM or SIGINT while inside :func:`stop_on_signals`."""
+  """Set by a signal while inside :func:`stop_on_signals`."""
 
   requested: bool = False
+  number: int | None = None  # of the signal, until the loop has stopped for it
 
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-  """Turns SIGTERM and SIGINT into a request; a second one acts as usual."""
+  """Turns a signal into a request; a second one acts as usual.
+
+  Those of ``stops.SIGNALS`` that are not ignored, in the main thread.
+  """
   request = StopRequest()
   if threading.current_thread() is not threading.main_thread():
     yield request
@@ -328,17 +333,30 @@ def stop_on_signals() -> Iterator[StopRequest]:
 
   def handle(number: int, frame: Any) -> None:
     del frame
-    request.requested = True
-    signal.signal(number, old[number])
+    request.requested, request.number = True, number
+    stops.asked(number)
+    if not stops.guarded():  # which meets a second one itself
+      signal.signal(number, again)
 
-  for number in (signal.SIGTERM, signal.SIGINT):
-    old[number] = signal.getsignal(number)
-    signal.signal(number, handle)
+  def again(number: int, frame: Any) -> None:
+    del frame
+    request.number = None
+    signal.signal(number, old[number])
+    os.kill(os.getpid(), number)
+
+  for number in stops.SIGNALS:
+    if not stops.ignored(number):
+      old[number] = signal.getsignal(number)
+      signal.signal(number, handle)
   try:
     yield request
   finally:
     for caught, handler in old.items():
       signal.signal(caught, handler)
+    # It came when nothing was left to stop. The run lasts until its result is
+    # written; what would follow it stops then.
+    if request.number is not None and hosts.count() == 1:
+      stops.postpone(request.number)
 
 
 def run(plan: Plan, data: Mapping[str, Any], *, devices: parallel.Devices,
@@ -396,7 +414,7 @@ def run(plan: Plan, data: Mapping[str, Any], *, devices: parallel.Devices,
       unfinished = session.step < plan.num_steps and session.stop == FINISHED
       if asked and unfinished:
         session.settle()
-        session.stop = INTERRUPTED
+        session.stop, request.number = INTERRUPTED, None
       # Saves wait for a check: its metrics are in the log by then, and a
       # resumed run need not measure the restored model to know its phase.
       if checkpoints is not None and unfinished and (

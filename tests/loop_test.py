@@ -13,7 +13,7 @@ import pytest
 
 from dlfd_jax import checkpoint, loop, parallel, tasks, training as train
 from dlfd_jax.data import batching
-from dlfd_jax.utils import runs
+from dlfd_jax.utils import runs, stops
 from tests import reads, tiny
 
 pytestmark = pytest.mark.usefixtures('shared_compilations')
@@ -322,9 +322,18 @@ def test_metrics_that_an_older_version_stored_are_read():
       {'loss': 3.0, 'correct': 2.0}, 4.0, {'ot_end': 0.5})
 
 
-def test_a_signal_at_the_last_step_lets_the_run_finish():
-  out = _run(hooks=[_at(STEPS, _terminate)])
-  assert (out.stop, out.steps) == (loop.FINISHED, STEPS)
+def test_a_signal_at_the_last_step_lets_the_run_finish_and_is_not_lost():
+  seen = []
+  before = signal.signal(signal.SIGTERM, lambda *args: seen.append(args[0]))
+  try:
+    out = _run(hooks=[_at(STEPS, _terminate)])
+    assert (out.stop, out.steps) == (loop.FINISHED, STEPS)
+    assert not seen
+    for _ in range(2):  # once only
+      stops.deliver()
+  finally:
+    signal.signal(signal.SIGTERM, before)
+  assert seen == [signal.SIGTERM]
 
 
 def test_an_unknown_phase_is_refused():
@@ -438,7 +447,17 @@ def test_a_plan_may_bring_its_start_and_what_its_steps_read():
   assert not tiny.same(out.variables, tiny.state(MODEL, FAST).variables)
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_what_nohup_ignores_stays_ignored():
+  before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+  try:
+    with loop.stop_on_signals() as request:
+      os.kill(os.getpid(), signal.SIGHUP)
+      assert not request.requested
+  finally:
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize('number', stops.SIGNALS)
 def test_a_second_signal_acts_as_usual(number):
   class UsualError(Exception):
     pass

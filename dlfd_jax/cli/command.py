@@ -20,7 +20,7 @@ from rich import progress as rich_progress
 from dlfd_jax import loop
 from dlfd_jax.cli import exit_codes, machine, screen
 from dlfd_jax.pipeline import job
-from dlfd_jax.utils import hosts, text as text_lib, validate
+from dlfd_jax.utils import hosts, stops, text as text_lib, validate
 
 _USER_ERRORS = (FileNotFoundError, FileExistsError, PermissionError,
                 IsADirectoryError, NotADirectoryError)
@@ -89,9 +89,11 @@ class Command:
     stdout holds one JSON object, what the command found or ``{"error":
     sentence, "exit_code": code}``, and all else goes to stderr.
     """
+    if argv is None:
+      stops.guard()
     argv = list(sys.argv[1:] if argv is None else argv)
     with screen.guard():
-      return self._main(argv)
+      return stops.end_with(self._main(argv))
 
   def _main(self, argv: Sequence[str]) -> int:
     values = flags.FlagValues()
@@ -110,6 +112,8 @@ class Command:
       for name in values:
         if isinstance(value(values, name), float):
           validate.number(f'--{name}', value(values, name))
+      if 'workdir' in values and value(values, 'workdir'):
+        stops.note_saved_in(value(values, 'workdir'))
       machine.keep_memory()
       machine.keep_programs()
       _split_cpu(values)
@@ -119,7 +123,8 @@ class Command:
     except Stop as stop:
       return _failed(values, argv, stop.code, str(stop), '')
     except job.Interrupted as stop:
-      return _failed(values, argv, exit_codes.INTERRUPTED, str(stop), '')
+      return _failed(values, argv, stops.code_of(saved=stop.saved),
+                     str(stop), '')
     except Exception as error:
       sentence = self._explain(error, values)
       if sentence is None or (

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from dlfd_jax import _version
 from dlfd_jax.cli import exit_codes
-from dlfd_jax.utils import text
+from dlfd_jax.utils import stops, text
 
 
 class Entry(NamedTuple):
@@ -82,6 +82,8 @@ def usage() -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs the command that ``argv`` names first; returns its exit code."""
+  if argv is None:
+    stops.guard()
   argv = list(sys.argv[1:] if argv is None else argv)
   if not argv or argv[0] in ('--help', '-h', 'help'):
     print(usage())

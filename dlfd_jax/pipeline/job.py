@@ -23,14 +23,22 @@ from dlfd_jax.data import (
 )
 from dlfd_jax.metrics import accuracy
 from dlfd_jax.pipeline import classifier
-from dlfd_jax.utils import hosts, runs
+from dlfd_jax.utils import hosts, runs, stops
 
 Parts = splits_lib.Partition | splits_lib.Splits
 Folder = str | os.PathLike
 
 
 class Interrupted(Exception):
-  """SIGTERM or SIGINT stopped a job; the message says what is left of it."""
+  """A signal stopped a job; the message says what is left of it.
+
+  Attributes:
+    saved: whether the same job goes on from what is on disk.
+  """
+
+  def __init__(self, sentence: str, saved: bool = False):
+    super().__init__(sentence)
+    self.saved = saved
 
 
 @contextlib.contextmanager
@@ -206,10 +214,12 @@ class ModelRun:
     """
     if workdir is None:
       return False
+    stops.postpone(None)  # what another job left is not for this one
     self._opened = opened = open_folder(workdir, self.config)
     self.folder = opened.path
     if opened.result is not None:
       self.record = opened.result
+      stops.note_saved(opened.path)
       return True
     hosts.first(lambda: splits_lib.save_splits(
         opened.path / runs.SPLITS, self.dataset, self.splits))
@@ -239,6 +249,8 @@ class ModelRun:
             opened.checkpoints / name, saved.variables, saved.config,
             saved.task, saved.image_size, replace=True)
       hosts.first(lambda: opened.write_result(record))
+      stops.note_saved(opened.path)
+    stops.deliver()
 
   def save(self, folder: Folder) -> pathlib.Path:
     """Writes the run folder that the command of this job writes.
@@ -267,4 +279,4 @@ def check_interrupted(stop: str, folder: pathlib.Path | None) -> None:
     raise Interrupted(
         'Stopped before the end; without a folder nothing is kept.'
         if folder is None else f'Stopped with a checkpoint in {folder}; the '
-        'same command goes on from there.')
+        'same command goes on from there.', saved=folder is not None)

@@ -20,7 +20,7 @@ from dlfd_jax.data import batching, dataset as dataset_lib
 from dlfd_jax.metrics import accuracy, forgetting
 from dlfd_jax.models import Variables
 from dlfd_jax.pipeline import job
-from dlfd_jax.utils import validate
+from dlfd_jax.utils import stops, validate
 
 _PHASE = 'relearn'
 _SALT = 2  # of the batches: not those of any unlearning run
@@ -189,9 +189,11 @@ class Relearner:
           plan, self._constants, devices=self._devices, feed=self._feed,
           controller=controller, hooks=[controller.stop_at_goal])
     except _Reached:
+      stops.deliver()
       return forgetting.first_reach(controller.seen, goal)
     if out.stop == loop.INTERRUPTED:
       raise job.Interrupted(
           'Stopped; there is no result yet. The same command starts the '
           'evaluation again.')
+    stops.deliver()
     return forgetting.RelearnTime(self.config.max_steps, capped=True)

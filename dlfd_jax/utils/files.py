@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from dlfd_jax.utils import validate
+from dlfd_jax.utils import stops, validate
 
 _BROKEN = (ValueError, OSError, EOFError, AttributeError, TypeError, KeyError,
            NotImplementedError, RuntimeError, MemoryError, SyntaxError,
@@ -91,11 +91,12 @@ def write_whole(path: str | os.PathLike,
         f'Expected the folder {path.parent} for {path.name}, found none.')
   temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
   try:
-    with open(temporary, 'wb') as file:
-      write(file)
-      file.flush()
-      os.fsync(file.fileno())
-    os.replace(temporary, path)
+    with stops.after_writing():
+      with open(temporary, 'wb') as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+      os.replace(temporary, path)
   except BaseException:
     temporary.unlink(missing_ok=True)
     raise
