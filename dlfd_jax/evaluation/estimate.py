@@ -35,8 +35,8 @@ class Estimate:
     unit: ``'person'`` or ``'image'``, likewise.
     replicates: the value on every bootstrap resample ``[bootstrap]``, the same
       resamples for all models; kept in memory only.
-    error: standard error of a difference, whose interval is Student's t.
-    freedom: its degrees of freedom, infinite if the error is 0.
+    error: standard error of a difference, above 0, for Student's t interval.
+    freedom: its degrees of freedom.
     signed: whether a plus is written.
 
   Raises:
@@ -93,13 +93,8 @@ class Estimate:
 
   @property
   def p_value(self) -> float:
-    """Two-sided p of no difference, from Student's t distribution.
-
-    Without any spread it is certain: 0, or 1 if there is no difference.
-    """
-    assert self.value is not None and self.error is not None
-    if self.error == 0:
-      return 1.0 if self.value == 0 else 0.0
+    """Two-sided p of no difference, from Student's t distribution."""
+    assert self.value is not None and self.error
     return float(2 * special.stdtr(
         self.freedom, -abs(self.value) / self.error))
 
@@ -175,6 +170,8 @@ def centred(value: float, replicates: np.ndarray) -> np.ndarray:
   Resampling pulls a distance upwards, often so far that no replicate is as
   small as the value; the move leaves the spread alone. Cut at 0.
   """
+  if not _usable(replicates):
+    return replicates
   return np.maximum(replicates - np.nanmean(replicates) + value, 0.0)
 
 

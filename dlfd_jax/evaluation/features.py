@@ -18,7 +18,7 @@ from dlfd_jax.evaluation.outputs import (
   SIDES,
   mean_over,
 )
-from dlfd_jax.metrics import accuracy, features as features_lib
+from dlfd_jax.metrics import accuracy, features as features_lib, stats
 
 NO_FEATURES = 'no features were given'
 
@@ -96,6 +96,8 @@ def _probe_people(inputs: Inputs, split: str, features: np.ndarray) -> Estimate:
   tried = np.bincount(units, minlength=part.n_units)
   hits = np.bincount(units, right, part.n_units)
   share = np.divide(hits, tried, out=np.zeros(part.n_units), where=tried > 0)
+  if not part.has_interval:
+    return Estimate(float(share[tried > 0].mean()))
   weights = part.multiplicities.astype(np.float64)
   drawn = weights @ (tried > 0)
   return Estimate.resampled(
@@ -197,7 +199,8 @@ def _cka(inputs: Inputs, slot: Model, reference: Model, split: str,
   if np.isnan(value):
     return Estimate.missing('the features are constant')
   groups = _jackknife(inputs, split)
-  if len(groups) < 2 or len(x) - max(map(len, groups)) < 4:
+  if (len(groups) < stats.LEAST_FOR_INTERVAL
+      or len(x) - max(map(len, groups)) < 4):
     return Estimate(value)
   without = np.array([
       form(np.delete(x, rows, axis=0), np.delete(y, rows, axis=0))

@@ -124,6 +124,7 @@ class Part:
     n_units: how many there are.
     unit: ``'person'`` or ``'image'``.
     multiplicities: uint16 ``[bootstrap, n_units]``.
+    people: how many people there are, an image of nobody known counting as one.
   """
 
   rows: np.ndarray
@@ -135,12 +136,23 @@ class Part:
   n_units: int
   unit: str
   multiplicities: np.ndarray
+  people: int
 
   def __len__(self) -> int:
     return len(self.rows)
 
+  @property
+  def has_interval(self) -> bool:
+    """Whether resampling says anything: of one or two units it does not."""
+    return self.n_units >= stats.LEAST_FOR_INTERVAL
+
   def resampled_sums(self, values: np.ndarray) -> np.ndarray:
-    """Sums of ``[n, k]`` over each resample's images, ``[bootstrap, k]``."""
+    """Sums of ``[n, k]`` over each resample's images, ``[bootstrap, k]``.
+
+    NaN where there is no interval.
+    """
+    if not self.has_interval:
+      return np.full((len(self.multiplicities), values.shape[1]), np.nan)
     totals = np.zeros((self.n_units, values.shape[1]))
     np.add.at(totals, self.units, values)
     rows = max(1, _AT_ONCE // self.n_units)
@@ -211,14 +223,31 @@ class Inputs:
     kind = 'person' if kinds == {'person'} else 'image'
     return sum(part.n_units for part in parts), kind
 
+  def too_few(self, *splits: str) -> str | None:
+    """Why nothing can be said of a difference on these splits, if so."""
+    few = {split: self.parts[split] for split in splits
+           if self.parts[split].people < stats.ENOUGH}
+    if not few:
+      return None
+    counts = ', '.join(
+        f'{split} has {part.people} '
+        + ('images' if (part.identity < 0).all() else 'people')
+        for split, part in few.items())
+    return f'{counts}, and it takes {stats.ENOUGH}'
+
   def bootstrap(self, function: Callable[..., Any], *splits: str) -> np.ndarray:
     """A metric on every resample, ``[bootstrap, ...]``.
+
+    NaN where a split has no interval.
 
     Args:
       function: of one float64 weight array ``[rows, n]`` per split.
       *splits: whose units are drawn, separately; all models see the same draws.
     """
     parts = [self.parts[split] for split in splits]
+    if not all(part.has_interval for part in parts):
+      one = function(*(np.ones((1, len(part))) for part in parts))
+      return np.full((self.config.bootstrap, *one.shape[1:]), np.nan)
     rows = max(1, _AT_ONCE // sum(len(part) for part in parts))
     return np.concatenate([
         function(*(
@@ -320,6 +349,7 @@ def _part(dataset: dataset_lib.Dataset, positions: np.ndarray,
   identity = dataset.identity[positions]
   units = stats.units_of(identity)
   unit = 'person' if (identity >= 0).any() else 'image'
+  people = int(units.max()) + 1
   if units.max() == 0 and len(rows) > 1:  # one person: resample the images
     unit, units = 'image', np.arange(len(rows))
   n_units = int(units.max()) + 1
@@ -328,7 +358,8 @@ def _part(dataset: dataset_lib.Dataset, positions: np.ndarray,
       {column: values[positions]
        for column, values in dataset.columns.items()}, units, n_units, unit,
       stats.draw_multiplicities(
-          n_units, config.bootstrap, generator(config, f'bootstrap {name}')))
+          n_units, config.bootstrap, generator(config, f'bootstrap {name}')),
+      people)
 
 
 def _model(task: tasks.Task, splits: splits_lib.Splits,

@@ -90,7 +90,8 @@ def mean_over(part: Part, values: np.ndarray) -> Estimate:
 def resampled_counts(part: Part, counts: accuracy.Counts) -> Estimate:
   """An accuracy from hits and tries per image, resampled by person."""
   interval = None
-  if part.n_units == len(part) and counts.hits.shape[1] == 1:
+  if (part.n_units == len(part) and part.has_interval
+      and counts.hits.shape[1] == 1):
     interval = stats.wilson(counts.hits.sum(), counts.tries.sum())
   return Estimate.resampled(
       counts.value, accuracy.mean_of_ratios(
@@ -201,7 +202,9 @@ def _curves(inputs: Inputs, model: Model) -> dict[Any, Estimate]:
   drawn['ks'] = centred(values['ks'], drawn['ks'])
   return {what: Estimate.resampled(
       values[what], drawn[what], stats.clopper_pearson(
-          round(values[what] * n), n) if what in rates else None)
+          round(values[what] * n), n)
+                              if what in rates and inputs.parts[
+                                  SIDES[0]].has_interval else None)
           for what in readers}
 
 
@@ -328,6 +331,8 @@ def person_auc(inputs: Inputs, model: Model) -> Estimate:
   parts = [inputs.parts[split] for split in SIDES]
   if any(part.n_units != len(side) for part, side in zip(parts, people)):
     return Estimate(value)  # one person: its images are the units
+  if not all(part.has_interval for part in parts):
+    return Estimate(value)
   weights = [part.multiplicities.astype(np.float64) for part in parts]
   return Estimate.resampled(value, ranks.area(*ranks.roc(*people, *weights)))
 
@@ -620,7 +625,7 @@ def loss_tail(inputs: Inputs, model: Model) -> Estimate:
   value = float(share())
   interval = None
   part = inputs.parts['forget']
-  if part.n_units == len(part):
+  if part.n_units == len(part) and part.has_interval:
     interval = stats.clopper_pearson(round(value * len(part)), len(part))
   return Estimate.resampled(value, inputs.bootstrap(share, *SIDES), interval)
 
@@ -655,10 +660,9 @@ def over_forgetting_signs(inputs: Inputs, slot: Model,
 
 def warn_of_over_forgetting(inputs: Inputs, record: Record) -> Record:
   """The main AUC's record as a warning: raised if it lies below one half."""
-  del inputs
   notes = []
   verdict = None
-  if record.unlearned.high is not None:
+  if record.unlearned.high is not None and not inputs.too_few(*SIDES):
     verdict = 'over-forgotten' if record.unlearned.high < .5 else 'none'
     if record.retrained.high is not None and record.retrained.high < .5:
       notes.append('The retrained model is below one half too: forget and test '
@@ -668,7 +672,8 @@ def warn_of_over_forgetting(inputs: Inputs, record: Record) -> Record:
 
 def raise_flag(inputs: Inputs, record: Record) -> Record:
   """The record of over-forgetting's signs with the flag as its verdict."""
-  if inputs.unlearned is None or not inputs.retrained:
+  if (inputs.unlearned is None or not inputs.retrained
+      or inputs.too_few(*SIDES)):
     return record
   signs = over_forgetting(inputs, inputs.unlearned, inputs.retrained)
   if signs is None:
@@ -686,6 +691,8 @@ def share_harmed(inputs: Inputs, slot: Model,
   flags = accuracy.harmed(
       losses, inputs.reference_config.harm_limit).astype(np.float64)
   part = inputs.parts['retain']
+  if not part.has_interval:
+    return Estimate(float(flags.mean()))
   return Estimate.resampled(
       float(flags.mean()), part.multiplicities @ flags / part.n_units)
 

@@ -147,9 +147,10 @@ def _record(inputs: Inputs, metric: registry.Metric, member: tuple[str, ...],
         name, metric.split, metric.direction, original=count, unlearned=count,
         retrained=count, null=none, delta=none, units=metric.units,
         notes=metric.notes, tier=metric.tier)
+  sides = metric.sides or (str(metric.split),)
   n_units, unit = (
       metric.sample(inputs, *member) if metric.sample else
-      inputs.units_behind(*(metric.sides or (str(metric.split),))))
+      inputs.units_behind(*sides))
 
   def value(inputs: Inputs, model: inputs_lib.Model,
             *references: Any) -> Estimate:
@@ -163,7 +164,8 @@ def _record(inputs: Inputs, metric: registry.Metric, member: tuple[str, ...],
       direction=metric.direction_in(inputs.reference_config), notes=notes,
       margin=metric.margin_in(inputs.config, inputs.reference_config),
       seeds={'evaluation': inputs.config.seed},
-      freedom=metric.freedom(inputs) if metric.freedom else None)
+      freedom=metric.freedom(inputs) if metric.freedom else None,
+      too_few=inputs.too_few(*(side for side in sides if side in inputs.parts)))
   if metric.form == registry.SLOT:
     record = _slot(inputs, metric, value, compare, notes)
   else:
@@ -238,16 +240,18 @@ def _gap_to_others(estimate: Estimate, others: Sequence[Estimate]) -> Estimate:
 def _verdicts(inputs: Inputs, found: Sequence[Record]) -> dict[str, Any]:
   by_name = {record.metric: record for record in found}
 
-  def overall(verdict: str, over_forgotten: bool = False) -> dict[str, Any]:
+  def overall(verdict: str, sides: Sequence[str],
+              over_forgotten: bool = False) -> dict[str, Any]:
     return verdicts.overall(
         [by_name[name] for name in registry.voters(verdict)],
-        over_forgotten=over_forgotten, retrained=len(inputs.retrained))
+        over_forgotten=over_forgotten, retrained=len(inputs.retrained),
+        too_few=inputs.too_few(*sides))
 
   return {
       'forgetting': overall(
-          registry.FORGETTING,
+          registry.FORGETTING, outputs_lib.SIDES,
           by_name['streisand'].verdict == forgetting.RAISED),
-      'utility': overall(registry.UTILITY)}
+      'utility': overall(registry.UTILITY, ('retain', 'test'))}
 
 
 def _describe(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,

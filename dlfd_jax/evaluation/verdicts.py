@@ -36,7 +36,8 @@ def compare(metric: Metric,
             notes: Sequence[str] = (),
             name: str | None = None,
             direction: str | None = None,
-            freedom: int | None = None) -> Record:
+            freedom: int | None = None,
+            too_few: str | None = None) -> Record:
   """The record of one metric.
 
   The verdict is about the difference to retraining where there is a retrained
@@ -58,6 +59,7 @@ def compare(metric: Metric,
     name: in the result, where it is not the metric's own.
     direction: likewise.
     freedom: independent units behind the variance, by default ``n_units``.
+    too_few: why nothing can be said of a difference, see ``Inputs.too_few``.
   """
   notes = list(notes)
   behind = n_units if freedom is None else freedom
@@ -83,6 +85,10 @@ def compare(metric: Metric,
         notes.append(
             f'This sample cannot show equivalence within {margin:g}: '
             f'the standard error of the difference is {gap.error:.3f}.')
+  if too_few and unlearned is not None and (margin, metric.chance) != (
+      None, None):
+    verdict, p_value, power = stats.TOO_FEW, None, None
+    notes.append(f'{too_few[0].upper()}{too_few[1:]}.')
   return Record(
       metric=name or metric.name, split=metric.split,
       direction=direction or metric.direction,
@@ -129,7 +135,7 @@ def holm(p_values: Sequence[float], level: float = LEVEL) -> list[bool]:
 
 
 def overall(votes: Sequence[Record], *, over_forgotten: bool = False,
-            retrained: int = 2) -> dict[str, Any]:
+            retrained: int = 2, too_few: str | None = None) -> dict[str, Any]:
   """One verdict from several deciding metrics.
 
   "indistinguishable" only if every metric is; "distinguishable" if one is after
@@ -140,6 +146,7 @@ def overall(votes: Sequence[Record], *, over_forgotten: bool = False,
     votes: records of the metrics that vote, at least one.
     over_forgotten: the Streisand flag, which forces "distinguishable".
     retrained: how many retrained models there are.
+    too_few: why the sample can show nothing; then that is the verdict.
 
   Returns:
     ``verdict``, ``metrics`` (name to its own verdict) and ``because``, words.
@@ -155,7 +162,9 @@ def overall(votes: Sequence[Record], *, over_forgotten: bool = False,
            if is_rejected and vote.verdict == stats.DISTINGUISHABLE]
   single = {vote.metric: vote.verdict for vote in votes}
   missing = [name for name, verdict in single.items() if verdict is None]
-  if over_forgotten:
+  if too_few:
+    verdict, because = stats.TOO_FEW, too_few
+  elif over_forgotten:
     verdict, because = OVER_FORGOTTEN, 'the over-forgetting flag is raised'
   elif apart:
     verdict = stats.DISTINGUISHABLE

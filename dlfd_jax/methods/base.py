@@ -316,7 +316,7 @@ class Plan:
     constants: what the steps read beside the data, on the devices already.
     start: the state to begin with; None = the original.
     findings: what the method learnt before its first step.
-    attack: kind of the live attack, see :class:`run.LiveAttack`.
+    attack: kind of the live attack, see :class:`live.LiveAttack`.
     control: wraps the monitor that measures and chooses; None = as it is.
   """
 

@@ -126,10 +126,9 @@ def pairs(retain: batching.Stream, forget: batching.Stream) -> np.ndarray:
   when it ends.
 
   Returns:
-    Positions of the equal pairs among the retain batches.
-
-  Raises:
-    ValueError: if there is none.
+    Positions of the equal pairs among the retain batches; all of them if none
+    is equal, as with fewer forget images than a batch: the released code then
+    does nothing. Sizes matter to the inert transport term alone.
   """
   def sizes(stream: batching.Stream) -> Any:
     full, rest = divmod(len(stream.indices), stream.batch_size)
@@ -138,12 +137,7 @@ def pairs(retain: batching.Stream, forget: batching.Stream) -> np.ndarray:
   retain_sizes, forget_sizes = sizes(retain), sizes(forget)
   cycled = np.resize(forget_sizes, len(retain_sizes))
   equal = np.flatnonzero(np.asarray(retain_sizes) == cycled)
-  if not len(equal):
-    raise ValueError(
-        'Expected a retain and a forget batch of equal size, got '
-        f'{len(forget.indices)} forget images at batch size '
-        f'{forget.batch_size}.')
-  return equal
+  return equal if len(equal) else np.arange(len(retain_sizes))
 
 
 @memo.one_for_equal

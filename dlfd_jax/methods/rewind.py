@@ -21,12 +21,15 @@ from typing import Any
 import numpy as np
 
 from dlfd_jax import loop, training as train
-from dlfd_jax.methods import base, neggrad_plus, scrub
+from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
+from dlfd_jax.methods import base, live, neggrad_plus, scrub
 from dlfd_jax.metrics import accuracy, per_example, ranks
 from dlfd_jax.models import Variables
 from dlfd_jax.utils import validate
 
 MEASURES = ('error', 'loss')
+NO_LABEL = ('forget and val share no label to rewind by, so the last state is '
+            'returned')
 _EQUAL = 1e-9  # errors are ratios of counts, apart by more or equal
 
 
@@ -85,7 +88,8 @@ class RewindConfig(base.Method):
       plan = dataclasses.replace(
           plan, check_at=frozenset(range(every, num_steps, every)))
     steps = (plan.check_at | {0}) - {num_steps}
-    errors = Errors(setting, self.measure)
+    keys = keys_of(setting.problem.dataset, setting.problem.splits)
+    errors = None if keys is None else Errors(setting, keys, self.measure)
     return dataclasses.replace(
         plan, control=lambda monitor: Rewinder(monitor, errors, steps))
 
@@ -99,28 +103,32 @@ class ScrubRConfig(RewindConfig):
   method: base.MethodConfig = scrub.ScrubConfig()
 
 
+def keys_of(dataset: dataset_lib.Dataset,
+            splits: splits_lib.Splits) -> np.ndarray | None:
+  """Labels that errors on forget and val compare by; None if none is shared."""
+  return live.common_keys(dataset, *(
+      live.labelled(dataset, rows) for rows in (splits.forget, splits.val)))
+
+
 class Errors:
   """Errors on forget, and on val with the labels of forget.
 
   Labels that forget or val lacks are left out on both sides.
 
-  Raises:
-    ValueError: if forget and val share no label.
+  Args:
+    setting: of the run.
+    keys: from :func:`keys_of`.
+    measure: one of ``MEASURES``.
   """
 
-  def __init__(self, setting: base.Setting, measure: str):
+  def __init__(self, setting: base.Setting, keys: np.ndarray, measure: str):
     problem = setting.problem
     self._task, self._measure = problem.task, measure
     self._labels = problem.dataset.labels
     self._predictor = setting.predictor
-    known = per_example.has_label(problem.task, self._labels)
-    keys = problem.dataset.class_key()
-    forget, val = (rows[known[rows]] for rows in (
+    forget, val = (live.labelled(problem.dataset, rows) for rows in (
         problem.splits.forget, problem.splits.val))
     shared = np.intersect1d(keys[forget], keys[val])
-    if not len(shared):
-      raise ValueError(
-          'Expected a label that forget and val share, to rewind by, got none.')
     self._forget, self._val = (
         rows[np.isin(keys[rows], shared)] for rows in (forget, val))
     matched, other = ranks.matching_weights(
@@ -153,9 +161,13 @@ class Errors:
 
 
 class Rewinder:
-  """The method's own controller, with another final choice."""
+  """The method's own controller, with another final choice.
 
-  def __init__(self, inner: base.MethodController, errors: Errors,
+  Without ``errors`` there is nothing to choose by, and the last state is
+  returned.
+  """
+
+  def __init__(self, inner: base.MethodController, errors: Errors | None,
                steps: frozenset[int]):
     self._inner, self._errors, self._steps = inner, errors, steps
     self._findings: dict[str, Any] = {}
@@ -168,12 +180,16 @@ class Rewinder:
 
   def keep(self, candidates: Sequence[loop.Metrics]) -> list[int]:
     """The original and the states after an epoch."""
+    if self._errors is None:
+      return []
     return [i for i, metrics in enumerate(candidates)
             if metrics['step'] in self._steps]
 
   def choose(self, kept: Sequence[base.Kept],
              last: Variables) -> tuple[int | None, str]:
     """The state with the forget error nearest to the reference."""
+    if self._errors is None:
+      return None, NO_LABEL
     reference = self._errors.on_held_out(last)
     errors = [self._errors.on_forget(variables) for _, variables in kept]
     errors.append(self._errors.on_forget(last))

@@ -3,122 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import time
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from scipy import special
-
 from dlfd_jax import checkpoint, loop, parallel
 from dlfd_jax.data import batching
-from dlfd_jax.methods import base
-from dlfd_jax.metrics import accuracy, attack, per_example
+from dlfd_jax.methods import base, live as live_lib
 from dlfd_jax.models import Variables
 from dlfd_jax.utils import hosts, runs
 
-ATTACKS = ('balanced', 'released')
 _ACCURACY_SLACK = 0.01
-_NULL_DRAWS = 400
-
-
-class LiveAttack:
-  """Measures a model on val and on a fixed part of forget, in one pass.
-
-  Args:
-    setting: of the run.
-    limit: largest number of images a side.
-    kind: ``'balanced'`` is one 10-fold logistic-regression attack on a fixed,
-      label-stratified subset; ``'released'`` the unbalanced one of the
-      authors' code on all images, on their scale (doubled here).
-  """
-
-  def __init__(self, setting: base.Setting, limit: int,
-               kind: str = 'balanced'):
-    problem = setting.problem
-    self._task, self._predictor = problem.task, setting.predictor
-    self._kind = kind
-    forget, val = (  # an image without any known label has no loss
-        rows[per_example.has_label(problem.task, problem.dataset.labels[rows])]
-        for rows in (problem.splits.forget, problem.splits.val))
-    keys = problem.dataset.class_key()
-    if kind == 'balanced':
-      rows_f, self._val_rows = attack.live_subset(
-          keys[forget], keys[val], limit, problem.seed)
-    else:
-      rows_f, self._val_rows = np.arange(len(forget)), np.arange(len(val))
-    self.num_val = len(val)  # images behind the val accuracy
-    self._indices = np.concatenate([val, forget[rows_f]])
-    self._labels = problem.dataset.labels[self._indices]
-    self.images = len(self._indices)  # that one measurement reads
-    # Members and non-members of the attack.
-    self.sizes = self.images - self.num_val, len(self._val_rows)
-
-  def losses(self, variables: Variables
-             ) -> tuple[np.ndarray, np.ndarray, float, float] | None:
-    """Losses of the attack's members and non-members; two accuracies.
-
-    The accuracies are those on the members and on all of val. None if a logit
-    is not finite.
-    """
-    logits = self._predictor(variables, self._indices).logits
-    if not np.isfinite(logits).all():
-      return None
-    losses = per_example.loss(self._task, logits, self._labels)
-    n = self.num_val
-    accuracies = [
-        float(accuracy.accuracy(
-            self._task, logits[rows], self._labels[rows]).value)
-        for rows in (slice(n, None), slice(n))]
-    return losses[n:], losses[:n][self._val_rows], *accuracies
-
-  def measure(self, variables: Variables) -> loop.Metrics:
-    """Figures for the log and for decisions.
-
-    Returns:
-      ``val_accuracy``, ``forget_accuracy``, ``mia_accuracy``,
-      ``forgetting_score`` (0 to 1), ``mia_auc`` (of -loss, forget over val:
-      above .5 = under-forgotten), ``forget_loss`` and ``val_loss`` (nats) and
-      ``loss_gap``, the first minus the second (below 0 = under-forgotten). A
-      model with logits that are not finite gets the worst of each, and None
-      for the rest.
-    """
-    found = self.losses(variables)
-    if found is None:
-      return {'val_accuracy': 0.0, 'forget_accuracy': 0.0, 'mia_accuracy': None,
-              'forgetting_score': 1.0, 'mia_auc': 0.0, 'forget_loss': None,
-              'val_loss': None, 'loss_gap': None}
-    forget, val, forget_accuracy, val_accuracy = found
-    if self._kind == 'balanced':
-      mia = attack.balanced_accuracy(-forget, -val, draws=1)
-    else:
-      mia = attack.unbalanced_accuracy(forget, val)
-    return {
-        'val_accuracy': val_accuracy,
-        'forget_accuracy': forget_accuracy,
-        'mia_accuracy': float(mia),
-        'forgetting_score': float(2 * abs(mia - 0.5)),
-        'mia_auc': float(attack.auc(-forget, -val)),
-        'forget_loss': float(forget.mean()),
-        'val_loss': float(val.mean()),
-        'loss_gap': float(forget.mean() - val.mean()),
-    }
-
-
-@functools.lru_cache
-def null_of_sizes(members: int, others: int) -> tuple[float, float]:
-  """Mean and 95 % point of the score if membership meant nothing.
-
-  Of normal scores at this sample size, not of the original's losses: those are
-  so skewed that the attack hardly moves on them, and their null would be too
-  strict for every model that comes after.
-  """
-  scores = special.ndtri(
-      (np.arange(members + others) + 0.5) / (members + others))
-  return attack.permutation_null(
-      scores[:members], scores[members:], draws=_NULL_DRAWS)
 
 
 class Monitor:
@@ -131,20 +27,27 @@ class Monitor:
     plan: its phases, stop rule and findings.
   """
 
-  def __init__(self, live: LiveAttack, original: Variables,
+  def __init__(self, live: live_lib.LiveAttack, original: Variables,
                config: base.MethodConfig, plan: base.Plan):
     self._live = live
     self._rule, self._stop = plan.phases, plan.stop
     self._only = next(iter(plan.steps))  # the phase, if no rule chooses one
     self._findings: dict[str, Any] = {
-        **plan.findings, 'attack_sizes': list(live.sizes)}
+        **plan.findings, 'steering': live.rule.kind,
+        'attack_sizes': list(live.sizes)}
+    if live.rule.because:
+      self._findings['steering_reason'] = live.rule.because
     forget_threshold = None if plan.phases is None else plan.phases.threshold
     null: dict[Any, Any] = {}  # numbers by the names of thresholds
-    if any(isinstance(value, str)
-           for value in (forget_threshold, config.select_threshold)):
-      mean, high = hosts.from_first(list(null_of_sizes(*live.sizes)))
+    self._kind = live.rule.kind
+    if self._kind != live_lib.PASSES and any(
+        isinstance(value, str)
+        for value in (forget_threshold, config.select_threshold)):
+      mean, high = hosts.from_first(list(live.null()))
       null = {'null_mean': mean, 'null_95': high}
       self._findings |= null
+    elif self._kind == live_lib.PASSES:
+      null = dict.fromkeys((forget_threshold, config.select_threshold))
     self._forget_threshold = (
         None if forget_threshold is None
         else null.get(forget_threshold, forget_threshold))
@@ -154,10 +57,12 @@ class Monitor:
     score = self._original['forgetting_score']
     # An unsigned rule is that of the released code, which has no such notion.
     signed = plan.phases is None or plan.phases.signed
-    blind = signed and score <= self._select_threshold
-    self._selection = None if config.selection == 'last' else Selection(
-        self._select_threshold, blind,
-        live.num_val if config.selection == 'one_se' else None)
+    blind = None if self._kind == live_lib.PASSES else (
+        signed and score <= self._select_threshold)
+    self._selection = None if config.selection == 'last' or (
+        blind is None) else Selection(
+            self._select_threshold, blind,
+            live.num_val if config.selection == 'one_se' else None)
     self._findings |= {
         'forget_threshold': self._forget_threshold,
         'select_threshold': self._select_threshold,
@@ -171,16 +76,26 @@ class Monitor:
 
   def phase(self, metrics: loop.Metrics) -> str | None:
     """The phase of the next steps; None = stop here."""
-    if self._stop is not None and self._stop(self._original, metrics):
+    if self._stops(metrics):
       return None
     rule = self._rule
-    if rule is None or self._forget_threshold is None:
+    if rule is None:
       return self._only
     if rule.opening is not None and metrics['step'] == 0:
       return rule.opening
+    if self._kind == live_lib.PASSES:
+      return rule.active
     under = metrics['mia_auc'] > 0.5 or not rule.signed
     high = metrics['forgetting_score'] >= self._forget_threshold
     return rule.active if high and under else rule.resting
+
+  def _stops(self, metrics: loop.Metrics) -> bool:
+    """The plan's own stop rule, as far as the images can tell."""
+    if self._stop is None or self._kind == live_lib.PASSES:
+      return False
+    # The accuracy on a few images is too coarse to stop by alone.
+    known = self._kind == live_lib.RANK and metrics['mia_auc'] > 0.5
+    return not known and self._stop(self._original, metrics)
 
   def keep(self, candidates: Sequence[loop.Metrics]) -> list[int]:
     """The states that may still be selected; never the original."""
@@ -193,7 +108,9 @@ class Monitor:
     """The selected state (None = the last one) and why."""
     del last
     if self._selection is None:
-      return None, 'the last state'
+      return None, 'the last state' + (
+          ', as nothing can be measured' if self._kind == live_lib.PASSES
+          else '')
     return self._selection.choose([metrics for metrics, _ in kept])
 
   def findings(self, chosen: loop.Metrics | None) -> dict[str, Any]:
@@ -204,7 +121,8 @@ class Monitor:
     """
     met, gap = None, None
     if chosen is not None:
-      met = chosen['forgetting_score'] <= self._select_threshold
+      if self._select_threshold is not None:
+        met = chosen['forgetting_score'] <= self._select_threshold
       gap = chosen.get('loss_gap')  # not in runs begun by older versions
     return {**self._findings, 'select_threshold_met': met, 'loss_gap': gap}
 
@@ -374,7 +292,7 @@ def prepare(setting: base.Setting, config: base.Method
   """What the loop runs, and what measures, switches phases and selects."""
   inner = config.inner
   plan = config.plan(setting)
-  live = LiveAttack(setting, inner.live_limit, plan.attack)
+  live = live_lib.LiveAttack(setting, inner.live_limit, plan.attack)
   epoch = plan.batches.steps_per_epoch
   default = plan.check_every or default_check_every(
       epoch, live.images, inner.batch_size, plan.passes)

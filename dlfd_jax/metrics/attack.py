@@ -138,6 +138,52 @@ def person_means(values: np.ndarray, identity: np.ndarray) -> np.ndarray:
   return np.bincount(units, values) / np.bincount(units)
 
 
+def ranked_auc(member_losses: np.ndarray, non_member_losses: np.ndarray,
+               member_keys: np.ndarray, non_member_keys: np.ndarray,
+               member_units: np.ndarray, non_member_units: np.ndarray) -> float:
+  """AUC of people (or images) by their place among unseen losses of a class.
+
+  The place of an image is the share of the non-members of its class with a
+  higher loss (ties count half); that of a person is the mean over the images.
+  For members of one class that are their own units it is the AUC of -loss.
+
+  Args:
+    member_losses: nats ``[n]``.
+    non_member_losses: nats ``[m]``.
+    member_keys: class of each member, int ``[n]``, each with a non-member.
+    non_member_keys: int ``[m]``.
+    member_units: person of each member, int ``[n]``.
+    non_member_units: int ``[m]``.
+
+  Raises:
+    ValueError: if a side is empty or not finite, or a member's class has no
+      non-member.
+
+  Example:
+    >>> ranked_auc([.2], [.1, .3, .5, .7], *map(np.zeros, (1, 4)), [0],
+    ...            [0, 1, 2, 3])
+    0.75
+  """
+  members = ranks.check_scores('member losses', member_losses)
+  others = ranks.check_scores('non-member losses', non_member_losses)
+  alone = np.setdiff1d(member_keys, non_member_keys)
+  if alone.size:
+    raise ValueError(f'Expected a non-member of class {alone[0]}, got none.')
+  places: list[np.ndarray] = []
+  for losses, keys in ((members, member_keys), (others, non_member_keys)):
+    place = np.empty(losses.size)
+    for key in np.unique(keys):
+      of_class = np.sort(others[non_member_keys == key])
+      inside = np.flatnonzero(keys == key)
+      below, up_to = (np.searchsorted(of_class, losses[inside], side)
+                      for side in ('left', 'right'))
+      place[inside] = 1 - (below + up_to) / (2 * of_class.size)
+    places.append(place)
+  return person_auc(
+      places[0], places[1], np.asarray(member_units),
+      np.asarray(non_member_units))
+
+
 def balanced_accuracy(members: np.ndarray,
                       non_members: np.ndarray,
                       *,

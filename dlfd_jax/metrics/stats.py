@@ -9,6 +9,10 @@ from scipy import special
 
 from dlfd_jax.utils import validate
 
+ENOUGH = 5  # people, or images, on each side, to say anything of a difference
+_NO_SPREAD = 1e-20  # of a variance: rounding alone
+LEAST_FOR_INTERVAL = 3  # of one or two, resampling says nothing
+
 
 def units_of(identity: np.ndarray) -> np.ndarray:
   """The resampling unit of each image: its person, or itself if unknown.
@@ -137,7 +141,9 @@ def standard_error(unit_variance: float,
     retrains: R, number of retrained models.
 
   Returns:
-    The square root of V, and nu, infinite if V is 0.
+    The square root of V, and nu. No spread at all is no certainty: of G units
+    without an event, up to 3 / G may have one (the rule of three, whose end is
+    1.96 standard errors away), and that error, 1.5 / G, is returned with G - 1.
 
   Raises:
     ValueError: if a variance is negative or a count is too small.
@@ -156,8 +162,8 @@ def standard_error(unit_variance: float,
     share = 1 / retrains if seeds > 1 else 1 + 1 / retrains
     terms.append((retrained_variance * share, retrains - 1))
   variance = sum(term for term, _ in terms)
-  if variance == 0:
-    return 0.0, float('inf')
+  if variance <= _NO_SPREAD:
+    return 1.5 / units, float(units - 1)
   freedom = variance**2 / sum(term**2 / free for term, free in terms)
   return math.sqrt(variance), freedom
 
@@ -185,6 +191,7 @@ def t_interval(value: float, error: float, freedom: float,
 
 INDISTINGUISHABLE = 'indistinguishable'
 DISTINGUISHABLE = 'distinguishable'
+TOO_FEW = 'too few to say'
 INCONCLUSIVE = 'inconclusive'
 
 
@@ -233,8 +240,7 @@ def power(error: float, margin: float) -> float:
     >>> round(power(.05 / 3.2415, .05), 3), power(.05, .05)
     (0.8, 0.0)
   """
-  if error <= 0:
-    return 1.0
+  validate.number('error', error, 0, ends='(]')
   reach = margin / error - float(special.ndtri(.975))
   return max(0.0, 2 * float(special.ndtr(reach)) - 1)
 

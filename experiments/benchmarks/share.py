@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from dlfd_jax import methods, ot, parallel, presets, training as train
-from dlfd_jax.methods import base, dlfd, run
+from dlfd_jax.methods import base, dlfd, live as live_lib
 from dlfd_jax.metrics import attack
 from dlfd_jax.pipeline import timing
 from dlfd_jax.utils import runs
@@ -46,7 +46,7 @@ def share(network: presets.Network, config: dlfd.DLFDConfig, size: int,
                  for side in batch)
   transport = _median(functools.partial(
       solver(config, len(here), len(there)), here, there), repeats)
-  live = run.LiveAttack(setting, config.live_limit)
+  live = live_lib.LiveAttack(setting, config.live_limit)
   losses = live.losses(setting.original)
   assert losses is not None  # an untrained network is finite
   check = _median(lambda: live.measure(setting.original), repeats)

@@ -41,7 +41,8 @@ def test_shared_draws_cancel_in_the_difference():
   record = _compare(
       Estimate.resampled(.61, shared.replicates + .01), [shared])
   assert record.delta.value == pytest.approx(.01)
-  assert record.delta.high - record.delta.low == pytest.approx(0, abs=1e-9)
+  # What is left is the error of 100 units that show no spread.
+  assert record.delta.high - record.delta.low == pytest.approx(.06, rel=.02)
 
 
 def test_one_retrained_model_uses_the_units_alone():
@@ -145,11 +146,9 @@ def test_one_unit_has_no_interval():
   assert record.verdict is None
 
 
-@pytest.mark.parametrize('value, error, freedom, expected', [
-    (.05, .02, 10., .03125), (.05, 0., np.inf, 0), (0., 0., np.inf, 1)])
-def test_p_values_are_those_of_t(value, error, freedom, expected):
-  assert Estimate(value, error=error, freedom=freedom).p_value == (
-      pytest.approx(expected, abs=2e-3))
+def test_p_values_are_those_of_t():
+  assert Estimate(.05, error=.02, freedom=10.).p_value == (
+      pytest.approx(.03125, abs=2e-3))
 
 
 def test_centred_replicates_have_the_value_as_mean_and_stay_positive():

@@ -345,7 +345,7 @@ def test_too_few_retrained_models_leave_the_nulls_out(count, reason):
   assert any('nulls of tier 1 need two' in note for note in found['notes'])
 
 
-def test_a_model_equal_to_retrained_ones_is_indistinguishable():
+def test_no_spread_between_equal_models_is_no_certainty():
   one = _OUTPUTS['retrained'][0]
   outputs = {**_OUTPUTS, 'unlearned': one, 'retrained': [one, one]}
   references = _references(outputs)
@@ -358,9 +358,11 @@ def test_a_model_equal_to_retrained_ones_is_indistinguishable():
       relearned={**dict.fromkeys(
           ('unlearned', 'retrained_0', 'retrained_1'), times),
           'original': [forgetting.RelearnTime(0)] * 2}))
-  assert found['verdicts']['forgetting']['verdict'] == 'indistinguishable'
-  assert found['verdicts']['utility']['verdict'] == 'indistinguishable'
+  for verdict in found['verdicts'].values():
+    assert verdict['verdict'] == 'inconclusive'
   records = _records(found)
+  gap = records['gap_accuracy_retain']
+  assert gap['power'] < .5 and gap['delta']['low'] < 0 < gap['delta']['high']
   assert records['js_test']['unlearned']['value'] == 0
   assert records['tow']['unlearned']['value'] == 1
   assert records['cka_test']['unlearned']['value'] == pytest.approx(1)

@@ -46,7 +46,8 @@ def errors_on(kind, forget_labels, val_labels, answers, measure='error'):
   table[splits.val] = answers
   setting = dataclasses.replace(
       setting, predictor=lambda table, rows: Outputs(table[rows], None))
-  return rewind.Errors(setting, measure), table
+  keys = rewind.keys_of(problem.dataset, splits)
+  return rewind.Errors(setting, keys, measure), table
 
 
 def test_the_reference_has_the_labels_of_forget():
@@ -65,9 +66,10 @@ def test_labels_that_val_lacks_are_left_out_on_both_sides():
   np.testing.assert_allclose(found.on_forget(table), 1 / 2)
 
 
-def test_sets_without_a_shared_label_are_refused():
-  with pytest.raises(ValueError, match='label that forget and val share'):
-    errors_on('multiclass', [0], [1, 2], [1, 0, 0])
+def test_without_a_shared_label_the_last_state_is_returned():
+  watch = rewind.Rewinder(None, None, frozenset({0, 2}))
+  assert watch.keep([{'step': 0}, {'step': 2}]) == []
+  assert watch.choose([], None) == (None, rewind.NO_LABEL)
 
 
 def test_attributes_count_by_their_mean_error():

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from dlfd_jax.methods import base, finetune, run
+from dlfd_jax.methods import base, finetune, live, run
 from dlfd_jax.metrics import attack
 from dlfd_jax.models import Outputs
 from tests.methods import problems
@@ -21,19 +21,23 @@ class FakeLive:
   """An attack whose answers are given; ``variables`` are the figures."""
 
   sizes, num_val = (50, 50), 100
+  rule = live.Rule('balanced', np.arange(50), np.arange(50))
+
+  def null(self):
+    return live.null_of_sizes(*self.sizes)
 
   def measure(self, variables):
     return variables
 
 
-def make(original=0.8, select=0.3, selection='best', live=FakeLive,
+def make(original=0.8, select=0.3, selection='best', measured=FakeLive,
          forget_threshold=0.4, stop=None, findings=(), **rule):
   config = base.MethodConfig(selection=selection, select_threshold=select)
   phases = None if forget_threshold is None else base.PhaseRule(
       active='distance', resting='finetune', threshold=forget_threshold, **rule)
   plan = base.Plan(steps={'distance': None, 'finetune': None}, batches=None,
                    phases=phases, stop=stop, findings=dict(findings))
-  return run.Monitor(live(), figures(original), config, plan)
+  return run.Monitor(measured(), figures(original), config, plan)
 
 
 def choose(watch, states):
@@ -86,7 +90,7 @@ def test_without_a_forget_threshold_the_active_phase_never_ends():
 ])
 def test_thresholds_are_numbers_or_come_from_the_null(
     forget, select, thresholds, monkeypatch):
-  monkeypatch.setattr(run, 'null_of_sizes', lambda *sizes: (0.1, 0.2))
+  monkeypatch.setattr(live, 'null_of_sizes', lambda *sizes: (0.1, 0.2))
   found = make(forget_threshold=forget, select=select).findings(None)
   assert (found['forget_threshold'], found['select_threshold']) == thresholds
   assert (found['null_mean'], found['null_95']) == (0.1, 0.2)
@@ -111,7 +115,7 @@ def test_the_original_is_never_kept():
 
 
 def test_the_null_is_not_drawn_for_numbers(monkeypatch):
-  monkeypatch.setattr(run, 'null_of_sizes', None)
+  monkeypatch.setattr(live, 'null_of_sizes', None)
   watch = make(select=0.3, forget_threshold=0.4)
   assert 'null_mean' not in watch.findings(None)
 
@@ -223,7 +227,7 @@ def test_a_run_returns_the_state_that_its_rule_names(
   accuracies = iter([0.9, 0.9, 0.5, 0.8, 0.7, 0.8 - 0.9 * error,
                      0.8 - 1.1 * error, 0.99])
   scores = iter([0.9, 0.9, *[0.1] * 5, 0.9])  # the original, and at step 0
-  monkeypatch.setattr(run.LiveAttack, 'measure', lambda self, variables: {
+  monkeypatch.setattr(live.LiveAttack, 'measure', lambda self, variables: {
       **figures(next(scores), accuracy=next(accuracies)), 'loss_gap': 0.0})
   out = run.unlearn(problem, finetune.FinetuneConfig(
       batch_size=8, epochs=2, check_every=1, selection=selection,
@@ -266,7 +270,7 @@ def live_attack(kind='multiclass', limit=300, attack_kind='balanced', seed=0,
   problem = base.Problem(
       model, variables, data or own, problems.splits(), seed)
   setting = base.Setting(problem, variables, None, None, {}, TableModel())
-  return run.LiveAttack(setting, limit, attack_kind), setting
+  return live.LiveAttack(setting, limit, attack_kind), setting
 
 
 def table(data, splits, forget=2.0, val=0.5):
@@ -281,27 +285,27 @@ def table(data, splits, forget=2.0, val=0.5):
 
 
 def test_live_attack_reads_one_fixed_subset_with_equal_class_counts():
-  live, setting = live_attack(limit=12)
+  attacker, setting = live_attack(limit=12)
   data, splits = setting.problem.dataset, setting.problem.splits
-  assert live.sizes == (12, 12)
-  assert live.images == 12 + len(splits.val)
+  assert attacker.sizes == (12, 12)
+  assert attacker.images == 12 + len(splits.val)
   for _ in range(2):
-    live.measure(table(data, splits))
+    attacker.measure(table(data, splits))
   first, second = setting.predictor.asked
   np.testing.assert_array_equal(first, second)
   np.testing.assert_array_equal(first[:24], splits.val)
   assert np.isin(first[24:], splits.forget).all()
   again, other = live_attack(limit=12)[1], live_attack(limit=12, seed=1)[1]
   for setting_of_seed, same in ((again, True), (other, False)):
-    run.LiveAttack(setting_of_seed, 12).measure(table(data, splits))
+    live.LiveAttack(setting_of_seed, 12).measure(table(data, splits))
     asked = setting_of_seed.predictor.asked[0]
     assert np.array_equal(asked, first) is same
 
 
 def test_live_figures_are_those_of_the_attack():
-  live, setting = live_attack()
+  attacker, setting = live_attack()
   data, splits = setting.problem.dataset, setting.problem.splits
-  found = live.measure(table(data, splits))
+  found = attacker.measure(table(data, splits))
   assert found['mia_auc'] == 1.0
   assert found['mia_accuracy'] == 1.0
   assert found['forgetting_score'] == 1.0
@@ -310,7 +314,7 @@ def test_live_figures_are_those_of_the_attack():
       found['forget_loss'], math.log1p(2 * math.exp(-2.0)), atol=0.02)
   np.testing.assert_allclose(
       found['val_loss'], math.log1p(2 * math.exp(-0.5)), atol=0.03)
-  over = live.measure(table(data, splits, forget=-3.0))
+  over = attacker.measure(table(data, splits, forget=-3.0))
   assert over['mia_auc'] == 0.0 and over['forgetting_score'] == 1.0
   for figures, under in ((found, True), (over, False)):  # the gap has a sign
     gap = figures['forget_loss'] - figures['val_loss']
@@ -319,12 +323,12 @@ def test_live_figures_are_those_of_the_attack():
 
 
 def test_released_attack_reads_all_images_of_both_sides():
-  live, setting = live_attack(limit=10, attack_kind='released')
+  attacker, setting = live_attack(limit=10, attack_kind='released')
   data, splits = setting.problem.dataset, setting.problem.splits
-  assert live.sizes == (24, 24)
+  assert attacker.sizes == (24, 24)
   logits = table(data, splits, forget=0.7)
-  found = live.measure(logits)
-  forget, val, *_ = live.losses(logits)
+  found = attacker.measure(logits)
+  forget, val, *_ = attacker.losses(logits)
   assert found['mia_accuracy'] == attack.unbalanced_accuracy(
       forget, val)
   assert found['forgetting_score'] == 2 * abs(found['mia_accuracy'] - 0.5)
@@ -337,19 +341,19 @@ def test_images_without_a_known_label_take_no_part():
   labels[splits.forget[:5]] = -1
   labels[splits.val[:4]] = -1
   data = dataclasses.replace(data, labels=labels)
-  live, setting = live_attack(
+  attacker, setting = live_attack(
       'multilabel', attack_kind='released', data=data)
-  assert live.sizes == (19, 20)
-  live.measure(np.zeros((len(data), 3), np.float32))
+  assert attacker.sizes == (19, 20)
+  attacker.measure(np.zeros((len(data), 3), np.float32))
   assert not np.isin(setting.predictor.asked[0], splits.forget[:5]).any()
 
 
 @pytest.mark.parametrize('value', [np.nan, np.inf])
 def test_a_model_that_is_not_finite_gets_the_worst_figures(value):
-  live, setting = live_attack()
+  attacker, setting = live_attack()
   logits = table(setting.problem.dataset, setting.problem.splits)
   logits[setting.problem.splits.val[3]] = value
-  found = live.measure(logits)
+  found = attacker.measure(logits)
   assert found == {
       'val_accuracy': 0.0, 'forget_accuracy': 0.0, 'mia_accuracy': None,
       'forgetting_score': 1.0, 'mia_auc': 0.0, 'forget_loss': None,

@@ -86,10 +86,12 @@ def test_one_retrained_model_leaves_the_units_alone():
       .1 + sps.t.ppf(.975, 99) * .01)
 
 
-def test_difference_without_any_spread_is_a_point():
-  error, freedom = stats.standard_error(0., 10)
-  assert error == 0
-  assert stats.t_interval(.2, error, freedom) == (.2, .2)
+def test_no_spread_has_the_error_of_the_rule_of_three():
+  # Clopper and Pearson's one-sided 95 % end of 0 of n is 1 - .05^(1 / n).
+  for units in (30, 1000):
+    error, freedom = stats.standard_error(0., units)
+    assert 1.96 * error == pytest.approx(1 - .05**(1 / units), rel=.06)
+    assert freedom == units - 1
 
 
 def test_interval_of_one_checkpoint_misses_at_its_rate():
