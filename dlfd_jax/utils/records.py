@@ -172,7 +172,8 @@ def _fixed(schema: Any) -> dict[str, tuple[Any, ...]]:
 def _names(settings: Any, prefix: str = '') -> Iterator[str]:
   """Dotted names of all fields of settings, or of those that are stored."""
   if dataclasses.is_dataclass(settings):
-    settings = vars(settings)
+    settings = {field.name: getattr(settings, field.name)
+                for field in dataclasses.fields(settings)}
   if isinstance(settings, dict):
     for name, value in settings.items():
       yield f'{prefix}{name}'

@@ -42,7 +42,9 @@ def reference_runs(tmp_path_factory, original):
         {**saved.variables, 'params': noisy}, saved.config, saved.task,
         saved.image_size)
   runs.write_json(
-      folder / 'unlearned' / runs.CONFIG, {**config, 'kind': 'unlearn'})
+      folder / 'unlearned' / runs.CONFIG, {
+          **config, 'kind': 'unlearn', 'rows': {},
+          'original_path': str(original)})
   splits_lib.save_splits(folder / 'unlearned' / runs.SPLITS, data, splits)
   return folder
 
