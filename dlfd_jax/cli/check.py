@@ -88,8 +88,16 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   found = _resolve(dataset, stored, request)
   repeats = command.value(values, 'repeats')
   model_s = time.perf_counter()
-  model = _model(network, original, dataset) if repeats else None
+  model = _model(network, original, dataset) if repeats or original else None
   model_s = time.perf_counter() - model_s
+  devices = inputs.devices(values)
+  used = inputs.say_used(
+      dataset, network=model[0] if model else _config(network, dataset),
+      devices=devices, parts=found.request.parts,
+      split_from=inputs.split_from(values, dataset, stored),
+      settings={'dlfd': dataclasses.asdict(preset.config_of('dlfd')),
+                'train': dataclasses.asdict(preset.train)} if repeats else None,
+      preset=command.value(values, 'preset') or 'demo')
   folder = runs.RunFolder(workdir, {
       'kind': 'check', 'data': dataclasses.asdict(data_options),
       'fingerprint': dataset.fingerprint(),
@@ -101,9 +109,10 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   if result is None:
     result = _check(dataset, found, line)
     checked = time.perf_counter()
-    result['cost'] = model and expected_cost.measure(
-        preset, *model, dataset, found.request.retain,
-        found.request.forget, inputs.devices(values), repeats)
+    result['used'] = used
+    result['cost'] = expected_cost.measure(
+        preset, *model, dataset, found.request.retain, found.request.forget,
+        devices, repeats) if model and repeats else None
     result['time'] = {
         'read_s': read - started, 'copies_s': checked - read - model_s,
         'cost_s': time.perf_counter() - checked + model_s}
@@ -151,13 +160,13 @@ def _resolve(dataset: dataset_lib.Dataset, stored, request) -> _Found:
 
 def _check(dataset, found, line) -> dict[str, Any]:
   request = found.request
-  parts = {'train': [*request.forget, *request.retain], **request.others}
+  parts = {'train': len(request.forget) + len(request.retain),
+           **{name: len(rows) for name, rows in request.others.items()}}
   return {
       'kind': 'check', 'command': line, 'versions': runs.versions(),
       'device': job.device_name(), 'cores': os.cpu_count(),
       'images': len(dataset), 'image_size': dataset.image_size[0],
-      'split': {n: len(rows) for n, rows in parts.items()}
-               if request.others else None,
+      'split': parts if request.others else None,
       'request': requests.describe(
           request, leakage.copies_outside(request), found.twice),
       'notes': found.notes, 'data_notes': list(dataset.notes)}
@@ -179,10 +188,14 @@ def _model(network, original, dataset
   if original:
     saved = checkpoint.load_model(original)
     return saved.config, saved.variables
-  config = models.ModelConfig(
-      outputs=dataset.task.num_outputs, **dataclasses.asdict(network))
+  config = _config(network, dataset)
   model = models.build_for(config, dataset.image_size)
   return config, models.init(model, jax.random.key(0), dataset.image_size)
+
+
+def _config(network, dataset) -> models.ModelConfig:
+  return models.ModelConfig(
+      outputs=dataset.task.num_outputs, **dataclasses.asdict(network))
 
 
 COMMAND = command.Command('check', _ABOUT, _define, _execute)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from typing import Any
 
 from absl import flags
 
+from dlfd_jax import checkpoint
 from dlfd_jax.cli import command, inputs, options, screen
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.evaluation import inputs as inputs_lib
@@ -83,18 +85,23 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
     raise ValueError(
         'Expected the split of an unlearning run, with retain and forget, got '
         f'train, val and test in {stored}.')
+  devices, tier = inputs.devices(values), command.value(values, 'tier')
+  config = inputs_lib.EvaluationConfig(
+      bootstrap=command.value(values, 'bootstrap'),
+      seed=command.value(values, 'evaluation_seed'))
+  used = inputs.say_used(
+      dataset, network=checkpoint.load_model(original).config, devices=devices,
+      parts=splits.parts, split_from=inputs.split_from(values, dataset, stored),
+      settings={'tier': tier, **dataclasses.asdict(config)})
   result = evaluate.evaluate(
-      original, unlearned, _folders(command.value(values, 'retrained')),
-      inputs_lib.EvaluationConfig(
-          bootstrap=command.value(values, 'bootstrap'),
-          seed=command.value(values, 'evaluation_seed')),
+      original, unlearned, _folders(command.value(values, 'retrained')), config,
       tier_1=references.Tier1Config(**{
           name: command.value(values, name) for name in _TIER_1})
-      if command.value(values, 'tier') else None,
+      if tier else None,
       splits=splits, dataset=dataset, state=command.value(values, 'state'),
       search_s=command.value(values, 'search_s'),
       keep_features=command.value(values, 'keep_features'), workdir=workdir,
-      devices=inputs.devices(values), hooks=[command.Progress()],
+      devices=devices, hooks=[command.Progress()], used=used,
       device_bytes=command.value(values, 'device_bytes'), command=line)
   show(result)
   print(f'{workdir}/{runs.RESULT}')

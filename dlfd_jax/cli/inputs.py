@@ -18,8 +18,8 @@ from dlfd_jax.data import (
   sources,
   splits as splits_lib,
 )
-from dlfd_jax.pipeline import job
-from dlfd_jax.utils import hosts
+from dlfd_jax.pipeline import job, used as used_lib
+from dlfd_jax.utils import hosts, validate
 
 
 def define_run(values: flags.FlagValues) -> None:
@@ -166,6 +166,21 @@ def partition(values: flags.FlagValues, dataset: dataset_lib.Dataset,
       by=command.value(values, 'split_by'))
 
 
+def split_from(values: flags.FlagValues, dataset: dataset_lib.Dataset,
+               stored: str | os.PathLike | None) -> str:
+  """Where the split comes from, in words; see :func:`partition`."""
+  if stored is not None:
+    return f'stored in {validate.shorten_path(stored)}'
+  if dataset.split is not None:
+    return 'as the data say'
+  if 'split_seed' not in values:
+    return 'not known'
+  return ('drawn with seed {split_seed} by {split_by}, test_fraction '
+          '{test_fraction} and val_fraction {val_fraction}').format(**{
+              name: command.value(values, name) for name in (
+                  'split_seed', 'split_by', 'test_fraction', 'val_fraction')})
+
+
 def request_on(dataset: dataset_lib.Dataset, parts: job.Parts, stored: bool,
                request: requests.ForgetRequest
                ) -> requests.ResolvedRequest:
@@ -184,6 +199,14 @@ def request_on(dataset: dataset_lib.Dataset, parts: job.Parts, stored: bool,
         {'train': parts.retain, 'val': parts.val, 'test': parts.test}, request,
         np.concatenate([parts.forget, parts.earlier]))
   return requests.resolve(dataset, job.as_partition(parts).parts, request)
+
+
+def say_used(dataset: dataset_lib.Dataset, **known: Any) -> dict[str, Any]:
+  """Prints what a run uses before it begins; see ``used.facts``."""
+  used = used_lib.facts(dataset, **known)
+  for line in (*used_lib.lines(used), *dataset.notes):
+    print(line)
+  return used
 
 
 def load_data(options: sources.DataOptions) -> dataset_lib.Dataset:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from typing import Any
 
 from absl import flags
 
-from dlfd_jax import presets
+from dlfd_jax import models, presets
 from dlfd_jax.cli import command, inputs, options, tensorboard
 from dlfd_jax.data import requests, splits as splits_lib
 from dlfd_jax.pipeline import run_configs, train
@@ -56,14 +57,21 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   devices.check_batch_size(recipe.batch_size)
   dataset = inputs.load_data(data_options)
   on = command.value(values, 'on')
-  dataset, parts, notes = _parts(values, dataset, original)
-  for note in dataset.notes:  # while there is time to stop
-    print(note)
+  stored = command.value(values, 'splits')
+  if original and not stored:
+    stored = pathlib.Path(original) / runs.SPLITS
+  parts, notes = _parts(values, dataset, stored)
+  used = inputs.say_used(  # while there is time to stop
+      dataset, network=models.ModelConfig(
+          outputs=dataset.task.num_outputs, **dataclasses.asdict(network)),
+      devices=devices, parts=parts.parts,
+      split_from=inputs.split_from(values, dataset, stored), settings=recipe,
+      preset=None if original else command.value(values, 'preset') or 'demo')
   with tensorboard.hooks(values, workdir) as hooks:
     run = train.train(
         dataset, parts, recipe, network, on=on, workdir=workdir,
         devices=devices, hooks=[command.Progress(), *hooks], command=line,
-        **inputs.run_options(values))
+        used=used, **inputs.run_options(values))
   command.check_finite(run)
   found = run.record
   for note in notes:
@@ -75,28 +83,20 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   return {'workdir': workdir, 'notes': notes, **found}
 
 
-def _parts(values, dataset, original):
-  """The data, the split to train with and notes on it, from the flags."""
-  stored = command.value(values, 'splits')
-  if original and not stored:
-    stored = pathlib.Path(original) / runs.SPLITS
+def _parts(values, dataset, stored):
+  """The split to train with and notes on it, from the flags."""
   parts = inputs.partition(values, dataset, stored)
-  if not stored and dataset.split is None:
-    dataset = dataset.noted(
-        'No split column: drawn with seed '
-        f'{command.value(values, "split_seed")}, by '
-        f'{command.value(values, "split_by")}.')
   finished = isinstance(parts, splits_lib.Splits)
   wanted = inputs.forget_request(
       values, required=command.value(values, 'on') == 'retain' and not finished)
   if wanted is None:
-    return dataset, parts, []
+    return parts, []
   if (isinstance(parts, splits_lib.Splits)
       or command.value(values, 'on') == 'all'):
     raise ValueError(
         'Expected no --forget_* flag: --on=all trains on everybody, and a '
         'stored split of an unlearning run says itself who is forgotten.')
-  return dataset, *requests.resolve_request(dataset, parts, wanted)
+  return requests.resolve_request(dataset, parts, wanted)
 
 
 COMMAND = command.Command('train', _ABOUT, _define, _execute)

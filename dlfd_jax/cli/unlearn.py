@@ -101,15 +101,21 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
     saved = dataclasses.replace(
         saved, config=dataclasses.replace(saved.config, remat=remat))
   dataset = inputs.load_data(data_options)
-  splits, notes = _splits(values, dataset, wanted, original)
-  for note in dataset.notes:  # while there is time to stop
-    print(note)
+  stored = command.value(values, 'splits')
+  if stored is None and (original / runs.SPLITS).is_file():
+    stored = original / runs.SPLITS
+  splits, notes = _splits(values, dataset, wanted, original, stored)
+  used = inputs.say_used(  # while there is time to stop
+      dataset, network=saved.config, devices=devices, parts=splits.parts,
+      split_from=inputs.split_from(values, dataset, stored),
+      settings={'method': method, **dataclasses.asdict(config)},
+      preset=preset_name)
   with tensorboard.hooks(values, workdir) as hooks:
     run = unlearn.unlearn(
         saved, config, splits, dataset, seed=command.value(values, 'seed'),
         notes=notes, workdir=workdir, devices=devices,
         hooks=[command.Progress(), *hooks], command=line,
-        original_path=str(original),
+        original_path=str(original), used=used,
         search=presets.search_of(preset_name, method),
         **inputs.run_options(values))
   command.check_finite(run)
@@ -136,11 +142,8 @@ def _start(config_of: Callable[[str], Any], method: str,
   return dataclasses.replace(config, method=config_of(rewind_of))
 
 
-def _splits(values, dataset, wanted, original):
+def _splits(values, dataset, wanted, original, stored):
   """Finished splits and notes; refuses a model whose split nobody knows."""
-  stored = command.value(values, 'splits')
-  if stored is None and (original / runs.SPLITS).is_file():
-    stored = original / runs.SPLITS
   if stored is None and dataset.split is None:
     raise ValueError(
         f'Expected the split of {original}: give --splits or a manifest with a '

@@ -87,12 +87,16 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
       weights, dataset, network, state=command.value(values, 'state'),
       head_classes=_head_classes(values), **given)
   devices = inputs.devices(values)
-  parts = {'all': np.arange(len(dataset))}
+  parts = {}
   if dataset.split is not None:
-    parts |= {name: np.flatnonzero(dataset.split == name)
-              for name in dict.fromkeys((*splits.PARTITION_PARTS,
-                                         *splits.SPLITS_PARTS))
-              if (dataset.split == name).any()}
+    parts = {name: np.flatnonzero(dataset.split == name)
+             for name in dict.fromkeys((*splits.PARTITION_PARTS,
+                                        *splits.SPLITS_PARTS))
+             if (dataset.split == name).any()}
+  used = inputs.say_used(
+      dataset, network=saved.config, devices=devices, parts=parts,
+      split_from=inputs.split_from(values, dataset, None))
+  parts = {'all': np.arange(len(dataset)), **parts}
   found = job.accuracies(
       models.build(saved.config), saved.variables, dataset, parts, devices)
   checkpoint.save_model(workdir, saved.variables, saved.config, saved.task,
@@ -105,7 +109,7 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
       f'{name} {len(parts[name])} images {value:.3f}'
       for name, value in found.items()) + f': {workdir}')
   return {'workdir': str(workdir), 'arrays': leaves, 'images': len(dataset),
-          'classes': list(saved.task.names),
+          'classes': list(saved.task.names), 'used': used,
           'class_order': saved.class_order, 'said': list(saved.said),
           'accuracy': found['all'], 'accuracy_by_part': {
               name: found[name] for name in parts if name != 'all'}}

@@ -211,6 +211,11 @@ class ResolvedRequest:
                {'val': splits.val, 'test': splits.test}, splits.by_person,
                splits.earlier, splits.left_out)
 
+  @property
+  def parts(self) -> dict[str, np.ndarray]:
+    """Rows by part, as of ``Splits``."""
+    return {'retain': self.retain, 'forget': self.forget, **self.others}
+
   def splits(self) -> splits_lib.Splits:
     """What unlearning works on.
 

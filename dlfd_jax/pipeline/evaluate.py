@@ -158,7 +158,8 @@ def evaluate(
     workdir: job.Folder | None = None,
     devices: parallel.Devices | None = None, hooks: Sequence[loop.Hook] = (),
     device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
-    command: str | None = None) -> EvaluationResult:
+    command: str | None = None,
+    used: Mapping[str, Any] | None = None) -> EvaluationResult:
   """Measures an unlearned model beside the original and retrained ones.
 
   Args:
@@ -182,6 +183,7 @@ def evaluate(
     hooks: called with every event.
     device_bytes: largest data set that is kept on the device.
     command: how a user started this, for the record.
+    used: what it printed of what it uses, likewise.
 
   Raises:
     FileNotFoundError: if a folder holds no model.
@@ -268,7 +270,7 @@ def evaluate(
       config=fields, arrays=arrays, history=judged['unlearned'].events,
       record={
           'kind': 'evaluation', 'schema': 1, 'command': command,
-          'config': settings, 'versions': runs.versions(),
+          'config': settings, 'used': used, 'versions': runs.versions(),
           'device': job.device_name(), 'finished': runs.now(),
           **found, 'notes': notes,
           'data': {**found['data'], 'sha256': dataset.fingerprint()},

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from dlfd_jax import (
   checkpoint,
@@ -34,7 +35,8 @@ def train(dataset: dataset_lib.Dataset, splits: job.Parts,
           hooks: Sequence[loop.Hook] = (),
           device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
           checkpoint_seconds: float = 60.0,
-          command: str | None = None) -> TrainResult:
+          command: str | None = None,
+          used: Mapping[str, Any] | None = None) -> TrainResult:
   """Trains a classifier; in memory, or in a folder that it resumes from.
 
   Args:
@@ -51,6 +53,7 @@ def train(dataset: dataset_lib.Dataset, splits: job.Parts,
     device_bytes: largest data set that is kept on the device.
     checkpoint_seconds: least time between two checkpoints.
     command: how a user started this, for the record.
+    used: what it printed of what it uses, likewise.
 
   Returns:
     The model. One that became non-finite is its last good state, and ``stop``
@@ -95,7 +98,7 @@ def train(dataset: dataset_lib.Dataset, splits: job.Parts,
   run.finish({'model': saved}, {
       'kind': 'train', 'command': command, 'on': on, 'stop': out.stop,
       'steps': out.steps, 'epochs': config.epochs, 'images': len(rows),
-      'data_notes': list(dataset.notes),
+      'data_notes': list(dataset.notes), 'used': used,
       'device': job.device_name(), 'devices': devices.count,
       'processes': hosts.count(),
       'compute_dtype': model_config.compute_dtype,

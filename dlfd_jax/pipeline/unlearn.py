@@ -72,7 +72,7 @@ def unlearn(
     devices: parallel.Devices | None = None, hooks: Sequence[loop.Hook] = (),
     device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
     checkpoint_seconds: float = 60.0, command: str | None = None,
-    original_path: str | None = None,
+    original_path: str | None = None, used: Mapping[str, Any] | None = None,
     search: Mapping[str, Any] | None = None) -> UnlearnResult:
   """Makes a trained classifier forget; the method is that of the config.
 
@@ -91,6 +91,7 @@ def unlearn(
     checkpoint_seconds: least time between two checkpoints.
     command: how a user started this.
     original_path: where the original lies; default its own folder.
+    used: what a command printed of what it uses, for the record.
     search: where the method's settings come from, for the record.
 
   Returns:
@@ -166,7 +167,7 @@ def unlearn(
           saved.config.compute_dtype),
       'remat': saved.config and saved.config.remat,
       'versions': runs.versions(),
-      'finished': runs.now(), 'search': search,
+      'finished': runs.now(), 'search': search, 'used': used,
       'peak_bytes': runs.peak_bytes(),
       'time': {**dataclasses.asdict(out.clock), 'work_s': out.clock.work_s,
                # Of all sessions of an interrupted run.

@@ -85,8 +85,10 @@ def test_a_named_split_and_merged_floats_reach_the_model(
 def test_a_drawn_split_is_said(tmp_path, place, capsys):
   flags = [*_csv(place, 'Male'), '--split_column=ignore', '--negative=-1']
   assert _train(place, tmp_path / 'o', *flags, '--split_seed=3') == 0
-  note = 'No split column: drawn with seed 3, by person.'
-  assert note in runs.read_json(tmp_path / 'o' / runs.RESULT)['data_notes']
+  note = ('drawn with seed 3 by person, test_fraction 0.2 and val_fraction '
+          '0.15')
+  used = runs.read_json(tmp_path / 'o' / runs.RESULT)['used']
+  assert used['split']['from'] == note
   assert check.main([
       *flags, f'--image_size={SIZE}', '--repeats=0',
       f'--forget_identities={place / "people.txt"}',
