@@ -23,11 +23,18 @@ from absl import logging
 
 from dlfd_jax import models, parallel, tasks
 from dlfd_jax.data.loaders import images as images_lib
-from dlfd_jax.utils import hosts, records, runs, schemas, stops, validate
+from dlfd_jax.utils import (
+  hosts,
+  records,
+  runs,
+  schemas,
+  stops,
+  validate,
+  writes,
+)
 
 _MODEL_CARD = 'model.json'
 _VARIABLES = 'variables'
-_FRESH = 'variables.new'  # until they have been read again
 _METADATA = '_METADATA'  # orbax's, in the folder of every tree
 _SCHEMA = 1
 _SUMS = 'sha256.json'
@@ -222,10 +229,19 @@ class LoopCheckpoints:
 
 
 def check_empty(folder: str | os.PathLike) -> None:
-  """Raises ValueError if a folder for a new model holds files."""
+  """Raises ValueError if a folder for a new model holds files.
+
+  What :func:`save_model` left when it was killed is no such file: then its
+  temporary folder, which goes last, is still there.
+  """
   folder = pathlib.Path(folder).absolute()
-  if folder.is_dir() and any(folder.iterdir()):
-    raise ValueError(f'Expected an empty folder for a model, got {folder}.')
+  there = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
+  temporary = set(filter(writes.is_temporary, there))
+  own = {_VARIABLES, _MODEL_CARD} if temporary else set()
+  if there - temporary - own:
+    raise ValueError(
+        f'Expected an empty folder for a model, got {folder}' + (
+            ', which holds a whole model.' if _MODEL_CARD in there else '.'))
 
 
 @stops.after_writing()
@@ -251,22 +267,25 @@ def save_model(folder: str | os.PathLike, variables: models.Variables,
     hosts.first(lambda: check_empty(folder))
   variables = models.in_float32(parallel.fetch(dict(variables)))
   hosts.first(lambda: folder.mkdir(parents=True, exist_ok=True))
-  with _saving(folder), _plain(folder) as place, (
-      ocp.StandardCheckpointer()) as saver:
-    saver.save(place / _FRESH, variables, force=True)
-  _read(folder / _FRESH, variables, str(folder))
+  with contextlib.ExitStack() as stack:
+    fresh = pathlib.Path(str(hosts.from_first(hosts.first(lambda: str(
+        stack.enter_context(writes.temporary_folder(folder)))))), _VARIABLES)
+    with _saving(folder), _plain(fresh.parent) as place, (
+        ocp.StandardCheckpointer()) as saver:
+      saver.save(place / _VARIABLES, variables)
+    _read(fresh, variables, str(folder))
 
-  def exchange() -> None:
-    if (folder / _VARIABLES).exists():
-      shutil.rmtree(folder / _VARIABLES)
-    (folder / _FRESH).rename(folder / _VARIABLES)
-    runs.write_json(folder / _MODEL_CARD, {
-        'schema': _SCHEMA, 'model': dataclasses.asdict(config),
-        'task': dataclasses.asdict(task), 'image_size': list(image_size),
-        'sha256': _sum_of_files(folder / _VARIABLES),
-        'versions': runs.versions()})
+    def exchange() -> None:
+      if (folder / _VARIABLES).exists():
+        shutil.rmtree(folder / _VARIABLES)
+      fresh.rename(folder / _VARIABLES)
+      runs.write_json(folder / _MODEL_CARD, {
+          'schema': _SCHEMA, 'model': dataclasses.asdict(config),
+          'task': dataclasses.asdict(task), 'image_size': list(image_size),
+          'sha256': _sum_of_files(folder / _VARIABLES),
+          'versions': runs.versions()})
 
-  hosts.first(exchange)
+    hosts.first(exchange)
 
 
 @dataclasses.dataclass(frozen=True)

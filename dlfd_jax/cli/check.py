@@ -117,9 +117,9 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         'read_s': read - started, 'copies_s': checked - read - model_s,
         'cost_s': time.perf_counter() - checked + model_s}
     result |= {'read_peak_bytes': read_bytes, 'peak_bytes': runs.peak_bytes()}
-    runs.write_text(folder.path / PAGE, check_page.render(
-        result, _sheet(dataset, result)))
-    folder.write_result(result)
+  if not (folder.path / PAGE).is_file():  # or a kill came before the page
+    folder.write_result(result, {
+        PAGE: check_page.render(result, _sheet(dataset, result))})
   for sentence in check_page.sentences(result):
     print(f'- {sentence}')
   print(f'{workdir}/{PAGE}')

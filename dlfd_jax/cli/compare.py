@@ -62,14 +62,14 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
           **{column: dataclasses.asdict(cell)
              for column, cell in zip(table.columns, row.cells)}}
                for row in table.rows]}
-  for ending, write in (('md', render.to_markdown), ('csv', render.to_csv),
-                        ('tex', render.to_latex)):
-    runs.write_text(folder.path / f'{STEM}.{ending}', write(table))
+  beside: dict[str, str | bytes] = {
+      f'{STEM}.{ending}': write(table) for ending, write in (
+          ('md', render.to_markdown), ('csv', render.to_csv),
+          ('tex', render.to_latex))}
   if points:
-    for ending in ('svg', 'png'):
-      (folder.path / f'{STEM}.{ending}').write_bytes(plots.trade_off(
-          points, format=ending))
-  folder.write_result(found)
+    beside |= {f'{STEM}.{ending}': plots.trade_off(points, format=ending)
+               for ending in ('svg', 'png')}
+  folder.write_result(found, beside)
   screen.console().print(render.to_rich(table))
   print(f'{workdir}/{STEM}.md')
   return {'workdir': str(workdir), **found}

@@ -14,7 +14,7 @@ from dlfd_jax import checkpoint, models, presets
 from dlfd_jax.cli import command, inputs, options
 from dlfd_jax.data import splits
 from dlfd_jax.pipeline import classifier, job
-from dlfd_jax.utils import files, plugins, runs, validate
+from dlfd_jax.utils import files, plugins, validate
 
 _IMPORT = """
 Turns a PyTorch state dict into a model that `dlfd unlearn` takes as --original.
@@ -101,7 +101,6 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
       models.build(saved.config), saved.variables, dataset, parts, devices)
   checkpoint.save_model(workdir, saved.variables, saved.config, saved.task,
                         saved.image_size)
-  runs.write_json(workdir / runs.VERSIONS, runs.versions())
   leaves = len(jax.tree.leaves(saved.variables))
   for sentence in saved.said:
     print(f'{sentence}.')

@@ -20,7 +20,7 @@ from typing import ClassVar
 import numpy as np
 
 from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.utils import files, rng, validate
+from dlfd_jax.utils import files, rng, validate, writes
 
 PARTITION_PARTS = ('train', 'val', 'test')
 SPLITS_PARTS = ('retain', 'forget', 'val', 'test')
@@ -504,7 +504,7 @@ def save_splits(path: str | os.PathLike, dataset: dataset_lib.Dataset,
       arrays |= {_LEFT_OUT + name: dataset.sample_id[
           splits.left_out.get(name, np.array([], np.int64))]
                  for name in LEFT_OUT}
-  files.write_arrays(path, arrays)
+  writes.write_arrays(path, arrays)
 
 
 def load_splits(path: str | os.PathLike,

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import collections
 import dataclasses
+import io
 import json
 import os
 import pathlib
@@ -29,7 +30,7 @@ import safetensors
 import safetensors.numpy
 
 from dlfd_jax import models
-from dlfd_jax.utils import files, validate
+from dlfd_jax.utils import files, validate, writes
 
 State = Mapping[str, np.ndarray]
 SUFFIXES = ('.safetensors', '.pth', '.pt')
@@ -593,18 +594,19 @@ def write(path: str | os.PathLike, state: State) -> None:
   """
   path = pathlib.Path(path)
   _check_suffix(path)
-  if path.exists():
-    raise FileExistsError(f'Expected a new file, {path} is there already.')
+  writes.check_new(path)
 
   def write(file: BinaryIO) -> None:
     if path.suffix == '.safetensors':
       file.write(safetensors.numpy.save(dict(state)))
     else:
       torch = _torch()
+      held = io.BytesIO()  # torch hides what a disk says
       torch.save({name: torch.from_numpy(value.copy())
-                  for name, value in state.items()}, file)
+                  for name, value in state.items()}, held)
+      file.write(held.getbuffer())
 
-  files.write_whole(path, write)
+  writes.write_new(path, write)
 
 
 def _check_suffix(path: pathlib.Path) -> None:

@@ -25,7 +25,7 @@ from dlfd_jax.evaluation import (
 )
 from dlfd_jax.pipeline import evaluation_facts as facts, job, references
 from dlfd_jax.report import render, tables
-from dlfd_jax.utils import files, hosts, records, runs, schemas
+from dlfd_jax.utils import files, hosts, records, runs, schemas, writes
 
 PER_EXAMPLE = 'per_example.npz'
 FEATURES = 'features.npz'
@@ -86,7 +86,7 @@ class EvaluationResult:
 
   def _write(self, opened: runs.RunFolder) -> None:
     for name, arrays in self.arrays.items():
-      files.write_arrays(opened.path / name, arrays, compressed=True)
+      writes.write_arrays(opened.path / name, arrays, compressed=True)
     opened.write_result(self.record)
 
   def write_report(self, path: job.Folder,

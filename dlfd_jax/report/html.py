@@ -42,10 +42,11 @@ def write_report(result: tables.Result, per_example: Arrays | None,
     per_example: as in ``per_example.npz``; None = without plots of losses.
     history: events of the unlearning run's ``metrics.jsonl``; None = without
       the plot of the run.
-    path: of the HTML file; its folder is made, and the file replaced if it is
-      there. The JSON has the same name with the ending ``.json``.
+    path: of the HTML file; its folder is made, and a report of ours replaced
+      if it is there. The JSON has the same name with the ending ``.json``.
 
   Raises:
+    FileExistsError: if another file has one of the two names.
     ValueError: if ``result`` is not an evaluation of schema 1; nothing is
       written then.
   """
@@ -53,8 +54,7 @@ def write_report(result: tables.Result, per_example: Arrays | None,
   values = report_facts(result, per_example)
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  runs.write_json(path.with_suffix('.json'), values)
-  runs.write_text(path, page)
+  runs.publish(path.with_suffix('.json'), values, {path.name: page})
 
 
 def render_report(result: tables.Result, per_example: Arrays | None = None,

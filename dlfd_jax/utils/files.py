@@ -1,4 +1,4 @@
-"""Files: read with care, and written whole or not at all.
+"""Files, read with care; :mod:`~dlfd_jax.utils.writes` writes them.
 
 Somebody else may have written what is read: nothing here runs code of a file,
 follows a path out of its folder, or unpacks what no machine could hold.
@@ -7,18 +7,15 @@ follows a path out of its folder, or unpacks what no machine could hold.
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import pathlib
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO
 
 import numpy as np
 
-from dlfd_jax.utils import stops, validate
+from dlfd_jax.utils import validate
 
 _BROKEN = (ValueError, OSError, EOFError, AttributeError, TypeError, KeyError,
            NotImplementedError, RuntimeError, MemoryError, SyntaxError,
@@ -75,49 +72,6 @@ def memory_bytes() -> int:
   return 2**63 - 1
 
 
-def write_whole(path: str | os.PathLike,
-                write: Callable[[BinaryIO], object]) -> None:
-  """Writes a file under another name and renames it when it is complete.
-
-  A process that is killed leaves an older file of that name as it was, and at
-  worst a hidden one beside it.
-
-  Raises:
-    FileNotFoundError: if the folder does not exist.
-  """
-  path = pathlib.Path(path)
-  if not path.parent.is_dir():
-    raise FileNotFoundError(
-        f'Expected the folder {path.parent} for {path.name}, found none.')
-  temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-  try:
-    with stops.after_writing():
-      with open(temporary, 'wb') as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-      os.replace(temporary, path)
-  except BaseException:
-    temporary.unlink(missing_ok=True)
-    raise
-
-
-def write_text(path: str | os.PathLike, text: str) -> None:
-  """Writes a text file in UTF-8, see :func:`write_whole`."""
-  data = text.encode('utf-8')
-  write_whole(path, lambda file: file.write(data))
-
-
-def write_json(path: str | os.PathLike, value: Any) -> None:
-  """Writes JSON, see :func:`write_whole`; NaN and infinity are refused."""
-  write_text(path, json.dumps(value, indent=2, allow_nan=False) + '\n')
-
-
-def write_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], *,
-                 compressed: bool = False) -> None:
-  """Writes an npz file, see :func:`write_whole`."""
-  save: Callable[..., None] = np.savez_compressed if compressed else np.savez
-  write_whole(path, lambda file: save(file, allow_pickle=False, **arrays))
 
 
 def read_arrays(path: str | os.PathLike,

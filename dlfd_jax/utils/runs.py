@@ -19,10 +19,12 @@ import platform
 import resource
 import sys
 import weakref
+from collections.abc import Mapping
 from typing import Any
 
-from dlfd_jax.utils import configs, files, records, schemas, validate
-from dlfd_jax.utils.files import (
+from dlfd_jax.utils import configs, files, records, schemas, validate, writes
+from dlfd_jax.utils.writes import (
+  publish as publish,
   write_json as write_json,
   write_text as write_text,
 )
@@ -162,7 +164,8 @@ class RunFolder:
       if place.exists() and not place.is_dir():
         raise ValueError(f'Expected a folder for the run, {place} is a file.')
     if self.path.exists() and any(
-        not p.name.startswith('.' + CONFIG) for p in self.path.iterdir()):
+        not (writes.is_temporary(p.name) or p.name.startswith('.' + CONFIG))
+        for p in self.path.iterdir()):
       if not (self.path / CONFIG).is_file():
         raise ValueError(
             f'Expected an empty folder or a run to resume, {path} holds '
@@ -189,7 +192,8 @@ class RunFolder:
     Raises:
       ValueError: if another process is at work in the folder.
     """
-    file = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    file = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+                   | os.O_CLOEXEC, 0o666)
     weakref.finalize(self, os.close, file)
     try:
       fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -209,8 +213,10 @@ class RunFolder:
     path = self.path / RESULT
     return records.read(path, self._kind) if path.is_file() else None
 
-  def write_result(self, result: dict[str, Any]) -> None:
-    write_json(self.path / RESULT, result)
+  def write_result(self, result: dict[str, Any],
+                   beside: Mapping[str, str | bytes] | None = None) -> None:
+    """Writes the result, and pages and pictures of it; see ``publish``."""
+    publish(self.path / RESULT, result, beside)
 
 
 class MetricsLog:
@@ -239,5 +245,4 @@ class MetricsLog:
     line = json.dumps(event, allow_nan=False)
     self.events.append(json.loads(line))
     if self._path is not None:
-      with self._path.open('a', encoding='utf-8') as file:
-        file.write(line + '\n')
+      writes.append(self._path, line + '\n')

@@ -59,8 +59,8 @@ def _execute(values: flags.FlagValues, line: str) -> None:
           study, rows_of(task.preset), values['bootstrap'].value)
   result = {**programs.facts('faces', line),
             'devices': common['devices'].count, 'cells': cells}
-  programs.write(out, result, faces_table.markdown(result))
-  out.with_suffix('.png').write_bytes(faces_table.plot(result))
+  programs.write(out, result, faces_table.markdown(result),
+                 png=faces_table.plot(result))
 
 
 def task_of(name: str, data_dir: pathlib.Path) -> study_lib.Task:

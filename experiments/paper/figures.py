@@ -84,15 +84,13 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   drawn = make(chosen, values, models)
   out.mkdir(parents=True, exist_ok=True)
   start = f'{prefix}_' if prefix else ''
-  files: dict[str, list[str]] = {}
-  for name, figure in drawn.items():
-    for picture, draw in figure.pictures.items():
-      for format in FORMATS:
-        path = out / f'{start}{picture}.{format}'
-        path.write_bytes(draw(format))
-        files.setdefault(name, []).append(path.name)
-        print(path)
-  runs.write_json(out / f'{start}figures.json', {
+  files = {name: [f'{start}{picture}.{format}' for picture in figure.pictures
+                  for format in FORMATS] for name, figure in drawn.items()}
+  pictures = {f'{start}{picture}.{format}': draw(format)
+              for figure in drawn.values()
+              for picture, draw in figure.pictures.items()
+              for format in FORMATS}
+  runs.publish(out / f'{start}figures.json', {
       'kind': 'figures', 'command': line,
       'config': {name: command.value(values, name) for name in _SETTINGS},
       'seeds': {'figures': command.value(values, 'seed'),
@@ -104,8 +102,9 @@ def _execute(values: flags.FlagValues, line: str) -> None:
           name: importlib.metadata.version(name)
           for name in ('matplotlib', 'scipy')}},
       'figures': {name: {'files': files[name], **figure.numbers}
-                  for name, figure in drawn.items()}})
-  print(out / f'{start}figures.json')
+                  for name, figure in drawn.items()}}, pictures)
+  for name in [*pictures, f'{start}figures.json']:
+    print(out / name)
   for note in drawn['steps'].numbers['notes'] if 'steps' in drawn else ():
     print(note)
 

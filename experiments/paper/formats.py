@@ -9,7 +9,6 @@ from typing import Any
 
 from dlfd_jax.evaluation import registry
 from dlfd_jax.report import render
-from dlfd_jax.utils import runs
 from experiments.paper import published, summary
 from experiments.publish import programs
 
@@ -170,6 +169,4 @@ def latex(result: dict[str, Any]) -> str:
 def write(out: pathlib.Path, result: dict[str, Any], title: str) -> None:
   """Prints the tables; writes ``out`` as .json, .md, .csv and .tex."""
   programs.write(out, {**result, 'summary': summary.of(result)},
-                 markdown(result, title))
-  runs.write_text(out.with_suffix('.csv'), to_csv(result))
-  runs.write_text(out.with_suffix('.tex'), latex(result))
+                 markdown(result, title), csv=to_csv(result), tex=latex(result))

@@ -70,7 +70,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
               'cap_s': values['cap_s'].value, 'device': job.device_name(),
               'versions': runs.versions()}
       before = runs.read_json(path) if path.is_file() else {}
-      runs.write_json(path, merge(
+      runs.publish(path, merge(
           before, {'kind': 'tuned', 'preset': task.preset_name,
                    'task': study.about(), 'seed': SEED}, made, method, found))
     print(f'{path}')

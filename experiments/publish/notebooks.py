@@ -126,7 +126,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
     notebook, seconds = execute(name, more)
     path = FOLDER / f'{name}.ipynb'
     if not quick:
-      nbformat.write(notebook, path)
+      runs.write_text(path, nbformat.writes(notebook) + '\n')
     found[name] = {'seconds': round(seconds, 1), 'bytes': path.stat().st_size,
                    'cells': len(notebook.cells)}
     print(f'{name}: {seconds:.0f} s')
@@ -135,8 +135,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
         'kind': 'notebooks', 'command': line, 'quick': quick,
         'versions': runs.versions(), 'device': job.device_name(),
         'cores': os.cpu_count(), 'notebooks': found}
-    runs.write_json(f'{out}.json', result)
-    runs.write_text(f'{out}.md', markdown(result))
+    programs.write(out, result, markdown(result))
 
 
 def markdown(result: dict[str, Any]) -> str:

@@ -63,12 +63,24 @@ def made_by(result: Result) -> str:
           f'{result["versions"]["jax"]}.')
 
 
-def write(out: pathlib.Path | None, result: Result, page: str) -> None:
-  """Prints the page; writes it and the result where ``--out`` is given."""
+def write(out: pathlib.Path | None, result: Result, page: str,
+          **more: str | bytes) -> None:
+  """Prints the page; writes it and the result where ``--out`` is given.
+
+  Args:
+    out: the files without their ending.
+    result: as JSON.
+    page: as Markdown.
+    **more: other files by their ending.
+
+  Raises:
+    FileExistsError: if a file is there that is not ours.
+  """
   print(page)
   if out is not None:
-    runs.write_json(f'{out}.json', result)
-    runs.write_text(f'{out}.md', page)
+    runs.publish(f'{out}.json', result, {
+        f'{out.name}.{ending}': content
+        for ending, content in {'md': page, **more}.items()})
 
 
 def program(name: str, about: str, described: dict[str, tuple[Any, ...]],

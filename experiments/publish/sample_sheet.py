@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from dlfd_jax.cli import command
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.data.faces import synthetic
+from dlfd_jax.utils import writes
 from experiments.publish import programs
 
 _CAPTION, _MARGIN, _GAP = 17, 4, 12  # pixels
@@ -39,6 +40,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   output = pathlib.Path(values['output'].value)
   if output.suffix.lower() != '.png':
     raise ValueError(f'Expected an output ending in .png, got {str(output)!r}.')
+  writes.check_new(output)
   common = dict(people=values['rows'].value, seed=values['seed'].value,
                 images_per_person=values['columns'].value)
   pixels = values['pixels'].value
@@ -47,7 +49,8 @@ def _execute(values: flags.FlagValues, line: str) -> None:
       size=values['network_pixels'].value, **common)
   picture = sheet(fine, coarse, pixels)
   output.parent.mkdir(parents=True, exist_ok=True)
-  picture.save(output, optimize=True)
+  writes.write_new(
+      output, lambda file: picture.save(file, 'png', optimize=True))
   print(f'{output}: {picture.width} x {picture.height} pixels, '
         f'{output.stat().st_size / 1e3:.0f} kB')
 

@@ -22,7 +22,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core import shuffle
 
 from dlfd_jax.data.loaders import images as images_lib
-from dlfd_jax.utils import files
+from dlfd_jax.utils import files, writes
 
 TABLE = 'table.npz'
 _COLUMN = 'column '
@@ -158,7 +158,7 @@ def _write_table(path: pathlib.Path, sources: Mapping[str, Any],
       for column, value in values.items():
         columns.setdefault(column, []).append(value)
   kinds = {'identity': np.int32, 'position': np.int64}
-  files.write_arrays(path, {
+  writes.write_arrays(path, {
       **{field: np.array(values, kinds.get(field, np.str_))
          for field, values in fields.items()},
       **{_COLUMN + name: np.array(values, np.int32)
@@ -203,7 +203,7 @@ def read_pixels(
         file.write(pixels.tobytes())
         if progress is not None:
           progress(k + 1, shape[0])
-    files.write_whole(path, write)
+    writes.write_whole(path, write)
   pixels = np.load(path, mmap_mode='r', allow_pickle=False)
   if pixels.shape != shape:
     raise ValueError(

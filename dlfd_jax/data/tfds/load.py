@@ -23,7 +23,7 @@ from dlfd_jax.data.tfds import (
   mufac,
   rafdb,
 )
-from dlfd_jax.utils import files, records, schemas
+from dlfd_jax.utils import records, schemas, writes
 
 _MODULES = {'mufac': mufac, 'mucac': mucac, 'rafdb': rafdb, 'celeb_a': celeb_a}
 CLEAN_REPORT = 'clean.json'
@@ -119,7 +119,7 @@ def _without_copies(dataset: dataset_lib.Dataset,
     cleaned, report = leakage.clean_report(dataset, splits)
     stay = np.concatenate(list(cleaned.parts.values()))
     report['dropped'] = np.delete(dataset.sample_id, stay).tolist()
-    files.write_json(path, report)
+    writes.write_json(path, report)
   dropped = records.read(path, schemas.Cleaned)['dropped']
   return dataset.take(np.flatnonzero(~np.isin(dataset.sample_id, dropped)))
 
