@@ -24,6 +24,7 @@ from absl import logging
 from dlfd_jax import models, parallel, tasks
 from dlfd_jax.data.loaders import images as images_lib
 from dlfd_jax.utils import (
+  files,
   hosts,
   records,
   runs,
@@ -82,11 +83,16 @@ def _saving(folder: str | os.PathLike) -> Iterator[None]:
 
 
 def _sum_of_files(folder: pathlib.Path) -> str:
-  """SHA-256 of the names and bytes of all files below a folder."""
+  """SHA-256 of the names and bytes of all files below a folder.
+
+  Raises:
+    ValueError: if there is something else than files and folders.
+  """
+  files.check_folder(folder)
   digest = hashlib.sha256()
   for path in sorted(p for p in folder.rglob('*') if p.is_file()):
     digest.update(path.relative_to(folder).as_posix().encode())
-    digest.update(path.read_bytes())
+    files.add_content(digest, path)
   return digest.hexdigest()
 
 
@@ -137,7 +143,7 @@ class LoopCheckpoints:
     for step in steps:
       known = sums.get(str(step))  # None: saved by an earlier version
       if hosts.from_first(hosts.first(
-          lambda: known in (None, self._sum(step)))):  # noqa: B023
+          lambda: self._is_whole(step, known))):  # noqa: B023
         return step
       if step != steps[-1]:
         warnings.warn(
@@ -150,6 +156,15 @@ class LoopCheckpoints:
           f'Expected a whole checkpoint in {self._folder}, got one '
           'that was altered or is not whole: start again in an empty folder.')
     return None
+
+  def _is_whole(self, step: int, known: str | None) -> bool:
+    """Whether a step has the sum; without one, whether there is something."""
+    if known is not None:
+      return known == self._sum(step)
+    folder = self._folder / 'loop' / str(step)
+    files.check_folder(folder)
+    return any((folder / 'state').glob('*')) and any(
+        (folder / 'meta').glob('*'))
 
   def _sum(self, step: int) -> str:
     return _sum_of_files(self._folder / 'loop' / str(step))
@@ -185,13 +200,13 @@ class LoopCheckpoints:
           f'Expected to save step {step} after step '
           f'{self._manager.latest_step()}, but the checkpoint manager refused.')
     try:
-      self.restore(step, tree)
-    except Exception as error:  # orbax raises many kinds
-      self._manager.delete(step)
-      raise ValueError(
+      with files.reading(
           f'Expected to read the checkpoint of step {step} in {self._folder} '
-          f'again after it was saved, got {type(error).__name__}: the one '
-          'before it is kept.') from error
+          'again after it was saved: the one before it is kept'):
+        self.restore(step, tree)
+    except Exception:
+      self._manager.delete(step)
+      raise
     for old in sorted(self._manager.all_steps())[:-2]:
       self._manager.delete(old)
     hosts.first(lambda: self._write_sum(step))
@@ -202,9 +217,11 @@ class LoopCheckpoints:
     return self._json(step)['loop']
 
   def _json(self, step: int) -> dict[str, Any]:
-    meta = self._manager.restore(
-        step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))['meta']
-    if not {'loop', 'arrays'} <= set(meta):
+    with files.reading(f'Expected a whole checkpoint of step {step} in '
+                       f'{self._folder}, got one that cannot be read'):
+      meta = self._manager.restore(
+          step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))['meta']
+    if not isinstance(meta, dict) or not {'loop', 'arrays'} <= set(meta):
       raise ValueError(
           'Expected a checkpoint of this version, got one of another in '
           f'{self._folder}: start again in an empty folder.')
@@ -218,9 +235,11 @@ class LoopCheckpoints:
     """
     _check_same(
         self._json(step)['arrays'], _describe(like), f'the saved step {step}')
-    found = self._manager.restore(step, args=ocp.args.Composite(
-        state=ocp.args.StandardRestore(
-            _abstract(parallel.to_store(like)))))['state']
+    with files.reading(f'Expected a whole checkpoint of step {step} in '
+                       f'{self._folder}, got one that cannot be read'):
+      found = self._manager.restore(step, args=ocp.args.Composite(
+          state=ocp.args.StandardRestore(
+              _abstract(parallel.to_store(like)))))['state']
     return parallel.from_store(found, like)
 
   def close(self) -> None:
@@ -332,14 +351,11 @@ def load_model(folder: str | os.PathLike) -> SavedModel:
   task = records.fit(card['task'], tasks.Task, f'task of {where}')
   image_size = images_lib.as_size(card['image_size'])
   model = models.build(config)
-  try:
+  with files.reading(  # what layers raise at sizes that they cannot have
+      f'Expected a network for images of {list(image_size)} pixels in '
+      f'{folder}, got {config.architecture}, which takes none of that size'):
     like = jax.eval_shape(
         lambda key: models.init(model, key, image_size), jax.random.key(0))
-  except Exception as error:  # what layers raise at sizes that they cannot have
-    raise ValueError(
-        f'Expected a network for images of {list(image_size)} pixels in '
-        f'{folder}, got {config.architecture}, which takes none of that size.'
-    ) from error
   variables = _read(folder / _VARIABLES, like, str(folder))
   models.check_values(variables, str(folder))
   if config.outputs != task.num_outputs:
@@ -370,17 +386,16 @@ def load_variables(path: str | os.PathLike, like: Any,
       not finite.
   """
   path = pathlib.Path(path).absolute()
-  if path.is_file():
-    try:
-      stored = flax.serialization.msgpack_restore(path.read_bytes())
-    except Exception as error:  # msgpack and flax raise many kinds
-      raise ValueError(
-          f'Expected the folder of an orbax checkpoint, or a file that '
-          f'flax.serialization.to_bytes wrote, got {path}.') from error
+  if not files.is_folder(path):
+    files.check_file(path, 'an orbax checkpoint or a file of flax')
+    content = path.read_bytes()
+    with files.reading(
+        'Expected the folder of an orbax checkpoint, or a file that '
+        f'flax.serialization.to_bytes wrote, got {path}'):
+      stored = flax.serialization.msgpack_restore(content)
     tree, said = _collections(stored, like, state, str(path))
   else:
-    if not path.is_dir():
-      raise FileNotFoundError(f'Expected the checkpoint {path}, found none.')
+    files.check_folder(path)
     folder, said = _find_tree(path)
     with _plain(folder) as place, ocp.PyTreeCheckpointer() as reader:
       stored = _tree_of(reader, place, folder)
@@ -391,12 +406,10 @@ def load_variables(path: str | os.PathLike, like: Any,
           lambda leaf: ocp.RestoreArgs(restore_type=np.ndarray), stored)
       wanted = jax.tree.map(
           lambda leaf: 0 if id(leaf) in kept else ocp.PLACEHOLDER, stored)
-      try:
+      with files.reading(f'Expected a whole checkpoint in {folder}, but its '
+                         'arrays cannot be read'):
         read = reader.restore(place, args=ocp.args.PyTreeRestore(
             item=wanted, restore_args=as_arrays))
-      except Exception as error:
-        raise ValueError(f'Expected a whole checkpoint in {folder}, but its '
-                         'arrays cannot be read.') from error
       tree, _ = _collections(read, like, state, str(path))
   variables = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), tree)
   models.check_values(variables, str(path))
@@ -472,24 +485,19 @@ def _collections(stored: Any, like: Mapping[str, Any], state: str | None,
 
 def _tree_of(reader: Any, place: pathlib.Path, folder: pathlib.Path) -> Any:
   """What is stored at ``place``, a path that leads to ``folder``."""
-  try:
-    tree = reader.metadata(place).item_metadata.tree
-  except Exception as error:  # orbax raises many kinds
-    raise ValueError(
-        f'Expected an orbax checkpoint of a tree in {folder}.') from error
-  return tree
+  with files.reading(f'Expected an orbax checkpoint of a tree in {folder}, but '
+                     'its list of arrays cannot be read'):
+    return reader.metadata(place).item_metadata.tree
 
 
 def _read(folder: pathlib.Path, like: Any, name: str) -> models.Variables:
   """Variables with the shapes of ``like``; ``name`` stands in refusals."""
   with _plain(folder) as place, ocp.StandardCheckpointer() as reader:
     check_same_shapes(_tree_of(reader, place, folder), like, name)
-    try:
+    with files.reading(f'Expected a whole checkpoint in {folder}, but its '
+                       'arrays cannot be read'):
       return reader.restore(place, jax.tree.map(
           lambda x: np.zeros(x.shape, x.dtype), like))
-    except Exception as error:  # orbax raises many kinds
-      raise ValueError(f'Expected a whole checkpoint in {folder}, but its '
-                       'arrays cannot be read.') from error
 
 
 def fingerprint(variables: models.Variables) -> str:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from dlfd_jax.cli import commands
-from dlfd_jax.models import torch_weights
+from dlfd_jax.models import weight_files
 from dlfd_jax.utils import runs
 
 torch = pytest.importorskip('torch', reason='needs the extra torch')
@@ -76,7 +76,7 @@ def test_the_walk_through_of_a_deletion_request(
   assert result['request']['images_by_person'] == {'2': 4, '3': 4}
   page = pathlib.Path('runs/evaluation/report.html').read_text('utf-8')
   assert 'Request: R-2026-012; Received: 2026-05-04' in page
-  before, after = (torch_weights.read(name).tensors
+  before, after = (weight_files.read(name).tensors
                    for name in ('model.pth', 'unlearned.pth'))
   assert sorted(before) == sorted(after)
   assert any((before[name] != after[name]).any() for name in before)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import pathlib
 from typing import Any
 
@@ -11,7 +10,7 @@ from absl import flags
 
 from dlfd_jax.cli import command, screen
 from dlfd_jax.report import compare, names, plots, render
-from dlfd_jax.utils import records, runs, schemas, validate
+from dlfd_jax.utils import files, records, runs, schemas, validate
 
 STEM = 'comparison'
 _ABOUT = """
@@ -50,7 +49,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   points = plots.points_of(next(iter(results.values())), results)
   folder = runs.RunFolder(workdir, {
       'kind': 'comparison', 'evaluations': {
-          name: hashlib.sha256((found / runs.RESULT).read_bytes()).hexdigest()
+          name: files.sha256(found / runs.RESULT)
           for name, found in folders.items()}})
   found = {
       'kind': 'comparison', 'schema': 1, 'command': line,

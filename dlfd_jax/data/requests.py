@@ -123,9 +123,7 @@ def read_entries(path: str | os.PathLike) -> dict[str, str]:
     ValueError: if the file is no text, or has no entry.
   """
   path = pathlib.Path(path)
-  if not files.is_file(path):
-    raise FileNotFoundError('Expected a text file, got no file at '
-                            f'{validate.shorten_path(path)}.')
+  files.check_file(path, 'a text file')
   try:
     text = path.read_text(encoding='utf-8-sig')
   except UnicodeDecodeError as error:

@@ -520,8 +520,7 @@ def load_splits(path: str | os.PathLike,
       data, or ``check_splits`` objects.
   """
   path = pathlib.Path(path)
-  if not files.is_file(path):
-    raise FileNotFoundError(f'Expected a splits file, got no file at {path}.')
+  files.check_file(path, 'a splits file')
   arrays = files.read_arrays(path, 'sample ids')
   by_person = arrays.pop('by_person', None)
   names = PARTITION_PARTS if by_person is None else SPLITS_PARTS

@@ -12,28 +12,20 @@ weights of its own) is told from it; what was chosen and left out is said.
 
 from __future__ import annotations
 
-import argparse
 import collections
 import dataclasses
-import io
-import json
-import os
-import pathlib
 import re
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, BinaryIO
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
-import safetensors
-import safetensors.numpy
 
 from dlfd_jax import models
-from dlfd_jax.utils import files, validate, writes
+from dlfd_jax.models import weight_files
+from dlfd_jax.utils import validate
 
-State = Mapping[str, np.ndarray]
-SUFFIXES = ('.safetensors', '.pth', '.pt')
+State = weight_files.State
 _LEAVES = {'kernel': 'weight', 'scale': 'weight', 'bias': 'bias',
            'mean': 'running_mean', 'var': 'running_var'}
 _HIDDEN = {'hidden0': '0', 'hidden1': '3', 'classifier': '6'}
@@ -41,23 +33,8 @@ _HIDDEN = {'hidden0': '0', 'hidden1': '3', 'classifier': '6'}
 _TO_TORCH = {1: (0,), 2: (1, 0), 4: (3, 2, 0, 1)}
 _FROM_TORCH = {1: (0,), 2: (1, 0), 4: (2, 3, 1, 0)}
 _COUNTER = 'num_batches_tracked'  # a count of batches, which nothing here reads
-# Attributes that hold the network: data parallelism, torch.compile, Lightning.
-_WRAPPERS = ('module', 'model', '_orig_mod', 'net', 'network', 'encoder',
-             'backbone', 'base_model', 'state_dict', 'model_state_dict',
-             'model_state', 'weights')
-_AVERAGED = re.compile(r'(^|[._])(ema|swa|averaged|teacher|shadow)([._]|$)')
-_OTHERS = re.compile(  # what training stores beside a network
-    r'(^|[._])(n_averaged|criterion|loss\w*|optim\w*|\w*scheduler|scaler|'
-    r'metrics?|class_weights?|num_updates|decay|'
-    r'(train|val|test)_(acc|auc|auroc|f1|loss)\w*)([._]|$)')
-_QUANTISED = re.compile(
-    r'(_packed_params|zero_point|\.SCB|weight_scale|quant_map|absmax|'
-    r'quant_state)')
 _HEADS = ('fc', 'linear', 'classifier', 'head')
-_CLASSES = ('class_to_idx', 'label2id', 'idx_to_class', 'id2label', 'classes',
-            'class_names')
 _MOST_NAMED = 12
-_DEPTH = 3  # of dictionaries in dictionaries
 
 
 def _resnet(path: tuple[str, ...]) -> str:
@@ -298,7 +275,7 @@ def matched(state: State, config: models.ModelConfig,
           f'Expected a {config.architecture} below --state={prefix}, got '
           + (f'one below {validate.listed(places)}.' if places else 'none.'))
     return state, []
-  taken, said = _choose(fitting, 'the network')
+  taken, said = weight_files.choose(fitting, 'the network')
   found = {name.removeprefix(taken): value for name, value in state.items()
            if name.startswith(taken)}
   beside = {name: value for name, value in state.items()
@@ -310,7 +287,8 @@ def matched(state: State, config: models.ModelConfig,
       # a layer may stand between the trunk and the head beside it
       found |= {name: beside.pop(name) for name in list(beside)
                 if not _is_foreign(name, fitting)}
-  left = [name for name in found if name not in wanted and _OTHERS.search(name)]
+  left = [name for name in found
+          if name not in wanted and weight_files.OTHERS.search(name)]
   for name in left:
     del found[name]
   left += beside
@@ -320,7 +298,7 @@ def matched(state: State, config: models.ModelConfig,
 
 
 def _is_foreign(name: str, networks: list[str]) -> bool:
-  return bool(_OTHERS.search(name) or any(
+  return bool(weight_files.OTHERS.search(name) or any(
       p and name.startswith(p) for p in networks))
 
 
@@ -346,280 +324,3 @@ def _with_head(found: State, beside: State, taken: str, head: set[str],
       said.append(f'took {layer} for the last layer, {plain}')
       break
   return found, beside
-
-
-def _choose(names: Iterable[str], what: str) -> tuple[str, list[str]]:
-  """One of several prefixes or keys: the trained weights before averages.
-
-  Raises:
-    ValueError: if two are as likely.
-  """
-  def rank(name: str) -> int:
-    parts = [part for part in name.split('.') if part]
-    return 3 if _AVERAGED.search(name) else 1 if not parts else 0 if all(
-        part in _WRAPPERS for part in parts) else 2
-
-  ranked = sorted(names, key=lambda name: (rank(name), name))
-  shown = [name.rstrip('.') for name in ranked]
-  if len(ranked) == 1:
-    return ranked[0], []
-  if rank(ranked[0]) == rank(ranked[1]):
-    raise ValueError(
-        f'Expected one network in the file, got '
-        f'{validate.listed(map(repr, shown))}: '
-        'name one with --state.')
-  return ranked[0], [
-      f'took {shown[0] or "the tensors at the top"} for {what}; '
-      + validate.listed(f'--state={name}' for name in shown[1:])
-      + (' takes the other' if len(shown) == 2 else ' take others')]
-
-
-@dataclasses.dataclass(frozen=True)
-class File:
-  """What a file of weights holds.
-
-  Attributes:
-    tensors: by their names.
-    classes: what its outputs are in their order; None if the file does not say.
-    said: what was chosen and left out, sentences.
-    prefix: that ``--state`` names, if it is none of the file's keys.
-  """
-
-  tensors: dict[str, np.ndarray]
-  classes: tuple[str, ...] | None = None
-  said: tuple[str, ...] = ()
-  prefix: str | None = None
-
-
-def read(path: str | os.PathLike, state: str | None = None,
-         with_classes: bool = True) -> File:
-  """The tensors of a ``.safetensors``, ``.pth`` or ``.pt`` file.
-
-  A ``.pth`` file is read with ``weights_only=True``, so it cannot run code; a
-  dictionary of tensors inside it is found. ``class_to_idx`` or ``classes`` in
-  it, or in the metadata of safetensors, say what the outputs are.
-
-  Args:
-    path: the file.
-    state: the key of the state dict to read, such as ``'state_dict_ema'``, or
-      the prefix of its names.
-    with_classes: also read the order of the outputs.
-
-  Raises:
-    FileNotFoundError: if there is no such file.
-    ValueError: if it is something else, holds tensors without plain values, or
-      PyTorch is needed and absent.
-  """
-  path = pathlib.Path(path)
-  _check_suffix(path)
-  if not files.is_file(path):
-    raise FileNotFoundError(f'Expected the weights {path}, found no file.')
-  if path.suffix == '.safetensors':
-    try:
-      tensors = safetensors.numpy.load_file(path)
-      with safetensors.safe_open(path, 'numpy') as file:
-        notes = file.metadata() or {}
-    except (safetensors.SafetensorError, KeyError, TypeError,
-            AttributeError) as error:
-      raise ValueError(
-          f'Expected safetensors of a NumPy type in {path}, such as F32, F16 '
-          f'or BF16: {type(error).__name__} {error}.') from error
-    return File(tensors, _classes({
-        key: _from_json(notes[key]) for key in _CLASSES
-        if with_classes and key in notes}), prefix=state)
-  torch = _torch()
-  found = _load(torch, path)
-  if not isinstance(found, Mapping):
-    raise ValueError(f'Expected a state dict of tensors in {path}, got '
-                     f'a {type(found).__name__} without named tensors.')
-  dicts = dict(_state_dicts(found, torch))
-  most = max((_count(d, torch) for d in dicts.values()), default=0)
-  dicts = {key: d for key, d in dicts.items() if 2 * _count(d, torch) >= most}
-  if not dicts:
-    raise ValueError(
-        f'Expected a state dict of tensors in {path}, got '
-        f'a {type(found).__name__} without named tensors.')
-  named = [key for key in dicts if state and (
-      key == state or key.startswith(f'{state}.'))]
-  key, said = _choose(named or dicts, 'the state dict')
-  tensors, other = {}, []
-  for name, value in dicts[key].items():
-    if isinstance(name, str) and isinstance(value, torch.Tensor):
-      tensors[name] = _values(name, value, path, torch)
-    elif isinstance(name, str) and _QUANTISED.search(name):
-      raise _quantised(name, path)
-    elif not isinstance(value, Mapping):
-      other.append(str(name))
-  if other:
-    said.append(f'left out {validate.listed(sorted(other), _MOST_NAMED)}')
-  return File(tensors, _classes(found) if with_classes else None, tuple(said),
-              None if named else state)
-
-
-def _load(torch: Any, path: pathlib.Path) -> Any:
-  """What a file holds, with plain Python and NumPy values beside tensors."""
-  numbers = [type(np.dtype(code)) for code in (
-      '?', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', 'f2', 'f4', 'f8',
-      'U1', 'S1')]
-  harmless: list[Any] = [
-      argparse.Namespace, np.dtype, np.ndarray, *numbers, set, complex,
-      *((pathlib.PurePosixPath, f'{module}.{name}')
-        for module in ('pathlib', 'pathlib._local')
-        for name in ('Path', 'PosixPath', 'PurePosixPath')),
-      *((pathlib.PureWindowsPath, f'{module}.{name}')
-        for module in ('pathlib', 'pathlib._local')
-        for name in ('WindowsPath', 'PureWindowsPath')),
-      *((function, f'numpy.{module}.multiarray.{name}')
-        for module in ('core', '_core') for name, function in (
-            ('scalar', _scalar),
-            ('_reconstruct', np.zeros(1).__reduce__()[0])))]
-  try:
-    with torch.serialization.safe_globals(
-        harmless), warnings.catch_warnings():
-      warnings.simplefilter('ignore')  # of kinds of tensors refused below
-      return torch.load(path, map_location='cpu', weights_only=True)
-  except Exception as error:  # pickle, zip and torch raise a dozen kinds
-    refused = re.search(r'GLOBAL ([\w.]+)', str(error))
-    if refused:
-      why = (f'an object of {refused[1]}; save the state dict alone: '
-             'torch.save(model.state_dict(), FILE)')
-    elif 'TorchScript' in str(error):
-      why = ('a TorchScript program; save its state dict: '
-             'torch.save(torch.jit.load(FILE).state_dict(), OTHER)')
-    else:
-      why = 'something else or a damaged file'
-    raise ValueError(f'Expected a state dict of tensors in {path}, got {why}; '
-                     'nothing in it was run.') from error
-
-
-def _scalar(kind: np.dtype, data: Any = b'') -> Any:
-  """A NumPy number from its bytes; those of objects are pickles, refused."""
-  if kind.hasobject:
-    raise ValueError('an object')
-  return np.frombuffer(data, kind)[0]
-
-
-def _state_dicts(found: Mapping, torch: Any, place: str = '',
-                 depth: int = _DEPTH) -> Iterator[tuple[str, Mapping]]:
-  """Every dictionary that holds tensors, by its keys with dots between."""
-  if _count(found, torch):
-    yield place, found
-  for key, value in found.items():
-    where = f'{place}.{key}' if place else str(key)
-    if depth and isinstance(value, Mapping) and not _OTHERS.search(where):
-      yield from _state_dicts(value, torch, where, depth - 1)
-
-
-def _count(found: Mapping, torch: Any) -> int:
-  return sum(isinstance(name, str) and isinstance(value, torch.Tensor)
-             for name, value in found.items())
-
-
-def _quantised(name: str, path: pathlib.Path) -> ValueError:
-  return ValueError(f'Expected plain numbers in {path}, got the quantised '
-                    f'{name}: give the weights before quantisation.')
-
-
-def _values(name: str, value: Any, path: pathlib.Path,
-            torch: Any) -> np.ndarray:
-  """A tensor as NumPy; floating kinds, of 8 bits too, become float32."""
-  if value.is_quantized or _QUANTISED.search(name):
-    raise _quantised(name, path)
-  if value.is_meta:
-    raise ValueError(f'Expected numbers in {name} of {path}, got a tensor of '
-                     'the meta device, which has a shape alone: save the model '
-                     'after its weights are loaded.')
-  if value.layout != torch.strided:
-    raise ValueError(f'Expected a state dict of dense tensors in {path}, got '
-                     f'{name} of {value.layout}.')
-  value = value.detach()
-  try:
-    return (value.float() if value.is_floating_point() else value).numpy()
-  except (RuntimeError, TypeError) as error:  # kinds without a conversion
-    raise ValueError(f'Expected {name} of {path} in a kind of numbers that '
-                     f'can be read, got {value.dtype}.') from error
-
-
-def _from_json(text: str) -> Any:
-  try:
-    return json.loads(text)
-  except ValueError:
-    return text.split(',')
-
-
-def _classes(found: Mapping) -> tuple[str, ...] | None:
-  """What the outputs are in their order, where a checkpoint says it.
-
-  Raises:
-    ValueError: if it says two orders, or numbers that are none of outputs.
-  """
-  said = {}
-  for holder in (found, *found.values()):
-    if isinstance(holder, argparse.Namespace):
-      holder = vars(holder)
-    if not isinstance(holder, Mapping):
-      continue
-    for key in _CLASSES:
-      value = holder.get(key)
-      value = value.tolist() if isinstance(value, np.ndarray) else value
-      if isinstance(value, Mapping) and value:
-        pairs = [(n, c) for n, c in value.items()] if key in (
-            'idx_to_class', 'id2label') else [(n, c) for c, n in value.items()]
-        try:
-          order = {int(n): str(c) for n, c in pairs}
-        except (TypeError, ValueError):
-          order = {}
-        if sorted(order) != list(range(len(value))):
-          raise ValueError(
-              f'Expected {key} of the checkpoint to number its '
-              f'{len(value)} classes from 0, got {dict(value)!r:.200}.')
-        said[key] = tuple(order[i] for i in range(len(order)))
-      elif isinstance(value, list | tuple) and value and all(
-          isinstance(c, str | int | np.integer) for c in value):
-        said[key] = tuple(str(c) for c in value)
-  if len(set(said.values())) > 1:
-    raise ValueError(
-        f'Expected one order of classes in the checkpoint, got {len(said)}: '
-        f'{", ".join(said)} differ; give the right one as --head_classes.')
-  return next(iter(said.values()), None)
-
-
-def write(path: str | os.PathLike, state: State) -> None:
-  """Writes a state dict; whole or not at all.
-
-  Raises:
-    ValueError: if the ending is unknown or PyTorch is needed and absent.
-    FileExistsError: if there is a file already.
-    FileNotFoundError: if its folder is not there.
-  """
-  path = pathlib.Path(path)
-  _check_suffix(path)
-  writes.check_new(path)
-
-  def write(file: BinaryIO) -> None:
-    if path.suffix == '.safetensors':
-      file.write(safetensors.numpy.save(dict(state)))
-    else:
-      torch = _torch()
-      held = io.BytesIO()  # torch hides what a disk says
-      torch.save({name: torch.from_numpy(value.copy())
-                  for name, value in state.items()}, held)
-      file.write(held.getbuffer())
-
-  writes.write_new(path, write)
-
-
-def _check_suffix(path: pathlib.Path) -> None:
-  if path.suffix not in SUFFIXES:
-    raise ValueError(
-        f'Expected weights to end in {", ".join(SUFFIXES)}, got {path}.')
-
-
-def _torch() -> Any:
-  try:
-    import torch  # an extra, and slow to import
-  except ImportError as error:
-    raise ValueError(
-        'Expected PyTorch for a .pth file: install the extra dlfd_jax[torch], '
-        'or give a .safetensors file.') from error
-  return torch

@@ -15,7 +15,7 @@ import numpy as np
 
 from dlfd_jax import checkpoint, models, parallel, presets, tasks
 from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.models import torch_weights
+from dlfd_jax.models import torch_weights, weight_files
 from dlfd_jax.utils import plugins, validate
 
 
@@ -122,7 +122,7 @@ def import_weights(path: str | os.PathLike, dataset: dataset_lib.Dataset,
     variables, said = _own_variables(path, config, dataset.image_size, state)
     stored = None
   else:
-    file = torch_weights.read(path, state, with_classes=head_classes is None)
+    file = weight_files.read(path, state, with_classes=head_classes is None)
     tensors, more = torch_weights.matched(file.tensors, config, file.prefix)
     said, stored = [*file.said, *more], file.classes
     _check_outputs(tensors, config, stored or head_classes)
@@ -232,5 +232,5 @@ def export_weights(saved: checkpoint.SavedModel, path: str | os.PathLike
     The number of tensors.
   """
   state = torch_weights.to_state(saved.variables, saved.config)
-  torch_weights.write(path, state)
+  weight_files.write(path, state)
   return len(state)

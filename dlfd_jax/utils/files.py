@@ -7,19 +7,29 @@ follows a path out of its folder, or unpacks what no machine could hold.
 from __future__ import annotations
 
 import contextlib
+import errno
+import hashlib
 import math
 import os
 import pathlib
+import re
+import stat
 import zipfile
-import zlib
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
-from dlfd_jax.utils import validate
+from dlfd_jax.utils import text as text_lib, validate
 
-_BROKEN = (ValueError, OSError, EOFError, AttributeError, TypeError, KeyError,
-           NotImplementedError, RuntimeError, MemoryError, SyntaxError,
-           zipfile.BadZipFile, zlib.error)
+_KINDS = ((stat.S_ISDIR, 'a folder'), (stat.S_ISFIFO, 'a pipe'),
+          (stat.S_ISSOCK, 'a socket'), (stat.S_ISCHR, 'a device'),
+          (stat.S_ISBLK, 'a device'))
+_MEMORY = pathlib.Path('/proc/meminfo')
+_CONTAINER = pathlib.Path('/sys/fs/cgroup/memory.max')
+_MACHINE = (errno.EACCES, errno.EPERM, errno.EIO, errno.ENOMEM, errno.EMFILE,
+            errno.ENFILE, errno.ESTALE, errno.ENOSPC, errno.EROFS, errno.EDQUOT)
+_PIECE = 2**20  # bytes read at once
 _HOUSEKEEPING = {
     '.ds_store', '.git', '.ipynb_checkpoints', '.svn', '.thumbnails',
     '@eadir', '__macosx', '__pycache__', '#recycle', '#snapshot',
@@ -46,6 +56,103 @@ def is_folder(path: str | os.PathLike) -> bool:
     return False
 
 
+def check_file(path: str | os.PathLike, expected: str) -> None:
+  """Raises unless there is a file that can be read to its end and held.
+
+  A pipe, a socket or a device could keep its reader waiting for ever.
+
+  Args:
+    path: the file.
+    expected: what it should be, for messages, such as ``'an npz file'``.
+
+  Raises:
+    FileNotFoundError: if there is nothing of that name.
+    ValueError: if it is something else, or larger than the memory.
+  """
+  place = validate.shorten_path(path, 300)
+  try:
+    found = os.stat(path)
+  except (OSError, ValueError) as error:  # also: no disk allows the name
+    if isinstance(error, PermissionError):
+      raise
+    raise FileNotFoundError(
+        f'Expected {expected}, got no file at {place}.') from error
+  for is_kind, kind in _KINDS:
+    if is_kind(found.st_mode):
+      raise ValueError(f'Expected {expected}, got {kind} at {place}.')
+  check_held(found.st_size, f'{expected} at {place}')
+
+
+def check_folder(folder: str | os.PathLike[str]) -> None:
+  """Raises ValueError unless files and folders are all that is below a folder.
+
+  A library that opens whatever it finds there would wait for a pipe, or follow
+  a link to the files of somebody else.
+  """
+  for place, folders, names in os.walk(os.fspath(folder)):
+    for name in (*folders, *names):
+      path = pathlib.Path(place, name)
+      if path.is_symlink() and not is_inside(folder, path):
+        raise ValueError(f'Expected the files of {folder} inside it, got a '
+                         f'link out of it: {validate.shown(name)}.')
+      if name in names:
+        check_file(path, f'files alone in {folder}')
+
+
+def check_held(size: int, what: str) -> None:
+  """Raises ValueError if as many bytes do not fit into the free memory."""
+  free = memory_bytes()
+  if size > free:
+    raise ValueError(
+        f'Expected {what} to fit into the memory of this machine, of which '
+        f'{free / 1e9:.1f} GB are free, got {size / 1e9:.1f} GB.')
+
+
+def is_of_the_machine(error: BaseException) -> bool:
+  """Whether an error tells of no permission, memory or disk, not of a file."""
+  return isinstance(error, MemoryError) or (
+      isinstance(error, OSError) and error.errno in _MACHINE)
+
+
+@contextlib.contextmanager
+def reading(sentence: str) -> Iterator[None]:
+  """Turns what a library raises at a damaged file into a ValueError.
+
+  Readers of others raise a dozen kinds of exceptions, and none of them is the
+  program's mistake. What :func:`is_of_the_machine` is not the file's fault
+  and passes.
+
+  Args:
+    sentence: what was expected and got, without its full stop. What the library
+      said follows.
+
+  Raises:
+    ValueError: instead of what was raised.
+  """
+  try:
+    yield
+  except Exception as error:
+    if is_of_the_machine(error):
+      raise
+    said = text_lib.bounded(str(error), 160).rstrip('.')
+    raise ValueError(f'{sentence}'
+                     + (f' ({said})' if said else '') + '.') from error
+
+
+def add_content(digest: Any, path: str | os.PathLike) -> None:
+  """Adds the bytes of a file to a sum, piece by piece."""
+  with open(path, 'rb') as file:
+    while piece := file.read(_PIECE):
+      digest.update(piece)
+
+
+def sha256(path: str | os.PathLike) -> str:
+  """SHA-256 of a file of any size."""
+  digest = hashlib.sha256()
+  add_content(digest, path)
+  return digest.hexdigest()
+
+
 def is_inside(root: str | os.PathLike, path: str | os.PathLike) -> bool:
   """Whether a path is below a folder, all links followed."""
   try:
@@ -66,10 +173,16 @@ def is_housekeeping(name: str) -> bool:
 
 
 def memory_bytes() -> int:
-  """The memory of this machine; 2^63 - 1 where nothing tells."""
+  """The memory that is free for this process; 2^63 - 1 where nothing tells."""
+  free = [2**63 - 1]
   with contextlib.suppress(ValueError, OSError, AttributeError):
-    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
-  return 2**63 - 1
+    free.append(os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES'))
+  with contextlib.suppress(ValueError, OSError):
+    found = re.search(r'MemAvailable:\s+(\d+) kB', _MEMORY.read_text('utf-8'))
+    free.append(1024 * int(found[1]) if found else free[0])
+  with contextlib.suppress(ValueError, OSError):  # 'max' means no limit
+    free.append(int(_CONTAINER.read_text('utf-8')))
+  return min(free)
 
 
 
@@ -89,44 +202,34 @@ def read_arrays(path: str | os.PathLike,
     FileNotFoundError: if there is no such file.
     ValueError: if it is something else, or could not be held.
   """
-  if not is_file(path):
-    raise FileNotFoundError(f'Expected an npz file, got no file at {path}.')
-  try:
-    with zipfile.ZipFile(path) as archive:
-      need = sum(_size(archive, entry) for entry in archive.infolist())
-  except _BROKEN as error:
-    found = error if isinstance(error, _Unfit) else 'something else'
-    raise ValueError(f'Expected {path} to be an npz file of {what}, got '
-                     f'{found}.') from error
-  if need > memory_bytes():
-    raise ValueError(
-        f'Expected the arrays of {path} to fit into the memory of '
-        f'{memory_bytes() / 1e9:.0f} GB, got {need / 1e9:.0f} GB of them.')
-  try:
-    with np.load(path, allow_pickle=False) as file:
-      return {name: file[name] for name in file.files}
-  except _BROKEN as error:
-    raise ValueError(f'Expected {path} to be an npz file of {what}, got '
-                     'something else.') from error
+  check_file(path, 'an npz file')
+  expected = f'Expected {path} to be an npz file of {what}, got'
+  with reading(f'{expected} something else'), zipfile.ZipFile(path) as archive:
+    sizes = [_size(archive, entry) for entry in archive.infolist()]
+  for size in sizes:
+    if isinstance(size, str):
+      raise ValueError(f'{expected} {size}.')
+  check_held(sum(size for size in sizes if isinstance(size, int)),
+             f'the arrays of {path}')
+  with reading(f'{expected} something else'), np.load(
+      path, allow_pickle=False) as file:
+    return {name: file[name] for name in file.files}
 
 
-class _Unfit(ValueError):
-  """What an archive holds that is no plain array."""
-
-
-def _size(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> int:
-  """Bytes of an entry, which must be those that its header claims."""
+def _size(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> int | str:
+  """Bytes of an entry, those that its header claims; or what is wrong."""
+  name = validate.shown(entry.filename)
   if not entry.filename.endswith('.npy'):
-    raise _Unfit(f'the entry {validate.shown(entry.filename)}')
+    return f'the entry {name}'
   with archive.open(entry) as file:
     readers = {(1, 0): np.lib.format.read_array_header_1_0,
                (2, 0): np.lib.format.read_array_header_2_0}
     shape, _, dtype = readers[np.lib.format.read_magic(file)](file)
     begin = file.tell()
   if dtype.hasobject:
-    raise _Unfit(f'pickled objects in {entry.filename}')
+    return f'pickled objects in {name}'
   claimed = math.prod(shape) * dtype.itemsize
   if claimed != entry.file_size - begin:
-    raise _Unfit(f'{entry.file_size - begin} bytes where the header of '
-                 f'{entry.filename} claims {claimed}')
+    return (f'{entry.file_size - begin} bytes where the header of {name} '
+            f'claims {claimed}')
   return entry.file_size

@@ -30,8 +30,9 @@ def load_object(spec: str, what: str = 'class') -> Any:
     what: is expected there, for messages, such as ``'network'``.
 
   Raises:
-    ValueError: if there is no colon, no such file or module, no such name in
-      it, or importing it raises an error.
+    FileNotFoundError: if there is no such file.
+    ValueError: if there is no colon, no such module, no such name in it, or
+      importing it raises an error.
 
   Example:
     >>> load_object('pathlib:PurePath').__name__
@@ -44,12 +45,11 @@ def load_object(spec: str, what: str = 'class') -> Any:
   if not place or not name:
     raise ValueError(f'Expected a {what} as module:Class or file.py:Class, got '
                      f'{spec!r}.')
+  if place.endswith('.py'):
+    files.check_file(place, f'a Python file with the {what} {name!r}')
   try:
     module = (_import_file(place) if place.endswith('.py')
               else importlib.import_module(place))
-  except FileNotFoundError as error:
-    raise ValueError(f'Expected a Python file with the {what} {name!r}, got no '
-                     f'file at {place}.') from error
   except Exception as error:  # whatever the user's module raises
     kind = 'file' if place.endswith('.py') else 'module'
     where = 'that can be run' if kind == 'file' else 'on the Python path'
@@ -86,8 +86,6 @@ def _import_file(place: str) -> types.ModuleType:
   name = _name_of(path)
   if name in sys.modules:
     return sys.modules[name]
-  if not files.is_file(path):
-    raise FileNotFoundError(path)
   specification = importlib.util.spec_from_file_location(name, path)
   assert specification is not None and specification.loader is not None
   module = importlib.util.module_from_spec(specification)

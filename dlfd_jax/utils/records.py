@@ -77,8 +77,7 @@ def read_lines(path: str | os.PathLike, schema: Any) -> list[Any]:
 def _bytes(path: str | os.PathLike) -> bytes:
   """What a file holds, weighed before."""
   path = pathlib.Path(path)
-  if not files.is_file(path):
-    raise FileNotFoundError(f'Expected the file {path}, found none.')
+  files.check_file(path, f'the file {path.name}')
   size = path.stat().st_size
   if size > LARGEST:
     raise ValueError(f'Expected at most {LARGEST / 1e6:.0f} MB of JSON in '

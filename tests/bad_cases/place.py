@@ -16,7 +16,7 @@ from PIL import Image
 
 from dlfd_jax import checkpoint, models, presets
 from dlfd_jax.data import requests, sources, splits as splits_lib
-from dlfd_jax.models import torch_weights
+from dlfd_jax.models import torch_weights, weight_files
 from dlfd_jax.pipeline import job
 from dlfd_jax.utils import runs
 
@@ -103,7 +103,7 @@ def _runs(folder):
     for state in saved:
       checkpoint.save_model(run.checkpoints / state, variables, config,
                             dataset.task, dataset.image_size)
-  torch_weights.write(
+  weight_files.write(
       folder / 'weights.safetensors', torch_weights.to_state(variables, config))
   evaluation = runs.RunFolder(folder / 'evaluation', {
       'kind': 'evaluation', **common, 'models': {}, 'config': {}})

@@ -9,7 +9,7 @@ from dlfd_jax import models
 from dlfd_jax.cli import unlearn, weights
 from dlfd_jax.data import sources, splits
 from dlfd_jax.data.loaders import npz
-from dlfd_jax.models import torch_weights
+from dlfd_jax.models import weight_files
 from dlfd_jax.pipeline import classifier as inference
 from tests.cli import runs_of
 
@@ -41,7 +41,7 @@ def test_the_whole_way_there_and_back(tmp_path, checkpoint_file, capsys):
   same = tmp_path / 'same.pth'
   assert weights.EXPORT.main(
       [f'--model={original}', f'--weights={same}']) == 0
-  first, back = (torch_weights.read(p).tensors for p in (checkpoint_file, same))
+  first, back = (weight_files.read(p).tensors for p in (checkpoint_file, same))
   assert sorted(first) == sorted(back)
   assert all((first[n] == back[n]).all() for n in first)
   capsys.readouterr()
@@ -60,7 +60,7 @@ def test_the_whole_way_there_and_back(tmp_path, checkpoint_file, capsys):
     (['--architecture=vit_s'], "got 'vit_s', which has no twin in torchvision"),
     (['--model=tests.models.own_nets:LogitsAlone'], '`features` are missing'),
     (['--model=tests.models.own_nets:WithoutTrain'], 'to take `train`'),
-    (['--weights=none.pth'], 'found no file')])
+    (['--weights=none.pth'], 'got no file')])
 def test_a_wrong_flag_is_one_sentence_and_writes_nothing(
     tmp_path, checkpoint_file, flags, sentence, capsys):
   folder = tmp_path / 'original'
@@ -83,7 +83,7 @@ def test_a_module_of_ones_own_goes_the_same_way(tmp_path, capsys):
   flags = ['--model=tests.models.own_nets:Own', *data,
            f'--workdir={original}']
   assert weights.IMPORT.main([*flags, f'--weights={tmp_path / "no"}']) == 2
-  assert 'Expected the checkpoint' in capsys.readouterr().err
+  assert 'Expected an orbax checkpoint' in capsys.readouterr().err
   assert weights.IMPORT.main([*flags, f'--weights={tmp_path / "mine"}']) == 0
   parts = splits.draw_partition(
       sources.load(sources.DataOptions(

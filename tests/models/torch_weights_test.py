@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import models
-from dlfd_jax.models import efficientnet, torch_weights
+from dlfd_jax.models import efficientnet, torch_weights, weight_files
 
 torch = pytest.importorskip('torch', reason='needs the extra torch')
 import safetensors.torch  # noqa: E402
@@ -100,24 +100,24 @@ def test_a_network_without_a_twin_is_named():
 @pytest.mark.parametrize('suffix', ['.pth', '.safetensors', '.pt'])
 def test_files_are_read_as_they_were_written(tmp_path, suffix):
   state, path = _state(_twin('plain')), tmp_path / f'w{suffix}'
-  torch_weights.write(path, state)
+  weight_files.write(path, state)
   theirs = (safetensors.torch.load_file(path) if suffix == '.safetensors'
             else torch.load(path, weights_only=True))
-  for read in (torch_weights.read(path).tensors, theirs):
+  for read in (weight_files.read(path).tensors, theirs):
     assert sorted(read) == sorted(state)
     assert all((np.asarray(read[name]) == state[name]).all() for name in state)
   with pytest.raises(FileExistsError, match='is there already'):
-    torch_weights.write(path, state)
+    weight_files.write(path, state)
 
 
 def test_parameters_that_ask_for_gradients_are_read(tmp_path):
   torch.save(dict(_twin('plain').named_parameters()), tmp_path / 'w.pth')
-  assert 'conv1.weight' in torch_weights.read(tmp_path / 'w.pth').tensors
+  assert 'conv1.weight' in weight_files.read(tmp_path / 'w.pth').tensors
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
   with pytest.raises(FileNotFoundError, match='Expected the folder .*new for'):
-    torch_weights.write(tmp_path / 'new' / 'w.pth', {'a': np.ones(2)})
+    weight_files.write(tmp_path / 'new' / 'w.pth', {'a': np.ones(2)})
   assert not list(tmp_path.iterdir())
 
 
@@ -137,7 +137,7 @@ def test_wrappers_and_other_precision_are_understood(
   else:
     torch.save({'epoch': 3, key: wrapped, 'optimizer': {'lr': .1}}, path)
   variables = torch_weights.to_variables(
-      torch_weights.read(path).tensors, _config())
+      weight_files.read(path).tensors, _config())
   found = variables['params']['conv1']['kernel']
   assert found.dtype == np.float32
   wanted = net.conv1.weight.detach().numpy().transpose(2, 3, 1, 0)
@@ -178,13 +178,13 @@ def _saved(value):
     ('w.safetensors', b'nonsense', 'Expected safetensors'),
     ('w.pth', _saved([torch.zeros(2)]), 'got a list'),
     ('w.pth', _saved({'weight': _Evil()}), 'Expected a state dict of tensors'),
-    ('none.pth', None, 'found no file')])
+    ('none.pth', None, 'got no file')])
 def test_other_files_are_refused_and_run_no_code(
     tmp_path, capsys, name, content, sentence):
   if content is not None:
     (tmp_path / name).write_bytes(content)
   with pytest.raises((ValueError, FileNotFoundError), match=sentence):
-    torch_weights.read(tmp_path / name)
+    weight_files.read(tmp_path / name)
   assert 'code ran' not in capsys.readouterr().out
 
 
@@ -192,4 +192,4 @@ def test_without_pytorch_the_extra_is_named(tmp_path, monkeypatch):
   (tmp_path / 'w.pth').write_bytes(b'x')
   monkeypatch.setitem(__import__('sys').modules, 'torch', None)
   with pytest.raises(ValueError, match=r'install the extra dlfd_jax\[torch\]'):
-    torch_weights.read(tmp_path / 'w.pth')
+    weight_files.read(tmp_path / 'w.pth')

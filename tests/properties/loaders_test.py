@@ -20,7 +20,7 @@ from dlfd_jax.data import (
   splits as splits_lib,
 )
 from dlfd_jax.data.loaders import folder, images, npz
-from dlfd_jax.models import torch_weights
+from dlfd_jax.models import weight_files
 from dlfd_jax.utils import files, records, validate
 from tests import tiny
 from tests.properties import said
@@ -126,7 +126,7 @@ def test_any_bytes_as_a_manifest_a_list_or_json(place, content):
       (files.read_arrays, {})):
     _kept(function, place / 'file', content, **options)
   for ending in ('.safetensors', '.pth'):
-    _kept(torch_weights.read, place / f'file{ending}', content)
+    _kept(weight_files.read, place / f'file{ending}', content)
 
 
 @given(st.recursive(

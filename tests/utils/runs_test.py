@@ -110,7 +110,7 @@ def test_json_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
 
 def test_a_missing_or_broken_json_is_one_sentence(tmp_path):
-  with pytest.raises(FileNotFoundError, match='Expected the file .*found none'):
+  with pytest.raises(FileNotFoundError, match='the file .*got no file'):
     runs.read_json(tmp_path / 'config.json')
   (tmp_path / 'config.json').write_text('{"a": ')
   with pytest.raises(ValueError, match='Expected JSON in .*config.json'):

@@ -18,7 +18,7 @@ import pytest
 
 from dlfd_jax import checkpoint, models, tasks
 from dlfd_jax.data import splits as splits_lib
-from dlfd_jax.models import torch_weights
+from dlfd_jax.models import weight_files
 from dlfd_jax.report import html
 from dlfd_jax.utils import runs, writes
 from experiments.publish import programs
@@ -54,9 +54,9 @@ REPLACING = {
 NEW = {
     'new': lambda path: writes.write_new(
         path, lambda file: file.write(TEXT.encode())),
-    'safetensors': lambda path: torch_weights.write(
+    'safetensors': lambda path: weight_files.write(
         path.with_suffix('.safetensors'), ARRAYS),
-    'pth': lambda path: torch_weights.write(path.with_suffix('.pth'), ARRAYS)}
+    'pth': lambda path: weight_files.write(path.with_suffix('.pth'), ARRAYS)}
 PUBLISHED = {
     'page': _published,
     'picture': lambda path: _published(path, TEXT.encode()),

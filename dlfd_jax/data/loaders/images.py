@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps
 
-from dlfd_jax.utils import validate
+from dlfd_jax.utils import files, validate
 
 # Pillow would also read PostScript, by running another program, and formats
 # that nobody keeps photographs in.
@@ -91,8 +91,8 @@ def stored_size(path: str | os.PathLike) -> tuple[int, int]:
     raise ValueError(
         f'it has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels'
     ) from error
-  except Exception as error:  # Pillow's readers raise a dozen kinds
-    raise ValueError('it is no image, or is damaged') from error
+  except Exception as error:
+    raise _damaged(error) from error
 
 
 def read_image(path: str | os.PathLike | BinaryIO,
@@ -132,8 +132,17 @@ def read_image(path: str | os.PathLike | BinaryIO,
         f'it has more than {Image.MAX_IMAGE_PIXELS} pixels') from error
   except _Unreadable:
     raise
-  except Exception as error:  # Pillow's readers raise a dozen kinds
-    raise ValueError('it is no image, or is damaged') from error
+  except Exception as error:
+    raise _damaged(error) from error
+
+
+def _damaged(error: Exception) -> Exception:
+  """What to raise instead of one of the dozen kinds that Pillow's readers do.
+
+  That of the machine stays, such as no permission.
+  """
+  return error if files.is_of_the_machine(error) else ValueError(
+      'it is no image, or is damaged')
 
 
 class _Unreadable(ValueError):

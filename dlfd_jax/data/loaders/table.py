@@ -70,9 +70,7 @@ def read_csv(path: str | os.PathLike, needed: Sequence[str] = ()) -> Table:
       short or long, or there are no lines.
   """
   path = pathlib.Path(path)
-  if not files.is_file(path):
-    raise FileNotFoundError('Expected a CSV manifest, got no file at '
-                            f'{validate.shorten_path(path)}.')
+  files.check_file(path, 'a CSV manifest')
   try:
     with open(path, encoding='utf-8-sig', newline='') as file:
       reader = csv.reader(file, strict=True)
@@ -104,8 +102,7 @@ def read_words(path: str | os.PathLike, header: Sequence[str] | None = None,
     FileNotFoundError, ValueError: as ``read_csv``.
   """
   path = pathlib.Path(path)
-  if not files.is_file(path):
-    raise FileNotFoundError(f'Expected the file {path}, found none.')
+  files.check_file(path, f'the file {path.name}')
   try:
     text = path.read_text(encoding='utf-8-sig')
   except UnicodeDecodeError as error:
