@@ -21,7 +21,7 @@ from dlfd_jax.data import (
   sources,
   splits as splits_lib,
 )
-from dlfd_jax.pipeline import expected_cost, job, run_configs
+from dlfd_jax.pipeline import expected_cost, job, run_configs, weakenings
 from dlfd_jax.report import check_page
 from dlfd_jax.utils import runs
 
@@ -152,9 +152,12 @@ def _resolve(dataset: dataset_lib.Dataset, stored, request) -> _Found:
   twice = requests.people_in_two_parts(dataset, job.as_partition(parts).parts)
   found = inputs.request_on(dataset, parts, bool(stored), request)
   try:
-    notes = splits_lib.splits_notes(dataset, found.splits())
+    splits = found.splits()
   except ValueError as error:
     notes = [f'Unlearning refuses this split. {error}']
+  else:
+    notes = [*splits_lib.splits_notes(dataset, splits),
+             *weakenings.weakenings(dataset, splits)]
   return _Found(found, twice, found.notes() + notes)
 
 

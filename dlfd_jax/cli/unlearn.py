@@ -13,7 +13,7 @@ from dlfd_jax import checkpoint, methods, presets
 from dlfd_jax.cli import command, inputs, options, tensorboard
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.methods import rewind
-from dlfd_jax.pipeline import run_configs, unlearn
+from dlfd_jax.pipeline import run_configs, unlearn, weakenings
 from dlfd_jax.utils import runs
 
 _ABOUT = """
@@ -110,6 +110,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
       split_from=inputs.split_from(values, dataset, stored),
       settings={'method': method, **dataclasses.asdict(config)},
       preset=preset_name)
+  for sentence in weakenings.weakenings(dataset, splits, config):
+    print(sentence)
   with tensorboard.hooks(values, workdir) as hooks:
     run = unlearn.unlearn(
         saved, config, splits, dataset, seed=command.value(values, 'seed'),

@@ -42,10 +42,13 @@ from dlfd_jax.metrics import (
 )
 
 SIDES = ('forget', 'test')  # members and non-members of final attacks
+VERDICT_SIDES = {'forgetting': SIDES, 'utility': ('retain', 'test')}
 NEED_TWO = 'it needs at least two retrained models of different seeds'
 NO_CLASS = 'forget and test share no class'
 NO_PEOPLE = 'the people in the images are unknown'
 NO_ORIGINAL = 'no original model was given'
+NO_WIDTH = ('the original is no farther from the retrained models than they '
+            'are from each other')
 NO_RELEARN = 'no relearning was run'
 FEW = 'it needs at least 2 images a side'
 FEW_UNBALANCED = 'it needs at least 2 images a side and 11 in all'
@@ -200,11 +203,10 @@ def _curves(inputs: Inputs, model: Model) -> dict[Any, Estimate]:
   values = dict(zip(readers, map(float, read())))
   drawn = dict(zip(readers, inputs.bootstrap(read, *SIDES).T))
   drawn['ks'] = centred(values['ks'], drawn['ks'])
+  exact = rates if inputs.parts['forget'].has_interval else ()
   return {what: Estimate.resampled(
       values[what], drawn[what], stats.clopper_pearson(
-          round(values[what] * n), n)
-                              if what in rates and inputs.parts[
-                                  SIDES[0]].has_interval else None)
+          round(values[what] * n), n) if what in exact else None)
           for what in readers}
 
 
@@ -337,6 +339,33 @@ def person_auc(inputs: Inputs, model: Model) -> Estimate:
   return Estimate.resampled(value, ranks.area(*ranks.roc(*people, *weights)))
 
 
+def rank_of_forget(inputs: Inputs) -> str | None:
+  """What can be said of few people or images to forget, in a sentence.
+
+  Where the losses on forget lie among the unseen ones of their classes, of each
+  model; None if nothing is shared or no model was run on both.
+  """
+  forget, test = (inputs.parts[split] for split in SIDES)
+  rows = [np.flatnonzero(np.isin(part.keys, other.keys))
+          for part, other in ((forget, test), (test, forget))]
+  models = [model for model in inputs.models if set(SIDES) <= set(model.losses)]
+  if not len(rows[0]) or not models:
+    return None
+  units = [stats.units_of(part.identity[kept])
+           for part, kept in zip((forget, test), rows)]
+  found = ', '.join('{} {:.2f}'.format(model.name, attack.ranked_auc(
+      *(model.losses[split][kept] for split, kept in zip(SIDES, rows)),
+      *(part.keys[kept] for part, kept in zip((forget, test), rows)),
+      *units)) for model in models)
+  sizes = [int(of_side.max()) + 1 for of_side in units]
+  least = min(2 / math.comb(sum(sizes), sizes[0]), 1.0)
+  return (f'Rank of forget among {sizes[1]} unseen '
+          f'{"people" if (test.identity >= 0).any() else "images"} by the loss '
+          f'within the class, 1 = remembered better than all of them, 0.5 = '
+          f'the middle: {found}. The smallest two-sided p that so few allow is '
+          f'{least:.2g}.')
+
+
 def unbalanced_possible(inputs: Inputs) -> bool:
   """Whether there are enough images for the papers' form of the attack."""
   sizes = [len(inputs.parts[split]) for split in SIDES]
@@ -372,6 +401,8 @@ def unbalanced_accuracy(inputs: Inputs, model: Model) -> Estimate:
 def _held_out(inputs: Inputs, results: attack.HeldOut, *,
               balanced: bool) -> Estimate:
   forget, test = (inputs.parts[split] for split in SIDES)
+  if not (forget.has_interval and test.has_interval):
+    return Estimate(results.accuracy)
   members = forget.resampled_sums(
       np.stack([results.members, results.members_tried], axis=-1))
   others = test.resampled_sums(
@@ -536,8 +567,7 @@ def _js_scale(inputs: Inputs, split: str) -> tuple[Estimate, float] | str:
     error = float(np.std(width.replicates, ddof=1))
   if distances.normalised(
       floor.value, floor.value, ceiling.value, error) is None:
-    return ('the original is no farther from the retrained models than they '
-            'are from each other')
+    return NO_WIDTH
   return floor, width.value
 
 
@@ -625,7 +655,8 @@ def loss_tail(inputs: Inputs, model: Model) -> Estimate:
   value = float(share())
   interval = None
   part = inputs.parts['forget']
-  if part.n_units == len(part) and part.has_interval:
+  if part.n_units == len(part) and all(
+      inputs.parts[split].has_interval for split in SIDES):
     interval = stats.clopper_pearson(round(value * len(part)), len(part))
   return Estimate.resampled(value, inputs.bootstrap(share, *SIDES), interval)
 

@@ -240,18 +240,17 @@ def _gap_to_others(estimate: Estimate, others: Sequence[Estimate]) -> Estimate:
 def _verdicts(inputs: Inputs, found: Sequence[Record]) -> dict[str, Any]:
   by_name = {record.metric: record for record in found}
 
-  def overall(verdict: str, sides: Sequence[str],
-              over_forgotten: bool = False) -> dict[str, Any]:
+  def overall(verdict: str, over_forgotten: bool = False) -> dict[str, Any]:
     return verdicts.overall(
         [by_name[name] for name in registry.voters(verdict)],
         over_forgotten=over_forgotten, retrained=len(inputs.retrained),
-        too_few=inputs.too_few(*sides))
+        too_few=inputs.too_few(*outputs_lib.VERDICT_SIDES[verdict]))
 
   return {
       'forgetting': overall(
-          registry.FORGETTING, outputs_lib.SIDES,
+          registry.FORGETTING,
           by_name['streisand'].verdict == forgetting.RAISED),
-      'utility': overall(registry.UTILITY, ('retain', 'test'))}
+      'utility': overall(registry.UTILITY)}
 
 
 def _describe(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
@@ -278,6 +277,11 @@ def _notes(inputs: Inputs, dataset: dataset_lib.Dataset,
                  'that person and say nothing about other people.')
   elif people < _FEW_PEOPLE and dataset.has_identities:
     notes.append(f'Forget shows only {people} people: intervals are rough.')
+  if inputs.too_few(*outputs_lib.SIDES):
+    notes.append(
+        f'Too few to say whether forget was forgotten: '
+        f'{inputs.too_few(*outputs_lib.SIDES)}.')
+    notes += filter(None, [outputs_lib.rank_of_forget(inputs)])
   if len(inputs.retrained) == 1:
     notes.append('One retrained model: the spread between trainings is in no '
                  'interval, so a difference may be that of two seeds.')

@@ -131,14 +131,15 @@ def choose_rule(dataset: dataset_lib.Dataset, splits: splits_lib.Splits, *,
     seen[int(units[1][i])] = nth[i] + 1
   val = val[nth < most]
   units[1] = stats.units_of(dataset.identity[val])
-  known = all((dataset.identity[rows] >= 0).all() for rows in (forget, val))
-  named = 'people' if known else 'people or images'
-  among = ' of their classes' if (keys == dataset.class_key()).all() else ''
+  known = all((dataset.identity[rows] >= 0).any() for rows in (forget, val))
+  named = 'people' if known else 'images'
+  within = ' of their classes' if (keys == dataset.class_key()).all() else ''
   return Rule(RANK, forget, val, (
-      f'The live attack has too little to say: forget has {matched} images '
-      f'with as many of their classes in val, of {people[0]} {named} against '
-      f'{people[1]}, and it takes {stats.ENOUGH} of each. What steers the run '
-      f'is the rank of the losses on forget among the unseen ones{among}.'),
+      f'The live attack has too little to say: it takes {stats.ENOUGH} {named} '
+      f'on each side and {stats.ENOUGH} images of the same classes; forget has '
+      f'{people[0]} {named}, val {people[1]}, and {matched} images match. The '
+      'run goes by the rank of the losses on forget among the unseen '
+      f'ones{within} instead.'),
               keys, (units[0], units[1]))
 
 
@@ -246,8 +247,9 @@ class LiveAttack:
 
   def null(self) -> tuple[float, float]:
     """Mean and 95 % point of the score if membership meant nothing."""
-    return (null_of_ranks if self.rule.kind == RANK else null_of_sizes)(
-        *self.sizes)
+    if self.rule.kind == RANK:
+      return attack.ranked_null(*self.sizes)
+    return null_of_sizes(*self.sizes)
 
 
 @functools.lru_cache
@@ -262,14 +264,3 @@ def null_of_sizes(members: int, others: int) -> tuple[float, float]:
       (np.arange(members + others) + 0.5) / (members + others))
   return attack.permutation_null(
       scores[:members], scores[members:], draws=_NULL_DRAWS)
-
-
-@functools.lru_cache
-def null_of_ranks(members: int, others: int) -> tuple[float, float]:
-  """As :func:`null_of_sizes`, of the rank of people or images."""
-  generator = np.random.default_rng(0)
-  ranks = np.array([generator.permutation(members + others)[:members].sum()
-                    for _ in range(_NULL_DRAWS)])
-  auc = (ranks - members * (members - 1) / 2) / (members * others)
-  score = 2 * np.abs(auc - 0.5)
-  return float(score.mean()), float(np.quantile(score, .95))

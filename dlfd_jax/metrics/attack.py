@@ -20,6 +20,7 @@ one damped Newton iteration, to the optimum that scikit-learn's
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 from scipy import special
@@ -182,6 +183,24 @@ def ranked_auc(member_losses: np.ndarray, non_member_losses: np.ndarray,
   return person_auc(
       places[0], places[1], np.asarray(member_units),
       np.asarray(non_member_units))
+
+
+@functools.lru_cache
+def ranked_null(members: int, others: int,
+                draws: int = 400) -> tuple[float, float]:
+  """Mean and 95 % point of ``2 |AUC - .5|`` of ranks if nothing is there.
+
+  Args:
+    members: people (or images) to forget.
+    others: unseen ones.
+    draws: random orders.
+  """
+  rng = np.random.default_rng(0)
+  total = np.array([rng.permutation(members + others)[:members].sum()
+                    for _ in range(draws)])
+  area = (total - members * (members - 1) / 2) / (members * others)
+  score = 2 * np.abs(area - .5)
+  return float(score.mean()), float(np.quantile(score, .95))
 
 
 def balanced_accuracy(members: np.ndarray,

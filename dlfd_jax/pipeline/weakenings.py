@@ -1,0 +1,101 @@
+"""What small parts of a split cost: said by ``check`` and before a run."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from dlfd_jax import methods
+from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
+from dlfd_jax.evaluation import inputs as inputs_lib, outputs, registry
+from dlfd_jax.methods import live, rewind
+from dlfd_jax.metrics import forgetting, stats
+
+_SAMPLE = 2000  # images of a part that tell what is computed of it
+_FEATURES = 4
+_MODELS = ('original', 'unlearned', 'retrained_0', 'retrained_1')
+
+
+def weakenings(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
+               config: methods.RunConfig | None = None) -> list[str]:
+  """What later commands will refuse or do otherwise on these splits.
+
+  Args:
+    dataset: the images.
+    splits: checked against them.
+    config: of the method; None = what any method is told.
+
+  Returns:
+    Sentences, none if every part is large enough.
+  """
+  lines = [live.choose_rule(dataset, splits).because]
+  if rewind.keys_of(dataset, splits) is None and (
+      config is None or isinstance(config, rewind.RewindConfig)):
+    lines.append(f'The methods that rewind: {rewind.NO_LABEL}.')
+  bare = [name for name, rows in splits.parts.items()
+          if not len(live.labelled(dataset, rows))]
+  if bare:
+    lines.append(f'evaluate will refuse: no label is known in '
+                 f'{" and ".join(bare)}.')
+  else:
+    lines += _of_evaluation(dataset, splits)
+  return list(filter(None, lines))
+
+
+def _of_evaluation(dataset: dataset_lib.Dataset,
+                   splits: splits_lib.Splits) -> list[str]:
+  """What ``evaluate`` will not give: tried on models that answer at random."""
+  inputs = _random_inputs(dataset, _sample(splits))
+  lines = []
+  for verdict, sides in outputs.VERDICT_SIDES.items():
+    if few := inputs.too_few(*sides):
+      lines.append(f'evaluate on {verdict}: {stats.TOO_FEW}; {few}.')
+  small = [name for name, part in inputs.parts.items() if not part.has_interval]
+  if small:
+    lines.append(f'evaluate gives no interval of {", ".join(small)}: it takes '
+                 f'{stats.LEAST_FOR_INTERVAL} people or images.')
+  missing: dict[str, list[str]] = {}
+  for metric in registry.METRICS:
+    if metric.form == registry.DATA or not metric.applies(inputs.task):
+      continue
+    others = [inputs.retrained] if metric.form == registry.SLOT else []
+    for member in metric.members(inputs) if metric.members else (None,):
+      estimate = metric.value(
+          inputs, inputs.unlearned, *others, *filter(None, [member]))
+      if estimate.value is None and estimate.reason != outputs.NO_WIDTH:
+        names = missing.setdefault(str(estimate.reason), [])
+        if metric.label not in names:
+          names.append(metric.label)
+  return lines + [f'evaluate does not compute {", ".join(names)}: {reason}.'
+                  for reason, names in missing.items()]
+
+
+def _sample(splits: splits_lib.Splits) -> splits_lib.Splits:
+  generator = np.random.default_rng(0)
+  retain, forget, val, test = (
+      generator.permutation(rows)[:_SAMPLE] for rows in splits.parts.values())
+  return dataclasses.replace(
+      splits, retain=retain, forget=forget, val=val, test=test)
+
+
+def _random_inputs(dataset: dataset_lib.Dataset,
+                   splits: splits_lib.Splits) -> inputs_lib.Inputs:
+  generator = np.random.default_rng(0)
+
+  def of_each_split(width: int) -> dict[str, np.ndarray]:
+    return {name: generator.normal(size=(len(rows), width))
+            for name, rows in splits.parts.items()}
+
+  width = dataset.task.num_outputs
+  original, unlearned, *retrained = (of_each_split(width) for _ in _MODELS)
+  return inputs_lib.prepare(
+      {'original': original, 'unlearned': unlearned, 'retrained': retrained},
+      dataset, splits,
+      inputs_lib.EvaluationConfig(bootstrap=20, draws=1, permutations=20),
+      inputs_lib.References(
+          features={name: of_each_split(_FEATURES)
+                    for name in (*_MODELS, inputs_lib.RANDOM)},
+          random_logits=[of_each_split(width)['forget']],
+          relearned=dict.fromkeys(
+              _MODELS, [forgetting.RelearnTime(1)] * 2)))
