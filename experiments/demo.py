@@ -2,7 +2,7 @@
 
 import sys
 
-from dlfd_jax.cli import demo
+from dlfd_jax.cli import commands
 
 if __name__ == '__main__':
-  sys.exit(demo.main())
+  sys.exit(commands.run('demo'))

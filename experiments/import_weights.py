@@ -2,7 +2,7 @@
 
 import sys
 
-from dlfd_jax.cli import weights
+from dlfd_jax.cli import commands
 
 if __name__ == '__main__':
-  sys.exit(weights.IMPORT.main())
+  sys.exit(commands.run('import_weights'))

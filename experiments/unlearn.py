@@ -2,7 +2,7 @@
 
 import sys
 
-from dlfd_jax.cli import unlearn
+from dlfd_jax.cli import commands
 
 if __name__ == '__main__':
-  sys.exit(unlearn.main())
+  sys.exit(commands.run('unlearn'))

@@ -18,7 +18,7 @@ from absl import flags
 from rich import progress as rich_progress
 
 from dlfd_jax import loop
-from dlfd_jax.cli import exit_codes, machine, screen
+from dlfd_jax.cli import exit_codes, machine, process, screen
 from dlfd_jax.pipeline import job
 from dlfd_jax.utils import hosts, stops, text as text_lib, validate
 
@@ -26,6 +26,7 @@ _USER_ERRORS = (FileNotFoundError, FileExistsError, PermissionError,
                 IsADirectoryError, NotADirectoryError)
 # No room, a read-only file system, a quota: nothing of the program's.
 _NO_WRITING = (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG)
+_TOO_MANY = (errno.EMFILE, errno.ENFILE)
 _NO_NAME = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
 _SMALLER = ('batch_size', 'device_bytes', 'image_size', 'width')
 
@@ -90,8 +91,8 @@ class Command:
     sentence, "exit_code": code}``, and all else goes to stderr.
     """
     if argv is None:
-      stops.guard()
-    argv = list(sys.argv[1:] if argv is None else argv)
+      return process.run(self.main)
+    argv = list(argv)
     with screen.guard():
       return stops.end_with(self._main(argv))
 
@@ -115,9 +116,8 @@ class Command:
       if 'workdir' in values and value(values, 'workdir'):
         stops.note_saved_in(value(values, 'workdir'))
       machine.keep_memory()
-      machine.keep_programs()
       _split_cpu(values)
-      with _processes(values):
+      with machine.keep_programs(), _processes(values):
         self._run(values, argv)
       return exit_codes.OK
     except Stop as stop:
@@ -136,6 +136,10 @@ class Command:
     """What the user can do about an error; None if it is the program's."""
     if isinstance(error, flags.Error):
       return _about_flags(self.name, values, str(error))
+    if isinstance(error, UnicodeEncodeError) and sys.flags.utf8_mode == 0 and (
+        error.encoding == sys.getfilesystemencoding()):
+      return (f'Expected a name that {error.encoding} can write, which the '
+              f'locale asks for, got {error.object!r}: set PYTHONUTF8=1.')
     if isinstance(error, ValueError):
       return str(error)
     if isinstance(error, OSError):
@@ -146,10 +150,16 @@ class Command:
         return (f'Expected to write to {error.filename or "the disk"}, got: '
                 f'{error.strerror}. What was saved before is whole; with room, '
                 'the same command goes on.')
+      if error.errno in _TOO_MANY:
+        return ('Expected to open one more file, got: '
+                f'{error.strerror}. ulimit -n tells how many may be open.')
+      if error.filename is None and not process.has_folder():
+        return ('Expected the folder in which the command was started, got: '
+                'it is no longer there.')
       if not isinstance(error, _USER_ERRORS):
         return None
       return (f'Expected to use {error.filename}, got: {error.strerror}.'
-              if error.strerror else str(error))
+              if error.filename else str(error.strerror or error))
     if isinstance(error, MemoryError):
       return ('Expected the data to fit into the memory of this machine, got: '
               f'{error}.')
@@ -160,6 +170,8 @@ class Command:
               f'{jax.devices()[0].device_kind}, but it is full: ' + (
                   f'lower one of {lower}, or use more --devices.' if lower else
                   'use a device with more memory.'))
+    if isinstance(error, (RuntimeError, AssertionError)):
+      return process.no_device()
     return None
 
   def _run(self, values, argv):

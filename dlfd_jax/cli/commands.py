@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import json
 import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from dlfd_jax import _version
-from dlfd_jax.cli import exit_codes
-from dlfd_jax.utils import stops, text
+from dlfd_jax.cli import exit_codes, process
+from dlfd_jax.utils import text
 
 
 class Entry(NamedTuple):
@@ -83,8 +84,7 @@ def usage() -> str:
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs the command that ``argv`` names first; returns its exit code."""
   if argv is None:
-    stops.guard()
-  argv = list(sys.argv[1:] if argv is None else argv)
+    return process.run(main)
   if not argv or argv[0] in ('--help', '-h', 'help'):
     print(usage())
     return exit_codes.OK
@@ -95,8 +95,23 @@ def main(argv: Sequence[str] | None = None) -> int:
   if name not in COMMANDS:
     close = difflib.get_close_matches(name, COMMANDS, n=1)
     hint = f' Did you mean {close[0]}?' if close else ''
-    print(text.bounded(
-        f'error: Expected one of the commands {", ".join(COMMANDS)}, got '
-        f'{name!r}.{hint}'), file=sys.stderr)
-    return exit_codes.USER_ERROR
+    return _refuse(argv, f'Expected one of the commands {", ".join(COMMANDS)}, '
+                   f'got {name!r}.{hint}')
+  obstacle = process.start_jax()
+  if obstacle:
+    return _refuse(argv, obstacle)
   return COMMANDS[name].load().main(argv[1:])
+
+
+def run(name: str) -> int:
+  """Runs one command with the words of the command line: for a program."""
+  return process.run(lambda argv: main([name, *argv]))
+
+
+def _refuse(argv: Sequence[str], sentence: str) -> int:
+  sentence = text.bounded(sentence)
+  print(f'error: {sentence}', file=sys.stderr)
+  if '--json' in argv:
+    print(json.dumps(
+        {'error': sentence, 'exit_code': exit_codes.USER_ERROR}))
+  return exit_codes.USER_ERROR

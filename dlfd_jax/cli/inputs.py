@@ -21,6 +21,8 @@ from dlfd_jax.data import (
 from dlfd_jax.pipeline import job, used as used_lib
 from dlfd_jax.utils import hosts, validate
 
+_MOST_CPU_DEVICES = 1024  # each is a thread, and programs grow with them
+
 
 def define_run(values: flags.FlagValues) -> None:
   """Flags of every run that computes."""
@@ -33,7 +35,7 @@ def define_run(values: flags.FlagValues) -> None:
   flags.DEFINE_integer(
       'cpu_devices', None, 'make so many devices of the CPU, for example one a '
       'core: quicker for small networks; default one', lower_bound=1,
-      flag_values=values)
+      upper_bound=_MOST_CPU_DEVICES, flag_values=values)
   flags.DEFINE_integer(
       'device_bytes', batching.DEFAULT_DEVICE_BYTES,
       'largest data set kept on the device; larger ones are streamed',

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,7 @@ from rich import console as rich_console
 
 from dlfd_jax.utils import text as text_lib
 
+_LEAST, _MOST = 40, 400  # columns
 _LONGEST = 4000  # characters of a line; a name may have a million
 
 
@@ -85,6 +87,11 @@ def unguarded(stream: Any) -> Any:
 
 
 def console() -> rich_console.Console:
-  """Where tables and progress go: stdout; names of data are no markup."""
+  """Where tables and progress go: stdout; names of data are no markup.
+
+  Rich takes what COLUMNS says at its word; 0 is no width, nor is a million.
+  """
+  columns, lines = shutil.get_terminal_size()
   return _Console(file=unguarded(sys.stdout), soft_wrap=False, markup=False,
-                  emoji=False)
+                  emoji=False, width=min(max(columns, _LEAST), _MOST),
+                  height=lines)

@@ -1,11 +1,14 @@
 """Freed memory stays with the process; compiled programs stay on the disk."""
 
+import os
 import platform
 import subprocess
 import sys
+import zlib
 
 import jax
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 from dlfd_jax.cli import machine, train
 
@@ -56,42 +59,49 @@ def unset():
   yield
   for name, value in before.items():
     jax.config.update(name, value)
+  compilation_cache.reset_cache()
+
+
+def kept():
+  with machine.keep_programs() as folder:
+    return folder
 
 
 def test_the_users_cache_folder_is_used(unset, tmp_path, monkeypatch):
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
-  folder = machine.keep_programs()
+  folder = kept()
   assert folder and folder.parent == tmp_path / 'dlfd_jax' and folder.is_dir()
+  assert not folder.stat().st_mode & 0o077
   assert jax.config.values['jax_compilation_cache_dir'] == str(folder)
-  assert machine.keep_programs() is None  # it is set
+  assert kept() is None  # it is set
 
 
 def test_without_a_setting_it_is_below_home(unset, tmp_path, monkeypatch):
   monkeypatch.delenv('XDG_CACHE_HOME', raising=False)
   monkeypatch.setenv('HOME', str(tmp_path))
-  folder = machine.keep_programs()
+  folder = kept()
   assert folder and folder.parent == tmp_path / '.cache' / 'dlfd_jax'
 
 
-@pytest.mark.parametrize('said, kept', [(None, 0.0), ('3', 1.0)])
+@pytest.mark.parametrize('said, least', [(None, 0.0), ('3', 1.0)])
 def test_small_programs_are_kept_unless_jax_is_told_else(
-    unset, tmp_path, monkeypatch, said, kept):
+    unset, tmp_path, monkeypatch, said, least):
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
   jax.config.update(LEAST, 1.0)
   monkeypatch.delenv(LEAST.upper())
   if said:
     monkeypatch.setenv(LEAST.upper(), said)  # jax has read it, if it was there
-  machine.keep_programs()
-  assert jax.config.values[LEAST] == kept
+  kept()
+  assert jax.config.values[LEAST] == least
 
 
 def test_jaxs_own_settings_come_first(unset, tmp_path, monkeypatch):
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
   jax.config.update('jax_enable_compilation_cache', False)
-  assert machine.keep_programs() is None
+  assert kept() is None
   jax.config.update('jax_enable_compilation_cache', True)
   jax.config.update('jax_compilation_cache_dir', 'elsewhere')
-  assert machine.keep_programs() is None
+  assert kept() is None
   assert jax.config.values['jax_compilation_cache_dir'] == 'elsewhere'
   assert not list(tmp_path.iterdir())
 
@@ -101,12 +111,61 @@ def test_every_command_keeps_them(unset, tmp_path, monkeypatch, capsys):
   assert train.main([f'--data={tmp_path / "absent.npz"}', '--labels=age',
                      f'--workdir={tmp_path / "run"}']) == 2
   assert 'absent.npz' in capsys.readouterr().err
-  kept = jax.config.values['jax_compilation_cache_dir']
-  assert kept and kept.startswith(str(tmp_path / 'cache' / 'dlfd_jax'))
+  folder = jax.config.values['jax_compilation_cache_dir']
+  assert folder and folder.startswith(str(tmp_path / 'cache' / 'dlfd_jax'))
 
 
-def test_a_folder_that_cannot_be_made_is_no_error(unset, tmp_path, monkeypatch):
-  (tmp_path / 'file').write_text('')
-  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'file'))
-  assert machine.keep_programs() is None
+@pytest.mark.parametrize('spoil, said', [
+    (lambda path: path.write_text(''), 'File exists'),
+    (lambda path: (path.mkdir(), path.chmod(0o777)), 'others can write to it'),
+    (lambda path: (path.mkdir(), os.chown(path, 12345, -1)), "another user's"),
+    (lambda path: path.symlink_to('nowhere'), 'File exists'),
+])
+def test_a_folder_that_cannot_be_used_is_one_line(
+    spoil, said, unset, tmp_path, monkeypatch, capsys):
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+  try:
+    spoil(tmp_path / 'dlfd_jax')
+  except PermissionError:
+    pytest.skip('only root can give a folder away')
+  assert kept() is None
   assert jax.config.values['jax_compilation_cache_dir'] is None
+  line, = capsys.readouterr().err.splitlines()
+  assert line.startswith('note: ') and said in line
+
+
+@pytest.mark.parametrize('home', ['', 'here', '.'])
+def test_a_relative_cache_home_does_not_count(
+    home, unset, tmp_path, monkeypatch):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  monkeypatch.setenv('XDG_CACHE_HOME', home)
+  assert kept().parent == tmp_path / '.cache' / 'dlfd_jax'
+
+
+@pytest.mark.parametrize('spoil', [
+    lambda path: path.write_bytes(b''),
+    lambda path: path.write_bytes(path.read_bytes()[:100]),
+    lambda path: path.write_bytes(zlib.compress(b'no program')),
+    lambda path: (path.unlink(), path.mkdir())])
+def test_programs_that_cannot_be_read_are_removed(
+    spoil, unset, tmp_path, monkeypatch, capsys):
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+  monkeypatch.delenv(LEAST.upper())
+
+  def entries():
+    compilation_cache.reset_cache()
+    jax.clear_caches()
+    jax.jit(lambda x: 3 * x + 1)(jax.numpy.ones(3)).block_until_ready()
+    return list(tmp_path.rglob('*-cache'))
+
+  with machine.keep_programs() as folder:
+    made = entries()
+  assert made and not capsys.readouterr().err
+  for path in made:
+    spoil(path)
+  jax.config.update('jax_compilation_cache_dir', None)
+  with machine.keep_programs():
+    entries()
+  line, = capsys.readouterr().err.splitlines()
+  assert f'{folder} could not be read, and the folder was emptied' in line
+  assert not list(tmp_path.rglob('*-cache'))
