@@ -34,8 +34,8 @@ _PROBE = 'from jaxlib import xla_client; xla_client.CompileOptions()'
 
 def run(main: Callable[[Sequence[str]], int]) -> int:
   """The exit code of ``main``, given this process and its words."""
+  _open_streams()  # first: it sees to closed ones, whose numbers others take
   stops.guard()
-  _open_streams()
   _draw_alike()
   code = main(sys.argv[1:])
   return _unwritten() or code
