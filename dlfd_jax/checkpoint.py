@@ -266,7 +266,8 @@ def check_empty(folder: str | os.PathLike) -> None:
 @stops.after_writing()
 def save_model(folder: str | os.PathLike, variables: models.Variables,
                config: models.ModelConfig, task: tasks.Task,
-               image_size: tuple[int, int], *, replace: bool = False) -> None:
+               image_size: tuple[int, int], *, replace: bool = False,
+               imported: Mapping[str, Any] | None = None) -> None:
   """Saves a classifier with all that is needed to use it.
 
   Args:
@@ -276,6 +277,7 @@ def save_model(folder: str | os.PathLike, variables: models.Variables,
     task: names its outputs.
     image_size: (height, width) that it was trained on, pixels.
     replace: an unfinished run may write its own model again.
+    imported: what is recorded of a model from elsewhere.
 
   Raises:
     ValueError: if the folder holds files and may not be replaced.
@@ -302,6 +304,7 @@ def save_model(folder: str | os.PathLike, variables: models.Variables,
           'schema': _SCHEMA, 'model': dataclasses.asdict(config),
           'task': dataclasses.asdict(task), 'image_size': list(image_size),
           'sha256': _sum_of_files(folder / _VARIABLES),
+          **({'imported': dict(imported)} if imported else {}),
           'versions': runs.versions()})
 
     hosts.first(exchange)
@@ -329,6 +332,12 @@ def find_model(folder: str | os.PathLike) -> pathlib.Path:
       return place
   raise FileNotFoundError(
       f'Expected a saved model in {folder}, found none (is the run finished?).')
+
+
+def imported(folder: str | os.PathLike) -> Mapping[str, Any]:
+  """What is recorded of a model from elsewhere; ``{}`` of any other."""
+  card = records.read(find_model(folder) / _MODEL_CARD, schemas.ModelCard)
+  return card.get('imported') or {}
 
 
 def load_model(folder: str | os.PathLike) -> SavedModel:
@@ -504,7 +513,7 @@ def fingerprint(variables: models.Variables) -> str:
   """SHA-256 of all parameters and statistics, in the order of their names."""
   digest = hashlib.sha256()
   leaves = jax.tree_util.tree_leaves_with_path(
-      parallel.fetch(dict(variables)))
+      models.in_float32(parallel.fetch(dict(variables))))  # as it is saved
   for path, leaf in sorted(leaves, key=lambda item: str(item[0])):
     digest.update(jax.tree_util.keystr(path).encode())
     digest.update(np.ascontiguousarray(leaf).tobytes())

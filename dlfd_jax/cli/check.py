@@ -21,7 +21,13 @@ from dlfd_jax.data import (
   sources,
   splits as splits_lib,
 )
-from dlfd_jax.pipeline import expected_cost, job, run_configs, weakenings
+from dlfd_jax.pipeline import (
+  chain,
+  expected_cost,
+  job,
+  run_configs,
+  weakenings,
+)
 from dlfd_jax.report import check_page
 from dlfd_jax.utils import runs
 
@@ -44,6 +50,7 @@ the copies: keep it with your data.
 
 def _define(values: flags.FlagValues) -> None:
   inputs.define_run(values)
+  inputs.define_unverified(values)
   flags.DEFINE_string(
       'original', None, 'run or folder of the trained model',
       flag_values=values)
@@ -85,10 +92,17 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   if not stored and dataset.split is None:
     dataset = dataset.noted('No split column: train draws one, with seed 0 '
                             'unless --split_seed says another.')
+  known = job.judged(original) if original else None
+  verification = chain.Findings()
+  if stored:
+    verification += chain.check_splits_file(stored, dataset)
+  if known is not None:
+    verification += chain.check_run(known, 'original', dataset)
+  verified = verification.settled(command.value(values, chain.FLAG))
   found = _resolve(dataset, stored, request)
   repeats = command.value(values, 'repeats')
   model_s = time.perf_counter()
-  model = _model(network, original, dataset) if repeats or original else None
+  model = _model(network, known, dataset) if repeats or original else None
   model_s = time.perf_counter() - model_s
   devices = inputs.devices(values)
   used = inputs.say_used(
@@ -101,13 +115,13 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   folder = runs.RunFolder(workdir, {
       'kind': 'check', 'data': dataclasses.asdict(data_options),
       'fingerprint': dataset.fingerprint(),
-      'forget': job.rows_hash(dataset, found.request.forget),
+      'forget': chain.rows_hash(dataset, found.request.forget),
       'network': network.identity(),
       'train': dataclasses.asdict(preset.train),
       'repeats': repeats})
   result = folder.result
   if result is None:
-    result = _check(dataset, found, line)
+    result = {**_check(dataset, found, line), 'verification': verified}
     checked = time.perf_counter()
     result['used'] = used
     result['cost'] = expected_cost.measure(
@@ -185,12 +199,11 @@ def _sheet(dataset, result) -> bytes | None:
   return check_page.contact_sheet(pairs) if pairs else None
 
 
-def _model(network, original, dataset
+def _model(network, original: chain.Judged | None, dataset
            ) -> tuple[models.ModelConfig, models.Variables]:
   """The original's network and variables, else the named one and new ones."""
-  if original:
-    saved = checkpoint.load_model(original)
-    return saved.config, saved.variables
+  if original is not None:
+    return original.saved.config, original.saved.variables
   config = _config(network, dataset)
   model = models.build_for(config, dataset.image_size)
   return config, models.init(model, jax.random.key(0), dataset.image_size)

@@ -10,7 +10,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -20,6 +20,7 @@ from rich import progress as rich_progress
 from dlfd_jax import loop
 from dlfd_jax.cli import exit_codes, machine, process, screen
 from dlfd_jax.pipeline import job
+from dlfd_jax.report import tables
 from dlfd_jax.utils import hosts, stops, text as text_lib, validate
 
 _USER_ERRORS = (FileNotFoundError, FileExistsError, PermissionError,
@@ -118,8 +119,7 @@ class Command:
       machine.keep_memory()
       _split_cpu(values)
       with machine.keep_programs(), _processes(values):
-        self._run(values, argv)
-      return exit_codes.OK
+        return self._run(values, argv)
     except Stop as stop:
       return _failed(values, argv, stop.code, str(stop), '')
     except job.Interrupted as stop:
@@ -174,17 +174,24 @@ class Command:
       return process.no_device()
     return None
 
-  def _run(self, values, argv):
+  def _run(self, values: flags.FlagValues, argv: Sequence[str]) -> int:
     module = ([self.package, self.name] if self.package == 'dlfd_jax' else
               [f'{self.package}.{self.name}'])
     line = shlex.join(['python', '-m', *module, *argv])
     if not _machine(values, argv):
-      self.execute(values, line)
-      return
+      return _code(self.execute(values, line))
     where = sys.stderr if hosts.is_first() else sys.stdout
     with contextlib.redirect_stdout(where):
       found = self.execute(values, line)
     _print_json(found or {})
+    return _code(found)
+
+
+def _code(found: dict[str, Any] | None) -> int:
+  """The exit code of a command that ended well."""
+  verification = (found or {}).get('verification') or {}
+  return (exit_codes.UNCHANGED if verification.get('unchanged')
+          else exit_codes.OK)
 
 
 def _about_flags(command: str, values: flags.FlagValues, text: str) -> str:
@@ -313,6 +320,12 @@ def _figures(event) -> str:
   if event['next_phase'] in ('distance', 'finetune'):
     parts.append(event['next_phase'])
   return ', '.join(parts)
+
+
+def say_verification(record: Mapping[str, Any]) -> None:
+  """Prints first what of a result was not verified, or that nothing changed."""
+  for line in tables.provenance(record):
+    print(line)
 
 
 def check_finite(run: job.ModelRun) -> None:

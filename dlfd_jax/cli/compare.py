@@ -8,9 +8,10 @@ from typing import Any
 
 from absl import flags
 
-from dlfd_jax.cli import command, screen
-from dlfd_jax.report import compare, names, plots, render
-from dlfd_jax.utils import files, records, runs, schemas, validate
+from dlfd_jax.cli import command, inputs, screen
+from dlfd_jax.pipeline import chain, evaluate
+from dlfd_jax.report import compare, names, plots, render, tables
+from dlfd_jax.utils import files, runs, validate
 
 STEM = 'comparison'
 _ABOUT = """
@@ -27,6 +28,7 @@ and result.json.
 
 
 def _define(values: flags.FlagValues) -> None:
+  inputs.define_unverified(values)
   flags.DEFINE_list(
       'evaluations', [], 'folders of finished evaluations', flag_values=values)
   flags.DEFINE_list(
@@ -40,12 +42,16 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   workdir = pathlib.Path(command.required(values, 'workdir'))
   folders = _folders(command.required(values, 'evaluations'),
                      command.value(values, 'names'))
-  results = {name: records.read(folder / runs.RESULT, schemas.Evaluation)
+  results = {name: evaluate.load_evaluation(
+      folder, allow_unverified=command.value(values, chain.FLAG)).record
              for name, folder in folders.items()}
   compare.check_comparable({
       name: runs.read_config(folder, 'evaluation')
       for name, folder in folders.items()})
+  lines = [f'{name}: {line}' for name, result in results.items()
+           for line in tables.provenance(result)]
   table = compare.table(results)
+  table = dataclasses.replace(table, notes=(*lines, *table.notes))
   points = plots.points_of(next(iter(results.values())), results)
   folder = runs.RunFolder(workdir, {
       'kind': 'comparison', 'evaluations': {
@@ -69,6 +75,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
     beside |= {f'{STEM}.{ending}': plots.trade_off(points, format=ending)
                for ending in ('svg', 'png')}
   folder.write_result(found, beside)
+  for line in lines:
+    print(line)
   screen.console().print(render.to_rich(table))
   print(f'{workdir}/{STEM}.md')
   return {'workdir': str(workdir), **found}

@@ -12,7 +12,7 @@ from absl import flags
 from dlfd_jax import presets
 from dlfd_jax.cli import command, evaluate as show_evaluation, inputs, options
 from dlfd_jax.data import requests
-from dlfd_jax.pipeline import evaluate, train, unlearn
+from dlfd_jax.pipeline import chain, evaluate, train, unlearn
 from dlfd_jax.report import tables
 from dlfd_jax.utils import runs
 
@@ -28,6 +28,7 @@ _FORGET_FRACTION = 0.1
 
 def _define(values: flags.FlagValues) -> None:
   inputs.define_run(values)
+  inputs.define_unverified(values)
   values['workdir'].value = 'runs/demo'
   flags.DEFINE_integer(
       'seed', 0, 'of the drawing, the split and every run', lower_bound=0,
@@ -54,7 +55,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
       dataset, partition,
       requests.ForgetRequest(fraction=_FORGET_FRACTION, seed=seed))
   common: dict[str, Any] = {
-      'devices': devices, 'command': line, 'hooks': [command.Progress()]}
+      'devices': devices, 'command': line, 'hooks': [command.Progress()],
+      'allow_unverified': command.value(values, chain.FLAG)}
   each = {**common, **inputs.run_options(values)}
   made = {}
   for name, on, parts in (('original', 'all', partition),

@@ -12,7 +12,7 @@ from dlfd_jax import checkpoint
 from dlfd_jax.cli import command, inputs, options, screen
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.evaluation import inputs as inputs_lib
-from dlfd_jax.pipeline import evaluate, references, run_configs
+from dlfd_jax.pipeline import chain, evaluate, references, run_configs
 from dlfd_jax.report import render
 from dlfd_jax.utils import runs
 
@@ -36,6 +36,7 @@ over-forgetting, harm. Their nulls need two retrained runs of different seeds.
 def _define(values: flags.FlagValues) -> None:
   inputs.define_run(values)
   inputs.define_hosts(values)
+  inputs.define_unverified(values)
   for name, about in (('original', 'run of the original model'),
                       ('unlearned', 'unlearning run to judge')):
     flags.DEFINE_string(name, None, about, flag_values=values)
@@ -102,7 +103,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
       search_s=command.value(values, 'search_s'),
       keep_features=command.value(values, 'keep_features'), workdir=workdir,
       devices=devices, hooks=[command.Progress()], used=used,
-      device_bytes=command.value(values, 'device_bytes'), command=line)
+      device_bytes=command.value(values, 'device_bytes'), command=line,
+      allow_unverified=command.value(values, chain.FLAG))
   show(result)
   print(f'{workdir}/{runs.RESULT}')
   return {'workdir': workdir, **result.record}
@@ -121,6 +123,7 @@ def _folders(texts: list[str]) -> list[str]:
 
 def show(result: evaluate.EvaluationResult) -> None:
   """Prints the tables and what the main attack found."""
+  command.say_verification(result.record)
   console = screen.console()
   for table in result.tables():
     console.print(render.to_rich(table))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dlfd_jax.utils import stops
 
-OK, BUG, USER_ERROR, NOT_FINITE, INTERRUPTED = 0, 1, 2, 3, stops.SAVED
+OK, BUG, USER_ERROR, NOT_FINITE, UNCHANGED = 0, 1, 2, 3, 4
+INTERRUPTED = stops.SAVED
 HANGUP, CTRL_C, TERMINATED = (
     stops.code_of(number) for number in (1, 2, 15))
 MEANINGS = {
@@ -12,6 +13,7 @@ MEANINGS = {
     BUG: 'a mistake of the program: a traceback says where',
     USER_ERROR: 'bad input: one sentence on stderr, nothing changed',
     NOT_FINITE: 'not finite: stopped at the last good state, which is saved',
+    UNCHANGED: 'done, but the unlearned model equals the original bit by bit',
     INTERRUPTED: 'stopped by a signal, saved: the same command goes on',
     HANGUP: 'stopped by SIGHUP with nothing saved',
     CTRL_C: 'stopped by Ctrl-C with nothing saved',

@@ -18,7 +18,7 @@ from dlfd_jax.data import (
   sources,
   splits as splits_lib,
 )
-from dlfd_jax.pipeline import job, used as used_lib
+from dlfd_jax.pipeline import chain, job, used as used_lib
 from dlfd_jax.utils import hosts, validate
 
 _MOST_CPU_DEVICES = 1024  # each is a thread, and programs grow with them
@@ -43,6 +43,27 @@ def define_run(values: flags.FlagValues) -> None:
   flags.DEFINE_float(
       'checkpoint_seconds', 60.0, 'least time between two checkpoints',
       lower_bound=0, flag_values=values)
+
+
+def define_unverified(values: flags.FlagValues) -> None:
+  """The flag of commands that read runs, see ``pipeline.chain``."""
+  flags.DEFINE_boolean(
+      chain.FLAG, False, 'go on where data, models, split or files do not '
+      'belong together; the result and the report say so', flag_values=values)
+
+
+def check_split(values: flags.FlagValues, path: str | os.PathLike,
+                dataset: dataset_lib.Dataset) -> dict[str, Any]:
+  """Compares a stored split and the data with the run beside it.
+
+  Returns:
+    The findings, for the record of a run; empty of a file without a run.
+
+  Raises:
+    ValueError: at a difference, unless the flag allows it.
+  """
+  return chain.check_splits_file(path, dataset).settled(
+      command.value(values, chain.FLAG))
 
 
 def define_hosts(values: flags.FlagValues) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from absl import flags
 
-from dlfd_jax.cli import command
-from dlfd_jax.pipeline import evaluate
+from dlfd_jax.cli import command, inputs
+from dlfd_jax.pipeline import chain, evaluate
 from dlfd_jax.utils import runs
 
 _ABOUT = """
@@ -23,6 +23,7 @@ _LONGEST_ID = 100
 
 
 def _define(values: flags.FlagValues) -> None:
+  inputs.define_unverified(values)
   flags.DEFINE_string(
       'evaluation', None, 'folder of a finished evaluation',
       flag_values=values)
@@ -41,8 +42,10 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   del line
   source = pathlib.Path(command.required(values, 'evaluation'))
   target = pathlib.Path(command.value(values, 'workdir') or source)
-  found = evaluate.load_evaluation(source)
+  found = evaluate.load_evaluation(
+      source, allow_unverified=command.value(values, chain.FLAG))
   path = found.write_report(target / runs.REPORT, _request(values))
+  command.say_verification(found.record)
   print(path)
   return {'report': str(path)}
 

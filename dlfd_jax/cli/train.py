@@ -11,7 +11,7 @@ from absl import flags
 from dlfd_jax import models, presets
 from dlfd_jax.cli import command, inputs, options, tensorboard
 from dlfd_jax.data import requests, splits as splits_lib
-from dlfd_jax.pipeline import run_configs, train
+from dlfd_jax.pipeline import chain, run_configs, train
 from dlfd_jax.utils import runs
 
 _ABOUT = """
@@ -31,6 +31,7 @@ Trains a classifier from scratch.
 def _define(values: flags.FlagValues) -> None:
   inputs.define_run(values)
   inputs.define_hosts(values)
+  inputs.define_unverified(values)
   tensorboard.define(values)
   flags.DEFINE_enum(
       'on', 'all', ['all', 'retain'], 'who is trained on', flag_values=values)
@@ -60,6 +61,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   stored = command.value(values, 'splits')
   if original and not stored:
     stored = pathlib.Path(original) / runs.SPLITS
+  verification = inputs.check_split(values, stored, dataset) if stored else None
   parts, notes = _parts(values, dataset, stored)
   used = inputs.say_used(  # while there is time to stop
       dataset, network=models.ModelConfig(
@@ -71,9 +73,12 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
     run = train.train(
         dataset, parts, recipe, network, on=on, workdir=workdir,
         devices=devices, hooks=[command.Progress(), *hooks], command=line,
-        used=used, **inputs.run_options(values))
+        used=used, verification=verification,
+        allow_unverified=command.value(values, chain.FLAG),
+        **inputs.run_options(values))
   command.check_finite(run)
   found = run.record
+  command.say_verification(found)
   for note in notes:
     print(note)
   print(f'{found["images"]} images, train accuracy '

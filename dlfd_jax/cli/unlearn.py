@@ -13,7 +13,7 @@ from dlfd_jax import checkpoint, methods, presets
 from dlfd_jax.cli import command, inputs, options, tensorboard
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.methods import rewind
-from dlfd_jax.pipeline import run_configs, unlearn, weakenings
+from dlfd_jax.pipeline import chain, run_configs, unlearn, weakenings
 from dlfd_jax.utils import runs
 
 _ABOUT = """
@@ -31,6 +31,7 @@ among the unseen. The new model is in <workdir>/checkpoints/model.
 def _define(values: flags.FlagValues) -> None:
   inputs.define_run(values)
   inputs.define_hosts(values)
+  inputs.define_unverified(values)
   tensorboard.define(values)
   flags.DEFINE_string(
       'original', None, 'run or folder of the trained model',
@@ -119,9 +120,11 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         hooks=[command.Progress(), *hooks], command=line,
         original_path=str(original), used=used,
         search=presets.search_of(preset_name, method),
+        allow_unverified=command.value(values, chain.FLAG),
         **inputs.run_options(values))
   command.check_finite(run)
   result = run.record
+  command.say_verification(result)
   for note in result['notes']:
     print(note)
   print(f'{run.request["images"]} images forgotten by {method} in '
@@ -152,6 +155,7 @@ def _splits(values, dataset, wanted, original, stored):
         'split column; a split drawn now would put people whom the model was '
         'trained on into val and test and void every attack figure.')
   if stored is not None:
+    inputs.check_split(values, stored, dataset)
     parts = splits_lib.load_splits(stored, dataset)
   else:
     parts = splits_lib.partition_from_column(dataset, check=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import pathlib
 from typing import Any
 
@@ -13,7 +14,7 @@ from absl import flags
 from dlfd_jax import checkpoint, models, presets
 from dlfd_jax.cli import command, inputs, options
 from dlfd_jax.data import splits
-from dlfd_jax.pipeline import classifier, job
+from dlfd_jax.pipeline import chain, classifier, job
 from dlfd_jax.utils import files, plugins, validate
 
 _IMPORT = """
@@ -100,7 +101,8 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
   found = job.accuracies(
       models.build(saved.config), saved.variables, dataset, parts, devices)
   checkpoint.save_model(workdir, saved.variables, saved.config, saved.task,
-                        saved.image_size)
+                        saved.image_size,
+                        imported=chain.import_record(saved, dataset))
   leaves = len(jax.tree.leaves(saved.variables))
   for sentence in saved.said:
     print(f'{sentence}.')
@@ -151,15 +153,20 @@ def _define_export(values: flags.FlagValues) -> None:
   flags.DEFINE_string(
       'weights', None, 'file to write, .safetensors or .pth',
       flag_values=values)
+  inputs.define_unverified(values)
 
 
 def _execute_export(values: flags.FlagValues, line: str) -> dict[str, Any]:
   del line
-  saved = checkpoint.load_model(command.required(values, 'model'))
+  model = job.judged(command.required(values, 'model'))
   path = command.required(values, 'weights')
-  tensors = classifier.export_weights(saved, path)
+  found = {'verification': chain.check_run(model, 'model').settled(
+      command.value(values, chain.FLAG))}
+  tensors = classifier.export_weights(
+      model.saved, path, {'dlfd_jax': json.dumps(chain.exported(model))})
+  command.say_verification(found)
   print(f'{tensors} tensors: {path}')
-  return {'weights': path, 'tensors': tensors}
+  return {'weights': path, 'tensors': tensors, **found}
 
 
 IMPORT = command.Command(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import types
 from collections.abc import Mapping
@@ -38,6 +39,9 @@ class Dataset:
       sentence each, such as the number of files that were skipped.
     options: the ``DataOptions`` it was loaded by, recorded with runs so that
       commands can read it again; None = arrays of a user.
+
+  The images are kept as a view that cannot be written to: their hashes are
+  computed once.
 
   Raises:
     ValueError: if an array has another shape, type or range than stated.
@@ -109,6 +113,9 @@ class Dataset:
             f'Expected {name} [{n}], got {list(texts.shape)}.')
     object.__setattr__(self, 'columns', types.MappingProxyType(
         dict(self.columns)))
+    view = images.view()
+    view.setflags(write=False)
+    object.__setattr__(self, 'images', view)
 
   def __len__(self) -> int:
     return len(self.images)
@@ -154,12 +161,24 @@ class Dataset:
 
   def fingerprint(self) -> str:
     """SHA-256 of all that a run depends on: pixels, labels, people and ids."""
-    digest = hashlib.sha256(repr(self.task).encode())
-    for array in (self.images, self.labels, self.identity):
-      digest.update(repr(array.shape).encode())
-      digest.update(np.ascontiguousarray(array).data)
+    digest = self._pixels.copy()
+    for array in (self.labels, self.identity):
+      _add(digest, array)
     digest.update('\n'.join(self.sample_id.tolist()).encode())
     return digest.hexdigest()
+
+  @functools.cached_property
+  def _pixels(self) -> hashlib._Hash:
+    digest = hashlib.sha256(repr(self.task).encode())
+    _add(digest, self.images)
+    return digest
+
+  @functools.cached_property
+  def image_hashes(self) -> np.ndarray:
+    """SHA-256 of the pixels of every image, uint8 ``[n, 32]``."""
+    digests = b''.join(hashlib.sha256(np.ascontiguousarray(image).data).digest()
+                       for image in self.images)
+    return np.frombuffer(digests, np.uint8).reshape(len(self), 32)
 
   def class_key(self) -> np.ndarray:
     """One integer per image that names its label (or label vector), ``[n]``."""
@@ -167,6 +186,11 @@ class Dataset:
       return self.labels
     _, key = np.unique(self.labels, axis=0, return_inverse=True)
     return key.reshape(-1).astype(np.int32)
+
+
+def _add(digest: hashlib._Hash, array: np.ndarray) -> None:
+  digest.update(repr(array.shape).encode())
+  digest.update(np.ascontiguousarray(array).data)
 
 
 def _check_vector(name: str, array: np.ndarray, n: int,

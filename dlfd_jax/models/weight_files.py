@@ -364,8 +364,14 @@ def _classes(found: Mapping) -> tuple[str, ...] | None:
   return next(iter(said.values()), None)
 
 
-def write(path: str | os.PathLike, state: State) -> None:
+def write(path: str | os.PathLike, state: State,
+          metadata: Mapping[str, str] | None = None) -> None:
   """Writes a state dict; whole or not at all.
+
+  Args:
+    path: ends in ``.pth`` or ``.safetensors``.
+    state: the tensors by name.
+    metadata: texts for the header of safetensors; a ``.pth`` has none.
 
   Raises:
     ValueError: if the ending is unknown or PyTorch is needed and absent.
@@ -378,7 +384,8 @@ def write(path: str | os.PathLike, state: State) -> None:
 
   def write(file: BinaryIO) -> None:
     if path.suffix == '.safetensors':
-      file.write(safetensors.numpy.save(dict(state)))
+      file.write(safetensors.numpy.save(
+          dict(state), dict(metadata) if metadata else None))
     else:
       torch = _torch()
       held = io.BytesIO()  # torch hides what a disk says

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -224,13 +224,18 @@ def _own_variables(path: str | os.PathLike, config: models.ModelConfig,
   return {**{name: {} for name in like}, **variables}, said
 
 
-def export_weights(saved: checkpoint.SavedModel, path: str | os.PathLike
-                   ) -> int:
+def export_weights(saved: checkpoint.SavedModel, path: str | os.PathLike,
+                   metadata: Mapping[str, str] | None = None) -> int:
   """Writes a PyTorch state dict, ``.pth`` or ``.safetensors``.
+
+  Args:
+    saved: the classifier.
+    path: a new file.
+    metadata: texts for the header of safetensors.
 
   Returns:
     The number of tensors.
   """
   state = torch_weights.to_state(saved.variables, saved.config)
-  weight_files.write(path, state)
+  weight_files.write(path, state, metadata)
   return len(state)

@@ -23,13 +23,17 @@ from dlfd_jax.evaluation import (
   inputs as inputs_lib,
   run as run_lib,
 )
-from dlfd_jax.pipeline import evaluation_facts as facts, job, references
+from dlfd_jax.pipeline import (
+  chain,
+  evaluation_facts as facts,
+  job,
+  references,
+)
 from dlfd_jax.report import render, tables
 from dlfd_jax.utils import files, hosts, records, runs, schemas, writes
 
 PER_EXAMPLE = 'per_example.npz'
 FEATURES = 'features.npz'
-_IN_MEMORY = 'in memory'
 Judged = job.ModelRun | checkpoint.SavedModel | str | os.PathLike
 
 
@@ -133,19 +137,39 @@ class EvaluationResult:
     return self.history
 
 
-def load_evaluation(folder: job.Folder) -> EvaluationResult:
+def load_evaluation(folder: job.Folder, *,
+                    allow_unverified: bool = False) -> EvaluationResult:
   """A finished evaluation.
+
+  Args:
+    folder: of it.
+    allow_unverified: where its files do not belong together go on and add it to
+      the record's ``verification``.
 
   Raises:
     FileNotFoundError: if there is none.
-    ValueError: if the folder holds something else.
+    ValueError: if the folder holds something else, or its files are altered or
+      from another evaluation.
   """
   folder = pathlib.Path(folder)
   record = records.read(folder / runs.RESULT, schemas.Evaluation)
-  return EvaluationResult(
-      record=record, folder=folder,
-      config=runs.read_config(folder, 'evaluation')
-      if files.is_file(folder / runs.CONFIG) else {})
+  config = (runs.read_config(folder, 'evaluation')
+            if files.is_file(folder / runs.CONFIG) else {})
+  result = EvaluationResult(record=record, folder=folder, config=config)
+  of_models = record.get('models') or {}
+  found = chain.together([
+      chain.check_result(str(folder), config, record),
+      chain.check_arrays(str(folder), record, PER_EXAMPLE, result.per_example),
+      chain.check_same_run(
+          of_models.get('unlearned'), of_models.get('unlearned_run'))]
+  ).settled(allow_unverified)
+  own = record.get('verification')
+  if found['allowed'] or (own and found['unverified']):
+    own = own or found
+    result.record = {**record, 'verification': {**own, **{
+        name: list(dict.fromkeys([*own[name], *found[name]]))
+        for name in ('unverified', 'allowed')}}}
+  return result
 
 
 def evaluate(
@@ -159,7 +183,8 @@ def evaluate(
     devices: parallel.Devices | None = None, hooks: Sequence[loop.Hook] = (),
     device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
     command: str | None = None,
-    used: Mapping[str, Any] | None = None) -> EvaluationResult:
+    used: Mapping[str, Any] | None = None,
+    allow_unverified: bool = False) -> EvaluationResult:
   """Measures an unlearned model beside the original and retrained ones.
 
   Args:
@@ -184,11 +209,14 @@ def evaluate(
     device_bytes: largest data set that is kept on the device.
     command: how a user started this, for the record.
     used: what it printed of what it uses, likewise.
+    allow_unverified: where models, data and splits do not belong together go on
+      and record it.
 
   Raises:
     FileNotFoundError: if a folder holds no model.
-    ValueError: if a model does not fit the data, a retrained one saw other
-      images, two are the same, or the folder holds something else.
+    ValueError: if a model does not fit the data, models, data and splits do not
+      belong together (see ``chain``), two retrained models are the same, or the
+      folder holds something else.
     job.Interrupted: on SIGTERM or SIGINT.
   """
   started = time.perf_counter()
@@ -201,20 +229,17 @@ def evaluate(
     raise ValueError(
         'Expected the data and the splits to evaluate on, with retain and '
         f'forget, got no {"data" if dataset is None else "such splits"}.')
-  judged = {'original': _judged(original, 'model'),
-            'unlearned': _judged(unlearned, state)}
-  for i, run in enumerate(retrained):
-    judged[f'retrained_{i}'] = one = _judged(run, 'model')
-    if one.config and one.config.get('rows') != job.rows_hash(
-        dataset, splits.retain):
-      raise ValueError(
-          f'Expected {one.place} to be trained on the retain images of this '
-          'unlearning run, but it was trained on others.')
+  judged = {'original': job.judged(original),
+            'unlearned': job.judged(unlearned, state)}
+  judged |= {f'retrained_{i}': job.judged(run)
+             for i, run in enumerate(retrained)}
   for one in judged.values():
     _check_fits(one, dataset)
   prints = {name: checkpoint.fingerprint(one.saved.variables)
             for name, one in judged.items()}
   facts.check_distinct(prints, {n: one.place for n, one in judged.items()})
+  verification = chain.check_all(judged, dataset, splits).settled(
+      allow_unverified)
   settings = dataclasses.asdict(config)
   again = None
   if tier_1 is not None:
@@ -225,16 +250,17 @@ def evaluate(
   fields = {
       'kind': 'evaluation', 'models': prints,
       'fingerprint': dataset.fingerprint(),
-      'rows': {name: job.rows_hash(dataset, rows)
+      'rows': {name: chain.rows_hash(dataset, rows)
                for name, rows in splits.parts.items()},
       'config': settings, 'search_s': search_s,
+      chain.KEY: chain.entry(dataset, splits, splits.retain),
       **({'keep_features': True} if keep_features else {})}
   opened = None
   if workdir is not None:
     opened = job.open_folder(workdir, fields)
     if opened.result is not None:
-      return EvaluationResult(
-          record=opened.result, config=fields, folder=opened.path)
+      return load_evaluation(
+          opened.path, allow_unverified=allow_unverified)
   loaded = {name: one.saved for name, one in judged.items()}
   predictors = references.Predictors(dataset, devices, device_bytes)
   ran = {name: predictors.run(saved.config, saved.variables, splits.parts)
@@ -268,8 +294,11 @@ def evaluate(
         'sample size: nothing to forget was visible before unlearning.')
   result = EvaluationResult(
       config=fields, arrays=arrays, history=judged['unlearned'].events,
-      record={
+      record=chain.sealed({
           'kind': 'evaluation', 'schema': 1, 'command': command,
+          'verification': verification,
+          'arrays': {name: chain.hash_of_arrays(of)
+                     for name, of in arrays.items()},
           'config': settings, 'used': used, 'versions': runs.versions(),
           'device': job.device_name(), 'finished': runs.now(),
           **found, 'notes': notes,
@@ -277,6 +306,8 @@ def evaluate(
           'models': {
               'original': judged['original'].place,
               'unlearned': judged['unlearned'].place,
+              'unlearned_run': chain.run_hash(judged['unlearned'].config)
+                               if judged['unlearned'].config else None,
               'retrained': [one.place for name, one in judged.items()
                             if name.startswith('retrained')],
               'sha256': prints},
@@ -292,28 +323,11 @@ def evaluate(
               'search': record.get('search'),
               'checks': len(record.get('history') or ())},
           'without_duplicates': _without_duplicates(
-              logits, dataset, splits, config, copies)})
+              logits, dataset, splits, config, copies)}, fields))
   if opened is not None:
     result.folder = opened.path
     hosts.first(lambda: result._write(opened))
   return result
-
-
-def _judged(run: Judged, state: str) -> facts.Judged:
-  """A model with what is known of the run that made it."""
-  if isinstance(run, checkpoint.SavedModel):
-    return facts.Judged(run, _IN_MEMORY)
-  if isinstance(run, job.ModelRun):
-    return facts.Judged(
-        run.state(state), str(run.folder or _IN_MEMORY), run.config,
-        run.record, run.log.events or None)
-  place = pathlib.Path(run)
-  folder = checkpoint.find_model(
-      place if state == 'model' else place / runs.CHECKPOINTS / state)
-  return facts.Judged(
-      checkpoint.load_model(folder), str(run),
-      runs.read_config(place, 'train', 'unlearn')
-      if files.is_file(place / runs.CONFIG) else {}, runs.read_result(place))
 
 
 def _outputs(logits: Mapping[str, Any]) -> dict[str, Any]:
@@ -323,7 +337,7 @@ def _outputs(logits: Mapping[str, Any]) -> dict[str, Any]:
                     if name.startswith('retrained')]}
 
 
-def _check_fits(one: facts.Judged, dataset: dataset_lib.Dataset) -> None:
+def _check_fits(one: chain.Judged, dataset: dataset_lib.Dataset) -> None:
   saved = one.saved
   if saved.task != dataset.task or saved.image_size != dataset.image_size:
     raise ValueError(

@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from dlfd_jax import checkpoint
 from dlfd_jax.data import (
   dataset as dataset_lib,
   requests,
   splits as splits_lib,
 )
 from dlfd_jax.evaluation.estimate import Estimate
+from dlfd_jax.pipeline import chain
 
 _NO_RETRAIN = 'no retrained model was timed'
 _NO_SEARCH = ('the time spent on finding hyper-parameters was not stated; '
               'state 0 if there was none')
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Judged:
-  """A model that is evaluated, and what is known of its run.
-
-  Attributes:
-    saved: the classifier.
-    place: its folder as the user names it, or ``in memory``.
-    config: of its run; ``{}`` if it is no run of ours, like the next one.
-    record: its result.
-    events: its log; None = in its folder, if anywhere.
-  """
-
-  saved: checkpoint.SavedModel
-  place: str
-  config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-  record: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-  events: list[dict[str, Any]] | None = None
 
 
 def check_distinct(prints: Mapping[str, str],
@@ -80,7 +60,7 @@ def request(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
       'sha256_of_image_ids': hashlib.sha256(ids.encode()).hexdigest()}
 
 
-def done(judged: Mapping[str, Judged]) -> dict[str, Any]:
+def done(judged: Mapping[str, chain.Judged]) -> dict[str, Any]:
   """Commands of the runs, and the settings of unlearning."""
   return {
       'commands': {name: one.record['command'] for name, one in judged.items()
@@ -88,7 +68,7 @@ def done(judged: Mapping[str, Judged]) -> dict[str, Any]:
       'settings': judged['unlearned'].config.get('config', {})}
 
 
-def runs_of(judged: Mapping[str, Judged]) -> list[dict[str, Any]]:
+def runs_of(judged: Mapping[str, chain.Judged]) -> list[dict[str, Any]]:
   """When, how long, on what and from which seed each model was made.
 
   None everywhere for a model that is no run of ours.
@@ -108,7 +88,7 @@ def request_images(dataset: dataset_lib.Dataset, splits: splits_lib.Splits
           for row in splits.forget]
 
 
-def efficiency(judged: Mapping[str, Judged],
+def efficiency(judged: Mapping[str, chain.Judged],
                search_s: float | None) -> dict[str, Any]:
   """Seconds of steps, checks and choice, compilation apart; the speed-up.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,11 +21,12 @@ from dlfd_jax.data import (
   splits as splits_lib,
 )
 from dlfd_jax.metrics import accuracy
-from dlfd_jax.pipeline import classifier
+from dlfd_jax.pipeline import chain, classifier
 from dlfd_jax.utils import hosts, runs, stops
 
 Parts = splits_lib.Partition | splits_lib.Splits
 Folder = str | os.PathLike
+IN_MEMORY = 'in memory'
 
 
 class Interrupted(Exception):
@@ -94,12 +94,6 @@ def device_name() -> str:
   return kind if kind == device.platform else f'{device.platform} {kind}'
 
 
-def rows_hash(dataset: dataset_lib.Dataset, rows: np.ndarray) -> str:
-  """SHA-256 of the sample ids of some rows, in order."""
-  text = '\n'.join(dataset.sample_id[rows].tolist())
-  return hashlib.sha256(text.encode()).hexdigest()
-
-
 def data_config(dataset: dataset_lib.Dataset) -> dict[str, Any]:
   """How a command reads the images again (None = it cannot), and their hash."""
   options = dataset.options
@@ -128,6 +122,7 @@ def open_folder(path: Folder, config: dict[str, Any]) -> runs.RunFolder:
       process cannot see it.
   """
   def make() -> runs.RunFolder:
+    chain.check_resumed(path, config)
     folder = runs.RunFolder(path, config)
     if folder.result is None:
       folder.lock()
@@ -206,11 +201,16 @@ class ModelRun:
     """How the run ended, see ``loop.LoopResult``."""
     return self.record['stop']
 
-  def open(self, workdir: Folder | None) -> bool:
+  def open(self, workdir: Folder | None, allow_unverified: bool = False
+           ) -> bool:
     """Takes a folder, if one is named, and reads its result.
 
     Returns:
       Whether the run is finished already.
+
+    Raises:
+      ValueError: if the folder holds something else, or a finished run whose
+        files do not belong together.
     """
     if workdir is None:
       return False
@@ -219,6 +219,7 @@ class ModelRun:
     self.folder = opened.path
     if opened.result is not None:
       self.record = opened.result
+      chain.check_finished(opened.path).settled(allow_unverified)
       stops.note_saved(opened.path)
       return True
     hosts.first(lambda: splits_lib.save_splits(
@@ -240,6 +241,9 @@ class ModelRun:
   def finish(self, states: dict[str, checkpoint.SavedModel],
              record: dict[str, Any]) -> None:
     """Keeps the classifiers and the record, and writes them to the folder."""
+    record = chain.sealed({**record, 'weights': {
+        name: checkpoint.fingerprint(saved.variables)
+        for name, saved in states.items()}}, self.config)
     self.states = states
     self.record = record
     opened = self._opened
@@ -271,6 +275,22 @@ class ModelRun:
         self.log.write(event)
       self.finish(states, record)
     return pathlib.Path(folder)
+
+
+def judged(run: ModelRun | checkpoint.SavedModel | Folder,
+           state: str = 'model') -> chain.Judged:
+  """A model with what is known of the run that made it."""
+  if isinstance(run, checkpoint.SavedModel):
+    return chain.Judged(run, IN_MEMORY)
+  if isinstance(run, ModelRun):
+    return chain.Judged(
+        run.state(state), str(run.folder or IN_MEMORY), run.config, run.record,
+        run.log.events or None, chain.ids_of(run.dataset, run.splits), state)
+  place = pathlib.Path(run)
+  folder = checkpoint.find_model(
+      place if state == 'model' else place / runs.CHECKPOINTS / state)
+  return chain.Judged(checkpoint.load_model(folder), str(run),
+                      state=state, **chain.of_folder(place))
 
 
 def check_interrupted(stop: str, folder: pathlib.Path | None) -> None:

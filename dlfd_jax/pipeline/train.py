@@ -17,7 +17,7 @@ from dlfd_jax import (
   training,
 )
 from dlfd_jax.data import batching, dataset as dataset_lib
-from dlfd_jax.pipeline import job
+from dlfd_jax.pipeline import chain, job
 from dlfd_jax.utils import hosts, runs, validate
 
 _TITLES = {'all': 'train the original', 'retain': 'retrain on retain'}
@@ -36,7 +36,9 @@ def train(dataset: dataset_lib.Dataset, splits: job.Parts,
           device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
           checkpoint_seconds: float = 60.0,
           command: str | None = None,
-          used: Mapping[str, Any] | None = None) -> TrainResult:
+          used: Mapping[str, Any] | None = None,
+          verification: Mapping[str, Any] | None = None,
+          allow_unverified: bool = False) -> TrainResult:
   """Trains a classifier; in memory, or in a folder that it resumes from.
 
   Args:
@@ -54,6 +56,10 @@ def train(dataset: dataset_lib.Dataset, splits: job.Parts,
     checkpoint_seconds: least time between two checkpoints.
     command: how a user started this, for the record.
     used: what it printed of what it uses, likewise.
+    verification: of the run that data and split come from, for the record, see
+      ``chain.Findings``.
+    allow_unverified: a finished run whose files do not belong together is
+      read all the same.
 
   Returns:
     The model. One that became non-finite is its last good state, and ``stop``
@@ -78,9 +84,10 @@ def train(dataset: dataset_lib.Dataset, splits: job.Parts,
   model = models.build_for(model_config, dataset.image_size)
   run = TrainResult(dataset=dataset, splits=splits, config={
       'kind': 'train', 'on': on, **job.data_config(dataset),
-      'rows': job.rows_hash(dataset, rows), 'network': network.identity(),
-      'train': dataclasses.asdict(config)})
-  if run.open(workdir):
+      'rows': chain.rows_hash(dataset, rows), 'network': network.identity(),
+      'train': dataclasses.asdict(config),
+      chain.KEY: chain.entry(dataset, splits, rows)})
+  if run.open(workdir, allow_unverified):
     return run
   started = time.perf_counter()
   with run.checkpoints() as saver, job.shown(hooks, _TITLES[on]):
@@ -105,6 +112,7 @@ def train(dataset: dataset_lib.Dataset, splits: job.Parts,
       'remat': model_config.remat, 'seed': config.seed,
       'versions': runs.versions(), 'finished': runs.now(),
       'peak_bytes': runs.peak_bytes(),
+      'verification': dict(verification or chain.Findings().settled(False)),
       **{f'accuracy_{split}': value for split, value in accuracies.items()},
       'time': {**dataclasses.asdict(out.clock), 'work_s': out.clock.work_s,
                'total_s': time.perf_counter() - started}})

@@ -16,7 +16,7 @@ from dlfd_jax.data import (
   splits as splits_lib,
 )
 from dlfd_jax.methods import rewind
-from dlfd_jax.pipeline import job
+from dlfd_jax.pipeline import chain, job
 from dlfd_jax.utils import hosts, runs
 
 
@@ -73,7 +73,8 @@ def unlearn(
     device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
     checkpoint_seconds: float = 60.0, command: str | None = None,
     original_path: str | None = None, used: Mapping[str, Any] | None = None,
-    search: Mapping[str, Any] | None = None) -> UnlearnResult:
+    search: Mapping[str, Any] | None = None,
+    allow_unverified: bool = False) -> UnlearnResult:
   """Makes a trained classifier forget; the method is that of the config.
 
   Args:
@@ -93,19 +94,24 @@ def unlearn(
     original_path: where the original lies; default its own folder.
     used: what a command printed of what it uses, for the record.
     search: where the method's settings come from, for the record.
+    allow_unverified: where original, data and split do not belong together go
+      on and record it.
 
   Returns:
     The selected and the last state, and how they came about. The original is
     unchanged.
 
   Raises:
-    ValueError: if the original does not fit the data, no method has that
-      config, or the folder holds something else.
+    ValueError: if the original does not fit the data, was trained on others or
+      on another split, no method has that config, or the folder holds something
+      else.
     job.Interrupted: on SIGTERM or SIGINT.
   """
   devices = devices or parallel.Devices()
   method = methods.method_of(config)
+  start = None
   if isinstance(original, job.ModelRun):
+    start = job.judged(original)
     dataset = original.dataset if dataset is None else dataset
     if original_path is None and original.folder is not None:
       original_path = str(original.folder)
@@ -116,6 +122,9 @@ def unlearn(
                        f'no {"splits" if splits is None else "data"}.')
     check_fits(original, dataset, original_path or 'the original')
     saved = original
+    start = start or chain.Judged(
+        saved, original_path or job.IN_MEMORY,
+        **chain.of_folder(original_path) if original_path else {})
     problem = methods.Problem(
         models.build(saved.config), saved.variables, dataset, splits, seed)
   else:
@@ -125,6 +134,11 @@ def unlearn(
     known = cast(models.ModelConfig, models.config_of(problem.model))
     saved = checkpoint.SavedModel(
         problem.original, known, dataset.task, dataset.image_size)
+    start = chain.Judged(saved, job.IN_MEMORY)
+  found = (chain.check_run(start, 'original', dataset)
+           + chain.check_start(start, dataset, splits)
+           + chain.inherited([start]))
+  verification = found.settled(allow_unverified)
   if notes is None:
     notes = splits_lib.splits_notes(dataset, splits)
   fields = dataclasses.asdict(config)
@@ -134,10 +148,15 @@ def unlearn(
       'kind': 'unlearn', 'method': method,
       'original': checkpoint.fingerprint(saved.variables),
       'original_path': original_path, **job.data_config(dataset),
-      'rows': {name: job.rows_hash(dataset, rows)
+      'rows': {name: chain.rows_hash(dataset, rows)
                for name, rows in splits.parts.items()},
-      'config': fields, 'seed': seed})
-  if run.open(workdir):
+      'config': fields, 'seed': seed,
+      chain.KEY: chain.entry(
+          dataset, splits, splits.retain,
+          train=chain.ids_hash(dataset.sample_id[splits.train]),
+          ancestors=chain.ancestors(start), recipe=chain.recipe(start.config)),
+  })
+  if run.open(workdir, allow_unverified):
     return run
   started = time.perf_counter()
   with run.checkpoints() as saver, job.shown(
@@ -151,6 +170,8 @@ def unlearn(
       saved, variables=parallel.fetch(variables))
             for name, variables in (('model', out.selected),
                                     ('last', out.last))}
+  verification['unchanged'] = checkpoint.fingerprint(
+      states['model'].variables) == run.config['original']
   run.finish(states, {
       'kind': 'unlearn', 'command': command, 'method': method,
       'stop': out.stop, 'steps': out.steps,
@@ -168,6 +189,7 @@ def unlearn(
       'remat': saved.config and saved.config.remat,
       'versions': runs.versions(),
       'finished': runs.now(), 'search': search, 'used': used,
+      'verification': verification,
       'peak_bytes': runs.peak_bytes(),
       'time': {**dataclasses.asdict(out.clock), 'work_s': out.clock.work_s,
                # Of all sessions of an interrupted run.

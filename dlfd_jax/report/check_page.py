@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlfd_jax.data import leakage
-from dlfd_jax.report import drawing, html
+from dlfd_jax.report import drawing, html, tables
 
 _PAIRS = 4  # in a row of the contact sheet
 _INCHES = 1.3  # of an image there
@@ -22,7 +22,8 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
   """
   request, cost = result['request'], result['cost']
   share = request['share_of_people']
-  lines = [
+  lines = tables.provenance(result) if 'verification' in result else []
+  lines += [
       f'{request["images"]} images of {request["people"]} people are to be '
       f'forgotten: {100 * request["share_of_images"]:.1f} % of the training '
       'images' + (f' and {100 * share:.1f} % of the people.'

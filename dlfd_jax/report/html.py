@@ -155,6 +155,7 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
       'runs': facts.run_rows(result),
       'cost': facts.cost_sentence(result),
       'efficiency': facts.efficiency_items(result),
+      'provenance': tables.provenance(result),
       'headline': tables.headline(result),
       **verdicts,
       'summary': tables.summary_table(result),
@@ -181,6 +182,8 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
                   for item in result.get('not_computed') or ()],
       'config': facts.settings(config),
       'config_hash': facts.hash_of(config),
+      'chain': {name: result.get(name)
+                for name in ('run', 'sha256', 'arrays', 'verification')},
   }
 
 

@@ -67,6 +67,28 @@ def check_result(result: Result) -> None:
   records.fit(result, schemas.Evaluation, 'the result')
 
 
+def provenance(result: Result) -> list[str]:
+  """What stands before everything else: what was not verified, or unchanged.
+
+  Empty where data, models and split of the result are known to belong together
+  and the unlearned model differs from the original.
+  """
+  found = result.get('verification')
+  if found is None:
+    return ['Not verified: the version that wrote this result recorded no '
+            'hashes that tie it to its models and data.']
+  lines = []
+  if found.get('unchanged'):
+    lines.append('Nothing changed: the unlearned model equals the original bit '
+                 'by bit.')
+  lines += [f'Not verified, allowed by --allow_unverified: {text}'
+            for text in found.get('allowed') or ()]
+  lines += [f'Not verified: {text}' for text in found.get('unverified') or ()]
+  if found.get('original'):
+    lines.append(f'Original: {found["original"]}.')
+  return lines
+
+
 def find_record(result: Result, metric: str) -> Mapping[str, Any] | None:
   """The record of a metric, or None."""
   for record in result.get('metrics', ()):

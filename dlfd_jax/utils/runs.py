@@ -39,9 +39,10 @@ RESULT = 'result.json'
 REPORT = 'report.html'
 LOCK = '.lock'
 CHECKPOINTS = 'checkpoints'
-_PLACES = ('data.source', 'data.root', 'original_path')
-# None: as many people as the source has; what earlier versions did.
-_LEFT_OPEN = ('data.people', 'data.class_names', 'data.split_column')
+PLACES = ('data.source', 'data.root', 'original_path')
+# None: as many people as the source has; what earlier versions did, and did not
+# record.
+_LEFT_OPEN = ('chain', 'data.people', 'data.class_names', 'data.split_column')
 _PACKAGES = ('dlfd_jax', 'jax', 'jaxlib', 'flax', 'optax', 'ott-jax',
              'orbax-checkpoint', 'numpy', 'scikit-learn')
 
@@ -79,18 +80,18 @@ def peak_bytes() -> int:
   return peak if sys.platform == 'darwin' else 1024 * peak
 
 
-def _differences(old: Any, new: Any, name: str = '') -> list[str]:
+def differences(old: Any, new: Any, name: str = '') -> list[str]:
   """What differs, in words; where files lie is not part of a run.
 
   An older config need not know a field that is None; and what a field that is
   left open meant is told by the fingerprint of the data and the hashes of rows.
   """
-  if name in _PLACES or (name in _LEFT_OPEN and None in (old, new)):
+  if name in PLACES or (name in _LEFT_OPEN and None in (old, new)):
     return []
   if isinstance(old, dict) and isinstance(new, dict):
     return [
         line for key in sorted(set(old) | set(new))
-        for line in _differences(
+        for line in differences(
             old.get(key), new.get(key), f'{name}.{key}' if name else key)]
   field = name.rpartition('.')[2]
   old, new = configs.current(field, old), configs.current(field, new)
@@ -170,7 +171,7 @@ class RunFolder:
         raise ValueError(
             f'Expected an empty folder or a run to resume, {path} holds '
             'other files.')
-      lines = _differences(
+      lines = differences(
           records.read(self.path / CONFIG, dict[str, Any]), config)
       if lines:
         raise ValueError(

@@ -20,6 +20,57 @@ Texts = list[str]
 Hashes = dict[str, str]
 
 
+class Ancestor(TypedDict, total=False):
+  """A model before an unlearned one."""
+
+  weights: Required[str]
+  kind: str | None
+  method: str | None
+
+
+class Recipe(TypedDict):
+  """What a model was trained as, its seed apart."""
+
+  network: dict[str, Any]
+  train: dict[str, Any]
+
+
+class DataHashes(TypedDict, total=False):
+  """Hashes of images, see ``pipeline.chain``."""
+
+  images: Required[str]
+  labels: Required[str]
+  identities: Required[str]
+  ids: Required[str]
+  any_order: Required[str]
+
+
+class Chain(DataHashes, total=False):
+  """What a run belongs to."""
+
+  parts: Required[Hashes]
+  learned: Required[str]
+  train: str
+  ancestors: list[Ancestor]
+  recipe: Recipe | None
+
+
+class Verification(TypedDict):
+  """What a result could not verify."""
+
+  unverified: Texts
+  allowed: Texts
+  original: str | None
+  unchanged: bool
+
+
+class Import(TypedDict):
+  """What is recorded of a model that was trained elsewhere."""
+
+  weights: str
+  chain: DataHashes
+
+
 class TrainConfig(TypedDict, total=False):
   """``config.json`` of a training run."""
 
@@ -30,6 +81,7 @@ class TrainConfig(TypedDict, total=False):
   rows: str
   network: Required[dict[str, Any]]
   train: Required[dict[str, Any]]
+  chain: Chain
 
 
 class UnlearnConfig(TypedDict, total=False):
@@ -44,6 +96,7 @@ class UnlearnConfig(TypedDict, total=False):
   rows: Hashes
   config: dict[str, Any]
   seed: Count
+  chain: Chain
 
 
 class EvaluationConfig(TypedDict, total=False):
@@ -55,6 +108,7 @@ class EvaluationConfig(TypedDict, total=False):
   rows: Hashes
   config: Required[dict[str, Any]]
   search_s: Amount | None
+  chain: Chain
 
 
 class CheckConfig(TypedDict, total=False):
@@ -103,6 +157,10 @@ class Run(TypedDict, total=False):
   finished: str
   peak_bytes: Count
   time: Required[Time]
+  weights: Hashes
+  verification: Verification
+  run: str
+  sha256: str
 
 
 class TrainResult(Run, total=False):
@@ -220,6 +278,7 @@ class Models(TypedDict, total=False):
 
   original: str | None
   unlearned: str | None
+  unlearned_run: str | None
   retrained: Texts | None
   sha256: Hashes | None
 
@@ -322,12 +381,17 @@ class Evaluation(TypedDict, total=False):
   efficiency: Efficiency | None
   selection: Selection | None
   without_duplicates: Again | None
+  arrays: Hashes
+  verification: Verification
+  run: str
+  sha256: str
 
 
 class CheckResult(TypedDict, total=False):
   """``result.json`` of a check."""
 
   kind: Required[Literal['check']]
+  verification: Verification
 
 
 class ComparisonResult(TypedDict, total=False):
@@ -355,6 +419,7 @@ class ModelCard(TypedDict, total=False):
   task: Required[dict[str, Any]]
   image_size: Required[Annotated[list[int], Meta(min_length=2, max_length=2)]]
   sha256: str | None
+  imported: Import
 
 
 class Cleaned(TypedDict, total=False):

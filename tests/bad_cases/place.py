@@ -17,7 +17,7 @@ from PIL import Image
 from dlfd_jax import checkpoint, models, presets
 from dlfd_jax.data import requests, sources, splits as splits_lib
 from dlfd_jax.models import torch_weights, weight_files
-from dlfd_jax.pipeline import job
+from dlfd_jax.pipeline import chain
 from dlfd_jax.utils import runs
 
 PEOPLE, EACH, SIZE = 12, 2, 16
@@ -87,14 +87,14 @@ def _runs(folder):
       jax.random.key(0))
   for level, (name, parts, saved, written) in enumerate((
       ('original', partition, ('model',), trained | {
-          'on': 'all', 'rows': job.rows_hash(dataset, partition.train)}),
+          'on': 'all', 'rows': chain.rows_hash(dataset, partition.train)}),
       ('retrained', splits, ('model',), trained | {
-          'on': 'retain', 'rows': job.rows_hash(dataset, splits.retain)}),
+          'on': 'retain', 'rows': chain.rows_hash(dataset, splits.retain)}),
       ('unlearned', splits, ('model', 'last'), {
           'kind': 'unlearn', 'method': 'dlfd', 'original_path': 'original',
           **common, 'seed': 0,
           'config': dataclasses.asdict(presets.PRESETS['demo'].methods['dlfd']),
-          'rows': {part: job.rows_hash(dataset, rows)
+          'rows': {part: chain.rows_hash(dataset, rows)
                    for part, rows in splits.parts.items()}}))):
     run = runs.RunFolder(folder / name, written)
     splits_lib.save_splits(run.path / runs.SPLITS, dataset, parts)

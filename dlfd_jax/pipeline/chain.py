@@ -1,0 +1,605 @@
+"""The chain of evidence: data, split, original, request, unlearned, result.
+
+Every run records hashes of what it used and of what it made, and every command
+that reads a run compares them: an evaluation of other labels, of another
+request or of models that do not descend from each other is refused. Pixels,
+labels, people and ids are hashed apart, so that a refusal says what differs,
+and in the order of the ids: data that are read in another order are the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dlfd_jax import checkpoint
+from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
+from dlfd_jax.utils import files, records, runs, schemas
+
+KEY = 'chain'  # of config.json
+FLAG = 'allow_unverified'
+_WORDS = {'images': 'pixels', 'labels': 'labels', 'identities': 'identities'}
+# Any splits.npz or data; what the parts of another version mean is unknown.
+_PARTS = (*splits_lib.SPLITS_PARTS, 'train', 'earlier')
+
+
+@dataclasses.dataclass(frozen=True)
+class Findings:
+  """What a comparison found.
+
+  Attributes:
+    differences: sentences, each about what was expected and found.
+    unverified: what could not be compared, and why.
+    original: which recorded ancestor of the unlearned model the original is,
+      where it is not the one that unlearning started from.
+    unchanged: the unlearned model equals the original bit by bit.
+  """
+
+  differences: tuple[str, ...] = ()
+  unverified: tuple[str, ...] = ()
+  original: str | None = None
+  unchanged: bool = False
+
+  def __add__(self, other: Findings) -> Findings:
+    return Findings(
+        (*self.differences, *other.differences),
+        (*self.unverified, *other.unverified),
+        self.original or other.original, self.unchanged or other.unchanged)
+
+  def settled(self, allow: bool) -> dict[str, Any]:
+    """The findings for a result.
+
+    Args:
+      allow: differences are recorded, and do not stop.
+
+    Raises:
+      ValueError: at the first difference, unless they are allowed.
+    """
+    if self.differences and not allow:
+      raise ValueError(f'{self.differences[0]} --{FLAG} goes on, and the '
+                       'result says so.')
+    return {'unverified': list(dict.fromkeys(self.unverified)),
+            'allowed': list(dict.fromkeys(self.differences)),
+            'original': self.original, 'unchanged': self.unchanged}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Judged:
+  """A model that is used, and what is known of its run.
+
+  Attributes:
+    saved: the classifier.
+    place: its folder as the user names it, or ``in memory``.
+    config: of its run; ``{}`` if it is no run of ours, like the next one.
+    record: its result.
+    events: its log; None = in its folder, if anywhere.
+    ids: sample ids of each part of its split; None = not known.
+    state: which of its run's states it is.
+    imported: what ``import_weights`` recorded.
+  """
+
+  saved: checkpoint.SavedModel
+  place: str
+  config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  record: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  events: list[dict[str, Any]] | None = None
+  ids: Mapping[str, np.ndarray] | None = None
+  state: str = 'model'
+  imported: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+  @property
+  def chain(self) -> Mapping[str, Any]:
+    """What its config records for comparison; ``{}`` in earlier versions."""
+    return self.config.get(KEY) or {}
+
+
+def of_folder(folder: str | os.PathLike) -> dict[str, Any]:
+  """Config, record, ids and import of a folder, as fields of ``Judged``."""
+  folder = pathlib.Path(folder)
+  is_run = files.is_file(folder / runs.CONFIG)
+  return {
+      'config': runs.read_config(folder, 'train', 'unlearn') if is_run else {},
+      'record': runs.read_result(folder),
+      'imported': {} if is_run else checkpoint.imported(folder),
+      'ids': _stored_ids(folder / runs.SPLITS)}
+
+
+def _stored_ids(path: pathlib.Path) -> dict[str, np.ndarray] | None:
+  if not files.is_file(path):
+    return None
+  found = {name: array for name, array in files.read_arrays(
+      path, 'sample ids').items() if name in _PARTS}
+  for name, array in found.items():
+    if array.ndim != 1 or array.dtype.kind != 'U':
+      raise ValueError(f'Expected {path} to hold sample ids of {name}, got '
+                       f'{array.dtype} {list(array.shape)}.')
+  return found
+
+
+def ids_of(dataset: dataset_lib.Dataset,
+           splits: splits_lib.Partition | splits_lib.Splits
+           ) -> dict[str, np.ndarray]:
+  """The sample ids of each part, earlier requests among them."""
+  return {name: dataset.sample_id[rows]
+          for name, rows in _rows(splits).items()}
+
+
+def _rows(splits: splits_lib.Partition | splits_lib.Splits
+          ) -> dict[str, np.ndarray]:
+  parts = dict(splits.parts)
+  if isinstance(splits, splits_lib.Splits) and splits.earlier.size:
+    parts['earlier'] = splits.earlier
+  return parts
+
+
+def hash_of(tree: Any) -> str:
+  """SHA-256 of a JSON value; equal before it is stored and after."""
+  text = json.dumps(json.loads(json.dumps(tree)), sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+def hash_of_arrays(arrays: Mapping[str, np.ndarray]) -> str:
+  """SHA-256 of arrays by name; not of how a file packs them."""
+  digest = hashlib.sha256()
+  for name in sorted(arrays):
+    array = np.ascontiguousarray(arrays[name])
+    digest.update(f'{name} {array.dtype.str} {array.shape}'.encode())
+    digest.update(array.tobytes())
+  return digest.hexdigest()
+
+
+def run_hash(config: Mapping[str, Any]) -> str:
+  """SHA-256 of a run's config without the places of its files."""
+  def stable(tree: Any, name: str) -> Any:
+    if not isinstance(tree, Mapping):
+      return tree
+    found = {key: (f'{name}.{key}' if name else str(key)) for key in tree}
+    return {key: stable(value, found[key]) for key, value in tree.items()
+            if found[key] not in runs.PLACES}
+
+  return hash_of(stable(config, ''))
+
+
+def sealed(record: Mapping[str, Any],
+           config: Mapping[str, Any]) -> dict[str, Any]:
+  """A result with the hash of its run's config, and with its own."""
+  whole = {**record, 'run': run_hash(config)}
+  for later in ('sha256', 'files'):  # of this, and of pages beside it
+    whole.pop(later, None)
+  return {**whole, 'sha256': hash_of(whole)}
+
+
+def entry(dataset: dataset_lib.Dataset,
+          splits: splits_lib.Partition | splits_lib.Splits,
+          learned: np.ndarray, **more: Any) -> dict[str, Any]:
+  """What the config of a run records for comparison.
+
+  Args:
+    dataset: the images.
+    splits: of the run.
+    learned: rows that the model may know once the run is finished.
+    **more: recorded as it is.
+  """
+  parts = _rows(splits)
+  return {**data_hashes(dataset, np.concatenate(list(parts.values()))),
+          'parts': {name: ids_hash(dataset.sample_id[rows])
+                    for name, rows in parts.items()},
+          'learned': ids_hash(dataset.sample_id[learned]), **more}
+
+
+def import_record(saved: checkpoint.SavedModel,
+                  dataset: dataset_lib.Dataset) -> dict[str, Any]:
+  """What is recorded with a model that was trained elsewhere."""
+  return {'weights': checkpoint.fingerprint(saved.variables),
+          KEY: data_hashes(dataset, np.arange(len(dataset)))}
+
+
+def exported(one: Judged) -> dict[str, Any]:
+  """What goes with weights that are written for use elsewhere."""
+  return {
+      'weights': checkpoint.fingerprint(one.saved.variables),
+      'run': run_hash(one.config) if one.config else None,
+      'data': {name: value for name, value in one.chain.items()
+               if isinstance(value, str)}}
+
+
+def data_hashes(dataset: dataset_lib.Dataset,
+                rows: np.ndarray) -> dict[str, str]:
+  """Hashes of pixels, labels, people and ids of some rows.
+
+  Returns:
+    ``images``, ``labels``, ``identities`` and ``ids`` in the order of the ids,
+    and ``any_order`` of all but the ids in no order.
+  """
+  rows = rows[np.argsort(dataset.sample_id[rows])]
+  columns = {
+      'images': dataset.image_hashes[rows],
+      'labels': dataset.labels[rows].astype('<i4').reshape(len(rows), -1),
+      'identities': dataset.identity[rows].astype('<i4')[:, None]}
+  joined = np.concatenate(
+      [np.ascontiguousarray(column).view(np.uint8)
+       for column in columns.values()], axis=1)
+  anyhow = np.sort(np.ascontiguousarray(joined).view(
+      f'V{joined.shape[1]}').ravel())
+  found = {name: hashlib.sha256(column.tobytes()).hexdigest()
+           for name, column in columns.items()}
+  found['labels'] = hashlib.sha256(
+      (repr(dataset.task) + found['labels']).encode()).hexdigest()
+  return {**found, 'ids': ids_hash(dataset.sample_id[rows]),
+          'any_order': hashlib.sha256(anyhow.tobytes()).hexdigest()}
+
+
+def ids_hash(ids: np.ndarray | Iterable[str]) -> str:
+  text = '\n'.join(np.sort(np.asarray(ids)).tolist())
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+def rows_hash(dataset: dataset_lib.Dataset, rows: np.ndarray) -> str:
+  """SHA-256 of the sample ids of some rows, in their order."""
+  text = '\n'.join(dataset.sample_id[rows].tolist())
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+def recipe(config: Mapping[str, Any]) -> dict[str, Any] | None:
+  """Network and training behind a run, the seed apart; None = not known."""
+  if 'train' in config and 'network' in config:
+    return {'network': config['network'], 'train': {
+        name: value for name, value in config['train'].items()
+        if name != 'seed'}}
+  return (config.get(KEY) or {}).get('recipe')
+
+
+def ancestors(original: Judged) -> list[dict[str, Any]]:
+  """Models behind one that starts from ``original``, the nearest first."""
+  kind = original.config.get('kind', 'model')
+  return [{'weights': checkpoint.fingerprint(original.saved.variables),
+           'kind': kind, 'method': original.config.get('method')},
+          *original.chain.get('ancestors', ())]
+
+
+def check_run(one: Judged, name: str,
+              dataset: dataset_lib.Dataset | None = None) -> Findings:
+  """Compares a model with its run, and its run with the data.
+
+  Args:
+    one: the model.
+    name: of it in sentences, such as ``original``.
+    dataset: the data at hand; None = they are not compared.
+  """
+  called = f'the {name} {one.place}'
+  if not one.config:
+    return _check_import(one, called, dataset)
+  found = _check_files(one, called)
+  known = one.record.get('weights')
+  if known is not None:
+    if known.get(one.state) != checkpoint.fingerprint(one.saved.variables):
+      found += _differs(f'the weights that the run of {called} saved', 'others '
+                        f'in its {runs.CHECKPOINTS}/{one.state}')
+  elif one.chain:
+    found += Findings(unverified=(
+        f'{called} has no {runs.RESULT}, so that nothing says which weights it '
+        'saved.',))
+  else:
+    found += Findings(unverified=(
+        f'the weights of {called}: the version that wrote it recorded no hash '
+        'of them.',))
+  return found if dataset is None else found + _check_data(one, called, dataset)
+
+
+def _differs(expected: str, got: str) -> Findings:
+  return Findings((f'Expected {expected}, got {got}.',))
+
+
+def _check_import(one: Judged, called: str,
+                  dataset: dataset_lib.Dataset | None) -> Findings:
+  if not one.imported:
+    return Findings(unverified=(
+        f'{called} is no run of this program: what it was trained on, and by '
+        'which recipe, is not known.',))
+  found = Findings(unverified=(
+      f'{called} was imported: what it was trained on, and by which recipe, is '
+      'not known.',))
+  if one.imported.get('weights') != checkpoint.fingerprint(
+      one.saved.variables):
+    found += _differs(f'the weights that import_weights saved in {one.place}',
+                      'others')
+  known = one.imported.get(KEY) or {}
+  if dataset is not None and known.get('ids'):
+    now = data_hashes(dataset, np.arange(len(dataset)))
+    if now['ids'] == known['ids']:
+      found += _compare_data(known, now, called)
+    else:
+      found += Findings(unverified=(
+          f'the data of {called}: they had other images when it was '
+          'imported.',))
+  return found
+
+
+def _check_files(one: Judged, called: str) -> Findings:
+  """Whether config, result and split of a run belong together."""
+  found = Findings()
+  record = one.record
+  if record and (one.chain or 'run' in record):
+    if record.get('run') != run_hash(one.config):
+      found += _differs(
+          f'{runs.CONFIG} and {runs.RESULT} of one run of {called}', 'two that '
+          'do not belong together: one is altered, or from another run')
+    elif record.get('sha256') != sealed(record, one.config)['sha256']:
+      found += _differs(f'the {runs.RESULT} that the run of {called} wrote',
+                        'one that was altered')
+  parts = one.chain.get('parts')
+  if parts is not None and one.ids is not None:
+    found += _compare_parts(
+        parts, {name: ids_hash(ids) for name, ids in one.ids.items()},
+        f'the {runs.SPLITS} of {called}')
+  return found
+
+
+def _check_data(one: Judged, called: str,
+                dataset: dataset_lib.Dataset) -> Findings:
+  if not one.chain:
+    known = one.config.get('fingerprint')
+    if known is None:
+      return Findings(unverified=(
+          f'the data of {called}: it recorded no hash of them.',))
+    if known != dataset.fingerprint():
+      return _differs(
+          f'the data of {called}', 'others; the version that wrote it recorded '
+          'one hash of pixels, labels, identities and ids together, so that '
+          'what differs is not known')
+    return Findings()
+  if one.ids is None:
+    return Findings(unverified=(
+        f'the data of {called}: it has no {runs.SPLITS}.',))
+  ids = np.unique(np.concatenate(list(one.ids.values())))
+  rows = splits_lib.find_samples(dataset, ids)
+  absent = ids[rows < 0]
+  if absent.size:
+    return _differs(f'the images of {called} in the data', f'data without '
+                    f'{absent.size} of them, {str(absent[0])!r} the first')
+  now = data_hashes(dataset, rows)
+  if now['ids'] != one.chain.get('ids'):
+    return Findings()  # the split is another one, which is said already
+  return _compare_data(one.chain, now, called)
+
+
+def _compare_data(known: Mapping[str, Any], now: Mapping[str, str],
+                  called: str) -> Findings:
+  other = [word for key, word in _WORDS.items() if known.get(key) != now[key]]
+  if not other:
+    return Findings()
+  if known.get('any_order') == now['any_order']:
+    return _differs(
+        f'the rows of the data in the order of {called}', 'the same images in '
+        'another order: a sample id now means another image')
+  return _differs(f'the data of {called}',
+                  f'data with other {" and ".join(other)}')
+
+
+def check_start(original: Judged, dataset: dataset_lib.Dataset,
+                splits: splits_lib.Splits) -> Findings:
+  """Whether a split is one of what the original was trained on.
+
+  That is what it learned; of an unlearned model also what it was made to
+  forget, where the same request is unlearned by a second method.
+  """
+  if not original.config:
+    return Findings()  # said of the model itself
+  train = splits.train
+  if original.chain:
+    known = {original.chain.get('learned'), original.chain.get('train')}
+    now = ids_hash(dataset.sample_id[train])
+  else:
+    rows = original.config.get('rows')
+    known = {rows.get('retain') if isinstance(rows, Mapping) else rows}
+    if None in known or original.config.get('kind') == 'unlearn':
+      return Findings(unverified=(
+          f'that the split is that of the original {original.place}: the '
+          'version that wrote it did not record it.',))
+    now = rows_hash(dataset, train)
+  if now in known:
+    return Findings()
+  return _differs(
+      f'retain and forget to be what the original {original.place} was trained '
+      'on', 'a split of other images')
+
+
+def check_request(unlearned: Judged, dataset: dataset_lib.Dataset,
+                  splits: splits_lib.Splits) -> Findings:
+  """Whether a split is that of the unlearning run."""
+  rows = unlearned.config.get('rows')
+  if not isinstance(rows, Mapping):
+    return Findings()  # said of the model itself
+  parts = unlearned.chain.get('parts')
+  if parts:
+    now = {n: ids_hash(ids) for n, ids in ids_of(dataset, splits).items()}
+  else:
+    parts = rows
+    now = {name: rows_hash(dataset, part)
+           for name, part in splits.parts.items()}
+  return _compare_parts(
+      parts, now, f'the split of the unlearned {unlearned.place}')
+
+
+def _compare_parts(known: Mapping[str, str], now: Mapping[str, str],
+                   expected: str) -> Findings:
+  other = [name for name in dict.fromkeys((*known, *now))
+           if known.get(name) != now.get(name)]
+  if not other:
+    return Findings()
+  return _differs(expected, 'that of another split or request: '
+                  f'{", ".join(other)} differ{"s" * (len(other) == 1)}')
+
+
+def check_original(original: Judged, unlearned: Judged) -> Findings:
+  """Whether the unlearned model descends from the original; names which."""
+  now = checkpoint.fingerprint(original.saved.variables)
+  unchanged = now == checkpoint.fingerprint(unlearned.saved.variables)
+  known = [unlearned.config.get('original'), *(
+      one.get('weights') for one in unlearned.chain.get('ancestors', ())[1:])]
+  if known[0] is None:
+    return Findings(unverified=(
+        f'that the unlearned {unlearned.place} was made from the original '
+        f'{original.place}: nothing records it.',), unchanged=unchanged)
+  if now not in known:
+    return _differs(
+        f'the model that the unlearned {unlearned.place} was made from, or one '
+        f'before it', f'the original {original.place}, which is none of the '
+        f'{len(known)} that it records')
+  earlier = known.index(now)
+  return Findings(unchanged=unchanged, original=None if not earlier else (
+      f'{original.place}, the model {earlier} '
+      f'{"run" if earlier == 1 else "runs"} before the one that unlearning '
+      'started from'))
+
+
+def check_retrained(one: Judged, original: Judged, unlearned: Judged,
+                    dataset: dataset_lib.Dataset,
+                    splits: splits_lib.Splits) -> Findings:
+  """Whether a model is the original's recipe on retain alone."""
+  now = checkpoint.fingerprint(one.saved.variables)
+  for name, other in (('original', original), ('unlearned', unlearned)):
+    if now == checkpoint.fingerprint(other.saved.variables):
+      return _differs(
+          f'{one.place} to be trained on the retain images of this unlearning '
+          'run', f'the {name} model itself')
+  if not one.config:
+    return Findings()  # said of the model itself
+  found = Findings()
+  learned = (one.chain.get('learned'), ids_hash(
+      dataset.sample_id[splits.retain])) if one.chain else (
+      one.config.get('rows'), rows_hash(dataset, splits.retain))
+  if one.config.get('kind') != 'train' or learned[0] != learned[1]:
+    found += Findings((
+        f'Expected {one.place} to be trained on the retain images of this '
+        'unlearning run, but it was trained on others.',))
+  known = recipe(original.config) or recipe(unlearned.config)
+  if known is None:
+    return found + Findings(unverified=(
+        f'that {one.place} was trained as the original was: the recipe of the '
+        'original is not known.',))
+  lines = runs.differences(known, recipe(one.config) or {})
+  if lines:
+    found += _differs(
+        f'the recipe of the original for {one.place}, its seed apart',
+        'another: ' + '; '.join(lines[:3]))
+  return found
+
+
+def inherited(every: Iterable[Judged]) -> Findings:
+  """What the runs behind a result could not verify themselves."""
+  found = Findings()
+  for one in every:
+    own = one.record.get('verification') or {}
+    found += Findings(unverified=(*own.get('unverified', ()), *(
+        f'{line} (allowed when {one.place} was made)'
+        for line in own.get('allowed', ()))))
+  return found
+
+
+def check_all(judged: Mapping[str, Judged], dataset: dataset_lib.Dataset,
+              splits: splits_lib.Splits) -> Findings:
+  """Compares everything that an evaluation reads.
+
+  Args:
+    judged: ``'original'``, ``'unlearned'`` and ``'retrained_0'`` to the last.
+    dataset: the data at hand.
+    splits: to evaluate on.
+  """
+  original, unlearned = judged['original'], judged['unlearned']
+  return together([
+      check_request(unlearned, dataset, splits),
+      *(check_run(one, name.partition('_')[0], dataset)
+        for name, one in judged.items()),
+      check_original(original, unlearned),
+      *(check_retrained(one, original, unlearned, dataset, splits)
+        for name, one in judged.items() if name.startswith('retrained')),
+      inherited(judged.values())])
+
+
+def check_result(place: str, config: Mapping[str, Any],
+                 record: Mapping[str, Any]) -> Findings:
+  """Whether the config and the result of an evaluation belong together."""
+  if 'run' not in record and not config.get(KEY):
+    return Findings(unverified=(
+        f'{place}: the version that wrote it recorded no hashes of its '
+        'files.',))
+  saved: Any = None
+  return _check_files(Judged(saved, place, config, record), 'the evaluation '
+                      f'{place}')
+
+
+def check_arrays(place: str, record: Mapping[str, Any], name: str,
+                 arrays: Mapping[str, np.ndarray] | None) -> Findings:
+  """Whether arrays of an evaluation are those that it wrote."""
+  known = (record.get('arrays') or {}).get(name)
+  if known is None:
+    return Findings()  # an earlier version, which is said of the result
+  if arrays is None:
+    return Findings(unverified=(f'{place} has lost its {name}.',))
+  if known == hash_of_arrays(arrays):
+    return Findings()
+  return _differs(f'the {name} of the evaluation {place}',
+                  'one that is altered, or from another evaluation')
+
+
+def check_same_run(place: str | None, known: str | None) -> Findings:
+  """Whether the run that a result names is still the one in its folder."""
+  path = place and pathlib.Path(place) / runs.CONFIG
+  if not path or known is None or not files.is_file(path):
+    return Findings()
+  if run_hash(records.read(path, dict[str, Any])) == known:
+    return Findings()
+  return _differs(f'the unlearning run of this evaluation in {place}',
+                  'another run')
+
+
+def check_splits_file(path: str | os.PathLike,
+                      dataset: dataset_lib.Dataset) -> Findings:
+  """Whether a split file and the data are those of the run beside it.
+
+  Nothing is known of a file that lies in no run folder.
+  """
+  folder = pathlib.Path(path).parent
+  if (pathlib.Path(path).name != runs.SPLITS
+      or not files.is_file(folder / runs.CONFIG)):
+    return Findings()
+  saved: Any = None
+  one = Judged(saved, str(folder), **of_folder(folder))
+  called = f'the run {folder}'
+  return _check_files(one, called) + _check_data(one, called, dataset)
+
+
+def check_finished(folder: str | os.PathLike) -> Findings:
+  """Whether config, result and split of a finished run belong together."""
+  saved: Any = None
+  one = Judged(saved, str(folder), **of_folder(folder))
+  return _check_files(one, f'the run {folder}')
+
+
+def check_resumed(folder: str | os.PathLike,
+                  config: Mapping[str, Any]) -> None:
+  """Raises ValueError if a run in a folder was started with other data."""
+  path = pathlib.Path(folder) / runs.CONFIG
+  if not files.is_file(path):
+    return
+  old = records.read(path, schemas.CONFIGS)
+  known, now = old.get(KEY), config.get(KEY)
+  if (old.get('kind') != config.get('kind') or not known or not now
+      or known.get('ids') != now['ids']):
+    return
+  found = _compare_data(known, now, f'the run {folder}').differences
+  if found:
+    raise ValueError(found[0])
+
+
+def together(every: Sequence[Findings]) -> Findings:
+  """All findings as one."""
+  return sum(every, Findings())
