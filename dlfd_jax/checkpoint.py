@@ -340,6 +340,23 @@ def imported(folder: str | os.PathLike) -> Mapping[str, Any]:
   return card.get('imported') or {}
 
 
+def read_card(folder: str | os.PathLike) -> dict[str, Any]:
+  """The card of a saved model, whose files are those that it was written for.
+
+  Raises:
+    FileNotFoundError: if the folder holds no model.
+    ValueError: if the card does not fit, or the files were altered or are not
+      whole.
+  """
+  folder = find_model(folder)
+  card = records.read(folder / _MODEL_CARD, schemas.ModelCard)
+  if card.get('sha256') not in (None, _sum_of_files(folder / _VARIABLES)):
+    raise ValueError(
+        f'Expected the files that the card of {folder} was written for, got '
+        'others: the checkpoint was altered or is not whole.')
+  return card
+
+
 def load_model(folder: str | os.PathLike) -> SavedModel:
   """Reads what :func:`save_model` wrote, or the model of a finished run.
 
@@ -349,12 +366,8 @@ def load_model(folder: str | os.PathLike) -> SavedModel:
       or is not whole.
   """
   folder = find_model(folder)
+  card = read_card(folder)
   where = str(folder / _MODEL_CARD)
-  card = records.read(where, schemas.ModelCard)
-  if card.get('sha256') not in (None, _sum_of_files(folder / _VARIABLES)):
-    raise ValueError(
-        f'Expected the files that the card of {folder} was written for, got '
-        'others: the checkpoint was altered or is not whole.')
   config = records.fit(card['model'], models.ModelConfig, f'model of {where}',
                        later=('remat',))
   task = records.fit(card['task'], tasks.Task, f'task of {where}')

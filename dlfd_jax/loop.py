@@ -196,8 +196,12 @@ class _Session:
     self.history = meta['history']
     self.pending = [_step_metrics(fields) for fields in meta['pending']]
     self.clock = Clock(**meta['clock'])
-    # Lines of steps that were not saved will be written again.
-    self.log.truncate(meta['lines'])
+    # Lines of steps that were not saved will be written again; those of steps
+    # that were come from the checkpoint, whatever became of the file.
+    if 'events' in meta:
+      self.log.restore(meta['events'])
+    else:  # of an earlier version
+      self.log.truncate(meta['lines'])
 
   def save(self, checkpoints: checkpoint.LoopCheckpoints) -> float:
     """Saves the whole session; the time at which that is done."""
@@ -209,7 +213,7 @@ class _Session:
         'kept': [metrics for metrics, _ in self.kept],
         'pending': [dataclasses.asdict(metrics) for metrics
                     in parallel.fetch_scalars(self.pending)],
-        'lines': len(self.log), 'clock': dataclasses.asdict(self.clock)})
+        'events': self.log.events, 'clock': dataclasses.asdict(self.clock)})
     self.clock.checkpoint_s += self._lap()
     return self._mark
 

@@ -262,6 +262,16 @@ def test_a_crash_between_checkpoints_changes_nothing(
   assert _lines(tmp_path) == _lines(whole[0])
 
 
+@pytest.mark.parametrize('damage', [
+    lambda log: log.unlink(), lambda log: log.write_text(''),
+    lambda log: log.write_text(log.read_text()[:-40])])
+def test_a_log_that_was_lost_comes_back_with_the_run(damage, tmp_path, whole):
+  _run(tmp_path, [_at(7, _terminate)])
+  damage(tmp_path / 'metrics.jsonl')
+  _same_run(_run(tmp_path), whole[1])
+  assert _lines(tmp_path) == _lines(whole[0])
+
+
 def test_a_finished_run_started_again_ends_the_same(tmp_path, whole):
   _run(tmp_path, checkpoint_seconds=0)
   _same_run(_run(tmp_path), whole[1])

@@ -11,7 +11,7 @@ from absl import flags
 from dlfd_jax.cli import command, inputs, screen
 from dlfd_jax.pipeline import chain, evaluate
 from dlfd_jax.report import compare, names, plots, render, tables
-from dlfd_jax.utils import files, runs, validate
+from dlfd_jax.utils import files, places, runs, validate
 
 STEM = 'comparison'
 _ABOUT = """
@@ -60,7 +60,9 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   found = {
       'kind': 'comparison', 'schema': 1, 'command': line,
       'versions': runs.versions(),
-      'evaluations': {name: str(found) for name, found in folders.items()},
+      places.KEY: places.HERE, 'evaluations': {
+          name: places.stored(found, workdir)
+          for name, found in folders.items()},
       'columns': list(table.columns), 'notes': list(table.notes),
       'rows': [{
           'metric': row.key, 'direction': row.direction,

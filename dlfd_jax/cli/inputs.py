@@ -19,7 +19,7 @@ from dlfd_jax.data import (
   splits as splits_lib,
 )
 from dlfd_jax.pipeline import chain, job, used as used_lib
-from dlfd_jax.utils import hosts, validate
+from dlfd_jax.utils import hosts, places, validate
 
 _MOST_CPU_DEVICES = 1024  # each is a thread, and programs grow with them
 
@@ -243,11 +243,20 @@ def data_options(start: sources.DataOptions | None,
 
   Raises:
     ValueError: if a run had arrays in memory and no flag names the data.
+    FileNotFoundError: if the data that a run names are not there.
   """
   if start is None:
     command.required(values, 'data')
     start = presets.STARTS['demo'].data
-  return options_lib.apply(start, options_lib.DATA, values, 'the data')
+  found = options_lib.apply(start, options_lib.DATA, values, 'the data')
+  for flag, field in (('data', 'source'), ('root', 'root')):
+    place = getattr(found, field)
+    if (place == getattr(start, field) and place != presets.FILE
+        and places.is_missing(f'data.{field}', place)):
+      raise FileNotFoundError(
+          f'Expected the data of the run at {place}, found none: if they were '
+          f'moved, --{flag} names the new place.')
+  return found
 
 
 def devices(values: flags.FlagValues) -> parallel.Devices:

@@ -30,7 +30,15 @@ from dlfd_jax.pipeline import (
   references,
 )
 from dlfd_jax.report import render, tables
-from dlfd_jax.utils import files, hosts, records, runs, schemas, writes
+from dlfd_jax.utils import (
+  files,
+  hosts,
+  places,
+  records,
+  runs,
+  schemas,
+  writes,
+)
 
 PER_EXAMPLE = 'per_example.npz'
 FEATURES = 'features.npz'
@@ -130,11 +138,23 @@ class EvaluationResult:
     return found
 
   def _history(self) -> list[dict[str, Any]] | None:
-    unlearned = (self.record.get('models') or {}).get('unlearned')
-    if self.history is None and unlearned:
-      path = pathlib.Path(unlearned) / runs.METRICS
-      return runs.read_events(path) if files.is_file(path) else None
+    run = self._unlearned_run()
+    # Without a result it is a model alone, or its run is gone.
+    if self.history is None and run and files.is_file(
+        pathlib.Path(run) / runs.RESULT):
+      return runs.read_log(run) or None
     return self.history
+
+  def _unlearned_run(self) -> str | None:
+    """The folder of the unlearning run, if it can be known.
+
+    Nobody knows where the relative paths of an earlier version began.
+    """
+    stored = self.record.get('models') or {}
+    place = stored.get('unlearned')
+    if not place or stored.get(places.KEY) != places.HERE:
+      return None
+    return places.found(place, self.folder or '.')
 
 
 def load_evaluation(folder: job.Folder, *,
@@ -161,7 +181,7 @@ def load_evaluation(folder: job.Folder, *,
       chain.check_result(str(folder), config, record),
       chain.check_arrays(str(folder), record, PER_EXAMPLE, result.per_example),
       chain.check_same_run(
-          of_models.get('unlearned'), of_models.get('unlearned_run'))]
+          result._unlearned_run(), of_models.get('unlearned_run'))]
   ).settled(allow_unverified)
   own = record.get('verification')
   if found['allowed'] or (own and found['unverified']):
@@ -229,6 +249,9 @@ def evaluate(
     raise ValueError(
         'Expected the data and the splits to evaluate on, with retain and '
         f'forget, got no {"data" if dataset is None else "such splits"}.')
+  for run in (original, unlearned, *retrained):
+    if isinstance(run, (str, os.PathLike)):
+      runs.read_log(run)  # says what is missing
   judged = {'original': job.judged(original),
             'unlearned': job.judged(unlearned, state)}
   judged |= {f'retrained_{i}': job.judged(run)
@@ -304,12 +327,9 @@ def evaluate(
           **found, 'notes': notes,
           'data': {**found['data'], 'sha256': dataset.fingerprint()},
           'models': {
-              'original': judged['original'].place,
-              'unlearned': judged['unlearned'].place,
+              places.KEY: places.HERE, **_places_of(judged, workdir),
               'unlearned_run': chain.run_hash(judged['unlearned'].config)
                                if judged['unlearned'].config else None,
-              'retrained': [one.place for name, one in judged.items()
-                            if name.startswith('retrained')],
               'sha256': prints},
           'request': facts.request(dataset, splits, record),
           'request_images': facts.request_images(dataset, splits),
@@ -328,6 +348,17 @@ def evaluate(
     result.folder = opened.path
     hosts.first(lambda: result._write(opened))
   return result
+
+
+def _places_of(judged: Mapping[str, chain.Judged],
+               workdir: job.Folder | None) -> dict[str, Any]:
+  """Where the models lie, for the folder of an evaluation; else absolute."""
+  where = {name: one.place if one.place == job.IN_MEMORY else (
+      os.path.abspath(one.place) if workdir is None else
+      places.stored(one.place, workdir)) for name, one in judged.items()}
+  return {'original': where['original'], 'unlearned': where['unlearned'],
+          'retrained': [place for name, place in where.items()
+                        if name.startswith('retrained')]}
 
 
 def _outputs(logits: Mapping[str, Any]) -> dict[str, Any]:

@@ -209,8 +209,9 @@ class ModelRun:
       Whether the run is finished already.
 
     Raises:
+      FileNotFoundError: if it is, but its model was lost.
       ValueError: if the folder holds something else, or a finished run whose
-        files do not belong together.
+        files do not belong together or are not whole.
     """
     if workdir is None:
       return False
@@ -220,6 +221,8 @@ class ModelRun:
     if opened.result is not None:
       self.record = opened.result
       chain.check_finished(opened.path).settled(allow_unverified)
+      checkpoint.read_card(opened.path)
+      self.log.restore(runs.read_log(opened.path))
       stops.note_saved(opened.path)
       return True
     hosts.first(lambda: splits_lib.save_splits(
@@ -241,7 +244,7 @@ class ModelRun:
   def finish(self, states: dict[str, checkpoint.SavedModel],
              record: dict[str, Any]) -> None:
     """Keeps the classifiers and the record, and writes them to the folder."""
-    record = chain.sealed({**record, 'weights': {
+    record = chain.sealed({**record, 'log_lines': len(self.log), 'weights': {
         name: checkpoint.fingerprint(saved.variables)
         for name, saved in states.items()}}, self.config)
     self.states = states
@@ -271,8 +274,7 @@ class ModelRun:
     states = {name: self.state(name) for name in self.states or ('model',)}
     record, events = self.record, self.log.events
     if not self.open(folder):
-      for event in events:
-        self.log.write(event)
+      self.log.restore(events)
       self.finish(states, record)
     return pathlib.Path(folder)
 

@@ -22,7 +22,15 @@ import weakref
 from collections.abc import Mapping
 from typing import Any
 
-from dlfd_jax.utils import configs, files, records, schemas, validate, writes
+from dlfd_jax.utils import (
+  configs,
+  files,
+  places,
+  records,
+  schemas,
+  validate,
+  writes,
+)
 from dlfd_jax.utils.writes import (
   publish as publish,
   write_json as write_json,
@@ -39,7 +47,7 @@ RESULT = 'result.json'
 REPORT = 'report.html'
 LOCK = '.lock'
 CHECKPOINTS = 'checkpoints'
-PLACES = ('data.source', 'data.root', 'original_path')
+PLACES = (*places.OF_CONFIG, places.KEY)
 # None: as many people as the source has; what earlier versions did, and did not
 # record.
 _LEFT_OPEN = ('chain', 'data.people', 'data.class_names', 'data.split_column')
@@ -100,14 +108,14 @@ def differences(old: Any, new: Any, name: str = '') -> list[str]:
 
 
 def read_config(run: str | os.PathLike, *kinds: str) -> dict[str, Any]:
-  """The config of a run of one of some kinds.
+  """The config of a run of one of some kinds, with paths for this process.
 
   Raises:
     FileNotFoundError: if there is none.
     ValueError: if it is of another kind, or not whole.
   """
-  return records.read(pathlib.Path(run) / CONFIG, {
-      kind: schemas.CONFIGS[kind] for kind in kinds})
+  return places.config_found(records.read(pathlib.Path(run) / CONFIG, {
+      kind: schemas.CONFIGS[kind] for kind in kinds}), run)
 
 
 def read_result(run: str | os.PathLike) -> dict[str, Any]:
@@ -127,6 +135,27 @@ def read_events(path: str | os.PathLike) -> list[dict[str, Any]]:
     ValueError: if a line but the last is no event.
   """
   return records.read_lines(path, schemas.Event)
+
+
+def read_log(run: str | os.PathLike) -> list[dict[str, Any]]:
+  """The log of a run; of a finished one as long as its result says.
+
+  Raises:
+    ValueError: if it is missing or was cut, or a line is no event.
+  """
+  path = pathlib.Path(run) / METRICS
+  events = read_events(path)
+  _check_lines(path, len(events),
+               read_result(run).get('log_lines', len(events)))
+  return events
+
+
+def _check_lines(path: pathlib.Path, lines: int, written: int) -> None:
+  if lines != written:
+    raise ValueError(
+        f'Expected {written} lines in {path}, as the run wrote them, got '
+        f'{lines if path.is_file() else "no file"}: put the whole log back, or '
+        'run again in an empty folder.')
 
 
 class RunFolder:
@@ -180,7 +209,7 @@ class RunFolder:
       self.resumed = True
     else:
       self.path.mkdir(parents=True, exist_ok=True)
-      write_json(self.path / CONFIG, config)
+      write_json(self.path / CONFIG, places.config_stored(config, self.path))
       self.resumed = False
     if not (self.path / VERSIONS).is_file():
       write_json(self.path / VERSIONS, versions())
@@ -235,8 +264,18 @@ class MetricsLog:
     return len(self.events)
 
   def truncate(self, lines: int) -> None:
-    """Cuts the log back to its first ``lines`` events."""
-    self.events = self.events[:lines]
+    """Cuts the log back to its first ``lines`` events.
+
+    Raises:
+      ValueError: if the file has fewer.
+    """
+    if self._path is not None:
+      _check_lines(self._path, len(self.events[:lines]), lines)
+    self.restore(self.events[:lines])
+
+  def restore(self, events: list[dict[str, Any]]) -> None:
+    """Replaces the log."""
+    self.events = list(events)
     if self._path is not None:
       write_text(self._path, ''.join(
           json.dumps(event, allow_nan=False) + '\n' for event in self.events))

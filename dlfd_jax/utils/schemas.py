@@ -156,6 +156,7 @@ class Run(TypedDict, total=False):
   seed: Count
   finished: str
   peak_bytes: Count
+  log_lines: Count
   time: Required[Time]
   weights: Hashes
   verification: Verification

@@ -6,6 +6,7 @@ one of the demo. What commands read is written by the library's own functions.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
 import shutil
@@ -96,7 +97,8 @@ def _runs(folder):
           'config': dataclasses.asdict(presets.PRESETS['demo'].methods['dlfd']),
           'rows': {part: chain.rows_hash(dataset, rows)
                    for part, rows in splits.parts.items()}}))):
-    run = runs.RunFolder(folder / name, written)
+    with contextlib.chdir(folder):
+      run = runs.RunFolder(folder / name, written)
     splits_lib.save_splits(run.path / runs.SPLITS, dataset, parts)
     variables = jax.tree.map(
         lambda x: np.full(x.shape, .01 * (1 + level), x.dtype), like)  # noqa: B023
@@ -105,6 +107,7 @@ def _runs(folder):
                             dataset.task, dataset.image_size)
   weight_files.write(
       folder / 'weights.safetensors', torch_weights.to_state(variables, config))
-  evaluation = runs.RunFolder(folder / 'evaluation', {
-      'kind': 'evaluation', **common, 'models': {}, 'config': {}})
+  with contextlib.chdir(folder):
+    evaluation = runs.RunFolder(folder / 'evaluation', {
+        'kind': 'evaluation', **common, 'models': {}, 'config': {}})
   shutil.copy(SHOWN, evaluation.path / runs.RESULT)

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from dlfd_jax.utils import runs
+from dlfd_jax.utils import places, runs
 
 CONFIG = {'epochs': 3, 'data': {'name': 'faces', 'sizes': (1, 2)}, 'seed': None}
 
@@ -22,7 +22,8 @@ def test_a_new_folder_holds_config_and_versions(tmp_path):
   folder = runs.RunFolder(tmp_path / 'a' / 'run', CONFIG)
   assert not folder.resumed and folder.result is None
   assert runs.read_json(folder.path / 'config.json') == {
-      **CONFIG, 'data': {'name': 'faces', 'sizes': [1, 2]}}
+      **CONFIG, 'data': {'name': 'faces', 'sizes': [1, 2]},
+      places.KEY: places.HERE}
   versions = runs.read_json(folder.path / 'versions.json')
   assert versions == runs.versions()
   assert versions['jax'] and versions['python'].startswith('3.')
@@ -131,6 +132,8 @@ def test_a_torn_last_line_is_dropped_and_cut_away(tmp_path):
   assert [json.loads(line) for line in path.read_text().splitlines()] == [
       {'step': 1}, {'step': 3}]
   assert runs.read_events(path) == log.events and len(log) == 2
+  with pytest.raises(ValueError, match='Expected 9 lines in .*got 2: put'):
+    log.truncate(9)
   log.truncate(0)
   assert path.read_text() == '' and len(log) == 0
 
