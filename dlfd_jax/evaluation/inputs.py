@@ -12,7 +12,7 @@ import numpy as np
 from dlfd_jax import tasks
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.metrics import forgetting, per_example, stats
-from dlfd_jax.utils import rng, validate
+from dlfd_jax.utils import rng, text, validate
 
 RANDOM = 'random'  # a randomly initialised network, among the features' models
 _AT_ONCE = 300_000  # weights held at once by a bootstrap: they stay in cache
@@ -230,10 +230,10 @@ class Inputs:
     if not few:
       return None
     counts = ', '.join(
-        f'{split} has {part.people} '
-        + ('images' if (part.identity < 0).all() else 'people')
+        f'{split} has ' + text.counted(
+            part.people, 'image' if (part.identity < 0).all() else 'person')
         for split, part in few.items())
-    return f'{counts}, and it takes {stats.ENOUGH}'
+    return f'{counts}; it takes {stats.ENOUGH} on each side'
 
   def bootstrap(self, function: Callable[..., Any], *splits: str) -> np.ndarray:
     """A metric on every resample, ``[bootstrap, ...]``.

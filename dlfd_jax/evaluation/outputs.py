@@ -40,6 +40,7 @@ from dlfd_jax.metrics import (
   ranks,
   stats,
 )
+from dlfd_jax.utils import text
 
 SIDES = ('forget', 'test')  # members and non-members of final attacks
 VERDICT_SIDES = {'forgetting': SIDES, 'utility': ('retain', 'test')}
@@ -359,11 +360,11 @@ def rank_of_forget(inputs: Inputs) -> str | None:
       *units)) for model in models)
   sizes = [int(of_side.max()) + 1 for of_side in units]
   least = min(2 / math.comb(sum(sizes), sizes[0]), 1.0)
-  return (f'Rank of forget among {sizes[1]} unseen '
-          f'{"people" if (test.identity >= 0).any() else "images"} by the loss '
-          f'within the class, 1 = remembered better than all of them, 0.5 = '
-          f'the middle: {found}. The smallest two-sided p that so few allow is '
-          f'{least:.2g}.')
+  unit = 'person' if (test.identity >= 0).any() else 'image'
+  return (f'Rank of forget by the loss within the class, beside '
+          f'{text.counted(sizes[1], unit)} of test (1 = remembered better than '
+          f'all of them, 0.5 = as if unseen): {found}. The smallest two-sided '
+          f'p that so few allow is {least:.2g}.')
 
 
 def unbalanced_possible(inputs: Inputs) -> bool:

@@ -36,7 +36,7 @@ from dlfd_jax.evaluation import (
 )
 from dlfd_jax.evaluation.estimate import Estimate, Record
 from dlfd_jax.evaluation.inputs import Inputs
-from dlfd_jax.metrics import forgetting, per_example
+from dlfd_jax.metrics import forgetting, per_example, stats
 
 EvaluationConfig = inputs_lib.EvaluationConfig
 ReferenceConfig = inputs_lib.ReferenceConfig
@@ -275,11 +275,11 @@ def _notes(inputs: Inputs, dataset: dataset_lib.Dataset,
   if inputs.parts['forget'].unit == 'image' and dataset.has_identities:
     notes.append('Forget shows one person: intervals resample the images of '
                  'that person and say nothing about other people.')
-  elif people < _FEW_PEOPLE and dataset.has_identities:
+  elif stats.ENOUGH <= people < _FEW_PEOPLE and dataset.has_identities:
     notes.append(f'Forget shows only {people} people: intervals are rough.')
   if inputs.too_few(*outputs_lib.SIDES):
     notes.append(
-        f'Too few to say whether forget was forgotten: '
+        'Too few to say whether forget was forgotten: '
         f'{inputs.too_few(*outputs_lib.SIDES)}.')
     notes += filter(None, [outputs_lib.rank_of_forget(inputs)])
   if len(inputs.retrained) == 1:

@@ -21,7 +21,7 @@ from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.methods import base
 from dlfd_jax.metrics import accuracy, attack, per_example, stats
 from dlfd_jax.models import Variables
-from dlfd_jax.utils import rng
+from dlfd_jax.utils import rng, text
 
 BALANCED, RELEASED = 'balanced', 'released'  # attacks
 RANK, PASSES = 'rank', 'passes'
@@ -132,13 +132,15 @@ def choose_rule(dataset: dataset_lib.Dataset, splits: splits_lib.Splits, *,
   val = val[nth < most]
   units[1] = stats.units_of(dataset.identity[val])
   known = all((dataset.identity[rows] >= 0).any() for rows in (forget, val))
-  named = 'people' if known else 'images'
+  unit = 'person' if known else 'image'
   within = ' of their classes' if (keys == dataset.class_key()).all() else ''
   return Rule(RANK, forget, val, (
-      f'The live attack has too little to say: it takes {stats.ENOUGH} {named} '
-      f'on each side and {stats.ENOUGH} images of the same classes; forget has '
-      f'{people[0]} {named}, val {people[1]}, and {matched} images match. The '
-      'run goes by the rank of the losses on forget among the unseen '
+      'The live attack has too little to say: it takes '
+      f'{text.counted(stats.ENOUGH, unit)} on each side and {stats.ENOUGH} '
+      'images of the same classes; forget has '
+      f'{text.counted(people[0], unit)}, val {text.counted(people[1], unit)}, '
+      f'and of {text.counted(matched, "image")} val has as many of the class. '
+      'The run goes by the rank of the losses on forget among the unseen '
       f'ones{within} instead.'),
               keys, (units[0], units[1]))
 

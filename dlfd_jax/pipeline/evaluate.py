@@ -315,6 +315,10 @@ def evaluate(
     notes.append(
         'The live attack could not tell the original from unseen data at this '
         'sample size: nothing to forget was visible before unlearning.')
+  again_without = _without_duplicates(logits, dataset, splits, config, copies)
+  if isinstance(again_without, str):
+    notes.append(again_without)
+    again_without = None
   result = EvaluationResult(
       config=fields, arrays=arrays, history=judged['unlearned'].events,
       record=chain.sealed({
@@ -342,8 +346,7 @@ def evaluate(
               'findings': record.get('findings', {}), 'state': state,
               'search': record.get('search'),
               'checks': len(record.get('history') or ())},
-          'without_duplicates': _without_duplicates(
-              logits, dataset, splits, config, copies)}, fields))
+          'without_duplicates': again_without}, fields))
   if opened is not None:
     result.folder = opened.path
     hosts.first(lambda: result._write(opened))
@@ -381,12 +384,18 @@ def _check_fits(one: chain.Judged, dataset: dataset_lib.Dataset) -> None:
 def _without_duplicates(
     logits: Mapping[str, Any], dataset: dataset_lib.Dataset,
     splits: splits_lib.Splits, config: inputs_lib.EvaluationConfig,
-    copies: Mapping[str, Any]) -> dict[str, Any] | None:
-  """The records again without copies of forget images, if there are any."""
+    copies: Mapping[str, Any]) -> dict[str, Any] | str | None:
+  """The records again without copies of forget images, if there are any.
+
+  A sentence where nothing of a part would be left.
+  """
   if not any(copies[kind][f'forget-{part}'] for kind in ('exact', 'near')
              for part in ('retain', 'val', 'test')):
     return None
-  cleaned = leakage.without_duplicates(dataset, splits)
+  try:
+    cleaned = leakage.without_duplicates(dataset, splits)
+  except ValueError as error:
+    return f'No figures without the copies of forget images. {error}'
   keep = {name: np.isin(rows, cleaned.parts[name])
           for name, rows in splits.parts.items()}
   again = {model: {name: of_split[keep[name]]

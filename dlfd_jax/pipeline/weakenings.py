@@ -53,7 +53,7 @@ def _of_evaluation(dataset: dataset_lib.Dataset,
       lines.append(f'evaluate on {verdict}: {stats.TOO_FEW}; {few}.')
   small = [name for name, part in inputs.parts.items() if not part.has_interval]
   if small:
-    lines.append(f'evaluate gives no interval of {", ".join(small)}: it takes '
+    lines.append(f'evaluate gives no intervals on {", ".join(small)}: it takes '
                  f'{stats.LEAST_FOR_INTERVAL} people or images.')
   missing: dict[str, list[str]] = {}
   for metric in registry.METRICS:
@@ -67,8 +67,11 @@ def _of_evaluation(dataset: dataset_lib.Dataset,
         names = missing.setdefault(str(estimate.reason), [])
         if metric.label not in names:
           names.append(metric.label)
-  return lines + [f'evaluate does not compute {", ".join(names)}: {reason}.'
-                  for reason, names in missing.items()]
+  if missing:
+    lines.append('evaluate does not compute ' + '; '.join(
+        f'{", ".join(names)} ({reason})'
+        for reason, names in missing.items()) + '.')
+  return lines
 
 
 def _sample(splits: splits_lib.Splits) -> splits_lib.Splits:

@@ -121,7 +121,7 @@ def roc_curves(arrays: Arrays, *, format: str = 'svg') -> bytes:
              **rates)
     full.legend(loc='lower right', title='signed AUC', title_fontsize=8)
     low.set(title='At low false-positive rates', xscale='log', yscale='log',
-            xlim=(floor, 1), ylim=(floor, 1.1), **rates)
+            xlim=(min(floor, .5), 1), ylim=(min(floor, .5), 1.1), **rates)
     for side in (low.xaxis, low.yaxis):
       side.set_major_formatter('{x:g}')
     return drawing.to_bytes(figure, format)

@@ -54,3 +54,9 @@ def _cut(text: str, most: int) -> str:
     return text
   end = most // 3
   return f'{text[:most - end - 5]}[...]{text[-end:]}'
+
+
+def counted(count: int, unit: str) -> str:
+  """``1 person``, ``3 people``; ``unit`` is ``'person'`` or a regular noun."""
+  many = 'people' if unit == 'person' else f'{unit}s'
+  return f'{count:,} {unit if count == 1 else many}'

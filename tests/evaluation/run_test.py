@@ -483,7 +483,8 @@ def test_a_request_of_one_person(images):
   assert records['mia_auc']['unlearned']['value'] is not None
   assert (records['mia_accuracy']['unlearned']['value'] is None) == (
       images == 1)
-  assert any('Forget shows' in note for note in found['notes'])
+  assert any('Too few to say' in note for note in found['notes'])
+  assert any('Rank of forget' in note for note in found['notes'])
 
 
 def test_groups_come_from_classes_and_small_columns():
