@@ -15,6 +15,7 @@ from typing import Any
 
 from dlfd_jax.evaluation import estimate, registry
 from dlfd_jax.evaluation.estimate import Estimate
+from dlfd_jax.metrics import stats
 from dlfd_jax.report import names
 from dlfd_jax.utils import records, schemas
 
@@ -300,6 +301,9 @@ def headline(result: Result) -> list[str]:
       + (f'; {_with_interval(retrained)} on the retrained one.'
          if retrained.value is not None else
          '; there is no retrained model to compare with.')]
+  if (find_record(result, registry.MAIN_ATTACK) or {}).get(
+      'verdict') == stats.TOO_FEW:
+    return [*lines, 'These are too few people or images to say more.']
   if retrained.value is None:
     return lines
   if retrained.low is None or retrained.high is None:
