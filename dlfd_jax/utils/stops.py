@@ -15,6 +15,7 @@ rest, which takes seconds.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -75,6 +76,14 @@ def guard() -> None:
   os.set_blocking(write, False)
   signal.set_wakeup_fd(write, warn_on_full_buffer=False)
   threading.Thread(target=_watch, args=(read,), daemon=True).start()
+  # At its very end Python puts back the default, which would kill a process
+  # that is done. Registered first, this runs last.
+  atexit.register(_ignore)
+
+
+def _ignore() -> None:
+  for number in SIGNALS:
+    signal.signal(number, signal.SIG_IGN)
 
 
 def guarded() -> bool:

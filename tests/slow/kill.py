@@ -1,31 +1,40 @@
-r"""Kills runs at random moments and starts them again: is anything lost?
+r"""Stops every command at random moments and starts it again: is all there?
 
-  python -m tests.slow.kill --n=20 --out=docs/results/kills
+  python -m tests.slow.kill --n=300 --out=docs/results/kills
 
-Trains and unlearns on drawn faces in processes of their own, once left alone
-and once killed ``--n`` times. The moments take turns: the first compilation
-(nothing compiled is kept), files of a checkpoint appear, a random line of the
-log, the start (imports, data, the folder), the last line (the model and the
-result are written). SIGKILL or SIGTERM is drawn for each. The same command is
-then started again until it ends. Parameters have to be bit-identical, and
-``metrics.jsonl`` and the result equal line by line but for times.
+Each command runs on drawn faces, once left alone and ``--n`` times in all
+stopped: by SIGKILL, SIGTERM, SIGINT (Ctrl-C) or SIGHUP, drawn for each. The
+moments take turns: while a process of its own imports (from the moment that its
+first line has run), at a random call of a Python function, at a random time,
+when a temporary file appears, during the first compilation (nothing compiled is
+kept), when the last file is written. The same command is then started again
+until it ends.
+
+A signal other than SIGKILL has to end in one line and the exit code that is
+promised, no process of the session may be left, and the folder of temporary
+files has to be empty. In the end parameters have to be bit-identical, logs,
+results and tables equal but for times, and the files those of the run left
+alone: none lost, none left over.
 """
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import json
 import os
 import pathlib
 import random
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from absl import flags
 
 from dlfd_jax import checkpoint
@@ -33,113 +42,287 @@ from dlfd_jax.cli import exit_codes
 from dlfd_jax.report import render
 from dlfd_jax.utils import runs
 from experiments.publish import programs
+from tests.slow import started
 
-ROOT = pathlib.Path(__file__).parents[2]
 _DATA = ['--preset=demo', '--people=40', '--images_per_person=4',
          '--image_size=16']
-_RESNET18 = ('--width=4', '--stem=small')
+_NETWORK = ['--architecture=tests.models.own_nets:Own']
+_RESNET18 = ['--width=4', '--stem=small']
 _RUN = ['--batch_size=16', '--checkpoint_seconds=0']
-_COMPILING, _SAVING, _ANY, _STARTING, _ENDING = MOMENTS = (
-    'first compilation', 'saving', 'any line', 'the start', 'the end')
-_KILLED = (-signal.SIGKILL, -signal.SIGTERM, exit_codes.INTERRUPTED)
+_IMPORTS, _CALL, _TIME, _SAVING, _COMPILING, _ENDING = MOMENTS = (
+    'imports', 'a call', 'a time', 'a temporary file', 'first compilation',
+    'the last file')
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _PATIENCE_S = 300
-# Of a process, not of the run.
-_OWN = ('time', 'peak_bytes', 'check_share', 'finished')
+# Of a process or of a machine, not of the run.
+_OWN = ('time', 'peak_bytes', 'read_peak_bytes', 'check_share', 'finished',
+        'time_share', 'wall_s', 'cost', 'command', 'commands')
+# Names that a checkpoint draws.
+_DRAWN = re.compile(r'(?:[0-9a-f]{32})')
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+  """A command that is stopped.
+
+  Attributes:
+    name: in the page.
+    argv: module and arguments, ``{here}`` for the folder that it writes.
+    last: a file that it writes last, below this folder.
+    share: of all kills.
+    before: other commands whose folders it reads, as ``{name}``.
+  """
+
+  name: str
+  argv: tuple[str, ...]
+  last: str
+  share: int
+  before: tuple[str, ...] = ()
+
+
+def _dlfd(name: str, *argv: str, last: str, share: int, title: str = '',
+          before: Sequence[str] = ()) -> Command:
+  return Command(title or name, ('dlfd_jax', name, *argv), last, share,
+                 tuple(before))
+
+
+def commands(epochs: int) -> list[Command]:
+  """All of them, a command after those whose folders it reads."""
+  train = [*_DATA, *_NETWORK, *_RUN, f'--epochs={epochs}', '--workdir={here}']
+  judged = ['--original={train}', '--unlearned={unlearn}', '--bootstrap=20',
+            '--workdir={here}']
+  read = ('train', 'unlearn')
+  torch = [*_DATA, *_RESNET18]
+  paper = ['--tasks=demo', *_DATA[1:], *_NETWORK, '--epochs=1',
+           '--checkpoint_seconds=0', '--workdir={here}/runs']
+  return [
+      _dlfd('train', *train, '--on=all', last=runs.RESULT, share=45),
+      _dlfd('unlearn', '--original={train}', '--forget_people=4', *_RUN,
+            f'--epochs={epochs}', '--perturb_steps=1', '--workdir={here}',
+            last=runs.RESULT, share=45, before=['train']),
+      _dlfd('check', '--original={train}', '--forget_people=4', '--repeats=1',
+            '--workdir={here}', last=runs.RESULT, share=30, before=['train']),
+      _dlfd('evaluate', *judged, last=runs.RESULT, share=35, before=read),
+      _dlfd('evaluate', *judged, '--tier=1', '--relearn_steps=4',
+            '--relearn_seeds=1', title='evaluate --tier=1', last=runs.RESULT,
+            share=25, before=read),
+      _dlfd('report', '--evaluation={evaluate}', '--workdir={here}',
+            last='report.json', share=25, before=['evaluate']),
+      _dlfd('unlearn', '--original={train}', '--forget_people=4', *_RUN,
+            '--method=finetune', '--epochs=1', '--workdir={here}',
+            title='unlearn by finetuning', last=runs.RESULT, share=0,
+            before=['train']),
+      _dlfd('evaluate', '--original={train}',
+            '--unlearned={unlearn by finetuning}', *judged[2:],
+            title='evaluate by finetuning', last=runs.RESULT, share=0,
+            before=['train', 'unlearn by finetuning']),
+      _dlfd('compare', '--evaluations={evaluate},{evaluate by finetuning}',
+            '--workdir={here}', last='comparison.svg', share=15,
+            before=['evaluate', 'evaluate by finetuning']),
+      _dlfd('train', *torch, *_RUN, '--epochs=1', '--on=all',
+            '--workdir={here}', title='train resnet18', last=runs.RESULT,
+            share=0),
+      _dlfd('export_weights', '--model={train resnet18}',
+            '--weights={here}/model.pth', last='model.pth', share=20,
+            before=['train resnet18']),
+      _dlfd('import_weights', '--weights={export_weights}/model.pth', *torch[1:],
+            '--workdir={here}', last=runs.VERSIONS, share=25,
+            before=['export_weights']),
+      Command('table1', (
+          'experiments.paper.table1', *paper, '--methods=finetune,neggrad',
+          '--seeds=1', '--bootstrap=20', '--out={here}/table1'),
+              'table1.md', 20),
+      Command('sweep', (
+          'experiments.paper.sweep', *paper, '--methods=finetune', '--trials=2',
+          '--out={here}'), 'demo.json', 10),
+      _dlfd('demo', *_NETWORK, '--epochs=1', '--workdir={here}',
+            last=runs.REPORT, share=5)]
 
 
 @dataclasses.dataclass(frozen=True)
 class Kill:
   """One kill."""
 
-  command: str  # `train` or `unlearn`
+  command: str  # see Command.name
   signal: str  # name of the signal
   moment: str  # what it aimed at
   at_s: float  # seconds after the start
-  steps: int  # that were finished by then, as far as the log tells
   code: int  # how the process ended
 
 
-def start(argv: Sequence[str], cache: pathlib.Path) -> subprocess.Popen:
-  """Starts a command of the package on one CPU device."""
-  environment = {
-      **os.environ, 'JAX_PLATFORMS': 'cpu', 'OMP_NUM_THREADS': '1',
-      'XDG_CACHE_HOME': str(cache),
-      'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0'}
-  environment.pop('JAX_COMPILATION_CACHE_DIR', None)
-  return subprocess.Popen(
-      [sys.executable, '-m', 'dlfd_jax', *argv], cwd=ROOT, env=environment,
-      stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+class Campaign:
+  """Kills of one command."""
+
+  def __init__(self, command: Command, folder: pathlib.Path,
+               server: started.Server, draw: random.Random):
+    self.command, self.draw = command, draw
+    self.kills: list[Kill] = []
+    self.broken: list[str] = []  # promises
+    self.runs: list[pathlib.Path] = []
+    self._folder, self._server = folder, server
+    self._out = folder / f'{self.slug}_said'
+    self._alone_s, self._calls = 0.0, 0
+
+  @property
+  def slug(self) -> str:
+    return re.sub(r'\W+', '_', self.command.name)
+
+  @property
+  def alone(self) -> pathlib.Path:
+    """The folder of the run that was left alone."""
+    return self._folder / self.slug
+
+  def argv(self, here: pathlib.Path) -> list[str]:
+    places = {name: str(self._folder / re.sub(r'\W+', '_', name))
+              for name in self.command.before}
+    words = []
+    for word in self.command.argv:
+      for name, place in {**places, 'here': str(here)}.items():
+        word = word.replace('{' + name + '}', place)
+      words.append(word)
+    return words
+
+  def finish(self, here: pathlib.Path, calls: Any = ()) -> None:
+    """Runs the command to its end."""
+    here.mkdir(exist_ok=True)
+    pid = self._server.start(self.argv(here), self._out, dict(calls))
+    code = self._server.ended()
+    self._check_alone(pid)
+    if code:
+      raise RuntimeError(f'{self.argv(here)} ended with {code}: {self.said}')
+
+  @property
+  def said(self) -> str:
+    return self._out.with_suffix('.err').read_text('utf-8', 'replace')
+
+  def prepare(self) -> None:
+    """Leaves the command alone once; counts its calls where it is stopped."""
+    began = time.monotonic()
+    self.finish(self.alone)
+    if self.command.share:
+      again = self._folder / f'{self.slug}_counted'
+      count = self._folder / f'{self.slug}_calls'
+      began = time.monotonic()
+      self.finish(again, {'count': str(count)})
+      self._calls = int(count.read_text())
+      self.runs.append(again)
+    self._alone_s = time.monotonic() - began
+
+  def run(self, n: int) -> None:
+    """Kills it ``n`` times, each run some times before it may end."""
+    while len(self.kills) < n:
+      here = self._folder / f'{self.slug}_{len(self.runs)}'
+      here.mkdir()
+      for _ in range(min(self.draw.randint(1, 3), n - len(self.kills))):
+        moment = self.draw.choices(MOMENTS, (5, 8, 5, 4, 1, 3))[0]
+        one = self._kill(here, moment, self.draw.choice(SIGNALS))
+        if one is None:  # it had ended
+          break
+        self.kills.append(one)
+      self.finish(here)
+      self.runs.append(here)
+
+  def _kill(self, here: pathlib.Path, moment: str, which: signal.Signals
+            ) -> Kill | None:
+    began = time.monotonic()
+    if moment == _IMPORTS:
+      code = self._kill_own(here, which)
+    else:
+      code = self._kill_forked(here, moment, which)
+    if code == exit_codes.OK:
+      return None
+    said = self.said.strip().splitlines()
+    where = f'{self.command.name}, {which.name} at {moment}: '
+    if which == signal.SIGKILL:
+      if code != -which:
+        self.broken.append(f'{where}exit code {code}, {said[-1:]}')
+    elif code not in (exit_codes.INTERRUPTED, 128 + which) or (
+        len(said) != 1 or not said[0].startswith('Stopped')):
+      self.broken.append(f'{where}exit code {code}, {said[-3:]}')
+    return Kill(self.command.name, which.name, moment,
+                round(time.monotonic() - began, 2), code)
+
+  def _kill_own(self, here, which) -> int:
+    """Kills a process that has imported nothing."""
+    with open(self._out.with_suffix('.err'), 'wb') as err:
+      process = subprocess.Popen(
+          [sys.executable, '-m', *self.argv(here)], cwd=started.ROOT,
+          env=started.environment(self._folder / 'cache',
+                                  self._folder / 'tmp'),
+          stdout=subprocess.DEVNULL, stderr=err, start_new_session=True)
+      while process.poll() is None and not _guarded(process.pid):
+        time.sleep(.002)
+      time.sleep(self.draw.uniform(0, 4))
+      process.send_signal(which)
+      code = process.wait(_PATIENCE_S)
+    self._check_alone(process.pid)
+    return code
+
+  def _kill_forked(self, here, moment, which) -> int:
+    calls, cold = {}, None
+    if moment == _CALL:
+      calls = {'at': self.draw.randint(1, self._calls), 'signal': int(which)}
+    elif moment == _COMPILING:
+      cold = str(self._folder / f'cold_{self.slug}_{len(self.kills)}')
+    last = here / self.command.last
+    before, ended_before = _temporary(here), last.exists()
+    due: Callable[[], bool] = {
+        _CALL: lambda: False, _TIME: lambda: True, _COMPILING: lambda: True,
+        _SAVING: lambda: bool(_temporary(here) - before),
+        _ENDING: lambda: last.exists() and not ended_before}[moment]
+    wait_s = self.draw.uniform(0, {
+        _TIME: self._alone_s, _COMPILING: 2 * self._alone_s,
+        _ENDING: .3}.get(moment, .05))
+    pid = self._server.start(self.argv(here), self._out, calls, cold)
+    pool = concurrent.futures.ThreadPoolExecutor(1)
+    end = pool.submit(self._server.ended)
+    while not end.done() and not due():
+      time.sleep(.002)
+    if moment != _CALL:
+      concurrent.futures.wait([end], wait_s)
+      if not end.done():
+        os.kill(pid, which)
+    code = end.result(_PATIENCE_S)
+    pool.shutdown()
+    self._check_alone(pid)
+    return code
+
+  def _check_alone(self, session: int) -> None:
+    """No process of it is left."""
+    for status in pathlib.Path('/proc').glob('[0-9]*/stat'):
+      try:
+        fields = status.read_text().rpartition(')')[2].split()
+      except OSError:  # it has ended
+        continue
+      if int(fields[3]) == session and fields[0] != 'Z':
+        self.broken.append(f'{self.command.name}: {status} is left')
+
+  def verdict(self) -> dict[str, Any]:
+    """The kills, the runs that they made up, and what differed."""
+    return {
+        'command': self.command.name, 'runs': len(self.runs),
+        'kills': [dataclasses.asdict(kill) for kill in self.kills],
+        'broken': self.broken, 'alone_s': round(self._alone_s, 1),
+        'differences': [line for run in self.runs for line in differences(
+            self.alone, run)]}
 
 
-def finish(argv: Sequence[str], cache: pathlib.Path) -> float:
-  """Runs a command to its end; returns its seconds.
-
-  Raises:
-    RuntimeError: if it does not end well.
-  """
-  began = time.monotonic()
-  with start(argv, cache) as process:
-    _, said = process.communicate(timeout=_PATIENCE_S)
-  if process.returncode:
-    raise RuntimeError(
-        f'{argv} ended with {process.returncode}: {said[-2000:]}')
-  return time.monotonic() - began
-
-
-def kill(argv: Sequence[str], workdir: pathlib.Path, cache: pathlib.Path,
-         which: signal.Signals, moment: str, lines: int, wait_s: float
-         ) -> Kill | None:
-  """Starts a command and kills it.
-
-  Args:
-    argv: of the command.
-    workdir: of the run.
-    cache: of compiled programs.
-    which: signal.
-    moment: see :class:`Kill`.
-    lines: of the log, after which it is due at any moment.
-    wait_s: goes by between the event that is waited for and the signal.
-
-  Returns:
-    None if the process ended by itself before.
-
-  Raises:
-    RuntimeError: if it failed by itself.
-  """
-  began = time.monotonic()
-  before = _temporary(workdir)
-  due = {_SAVING: lambda: _temporary(workdir) - before,
-         _COMPILING: (workdir / runs.CONFIG).is_file, _STARTING: lambda: True,
-         _ANY: lambda: len(_events(workdir)) > lines,
-         _ENDING: lambda: len(_events(workdir)) > lines}[moment]
-  with start(argv, cache) as process:
-    while process.poll() is None and not due():
-      time.sleep(.005)
-    time.sleep(wait_s)
-    seconds = time.monotonic() - began
-    process.send_signal(which)
-    _, said = process.communicate(timeout=_PATIENCE_S)
-  if process.returncode == exit_codes.OK:
-    return None
-  if process.returncode not in _KILLED:
-    raise RuntimeError(
-        f'{argv} ended with {process.returncode}: {said[-2000:]}')
-  return Kill(argv[0], which.name, moment, round(seconds, 2), max(
-      (e.get('step', 0) for e in _events(workdir)), default=0),
-              process.returncode)
-
-
-def _events(workdir):
-  log = workdir / runs.METRICS
-  return runs.read_events(log) if log.is_file() else []
+def _guarded(pid: int) -> bool:
+  """Whether a process meets SIGTERM."""
+  try:
+    status = pathlib.Path(f'/proc/{pid}/status').read_text()
+  except OSError:
+    return False
+  caught = int(re.search(r'SigCgt:\s*(\w+)', status)[1], 16)
+  return bool(caught >> (signal.SIGTERM - 1) & 1)
 
 
 def _temporary(folder: pathlib.Path) -> set[str]:
-  """Unfinished files and folders of checkpoints."""
+  """Unfinished files and folders."""
   found = set()
-  for path, folders, _ in os.walk(folder):
-    found |= {os.path.join(path, name) for name in folders
-              if 'orbax-checkpoint-tmp' in name}
+  for path, folders, names in os.walk(folder):
+    found |= {os.path.join(path, name) for name in (*folders, *names)
+              if 'tmp' in name or name.startswith('.') and name != runs.LOCK}
   return found
 
 
@@ -153,77 +336,98 @@ def without_times(value: Any) -> Any:
   return value
 
 
+def _files(folder: pathlib.Path) -> set[str]:
+  # Which checkpoints of the loop there are depends on when it was saved.
+  return {name for name in (
+      _DRAWN.sub('', path.relative_to(folder).as_posix())
+      for path in folder.rglob('*') if path.is_file())
+          if '/loop/' not in f'/{name}'}
+
+
 def differences(one: pathlib.Path, other: pathlib.Path) -> list[str]:
   """What two finished runs differ in, times aside; empty if in nothing."""
-  found = []
-  for name in ('model', 'last'):
-    if not (one / runs.CHECKPOINTS / name).is_dir():
-      continue
-    prints = [checkpoint.fingerprint(checkpoint.load_model(
-        run / runs.CHECKPOINTS / name).variables) for run in (one, other)]
-    if prints[0] != prints[1]:
-      found.append(f'parameters of {name}')
-  logs = [[without_times(event) for event in map(
-      json.loads, (run / runs.METRICS).read_text('utf-8').splitlines())]
-          for run in (one, other)]
-  if logs[0] != logs[1]:
-    found.append(f'metrics.jsonl ({len(logs[0])} and {len(logs[1])} lines)')
-  results = []
-  for run in (one, other):
-    result = without_times(runs.read_json(run / runs.RESULT))
-    result['command'] = result['command'].replace(str(run), 'RUN')
-    results.append(result)
-  if results[0] != results[1]:
-    found.append('result.json: ' + ', '.join(
-        name for name in results[0] if results[0][name] != results[1][name]))
+  names, there = _files(one), _files(other)
+  found = [f'{other.name}: {name} is {"lost" if name in names else "left over"}'
+           for name in sorted(names ^ there)]
+  for name in sorted(names & there):
+    left, right = one / name, other / name
+    if name.endswith('model.json') and left.parent.joinpath(
+        'variables').is_dir():
+      same = len({checkpoint.fingerprint(checkpoint.load_model(
+          path.parent).variables) for path in (left, right)}) == 1
+    else:
+      same = _content(left, one) == _content(right, other)
+    if not same:
+      found.append(f'{other.name}: {name} differs')
   return found
 
 
-def campaign(name: str, argv: Sequence[str], folder: pathlib.Path, n: int,
-             draw: random.Random) -> dict[str, Any]:
-  """Leaves a command alone once, kills it ``n`` times, compares.
-
-  Returns:
-    The kills, the runs that they made up, and what differed.
-  """
-  warm = folder / f'{name}_cache'
-  alone = folder / f'{name}_alone'
-  alone_s = finish([name, *argv, f'--workdir={alone}'], warm)
-  most = len(_events(alone))
-  kills: list[Kill] = []
-  ended = 0
-  differing: list[str] = []
-  while len(kills) < n:
-    workdir = folder / f'{name}_{ended}'
-    for _ in range(min(draw.randint(1, 4), n - len(kills))):
-      moment, there = MOMENTS[len(kills) % len(MOMENTS)], len(_events(workdir))
-      one = kill(
-          [name, *argv, f'--workdir={workdir}'], workdir,
-          folder / f'{name}_cold_{len(kills)}' if moment == _COMPILING else
-          warm, draw.choice((signal.SIGKILL, signal.SIGTERM)), moment,
-          most - 1 if moment == _ENDING else
-          draw.randint(min(there, most - 1), most - 1), draw.uniform(
-              0, {_COMPILING: 2, _STARTING: 5, _ENDING: .5}.get(moment, .05)))
-      if one is None:
-        break
-      kills.append(one)
-    finish([name, *argv, f'--workdir={workdir}'], warm)
-    differing += differences(alone, workdir)
-    ended += 1
-  return {
-      'command': name, 'kills': [dataclasses.asdict(k) for k in kills],
-      'runs': ended, 'differences': differing, 'alone_s': round(alone_s, 1)}
+def _content(path: pathlib.Path, root: pathlib.Path) -> Any:
+  """What has to be equal in a file; None where nothing has."""
+  if path.suffix == '.json' and 'checkpoints' not in path.parts:
+    text = path.read_text('utf-8').replace(str(root), 'RUN')
+    return without_times(json.loads(text)) if path.name not in (
+        runs.VERSIONS,) else None
+  if path.name == runs.METRICS:
+    return [without_times(json.loads(line))
+            for line in path.read_text('utf-8').splitlines()]
+  if path.suffix == '.npz':
+    with np.load(path, allow_pickle=False) as file:
+      return {name: file[name].tobytes() for name in file.files}
+  if path.suffix in ('.csv', '.pth', '.safetensors'):
+    return path.read_bytes()
+  return None  # pages: of the same results, with times
 
 
 def everything(folder: pathlib.Path, n: int, seed: int, epochs: int,
-               network: Sequence[str] = _RESNET18) -> list[dict[str, Any]]:
-  """The campaigns on ``train`` and ``unlearn`` below ``folder``."""
-  draw = random.Random(seed)
-  train = [*_DATA, *network, *_RUN, '--on=all', f'--epochs={epochs}']
-  found = [campaign('train', train, folder, n, draw)]
-  unlearn = [f'--original={folder / "train_alone"}', '--forget_people=4',
-             *_RUN, f'--epochs={epochs}', '--perturb_steps=1']
-  return [*found, campaign('unlearn', unlearn, folder, n, draw)]
+               names: Sequence[str] = ()) -> list[dict[str, Any]]:
+  """The campaigns on all commands, or on some, below ``folder``.
+
+  Args:
+    folder: for all their files.
+    n: kills in all.
+    seed: of the moments and signals.
+    epochs: of trainings and unlearnings.
+    names: of the commands that are stopped.
+  """
+  temporary = folder / 'tmp'
+  temporary.mkdir()
+  chosen = [c for c in commands(epochs) if not names or c.name in names]
+  wanted, known = set(), {c.name: c for c in commands(epochs)}
+  waiting = [c.name for c in chosen]
+  while waiting:
+    name = waiting.pop()
+    wanted.add(name)
+    waiting += known[name].before
+  whole = sum(c.share for c in chosen)
+  servers = [started.Server(folder / 'cache', temporary) for _ in range(2)]
+  campaigns: dict[str, Campaign] = {}
+  for name, command in known.items():
+    if name in wanted:
+      campaigns[name] = Campaign(
+          command, folder, servers[0], random.Random(f'{seed} {name}'))
+      campaigns[name].prepare()
+  todo = [c for c in campaigns.values() if c.command in chosen]
+
+  def work(server: started.Server) -> None:
+    while todo:
+      campaign = todo.pop(0)
+      campaign._server = server
+      campaign.run(-(-n * campaign.command.share // whole))
+      print(f'{campaign.command.name}: {len(campaign.kills)} '
+            f'{campaign.broken}', file=sys.stderr, flush=True)
+
+  with concurrent.futures.ThreadPoolExecutor(len(servers)) as pool:
+    for done in [pool.submit(work, server) for server in servers]:
+      done.result()
+  for server in servers:
+    server.close()
+  found = [c.verdict() for c in campaigns.values() if c.command in chosen
+           and c.command.share]
+  left = sorted(p.name for p in temporary.iterdir())
+  if left:
+    found[0]['broken'].append(f'left in the folder of temporary files: {left}')
+  return found
 
 
 def _measure(values: flags.FlagValues) -> dict[str, Any]:
@@ -234,37 +438,42 @@ def _measure(values: flags.FlagValues) -> dict[str, Any]:
 
 
 def _verdict(result: dict[str, Any]) -> None:
-  lost = [what for one in result['campaigns'] for what in one['differences']]
+  lost = [what for one in result['campaigns']
+          for what in (*one['differences'], *one['broken'])]
   if lost:
     raise ValueError(f'Expected nothing to be lost, but {"; ".join(lost)}.')
 
 
 def markdown(result: dict[str, Any]) -> str:
-  """A row for each command, kind of signal and moment."""
-  rows = []
-  for found in result['campaigns']:
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for one in found['kills']:
-      groups.setdefault((one['signal'], one['moment']), []).append(one)
-    for (name, moment), of in sorted(groups.items()):
-      steps = [kill['steps'] for kill in of]
-      rows.append([found['command'], name, moment, str(len(of)),
-                   f'{min(steps)} to {max(steps)}'])
-  lines = ['# Kills survived', '', *render.markdown_lines(
-      ['command', 'signal', 'moment', 'kills', 'steps done'], rows, 'lllrl')]
-  lines += ['', *(
-      f'- {found["command"]}: {len(found["kills"])} kills in {found["runs"]} '
-      'runs, each then run to its end and compared with one left alone: '
-      + (f'differs in {"; ".join(found["differences"])}.'
-         if found['differences'] else
-         'parameters bit-identical, log and result equal but for times.')
-      for found in result['campaigns'])]
+  """Counts by command and signal and by command and moment, and verdicts."""
+  campaigns = result['campaigns']
+  every = [kill for one in campaigns for kill in one['kills']]
+  lines = ['# Kills survived', '',
+           f'{len(every)} kills of {len(campaigns)} commands in '
+           f'{sum(one["runs"] for one in campaigns)} runs, each then run to '
+           'its end and compared with one left alone: parameters bit for bit, '
+           'logs, results and tables but for times, names of files.', '']
+  by_code = {code: sum(kill['code'] == code for kill in every)
+             for code in sorted({kill['code'] for kill in every})}
+  lines += ['Exit codes: ' + ', '.join(
+      f'{code} ({count})' for code, count in by_code.items()) + '.', '']
+  for field, names in (('signal', [s.name for s in SIGNALS]),
+                       ('moment', MOMENTS)):
+    rows = [[one['command'], *(
+        str(sum(kill[field] == name for kill in one['kills']))
+        for name in names), str(len(one['kills']))] for one in campaigns]
+    lines += [*render.markdown_lines(
+        ['command', *names, 'all'], rows, 'l' + 'r' * (len(names) + 1)), '']
+  bad = [f'- {one["command"]}: {what}' for one in campaigns
+         for what in (*one['differences'], *one['broken'])]
+  lines += bad or ['Nothing was lost or left over, nothing differs, and every '
+                   'signal ended in one line and a promised exit code.']
   return '\n'.join([*lines, '', programs.made_by(result), ''])
 
 
 COMMAND = programs.program(
     'kill', __doc__, {
-        'n': (20, 'kills of each command', 1), 'epochs': (6, 'of each run', 1),
+        'n': (300, 'kills in all', 1), 'epochs': (3, 'of each run', 1),
         'seed': (0, 'of the moments', 0)}, _measure, markdown, kind='kills',
     required=False, package='tests.slow', verdict=_verdict)
 main = COMMAND.main
