@@ -54,6 +54,7 @@ _IMPORTS, _CALL, _TIME, _SAVING, _COMPILING, _ENDING = MOMENTS = (
     'the last file')
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _PATIENCE_S = 300
+_ROUNDS = 5
 # Of a process or of a machine, not of the run.
 _OWN = ('time', 'peak_bytes', 'read_peak_bytes', 'check_share', 'finished',
         'time_share', 'wall_s', 'cost', 'command', 'commands')
@@ -125,8 +126,8 @@ def commands(epochs: int) -> list[Command]:
       _dlfd('export_weights', '--model={train resnet18}',
             '--weights={here}/model.pth', last='model.pth', share=20,
             before=['train resnet18']),
-      _dlfd('import_weights', '--weights={export_weights}/model.pth', *torch[1:],
-            '--workdir={here}', last=runs.VERSIONS, share=25,
+      _dlfd('import_weights', '--weights={export_weights}/model.pth',
+            *torch[1:], '--workdir={here}', last=runs.VERSIONS, share=25,
             before=['export_weights']),
       Command('table1', (
           'experiments.paper.table1', *paper, '--methods=finetune,neggrad',
@@ -161,7 +162,7 @@ class Campaign:
     self.runs: list[pathlib.Path] = []
     self._folder, self._server = folder, server
     self._out = folder / f'{self.slug}_said'
-    self._alone_s, self._calls = 0.0, 0
+    self._alone_s, self._calls, self._begun = 0.0, 0, 0
 
   @property
   def slug(self) -> str:
@@ -182,14 +183,16 @@ class Campaign:
       words.append(word)
     return words
 
-  def finish(self, here: pathlib.Path, calls: Any = ()) -> None:
-    """Runs the command to its end."""
+  def finish(self, here: pathlib.Path, calls: Any = ()) -> bool:
+    """Runs the command to its end; whether it was one as promised."""
     here.mkdir(exist_ok=True)
     pid = self._server.start(self.argv(here), self._out, dict(calls))
     code = self._server.ended()
     self._check_alone(pid)
     if code:
-      raise RuntimeError(f'{self.argv(here)} ended with {code}: {self.said}')
+      self.broken.append(
+          f'{" ".join(self.argv(here))} ended with {code}: {self.said[-500:]}')
+    return not code
 
   @property
   def said(self) -> str:
@@ -197,21 +200,24 @@ class Campaign:
 
   def prepare(self) -> None:
     """Leaves the command alone once; counts its calls where it is stopped."""
-    began = time.monotonic()
-    self.finish(self.alone)
-    if self.command.share:
+    good = self.finish(self.alone)
+    if good and self.command.share:
       again = self._folder / f'{self.slug}_counted'
       count = self._folder / f'{self.slug}_calls'
       began = time.monotonic()
-      self.finish(again, {'count': str(count)})
+      good = self.finish(again, {'count': str(count)})
+      self._alone_s = time.monotonic() - began
       self._calls = int(count.read_text())
       self.runs.append(again)
-    self._alone_s = time.monotonic() - began
+    if not good:
+      raise RuntimeError(self.broken[0])
 
-  def run(self, n: int) -> None:
-    """Kills it ``n`` times, each run some times before it may end."""
+  def run(self, n: int, server: started.Server) -> None:
+    """Kills it until it was ``n`` times, each run some times before its end."""
+    self._server = server
     while len(self.kills) < n:
-      here = self._folder / f'{self.slug}_{len(self.runs)}'
+      here = self._folder / f'{self.slug}_{self._begun}'
+      self._begun += 1
       here.mkdir()
       for _ in range(min(self.draw.randint(1, 3), n - len(self.kills))):
         moment = self.draw.choices(MOMENTS, (5, 8, 5, 4, 1, 3))[0]
@@ -219,8 +225,8 @@ class Campaign:
         if one is None:  # it had ended
           break
         self.kills.append(one)
-      self.finish(here)
-      self.runs.append(here)
+      if self.finish(here):
+        self.runs.append(here)
 
   def _kill(self, here: pathlib.Path, moment: str, which: signal.Signals
             ) -> Kill | None:
@@ -380,7 +386,8 @@ def _content(path: pathlib.Path, root: pathlib.Path) -> Any:
 
 
 def everything(folder: pathlib.Path, n: int, seed: int, epochs: int,
-               names: Sequence[str] = ()) -> list[dict[str, Any]]:
+               minutes: float, names: Sequence[str] = ()
+               ) -> list[dict[str, Any]]:
   """The campaigns on all commands, or on some, below ``folder``.
 
   Args:
@@ -388,6 +395,7 @@ def everything(folder: pathlib.Path, n: int, seed: int, epochs: int,
     n: kills in all.
     seed: of the moments and signals.
     epochs: of trainings and unlearnings.
+    minutes: after which no command is stopped any more.
     names: of the commands that are stopped.
   """
   temporary = folder / 'tmp'
@@ -407,23 +415,27 @@ def everything(folder: pathlib.Path, n: int, seed: int, epochs: int,
       campaigns[name] = Campaign(
           command, folder, servers[0], random.Random(f'{seed} {name}'))
       campaigns[name].prepare()
-  todo = [c for c in campaigns.values() if c.command in chosen]
+  # In turns, so that all commands have their share when the time is over.
+  todo = [c for c in campaigns.values() if c.command in chosen
+          and c.command.share]
+  stopped = list(todo)
+  end = time.monotonic() + 60 * minutes
 
   def work(server: started.Server) -> None:
-    while todo:
+    while todo and time.monotonic() < end:
       campaign = todo.pop(0)
-      campaign._server = server
-      campaign.run(-(-n * campaign.command.share // whole))
-      print(f'{campaign.command.name}: {len(campaign.kills)} '
-            f'{campaign.broken}', file=sys.stderr, flush=True)
+      most = -(-n * campaign.command.share // whole)
+      campaign.run(min(
+          most, len(campaign.kills) + max(1, most // _ROUNDS)), server)
+      if len(campaign.kills) < most:
+        todo.append(campaign)
 
   with concurrent.futures.ThreadPoolExecutor(len(servers)) as pool:
     for done in [pool.submit(work, server) for server in servers]:
       done.result()
   for server in servers:
     server.close()
-  found = [c.verdict() for c in campaigns.values() if c.command in chosen
-           and c.command.share]
+  found = [campaign.verdict() for campaign in stopped]
   left = sorted(p.name for p in temporary.iterdir())
   if left:
     found[0]['broken'].append(f'left in the folder of temporary files: {left}')
@@ -433,7 +445,8 @@ def everything(folder: pathlib.Path, n: int, seed: int, epochs: int,
 def _measure(values: flags.FlagValues) -> dict[str, Any]:
   with tempfile.TemporaryDirectory() as folder:
     campaigns = everything(pathlib.Path(folder), values['n'].value,
-                           values['seed'].value, values['epochs'].value)
+                           values['seed'].value, values['epochs'].value,
+                           values['minutes'].value)
   return {'seed': values['seed'].value, 'campaigns': campaigns}
 
 
@@ -474,6 +487,7 @@ def markdown(result: dict[str, Any]) -> str:
 COMMAND = programs.program(
     'kill', __doc__, {
         'n': (300, 'kills in all', 1), 'epochs': (3, 'of each run', 1),
+        'minutes': (60.0, 'after which no command is stopped any more', 0),
         'seed': (0, 'of the moments', 0)}, _measure, markdown, kind='kills',
     required=False, package='tests.slow', verdict=_verdict)
 main = COMMAND.main
