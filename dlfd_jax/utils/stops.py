@@ -20,6 +20,7 @@ import contextlib
 import json
 import os
 import pathlib
+import select
 import signal
 import sys
 import threading
@@ -149,16 +150,22 @@ def _on_signal(number: int, frame: Any) -> None:
 def _watch(pipe: int) -> None:
   """Ends the process where its main thread cannot, and at a second signal."""
   first: float | None = None
+  blocked: int | None = None  # the signal that the main thread may not meet
   while True:
+    patience = None if blocked is None else _PATIENCE_S
+    if not select.select([pipe], [], [], patience)[0]:
+      assert blocked is not None
+      if not _process.writing:
+        _end(blocked)
+      blocked = None
+      continue
     number = os.read(pipe, 1)[0]
     if number not in SIGNALS:
       continue
     if first is None:
       first = time.monotonic()
       if signal.getsignal(number) is _on_signal:
-        time.sleep(_PATIENCE_S)
-        if not _process.writing:
-          _end(number)
+        blocked = number
     elif time.monotonic() - first > _SAME_S and number != signal.SIGHUP:
       _end(number, at_once=True)
 
