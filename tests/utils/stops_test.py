@@ -17,7 +17,7 @@ WAIT = 'print("ready", flush=True)\ntime.sleep(60)\n'
 IN_C = ('print("ready", flush=True)\n'
         'hashlib.pbkdf2_hmac("sha256", b"a", b"b", 10**9)\n')
 # What Python raises here is lost.
-IN_CALLBACK = '''
+IN_CALLBACK = """
 def callback(phase, info):
   print("ready", flush=True)
   end = time.monotonic() + 60
@@ -25,8 +25,8 @@ def callback(phase, info):
     pass
 gc.callbacks.append(callback)
 gc.collect()
-'''
-WRITING = '''
+"""
+WRITING = """
 def write(file):
   file.write(b"all ")
   print("ready", flush=True)
@@ -34,7 +34,7 @@ def write(file):
   file.write(b"of it")
 writes.write_whole("file", write)
 time.sleep(60)
-'''
+"""
 
 
 def _start(code, folder, guard='stops.guard()', words=()):
