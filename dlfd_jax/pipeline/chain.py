@@ -24,6 +24,7 @@ from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.utils import files, records, runs, schemas
 
 KEY = 'chain'  # of config.json
+IN_MEMORY = 'in memory'
 FLAG = 'allow_unverified'
 _WORDS = {'images': 'pixels', 'labels': 'labels', 'identities': 'identities'}
 # Any splits.npz or data; what the parts of another version mean is unknown.
@@ -273,7 +274,7 @@ def check_run(one: Judged, name: str,
     name: of it in sentences, such as ``original``.
     dataset: the data at hand; None = they are not compared.
   """
-  called = f'the {name} {one.place}'
+  called = f'the {name} model {_where(one.place)}'
   if not one.config:
     return _check_import(one, called, dataset)
   found = _check_files(one, called)
@@ -291,6 +292,10 @@ def check_run(one: Judged, name: str,
         f'the weights of {called}: the version that wrote it recorded no hash '
         'of them.',))
   return found if dataset is None else found + _check_data(one, called, dataset)
+
+
+def _where(place: str) -> str:
+  return place if place == IN_MEMORY else f'in {place}'
 
 
 def _differs(expected: str, got: str) -> Findings:
@@ -329,10 +334,10 @@ def _check_files(one: Judged, called: str) -> Findings:
   if record and (one.chain or 'run' in record):
     if record.get('run') != run_hash(one.config):
       found += _differs(
-          f'{runs.CONFIG} and {runs.RESULT} of one run of {called}', 'two that '
+          f'{runs.CONFIG} and {runs.RESULT} of {called} from one run', 'two that '
           'do not belong together: one is altered, or from another run')
     elif record.get('sha256') != sealed(record, one.config)['sha256']:
-      found += _differs(f'the {runs.RESULT} that the run of {called} wrote',
+      found += _differs(f'the {runs.RESULT} of {called} as it was written',
                         'one that was altered')
   parts = one.chain.get('parts')
   if parts is not None and one.ids is not None:
@@ -401,14 +406,14 @@ def check_start(original: Judged, dataset: dataset_lib.Dataset,
     known = {rows.get('retain') if isinstance(rows, Mapping) else rows}
     if None in known or original.config.get('kind') == 'unlearn':
       return Findings(unverified=(
-          f'that the split is that of the original {original.place}: the '
-          'version that wrote it did not record it.',))
+          f'that the split is that of the original {_where(original.place)}: '
+          'the version that wrote it did not record it.',))
     now = rows_hash(dataset, train)
   if now in known:
     return Findings()
   return _differs(
-      f'retain and forget to be what the original {original.place} was trained '
-      'on', 'a split of other images')
+      'retain and forget to be what the original model '
+      f'{_where(original.place)} was trained on', 'a split of other images')
 
 
 def check_request(unlearned: Judged, dataset: dataset_lib.Dataset,
@@ -425,7 +430,7 @@ def check_request(unlearned: Judged, dataset: dataset_lib.Dataset,
     now = {name: rows_hash(dataset, part)
            for name, part in splits.parts.items()}
   return _compare_parts(
-      parts, now, f'the split of the unlearned {unlearned.place}')
+      parts, now, f'the split of the unlearned model {_where(unlearned.place)}')
 
 
 def _compare_parts(known: Mapping[str, str], now: Mapping[str, str],
@@ -446,13 +451,13 @@ def check_original(original: Judged, unlearned: Judged) -> Findings:
       one.get('weights') for one in unlearned.chain.get('ancestors', ())[1:])]
   if known[0] is None:
     return Findings(unverified=(
-        f'that the unlearned {unlearned.place} was made from the original '
-        f'{original.place}: nothing records it.',), unchanged=unchanged)
+        f'that the unlearned model {_where(unlearned.place)} was made from the '
+        f'original {_where(original.place)}: nothing records it.',), unchanged=unchanged)
   if now not in known:
     return _differs(
-        f'the model that the unlearned {unlearned.place} was made from, or one '
-        f'before it', f'the original {original.place}, which is none of the '
-        f'{len(known)} that it records')
+        f'the model that the unlearned one {_where(unlearned.place)} was made '
+        'from, or one before that', f'an original {_where(original.place)} that '
+        'it does not descend from')
   earlier = known.index(now)
   return Findings(unchanged=unchanged, original=None if not earlier else (
       f'{original.place}, the model {earlier} '
@@ -515,9 +520,9 @@ def check_all(judged: Mapping[str, Judged], dataset: dataset_lib.Dataset,
   """
   original, unlearned = judged['original'], judged['unlearned']
   return together([
-      check_request(unlearned, dataset, splits),
       *(check_run(one, name.partition('_')[0], dataset)
         for name, one in judged.items()),
+      check_request(unlearned, dataset, splits),
       check_original(original, unlearned),
       *(check_retrained(one, original, unlearned, dataset, splits)
         for name, one in judged.items() if name.startswith('retrained')),

@@ -26,7 +26,6 @@ from dlfd_jax.utils import hosts, runs, stops
 
 Parts = splits_lib.Partition | splits_lib.Splits
 Folder = str | os.PathLike
-IN_MEMORY = 'in memory'
 
 
 class Interrupted(Exception):
@@ -283,10 +282,10 @@ def judged(run: ModelRun | checkpoint.SavedModel | Folder,
            state: str = 'model') -> chain.Judged:
   """A model with what is known of the run that made it."""
   if isinstance(run, checkpoint.SavedModel):
-    return chain.Judged(run, IN_MEMORY)
+    return chain.Judged(run, chain.IN_MEMORY)
   if isinstance(run, ModelRun):
     return chain.Judged(
-        run.state(state), str(run.folder or IN_MEMORY), run.config, run.record,
+        run.state(state), str(run.folder or chain.IN_MEMORY), run.config, run.record,
         run.log.events or None, chain.ids_of(run.dataset, run.splits), state)
   place = pathlib.Path(run)
   folder = checkpoint.find_model(

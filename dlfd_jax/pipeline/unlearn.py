@@ -123,7 +123,7 @@ def unlearn(
     check_fits(original, dataset, original_path or 'the original')
     saved = original
     start = start or chain.Judged(
-        saved, original_path or job.IN_MEMORY,
+        saved, original_path or chain.IN_MEMORY,
         **chain.of_folder(original_path) if original_path else {})
     problem = methods.Problem(
         models.build(saved.config), saved.variables, dataset, splits, seed)
@@ -134,7 +134,7 @@ def unlearn(
     known = cast(models.ModelConfig, models.config_of(problem.model))
     saved = checkpoint.SavedModel(
         problem.original, known, dataset.task, dataset.image_size)
-    start = chain.Judged(saved, job.IN_MEMORY)
+    start = chain.Judged(saved, chain.IN_MEMORY)
   found = (chain.check_run(start, 'original', dataset)
            + chain.check_start(start, dataset, splits)
            + chain.inherited([start]))
