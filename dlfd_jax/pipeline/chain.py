@@ -334,8 +334,8 @@ def _check_files(one: Judged, called: str) -> Findings:
   if record and (one.chain or 'run' in record):
     if record.get('run') != run_hash(one.config):
       found += _differs(
-          f'{runs.CONFIG} and {runs.RESULT} of {called} from one run', 'two that '
-          'do not belong together: one is altered, or from another run')
+          f'{runs.CONFIG} and {runs.RESULT} of {called} from one run', 'two '
+          'that do not belong together: one is altered, or from another run')
     elif record.get('sha256') != sealed(record, one.config)['sha256']:
       found += _differs(f'the {runs.RESULT} of {called} as it was written',
                         'one that was altered')
@@ -452,12 +452,13 @@ def check_original(original: Judged, unlearned: Judged) -> Findings:
   if known[0] is None:
     return Findings(unverified=(
         f'that the unlearned model {_where(unlearned.place)} was made from the '
-        f'original {_where(original.place)}: nothing records it.',), unchanged=unchanged)
+        f'original {_where(original.place)}: nothing records it.',),
+        unchanged=unchanged)
   if now not in known:
     return _differs(
         f'the model that the unlearned one {_where(unlearned.place)} was made '
-        'from, or one before that', f'an original {_where(original.place)} that '
-        'it does not descend from')
+        'from, or one before that', f'an original {_where(original.place)} '
+        'that it does not descend from')
   earlier = known.index(now)
   return Findings(unchanged=unchanged, original=None if not earlier else (
       f'{original.place}, the model {earlier} '

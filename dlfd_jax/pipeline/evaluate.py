@@ -356,7 +356,7 @@ def evaluate(
 def _places_of(judged: Mapping[str, chain.Judged],
                workdir: job.Folder | None) -> dict[str, Any]:
   """Where the models lie, for the folder of an evaluation; else absolute."""
-  where = {name: one.place if one.place == job.IN_MEMORY else (
+  where = {name: one.place if one.place == chain.IN_MEMORY else (
       os.path.abspath(one.place) if workdir is None else
       places.stored(one.place, workdir)) for name, one in judged.items()}
   return {'original': where['original'], 'unlearned': where['unlearned'],

@@ -285,8 +285,9 @@ def judged(run: ModelRun | checkpoint.SavedModel | Folder,
     return chain.Judged(run, chain.IN_MEMORY)
   if isinstance(run, ModelRun):
     return chain.Judged(
-        run.state(state), str(run.folder or chain.IN_MEMORY), run.config, run.record,
-        run.log.events or None, chain.ids_of(run.dataset, run.splits), state)
+        run.state(state), str(run.folder or chain.IN_MEMORY), run.config,
+        run.record, run.log.events or None,
+        chain.ids_of(run.dataset, run.splits), state)
   place = pathlib.Path(run)
   folder = checkpoint.find_model(
       place if state == 'model' else place / runs.CHECKPOINTS / state)
