@@ -16,7 +16,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NotRequired, Protocol, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ import numpy as np
 from dlfd_jax import checkpoint, parallel, training as train
 from dlfd_jax.data import batching
 from dlfd_jax.models import Variables
-from dlfd_jax.utils import hosts, runs, stops, validate
+from dlfd_jax.utils import hosts, records, runs, schemas, stops, validate
 
 Metrics = dict[str, Any]  # of one check: JSON values by name
 Hook = Callable[[dict[str, Any]], None]
@@ -184,7 +184,7 @@ class _Session:
 
   def restore(self, checkpoints: checkpoint.LoopCheckpoints,
               step: int) -> None:
-    meta = checkpoints.meta(step)
+    meta = stored(checkpoints.meta(step), f'the checkpoint of step {step}')
     like = {'state': self.state}
     for i in range(len(meta['kept'])):
       like[f'kept{i}'] = self.state.variables
@@ -195,7 +195,7 @@ class _Session:
     self.step, self.phase = meta['step'], meta['phase']
     self.history = meta['history']
     self.pending = [_step_metrics(fields) for fields in meta['pending']]
-    self.clock = Clock(**meta['clock'])
+    self.clock = meta['clock']
     # Lines of steps that were not saved will be written again; those of steps
     # that were come from the checkpoint, whatever became of the file.
     if 'events' in meta:
@@ -434,10 +434,45 @@ def run(plan: Plan, data: Mapping[str, Any], *, devices: parallel.Devices,
       session.step, session.clock)
 
 
+class _Pending(TypedDict, total=False):
+  """The metrics of a step; older versions' have other names."""
+
+  rows: dict[str, float]
+  count: float
+  step: dict[str, float]
+
+
+class _Stored(TypedDict):
+  """What a checkpoint says beside the arrays."""
+
+  step: schemas.Count
+  phase: str
+  history: list[dict[str, float | bool | str | None]]
+  kept: list[dict[str, float | bool | str | None]]
+  pending: list[_Pending]
+  events: NotRequired[list[schemas.Event]]  # else an earlier version
+  lines: schemas.Count
+  clock: dict[str, Any]
+
+
+def stored(meta: dict[str, Any], where: str) -> dict[str, Any]:
+  """The JSON of a checkpoint, its clock as a :class:`Clock`.
+
+  Raises:
+    ValueError: if it is not whole.
+  """
+  records.fit(meta, _Stored, where)
+  return {**meta, 'clock': records.fit(
+      meta['clock'], Clock, f'clock of {where}',
+      later=[field.name for field in dataclasses.fields(Clock)])}
+
+
 def _step_metrics(fields: dict[str, Any]) -> train.StepMetrics:
   """Stored metrics of a step, also as older versions stored them."""
   if 'rows' in fields:
-    return train.StepMetrics(**fields)
+    return train.StepMetrics(
+        rows=fields['rows'], count=fields.get('count', 0.0),
+        step=fields.get('step', {}))
   sums = {name.removesuffix('_sum'): value for name, value in fields.items()
           if name.endswith('_sum')}
   rows = {name: value for name, value in sums.items()
