@@ -30,8 +30,14 @@ from absl import flags
 
 from dlfd_jax import checkpoint, loop
 from dlfd_jax.cli import commands, exit_codes
-from dlfd_jax.data import splits as splits_lib
-from dlfd_jax.pipeline import evaluate, evaluation_facts, job, run_configs
+from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
+from dlfd_jax.pipeline import (
+  chain,
+  evaluate,
+  evaluation_facts,
+  job,
+  run_configs,
+)
 from dlfd_jax.report import compare, html, plots, render
 from dlfd_jax.utils import records, runs
 from experiments.publish import programs
@@ -148,42 +154,49 @@ def _run(argv: Sequence[str]) -> None:
     raise RuntimeError(f'{code} of {" ".join(argv)}')
 
 
-def _pristine(folder: pathlib.Path, name: str, memory: dict) -> Any:
-  """What is read of the run beside the altered one, once."""
-  if (folder, name) not in memory:
-    memory[folder, name] = _judged(folder / name)
-  return memory[folder, name]
+@dataclasses.dataclass(frozen=True, eq=False)
+class Beside:
+  """What stands beside the altered file, read once."""
+
+  dataset: dataset_lib.Dataset
+  splits: splits_lib.Splits
+  judged: dict[str, chain.Judged]
+  configs: dict[str, dict[str, Any]]
 
 
-def _judged(run: pathlib.Path) -> evaluation_facts.Judged:
-  return evaluation_facts.Judged(
-      None, str(run), runs.read_config(run, 'train', 'unlearn'),
-      runs.read_result(run))
+def _beside(folder: pathlib.Path) -> Beside:
+  dataset = job.load_data(run_configs.data_of(folder / 'original'))
+  splits = splits_lib.load_splits(
+      folder / 'unlearned' / runs.SPLITS, dataset)
+  assert isinstance(splits, splits_lib.Splits)
+  return Beside(
+      dataset, splits, {name: job.judged(folder / name) for name in _MODELS},
+      {name: runs.read_json(folder / name / runs.CONFIG) for name in _MODELS})
 
 
-def _a_run(name: str, config: dict[str, Any], memory: dict) -> Read:
+def _a_run(name: str, beside: Beside) -> Read:
   """Reads a run as retraining, resuming and an evaluation of it do."""
   def read(folder):
     run = folder / name
-    options = run_configs.data_of(run)
+    run_configs.data_of(run)
     run_configs.known_recipe(run)
     if runs.read_json(run / runs.CONFIG).get('kind') == 'unlearn':
       run_configs.data_in(runs.read_config(run, 'unlearn'), run)
-    judged = {which: _pristine(folder, which, memory) for which in _MODELS}
-    judged[name] = _judged(run)
+    judged = {**beside.judged, name: dataclasses.replace(
+        beside.judged[name], **chain.of_folder(run))}
+    found = chain.check_all(judged, beside.dataset, beside.splits)
     facts = {'done': evaluation_facts.done(judged),
              'runs': evaluation_facts.runs_of(judged),
              'cost': evaluation_facts.efficiency(judged, 1.0)}
-    json.dumps(facts, allow_nan=False)
-    runs.RunFolder(run, config)  # would be resumed
-    assert options is not None
+    json.dumps([facts, found.settled(True)], allow_nan=False)
+    runs.RunFolder(run, beside.configs[name])  # would be resumed
   return read
 
 
 def _report(name: str) -> Read:
   """Reads an evaluation as its report does, but for the pictures."""
   def read(folder):
-    found = evaluate.load_evaluation(folder / name)
+    found = evaluate.load_evaluation(folder / name, allow_unverified=True)
     found.table()
     facts = html.report_facts(found.record, found.per_example)
     json.dumps(facts, allow_nan=False).encode()
@@ -217,16 +230,15 @@ def _checkpoint(folder: pathlib.Path, hashed: bool = True) -> None:
 
 def subjects(folder: pathlib.Path) -> list[Subject]:
   """Every stored file that a command reads again, of some runs."""
-  memory: dict[Any, Any] = {}
+  beside = _beside(folder)
   again = tuple(_evaluate(folder, 'unlearned', 'tier_1', _TIER_1))
   report = ('report', f'--evaluation={folder / "tier_1"}',
             f'--workdir={folder / "out"}')
   found = []
   for name in ('original', 'unlearned', 'retrained_0'):
     what = 'unlearning' if name == 'unlearned' else 'training'
-    config = runs.read_json(folder / name / runs.CONFIG)
     found += [Subject(f'{file} of {what}', f'{name}/{file}',
-                      _a_run(name, config, memory), again)
+                      _a_run(name, beside), again)
               for file in (runs.CONFIG, runs.RESULT)]
   found += [
       Subject('result.json of an evaluation, tier 0', 'tier_0/result.json',
@@ -250,14 +262,13 @@ def subjects(folder: pathlib.Path) -> list[Subject]:
       Subject('meta of a checkpoint', str(meta), _checkpoint),
       Subject('meta of a checkpoint without hashes', str(meta),
               functools.partial(_checkpoint, hashed=False))]
-  dataset = job.load_data(run_configs.data_of(folder / 'original'))
   found += [
       Subject('per_example.npz', 'tier_0/per_example.npz', _report('tier_0'),
               ('report', f'--evaluation={folder / "tier_0"}',
                f'--workdir={folder / "out"}')),
       Subject('splits.npz', 'unlearned/splits.npz',
               lambda place: splits_lib.load_splits(
-                  place / 'unlearned' / runs.SPLITS, dataset), again)]
+                  place / 'unlearned' / runs.SPLITS, beside.dataset), again)]
   return found
 
 
@@ -370,7 +381,7 @@ def attempt(subject: Subject, folder: pathlib.Path, place: str, way: str,
 
 
 def try_all(folder: pathlib.Path, of: Sequence[Subject], every: int = 1,
-            command_every: int = 150) -> Iterator[Outcome]:
+            command_every: int = 900) -> Iterator[Outcome]:
   """Each mutation, or every so manieth, and some by a command, too."""
   for number, subject in enumerate(of):
     path = folder / subject.path
@@ -434,9 +445,10 @@ def markdown(result: dict[str, Any]) -> str:
   return '\n'.join([
       '# Stored files, altered', '',
       'Of real runs on tiny images, one field or array at a time was removed '
-      f'or replaced, in {len(WAYS)} ways of JSON and {len(ARRAYS)} of arrays, '
-      'or the whole file was. It was then read as commands read it. *Read*: '
-      'what was changed is optional, or another value of its kind. *Refused*: one '
+      f'or replaced, in {len(WAYS)} ways of JSON and {len(ARRAYS)} of '
+      'arrays, or the whole file was. It was then read as commands read it '
+      'with --allow_unverified; without it, the recorded hashes stop most. '
+      '*Read*: what was changed is optional, or another value of its kind. *Refused*: one '
       f'sentence, of {result["distinct_sentences"]} different ones. *Faults*: '
       'anything else.', '',
       *render.markdown_lines(
@@ -451,7 +463,7 @@ def _verdict(result: dict[str, Any]) -> None:
 
 COMMAND = programs.program(
     'mutations', __doc__, {
-        'every': (3, 'of so many mutations one is tried', 1)}, _measure,
+        'every': (13, 'of so many mutations one is tried', 1)}, _measure,
     markdown, required=False, package='tests', verdict=_verdict)
 main = COMMAND.main
 

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from dlfd_jax.utils import files, records, runs
+from dlfd_jax.utils import records, runs, writes
 from tests import mutations
 from tests.bad_cases import place
 from tests.report import fakes
@@ -24,20 +24,20 @@ def test_an_evaluation_with_one_thing_altered(tmp_path):
         'kind': 'evaluation', 'fingerprint': 'f', 'rows': {'test': 'r'},
         'models': {'unlearned': name}, 'config': {}})
   shutil.copy(place.SHOWN, tmp_path / 'tier_0' / runs.RESULT)
-  files.write_arrays(
+  writes.write_arrays(
       tmp_path / 'tier_0' / 'per_example.npz', fakes.per_example())
   read = mutations._report('tier_0')
-  found = _faults(mutations.try_all(tmp_path, [
-      mutations.Subject(name, f'tier_0/{name}', read)
-      for name in (runs.RESULT, runs.CONFIG, 'per_example.npz')], every=150), 35)
+  subjects = [mutations.Subject(name, f'tier_0/{name}', read)
+              for name in (runs.RESULT, runs.CONFIG, 'per_example.npz')]
+  found = _faults(mutations.try_all(tmp_path, subjects, every=150), 35)
   assert found['distinct_sentences'] > 10
 
 
 @pytest.mark.slow
 def test_real_runs_with_one_thing_altered(tmp_path):
   folder = mutations.build(tmp_path)
-  _faults(mutations.try_all(folder, mutations.subjects(folder), every=9,
-                            command_every=350), 2500)
+  _faults(mutations.try_all(folder, mutations.subjects(folder), every=13,
+                            command_every=3000), 2500)
 
 
 @pytest.mark.long

@@ -26,6 +26,7 @@ def reference_runs(tmp_path_factory, original):
   """
   folder = tmp_path_factory.mktemp('tier1')
   config = runs.read_json(original / runs.CONFIG)
+  del config['chain']  # an earlier version
   data = job.load_data(run_configs.data_in(config, original))
   splits, _ = requests.resolve_request(
       data, splits_lib.load_splits(original / runs.SPLITS, data),

@@ -32,7 +32,8 @@ PAGES = {
         'report_size': 'benchmarks.report_size',
         'checks': 'publish.check_page', 'demo_seeds': 'publish.demo_seeds',
         'notebooks': 'publish.notebooks'}.items()},
-    'kills': _page_of('tests.slow.kill'), 'faces': faces_table.markdown,
+    'kills': _page_of('tests.slow.kill'),
+    'mutations': _page_of('tests.mutations'), 'faces': faces_table.markdown,
     'bad_inputs': bad_cases.markdown}
 
 
