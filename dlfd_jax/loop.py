@@ -16,7 +16,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NotRequired, Protocol, TypedDict
+from typing import Any, Protocol, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -450,9 +450,17 @@ class _Stored(TypedDict):
   history: list[dict[str, float | bool | str | None]]
   kept: list[dict[str, float | bool | str | None]]
   pending: list[_Pending]
-  events: NotRequired[list[schemas.Event]]  # else an earlier version
-  lines: schemas.Count
   clock: dict[str, Any]
+
+
+class _WithEvents(_Stored):
+  events: list[schemas.Event]
+
+
+class _WithLines(_Stored):
+  """That of an earlier version."""
+
+  lines: schemas.Count
 
 
 def stored(meta: dict[str, Any], where: str) -> dict[str, Any]:
@@ -461,7 +469,7 @@ def stored(meta: dict[str, Any], where: str) -> dict[str, Any]:
   Raises:
     ValueError: if it is not whole.
   """
-  records.fit(meta, _Stored, where)
+  records.fit(meta, _WithLines if 'lines' in meta else _WithEvents, where)
   return {**meta, 'clock': records.fit(
       meta['clock'], Clock, f'clock of {where}',
       later=[field.name for field in dataclasses.fields(Clock)])}

@@ -44,6 +44,8 @@ from experiments.publish import programs
 from tests.cli import runs_of
 
 Read = Callable[[pathlib.Path], object]
+# Place, way, and what makes the content of the file.
+Altered = Iterator[tuple[str, str, Callable[[], bytes]]]
 _ABSENT = object()
 _LONGEST = 700  # characters of a sentence
 _MODELS = ('original', 'unlearned', 'retrained_0', 'retrained_1')
@@ -283,7 +285,7 @@ def _places(tree: Any, way: tuple = ()) -> Iterator[tuple]:
       yield from _places(tree[i], (*way, i))
 
 
-def altered_json(text: str) -> Iterator[tuple[str, str, bytes]]:
+def altered_json(text: str) -> Altered:
   """Place, way and content of a JSON file after every single mutation."""
   tree = json.loads(text)
   seen: set[Any] = set()
@@ -299,35 +301,38 @@ def altered_json(text: str) -> Iterator[tuple[str, str, bytes]]:
     seen.add(alike)
     for way, value in WAYS.items():
       value = value(copy.deepcopy(node)) if callable(value) else value
-      if value is not _ABSENT and type(value) is type(node) and value == node:
-        continue
-      after = copy.deepcopy(tree)
-      at = after
-      for key in place[:-1]:
-        at = at[key]
-      if value is _ABSENT:
-        del at[place[-1]]
-      else:
-        at[place[-1]] = value
-      yield '.'.join(map(str, place)), way, json.dumps(after).encode()
+      if value is _ABSENT or type(value) is not type(node) or value != node:
+        yield '.'.join(map(str, place)), way, functools.partial(
+            _replaced, tree, place, value)
   for way, content in FILES.items():
-    yield 'the file', way, content
+    yield 'the file', way, functools.partial(bytes, content)
 
 
-def altered_lines(text: str) -> Iterator[tuple[str, str, bytes]]:
+def _replaced(tree: Any, place: tuple, value: Any) -> bytes:
+  after = at = copy.deepcopy(tree)
+  for key in place[:-1]:
+    at = at[key]
+  if value is _ABSENT:
+    del at[place[-1]]
+  else:
+    at[place[-1]] = value
+  return json.dumps(after).encode()
+
+
+def altered_lines(text: str) -> Altered:
   """The same of a log: its first line of each event, in its place."""
   lines = text.splitlines()
   first: dict[Any, int] = {}
   for number, line in enumerate(lines):
     first.setdefault(json.loads(line).get('event'), number)
   for event, number in first.items():
-    for place, way, content in altered_json(lines[number]):
-      yield f'{event}: {place}', way, b'\n'.join(
-          [*(line.encode() for line in lines[:number]), content,
-           *(line.encode() for line in lines[number + 1:])]) + b'\n'
+    for place, way, make in altered_json(lines[number]):
+      yield f'{event}: {place}', way, lambda make=make, number=number: (
+          b'\n'.join([*(line.encode() for line in lines[:number]), make(),
+                      *(line.encode() for line in lines[number + 1:]), b'']))
 
 
-def altered_arrays(path: pathlib.Path) -> Iterator[tuple[str, str, bytes]]:
+def altered_arrays(path: pathlib.Path) -> Altered:
   """The same of an npz file."""
   with np.load(path) as file:
     arrays = {name: file[name] for name in file.files}
@@ -337,15 +342,18 @@ def altered_arrays(path: pathlib.Path) -> Iterator[tuple[str, str, bytes]]:
         value = change(array)
       except (ValueError, TypeError, IndexError):  # there is no such array
         continue
-      after = {**arrays, name: value}
-      if value is _ABSENT:
-        del after[name]
-      out = io.BytesIO()
-      np.savez(out, **after)
-      yield name, way, out.getvalue()
+      yield name, way, functools.partial(_stored, {
+          key: value if key == name else other for key, other in arrays.items()
+          if key != name or value is not _ABSENT})
   whole = path.read_bytes()
   for way, content in (*FILES.items(), ('half', whole[:len(whole) // 2])):
-    yield 'the file', way, content
+    yield 'the file', way, functools.partial(bytes, content)
+
+
+def _stored(arrays: dict[str, np.ndarray]) -> bytes:
+  out = io.BytesIO()
+  np.savez(out, **arrays)
+  return out.getvalue()
 
 
 def attempt(subject: Subject, folder: pathlib.Path, place: str, way: str,
@@ -394,12 +402,12 @@ def try_all(folder: pathlib.Path, of: Sequence[Subject], every: int = 1,
     else:
       changes = altered_json(whole.decode())
     try:
-      for k, (place, way, content) in enumerate(changes, number):
+      for k, (place, way, make) in enumerate(changes, number):
         if k % every == 0:
-          path.write_bytes(content)
+          path.write_bytes(make())
           yield attempt(subject, folder, place, way)
         if subject.argv and command_every and k % command_every == 0:
-          path.write_bytes(content)
+          path.write_bytes(make())
           yield attempt(subject, folder, place, f'{way}, by a command', True)
       if path.suffix == '.json':
         path.write_bytes(b'')
@@ -448,7 +456,8 @@ def markdown(result: dict[str, Any]) -> str:
       f'or replaced, in {len(WAYS)} ways of JSON and {len(ARRAYS)} of '
       'arrays, or the whole file was. It was then read as commands read it '
       'with --allow_unverified; without it, the recorded hashes stop most. '
-      '*Read*: what was changed is optional, or another value of its kind. *Refused*: one '
+      '*Read*: what was changed is optional, or another value of its kind. '
+      '*Refused*: one '
       f'sentence, of {result["distinct_sentences"]} different ones. *Faults*: '
       'anything else.', '',
       *render.markdown_lines(

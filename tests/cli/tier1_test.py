@@ -9,7 +9,7 @@ import pytest
 from dlfd_jax import checkpoint
 from dlfd_jax.cli import evaluate, report
 from dlfd_jax.data import requests, splits as splits_lib
-from dlfd_jax.pipeline import evaluate as pipeline, job, run_configs
+from dlfd_jax.pipeline import chain, evaluate as pipeline, job, run_configs
 from dlfd_jax.utils import runs
 
 pytestmark = pytest.mark.usefixtures('shared_compilations')
@@ -44,7 +44,9 @@ def reference_runs(tmp_path_factory, original):
         saved.image_size)
   runs.write_json(
       folder / 'unlearned' / runs.CONFIG, {
-          **config, 'kind': 'unlearn', 'rows': {},
+          **config, 'kind': 'unlearn', 'rows': {
+              name: chain.rows_hash(data, rows)
+              for name, rows in splits.parts.items()},
           'original_path': str(original)})
   splits_lib.save_splits(folder / 'unlearned' / runs.SPLITS, data, splits)
   return folder
