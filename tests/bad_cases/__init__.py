@@ -19,6 +19,7 @@ from tests.bad_cases import (
   case,
   edits,
   files,
+  hostile,
   library,
   models,
   pictures,
@@ -39,11 +40,13 @@ def _rows() -> Iterator[case.Case]:
 
 _THEMES = ('Manifests', 'Images', 'npz files', 'Trees of folders', 'Downloads',
            'Deletion requests', 'Stored splits', 'Checkpoints',
-           'Weights from elsewhere', 'Commands', 'Training flags',
+           'Weights from elsewhere', hostile.TENSORS, hostile.SPECIAL,
+           hostile.NAMES, 'Commands', 'Training flags',
            'Unlearning flags', 'Run folders', 'Evaluations', 'Reports',
            'Python')
 CASES: list[case.Case] = sorted(
-    [*_rows(), *(one for module in (files, pictures, arrays, models, library)
+    [*_rows(), *(one for module in (
+        files, pictures, arrays, models, library, hostile)
                  for one in module.CASES)],
     key=lambda one: _THEMES.index(one.theme))
 
