@@ -106,6 +106,7 @@ def _abstract(tree: Any) -> Any:
 def _describe(tree: Any) -> dict[str, str]:
   return {
       jax.tree_util.keystr(path): f'{leaf.dtype} {list(leaf.shape)}'
+      if hasattr(leaf, 'dtype') else type(leaf).__name__
       for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 

@@ -29,7 +29,7 @@ from dlfd_jax.pipeline import (
   weakenings,
 )
 from dlfd_jax.report import check_page
-from dlfd_jax.utils import runs
+from dlfd_jax.utils import files, runs
 
 PAGE = 'check.html'
 _MOST_SHOWN = 40
@@ -72,7 +72,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   start: sources.DataOptions | None = preset.data
   if original:
     checkpoint.find_model(original)
-  if original and (pathlib.Path(original) / runs.CONFIG).is_file():
+  if original and files.is_there(pathlib.Path(original) / runs.CONFIG):
     network, recipe = run_configs.known_recipe(original) or (
         preset.network, preset.train)
     preset = dataclasses.replace(preset, network=network, train=recipe)
@@ -86,8 +86,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   dataset = inputs.load_data(data_options)
   read, read_bytes = time.perf_counter(), runs.peak_bytes()
   stored = command.value(values, 'splits')
-  if not stored and original and (
-      pathlib.Path(original) / runs.SPLITS).is_file():
+  if not stored and original and files.is_there(
+      pathlib.Path(original) / runs.SPLITS):
     stored = pathlib.Path(original) / runs.SPLITS
   if not stored and dataset.split is None:
     dataset = dataset.noted('No split column: train draws one, with seed 0 '

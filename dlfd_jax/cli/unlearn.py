@@ -14,7 +14,7 @@ from dlfd_jax.cli import command, inputs, options, tensorboard
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.methods import rewind
 from dlfd_jax.pipeline import chain, run_configs, unlearn, weakenings
-from dlfd_jax.utils import runs
+from dlfd_jax.utils import files, runs
 
 _ABOUT = """
 Makes a trained model forget the people of a deletion request.
@@ -85,7 +85,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   preset_name = command.value(values, 'preset') or 'demo'
   preset = presets.PRESETS[preset_name]
   own = (command.value(values, 'preset') is None
-         and (original / runs.CONFIG).is_file())
+         and files.is_there(original / runs.CONFIG))
   data_options = inputs.data_options(
       run_configs.data_of(original) if own else preset.data, values)
   method = command.value(values, 'method')
@@ -103,7 +103,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         saved, config=dataclasses.replace(saved.config, remat=remat))
   dataset = inputs.load_data(data_options)
   stored = command.value(values, 'splits')
-  if stored is None and (original / runs.SPLITS).is_file():
+  if stored is None and files.is_there(original / runs.SPLITS):
     stored = original / runs.SPLITS
   splits, notes = _splits(values, dataset, wanted, original, stored)
   used = inputs.say_used(  # while there is time to stop

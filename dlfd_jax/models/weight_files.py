@@ -195,8 +195,8 @@ def _weigh(shapes: Mapping[Any, Sequence[int]], path: pathlib.Path) -> None:
   if sum(sizes.values()) > max(_GROWTH * held, _LEAST_BYTES):
     name = max(sizes, key=lambda name: sizes[name])
     raise ValueError(
-        f'Expected tensors that the {held / 1e6:.1f} MB of {path} can hold, '
-        f'got {sum(sizes.values()) / 1e9:.1f} GB of them, such as '
+        f'Expected tensors that the {held:,} bytes of {path} can hold, got '
+        f'{sum(sizes.values()):,} bytes of them, such as '
         f'{validate.shown(_key(name))} of shape {list(shapes[name])}.')
 
 
@@ -224,8 +224,7 @@ def _load(torch: Any, path: pathlib.Path) -> Any:
     if claimed > path.stat().st_size:  # PyTorch does not compress
       raise ValueError(
           f'Expected a file that torch.save wrote at {path}, got an archive '
-          f'of {path.stat().st_size / 1e6:.1f} MB that unpacks to '
-          f'{claimed / 1e6:.1f} MB.')
+          f'of {path.stat().st_size:,} bytes that unpacks to {claimed:,}.')
   try:
     with torch.serialization.safe_globals(
         harmless), warnings.catch_warnings():

@@ -131,7 +131,7 @@ class EvaluationResult:
     if PER_EXAMPLE in self.arrays or self.folder is None:
       return self.arrays.get(PER_EXAMPLE)
     path = self.folder / PER_EXAMPLE
-    if not path.is_file():
+    if not files.is_there(path):
       return None
     found = files.read_arrays(path)
     arrays_lib.check(found, str(path))

@@ -22,7 +22,7 @@ from dlfd_jax.data import (
 )
 from dlfd_jax.metrics import accuracy
 from dlfd_jax.pipeline import chain, classifier
-from dlfd_jax.utils import hosts, runs, stops
+from dlfd_jax.utils import files, hosts, runs, stops
 
 Parts = splits_lib.Partition | splits_lib.Splits
 Folder = str | os.PathLike
@@ -130,7 +130,7 @@ def open_folder(path: Folder, config: dict[str, Any]) -> runs.RunFolder:
   made = hosts.first(make)
   if made is not None:
     return made
-  if not (pathlib.Path(path) / runs.CONFIG).is_file():
+  if not files.is_there(pathlib.Path(path) / runs.CONFIG):
     raise ValueError(
         'Expected --workdir on a disk that all processes share, but process '
         f'{jax.process_index()} sees no run in {path}.')

@@ -56,6 +56,18 @@ def is_folder(path: str | os.PathLike) -> bool:
     return False
 
 
+def is_there(path: str | os.PathLike) -> bool:
+  """Whether there is anything of that name, a broken link or a pipe included.
+
+  What may be absent is asked for by this; what is there is then read, and
+  refused if it is no file.
+  """
+  try:
+    return os.path.lexists(path)
+  except ValueError:
+    return False
+
+
 def check_file(path: str | os.PathLike, expected: str) -> None:
   """Raises unless there is a file that can be read to its end and held.
 

@@ -196,7 +196,7 @@ class RunFolder:
     if self.path.exists() and any(
         not (writes.is_temporary(p.name) or p.name.startswith('.' + CONFIG))
         for p in self.path.iterdir()):
-      if not (self.path / CONFIG).is_file():
+      if not files.is_there(self.path / CONFIG):
         raise ValueError(
             f'Expected an empty folder or a run to resume, {path} holds '
             'other files.')
@@ -241,7 +241,7 @@ class RunFolder:
   def result(self) -> dict[str, Any] | None:
     """The finished run's result, or None while it is not finished."""
     path = self.path / RESULT
-    return records.read(path, self._kind) if path.is_file() else None
+    return records.read(path, self._kind) if files.is_there(path) else None
 
   def write_result(self, result: dict[str, Any],
                    beside: Mapping[str, str | bytes] | None = None) -> None:
