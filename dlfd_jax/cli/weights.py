@@ -122,7 +122,8 @@ def _head_classes(values: flags.FlagValues) -> list[str] | None:
   if text is None:
     return None
   names = text.split(',')
-  if files.is_file(pathlib.Path(text)):
+  if files.is_there(text):
+    files.check_file(text, '--head_classes to be names or a text file')
     try:
       names = pathlib.Path(text).read_text('utf-8-sig').splitlines()
     except UnicodeDecodeError as error:

@@ -238,8 +238,9 @@ def _tensors() -> list[Case]:
         for name in ('conv1.zero_point', 'fc.weight_scale', 'fc.weight.absmax',
                      'fc.weight.SCB', 'fc.weight.quant_map',
                      'fc.weight.quant_state.bitsandbytes__nf4')),
-      *(_torch(f'numbers are int{n}', lambda torch, n=n: torch.zeros(
-          2, 3, 3, 3, dtype=getattr(torch, f'int{n}'))) for n in (8, 16)),
+      *(_torch(f'numbers are {kind}', lambda torch, kind=kind: torch.zeros(
+          2, 3, 3, 3, dtype=getattr(torch, kind)))
+        for kind in ('int8', 'uint8')),
       _torch('a tensor has no axis', lambda torch: torch.tensor(1.)),
       _torch('a tensor has no number', lambda torch: torch.zeros(0)),
       _torch('a tensor has nine axes', lambda torch: torch.zeros((1,) * 9)),
@@ -272,7 +273,7 @@ def _tensors() -> list[Case]:
       _claims('a storage claims more bytes than its entry', (10**6,), (1,),
               10**6),
       _claims('a step of 0 makes 12 GB of one number', (3 * 10**9,), (0,)),
-      _claims('3 MB of archive unpack to 3.2 GB', (4,), (1,), 4, 3 * 10**8,
+      _claims('100 kB of archive unpack to 100 MB', (4,), (1,), 4, 10**8,
               zipfile.ZIP_DEFLATED),
       _claims('an archive is compressed', (4,), (1,), 1000, 4000,
               zipfile.ZIP_LZMA),

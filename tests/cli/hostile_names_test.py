@@ -6,7 +6,9 @@ import io
 import logging
 import os
 import pty
+import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -226,3 +228,41 @@ def test_a_name_of_a_column_is_plain_in_every_notation(odd):
   written = render.to_markdown(table)
   assert not re.search(r'(?<!\\)\[[^]]*\]\(', written)
   assert '\\input' not in render.to_latex(table)
+
+
+def test_names_that_are_accepted_are_shown_on_screen_and_pages(
+    template, tmp_path, monkeypatch, capfd):
+  """Marks of direction are part of names, and spreadsheets read reports."""
+  folder = tmp_path / 'here'
+  shutil.copytree(template, folder)
+  monkeypatch.chdir(folder)
+  names = {'person11': '\u202eAnn', 'person10': '=1+1', 'person09': '<b>Zo\u00eb',
+           'person08': '$x$ [a](http://b) ' + 'n' * 3000}
+  for old, new in names.items():
+    text = (folder / 'photos/faces.csv').read_text('utf-8')
+    (folder / 'photos/faces.csv').write_text(text.replace(old, new), 'utf-8')
+  edits.write('people.txt', '\n'.join(f'person0{i}' for i in range(3)))()
+  data = ['--data=photos/faces.csv', '--labels=smile', '--image_size=16']
+  assert commands.main([
+      'check', *data, '--forget_identities=people.txt', '--width=2',
+      '--repeats=0', '--stem=small', '--workdir=checked']) == 0
+  assert commands.main([
+      'import_weights', *data, '--weights=weights.safetensors', '--width=2',
+      '--stem=small', '--workdir=imported']) == 0
+  shutil.copytree('evaluation', 'second')
+  assert commands.main([
+      'compare', '--evaluations=evaluation,second', '--workdir=compared',
+      '--names==1+1,<b>$x$ [a](http://b)']) == 0
+  assert commands.main(['report', '--evaluation=evaluation',
+                        '--request_id==1 <b>', '--workdir=reported']) == 0
+  for stream in capfd.readouterr():
+    _clean(stream, 30_000)
+  for page in (p for place in ('checked', 'compared', 'reported')
+               for p in pathlib.Path(place).rglob('*')):
+    if page.suffix in ('.md', '.csv', '.tex', '.html', '.svg'):
+      written = page.read_text('utf-8')
+      _clean(written, 10**7)
+      assert '<b>' not in written or page.suffix in ('.csv', '.tex')
+      assert not re.search(r'(?<!\\)\[a\]\(', written) or page.suffix != '.md'
+  rows = list(csv.reader(pathlib.Path('compared/comparison.csv').open()))
+  assert "'=1+1" in rows[0]
