@@ -5,8 +5,8 @@ import csv
 import io
 import logging
 import os
-import pty
 import pathlib
+import pty
 import re
 import shutil
 import subprocess
@@ -236,7 +236,8 @@ def test_names_that_are_accepted_are_shown_on_screen_and_pages(
   folder = tmp_path / 'here'
   shutil.copytree(template, folder)
   monkeypatch.chdir(folder)
-  names = {'person11': '\u202eAnn', 'person10': '=1+1', 'person09': '<b>Zo\u00eb',
+  names = {'person11': '\u202eAnn', 'person10': '=1+1',
+           'person09': '<b>Zo\u00eb',
            'person08': '$x$ [a](http://b) ' + 'n' * 3000}
   for old, new in names.items():
     text = (folder / 'photos/faces.csv').read_text('utf-8')
@@ -250,19 +251,20 @@ def test_names_that_are_accepted_are_shown_on_screen_and_pages(
       'import_weights', *data, '--weights=weights.safetensors', '--width=2',
       '--stem=small', '--workdir=imported']) == 0
   shutil.copytree('evaluation', 'second')
+  edits.fields('second/config.json', 'models', {'unlearned': '0' * 64})()
   assert commands.main([
       'compare', '--evaluations=evaluation,second', '--workdir=compared',
-      '--names==1+1,<b>$x$ [a](http://b)']) == 0
+      '--names==1+1 <b>,$x$ [a](http://b)']) == 0
   assert commands.main(['report', '--evaluation=evaluation',
                         '--request_id==1 <b>', '--workdir=reported']) == 0
   for stream in capfd.readouterr():
     _clean(stream, 30_000)
-  for page in (p for place in ('checked', 'compared', 'reported')
-               for p in pathlib.Path(place).rglob('*')):
+  for page in (p for made in ('checked', 'compared', 'reported')
+               for p in pathlib.Path(made).rglob('*')):
     if page.suffix in ('.md', '.csv', '.tex', '.html', '.svg'):
       written = page.read_text('utf-8')
       _clean(written, 10**7)
       assert '<b>' not in written or page.suffix in ('.csv', '.tex')
       assert not re.search(r'(?<!\\)\[a\]\(', written) or page.suffix != '.md'
-  rows = list(csv.reader(pathlib.Path('compared/comparison.csv').open()))
-  assert "'=1+1" in rows[0]
+  table = pathlib.Path('compared/comparison.csv').read_text('utf-8')
+  assert table.splitlines()[0].startswith("metric,'=1+1 <b>")
