@@ -16,6 +16,7 @@ import logging
 import os
 import pathlib
 import re
+import resource
 import select
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from dlfd_jax.utils import stops
 _NOBODY = (errno.EPIPE, errno.ECONNRESET, errno.EIO)
 _SPELLED = {'…': '~', '×': 'x', '±': '+-'}  # in tables, where width counts
 _DEVICE_COUNT = re.compile(r'--xla_force_host_platform_device_count=[1-9]\d*')
+_LEAST_SPACE = 2 * 10**9  # bytes
 _PROBE = 'from jaxlib import xla_client; xla_client.CompileOptions()'
 
 
@@ -78,6 +80,8 @@ def _open_streams() -> None:
     stream = getattr(sys, name)
     if stream is not getattr(sys, f'__{name}__'):
       continue  # somebody else catches it
+    if stream is None:  # closed from the start; the number may be taken by now
+      number = os.open(os.devnull, os.O_WRONLY)
     setattr(sys, name, io.TextIOWrapper(
         io.BufferedWriter(_Output(number, 'w', closefd=False)),
         encoding=getattr(stream, 'encoding', 'utf-8'), errors='dlfd_jax',
@@ -128,6 +132,10 @@ def start_jax() -> str | None:
   """
   if 'jax' in sys.modules:
     return None
+  space, _ = resource.getrlimit(resource.RLIMIT_AS)
+  if 0 < space < _LEAST_SPACE:  # XLA and BLAS end the process for lack of it
+    return (f'Expected at least {_LEAST_SPACE / 1e9:.0f} GB of address space '
+            f'(ulimit -v), got {space / 1e9:.1f} GB.')
   try:
     importlib.import_module('jax')
   except ValueError as error:
