@@ -298,15 +298,18 @@ def save_model(folder: str | os.PathLike, variables: models.Variables,
     _read(fresh, variables, str(folder))
 
     def exchange() -> None:
+      card = fresh.with_name(_MODEL_CARD)
+      runs.write_json(card, {
+          'schema': _SCHEMA, 'model': dataclasses.asdict(config),
+          'task': dataclasses.asdict(task), 'image_size': list(image_size),
+          'sha256': _sum_of_files(fresh),
+          **({'imported': dict(imported)} if imported else {}),
+          'versions': runs.versions()})
+      # From here on nothing needs room.
       if (folder / _VARIABLES).exists():
         shutil.rmtree(folder / _VARIABLES)
       fresh.rename(folder / _VARIABLES)
-      runs.write_json(folder / _MODEL_CARD, {
-          'schema': _SCHEMA, 'model': dataclasses.asdict(config),
-          'task': dataclasses.asdict(task), 'image_size': list(image_size),
-          'sha256': _sum_of_files(folder / _VARIABLES),
-          **({'imported': dict(imported)} if imported else {}),
-          'versions': runs.versions()})
+      card.replace(folder / _MODEL_CARD)
 
     hosts.first(exchange)
 

@@ -1,6 +1,7 @@
 """Saving and loading of loops and models; what does not fit is named."""
 
 import contextlib
+import errno
 import json
 
 import jax
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import checkpoint, models, parallel
+from dlfd_jax.utils import runs
 from tests import tiny
 
 CONFIG = models.ModelConfig(
@@ -99,6 +101,46 @@ def test_a_folder_with_files_is_never_overwritten(saved, variables, tmp_path):
       checkpoint.save_model(folder, variables, CONFIG, tiny.task(), SIZE)
   assert [path.name for path in tmp_path.iterdir()] == ['notes.txt']
   assert tiny.same(checkpoint.load_model(saved).variables, variables)
+
+
+def _save(folder, variables):
+  checkpoint.save_model(folder, variables, CONFIG, tiny.task(), SIZE)
+
+
+@pytest.mark.parametrize('there, whole', [
+    (('.dlfd_jax-0123456789abcdef.tmp',), True),
+    (('.dlfd_jax-0123456789abcdef.tmp', 'variables'), True),
+    (('.dlfd_jax-0123456789abcdef.tmp', 'variables', 'model.json'), True),
+    (('.dlfd_jax-0123456789abcdef.tmp', 'variables', 'mine'), False),
+    (('variables',), False), (('.tmp',), False)])
+def test_a_model_that_was_cut_short_is_written_again(
+    there, whole, variables, tmp_path):
+  for name in there:
+    (tmp_path / name).mkdir()
+  if 'model.json' in there:
+    (tmp_path / 'model.json').rmdir()
+    (tmp_path / 'model.json').write_text('{}')
+  if not whole:
+    with pytest.raises(ValueError, match='Expected an empty folder'):
+      _save(tmp_path, variables)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(there)
+    return
+  _save(tmp_path, variables)
+  assert checkpoint.load_model(tmp_path)
+  assert {p.name for p in tmp_path.iterdir()} == {'variables', 'model.json'}
+
+
+def test_a_disk_that_fills_up_leaves_no_part_of_a_model(
+    variables, tmp_path, monkeypatch):
+  def full(path, value):
+    raise OSError(errno.ENOSPC, 'full', str(path))
+  with monkeypatch.context() as patch:
+    patch.setattr(runs, 'write_json', full)
+    with pytest.raises(OSError) as raised:
+      _save(tmp_path, variables)
+  assert raised.value.filename == str(tmp_path)
+  assert list(tmp_path.iterdir()) == []
+  _save(tmp_path, variables)
 
 
 def test_an_unfinished_run_may_write_its_own_model_again(variables, tmp_path):

@@ -188,7 +188,6 @@ def _not_ours(path: pathlib.Path) -> FileExistsError:
 def temporary_folder(folder: str | os.PathLike) -> Iterator[pathlib.Path]:
   """A folder inside another one that is removed at the end, or after a kill."""
   with _naming(folder), contextlib.ExitStack() as stack:
-    clear(folder)
     while True:
       path = _new_name(folder)
       path.mkdir()
@@ -197,6 +196,7 @@ def temporary_folder(folder: str | os.PathLike) -> Iterator[pathlib.Path]:
       stack.callback(os.close, number)
       if _hold(number):
         break
+    clear(folder)  # only now: an older one tells whose files lie there
     yield path
 
 
@@ -262,9 +262,9 @@ def _naming(path: str | os.PathLike) -> Iterator[None]:
   try:
     yield
   except OSError as error:
-    name = error.filename
+    parts = pathlib.Path(os.fsdecode(error.filename or '')).parts
     if error.errno is None or not (
-        name is None or is_temporary(os.path.basename(os.fsdecode(name)))):
+        error.filename is None or any(map(is_temporary, parts))):
       raise
     raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
 
