@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -22,6 +23,9 @@ from dlfd_jax.pipeline import chain, job, used as used_lib
 from dlfd_jax.utils import hosts, places, validate
 
 _MOST_CPU_DEVICES = 1024  # each is a thread, and programs grow with them
+
+_TWINS = ('same_person', 'different_people')
+_OF_A_DRAWN_SPLIT = ('split_seed', 'test_fraction', 'val_fraction', 'split_by')
 
 
 def define_run(values: flags.FlagValues) -> None:
@@ -152,6 +156,7 @@ def forget_request(values: flags.FlagValues, *, required: bool = True
            for name in requests.KINDS}
   given = {name: value for name, value in given.items() if value is not None}
   if not given and not required:
+    _refuse(values, ('forget_seed', *_TWINS), 'without a request')
     return None
   if len(given) != 1:
     raise ValueError(
@@ -163,9 +168,11 @@ def forget_request(values: flags.FlagValues, *, required: bool = True
   if name in ('identities', 'families', 'sample_ids'):  # a file, one a line
     places = requests.read_entries(value)
     value = tuple(places)
-  same, different = (
-      command.value(values, flag) for flag in ('same_person',
-                                               'different_people'))
+  if name not in ('people', 'fraction'):
+    _refuse(values, ('forget_seed',), f'with --forget_{name}: nothing is drawn')
+  if name not in ('identities', 'families'):
+    _refuse(values, _TWINS, f'with --forget_{name}: it names nobody')
+  same, different = (command.value(values, flag) for flag in _TWINS)
   if same and different:
     raise ValueError(
         'Expected at most one of --same_person and --different_people, got '
@@ -179,8 +186,12 @@ def partition(values: flags.FlagValues, dataset: dataset_lib.Dataset,
               stored: str | os.PathLike | None) -> job.Parts:
   """Stored split, else the manifest's column, else a drawn one."""
   if stored is not None:
+    _refuse(values, _OF_A_DRAWN_SPLIT,
+            f'with the split that is stored in {stored}')
     return splits_lib.load_splits(stored, dataset)
   if dataset.split is not None:
+    _refuse(values, _OF_A_DRAWN_SPLIT, 'where the data say who is in which '
+            'part; --split_column=ignore draws a split')
     return splits_lib.partition_from_column(dataset)
   return splits_lib.draw_partition(
       dataset, test_fraction=command.value(values, 'test_fraction'),
@@ -256,7 +267,20 @@ def data_options(start: sources.DataOptions | None,
       raise FileNotFoundError(
           f'Expected the data of the run at {place}, found none: if they were '
           f'moved, --{flag} names the new place.')
+  given = [option.path for option in options_lib.DATA
+           if (values[option.flag].value or 'none').lower() != 'none']
+  for name in sources.unread(found, given):
+    raise ValueError(
+        f'Expected no --{name} with --data={found.source}: nothing of such '
+        'data is read by it.')
   return found
+
+
+def _refuse(values: flags.FlagValues, names: Sequence[str], why: str) -> None:
+  """Raises ValueError if a flag was given that would change nothing."""
+  for name in names:
+    if name in values and values[name].present:
+      raise ValueError(f'Expected no --{name} {why}.')
 
 
 def devices(values: flags.FlagValues) -> parallel.Devices:

@@ -160,7 +160,9 @@ def read(kind: Any, text: str, comma: str = ',') -> Any:
       except ValueError:
         continue
   elif typing.get_origin(kind) is tuple:
-    texts = [t.strip() for t in text.split(comma) if t.strip()]
+    texts = [t.strip() for t in text.split(comma)] if text.strip() else []
+    if '' in texts:  # something is missing there
+      raise ValueError(f'Expected a value between all commas, got {text!r}.')
     parts = parts[:1] * len(texts) if parts[-1] is Ellipsis else parts
     if len(parts) == len(texts):
       return tuple(read(*pair, ':') for pair in zip(parts, texts, strict=True))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import Any
 
 from dlfd_jax.data import (
   dataset as dataset_lib,
@@ -92,6 +93,7 @@ class DataOptions:
       validate.instance('the column of thresholds', pair[0], str)
       validate.integer(f'the threshold of {pair[0]!r}', pair[1],
                        -validate.LARGEST)
+    _check_distinct('thresholds', self.thresholds)
     for name, most in (('merge_from', validate.LARGEST),
                        ('image_size', images_lib.MOST_PIXELS_A_SIDE),
                        ('people', validate.LARGEST)):
@@ -155,6 +157,10 @@ class DataOptions:
         validate.texts('split_codes', pair)
         validate.one_of('the part in split_codes', pair[1], tuple(sorted(
             {*splits_lib.PARTITION_PARTS, *splits_lib.SPLITS_PARTS})))
+      _check_distinct('split_codes', self.split_codes)
+      if self.split_column == splits_lib.IGNORE:
+        raise ValueError('Expected split_codes for a column of the split, got '
+                         f'split_column={splits_lib.IGNORE!r}.')
     for name, sources in (
         ('class_names', ('.csv', '.npz', TREE)), ('negative', ('.csv', '.npz')),
         ('same_classes', ('.csv', TREE)), ('split_column', ('.csv', '.npz')),
@@ -164,6 +170,36 @@ class DataOptions:
         raise ValueError(
             f'Expected {name} for {" or ".join(sources)} only, got '
             f'{validate.shown(getattr(self, name))} for {self.source}.')
+
+
+def _check_distinct(name: str, pairs: tuple[tuple[str, Any], ...]) -> None:
+  """Raises ValueError if a column or value has two meanings."""
+  first = [pair[0] for pair in pairs]
+  for word in first:
+    if first.count(word) > 1:
+      raise ValueError(f'Expected {name} of every name once, got '
+                       f'{validate.shown(word)} {first.count(word)} times.')
+
+
+_LABELS = ('labels', 'multilabel', 'merge_from', 'thresholds', 'class_names',
+           'negative', 'same_classes')
+_FIELDS = {  # of each kind of source that are read there
+    SYNTHETIC: ('labels', 'people', 'images_per_person', 'data_seed'),
+    TREE: ('labels', 'root', 'identity_pattern', 'class_names', 'same_classes',
+           'merge_from', 'split_codes'),
+    '.npz': (*_LABELS, 'split_column', 'split_codes'),
+    '.csv': (*_LABELS, 'root', 'split_column', 'split_codes'),
+    'a download': (*_LABELS, 'root', 'people')}
+
+
+def unread(options: DataOptions, names: Collection[str]) -> list[str]:
+  """The fields among ``names`` that nothing reads of such a source."""
+  kind = options.source
+  if kind not in _FIELDS:
+    kind = os.path.splitext(kind)[1].lower()
+  read = _FIELDS.get(kind, _FIELDS['a download'])
+  return [name for name in names
+          if name not in ('source', 'image_size', *read)]
 
 
 def load(options: DataOptions,

@@ -17,6 +17,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 HEARTBEAT_S = 30
+_LAST_PORT = 65_535
 _SHUTDOWN_S = 30  # how long an ended process waits for the others to end
 _BLOCK = 4096  # bytes; messages are padded, so that few programs are compiled
 T = TypeVar('T')
@@ -51,9 +52,11 @@ def start(coordinator: str | None = None, num_processes: int | None = None,
     raise ValueError(
         f'Expected --process_id from 0 to below --num_processes, got '
         f'{process_id} of {num_processes}.')
-  if coordinator is not None and not coordinator.rpartition(':')[2].isdigit():
-    raise ValueError(
-        f'Expected --coordinator as host:port, got {coordinator!r}.')
+  if coordinator is not None:
+    host, _, port = coordinator.rpartition(':')
+    if not host or not port.isdecimal() or not 0 < int(port[:6]) <= _LAST_PORT:
+      raise ValueError('Expected --coordinator as host:port, the port from 1 '
+                       f'to {_LAST_PORT}, got {coordinator!r}.')
   # It would swallow SIGTERM, which is the loop's to meet.
   jax.config.update('jax_enable_preemption_service', False)
   try:

@@ -50,7 +50,8 @@ def load_object(spec: str, what: str = 'class') -> Any:
   try:
     module = (_import_file(place) if place.endswith('.py')
               else importlib.import_module(place))
-  except Exception as error:  # whatever the user's module raises
+  # Whatever the user's module raises; one that exits would look like success.
+  except (Exception, SystemExit) as error:
     kind = 'file' if place.endswith('.py') else 'module'
     where = 'that can be run' if kind == 'file' else 'on the Python path'
     raise ValueError(

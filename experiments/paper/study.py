@@ -117,6 +117,7 @@ def tasks_of(values: flags.FlagValues, tuned: bool = True) -> list[Task]:
   if unknown or not names:
     raise ValueError(f'Expected --tasks of {sorted(source)}, got '
                      f'{unknown or "none"}.')
+  check_once('tasks', names)
   if data and len(data) != len(names):
     raise ValueError(f'Expected --data to name {len(names)} sources, one for '
                      f'each task, got {len(data)}.')
@@ -181,6 +182,14 @@ def _parts(dataset, seed, forget_fraction):
       dataset, partition,
       requests.ForgetRequest(fraction=forget_fraction, seed=seed))
   return partition, splits, notes
+
+
+def check_once(flag: str, names: list[str]) -> None:
+  """Raises ValueError if a flag names something twice."""
+  twice = sorted({name for name in names if names.count(name) > 1})
+  if twice:
+    raise ValueError(f'Expected --{flag} to name everything once, got '
+                     f'{", ".join(twice)} more than once.')
 
 
 def common_of(values: flags.FlagValues, line: str) -> dict[str, Any]:

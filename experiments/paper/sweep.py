@@ -59,6 +59,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   if unknown:
     raise ValueError(
         f'Expected --methods of {list(spaces.SEARCHED)}, got {unknown}.')
+  study_lib.check_once('methods', values['methods'].value)
   for task in study_lib.tasks_of(values, tuned=False):
     study = study_lib.open_study(
         task, SEED, root, **study_lib.common_of(values, line))

@@ -45,6 +45,7 @@ def check_methods(names: list[str]) -> list[str]:
   """The names, or a ValueError if one is unknown or there is none."""
   if not names:
     raise ValueError('Expected --methods to name a method, got none.')
+  study_lib.check_once('methods', names)
   for name in names:
     methods.resolve(name)
   return names

@@ -9,6 +9,7 @@ those that take code. ``tests/refusals_test.py`` tries them, and
 
 from __future__ import annotations
 
+import itertools
 import pathlib
 import tomllib
 import warnings
@@ -27,9 +28,10 @@ from tests.bad_cases import (
 
 
 def _rows() -> Iterator[case.Case]:
-  """The cases of ``cases.toml``."""
-  text = pathlib.Path(__file__).with_name('cases.toml').read_text('utf-8')
-  for group in tomllib.loads(text)['groups']:
+  """The cases of the .toml files."""
+  for group in itertools.chain.from_iterable(
+      tomllib.loads(path.read_text('utf-8'))['groups']
+      for path in sorted(pathlib.Path(__file__).parent.glob('*.toml'))):
     for mistake, flags, *edit in group['cases']:
       edit = [*group.get('edit', ()), *edit]
       yield case.of(
@@ -43,7 +45,7 @@ _THEMES = ('Manifests', 'Images', 'npz files', 'Trees of folders', 'Downloads',
            'Weights from elsewhere', hostile.TENSORS, hostile.SPECIAL,
            hostile.NAMES, 'Commands', 'Training flags',
            'Unlearning flags', 'Run folders', 'Evaluations', 'Reports',
-           'Python')
+           'Experiments', 'Python')
 CASES: list[case.Case] = sorted(
     [*_rows(), *(one for module in (
         files, pictures, arrays, models, library, hostile)

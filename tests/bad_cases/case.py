@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import importlib
 import io
 import os
 import pathlib
@@ -53,8 +54,9 @@ class Outcome:
   faults: tuple[str, ...]
 
   def as_dict(self) -> dict[str, Any]:
-    typed = shlex.join(('dlfd', *self.case.argv)) if self.case.argv else (
-        'Python')
+    typed = shlex.join(
+        ('python', '-m') * ('.' in self.case.argv[0]) or ('dlfd',)
+    ) + ' ' + shlex.join(self.case.argv) if self.case.argv else 'Python'
     return {'theme': self.case.theme, 'mistake': self.case.mistake,
             'command': typed, 'exit_code': self.code, 'said': self.said,
             'faults': list(self.faults)}
@@ -118,7 +120,9 @@ def _try(case: Case) -> tuple[int | None, str, list[str]]:
       if case.call is not None:
         case.call()
         return None, '', ['nothing was refused']
-      code = commands.main(case.argv)
+      name, *flags = case.argv
+      code = (importlib.import_module(name).main(flags) if '.' in name else
+              commands.main(case.argv))
   except Exception as error:
     if case.call is not None and type(error) in _ERRORS:
       return None, str(error), []

@@ -61,3 +61,16 @@ def test_tensorflow_datasets_is_imported_only_where_needed():
 def test_options_that_do_not_fit_are_refused(fields, message):
   with pytest.raises(ValueError, match=message):
     sources.DataOptions(**fields)
+
+
+@pytest.mark.parametrize('source, unread', [
+    ('synthetic', {'root', 'merge_from', 'thresholds', 'negative'}),
+    ('a.npz', {'people', 'images_per_person', 'data_seed', 'root'}),
+    ('a.csv', {'people', 'images_per_person', 'data_seed'}),
+    ('tree', {'people', 'images_per_person', 'data_seed', 'negative'}),
+    ('mucac/gli', {'images_per_person', 'data_seed', 'split_column'})])
+def test_fields_that_nothing_reads_of_a_source(source, unread):
+  labels = () if source in ('synthetic', 'tree') else ('y',)
+  options = sources.DataOptions(source=source, labels=labels, image_size=16)
+  assert set(sources.unread(options, unread)) == unread
+  assert sources.unread(options, ['source', 'labels', 'image_size']) == []
