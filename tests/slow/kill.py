@@ -54,10 +54,10 @@ _IMPORTS, _CALL, _TIME, _SAVING, _COMPILING, _ENDING = MOMENTS = (
     'the last file')
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _PATIENCE_S = 300
-_ROUNDS = 5
+_ROUNDS = 8
 # Of a process or of a machine, not of the run.
 _OWN = ('time', 'peak_bytes', 'read_peak_bytes', 'check_share', 'finished',
-        'time_share', 'wall_s', 'cost', 'command', 'commands')
+        'time_share', 'wall_s', 'cost', 'command', 'commands', 'versions')
 # Names that a checkpoint draws.
 _DRAWN = re.compile(r'(?:[0-9a-f]{32})')
 
@@ -72,6 +72,7 @@ class Command:
     last: a file that it writes last, below this folder.
     share: of all kills.
     before: other commands whose folders it reads, as ``{name}``.
+    whole: what it says, as an error, if it had written everything before.
   """
 
   name: str
@@ -79,12 +80,13 @@ class Command:
   last: str
   share: int
   before: tuple[str, ...] = ()
+  whole: str = ''
 
 
 def _dlfd(name: str, *argv: str, last: str, share: int, title: str = '',
-          before: Sequence[str] = ()) -> Command:
+          before: Sequence[str] = (), whole: str = '') -> Command:
   return Command(title or name, ('dlfd_jax', name, *argv), last, share,
-                 tuple(before))
+                 tuple(before), whole)
 
 
 def commands(epochs: int) -> list[Command]:
@@ -125,10 +127,10 @@ def commands(epochs: int) -> list[Command]:
             share=0),
       _dlfd('export_weights', '--model={train resnet18}',
             '--weights={here}/model.pth', last='model.pth', share=20,
-            before=['train resnet18']),
+            before=['train resnet18'], whole='is there already'),
       _dlfd('import_weights', '--weights={export_weights}/model.pth',
-            *torch[1:], '--workdir={here}', last=runs.VERSIONS, share=25,
-            before=['export_weights']),
+            *torch[1:], '--workdir={here}', last='model.json', share=25,
+            before=['export_weights'], whole='holds a whole model'),
       Command('table1', (
           'experiments.paper.table1', *paper, '--methods=finetune,neggrad',
           '--seeds=1', '--bootstrap=20', '--out={here}/table1'),
@@ -155,8 +157,9 @@ class Campaign:
   """Kills of one command."""
 
   def __init__(self, command: Command, folder: pathlib.Path,
-               server: started.Server, draw: random.Random):
-    self.command, self.draw = command, draw
+               temporary: pathlib.Path, server: started.Server,
+               draw: random.Random):
+    self.command, self.draw, self._temporary = command, draw, temporary
     self.kills: list[Kill] = []
     self.broken: list[str] = []  # promises
     self.runs: list[pathlib.Path] = []
@@ -189,10 +192,11 @@ class Campaign:
     pid = self._server.start(self.argv(here), self._out, dict(calls))
     code = self._server.ended()
     self._check_alone(pid)
-    if code:
+    if code and not (self.command.whole and self.command.whole in self.said):
       self.broken.append(
           f'{" ".join(self.argv(here))} ended with {code}: {self.said[-500:]}')
-    return not code
+      return False
+    return True
 
   @property
   def said(self) -> str:
@@ -200,13 +204,16 @@ class Campaign:
 
   def prepare(self) -> None:
     """Leaves the command alone once; counts its calls where it is stopped."""
-    good = self.finish(self.alone)
+    again = self._folder / f'{self.slug}_counted'
+    count, seconds = (self._folder / f'{self.slug}_{what}'
+                      for what in ('calls', 'seconds'))
+    good = (self.alone / self.command.last).exists() or self.finish(self.alone)
     if good and self.command.share:
-      again = self._folder / f'{self.slug}_counted'
-      count = self._folder / f'{self.slug}_calls'
-      began = time.monotonic()
-      good = self.finish(again, {'count': str(count)})
-      self._alone_s = time.monotonic() - began
+      if not seconds.exists():
+        began = time.monotonic()
+        good = self.finish(again, {'count': str(count)})
+        seconds.write_text(f'{time.monotonic() - began:.1f}')
+      self._alone_s = float(seconds.read_text())
       self._calls = int(count.read_text())
       self.runs.append(again)
     if not good:
@@ -217,7 +224,9 @@ class Campaign:
     self._server = server
     while len(self.kills) < n:
       here = self._folder / f'{self.slug}_{self._begun}'
-      self._begun += 1
+      while here.exists():  # of an earlier start
+        self._begun += 1
+        here = self._folder / f'{self.slug}_{self._begun}'
       here.mkdir()
       for _ in range(min(self.draw.randint(1, 3), n - len(self.kills))):
         moment = self.draw.choices(MOMENTS, (5, 8, 5, 4, 1, 3))[0]
@@ -253,8 +262,7 @@ class Campaign:
     with open(self._out.with_suffix('.err'), 'wb') as err:
       process = subprocess.Popen(
           [sys.executable, '-m', *self.argv(here)], cwd=started.ROOT,
-          env=started.environment(self._folder / 'cache',
-                                  self._folder / 'tmp'),
+          env=started.environment(self._folder / 'cache', self._temporary),
           stdout=subprocess.DEVNULL, stderr=err, start_new_session=True)
       while process.poll() is None and not _guarded(process.pid):
         time.sleep(.002)
@@ -386,7 +394,7 @@ def _content(path: pathlib.Path, root: pathlib.Path) -> Any:
 
 
 def everything(folder: pathlib.Path, n: int, seed: int, epochs: int,
-               minutes: float, names: Sequence[str] = ()
+               minutes: float, names: Sequence[str] = (), at_once: int = 2
                ) -> list[dict[str, Any]]:
   """The campaigns on all commands, or on some, below ``folder``.
 
@@ -397,9 +405,9 @@ def everything(folder: pathlib.Path, n: int, seed: int, epochs: int,
     epochs: of trainings and unlearnings.
     minutes: after which no command is stopped any more.
     names: of the commands that are stopped.
+    at_once: commands that run at the same time.
   """
-  temporary = folder / 'tmp'
-  temporary.mkdir()
+  temporary = pathlib.Path(tempfile.mkdtemp(prefix='tmp', dir=folder))
   chosen = [c for c in commands(epochs) if not names or c.name in names]
   wanted, known = set(), {c.name: c for c in commands(epochs)}
   waiting = [c.name for c in chosen]
@@ -408,12 +416,14 @@ def everything(folder: pathlib.Path, n: int, seed: int, epochs: int,
     wanted.add(name)
     waiting += known[name].before
   whole = sum(c.share for c in chosen)
-  servers = [started.Server(folder / 'cache', temporary) for _ in range(2)]
+  servers = [started.Server(folder / 'cache', temporary)
+             for _ in range(at_once)]
   campaigns: dict[str, Campaign] = {}
   for name, command in known.items():
     if name in wanted:
       campaigns[name] = Campaign(
-          command, folder, servers[0], random.Random(f'{seed} {name}'))
+          command, folder, temporary, servers[0],
+          random.Random(f'{seed} {name}'))
       campaigns[name].prepare()
   # In turns, so that all commands have their share when the time is over.
   todo = [c for c in campaigns.values() if c.command in chosen
@@ -444,9 +454,10 @@ def everything(folder: pathlib.Path, n: int, seed: int, epochs: int,
 
 def _measure(values: flags.FlagValues) -> dict[str, Any]:
   with tempfile.TemporaryDirectory() as folder:
-    campaigns = everything(pathlib.Path(folder), values['n'].value,
-                           values['seed'].value, values['epochs'].value,
-                           values['minutes'].value)
+    campaigns = everything(
+        pathlib.Path(values['folder'].value or folder), values['n'].value,
+        values['seed'].value, values['epochs'].value, values['minutes'].value,
+        at_once=values['at_once'].value)
   return {'seed': values['seed'].value, 'campaigns': campaigns}
 
 
@@ -488,6 +499,8 @@ COMMAND = programs.program(
     'kill', __doc__, {
         'n': (300, 'kills in all', 1), 'epochs': (3, 'of each run', 1),
         'minutes': (60.0, 'after which no command is stopped any more', 0),
+        'at_once': (2, 'commands that run at the same time', 1),
+        'folder': (None, 'keeps the runs; those left alone are used again'),
         'seed': (0, 'of the moments', 0)}, _measure, markdown, kind='kills',
     required=False, package='tests.slow', verdict=_verdict)
 main = COMMAND.main
