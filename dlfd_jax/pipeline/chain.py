@@ -105,9 +105,11 @@ def of_folder(folder: str | os.PathLike) -> dict[str, Any]:
   """Config, record, ids and import of a folder, as fields of ``Judged``."""
   folder = pathlib.Path(folder)
   is_run = files.is_file(folder / runs.CONFIG)
+  config = runs.read_config(folder, 'train', 'unlearn') if is_run else {}
   return {
-      'config': runs.read_config(folder, 'train', 'unlearn') if is_run else {},
-      'record': runs.read_result(folder),
+      'config': config,
+      'record': runs.read_result(
+          folder, *([config['kind']] if is_run else ('train', 'unlearn'))),
       'imported': {} if is_run else checkpoint.imported(folder),
       'ids': _stored_ids(folder / runs.SPLITS)}
 

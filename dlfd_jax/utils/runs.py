@@ -118,14 +118,16 @@ def read_config(run: str | os.PathLike, *kinds: str) -> dict[str, Any]:
       kind: schemas.CONFIGS[kind] for kind in kinds}), run)
 
 
-def read_result(run: str | os.PathLike) -> dict[str, Any]:
-  """The result of a run; ``{}`` while there is none.
+def read_result(run: str | os.PathLike, *kinds: str) -> dict[str, Any]:
+  """The result of a run of one of some kinds; ``{}`` while there is none.
 
   Raises:
-    ValueError: if it is not whole.
+    ValueError: if it is of another kind, or not whole.
   """
   path = pathlib.Path(run) / RESULT
-  return records.read(path, schemas.RESULTS) if files.is_file(path) else {}
+  return records.read(path, {
+      kind: schemas.RESULTS[kind] for kind in kinds or schemas.RESULTS
+  }) if files.is_file(path) else {}
 
 
 def read_events(path: str | os.PathLike) -> list[dict[str, Any]]:

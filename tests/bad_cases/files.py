@@ -180,6 +180,17 @@ CASES = [
                 ('images', 'smile', 'identity'), lambda a: a[:12])))),
     *_cases(
         'Reports',
+        ('the result is nested too deeply', edits.write(
+            'evaluation/result.json', '[' * 10**5)),
+        ('the result is larger than any', lambda: os.truncate(
+            'evaluation/result.json', 2**30)),
+        ('a number of the result is beyond any', edits.replace(
+            'evaluation/result.json', '"seed": 0', '"seed": 1e999')),
+        ('the losses are not numbers', _losses(**{
+            f'unlearned/{split}/loss': np.full(3, np.nan, np.float32)
+            for split in ('forget', 'test')})),
+        ('the losses are those of forget alone', _losses(**{
+            'unlearned/forget/loss': np.ones(3, np.float32)})),
         ('the losses are pickled', _losses(**{
             'unlearned/forget/loss': np.array([{}], object)})),
         ('the losses are texts', _losses(**{
