@@ -469,6 +469,7 @@ def stored(meta: dict[str, Any], where: str) -> dict[str, Any]:
   Raises:
     ValueError: if it is not whole.
   """
+  records.fit(meta, _Stored, where)
   records.fit(meta, _WithLines if 'lines' in meta else _WithEvents, where)
   return {**meta, 'clock': records.fit(
       meta['clock'], Clock, f'clock of {where}',

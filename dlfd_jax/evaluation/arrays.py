@@ -11,7 +11,7 @@ from dlfd_jax.utils import validate
 
 _NAME = re.compile(r'(?:(?:original|unlearned|retrained_\d{1,4})/)?'
                    r'(?:retain|forget|val|test)/\w+')
-_KINDS = {'loss': 'f', 'margin': 'f', 'sample_id': 'U', 'identity': 'i'}
+_KINDS = {'loss': '<f4', 'margin': '<f4', 'sample_id': '<U', 'identity': '<i'}
 
 
 def check(arrays: Mapping[str, np.ndarray], where: str) -> None:
@@ -23,7 +23,7 @@ def check(arrays: Mapping[str, np.ndarray], where: str) -> None:
     where: they stand, for the message.
 
   Example:
-    >>> check({'unlearned/test/loss': np.zeros(3)}, 'a.npz')
+    >>> check({'unlearned/test/loss': np.zeros(3, np.float32)}, 'a.npz')
     Traceback (most recent call last):
     ValueError: Expected unlearned/forget/loss in a.npz, got none.
   """
@@ -34,7 +34,7 @@ def check(arrays: Mapping[str, np.ndarray], where: str) -> None:
       continue
     n = lengths.setdefault(split.rpartition('/')[2], array.size)
     if (not _NAME.fullmatch(name) or array.shape != (n,) or not n
-        or array.dtype.kind != _KINDS[what]):
+        or not array.dtype.str.startswith(_KINDS[what])):
       raise ValueError(
           f'Expected arrays of an evaluation in {where}, those of a split of '
           f'one length, got {validate.shown(name)} {array.dtype} '
