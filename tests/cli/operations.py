@@ -213,7 +213,8 @@ def markdown(outcomes: list[Outcome]) -> str:
   lines = [
       '# Commands in rough environments', '',
       f'{len(outcomes)} runs, {faults} with a fault (a traceback, another exit '
-      'code, files missing or left, more than one line on stderr). 0: done, '
+      'code, files missing or left, more than one error on stderr). Empty: not '
+      'tried yet. 0: done, '
       'with every file; 2: one sentence and no file, but for a full disk under '
       'stdout, where all files are written.', '',
       f'| environment | {" | ".join(COMMANDS)} | what stderr says |',

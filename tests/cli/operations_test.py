@@ -1,10 +1,22 @@
-"""Rough environments: a sample of the table, each environment once."""
+"""Rough environments: the written table, and each environment once."""
 
 import os
 
 import pytest
 
+from dlfd_jax.utils import files
 from tests.cli import operations
+
+
+def test_the_written_table_is_whole_and_without_a_fault():
+  written = files.read_object(operations.RESULT)
+  outcomes = [operations.Outcome(**o) for o in written['outcomes']]
+  assert {(o.environment, o.command) for o in outcomes} <= set(
+      operations.pairs())
+  assert len(outcomes) == written['tried'] and not written['faults']
+  assert not [o for o in outcomes if o.faults]
+  page = operations.RESULT.with_suffix('.md').read_text('utf-8')
+  assert page == operations.markdown(outcomes)
 
 
 @pytest.fixture(scope='module')

@@ -62,6 +62,7 @@ IMPORTING = [  # a second or more each
     ('XLA_FLAGS=--xla_force_host_platform_device_count=0 dlfd demo', 2,
      DEVICES),
     ('dlfd demo --cpu_devices=1000000', 2, r'--cpu_devices to be .*1024'),
+    ('ulimit -v 1000000; dlfd check', 2, 'of address space .*got 1.0 GB'),
     ('dlfd demo --devices=1000000', 2, 'Expected --devices of at most'),
     ('mkdir gone; cd gone; rmdir ../gone; dlfd demo', 2,
      'No such file|no longer there'),
