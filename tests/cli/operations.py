@@ -9,6 +9,7 @@ half an hour on two cores.
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import pathlib
 import shutil
@@ -17,7 +18,7 @@ import sys
 import tempfile
 
 from dlfd_jax.cli import evaluate, train, unlearn
-from dlfd_jax.utils import files, runs, writes
+from dlfd_jax.utils import runs, writes
 
 ROOT = pathlib.Path(__file__).parents[2]
 RESULT = ROOT / 'docs/results/operations.json'
@@ -190,7 +191,7 @@ def main() -> None:
   if RESULT.is_file():
     known = {(o['environment'], o['command']): Outcome(
         **o | {'faults': tuple(o['faults'])})
-             for o in files.read_object(RESULT)['outcomes'] if not o['faults']}
+             for o in json.loads(RESULT.read_text('utf-8'))['outcomes'] if not o['faults']}
   with tempfile.TemporaryDirectory() as name:
     place = pathlib.Path(name)
     (place / 'cache').mkdir()

@@ -1,15 +1,15 @@
 """Rough environments: the written table, and each environment once."""
 
+import json
 import os
 
 import pytest
 
-from dlfd_jax.utils import files
 from tests.cli import operations
 
 
 def test_the_written_table_is_whole_and_without_a_fault():
-  written = files.read_object(operations.RESULT)
+  written = json.loads(operations.RESULT.read_text('utf-8'))
   outcomes = [operations.Outcome(**o) for o in written['outcomes']]
   assert {(o.environment, o.command) for o in outcomes} <= set(
       operations.pairs())
