@@ -191,7 +191,8 @@ def main() -> None:
   if RESULT.is_file():
     known = {(o['environment'], o['command']): Outcome(
         **o | {'faults': tuple(o['faults'])})
-             for o in json.loads(RESULT.read_text('utf-8'))['outcomes'] if not o['faults']}
+             for o in json.loads(RESULT.read_text('utf-8'))['outcomes']
+             if not o['faults']}
   with tempfile.TemporaryDirectory() as name:
     place = pathlib.Path(name)
     (place / 'cache').mkdir()
