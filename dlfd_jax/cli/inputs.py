@@ -191,7 +191,7 @@ def partition(values: flags.FlagValues, dataset: dataset_lib.Dataset,
     return splits_lib.load_splits(stored, dataset)
   if dataset.split is not None:
     _refuse(values, _OF_A_DRAWN_SPLIT, 'where the data say who is in which '
-            'part; --split_column=ignore draws a split')
+            'part')
     return splits_lib.partition_from_column(dataset)
   return splits_lib.draw_partition(
       dataset, test_fraction=command.value(values, 'test_fraction'),

@@ -47,7 +47,7 @@ def test_decoding_tells_how_far_it_is(tmp_path, made, mapped, capsys):
 def test_the_bar_moves_on_a_terminal_and_is_one_line_elsewhere(
     monkeypatch, terminal):
   out = io.StringIO()
-  monkeypatch.setattr(command, 'console', lambda: rich_console.Console(
+  monkeypatch.setattr(command.screen, 'console', lambda: rich_console.Console(
       file=out, force_terminal=terminal, width=60))
   hook = command.Progress()
   with job.shown([hook], 'read images', ''):

@@ -100,7 +100,7 @@ def test_a_drawn_split_is_said(tmp_path, place, capsys):
 
 
 def test_parts_and_skipped_files_of_a_tree(tmp_path, place, capsys):
-  assert _train(place, tmp_path / 'o', '--data=tree', '--split_by=image',
+  assert _train(place, tmp_path / 'o', '--data=tree',
                 f'--root={place / "tree"}') == 0
   result = runs.read_json(tmp_path / 'o' / runs.RESULT)
   assert result['images'] == 24
