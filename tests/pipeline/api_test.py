@@ -4,12 +4,14 @@ import dataclasses
 import json
 
 import jax
+import numpy as np
 import pytest
 
 import dlfd_jax
 from dlfd_jax import checkpoint, loop, models, presets
 from dlfd_jax.cli import evaluate as command, report
-from dlfd_jax.pipeline import evaluate, job
+from dlfd_jax.pipeline import chain, evaluate, job
+from dlfd_jax.report import tables
 from dlfd_jax.utils import runs
 from tests.cli import runs_of
 
@@ -129,6 +131,25 @@ def test_tier_1_runs_in_memory(work):
      dlfd_jax.evaluate(original, unlearned, [original]),
      'to be trained on the retain images'),
     (lambda data, parts, splits, original, unlearned, retrained:
+     dlfd_jax.evaluate(original, unlearned, dataset=dataclasses.replace(
+         data, labels=1 - data.labels)), 'got data with other labels'),
+    (lambda data, parts, splits, original, unlearned, retrained:
+     dlfd_jax.evaluate(original, unlearned, dataset=dataclasses.replace(
+         data.take(np.arange(len(data))[::-1]), sample_id=data.sample_id)),
+     'in another order'),
+    (lambda data, parts, splits, original, unlearned, retrained:
+     dlfd_jax.unlearn(original, METHOD, splits, dataclasses.replace(
+         data, images=255 - data.images)), 'got data with other pixels'),
+    (lambda data, parts, splits, original, unlearned, retrained:
+     dlfd_jax.evaluate(retrained, unlearned), 'does not descend from'),
+    (lambda data, parts, splits, original, unlearned, retrained:
+     dlfd_jax.evaluate(original, unlearned, [unlearned]),
+     'got the unlearned model itself'),
+    (lambda data, parts, splits, original, unlearned, retrained:
+     dlfd_jax.evaluate(original, unlearned, splits=dlfd_jax.resolve_request(
+         data, parts, dlfd_jax.ForgetRequest(people=3, seed=1))[0]),
+     'another split or request: retain, forget differ'),
+    (lambda data, parts, splits, original, unlearned, retrained:
      dlfd_jax.evaluate(original, unlearned, [retrained, retrained]),
      'Expected retrained models of different seeds'),
     (lambda data, parts, splits, original, *_: dlfd_jax.unlearn(
@@ -137,6 +158,30 @@ def test_tier_1_runs_in_memory(work):
 def test_a_call_that_cannot_be_is_one_sentence(work, call, words):
   with pytest.raises(ValueError, match=words):
     call(*work)
+
+
+def test_the_order_of_the_data_is_nothing_where_ids_go_with_the_images(work):
+  data, _, splits, original, *_ = work
+  other = data.take(np.random.default_rng(0).permutation(len(data)))
+  found = chain.check_run(job.judged(original), 'original', other)
+  assert found == chain.Findings()
+  assert original.config[chain.KEY]['parts'] == {
+      name: chain.ids_hash(ids) for name, ids in chain.ids_of(
+          data, original.splits).items()}
+
+
+def test_what_is_allowed_or_unknown_is_recorded_and_said(work):
+  data, _, splits, original, unlearned, _ = work
+  flipped = dataclasses.replace(data, labels=1 - data.labels)
+  made = dlfd_jax.unlearn(
+      original, METHOD, splits, flipped, allow_unverified=True)
+  allowed = made.record['verification']['allowed']
+  assert len(allowed) == 1 and 'other labels' in allowed[0]
+  assert tables.provenance(made.record)[0].startswith(
+      'Not verified, allowed by --allow_unverified: Expected')
+  assert tables.provenance(unlearned.record) == []
+  bare = dlfd_jax.unlearn(original.state(), METHOD, splits, data)
+  assert 'is no run of this program' in tables.provenance(bare.record)[0]
 
 
 def test_a_module_that_nobody_else_can_build_unlearns_but_is_not_saved(
