@@ -290,7 +290,7 @@ class Campaign:
     pid = self._server.start(self.argv(here), self._out, calls, cold)
     pool = concurrent.futures.ThreadPoolExecutor(1)
     end = pool.submit(self._server.ended)
-    while not end.done() and not due():
+    while not end.done() and not (_guarded(pid) and due()):
       time.sleep(.002)
     if moment != _CALL:
       concurrent.futures.wait([end], wait_s)
