@@ -57,7 +57,8 @@ _PATIENCE_S = 300
 _ROUNDS = 8
 # Of a process or of a machine, not of the run.
 _OWN = ('time', 'peak_bytes', 'read_peak_bytes', 'check_share', 'finished',
-        'time_share', 'wall_s', 'cost', 'command', 'commands', 'versions')
+        'time_share', 'wall_s', 'cost', 'command', 'commands', 'versions',
+        'sha256', 'files')  # hashes of results and pages with times
 # Names that a checkpoint draws.
 _DRAWN = re.compile(r'(?:[0-9a-f]{32})')
 
@@ -355,7 +356,8 @@ def _files(folder: pathlib.Path) -> set[str]:
   return {name for name in (
       _DRAWN.sub('', path.relative_to(folder).as_posix())
       for path in folder.rglob('*') if path.is_file())
-          if '/loop/' not in f'/{name}'}
+          if '/loop/' not in f'/{name}'
+          and not name.endswith('/sha256.json')}
 
 
 def differences(one: pathlib.Path, other: pathlib.Path) -> list[str]:
@@ -378,6 +380,8 @@ def differences(one: pathlib.Path, other: pathlib.Path) -> list[str]:
 
 def _content(path: pathlib.Path, root: pathlib.Path) -> Any:
   """What has to be equal in a file; None where nothing has."""
+  if path.parent.name == 'costs' or (path.parent / 'evaluation').is_dir():
+    return None  # measured times, and a report of these
   if path.suffix == '.json' and 'checkpoints' not in path.parts:
     text = path.read_text('utf-8').replace(str(root), 'RUN')
     return without_times(json.loads(text)) if path.name not in (
@@ -388,7 +392,8 @@ def _content(path: pathlib.Path, root: pathlib.Path) -> Any:
   if path.suffix == '.npz':
     with np.load(path, allow_pickle=False) as file:
       return {name: file[name].tobytes() for name in file.files}
-  if path.suffix in ('.csv', '.pth', '.safetensors'):
+  if path.suffix in ('.pth', '.safetensors') or (
+      path.name == 'comparison.csv'):
     return path.read_bytes()
   return None  # pages: of the same results, with times
 

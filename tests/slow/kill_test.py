@@ -25,7 +25,7 @@ def test_files_that_are_lost_left_over_or_changed_are_differences(tmp_path):
   for folder, names in ((one, 'abc'), (other, 'bcd')):
     folder.mkdir()
     for name in names:
-      (folder / f'{name}.csv').write_text(f'{name}{folder}' * (name == 'b'))
+      (folder / f'{name}.pth').write_text(f'{name}{folder}' * (name == 'b'))
   assert kill.differences(one, other) == [
-      'other: a.csv is lost', 'other: d.csv is left over',
-      'other: b.csv differs']
+      'other: a.pth is lost', 'other: d.pth is left over',
+      'other: b.pth differs']
