@@ -458,6 +458,8 @@ def everything(folder: pathlib.Path, n: int, seed: int, epochs: int,
 
 
 def _measure(values: flags.FlagValues) -> dict[str, Any]:
+  # Children inherit what nohup ignores, and go on.
+  signal.signal(signal.SIGHUP, signal.SIG_DFL)
   with tempfile.TemporaryDirectory() as folder:
     campaigns = everything(
         pathlib.Path(values['folder'].value or folder), values['n'].value,
