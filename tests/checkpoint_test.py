@@ -309,6 +309,16 @@ def test_a_damaged_step_gives_way_to_the_one_before(tmp_path):
       saver.latest()
 
 
+def test_an_empty_step_folder_gives_way_to_the_one_before(tmp_path):
+  with _loop(tmp_path) as saver:
+    saver.save(5, _tree(), {'at': 5})
+  (tmp_path / 'loop' / '7').mkdir()
+  with _loop(tmp_path) as saver:
+    with pytest.warns(UserWarning, match='step 7 .* is not whole'):
+      assert saver.latest() == 5
+    assert saver.meta(5) == {'at': 5}
+
+
 def test_steps_of_a_version_without_checksums_load(tmp_path):
   with _loop(tmp_path) as saver:
     saver.save(5, _tree(), {'at': 5})
