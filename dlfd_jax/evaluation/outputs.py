@@ -313,21 +313,27 @@ def matched_auc(inputs: Inputs, model: Model, attribute: str | None = None, *,
   return Estimate.resampled(value, inputs.bootstrap(read, *SIDES))
 
 
-def person_scores(inputs: Inputs, model: Model) -> Pair | None:
+def auc_by_image(inputs: Inputs, scores: Sequence[np.ndarray]) -> Estimate:
+  """AUC of scores on forget ``[n]`` over those on test ``[m]``."""
+  def read(*weights: np.ndarray) -> np.ndarray:
+    return ranks.area(*ranks.roc(scores[0], scores[1], *weights))
+
+  return Estimate.resampled(float(read()), inputs.bootstrap(read, *SIDES))
+
+
+def by_person(inputs: Inputs, scores: Sequence[np.ndarray]) -> Pair | None:
   """Mean score of each person of forget and of test, None if unknown."""
   parts = [inputs.parts[split] for split in SIDES]
   if any((part.identity < 0).all() for part in parts):
     return None
-  forget, test = (
-      attack.person_means(-model.losses[split], part.identity)
-      for split, part in zip(SIDES, parts))
+  forget, test = (attack.person_means(of_side, part.identity)
+                  for of_side, part in zip(scores, parts, strict=True))
   return forget, test
 
 
-@_on(*SIDES)
-def person_auc(inputs: Inputs, model: Model) -> Estimate:
+def auc_by_person(inputs: Inputs, scores: Sequence[np.ndarray]) -> Estimate:
   """AUC over people, each with the mean score of their images."""
-  people = person_scores(inputs, model)
+  people = by_person(inputs, scores)
   if people is None:
     return Estimate.missing(NO_PEOPLE)
   value = attack.auc(*people)
@@ -338,6 +344,17 @@ def person_auc(inputs: Inputs, model: Model) -> Estimate:
     return Estimate(value)
   weights = [part.multiplicities.astype(np.float64) for part in parts]
   return Estimate.resampled(value, ranks.area(*ranks.roc(*people, *weights)))
+
+
+def person_scores(inputs: Inputs, model: Model) -> Pair | None:
+  """Mean of minus the loss of each person, see :func:`by_person`."""
+  return by_person(inputs, [-model.losses[split] for split in SIDES])
+
+
+@_on(*SIDES)
+def person_auc(inputs: Inputs, model: Model) -> Estimate:
+  """AUC over people, each with the mean of minus their losses."""
+  return auc_by_person(inputs, [-model.losses[split] for split in SIDES])
 
 
 def rank_of_forget(inputs: Inputs) -> str | None:

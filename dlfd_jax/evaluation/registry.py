@@ -18,7 +18,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from dlfd_jax import tasks
-from dlfd_jax.evaluation import features, inputs as inputs_lib, nulls, outputs
+from dlfd_jax.evaluation import (
+  features,
+  inputs as inputs_lib,
+  nulls,
+  outputs,
+  reference_attack,
+)
 from dlfd_jax.evaluation.estimate import Estimate, Record
 from dlfd_jax.evaluation.inputs import Inputs
 from dlfd_jax.metrics import accuracy, distances, features as features_lib
@@ -115,6 +121,8 @@ _SIDES = outputs.SIDES
 _CORRECT = 'higher means more correct'
 _AUC = ('higher means more leakage; above retrained: under-forgetting, below: '
         'over-forgetting')
+_TWO_SIDED = ('higher means that forget images stand farther from retrained, '
+              'to either side, than unseen ones')
 _SCORE = ('lower means an attack nearer to a guess, in either direction; the '
           'aim is the value of retrained, not 0')
 _NOMUS = "higher means better by the papers' rule, not nearer to retraining"
@@ -210,6 +218,16 @@ def _normalised(name: str, label: str, split: str) -> Metric:
       name=name, label=label, split=split, direction=_ORIGINAL, form=SLOT,
       tier=1, units='ratio of distances', margin='distance_margin',
       value=_partial(outputs.normalised_js, split=split))
+
+
+def _beside(name: str, label: str, direction: str = _AUC, *,
+            two_sided: bool = False, by_person: bool = False,
+            **more: Any) -> Metric:
+  return Metric(
+      name=name, label=label, split='forget', direction=direction, form=SLOT,
+      tier=1, sides=_SIDES, bounds=_SHARE, margin='auc_margin', summary=True,
+      value=_partial(reference_attack.auc, two_sided=two_sided,
+                     by_person=by_person), **more)
 
 
 def _probe(name: str, label: str, split: str, direction: str,
@@ -344,6 +362,16 @@ METRICS: tuple[Metric, ...] = (
     _gap('gap_mia_auc_matched', 'Gap in attack AUC, class-matched', 'forget',
          outputs.GAPS[3], margin='auc_margin', sides=_SIDES,
          votes=(FORGETTING, 0), summary=True),
+    _beside('reference_attack', 'Reference attack AUC', short='reference AUC'),
+    _beside('reference_attack_two_sided', 'Reference attack AUC, two-sided',
+            _TWO_SIDED, two_sided=True, votes=(FORGETTING, 4),
+            short='reference AUC, two-sided'),
+    _beside('reference_attack_person', 'Reference attack AUC, by person',
+            by_person=True, short='reference AUC, by person'),
+    _beside('reference_attack_person_two_sided',
+            'Reference attack AUC, two-sided, by person', _TWO_SIDED,
+            two_sided=True, by_person=True,
+            short='reference AUC, two-sided, by person'),
     Metric(name='average_gap', label='Average gap', split='all', form=SLOT,
            direction=_FAR, value=outputs.average_gap, tier=1, notes=_FOLDED,
            sides=('retain', 'forget', 'test'), summary=True),

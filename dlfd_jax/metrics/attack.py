@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import statistics
 
 import numpy as np
 from scipy import special
@@ -132,11 +133,25 @@ def person_auc(members: np.ndarray, non_members: np.ndarray,
 
 
 def person_means(values: np.ndarray, identity: np.ndarray) -> np.ndarray:
-  """Mean value per person, ``[persons]``, in the order of ``units_of``."""
+  """Mean value per person, ``[persons]``, in the order of ``units_of``.
+
+  The exact mean, rounded once: people with the same values, in whatever order
+  and however often, tie when they are ranked.
+
+  Example:
+    >>> print(person_means([.1, .1, .1, .1], [0, 0, 0, 1]))
+    [0.1 0.1]
+  """
   values = ranks.check_scores('values', values)
   units = stats.units_of(validate.same_length(
       'persons', identity, 'the values', len(values)))
-  return np.bincount(units, values) / np.bincount(units)
+  order = np.argsort(units, kind='stable')
+  counts = np.bincount(units)
+  if (counts == 1).all():
+    return values[order]
+  return np.array([
+      statistics.mean(of_person.tolist()) for of_person in np.split(
+          values[order], np.cumsum(counts)[:-1])])
 
 
 def ranked_auc(member_losses: np.ndarray, non_member_losses: np.ndarray,

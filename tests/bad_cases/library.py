@@ -20,6 +20,7 @@ from dlfd_jax.metrics import (
   features as features_lib,
   forgetting,
   per_example,
+  reference_attack,
   stats,
 )
 from dlfd_jax.pipeline import classifier as inference
@@ -102,6 +103,16 @@ CASES = [
         [1., 2.], [2.], [0, 0], [0], draws=0)),
     _call('person_auc: there are fewer people than scores',
           lambda: attack.person_auc([1., 2.], [2.], [0], [0])),
+    _call('pooled_spread: as many models on every side',
+          lambda: reference_attack.pooled_spread(_ONES, _ONES[:2])),
+    _call('pooled_spread: margins are no matrix',
+          lambda: reference_attack.pooled_spread([1., 2.])),
+    _call('deviations: there is a margin too few',
+          lambda: reference_attack.deviations([1.], _ONES)),
+    _call('deviations: a margin is not finite',
+          lambda: reference_attack.deviations([1., np.nan, 1.], _ONES)),
+    _call('deviations: no spread',
+          lambda: reference_attack.deviations([1., 1., 1.], _ONES, 0.)),
     _call('balanced_accuracy: one score a side',
           lambda: attack.balanced_accuracy([1.], [2.])),
     _call('balanced_accuracy: no draw', lambda: attack.balanced_accuracy(

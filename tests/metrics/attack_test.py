@@ -72,6 +72,19 @@ def test_person_auc_averages_before_it_ranks():
   assert attack.person_auc(members, others, people, people) == 1.0
 
 
+@pytest.mark.parametrize('values', [[.1], [.1, .2, .4], [1e-9, 3., 7e5, .1]])
+@pytest.mark.parametrize('times', [2, 3, 7])
+def test_people_with_the_same_images_tie(values, times):
+  rng = np.random.default_rng(0)
+  for _ in range(20):
+    members = rng.permutation(values * times)
+    others = rng.permutation(values)
+    people = [np.zeros(len(side), int) for side in (members, others)]
+    assert attack.person_auc(members, others, *people) == .5
+    keys = [np.zeros(len(side)) for side in (members, others)]
+    assert attack.ranked_auc(members, others, *keys, *people) == .5
+
+
 def test_unknown_people_stand_for_their_image():
   members, others = np.array([3., 1., 2., 2.]), np.array([2.5, .5, 0., 0.])
   unknown = np.full(4, -1)
