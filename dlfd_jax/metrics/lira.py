@@ -63,6 +63,31 @@ def check_margins(name: str, values: np.ndarray) -> np.ndarray:
   return values
 
 
+def check_sides(unlearned: np.ndarray, retrained: np.ndarray,
+                least: int) -> tuple[np.ndarray, np.ndarray]:
+  """Margins of the same examples under unlearned and retrained models.
+
+  Args:
+    unlearned: ``[N, n]``.
+    retrained: ``[M, n]``.
+    least: fewest models of each.
+
+  Raises:
+    ValueError: if they are not that.
+  """
+  sides = [check_margins(f'{name} margins', values) for name, values in (
+      ('unlearned', unlearned), ('retrained', retrained))]
+  if sides[0].shape[1] != sides[1].shape[1]:
+    raise ValueError(
+        f'Expected margins of the same examples, got {sides[0].shape[1]} and '
+        f'{sides[1].shape[1]}.')
+  if min(map(len, sides)) < least:
+    raise ValueError(
+        f'Expected at least {least} models on each side, got {len(sides[0])} '
+        f'unlearned and {len(sides[1])} retrained.')
+  return sides[0], sides[1]
+
+
 def fit(margins: np.ndarray, inside: np.ndarray | None = None, *,
         rule: str = 'shrunk') -> Normals:
   """The distribution of each example's margin over models.

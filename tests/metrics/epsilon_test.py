@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+
+from dlfd_jax.metrics import epsilon
+
+
+def test_rates():
+  np.testing.assert_allclose(
+      epsilon.of_rates([.1, .2], [.2, .1]), 2.079429, atol=1e-6)
+  assert epsilon.of_rates([0, .1, 0, .5], [0, 0, .3, .5]).tolist() == [
+      np.inf, 0, 0, 0]
+
+
+def test_quality_by_buckets():
+  assert epsilon.forgetting_quality([.3, .7, 1.2, 10], 64) == .4375
+  assert epsilon.forgetting_quality([4.99, 5.], 64) == 2.**-9 / 2
+  assert epsilon.challenge_score(
+      .5, retain=(.9, 1.), test=(.8, .4)) == pytest.approx(.9)
+
+
+def test_samples_apart_reach_the_cap_and_many_thresholds_run():
+  rng = np.random.default_rng(0)
+  near, far = rng.standard_normal((20, 3)), 30 + rng.standard_normal((20, 3))
+  assert epsilon.challenge(near, far).tolist() == [50] * 3
+  narrow = 1e-3 * rng.standard_normal((20, 3))
+  assert epsilon.challenge(near, narrow).tolist() == [50] * 3
+
+
+@pytest.mark.parametrize('scale,quality', [(1, .18), (.2, .11), (5, .21)])
+def test_null_of_the_challenge_is_not_one(scale, quality):
+  rng = np.random.default_rng(1)
+  found = epsilon.challenge(*(scale * rng.standard_normal((2, 64, 60))))
+  assert epsilon.forgetting_quality(found, 64) == pytest.approx(
+      quality, abs=.05)
+  if scale == 1:
+    assert found.mean() == pytest.approx(1.6, abs=.3)
+
+
+def test_single_thresholds_by_hand():
+  """No interval is better here: the sides have one range and are shifted."""
+  u = np.repeat([1., 2.], [1, 9])[:, None]
+  o = np.repeat([1., 2.], [8, 2])[:, None]
+  # Above 1: 9 of 10 against 2 of 10.
+  np.testing.assert_allclose(epsilon.challenge(u, o), epsilon.of_rates(.2, .1))
+
+
+@pytest.mark.parametrize('n,expected', [
+    (8, .534704), (16, 1.349762), (32, 2.102210), (64, 2.824592),
+    (128, 3.532253)])
+def test_largest_lower_bound(n, expected):
+  assert epsilon.largest_bound(n) == pytest.approx(expected, abs=1e-5)
+  apart = np.arange(2 * n)[:, None] + 0.
+  np.testing.assert_allclose(
+      epsilon.lower_bound(apart, apart + 1000), expected, atol=1e-5)
+
+
+def test_lower_bound_of_counts():
+  limits = [epsilon.error_limit(k, 50) for k in (5, 10)]
+  np.testing.assert_allclose(limits, [.218135, .337183], atol=1e-6)
+  assert epsilon.bound(*map(np.asarray, limits)) == pytest.approx(
+      1.111368, abs=1e-5)
+  assert epsilon.largest_bound(64, .05 / 1500) == pytest.approx(
+      1.673600, abs=1e-5)
+
+
+@pytest.mark.parametrize('shift,ratio,mean', [
+    (0, 1, 0), (1, 1, .10), (2, 1, .82), (0, .2, 1.03)])
+def test_lower_bound_of_samples(shift, ratio, mean):
+  rng = np.random.default_rng(2)
+  u, o = rng.standard_normal((2, 64, 400))
+  found = epsilon.lower_bound(shift + ratio * u, o)
+  true = {0: 0, 1: 4.377178, 2: 9.997256}[shift]
+  if ratio == 1:
+    assert (found <= true).mean() >= .95
+  if mean:
+    assert found.mean() == pytest.approx(mean, rel=.1, abs=.03)
+  else:
+    assert (found > 0).mean() < .02
+  swapped = epsilon.lower_bound(o, shift + ratio * u)
+  assert swapped.mean() == pytest.approx(found.mean(), abs=.08)
+
+
+@pytest.mark.parametrize('call,words', [
+    (lambda: epsilon.challenge(np.ones((1, 1)), np.ones((2, 1))), 'at least 2'),
+    (lambda: epsilon.lower_bound(np.ones((3, 1)), np.ones((4, 1))),
+     'at least 4'),
+    (lambda: epsilon.lower_bound(np.ones((4, 1)), np.ones((4, 1)), 2.),
+     'level')])
+def test_bad_input_is_one_sentence(call, words):
+  with pytest.raises(ValueError, match=words):
+    call()
