@@ -18,14 +18,15 @@ __all__ = ['AugmentConfig', 'BadTeachingConfig', 'CFKConfig', 'Classifier',
            'EUKConfig', 'EvaluationConfig', 'EvaluationResult',
            'FinetuneConfig', 'ForgetRequest', 'Interrupted', 'ModelConfig',
            'NegGradConfig', 'NegGradPlusConfig', 'Network', 'OptimizerConfig',
-           'PRESETS', 'Partition', 'Problem', 'RewindConfig', 'SavedModel',
-           'ScrubConfig', 'ScrubRConfig', 'Splits', 'Task', 'Tier1Config',
-           'TrainConfig', 'TrainResult', 'UnlearnResult', 'UnsirConfig',
-           '__version__', 'build_model', 'draw_partition', 'evaluate',
-           'export_weights', 'import_weights', 'init_model', 'load_classifier',
-           'load_data', 'load_evaluation', 'load_model', 'load_splits',
-           'partition_from_column', 'resolve_request', 'save_splits',
-           'synthetic_faces', 'train', 'unlearn']
+           'PRESETS', 'Partition', 'Problem', 'ReferenceModels', 'RewindConfig',
+           'SavedModel', 'ScrubConfig', 'ScrubRConfig', 'Splits', 'Task',
+           'Tier1Config', 'TrainConfig', 'TrainResult', 'UnlearnResult',
+           'UnsirConfig', '__version__', 'build_model', 'draw_partition',
+           'evaluate', 'export_weights', 'import_weights', 'init_model',
+           'load_classifier', 'load_data', 'load_evaluation', 'load_model',
+           'load_references', 'load_splits', 'partition_from_column',
+           'plan_references', 'resolve_request', 'save_splits',
+           'synthetic_faces', 'train', 'train_references', 'unlearn']
 
 if not TYPE_CHECKING:
   # jax and the rest take seconds: `dlfd --help` does without, and a command

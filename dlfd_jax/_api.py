@@ -44,6 +44,12 @@ from dlfd_jax.pipeline.evaluate import (
   load_evaluation,
 )
 from dlfd_jax.pipeline.job import Interrupted, load_data
+from dlfd_jax.pipeline.reference_models import (
+  ReferenceModels,
+  load_references,
+  plan as plan_references,
+  train_references,
+)
 from dlfd_jax.pipeline.references import Tier1Config
 from dlfd_jax.pipeline.train import TrainResult, train
 from dlfd_jax.pipeline.unlearn import UnlearnResult, unlearn

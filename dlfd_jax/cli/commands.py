@@ -47,6 +47,10 @@ COMMANDS = {
     'unlearn': Entry(
         'unlearn', 'COMMAND', 'make a trained model forget people',
         "the original's run, a request", 'a run: the model that forgot'),
+    'references': Entry(
+        'references', 'COMMAND', 'train retrained or shadow models to compare',
+        "the original's run, a request",
+        'training runs, their index and who is in which'),
     'evaluate': Entry(
         'evaluate', 'COMMAND',
         'attacks and accuracies beside original and retrained',

@@ -12,7 +12,13 @@ from dlfd_jax import checkpoint
 from dlfd_jax.cli import command, inputs, options, screen
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.evaluation import inputs as inputs_lib
-from dlfd_jax.pipeline import chain, evaluate, references, run_configs
+from dlfd_jax.pipeline import (
+  chain,
+  evaluate,
+  reference_models,
+  references,
+  run_configs,
+)
 from dlfd_jax.report import render
 from dlfd_jax.utils import runs
 
@@ -43,6 +49,9 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_list(
       'retrained', [], 'runs of models trained on retain alone',
       flag_values=values)
+  flags.DEFINE_string(
+      'references', None, 'folder of retrained models that `references` made, '
+      'besides --retrained', flag_values=values)
   flags.DEFINE_enum(
       'state', 'model', ['model', 'last'],
       'the selected state of the unlearning run, or its last one',
@@ -95,7 +104,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
       parts=splits.parts, split_from=inputs.split_from(values, dataset, stored),
       settings={'tier': tier, **dataclasses.asdict(config)})
   result = evaluate.evaluate(
-      original, unlearned, _folders(command.value(values, 'retrained')), config,
+      original, unlearned, _retrained(values), config,
       tier_1=references.Tier1Config(**{
           name: command.value(values, name) for name in _TIER_1})
       if tier else None,
@@ -108,6 +117,16 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   show(result)
   print(f'{workdir}/{runs.RESULT}')
   return {'workdir': workdir, **result.record}
+
+
+def _retrained(values: flags.FlagValues) -> list[str]:
+  """The runs of --retrained and those of --references."""
+  given = _folders(command.value(values, 'retrained'))
+  place = command.value(values, 'references')
+  return given if place is None else [
+      *given, *reference_models.load_references(
+          place, allow_unverified=command.value(values, chain.FLAG)
+      ).retrained()]
 
 
 def _folders(texts: list[str]) -> list[str]:

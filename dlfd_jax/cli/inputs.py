@@ -235,6 +235,49 @@ def request_on(dataset: dataset_lib.Dataset, parts: job.Parts, stored: bool,
   return requests.resolve(dataset, job.as_partition(parts).parts, request)
 
 
+def request_splits(values: flags.FlagValues, dataset: dataset_lib.Dataset,
+                   wanted: requests.ForgetRequest | None,
+                   original: str | os.PathLike,
+                   stored: str | os.PathLike | None
+                   ) -> tuple[splits_lib.Splits, list[str]]:
+  """Finished splits of a request on an original, and notes on them.
+
+  Args:
+    values: the flags.
+    dataset: the images.
+    wanted: the request; None = the split says who is forgotten.
+    original: the model's folder.
+    stored: the split; None = the data say it.
+
+  Raises:
+    ValueError: if nobody knows the split, or who is forgotten.
+  """
+  if stored is None and dataset.split is None:
+    raise ValueError(
+        f'Expected the split of {original}: give --splits or a manifest with a '
+        'split column; a split drawn now would put people whom the model was '
+        'trained on into val and test and void every attack figure.')
+  if stored is not None:
+    check_split(values, stored, dataset)
+    parts = splits_lib.load_splits(stored, dataset)
+  else:
+    parts = splits_lib.partition_from_column(dataset, check=False)
+  if wanted is None:
+    if not isinstance(parts, splits_lib.Splits):
+      forget_request(values)  # says that one is required
+      raise AssertionError('unreachable: a request is required')
+    splits_lib.check_splits(dataset, parts)
+    return parts, splits_lib.splits_notes(dataset, parts)
+  if (isinstance(parts, splits_lib.Splits)
+      and command.value(values, 'splits') is not None):
+    raise ValueError(
+        'Expected no --forget_* flag: the split already says who is '
+        'forgotten.')
+  found = request_on(dataset, parts, stored is not None, wanted)
+  splits = found.splits()
+  return splits, found.notes() + splits_lib.splits_notes(dataset, splits)
+
+
 def say_used(dataset: dataset_lib.Dataset, **known: Any) -> dict[str, Any]:
   """Prints what a run uses before it begins; see ``used.facts``."""
   used = used_lib.facts(dataset, **known)

@@ -11,7 +11,6 @@ from absl import flags
 
 from dlfd_jax import checkpoint, methods, presets
 from dlfd_jax.cli import command, inputs, options, tensorboard
-from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.methods import rewind
 from dlfd_jax.pipeline import chain, run_configs, unlearn, weakenings
 from dlfd_jax.utils import files, runs
@@ -105,7 +104,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   stored = command.value(values, 'splits')
   if stored is None and files.is_there(original / runs.SPLITS):
     stored = original / runs.SPLITS
-  splits, notes = _splits(values, dataset, wanted, original, stored)
+  splits, notes = inputs.request_splits(
+      values, dataset, wanted, original, stored)
   used = inputs.say_used(  # while there is time to stop
       dataset, network=saved.config, devices=devices, parts=splits.parts,
       split_from=inputs.split_from(values, dataset, stored),
@@ -145,33 +145,6 @@ def _start(config_of: Callable[[str], Any], method: str,
     raise ValueError(
         f'Expected --rewind_of with --method=rewind alone, got {method}.')
   return dataclasses.replace(config, method=config_of(rewind_of))
-
-
-def _splits(values, dataset, wanted, original, stored):
-  """Finished splits and notes; refuses a model whose split nobody knows."""
-  if stored is None and dataset.split is None:
-    raise ValueError(
-        f'Expected the split of {original}: give --splits or a manifest with a '
-        'split column; a split drawn now would put people whom the model was '
-        'trained on into val and test and void every attack figure.')
-  if stored is not None:
-    inputs.check_split(values, stored, dataset)
-    parts = splits_lib.load_splits(stored, dataset)
-  else:
-    parts = splits_lib.partition_from_column(dataset, check=False)
-  finished = isinstance(parts, splits_lib.Splits)
-  if wanted is None:
-    if not finished:
-      inputs.forget_request(values)  # says that one is required
-    splits_lib.check_splits(dataset, parts)
-    return parts, splits_lib.splits_notes(dataset, parts)
-  if finished and command.value(values, 'splits') is not None:
-    raise ValueError(
-        'Expected no --forget_* flag: the split already says who is '
-        'forgotten.')
-  found = inputs.request_on(dataset, parts, stored is not None, wanted)
-  splits = found.splits()
-  return splits, found.notes() + splits_lib.splits_notes(dataset, splits)
 
 
 COMMAND = command.Command(

@@ -608,6 +608,25 @@ def check_resumed(folder: str | os.PathLike,
     raise ValueError(found[0])
 
 
+def check_index(one: Judged) -> Findings:
+  """Whether a folder of reference models is as its index says.
+
+  Args:
+    one: the folder, with the config and the index.
+  """
+  found = _check_files(one, f'the references {one.place}')
+  for listed in one.record['models']:
+    folder = pathlib.Path(one.place) / listed['folder']
+    known = runs.read_result(folder, 'train')
+    if not known:
+      found += _differs(f'the model {folder} that the index of {one.place} '
+                        'names', 'no finished run')
+    elif known.get('sha256') != listed['sha256']:
+      found += _differs(f'the model {folder} that the index of {one.place} '
+                        'names', 'another one')
+  return found
+
+
 def together(every: Sequence[Findings]) -> Findings:
   """All findings as one."""
   return sum(every, Findings())

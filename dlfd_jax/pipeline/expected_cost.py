@@ -90,6 +90,40 @@ def measure(preset: presets.Preset, config: models.ModelConfig,
       'retrain_s': steps['train'] * step_s['train']}
 
 
+def train_step(recipe: train.TrainConfig, config: models.ModelConfig,
+               dataset: dataset_lib.Dataset, rows: np.ndarray,
+               devices: parallel.Devices, repeats: int = 2) -> dict[str, float]:
+  """Seconds of a step of training, measured as :func:`measure` does.
+
+  Args:
+    recipe: of training.
+    config: the network.
+    dataset: the images.
+    rows: that are trained on.
+    devices: to measure on.
+    repeats: timed steps.
+
+  Returns:
+    ``step_s`` of a whole batch and ``compile_s``.
+  """
+  model = models.build_for(config, dataset.image_size)
+  variables = models.init(model, jax.random.key(0), dataset.image_size)
+  second = _images_a_second(model, variables, dataset, rows, devices)
+  size = timed_images(second, 0, recipe.batch_size, devices.count)
+  shown = rows[:size]
+  call = timing.Call(
+      train.make_supervised_step(
+          model, dataset.task, recipe.optimizer, _SCHEDULE,
+          augment=recipe.augment),
+      train.create_state(variables, recipe.optimizer, jax.random.key(0)),
+      devices.place({'images': dataset.images[shown],
+                     'labels': dataset.labels[shown]}),
+      batching.pad(np.arange(len(shown)), size))
+  compile_s, seconds = timing.time_in_turns({'train': call}, devices, repeats)
+  return {'step_s': timing.medians(seconds)['train'] * recipe.batch_size / size,
+          'compile_s': compile_s['train']}
+
+
 def _images_a_second(model, variables, dataset, rows, devices) -> float:
   """Images that a pass in evaluation mode takes in a second."""
   few = dataset.take(rows[:_PROBED])

@@ -41,9 +41,7 @@ def recipe_of(run: str | os.PathLike) -> tuple[
     seen.append(pathlib.Path(run).resolve())
     config = runs.read_config(run, *_KINDS)
   where = str(pathlib.Path(run) / runs.CONFIG)
-  return (data_in(config, run),
-          records.fit(config['network'], presets.Network,
-                      f'network of {where}', _LATER),
+  return (data_in(config, run), network_in(config, where),
           recipe_in(config, where))
 
 
@@ -89,6 +87,12 @@ def data_in(config: dict[str, Any], run: str | os.PathLike
     earlier['split_column'] = splits.EARLIER
   return records.fit({**earlier, **fields}, sources.DataOptions,
                      f'data of {pathlib.Path(run) / runs.CONFIG}', _LATER)
+
+
+def network_in(config: dict[str, Any], where: str) -> presets.Network:
+  """The network in the config of a training run."""
+  return records.fit(
+      config['network'], presets.Network, f'network of {where}', _LATER)
 
 
 def recipe_in(config: dict[str, Any], where: str) -> train.TrainConfig:

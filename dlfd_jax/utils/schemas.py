@@ -123,6 +123,23 @@ class ComparisonConfig(TypedDict, total=False):
   kind: Required[Literal['comparison']]
 
 
+class ReferencesConfig(TypedDict, total=False):
+  """``config.json`` of reference models."""
+
+  kind: Required[Literal['references']]
+  design: Required[Literal['retrained', 'random']]
+  n: Count | None
+  seed: Required[Count]
+  original_path: str | None
+  data: Required[dict[str, Any] | None]
+  fingerprint: str
+  rows: Hashes
+  network: dict[str, Any]
+  train: dict[str, Any]
+  membership: str | None
+  chain: Chain
+
+
 class Time(TypedDict, total=False):
   """Where the time of a run went, see ``loop.Clock``."""
 
@@ -388,6 +405,32 @@ class Evaluation(TypedDict, total=False):
   sha256: str
 
 
+class ReferenceModel(TypedDict, total=False):
+  """A finished reference model."""
+
+  folder: Required[Annotated[str, Meta(pattern='^[0-9]{3,6}$')]]
+  seed: Required[Count]
+  images: Count | None
+  stop: str
+  accuracy_val: Share | None
+  weights: Required[str]
+  sha256: Required[str]
+
+
+class References(TypedDict, total=False):
+  """``result.json`` of reference models: the index of the finished ones."""
+
+  kind: Required[Literal['references']]
+  design: str
+  command: str | None
+  models: Required[list[ReferenceModel]]
+  verification: Verification
+  cost: dict[str, Any] | None
+  time: Time
+  run: str
+  sha256: str
+
+
 class CheckResult(TypedDict, total=False):
   """``result.json`` of a check."""
 
@@ -448,7 +491,8 @@ class Tuned(TypedDict, total=False):
 CONFIGS: dict[str, Any] = {
     'train': TrainConfig, 'unlearn': UnlearnConfig,
     'evaluation': EvaluationConfig, 'check': CheckConfig,
-    'comparison': ComparisonConfig}
+    'comparison': ComparisonConfig, 'references': ReferencesConfig}
 RESULTS: dict[str, Any] = {
     'train': TrainResult, 'unlearn': UnlearnResult, 'evaluation': Evaluation,
-    'check': CheckResult, 'comparison': ComparisonResult}
+    'check': CheckResult, 'comparison': ComparisonResult,
+    'references': References}

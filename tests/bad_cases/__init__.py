@@ -44,7 +44,8 @@ _THEMES = ('Manifests', 'Images', 'npz files', 'Trees of folders', 'Downloads',
            'Deletion requests', 'Stored splits', 'Checkpoints',
            'Weights from elsewhere', hostile.TENSORS, hostile.SPECIAL,
            hostile.NAMES, 'Commands', 'Training flags',
-           'Unlearning flags', 'Run folders', 'Evaluations', 'Reports',
+           'Unlearning flags', 'Run folders', 'Reference models',
+           'Evaluations', 'Reports',
            'Experiments', 'Python')
 CASES: list[case.Case] = sorted(
     [*_rows(), *(one for module in (

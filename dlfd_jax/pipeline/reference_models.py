@@ -1,0 +1,516 @@
+"""Reference models: retrainings of one recipe that many evaluations share.
+
+Two designs (docs/metrics.md, evaluation tiers 1 to 3):
+
+* ``retrained``: every model is trained on retain alone, each from a seed of its
+  own. They are what ``evaluate --retrained`` takes, made at once.
+* ``random``: the people to be forgotten are a pool. Each of them is in the
+  training set of exactly half of the models, drawn independently, and retain is
+  in all: shadow models of per-example attacks (LiRA, U-LiRA).
+
+A folder of references holds ``config.json``, an ordinary training run per model
+in ``000``, ``001`` ..., and ``result.json``, the index of those that are
+finished, in the order of their seeds: ``models``, each with its ``folder``,
+``seed``, ``images`` and the hashes ``weights`` (of its parameters) and
+``sha256`` (of its result).
+
+A shadow model ``k`` is trained on retain and on its own part of the pool
+(``on='all'``), and its run's ``splits.npz`` names that part as forget, so that
+``unlearn --original=REFS/00k`` forgets it. Those of the pool that the model
+never saw are in no part of that file; of a small pool it may have drawn nobody,
+and then its split is train, val and test.
+
+With ``random`` there is ``membership.npz``, plain arrays:
+
+* ``states``: int8 ``[models, units]``; 0 = OUT, never seen, 1 = FORGET, trained
+  on and the model's own to forget, 2 = KEEP, trained on and kept (no design of
+  today draws it);
+* ``person``: text ``[units]``, the person's name; an image whose person is not
+  known is a unit of its own and its sample id stands here;
+* ``sample_id``: text ``[images]``, the pool; ``unit``: int32 ``[images]``, the
+  column of ``states`` of each;
+* ``seed``: int64 ``[models]``; ``design``: text ``[1]``.
+
+Source: design 9.1 after Hayes et al. (2024), arXiv:2403.01218, and Naderloui
+et al. (2025), arXiv:2506.13009.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dlfd_jax import (
+  loop,
+  models as models_lib,
+  parallel,
+  presets,
+  training,
+)
+from dlfd_jax.data import (
+  batching,
+  dataset as dataset_lib,
+  splits as splits_lib,
+)
+from dlfd_jax.pipeline import chain, expected_cost, job, run_configs, train
+from dlfd_jax.utils import (
+  files,
+  hosts,
+  records,
+  rng,
+  runs,
+  schemas,
+  validate,
+  writes,
+)
+
+MEMBERSHIP = 'membership.npz'
+RETRAINED, RANDOM = 'retrained', 'random'
+DESIGNS = (RETRAINED, RANDOM)
+OUT, FORGET = 0, 1
+_TITLES = {RETRAINED: 'retrained models', RANDOM: 'shadow models'}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Membership:
+  """Who of a pool is in which model; the arrays of ``membership.npz``.
+
+  Attributes:
+    states: int8 ``[models, units]``, see the module.
+    person: text ``[units]``.
+    sample_id: text ``[images]``.
+    unit: int32 ``[images]``.
+    seed: int64 ``[models]``.
+    design: text ``[1]``.
+  """
+
+  states: np.ndarray
+  person: np.ndarray
+  sample_id: np.ndarray
+  unit: np.ndarray
+  seed: np.ndarray
+  design: np.ndarray
+
+  def arrays(self) -> dict[str, np.ndarray]:
+    """All of them by name."""
+    return {field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)}
+
+  def of_images(self) -> np.ndarray:
+    """int8 ``[models, images]``: the state of every image of the pool."""
+    return self.states[:, self.unit]
+
+
+def random_states(models: int, units: int, seed: int) -> np.ndarray:
+  """Each unit FORGET in exactly half of the models and OUT in the others.
+
+  Args:
+    models: even.
+    units: of the pool.
+    seed: of the draw.
+
+  Returns:
+    int8 ``[models, units]``, independent between units.
+
+  Example:
+    >>> random_states(4, 3, 0).sum(0).tolist()
+    [2, 2, 2]
+  """
+  validate.integer('n', models, 2)
+  if models % 2:
+    raise ValueError(
+        'Expected an even number of models, so that everybody is in half of '
+        f'them, got {models}.')
+  states = np.repeat(np.array([OUT, FORGET], np.int8), models // 2)
+  return rng.generator(seed, 'references').permuted(
+      np.tile(states[:, None], units), axis=0)
+
+
+def _units(dataset: dataset_lib.Dataset,
+           rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Names of the units of some images, and the unit of each."""
+  people = dataset.identity[rows].astype(np.int64)
+  keys = np.where(people >= 0, people, -1 - np.arange(len(rows)))
+  _, first, unit = np.unique(keys, return_index=True, return_inverse=True)
+  names = [dataset.called(people[i]) if people[i] >= 0
+           else str(dataset.sample_id[rows[i]]) for i in first]
+  return np.array(names, np.str_), unit.reshape(-1).astype(np.int32)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Plan:
+  """What is to be trained, all of it checked.
+
+  Attributes:
+    dataset: the images.
+    splits: of the request.
+    design: one of ``DESIGNS``.
+    network: of the original.
+    recipe: of the original.
+    seeds: of the models.
+    original: of the models' folder; None = it is not saved.
+    verification: of the original's run, for the records.
+    membership: of the design ``random``.
+  """
+
+  dataset: dataset_lib.Dataset
+  splits: splits_lib.Splits
+  design: str
+  network: presets.Network
+  recipe: training.TrainConfig
+  seeds: tuple[int, ...]
+  original: str | None
+  verification: Mapping[str, Any]
+  membership: Membership | None = None
+
+  @property
+  def title(self) -> str:
+    """What the models are called."""
+    return _TITLES[self.design]
+
+  @property
+  def on(self) -> str:
+    """What ``train`` trains each on."""
+    return 'retain' if self.membership is None else 'all'
+
+  def parts(self, k: int) -> job.Parts:
+    """The split of model ``k``."""
+    if self.membership is None:
+      return self.splits
+    mine = self.splits.forget[self.membership.of_images()[k] == FORGET]
+    unseen = self.splits.val, self.splits.test
+    if not mine.size:  # of a small pool a model may have drawn nobody
+      return splits_lib.Partition(self.splits.retain, *unseen)
+    return splits_lib.Splits(
+        self.splits.retain, mine, *unseen, by_person=self.splits.by_person,
+        earlier=self.splits.earlier)
+
+  def config_of(self, k: int) -> training.TrainConfig:
+    """The recipe of model ``k``: the original's with a seed of its own."""
+    return dataclasses.replace(self.recipe, seed=self.seeds[k])
+
+  def rows(self, k: int) -> np.ndarray:
+    """What model ``k`` is trained on."""
+    return self.parts(k).parts['retain'] if self.on == 'retain' else (
+        self.parts(k).train)
+
+  def unfinished(self, folder: job.Folder) -> list[int]:
+    """Models that have no result in a folder of references."""
+    return [k for k in range(len(self.seeds)) if not files.is_file(
+        folder_of(folder, k) / runs.RESULT)]
+
+  def model_config(self) -> models_lib.ModelConfig:
+    """The network that is trained."""
+    return models_lib.ModelConfig(
+        outputs=self.dataset.task.num_outputs,
+        **dataclasses.asdict(self.network.resolved()))
+
+  def cost(self, folder: job.Folder, devices: parallel.Devices,
+           repeats: int = 2) -> dict[str, Any]:
+    """What training those without a result is expected to cost.
+
+    Args:
+      folder: of the references.
+      devices: to time steps on.
+      repeats: timed steps; 0 measures nothing.
+
+    Returns:
+      ``models`` to train, their ``steps`` in all, and where they were measured
+      ``step_s``, ``compile_s`` and ``expected_s``, seconds of training one
+      after the other.
+    """
+    left = self.unfinished(folder)
+    steps = sum(self.recipe.epochs * -(-len(self.rows(k))
+                                       // self.recipe.batch_size) for k in left)
+    found: dict[str, Any] = {'models': len(left), 'steps': steps}
+    if not left or not repeats:
+      return found
+    timed = expected_cost.train_step(
+        self.recipe, self.model_config(), self.dataset, self.rows(left[0]),
+        devices, repeats)
+    return {**found, **timed,
+            'expected_s': timed['compile_s'] + steps * timed['step_s']}
+
+
+def plan(original: job.ModelRun | job.Folder, splits: splits_lib.Splits,
+         dataset: dataset_lib.Dataset | None = None, *, n: int,
+         design: str = RETRAINED, seed: int | None = None,
+         allow_unverified: bool = False) -> Plan:
+  """What :func:`train_references` would train.
+
+  Args:
+    original: the trained model, a result of ``train`` or a run folder.
+    splits: who is forgotten, with retain, forget, val and test.
+    dataset: the images; default those of a result of ``train``.
+    n: models in all; even with the design ``random``.
+    design: ``'retrained'`` or ``'random'``.
+    seed: of the first model, the others follow, and of who is in which model;
+      default the original's and 1.
+    allow_unverified: where original, data and split do not belong together go
+      on and record it.
+
+  Raises:
+    FileNotFoundError: if the original's recipe is not known: it was imported.
+    ValueError: if something is out of range, or original, data and split do not
+      belong together.
+  """
+  validate.one_of('design', design, DESIGNS)
+  validate.integer('n', n)
+  if isinstance(original, job.ModelRun):
+    dataset = original.dataset if dataset is None else dataset
+    place = None if original.folder is None else str(original.folder)
+  else:
+    place = str(original)
+  if dataset is None or not isinstance(splits, splits_lib.Splits):
+    raise ValueError(
+        'Expected the data and the splits of a request, with retain and '
+        f'forget, got no {"data" if dataset is None else "such splits"}.')
+  splits_lib.check_splits(dataset, splits)
+  one = job.judged(original)
+  if place is None:  # what it was made from is in its config alone
+    config = dict(one.config)
+    if config.get('kind') != 'train':
+      raise FileNotFoundError(
+          'Expected an original that was trained here, whose recipe is known.')
+    network = run_configs.network_in(config, 'the original')
+    recipe = run_configs.recipe_in(config, 'the original')
+  else:
+    _, network, recipe = run_configs.recipe_of(place)
+  first = recipe.seed + 1 if seed is None else seed
+  validate.integer('seed', first, 0)
+  found = (chain.check_run(one, 'original', dataset)
+           + chain.check_start(one, dataset, splits) + chain.inherited([one]))
+  seeds = tuple(range(first, first + n))
+  membership = None
+  if design == RANDOM:
+    names, unit = _units(dataset, splits.forget)
+    membership = Membership(
+        random_states(n, len(names), first), names,
+        dataset.sample_id[splits.forget], unit,
+        np.array(seeds, np.int64), np.array([design]))
+  return Plan(
+      dataset=dataset, splits=splits, design=design, network=network,
+      recipe=recipe, seeds=seeds, original=place,
+      verification=found.settled(allow_unverified), membership=membership)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class ReferenceModels:
+  """Finished reference models in their folder.
+
+  Attributes:
+    folder: of all.
+    config: everything that decides them, as in ``config.json``.
+    record: the index, as in ``result.json``.
+    membership: who is in which model; None with the design ``retrained``.
+  """
+
+  folder: pathlib.Path
+  config: dict[str, Any]
+  record: dict[str, Any]
+  membership: Membership | None = None
+
+  @property
+  def design(self) -> str:
+    return self.config['design']
+
+  @property
+  def folders(self) -> list[str]:
+    """The run folder of each model, as ``evaluate`` takes them."""
+    return [str(self.folder / one['folder']) for one in self.record['models']]
+
+  def retrained(self) -> list[str]:
+    """The run folders of retrained models.
+
+    Raises:
+      ValueError: if they are of another design.
+    """
+    if self.design != RETRAINED:
+      raise ValueError(
+          f'Expected retrained models in {self.folder}, got the design '
+          f'{self.design!r}, whose models have seen people to be forgotten: '
+          f'make references with --design={RETRAINED}.')
+    return self.folders
+
+
+def folder_of(folder: job.Folder, k: int) -> pathlib.Path:
+  """The run folder of model ``k``."""
+  return pathlib.Path(folder) / f'{k:03d}'
+
+
+def train_references(
+    plan: Plan, workdir: job.Folder, *,
+    devices: parallel.Devices | None = None, hooks: Sequence[loop.Hook] = (),
+    device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
+    checkpoint_seconds: float = 60.0, command: str | None = None,
+    used: Mapping[str, Any] | None = None,
+    cost: Mapping[str, Any] | None = None,
+    allow_unverified: bool = False,
+    each: Callable[[train.TrainResult], None] | None = None
+) -> ReferenceModels:
+  """Trains what is missing of some reference models.
+
+  On a CPU one after the other; on an accelerator as many at once as its memory
+  allows, in one program.
+
+  Args:
+    plan: see :func:`plan`.
+    workdir: folder of them. More models of the design ``retrained`` may be
+      asked of it later.
+    devices: where to run; all local devices by default.
+    hooks: called with every event.
+    device_bytes: largest data set that is kept on the device.
+    checkpoint_seconds: least time between two checkpoints.
+    command: how a user started this, for the records.
+    used: what it printed of what it uses, likewise.
+    cost: what was expected, likewise.
+    allow_unverified: a finished model whose files do not belong together is
+      kept all the same.
+    each: called with every model that is finished.
+
+  Raises:
+    ValueError: if the folder holds something else.
+    job.Interrupted: on SIGTERM or SIGINT.
+  """
+  devices = devices or parallel.Devices()
+  opened = _open(plan, workdir)
+  started = time.perf_counter() - (  # of all sessions
+      ((opened.result or {}).get('time') or {}).get('total_s', 0.0))
+  shared: dict[str, Any] = {
+      'devices': devices, 'device_bytes': device_bytes,
+      'checkpoint_seconds': checkpoint_seconds, 'command': command,
+      'used': used, 'verification': plan.verification,
+      'allow_unverified': allow_unverified, 'hooks': hooks}
+  made: dict[int, train.TrainResult] = {}
+
+  def add(k: int, run: train.TrainResult) -> None:
+    made[k] = run
+    if each is not None:
+      each(run)
+
+  for k in range(len(plan.seeds)):
+    add(k, train.train(
+        plan.dataset, plan.parts(k), plan.config_of(k), plan.network,
+        on=plan.on, workdir=folder_of(opened.path, k), **shared))
+    index = _index(plan, opened, made, command, cost,
+                   time.perf_counter() - started)
+    hosts.first(lambda: opened.write_result(index))  # noqa: B023
+  return load_references(opened.path, allow_unverified=allow_unverified)
+
+
+def _open(plan: Plan, workdir: job.Folder) -> runs.RunFolder:
+  """The folder of references, with what is known before any is trained."""
+  dataset, splits = plan.dataset, plan.splits
+  recipe = dataclasses.asdict(plan.recipe)
+  del recipe['seed']
+  config = {
+      'kind': 'references', 'design': plan.design,
+      # More retrained models may be asked for; who is in which is one draw.
+      'n': None if plan.membership is None else len(plan.seeds),
+      'seed': plan.seeds[0], 'original_path': plan.original,
+      **job.data_config(dataset),
+      'rows': {name: chain.rows_hash(dataset, rows)
+               for name, rows in splits.parts.items()},
+      'network': plan.network.identity(), 'train': recipe,
+      'membership': None if plan.membership is None else chain.hash_of_arrays(
+          plan.membership.arrays()),
+      chain.KEY: chain.entry(
+          dataset, splits, splits.retain,
+          train=chain.ids_hash(dataset.sample_id[splits.train]))}
+  opened = job.open_folder(workdir, config)
+  if opened.result is not None:  # it may grow
+    hosts.first(opened.lock)
+
+  elif plan.membership is not None:
+    arrays = plan.membership.arrays()
+    hosts.first(lambda: writes.write_arrays(
+        opened.path / MEMBERSHIP, arrays, compressed=True))
+  return opened
+
+
+def _index(plan: Plan, opened: runs.RunFolder,
+           made: Mapping[int, train.TrainResult], command: str | None,
+           cost: Mapping[str, Any] | None, total_s: float) -> dict[str, Any]:
+  """The index of finished models; those that are not asked for now stay."""
+  found = {one['folder']: one
+           for one in (opened.result or {}).get('models', ())}
+  for k, run in made.items():
+    found[folder_of('', k).name] = {
+        'folder': folder_of('', k).name, 'seed': plan.seeds[k],
+        'images': run.record.get('images'), 'stop': run.stop,
+        'accuracy_val': run.record.get('accuracy_val'),
+        'weights': run.record['weights']['model'],
+        'sha256': run.record['sha256']}
+  return chain.sealed({
+      'kind': 'references', 'design': plan.design, 'command': command,
+      'models': [found[name] for name in sorted(found)],
+      'verification': dict(plan.verification), 'cost': cost and dict(cost),
+      'device': job.device_name(), 'versions': runs.versions(),
+      'finished': runs.now(),
+      'time': {'total_s': total_s}}, _config(opened.path))
+
+
+def _config(folder: job.Folder) -> dict[str, Any]:
+  """The config of a folder of references, with paths for this process."""
+  return runs.read_config(folder, 'references')
+
+
+def load_references(folder: job.Folder, *,
+                    allow_unverified: bool = False) -> ReferenceModels:
+  """The finished models of a folder of references.
+
+  Args:
+    folder: of them.
+    allow_unverified: files that do not belong together stop nothing.
+
+  Raises:
+    FileNotFoundError: if no model is finished, or one of them is gone.
+    ValueError: if the folder holds something else, or the files in it are
+      altered or exchanged.
+  """
+  folder = pathlib.Path(folder)
+  config = _config(folder)
+  if not files.is_file(folder / runs.RESULT):
+    raise FileNotFoundError(
+        f'Expected finished models in {folder}, found none: the same '
+        'references command goes on.')
+  record = records.read(folder / runs.RESULT, schemas.RESULTS['references'])
+  saved: Any = None
+  found = chain.check_index(chain.Judged(saved, str(folder), config, record))
+  membership = None
+  if config['design'] == RANDOM:
+    membership = _read_membership(folder, config, record)
+    if config.get('membership') != chain.hash_of_arrays(membership.arrays()):
+      found += chain.Findings((
+          f'Expected the {MEMBERSHIP} of {folder} as it was drawn, got one '
+          'that is altered.',))
+  found.settled(allow_unverified)
+  return ReferenceModels(
+      folder=folder, config=config, record=record, membership=membership)
+
+
+def _read_membership(folder: pathlib.Path, config: Mapping[str, Any],
+                     record: Mapping[str, Any]) -> Membership:
+  arrays = files.read_arrays(folder / MEMBERSHIP, 'who is in which model')
+  names = [field.name for field in dataclasses.fields(Membership)]
+  lacking = [name for name in names if name not in arrays]
+  if lacking:
+    raise ValueError(f'Expected {validate.listed(lacking)} in '
+                     f'{folder / MEMBERSHIP}, got none.')
+  found = Membership(**{name: arrays[name] for name in names})
+  states, units = found.states, len(found.person)
+  shapes = (found.states.ndim == 2 and found.unit.ndim == 1
+            and states.shape == (len(found.seed), units)
+            and found.unit.shape == found.sample_id.shape
+            and found.unit.dtype.kind == 'i' and states.dtype.kind == 'i')
+  if not shapes or (found.unit.size and not (
+      found.unit.min() >= 0 and found.unit.max() < units)):
+    raise ValueError(
+        f'Expected states [models, people] and the unit of every image in '
+        f'{folder / MEMBERSHIP}, got arrays that do not fit together.')
+  return found

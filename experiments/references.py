@@ -1,0 +1,8 @@
+"""Trains reference models from the original's recipe: see ``--help``."""
+
+import sys
+
+from dlfd_jax.cli import commands
+
+if __name__ == '__main__':
+  sys.exit(commands.run('references'))

@@ -1,0 +1,171 @@
+"""``references``: made once, resumed, evaluated with, not mixed up."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from dlfd_jax import loop
+from dlfd_jax.cli import commands, unlearn
+from dlfd_jax.pipeline import reference_models
+from dlfd_jax.utils import runs
+from tests.cli import runs_of
+
+pytestmark = pytest.mark.usefixtures('shared_compilations')
+
+
+@pytest.fixture(scope='module')
+def unlearned(tmp_path_factory, original):
+  folder = tmp_path_factory.mktemp('references') / 'unlearned'
+  assert unlearn.main([
+      f'--original={original}', '--forget_people=4', '--method=finetune',
+      '--epochs=1', '--batch_size=16', f'--workdir={folder}']) == 0
+  return folder
+
+
+@pytest.fixture(scope='module')
+def two(original, unlearned):
+  folder = unlearned.with_name('two')
+  assert _references(original, unlearned, folder, '--n=2') == 0
+  return folder
+
+
+def _references(original, unlearned, folder, *flags):
+  return commands.main([
+      'references', f'--original={original}', f'--unlearned={unlearned}',
+      f'--workdir={folder}', *flags])
+
+
+def test_evaluate_takes_them_and_they_may_become_more(
+    tmp_path, original, unlearned, two, capsys):
+  folder = tmp_path / 'references'
+  shutil.copytree(two, folder)
+  before = runs_of.tree(folder / '000')
+  assert _references(original, unlearned, folder, '--n=3') == 0
+  out = capsys.readouterr().out
+  assert '3 retrained models, 2 epochs each; 2 finished already.' in out
+  assert 'ms each' in out and '3 models in' in out
+  assert runs_of.tree(folder / '000') == before
+  found = reference_models.load_references(folder)
+  assert [one['seed'] for one in found.record['models']] == [1, 2, 3]
+  assert len({one['weights'] for one in found.record['models']}) == 3
+  assert _references(original, unlearned, folder, '--n=1') == 0  # stay three
+  assert len(reference_models.load_references(folder).folders) == 3
+
+  assert commands.main([
+      'evaluate', f'--original={original}', f'--unlearned={unlearned}',
+      f'--references={folder}', '--bootstrap=20',
+      f'--workdir={tmp_path / "evaluation"}']) == 0
+  result = json.loads((tmp_path / 'evaluation' / runs.RESULT).read_text())
+  assert len(result['models']['retrained']) == 3
+  assert result['verification']['unverified'] == []
+
+
+def test_a_stopped_command_goes_on_with_the_next_model(
+    tmp_path, original, unlearned, two, monkeypatch):
+  folder = tmp_path / 'references'
+  real, begun = loop.run, []
+
+  def second_is_stopped(plan, *args, **kwargs):
+    begun.append(plan)
+    found = real(plan, *args, **kwargs)
+    return (found if len(begun) == 1 else
+            loop.LoopResult(found.variables, [], [], loop.INTERRUPTED, 1,
+                            found.clock))
+
+  monkeypatch.setattr(loop, 'run', second_is_stopped)
+  assert _references(original, unlearned, folder, '--n=2') == 75
+  assert len(reference_models.load_references(folder).folders) == 1
+  monkeypatch.setattr(loop, 'run', real)
+  assert _references(original, unlearned, folder, '--n=2') == 0
+  found, whole = map(reference_models.load_references, (folder, two))
+  assert ([one['weights'] for one in found.record['models']]
+          == [one['weights'] for one in whole.record['models']])
+
+
+def test_everybody_of_the_pool_is_in_half_of_the_shadow_models(
+    tmp_path, original, unlearned, capsys):
+  folder = tmp_path / 'shadows'
+  flags = ['--design=random', '--n=4', '--repeats=0']
+  assert _references(original, unlearned, folder, *flags) == 0
+  assert '4 shadow models, 2 epochs each.' in capsys.readouterr().out
+  found = reference_models.load_references(folder)
+  members = found.membership
+  assert members.states.shape == (4, 4) == (len(members.seed),
+                                            len(members.person))
+  assert (members.states.sum(0) == 2).all()
+  request = np.load(unlearned / runs.SPLITS)
+  assert set(members.sample_id) == set(request['forget'])
+  for k, run in enumerate(found.folders):
+    with np.load(f'{run}/{runs.SPLITS}') as parts:
+      mine = members.sample_id[members.of_images()[k] == 1]
+      if mine.size:
+        assert set(parts['forget']) == set(mine)
+        assert set(parts['retain']) == set(request['retain'])
+      else:
+        assert set(parts['train']) == set(request['retain'])
+      assert set(parts['test']) == set(request['test'])
+    record = runs.read_result(run, 'train')
+    assert record['images'] == len(request['retain']) + mine.size
+  # They have seen people to be forgotten, and unlearning takes them.
+  assert commands.main([
+      'evaluate', f'--original={original}', f'--unlearned={unlearned}',
+      f'--references={folder}', f'--workdir={tmp_path / "evaluation"}']) == 2
+  assert "the design 'random'" in capsys.readouterr().err
+  drawn = next(k for k in range(4) if members.states[k].any())
+  assert unlearn.main([
+      f'--original={found.folders[drawn]}', '--method=finetune', '--epochs=1',
+      '--batch_size=16', f'--workdir={tmp_path / "again"}']) == 0
+  arrays = members.arrays()
+  arrays['states'] = 1 - arrays['states']
+  np.savez(folder / reference_models.MEMBERSHIP, **arrays)
+  with pytest.raises(ValueError, match='is altered'):
+    reference_models.load_references(folder)
+
+
+@pytest.mark.parametrize(('flags', 'sentence'), [
+    (['--design=random', '--n=3'], 'an even number of models'),
+    (['--n=0'], '--n'),
+    (['--forget_people=2'], 'no --splits and no --forget_'),
+    (['--unlearned=nowhere'], 'nowhere'),
+    (['--seed=5', '--n=2'], 'seed was 1, is now 5'),
+    (['--design=random', '--n=2'], 'design was'),
+])
+def test_refusals_leave_the_folder(
+    original, unlearned, two, capsys, flags, sentence):
+  before = runs_of.tree(two)
+  assert _references(original, unlearned, two, *flags) == 2
+  error = capsys.readouterr().err
+  assert sentence in error and error.count('\n') == 1
+  assert runs_of.tree(two) == before
+
+
+def _swap(folder):
+  (folder / '000').rename(folder / 'x')
+  (folder / '001').rename(folder / '000')
+  (folder / 'x').rename(folder / '001')
+
+
+def _edit(folder):
+  path = folder / runs.RESULT
+  path.write_text(path.read_text().replace('"seed": 2', '"seed": 9'))
+
+
+@pytest.mark.parametrize(('change', 'sentence'), [
+    (_swap, 'got another one'),
+    (_edit, 'one that was altered'),
+    (lambda folder: shutil.rmtree(folder / '001'), 'got no finished run'),
+    (lambda folder: (folder / runs.RESULT).unlink(), 'found none'),
+    (shutil.rmtree, 'got no file'),
+], ids=['exchanged', 'edited', 'model gone', 'index gone', 'all gone'])
+def test_altered_references_are_refused(
+    tmp_path, original, unlearned, two, capsys, change, sentence):
+  folder = tmp_path / 'references'
+  shutil.copytree(two, folder)
+  change(folder)
+  assert commands.main([
+      'evaluate', f'--original={original}', f'--unlearned={unlearned}',
+      f'--references={folder}', f'--workdir={tmp_path / "evaluation"}']) == 2
+  assert sentence in capsys.readouterr().err
+  assert not (tmp_path / 'evaluation').exists()
