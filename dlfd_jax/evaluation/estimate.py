@@ -277,6 +277,8 @@ class Record:
       likewise.
     notes: sentences to be read with it.
     tier: of the evaluation that made it.
+    gate: whether a metric of forgetting can see what there was to forget, see
+      ``verdicts``; None where there is nothing to see it by.
   """
 
   metric: str
@@ -297,6 +299,7 @@ class Record:
   power: float | None = None
   notes: tuple[str, ...] = ()
   tier: int = 0
+  gate: str | None = None
 
   @property
   def estimates(self) -> dict[str, Estimate]:
@@ -324,5 +327,5 @@ class Record:
         'units': self.units, 'n_units': self.n_units, 'unit': self.unit,
         'seeds': dict(self.seeds), 'verdict': self.verdict,
         'p_value': self.p_value, 'margin': self.margin, 'power': self.power,
-        'notes': list(self.notes),
+        'gate': self.gate, 'notes': list(self.notes),
     }

@@ -727,8 +727,11 @@ def raise_flag(inputs: Inputs, record: Record) -> Record:
   signs = over_forgetting(inputs, inputs.unlearned, inputs.retrained)
   if signs is None:
     return record
-  return dataclasses.replace(
-      record, verdict=signs.flag, notes=(*record.notes, *signs.sentences))
+  notes = [*record.notes, *signs.sentences]
+  if signs.count and len(inputs.retrained) == 1:
+    notes.append('With one retrained model this may be the difference of two '
+                 'seeds: the flag decides nothing.')
+  return dataclasses.replace(record, verdict=signs.flag, notes=tuple(notes))
 
 
 def share_harmed(inputs: Inputs, slot: Model,

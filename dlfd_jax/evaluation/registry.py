@@ -32,6 +32,7 @@ from dlfd_jax.metrics import accuracy, distances, features as features_lib
 MAIN_ATTACK = 'mia_auc_matched'
 SINGLE, GAP, SLOT, DATA = 'single', 'gap', 'slot', 'data'
 FORGETTING, UTILITY = 'forgetting', 'utility'
+VOTER, COMPANION, ACCUSER = 'voter', 'companion', 'accuser'
 GROUP = 'group'
 _partial = functools.partial
 
@@ -67,6 +68,9 @@ class Metric:
     freedom: number of independent units behind its variance, where that is not
       the number of people.
     votes: the overall verdict on which it votes, and its place there.
+    role: how it votes. ``'voter'``: as it finds. ``'companion'``: never alone.
+      ``'accuser'``: it can tell apart, and keeps others from saying
+      "indistinguishable" only where it has the power to say it itself.
     notes: sentences that always go with it.
     remarks: a function of inputs and of the value function that gives more.
     finish: a function of inputs and the record that gives it another verdict.
@@ -95,6 +99,7 @@ class Metric:
   sample: Callable[..., tuple[int, str]] | None = None
   freedom: Callable[[Inputs], int] | None = None
   votes: tuple[str, int] | None = None
+  role: str = VOTER
   notes: tuple[str, ...] = ()
   remarks: Callable[..., Sequence[str]] | None = None
   finish: Callable[[Inputs, Record], Record] | None = None
@@ -213,11 +218,11 @@ def _distance(name: str, label: str, split: str, kind: Callable[..., Any],
       tier=1, value=_partial(outputs.distance, kind=kind, split=split), **more)
 
 
-def _normalised(name: str, label: str, split: str) -> Metric:
+def _normalised(name: str, label: str, split: str, **more: Any) -> Metric:
   return Metric(
       name=name, label=label, split=split, direction=_ORIGINAL, form=SLOT,
       tier=1, units='ratio of distances', margin='distance_margin',
-      value=_partial(outputs.normalised_js, split=split))
+      value=_partial(outputs.normalised_js, split=split), **more)
 
 
 def _beside(name: str, label: str, direction: str = _AUC, *,
@@ -362,6 +367,9 @@ METRICS: tuple[Metric, ...] = (
     _gap('gap_mia_auc_matched', 'Gap in attack AUC, class-matched', 'forget',
          outputs.GAPS[3], margin='auc_margin', sides=_SIDES,
          votes=(FORGETTING, 0), summary=True),
+    _gap('gap_mia_auc_person', 'Gap in attack AUC, by person', 'forget',
+         outputs.person_auc, margin='auc_margin', sides=_SIDES,
+         votes=(FORGETTING, 9), role=ACCUSER),
     _beside('reference_attack', 'Reference attack AUC', short='reference AUC'),
     _beside('reference_attack_two_sided', 'Reference attack AUC, two-sided',
             _TWO_SIDED, two_sided=True, votes=(FORGETTING, 4),
@@ -384,7 +392,7 @@ METRICS: tuple[Metric, ...] = (
     _distance('js_forget', 'JS distance, forget', 'forget', outputs.js,
               units='nats', summary=True),
     _normalised('normalised_js_forget', 'JS distance, normalised, forget',
-                'forget'),
+                'forget', votes=(FORGETTING, 2)),
     _distance('kl_forget', 'KL from retrained, forget', 'forget', distances.kl,
               units='nats'),
     _distance('agreement_forget', 'Agreement of labels, forget', 'forget',
@@ -423,12 +431,12 @@ METRICS: tuple[Metric, ...] = (
          direction='higher means over-forgetting, below 0: knowledge is left; '
          'the aim is 0', units='log2', margin='ain_margin',
          sample=outputs.relearn_sample, remarks=outputs.capped_runs,
-         votes=(FORGETTING, 3), summary=True),
+         votes=(FORGETTING, 8), role=COMPANION, summary=True),
     _probe('probe_membership', 'Linear probe, forget or unseen', 'forget',
            'higher means that features still tell forget people from unseen '
            'ones', features.probe_membership, sides=_SIDES, bounds=_SHARE,
            margin='auc_margin', remarks=features.membership_notes,
-           votes=(FORGETTING, 2), summary=True),
+           votes=(FORGETTING, 7), role=COMPANION, summary=True),
     _probe('probe_people_forget', 'Linear probe, person, forget', 'forget',
            _PEOPLE, features.probe_people_forget, summary=True),
     _cka('cka_forget', 'CKA to retrained, forget', 'forget', features.cka,
@@ -534,6 +542,11 @@ def voters(verdict: str) -> tuple[str, ...]:
   return tuple(name for _, name in sorted(found))
 
 
+def roles() -> dict[str, str]:
+  """How the metrics that vote do so, by name."""
+  return {metric.name: metric.role for metric in METRICS if metric.votes}
+
+
 def summary(tier: int) -> tuple[str, ...]:
   """Names of a tier's metrics that stand in the short tables."""
   return tuple(metric.name for metric in METRICS
@@ -552,8 +565,16 @@ def markdown() -> str:
         metric.label, str(metric.tier), metric.split or '', metric.units,
         metric.direction_in(configs[1]), _null_in_words(metric),
         '' if margin is None else f'{margin:g}',
-        metric.votes[0] if metric.votes else '')) + ' |')
+        _vote_in_words(metric))) + ' |')
   return '\n'.join(rows) + '\n'
+
+
+def _vote_in_words(metric: Metric) -> str:
+  if metric.votes is None:
+    return ''
+  return metric.votes[0] + {
+      VOTER: '', COMPANION: ', never alone',
+      ACCUSER: ', blocks only with power'}[metric.role]
 
 
 def _null_in_words(metric: Metric) -> str:

@@ -4,7 +4,8 @@ Tier 0 needs no further training. It can say "distinguishable from unseen data"
 and "distinguishable" from retraining, never "indistinguishable from
 retraining". Tier 1 compares with retrained models: with two or more, of
 different seeds, every metric has its null, and "indistinguishable" can be said.
-With one, differences are printed and the nulls say why they are not there.
+With one, differences are printed and the nulls say why they are not there;
+nothing is then told apart, see ``verdicts``.
 
 Tiers 2 and 3 are attacks with reference models: RMIA and offline LiRA on the
 retrained models of tier 1, one left out at a time (2); LiRA, U-LiRA, KLOM and
@@ -81,9 +82,8 @@ def evaluate(outputs: Mapping[str, Any],
     ``'per_example'``: arrays by name, ``{model}/{split}/loss`` and ``margin``
     (float32 ``[n]``, all images of the split), ``{split}/sample_id``,
     ``{split}/identity`` and ``{split}/labels``. From tier 1 on also
-    ``'verdicts'`` (``forgetting`` and ``utility``, each with ``verdict``,
-    ``because`` and ``metrics``) and ``'harm'`` (``worst``: retained people by
-    code).
+    ``'verdicts'`` (``forgetting`` and ``utility``, see ``verdicts.overall``)
+    and ``'harm'`` (``worst``: retained people by code).
 
   Raises:
     ValueError: if the tier is unknown, a name is unknown, no model was given, a
@@ -198,7 +198,8 @@ def _slot(inputs: Inputs, metric: registry.Metric,
   floor = outputs_lib.leave_one_out(inputs, value)
   if len(retrained) < 3 and metric.margin is not None:
     compare = functools.partial(
-        compare, margin=None, notes=[*notes, _FEW_PAIRS])
+        compare, margin=None, notes=[*notes, _FEW_PAIRS],
+        gate=verdicts.NEEDS_THREE if metric.votes else None)
   return compare(original, unlearned, floor,
                  nulls.left_out(floor) if retrained else _NO_RETRAINED)
 
@@ -240,17 +241,16 @@ def _gap_to_others(estimate: Estimate, others: Sequence[Estimate]) -> Estimate:
 def _verdicts(inputs: Inputs, found: Sequence[Record]) -> dict[str, Any]:
   by_name = {record.metric: record for record in found}
 
-  def overall(verdict: str, over_forgotten: bool = False) -> dict[str, Any]:
-    return verdicts.overall(
-        [by_name[name] for name in registry.voters(verdict)],
-        over_forgotten=over_forgotten, retrained=len(inputs.retrained),
-        too_few=inputs.too_few(*outputs_lib.VERDICT_SIDES[verdict]))
-
-  return {
-      'forgetting': overall(
-          registry.FORGETTING,
-          by_name['streisand'].verdict == forgetting.RAISED),
-      'utility': overall(registry.UTILITY)}
+  sides = [inputs.parts[side] for side in outputs_lib.SIDES]
+  people = None if any(part.unit != 'person' for part in sides) else min(
+      part.people for part in sides)
+  return {verdict: verdicts.overall(
+      [by_name[name] for name in registry.voters(verdict)],
+      roles=registry.roles(), retrained=len(inputs.retrained),
+      over_forgotten=verdict == registry.FORGETTING
+      and by_name['streisand'].verdict == forgetting.RAISED,
+      too_few=inputs.too_few(*outputs_lib.VERDICT_SIDES[verdict]),
+      people=people) for verdict in outputs_lib.VERDICT_SIDES}
 
 
 def _describe(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,

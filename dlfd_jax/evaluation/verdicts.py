@@ -1,4 +1,10 @@
-"""From estimates to verdicts: of one metric, and over all that vote."""
+"""From estimates to verdicts: of one metric, and over all that vote.
+
+A metric of forgetting has a gate: it votes only if the original lies outside
+the left-out retrained models' interval of it. One that would not have seen the
+original says nothing of what the unlearned model still knows. With one
+retrained model nothing is told apart: two trainings of one recipe differ, too.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from dlfd_jax.evaluation import estimate as estimate_lib, outputs
+from dlfd_jax.evaluation import estimate as estimate_lib, outputs, registry
 from dlfd_jax.evaluation.estimate import Estimate, Record
 from dlfd_jax.evaluation.registry import Metric
 from dlfd_jax.metrics import stats
 
 LEVEL = .05
+RULES = 2  # results without this number were judged by the first ones
+POWER = .8  # with which an accuser's silence is an acquittal
+SEES, BLIND = 'sees the original', 'cannot see the original'
+UNCHECKED, NEEDS_THREE = 'unchecked', 'it takes three retrained models'
+CANNOT_SAY = 'cannot say'
+ONE_REFERENCE = ('one retrained model cannot tell the difference of two seeds '
+                 'from a trace')
 NO_MODEL = {
     'original': outputs.NO_ORIGINAL,
     'unlearned': 'no unlearned model was given',
@@ -37,13 +50,15 @@ def compare(metric: Metric,
             name: str | None = None,
             direction: str | None = None,
             freedom: int | None = None,
-            too_few: str | None = None) -> Record:
+            too_few: str | None = None,
+            gate: str | None = None) -> Record:
   """The record of one metric.
 
   The verdict is about the difference to retraining where there is a retrained
-  model, else about unseen data for metrics that have a chance value. Only from
-  tier 1 on, and with two retrained models or more, can it be
-  "indistinguishable".
+  model, else about unseen data for metrics that have a chance value. With one
+  retrained model it is "inconclusive", without a p-value. Only from tier 1 on
+  can it be "indistinguishable". A metric of forgetting that does not see the
+  original says so in its place, unless it tells the unlearned model apart.
 
   Args:
     metric: what it is.
@@ -60,9 +75,12 @@ def compare(metric: Metric,
     direction: likewise.
     freedom: independent units behind the variance, by default ``n_units``.
     too_few: why nothing can be said of a difference, see ``Inputs.too_few``.
+    gate: why it does not vote, where that is known beforehand.
   """
   notes = list(notes)
   behind = n_units if freedom is None else freedom
+  if gate is None and margin is not None:
+    gate = _gate(metric, original, retrained, behind)
   gap = estimate_lib.difference(unlearned, retrained, behind)
   verdict = p_value = power = None
   if gap is None:
@@ -75,16 +93,19 @@ def compare(metric: Metric,
     low, high = metric.bounds or (-np.inf, np.inf)
     ends = np.clip([gap.low, gap.high], low - high, high - low)
     delta = dataclasses.replace(gap, low=ends[0], high=ends[1])
-    if margin is not None:
+    if margin is not None and len(retrained) == 1:
+      verdict = stats.INCONCLUSIVE
+    elif margin is not None:
       p_value = gap.p_value
       power = stats.power(gap.error, margin)
       verdict = stats.verdict(
-          gap.low, gap.high, margin,
-          may_be_equal=metric.tier > 0 and len(retrained) > 1)
-      if not stats.can_show_equality(gap.error, margin):
-        notes.append(
-            f'This sample cannot show equivalence within {margin:g}: '
-            f'the standard error of the difference is {gap.error:.3f}.')
+          gap.low, gap.high, margin, may_be_equal=metric.tier > 0)
+      if gate == BLIND and verdict != stats.DISTINGUISHABLE:
+        verdict = BLIND
+    if margin is not None and not stats.can_show_equality(gap.error, margin):
+      notes.append(
+          f'This sample cannot show equivalence within {margin:g}: '
+          f'the standard error of the difference is {gap.error:.3f}.')
   if too_few and unlearned is not None and (margin, metric.chance) != (
       None, None):
     verdict, p_value, power = stats.TOO_FEW, None, None
@@ -98,7 +119,24 @@ def compare(metric: Metric,
       if retrained else Estimate.missing(NO_MODEL['retrained']),
       null=null, delta=delta, units=metric.units, n_units=n_units, unit=unit,
       seeds=seeds, verdict=verdict, p_value=p_value, margin=margin, power=power,
-      notes=tuple(notes), tier=metric.tier)
+      notes=tuple(notes), tier=metric.tier, gate=gate)
+
+
+def _gate(metric: Metric, original: Estimate | None,
+          retrained: Sequence[Estimate], n_units: int) -> str | None:
+  """Whether a metric of forgetting can see the original.
+
+  The original is judged as the unlearned model is: outside the left-out
+  retrained models' interval, that is if its difference to them leaves out 0.
+  """
+  if metric.split != 'forget' or len(retrained) < 2:
+    return None
+  if original is not None and original.reason == outputs.NO_WIDTH:
+    return BLIND
+  gap = estimate_lib.difference(original, retrained, n_units)
+  if gap is None or gap.low is None or gap.high is None:
+    return UNCHECKED
+  return BLIND if gap.low <= 0 <= gap.high else SEES
 
 
 def _why_no_delta(unlearned: Estimate | None,
@@ -134,49 +172,120 @@ def holm(p_values: Sequence[float], level: float = LEVEL) -> list[bool]:
   return rejected
 
 
-def overall(votes: Sequence[Record], *, over_forgotten: bool = False,
-            retrained: int = 2, too_few: str | None = None) -> dict[str, Any]:
+def overall(votes: Sequence[Record], *, retrained: int,
+            roles: Mapping[str, str] | None = None,
+            over_forgotten: bool = False, too_few: str | None = None,
+            people: int | None = None) -> dict[str, Any]:
   """One verdict from several deciding metrics.
 
-  "indistinguishable" only if every metric is; "distinguishable" if one is after
-  Holm's correction; else "inconclusive". A metric that was not computed can
-  only keep the verdict from being "indistinguishable".
+  "distinguishable" if a metric is after Holm's correction, "indistinguishable"
+  if every voter is, else "inconclusive"; "cannot say" if no voter sees the
+  original. A voter that was not computed can only keep the verdict from being
+  "indistinguishable". Without an original nobody knows what the voters see:
+  then it is "distinguishable" or "inconclusive".
 
   Args:
     votes: records of the metrics that vote, at least one.
-    over_forgotten: the Streisand flag, which forces "distinguishable".
     retrained: how many retrained models there are.
+    roles: of the metrics that are no plain voters, see ``registry.Metric``.
+    over_forgotten: the Streisand flag, which forces "distinguishable" from two
+      retrained models on.
     too_few: why the sample can show nothing; then that is the verdict.
+    people: on the smaller side, None if they are unknown.
 
   Returns:
-    ``verdict``, ``metrics`` (name to its own verdict) and ``because``, words.
+    ``verdict``, ``metrics`` (name to its own verdict, or why it has no vote),
+    ``because``, words, and ``rules``, the number of these rules.
 
   Raises:
     ValueError: if there is no metric.
   """
   if not votes:
     raise ValueError('Expected at least one deciding metric, got none.')
-  computed = [vote for vote in votes if vote.p_value is not None]
-  rejected = holm([float(vote.p_value or 0.0) for vote in computed])
-  apart = [vote.metric for vote, is_rejected in zip(computed, rejected)
-           if is_rejected and vote.verdict == stats.DISTINGUISHABLE]
-  single = {vote.metric: vote.verdict for vote in votes}
-  missing = [name for name, verdict in single.items() if verdict is None]
+  roles = roles or {}
+  silent = (BLIND, NEEDS_THREE)
+  by_role: dict[str, list[Record]] = {
+      role: [] for role in (
+          registry.VOTER, registry.COMPANION, registry.ACCUSER)}
+  for vote in votes:
+    role = roles.get(vote.metric, registry.VOTER)
+    if role == registry.ACCUSER or vote.gate not in silent:
+      by_role[role].append(vote)
+  voters, companions, accusers = by_role.values()
+  companions = [vote for vote in companions if vote.verdict is not None]
+  said = _judged(voters, companions, accusers, retrained=retrained,
+                 over_forgotten=over_forgotten, too_few=too_few, people=people)
+  without = {
+      BLIND: [vote.metric for vote in votes if vote.gate == BLIND
+              and vote not in accusers],
+      'not computed': [
+          vote.metric for vote in votes if vote.verdict is None
+          and vote.gate not in silent and vote not in accusers]}
+  because = '; '.join([said[1], *(
+      f'{why}: {", ".join(names)}' for why, names in without.items()
+      if names and retrained > 1 and not too_few)])
+  return {
+      'verdict': said[0], 'because': because, 'rules': RULES,
+      'metrics': {
+          vote.metric: vote.gate if vote.gate in silent and vote not in accusers
+          else vote.verdict for vote in votes}}
+
+
+def _judged(voters: Sequence[Record], companions: Sequence[Record],
+            accusers: Sequence[Record], *, retrained: int,
+            over_forgotten: bool, too_few: str | None,
+            people: int | None) -> tuple[str, str]:
+  """The verdict and its first reason; see :func:`overall`."""
+  everybody = [*voters, *companions, *accusers]
   if too_few:
-    verdict, because = stats.TOO_FEW, too_few
-  elif over_forgotten:
-    verdict, because = OVER_FORGOTTEN, 'the over-forgetting flag is raised'
-  elif apart:
-    verdict = stats.DISTINGUISHABLE
-    because = 'told apart by ' + ', '.join(apart)
-  elif all(v == stats.INDISTINGUISHABLE for v in single.values()):
-    verdict = stats.INDISTINGUISHABLE
-    because = 'every deciding metric lies within its margin'
-  else:
-    verdict = stats.INCONCLUSIVE
-    because = 'the intervals are too wide to say either'
-    if missing:
-      because = 'not computed: ' + ', '.join(missing)
-    if retrained < 2:
-      because = outputs.NEED_TWO
-  return {'verdict': verdict, 'because': because, 'metrics': single}
+    return stats.TOO_FEW, too_few
+  if not retrained:
+    return stats.INCONCLUSIVE, outputs.NEED_TWO
+  if retrained == 1:
+    differ = [vote.metric for vote in everybody if leaves_out_0(vote.delta)]
+    said = (f'{", ".join(differ)} {"differ" if len(differ) > 1 else "differs"} '
+            'by more than chance between images explains, but ' if differ
+            else '')
+    flag = '; the over-forgetting flag is raised' if over_forgotten else ''
+    return stats.INCONCLUSIVE, f'{said}{ONE_REFERENCE}{flag}'
+  if over_forgotten:
+    return OVER_FORGOTTEN, 'the over-forgetting flag is raised'
+  computed = [vote for vote in everybody if vote.p_value is not None]
+  apart = [vote for vote, rejected in zip(computed, holm(
+      [float(vote.p_value or 0.0) for vote in computed]))
+           if rejected and vote.verdict == stats.DISTINGUISHABLE]
+  names = ', '.join(vote.metric for vote in apart)
+  if any(vote not in companions for vote in apart):
+    return stats.DISTINGUISHABLE, f'told apart by {names}'
+  if not voters:
+    return CANNOT_SAY, 'no metric that votes sees the original'
+  if any(vote.verdict is None for vote in voters):
+    return stats.INCONCLUSIVE, 'not every metric that votes was computed'
+  if any(vote.gate == UNCHECKED for vote in voters):
+    return stats.INCONCLUSIVE, ('whether these metrics could see the original '
+                                'is unchecked')
+  if apart:
+    return stats.INCONCLUSIVE, (
+        f'told apart by {names} alone, which does not decide alone')
+  if any(vote.verdict != stats.INDISTINGUISHABLE
+         for vote in (*voters, *companions)):
+    return stats.INCONCLUSIVE, 'the intervals are too wide to say either'
+  unsure = [vote for vote in accusers
+            if vote.verdict not in (None, stats.INDISTINGUISHABLE)]
+  if any(vote.gate == SEES and (vote.power or 0.0) >= POWER
+         for vote in unsure):
+    return stats.INCONCLUSIVE, (
+        f'{", ".join(vote.metric for vote in unsure)} could have shown '
+        'equality and did not')
+  if unsure:
+    return (f'{stats.INDISTINGUISHABLE} per image; persons: cannot say at '
+            f'{people}', 'every metric that votes lies within its margin')
+  return (stats.INDISTINGUISHABLE,
+          'every metric that votes lies within its margin')
+
+
+def leaves_out_0(delta: Estimate) -> bool:
+  """Whether an interval of a difference has 0 outside."""
+  if delta.low is None or delta.high is None:
+    return False
+  return delta.low > 0 or delta.high < 0

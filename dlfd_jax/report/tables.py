@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dlfd_jax.evaluation import estimate, registry
+from dlfd_jax.evaluation import estimate, registry, verdicts
 from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.metrics import stats
 from dlfd_jax.report import names
@@ -24,6 +24,9 @@ Result = Mapping[str, Any]
 TIERS = {
     1: 'against retrained models', 2: 'attacks with reference models',
     3: 'per-example attacks with shadow models'}
+EARLIER_RULES = (
+    'An earlier version gave this verdict: there, metrics that cannot see the '
+    'original voted, and one retrained model could tell apart. Evaluate again.')
 _NO_RECORD = 'the evaluation did not measure it'
 
 
@@ -140,7 +143,9 @@ def _row(result: Result, metric: str, columns: Sequence[str]) -> Row:
   record = find_record(result, metric) or {}
   remarks = [str(note) for note in record.get('notes') or ()]
   if record.get('verdict'):
-    remarks.insert(0, f'Verdict: {record["verdict"]}.')
+    gate = record.get('gate')
+    remarks.insert(0, f'Verdict: {record["verdict"]}' + (
+        f'; {gate}.' if gate and gate != record['verdict'] else '.'))
   return Row(
       metric, registry.label(metric), record.get('direction') or '',
       tuple(find_cell(result, metric, column) for column in columns),
@@ -252,10 +257,13 @@ def verdict_sentences(result: Result) -> tuple[str, ...]:
   found = result.get('verdicts')
   if not found:
     return (f'Overall verdict: {names.NOT_COMPUTED}, as {not_run(1)}.',)
-  return tuple(
+  lines = [
       f'Overall verdict on {what} at tier {tier_of(result)}: '
       f'{verdict["verdict"]} ({_in_words(verdict)}).'
-      for what, verdict in found.items())
+      for what, verdict in found.items()]
+  if any(verdict.get('rules') != verdicts.RULES for verdict in found.values()):
+    lines.append(EARLIER_RULES)
+  return tuple(lines)
 
 
 def _in_words(verdict: Mapping[str, Any]) -> str:
@@ -286,7 +294,11 @@ def _only_verdict(record: Mapping[str, Any]) -> bool:
 
 
 def headline(result: Result) -> list[str]:
-  """What the main attack found, in sentences that also say what it cannot."""
+  """What the main attack found, in sentences that also say what it cannot.
+
+  They are read off the record whose difference and verdict the tables print:
+  that of tier 1 if it was run, else that of tier 0.
+  """
   check_result(result)
   original, unlearned, retrained = (
       find_cell(result, registry.MAIN_ATTACK, model)
@@ -294,29 +306,61 @@ def headline(result: Result) -> list[str]:
   if original.value is None or unlearned.value is None:
     return ['The main attack was not computed for the original and the '
             'unlearned model.']
-  lines = [
+  first = (
       f'The main attack (class-matched AUC, {estimate.format_number(.5)} is a '
       f'guess) scores {_with_interval(original)} on the original and '
       f'{_with_interval(unlearned)} on the unlearned model'
-      + (f'; {_with_interval(retrained)} on the retrained one.'
+      + (f'; {_with_interval(retrained)} on the retrained '
+         f'{"one" if _references(result) == 1 else "ones"}.'
          if retrained.value is not None else
-         '; there is no retrained model to compare with.')]
-  if (find_record(result, registry.MAIN_ATTACK) or {}).get(
-      'verdict') == stats.TOO_FEW:
-    return [*lines, 'These are too few people or images to say more.']
+         '; there is no retrained model to compare with.'))
+  record = find_record(result, f'gap_{registry.MAIN_ATTACK}') or find_record(
+      result, registry.MAIN_ATTACK) or {}
+  if record.get('verdict') == stats.TOO_FEW:
+    return [first, 'These are too few people or images to say more.']
   if retrained.value is None:
-    return lines
-  if retrained.low is None or retrained.high is None:
-    return [*lines, 'The retrained value has no interval, so closeness to it '
-            'cannot be judged.']
-  if retrained.low <= original.value <= retrained.high:
-    return [*lines, 'The original already lies inside the interval of the '
-            'retrained model: this sample cannot tell them apart.']
-  if retrained.low <= unlearned.value <= retrained.high:
-    return [*lines, 'The original lies outside the interval of the retrained '
-            'model, the unlearned model inside.']
-  return [*lines, 'Both the original and the unlearned model lie outside the '
-          'interval of the retrained model.']
+    return [first]
+  return [first, difference_sentence(record, _references(result))]
+
+
+def difference_sentence(record: Mapping[str, Any], references: int) -> str:
+  """What a record's difference to retraining says, and no more than that.
+
+  Args:
+    record: of a metric with a margin.
+    references: how many retrained models there are.
+  """
+  delta = as_cell(record.get('delta'), record.get('units') or 'fraction', True)
+  if delta.value is None:
+    return 'Its difference to retraining was not computed.'
+  found = f'Unlearned minus retrained is {delta.text}'
+  if not delta.interval:
+    return f'{found}, without an interval: closeness cannot be judged.'
+  found = f'{found} ({delta.interval})'
+  verdict, gate = record.get('verdict'), record.get('gate')
+  if references < 2:
+    more = (', more than chance between images explains'
+            if verdicts.leaves_out_0(delta) else '')
+    return f'{found}{more}; {verdicts.ONE_REFERENCE}.'
+  margin = f'within {record.get("margin") or 0:g}'
+  if verdict is None:
+    return f'{found}.'
+  said = {
+      stats.DISTINGUISHABLE: 'this attack tells the unlearned model apart',
+      stats.INDISTINGUISHABLE: f'this attack finds it equal {margin}',
+  }.get(verdict, 'this attack neither tells the unlearned model apart nor '
+                 f'finds it equal {margin}')
+  if gate == verdicts.BLIND:
+    said += ('. It does not tell the original from the retrained models '
+             'either, so it has no vote on forgetting')
+  elif gate == verdicts.UNCHECKED:
+    said += '. Whether it would see a trace is unchecked'
+  return f'{found}: {said}.'
+
+
+def _references(result: Result) -> int:
+  """How many retrained models stand behind a result."""
+  return len((result.get('models') or {}).get('retrained') or ())
 
 
 def _with_interval(cell: Estimate) -> str:

@@ -231,6 +231,7 @@ class Metric(TypedDict, total=False):
   p_value: float | None
   margin: float | None
   power: float | None
+  gate: str | None
   notes: Texts | None
 
 
@@ -240,6 +241,7 @@ class Verdict(TypedDict, total=False):
   verdict: Required[str]
   because: Required[str]
   metrics: dict[str, str | None]
+  rules: Count
 
 
 class Part(TypedDict, total=False):

@@ -52,7 +52,8 @@ def test_one_retrained_model_uses_the_units_alone():
       np.var(u.replicates - r.replicates, ddof=1), 100))
   assert record.delta.low == pytest.approx(low)
   assert record.retrained == r
-  assert record.verdict == stats.DISTINGUISHABLE
+  assert record.verdict == stats.INCONCLUSIVE  # two seeds differ, too
+  assert record.p_value is record.power is record.gate is None
 
 
 def test_several_retrained_models_add_their_spread():
@@ -77,7 +78,7 @@ def test_tier_0_never_says_indistinguishable(retrained):
   same = _estimate(.5, 1e-4)
   record = _compare(same, [same] * retrained)
   assert record.delta.value == 0
-  assert record.verdict == stats.INCONCLUSIVE
+  assert record.verdict in (stats.INCONCLUSIVE, verdicts.BLIND)
 
 
 def test_a_sample_too_small_for_equivalence_says_so():
@@ -115,8 +116,9 @@ def test_an_interval_of_few_models_is_cut_at_the_bounds_of_the_metric():
 
 
 def test_margin_and_power_stand_in_the_record():
-  record = _compare(_estimate(.6), [_estimate(.6, seed=1)])
-  error = np.hypot(.01, .01)
+  others = [_estimate(.6, seed=1), _estimate(.6, seed=2)]
+  record = _compare(_estimate(.6), others)
+  error = stats.standard_error(1.5e-4, 100, retrains=2)[0]
   assert record.margin == .05
   assert record.power == pytest.approx(stats.power(error, .05), abs=.02)
   assert _compare(_estimate(.6), []).power is None
@@ -178,7 +180,7 @@ def test_record_is_strict_json():
   assert list(back) == [
       'metric', 'split', 'tier', 'direction', 'original', 'unlearned',
       'retrained', 'null', 'delta', 'units', 'n_units', 'unit', 'seeds',
-      'verdict', 'p_value', 'margin', 'power', 'notes']
+      'verdict', 'p_value', 'margin', 'power', 'gate', 'notes']
   assert back['tier'] == 0 and back['notes'] == ['one']
 
 
@@ -191,61 +193,3 @@ def test_record_is_strict_json():
 def test_estimates_without_number_or_reason_are_refused(fields, message):
   with pytest.raises(ValueError, match=message):
     Estimate(**fields)
-
-
-_SAME = (stats.INDISTINGUISHABLE, .6)
-_WIDE = (stats.INCONCLUSIVE, .3)
-
-
-def _apart(p):
-  return stats.DISTINGUISHABLE, p
-
-
-def _overall(*votes, **options):
-  return verdicts.overall([
-      _record(metric='abc'[i], verdict=verdict, p_value=p_value)
-      for i, (verdict, p_value) in enumerate(votes)], **options)
-
-
-def _verdict(*votes, **options):
-  return _overall(*votes, **options)['verdict']
-
-
-def test_all_must_be_indistinguishable():
-  assert _verdict(_SAME, _SAME) == 'indistinguishable'
-  assert _verdict(_SAME, _WIDE) == 'inconclusive'
-
-
-def test_one_is_enough_to_tell_apart_but_only_after_holm():
-  assert _verdict(_SAME, _apart(.001), _SAME) == 'distinguishable'
-  assert _verdict(_WIDE, _apart(.03), _WIDE) == 'inconclusive'
-  assert _verdict(_apart(.03)) == 'distinguishable'
-
-
-def test_a_small_but_certain_difference_within_the_margin_is_none():
-  tiny = (stats.INDISTINGUISHABLE, 1e-9)
-  assert _verdict(tiny, _SAME) == 'indistinguishable'
-
-
-def test_what_was_not_computed_forbids_indistinguishable():
-  none = (None, None)
-  found = _overall(_SAME, none)
-  assert found['verdict'] == 'inconclusive'
-  assert found['because'] == 'not computed: b'
-  assert _verdict(_apart(1e-4), none) == 'distinguishable'
-
-
-def test_the_over_forgetting_flag_overrules_everything():
-  assert _verdict(_SAME, over_forgotten=True) == (
-      'distinguishable (over-forgotten)')
-
-
-def test_holm_steps_down():
-  assert verdicts.holm([.01, .04, .03, .005]) == [True, False, False, True]
-  assert verdicts.holm([.02, .03]) == [True, True]
-  assert verdicts.holm([]) == []
-
-
-def test_a_verdict_needs_a_metric():
-  with pytest.raises(ValueError, match='at least one deciding metric'):
-    verdicts.overall([])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax.data import leakage
-from dlfd_jax.evaluation import registry, run
+from dlfd_jax.evaluation import registry, run, verdicts
 from dlfd_jax.evaluation.estimate import Estimate, mean
 from dlfd_jax.metrics import forgetting, per_example
 from tests.evaluation import fakes
@@ -264,8 +264,9 @@ def test_all_families_are_there(metrics):
       for name in 'abcd']
   assert set(metrics) == {
       'gap_accuracy_forget', 'gap_accuracy_retain', 'gap_accuracy_test',
-      'gap_mia_auc_matched', 'average_gap', 'tow', 'tow_mia', 'zrf',
-      'relearn_steps', 'log2_ain', 'probe_membership', 'probe_people_forget',
+      'gap_mia_auc_matched', 'gap_mia_auc_person', 'average_gap', 'tow',
+      'tow_mia', 'zrf', 'relearn_steps', 'log2_ain', 'probe_membership',
+      'probe_people_forget',
       'probe_label_test', 'probe_people_test', 'silhouette_test',
       'forget_tail', 'streisand', 'harmed_people', 'gap_mia_auc_retain',
       'reference_attack', 'reference_attack_two_sided',
@@ -341,10 +342,12 @@ def test_too_few_retrained_models_leave_the_nulls_out(count, reason):
     elif not name.startswith(('probe', 'cka_original')):
       assert record['null']['reason'] == reason, name
     assert record['verdict'] not in ('indistinguishable',), name
-  verdicts = found['verdicts']
-  assert verdicts['utility']['verdict'] != 'indistinguishable'
-  if verdicts['utility']['verdict'] == 'inconclusive':
-    assert verdicts['utility']['because'] == _TWO
+    assert record['p_value'] is None and record['verdict'] not in (
+        'distinguishable',), name
+  for verdict in found['verdicts'].values():
+    assert verdict['verdict'] == 'inconclusive'
+    assert (_TWO if count == 0 else verdicts.ONE_REFERENCE) in (
+        verdict['because'])
   assert any('nulls of tier 1 need two' in note for note in found['notes'])
 
 
