@@ -125,7 +125,7 @@ def _with_aucs(original, unlearned, retrained, half=.02):
 def test_the_headline_gives_the_values_and_the_difference():
   first, second = tables.headline(_with_aucs(.70, .52, .51))
   assert '0.700 (0.680 to 0.720) on the original' in first
-  assert second.startswith('Unlearned minus retrained is +0.01')
+  assert second.startswith('Unlearned minus retrained is +0.031 (+0.004 to')
 
 
 def test_the_headline_makes_no_claim_without_a_reference():
