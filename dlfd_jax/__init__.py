@@ -21,12 +21,13 @@ __all__ = ['AugmentConfig', 'BadTeachingConfig', 'CFKConfig', 'Classifier',
            'PRESETS', 'Partition', 'Problem', 'ReferenceModels', 'RewindConfig',
            'SavedModel', 'ScrubConfig', 'ScrubRConfig', 'Splits', 'Task',
            'Tier1Config', 'TrainConfig', 'TrainResult', 'UnlearnResult',
-           'UnsirConfig', '__version__', 'build_model', 'draw_partition',
-           'evaluate', 'export_weights', 'import_weights', 'init_model',
-           'load_classifier', 'load_data', 'load_evaluation', 'load_model',
-           'load_references', 'load_splits', 'partition_from_column',
-           'plan_references', 'resolve_request', 'save_splits',
-           'synthetic_faces', 'train', 'train_references', 'unlearn']
+           'UnsirConfig', '__version__', 'audit', 'build_model',
+           'draw_partition', 'evaluate', 'export_weights', 'import_weights',
+           'init_model', 'load_classifier', 'load_data', 'load_evaluation',
+           'load_model', 'load_references', 'load_splits',
+           'partition_from_column', 'plan_references', 'resolve_request',
+           'save_splits', 'synthetic_faces', 'train', 'train_references',
+           'unlearn']
 
 if not TYPE_CHECKING:
   # jax and the rest take seconds: `dlfd --help` does without, and a command

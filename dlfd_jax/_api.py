@@ -32,6 +32,7 @@ from dlfd_jax.models import (
   build as build_model,
   init as init_model,
 )
+from dlfd_jax.pipeline.audit import audit
 from dlfd_jax.pipeline.classifier import (
   Classifier,
   export_weights,

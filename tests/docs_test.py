@@ -23,7 +23,8 @@ _SMALL = {  # what a test on a CPU changes
     'train': ['--image_size=32', '--width=4', '--epochs=1', '--batch_size=16'],
     'unlearn': ['--image_size=32', '--epochs=1', '--batch_size=16',
                 '--perturb_steps=1'],
-    'evaluate': ['--bootstrap=20']}
+    'evaluate': ['--bootstrap=20'],
+    'audit': ['--image_size=32', '--width=4', '--bootstrap=20']}
 
 
 def _commands(name):
@@ -68,7 +69,7 @@ def test_the_walk_through_of_a_deletion_request(
         capsys.readouterr().err)
     ran.append(name)
   assert ran == ['check', 'import_weights', 'unlearn', 'evaluate', 'report',
-                 'train', 'evaluate', 'export_weights']
+                 'train', 'evaluate', 'audit', 'export_weights']
   assert 'train 56 images ' in capsys.readouterr().out
   retrained = runs.read_json('runs/evaluation_retrained/result.json')
   assert retrained['models']['retrained']

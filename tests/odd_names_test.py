@@ -86,7 +86,7 @@ def test_commas_in_the_names_of_retrained_runs_are_understood(tmp_path):
   folders = [str(tmp_path / name) for name in names]
   for folder in folders[:-1]:
     (tmp_path / folder).mkdir()
-  assert evaluate._folders(','.join(folders).split(',')) == folders
+  assert evaluate.folders(','.join(folders).split(',')) == folders
 
 
 def test_a_name_that_cannot_be_printed_is_refused(tmp_path):

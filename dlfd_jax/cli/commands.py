@@ -56,6 +56,10 @@ COMMANDS = {
         'attacks and accuracies beside original and retrained',
         'runs of original, unlearned, retrained',
         '`result.json`, `per_example.npz`'),
+    'audit': Entry(
+        'audit', 'COMMAND', 'what any classifier still knows of given people',
+        'a run, imported or foreign weights, a request',
+        '`result.json`, `per_example.npz`'),
     'report': Entry(
         'report', 'COMMAND', 'one HTML file of an evaluation', 'an evaluation',
         '`report.html`, `report.json`'),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
 
-from dlfd_jax import checkpoint
+from dlfd_jax import checkpoint, models
 from dlfd_jax.cli import command, inputs, options, screen
-from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.evaluation import inputs as inputs_lib
 from dlfd_jax.pipeline import (
   chain,
@@ -40,22 +42,30 @@ over-forgetting, harm. Their nulls need two retrained runs of different seeds.
 
 
 def _define(values: flags.FlagValues) -> None:
-  inputs.define_run(values)
-  inputs.define_hosts(values)
-  inputs.define_unverified(values)
   for name, about in (('original', 'run of the original model'),
                       ('unlearned', 'unlearning run to judge')):
     flags.DEFINE_string(name, None, about, flag_values=values)
+  flags.DEFINE_enum(
+      'state', 'model', ['model', 'last'],
+      'the selected state of the unlearning run, or its last one',
+      flag_values=values)
+  flags.DEFINE_float(
+      'search_s', None, 'seconds spent on finding hyper-parameters; without it '
+      'no speed-up is printed', lower_bound=0, flag_values=values)
+  define_figures(values)
+
+
+def define_figures(values: flags.FlagValues) -> None:
+  """Flags of every command that measures models, but for which models."""
+  inputs.define_run(values)
+  inputs.define_hosts(values)
+  inputs.define_unverified(values)
   flags.DEFINE_list(
       'retrained', [], 'runs of models trained on retain alone',
       flag_values=values)
   flags.DEFINE_string(
       'references', None, 'folder of retrained models that `references` made, '
       'besides --retrained', flag_values=values)
-  flags.DEFINE_enum(
-      'state', 'model', ['model', 'last'],
-      'the selected state of the unlearning run, or its last one',
-      flag_values=values)
   flags.DEFINE_integer(
       'tier', 0, '0: quick; 1: also against retrained models', lower_bound=0,
       upper_bound=1, flag_values=values)
@@ -77,14 +87,11 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_integer(
       'evaluation_seed', 0, 'of resampling and subsampling', lower_bound=0,
       flag_values=values)
-  flags.DEFINE_float(
-      'search_s', None, 'seconds spent on finding hyper-parameters; without it '
-      'no speed-up is printed', lower_bound=0, flag_values=values)
   options.define(options.DATA, values)
 
 
 def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
-  workdir = command.required(values, 'workdir')
+  command.required(values, 'workdir')
   original = command.required(values, 'original')
   unlearned = command.required(values, 'unlearned')
   dataset = inputs.load_data(inputs.data_options(run_configs.data_in(
@@ -95,33 +102,59 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
     raise ValueError(
         'Expected the split of an unlearning run, with retain and forget, got '
         f'train, val and test in {stored}.')
-  devices, tier = inputs.devices(values), command.value(values, 'tier')
+  return measure(
+      values, line, original, unlearned,
+      retrained_models(values), dataset, splits, stored,
+      checkpoint.load_model(original).config,
+      state=command.value(values, 'state'),
+      search_s=command.value(values, 'search_s'))
+
+
+def measure(values: flags.FlagValues, line: str,
+            original: evaluate.Judged | None, judged: evaluate.Judged,
+            retrained: Sequence[evaluate.Judged], dataset: dataset_lib.Dataset,
+            splits: splits_lib.Splits, stored: str | os.PathLike | None,
+            network: models.ModelConfig, **more: Any) -> dict[str, Any]:
+  """Measures models by the flags of ``define_figures``, and shows the result.
+
+  Args:
+    values: the flags.
+    line: the command as it was typed.
+    original: the original model, None = not at hand.
+    judged: the model in the column ``unlearned``.
+    retrained: models trained on retain alone.
+    dataset: the images.
+    splits: of the request.
+    stored: where the split was read from, None = from the data.
+    network: that is named among what is used.
+    **more: further arguments of ``evaluate``.
+  """
+  workdir, devices = command.required(values, 'workdir'), inputs.devices(values)
+  tier = command.value(values, 'tier')
   config = inputs_lib.EvaluationConfig(
       bootstrap=command.value(values, 'bootstrap'),
       seed=command.value(values, 'evaluation_seed'))
   used = inputs.say_used(
-      dataset, network=checkpoint.load_model(original).config, devices=devices,
-      parts=splits.parts, split_from=inputs.split_from(values, dataset, stored),
+      dataset, network=network, devices=devices, parts=splits.parts,
+      split_from=inputs.split_from(values, dataset, stored),
       settings={'tier': tier, **dataclasses.asdict(config)})
   result = evaluate.evaluate(
-      original, unlearned, _retrained(values), config,
+      original, judged, retrained, config,
       tier_1=references.Tier1Config(**{
           name: command.value(values, name) for name in _TIER_1})
-      if tier else None,
-      splits=splits, dataset=dataset, state=command.value(values, 'state'),
-      search_s=command.value(values, 'search_s'),
+      if tier else None, splits=splits, dataset=dataset,
       keep_features=command.value(values, 'keep_features'), workdir=workdir,
       devices=devices, hooks=[command.Progress()], used=used,
       device_bytes=command.value(values, 'device_bytes'), command=line,
-      allow_unverified=command.value(values, chain.FLAG))
+      allow_unverified=command.value(values, chain.FLAG), **more)
   show(result)
   print(f'{workdir}/{runs.RESULT}')
   return {'workdir': workdir, **result.record}
 
 
-def _retrained(values: flags.FlagValues) -> list[str]:
-  """The runs of --retrained and those of --references."""
-  given = _folders(command.value(values, 'retrained'))
+def retrained_models(values: flags.FlagValues) -> list[str]:
+  """The models of --retrained and those of --references."""
+  given = folders(command.value(values, 'retrained'))
   place = command.value(values, 'references')
   return given if place is None else [
       *given, *reference_models.load_references(
@@ -129,15 +162,15 @@ def _retrained(values: flags.FlagValues) -> list[str]:
       ).retrained()]
 
 
-def _folders(texts: list[str]) -> list[str]:
-  """Folders between commas; a name may have some (``bins=[1,2]``)."""
-  folders: list[str] = []
+def folders(texts: list[str]) -> list[str]:
+  """Paths between commas; a name may have some (``bins=[1,2]``)."""
+  found: list[str] = []
   while texts:
     size = next((n for n in range(len(texts), 0, -1)
-                 if pathlib.Path(','.join(texts[:n])).is_dir()), 1)
-    folders.append(','.join(texts[:size]))
+                 if os.path.exists(','.join(texts[:n]))), 1)
+    found.append(','.join(texts[:size]))
     texts = texts[size:]
-  return folders
+  return found
 
 
 def show(result: evaluate.EvaluationResult) -> None:

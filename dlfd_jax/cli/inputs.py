@@ -156,7 +156,7 @@ def forget_request(values: flags.FlagValues, *, required: bool = True
            for name in requests.KINDS}
   given = {name: value for name, value in given.items() if value is not None}
   if not given and not required:
-    _refuse(values, ('forget_seed', *_TWINS), 'without a request')
+    refuse(values, ('forget_seed', *_TWINS), 'without a request')
     return None
   if len(given) != 1:
     raise ValueError(
@@ -169,9 +169,9 @@ def forget_request(values: flags.FlagValues, *, required: bool = True
     places = requests.read_entries(value)
     value = tuple(places)
   if name not in ('people', 'fraction'):
-    _refuse(values, ('forget_seed',), f'with --forget_{name}: nothing is drawn')
+    refuse(values, ('forget_seed',), f'with --forget_{name}: nothing is drawn')
   if name not in ('identities', 'families'):
-    _refuse(values, _TWINS, f'with --forget_{name}: it names nobody')
+    refuse(values, _TWINS, f'with --forget_{name}: it names nobody')
   same, different = (command.value(values, flag) for flag in _TWINS)
   if same and different:
     raise ValueError(
@@ -186,11 +186,11 @@ def partition(values: flags.FlagValues, dataset: dataset_lib.Dataset,
               stored: str | os.PathLike | None) -> job.Parts:
   """Stored split, else the manifest's column, else a drawn one."""
   if stored is not None:
-    _refuse(values, _OF_A_DRAWN_SPLIT,
+    refuse(values, _OF_A_DRAWN_SPLIT,
             f'with the split that is stored in {stored}')
     return splits_lib.load_splits(stored, dataset)
   if dataset.split is not None:
-    _refuse(values, _OF_A_DRAWN_SPLIT, 'where the data say who is in which '
+    refuse(values, _OF_A_DRAWN_SPLIT, 'where the data say who is in which '
             'part')
     return splits_lib.partition_from_column(dataset)
   return splits_lib.draw_partition(
@@ -319,7 +319,7 @@ def data_options(start: sources.DataOptions | None,
   return found
 
 
-def _refuse(values: flags.FlagValues, names: Sequence[str], why: str) -> None:
+def refuse(values: flags.FlagValues, names: Sequence[str], why: str) -> None:
   """Raises ValueError if a flag was given that would change nothing."""
   for name in names:
     if name in values and values[name].present:

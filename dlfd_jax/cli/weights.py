@@ -13,7 +13,7 @@ from absl import flags
 
 from dlfd_jax import checkpoint, models, presets
 from dlfd_jax.cli import command, inputs, options
-from dlfd_jax.data import splits
+from dlfd_jax.data import dataset as dataset_lib, splits
 from dlfd_jax.pipeline import chain, classifier, job
 from dlfd_jax.utils import files, plugins, validate
 
@@ -55,17 +55,30 @@ def _define_import(values: flags.FlagValues) -> None:
   flags.DEFINE_string(
       'model', None, 'module:Class of your own flax module', flag_values=values)
   flags.DEFINE_string(
+      'state', None, 'which of several sets of weights in the file: its key, '
+      'such as state_dict_ema, or the prefix of its names', flag_values=values)
+  define_outputs(values)
+  options.define((*options.DATA, *options.NETWORK), values)
+
+
+def define_outputs(values: flags.FlagValues) -> None:
+  """Flags that say what goes in and comes out of weights from elsewhere."""
+  flags.DEFINE_string(
       'head_classes', None, 'what the outputs of the weights are, in their '
       'order: names with commas between, or a text file, one a line; default '
       'what the file says, else the order of the data', flag_values=values)
-  flags.DEFINE_string(
-      'state', None, 'which of several sets of weights in the file: its key, '
-      'such as state_dict_ema, or the prefix of its names', flag_values=values)
   for name in _STATISTICS:
     flags.DEFINE_list(
         name, [], 'of the three channels, images in [0, 1]; default '
-        "ImageNet's, of your own --model 0 and 1", flag_values=values)
-  options.define((*options.DATA, *options.NETWORK), values)
+        "ImageNet's, of a module of your own 0 and 1", flag_values=values)
+
+
+def read(path: str, dataset: dataset_lib.Dataset, network: presets.Network,
+         values: flags.FlagValues) -> classifier.Imported:
+  """The weights in a file, by the flags of :func:`define_outputs`."""
+  return classifier.import_weights(
+      path, dataset, network, state=command.value(values, 'state'),
+      head_classes=_head_classes(values), **statistics(values))
 
 
 def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
@@ -76,17 +89,14 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
   data_options = inputs.data_options(presets.STARTS['demo'].data, values)
   network = options.apply(
       presets.Network(), options.NETWORK, values, 'the network')
-  given = {name: _three(values, name) for name in _STATISTICS
-           if command.value(values, name)}
+  statistics(values)  # refuses before anything is read
   own = command.value(values, 'model')
   if own:
     if not plugins.is_spec(own):
       raise ValueError(f'Expected --model to be module:Class, got {own!r}.')
     network = dataclasses.replace(network, architecture=own)
   dataset = inputs.load_data(data_options)
-  saved = classifier.import_weights(
-      weights, dataset, network, state=command.value(values, 'state'),
-      head_classes=_head_classes(values), **given)
+  saved = read(weights, dataset, network, values)
   devices = inputs.devices(values)
   parts = {}
   if dataset.split is not None:
@@ -134,6 +144,12 @@ def _head_classes(values: flags.FlagValues) -> list[str] | None:
     raise ValueError('Expected --head_classes to name every output once, got '
                      f'{validate.listed(names) or "none"}.')
   return names
+
+
+def statistics(values: flags.FlagValues) -> dict[str, tuple[float, ...]]:
+  """The normalisation that the flags give."""
+  return {name: _three(values, name) for name in _STATISTICS
+          if command.value(values, name)}
 
 
 def _three(values, name):

@@ -25,6 +25,7 @@ from dlfd_jax.utils import files, records, runs, schemas
 
 KEY = 'chain'  # of config.json
 IN_MEMORY = 'in memory'
+AUDITED = 'audited'  # what an audit calls the model in `unlearned`
 FLAG = 'allow_unverified'
 _WORDS = {'images': 'pixels', 'labels': 'labels', 'identities': 'identities'}
 # Any splits.npz or data; what the parts of another version mean is unknown.
@@ -83,7 +84,8 @@ class Judged:
     events: its log; None = in its folder, if anywhere.
     ids: sample ids of each part of its split; None = not known.
     state: which of its run's states it is.
-    imported: what ``import_weights`` recorded.
+    imported: what ``import_weights`` recorded; of a file that is read at once
+      also its SHA-256 as ``file`` and ``class_order``, see ``Imported``.
   """
 
   saved: checkpoint.SavedModel
@@ -313,6 +315,10 @@ def _check_import(one: Judged, called: str,
   found = Findings(unverified=(
       f'{called} was imported: what it was trained on, and by which recipe, is '
       'not known.',))
+  if one.imported.get('class_order') == 'assumed':
+    found += Findings(unverified=(
+        f'the order of the outputs of {called}: nothing states it, that of the '
+        'data is assumed.',))
   if one.imported.get('weights') != checkpoint.fingerprint(
       one.saved.variables):
     found += _differs(f'the weights that import_weights saved in {one.place}',
@@ -445,7 +451,8 @@ def _compare_parts(known: Mapping[str, str], now: Mapping[str, str],
                   f'{", ".join(other)} differ{"s" * (len(other) == 1)}')
 
 
-def check_original(original: Judged, unlearned: Judged) -> Findings:
+def check_original(original: Judged, unlearned: Judged,
+                   name: str = 'unlearned') -> Findings:
   """Whether the unlearned model descends from the original; names which."""
   now = checkpoint.fingerprint(original.saved.variables)
   unchanged = now == checkpoint.fingerprint(unlearned.saved.variables)
@@ -453,12 +460,12 @@ def check_original(original: Judged, unlearned: Judged) -> Findings:
       one.get('weights') for one in unlearned.chain.get('ancestors', ())[1:])]
   if known[0] is None:
     return Findings(unverified=(
-        f'that the unlearned model {_where(unlearned.place)} was made from the '
+        f'that the {name} model {_where(unlearned.place)} was made from the '
         f'original {_where(original.place)}: nothing records it.',),
         unchanged=unchanged)
   if now not in known:
     return _differs(
-        f'the model that the unlearned one {_where(unlearned.place)} was made '
+        f'the model that the {name} one {_where(unlearned.place)} was made '
         'from, or one before that', f'an original {_where(original.place)} '
         'that it does not descend from')
   earlier = known.index(now)
@@ -468,16 +475,16 @@ def check_original(original: Judged, unlearned: Judged) -> Findings:
       'started from'))
 
 
-def check_retrained(one: Judged, original: Judged, unlearned: Judged,
-                    dataset: dataset_lib.Dataset,
-                    splits: splits_lib.Splits) -> Findings:
+def check_retrained(one: Judged, original: Judged | None, unlearned: Judged,
+                    dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
+                    name: str = 'unlearned') -> Findings:
   """Whether a model is the original's recipe on retain alone."""
   now = checkpoint.fingerprint(one.saved.variables)
-  for name, other in (('original', original), ('unlearned', unlearned)):
-    if now == checkpoint.fingerprint(other.saved.variables):
+  for called, other in (('original', original), (name, unlearned)):
+    if other and now == checkpoint.fingerprint(other.saved.variables):
       return _differs(
-          f'{one.place} to be trained on the retain images of this unlearning '
-          'run', f'the {name} model itself')
+          f'{one.place} to be trained on the retain images of this request',
+          f'the {called} model itself')
   if not one.config:
     return Findings()  # said of the model itself
   found = Findings()
@@ -487,8 +494,8 @@ def check_retrained(one: Judged, original: Judged, unlearned: Judged,
   if one.config.get('kind') != 'train' or learned[0] != learned[1]:
     found += Findings((
         f'Expected {one.place} to be trained on the retain images of this '
-        'unlearning run, but it was trained on others.',))
-  known = recipe(original.config) or recipe(unlearned.config)
+        'request, but it was trained on others.',))
+  known = (original and recipe(original.config)) or recipe(unlearned.config)
   if known is None:
     return found + Findings(unverified=(
         f'that {one.place} was trained as the original was: the recipe of the '
@@ -498,6 +505,57 @@ def check_retrained(one: Judged, original: Judged, unlearned: Judged,
     found += _differs(
         f'the recipe of the original for {one.place}, its seed apart',
         'another: ' + '; '.join(lines[:3]))
+  return found
+
+
+def learned_ids(one: Judged) -> np.ndarray | None:
+  """Sample ids that a finished run was last trained on; None = not known."""
+  if not one.config or one.ids is None:
+    return None
+  ids = dict(one.ids)
+  if one.config['kind'] == 'train' and one.config.get('on') != 'retain':
+    return np.concatenate([ids[name] for name in ('train', 'retain', 'forget')
+                           if name in ids])
+  return ids.get('retain')
+
+
+def _seen_ids(one: Judged) -> np.ndarray | None:
+  """Sample ids that a run or those before it were trained on, likewise."""
+  ids = learned_ids(one)
+  if ids is None or one.ids is None or one.config['kind'] == 'train':
+    return ids
+  return np.concatenate([ids, *(one.ids[name] for name in (
+      'forget', 'earlier') if name in one.ids)])
+
+
+def check_members(one: Judged, name: str, dataset: dataset_lib.Dataset,
+                  splits: splits_lib.Splits, trained: Sequence[str]
+                  ) -> Findings:
+  """Whether a model was trained on some parts, and never saw val and test.
+
+  Args:
+    one: the model.
+    name: of it in sentences.
+    dataset: the images.
+    splits: of an audit.
+    trained: parts that the model has to have been trained on once.
+  """
+  called = f'the {name} model {_where(one.place)}'
+  seen = _seen_ids(one)
+  if seen is None:
+    return Findings(unverified=(
+        f'that {called} was trained on {" and ".join(trained)} and never saw '
+        'val and test: the split alone says so.',))
+  found = Findings()
+  for part, rows in splits.parts.items():
+    inside = np.isin(dataset.sample_id[rows], seen)
+    if part in trained and not inside.all():
+      found += _differs(
+          f'{part} of images that {called} was trained on',
+          f'{(~inside).sum()} of {len(rows)} that it was not')
+    if part in ('val', 'test') and inside.any():
+      found += _differs(f'{part} of images that {called} never saw',
+                        f'{inside.sum()} that it was trained on')
   return found
 
 
@@ -530,6 +588,40 @@ def check_all(judged: Mapping[str, Judged], dataset: dataset_lib.Dataset,
       *(check_retrained(one, original, unlearned, dataset, splits)
         for name, one in judged.items() if name.startswith('retrained')),
       inherited(judged.values())])
+
+
+def check_audit(judged: Mapping[str, Judged], dataset: dataset_lib.Dataset,
+                splits: splits_lib.Splits) -> Findings:
+  """Compares everything that an audit reads.
+
+  Args:
+    judged: as of :func:`check_all`, the audited model as ``'unlearned'``;
+      ``'original'`` may be absent.
+    dataset: the data at hand.
+    splits: forget as the members, val and test as the non-members.
+  """
+  audited, original = judged['unlearned'], judged.get('original')
+  found = [check_run(one, AUDITED if one is audited else
+                     name.partition('_')[0], dataset)
+           for name, one in judged.items()]
+  if original is None:
+    found.append(check_members(
+        audited, AUDITED, dataset, splits,
+        ['retain'] if audited.config else ['retain', 'forget']))
+  else:
+    found += [
+        check_members(original, 'original', dataset, splits,
+                      ['retain', 'forget']),
+        check_members(audited, AUDITED, dataset, splits, ['retain'])]
+    if audited.config.get('kind') == 'train':  # from scratch
+      found.append(Findings(unchanged=checkpoint.fingerprint(
+          original.saved.variables) == checkpoint.fingerprint(
+              audited.saved.variables)))
+    else:
+      found.append(check_original(original, audited, AUDITED))
+  found += [check_retrained(one, original, audited, dataset, splits, AUDITED)
+            for name, one in judged.items() if name.startswith('retrained')]
+  return together([*found, inherited(judged.values())])
 
 
 def check_result(place: str, config: Mapping[str, Any],

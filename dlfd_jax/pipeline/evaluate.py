@@ -42,7 +42,8 @@ from dlfd_jax.utils import (
 
 PER_EXAMPLE = 'per_example.npz'
 FEATURES = 'features.npz'
-Judged = job.ModelRun | checkpoint.SavedModel | str | os.PathLike
+Judged = (job.ModelRun | checkpoint.SavedModel | chain.Judged | str
+          | os.PathLike)
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -193,7 +194,8 @@ def load_evaluation(folder: job.Folder, *,
 
 
 def evaluate(
-    original: Judged, unlearned: Judged, retrained: Sequence[Judged] = (),
+    original: Judged | None, unlearned: Judged,
+    retrained: Sequence[Judged] = (),
     config: inputs_lib.EvaluationConfig | None = None, *,
     tier_1: references.Tier1Config | None = None,
     splits: job.Parts | None = None,
@@ -203,12 +205,13 @@ def evaluate(
     devices: parallel.Devices | None = None, hooks: Sequence[loop.Hook] = (),
     device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
     command: str | None = None,
-    used: Mapping[str, Any] | None = None,
-    allow_unverified: bool = False) -> EvaluationResult:
+    used: Mapping[str, Any] | None = None, allow_unverified: bool = False,
+    audit_notes: Sequence[str] | None = None) -> EvaluationResult:
   """Measures an unlearned model beside the original and retrained ones.
 
   Args:
-    original: a result of ``train``, a loaded model or a folder.
+    original: a result of ``train``, a loaded model or a folder; None = not at
+      hand, which only an audit may say.
     unlearned: a result of ``unlearn`` or its folder; any model will do.
     retrained: models that were trained on retain alone, of different seeds.
       Without one its column says `not computed`; tier 1 needs two for its
@@ -231,6 +234,8 @@ def evaluate(
     used: what it printed of what it uses, likewise.
     allow_unverified: where models, data and splits do not belong together go on
       and record it.
+    audit_notes: of an audit (``pipeline.audit``), on its request; None = this
+      is none.
 
   Raises:
     FileNotFoundError: if a folder holds no model.
@@ -249,11 +254,15 @@ def evaluate(
     raise ValueError(
         'Expected the data and the splits to evaluate on, with retain and '
         f'forget, got no {"data" if dataset is None else "such splits"}.')
+  audit = audit_notes is not None
+  if original is None and not audit:
+    raise ValueError('Expected the original model, got none: without one, '
+                     '`audit` judges a model.')
   for run in (original, unlearned, *retrained):
     if isinstance(run, (str, os.PathLike)):
       runs.read_log(run)  # says what is missing
-  judged = {'original': job.judged(original),
-            'unlearned': job.judged(unlearned, state)}
+  judged = {} if original is None else {'original': job.judged(original)}
+  judged['unlearned'] = job.judged(unlearned, state)
   judged |= {f'retrained_{i}': job.judged(run)
              for i, run in enumerate(retrained)}
   for one in judged.values():
@@ -261,8 +270,8 @@ def evaluate(
   prints = {name: checkpoint.fingerprint(one.saved.variables)
             for name, one in judged.items()}
   facts.check_distinct(prints, {n: one.place for n, one in judged.items()})
-  verification = chain.check_all(judged, dataset, splits).settled(
-      allow_unverified)
+  check = chain.check_audit if audit else chain.check_all
+  verification = check(judged, dataset, splits).settled(allow_unverified)
   settings = dataclasses.asdict(config)
   again = None
   if tier_1 is not None:
@@ -277,7 +286,8 @@ def evaluate(
                for name, rows in splits.parts.items()},
       'config': settings, 'search_s': search_s,
       chain.KEY: chain.entry(dataset, splits, splits.retain),
-      **({'keep_features': True} if keep_features else {})}
+      **({'keep_features': True} if keep_features else {}),
+      **({'audit': True} if audit else {})}
   opened = None
   if workdir is not None:
     opened = job.open_folder(workdir, fields)
@@ -310,7 +320,9 @@ def evaluate(
         for model, of_model in ran.items() for split, out in of_model.items()}
   record = judged['unlearned'].record
   # Both say what is to be known of the splits.
-  notes = list(dict.fromkeys([*found['notes'], *record.get('notes', [])]))
+  notes = list(dict.fromkeys([
+      *found['notes'],
+      *(record.get('notes', []) if audit_notes is None else audit_notes)]))
   if record.get('findings', {}).get('attack_blind_to_original'):
     notes.append(
         'The live attack could not tell the original from unseen data at this '
@@ -335,7 +347,8 @@ def evaluate(
               'unlearned_run': chain.run_hash(judged['unlearned'].config)
                                if judged['unlearned'].config else None,
               'sha256': prints},
-          'request': facts.request(dataset, splits, record),
+          **({'audit': facts.audit(judged, dataset, splits)} if audit else {}),
+          'request': facts.request(dataset, splits, judged['unlearned']),
           'request_images': facts.request_images(dataset, splits),
           'done': facts.done(judged), 'runs': facts.runs_of(judged),
           'efficiency': {**facts.efficiency(judged, search_s),
@@ -359,14 +372,14 @@ def _places_of(judged: Mapping[str, chain.Judged],
   where = {name: one.place if one.place == chain.IN_MEMORY else (
       os.path.abspath(one.place) if workdir is None else
       places.stored(one.place, workdir)) for name, one in judged.items()}
-  return {'original': where['original'], 'unlearned': where['unlearned'],
+  return {'original': where.get('original'), 'unlearned': where['unlearned'],
           'retrained': [place for name, place in where.items()
                         if name.startswith('retrained')]}
 
 
 def _outputs(logits: Mapping[str, Any]) -> dict[str, Any]:
   return {
-      'original': logits['original'], 'unlearned': logits['unlearned'],
+      'original': logits.get('original'), 'unlearned': logits['unlearned'],
       'retrained': [of_run for name, of_run in logits.items()
                     if name.startswith('retrained')]}
 

@@ -39,13 +39,13 @@ def check_distinct(prints: Mapping[str, str],
 
 
 def request(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
-            unlearned: Mapping[str, Any]) -> dict[str, Any]:
+            unlearned: chain.Judged) -> dict[str, Any]:
   """What is known of the deletion request, for the report.
 
   Args:
     dataset: the images.
     splits: whose forget set the request became.
-    unlearned: result of the unlearning run.
+    unlearned: the model that is judged.
   """
   def named(rows: np.ndarray) -> str:
     return splits_lib.named_people(
@@ -56,7 +56,9 @@ def request(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
       **requests.ResolvedRequest.of(dataset, splits).counts(),
       'subject_codes': named(splits.forget),
       'earlier_subject_codes': named(splits.earlier),
-      'method': unlearned.get('method'),
+      'method': unlearned.record.get('method') or (
+          'none: a training run' if unlearned.config.get('kind') == 'train'
+          else 'not known'),
       'sha256_of_image_ids': hashlib.sha256(ids.encode()).hexdigest()}
 
 
@@ -66,6 +68,26 @@ def done(judged: Mapping[str, chain.Judged]) -> dict[str, Any]:
       'commands': {name: one.record['command'] for name, one in judged.items()
                    if one.record.get('command')},
       'settings': judged['unlearned'].config.get('config', {})}
+
+
+def audit(judged: Mapping[str, chain.Judged], dataset: dataset_lib.Dataset,
+          splits: splits_lib.Splits) -> dict[str, Any]:
+  """What is known of an audited model itself.
+
+  Returns:
+    ``kind`` (``'train'`` or ``'unlearn'`` of a run of ours, else None),
+    ``forget_in_training``: how many of the forget images its run was last
+    trained on, None = not known; ``files``: SHA-256 of weights that were read
+    from a file, by model.
+  """
+  audited = judged['unlearned']
+  learned = chain.learned_ids(audited)
+  return {
+      'kind': audited.config.get('kind'),
+      'forget_in_training': None if learned is None else int(np.isin(
+          dataset.sample_id[splits.forget], learned).sum()),
+      'files': {name: one.imported['file'] for name, one in judged.items()
+                if 'file' in one.imported}}
 
 
 def runs_of(judged: Mapping[str, chain.Judged]) -> list[dict[str, Any]]:
@@ -98,12 +120,13 @@ def efficiency(judged: Mapping[str, chain.Judged],
           for name, one in judged.items()}
   timed = [work[name] for name, one in judged.items()
            if name.startswith('retrained') and one.record]
-  times = {'original': work['original'], 'unlearned': work['unlearned'],
+  times = {'original': work.get('original'), 'unlearned': work['unlearned'],
            'retrained': float(np.mean(timed)) if timed else None}
   compiled = {
       name: sum(judged[name].record.get('time', {}).get(
           'compile_s', {}).values())
-      for name in ('original', 'unlearned') if judged[name].record}
+      for name in ('original', 'unlearned')
+      if name in judged and judged[name].record}
   ups = {}
   if times['unlearned']:
     ups = {name: estimate.as_dict() for name, estimate in speed_up(

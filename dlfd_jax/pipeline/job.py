@@ -278,9 +278,11 @@ class ModelRun:
     return pathlib.Path(folder)
 
 
-def judged(run: ModelRun | checkpoint.SavedModel | Folder,
+def judged(run: ModelRun | checkpoint.SavedModel | chain.Judged | Folder,
            state: str = 'model') -> chain.Judged:
   """A model with what is known of the run that made it."""
+  if isinstance(run, chain.Judged):
+    return run
   if isinstance(run, checkpoint.SavedModel):
     return chain.Judged(run, chain.IN_MEMORY)
   if isinstance(run, ModelRun):

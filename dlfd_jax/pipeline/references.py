@@ -129,10 +129,11 @@ def relearn_config(original: Any,
   An original without a training run behind it gets the default recipe.
 
   Args:
-    original: a folder, a result of ``train`` or ``unlearn``, or a bare model.
+    original: a folder, a result of ``train`` or ``unlearn``, or a bare model;
+      None = there is none, and nothing is to run.
     options: steps, seeds and rate.
   """
-  if not options.relearn_steps:
+  if not options.relearn_steps or original is None:
     return None
   recipe = train.TrainConfig()
   if isinstance(original, job.ModelRun):
@@ -159,7 +160,7 @@ def collect(loaded: Mapping[str, checkpoint.SavedModel],
   """Runs random networks and relearning, and keeps the features.
 
   Args:
-    loaded: the models, ``'original'`` first.
+    loaded: the models, ``'original'`` first; without it none learns again.
     outputs: of each model on each split.
     dataset: the images.
     splits: their parts.
@@ -175,7 +176,7 @@ def collect(loaded: Mapping[str, checkpoint.SavedModel],
       name: {split: of_model[split].features for split in FEATURE_SPLITS}
       for name, of_model in outputs.items()}
   parts = {split: splits.parts[split] for split in FEATURE_SPLITS}
-  config = loaded['original'].config
+  config = next(iter(loaded.values())).config
   model, _ = predictors.of(config)
   fresh = jax.jit(lambda key: models.init(model, key, dataset.image_size))
   random_logits = []
@@ -193,7 +194,7 @@ def collect(loaded: Mapping[str, checkpoint.SavedModel],
         config, {name: saved.variables for name, saved in loaded.items()},
         parts)
   relearned: dict[str, Any] = {}
-  if relearning_config is not None:
+  if relearning_config is not None and 'original' in loaded:
     relearned = _relearn(
         loaded, dataset, splits, predictors, relearning_config, hooks)
   return inputs_lib.References(

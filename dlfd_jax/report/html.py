@@ -126,7 +126,9 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
   return {
       'disclaimer': names.DISCLAIMER,
       'not_computed': names.NOT_COMPUTED,
-      'meanings': list(names.MODEL_MEANINGS.items()),
+      'meanings': list({**names.MODEL_MEANINGS, **(
+          {} if result.get('audit') is None else
+          {'unlearned': names.AUDITED})}.items()),
       'tier_0': _TIER_0,
       'title': facts.plain(data.get('name')),
       'subtitle': ', '.join([facts.plain(data.get('name')), *counts]),

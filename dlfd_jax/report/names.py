@@ -24,6 +24,7 @@ LIMITS = (
     'Groups and persons with few images have wide intervals; a difference that '
     'is not seen there may still exist.',
 )
+AUDITED = 'the audited model'  # what `unlearned` is in an audit
 MODEL_MEANINGS = {
     'original': 'trained on retain and forget',
     'unlearned': 'the original after unlearning',

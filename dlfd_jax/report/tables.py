@@ -81,7 +81,7 @@ def provenance(result: Result) -> list[str]:
   if found is None:
     return ['Not verified: the version that wrote this result recorded no '
             'hashes that tie it to its models and data.']
-  lines = []
+  lines = _of_audit(result)
   if found.get('unchanged'):
     lines.append('Nothing changed: the unlearned model equals the original bit '
                  'by bit.')
@@ -90,6 +90,21 @@ def provenance(result: Result) -> list[str]:
   lines += [f'Not verified: {text}' for text in found.get('unverified') or ()]
   if found.get('original'):
     lines.append(f'Original: {found["original"]}.')
+  return lines
+
+
+def _of_audit(result: Result) -> list[str]:
+  """Which model an audit judged, and what its run says; else nothing."""
+  audit = result.get('audit')
+  if audit is None:
+    return []
+  lines = ['Audit: "unlearned" stands for the audited model.']
+  known, parts = audit.get('forget_in_training'), (
+      result.get('data') or {}).get('splits') or {}
+  if known is not None:
+    images = (parts.get('forget') or {}).get('images')
+    lines.append(f'By the record of its run it was last trained on {known} of '
+                 f'the {images} images of these people.')
   return lines
 
 
@@ -303,6 +318,8 @@ def headline(result: Result) -> list[str]:
   original, unlearned, retrained = (
       find_cell(result, registry.MAIN_ATTACK, model)
       for model in names.MODELS[:3])
+  if original.value is None and result.get('audit') is not None:
+    return _without_original(result, unlearned, retrained)
   if original.value is None or unlearned.value is None:
     return ['The main attack was not computed for the original and the '
             'unlearned model.']
@@ -361,6 +378,28 @@ def difference_sentence(record: Mapping[str, Any], references: int) -> str:
 def _references(result: Result) -> int:
   """How many retrained models stand behind a result."""
   return len((result.get('models') or {}).get('retrained') or ())
+
+
+def _without_original(result: Result, audited: Estimate,
+                      retrained: Estimate) -> list[str]:
+  """The headline of an audit to which no original was given."""
+  if audited.value is None:
+    return [f'The main attack was not computed: {audited.reason}.']
+  lines = [
+      f'The main attack (class-matched AUC, {estimate.format_number(.5)} is a '
+      f'guess) scores {_with_interval(audited)} on the audited model'
+      + (f', {_with_interval(retrained)} on retrained ones.'
+         if retrained.value is not None else '; no other model was given.')]
+  verdict = (find_record(result, registry.MAIN_ATTACK) or {}).get('verdict')
+  if verdict == stats.TOO_FEW:
+    lines.append('These are too few people or images to say more.')
+  elif verdict == verdicts.UNSEEN:
+    lines.append('It tells these people from unseen ones.')
+  elif verdict and retrained.value is None:
+    lines.append('It does not tell these people from unseen ones. Whether a '
+                 'model that never saw them would look alike, only retrained '
+                 'models show.')
+  return lines
 
 
 def _with_interval(cell: Estimate) -> str:

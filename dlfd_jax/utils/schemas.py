@@ -109,6 +109,7 @@ class EvaluationConfig(TypedDict, total=False):
   config: Required[dict[str, Any]]
   search_s: Amount | None
   chain: Chain
+  audit: bool
 
 
 class CheckConfig(TypedDict, total=False):
@@ -371,6 +372,14 @@ class Harm(TypedDict, total=False):
   worst: list[Person] | None
 
 
+class Audit(TypedDict, total=False):
+  """What is known of a model that was audited."""
+
+  kind: str | None
+  forget_in_training: Count | None
+  files: Hashes
+
+
 class Again(TypedDict, total=False):
   """The metrics without copies of forget images."""
 
@@ -401,6 +410,7 @@ class Evaluation(TypedDict, total=False):
   efficiency: Efficiency | None
   selection: Selection | None
   without_duplicates: Again | None
+  audit: Audit
   arrays: Hashes
   verification: Verification
   run: str

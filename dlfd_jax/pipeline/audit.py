@@ -1,0 +1,45 @@
+"""``audit``: what a model that was made elsewhere still tells of some people.
+
+The same figures as ``evaluate``, in its column ``unlearned``, of any
+classifier: imported weights, the work of another tool, an original that has
+forgotten nobody. Each further model that is given allows more: the original to
+compare with, retrained models the verdicts of tier 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
+from dlfd_jax.pipeline import evaluate as evaluate_lib
+
+
+def audit(model: evaluate_lib.Judged, splits: splits_lib.Splits | None = None,
+          dataset: dataset_lib.Dataset | None = None, *,
+          original: evaluate_lib.Judged | None = None,
+          retrained: Sequence[evaluate_lib.Judged] = (),
+          notes: Sequence[str] = (), **options: Any
+          ) -> evaluate_lib.EvaluationResult:
+  """Measures what a classifier tells of the people of a request.
+
+  Whoever is in ``forget`` counts as a member, whoever is in ``val`` and
+  ``test`` as unseen. Runs of this program are compared with that. What others
+  were trained on is not known, which the result says first.
+
+  Args:
+    model: a loaded model, a result of ``train`` or ``unlearn``, or a folder.
+    splits: retain, forget, val and test; default those of ``model``.
+    dataset: the images; likewise.
+    original: the model before anybody was forgotten, if it is at hand.
+    retrained: models that were trained on retain alone, of different seeds.
+    notes: on the request, for the reader of the result.
+    **options: as of :func:`~dlfd_jax.pipeline.evaluate.evaluate`.
+
+  Raises:
+    FileNotFoundError, ValueError, job.Interrupted: as of ``evaluate``; also if
+      val or test have images that a run says it was trained on.
+  """
+  return evaluate_lib.evaluate(
+      original, model, retrained, splits=splits, dataset=dataset,
+      audit_notes=notes, **options)

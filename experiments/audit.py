@@ -1,0 +1,8 @@
+"""What any classifier still knows of given people: see ``--help``."""
+
+import sys
+
+from dlfd_jax.cli import commands
+
+if __name__ == '__main__':
+  sys.exit(commands.run('audit'))
