@@ -40,7 +40,6 @@ from dlfd_jax.metrics import (
   ranks,
   stats,
 )
-from dlfd_jax.utils import text
 
 SIDES = ('forget', 'test')  # members and non-members of final attacks
 VERDICT_SIDES = {'forgetting': SIDES, 'utility': ('retain', 'test')}
@@ -355,33 +354,6 @@ def person_scores(inputs: Inputs, model: Model) -> Pair | None:
 def person_auc(inputs: Inputs, model: Model) -> Estimate:
   """AUC over people, each with the mean of minus their losses."""
   return auc_by_person(inputs, [-model.losses[split] for split in SIDES])
-
-
-def rank_of_forget(inputs: Inputs) -> str | None:
-  """What can be said of few people or images to forget, in a sentence.
-
-  Where the losses on forget lie among the unseen ones of their classes, of each
-  model; None if nothing is shared or no model was run on both.
-  """
-  forget, test = (inputs.parts[split] for split in SIDES)
-  rows = [np.flatnonzero(np.isin(part.keys, other.keys))
-          for part, other in ((forget, test), (test, forget))]
-  models = [model for model in inputs.models if set(SIDES) <= set(model.losses)]
-  if not len(rows[0]) or not models:
-    return None
-  units = [stats.units_of(part.identity[kept])
-           for part, kept in zip((forget, test), rows)]
-  found = ', '.join('{} {:.2f}'.format(model.name, attack.ranked_auc(
-      *(model.losses[split][kept] for split, kept in zip(SIDES, rows)),
-      *(part.keys[kept] for part, kept in zip((forget, test), rows)),
-      *units)) for model in models)
-  sizes = [int(of_side.max()) + 1 for of_side in units]
-  least = min(2 / math.comb(sum(sizes), sizes[0]), 1.0)
-  unit = 'person' if (test.identity >= 0).any() else 'image'
-  return (f'Rank of forget by the loss within the class, beside '
-          f'{text.counted(sizes[1], unit)} of test (1 = remembered better than '
-          f'all of them, 0.5 = as if unseen): {found}. The smallest two-sided '
-          f'p that so few allow is {least:.2g}.')
 
 
 def unbalanced_possible(inputs: Inputs) -> bool:

@@ -32,6 +32,7 @@ from dlfd_jax.evaluation import (
   inputs as inputs_lib,
   nulls,
   outputs as outputs_lib,
+  people as people_lib,
   registry,
   verdicts,
 )
@@ -81,9 +82,10 @@ def evaluate(outputs: Mapping[str, Any],
     ``'not_computed'`` of a result file, all plain JSON without NaN, and
     ``'per_example'``: arrays by name, ``{model}/{split}/loss`` and ``margin``
     (float32 ``[n]``, all images of the split), ``{split}/sample_id``,
-    ``{split}/identity`` and ``{split}/labels``. From tier 1 on also
-    ``'verdicts'`` (``forgetting`` and ``utility``, see ``verdicts.overall``)
-    and ``'harm'`` (``worst``: retained people by code).
+    ``{split}/identity`` and ``{split}/labels``; ``'people'``, see
+    ``people.ranks``. From tier 1 on also ``'verdicts'`` (``forgetting`` and
+    ``utility``, see ``verdicts.overall``) and ``'harm'`` (``worst``: retained
+    people by code).
 
   Raises:
     ValueError: if the tier is unknown, a name is unknown, no model was given, a
@@ -104,6 +106,8 @@ def evaluate(outputs: Mapping[str, Any],
       'notes': _notes(inputs, dataset, splits),
       'not_computed': [
           line for record in found for line in record.missing_lines],
+      'people': people_lib.ranks(inputs, dataset.sample_id[
+          splits.forget[inputs.parts['forget'].rows]]),
       'per_example': _per_example(outputs, dataset, splits),
   }
   if tier:
@@ -281,7 +285,6 @@ def _notes(inputs: Inputs, dataset: dataset_lib.Dataset,
     notes.append(
         'Too few to say whether forget was forgotten: '
         f'{inputs.too_few(*outputs_lib.SIDES)}.')
-    notes += filter(None, [outputs_lib.rank_of_forget(inputs)])
   if len(inputs.retrained) == 1:
     notes.append('One retrained model: the spread between trainings is in no '
                  'interval, so a difference may be that of two seeds.')

@@ -124,12 +124,7 @@ def choose_rule(dataset: dataset_lib.Dataset, splits: splits_lib.Splits, *,
   # losses is nearer to the middle than that of one.
   order = generator.permutation(len(val))
   most = int(np.bincount(units[0]).max())
-  nth = np.zeros(len(val), np.int64)
-  seen: dict[int, int] = {}
-  for i in order:
-    nth[i] = seen.get(int(units[1][i]), 0)
-    seen[int(units[1][i])] = nth[i] + 1
-  val = val[nth < most]
+  val = val[stats.places_in_units(units[1], np.argsort(order)) < most]
   units[1] = stats.units_of(dataset.identity[val])
   known = all((dataset.identity[rows] >= 0).any() for rows in (forget, val))
   unit = 'person' if known else 'image'

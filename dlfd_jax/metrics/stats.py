@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import special
@@ -34,6 +35,51 @@ def units_of(identity: np.ndarray) -> np.ndarray:
   own = identity.max(initial=0) + 1 + np.arange(identity.size)
   _, units = np.unique(np.where(unknown, own, identity), return_inverse=True)
   return units.reshape(-1)
+
+
+def places_in_units(units: np.ndarray, keys: np.ndarray) -> np.ndarray:
+  """The place of each example among those of its unit, by rising key.
+
+  Args:
+    units: int ``[n]``.
+    keys: numbers that order the examples, ``[..., n]``; random ones give a
+      random choice of as many of each unit.
+
+  Returns:
+    int64 ``[..., n]``, from 0 on in each unit.
+
+  Example:
+    >>> print(places_in_units([5, 5, 7, 5], [.3, .1, .9, .2]))
+    [2 0 0 1]
+  """
+  units, keys = np.asarray(units), np.asarray(keys)
+  order = np.lexsort((keys, np.broadcast_to(units, keys.shape)), axis=-1)
+  _, counts = np.unique(units, return_counts=True)
+  within = np.arange(units.size) - np.repeat(
+      np.cumsum(counts) - counts, counts)
+  places = np.empty(keys.shape, np.int64)
+  np.put_along_axis(
+      places, order, np.broadcast_to(within, keys.shape), axis=-1)
+  return places
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> np.ndarray:
+  """p-values adjusted for the share of false discoveries, ``[n]``.
+
+  Those of at most a level are the hypotheses that the rule of Benjamini and
+  Hochberg (1995) rejects at it.
+
+  Example:
+    >>> print(benjamini_hochberg([.01, .04, .03, .5]).round(4))
+    [0.04   0.0533 0.0533 0.5   ]
+  """
+  values = np.asarray(p_values, np.float64)
+  order = np.argsort(values, kind='stable')
+  scaled = values[order] * len(values) / np.arange(1, len(values) + 1)
+  adjusted = np.empty(len(values))
+  adjusted[order] = np.minimum(
+      np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
+  return adjusted
 
 
 def _check_proportion(successes: float, trials: float,

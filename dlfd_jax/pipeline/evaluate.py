@@ -29,7 +29,7 @@ from dlfd_jax.pipeline import (
   job,
   references,
 )
-from dlfd_jax.report import render, tables
+from dlfd_jax.report import people, render, tables
 from dlfd_jax.utils import (
   files,
   hosts,
@@ -76,8 +76,8 @@ class EvaluationResult:
     return '\n'.join([*parts, *self.headline()])
 
   def headline(self) -> list[str]:
-    """What the main attack found, and the verdicts, in sentences."""
-    return tables.headline(self.record)
+    """What the main attack found, and people's ranks, in sentences."""
+    return [*tables.headline(self.record), *people.sentences(self.record)]
 
   def tables(self) -> list[tables.Table]:
     """The tables of a terminal: the summary and, if it was run, tier 1."""

@@ -17,7 +17,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from dlfd_jax.report import facts, names, plots, tables
+from dlfd_jax.report import facts, names, people, plots, tables
 from dlfd_jax.utils import runs, text as text_lib
 
 Arrays = Mapping[str, np.ndarray]
@@ -158,7 +158,7 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
       'cost': facts.cost_sentence(result),
       'efficiency': facts.efficiency_items(result),
       'provenance': tables.provenance(result),
-      'headline': tables.headline(result),
+      'headline': [*tables.headline(result), *people.sentences(result)],
       **verdicts,
       'summary': tables.summary_table(result),
       'metrics': tables.metrics_table(result),
@@ -175,6 +175,7 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
       'harm': (result.get('harm') or {}).get('worst') or [],
       'images': most_remembered(arrays),
       'people': most_remembered(arrays, by_person=True),
+      'ranks': people.rows(result),
       'images_by_chance': largest_by_chance(arrays),
       'people_by_chance': largest_by_chance(arrays, by_person=True),
       'selection': facts.named(selection, {'step': 'Step'})

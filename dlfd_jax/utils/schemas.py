@@ -366,6 +366,24 @@ class Person(TypedDict):
   loss: float
 
 
+class Ranked(TypedDict, total=False):
+  """A person to forget, or an image of nobody known, among unseen ones."""
+
+  person: Required[str | int]
+  unit: Required[Literal['person', 'image']]
+  images: Required[Count]
+  compared: Required[Count | None]
+  unseen: Required[Count | None]
+  value: Required[float | None]
+  p: Required[float | None]
+  p_adjusted: Required[float | None]
+  smallest_p: Required[float | None]
+  low: Required[float | None]
+  high: Required[float | None]
+  told_apart: Required[bool | None]
+  original_p: float | None
+
+
 class Harm(TypedDict, total=False):
   """Who lost the most."""
 
@@ -402,6 +420,7 @@ class Evaluation(TypedDict, total=False):
   not_computed: Texts | None
   verdicts: dict[str, Verdict] | None
   harm: Harm | None
+  people: list[Ranked] | None
   models: Models | None
   request: dict[str, Any] | None
   request_images: list[Image] | None

@@ -20,6 +20,7 @@ from dlfd_jax.metrics import (
   features as features_lib,
   forgetting,
   per_example,
+  person_rank,
   reference_attack,
   stats,
 )
@@ -113,6 +114,14 @@ CASES = [
           lambda: reference_attack.deviations([1., np.nan, 1.], _ONES)),
     _call('deviations: no spread',
           lambda: reference_attack.deviations([1., 1., 1.], _ONES, 0.)),
+    _call('rank: there is no image', lambda: person_rank.rank(
+        [], [1.], [], [0], [0])),
+    _call('rank: there are fewer units than images', lambda: person_rank.rank(
+        [1.], [1., 2.], [0], [0, 0], [0])),
+    _call('rank: no draw', lambda: person_rank.rank(
+        [1.], [1., 2.], [0], [0, 0], [0, 1], draws=0)),
+    _call('rank: the level is 1', lambda: person_rank.rank(
+        [1.], [1., 2.], [0], [0, 0], [0, 1], level=1.)),
     _call('balanced_accuracy: one score a side',
           lambda: attack.balanced_accuracy([1.], [2.])),
     _call('balanced_accuracy: no draw', lambda: attack.balanced_accuracy(

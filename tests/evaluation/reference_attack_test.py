@@ -1,5 +1,7 @@
 """Fakes that pass every attack on one model, and what sees them."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -119,3 +121,43 @@ def test_attributes_count_where_they_are_known():
   _, found = _evaluate(
       world.like_val(world.model(0, memory=2.0)), world=world, data=data)
   assert found['reference_attack_two_sided']['verdict'] == 'distinguishable'
+
+
+def _request(people, images, unseen, memory, known=True, task=fakes.CLASSES,
+             classes=4):
+  """Ranks after a request of a few people with as many images each."""
+  data = fakes.dataset(task, people=120, images=images, known=known)
+  data.labels[...] %= classes
+  cut = (60 + np.cumsum([0, people, 20])) / 120
+  world = _World(data, fakes.splits(data, cut, by_person=known))
+  parts = world.parts
+  world.parts = dataclasses.replace(
+      parts, test=parts.test[:unseen * images])
+  original = world.model(0, memory=9.0)
+  result = run.evaluate(
+      {'original': original, 'unlearned': world.model(7, memory=memory),
+       'retrained': [world.model(100 + i) for i in range(2)]}, data,
+      world.parts, _QUICK)
+  return result['people']
+
+
+@pytest.mark.parametrize('people, images, known, task', [
+    (1, 1, True, fakes.ATTRIBUTES), (1, 4, True, fakes.CLASSES),
+    (3, 4, True, fakes.CLASSES), (1, 4, False, fakes.CLASSES)])
+def test_each_person_has_a_rank_that_sees_the_original(
+    people, images, known, task):
+  found = _request(people, images, 39, 0.0, known, task)
+  assert len(found) == (people if known else images)
+  for entry in found:
+    assert entry['unit'] == ('person' if known else 'image')
+    assert entry['unseen'] >= (3 if entry['unit'] == 'image' else 20)
+    assert entry['original_p'] == pytest.approx(entry['smallest_p'])
+    assert entry['p'] <= entry['p_adjusted'] <= 1
+
+
+def test_a_person_who_is_remembered_is_told_apart_where_there_are_enough():
+  (entry,) = _request(1, 4, 39, 9.0, classes=1)
+  assert entry['unseen'] == 39 and entry['compared'] == 4
+  assert entry['told_apart'] and entry['value'] > entry['high']
+  (entry,) = _request(1, 4, 15, 9.0, classes=1)
+  assert not entry['told_apart'] and entry['high'] is None

@@ -490,7 +490,9 @@ def test_a_request_of_one_person(images):
   assert (records['mia_accuracy']['unlearned']['value'] is None) == (
       images == 1)
   assert any('Too few to say' in note for note in found['notes'])
-  assert any('Rank of forget' in note for note in found['notes'])
+  person, = found['people']
+  assert person['images'] == images and person['unseen'] > 2
+  assert person['smallest_p'] <= person['p'] <= 1
 
 
 def test_groups_come_from_classes_and_small_columns():

@@ -1,0 +1,88 @@
+"""The ranks of people to forget among unseen ones, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dlfd_jax.evaluation import estimate
+from dlfd_jax.metrics import person_rank
+from dlfd_jax.utils import text
+
+FEW = 5  # people that each get a sentence
+_LISTED = 10
+_MANY = {'person': 'people', 'image': 'images'}
+_ROWS = 50
+_NEED = ('value', 'p', 'p_adjusted', 'unseen', 'smallest_p')
+
+
+def sentences(result: Mapping[str, Any]) -> list[str]:
+  """Whether people are told apart from unseen ones; empty if none is ranked."""
+  ranked = [entry for entry in result.get('people') or () if is_ranked(entry)]
+  if not ranked:
+    return []
+  if len(ranked) <= FEW:
+    return [_of_one(entry, len(ranked)) for entry in ranked]
+  apart = [str(entry['person']) for entry in ranked if entry['told_apart']]
+  unseen = [entry['unseen'] for entry in ranked]
+  among = str(min(unseen)) if min(unseen) == max(unseen) else (
+      f'{min(unseen):,} to {max(unseen):,}')
+  more = f' and {len(apart) - _LISTED:,} more' if len(apart) > _LISTED else ''
+  return [
+      f'By rank among {among} unseen, {len(apart):,} of '
+      f'{text.counted(len(ranked), ranked[0]["unit"])} to forget '
+      f'{"is" if len(apart) == 1 else "are"} told apart at '
+      f'{person_rank.LEVEL:g} (Benjamini and Hochberg)'
+      + (f': {", ".join(apart[:_LISTED])}{more}.' if apart else '.')]
+
+
+def rows(result: Mapping[str, Any]) -> list[dict[str, str]]:
+  """By column, a row a person: the report's table, highest values first."""
+  return [{
+      'Person': str(entry['person']),
+      'images': f'{entry["images"]:,}',
+      'compared': f'{entry["compared"]:,}',
+      'unseen': f'{entry["unseen"]:,}',
+      'value': _signed(entry['value']),
+      'p': _p(entry['p']), 'p, adjusted': _p(entry['p_adjusted']),
+      'smallest p': _p(entry['smallest_p']),
+      'p, original': _p(entry.get('original_p')),
+      'told apart': 'yes' if entry['told_apart'] else 'no',
+  } for entry in result.get('people') or () if is_ranked(entry)][:_ROWS]
+
+
+def is_ranked(entry: Mapping[str, Any]) -> bool:
+  """Whether an entry of ``people`` has a rank."""
+  return all(entry.get(key) is not None for key in _NEED)
+
+
+def _of_one(entry: Mapping[str, Any], people: int) -> str:
+  unit = entry['unit']
+  who = f'{unit.capitalize()} {entry["person"]}'
+  if unit == 'person':
+    who += f' ({text.counted(entry["images"], "image")})'
+  said = (f'{who}: {"" if entry["told_apart"] else "not "}told apart from '
+          f'{entry["unseen"]:,} unseen {_MANY[unit]}, p {_p(entry["p"])}')
+  if people > 1:
+    said += f', {_p(entry["p_adjusted"])} adjusted for {people}'
+  if entry.get('original_p') is not None:
+    said += f' (the original: {_p(entry["original_p"])})'
+  low, high = entry.get('low'), entry.get('high')
+  if low is None or high is None:
+    return (f'{said}. No trace could be: the smallest p of so few is '
+            f'{_p(entry["smallest_p"])}, and p of {person_rank.LEVEL:g} takes '
+            f'{person_rank.needed()} unseen.')
+  if entry['told_apart']:
+    return (f'{said}: at {_signed(entry["value"])} standard deviations, where '
+            f'unseen ones end at {_signed(low)} and {_signed(high)}.')
+  return (f'{said}: only a trace above {_signed(high)} (or below '
+          f'{_signed(low)}) standard deviations would have been, here it is '
+          f'{_signed(entry["value"])}.')
+
+
+def _signed(value: float) -> str:
+  return estimate.format_number(value, signed=True)
+
+
+def _p(value: float | None) -> str:
+  return estimate.NOT_COMPUTED if value is None else f'{value:.2g}'

@@ -1,0 +1,58 @@
+"""Ranks of people in words."""
+
+import pytest
+
+from dlfd_jax.report import people
+
+
+def _entry(code, **changes):
+  return {'person': code, 'unit': 'person', 'images': 3, 'compared': 3,
+          'unseen': 60, 'value': .4, 'p': .31, 'p_adjusted': .31,
+          'smallest_p': 2 / 61, 'low': -1.9, 'high': 2.1, 'told_apart': False,
+          'original_p': 2 / 61, **changes}
+
+
+@pytest.mark.parametrize('changes, said', [
+    ({}, 'Person 12 (3 images): not told apart from 60 unseen people, p 0.31 '
+     '(the original: 0.033): only a trace above +2.100 (or below -1.900) '
+     'standard deviations would have been, here it is +0.400.'),
+    ({'value': 3., 'p': 2 / 61, 'p_adjusted': 2 / 61, 'told_apart': True},
+     'Person 12 (3 images): told apart from 60 unseen people, p 0.033 (the '
+     'original: 0.033): at +3.000 standard deviations, where unseen ones end '
+     'at -1.900 and +2.100.'),
+    ({'unseen': 20, 'low': None, 'high': None, 'smallest_p': 2 / 21,
+      'unit': 'image', 'person': 'a.png', 'original_p': None},
+     'Image a.png: not told apart from 20 unseen images, p 0.31. No trace '
+     'could be: the smallest p of so few is 0.095, and p of 0.05 takes 39 '
+     'unseen.')])
+def test_one_person_is_told_apart_or_not_and_what_would_have_been(
+    changes, said):
+  assert people.sentences({'people': [_entry(12, **changes)]}) == [said]
+
+
+def test_a_few_have_a_sentence_each_and_an_adjusted_p():
+  found = people.sentences({'people': [
+      _entry(1, p_adjusted=.4), _entry(2, p=None)]
+      + [_entry(3, p_adjusted=.4)]})
+  assert len(found) == 2 and all('0.4 adjusted for 2' in s for s in found)
+
+
+def test_of_many_those_who_stand_out_are_named():
+  entries = [_entry(i, told_apart=i < 2) for i in range(30)]
+  assert people.sentences({'people': entries}) == [
+      'By rank among 60 unseen, 2 of 30 people to forget are told apart at '
+      '0.05 (Benjamini and Hochberg): 0, 1.']
+  assert people.sentences({'people': entries[2:]})[0].endswith(
+      '0 of 28 people to forget are told apart at 0.05 (Benjamini and '
+      'Hochberg).')
+
+
+@pytest.mark.parametrize('result', [
+    {}, {'people': None}, {'people': []}, {'people': [_entry(1, value=None)]}])
+def test_without_ranks_nothing_is_said(result):
+  assert people.sentences(result) == [] and people.rows(result) == []
+
+
+def test_the_table_has_a_row_a_person():
+  row, = people.rows({'people': [_entry(12)]})
+  assert row['Person'] == '12' and row['told apart'] == 'no'
