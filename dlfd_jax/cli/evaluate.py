@@ -36,6 +36,9 @@ column says `not computed`; give several, separated by commas, for their mean.
 random-network likeness, relearn time, probes and alignment of features,
 over-forgetting, harm. Their nulls need two retrained runs of different seeds.
 
+--tier=2 adds attacks that know the retrained models (RMIA, LiRA; by image and by
+person), each model left out of its own references; it needs four of them.
+
   dlfd evaluate --original=runs/original \\
       --unlearned=runs/unlearned --retrained=runs/retrained --workdir=runs/eval
 """
@@ -67,8 +70,9 @@ def define_figures(values: flags.FlagValues) -> None:
       'references', None, 'folder of retrained models that `references` made, '
       'besides --retrained', flag_values=values)
   flags.DEFINE_integer(
-      'tier', 0, '0: quick; 1: also against retrained models', lower_bound=0,
-      upper_bound=1, flag_values=values)
+      'tier', 0, '0: quick; 1: also against retrained models; 2: also attacks '
+      'with at least four of them as references', lower_bound=0, upper_bound=2,
+      flag_values=values)
   flags.DEFINE_integer(
       'relearn_steps', 100, 'tier 1: most steps of learning forget again, for '
       'each model and seed; 0 runs none', lower_bound=0, flag_values=values)
@@ -139,7 +143,7 @@ def measure(values: flags.FlagValues, line: str,
       split_from=inputs.split_from(values, dataset, stored),
       settings={'tier': tier, **dataclasses.asdict(config)})
   result = evaluate.evaluate(
-      original, judged, retrained, config,
+      original, judged, retrained, config, tier=tier,
       tier_1=references.Tier1Config(**{
           name: command.value(values, name) for name in _TIER_1})
       if tier else None, splits=splits, dataset=dataset,

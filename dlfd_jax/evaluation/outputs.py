@@ -320,9 +320,10 @@ def auc_by_image(inputs: Inputs, scores: Sequence[np.ndarray]) -> Estimate:
   return Estimate.resampled(float(read()), inputs.bootstrap(read, *SIDES))
 
 
-def by_person(inputs: Inputs, scores: Sequence[np.ndarray]) -> Pair | None:
-  """Mean score of each person of forget and of test, None if unknown."""
-  parts = [inputs.parts[split] for split in SIDES]
+def by_person(inputs: Inputs, scores: Sequence[np.ndarray],
+              splits: Sequence[str] = SIDES) -> Pair | None:
+  """Mean score of each person of two splits, None if they are unknown."""
+  parts = [inputs.parts[split] for split in splits]
   if any((part.identity < 0).all() for part in parts):
     return None
   forget, test = (attack.person_means(of_side, part.identity)
@@ -330,13 +331,14 @@ def by_person(inputs: Inputs, scores: Sequence[np.ndarray]) -> Pair | None:
   return forget, test
 
 
-def auc_by_person(inputs: Inputs, scores: Sequence[np.ndarray]) -> Estimate:
+def auc_by_person(inputs: Inputs, scores: Sequence[np.ndarray],
+                  splits: Sequence[str] = SIDES) -> Estimate:
   """AUC over people, each with the mean score of their images."""
-  people = by_person(inputs, scores)
+  people = by_person(inputs, scores, splits)
   if people is None:
     return Estimate.missing(NO_PEOPLE)
   value = attack.auc(*people)
-  parts = [inputs.parts[split] for split in SIDES]
+  parts = [inputs.parts[split] for split in splits]
   if any(part.n_units != len(side) for part, side in zip(parts, people)):
     return Estimate(value)  # one person: its images are the units
   if not all(part.has_interval for part in parts):

@@ -21,6 +21,7 @@ from dlfd_jax import tasks
 from dlfd_jax.evaluation import (
   features,
   inputs as inputs_lib,
+  likelihood_attacks,
   nulls,
   outputs,
   reference_attack,
@@ -206,9 +207,9 @@ def _attack(name: str, label: str, direction: str = _AUC,
 def _gap(name: str, label: str, split: str, value: Callable[..., Estimate],
          **more: Any) -> Metric:
   options: dict[str, Any] = {
-      'direction': _GAP, 'margin': 'accuracy_margin', **more}
-  return Metric(name=name, label=label, split=split, form=GAP, tier=1,
-                value=value, **options)
+      'direction': _GAP, 'margin': 'accuracy_margin', 'tier': 1, **more}
+  return Metric(name=name, label=label, split=split, form=GAP, value=value,
+                **options)
 
 
 def _distance(name: str, label: str, split: str, kind: Callable[..., Any],
@@ -232,6 +233,16 @@ def _beside(name: str, label: str, direction: str = _AUC, *,
       name=name, label=label, split='forget', direction=direction, form=SLOT,
       tier=1, sides=_SIDES, bounds=_SHARE, margin='auc_margin', summary=True,
       value=_partial(reference_attack.auc, two_sided=two_sided,
+                     by_person=by_person), **more)
+
+
+def _likelihood(name: str, label: str, scores: likelihood_attacks.Scores,
+                direction: str = _AUC, *, by_person: bool = False,
+                **more: Any) -> Metric:
+  return Metric(
+      name=name, label=label, split='forget', direction=direction, form=SLOT,
+      tier=2, sides=_SIDES, bounds=_SHARE, margin='auc_margin', summary=True,
+      value=_partial(likelihood_attacks.auc, scores=scores,
                      by_person=by_person), **more)
 
 
@@ -491,6 +502,33 @@ METRICS: tuple[Metric, ...] = (
          margin=None, sides=('retain', 'test')),
     _group('accuracy_retain', 'Accuracy, retain', 'retain'),
     _group('accuracy_test', 'Accuracy, test', 'test'),
+    # Tier 2: attacks with at least four retrained models as references.
+    _likelihood('rmia_auc', 'RMIA AUC', likelihood_attacks.rmia_scores,
+                votes=(FORGETTING, 10)),
+    _likelihood('rmia_auc_person', 'RMIA AUC, by person',
+                likelihood_attacks.rmia_scores, by_person=True,
+                votes=(FORGETTING, 11)),
+    _attack('rmia_tpr_at_fpr_0.01', 'RMIA TPR at 1 % FPR', form=SLOT, tier=2,
+            value=_partial(likelihood_attacks.rmia_tpr, rate=.01)),
+    _likelihood('lira_auc', 'LiRA AUC', likelihood_attacks.lira_scores),
+    _likelihood('lira_auc_two_sided', 'LiRA AUC, two-sided',
+                likelihood_attacks.lira_two_sided, _TWO_SIDED),
+    _likelihood('lira_auc_person', 'LiRA AUC, by person',
+                likelihood_attacks.lira_scores, by_person=True),
+    _likelihood('lira_auc_person_two_sided', 'LiRA AUC, two-sided, by person',
+                likelihood_attacks.lira_two_sided, _TWO_SIDED, by_person=True),
+    _attack('lira_tpr_at_fpr_0.01', 'LiRA TPR at a calibrated 1 % FPR',
+            form=SLOT, tier=2, summary=True, value=_partial(
+                likelihood_attacks.lira_rate, rate=.01, split='forget')),
+    _attack('lira_fpr_at_fpr_0.01', 'LiRA FPR found at a calibrated 1 %',
+            form=SLOT, tier=2, sides=('test',), direction='farther from 0.01 '
+            'means that the calibration misses', value=_partial(
+                likelihood_attacks.lira_rate, rate=.01, split='test')),
+    _gap('gap_mia_auc_retain_person',
+         'Gap in attack AUC, retain against test, by person', 'retain',
+         likelihood_attacks.retain_auc_by_person, direction='higher than 0 '
+         'means that retained people look more like members than after '
+         'retraining', margin=None, sides=('retain', 'test'), tier=2),
 )
 
 _BY_NAME = {metric.name: metric for metric in METRICS if not metric.members}

@@ -44,6 +44,7 @@ EvaluationConfig = inputs_lib.EvaluationConfig
 ReferenceConfig = inputs_lib.ReferenceConfig
 References = inputs_lib.References
 
+HIGHEST_TIER = max(metric.tier for metric in registry.METRICS)
 _FEW_PEOPLE = 10
 _FEW_PAIRS = ('Fewer than three retrained models: the interval leaves out '
               'their spread.')
@@ -70,7 +71,8 @@ def evaluate(outputs: Mapping[str, Any],
     dataset: the data.
     splits: retain, forget (the members), val, test (the non-members).
     config: settings; the defaults if None.
-    tier: 0, or 1 for the metrics against retrained models.
+    tier: 0; 1 for the metrics against retrained models; 2 also for attacks with
+      four of them or more as references.
     references: what had to be run for tier 1 beside the logits; whatever is
       left out of it makes its metrics say so.
     reference_config: settings of tier 1; the defaults if None.
@@ -92,9 +94,9 @@ def evaluate(outputs: Mapping[str, Any],
       split does not fit the data, or logits or references do not fit the split
       or are not finite.
   """
-  highest = max(metric.tier for metric in registry.METRICS)
-  if tier not in range(highest + 1):
-    raise ValueError(f'Expected a tier from 0 to {highest}, got {tier!r}.')
+  if tier not in range(HIGHEST_TIER + 1):
+    raise ValueError(
+        f'Expected a tier from 0 to {HIGHEST_TIER}, got {tier!r}.')
   inputs = inputs_lib.prepare(
       outputs, dataset, splits, config, references if tier else None,
       reference_config)
@@ -249,7 +251,7 @@ def _verdicts(inputs: Inputs, found: Sequence[Record]) -> dict[str, Any]:
   people = None if any(part.unit != 'person' for part in sides) else min(
       part.people for part in sides)
   return {verdict: verdicts.overall(
-      [by_name[name] for name in registry.voters(verdict)],
+      [by_name[name] for name in registry.voters(verdict) if name in by_name],
       roles=registry.roles(), retrained=len(inputs.retrained),
       over_forgotten=verdict == registry.FORGETTING
       and by_name['streisand'].verdict == forgetting.RAISED,

@@ -21,6 +21,7 @@ from dlfd_jax.data import (
 from dlfd_jax.evaluation import (
   arrays as arrays_lib,
   inputs as inputs_lib,
+  likelihood_attacks,
   run as run_lib,
 )
 from dlfd_jax.pipeline import (
@@ -37,6 +38,7 @@ from dlfd_jax.utils import (
   records,
   runs,
   schemas,
+  validate,
   writes,
 )
 
@@ -197,6 +199,7 @@ def evaluate(
     original: Judged | None, unlearned: Judged,
     retrained: Sequence[Judged] = (),
     config: inputs_lib.EvaluationConfig | None = None, *,
+    tier: int | None = None,
     tier_1: references.Tier1Config | None = None,
     splits: job.Parts | None = None,
     dataset: dataset_lib.Dataset | None = None, state: str = 'model',
@@ -217,7 +220,9 @@ def evaluate(
       Without one its column says `not computed`; tier 1 needs two for its
       nulls.
     config: settings of all metrics.
-    tier_1: also the metrics against retrained models, and what they run.
+    tier: 0; 1 adds the metrics against retrained models; 2 attacks with four of
+      them or more as references. Default 0, or 1 with ``tier_1``.
+    tier_1: settings of tier 1, and what it runs.
     splits: retain, forget, val and test; default those of ``unlearned``.
     dataset: the images; default those of ``unlearned``.
     state: ``'model'``, the selected state of ``unlearned``, or ``'last'``.
@@ -246,6 +251,9 @@ def evaluate(
   """
   started = time.perf_counter()
   config = config or inputs_lib.EvaluationConfig()
+  tier = _check_tier(tier, tier_1, len(retrained))
+  if tier and tier_1 is None:
+    tier_1 = references.Tier1Config()
   devices = devices or parallel.Devices()
   if isinstance(unlearned, job.ModelRun):
     splits = unlearned.splits if splits is None else splits
@@ -276,7 +284,7 @@ def evaluate(
   again = None
   if tier_1 is not None:
     again = references.relearn_config(original, tier_1)
-    settings |= {'tier': 1, 'tier_1': dataclasses.asdict(tier_1.config),
+    settings |= {'tier': tier, 'tier_1': dataclasses.asdict(tier_1.config),
                  'random_networks': tier_1.random_networks,
                  'relearn': dataclasses.asdict(again) if again else 'not run'}
   fields = {
@@ -310,7 +318,7 @@ def evaluate(
         loaded, ran, dataset, splits, predictors, tier_1, again, hooks)
     spent['references'] = time.perf_counter() - started - sum(spent.values())
     found = run_lib.evaluate(
-        _outputs(logits), dataset, splits, config, tier=1,
+        _outputs(logits), dataset, splits, config, tier=tier,
         references=collected, reference_config=tier_1.config, leakage=copies)
   spent['figures'] = time.perf_counter() - started - sum(spent.values())
   arrays = {PER_EXAMPLE: found.pop('per_example')}
@@ -364,6 +372,22 @@ def evaluate(
     result.folder = opened.path
     hosts.first(lambda: result._write(opened))
   return result
+
+
+def _check_tier(tier: int | None, tier_1: references.Tier1Config | None,
+                retrained: int) -> int:
+  """The tier that is asked for, if it can be run."""
+  if tier is None:
+    return int(tier_1 is not None)
+  validate.integer('tier', tier, 0, run_lib.HIGHEST_TIER)
+  if tier_1 is not None and not tier:
+    raise ValueError('Expected tier 1 or 2 with settings of tier 1, got 0.')
+  least = likelihood_attacks.LEAST
+  if tier > 1 and retrained < least:
+    raise ValueError(
+        f'Expected at least {least} retrained models at tier {tier}, each of '
+        f'another seed, got {retrained}.')
+  return tier
 
 
 def _places_of(judged: Mapping[str, chain.Judged],

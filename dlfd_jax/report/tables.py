@@ -229,7 +229,8 @@ def reference_table(result: Result, *, everything: bool = False,
   """
   check_result(result)
   columns = (*names.MODELS, 'delta') if delta else names.MODELS
-  chosen = list(registry.summary(1))
+  chosen = [metric for tier in range(1, max(tier_of(result), 1) + 1)
+            for metric in registry.summary(tier)]
   if everything and tier_of(result):
     chosen = [record['metric'] for record in result['metrics']
               if record.get('tier') and _about(record) == 'model']

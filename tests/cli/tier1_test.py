@@ -1,4 +1,4 @@
-"""``evaluate --tier=1``: two retrained runs to nulls, verdicts and a report."""
+"""``evaluate`` at tiers 1 and 2: retrained runs to nulls, verdicts and a report."""
 
 import json
 
@@ -33,7 +33,7 @@ def reference_runs(tmp_path_factory, original):
       requests.ForgetRequest(people=4))
   saved = checkpoint.load_model(original)
   rng = np.random.default_rng(0)
-  for name in ('unlearned', '0', '1'):
+  for name in ('unlearned', *'0123'):
     (folder / name).mkdir()
     noisy = jax.tree.map(
         lambda x: x * (1 + .2 * rng.normal(size=x.shape).astype(x.dtype)),
@@ -99,6 +99,25 @@ def test_from_runs_to_the_report(
   page = (out / runs.REPORT).read_text()
   assert 'Overall verdict on forgetting at tier 1' in page
   assert 'Linear probe, forget or unseen' in page
+
+
+def test_four_retrained_models_are_references_of_attacks(
+    original, reference_runs, tmp_path, capsys):
+  out = tmp_path / 'four'
+  four = ','.join(str(reference_runs / name) for name in '0123')
+  assert _evaluate(
+      original, reference_runs, '--tier=2', '--relearn_steps=0',
+      f'--retrained={four}', f'--workdir={out}') == 0
+  assert 'RMIA AUC' in capsys.readouterr().out
+  result, records = _records(out)
+  assert result['config']['tier'] == 2
+  for name in ('rmia_auc', 'lira_auc_two_sided', 'lira_auc_person'):
+    for column in ('original', 'unlearned', 'retrained', 'null'):
+      assert 0 <= records[name][column]['value'] <= 1, (name, column)
+  assert report.main([f'--evaluation={out}']) == 0
+  page = (out / runs.REPORT).read_text()
+  assert 'Overall verdict on forgetting at tier 2' in page
+  assert 'RMIA AUC, by person' in page
 
 
 def test_one_retrained_model_and_no_relearning(

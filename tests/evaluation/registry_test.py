@@ -21,16 +21,17 @@ def _fresh(task):
   data = fakes.dataset(task, people=40)
   splits = fakes.splits(data)
   models = {name: fakes.logits(data, splits, seed) for seed, name in enumerate(
-      ('original', 'unlearned', 'retrained_0', 'retrained_1'))}
+      ('original', 'unlearned', *(f'retrained_{i}' for i in range(4))))}
   blocks = {name: {split: {'stem': of_model[split]}
                    for split in ('forget', 'test')}
             for name, of_model in models.items()}
   counts = {f'forget-{part}': 0 for part in ('retain', 'val', 'test')}
   return run.evaluate(
       {'original': models['original'], 'unlearned': models['unlearned'],
-       'retrained': [models['retrained_0'], models['retrained_1']]},
+       'retrained': [models[f'retrained_{i}'] for i in range(4)]},
       data, splits,
-      inputs.EvaluationConfig(bootstrap=20, permutations=20, draws=1), tier=1,
+      inputs.EvaluationConfig(bootstrap=20, permutations=20, draws=1),
+      tier=run.HIGHEST_TIER,
       references=inputs.References(
           features=models, blocks=blocks,
           random_logits=[models['original']['forget']],

@@ -1,0 +1,153 @@
+"""Attacks of tier 2: likelihoods and margins beside four retrained models.
+
+Retrained models saw neither forget nor test images, so that they are OUT
+references for both. One that is itself judged is left out of its own. RMIA
+weighs an image's likelihood against those of val, which is neither a member nor
+ever a non-member of the final attack; LiRA gives every image a variance of its
+own, shrunk towards that of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from dlfd_jax.evaluation import outputs
+from dlfd_jax.evaluation.estimate import Estimate
+from dlfd_jax.evaluation.inputs import Inputs, Model, once
+from dlfd_jax.evaluation.outputs import SIDES
+from dlfd_jax.evaluation.reference_attack import margins
+from dlfd_jax.metrics import lira, per_example, ranks, rmia, stats
+
+LEAST = 4
+NEED_FOUR = f'it needs at least {LEAST} retrained models'
+POPULATION = 'val'
+STAY = ('retain', 'test')
+Scores = Callable[[Inputs, Model, tuple[Model, ...]], Sequence[np.ndarray]]
+
+
+def _missing(inputs: Inputs, models: Sequence[Model],
+             splits: Sequence[str]) -> Estimate | None:
+  if len(inputs.retrained) < LEAST:
+    return Estimate.missing(NEED_FOUR)
+  for split in splits:
+    if any(split not in model.logits for model in models):
+      return Estimate.missing(f'no logits on {split}')
+  return None
+
+
+@once
+def _likelihood(inputs: Inputs, model: Model, split: str) -> np.ndarray:
+  return per_example.likelihood(
+      inputs.task, model.logits[split], inputs.parts[split].labels)
+
+
+@once
+def rmia_scores(inputs: Inputs, slot: Model,
+                references: tuple[Model, ...]) -> list[np.ndarray]:
+  """Shares of val that forget ``[n]`` and test images ``[m]`` reach."""
+  forget, test, population = (
+      rmia.ratio(_likelihood(inputs, slot, split), np.stack(
+          [_likelihood(inputs, model, split) for model in references]))
+      for split in (*SIDES, POPULATION))
+  return [rmia.score(side, population) for side in (forget, test)]
+
+
+@once
+def _fitted(inputs: Inputs, references: tuple[Model, ...]) -> lira.Normals:
+  """Of forget and test images in a row: one spread of their variances."""
+  return lira.fit(np.stack([
+      np.concatenate([margins(inputs, model, split) for split in SIDES])
+      for model in references]))
+
+
+def _both(inputs: Inputs, slot: Model) -> np.ndarray:
+  return np.concatenate([margins(inputs, slot, split) for split in SIDES])
+
+
+def _cut(inputs: Inputs, values: np.ndarray) -> list[np.ndarray]:
+  return np.split(values, [len(inputs.parts[SIDES[0]])])
+
+
+def lira_scores(inputs: Inputs, slot: Model,
+                references: tuple[Model, ...]) -> list[np.ndarray]:
+  """Deviations from the references' margins, in standard deviations."""
+  return _cut(inputs, lira.distance(
+      _both(inputs, slot), _fitted(inputs, references)))
+
+
+def lira_two_sided(inputs: Inputs, slot: Model,
+                   references: tuple[Model, ...]) -> list[np.ndarray]:
+  """Deviations to either side."""
+  return [np.abs(side) for side in lira_scores(inputs, slot, references)]
+
+
+def auc(inputs: Inputs, slot: Model, references: Sequence[Model], *,
+        scores: Scores, by_person: bool = False) -> Estimate:
+  """AUC of an attack's scores, forget against test.
+
+  Args:
+    inputs: everything that was given.
+    slot: the model to judge.
+    references: the models it is compared with.
+    scores: of the attack.
+    by_person: of people, each with the mean over their images.
+  """
+  splits = (*SIDES, POPULATION) if scores is rmia_scores else SIDES
+  missing = _missing(inputs, (slot, *references), splits)
+  if missing is not None:
+    return missing
+  read = outputs.auc_by_person if by_person else outputs.auc_by_image
+  return read(inputs, scores(inputs, slot, tuple(references)))
+
+
+def rmia_tpr(inputs: Inputs, slot: Model, references: Sequence[Model], *,
+             rate: float) -> Estimate:
+  """True-positive rate of RMIA at a false-positive rate."""
+  missing = _missing(inputs, (slot, *references), (*SIDES, POPULATION))
+  if missing is not None:
+    return missing
+  others = len(inputs.parts['test'])
+  if others * rate < 1:
+    return Estimate.missing(
+        f'{others} unseen images are too few: it needs {round(1 / rate)}')
+  sides = rmia_scores(inputs, slot, tuple(references))
+
+  def read(*weights: np.ndarray) -> np.ndarray:
+    return ranks.largest_tpr(*ranks.roc(*sides, *weights), rate)
+
+  return _rate(inputs, float(read()), inputs.bootstrap(read, *SIDES))
+
+
+def lira_rate(inputs: Inputs, slot: Model, references: Sequence[Model], *,
+              rate: float, split: str) -> Estimate:
+  """Share of a split that LiRA calls members at a calibrated rate.
+
+  The rate is one of each image: its chance to be called a member by a model
+  that never saw it, from Student's t distribution.
+  """
+  missing = _missing(inputs, (slot, *references), SIDES)
+  if missing is not None:
+    return missing
+  p = lira.p_values(_both(inputs, slot), _fitted(inputs, tuple(references)))
+  called = _cut(inputs, p <= rate)[SIDES.index(split)].astype(np.float64)
+  found = outputs.mean_over(inputs.parts[split], called)
+  return _rate(inputs, float(called.mean()), found.replicates, split)
+
+
+def _rate(inputs: Inputs, value: float, replicates: np.ndarray | None,
+          split: str = SIDES[0]) -> Estimate:
+  """A share of images, with the exact interval where images are the units."""
+  part = inputs.parts[split]
+  exact = part.has_interval and part.n_units == len(part)
+  return Estimate.resampled(value, replicates, stats.clopper_pearson(
+      round(value * len(part)), len(part)) if exact else None)
+
+
+def retain_auc_by_person(inputs: Inputs, model: Model) -> Estimate:
+  """Attack AUC of retained against unseen people."""
+  if not set(STAY) <= set(model.losses):
+    return Estimate.missing('it needs logits on retain and test')
+  return outputs.auc_by_person(
+      inputs, [-model.losses[split] for split in STAY], STAY)
