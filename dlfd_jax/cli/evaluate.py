@@ -36,8 +36,8 @@ column says `not computed`; give several, separated by commas, for their mean.
 random-network likeness, relearn time, probes and alignment of features,
 over-forgetting, harm. Their nulls need two retrained runs of different seeds.
 
---tier=2 adds attacks that know the retrained models (RMIA, LiRA; by image and by
-person), each model left out of its own references; it needs four of them.
+--tier=2 adds attacks that know the retrained models (RMIA, LiRA; by image and
+by person), each model left out of its own references; it needs four of them.
 
   dlfd evaluate --original=runs/original \\
       --unlearned=runs/unlearned --retrained=runs/retrained --workdir=runs/eval

@@ -1,4 +1,4 @@
-"""``evaluate`` at tiers 1 and 2: retrained runs to nulls, verdicts and a report."""
+"""``evaluate`` at tiers 1 and 2: retrained runs to verdicts and a report."""
 
 import json
 
