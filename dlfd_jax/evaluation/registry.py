@@ -507,7 +507,7 @@ METRICS: tuple[Metric, ...] = (
                 votes=(FORGETTING, 10)),
     _likelihood('rmia_auc_person', 'RMIA AUC, by person',
                 likelihood_attacks.rmia_scores, by_person=True,
-                votes=(FORGETTING, 11)),
+                votes=(FORGETTING, 11), role=ACCUSER),
     _attack('rmia_tpr_at_fpr_0.01', 'RMIA TPR at 1 % FPR', form=SLOT, tier=2,
             value=_partial(likelihood_attacks.rmia_tpr, rate=.01)),
     _likelihood('lira_auc', 'LiRA AUC', likelihood_attacks.lira_scores),
