@@ -22,6 +22,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import statistics
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -35,6 +36,7 @@ _CHUNK = 30_000  # of the balanced ones, which stay in cache
 _MAX_ITERATIONS = 200
 _TOLERANCE = 1e-3  # largest step of a logit at the end: its square is left
 _FULL_STEP = .1  # below it Newton's step needs no shortening
+_LARGEST = 1e3  # size of losses beyond which their ridge penalty is nothing
 
 
 def auc(members: np.ndarray, non_members: np.ndarray) -> float:
@@ -389,7 +391,7 @@ def unbalanced_held_out(
   from sklearn import linear_model
   members = ranks.check_scores('member losses', member_losses)
   non_members = ranks.check_scores('non-member losses', non_member_losses)
-  losses = np.concatenate([non_members, members])[:, None]
+  losses = _bounded(np.concatenate([non_members, members]))[:, None]
   labels = np.repeat([0, 1], [non_members.size, members.size])
   right, tried = np.zeros(labels.size), np.zeros(labels.size)
   for train, test in shuffle_splits(members.size, non_members.size):
@@ -463,15 +465,32 @@ def permuted_unbalanced_accuracies(losses: np.ndarray,
   for row, (fitted, tested) in enumerate(splits):
     train[row, fitted], held[row, tested] = 1.0, 1.0
   rows = max(1, _AT_ONCE // train.size)
+  bounded = _bounded(losses)
   found = []
   for start in range(0, len(order), rows):
-    features = losses[order[start:start + rows]][..., None]
+    features = bounded[order[start:start + rows]][..., None]
     logits = fit_logistic(
         features, is_member.astype(np.float64), train,
         np.ones((len(features), len(splits), 1)))
     right = ((logits > 0) == is_member) * held
     found.append(right.sum(axis=(1, 2)) / held.sum())
   return np.concatenate(found)
+
+
+def _bounded(losses: np.ndarray) -> np.ndarray:
+  """Losses shrunk to a size of 1,000 if theirs is larger.
+
+  Their fit is the same but for a penalty that no longer counts; scikit-learn's
+  solver gives up where it is as small as rounding.
+  """
+  return losses / max(1.0, _size(losses, 0).item() / _LARGEST)
+
+
+def _size(centred: np.ndarray, axis: int) -> np.ndarray:
+  """Root mean square along an axis that is kept; no square overflows."""
+  largest = np.abs(centred).max(axis, keepdims=True)
+  unit = np.where(largest > 0, largest, 1.0)
+  return unit * np.sqrt(np.square(centred / unit).mean(axis, keepdims=True))
 
 
 def fit_logistic(features: np.ndarray,
@@ -487,7 +506,8 @@ def fit_logistic(features: np.ndarray,
   The step is Newton's, shortened by :math:`\log(1 + \delta) / \delta` while
   :math:`\delta`, the largest change of a weighted logit, is not small: this
   never diverges on logistic losses (Sun and Tran-Dinh, 2019, generalised
-  self-concordance), also on separable data.
+  self-concordance), also on separable data. A longer one is taken where it
+  leads lower: one example far from all others would hold up the rest.
 
   Args:
     features: ``[draws, n, p]``, finite.
@@ -504,6 +524,12 @@ def fit_logistic(features: np.ndarray,
     RuntimeError: if a fit has not converged after 200 steps.
   """
   draws, n, p = features.shape
+  # The intercept is free, and a penalty scales with its feature: neither
+  # changes the optimum, but rounding would where features are far from 0 or 1.
+  features = features - np.median(features, axis=1, keepdims=True)
+  size = _size(features, 1)
+  size = np.where(size > 1e-100, size, 1.0)  # else the penalty is infinite
+  features, penalty = features / size, penalty / np.square(size)
   design = np.concatenate([features, np.ones((draws, n, 1))], axis=-1)
   products = (design[..., :, None] * design[..., None, :]).reshape(
       draws, n, (p + 1)**2)
@@ -513,6 +539,11 @@ def fit_logistic(features: np.ndarray,
   units = unit[..., :, None] * unit[..., None, :]
   diagonal = np.diag(np.append(np.ones(p), 1e-12))
   transposed = design.swapaxes(-1, -2)
+
+  def objective(theta: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    losses = np.logaddexp(0.0, np.where(labels > 0, -logits, logits))
+    return (weights * losses).sum(-1) + (ridge * theta**2).sum(-1) / 2
+
   theta = np.zeros_like(ridge)
   logits = np.zeros((draws, len(weights), n))
   for _ in range(_MAX_ITERATIONS):
@@ -523,8 +554,14 @@ def fit_logistic(features: np.ndarray,
     step = np.linalg.solve(hessian, (gradient / unit)[..., None])[..., 0] / unit
     change = step @ transposed
     delta = (np.abs(change) * weights).max(-1, keepdims=True)
-    length = np.log1p(delta) / np.maximum(delta, _FULL_STEP)
-    length = np.where(delta < _FULL_STEP, 1.0, length)
+    length: Any = 1.0
+    if delta.max() >= _FULL_STEP:
+      safe = np.log1p(delta) / np.maximum(delta, _FULL_STEP)
+      safe = np.where(delta < _FULL_STEP, 1.0, safe)
+      tried = np.stack([safe, np.sqrt(safe), np.ones_like(safe)])
+      values = objective(theta - tried * step, logits - tried * change)
+      best = np.argmin(values, axis=0)[None, ..., None]
+      length = np.take_along_axis(tried, best, axis=0)[0]
     theta -= length * step
     logits -= length * change
     if delta.max() < _TOLERANCE:
@@ -551,7 +588,7 @@ def held_out_correct(features: np.ndarray, labels: np.ndarray,
     bool ``[draws, n]``.
   """
   centred = features - np.median(features, axis=1, keepdims=True)
-  size = np.sqrt(np.square(centred).mean(axis=1, keepdims=True))
+  size = _size(centred, 1)
   scaled = centred / np.where(size > 0, size, 1.0)
   weights = train.astype(np.float64)
   count = weights.sum(-1)[:, None]

@@ -595,3 +595,36 @@ def test_references_must_fit():
 def test_bad_settings_are_refused(field, value, message):
   with pytest.raises(ValueError, match=message):
     run.ReferenceConfig(**{field: value})
+
+
+def _extreme(rng, scale, kind, labels):
+  """Logits of a size: at random, tied, one above all others, told apart."""
+  z = rng.normal(size=(len(labels), 4))
+  if kind == 'tied':
+    z = np.sign(z)
+  elif kind == 'outlier':
+    z[1:] *= 1e-12
+  elif kind == 'apart':
+    z += np.where(np.arange(4) == labels[:, None], 9, 0)
+  return (scale * z.clip(-10, 10)).astype(np.float32)
+
+
+@pytest.mark.parametrize('kind', ['random', 'tied', 'outlier', 'apart'])
+@pytest.mark.parametrize('scale', [0., 1e-45, 1e-30, 1e3, 1e6, 1e30, 3e37])
+@pytest.mark.filterwarnings('error::sklearn.exceptions.ConvergenceWarning')
+def test_logits_of_any_size_are_evaluated(scale, kind):
+  quick = dataclasses.replace(_QUICK, bootstrap=20)
+  for n, others in ((1, 1), (3, 13)):
+    rng = np.random.default_rng(n)
+    parts = dataclasses.replace(
+        _SPLITS, retain=_SPLITS.retain[:9], forget=_SPLITS.forget[:n],
+        val=_SPLITS.val[:others], test=_SPLITS.test[:others])
+    outputs = {name: {
+        split: _extreme(rng, scale, kind if split == 'forget' else 'random',
+                        _DATA.labels[rows])
+        for split, rows in parts.parts.items()}
+        for name in ('original', 'unlearned')}
+    found = run.evaluate(outputs, _DATA, parts, quick)
+    assert _plain(found) and _by_name(found)['mia_auc']['null']['value']
+    score = _by_name(found)['forgetting_score_unbalanced']
+    assert (n + others < 11) is (score['unlearned']['value'] is None)

@@ -365,6 +365,13 @@ def test_each_fit_ignores_its_held_out_rows():
       before[0, 0, train[0]], after[0, 0, train[0]], atol=1e-9)
 
 
+def test_one_far_example_does_not_hold_up_the_others():
+  losses = np.append(np.arange(15) / 1e4, 1.) * 1e6
+  member = np.stack([np.roll(np.arange(16) < 3, k) for k in range(16)])
+  found = attack.permuted_unbalanced_accuracies(losses, member)
+  assert ((found >= 0) & (found <= 1)).all()
+
+
 def test_a_fit_that_cannot_end_says_so(monkeypatch):
   monkeypatch.setattr(attack, '_MAX_ITERATIONS', 1)
   x = np.array([[[1.], [0.]]])
