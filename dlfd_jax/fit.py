@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import flax.linen as nn
 import jax
@@ -79,21 +80,84 @@ def fit(model: nn.Module, dataset: dataset_lib.Dataset, indices: np.ndarray,
   """
   devices = devices or parallel.Devices()
   devices.check_batch_size(config.batch_size)
-  stream = batching.Stream(indices, config.batch_size, seed=config.seed)
   feed = batching.Feed(dataset, device_bytes)
   constants = devices.share(feed.constants)
   predictor = Predictor(
       model, dataset, devices, feed=feed, constants=constants)
+  return loop.run(
+      _plan(model, dataset, indices, config), constants, devices=devices,
+      feed=feed, controller=_ValAccuracy(predictor, dataset, val), log=log,
+      checkpoints=checkpoints, checkpoint_seconds=checkpoint_seconds,
+      hooks=hooks)
+
+
+def _plan(model: nn.Module, dataset: dataset_lib.Dataset, indices: np.ndarray,
+          config: train.TrainConfig) -> loop.Plan:
+  """What a training runs, measured after every epoch."""
+  stream = batching.Stream(indices, config.batch_size, seed=config.seed)
   init_key, run_key = jax.random.split(jax.random.key(config.seed))
   variables = models.init(model, init_key, dataset.image_size)
-  plan = loop.Plan(
+  return loop.Plan(
       steps={_PHASE: train.make_supervised_step(
           model, dataset.task, config.optimizer, augment=config.augment)},
       start=train.create_state(variables, config.optimizer, run_key),
       num_steps=config.epochs * stream.steps_per_epoch, batch=stream.batch,
       check_every=stream.steps_per_epoch)
-  return loop.run(
-      plan, constants, devices=devices, feed=feed,
-      controller=_ValAccuracy(predictor, dataset, val), log=log,
-      checkpoints=checkpoints, checkpoint_seconds=checkpoint_seconds,
-      hooks=hooks)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Member:
+  """One of several models that are trained at once.
+
+  Attributes:
+    indices: rows to train on.
+    seed: of everything random in its training.
+    log: receives its events.
+    checkpoints: where it saves itself and resumes from.
+  """
+
+  indices: np.ndarray
+  seed: int
+  log: runs.MetricsLog
+  checkpoints: checkpoint.LoopCheckpoints | None = None
+
+
+def fit_together(model: nn.Module, dataset: dataset_lib.Dataset,
+                 members: Sequence[Member], val: np.ndarray,
+                 config: train.TrainConfig, *, devices: parallel.Devices,
+                 device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
+                 checkpoint_seconds: float = 60.0,
+                 hooks: Sequence[loop.Hook] = ()) -> list[loop.LoopResult]:
+  """Trains models of one recipe at once, each as :func:`fit` would.
+
+  Each reads batches of its own from its own rows, so that no row is wasted and
+  no model depends on another. Accuracy on val is measured at start and end.
+
+  Args:
+    model: the classifier.
+    dataset: holds the images.
+    members: the models.
+    val: as in :func:`fit`.
+    config: the recipe; its seed is not read.
+    devices: each takes a share of the models.
+    device_bytes: largest data set that is kept on the device.
+    checkpoint_seconds: least time between two saves.
+    hooks: called with ticks.
+  """
+  feed = batching.Feed(dataset, device_bytes)
+  constants = devices.share(feed.constants)
+  predictor = Predictor(
+      model, dataset, devices, feed=feed, constants=constants)
+
+  def plans() -> Iterator[loop.Plan]:
+    for one in members:
+      plan = _plan(model, dataset, one.indices,
+                   dataclasses.replace(config, seed=one.seed))
+      yield dataclasses.replace(plan, check_every=plan.num_steps)
+
+  return loop.run_together(
+      plans(), constants, devices=devices, feed=feed,
+      controllers=[_ValAccuracy(predictor, dataset, val) for _ in members],
+      logs=[one.log for one in members],
+      checkpoints=[one.checkpoints for one in members],
+      checkpoint_seconds=checkpoint_seconds, hooks=hooks)

@@ -15,8 +15,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypedDict, cast
 
 import jax
 import jax.numpy as jnp
@@ -260,9 +260,12 @@ class _Session:
     jax.block_until_ready(self.state.step)
     times[self.phase] = times.get(self.phase, 0.0) + self._lap()
 
-  def log_steps(self) -> None:
-    """One line: the means over the steps since the last line."""
-    skipped = int(parallel.fetch_scalars(self.state.skipped))
+  def log_steps(self, skipped: int) -> None:
+    """One line: the means over the steps since the last line.
+
+    Args:
+      skipped: steps of the run that were not finite and dropped.
+    """
     if self.pending:
       fetched = parallel.fetch_scalars(self.pending)
       self.pending = []
@@ -405,7 +408,7 @@ def run(plan: Plan, data: Mapping[str, Any], *, devices: parallel.Devices,
           and plan.schedule(session.step) != session.phase))
       if settled:  # the only places where the host waits for the device
         session.settle()
-        session.log_steps()
+        session.log_steps(int(parallel.fetch_scalars(session.state.skipped)))
       if check and session.stop == FINISHED:
         session.check()
       session.tell({'event': 'tick', 'step': session.step,
@@ -432,6 +435,194 @@ def run(plan: Plan, data: Mapping[str, Any], *, devices: parallel.Devices,
   return LoopResult(
       session.state.variables, session.kept, session.history, session.stop,
       session.step, session.clock)
+
+
+class _Block:
+  """The sessions of one device, their states stacked, and one step for all.
+
+  A session whose run is over keeps its place; its batches have no rows.
+  """
+
+  def __init__(self, sessions: Sequence[_Session], constants: Any,
+               device: jax.Device):
+    self.sessions = sessions
+    self._constants, self._device = constants, device
+    (self._phase, step), = sessions[0].plan.steps.items()
+    self._step = train.make_member_step(step)
+    self._lengths = jax.device_put(np.array(
+        [s.plan.num_steps for s in sessions], np.int32), device)
+    self._state = jax.device_put(jax.tree.map(
+        lambda *leaves: jnp.stack(leaves), *[s.state for s in sessions]),
+        device)
+    self._metrics: list[train.StepMetrics] = []  # of steps since the last wait
+    for session in sessions:  # the memory is needed
+      session.state = None
+      session.plan = dataclasses.replace(session.plan, start=cast(Any, None))
+
+  @property
+  def active(self) -> list[tuple[int, _Session]]:
+    """Those whose run goes on, with their places."""
+    return [(k, s) for k, s in enumerate(self.sessions)
+            if s.stop == FINISHED and s.step < s.plan.num_steps]
+
+  def take(self, batch: batching.Batch) -> None:
+    """One step of all; dispatched only."""
+    self._state, metrics = self._step(
+        self._state, self._constants, self._lengths,
+        jax.device_put(batch, self._device))
+    self._metrics.append(metrics)
+    for k, session in self.active:
+      session.step += 1
+      session.clock.images += int(batch.mask[k].sum())
+
+  def settle(self, active: Sequence[tuple[int, _Session]], since: float,
+             first: bool) -> np.ndarray:
+    """Waits, and gives each session its metrics and its share of the time.
+
+    Args:
+      active: the sessions before the last step.
+      since: the time from which on the steps ran.
+      first: they are the first one of all, which compiles.
+
+    Returns:
+      Of every place how many steps were skipped.
+    """
+    steps = parallel.fetch(self._metrics)
+    skipped = parallel.fetch(self._state.skipped)
+    self._metrics = []
+    for k, session in active:
+      session.pending += [
+          jax.tree.map(lambda values, k=k: float(values[k]), metrics)
+          for metrics in steps]
+      # Of what all take together: so much of the device a model costs.
+      share = (time.perf_counter() - since) / len(active)
+      clock, name = session.clock, self._phase
+      times = clock.compile_s if first else clock.phase_s
+      times[name] = times.get(name, 0.0) + share
+      if not first:
+        clock.phase_steps[name] = clock.phase_steps.get(name, 0) + len(steps)
+    return skipped
+
+  def show(self, k: int) -> None:
+    """Gives a session its own state."""
+    self.sessions[k].state = jax.tree.map(lambda leaf: leaf[k], self._state)
+
+  def hide(self, k: int) -> None:
+    """Takes it back; of a run that is over it leaves the model, on the host."""
+    session = self.sessions[k]
+    session.state = None if k in dict(self.active) else dataclasses.replace(
+        session.state, params=parallel.fetch(session.state.params),
+        batch_stats=parallel.fetch(session.state.batch_stats), opt_state=())
+
+
+def run_together(plans: Iterable[Plan], data: Mapping[str, Any], *,
+                 devices: parallel.Devices, feed: batching.Feed,
+                 controllers: Sequence[Controller],
+                 logs: Sequence[runs.MetricsLog],
+                 checkpoints: Sequence[checkpoint.LoopCheckpoints | None],
+                 checkpoint_seconds: float = 60.0,
+                 hooks: Sequence[Hook] = ()) -> list[LoopResult]:
+  """Runs plans of one and the same step at once, as :func:`run` each of them.
+
+  Each device takes an equal share of the models and steps them in one program,
+  see ``training.make_member_step``; a model ends at its own length. Of several
+  processes only one may do this.
+
+  Args:
+    plans: one phase each, without a schedule or constants; whoever gives them
+      must not keep them, as their states take memory.
+    data: the constants of ``feed``, shared on the devices.
+    devices: where to run.
+    feed: turns index batches into batches.
+    controllers: of each.
+    logs: of each.
+    checkpoints: of each; every model resumes from its own.
+    checkpoint_seconds: least time between two saves, which besides take at most
+      a twentieth of the time.
+    hooks: called with ticks that count the steps of the longest.
+  """
+  local = devices.each(data)
+  alone = [parallel.Devices([device]) for device in devices.devices]
+  sessions: list[_Session] = []
+  for i, plan in enumerate(plans):
+    session = _Session(plan, alone[i % len(alone)], controllers[i], logs[i], ())
+    saver = checkpoints[i]
+    latest = None if saver is None else saver.latest()
+    if saver is not None and latest is not None:
+      session.restore(saver, latest)
+    else:
+      logs[i].truncate(0)
+      session.check()
+    sessions.append(session)
+  blocks = [_Block(sessions[i::len(alone)], local[i], one.devices[0])
+            for i, one in enumerate(alone[:len(sessions)])]
+  begun = {id(s): s.step for s in sessions}
+  ticks = max(s.plan.num_steps - s.step for s in sessions)
+
+  def batch_of(session: _Session, tick: int) -> batching.Batch:
+    step = begun[id(session)] + tick
+    if step < session.plan.num_steps:
+      return session.plan.batch(step)
+    idle = session.plan.batch(0)
+    return idle.replace(mask=np.zeros_like(idle.mask))
+
+  def batches_of(tick: int) -> list[batching.Batch]:
+    return [jax.tree.map(lambda *rows: np.stack(rows), *[
+        batch_of(session, tick) for session in block.sessions])
+        for block in blocks]
+
+  mark = saved_at = time.perf_counter()
+  save_s = 0.0
+  with stop_on_signals() as request:
+    for tick, batches in enumerate(feed.batches(batches_of, 0, ticks)):
+      before = [block.active for block in blocks]
+      for block, batch in zip(blocks, batches, strict=True):
+        block.take(batch)
+      for hook in hooks:
+        hook({'event': 'tick', 'step': tick + 1, 'num_steps': ticks})
+      due = {id(s) for active in before for _, s in active
+             if s.plan.checks(s.step) or s.step % s.plan.log_every == 0}
+      if tick and not due:
+        continue
+      for block, active in zip(blocks, before, strict=True):
+        if not active:
+          continue
+        skipped = block.settle(active, mark, first=not tick)
+        for k, session in active:
+          if id(session) not in due:
+            continue
+          session.log_steps(int(skipped[k]))
+          if session.plan.checks(session.step) or session.stop != FINISHED:
+            block.show(k)
+            if session.stop == FINISHED:
+              session.check()
+            block.hide(k)
+      now = time.perf_counter()
+      if request.requested or now - saved_at >= max(
+          checkpoint_seconds, 20 * save_s):
+        for block in blocks:
+          for k, session in block.active:
+            block.show(k)
+            saver = checkpoints[sessions.index(session)]
+            if saver is not None:
+              session.save(saver)
+            if request.requested:
+              session.stop = INTERRUPTED
+            block.hide(k)
+        saved_at = time.perf_counter()
+        save_s = saved_at - now
+      mark = time.perf_counter()
+      if any(session.stop == INTERRUPTED for session in sessions):
+        request.number = None
+        break
+      if not any(block.active for block in blocks):
+        break
+  for session in sessions:
+    if session.stop in (NOT_FINITE, STOP_RULE):
+      session.tell({
+          'event': 'stop', 'step': session.step, 'reason': session.stop})
+  return [LoopResult(s.state.variables, s.kept, s.history, s.stop, s.step,
+                     s.clock) for s in sessions]
 
 
 class _Pending(TypedDict, total=False):

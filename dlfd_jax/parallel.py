@@ -74,6 +74,12 @@ class Devices:
     """``tree`` on every device, to be read only: what lies there stays."""
     return jax.device_put(tree, self._everywhere)
 
+  def each(self, tree: Any) -> list[Any]:
+    """A shared tree as each local device holds it, without a copy."""
+    return [jax.tree.map(lambda array, here=device: next(
+        shard.data for shard in array.addressable_shards
+        if shard.device == here), tree) for device in self._local]
+
   def check_batch_size(self, size: int, name: str = 'a batch size') -> None:
     """Raises ValueError if a batch of ``size`` rows cannot be split evenly."""
     if size < 1 or size % self.count:

@@ -427,6 +427,28 @@ def make_supervised_step(
   return train_step
 
 
+@memo.one_for_equal
+def make_member_step(step: parallel.StepFn) -> Callable[..., Stepped]:
+  """Any step for many models at once: one program on one device.
+
+  A model whose batch has no row that counts stays as it is, optimiser and all;
+  so does one whose run is over.
+
+  Returns:
+    A function of stacked states ``[k, ...]``, which it takes over, what all
+    share (``constants``), the lengths of their runs int32 ``[k]`` and stacked
+    batches ``[k, b, ...]`` to stacked states and metrics.
+  """
+  def one(state: TrainState, constants: Any, num_steps: jax.Array,
+          batch: batching.Batch) -> Stepped:
+    new, metrics = step(state, {**constants, 'num_steps': num_steps}, batch)
+    counts = batch.mask.sum() > 0
+    return jax.tree.map(
+        lambda n, o: jnp.where(counts, n, o), new, state), metrics
+
+  return jax.jit(jax.vmap(one, (0, None, 0, 0)), donate_argnums=0)
+
+
 def length(constants: Mapping[str, Any],
            num_steps: int | None = None) -> jax.typing.ArrayLike:
   """Steps of the run: ``num_steps``, or what the loop put into ``constants``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -89,7 +90,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   used = inputs.say_used(
       dataset, network=plan.model_config(), devices=devices,
       parts=splits.parts, split_from=inputs.split_from(values, dataset, stored),
-      settings=plan.recipe)
+      settings={**dataclasses.asdict(plan.recipe),
+                'seed': f'{plan.seeds[0]} to {plan.seeds[-1]}'})
   cost = plan.cost(workdir, devices, command.value(values, 'repeats'))
   print(_expected(plan, cost), flush=True)
   found = reference_models.train_references(

@@ -43,6 +43,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from dlfd_jax import (
@@ -390,17 +391,55 @@ def train_references(
 
   def add(k: int, run: train.TrainResult) -> None:
     made[k] = run
+    index = _index(plan, opened, made, command, cost,
+                   time.perf_counter() - started)
+    hosts.first(lambda: opened.write_result(index))
     if each is not None:
       each(run)
 
+  left = plan.unfinished(opened.path)
+  if not _at_once(devices):
+    left = []
+  size = len(left)
+  while size > 1 and len(left) > 1:
+    group = left[:size]
+    found = _train_together(plan, opened.path, group, shared)
+    if found is None:
+      size = -(-size // 2)
+      continue
+    for k, run in zip(group, found, strict=True):
+      add(k, run)
+    left = left[size:]
   for k in range(len(plan.seeds)):
-    add(k, train.train(
-        plan.dataset, plan.parts(k), plan.config_of(k), plan.network,
-        on=plan.on, workdir=folder_of(opened.path, k), **shared))
-    index = _index(plan, opened, made, command, cost,
-                   time.perf_counter() - started)
-    hosts.first(lambda: opened.write_result(index))  # noqa: B023
+    if k not in made:
+      add(k, train.train(
+          plan.dataset, plan.parts(k), plan.config_of(k), plan.network,
+          on=plan.on, workdir=folder_of(opened.path, k), **shared))
   return load_references(opened.path, allow_unverified=allow_unverified)
+
+
+def _at_once(devices: parallel.Devices) -> bool:
+  """Whether several models are trained in one program.
+
+  On a CPU a convolution with kernels of its own for every model is slower than
+  the models one after the other (4 of width 32 at 48 px: 3.7 times).
+  """
+  return devices.platform != 'cpu' and hosts.count() == 1
+
+
+def _train_together(plan: Plan, folder: pathlib.Path, group: Sequence[int],
+                    shared: Mapping[str, Any]
+                    ) -> list[train.TrainResult] | None:
+  """Some models in one program; None if the memory does not hold so many."""
+  try:
+    return train.train_together(
+        plan.dataset, [train.Member(plan.parts(k), plan.seeds[k],
+                                    folder_of(folder, k)) for k in group],
+        plan.recipe, plan.network, on=plan.on, **shared)
+  except jax.errors.JaxRuntimeError as error:
+    if 'RESOURCE_EXHAUSTED' not in str(error):
+      raise
+    return None
 
 
 def _open(plan: Plan, workdir: job.Folder) -> runs.RunFolder:

@@ -3,10 +3,11 @@
 import json
 import shutil
 
+import jax
 import numpy as np
 import pytest
 
-from dlfd_jax import loop
+from dlfd_jax import checkpoint, fit, loop
 from dlfd_jax.cli import commands, unlearn
 from dlfd_jax.pipeline import reference_models
 from dlfd_jax.utils import runs
@@ -169,3 +170,37 @@ def test_altered_references_are_refused(
       f'--references={folder}', f'--workdir={tmp_path / "evaluation"}']) == 2
   assert sentence in capsys.readouterr().err
   assert not (tmp_path / 'evaluation').exists()
+
+
+def test_as_many_are_trained_at_once_as_the_memory_holds(
+    tmp_path, original, unlearned, two, monkeypatch):
+  tried, real = [], fit.fit_together
+
+  def holds_two(model, dataset, members, *args, **kwargs):
+    tried.append(len(members))
+    if len(members) > 2:
+      raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: out of memory')
+    return real(model, dataset, members, *args, **kwargs)
+
+  monkeypatch.setattr(fit, 'fit_together', holds_two)
+  monkeypatch.setattr(reference_models, '_at_once', lambda devices: True)
+  folder = tmp_path / 'references'
+  flags = ['--n=3', '--devices=1', '--repeats=0']
+  assert _references(original, unlearned, folder, *flags) == 0
+  assert tried == [3, 2]  # the last one is trained by itself
+  found = reference_models.load_references(folder)
+  records = [runs.read_result(run, 'train') for run in found.folders]
+  assert [r.get('together') for r in records] == [2, 2, None]
+  for run, other in zip(found.folders, reference_models.load_references(
+      two).folders, strict=False):
+    together, alone = (checkpoint.load_model(one) for one in (run, other))
+    for left, right in zip(*(jax.tree.leaves(one.variables)
+                             for one in (together, alone)), strict=True):
+      # Adam divides by gradients near 0; 8 devices sum in another order.
+      np.testing.assert_allclose(left, right, atol=1e-3)
+    assert runs.read_config(run, 'train') == {
+        **runs.read_config(other, 'train'), 'data': runs.read_config(
+            run, 'train')['data']}
+  before = runs_of.tree(folder / '001')
+  assert _references(original, unlearned, folder, *flags) == 0
+  assert tried == [3, 2] and runs_of.tree(folder / '001') == before
