@@ -7,9 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from dlfd_jax import checkpoint, fit, loop
+from dlfd_jax import fit, loop
 from dlfd_jax.cli import commands, unlearn
-from dlfd_jax.pipeline import reference_models
+from dlfd_jax.pipeline import classifier, reference_models
 from dlfd_jax.utils import runs
 from tests.cli import runs_of
 
@@ -191,16 +191,20 @@ def test_as_many_are_trained_at_once_as_the_memory_holds(
   found = reference_models.load_references(folder)
   records = [runs.read_result(run, 'train') for run in found.folders]
   assert [r.get('together') for r in records] == [2, 2, None]
-  for run, other in zip(found.folders, reference_models.load_references(
-      two).folders, strict=False):
-    together, alone = (checkpoint.load_model(one) for one in (run, other))
-    for left, right in zip(*(jax.tree.leaves(one.variables)
-                             for one in (together, alone)), strict=True):
-      # Adam divides by gradients near 0; 8 devices sum in another order.
-      np.testing.assert_allclose(left, right, atol=1e-3)
-    assert runs.read_config(run, 'train') == {
-        **runs.read_config(other, 'train'), 'data': runs.read_config(
-            run, 'train')['data']}
+  monkeypatch.undo()
+  images = np.random.default_rng(0).integers(
+      0, 256, (9, runs_of.SIZE, runs_of.SIZE, 3), np.uint8)
+  alone = tmp_path / 'alone'
+  assert _references(original, unlearned, alone, *flags) == 0
+  for run, other in zip(
+      found.folders, reference_models.load_references(alone).folders,
+      strict=True):
+    # Not the weights: Adam makes steps of what the bias before a BatchNorm
+    # has for a gradient, which is rounding alone.
+    left, right = (classifier.load_classifier(one).predict(images)
+                   for one in (run, other))
+    np.testing.assert_allclose(left, right, atol=1e-3)
+    assert runs.read_config(run, 'train') == runs.read_config(other, 'train')
   before = runs_of.tree(folder / '001')
   assert _references(original, unlearned, folder, *flags) == 0
-  assert tried == [3, 2] and runs_of.tree(folder / '001') == before
+  assert runs_of.tree(folder / '001') == before
