@@ -2,6 +2,7 @@
 
 import collections
 import pathlib
+import re
 
 import jax
 import pytest
@@ -36,7 +37,12 @@ def _check(cases, template):
     if same:
       said = seen['said'].replace(
           f'at most {jax.local_device_count()} here', 'at most 1 here')
-      assert said == known[_key(seen)]
+      assert _here(said) == _here(known[_key(seen)])
+
+
+def _here(said):
+  """A sentence without what is free on this machine at this moment."""
+  return re.sub(r'[\d.]+ GB are free', 'some GB are free', said)
 
 
 def test_the_page_and_the_result_hold_every_case():

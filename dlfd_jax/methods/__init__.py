@@ -95,5 +95,5 @@ def title_of(name: str) -> str:
   """A method's name for people, also where a user's file is no longer there."""
   try:
     return resolve(name).title
-  except ValueError:
+  except (ValueError, FileNotFoundError):
     return name.rpartition(':')[2]

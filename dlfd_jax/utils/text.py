@@ -17,6 +17,7 @@ _HIDDEN = re.compile(
     '[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e'
     '\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]')
 _LONG_WORD = re.compile(r'\S{241,}')
+_BREAK = re.compile(r'\s*[\t\n\r\v\f]\s*')
 
 
 def visible(text: str) -> str:
@@ -43,7 +44,7 @@ def bounded(text: str, most: int = 700) -> str:
     'xxxxxxxxxxxxxxxxxxxxxx[...]y is no name.'
   """
   # what nobody will see is dropped first: a pattern takes seconds on megabytes
-  line = ' '.join(_cut(text, 100 * most).split())
+  line = _BREAK.sub(' ', _cut(text, 100 * most)).strip()
   line = _LONG_WORD.sub(lambda word: _cut(word[0], 120), visible(line))
   return _cut(line, most)
 

@@ -191,7 +191,7 @@ def listed(items: Iterable[object], most: int = 10, comma: str = ', ') -> str:
     'a, b and 2 more'
   """
   items = list(items)
-  words = [text_lib.bounded(str(item), 160) for item in items[:most]]
+  words = [text_lib.bounded(str(item), 480) for item in items[:most]]
   rest = len(items) - most
   return comma.join(words) + (f' and {rest} more' if rest > 0 else '')
 

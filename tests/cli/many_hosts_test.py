@@ -17,7 +17,8 @@ _ENDS_WITHIN_S = 60
 @pytest.mark.parametrize('flags, words', [
     (['--num_processes=2'], 'Expected all of --coordinator, --num_processes'),
     (['--coordinator=here', '--num_processes=2', '--process_id=0'],
-     "Expected --coordinator as host:port, got 'here'"),
+     "Expected --coordinator as host:port, the port from 1 to 65535, "
+     "got 'here'"),
 ])
 def test_a_start_that_lacks_something_is_one_sentence(
     tmp_path, faces, capsys, flags, words):

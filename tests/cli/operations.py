@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from typing import Any
 
 from dlfd_jax.cli import evaluate, train, unlearn
 from dlfd_jax.utils import runs, writes
@@ -203,14 +204,17 @@ def main() -> None:
       print(*pair, known[pair].code, *known[pair].faults, sep=' | ', flush=True)
       outcomes = [known[pair] for pair in pairs() if pair in known]
       writes.write_json(RESULT, {
+          'kind': 'operations', 'command': 'python -m tests.cli.operations',
           'versions': runs.versions(), 'tried': len(outcomes),
           'faults': sum(bool(o.faults) for o in outcomes),
           'outcomes': [dataclasses.asdict(o) for o in outcomes]})
-      writes.write_text(RESULT.with_suffix('.md'), markdown(outcomes))
+      writes.write_text(
+          RESULT.with_suffix('.md'), markdown(runs.read_json(RESULT)))
 
 
-def markdown(outcomes: list[Outcome]) -> str:
+def markdown(found: dict[str, Any]) -> str:
   """A row for each environment: the exit code of each command."""
+  outcomes = [Outcome(**outcome) for outcome in found['outcomes']]
   faults = sum(bool(o.faults) for o in outcomes)
   lines = [
       '# Commands in rough environments', '',

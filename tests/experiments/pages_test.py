@@ -33,6 +33,8 @@ PAGES = {
         'checks': 'publish.check_page', 'demo_seeds': 'publish.demo_seeds',
         'notebooks': 'publish.notebooks'}.items()},
     'kills': _page_of('tests.slow.kill'),
+    'chain': _page_of('tests.chain_cases'),
+    'operations': _page_of('tests.cli.operations'),
     'mutations': _page_of('tests.mutations'), 'faces': faces_table.markdown,
     'bad_inputs': bad_cases.markdown}
 

@@ -58,8 +58,9 @@ class Table:
     else:
       (folder / 'list.txt').write_text('\n'.join(self.entries), 'utf-8')
       flag += str(folder / 'list.txt')
+    twins = '--same_person' if self.same else '--different_people'
     return [f'--data={folder / "faces.npz"}', '--labels=shade', flag,
-            '--same_person' if self.same else '--different_people']
+            *([twins] if self.kind == 'identities' else [])]
 
   def count(self):
     """The numbers, row by row."""

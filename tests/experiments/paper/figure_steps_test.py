@@ -83,7 +83,8 @@ def test_a_stored_config_is_read_again():
 def test_images_that_are_not_drawn_must_be_named(tmp_path):
   preset = presets.PRESETS['demo']
   runs.write_json(tmp_path / 'config.json', {
-      'kind': 'train', 'network': dataclasses.asdict(preset.network),
+      'kind': 'train', 'on': 'all',
+      'network': dataclasses.asdict(preset.network),
       'train': dataclasses.asdict(preset.train),
       'data': dataclasses.asdict(dataclasses.replace(
           preset.data, source='faces.npz', labels=('age',)))})
