@@ -114,7 +114,7 @@ def evaluate(outputs: Mapping[str, Any],
   }
   if tier:
     result['notes'] += _notes_of_tier_1(inputs)
-    result['verdicts'] = _verdicts(inputs, found)
+    result['verdicts'] = overall_verdicts(inputs, found)
     result['harm'] = {
         'limit': inputs.reference_config.harm_limit,
         'worst': outputs_lib.worst_people(inputs)}
@@ -244,9 +244,15 @@ def _gap_to_others(estimate: Estimate, others: Sequence[Estimate]) -> Estimate:
       *(Estimate(e.value) for e in (estimate, *others)))
 
 
-def _verdicts(inputs: Inputs, found: Sequence[Record]) -> dict[str, Any]:
-  by_name = {record.metric: record for record in found}
+def overall_verdicts(inputs: Inputs,
+                     found: Sequence[Record]) -> dict[str, Any]:
+  """The overall verdicts, by what they are about.
 
+  Args:
+    inputs: of the evaluation.
+    found: at least the records of all metrics that vote, and the flag.
+  """
+  by_name = {record.metric: record for record in found}
   sides = [inputs.parts[side] for side in outputs_lib.SIDES]
   people = None if any(part.unit != 'person' for part in sides) else min(
       part.people for part in sides)
