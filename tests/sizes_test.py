@@ -139,7 +139,7 @@ def evaluate(case):
 def check_record(case, people, record, said):
   metric = registry.find(record['metric'])
   sides = metric.sides or (record['split'],)
-  few = any(getattr(case, side, 9) < stats.LEAST_FOR_INTERVAL for side in sides)
+  few = any(getattr(case, side, 9) < stats.ENOUGH for side in sides)
   # Relearning resamples seeds; the gaps of retrained models are their range.
   models = ('original', 'unlearned', 'retrained')[:2 + (
       metric.form != registry.GAP)]

@@ -18,6 +18,7 @@ from scipy import special
 from dlfd_jax.metrics import stats
 
 NOT_COMPUTED = 'not computed'
+SHARE = (0.0, 1.0)
 _UNIT_SUFFIX = {'nats': ' nats', 'bits': ' bits', 's': ' s', 'ratio': '×'}
 
 
@@ -36,7 +37,8 @@ class Estimate:
     replicates: the value on every bootstrap resample ``[bootstrap]``, the same
       resamples for all models; kept in memory only.
     error: standard error of a difference, above 0, for Student's t interval.
-    freedom: its degrees of freedom.
+    freedom: its degrees of freedom; of other estimates those of the variance of
+      the replicates, one less than the units on the side that has fewest.
     signed: whether a plus is written.
 
   Raises:
@@ -76,20 +78,42 @@ class Estimate:
     return cls(None, reason=reason, units=units)
 
   @classmethod
-  def resampled(cls, value: float, replicates: np.ndarray | None,
-                interval: tuple[float, float] | None = None) -> Estimate:
-    """A value with the percentile interval of its replicates.
+  def resampled(cls, value: float, replicates: np.ndarray, units: int,
+                bounds: tuple[float, float] | None = None,
+                interval: tuple[float, float] | None = None,
+                least: int = stats.ENOUGH) -> Estimate:
+    """A value with the interval that its replicates and their units allow.
 
     Args:
       value: the number.
-      replicates: ``[bootstrap]``, NaN where a resample has no data; None if
-        there is no interval.
-      interval: one to print instead of the percentiles.
+      replicates: ``[bootstrap]``, NaN where a resample has no data.
+      units: independent units behind them, on the side that has fewest.
+      bounds: that the value cannot leave; in ``SHARE`` the interval is
+        ``stats.effective_interval``, else Student's t, cut at the bounds.
+      interval: an exact one to give instead.
+      least: of fewer units, resampling says nothing.
     """
-    if interval is None and _usable(replicates):
-      interval = stats.percentile_interval(replicates)
+    if units < least or not _usable(replicates):
+      return cls(value)
+    freedom = float(units - 1)
+    variance = float(np.nanvar(replicates, ddof=1))
+    if interval is None and bounds == SHARE:
+      interval = stats.effective_interval(
+          float(np.clip(value, *SHARE)), variance, units)
+    elif interval is None and variance > 0:
+      ends = stats.t_interval(value, math.sqrt(variance), freedom)
+      interval = _cut(ends, bounds)
     low, high = interval or (None, None)
-    return cls(value, low, high, replicates=replicates)
+    return cls(value, low, high, replicates=replicates, freedom=freedom)
+
+  @property
+  def without_interval(self) -> Estimate:
+    """Itself where no interval can hold; differences still have one.
+
+    A distance, or an accuracy folded at one half, is as small as it can be
+    where there is nothing to find, and every resample is larger.
+    """
+    return dataclasses.replace(self, low=None, high=None)
 
   @property
   def p_value(self) -> float:
@@ -164,15 +188,10 @@ def _usable(replicates: np.ndarray | None) -> TypeGuard[np.ndarray]:
   return replicates is not None and bool(np.isfinite(replicates).sum() > 1)
 
 
-def centred(value: float, replicates: np.ndarray) -> np.ndarray:
-  """Replicates of a distance moved so that their mean is the value.
-
-  Resampling pulls a distance upwards, often so far that no replicate is as
-  small as the value; the move leaves the spread alone. Cut at 0.
-  """
-  if not _usable(replicates):
-    return replicates
-  return np.maximum(replicates - np.nanmean(replicates) + value, 0.0)
+def _cut(ends: tuple[float, float],
+         bounds: tuple[float, float] | None) -> tuple[float, float]:
+  low, high = bounds or (-math.inf, math.inf)
+  return max(ends[0], low), min(ends[1], high)
 
 
 def combine(function: Callable[..., Any], *estimates: Estimate) -> Estimate:
@@ -180,11 +199,23 @@ def combine(function: Callable[..., Any], *estimates: Estimate) -> Estimate:
   for estimate in estimates:
     if estimate.value is None:
       return estimate
-  replicates = None
-  if all(estimate.replicates is not None for estimate in estimates):
-    replicates = function(*(estimate.replicates for estimate in estimates))
+  return _from(float(function(*(estimate.value for estimate in estimates))),
+               function, estimates)
+
+
+def _from(value: float, function: Callable[..., Any],
+          estimates: Sequence[Estimate]) -> Estimate:
+  """A value whose replicates are a function of those of estimates."""
+  if not all(_usable(estimate.replicates) for estimate in estimates):
+    return Estimate(value)
   return Estimate.resampled(
-      float(function(*(estimate.value for estimate in estimates))), replicates)
+      value, function(*(estimate.replicates for estimate in estimates)),
+      _units(estimates), least=2)
+
+
+def _units(estimates: Sequence[Estimate]) -> int:
+  """Units behind the estimate that has fewest."""
+  return 1 + int(min(estimate.freedom or 0 for estimate in estimates))
 
 
 def _values(estimates: Sequence[Estimate]) -> np.ndarray:
@@ -199,40 +230,59 @@ def mean(estimates: Sequence[Estimate]) -> Estimate:
   for estimate in estimates:
     if estimate.value is None:
       return estimate
-  drawn = [estimate.replicates for estimate in estimates
-           if _usable(estimate.replicates)]
-  replicates = np.mean(drawn, 0) if len(drawn) == len(estimates) else None
-  return Estimate.resampled(float(_values(estimates).mean()), replicates)
+  return _from(float(_values(estimates).mean()),
+               lambda *drawn: np.mean(drawn, axis=0), estimates)
 
 
-def mean_of_models(estimates: Sequence[Estimate], n_units: int,
+def _spread(estimates: Sequence[Estimate],
+            widening: float = 1.0) -> dict[str, Any]:
+  """What ``stats.standard_error`` is told of retrained models."""
+  if len(estimates) < 2:
+    return {}
+  drawn = np.stack([
+      estimate.replicates for estimate in estimates
+      if estimate.replicates is not None])
+  noise = np.nanvar(drawn - drawn.mean(0), axis=1, ddof=1).sum()
+  return {
+      'retrains': len(estimates),
+      'retrained_variance': widening * float(
+          np.var(_values(estimates), ddof=1)),
+      'noise_variance': widening * float(noise) / (len(estimates) - 1)}
+
+
+def mean_of_models(estimates: Sequence[Estimate],
                    bounds: tuple[float, float] | None = None) -> Estimate:
   """The mean over retrained models; its interval counts their spread too.
 
   Args:
     estimates: of each model, at least one.
-    n_units: people or images behind every estimate.
     bounds: that the interval is cut at.
   """
   if len(estimates) == 1:
     return estimates[0]
   over = mean(estimates)
-  if over.value is None or not _usable(over.replicates) or n_units < 2:
-    return over
-  values = _values(estimates)
+  if over.value is None or not _usable(over.replicates) or any(
+      estimate.low is None for estimate in estimates):
+    return Estimate(over.value, reason=over.reason)
   error, freedom = stats.standard_error(
-      float(np.nanvar(over.replicates, ddof=1)), n_units,
-      unlearned_variance=float(np.var(values, ddof=1)), seeds=len(values))
+      float(np.nanvar(over.replicates, ddof=1)), _units(estimates),
+      share=1 / len(estimates), **_spread(estimates))
   ends = stats.t_interval(over.value, error, freedom)
-  return Estimate(over.value, *np.clip(ends, *(bounds or (-np.inf, np.inf))))
+  return Estimate(over.value, *_cut(ends, bounds))
 
 
 def difference(unlearned: Estimate | None, retrained: Sequence[Estimate],
-               n_units: int) -> Estimate | None:
+               widening: float = 1.0) -> Estimate | None:
   """Unlearned minus the mean of the retrained models.
 
   None without two values; without replicates it has neither an interval nor a
   standard error.
+
+  Args:
+    unlearned: of the model that is judged.
+    retrained: of each retrained model.
+    widening: of the retrained models' variance, where their values are not
+      independent, see :func:`widening_of_slots`.
   """
   if unlearned is None or unlearned.value is None or not retrained:
     return None
@@ -240,17 +290,24 @@ def difference(unlearned: Estimate | None, retrained: Sequence[Estimate],
   if reference.value is None:
     return None
   value = unlearned.value - reference.value
-  if n_units < 2 or not _usable(unlearned.replicates) or not _usable(
-      reference.replicates):
+  if not _usable(unlearned.replicates) or not _usable(reference.replicates):
     return Estimate(value, signed=True)
-  values = _values(retrained)
   error, freedom = stats.standard_error(
       float(np.nanvar(unlearned.replicates - reference.replicates, ddof=1)),
-      n_units, retrains=len(values), retrained_variance=(
-          float(np.var(values, ddof=1)) if len(values) > 1 else 0.0))
+      _units([unlearned, *retrained]), **_spread(retrained, widening))
   return Estimate(
       value, *stats.t_interval(value, error, freedom), error=error,
       freedom=freedom, signed=True)
+
+
+def widening_of_slots(retrained: int) -> float:
+  """Of the variance of left-out models' distances to the other ones.
+
+  Each distance is to a mean that holds the other models, so that of a spread e
+  between models only e (R - 2) / (R - 1) is left; the judged model's distance
+  to all of them has it whole.
+  """
+  return ((retrained - 1) / (retrained - 2))**2 if retrained > 2 else 1.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,15 +8,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from dlfd_jax.evaluation import inputs as inputs_lib
-from dlfd_jax.evaluation.estimate import Estimate, mean
+from dlfd_jax.evaluation.estimate import SHARE, Estimate, mean
 from dlfd_jax.evaluation.inputs import Inputs, Model, Part, once
 from dlfd_jax.evaluation.outputs import (
   NO_ORIGINAL,
   SIDES,
   mean_over,
+  resampled_counts,
 )
 from dlfd_jax.metrics import accuracy, features as features_lib, stats
 
@@ -54,7 +54,8 @@ def probe_membership(inputs: Inputs, forget: np.ndarray,
           for part, r in zip(parts, right)]
   return Estimate.resampled(
       float(np.mean([r.mean() for r in right])),
-      np.mean([s[:, 0] / s[:, 1] for s in sums], axis=0))
+      np.mean([s[:, 0] / s[:, 1] for s in sums], axis=0),
+      inputs.fewest(*SIDES), SHARE)
 
 
 def random_network(inputs: Inputs,
@@ -96,14 +97,12 @@ def _probe_people(inputs: Inputs, split: str, features: np.ndarray) -> Estimate:
   tried = np.bincount(units, minlength=part.n_units)
   hits = np.bincount(units, right, part.n_units)
   share = np.divide(hits, tried, out=np.zeros(part.n_units), where=tried > 0)
-  if not part.has_interval:
-    return Estimate(float(share[tried > 0].mean()))
   weights = part.multiplicities.astype(np.float64)
   drawn = weights @ (tried > 0)
   return Estimate.resampled(
       float(share[tried > 0].mean()),
       np.divide(weights @ share, drawn, out=np.full(len(drawn), np.nan),
-                where=drawn > 0))
+                where=drawn > 0), int((tried > 0).sum()), SHARE)
 
 
 @_of_features('forget')
@@ -141,9 +140,7 @@ def probe_label(inputs: Inputs, features: np.ndarray,
     classes = np.unique(labels[labels >= 0])
     tries = (labels[:, None] == classes).astype(np.float64)
     hits = tries * np.nan_to_num(right)[:, None]
-    estimates.append(Estimate.resampled(
-        accuracy.Counts(hits, tries).value, accuracy.mean_of_ratios(
-            part.resampled_sums(hits), part.resampled_sums(tries))))
+    estimates.append(resampled_counts(part, accuracy.Counts(hits, tries)))
   return mean(estimates)
 
 
@@ -175,11 +172,6 @@ def _jackknife(inputs: Inputs, split: str) -> list[np.ndarray]:
   return [np.flatnonzero(group[part.units] == i) for i in range(count)]
 
 
-def jackknife_groups(inputs: Inputs, *, split: str) -> int:
-  """Groups of people that an interval of CKA leaves out in turn."""
-  return len(_jackknife(inputs, split))
-
-
 @once
 def _cka(inputs: Inputs, slot: Model, reference: Model, split: str,
          form: Callable[[Any, Any], float], block: str | None) -> Estimate:
@@ -199,8 +191,7 @@ def _cka(inputs: Inputs, slot: Model, reference: Model, split: str,
   if np.isnan(value):
     return Estimate.missing('the features are constant')
   groups = _jackknife(inputs, split)
-  if (len(groups) < stats.LEAST_FOR_INTERVAL
-      or len(x) - max(map(len, groups)) < 4):
+  if len(groups) < stats.ENOUGH or len(x) - max(map(len, groups)) < 4:
     return Estimate(value)
   without = np.array([
       form(np.delete(x, rows, axis=0), np.delete(y, rows, axis=0))
@@ -210,8 +201,7 @@ def _cka(inputs: Inputs, slot: Model, reference: Model, split: str,
   count = len(groups)
   replicates = value + (count - 1) / math.sqrt(count) * (
       without - without.mean())
-  half = float(special.stdtrit(count - 1, .975)) * float(replicates.std(ddof=1))
-  return Estimate.resampled(value, replicates, (value - half, value + half))
+  return Estimate.resampled(value, replicates, count)
 
 
 def cka(inputs: Inputs, slot: Model, references: Sequence[Model],

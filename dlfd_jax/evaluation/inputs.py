@@ -143,8 +143,12 @@ class Part:
 
   @property
   def has_interval(self) -> bool:
-    """Whether resampling says anything: of one or two units it does not."""
-    return self.n_units >= stats.LEAST_FOR_INTERVAL
+    """Whether resampling says anything: of few units it does not."""
+    return self.n_units >= stats.ENOUGH
+
+  def units_in(self, counts: np.ndarray) -> int:
+    """How many units have an image that counts, bool or float ``[n]``."""
+    return np.unique(self.units[np.asarray(counts) > 0]).size
 
   def resampled_sums(self, values: np.ndarray) -> np.ndarray:
     """Sums of ``[n, k]`` over each resample's images, ``[bootstrap, k]``.
@@ -222,6 +226,10 @@ class Inputs:
     kinds = {part.unit for part in parts}
     kind = 'person' if kinds == {'person'} else 'image'
     return sum(part.n_units for part in parts), kind
+
+  def fewest(self, *splits: str) -> int:
+    """Units on the split that has fewest: they limit an interval's freedom."""
+    return min(self.parts[split].n_units for split in splits)
 
   def too_few(self, *splits: str) -> str | None:
     """Why nothing can be said of a difference on these splits, if so."""

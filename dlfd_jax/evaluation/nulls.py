@@ -12,6 +12,7 @@ the place of the unlearned one, against the others.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -74,11 +75,6 @@ def same_rate(inputs: Inputs, *, rate: float) -> Estimate:
   return Estimate(rate)
 
 
-def ks_mean(inputs: Inputs) -> Estimate:
-  """The mean for two samples of one distribution."""
-  return Estimate(distances.ks_null(*(len(inputs.parts[s]) for s in SIDES)))
-
-
 def no_copies(inputs: Inputs) -> Estimate:
   """No copy at all."""
   del inputs
@@ -114,6 +110,19 @@ def _permuted(inputs: Inputs, keys: np.ndarray, n_members: int,
   member = np.arange(len(keys)) < n_members
   rng = inputs_lib.generator(inputs.config, use)
   return member[stats.permute_within(keys, inputs.config.permutations, rng)]
+
+
+def permuted_ks(inputs: Inputs) -> Estimate:
+  """The mean for two samples of one law, range of permuted membership."""
+  model = _scored(inputs)
+  if model is None:
+    return Estimate.missing(NOT_RUN)
+  pool = -np.concatenate([model.losses[split] for split in SIDES])
+  member = _memberships(inputs)
+  band = _mean_and_range(ranks.largest_gap(
+      *ranks.roc(pool, pool, member, 1.0 - member)))
+  return dataclasses.replace(band, value=distances.ks_null(
+      *(len(inputs.parts[split]) for split in SIDES)))
 
 
 def _pooled_auc(pool: np.ndarray, member: np.ndarray,

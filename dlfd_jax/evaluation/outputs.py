@@ -19,13 +19,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from scipy import special
 
 from dlfd_jax import tasks
 from dlfd_jax.evaluation.estimate import (
+  SHARE,
   Estimate,
   Record,
-  centred,
   combine,
   difference,
   mean,
@@ -87,19 +86,24 @@ def mean_over(part: Part, values: np.ndarray) -> Estimate:
   replicates = np.divide(
       both[:, 0], both[:, 1], out=np.full(len(both), np.nan),
       where=both[:, 1] > 0)
-  return Estimate.resampled(float(values[there].mean()), replicates)
+  return Estimate.resampled(
+      float(values[there].mean()), replicates, part.units_in(there))
 
 
 def resampled_counts(part: Part, counts: accuracy.Counts) -> Estimate:
-  """An accuracy from hits and tries per image, resampled by person."""
+  """An accuracy from hits and tries per image, resampled by person.
+
+  Exact where every image stands for itself.
+  """
+  tries = counts.tries.sum(1)
+  units = part.units_in(tries)
   interval = None
-  if (part.n_units == len(part) and part.has_interval
-      and counts.hits.shape[1] == 1):
-    interval = stats.wilson(counts.hits.sum(), counts.tries.sum())
+  if units == tries.sum() and counts.hits.shape[1] == 1:
+    interval = stats.clopper_pearson(float(counts.hits.sum()), units)
   return Estimate.resampled(
       counts.value, accuracy.mean_of_ratios(
           part.resampled_sums(counts.hits), part.resampled_sums(counts.tries)),
-      interval)
+      units, SHARE, interval)
 
 
 # Accuracies.
@@ -177,10 +181,8 @@ def group_accuracy(inputs: Inputs, model: Model, group: str, *,
   part = inputs.parts[split]
   rows = groups(inputs, split=split)[0][group][:, None]
   counts = accuracy.accuracy(inputs.task, model.logits[split], part.labels)
-  hits, tries = counts.hits * rows, counts.tries * rows
-  return Estimate.resampled(
-      accuracy.Counts(hits, tries).value, accuracy.mean_of_ratios(
-          part.resampled_sums(hits), part.resampled_sums(tries)))
+  return resampled_counts(
+      part, accuracy.Counts(counts.hits * rows, counts.tries * rows))
 
 
 # Attacks without reference models.
@@ -190,7 +192,7 @@ def group_accuracy(inputs: Inputs, model: Model, group: str, *,
 def _curves(inputs: Inputs, model: Model) -> dict[Any, Estimate]:
   """AUC, KS and TPRs of the losses: one sort, one set of curves for all."""
   scores = [-model.losses[split] for split in SIDES]
-  n, m = (len(inputs.parts[split]) for split in SIDES)
+  m = len(inputs.parts['test'])
   rates = [rate for rate in (.01, .001) if m * rate >= 1]
   readers: dict[Any, Any] = {'auc': ranks.area, 'ks': ranks.largest_gap}
   readers |= {rate: functools.partial(ranks.largest_tpr, limit=rate)
@@ -202,11 +204,8 @@ def _curves(inputs: Inputs, model: Model) -> dict[Any, Estimate]:
 
   values = dict(zip(readers, map(float, read())))
   drawn = dict(zip(readers, inputs.bootstrap(read, *SIDES).T))
-  drawn['ks'] = centred(values['ks'], drawn['ks'])
-  exact = rates if inputs.parts['forget'].has_interval else ()
   return {what: Estimate.resampled(
-      values[what], drawn[what], stats.clopper_pearson(
-          round(values[what] * n), n) if what in exact else None)
+      values[what], drawn[what], inputs.fewest(*SIDES), SHARE)
           for what in readers}
 
 
@@ -219,7 +218,7 @@ def auc(inputs: Inputs, model: Model) -> Estimate:
 @_on(*SIDES)
 def ks_of_losses(inputs: Inputs, model: Model) -> Estimate:
   """Kolmogorov-Smirnov distance of the losses."""
-  return _curves(inputs, model)['ks']
+  return _curves(inputs, model)['ks'].without_interval
 
 
 @_on(*SIDES)
@@ -301,15 +300,20 @@ def matched_auc(inputs: Inputs, model: Model, attribute: str | None = None, *,
   """
   sides = matched_sides(inputs, model, score, attribute)
 
-  def read(weights: Any, other_weights: Any) -> np.ndarray:
-    matched = ranks.matching_weights(
+  def matched(weights: Any = 1.0, other_weights: Any = 1.0) -> Pair:
+    return ranks.matching_weights(
         *sides.keys, weights * sides.known[0], other_weights * sides.known[1])
-    return ranks.area(*ranks.roc(*sides.scores, *matched))
 
-  value = float(read(1.0, 1.0))
+  def read(*weights: Any) -> np.ndarray:
+    return ranks.area(*ranks.roc(*sides.scores, *matched(*weights)))
+
+  value = float(read())
   if np.isnan(value):
     return Estimate.missing(NO_CLASS)
-  return Estimate.resampled(value, inputs.bootstrap(read, *SIDES))
+  units = min(inputs.parts[split].units_in(counts)
+              for split, counts in zip(SIDES, matched()))
+  return Estimate.resampled(
+      value, inputs.bootstrap(read, *SIDES), units, SHARE)
 
 
 def auc_by_image(inputs: Inputs, scores: Sequence[np.ndarray]) -> Estimate:
@@ -344,7 +348,9 @@ def auc_by_person(inputs: Inputs, scores: Sequence[np.ndarray],
   if not all(part.has_interval for part in parts):
     return Estimate(value)
   weights = [part.multiplicities.astype(np.float64) for part in parts]
-  return Estimate.resampled(value, ranks.area(*ranks.roc(*people, *weights)))
+  return Estimate.resampled(
+      value, ranks.area(*ranks.roc(*people, *weights)),
+      inputs.fewest(*SIDES), SHARE)
 
 
 def person_scores(inputs: Inputs, model: Model) -> Pair | None:
@@ -403,13 +409,15 @@ def _held_out(inputs: Inputs, results: attack.HeldOut, *,
   if not balanced:
     both = both.sum(axis=-1, keepdims=True)
   return Estimate.resampled(
-      results.accuracy, accuracy.mean_of_ratios(both[:, 0], both[:, 1]))
+      results.accuracy, accuracy.mean_of_ratios(both[:, 0], both[:, 1]),
+      inputs.fewest(*SIDES), SHARE)
 
 
 def forgetting_score(inputs: Inputs, model: Model, *,
                      of: Callable[..., Estimate]) -> Estimate:
   """Twice the distance of an attack's accuracy to one half."""
-  return combine(lambda a: 2 * np.abs(a - .5), of(inputs, model))
+  return combine(
+      lambda a: 2 * np.abs(a - .5), of(inputs, model)).without_interval
 
 
 def nomus(inputs: Inputs, model: Model, *,
@@ -419,7 +427,8 @@ def nomus(inputs: Inputs, model: Model, *,
   if score.value is None:
     return score
   return combine(lambda a, fs: .5 * (a + 1 - fs),
-                 accuracy_on(inputs, model, split='test'), score)
+                 accuracy_on(inputs, model, split='test'),
+                 score).without_interval
 
 
 @_on(*SIDES)
@@ -444,7 +453,8 @@ def rf_jsd(inputs: Inputs, model: Model) -> Estimate:
   if np.isnan(value):
     return Estimate.missing(NO_CLASS)
   return Estimate.resampled(
-      value, centred(value, inputs.bootstrap(read, *SIDES)))
+      value, inputs.bootstrap(read, *SIDES),
+      inputs.fewest(*SIDES)).without_interval
 
 
 # Against retrained models.
@@ -464,28 +474,19 @@ def _gaps(inputs: Inputs, slot: Model,
       for value in GAPS]
 
 
-def _folded(function: Callable[..., Any], *signed: Estimate) -> Estimate:
-  """A function of gaps; its interval is moved back to the value."""
-  folded = combine(function, *signed)
-  if folded.value is None or folded.replicates is None:
-    return folded
-  return Estimate.resampled(
-      folded.value, centred(folded.value, folded.replicates))
-
-
 def average_gap(inputs: Inputs, slot: Model,
                 references: Sequence[Model]) -> Estimate:
   """Mean of the four absolute gaps."""
-  return _folded(distances.average_gap, *_gaps(inputs, slot, references))
+  return combine(distances.average_gap, *_gaps(
+      inputs, slot, references)).without_interval
 
 
 def tow(inputs: Inputs, slot: Model, references: Sequence[Model], *,
         by_attack: bool = False) -> Estimate:
   """Tug of war; ``by_attack``: the attack's gap in place of forget's."""
   forget, retain, test, mia = _gaps(inputs, slot, references)
-  distance = _folded(lambda *signed: 1 - distances.tow(*signed),
-                     mia if by_attack else forget, retain, test)
-  return combine(lambda d: 1 - d, distance)
+  return combine(distances.tow, mia if by_attack else forget, retain,
+                 test).without_interval
 
 
 def js(task: tasks.Task, reference: np.ndarray,
@@ -612,11 +613,8 @@ def _over_seeds(numbers: Sequence[float]) -> Estimate:
   average = float(values.mean())
   if count < 2:
     return Estimate(average)
-  error = float(values.std(ddof=1)) / math.sqrt(count)
-  half = float(special.stdtrit(count - 1, .975)) * error
   return Estimate.resampled(
-      average, average + (values - average) / math.sqrt(count),
-      (average - half, average + half))
+      average, average + (values - average) / math.sqrt(count), count, least=2)
 
 
 def relearn_sample(inputs: Inputs) -> tuple[int, str]:
@@ -644,25 +642,19 @@ def loss_tail(inputs: Inputs, model: Model) -> Estimate:
     return Estimate.missing('it needs logits on forget and test')
   share = functools.partial(
       forgetting.tail_share, *(model.losses[split] for split in SIDES))
-  value = float(share())
-  interval = None
-  part = inputs.parts['forget']
-  if part.n_units == len(part) and all(
-      inputs.parts[split].has_interval for split in SIDES):
-    interval = stats.clopper_pearson(round(value * len(part)), len(part))
-  return Estimate.resampled(value, inputs.bootstrap(share, *SIDES), interval)
+  return Estimate.resampled(
+      float(share()), inputs.bootstrap(share, *SIDES), inputs.fewest(*SIDES),
+      SHARE)
 
 
 def over_forgetting(inputs: Inputs, slot: Model, references: Sequence[Model],
                     ) -> forgetting.OverForgetting | None:
   """The three signs that forgetting is visible; None without intervals."""
-  n_units, _ = inputs.units_behind(*SIDES)
   intervals = []
   for value in (matched_auc, loss_tail,
                 functools.partial(attack_accuracy, two_sided=True)):
     gap = difference(
-        value(inputs, slot), [value(inputs, other) for other in references],
-        n_units)
+        value(inputs, slot), [value(inputs, other) for other in references])
     intervals.append(None if gap is None or gap.low is None or gap.high is None
                      else (gap.low, gap.high))
   auc_gap, tail_gap, two_sided_gap = intervals
@@ -717,10 +709,10 @@ def share_harmed(inputs: Inputs, slot: Model,
   flags = accuracy.harmed(
       losses, inputs.reference_config.harm_limit).astype(np.float64)
   part = inputs.parts['retain']
-  if not part.has_interval:
-    return Estimate(float(flags.mean()))
+  weights = part.multiplicities
   return Estimate.resampled(
-      float(flags.mean()), part.multiplicities @ flags / part.n_units)
+      float(flags.mean()), weights @ flags / weights.sum(1), part.n_units,
+      SHARE)
 
 
 def person_losses(inputs: Inputs, slot: Model,
@@ -767,4 +759,6 @@ def retain_auc(inputs: Inputs, model: Model) -> Estimate:
   def read(*weights: np.ndarray) -> np.ndarray:
     return ranks.area(*ranks.roc(*scores, *weights))
 
-  return Estimate.resampled(float(read()), inputs.bootstrap(read, *splits))
+  return Estimate.resampled(
+      float(read()), inputs.bootstrap(read, *splits), inputs.fewest(*splits),
+      SHARE)

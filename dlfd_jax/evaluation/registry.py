@@ -66,8 +66,6 @@ class Metric:
       its own split.
     sample: ``(number, kind)`` of the units behind its interval, where ``sides``
       does not say it.
-    freedom: number of independent units behind its variance, where that is not
-      the number of people.
     votes: the overall verdict on which it votes, and its place there.
     role: how it votes. ``'voter'``: as it finds. ``'companion'``: never alone.
       ``'accuser'``: it can tell apart, and keeps others from saying
@@ -98,7 +96,6 @@ class Metric:
   chance: float | None = None
   sides: tuple[str, ...] = ()
   sample: Callable[..., tuple[int, str]] | None = None
-  freedom: Callable[[Inputs], int] | None = None
   votes: tuple[str, int] | None = None
   role: str = VOTER
   notes: tuple[str, ...] = ()
@@ -150,10 +147,9 @@ _HELD_OUT = ('The interval resamples out-of-fold results and leaves out the '
              'spread of the folds.',)
 _SWAPPED = ('The null swaps images, not people: where people have several '
             'images its range is too narrow.',)
-_MOVED = ('Resampling pulls a distance upwards: the interval is moved back to '
-          'the value.',)
-_FOLDED = ('Resampling pulls an absolute gap upwards: the interval is moved '
-           'back to the value.',)
+_NO_INTERVAL = ('No interval: none holds where there is nothing to find, since '
+                'resampling only makes this number larger. The null is the '
+                'yardstick.',)
 _FIXED = ("The interval keeps each image's silhouette and resamples people.",)
 _OF_DATA = ('A property of the data, the same for all models.',)
 
@@ -259,8 +255,7 @@ def _cka(name: str, label: str, split: str, value: Callable[..., Estimate],
   options: dict[str, Any] = {'form': SLOT, **more}
   return Metric(
       name=name, label=label, split=split, direction=direction, tier=1,
-      units='cka', value=_partial(value, split=split),
-      freedom=_partial(features.jackknife_groups, split=split), **options)
+      units='cka', value=_partial(value, split=split), **options)
 
 
 def _group(name: str, label: str, split: str) -> Metric:
@@ -345,27 +340,29 @@ METRICS: tuple[Metric, ...] = (
     _attack('mia_tpr_at_fpr_0.001', 'Attack TPR at 0.1 % FPR',
             value=_partial(outputs.tpr_at, rate=.001),
             null=_partial(nulls.same_rate, rate=.001)),
-    _attack('forgetting_score', 'Forgetting score', _SCORE, notes=_HELD_OUT,
+    _attack('forgetting_score', 'Forgetting score', _SCORE, notes=_NO_INTERVAL,
             value=_partial(outputs.forgetting_score,
                            of=outputs.attack_accuracy),
             null=nulls.permuted_score, short='forgetting score', summary=True),
     _attack('nomus', 'NoMUS', _NOMUS, null=nulls.constant_nomus, summary=True,
+            notes=_NO_INTERVAL,
             value=_partial(outputs.nomus, of=outputs.attack_accuracy)),
     _attack('forgetting_score_unbalanced',
-            'Forgetting score, unbalanced attack', _SCORE, notes=_UNBALANCED,
+            'Forgetting score, unbalanced attack', _SCORE,
+            notes=_UNBALANCED + _NO_INTERVAL,
             value=_partial(outputs.forgetting_score,
                            of=outputs.unbalanced_accuracy),
             null=_partial(nulls.permuted_score, form='unbalanced')),
     _attack('nomus_unbalanced', 'NoMUS, unbalanced attack', _NOMUS,
             value=_partial(outputs.nomus, of=outputs.unbalanced_accuracy),
             null=_partial(nulls.constant_nomus, unbalanced=True),
-            notes=_UNBALANCED, short='NoMUS, unbalanced'),
+            notes=_UNBALANCED + _NO_INTERVAL, short='NoMUS, unbalanced'),
     _attack('ks_loss', 'KS distance of losses', 'higher means more different, '
             'blind to the direction', value=outputs.ks_of_losses,
-            null=nulls.ks_mean, notes=_MOVED),
+            null=nulls.permuted_ks, notes=_NO_INTERVAL),
     _attack('rf_jsd', 'RF-JSD', 'higher means forget predictions look less '
             'like unseen data', value=outputs.rf_jsd,
-            null=nulls.rf_jsd_of_unseen, units='nats', notes=_MOVED),
+            null=nulls.rf_jsd_of_unseen, units='nats', notes=_NO_INTERVAL),
     _duplicates('duplicates_exact', 'Exact copies', 'exact'),
     _duplicates('duplicates_near', 'Near copies', 'near'),
     # Tier 1: against retrained models.
@@ -392,14 +389,16 @@ METRICS: tuple[Metric, ...] = (
             two_sided=True, by_person=True,
             short='reference AUC, two-sided, by person'),
     Metric(name='average_gap', label='Average gap', split='all', form=SLOT,
-           direction=_FAR, value=outputs.average_gap, tier=1, notes=_FOLDED,
-           sides=('retain', 'forget', 'test'), summary=True),
+           direction=_FAR, value=outputs.average_gap, tier=1,
+           notes=_NO_INTERVAL, sides=('retain', 'forget', 'test'),
+           summary=True),
     Metric(name='tow', label='ToW', split='all', direction=_NEAR, form=SLOT,
-           value=outputs.tow, tier=1, notes=_FOLDED,
+           value=outputs.tow, tier=1, notes=_NO_INTERVAL,
            sides=('retain', 'forget', 'test'), summary=True),
     Metric(name='tow_mia', label='ToW-MIA', split='all', direction=_NEAR,
            value=_partial(outputs.tow, by_attack=True), form=SLOT, tier=1,
-           notes=_FOLDED, sides=('retain', 'forget', 'test'), summary=True),
+           notes=_NO_INTERVAL, sides=('retain', 'forget', 'test'),
+           summary=True),
     _distance('js_forget', 'JS distance, forget', 'forget', outputs.js,
               units='nats', summary=True),
     _normalised('normalised_js_forget', 'JS distance, normalised, forget',

@@ -170,7 +170,6 @@ def _record(inputs: Inputs, metric: registry.Metric, member: tuple[str, ...],
       direction=metric.direction_in(inputs.reference_config), notes=notes,
       margin=metric.margin_in(inputs.config, inputs.reference_config),
       seeds={'evaluation': inputs.config.seed},
-      freedom=metric.freedom(inputs) if metric.freedom else None,
       too_few=inputs.too_few(*(side for side in sides if side in inputs.parts)))
   if metric.form == registry.SLOT:
     record = _slot(inputs, metric, value, compare, notes)
@@ -183,7 +182,7 @@ def _record(inputs: Inputs, metric: registry.Metric, member: tuple[str, ...],
         for model in (inputs.original, inputs.unlearned))
     record = compare(original, unlearned, retrained, null)
     if metric.form == registry.GAP:
-      record = _as_gaps(record, original, unlearned, retrained, n_units)
+      record = _as_gaps(record, original, unlearned, retrained)
   return metric.finish(inputs, record) if metric.finish else record
 
 
@@ -207,12 +206,13 @@ def _slot(inputs: Inputs, metric: registry.Metric,
         compare, margin=None, notes=[*notes, _FEW_PAIRS],
         gate=verdicts.NEEDS_THREE if metric.votes else None)
   return compare(original, unlearned, floor,
-                 nulls.left_out(floor) if retrained else _NO_RETRAINED)
+                 widening=estimate_lib.widening_of_slots(len(retrained)),
+                 null=nulls.left_out(floor) if retrained else _NO_RETRAINED)
 
 
 def _as_gaps(record: Record, original: Estimate | None,
-             unlearned: Estimate | None, retrained: Sequence[Estimate],
-             n_units: int) -> Record:
+             unlearned: Estimate | None,
+             retrained: Sequence[Estimate]) -> Record:
   """A metric's record as one of differences to the retrained models' mean.
 
   The verdict is that of the metric itself; a retrained model in the slot is
@@ -228,7 +228,7 @@ def _as_gaps(record: Record, original: Estimate | None,
           estimate, [other for other in retrained if other is not estimate])
       for estimate in retrained])
   if original is not None:
-    gap = estimate_lib.difference(original, retrained, n_units)
+    gap = estimate_lib.difference(original, retrained)
     record = dataclasses.replace(record, original=gap or Estimate.missing(next(
         str(e.reason) for e in (original, *retrained) if e.value is None)))
   if unlearned is not None:

@@ -49,7 +49,7 @@ def compare(metric: Metric,
             notes: Sequence[str] = (),
             name: str | None = None,
             direction: str | None = None,
-            freedom: int | None = None,
+            widening: float = 1.0,
             too_few: str | None = None,
             gate: str | None = None) -> Record:
   """The record of one metric.
@@ -73,15 +73,14 @@ def compare(metric: Metric,
     notes: sentences that go with it.
     name: in the result, where it is not the metric's own.
     direction: likewise.
-    freedom: independent units behind the variance, by default ``n_units``.
+    widening: of the retrained models' variance, see ``estimate.difference``.
     too_few: why nothing can be said of a difference, see ``Inputs.too_few``.
     gate: why it does not vote, where that is known beforehand.
   """
   notes = list(notes)
-  behind = n_units if freedom is None else freedom
   if gate is None and margin is not None:
-    gate = _gate(metric, original, retrained, behind)
-  gap = estimate_lib.difference(unlearned, retrained, behind)
+    gate = _gate(metric, original, retrained, widening)
+  gap = estimate_lib.difference(unlearned, retrained, widening)
   verdict = p_value = power = None
   if gap is None:
     delta = Estimate.missing(_why_no_delta(unlearned, retrained))
@@ -97,15 +96,18 @@ def compare(metric: Metric,
       verdict = stats.INCONCLUSIVE
     elif margin is not None:
       p_value = gap.p_value
-      power = stats.power(gap.error, margin)
+      power = stats.power(gap.error, margin, float(gap.freedom or np.inf))
       verdict = stats.verdict(
           gap.low, gap.high, margin, may_be_equal=metric.tier > 0)
       if gate == BLIND and verdict != stats.DISTINGUISHABLE:
         verdict = BLIND
-    if margin is not None and not stats.can_show_equality(gap.error, margin):
+    least = stats.least_margin(gap.error, float(gap.freedom or np.inf))
+    if margin is not None and least > margin:
       notes.append(
-          f'This sample cannot show equivalence within {margin:g}: '
-          f'the standard error of the difference is {gap.error:.3f}.')
+          f'This sample cannot show equivalence within {margin:g}, only '
+          f'within {least:.3f} or more: the standard error of the difference '
+          f'is {gap.error:.3f}, and a smaller margin leaves less than an '
+          '80 % chance.')
   if too_few and unlearned is not None and (margin, metric.chance) != (
       None, None):
     verdict, p_value, power = stats.TOO_FEW, None, None
@@ -115,7 +117,7 @@ def compare(metric: Metric,
       direction=direction or metric.direction,
       original=original or Estimate.missing(NO_MODEL['original']),
       unlearned=unlearned or Estimate.missing(NO_MODEL['unlearned']),
-      retrained=estimate_lib.mean_of_models(retrained, behind, metric.bounds)
+      retrained=estimate_lib.mean_of_models(retrained, metric.bounds)
       if retrained else Estimate.missing(NO_MODEL['retrained']),
       null=null, delta=delta, units=metric.units, n_units=n_units, unit=unit,
       seeds=seeds, verdict=verdict, p_value=p_value, margin=margin, power=power,
@@ -123,7 +125,7 @@ def compare(metric: Metric,
 
 
 def _gate(metric: Metric, original: Estimate | None,
-          retrained: Sequence[Estimate], n_units: int) -> str | None:
+          retrained: Sequence[Estimate], widening: float) -> str | None:
   """Whether a metric of forgetting can see the original.
 
   The original is judged as the unlearned model is: outside the left-out
@@ -133,7 +135,7 @@ def _gate(metric: Metric, original: Estimate | None,
     return None
   if original is not None and original.reason == outputs.NO_WIDTH:
     return BLIND
-  gap = estimate_lib.difference(original, retrained, n_units)
+  gap = estimate_lib.difference(original, retrained, widening)
   if gap is None or gap.low is None or gap.high is None:
     return UNCHECKED
   return BLIND if gap.low <= 0 <= gap.high else SEES

@@ -10,9 +10,9 @@ from scipy import special
 
 from dlfd_jax.utils import validate
 
-ENOUGH = 5  # people, or images, on each side, to say anything of a difference
+ENOUGH = 5  # people, or images, on each side, to say anything
 _NO_SPREAD = 1e-20  # of a variance: rounding alone
-LEAST_FOR_INTERVAL = 3  # of one or two, resampling says nothing
+_TAIL = .975  # of the two-sided 95 % intervals
 
 
 def units_of(identity: np.ndarray) -> np.ndarray:
@@ -93,25 +93,11 @@ def _check_proportion(successes: float, trials: float,
         f'of {trials}.')
 
 
-def wilson(successes: float, trials: float,
-           confidence: float = .95) -> tuple[float, float]:
-  """Wilson's (1927) score interval of a proportion, ``(low, high)`` in [0, 1].
-
-  Raises:
-    ValueError: if there are no trials, or more successes than trials.
-  """
-  _check_proportion(successes, trials, confidence)
-  z = special.ndtri(.5 + confidence / 2)
-  share = successes / trials
-  centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
-  half = z / (1 + z * z / trials) * np.sqrt(
-      share * (1 - share) / trials + (z / (2 * trials))**2)
-  return max(0.0, float(centre - half)), min(1.0, float(centre + half))
-
-
-def clopper_pearson(successes: int, trials: int,
+def clopper_pearson(successes: float, trials: float,
                     confidence: float = .95) -> tuple[float, float]:
   """The exact interval of Clopper and Pearson (1934), ``(low, high)``.
+
+  Counts need not be whole: see :func:`effective_interval`.
 
   Raises:
     ValueError: if there are no trials, or more successes than trials.
@@ -128,17 +114,50 @@ def clopper_pearson(successes: int, trials: int,
   return low, high
 
 
+def effective_interval(share: float, variance: float, units: int,
+                       ) -> tuple[float, float]:
+  """The 95 % interval of a share or an AUC whose observations are not alone.
+
+  Clopper and Pearson's interval of as many independent trials as have this
+  variance, fewer where the variance itself is known from few units (Korn and
+  Graubard 1998). Without any variance the units are the trials: that all images
+  of five people are right says no more than five rights.
+
+  Args:
+    share: the value, in [0, 1].
+    variance: of the value, from resampled units.
+    units: independent units on the side that has fewest, at least 2.
+
+  Returns:
+    ``(low, high)`` in [0, 1].
+
+  Example:
+    >>> [round(end, 3) for end in effective_interval(1.0, 0.0, 5)]
+    [0.478, 1.0]
+  """
+  validate.integer('units', units, 2)
+  validate.number('variance', variance, 0)
+  trials = float(units)
+  if variance > _NO_SPREAD and 0 < share < 1:
+    widening = special.ndtri(_TAIL) / special.stdtrit(units - 1, _TAIL)
+    trials = max(1.0, share * (1 - share) / variance * float(widening)**2)
+  return clopper_pearson(share * trials, trials)
+
+
 def draw_multiplicities(units: int, draws: int,
                         rng: np.random.Generator) -> np.ndarray:
   """How often each unit is in each bootstrap sample, uint16 ``[draws, units]``.
 
-  Each row sums to ``units``: as many are drawn as there are, with replacement.
+  Each row sums to ``units - 1``: drawing one less than there are makes the
+  variance of the replicates unbiased (Rao and Wu 1988), which counts where
+  there are few. A single unit is always drawn.
   """
+  drawn = max(1, units - 1)
   rows = max(1, 4_000_000 // units)
   parts = []
   for start in range(0, draws, rows):
     few = min(rows, draws - start)
-    picks = rng.integers(0, units, (few, units))
+    picks = rng.integers(0, units, (few, drawn))
     picks += units * np.arange(few)[:, None]
     parts.append(np.bincount(picks.ravel(), minlength=few * units)
                  .reshape(few, units).astype(np.uint16))
@@ -156,62 +175,69 @@ def percentile_interval(replicates: np.ndarray,
 def standard_error(unit_variance: float,
                    units: int,
                    *,
-                   unlearned_variance: float = 0.0,
-                   seeds: int = 1,
                    retrained_variance: float = 0.0,
-                   retrains: int = 1) -> tuple[float, float]:
-  r"""Of a difference between unlearned and retrained models.
+                   noise_variance: float = 0.0,
+                   retrains: int = 1,
+                   share: float | None = None) -> tuple[float, float]:
+  r"""Of a model minus the mean of R retrained ones, with degrees of freedom.
 
-  With S >= 2 training seeds of the unlearned model
+  The model is one draw of its recipe, as each retrained model is, so that the
+  spread :math:`s_r^2` of the retrained ones counts 1 + 1 / R times. It already
+  holds the noise :math:`v` that the sampled people add to every model on its
+  own, so that only what the people add beyond it is counted beside it:
 
-  .. math:: V = V_{unit} + s_u^2 / S + s_r^2 / R
+  .. math:: V = S + W, \quad S = (1 + 1/R) s_r^2, \quad
+            W = \max(0, V_{unit} - (1 + 1/R) v)
 
-  With one checkpoint (S = 1, a real deletion) the unlearned model is itself one
-  draw, and its spread is judged by the retrained models':
+  The half-width is :math:`t \sqrt V`, t the mean of Student's quantiles for
+  R - 1 and for units - 1 degrees of freedom, weighted by S and W (Cochran and
+  Cox 1950); V is at least a quarter of :math:`V_{unit}`, lest models that agree
+  by chance make it too small. Where the model is exchangeable with the
+  retrained ones W is 0 on average and the interval is Student's exact one. No
+  interval that holds for every amount of seed noise is much narrower.
 
-  .. math:: V = V_{unit} + s_r^2 (1 + 1 / R)
-
-  (:math:`s_r^2 / R` there would miss 0 in 32 % of runs at R = 5). The interval
-  is :func:`t_interval`,
-  :math:`\Delta \pm t_\nu \sqrt V` with Satterthwaite's (1946) degrees of
-  freedom. With one retrained model nothing is known of its spread, and only
+  With one retrained model nothing is known of its spread, and only
   :math:`V_{unit}` counts: that interval is too narrow, which a reader must be
   told.
 
   Args:
-    unit_variance: bootstrap variance over units with all models fixed.
-    units: number of units G behind it, at least 2.
-    unlearned_variance: sample variance s_u^2 over training seeds.
-    seeds: S, number of training seeds of the unlearned model.
+    unit_variance: V_unit, over resampled units with all models fixed.
+    units: on the side that has fewest, at least 2.
     retrained_variance: sample variance s_r^2 over retrained models.
+    noise_variance: v, the mean over resampled units of the same sample variance
+      beyond that of the sample itself.
     retrains: R, number of retrained models.
+    share: of the retrained variance in V; None = 1 + 1 / R. The error of their
+      mean alone has 1 / R.
 
   Returns:
-    The square root of V, and nu. No spread at all is no certainty: of G units
-    without an event, up to 3 / G may have one (the rule of three, whose end is
-    1.96 standard errors away), and that error, 1.5 / G, is returned with G - 1.
+    The square root of V, and the degrees of freedom whose quantile is t. No
+    spread at all is no certainty: of G units without an event, up to 3 / G may
+    have one (the rule of three, whose end is 1.96 standard errors away), and
+    that error, 1.5 / G, is returned with G - 1.
 
   Raises:
     ValueError: if a variance is negative or a count is too small.
   """
   for name, number in (('unit_variance', unit_variance),
-                       ('unlearned_variance', unlearned_variance),
-                       ('retrained_variance', retrained_variance)):
+                       ('retrained_variance', retrained_variance),
+                       ('noise_variance', noise_variance)):
     validate.number(name, number, 0)
-  for name, number, least in (('units', units, 2), ('seeds', seeds, 1),
-                              ('retrains', retrains, 1)):
-    validate.integer(name, number, least)
-  terms = [(unit_variance, units - 1)]
-  if seeds > 1:
-    terms.append((unlearned_variance / seeds, seeds - 1))
+  validate.integer('units', units, 2)
+  validate.integer('retrains', retrains, 1)
+  spread, beside, freedom = 0.0, unit_variance, float(units - 1)
   if retrains > 1:
-    share = 1 / retrains if seeds > 1 else 1 + 1 / retrains
-    terms.append((retrained_variance * share, retrains - 1))
-  variance = sum(term for term, _ in terms)
-  if variance <= _NO_SPREAD:
-    return 1.5 / units, float(units - 1)
-  freedom = variance**2 / sum(term**2 / free for term, free in terms)
-  return math.sqrt(variance), freedom
+    share = 1 + 1 / retrains if share is None else share
+    spread = share * retrained_variance
+    beside = max(0.0, unit_variance - share * noise_variance)
+  variance = spread + beside
+  if max(variance, unit_variance) <= _NO_SPREAD:
+    return 1.5 / units, freedom
+  if spread > 0:
+    quantiles = special.stdtrit([retrains - 1, units - 1], _TAIL)
+    quantile = float(np.average(quantiles, weights=[spread, beside]))
+    freedom = float(special.stdtridf(_TAIL, quantile))
+  return math.sqrt(max(variance, unit_variance / 4)), freedom
 
 
 def t_interval(value: float, error: float, freedom: float,
@@ -268,27 +294,38 @@ def verdict(low: float, high: float, margin: float,
   return DISTINGUISHABLE if low > 0 or high < 0 else INCONCLUSIVE
 
 
-def can_show_equality(error: float, margin: float) -> bool:
-  """Whether "indistinguishable" has an 80 % chance at no difference.
+def least_margin(error: float, freedom: float = math.inf) -> float:
+  """The smallest margin within which equality has an 80 % chance to be shown.
 
-  That needs a standard error of at most margin / 3.2415.
+  Args:
+    error: standard error of the difference.
+    freedom: its degrees of freedom; without limit it is 3.2415 errors.
+
+  Example:
+    >>> round(least_margin(.01542), 4), round(least_margin(.01542, 2), 3)
+    (0.05, 0.086)
   """
-  return error * float(special.ndtri(.975) + special.ndtri(.9)) <= margin
+  return error * (_quantile(freedom) + float(special.ndtri(.9)))
 
 
-def power(error: float, margin: float) -> float:
+def power(error: float, margin: float, freedom: float = math.inf) -> float:
   """Chance of "indistinguishable" if there is no difference.
 
   That the interval of two-sided 95 % lies within the margin, for a normal
-  estimate of that standard error, without the widening by few models.
+  estimate of that standard error.
 
   Example:
     >>> round(power(.05 / 3.2415, .05), 3), power(.05, .05)
     (0.8, 0.0)
   """
   validate.number('error', error, 0, ends='(]')
-  reach = margin / error - float(special.ndtri(.975))
+  reach = margin / error - _quantile(freedom)
   return max(0.0, 2 * float(special.ndtr(reach)) - 1)
+
+
+def _quantile(freedom: float) -> float:
+  return float(special.ndtri(_TAIL) if math.isinf(freedom) else
+               special.stdtrit(freedom, _TAIL))
 
 
 def permute_within(keys: np.ndarray, rows: int,

@@ -54,7 +54,7 @@ def _of_evaluation(dataset: dataset_lib.Dataset,
   small = [name for name, part in inputs.parts.items() if not part.has_interval]
   if small:
     lines.append(f'evaluate gives no intervals on {", ".join(small)}: it takes '
-                 f'{stats.LEAST_FOR_INTERVAL} people or images.')
+                 f'{stats.ENOUGH} people or images.')
   missing: dict[str, list[str]] = {}
   for metric in registry.METRICS:
     if metric.form == registry.DATA or not metric.applies(inputs.task):

@@ -151,8 +151,10 @@ CASES = [
     _call('probe: there are fewer labels than images',
           lambda: features_lib.out_of_fold(
               np.ones((4, 2)), [0, 1], [0, 1, 0, 1])),
-    _call('wilson: more successes than trials', lambda: stats.wilson(5, 3)),
-    _call('wilson: confidence of 95', lambda: stats.wilson(1, 3, 95)),
+    _call('clopper_pearson: more successes than trials',
+          lambda: stats.clopper_pearson(5, 3)),
+    _call('clopper_pearson: confidence of 95',
+          lambda: stats.clopper_pearson(1, 3, 95)),
     _call('difference: a variance below 0',
           lambda: stats.standard_error(-1., 5)),
     _call('verdict: a margin of 0', lambda: stats.verdict(

@@ -16,7 +16,7 @@ _FREE = dataclasses.replace(registry.find('ks_loss'), bounds=None)
 
 def _estimate(value, error=.01, seed=0):
   rng = np.random.default_rng(seed)
-  return Estimate.resampled(value, rng.normal(value, error, 4000))
+  return Estimate.resampled(value, rng.normal(value, error, 4000), 100)
 
 
 def _compare(unlearned, retrained, metric=_AUC, original=None, n_units=100):
@@ -26,20 +26,48 @@ def _compare(unlearned, retrained, metric=_AUC, original=None, n_units=100):
       margin=None if metric.margin is None else .05)
 
 
-def test_an_estimate_is_the_value_with_percentiles():
+def test_an_estimate_has_the_interval_of_its_replicates():
   got = _estimate(.6)
-  np.testing.assert_allclose((got.low, got.high), (.5804, .6196), atol=2e-3)
+  half = stats.t_interval(0., float(got.replicates.std(ddof=1)), 99.)[1]
+  np.testing.assert_allclose((got.low, got.high), (.6 - half, .6 + half))
+  share = Estimate.resampled(.6, got.replicates, 100, estimate.SHARE)
+  assert (share.low, share.high) == stats.effective_interval(
+      .6, float(got.replicates.var(ddof=1)), 100)
+  cut = Estimate.resampled(.01, got.replicates, 100, (0., 9.))
+  assert cut.low == 0 and cut.high > .01
 
 
-def test_a_given_interval_replaces_the_percentiles():
-  got = Estimate.resampled(.6, np.zeros(9), (.1, .9))
+def test_a_given_interval_replaces_that_of_the_replicates():
+  got = Estimate.resampled(.6, np.zeros(9), 9, interval=(.1, .9))
   assert (got.low, got.high) == (.1, .9)
+
+
+def test_few_units_have_no_interval_and_no_difference():
+  few = Estimate.resampled(.6, _estimate(.6).replicates, stats.ENOUGH - 1)
+  assert few == Estimate(.6) and few.replicates is None
+  assert estimate.difference(few, [few]) == Estimate(0., signed=True)
+
+
+def test_no_spread_is_no_certainty():
+  flat = Estimate.resampled(1., np.ones(50), 6, estimate.SHARE)
+  assert (flat.low, flat.high) == stats.clopper_pearson(6, 6)
+  distance = Estimate.resampled(0., np.zeros(50), 6)
+  assert distance.low is None
+  assert estimate.difference(flat, [flat]).high > .5
+  assert estimate.difference(flat, [flat] * 3).high > .5
+
+
+def test_what_has_no_interval_still_has_a_difference():
+  folded = [_estimate(v, seed=i).without_interval
+            for i, v in enumerate((.1, .2, .15, .12))]
+  assert estimate.mean_of_models(folded[1:]).low is None
+  assert estimate.difference(folded[0], folded[1:]).low is not None
 
 
 def test_shared_draws_cancel_in_the_difference():
   shared = _estimate(.6, .05)
   record = _compare(
-      Estimate.resampled(.61, shared.replicates + .01), [shared])
+      Estimate.resampled(.61, shared.replicates + .01, 100), [shared])
   assert record.delta.value == pytest.approx(.01)
   # What is left is the error of 100 units that show no spread.
   assert record.delta.high - record.delta.low == pytest.approx(.06, rel=.02)
@@ -61,16 +89,19 @@ def test_several_retrained_models_add_their_spread():
   retrained = [_estimate(v, seed=i) for i, v in enumerate((.48, .50, .55))]
   record = _compare(u, retrained)
   mean = np.mean([r.replicates for r in retrained], axis=0)
-  spread = np.var([.48, .50, .55], ddof=1)
+  models = {
+      'retrains': 3, 'retrained_variance': np.var([.48, .50, .55], ddof=1),
+      'noise_variance': np.mean(np.var(  # over models, of each resample
+          [r.replicates - np.mean(r.replicates) for r in retrained], axis=0,
+          ddof=1))}
   _, high = stats.t_interval(.09, *stats.standard_error(
-      np.var(u.replicates - mean, ddof=1), 100, retrained_variance=spread,
-      retrains=3))
+      np.var(u.replicates - mean, ddof=1), 100, **models))
   assert record.delta.value == pytest.approx(.09)
-  assert record.delta.high == pytest.approx(high)
+  assert record.delta.high == pytest.approx(high, rel=1e-3)
   assert record.retrained.value == pytest.approx(.51)
   low, _ = stats.t_interval(.51, *stats.standard_error(
-      np.var(mean, ddof=1), 100, unlearned_variance=spread, seeds=3))
-  assert record.retrained.low == pytest.approx(low)
+      np.var(mean, ddof=1), 100, share=1 / 3, **models))
+  assert record.retrained.low == pytest.approx(low, rel=1e-3)
 
 
 @pytest.mark.parametrize('retrained', [1, 4])
@@ -84,7 +115,9 @@ def test_tier_0_never_says_indistinguishable(retrained):
 def test_a_sample_too_small_for_equivalence_says_so():
   u, r = _estimate(.52, .03, seed=1), _estimate(.5, .03, seed=2)
   record = _compare(u, [r])
-  assert any('cannot show equivalence within 0.05' in n for n in record.notes)
+  least = stats.least_margin(record.delta.error, 99)
+  said = f'cannot show equivalence within 0.05, only within {least:.3f}'
+  assert any(said in note for note in record.notes)
   fine = _compare(_estimate(.52, .005, 1), [_estimate(.5, .005, 2)])
   assert not fine.notes
 
@@ -153,11 +186,13 @@ def test_p_values_are_those_of_t():
       pytest.approx(.03125, abs=2e-3))
 
 
-def test_centred_replicates_have_the_value_as_mean_and_stay_positive():
-  replicates = np.array([.3, .4, .5, np.nan])
-  got = estimate.centred(.2, replicates)
-  np.testing.assert_allclose(got, [.1, .2, .3, np.nan])
-  assert estimate.centred(.05, replicates)[0] == 0
+def test_left_out_models_hide_a_part_of_their_spread():
+  # Distances |e_i| + |e_j| of models to each other; the fourth is judged.
+  e = np.array([1., 4., 2.])
+  left_out = [e[i] + np.delete(e, i).mean() for i in range(3)]
+  assert estimate.widening_of_slots(3) * np.var(left_out, ddof=1) == (
+      pytest.approx(np.var(e, ddof=1)))
+  assert estimate.widening_of_slots(2) == 1
 
 
 def _record(**changes):

@@ -8,12 +8,6 @@ from dlfd_jax.metrics import ranks, stats
 
 
 @pytest.mark.parametrize('k, n, expected', [
-    (90, 100, (.825634, .944771)), (0, 20, (0, .161125))])
-def test_wilson(k, n, expected):
-  np.testing.assert_allclose(stats.wilson(k, n), expected, atol=1e-6)
-
-
-@pytest.mark.parametrize('k, n, expected', [
     (10, 200, (.024234, .090028)), (2, 200, (.001213, .035655)),
     (0, 20, (0, .168433)), (20, 20, (.831567, 1))])
 def test_clopper_pearson(k, n, expected):
@@ -26,12 +20,30 @@ def test_units_are_people_and_unknown_images_alone():
       stats.units_of(np.array([7, -1, 3, 7, -1])), [1, 2, 0, 1, 3])
 
 
-def test_each_bootstrap_sample_has_as_many_units():
-  got = stats.draw_multiplicities(50, 3000, np.random.default_rng(0))
-  assert got.shape == (3000, 50) and (got.sum(1) == 50).all()
-  assert got.mean(0) == pytest.approx(np.ones(50), abs=.1)
-  assert got.astype(float).var(0) == pytest.approx(
-      np.full(50, 1 - 1 / 50), abs=.15)
+def test_an_interval_of_a_share_counts_effective_trials():
+  # Images that stand for themselves: the trials that have this variance.
+  expected = stats.clopper_pearson(.9 * 80, 80)
+  widening = (sps.norm.ppf(.975) / sps.t.ppf(.975, 99))**2
+  np.testing.assert_allclose(
+      stats.effective_interval(.9, .9 * .1 / 80 * widening, 100), expected)
+  for share in (0., .5, 1.):  # no variance: the units are the trials
+    np.testing.assert_allclose(stats.effective_interval(share, 0., 6),
+                               stats.clopper_pearson(share * 6, 6))
+
+
+@pytest.mark.parametrize('units', [1, 2, 5, 50])
+def test_each_bootstrap_sample_has_one_unit_less(units):
+  got = stats.draw_multiplicities(units, 3000, np.random.default_rng(0))
+  assert got.shape == (3000, units)
+  assert (got.sum(1) == max(1, units - 1)).all()
+
+
+def test_the_bootstrap_s_variance_of_a_mean_is_unbiased():
+  # With as many as there are it would be (n - 1) / n of this.
+  values = np.array([0., 1., 3., 4., 7.])
+  weights = stats.draw_multiplicities(5, 200_000, np.random.default_rng(0))
+  assert (weights @ values / 4).var() == pytest.approx(
+      values.var(ddof=1) / 5, rel=.01)
 
 
 def test_people_not_images_are_the_units():
@@ -63,20 +75,31 @@ def test_percentiles_leave_out_what_has_no_value():
   np.testing.assert_allclose(stats.percentile_interval(values), (2.5, 97.5))
 
 
-def test_difference_over_training_seeds():
-  error, freedom = stats.standard_error(
-      1e-4, 100, unlearned_variance=1e-4, seeds=3, retrained_variance=1e-4,
-      retrains=5)
-  assert error == pytest.approx(.012383, abs=1e-6)
-  assert freedom == pytest.approx(31.076, abs=1e-3)
-  assert stats.t_interval(0., error, freedom) == pytest.approx(
-      (-.025252, .025252), abs=1e-6)
-
-
 def test_difference_of_one_checkpoint_counts_its_own_spread():
-  error, _ = stats.standard_error(
+  error, freedom = stats.standard_error(
       1e-4, 100, retrained_variance=4e-4, retrains=5)
   assert error == pytest.approx(np.sqrt(1e-4 + 4e-4 * 1.2))
+  # Cochran and Cox: the weighted mean of the two quantiles.
+  quantile = (4.8 * sps.t.ppf(.975, 4) + 1 * sps.t.ppf(.975, 99)) / 5.8
+  assert sps.t.ppf(.975, freedom) == pytest.approx(quantile)
+
+
+def test_noise_of_the_people_is_counted_once():
+  # All of the spread is that of the people: what they give every model alone.
+  error, freedom = stats.standard_error(
+      1.2e-4, 100, retrained_variance=1e-4, noise_variance=1e-4, retrains=5)
+  assert error == pytest.approx(np.sqrt(1.2e-4))
+  assert freedom == pytest.approx(4)
+  error, _ = stats.standard_error(
+      1e-4, 100, retrained_variance=1e-4, noise_variance=1e-4, retrains=4,
+      share=1 / 4)
+  assert error == pytest.approx(np.sqrt(1e-4))
+
+
+def test_models_that_agree_by_chance_leave_half_of_the_error():
+  error, _ = stats.standard_error(
+      4e-4, 100, retrained_variance=0., noise_variance=4e-4, retrains=3)
+  assert error == pytest.approx(.01)
 
 
 def test_one_retrained_model_leaves_the_units_alone():
@@ -124,8 +147,12 @@ def test_verdicts(value, error, expected):
 
 
 def test_power_to_show_equality():
-  assert stats.can_show_equality(.01542, .05)
-  assert not stats.can_show_equality(.01543, .05)
+  assert stats.least_margin(.05 / 3.2415) == pytest.approx(.05, rel=1e-4)
+  assert stats.least_margin(.01, 2) == pytest.approx(
+      .01 * (sps.t.ppf(.975, 2) + sps.norm.ppf(.9)))
+  for freedom in (2, 10, np.inf):
+    assert stats.power(.01, stats.least_margin(.01, freedom), freedom) == (
+        pytest.approx(.8))
   # At that error the interval is inside the margin in 80 % of runs.
   rng = np.random.default_rng(4)
   value = rng.normal(0, .05 / 3.2415, 20_000)
@@ -142,7 +169,8 @@ def test_permutations_stay_inside_a_class():
 
 
 @pytest.mark.parametrize('call, message', [
-    (lambda: stats.wilson(3, 2), '0 <= successes <= trials'),
+    (lambda: stats.clopper_pearson(3, 2), '0 <= successes <= trials'),
+    (lambda: stats.effective_interval(.5, 0., 1), 'units of at least 2, got 1'),
     (lambda: stats.clopper_pearson(0, 0), 'trials >= 1, got 0 of 0'),
     (lambda: stats.standard_error(-1, 5), 'unit_variance >= 0'),
     (lambda: stats.standard_error(1, 1), 'units of at least 2, got 1'),

@@ -133,12 +133,12 @@ def test_cka_does_not_see_scale_shift_or_order(x, scale, shift, random):
 
 @given(said.NUMBERS, said.NUMBERS, st.one_of(st.just(.95), said.NUMBERS))
 def test_intervals_of_proportions(successes, trials, confidence):
-  for function in (stats.wilson, stats.clopper_pearson):
-    ends, sentence = said.outcome(function, successes, trials, confidence)
-    if sentence is None:
-      share = successes / trials
-      assert -1e-9 <= ends[0] <= share + 1e-9
-      assert share - 1e-9 <= ends[1] <= 1 + 1e-9
+  ends, sentence = said.outcome(
+      stats.clopper_pearson, successes, trials, confidence)
+  if sentence is None:
+    share = successes / trials
+    assert -1e-9 <= ends[0] <= share + 1e-9
+    assert share - 1e-9 <= ends[1] <= 1 + 1e-9
 
 
 @given(said.NUMBERS, said.NUMBERS, said.NUMBERS, said.NUMBERS)
