@@ -301,11 +301,12 @@ def difference(unlearned: Estimate | None, retrained: Sequence[Estimate],
 
 
 def widening_of_slots(retrained: int) -> float:
-  """Of the variance of left-out models' distances to the other ones.
+  """Of the variance of left-out models' mean distances to the other ones.
 
-  Each distance is to a mean that holds the other models, so that of a spread e
-  between models only e (R - 2) / (R - 1) is left; the judged model's distance
-  to all of them has it whole.
+  A pair's distance is the sum of what each of the two adds. A left-out model's
+  mean distance holds the other models too, so that of the differences between
+  models only (R - 2) / (R - 1) is left; the judged model's distance to all of
+  them has them whole.
   """
   return ((retrained - 1) / (retrained - 2))**2 if retrained > 2 else 1.0
 

@@ -321,7 +321,9 @@ def auc_by_image(inputs: Inputs, scores: Sequence[np.ndarray]) -> Estimate:
   def read(*weights: np.ndarray) -> np.ndarray:
     return ranks.area(*ranks.roc(scores[0], scores[1], *weights))
 
-  return Estimate.resampled(float(read()), inputs.bootstrap(read, *SIDES))
+  return Estimate.resampled(
+      float(read()), inputs.bootstrap(read, *SIDES), inputs.fewest(*SIDES),
+      SHARE)
 
 
 def by_person(inputs: Inputs, scores: Sequence[np.ndarray],

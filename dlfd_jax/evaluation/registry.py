@@ -66,6 +66,8 @@ class Metric:
       its own split.
     sample: ``(number, kind)`` of the units behind its interval, where ``sides``
       does not say it.
+    pairwise: whether it is a mean over pairs of models, so that left-out models
+      share most of it: see ``estimate.widening_of_slots``.
     votes: the overall verdict on which it votes, and its place there.
     role: how it votes. ``'voter'``: as it finds. ``'companion'``: never alone.
       ``'accuser'``: it can tell apart, and keeps others from saying
@@ -96,6 +98,7 @@ class Metric:
   chance: float | None = None
   sides: tuple[str, ...] = ()
   sample: Callable[..., tuple[int, str]] | None = None
+  pairwise: bool = False
   votes: tuple[str, int] | None = None
   role: str = VOTER
   notes: tuple[str, ...] = ()
@@ -212,13 +215,15 @@ def _distance(name: str, label: str, split: str, kind: Callable[..., Any],
               direction: str = _FAR, **more: Any) -> Metric:
   return Metric(
       name=name, label=label, split=split, direction=direction, form=SLOT,
-      tier=1, value=_partial(outputs.distance, kind=kind, split=split), **more)
+      tier=1, pairwise=True,
+      value=_partial(outputs.distance, kind=kind, split=split), **more)
 
 
 def _normalised(name: str, label: str, split: str, **more: Any) -> Metric:
   return Metric(
       name=name, label=label, split=split, direction=_ORIGINAL, form=SLOT,
       tier=1, units='ratio of distances', margin='distance_margin',
+      pairwise=True,
       value=_partial(outputs.normalised_js, split=split), **more)
 
 
@@ -252,7 +257,7 @@ def _probe(name: str, label: str, split: str, direction: str,
 
 def _cka(name: str, label: str, split: str, value: Callable[..., Estimate],
          direction: str = _ALIKE, **more: Any) -> Metric:
-  options: dict[str, Any] = {'form': SLOT, **more}
+  options: dict[str, Any] = {'form': SLOT, 'pairwise': True, **more}
   return Metric(
       name=name, label=label, split=split, direction=direction, tier=1,
       units='cka', value=_partial(value, split=split), **options)

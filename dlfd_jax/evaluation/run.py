@@ -206,7 +206,8 @@ def _slot(inputs: Inputs, metric: registry.Metric,
         compare, margin=None, notes=[*notes, _FEW_PAIRS],
         gate=verdicts.NEEDS_THREE if metric.votes else None)
   return compare(original, unlearned, floor,
-                 widening=estimate_lib.widening_of_slots(len(retrained)),
+                 widening=estimate_lib.widening_of_slots(len(retrained))
+                 if metric.pairwise else 1.0,
                  null=nulls.left_out(floor) if retrained else _NO_RETRAINED)
 
 
