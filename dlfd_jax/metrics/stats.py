@@ -191,8 +191,8 @@ def standard_error(unit_variance: float,
 
   The half-width is :math:`t \sqrt V`, t the mean of Student's quantiles for
   R - 1 and for units - 1 degrees of freedom, weighted by S and W (Cochran and
-  Cox 1950); V is at least a quarter of :math:`V_{unit}`, lest models that agree
-  by chance make it too small. Where the model is exchangeable with the
+  Cox 1950). S is taken as large as lets V be a sixteenth of :math:`V_{unit}`,
+  lest models that agree by chance give certainty. Where the model is exchangeable with the
   retrained ones W is 0 on average and the interval is Student's exact one. No
   interval that holds for every amount of seed noise is much narrower.
 
@@ -228,16 +228,16 @@ def standard_error(unit_variance: float,
   spread, beside, freedom = 0.0, unit_variance, float(units - 1)
   if retrains > 1:
     share = 1 + 1 / retrains if share is None else share
-    spread = share * retrained_variance
     beside = max(0.0, unit_variance - share * noise_variance)
+    spread = max(share * retrained_variance, unit_variance / 16 - beside)
   variance = spread + beside
-  if max(variance, unit_variance) <= _NO_SPREAD:
+  if variance <= _NO_SPREAD:
     return 1.5 / units, freedom
-  if spread > 0:
+  if retrains > 1:
     quantiles = special.stdtrit([retrains - 1, units - 1], _TAIL)
     quantile = float(np.average(quantiles, weights=[spread, beside]))
     freedom = float(special.stdtridf(_TAIL, quantile))
-  return math.sqrt(max(variance, unit_variance / 4)), freedom
+  return math.sqrt(variance), freedom
 
 
 def t_interval(value: float, error: float, freedom: float,

@@ -151,9 +151,9 @@ def test_an_interval_of_few_models_is_cut_at_the_bounds_of_the_metric():
 def test_margin_and_power_stand_in_the_record():
   others = [_estimate(.6, seed=1), _estimate(.6, seed=2)]
   record = _compare(_estimate(.6), others)
-  error = stats.standard_error(1.5e-4, 100, retrains=2)[0]
+  delta = record.delta
   assert record.margin == .05
-  assert record.power == pytest.approx(stats.power(error, .05), abs=.02)
+  assert record.power == stats.power(delta.error, .05, delta.freedom)
   assert _compare(_estimate(.6), []).power is None
 
 

@@ -145,7 +145,7 @@ def test_a_verdict_needs_a_metric():
 
 def _estimate(value, error=.004, seed=0):
   rng = np.random.default_rng(seed)
-  return Estimate.resampled(value, rng.normal(value, error, 2000))
+  return Estimate.resampled(value, rng.normal(value, error, 2000), 100)
 
 
 _METRIC = registry.find('gap_mia_auc_matched')
@@ -162,7 +162,7 @@ def test_the_gate_is_the_interval_of_a_left_out_retrained_model(original, gate):
       unit='person', seeds={}, margin=.05)
   assert record.gate == gate
   if original is not None:
-    gap = estimate.difference(_estimate(original, seed=7), retrained, 200)
+    gap = estimate.difference(_estimate(original, seed=7), retrained)
     assert (gap.low <= 0 <= gap.high) is (gate == verdicts.BLIND)
   assert record.verdict == (
       verdicts.BLIND if gate == verdicts.BLIND else stats.INDISTINGUISHABLE)

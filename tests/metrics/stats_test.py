@@ -96,10 +96,10 @@ def test_noise_of_the_people_is_counted_once():
   assert error == pytest.approx(np.sqrt(1e-4))
 
 
-def test_models_that_agree_by_chance_leave_half_of_the_error():
-  error, _ = stats.standard_error(
+def test_models_that_agree_by_chance_give_no_certainty():
+  error, freedom = stats.standard_error(
       4e-4, 100, retrained_variance=0., noise_variance=4e-4, retrains=3)
-  assert error == pytest.approx(.01)
+  assert error == pytest.approx(.02 / 4) and freedom == pytest.approx(2)
 
 
 def test_one_retrained_model_leaves_the_units_alone():
