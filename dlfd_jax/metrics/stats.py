@@ -192,9 +192,9 @@ def standard_error(unit_variance: float,
   The half-width is :math:`t \sqrt V`, t the mean of Student's quantiles for
   R - 1 and for units - 1 degrees of freedom, weighted by S and W (Cochran and
   Cox 1950). S is taken as large as lets V be a sixteenth of :math:`V_{unit}`,
-  lest models that agree by chance give certainty. Where the model is exchangeable with the
-  retrained ones W is 0 on average and the interval is Student's exact one. No
-  interval that holds for every amount of seed noise is much narrower.
+  lest models that agree by chance give certainty. Where the model is
+  exchangeable with the retrained ones W is nearly 0 and the interval Student's
+  exact one: none that holds for every amount of seed noise is much narrower.
 
   With one retrained model nothing is known of its spread, and only
   :math:`V_{unit}` counts: that interval is too narrow, which a reader must be
