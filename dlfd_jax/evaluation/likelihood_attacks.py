@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from dlfd_jax.evaluation import outputs
-from dlfd_jax.evaluation.estimate import Estimate
+from dlfd_jax.evaluation.estimate import SHARE, Estimate
 from dlfd_jax.evaluation.inputs import Inputs, Model, once
 from dlfd_jax.evaluation.outputs import SIDES
 from dlfd_jax.evaluation.reference_attack import margins
-from dlfd_jax.metrics import lira, per_example, ranks, rmia, stats
+from dlfd_jax.metrics import accuracy, lira, per_example, ranks, rmia
 
 LEAST = 4
 NEED_FOUR = f'it needs at least {LEAST} retrained models'
@@ -117,7 +117,9 @@ def rmia_tpr(inputs: Inputs, slot: Model, references: Sequence[Model], *,
   def read(*weights: np.ndarray) -> np.ndarray:
     return ranks.largest_tpr(*ranks.roc(*sides, *weights), rate)
 
-  return _rate(inputs, float(read()), inputs.bootstrap(read, *SIDES))
+  return Estimate.resampled(
+      float(read()), inputs.bootstrap(read, *SIDES), inputs.fewest(*SIDES),
+      SHARE)
 
 
 def lira_rate(inputs: Inputs, slot: Model, references: Sequence[Model], *,
@@ -132,17 +134,9 @@ def lira_rate(inputs: Inputs, slot: Model, references: Sequence[Model], *,
     return missing
   p = lira.p_values(_both(inputs, slot), _fitted(inputs, tuple(references)))
   called = _cut(inputs, p <= rate)[SIDES.index(split)].astype(np.float64)
-  found = outputs.mean_over(inputs.parts[split], called)
-  return _rate(inputs, float(called.mean()), found.replicates, split)
-
-
-def _rate(inputs: Inputs, value: float, replicates: np.ndarray | None,
-          split: str = SIDES[0]) -> Estimate:
-  """A share of images, with the exact interval where images are the units."""
-  part = inputs.parts[split]
-  exact = part.has_interval and part.n_units == len(part)
-  return Estimate.resampled(value, replicates, stats.clopper_pearson(
-      round(value * len(part)), len(part)) if exact else None)
+  hits = called[:, None]
+  return outputs.resampled_counts(
+      inputs.parts[split], accuracy.Counts(hits, np.ones_like(hits)))
 
 
 def retain_auc_by_person(inputs: Inputs, model: Model) -> Estimate:
