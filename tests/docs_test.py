@@ -7,6 +7,8 @@ import shutil
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from PIL import Image
 
 from dlfd_jax.cli import commands
@@ -61,6 +63,10 @@ def test_the_walk_through_of_a_deletion_request(
     tmp_path, monkeypatch, capsys, shared_compilations):
   monkeypatch.chdir(tmp_path)
   _write_inputs()
+  pathlib.Path('key.pem').write_bytes(
+      ed25519.Ed25519PrivateKey.generate().private_bytes(
+          serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+          serialization.NoEncryption()))
   ran = []
   for name, flags in _commands('deletion-request.md'):
     small = [flag.split('=')[0] for flag in _SMALL.get(name, ())]
@@ -69,7 +75,8 @@ def test_the_walk_through_of_a_deletion_request(
         capsys.readouterr().err)
     ran.append(name)
   assert ran == ['check', 'import_weights', 'unlearn', 'evaluate', 'report',
-                 'train', 'evaluate', 'audit', 'export_weights']
+                 'train', 'evaluate', 'audit', 'export_weights',
+                 'report', 'verify']
   assert 'train 56 images ' in capsys.readouterr().out
   retrained = runs.read_json('runs/evaluation_retrained/result.json')
   assert retrained['models']['retrained']

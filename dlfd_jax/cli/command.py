@@ -52,6 +52,7 @@ class Command:
       for people, returns for ``--json``: JSON values only.
     define_for: declares flags that depend on others; receives the words of the
       command line, not yet parsed.
+    word: the flag that one word without a name sets; None = there is none.
     package: whose command it is; ``dlfd_jax`` is the command line of that name.
   """
 
@@ -60,6 +61,7 @@ class Command:
   define: Callable[[flags.FlagValues], None]
   execute: Callable[[flags.FlagValues, str], dict[str, Any] | None]
   define_for: Callable[[flags.FlagValues, Sequence[str]], None] | None = None
+  word: str | None = None
   package: str = 'dlfd_jax'
 
   def declare(self, values: flags.FlagValues,
@@ -109,6 +111,8 @@ class Command:
       if value(values, 'help'):
         print(self.help(values))
         return exit_codes.OK
+      if self.word and len(rest) == 1 and value(values, self.word) is None:
+        values[self.word].value = rest.pop()
       if rest:
         raise ValueError(f'Expected flags only, got {rest[0]!r}.')
       for name in values:

@@ -63,6 +63,9 @@ COMMANDS = {
     'report': Entry(
         'report', 'COMMAND', 'one HTML file of an evaluation', 'an evaluation',
         '`report.html`, `report.json`'),
+    'verify': Entry(
+        'verify', 'COMMAND', 'check a signed bundle of a report',
+        'a bundle, the model, the data', 'nothing'),
     'compare': Entry(
         'compare', 'COMMAND', 'evaluations of one request in a table',
         'evaluations of one request',

@@ -9,7 +9,7 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax.cli import command, inputs
-from dlfd_jax.pipeline import chain, evaluate
+from dlfd_jax.pipeline import bundle, chain, evaluate
 from dlfd_jax.utils import runs
 
 _ABOUT = """
@@ -17,6 +17,10 @@ Writes report.html, one self-contained file, and report.json from a finished
 evaluation.
 
   dlfd report --evaluation=runs/eval --request_id=R-12 --received=2026-05-04
+
+With --sign it also writes the folder `bundle`: report and evaluation, hashes of
+data, request, models, exports and code, signed. `dlfd verify` checks it. A key:
+openssl genpkey -algorithm ed25519 -out key.pem
 """
 
 _LONGEST_ID = 100
@@ -36,6 +40,15 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_string(
       'received', None, 'date of the request, as in 2026-05-04, to be printed',
       flag_values=values)
+  flags.DEFINE_string(
+      'sign', None, 'file of an Ed25519 private key in PEM: write a signed '
+      'bundle', flag_values=values)
+  flags.DEFINE_list(
+      'exports', [], 'with --sign: weights exported from these models',
+      flag_values=values)
+  flags.DEFINE_string(
+      'previous', None, 'with --sign: bundle of the request before this one',
+      flag_values=values)
 
 
 def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
@@ -44,10 +57,20 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   target = pathlib.Path(command.value(values, 'workdir') or source)
   found = evaluate.load_evaluation(
       source, allow_unverified=command.value(values, chain.FLAG))
+  sign = command.value(values, 'sign')
+  if sign is None:
+    inputs.refuse(values, ('exports', 'previous'), 'without --sign')
+  key = sign and bundle.read_key(sign)
+  known = sign and bundle.facts(found, command.value(values, 'exports'),
+                                command.value(values, 'previous'))
   path = found.write_report(target / runs.REPORT, _request(values))
   command.say_verification(found.record)
   print(path)
-  return {'report': str(path)}
+  if key is None:
+    return {'report': str(path)}
+  folder = bundle.write(found, path, key, known)
+  print(folder)
+  return {'report': str(path), 'bundle': str(folder)}
 
 
 def _request(values):

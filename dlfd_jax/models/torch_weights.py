@@ -113,9 +113,14 @@ class Account:
     return ''
 
 
+def has_twin(architecture: str) -> bool:
+  """Whether an architecture has a twin in torchvision here."""
+  return architecture in _NAMES
+
+
 def check_architecture(architecture: str) -> None:
   """Raises ValueError if an architecture has no twin in torchvision here."""
-  if architecture not in _NAMES:
+  if not has_twin(architecture):
     raise ValueError(
         f'Expected an architecture in {sorted(_NAMES)} for PyTorch weights, '
         f'got {architecture!r}, which has no twin in torchvision: its '

@@ -364,7 +364,8 @@ def evaluate(
           'selection': {
               'step': record.get('selected_step'),
               'reason': record.get('reason'),
-              'findings': record.get('findings', {}), 'state': state,
+              'findings': record.get('findings', {}),
+              'state': judged['unlearned'].state,
               'search': record.get('search'),
               'checks': len(record.get('history') or ())},
           'without_duplicates': again_without}, fields))

@@ -396,7 +396,11 @@ def _without_original(result: Result, audited: Estimate,
     lines.append('These are too few people or images to say more.')
   elif verdict == verdicts.UNSEEN:
     lines.append('It tells these people from unseen ones.')
-  elif verdict and retrained.value is None:
+  elif retrained.value is not None:
+    lines.append(difference_sentence(
+        find_record(result, f'gap_{registry.MAIN_ATTACK}') or find_record(
+            result, registry.MAIN_ATTACK) or {}, _references(result)))
+  elif verdict:
     lines.append('It does not tell these people from unseen ones. Whether a '
                  'model that never saw them would look alike, only retrained '
                  'models show.')

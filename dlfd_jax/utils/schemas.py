@@ -519,6 +519,48 @@ class Tuned(TypedDict, total=False):
   methods: Required[dict[str, Tried]]
 
 
+class Signature(TypedDict):
+  """``signature.json`` of a bundle; numbers in hexadecimal."""
+
+  kind: Literal['signature']
+  algorithm: Literal['Ed25519']
+  public_key: str
+  signature: str
+  files: dict[str, Texts]
+
+
+class BundleModel(TypedDict):
+  """A model of a bundle: where it lay, and hashes of its values."""
+
+  place: str | None
+  weights: str
+  tensors: str | None
+
+
+class StillKnows(TypedDict):
+  """A model or file that was trained on the people of a request."""
+
+  what: str
+  place: str | None
+  weights: str | None
+
+
+class Bundle(TypedDict):
+  """``manifest.json`` of a bundle."""
+
+  kind: Literal['bundle']
+  schema: Literal[1]
+  sha256: Hashes
+  data: Hashes
+  request: str
+  models: dict[str, BundleModel]
+  exports: list[Hashes]
+  still_know: list[StillKnows]
+  code: dict[str, str | None]
+  previous: Hashes | None
+  cannot_prove: Texts
+
+
 CONFIGS: dict[str, Any] = {
     'train': TrainConfig, 'unlearn': UnlearnConfig,
     'evaluation': EvaluationConfig, 'check': CheckConfig,

@@ -1,0 +1,475 @@
+"""A signed bundle of an evaluation, and what can be checked of it later.
+
+The folder holds the report, the evaluation that it was written from and
+``manifest.json``: the SHA-256 of these files, of the models' weights, of
+exported weights, the data, the request and the code. ``signature.json`` signs
+the manifest with Ed25519. A bundle names what it cannot prove.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dlfd_jax import _version, checkpoint, parallel, tasks
+from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
+from dlfd_jax.metrics import attack, per_example
+from dlfd_jax.models import torch_weights, weight_files
+from dlfd_jax.pipeline import chain, evaluate, job, references
+from dlfd_jax.report import names, tables
+from dlfd_jax.utils import files, places, records, runs, schemas, validate
+
+FOLDER, MANIFEST, SIGNATURE = 'bundle', 'manifest.json', 'signature.json'
+_ALGORITHM = 'Ed25519'
+_TOLERANCE = 1e-3  # of figures: losses are stored in float32
+_LOSS_TOLERANCE = .01  # nats, or of the loss: other devices round otherwise
+CANNOT_PROVE = (
+    'That the holder of the key evaluated these models on these data and kept '
+    'nothing back: a signature says who answers for it, not that it is true.',
+    'That no copy of the images, the original or earlier exports exists '
+    'elsewhere.',
+    'That the date and the number of the request are right: they were typed.',
+    *names.LIMITS)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Bundle:
+  """A bundle whose signature and files are as they were signed.
+
+  Attributes:
+    folder: where it lies.
+    manifest: what was signed.
+    public_key: hexadecimal, of the signer.
+    evaluation: the evaluation in it.
+  """
+
+  folder: pathlib.Path
+  manifest: dict[str, Any]
+  public_key: str
+  evaluation: evaluate.EvaluationResult
+
+  def statements(self) -> list[str]:
+    """What was signed, in sentences for its reader."""
+    code, earlier = self.manifest['code'], self.manifest['previous']
+    return [
+        f'Signed by the key {self.public_key}. Whose key that is, you must '
+        'know from its owner.',
+        f'{len(self.manifest["sha256"])} files are as they were signed.',
+        f'Code: dlfd_jax {code["dlfd_jax"]}, source {code["source"]}.',
+        f'Previous request: {earlier["manifest"]}.' if earlier else
+        'Previous request: none is named.',
+        *(f'Still knows these people: {one["what"]}'
+          + (f', {one["place"]}' if one['place'] else '')
+          + (f', weights {one["weights"][:16]}' if one['weights'] else '')
+          + '.' for one in self.manifest['still_know']),
+        *(f'Cannot be proved: {text}'
+          for text in self.manifest['cannot_prove'])]
+
+
+def _cryptography() -> tuple[Any, Any, Any]:
+  try:
+    from cryptography import exceptions
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ed25519
+  except ModuleNotFoundError as error:
+    raise ValueError('Expected the package cryptography for signatures, found '
+                     "none: pip install 'dlfd_jax[sign]'.") from error
+  return serialization, ed25519, exceptions
+
+
+def read_key(path: str | os.PathLike) -> Any:
+  """An Ed25519 private key from a PEM file.
+
+  Raises:
+    FileNotFoundError: if there is none.
+    ValueError: if it holds something else, or needs a password.
+  """
+  serialization, ed25519, exceptions = _cryptography()
+  files.check_file(path, 'an Ed25519 private key in PEM')
+  try:
+    key = serialization.load_pem_private_key(
+        pathlib.Path(path).read_bytes(), password=None)
+  except (ValueError, TypeError,  # TypeError: it has a password
+          exceptions.UnsupportedAlgorithm) as error:
+    raise ValueError(
+        f'Expected an Ed25519 private key in PEM without a password in {path}, '
+        'got something else: `openssl genpkey -algorithm ed25519` makes one.'
+    ) from error
+  if not isinstance(key, ed25519.Ed25519PrivateKey):
+    raise ValueError(f'Expected an Ed25519 key in {path}, got a key of another '
+                     'kind: `openssl genpkey -algorithm ed25519` makes one.')
+  return key
+
+
+def facts(found: evaluate.EvaluationResult, exports: Sequence[str] = (),
+          previous: job.Folder | None = None) -> dict[str, Any]:
+  """What a bundle says of an evaluation, but for the hashes of its files.
+
+  Args:
+    found: a finished evaluation in a folder.
+    exports: weights files that were written from its models.
+    previous: the bundle of the request before this one.
+
+  Raises:
+    FileNotFoundError: if an export or the previous bundle is not there.
+    ValueError: if an export is of no model of the evaluation, the previous
+      bundle is altered or of another model, or an earlier version made the
+      evaluation.
+  """
+  models = _models(found)
+  if 'unlearned' not in models or not found.per_example:
+    raise ValueError(
+        'Expected an evaluation with the hashes of its models and '
+        f'{evaluate.PER_EXAMPLE} in {found.folder}, got one without.')
+  exported = [_export(path, models) for path in exports]
+  return {
+      'kind': 'bundle', 'schema': 1,
+      'data': {name: value for name, value in (
+          found.config.get(chain.KEY) or {}).items() if isinstance(value, str)},
+      'request': chain.hash_of(found.record.get('request_images')),
+      'models': models, 'exports': exported,
+      'still_know': _still_know(found, models, exported),
+      'code': {'dlfd_jax': _version.__version__, 'source': runs.source_hash(),
+               'of_the_evaluation': (found.record.get('versions') or {}).get(
+                   'dlfd_jax_source')},
+      'previous': _previous(previous, models), 'cannot_prove': CANNOT_PROVE}
+
+
+def write(found: evaluate.EvaluationResult, report: pathlib.Path, key: Any,
+          known: Mapping[str, Any]) -> pathlib.Path:
+  """Writes the signed bundle beside a report.
+
+  Args:
+    found: a finished evaluation in a folder.
+    report: its ``report.html``, which was just written.
+    key: see :func:`read_key`.
+    known: see :func:`facts`.
+
+  Returns:
+    The bundle's folder.
+
+  Raises:
+    FileExistsError: if files are in it that this program did not write.
+  """
+  assert found.folder is not None
+  contents = {path.name: path.read_bytes() for path in (
+      report, report.with_suffix('.json'),
+      *(found.folder / name for name in (
+          runs.RESULT, runs.CONFIG, evaluate.PER_EXAMPLE)))}
+  manifest = {**known, 'sha256': {
+      name: hashlib.sha256(content).hexdigest()
+      for name, content in contents.items()}}
+  text = json.dumps(manifest, indent=2) + '\n'
+  public = key.public_key().public_bytes_raw().hex()
+  folder = report.parent / FOLDER
+  folder.mkdir(exist_ok=True)
+  runs.publish(folder / SIGNATURE, {
+      'kind': 'signature', 'algorithm': _ALGORITHM, 'public_key': public,
+      'signature': key.sign(text.encode()).hex()},
+               {MANIFEST: text, **contents})
+  return folder
+
+
+def _models(found: evaluate.EvaluationResult) -> dict[str, dict[str, Any]]:
+  """Place, hash of the weights and of their tensors in PyTorch, by model."""
+  stored = found.record.get('models') or {}
+  listed = {name: stored.get(name) for name in ('original', 'unlearned')}
+  listed |= {f'retrained_{i}': place
+             for i, place in enumerate(stored.get('retrained') or ())}
+  state = (found.record.get('selection') or {}).get('state') or 'model'
+  return {name: {
+      'place': listed.get(name), 'weights': weights,
+      'tensors': _tensors(found, listed.get(name), weights,
+                          state if name == 'unlearned' else 'model')}
+          for name, weights in (stored.get('sha256') or {}).items()}
+
+
+def _tensors(found: evaluate.EvaluationResult, place: str | None, weights: str,
+             state: str) -> str | None:
+  """Hash of the state dict that an export holds; None if it is not at hand."""
+  path = place and places.found(place, found.folder or '.')
+  if not path:
+    return None
+  if files.is_file(path):  # an audit read it
+    return _hash_of_file(path)
+  if not pathlib.Path(path).is_dir():
+    return None
+  saved = job.judged(path, state).saved
+  if checkpoint.fingerprint(saved.variables) != weights:
+    raise ValueError(f'Expected the model of the evaluation in {path}, got '
+                     'another one.')
+  if not torch_weights.has_twin(saved.config.architecture):
+    return None
+  return chain.hash_of_arrays(
+      torch_weights.to_state(saved.variables, saved.config))
+
+
+def _hash_of_file(path: str | os.PathLike) -> str:
+  return chain.hash_of_arrays(weight_files.read(path).tensors)
+
+
+def _export(path: str, models: Mapping[str, Mapping[str, Any]]
+            ) -> dict[str, Any]:
+  tensors = _hash_of_file(path)
+  of = [name for name, model in models.items() if model['tensors'] == tensors]
+  if not of:
+    raise ValueError(f'Expected {path} to hold the weights of a model of this '
+                     'evaluation, got those of none.')
+  return {'file': pathlib.Path(path).name, 'sha256': files.sha256(path),
+          'model': of[0]}
+
+
+def _still_know(found: evaluate.EvaluationResult,
+                models: Mapping[str, Mapping[str, Any]],
+                exported: Sequence[Mapping[str, Any]]
+                ) -> list[dict[str, Any]]:
+  """What was trained on these people, or began from what was."""
+  known: list[dict[str, Any]] = []
+
+  def add(what: str, place: str | None, weights: str | None) -> None:
+    if weights is None or weights not in [one['weights'] for one in known]:
+      known.append({'what': what, 'place': place, 'weights': weights})
+
+  if 'original' in models:
+    add('the original', models['original']['place'],
+        models['original']['weights'])
+  place = models['unlearned']['place']
+  run = pathlib.Path(places.found(place, found.folder or '.')) if (
+      place and place != chain.IN_MEMORY) else None
+  if run is not None and files.is_file(run / runs.CONFIG):
+    config = runs.read_config(run, 'train', 'unlearn')
+    for one in (config.get(chain.KEY) or {}).get('ancestors') or ():
+      add('a model that the unlearned one was made from', None, one['weights'])
+  for one in exported:
+    if one['model'] == 'original':
+      add('an export of the original', one['file'], None)
+  for name in ('original', 'unlearned'):
+    place = (models.get(name) or {}).get('place')
+    if place and (pathlib.Path(places.found(place, found.folder or '.'))
+                  / runs.CHECKPOINTS / 'loop').is_dir():
+      add(f'states of the {name} run while it worked',
+          f'{place}/{runs.CHECKPOINTS}/loop', None)
+  return known
+
+
+def _previous(folder: job.Folder | None,
+              models: Mapping[str, Mapping[str, Any]]
+              ) -> dict[str, str] | None:
+  if folder is None:
+    return None
+  earlier = read(folder)
+  made = earlier.manifest['models']['unlearned']['weights']
+  if made != (models.get('original') or {}).get('weights'):
+    raise ValueError(
+        f'Expected the unlearned model of the bundle {folder} to be the '
+        'original of this evaluation, got another one.')
+  return {'manifest': files.sha256(pathlib.Path(folder) / MANIFEST),
+          'unlearned': made}
+
+
+def read(folder: job.Folder, public_key: str | None = None) -> Bundle:
+  """A bundle, after its signature and files were checked.
+
+  Args:
+    folder: of it.
+    public_key: hexadecimal, the signer's; None = any.
+
+  Raises:
+    FileNotFoundError: if a file of it is missing.
+    ValueError: if a file is altered or added, or the signature is not valid,
+      or is another signer's.
+  """
+  _, ed25519, exceptions = _cryptography()
+  folder = pathlib.Path(folder)
+  signed = records.read(folder / SIGNATURE, schemas.Signature)
+  content = _content(folder / MANIFEST)
+  if _content(folder / SIGNATURE) != (
+      json.dumps(signed, indent=2) + '\n').encode():
+    raise ValueError(f'Expected {folder / SIGNATURE} as it was written, got '
+                     'one that was altered.')
+  if public_key is not None and signed['public_key'] != public_key.lower():
+    raise ValueError(f'Expected a bundle signed by {validate.shown(public_key)}'
+                     f', got the signature of {signed["public_key"]}.')
+  try:
+    ed25519.Ed25519PublicKey.from_public_bytes(
+        bytes.fromhex(signed['public_key'])).verify(
+            bytes.fromhex(signed['signature']), content)
+  except (ValueError, exceptions.InvalidSignature) as error:
+    raise ValueError(
+        f'Expected {folder / MANIFEST} as it was signed, got another manifest, '
+        'key or signature: the bundle was altered.') from error
+  manifest = dict(records.read(folder / MANIFEST, schemas.Bundle))
+  hashes = {**manifest['sha256'], MANIFEST: hashlib.sha256(content).hexdigest()}
+  for name, known in hashes.items():
+    if hashlib.sha256(_content(folder / name)).hexdigest() != known:
+      raise ValueError(f'Expected {folder / name} as it was signed, got one '
+                       'that was altered.')
+  if ({name: known[:1] for name, known in signed['files'].items()}
+      != {name: [known] for name, known in hashes.items()}):
+    raise ValueError(f'Expected {folder / SIGNATURE} as it was written, got '
+                     'one that was altered.')
+  more = sorted({path.name for path in folder.iterdir()}
+                - {*hashes, SIGNATURE})
+  if more:
+    raise ValueError(f'Expected no files in {folder} but the signed ones, got '
+                     f'{validate.listed(more)}.')
+  found = evaluate.load_evaluation(folder)
+  if chain.hash_of(found.record.get('request_images')) != manifest['request']:
+    raise ValueError(f'Expected the request of {folder} as it was signed, got '
+                     'another one.')
+  return Bundle(folder, manifest, signed['public_key'], found)
+
+
+def _content(path: pathlib.Path) -> bytes:
+  files.check_file(path, 'a file of a bundle')
+  return path.read_bytes()
+
+
+def check_figures(bundle: Bundle) -> int:
+  """Computes the attacks again from the stored losses.
+
+  Returns:
+    How many values agree, of attack AUC plain, class-matched and by person.
+
+  Raises:
+    ValueError: if one differs from that of the result.
+  """
+  record, arrays = bundle.evaluation.record, bundle.evaluation.per_example or {}
+  by_name = {name: _attacks(arrays, name) for name in names.models_in(arrays)}
+  retrained = [found for name, found in by_name.items()
+               if name.startswith('retrained')]
+  columns = {name: values for name, values in by_name.items()
+             if not name.startswith('retrained')}
+  if retrained:
+    columns['retrained'] = {
+        metric: float(np.mean([found[metric] for found in retrained]))
+        for metric in retrained[0]}
+  agree = 0
+  for column, found in columns.items():
+    for metric, value in found.items():
+      stored = tables.find_cell(record, metric, column).value
+      if stored is None:
+        continue
+      if not abs(stored - value) <= _TOLERANCE:
+        raise ValueError(
+            f'Expected {metric} of {column} to be {value:.4f}, as the stored '
+            f'losses give, got {stored:.4f}.')
+      agree += 1
+  return agree
+
+
+def _attacks(arrays: Mapping[str, np.ndarray], model: str) -> dict[str, float]:
+  """AUCs of minus the loss, forget against test."""
+  labels = [arrays[f'{part}/labels'] for part in ('forget', 'test')]
+  known = [np.ones(len(part), bool) if part.ndim == 1 else
+           (part != tasks.UNKNOWN).any(1) for part in labels]
+  members, others = (
+      -arrays[f'{model}/{part}/loss'][keep].astype(np.float64)
+      for part, keep in zip(('forget', 'test'), known, strict=True))
+  people = [arrays[f'{part}/identity'][keep]
+            for part, keep in zip(('forget', 'test'), known, strict=True)]
+  found = {'mia_auc': attack.auc(members, others),
+           'mia_auc_person': attack.person_auc(members, others, *people)}
+  forget, test = labels
+  if forget.ndim == 1 and np.isin(forget, test).any():
+    found['mia_auc_matched'] = attack.class_matched_auc(
+        members, others, forget, test, draws=None)
+  return found
+
+
+def check_model(bundle: Bundle, path: str) -> str:
+  """Whether a model is the one that was judged; says which one it is.
+
+  Args:
+    bundle: the bundle.
+    path: a run, a model's folder or a file of weights.
+
+  Raises:
+    ValueError: if it is none of the bundle's, or one that still knows the
+      people.
+  """
+  models = bundle.manifest['models']
+  if files.is_file(path):
+    key, now = 'tensors', _hash_of_file(path)
+  else:
+    key, now = 'weights', checkpoint.fingerprint(
+        checkpoint.load_model(path).variables)
+  found = [name for name, model in models.items() if model[key] == now]
+  knows = [one['what'] for one in bundle.manifest['still_know']
+           if one['weights'] == (models[found[0]]['weights'] if found else now)]
+  if knows:
+    raise ValueError(f'Expected the unlearned model in {path}, got {knows[0]}, '
+                     'which still knows these people.')
+  if 'unlearned' not in found:
+    raise ValueError(f'Expected the unlearned model in {path}, got ' + (
+        f'the model {found[0]}.' if found else
+        'weights that are in no line of this bundle.'))
+  return f'The model in {path} is the one that was judged.'
+
+
+def check_data(bundle: Bundle, dataset: dataset_lib.Dataset,
+               model: str | None, devices: parallel.Devices) -> list[str]:
+  """Compares the data, and what a model answers on them, with a bundle.
+
+  Args:
+    bundle: the bundle.
+    dataset: the data at hand.
+    model: folder of the unlearned model; None = its losses are not computed.
+    devices: where it runs.
+
+  Returns:
+    Sentences on what agrees.
+
+  Raises:
+    ValueError: at the first difference.
+  """
+  arrays = bundle.evaluation.per_example or {}
+  parts = {}
+  for part in splits_lib.SPLITS_PARTS:
+    rows = parts[part] = splits_lib.find_samples(
+        dataset, arrays[f'{part}/sample_id'])
+    if (rows < 0).any():
+      raise ValueError(
+          f'Expected the images of the bundle in the data, got data without '
+          f'{(rows < 0).sum()} of {part}.')
+    for name, now in (('labels', dataset.labels[rows]),
+                      ('identity', dataset.identity[rows])):
+      if not np.array_equal(arrays[f'{part}/{name}'], now):
+        raise ValueError(f'Expected the data of the bundle, got data with '
+                         f'other {name} in {part}.')
+  for one in bundle.evaluation.record.get('request_images') or ():
+    row = splits_lib.find_samples(dataset, np.array([one['id']]))[0]
+    if hashlib.sha256(dataset.images[row].tobytes()).hexdigest() != (
+        one['sha256']):
+      raise ValueError(f'Expected the image {one["id"]!r} of the request as it '
+                       'was, got other pixels.')
+  said = ['Labels, people and the images of the request are those of the '
+          'bundle.']
+  now_all = chain.data_hashes(dataset, np.concatenate(list(parts.values())))
+  known = bundle.manifest['data']
+  if known.get('ids') == now_all['ids']:
+    if known['images'] != now_all['images']:
+      raise ValueError('Expected the data of the bundle, got data with other '
+                       'pixels.')
+    said.append('So are the pixels of all images.')
+  if model is not None and not files.is_file(model):
+    saved = checkpoint.load_model(model)
+    ran = references.Predictors(dataset, devices).run(
+        saved.config, saved.variables, parts)
+    for part, rows in parts.items():
+      losses = per_example.loss(
+          dataset.task, ran[part].logits, dataset.labels[rows])
+      stored = arrays[f'unlearned/{part}/loss']
+      if not np.allclose(losses, stored, _LOSS_TOLERANCE, _LOSS_TOLERANCE,
+                         equal_nan=True):
+        raise ValueError(f'Expected the losses of {model} on {part} as stored, '
+                         'got others.')
+    said.append('The model gives the stored loss of every image.')
+  return said

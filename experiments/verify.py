@@ -1,0 +1,8 @@
+"""Checks a signed bundle of a report: see ``--help``."""
+
+import sys
+
+from dlfd_jax.cli import commands
+
+if __name__ == '__main__':
+  sys.exit(commands.run('verify'))

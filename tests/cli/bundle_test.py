@@ -1,0 +1,208 @@
+"""``report --sign`` and ``verify``: what is altered is found."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from dlfd_jax import checkpoint, models
+from dlfd_jax.cli import audit, evaluate, report, unlearn, verify, weights
+from dlfd_jax.data import sources
+from dlfd_jax.pipeline import bundle as bundle_lib, chain, job
+from dlfd_jax.utils import runs
+from tests.cli import runs_of
+
+pytestmark = pytest.mark.usefixtures('shared_compilations')
+
+
+def _pem(folder, key=None):
+  path = folder / 'key.pem'
+  path.write_bytes((key or ed25519.Ed25519PrivateKey.generate()).private_bytes(
+      serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+      serialization.NoEncryption()))
+  return path
+
+
+@pytest.fixture(scope='module')
+def made(tmp_path_factory, original):
+  folder = tmp_path_factory.mktemp('bundles')
+  assert unlearn.main([
+      f'--original={original}', '--forget_people=6', '--method=finetune',
+      '--epochs=1', '--batch_size=16', '--devices=1',
+      f'--workdir={folder / "unlearned"}']) == 0
+  assert evaluate.main([
+      f'--original={original}', f'--unlearned={folder / "unlearned"}',
+      '--bootstrap=20', '--devices=1', f'--workdir={folder / "eval"}']) == 0
+  flags = [f'--evaluation={folder / "eval"}', f'--sign={_pem(folder)}',
+           '--request_id=R-1']
+  assert report.main(flags) == 0
+  before = runs_of.tree(folder / 'eval' / 'bundle')
+  assert report.main(flags) == 0  # of the same key: the same bundle
+  assert runs_of.tree(folder / 'eval' / 'bundle') == before
+  return folder
+
+
+def _copy(made, tmp_path):
+  return shutil.copytree(made / 'eval' / 'bundle', tmp_path / 'bundle')
+
+
+def _refused(capsys, *flags):
+  capsys.readouterr()
+  assert verify.main([str(flag) for flag in flags]) == 2
+  said = capsys.readouterr().err
+  assert said.startswith('error: Expected ') and 'Traceback' not in said
+  return said
+
+
+def test_a_bundle_is_verified_with_model_and_data(
+    made, original, faces, capsys):
+  data = [flag for flag in runs_of.data_flags(faces) if 'preset' not in flag]
+  capsys.readouterr()
+  assert verify.main([str(made / 'eval' / 'bundle'), *data, '--devices=1',
+                      f'--model={made / "unlearned"}']) == 0
+  said = capsys.readouterr().out
+  assert '6 attack figures follow from the stored losses' in said
+  assert 'is the one that was judged' in said
+  assert 'So are the pixels of all images' in said
+  assert 'The model gives the stored loss of every image' in said
+  assert 'Still knows these people: the original' in said
+  assert 'Still knows these people: states of the original run' in said
+  assert 'Cannot be proved: ' in said
+  said = _refused(capsys, made / 'eval' / 'bundle', f'--model={original}')
+  assert 'the original, which still knows these people' in said
+
+
+@pytest.mark.parametrize('name', [
+    'manifest.json', 'signature.json', 'report.html', 'report.json',
+    'result.json', 'config.json', 'per_example.npz'])
+def test_every_file_that_is_altered_removed_or_exchanged_is_found(
+    name, made, tmp_path, capsys):
+  for at in (0, .5, 1):
+    folder = _copy(made, tmp_path / str(at))
+    path = folder / name
+    content = bytearray(path.read_bytes())
+    content[min(int(at * len(content)), len(content) - 1)] ^= 1
+    path.write_bytes(content)
+    _refused(capsys, folder)
+  path.write_bytes((made / 'eval' / 'bundle' / name).read_bytes() + b'\n')
+  _refused(capsys, folder)
+  path.unlink()
+  _refused(capsys, folder)
+  path.symlink_to(made / 'eval')
+  _refused(capsys, folder)
+
+
+def test_every_digit_and_letter_of_the_signature_counts(
+    made, tmp_path, capsys):
+  folder = _copy(made, tmp_path)
+  path = folder / 'signature.json'
+  text = path.read_text()
+  known = runs.read_json(path)
+  for key in ('public_key', 'signature'):
+    other = known[key][:-1] + ('0' if known[key][-1] != '0' else '1')
+    path.write_text(text.replace(known[key], other))
+    assert 'altered' in _refused(capsys, folder)
+  for line in text.splitlines():
+    path.write_text(text.replace(f'{line}\n', '', 1))
+    _refused(capsys, folder)
+  path.write_text(text)
+  (folder / 'more.txt').write_text('')
+  assert 'no files' in _refused(capsys, folder)
+
+
+def test_a_figure_that_its_signer_altered_is_found(made, tmp_path, capsys):
+  shutil.copytree(made / 'unlearned', tmp_path / 'unlearned')
+  shutil.copytree(made / 'eval', tmp_path / 'eval',
+                  ignore=shutil.ignore_patterns('bundle'))
+  path = tmp_path / 'eval' / runs.RESULT
+  result = json.loads(path.read_text())
+  record = next(r for r in result['metrics'] if r['metric'] == 'mia_auc')
+  record['unlearned']['value'] -= .05
+  config = runs.read_json(tmp_path / 'eval' / runs.CONFIG)
+  path.write_text(json.dumps({
+      **result, 'sha256': chain.sealed(result, config)['sha256']}))
+  flags = [f'--evaluation={tmp_path / "eval"}', f'--sign={_pem(tmp_path)}']
+  assert report.main(flags) == 0, capsys.readouterr().err
+  said = _refused(capsys, tmp_path / 'eval' / 'bundle')
+  assert 'mia_auc of unlearned' in said and 'stored losses' in said
+
+
+def test_the_signer_and_the_data_may_be_named(
+    made, faces, tmp_path, capsys):
+  folder = made / 'eval' / 'bundle'
+  known = runs.read_json(folder / 'signature.json')['public_key']
+  assert verify.main([str(folder), f'--public_key={known}']) == 0
+  assert 'signed by' in _refused(capsys, folder, f'--public_key={"0" * 64}')
+  arrays = dict(np.load(faces))
+  for name, change in (('images', lambda a: a ^ 1), ('shade', lambda a: 1 - a),
+                       ('identity', lambda a: a + 1)):
+    path = tmp_path / name / 'faces.npz'
+    path.parent.mkdir()
+    np.savez(path, **{**arrays, name: change(arrays[name])})
+    data = [flag for flag in runs_of.data_flags(path) if 'preset' not in flag]
+    assert 'got ' in _refused(capsys, folder, *data)
+
+
+@pytest.mark.slow
+def test_a_request_names_the_one_before_it(made, tmp_path, capsys):
+  assert unlearn.main([
+      f'--original={made / "unlearned"}', '--forget_people=2',
+      '--forget_seed=3', '--method=finetune', '--epochs=1', '--batch_size=16',
+      '--devices=1', f'--workdir={tmp_path / "second"}']) == 0
+  assert evaluate.main([
+      f'--original={made / "unlearned"}', f'--unlearned={tmp_path / "second"}',
+      '--bootstrap=20', '--devices=1', f'--workdir={tmp_path / "eval"}']) == 0
+  first = made / 'eval' / 'bundle'
+  sign = [f'--evaluation={tmp_path / "eval"}', f'--sign={_pem(tmp_path)}']
+  assert report.main([*sign, f'--previous={first}']) == 0
+  found = bundle_lib.read(tmp_path / 'eval' / 'bundle').manifest
+  assert found['previous']['unlearned'] == found['models']['original'][
+      'weights']
+  # The original of both requests is named, too: it knows all of them.
+  whats = [one['what'] for one in found['still_know']]
+  assert 'a model that the unlearned one was made from' in whats
+  assert report.main([f'--evaluation={made / "eval"}', sign[1],
+                      f'--previous={tmp_path / "eval" / "bundle"}',
+                      f'--workdir={tmp_path / "out"}']) == 2
+  assert not (tmp_path / 'out').exists()
+  assert 'to be the original of this evaluation' in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_exports_are_recognised_in_every_format(tmp_path, capsys):
+  """An audit of a network that PyTorch knows, exported and verified."""
+  path = runs_of.write_data(tmp_path)
+  np.savez(path, **np.load(path),
+           split=np.repeat(['train', 'val', 'test'], [64, 16, 16]))
+  data = [flag for flag in runs_of.data_flags(path) if 'preset' not in flag]
+  config = models.ModelConfig(outputs=2, width=2, stem='small')
+  dataset = job.load_data(sources.DataOptions(
+      source=str(path), labels=('shade',), image_size=runs_of.SIZE))
+  for seed, name in enumerate(('original', 'model')):
+    checkpoint.save_model(tmp_path / name, models.init(
+        models.build(config), jax.random.key(seed), dataset.image_size),
+        config, dataset.task, dataset.image_size)
+  assert audit.main([
+      f'--model={tmp_path / "model"}', f'--original={tmp_path / "original"}',
+      *data, '--forget_people=6', '--bootstrap=20', '--devices=1',
+      f'--workdir={tmp_path / "eval"}']) == 0, capsys.readouterr().err
+  files = {}
+  for name, ending in (('model', 'safetensors'), ('original', 'safetensors'),
+                       ('model', 'pth')):
+    files[name, ending] = tmp_path / f'{name}.{ending}'
+    assert weights.EXPORT.main([
+        f'--model={tmp_path / name}',
+        f'--weights={files[name, ending]}']) == 0
+  first, second, third = files.values()
+  assert report.main([
+      f'--evaluation={tmp_path / "eval"}', f'--sign={_pem(tmp_path)}',
+      f'--exports={first},{second}']) == 0, capsys.readouterr().err
+  folder = tmp_path / 'eval' / 'bundle'
+  for one in (first, third, tmp_path / 'model'):
+    assert verify.main([str(folder), f'--model={one}']) == 0
+  assert 'an export of the original' in capsys.readouterr().out
+  assert 'still knows' in _refused(capsys, folder, f'--model={second}')
