@@ -27,6 +27,8 @@ from dlfd_jax.report import names, tables
 from dlfd_jax.utils import files, places, records, runs, schemas, validate
 
 FOLDER, MANIFEST, SIGNATURE = 'bundle', 'manifest.json', 'signature.json'
+_SIGNED = {runs.REPORT, 'report.json', runs.RESULT, runs.CONFIG,
+           evaluate.PER_EXAMPLE}
 _ALGORITHM = 'Ed25519'
 _TOLERANCE = 1e-3  # of figures: losses are stored in float32
 _LOSS_TOLERANCE = .01  # nats, or of the loss: other devices round otherwise
@@ -306,6 +308,10 @@ def read(folder: job.Folder, public_key: str | None = None) -> Bundle:
         f'Expected {folder / MANIFEST} as it was signed, got another manifest, '
         'key or signature: the bundle was altered.') from error
   manifest = dict(records.read(folder / MANIFEST, schemas.Bundle))
+  if set(manifest['sha256']) != _SIGNED or (
+      'unlearned' not in manifest['models']):
+    raise ValueError(f'Expected {folder / MANIFEST} to list the files and '
+                     'models of a bundle, got others.')
   hashes = {**manifest['sha256'], MANIFEST: hashlib.sha256(content).hexdigest()}
   for name, known in hashes.items():
     if hashlib.sha256(_content(folder / name)).hexdigest() != known:
@@ -324,7 +330,21 @@ def read(folder: job.Folder, public_key: str | None = None) -> Bundle:
   if chain.hash_of(found.record.get('request_images')) != manifest['request']:
     raise ValueError(f'Expected the request of {folder} as it was signed, got '
                      'another one.')
+  _check_arrays(found.per_example or {}, folder / evaluate.PER_EXAMPLE)
   return Bundle(folder, manifest, signed['public_key'], found)
+
+
+def _check_arrays(arrays: Mapping[str, np.ndarray], path: pathlib.Path) -> None:
+  """Raises ValueError unless there is all that figures are computed from."""
+  for part in splits_lib.SPLITS_PARTS:
+    wanted = [f'{part}/{name}' for name in ('sample_id', 'identity', 'labels')]
+    wanted += [f'{model}/{part}/loss' for model in names.models_in(arrays)]
+    lengths = {arrays[name].shape[:1] for name in wanted if name in arrays}
+    if not all(name in arrays for name in wanted) or len(lengths) != 1 or (
+        f'unlearned/{part}/loss' not in wanted
+        or arrays[f'{part}/labels'].dtype.kind != 'i'):
+      raise ValueError(f'Expected sample ids, people, labels and losses of '
+                       f'every image of {part} in {path}, got others.')
 
 
 def _content(path: pathlib.Path) -> bytes:

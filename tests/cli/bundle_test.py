@@ -1,5 +1,6 @@
 """``report --sign`` and ``verify``: what is altered is found."""
 
+import hashlib
 import json
 import shutil
 
@@ -129,6 +130,50 @@ def test_a_figure_that_its_signer_altered_is_found(made, tmp_path, capsys):
   assert report.main(flags) == 0, capsys.readouterr().err
   said = _refused(capsys, tmp_path / 'eval' / 'bundle')
   assert 'mia_auc of unlearned' in said and 'stored losses' in said
+
+
+def _signed_again(folder, change):
+  """The bundle as somebody with a key of their own may write it."""
+  key = ed25519.Ed25519PrivateKey.generate()
+  with np.load(folder / 'per_example.npz') as file:
+    arrays = dict(file)
+  change(arrays)
+  np.savez(folder / 'per_example.npz', **arrays)
+  result = runs.read_json(folder / runs.RESULT)
+  result['arrays']['per_example.npz'] = chain.hash_of_arrays(arrays)
+  config = runs.read_json(folder / runs.CONFIG)
+  (folder / runs.RESULT).write_text(json.dumps({
+      **result, 'sha256': chain.sealed(result, config)['sha256']}))
+  manifest = runs.read_json(folder / 'manifest.json')
+  manifest['sha256'] = {name: hashlib.sha256(
+      (folder / name).read_bytes()).hexdigest() for name in manifest['sha256']}
+  text = (json.dumps(manifest, indent=2) + '\n').encode()
+  (folder / 'manifest.json').write_bytes(text)
+  (folder / 'signature.json').write_text(json.dumps({
+      'kind': 'signature', 'algorithm': 'Ed25519',
+      'public_key': key.public_key().public_bytes_raw().hex(),
+      'signature': key.sign(text).hex(),
+      'files': {name: [known] for name, known in {
+          **manifest['sha256'], 'manifest.json': hashlib.sha256(
+              text).hexdigest()}.items()}}, indent=2) + '\n')
+
+
+@pytest.mark.parametrize('change, said', [
+    (lambda arrays: arrays.pop('forget/labels'), 'of every image of forget'),
+    (lambda arrays: arrays.update({'test/labels': np.zeros((3, 2), np.int32)}),
+     'of every image of test'),
+    (lambda arrays: [arrays.pop(name) for name in list(arrays)
+                     if name.startswith('unlearned')], 'of every image'),
+    (lambda arrays: arrays.update({
+        'unlearned/forget/loss': 0 * arrays['unlearned/forget/loss']}),
+     'as the stored losses give')])
+def test_a_bundle_whose_signer_altered_the_losses_is_refused(
+    change, said, made, tmp_path, capsys):
+  folder = _copy(made, tmp_path)
+  _signed_again(folder, lambda arrays: None)
+  assert verify.main([str(folder)]) == 0
+  _signed_again(folder, change)
+  assert said in _refused(capsys, folder)
 
 
 def test_the_signer_and_the_data_may_be_named(
