@@ -25,7 +25,8 @@ class EvaluationConfig:
 
   Attributes:
     bootstrap: resamples of people (or images) behind every interval.
-    draws: random cuts to equal sizes of the cross-validated attacks.
+    draws: random cuts to equal sizes of the cross-validated attacks; None = as
+      many as make two seeds agree (``attack.enough_draws``).
     permutations: of membership, behind every permutation null.
     seed: of all three; also the number of the same draw for all models.
     auc_margin: differences in an AUC below this do not matter.
@@ -36,16 +37,17 @@ class EvaluationConfig:
   """
 
   bootstrap: int = 2000
-  draws: int = 20
+  draws: int | None = None
   permutations: int = 200
   seed: int = 0
   auc_margin: float = .05
   accuracy_margin: float = .02
 
   def __post_init__(self) -> None:
-    for name, least in (('bootstrap', 20), ('draws', 1), ('permutations', 20),
-                        ('seed', 0)):
+    for name, least in (('bootstrap', 20), ('permutations', 20), ('seed', 0)):
       validate.integer(name, getattr(self, name), least)
+    if self.draws is not None:
+      validate.integer('draws', self.draws)
     for name in ('auc_margin', 'accuracy_margin'):
       validate.number(name, getattr(self, name), 0, 1, ends='()')
 

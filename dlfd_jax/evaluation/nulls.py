@@ -32,6 +32,7 @@ from dlfd_jax.metrics import (
   stats,
 )
 
+_DRAWS = 5  # of each permutation: their spread is little beside the null's
 NOT_RUN = 'no model was run on both forget and test'
 
 
@@ -101,8 +102,10 @@ def _mean_and_range(values: np.ndarray) -> Estimate:
 def _memberships(inputs: Inputs) -> np.ndarray:
   """Permuted membership within classes, bool ``[permutations, n + m]``."""
   parts = [inputs.parts[split] for split in SIDES]
-  return _permuted(inputs, np.concatenate([part.keys for part in parts]),
-                   len(parts[0]), 'null images')
+  keys = np.concatenate([part.keys for part in parts])
+  if outputs.by_attribute(inputs):  # vectors with gaps: nothing would swap
+    keys = np.zeros_like(keys)
+  return _permuted(inputs, keys, len(parts[0]), 'null images')
 
 
 def _permuted(inputs: Inputs, keys: np.ndarray, n_members: int,
@@ -151,13 +154,21 @@ def permuted_matched_auc(inputs: Inputs, attribute: str | None = None, *,
   model = _scored(inputs)
   if model is None:
     return Estimate.missing(NOT_RUN)
-  sides = outputs.matched_sides(inputs, model, score, attribute)
-  known = np.concatenate(sides.known) > 0
-  if not known.any():
+  names = (inputs.task.names
+           if attribute is None and outputs.by_attribute(inputs) else
+           (attribute,))
+  found = []
+  for name in names:
+    sides = outputs.matched_sides(inputs, model, score, name)
+    known = np.concatenate(sides.known) > 0
+    if outputs.matched_auc(
+        inputs, model, name, score=score).value is not None:
+      found.append(_pooled_auc(
+          np.concatenate(sides.scores)[known], _memberships(inputs)[:, known],
+          np.concatenate(sides.keys)[known]))
+  if not found:
     return Estimate.missing(outputs.NO_CLASS)
-  return _mean_and_range(_pooled_auc(
-      np.concatenate(sides.scores)[known], _memberships(inputs)[:, known],
-      np.concatenate(sides.keys)[known]))
+  return _mean_and_range(np.mean(found, axis=0))
 
 
 def permuted_person_auc(inputs: Inputs) -> Estimate:
@@ -190,7 +201,8 @@ def _permuted_accuracies(inputs: Inputs,
     return outputs.FEW
   return np.array([
       attack.held_out(
-          -losses[row], -losses[~row], draws=inputs.config.draws, seed=draw,
+          -losses[row], -losses[~row], seed=draw,
+          draws=min(inputs.config.draws or _DRAWS, _DRAWS),
           two_sided=form == 'two-sided').accuracy
       for draw, row in enumerate(member)])
 

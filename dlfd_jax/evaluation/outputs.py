@@ -281,12 +281,34 @@ def matched_sides(inputs: Inputs, model: Model,
       known.append(np.ones(len(part)))
       continue
     column = task.names.index(attribute)
-    scores.append(score(
-        task, model.logits[split], part.labels, per_attribute=True)[:, column])
+    of_attribute = score(
+        task, model.logits[split], part.labels, per_attribute=True)[:, column]
+    scores.append(np.where(part.labels[:, column] < 0, 0.0, of_attribute))
     keys.append(part.labels[:, column])
     known.append(1.0 - (part.labels[:, column] < 0))
   return Matched((scores[0], scores[1]), (keys[0], keys[1]),
                  (known[0], known[1]))
+
+
+def by_attribute(inputs: Inputs) -> bool:
+  """Whether classes are those of each attribute, not the whole label vectors.
+
+  Vectors with gaps are classes that the other side may lack, and none may be
+  on both sides: what is known can still be compared.
+  """
+  forget, test = (inputs.parts[split] for split in SIDES)
+  return inputs.task.is_multilabel and (
+      any((part.labels < 0).any() for part in (forget, test))
+      or not np.intersect1d(forget.keys, test.keys).size)
+
+
+def attributes_in(inputs: Inputs,
+                  value: Callable[..., Estimate] | None) -> list[str]:
+  """The remark of a class-matched AUC that is a mean over attributes."""
+  del value
+  return ['The mean over attributes, each matched by its own known labels: '
+          'forget and test share no complete label vectors, or some labels are '
+          'unknown.'] if by_attribute(inputs) else []
 
 
 @_on(*SIDES)
@@ -297,7 +319,12 @@ def matched_auc(inputs: Inputs, model: Model, attribute: str | None = None, *,
 
   Value and replicates are one function of the weights (``draws=None`` of
   ``attack.class_matched_auc``), and the matching is repeated in every resample.
+  See :func:`by_attribute` for partly unknown label vectors.
   """
+  if attribute is None and by_attribute(inputs):
+    each = [matched_auc(inputs, model, name, score=score)
+            for name in inputs.task.names]
+    return mean([one for one in each if one.value is not None] or each)
   sides = matched_sides(inputs, model, score, attribute)
 
   def matched(weights: Any = 1.0, other_weights: Any = 1.0) -> Pair:
@@ -384,8 +411,9 @@ def attack_accuracy(inputs: Inputs, model: Model, *,
   if min(map(len, sides)) < 2:
     return Estimate.missing(FEW)
   return _held_out(inputs, attack.held_out(
-      *sides, draws=inputs.config.draws, seed=inputs.config.seed,
-      two_sided=two_sided), balanced=True)
+      *sides, draws=inputs.config.draws or attack.enough_draws(
+          *map(len, sides)), seed=inputs.config.seed,
+      two_sided=two_sided))
 
 
 @_on(*SIDES)
@@ -395,11 +423,10 @@ def unbalanced_accuracy(inputs: Inputs, model: Model) -> Estimate:
   if not unbalanced_possible(inputs):
     return Estimate.missing(FEW_UNBALANCED)
   return _held_out(inputs, attack.unbalanced_held_out(
-      *(model.losses[split] for split in SIDES)), balanced=False)
+      *(model.losses[split] for split in SIDES)))
 
 
-def _held_out(inputs: Inputs, results: attack.HeldOut, *,
-              balanced: bool) -> Estimate:
+def _held_out(inputs: Inputs, results: attack.HeldOut) -> Estimate:
   forget, test = (inputs.parts[split] for split in SIDES)
   if not (forget.has_interval and test.has_interval):
     return Estimate(results.accuracy)
@@ -408,7 +435,7 @@ def _held_out(inputs: Inputs, results: attack.HeldOut, *,
   others = test.resampled_sums(
       np.stack([results.non_members, results.non_members_tried], axis=-1))
   both = np.stack([members, others], axis=-1)
-  if not balanced:
+  if not results.balanced:
     both = both.sum(axis=-1, keepdims=True)
   return Estimate.resampled(
       results.accuracy, accuracy.mean_of_ratios(both[:, 0], both[:, 1]),

@@ -311,7 +311,8 @@ METRICS: tuple[Metric, ...] = (
         applies=_has_top2),
     _auc('mia_auc_matched', 'Attack AUC, class-matched', margin='auc_margin',
          value=outputs.matched_auc, null=nulls.permuted_matched_auc,
-         notes=_SWAPPED, short='attack AUC', summary=True),
+         notes=_SWAPPED, short='attack AUC', remarks=outputs.attributes_in,
+         summary=True),
     _attack(
         'over_forgetting', 'Over-forgetting, by the main attack AUC',
         'raised where the main attack AUC and its interval are below one half: '

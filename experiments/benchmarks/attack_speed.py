@@ -79,7 +79,7 @@ def batched(side: int) -> Attack:
   """The same by all folds at once, as the live attack does it."""
   labels, train = folds(side)
   return lambda values: attack_lib.held_out_correct(
-      values[None, :, None], labels, train)[0]
+      values[None, :, None], labels, train)[0][0]
 
 
 def compiled(side: int) -> Attack:

@@ -130,6 +130,26 @@ def test_attributes_have_their_own_metrics():
   assert 'mia_auc_matched_margin' in got
 
 
+@pytest.mark.parametrize('case', ['gaps', 'one shared', 'opposite'])
+def test_label_vectors_with_gaps_are_matched_by_what_is_known(case):
+  def gaps(labels, splits):
+    labels[splits.forget, 1:], labels[splits.test, 2] = -1, -1
+    if case == 'one shared':
+      labels[splits.test[0]] = labels[splits.forget[0]]
+    if case == 'opposite':
+      labels[splits.forget, 1:], labels[splits.test, 1:] = 0, 1
+  prepared = _prepare(fakes.ATTRIBUTES, labels=gaps)
+  got, nulls = fakes.values(prepared), fakes.nulls(prepared)
+  main = got['mia_auc_matched']
+  known = [got[f'mia_auc_matched/{name}'].value for name in ('x', 'y', 'z')]
+  assert main.value == pytest.approx(
+      np.mean([value for value in known if value is not None]))
+  assert known[0] is not None and main.low < main.value < main.high
+  for name in ('mia_auc_matched', 'mia_auc'):
+    assert nulls[name].low < .5 < nulls[name].high
+  assert outputs.attributes_in(prepared, None)
+
+
 def test_unknown_people_leave_the_person_auc_out():
   got = fakes.values(_prepare(known=False))
   assert got['mia_auc_person'].reason == outputs.NO_PEOPLE

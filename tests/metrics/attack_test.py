@@ -123,14 +123,42 @@ def test_two_sided_attack_sees_members_on_both_sides():
   assert attack.balanced_accuracy(members, others) <= .75
 
 
-def test_held_out_counts_every_example_of_a_draw_once():
+def test_every_example_is_asked_in_every_draw():
   rng = np.random.default_rng(3)
-  got = attack.held_out(
-      rng.normal(size=57), rng.normal(size=83), draws=4, splits=10)
-  assert got.members_tried.sum() == got.non_members_tried.sum() == 4 * 50
-  assert got.members_tried.max() <= 4
-  assert (got.members <= got.members_tried).all()
-  assert 0 <= got.accuracy <= 1
+  members, others = rng.normal(1, 1, 57), rng.normal(size=583)
+  got = attack.held_out(members, others, draws=4)
+  assert (got.members_tried == 4).all() and (got.non_members_tried == 4).all()
+  assert (got.non_members >= 0).all() and (got.non_members <= 4).all()
+  assert got.accuracy == pytest.approx(
+      (got.members.mean() + got.non_members.mean()) / 8)
+
+
+@pytest.mark.parametrize('n, m', [(30, 60), (104, 1008), (300, 300)])
+@pytest.mark.parametrize('two_sided', [False, True])
+def test_two_seeds_give_one_forgetting_score(n, m, two_sided):
+  rng = np.random.default_rng(0)
+  members = -rng.exponential(.5, n)**2
+  others = -rng.exponential(1.3, m)**2
+  first, second = (2 * abs(attack.balanced_accuracy(
+      members, others, draws=attack.enough_draws(n, m), seed=seed,
+      two_sided=two_sided) - .5) for seed in (1, 2))
+  assert abs(first - second) < .005
+
+
+def test_what_a_cut_leaves_out_is_asked_by_every_fold():
+  rng = np.random.default_rng(8)
+  x, rest = rng.normal(size=(1, 40, 1)), rng.normal(size=(1, 7, 1))
+  labels = np.repeat([1.0, 0.0], 20)
+  train = np.arange(40) % 20 % 4 != np.arange(4)[:, None]
+  _, called = attack.held_out_correct(x, labels, train, rest)
+  folds = []
+  for rows in train:
+    model = pipeline.make_pipeline(
+        preprocessing.StandardScaler(),
+        linear_model.LogisticRegression(tol=1e-10, max_iter=10_000))
+    model.fit(x[0, rows], labels[rows])
+    folds.append(model.predict(rest[0]))
+  np.testing.assert_allclose(called[0], np.mean(folds, axis=0))
 
 
 def test_attack_depends_on_its_seed_alone():
@@ -334,7 +362,7 @@ def test_held_out_predictions_equal_scikit_learn(name, features):
   x = np.stack([scores, scores**2], axis=-1)[:, :features]
   labels = np.repeat([1.0, 0.0], 60)
   train = np.arange(120) % 60 % 10 != np.arange(10)[:, None]
-  got = attack.held_out_correct(x[None], labels, train)[0]
+  got = attack.held_out_correct(x[None], labels, train)[0][0]
   np.testing.assert_array_equal(got, _reference(x, labels, train))
 
 
