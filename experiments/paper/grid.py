@@ -15,7 +15,7 @@ from absl import flags
 
 from dlfd_jax import methods, presets
 from dlfd_jax.evaluation import inputs as inputs_lib
-from dlfd_jax.pipeline import evaluate, references
+from dlfd_jax.pipeline import evaluate, references as references_lib
 from dlfd_jax.report import tables
 from experiments.paper import costs, study as study_lib
 from experiments.publish import programs
@@ -50,6 +50,8 @@ def define(values: flags.FlagValues, tasks: list[str]) -> None:
       tuned=(True, 'the settings that experiments.paper.sweep chose, where it '
              "did; else the presets' starts"),
       bootstrap=(1000, 'resamples behind every interval', 20),
+      references=(0, 'further retrained models of each seed, trained once and '
+                     'shared by all rows, as `dlfd references` makes them', 0),
       probes=(False, 'also measure features (tier 1 without relearning)'))
 
 
@@ -74,7 +76,7 @@ def run(values: flags.FlagValues, line: str, kind: str,
       study = study_lib.open_study(
           task, seed, study_lib.root_of(values), **common)
       cells += run_study(study, rows_of(task), values['bootstrap'].value,
-                         values['probes'].value)
+                         values['probes'].value, values['references'].value)
   searched = {task.preset_name: presets.tuned(task.preset_name)
               for task in tasks if values['tuned'].value}
   return {
@@ -96,11 +98,16 @@ def _search(found):
 
 
 def run_study(study: study_lib.Study, rows: Sequence[Row], bootstrap: int,
-              probes: bool = False) -> list[dict[str, Any]]:
-  """The cells of one task and seed, original and retrained first."""
+              probes: bool = False, references: int = 0
+              ) -> list[dict[str, Any]]:
+  """The cells of one task and seed, original and retrained first.
+
+  ``references`` are further retrained models that every row is judged beside.
+  """
+  shared = study.references(references)
   cells: list[dict[str, Any]] = []
   for row in rows:
-    judged, cell = run_row(study, row, bootstrap, probes)
+    judged, cell = run_row(study, row, bootstrap, probes, shared)
     if not cells:
       cells = [_trained(study, judged, name)
                for name in ('original', 'retrained', NULL)]
@@ -109,8 +116,8 @@ def run_study(study: study_lib.Study, rows: Sequence[Row], bootstrap: int,
   return cells
 
 
-def run_row(study: study_lib.Study, row: Row, bootstrap: int, probes: bool
-            ) -> tuple[dict[str, Any], dict[str, Any]]:
+def run_row(study: study_lib.Study, row: Row, bootstrap: int, probes: bool,
+            shared: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
   """Unlearns and judges one row.
 
   Returns:
@@ -123,12 +130,14 @@ def run_row(study: study_lib.Study, row: Row, bootstrap: int, probes: bool
   unlearned = study.unlearn(folder, row.config)
   done = unlearned.record
   judged = evaluate.evaluate(
-      study.trained['original'], unlearned, [study.trained['retrained']],
+      study.trained['original'], unlearned,
+      [study.trained['retrained'], *shared],
       inputs_lib.EvaluationConfig(bootstrap=bootstrap), state=row.state,
-      tier_1=references.Tier1Config(relearn_steps=0) if probes else None,
+      tier_1=references_lib.Tier1Config(relearn_steps=0) if probes else None,
       keep_features=probes,
       workdir=study.folder / (f'evaluation{"1" if probes else ""}-{row.state}-'
-                              f'{bootstrap}-{name}'),
+                              f'{bootstrap}-{name}'
+                              + f'-{1 + len(shared)}' * bool(shared)),
       devices=study.devices, hooks=study.common['hooks'],
       command=study.common['command']).record
   cost = costs.measure(

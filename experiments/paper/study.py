@@ -17,10 +17,12 @@ from absl import flags
 from dlfd_jax import checkpoint, methods, parallel, presets
 from dlfd_jax.cli import command, inputs, options
 from dlfd_jax.data import dataset as dataset_lib, requests, splits as splits_lib
-from dlfd_jax.pipeline import job, train, unlearn
+from dlfd_jax.pipeline import job, reference_models, train, unlearn
 from experiments.publish import programs
 
 FORGET_FRACTION = 0.15
+# Seeds of references are no other model's of the table.
+_FIRST_REFERENCE, _REFERENCES = 1000, 1000
 _OVERRIDES = (*options.DATA, *options.NETWORK,
               *(o for o in options.TRAIN if o.flag == 'epochs'))
 # Trained models differ with the others, so these name the folder of a task.
@@ -74,6 +76,18 @@ class Study:
         'train_epochs': self.task.preset.train.epochs,
         'original_train_accuracy': (
             self.trained['original'].record['accuracy_train'])}
+
+  def references(self, n: int) -> list[str]:
+    """Runs of ``n`` further retrained models, which all tables share."""
+    if not n:
+      return []
+    made = reference_models.train_references(
+        reference_models.plan(
+            self.trained['original'], self.splits, n=n,
+            seed=_FIRST_REFERENCE + _REFERENCES * self.seed),
+        self.folder / 'references', each=command.check_finite,
+        **self.common)
+    return made.retrained()[:n]
 
   def unlearn(self, folder: pathlib.Path,
               config: methods.RunConfig) -> unlearn.UnlearnResult:

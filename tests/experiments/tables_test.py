@@ -62,7 +62,8 @@ _TINY = ['--tasks=demo', '--people=12', '--images_per_person=4',
 def test_a_table_is_resumed_cell_by_cell(
     tmp_path, capsys, shared_compilations):
   line = [*_TINY, f'--workdir={tmp_path / "runs"}', '--methods=neggrad,cf_k',
-          f'--out={tmp_path / "t"}', '--seeds=1', '--probes']
+          f'--out={tmp_path / "t"}', '--seeds=1', '--probes',
+          '--references=1']
   assert table1.main(line) == 0
   first = runs.read_json(tmp_path / 't.json')
   names = [(c['model'], c['seed']) for c in first['cells']]
@@ -82,6 +83,8 @@ def test_a_table_is_resumed_cell_by_cell(
   evaluated = [p for p in stamps if 'evaluation' in str(p)]
   assert all((pathlib.Path(p).parent / 'features.npz').is_file()
              for p in evaluated)
+  for path in evaluated:  # one reference serves all rows
+    assert len(runs.read_json(path)['models']['retrained']) == 2
   capsys.readouterr()
 
 
