@@ -391,9 +391,12 @@ def train_references(
 
   def add(k: int, run: train.TrainResult) -> None:
     made[k] = run
-    index = _index(plan, opened, made, command, cost,
-                   time.perf_counter() - started)
-    hosts.first(lambda: opened.write_result(index))
+    known = {one['folder']: one['sha256']
+             for one in (opened.result or {}).get('models', ())}
+    if known.get(folder_of('', k).name) != run.record['sha256']:
+      index = _index(plan, opened, made, command, cost,
+                     time.perf_counter() - started)
+      hosts.first(lambda: opened.write_result(index))
     if each is not None:
       each(run)
 
