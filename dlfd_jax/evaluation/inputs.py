@@ -11,7 +11,7 @@ import numpy as np
 
 from dlfd_jax import tasks
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
-from dlfd_jax.metrics import forgetting, per_example, stats
+from dlfd_jax.metrics import forgetting, lira, per_example, stats
 from dlfd_jax.utils import rng, text, validate
 
 RANDOM = 'random'  # a randomly initialised network, among the features' models
@@ -65,6 +65,7 @@ class ReferenceConfig:
     distance_margin: a smaller normalised distance does not matter.
     cka_margin: nor a smaller difference in CKA,
     ain_margin: nor in log2 of the anamnesis index.
+    klom_margin: nor nats of mean KLOM beyond its null.
 
   Raises:
     ValueError: if a value is out of its range.
@@ -78,18 +79,59 @@ class ReferenceConfig:
   distance_margin: float = .10
   cka_margin: float = .05
   ain_margin: float = 1.0
+  klom_margin: float = .05
 
   def __post_init__(self) -> None:
     for name, least in (('probe_folds', 2), ('probe_permutations', 2),
                         ('probe_people', 2), ('jackknife_groups', 2)):
       validate.integer(name, getattr(self, name), least)
-    for name in ('harm_limit', 'distance_margin', 'cka_margin', 'ain_margin'):
+    for name in ('harm_limit', 'distance_margin', 'cka_margin', 'ain_margin',
+                 'klom_margin'):
       validate.number(name, getattr(self, name), 0, ends='(]')
+
+
+OUT, FORGET, KEEP = 0, 1, 2  # states of an image in a shadow model
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Shadows:
+  """Margins of shadow models on forget, before and after they unlearned.
+
+  Attributes:
+    unlearned: float64 ``[models, n]``, all images of forget in its order.
+    before: of the same models before they unlearned, ``[models, n]``.
+    states: int8 ``[models, n]``: ``OUT`` = never seen, ``FORGET`` = trained on
+      and unlearned, ``KEEP`` = trained on and kept.
+
+  Raises:
+    ValueError: if shapes do not fit, a margin is not finite or a state unknown.
+  """
+
+  unlearned: np.ndarray
+  before: np.ndarray
+  states: np.ndarray
+
+  def __post_init__(self) -> None:
+    for name in ('unlearned', 'before'):
+      object.__setattr__(self, name, lira.check_margins(
+          f'{name} margins', getattr(self, name)))
+    shapes = [np.shape(values) for values in (
+        self.unlearned, self.before, self.states)]
+    if len(set(shapes)) > 1:
+      raise ValueError('Expected margins and states [models, images] of one '
+                       f'shape, got {shapes[0]}, {shapes[1]}, {shapes[2]}.')
+    if not np.isin(self.states, (OUT, FORGET, KEEP)).all():
+      raise ValueError('Expected states 0, 1 and 2, got others.')
+
+  def take(self, rows: np.ndarray) -> Shadows:
+    """Those of some images."""
+    return Shadows(self.unlearned[:, rows], self.before[:, rows],
+                   self.states[:, rows])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class References:
-  """Everything that has to be run for tier 1; each may be left out.
+  """Everything that has to be run from tier 1 on; each may be left out.
 
   Attributes:
     features: model (``'original'``, ``'unlearned'``, ``'retrained_0'`` ...,
@@ -101,6 +143,7 @@ class References:
       all; the original's are 0.
     blocks: model -> split -> block -> means of its output ``[n, d]``, blocks
       from input to output, the same of every model.
+    shadows: of tier 3.
   """
 
   features: Mapping[str, Mapping[str, np.ndarray]] = dataclasses.field(
@@ -110,6 +153,7 @@ class References:
       dataclasses.field(default_factory=dict))
   blocks: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]] = (
       dataclasses.field(default_factory=dict))
+  shadows: Shadows | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -202,6 +246,7 @@ class Inputs:
     retrained: the models trained on retain alone.
     random: the randomly initialised network, of which only features are known.
     random_logits: of randomly initialised networks on forget.
+    shadows: of tier 3, images as in the part forget.
     memo: results of functions that several metrics share, see :func:`once`.
   """
 
@@ -214,6 +259,7 @@ class Inputs:
   retrained: tuple[Model, ...]
   random: Model
   random_logits: Sequence[np.ndarray]
+  shadows: Shadows | None = None
   memo: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
   @property
@@ -340,7 +386,18 @@ def prepare(outputs: Mapping[str, Any],
       models.get('original'), models.get('unlearned'),
       tuple(model for name, model in models.items() if name not in single),
       _model(dataset.task, splits, parts, RANDOM, {}, references),
-      random_logits)
+      random_logits, _shadows(references.shadows, splits, parts))
+
+
+def _shadows(shadows: Shadows | None, splits: splits_lib.Splits,
+             parts: Mapping[str, Part]) -> Shadows | None:
+  if shadows is None:
+    return None
+  if shadows.states.shape[1] != len(splits.forget):
+    raise ValueError(
+        f'Expected shadow models on {len(splits.forget)} images of forget, got '
+        f'{shadows.states.shape[1]}.')
+  return shadows.take(parts['forget'].rows)
 
 
 def _check_names(by_name: Mapping[str, Any], known: Sequence[str]) -> None:

@@ -25,13 +25,14 @@ from dlfd_jax.evaluation import (
   nulls,
   outputs,
   reference_attack,
+  shadows,
 )
 from dlfd_jax.evaluation.estimate import Estimate, Record
 from dlfd_jax.evaluation.inputs import Inputs
 from dlfd_jax.metrics import accuracy, distances, features as features_lib
 
 MAIN_ATTACK = 'mia_auc_matched'
-SINGLE, GAP, SLOT, DATA = 'single', 'gap', 'slot', 'data'
+SINGLE, GAP, SLOT, DATA, SHADOW = 'single', 'gap', 'slot', 'data', 'shadow'
 FORGETTING, UTILITY = 'forgetting', 'utility'
 VOTER, COMPANION, ACCUSER = 'voter', 'companion', 'accuser'
 GROUP = 'group'
@@ -51,7 +52,8 @@ class Metric:
     form: ``'single'``: a number of one model. ``'gap'``: the value is such a
       number, the metric its difference to the retrained models' mean.
       ``'slot'``: a model compared with the retrained ones. ``'data'``: a number
-      of the data, the same for all models.
+      of the data, the same for all models. ``'shadow'``: a figure of shadow
+      models, see ``shadows``.
     null: the function of inputs that says what there is where nothing is to be
       found; None = each retrained model in the slot, against the others.
     tier: the lowest tier that computes it.
@@ -127,6 +129,7 @@ _SIDES = outputs.SIDES
 _CORRECT = 'higher means more correct'
 _AUC = ('higher means more leakage; above retrained: under-forgetting, below: '
         'over-forgetting')
+_TRACE = 'higher means that traces of the images remain; the aim is the null'
 _TWO_SIDED = ('higher means that forget images stand farther from retrained, '
               'to either side, than unseen ones')
 _SCORE = ('lower means an attack nearer to a guess, in either direction; the '
@@ -245,6 +248,13 @@ def _likelihood(name: str, label: str, scores: likelihood_attacks.Scores,
       tier=2, sides=_SIDES, bounds=_SHARE, margin='auc_margin', summary=True,
       value=_partial(likelihood_attacks.auc, scores=scores,
                      by_person=by_person), **more)
+
+
+def _shadow(name: str, label: str, direction: str, value: Callable[..., Any],
+            **more: Any) -> Metric:
+  options: dict[str, Any] = {'sides': ('forget',), **more}
+  return Metric(name=name, label=label, split='forget', direction=direction,
+                form=SHADOW, tier=3, value=value, **options)
 
 
 def _probe(name: str, label: str, split: str, direction: str,
@@ -534,6 +544,39 @@ METRICS: tuple[Metric, ...] = (
          likelihood_attacks.retain_auc_by_person, direction='higher than 0 '
          'means that retained people look more like members than after '
          'retraining', margin=None, sides=('retain', 'test'), tier=2),
+    # Tier 3: shadow models that unlearned, too.
+    _shadow('u_lira_auc', 'U-LiRA AUC', _TRACE, shadows.u_lira, bounds=_SHARE,
+            margin='auc_margin', votes=(FORGETTING, 12), summary=True),
+    _shadow('u_lira_auc_person', 'U-LiRA AUC, by person', _TRACE,
+            _partial(shadows.u_lira, by_person=True), bounds=_SHARE,
+            margin='auc_margin', votes=(FORGETTING, 13), role=ACCUSER,
+            summary=True),
+    _shadow('u_lira_accuracy', 'U-LiRA accuracy', _TRACE,
+            _partial(shadows.u_lira, what='accuracy')),
+    _shadow('u_lira_tpr_at_fpr_0.01', 'U-LiRA TPR at 1 % FPR', _TRACE,
+            _partial(shadows.u_lira, what='tpr')),
+    _shadow('u_lira_retrained_auc', 'U-LiRA AUC against retrained',
+            'higher means that traces or the footprint of the method remain',
+            _partial(shadows.u_lira, against='retrained'), bounds=_SHARE,
+            margin='auc_margin', summary=True),
+    _shadow('klom_forget', 'KLOM, Gaussian, forget', _FAR,
+            shadows.klom_gaussian, units='nats', margin='klom_margin',
+            votes=(FORGETTING, 14), summary=True),
+    _shadow('klom_histogram_forget', 'KLOM, histogram, forget', _FAR,
+            shadows.klom_histogram, units='nats'),
+    _shadow('epsilon_challenge', 'Epsilon, challenge form',
+            'higher means easier to tell from retrained; the aim is the null, '
+            'not 0', shadows.challenge, units='nats'),
+    _shadow('forgetting_quality', 'Forgetting quality F, challenge form',
+            "higher means better by the challenge's rule; the aim is the null, "
+            'not 1', _partial(shadows.challenge, quality=True)),
+    _shadow('epsilon_lb_largest', 'Epsilon that is shown, largest',
+            'higher means proven leakage of an image; 0 means not shown',
+            shadows.shown_epsilon, units='nats', votes=(FORGETTING, 15),
+            role=ACCUSER, summary=True),
+    _shadow('privacy_harm', 'Privacy harm, U-LiRA AUC',
+            'higher means that people who stay leak more than before',
+            shadows.privacy_harm),
 )
 
 _BY_NAME = {metric.name: metric for metric in METRICS if not metric.members}

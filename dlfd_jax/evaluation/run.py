@@ -34,6 +34,7 @@ from dlfd_jax.evaluation import (
   outputs as outputs_lib,
   people as people_lib,
   registry,
+  shadows,
   verdicts,
 )
 from dlfd_jax.evaluation.estimate import Estimate, Record
@@ -72,7 +73,7 @@ def evaluate(outputs: Mapping[str, Any],
     splits: retain, forget (the members), val, test (the non-members).
     config: settings; the defaults if None.
     tier: 0; 1 for the metrics against retrained models; 2 also for attacks with
-      four of them or more as references.
+      four of them or more as references; 3 also figures of shadow models.
     references: what had to be run for tier 1 beside the logits; whatever is
       left out of it makes its metrics say so.
     reference_config: settings of tier 1; the defaults if None.
@@ -118,6 +119,9 @@ def evaluate(outputs: Mapping[str, Any],
     result['harm'] = {
         'limit': inputs.reference_config.harm_limit,
         'worst': outputs_lib.worst_people(inputs)}
+  if inputs.shadows is not None:
+    result['shadows'] = {'models': len(inputs.shadows.states),
+                         'worst': shadows.worst(inputs)}
   return result
 
 
@@ -157,6 +161,14 @@ def _record(inputs: Inputs, metric: registry.Metric, member: tuple[str, ...],
   n_units, unit = (
       metric.sample(inputs, *member) if metric.sample else
       inputs.units_behind(*sides))
+
+  if metric.form == registry.SHADOW:
+    return verdicts.of_shadows(
+        metric, metric.value(inputs), n_units=n_units, unit=unit,
+        margin=metric.margin_in(inputs.config, inputs.reference_config),
+        direction=metric.direction_in(inputs.reference_config),
+        seeds={'evaluation': inputs.config.seed},
+        too_few=inputs.too_few('forget'))
 
   def value(inputs: Inputs, model: inputs_lib.Model,
             *references: Any) -> Estimate:

@@ -14,7 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from dlfd_jax.evaluation import estimate as estimate_lib, outputs, registry
+from dlfd_jax.evaluation import (
+  estimate as estimate_lib,
+  outputs,
+  registry,
+  shadows,
+)
 from dlfd_jax.evaluation.estimate import Estimate, Record
 from dlfd_jax.evaluation.registry import Metric
 from dlfd_jax.metrics import stats
@@ -122,6 +127,44 @@ def compare(metric: Metric,
       null=null, delta=delta, units=metric.units, n_units=n_units, unit=unit,
       seeds=seeds, verdict=verdict, p_value=p_value, margin=margin, power=power,
       notes=tuple(notes), tier=metric.tier, gate=gate)
+
+
+def of_shadows(metric: Metric, figure: shadows.Figure, *, n_units: int,
+               unit: str, seeds: Mapping[str, int], margin: float | None,
+               direction: str, too_few: str | None) -> Record:
+  """The record of a figure of shadow models, judged against its null."""
+  notes = list(metric.notes)
+  value, null = figure.value, figure.null
+  delta = Estimate.missing(str(value.reason or null.reason))
+  verdict = power = p_value = None
+  if value.value is not None and null.value is not None:
+    gap = value.value - null.value
+    delta = Estimate(gap, signed=True)
+    if figure.error is not None:
+      ends = stats.t_interval(gap, figure.error, figure.freedom)
+      delta = Estimate(gap, *ends, error=figure.error, freedom=figure.freedom,
+                       signed=True)
+      if margin is not None:
+        p_value = delta.p_value
+        power = stats.power(figure.error, margin)
+        verdict = stats.verdict(*ends, margin, may_be_equal=True)
+    p_value = p_value if figure.p is None else figure.p
+    if metric.votes and margin is None and p_value is not None:
+      verdict = stats.DISTINGUISHABLE
+  if too_few and metric.votes:
+    verdict, p_value, power = stats.TOO_FEW, None, None
+    notes.append(f'{too_few[0].upper()}{too_few[1:]}.')
+  gate = None
+  if metric.votes and figure.sees is not None:
+    gate = SEES if figure.sees else BLIND
+  return Record(
+      metric=metric.name, split=metric.split, direction=direction,
+      original=figure.before or Estimate.missing('not part of this figure'),
+      unlearned=value,
+      retrained=Estimate.missing('the null stands for retraining'),
+      null=null, delta=delta, units=metric.units, n_units=n_units, unit=unit,
+      seeds=seeds, verdict=verdict, p_value=p_value, margin=margin,
+      power=power, notes=tuple(notes), tier=metric.tier, gate=gate)
 
 
 def _gate(metric: Metric, original: Estimate | None,

@@ -404,6 +404,23 @@ class Again(TypedDict, total=False):
   metrics: Required[list[Metric]]
 
 
+class WorstExample(TypedDict):
+  """An image of forget whose state shadow models tell well."""
+
+  example: Count
+  accuracy: float
+  p: float
+  adjusted_p: float
+  shown: bool
+
+
+class Shadows(TypedDict):
+  """Shadow models behind the figures of tier 3."""
+
+  models: Count
+  worst: list[WorstExample]
+
+
 class Evaluation(TypedDict, total=False):
   """``result.json`` of an evaluation."""
 
@@ -421,6 +438,7 @@ class Evaluation(TypedDict, total=False):
   verdicts: dict[str, Verdict] | None
   harm: Harm | None
   people: list[Ranked] | None
+  shadows: Shadows | None
   models: Models | None
   request: dict[str, Any] | None
   request_images: list[Image] | None

@@ -8,7 +8,7 @@ import pytest
 
 from dlfd_jax.evaluation import inputs, registry, run
 from dlfd_jax.metrics import forgetting
-from tests.evaluation import fakes
+from tests.evaluation import fakes, shadows_test
 
 _ROOT = pathlib.Path(__file__).parents[2]
 
@@ -34,6 +34,7 @@ def _fresh(task):
       tier=run.HIGHEST_TIER,
       references=inputs.References(
           features=models, blocks=blocks,
+          shadows=shadows_test.drawn(len(splits.forget), 16),
           random_logits=[models['original']['forget']],
           relearned=dict.fromkeys(models, [forgetting.RelearnTime(3)])),
       leakage={'exact': counts, 'near': counts})['metrics']
