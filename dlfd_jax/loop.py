@@ -457,7 +457,6 @@ class _Block:
     self._metrics: list[train.StepMetrics] = []  # of steps since the last wait
     for session in sessions:  # the memory is needed
       session.state = None
-      session.plan = dataclasses.replace(session.plan, start=cast(Any, None))
 
   @property
   def active(self) -> list[tuple[int, _Session]]:
@@ -553,6 +552,8 @@ def run_together(plans: Iterable[Plan], data: Mapping[str, Any], *,
     else:
       logs[i].truncate(0)
       session.check()
+    # The memory is needed: of every state there is one copy.
+    session.plan = dataclasses.replace(plan, start=cast(Any, None))
     sessions.append(session)
   blocks = [_Block(sessions[i::len(alone)], local[i], one.devices[0])
             for i, one in enumerate(alone[:len(sessions)])]

@@ -11,6 +11,7 @@ from dlfd_jax import fit, loop
 from dlfd_jax.cli import commands, unlearn
 from dlfd_jax.pipeline import classifier, reference_models
 from dlfd_jax.utils import runs
+from tests import mutations
 from tests.cli import runs_of
 
 pytestmark = pytest.mark.usefixtures('shared_compilations')
@@ -87,6 +88,7 @@ def test_a_stopped_command_goes_on_with_the_next_model(
           == [one['weights'] for one in whole.record['models']])
 
 
+@pytest.mark.slow
 def test_everybody_of_the_pool_is_in_half_of_the_shadow_models(
     tmp_path, original, unlearned, capsys):
   folder = tmp_path / 'shadows'
@@ -120,6 +122,15 @@ def test_everybody_of_the_pool_is_in_half_of_the_shadow_models(
   assert unlearn.main([
       f'--original={found.folders[drawn]}', '--method=finetune', '--epochs=1',
       '--batch_size=16', f'--workdir={tmp_path / "again"}']) == 0
+  def read(place):
+    loaded = reference_models.load_references(place, allow_unverified=True)
+    loaded.membership.of_images()
+    return loaded.folders
+
+  tried = mutations.summary(list(mutations.try_all(folder, [
+      mutations.Subject(name, name, read) for name in (
+          runs.CONFIG, runs.RESULT, reference_models.MEMBERSHIP)], every=3)))
+  assert not tried['faults'] and tried['tried'] > 300
   arrays = members.arrays()
   arrays['states'] = 1 - arrays['states']
   np.savez(folder / reference_models.MEMBERSHIP, **arrays)
@@ -174,6 +185,7 @@ def test_altered_references_are_refused(
   assert not (tmp_path / 'evaluation').exists()
 
 
+@pytest.mark.slow
 def test_as_many_are_trained_at_once_as_the_memory_holds(
     tmp_path, original, unlearned, two, monkeypatch):
   tried, real = [], fit.fit_together
