@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 
@@ -142,6 +143,26 @@ def test_tier_1_without_an_original(made, tmp_path):
   assert result['config']['relearn'] == 'not run'
   assert _cell(result, 'js_forget', 'unlearned') is not None
   assert result['verdicts']['forgetting']['verdict'] != 'indistinguishable'
+
+
+@pytest.mark.slow
+def test_tier_2_of_foreign_models_without_an_original(
+    made, original, tmp_path, capsys):
+  saved, rng = checkpoint.load_model(original), np.random.default_rng(0)
+  for i in range(5):
+    checkpoint.save_model(
+        tmp_path / str(i), {**saved.variables, 'params': jax.tree.map(
+            lambda x: x * (1 + .2 * rng.normal(size=x.shape).astype(x.dtype)),
+            saved.variables['params'])}, saved.config, saved.task,
+        saved.image_size)
+  result = _audit(
+      made, tmp_path / 'out', f'--model={made / "unlearned"}', '--tier=2',
+      '--retrained=' + ','.join(str(tmp_path / str(i)) for i in range(5)))
+  assert {record['tier'] for record in result['metrics']} == {0, 1, 2}
+  assert set(result['verdicts']) == {'forgetting', 'utility'}
+  assert result['verdicts']['forgetting']['verdict'] != 'indistinguishable'
+  assert 'on retrained ones' in capsys.readouterr().out
+  assert report.main([f'--evaluation={tmp_path / "out"}']) == 0
 
 
 def test_the_members_of_a_foreign_model_are_only_stated(
