@@ -88,7 +88,11 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
 
 
 def goal_sentence(result: dict) -> str:
-  """Whether the demo's own goal was met, in one line."""
+  """Whether the demo's own goal was met, in one line.
+
+  The goal is about the values themselves: what they show beyond chance is said
+  by the sentences before.
+  """
   def value(metric, column):
     return tables.find_cell(result, metric, column).value
 
@@ -99,16 +103,21 @@ def goal_sentence(result: dict) -> str:
   gap = value('accuracy_test', 'unlearned') - value(
       'accuracy_test', 'retrained')
   accurate = abs(gap) <= 0.03
-  if nearer and accurate:
-    return ('Goal met: the attack sees the unlearned model nearer to the '
-            'retrained one than to the original, and test accuracy is within 3 '
-            f'points of it ({100 * gap:+.1f}).')
-  missed = [text for ok, text in (
-      (nearer, 'the attack sees the unlearned model nearer to the original '
-       'than to the retrained one'),
-      (accurate, f'test accuracy is {abs(100 * gap):.1f} points '
-       f"{'above' if gap > 0 else 'below'} the retrained model's")) if not ok]
-  return f'Goal not met here: {" and ".join(missed)}.'
+  of_attack = ('the attack sees the unlearned model nearer to the '
+               f'{"retrained ones" if nearer else "original"} than to the '
+               f'{"original" if nearer else "retrained ones"}')
+  if accurate:
+    of_test = f'test accuracy is within 3 points of theirs ({100 * gap:+.1f})'
+  else:
+    side = 'above' if gap > 0 else 'below'
+    of_test = (f'test accuracy is {abs(100 * gap):.1f} points {side} theirs, '
+               'where the aim is 3')
+    interval = tables.find_cell(result, 'accuracy_test', 'delta').interval
+    if interval:
+      of_test += f' (interval of the difference: {interval})'
+  how = 'met' if nearer and accurate else (
+      'met in part' if nearer or accurate else 'not met here')
+  return f'Goal {how}: {of_attack}, and {of_test}.'
 
 
 COMMAND = command.Command('demo', _ABOUT, _define, _execute)

@@ -55,6 +55,7 @@ class Setting:
     people: by split.
     skill: standard deviation of the margin between models.
     rest: of an image's margin between them.
+    share: of the repetitions: larger samples take longer.
     retrained: numbers of retrained models.
     leaks: shares of what the original knows of forget.
   """
@@ -62,15 +63,16 @@ class Setting:
   people: dict[str, int]
   skill: float
   rest: float
+  share: float
   retrained: tuple[int, ...]
   leaks: tuple[float, ...]
 
 
 SETTINGS = {
     'small': Setting({'retain': 60, 'forget': 30, 'val': 5, 'test': 60},
-                     0.1, 0.7, (1, 3, 5, 8), (0.0, 0.3)),
+                     0.1, 0.7, 1.0, (1, 3, 5, 8), (0.0, 0.3)),
     'large': Setting({'retain': 300, 'forget': 300, 'val': 5, 'test': 300},
-                     0.005, 0.1, (5,), (0.0, 0.1))}
+                     0.005, 0.1, 0.2, (5,), (0.0, 0.1))}
 PARTS = ('retain', 'forget', 'val', 'test')
 
 
@@ -157,13 +159,14 @@ def _measure(values: flags.FlagValues) -> dict[str, Any]:
   rows = []
   for name, setting in SETTINGS.items():
     data, splits = data_of(setting.people, PER_PERSON)
+    count = max(1, round(setting.share * repetitions))
     for retrained, leak in itertools.product(setting.retrained, setting.leaks):
       found = [verdicts(data, splits, leaking(
           splits, setting, retrained, leak, [retrained, round(100 * leak), i]))
-               for i in range(repetitions)]
+               for i in range(count)]
       rows += [{'setting': name, 'verdict_on': what, 'retrained': retrained,
-                'leak': leak, 'per_image': sum(
-                    'per image' in one[what] for one in found) / repetitions,
+                'leak': leak, 'repetitions': count, 'per_image': sum(
+                    'per image' in one[what] for one in found) / count,
                 **counted([one[what] for one in found])}
                for what in ('forgetting', 'utility')]
   small = []
@@ -187,7 +190,8 @@ def markdown(result: dict[str, Any]) -> str:
     return [f'{100 * row[word]:.1f}' for word in _WORDS]
 
   rows = [[row['setting'], row['verdict_on'], f'{row["retrained"]}',
-           f'{row["leak"]:g}', *shares(row), f'{100 * row["per_image"]:.1f}']
+           f'{row["leak"]:g}', f'{row["repetitions"]}', *shares(row),
+           f'{100 * row["per_image"]:.1f}']
           for row in result['rows']]
   settings = '; '.join(
       f'{name}: {of["people"]["forget"]} people to forget, '
@@ -197,16 +201,17 @@ def markdown(result: dict[str, Any]) -> str:
       for name, of in result['settings'].items())
   return '\n'.join([
       '# How often verdicts are wrong', '',
-      f'Per cent of {result["repetitions"]} simulated evaluations each. A leak '
-      'of 0: the unlearned model is of the law of the retrained ones, and '
-      '"distinguishable" is false. Above 0 it keeps that share of what the '
-      'original knows of forget: on forgetting "indistinguishable" is false; '
-      'its utility is that of a retrained model in every row. '
-      f'{settings}. The standard error of 5 is {error:.1f}. "per image": of '
-      'the "indistinguishable" ones, those that cannot say it of persons.', '',
+      'Per cent of simulated evaluations. A leak of 0: the unlearned model is '
+      'of the law of the retrained ones, and "distinguishable" is false. Above '
+      '0 it keeps that share of what the original knows of forget: on '
+      'forgetting "indistinguishable" is false; its utility is that of a '
+      'retrained model in every row. '
+      f'{settings}. The standard error of 5 is {error:.1f} in '
+      f'{result["repetitions"]} repetitions. "per image": of the'
+      ' "indistinguishable" ones, those that cannot say it of persons.', '',
       *render.markdown_lines(
-          ['sample', 'verdict on', 'retrained', 'leak', *_WORDS, 'per image'],
-          rows, 'llrr' + 'r' * (len(_WORDS) + 1)), '',
+          ['sample', 'verdict on', 'retrained', 'leak', 'repetitions', *_WORDS,
+           'per image'], rows, 'llrrr' + 'r' * (len(_WORDS) + 1)), '',
       f'Utility of a model that is right on {WORSE:g} of the images, beside '
       f'three retrained ones that are right on {ACCURATE:g}, with so many '
       'images on each side and no known people; "indistinguishable" is false:',

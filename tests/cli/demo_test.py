@@ -71,4 +71,4 @@ def test_the_goal_is_said_in_one_line():
   assert missed.startswith('Goal not met here')
   assert 'nearer to the original' in missed and '10.0 points below' in missed
   above = demo.goal_sentence(result((0.9, 0.5, 0.5), (0.6, 0.7, 0.6)))
-  assert above.startswith('Goal not met') and '10.0 points above' in above
+  assert above.startswith('Goal met in part') and '10.0 points above' in above

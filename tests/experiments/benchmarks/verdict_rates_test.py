@@ -7,7 +7,8 @@ from dlfd_jax.evaluation import run
 from experiments.benchmarks import verdict_rates
 
 _TINY = verdict_rates.Setting(
-    {'retain': 8, 'forget': 8, 'val': 2, 'test': 8}, .1, .7, (1, 3), (0., 1.))
+    {'retain': 8, 'forget': 8, 'val': 2, 'test': 8}, .1, .7, 1.,
+    (1, 3), (0., 1.))
 
 
 def test_it_gives_the_verdicts_of_a_whole_evaluation():
