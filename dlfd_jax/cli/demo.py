@@ -19,7 +19,7 @@ from dlfd_jax.utils import runs
 _ABOUT = """
 Draws faces of 280 people, trains `original` and three retrained models, makes
 the original forget 10 % of its people with DLFD, evaluates, prints the tables
-and writes report.html. About two minutes on two cores; no download.
+and writes report.html. Two to three minutes on two cores; no download.
 
   dlfd demo --workdir=runs/demo
 """

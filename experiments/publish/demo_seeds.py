@@ -22,7 +22,7 @@ from absl import flags
 from sklearn import linear_model, preprocessing
 
 from dlfd_jax import presets
-from dlfd_jax.cli import command
+from dlfd_jax.cli import command, demo
 from dlfd_jax.data import sources
 from dlfd_jax.report import render, tables
 from dlfd_jax.utils import runs
@@ -37,7 +37,8 @@ def _measure(values: flags.FlagValues) -> dict[str, Any]:
   root = pathlib.Path(command.required(values, 'workdir'))
   seeds = [measure(seed, root / str(seed)) for seed in range(
       command.value(values, 'seeds'))]
-  return {'seeds': seeds, 'summary': summary(seeds)}
+  return {'seeds': seeds, 'summary': summary(seeds),
+          'retrained': len(demo.RETRAINED)}
 
 
 def measure(seed: int, workdir: pathlib.Path) -> dict[str, Any]:
@@ -129,6 +130,10 @@ def markdown(result: dict[str, Any]) -> str:
        f'{one["linear"]:.3f}', f'{one["seconds"]:.0f}',
        f'{one["peak_gb"]:.1f}')
       for one, gap in zip(result['seeds'], of['gaps'], strict=True)]
+  # Results of an earlier version do not say how many: one.
+  several = result.get('retrained', 1)
+  many = (f'Retrained: the mean of {several} models.' if several > 1 else
+          'Retrained: one model, of an earlier version of the demo.')
   return '\n'.join([
       '# The demo over seeds', '',
       *render.markdown_lines(head, rows, 'r' * len(head)), '',
@@ -138,7 +143,7 @@ def markdown(result: dict[str, Any]) -> str:
       f'{100 * of["median_size"]:.1f} points in the median, by '
       f'{100 * of["mean_gap"]:+.1f} in the mean. The original is '
       f'{100 * of["mean_lead"]:.1f} points better than a logistic regression '
-      'on pixels (linear), its penalty chosen on val.', '',
+      f'on pixels (linear), its penalty chosen on val. {many}', '',
       f'Command: `{result["command"]}`, on {result["device"]}, '
       f'{result["cores"]} cores, jax {result["versions"]["jax"]}.', ''])
 
