@@ -125,6 +125,8 @@ def evaluate(case):
           relearned={name: [forgetting.RelearnTime(2 + i)] * 2
                      for i, name in enumerate(names)}))
   said = '\n'.join(weakenings.weakenings(data, splits))
+  assert any(note.startswith('No intervals on') for note in found['notes']) is (
+      'evaluate gives no intervals on' in said)
   people = {name: 1 if case.people == 'one' else getattr(case, name)
             for name in PARTS}
   for verdict, sides in outputs_lib.VERDICT_SIDES.items():

@@ -19,6 +19,7 @@ from dlfd_jax.metrics import stats
 
 NOT_COMPUTED = 'not computed'
 SHARE = (0.0, 1.0)
+POSITIVE = (0.0, math.inf)
 _UNIT_SUFFIX = {'nats': ' nats', 'bits': ' bits', 's': ' s', 'ratio': '×'}
 
 
@@ -89,7 +90,8 @@ class Estimate:
       replicates: ``[bootstrap]``, NaN where a resample has no data.
       units: independent units behind them, on the side that has fewest.
       bounds: that the value cannot leave; in ``SHARE`` the interval is
-        ``stats.effective_interval``, else Student's t, cut at the bounds.
+        ``stats.effective_interval``, of a ``POSITIVE`` mean
+        ``stats.log_interval``, else Student's t, cut at the bounds.
       interval: an exact one to give instead.
       least: of fewer units, resampling says nothing.
     """
@@ -100,6 +102,8 @@ class Estimate:
     if interval is None and bounds == SHARE:
       interval = stats.effective_interval(
           float(np.clip(value, *SHARE)), variance, units)
+    elif interval is None and bounds == POSITIVE and value > 0 < variance:
+      interval = stats.log_interval(value, math.sqrt(variance), freedom)
     elif interval is None and variance > 0:
       ends = stats.t_interval(value, math.sqrt(variance), freedom)
       interval = _cut(ends, bounds)
@@ -204,13 +208,14 @@ def combine(function: Callable[..., Any], *estimates: Estimate) -> Estimate:
 
 
 def _from(value: float, function: Callable[..., Any],
-          estimates: Sequence[Estimate]) -> Estimate:
+          estimates: Sequence[Estimate],
+          bounds: tuple[float, float] | None = None) -> Estimate:
   """A value whose replicates are a function of those of estimates."""
   if not all(_usable(estimate.replicates) for estimate in estimates):
     return Estimate(value)
   return Estimate.resampled(
       value, function(*(estimate.replicates for estimate in estimates)),
-      _units(estimates), least=2)
+      _units(estimates), bounds, least=2)
 
 
 def _units(estimates: Sequence[Estimate]) -> int:
@@ -222,16 +227,17 @@ def _values(estimates: Sequence[Estimate]) -> np.ndarray:
   return np.array([estimate.value for estimate in estimates], np.float64)
 
 
-def mean(estimates: Sequence[Estimate]) -> Estimate:
+def mean(estimates: Sequence[Estimate],
+         bounds: tuple[float, float] | None = None) -> Estimate:
   """The mean of a metric over models, resample by resample.
 
-  Missing if one of them is.
+  Missing if one of them is. For ``bounds`` see ``Estimate.resampled``.
   """
   for estimate in estimates:
     if estimate.value is None:
       return estimate
   return _from(float(_values(estimates).mean()),
-               lambda *drawn: np.mean(drawn, axis=0), estimates)
+               lambda *drawn: np.mean(drawn, axis=0), estimates, bounds)
 
 
 def _spread(estimates: Sequence[Estimate],

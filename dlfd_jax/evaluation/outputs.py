@@ -22,6 +22,7 @@ import numpy as np
 
 from dlfd_jax import tasks
 from dlfd_jax.evaluation.estimate import (
+  POSITIVE,
   SHARE,
   Estimate,
   Record,
@@ -554,7 +555,8 @@ def distance(inputs: Inputs, slot: Model, references: Sequence[Model], *,
     split: whose images are compared.
   """
   return mean([_distance(inputs, slot, reference, kind, split)
-               for reference in references])
+               for reference in references],
+              SHARE if kind is distances.agreement else POSITIVE)
 
 
 def leave_one_out(inputs: Inputs,

@@ -27,6 +27,7 @@ PAGES = {
     **{kind: _page_of(f'experiments.{module}') for kind, module in {
         'against_torch': 'benchmarks.against_torch',
         'attack_speed': 'benchmarks.attack_speed',
+        'coverage': 'benchmarks.coverage',
         'benchmark': 'benchmarks.suite', 'ot_bias': 'benchmarks.ot_bias',
         'profiles': 'benchmarks.profiles',
         'report_size': 'benchmarks.report_size',
