@@ -308,8 +308,8 @@ def _notes(inputs: Inputs, dataset: dataset_lib.Dataset,
         f'{inputs.too_few(*outputs_lib.SIDES)}.')
   small = [name for name, part in inputs.parts.items() if not part.has_interval]
   if small:
-    notes.append(f'No intervals on {", ".join(small)}: too few people or images '
-                 f'to say; it takes {stats.ENOUGH}.')
+    notes.append(f'No intervals on {", ".join(small)}: too few people or '
+                 f'images to say; it takes {stats.ENOUGH}.')
   if len(inputs.retrained) == 1:
     notes.append('One retrained model: the spread between trainings is in no '
                  'interval, so a difference may be that of two seeds.')
