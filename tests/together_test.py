@@ -13,6 +13,8 @@ from dlfd_jax.data import augment, batching
 from dlfd_jax.utils import runs
 from tests import tiny
 
+pytestmark = pytest.mark.usefixtures('shared_compilations')
+
 _MODEL = tiny.TinyNet(drop=0.5)
 _RECIPE = training.TrainConfig(
     epochs=4, batch_size=8, augment=augment.AugmentConfig(),
@@ -44,7 +46,7 @@ def _alone(member, **kwargs):
 
 
 @pytest.fixture(scope='module')
-def singles():
+def singles(shared_compilations):
   members = list(_members())
   return [(_alone(one), one.log.events) for one in members]
 
