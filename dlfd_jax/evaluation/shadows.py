@@ -201,8 +201,11 @@ def _figure(value: float, null: np.ndarray, before: float | None,
   error = None
   if drawn is not None:
     error = max(float(np.nanstd(drawn, ddof=1)), float(null.std(ddof=1)), 1e-12)
+  shown = Estimate(value)
+  if drawn is not None:
+    shown = Estimate.resampled(value, drawn, int(freedom) + 1)
   return Figure(
-      Estimate.resampled(value, drawn), Estimate(mean, low, high),
+      shown, Estimate(mean, low, high),
       None if before is None else Estimate(before), error, max(freedom, 1.0),
       sees=None if before is None else not low <= before <= high)
 
