@@ -127,28 +127,27 @@ def judge(world: World, logits: Logits,
   Returns:
     ``forgetting``, the overall verdict on it; ``metrics``: of each that can
     tell apart, ``tier``, ``value``, ``retrained``, ``z`` (the difference to the
-    retrained models in its standard errors, None without one) and ``verdict``.
+    retrained models in its standard errors, of the table's columns alone) and
+    ``verdict``.
   """
   outputs = {'original': world.original, 'unlearned': logits,
              'retrained': world.references}
-  tier = 1
-  result = run.evaluate(
-      outputs, world.dataset, world.splits, config, tier=tier)
-  checked = inputs_lib.prepare(
-      outputs, world.dataset, world.splits, config)
+  result = run.evaluate(outputs, world.dataset, world.splits, config, tier=1)
+  checked = inputs_lib.prepare(outputs, world.dataset, world.splits, config)
   found = {}
-  for metric in registry.METRICS:
-    if metric.margin is None or metric.members or metric.tier > tier or (
-        metric.split not in ('forget', 'retain', 'test')):
+  for record in result['metrics']:
+    metric = registry.find(record['metric'])
+    if metric is None or metric.margin is None or (
+        record['delta']['value'] is None):
       continue
-    for record in run.records(checked, metric):
-      delta = record.delta
-      if delta.value is not None:
-        found[record.metric] = {
-            'tier': metric.tier, 'value': record.unlearned.value,
-            'retrained': record.retrained.value,
-            'z': delta.value / delta.error if delta.error else None,
-            'verdict': record.verdict}
+    z = None
+    if metric.name in _COLUMNS:
+      delta = run.records(checked, metric)[0].delta
+      z = delta.value / delta.error if delta.error else None
+    found[record['metric']] = {
+        'tier': metric.tier, 'value': record['unlearned']['value'],
+        'retrained': record['retrained']['value'], 'z': z,
+        'verdict': record['verdict']}
   return {'forgetting': result['verdicts']['forgetting']['verdict'],
           'metrics': found}
 
@@ -221,7 +220,7 @@ def judge_all(world: World, honest: Logits, dlfd: Logits,
 def _measure(values: flags.FlagValues) -> dict[str, Any]:
   world, honest, dlfd = make_world(values)
   config = inputs_lib.EvaluationConfig(
-      bootstrap=command.value(values, 'bootstrap'))
+      bootstrap=command.value(values, 'bootstrap'), permutations=20, draws=5)
   return {
       'references': REFERENCES,
       'forget': {'images': len(world.splits.forget),
