@@ -32,6 +32,7 @@ from experiments.publish import programs
 REFERENCES = 6
 _PRIVATE = 1000  # seed of the retrained model that only the attacker has
 _DRAW = 7
+_TIER = 2
 Logits = Mapping[str, np.ndarray]
 
 
@@ -132,7 +133,8 @@ def judge(world: World, logits: Logits,
   """
   outputs = {'original': world.original, 'unlearned': logits,
              'retrained': world.references}
-  result = run.evaluate(outputs, world.dataset, world.splits, config, tier=1)
+  result = run.evaluate(
+      outputs, world.dataset, world.splits, config, tier=_TIER)
   checked = inputs_lib.prepare(outputs, world.dataset, world.splits, config)
   found = {}
   for record in result['metrics']:
@@ -235,7 +237,8 @@ _COLUMNS = {
     'normalised_js_forget': 'JS', 'reference_attack': 'reference',
     'reference_attack_two_sided': 'reference, two-sided',
     'reference_attack_person': 'by person',
-    'reference_attack_person_two_sided': 'by person, two-sided'}
+    'reference_attack_person_two_sided': 'by person, two-sided',
+    'rmia_auc': 'RMIA', 'lira_auc_two_sided': 'LiRA, two-sided'}
 
 
 def markdown(result: Mapping[str, Any]) -> str:
@@ -246,10 +249,9 @@ def markdown(result: Mapping[str, Any]) -> str:
     for name in _COLUMNS:
       z = model['metrics'].get(name, {}).get('z')
       cells.append('-' if z is None else f'{z:+.1f}')
-    alone = seen_by(model, 0)
-    rows.append([
-        model['about'], *cells, 'yes' if alone else 'no',
-        'yes' if seen_by(model, 1) else 'no', model['forgetting']])
+    seen = ['yes' if seen_by(model, tier) else 'no'
+            for tier in range(_TIER + 1)]
+    rows.append([model['about'], *cells, *seen, model['forgetting']])
   forget, test = result['forget'], result['test']
   return '\n'.join([
       '# Fakes, and which attack sees them', '',
@@ -257,12 +259,13 @@ def markdown(result: Mapping[str, Any]) -> str:
       f'{forget["people"]} people to forget, {test["images"]} images of '
       f'{test["people"]} people of test. A fake is the original but for its '
       'answers on forget images. In the columns of metrics: the difference to '
-      'the retrained models in its standard errors (z); the last but one say '
-      'whether a metric of the tier tells the model apart, the last is the '
-      'overall verdict on forgetting.', '',
+      'the retrained models in its standard errors (z). Then whether a metric '
+      'on forget of the tier tells the model apart, each by itself, and the '
+      f'overall verdict on forgetting at tier {_TIER}.', '',
       *render.markdown_lines(
-          ['answers on forget images', *_COLUMNS.values(), 'tier 0',
-           'tier 1', 'verdict'], rows), '',
+          ['answers on forget images', *_COLUMNS.values(),
+           *(f'tier {tier}' for tier in range(_TIER + 1)), 'verdict'], rows),
+      '',
       'The last fake is seen by no attack on outputs, and cannot be: on forget '
       'it answers as a retrained model does, because it is one, and elsewhere '
       'nothing was altered. What is judged must be the weights that are '
