@@ -122,8 +122,9 @@ class MethodConfig(Method):
     selection: ``'best'``: the most accurate state on val among those with a
       forgetting score of at most ``select_threshold``; ``'one_se'``: the latest
       of those within one standard error of that accuracy; or ``'last'``.
-    select_threshold: a number in [0, 1], or ``'null_mean'`` or ``'null_95'``:
-      the mean or the 95 % point of the live attack's permutation null.
+    select_threshold: ``'null_mean'`` or ``'null_95'``: 2 |AUC - .5| of the
+      live attack, the mean or the 95 % point of its null; or a number in
+      [0, 1], a forgetting score as in the paper.
 
   Raises:
     ValueError: if a field is out of its range.

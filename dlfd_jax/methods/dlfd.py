@@ -57,8 +57,7 @@ class DLFDConfig(base.MethodConfig):
       ``'combined'``: the weights also follow the objective, min of -J.
     dynamic_phases: switch to clean images below ``forget_threshold``; False
       perturbs every batch.
-    forget_threshold: forgetting score, or ``'null_mean'`` or ``'null_95'`` of
-      the live attack's permutation null.
+    forget_threshold: as ``select_threshold``.
 
   Raises:
     ValueError: if a field is out of its range.

@@ -11,10 +11,8 @@ with, nothing is measured, and the method runs its passes.
 from __future__ import annotations
 
 import dataclasses
-import functools
 
 import numpy as np
-from scipy import special
 
 from dlfd_jax import loop
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
@@ -26,7 +24,6 @@ from dlfd_jax.utils import rng, text
 BALANCED, RELEASED = 'balanced', 'released'  # attacks
 RANK, PASSES = 'rank', 'passes'
 _LEAST_RELEASED = 11  # images on both sides: it holds out a tenth
-_NULL_DRAWS = 400
 _CUT = 12  # salt of the draws
 
 
@@ -169,6 +166,7 @@ class LiveAttack:
     self._val_rows = np.searchsorted(val, rule.val)
     self._indices = np.concatenate([val, rule.forget])
     self._labels = problem.dataset.labels[self._indices]
+    self._identity = problem.dataset.identity
     self.images = len(self._indices)  # that one measurement reads
     self.sizes = rule.sizes  # members and non-members
 
@@ -242,22 +240,17 @@ class LiveAttack:
                      if len(forget) and len(val) else None),
     }
 
-  def null(self) -> tuple[float, float]:
-    """Mean and 95 % point of the score if membership meant nothing."""
+  def null(self, variables: Variables) -> tuple[float, float]:
+    """Mean and 95 % point of ``2 |mia_auc - .5|`` if membership meant nothing.
+
+    Of a model whose losses say how alike the images of one person are.
+    """
     if self.rule.kind == RANK:
       return attack.ranked_null(*self.sizes)
-    return null_of_sizes(*self.sizes)
-
-
-@functools.lru_cache
-def null_of_sizes(members: int, others: int) -> tuple[float, float]:
-  """Mean and 95 % point of the score if membership meant nothing.
-
-  Of normal scores at this sample size, not of the original's losses: those are
-  so skewed that the attack hardly moves on them, and their null would be too
-  strict for every model that comes after.
-  """
-  scores = special.ndtri(
-      (np.arange(members + others) + 0.5) / (members + others))
-  return attack.permutation_null(
-      scores[:members], scores[members:], draws=_NULL_DRAWS)
+    found = self.losses(variables)
+    sides = self.rule.forget, self.rule.val
+    forget, val = (np.zeros(len(rows)) for rows in sides) if (
+        found is None) else found[:2]
+    members, others = (
+        stats.units_of(self._identity[rows]) for rows in sides)
+    return attack.person_null(forget, val, members, others)

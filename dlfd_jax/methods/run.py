@@ -15,6 +15,18 @@ from dlfd_jax.models import Variables
 from dlfd_jax.utils import hosts, runs
 
 _ACCURACY_SLACK = 0.01
+AUC, SCORE = 'mia_auc', 'forgetting_score'  # what a threshold is a value of
+_IN_WORDS = {AUC: '2 |attack AUC - .5|', SCORE: 'a forgetting score'}
+
+
+def strength(metrics: loop.Metrics, by: str) -> float:
+  """How well forget is told from val, in [0, 1].
+
+  Thresholds from the null (``'null_mean'``, ``'null_95'``) are values of
+  ``2 |AUC - .5|``, which the losses alone decide. A number is one of the
+  paper's forgetting score, whose folds move it by up to .2 on one model.
+  """
+  return float(2 * abs(metrics['mia_auc'] - .5) if by == AUC else metrics[by])
 
 
 class Monitor:
@@ -43,7 +55,7 @@ class Monitor:
     if self._kind != live_lib.PASSES and any(
         isinstance(value, str)
         for value in (forget_threshold, config.select_threshold)):
-      mean, high = hosts.from_first(list(live.null()))
+      mean, high = hosts.from_first(list(live.null(original)))
       null = {'null_mean': mean, 'null_95': high}
       self._findings |= null
     elif self._kind == live_lib.PASSES:
@@ -53,8 +65,12 @@ class Monitor:
         else null.get(forget_threshold, forget_threshold))
     self._select_threshold = null.get(
         config.select_threshold, config.select_threshold)
+    self._forget_by, self._select_by = (
+        AUC if isinstance(value, str) else SCORE
+        for value in (forget_threshold, config.select_threshold))
     self._original = hosts.from_first(live.measure(original))
-    score = self._original['forgetting_score']
+    score = None if self._kind == live_lib.PASSES else (
+        strength(self._original, self._select_by))
     # An unsigned rule is that of the released code, which has no such notion.
     signed = plan.phases is None or plan.phases.signed
     blind = None if self._kind == live_lib.PASSES else (
@@ -62,11 +78,15 @@ class Monitor:
     self._selection = None if config.selection == 'last' or (
         blind is None) else Selection(
             self._select_threshold, blind,
-            live.num_val if config.selection == 'one_se' else None)
+            live.num_val if config.selection == 'one_se' else None,
+            self._select_by)
     self._findings |= {
         'forget_threshold': self._forget_threshold,
         'select_threshold': self._select_threshold,
-        'original_forgetting_score': score,
+        'forget_by': self._forget_by,
+        'select_by': self._select_by,
+        'original_forgetting_score': self._original['forgetting_score'],
+        'original_mia_auc': self._original['mia_auc'],
         'attack_blind_to_original': blind,
     }
 
@@ -86,7 +106,9 @@ class Monitor:
     if self._kind == live_lib.PASSES:
       return rule.active
     under = metrics['mia_auc'] > 0.5 or not rule.signed
-    high = metrics['forgetting_score'] >= self._forget_threshold
+    threshold = self._forget_threshold
+    high = (threshold is not None
+            and strength(metrics, self._forget_by) >= threshold)
     return rule.active if high and under else rule.resting
 
   def _stops(self, metrics: loop.Metrics) -> bool:
@@ -122,7 +144,7 @@ class Monitor:
     met, gap = None, None
     if chosen is not None:
       if self._select_threshold is not None:
-        met = chosen['forgetting_score'] <= self._select_threshold
+        met = strength(chosen, self._select_by) <= self._select_threshold
       gap = chosen.get('loss_gap')  # not in runs begun by older versions
     return {**self._findings, 'select_threshold_met': met, 'loss_gap': gap}
 
@@ -138,10 +160,11 @@ class Selection:
   ``mia_auc``, in the order of their steps.
 
   Attributes:
-    threshold: largest forgetting score of a state that counts as forgotten.
+    threshold: largest :func:`strength` of a state that counts as forgotten.
     blind: whether the attack could not see the original.
     num_val: images behind ``val_accuracy`` for the one-standard-error rule;
       None = the most accurate state as it is.
+    by: what the threshold is a value of, ``AUC`` or ``SCORE``.
 
   Source: the one-standard-error rule of Breiman et al. (1984), section 3.4.3.
   """
@@ -149,6 +172,7 @@ class Selection:
   threshold: float
   blind: bool
   num_val: int | None
+  by: str = 'forgetting_score'
 
   def keep(self, candidates: Sequence[loop.Metrics]) -> list[int]:
     """Positions of the candidates that :meth:`choose` can still choose."""
@@ -202,15 +226,15 @@ class Selection:
               'the latest state within a standard error of the best val '
               'accuracy')
       return near[-1], (
-          f'{rule} with a forgetting score of at most {self.threshold:.3f}')
-    return min(order, key=lambda i: candidates[i]['forgetting_score']), (
-        f'no state reached a forgetting score of {self.threshold:.3f}: the one '
-        'with the lowest score')
+          f'{rule} with {_IN_WORDS[self.by]} of at most {self.threshold:.3f}')
+    return min(order, key=lambda i: strength(candidates[i], self.by)), (
+        f'no state reached {_IN_WORDS[self.by]} of {self.threshold:.3f}: the '
+        'one with the lowest')
 
   def _near_the_best(self, candidates: Sequence[loop.Metrics]) -> list[int]:
     """Those under the threshold that count as the most accurate, in order."""
     good = [i for i, c in enumerate(candidates)
-            if c['forgetting_score'] <= self.threshold]
+            if strength(c, self.by) <= self.threshold]
     if not good:
       return []
     first = max(good, key=lambda i: candidates[i]['val_accuracy'])

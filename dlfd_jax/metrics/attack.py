@@ -221,6 +221,39 @@ def ranked_null(members: int, others: int,
   return float(score.mean()), float(np.quantile(score, .95))
 
 
+def person_null(members: np.ndarray, non_members: np.ndarray,
+                member_units: np.ndarray, non_member_units: np.ndarray,
+                draws: int = 400) -> tuple[float, float]:
+  """Mean and 95 % point of ``2 |AUC - .5|`` when people swap sides at random.
+
+  Scores count by their place on their own side: the two sides then differ in
+  nothing, and images of one person stay as alike as they are.
+
+  Args:
+    members: scores ``[n]``.
+    non_members: scores ``[m]``.
+    member_units: person (or image) of each member, int ``[n]`` from 0 on.
+    non_member_units: the same of non-members ``[m]``, other people.
+    draws: permutations.
+  """
+  pool = []
+  for side in (members, non_members):
+    scores = ranks.check_scores('scores', side)
+    ordered = np.sort(scores)
+    pool.append(sum(np.searchsorted(ordered, scores, end)
+                    for end in ('left', 'right')) / (2 * scores.size))
+  people = int(np.max(member_units)) + 1
+  units = np.concatenate([member_units, np.asarray(non_member_units) + people])
+  rng = np.random.default_rng(0)
+  picks = rng.permuted(np.tile(
+      np.arange(units.max() + 1) < people, (draws, 1)), axis=1)
+  member = picks[:, units].astype(np.float64)
+  values = np.concatenate(pool)
+  score = 2 * np.abs(ranks.area(*ranks.roc(
+      values, values, member, 1 - member)) - .5)
+  return float(score.mean()), float(np.quantile(score, .95))
+
+
 def balanced_accuracy(members: np.ndarray,
                       non_members: np.ndarray,
                       *,

@@ -60,9 +60,19 @@ def test_the_null_of_ranks_is_that_of_all_orders(members, others):
   assert high == pytest.approx(np.quantile(scores, .95), abs=.12)
 
 
-def test_below_five_a_side_no_value_of_the_attack_is_unusual():
-  assert live.null_of_sizes(4, 4)[1] == 1.0
-  assert live.null_of_sizes(5, 5)[1] < 1.0
+def test_the_null_of_images_is_that_of_two_samples_and_knows_people():
+  rng = np.random.default_rng(0)
+  places, people = np.arange(100), np.arange(100) // 10
+  alike = [np.repeat(rng.normal(size=10), 10) + rng.normal(size=100) / 9
+           for _ in range(2)]
+  apart = alike[0] - 9, alike[1]
+  mean, high = attack.person_null(*apart, places, places)
+  spread = 2 * (201 / (12 * 100**2))**.5
+  assert mean == pytest.approx(spread * (2 / np.pi)**.5, rel=.15)
+  assert high == pytest.approx(1.96 * spread, rel=.15)
+  assert attack.person_null(*alike, people, people)[1] > 2 * high
+  assert attack.person_null(*apart, people, people) == attack.person_null(
+      *alike, people, people)
 
 
 @pytest.mark.parametrize('forget, val, people, kind', [

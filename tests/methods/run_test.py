@@ -23,21 +23,22 @@ class FakeLive:
   sizes, num_val = (50, 50), 100
   rule = live.Rule('balanced', np.arange(50), np.arange(50))
 
-  def null(self):
-    return live.null_of_sizes(*self.sizes)
+  def null(self, variables):
+    del variables
+    return 0.1, 0.2
 
   def measure(self, variables):
     return variables
 
 
 def make(original=0.8, select=0.3, selection='best', measured=FakeLive,
-         forget_threshold=0.4, stop=None, findings=(), **rule):
+         forget_threshold=0.4, stop=None, findings=(), auc=0.6, **rule):
   config = base.MethodConfig(selection=selection, select_threshold=select)
   phases = None if forget_threshold is None else base.PhaseRule(
       active='distance', resting='finetune', threshold=forget_threshold, **rule)
   plan = base.Plan(steps={'distance': None, 'finetune': None}, batches=None,
                    phases=phases, stop=stop, findings=dict(findings))
-  return run.Monitor(measured(), figures(original), config, plan)
+  return run.Monitor(measured(), figures(original, auc), config, plan)
 
 
 def choose(watch, states):
@@ -89,11 +90,30 @@ def test_without_a_forget_threshold_the_active_phase_never_ends():
     ('null_mean', 0.6, (0.1, 0.6)),
 ])
 def test_thresholds_are_numbers_or_come_from_the_null(
-    forget, select, thresholds, monkeypatch):
-  monkeypatch.setattr(live, 'null_of_sizes', lambda *sizes: (0.1, 0.2))
+    forget, select, thresholds):
   found = make(forget_threshold=forget, select=select).findings(None)
   assert (found['forget_threshold'], found['select_threshold']) == thresholds
   assert (found['null_mean'], found['null_95']) == (0.1, 0.2)
+
+
+@pytest.mark.parametrize('auc, phase, met', [
+    (.7, 'distance', False), (.59, 'finetune', True), (.2, 'finetune', False)])
+@pytest.mark.parametrize('score', [0., .9])
+def test_thresholds_of_the_null_are_those_of_the_auc(auc, phase, met, score):
+  watch = make(forget_threshold='null_95', select='null_95', auc=.9)
+  assert watch.phase(figures(score, auc)) == phase
+  found = watch.findings(figures(score, auc))
+  assert found['select_threshold_met'] is met
+  assert found['forget_by'] == found['select_by'] == 'mia_auc'
+  chosen, reason = choose(watch, [figures(0., .8), figures(.9, .62)])
+  assert chosen == 1 and 'attack AUC' in reason
+
+
+def test_a_number_is_a_forgetting_score_of_the_paper():
+  watch = make(forget_threshold=.4, select='null_95')
+  assert watch.phase(figures(.5, .51)) == 'distance'
+  assert watch.phase(figures(.3, .99)) == 'finetune'
+  assert watch.findings(None)['forget_by'] == 'forgetting_score'
 
 
 def test_a_stop_rule_compares_with_the_original_and_ends_the_run():
@@ -115,7 +135,7 @@ def test_the_original_is_never_kept():
 
 
 def test_the_null_is_not_drawn_for_numbers(monkeypatch):
-  monkeypatch.setattr(live, 'null_of_sizes', None)
+  monkeypatch.setattr(FakeLive, 'null', None)
   watch = make(select=0.3, forget_threshold=0.4)
   assert 'null_mean' not in watch.findings(None)
 
@@ -189,11 +209,12 @@ def test_one_standard_error_chooses_the_latest_near_the_best(
   assert ('standard error' in reason) is (num_val is not None)
 
 
+@pytest.mark.parametrize('by', [run.AUC, run.SCORE])
 @pytest.mark.parametrize('blind, num_val', [
     (False, None), (True, None), (False, 100), (False, 2000)])
-def test_pruning_never_drops_the_state_that_would_win(blind, num_val):
+def test_pruning_never_drops_the_state_that_would_win(blind, num_val, by):
   rng = np.random.default_rng(0)
-  rule = run.Selection(0.4, blind, num_val)
+  rule = run.Selection(0.4, blind, num_val, by)
   for _ in range(300):
     length = rng.integers(1, 12)
     states = [
