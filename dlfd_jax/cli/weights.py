@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -85,7 +86,9 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
   del line
   workdir = pathlib.Path(command.required(values, 'workdir'))
   weights = command.required(values, 'weights')
-  checkpoint.check_empty(workdir)
+  before = _imported_before(workdir)
+  if not before:
+    checkpoint.check_empty(workdir)
   data_options = inputs.data_options(presets.STARTS['demo'].data, values)
   network = options.apply(
       presets.Network(), options.NETWORK, values, 'the network')
@@ -97,6 +100,12 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
     network = dataclasses.replace(network, architecture=own)
   dataset = inputs.load_data(data_options)
   saved = read(weights, dataset, network, values)
+  record = chain.import_record(saved, dataset)
+  if before:
+    there = checkpoint.load_model(workdir)
+    if (before, there.config, there.task, there.image_size) != (
+        record, saved.config, saved.task, saved.image_size):
+      checkpoint.check_empty(workdir)  # another model: refused
   devices = inputs.devices(values)
   parts = {}
   if dataset.split is not None:
@@ -110,9 +119,9 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
   parts = {'all': np.arange(len(dataset)), **parts}
   found = job.accuracies(
       models.build(saved.config), saved.variables, dataset, parts, devices)
-  checkpoint.save_model(workdir, saved.variables, saved.config, saved.task,
-                        saved.image_size,
-                        imported=chain.import_record(saved, dataset))
+  if not before:
+    checkpoint.save_model(workdir, saved.variables, saved.config, saved.task,
+                          saved.image_size, imported=record)
   leaves = len(jax.tree.leaves(saved.variables))
   for sentence in saved.said:
     print(f'{sentence}.')
@@ -124,6 +133,17 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
           'class_order': saved.class_order, 'said': list(saved.said),
           'accuracy': found['all'], 'accuracy_by_part': {
               name: found[name] for name in parts if name != 'all'}}
+
+
+def _imported_before(workdir: pathlib.Path) -> Mapping[str, Any]:
+  """What is recorded of a whole import there, nothing if there is none.
+
+  A command that was stopped after its last file may be given again.
+  """
+  try:
+    return checkpoint.imported(workdir)
+  except FileNotFoundError:
+    return {}
 
 
 def _head_classes(values: flags.FlagValues) -> list[str] | None:

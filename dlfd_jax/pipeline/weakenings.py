@@ -57,8 +57,9 @@ def _of_evaluation(dataset: dataset_lib.Dataset,
                  f'{stats.ENOUGH} people or images.')
   missing: dict[str, list[str]] = {}
   for metric in registry.METRICS:
-    if metric.form == registry.DATA or not metric.applies(inputs.task):
-      continue
+    if (metric.tier > 1 or metric.form == registry.DATA
+        or not metric.applies(inputs.task)):
+      continue  # tiers 2 and 3 take models that few requests have
     others = [inputs.retrained] if metric.form == registry.SLOT else []
     for member in metric.members(inputs) if metric.members else (None,):
       estimate = metric.value(

@@ -85,6 +85,16 @@ def test_a_module_of_ones_own_goes_the_same_way(tmp_path, capsys):
   assert weights.IMPORT.main([*flags, f'--weights={tmp_path / "no"}']) == 2
   assert 'Expected an orbax checkpoint' in capsys.readouterr().err
   assert weights.IMPORT.main([*flags, f'--weights={tmp_path / "mine"}']) == 0
+  # Stopped after its last file, it may be given again; another model may not.
+  written = {path: path.stat().st_mtime_ns for path in original.rglob('*')}
+  assert weights.IMPORT.main([*flags, f'--weights={tmp_path / "mine"}']) == 0
+  assert weights.IMPORT.main([
+      *flags, f'--weights={tmp_path / "mine"}', '--std=.5,.5,.5']) == 2
+  with ocp.StandardCheckpointer() as saver:
+    saver.save(tmp_path / 'other', jax.tree.map(lambda x: x + 1, variables))
+  assert weights.IMPORT.main([*flags, f'--weights={tmp_path / "other"}']) == 2
+  assert written == {
+      path: path.stat().st_mtime_ns for path in original.rglob('*')}
   parts = splits.draw_partition(
       sources.load(sources.DataOptions(
           source=str(tmp_path / 'faces.npz'), labels=('shade',))), seed=0)
