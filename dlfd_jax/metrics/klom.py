@@ -32,7 +32,7 @@ def normal_divergence(mean: np.ndarray, sigma: np.ndarray,
   """KL(N(mean, sigma^2) || N(other_mean, other_sigma^2)) in nats.
 
   Example:
-    >>> normal_divergence(1., 1., 0., 1.)
+    >>> float(normal_divergence(1., 1., 0., 1.))
     0.5
   """
   return (np.log(other_sigma / sigma) + (

@@ -16,7 +16,7 @@ def test_the_written_table_is_whole_and_without_a_fault():
   assert len(outcomes) == written['tried'] and not written['faults']
   assert not [o for o in outcomes if o.faults]
   page = operations.RESULT.with_suffix('.md').read_text('utf-8')
-  assert page == operations.markdown(outcomes)
+  assert page == operations.markdown(written)
 
 
 @pytest.fixture(scope='module')

@@ -76,7 +76,9 @@ def test_from_runs_to_the_report(
                'silhouette_test', 'streisand', 'relearn_steps',
                'gap_mia_auc_matched', 'harmed_people'):
     for column in ('original', 'unlearned', 'retrained', 'null'):
-      assert records[name][column]['value'] is not None, (name, column)
+      cell = records[name][column]
+      missing = name == 'streisand'  # it takes an interval, of more people
+      assert (cell['value'] is None) == missing, (name, column, cell)
   blocks = [name for name in records if name.startswith('cka_test/')]
   assert blocks == ['cka_test/conv', 'cka_test/norm']
   for name in blocks:
