@@ -13,7 +13,7 @@ FEW = 5  # people that each get a sentence
 _LISTED = 10
 _MANY = {'person': 'people', 'image': 'images'}
 _ROWS = 50
-_NEED = ('value', 'p', 'p_adjusted', 'unseen', 'smallest_p')
+_NEED = ('compared', 'value', 'p', 'p_adjusted', 'unseen', 'smallest_p')
 
 
 def sentences(result: Mapping[str, Any]) -> list[str]:
