@@ -10,13 +10,14 @@ from typing import Any
 
 from absl import flags
 
-from dlfd_jax import checkpoint, models
+from dlfd_jax import models
 from dlfd_jax.cli import command, inputs, options, screen
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.evaluation import inputs as inputs_lib
 from dlfd_jax.pipeline import (
   chain,
   evaluate,
+  job,
   reference_models,
   references,
   run_configs,
@@ -106,10 +107,11 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
     raise ValueError(
         'Expected the split of an unlearning run, with retain and forget, got '
         f'train, val and test in {stored}.')
+  before = job.judged(original)
   return measure(
-      values, line, original, unlearned,
+      values, line, before, unlearned,
       retrained_models(values), dataset, splits, stored,
-      checkpoint.load_model(original).config,
+      before.saved.config,
       state=command.value(values, 'state'),
       search_s=command.value(values, 'search_s'))
 

@@ -267,7 +267,9 @@ def evaluate(
     raise ValueError('Expected the original model, got none: without one, '
                      '`audit` judges a model.')
   for run in (original, unlearned, *retrained):
-    if isinstance(run, (str, os.PathLike)):
+    if isinstance(run, chain.Judged) and run.config:
+      run = run.place  # its folder, or in memory
+    if isinstance(run, (str, os.PathLike)) and run != chain.IN_MEMORY:
       runs.read_log(run)  # says what is missing
   judged = {} if original is None else {'original': job.judged(original)}
   judged['unlearned'] = job.judged(unlearned, state)
@@ -283,7 +285,7 @@ def evaluate(
   settings = dataclasses.asdict(config)
   again = None
   if tier_1 is not None:
-    again = references.relearn_config(original, tier_1)
+    again = references.relearn_config(judged.get('original'), tier_1)
     settings |= {'tier': tier, 'tier_1': dataclasses.asdict(tier_1.config),
                  'random_networks': tier_1.random_networks,
                  'relearn': dataclasses.asdict(again) if again else 'not run'}

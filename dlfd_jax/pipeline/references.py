@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,7 +23,7 @@ from dlfd_jax import (
 from dlfd_jax.data import batching
 from dlfd_jax.evaluation import inputs as inputs_lib
 from dlfd_jax.metrics import forgetting
-from dlfd_jax.pipeline import job, relearn, run_configs
+from dlfd_jax.pipeline import chain, job, relearn, run_configs
 from dlfd_jax.utils import memo, validate
 
 FEATURE_SPLITS = ('forget', 'test')
@@ -122,25 +121,24 @@ class Predictors:
     return found
 
 
-def relearn_config(original: Any,
+def relearn_config(original: chain.Judged | None,
                    options: Tier1Config) -> relearn.RelearnConfig | None:
   """The original's optimiser at one small rate; None if nothing is to run.
 
   An original without a training run behind it gets the default recipe.
 
   Args:
-    original: a folder, a result of ``train`` or ``unlearn``, or a bare model;
-      None = there is none, and nothing is to run.
+    original: the model and its run; None = there is none, and nothing is to
+      run.
     options: steps, seeds and rate.
   """
   if not options.relearn_steps or original is None:
     return None
   recipe = train.TrainConfig()
-  if isinstance(original, job.ModelRun):
-    if 'train' in original.config:
-      recipe = run_configs.recipe_in(original.config, 'the original')
-  elif isinstance(original, (str, os.PathLike)):
-    known = run_configs.known_recipe(original)
+  if 'train' in original.config:
+    recipe = run_configs.recipe_in(original.config, 'the original')
+  elif original.config and original.place != chain.IN_MEMORY:
+    known = run_configs.known_recipe(original.place)
     recipe = known[1] if known else recipe
   rate = options.relearn_rate or (
       _SHARE_OF_RATE * recipe.optimizer.learning_rate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from dlfd_jax import presets, training as train
@@ -95,7 +96,7 @@ def network_in(config: dict[str, Any], where: str) -> presets.Network:
       config['network'], presets.Network, f'network of {where}', _LATER)
 
 
-def recipe_in(config: dict[str, Any], where: str) -> train.TrainConfig:
+def recipe_in(config: Mapping[str, Any], where: str) -> train.TrainConfig:
   """The recipe in the config of a training run."""
   return records.fit(
       config['train'], train.TrainConfig, f'train of {where}', _LATER)

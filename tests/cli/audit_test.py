@@ -95,6 +95,20 @@ def test_the_figures_are_those_of_evaluate(made, original, tmp_path):
   assert result['verification']['unverified'] == []
 
 
+def test_forget_is_learnt_again_by_the_recipe_of_the_original(
+    made, original, tmp_path):
+  recipe = runs.read_json(original / runs.CONFIG)['train']
+  result = _audit(
+      made, tmp_path / 'out', f'--original={original}', '--tier=1',
+      f'--model={made / "unlearned"}', f'--retrained={made / "retrained"}',
+      '--relearn_steps=1', '--relearn_seeds=1')
+  relearn = result['config']['relearn']
+  assert relearn['optimizer']['learning_rate'] == pytest.approx(
+      .1 * recipe['optimizer']['learning_rate'])
+  assert relearn['optimizer']['kind'] == recipe['optimizer']['kind']
+  assert relearn['batch_size'] == recipe['batch_size']
+
+
 @pytest.mark.slow
 def test_audits_of_one_request_are_compared(
     made, original, tmp_path, capsys):
