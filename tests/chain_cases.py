@@ -16,7 +16,7 @@ import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
@@ -65,7 +65,7 @@ class Case:
 def build(folder: pathlib.Path) -> pathlib.Path:
   """Trains, unlearns and evaluates in a new folder."""
   folder.mkdir(parents=True)
-  with _inside(folder):
+  with contextlib.chdir(folder):
     runs_of.write_data(pathlib.Path())
     arrays = dict(np.load(_DATA))
     os.mkdir('other')  # the name of the file is that of the images
@@ -102,16 +102,6 @@ def build(folder: pathlib.Path) -> pathlib.Path:
   return folder
 
 
-@contextlib.contextmanager
-def _inside(folder: pathlib.Path) -> Iterator[None]:
-  before = os.getcwd()
-  os.chdir(folder)
-  try:
-    yield
-  finally:
-    os.chdir(before)
-
-
 def _run(line: str, check: bool = True) -> tuple[int, str]:
   """Exit code of a command, and its error or its first lines."""
   out, err = io.StringIO(), io.StringIO()
@@ -132,7 +122,7 @@ def attempt(case: Case, template: pathlib.Path) -> tuple[int, str]:
   with tempfile.TemporaryDirectory() as scratch:
     place = pathlib.Path(scratch).resolve() / 'here'
     shutil.copytree(template, place)
-    with _inside(place):
+    with contextlib.chdir(place):
       if case.change is not None:
         case.change()
       workdir = '' if case.command.startswith('export') or (

@@ -17,6 +17,7 @@ import io
 import json
 import math
 import pathlib
+import re
 import shutil
 import sys
 import tempfile
@@ -381,7 +382,9 @@ def attempt(subject: Subject, folder: pathlib.Path, place: str, way: str,
     where = traceback.extract_tb(error.__traceback__)[-1]
     fault = (f'{type(error).__name__}: {str(error)[:200]} in '
              f'{pathlib.Path(where.filename).name}:{where.lineno}')
-  said = said.replace(f'{folder}/', '')
+  # Neither the folder of the runs nor a copy beside it is any reader's.
+  said = re.sub(rf'{re.escape(tempfile.gettempdir())}/tmp\w+/', '',
+                said.replace(f'{folder}/', ''))
   if said and not fault and (
       not said.startswith('Expected ') or len(said) > _LONGEST):
     fault = 'no sentence that says what was expected, or a long one'

@@ -119,11 +119,7 @@ def _splits(values: flags.FlagValues, dataset: dataset_lib.Dataset,
         f'Expected to be told whom {model} was trained on and whom it never '
         'saw: give --splits or a manifest with a split column; people who are '
         'taken for unseen and are not would hide that a model knows others.')
-  if stored is not None:
-    inputs.check_split(values, stored, dataset)
-    parts = splits_lib.load_splits(stored, dataset)
-  else:
-    parts = splits_lib.partition_from_column(dataset, check=False)
+  parts = inputs.told_parts(values, dataset, stored)
   if wanted is None and isinstance(parts, splits_lib.Splits):
     splits_lib.check_splits(dataset, parts)
     return parts, []

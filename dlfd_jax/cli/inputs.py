@@ -235,6 +235,15 @@ def request_on(dataset: dataset_lib.Dataset, parts: job.Parts, stored: bool,
   return requests.resolve(dataset, job.as_partition(parts).parts, request)
 
 
+def told_parts(values: flags.FlagValues, dataset: dataset_lib.Dataset,
+               stored: str | os.PathLike | None) -> job.Parts:
+  """The split that a file holds; None = that of the data's own column."""
+  if stored is None:
+    return splits_lib.partition_from_column(dataset, check=False)
+  check_split(values, stored, dataset)
+  return splits_lib.load_splits(stored, dataset)
+
+
 def request_splits(values: flags.FlagValues, dataset: dataset_lib.Dataset,
                    wanted: requests.ForgetRequest | None,
                    original: str | os.PathLike,
@@ -257,11 +266,7 @@ def request_splits(values: flags.FlagValues, dataset: dataset_lib.Dataset,
         f'Expected the split of {original}: give --splits or a manifest with a '
         'split column; a split drawn now would put people whom the model was '
         'trained on into val and test and void every attack figure.')
-  if stored is not None:
-    check_split(values, stored, dataset)
-    parts = splits_lib.load_splits(stored, dataset)
-  else:
-    parts = splits_lib.partition_from_column(dataset, check=False)
+  parts = told_parts(values, dataset, stored)
   if wanted is None:
     if not isinstance(parts, splits_lib.Splits):
       forget_request(values)  # says that one is required

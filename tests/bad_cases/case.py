@@ -14,7 +14,7 @@ import shutil
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dlfd_jax.cli import commands, exit_codes
@@ -76,16 +76,6 @@ def state(folder: pathlib.Path) -> dict[str, str]:
   return found
 
 
-@contextlib.contextmanager
-def _inside(folder: pathlib.Path) -> Iterator[None]:
-  before = os.getcwd()
-  os.chdir(folder)
-  try:
-    yield
-  finally:
-    os.chdir(before)
-
-
 def attempt(case: Case, template: pathlib.Path) -> Outcome:
   """Makes the mistake in a copy of the prepared folder."""
   with tempfile.TemporaryDirectory() as scratch:
@@ -93,7 +83,7 @@ def attempt(case: Case, template: pathlib.Path) -> Outcome:
     around = pathlib.Path(scratch).resolve()
     place = around / 'here'
     shutil.copytree(template, place, symlinks=True)
-    with _inside(place):
+    with contextlib.chdir(place):
       if case.change is not None:
         case.change()
       before = state(around)

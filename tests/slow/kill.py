@@ -450,7 +450,8 @@ def everything(folder: pathlib.Path, n: int, seed: int, epochs: int,
       done.result()
   for server in servers:
     server.close()
-  found = [campaign.verdict() for campaign in stopped]
+  found = [json.loads(json.dumps(campaign.verdict()).replace(
+      f'{folder}/', 'RUNS/')) for campaign in stopped]
   left = sorted(p.name for p in temporary.iterdir())
   if left:
     found[0]['broken'].append(f'left in the folder of temporary files: {left}')
