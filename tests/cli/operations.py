@@ -31,7 +31,7 @@ COMMANDS = {
     'evaluate': '--original=original --unlearned=unlearned --bootstrap=20',
     'report': '--evaluation=evaluation',
 }
-_OTHER = 'setpriv --reuid=54321 --regid=54321 --clear-groups'
+OTHER = 'setpriv --reuid=54321 --regid=54321 --clear-groups'
 # What comes before and after a command's line, `$dlfd COMMAND FLAGS`; the
 # outcome that is expected, of some commands another one.
 ENVIRONMENTS: dict[str, tuple[str, str | dict[str, str]]] = {
@@ -52,7 +52,7 @@ ENVIRONMENTS: dict[str, tuple[str, str | dict[str, str]]] = {
     'no TERM, colours forced': ('unset TERM; FORCE_COLOR=1 {}', DONE),
     'no HOME': ('unset HOME XDG_CACHE_HOME; {}', DONE),
     'a user without an entry or a HOME': (
-        f'unset HOME XDG_CACHE_HOME; {_OTHER} {{}}', DONE),
+        f'unset HOME XDG_CACHE_HOME; {OTHER} {{}}', DONE),
     'a cache folder that is a file': (
         'touch file; XDG_CACHE_HOME=$PWD/file {}', DONE),
     'a cache folder that others can write to': (
@@ -82,7 +82,7 @@ ENVIRONMENTS: dict[str, tuple[str, str | dict[str, str]]] = {
         "mkdir $'\\xff\\xfc'; mv [!$'\\xff']* $'\\xff\\xfc'; "
         "cd $'\\xff\\xfc'; {}; code=$?; mv * ..; exit $code", DONE),
     'a folder that cannot be written to': (
-        f'chmod 755 .; rmdir out; {_OTHER} {{}}', REFUSED),
+        f'chmod 755 .; rmdir out; {OTHER} {{}}', REFUSED),
     'two devices by XLA_FLAGS': (
         'XLA_FLAGS="$XLA_FLAGS --xla_force_host_platform_device_count=2" {}',
         DONE),
