@@ -42,6 +42,7 @@ _SUMS = 'sha256.json'
 
 
 _PLAIN = re.compile(r'[\w./+=,@~ -]*', re.ASCII)
+_OPEN_FOLDERS = pathlib.Path('/proc/self/fd')
 
 
 @contextlib.contextmanager
@@ -50,19 +51,23 @@ def _plain(folder: pathlib.Path) -> Iterator[pathlib.Path]:
 
   Orbax looks for its files by patterns in which ``[1]`` is a choice of
   characters, and TensorStore takes a backslash for a separator: it writes
-  elsewhere, in silence. Such folders are reached by a link.
+  elsewhere, in silence. Linux names an open folder by its number, of which
+  nothing is left when the process is killed; elsewhere a link leads to it.
   """
-  if _PLAIN.fullmatch(str(folder)):
-    yield folder
-    return
-  where = tempfile.gettempdir()
-  place = pathlib.Path(tempfile.mkdtemp(
-      prefix='dlfd_', dir=where if _PLAIN.fullmatch(where) else '/tmp'))
-  try:
-    (place / 'folder').symlink_to(folder, target_is_directory=True)
-    yield place / 'folder'
-  finally:
-    shutil.rmtree(place, ignore_errors=True)
+  with contextlib.ExitStack() as stack:
+    if _PLAIN.fullmatch(str(folder)):
+      place = folder
+    elif _OPEN_FOLDERS.is_dir():
+      number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+      stack.callback(os.close, number)
+      place = _OPEN_FOLDERS / str(number)
+    else:
+      where = tempfile.gettempdir()
+      place = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(
+          prefix='dlfd_', dir=where if _PLAIN.fullmatch(where) else '/tmp')),
+          'folder')
+      place.symlink_to(folder, target_is_directory=True)
+    yield place
 
 
 @contextlib.contextmanager

@@ -1,6 +1,12 @@
 """Runs in folders of odd names: trained, resumed, read and evaluated."""
 
 import contextlib
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
 
 import jax
 import numpy as np
@@ -55,6 +61,36 @@ def test_checkpoints_come_back_from_a_folder_of_any_name(name, tmp_path):
   assert (found['params']['w'] == 1).all()
   # all files are in the folder: none went elsewhere under a mangled name
   assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_where_folders_have_no_numbers_a_link_leads_to_them(
+    tmp_path, monkeypatch):
+  monkeypatch.setattr(checkpoint, '_OPEN_FOLDERS', pathlib.Path('/no/where'))
+  monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+  test_checkpoints_come_back_from_a_folder_of_any_name('[a', tmp_path)
+
+
+_KILLED = """
+import os, signal, sys
+import numpy as np
+from dlfd_jax import checkpoint
+saver = checkpoint.LoopCheckpoints(sys.argv[1])
+for step in (1, 2):
+  saver.save(step, {'w': np.full(3, step, np.float32)}, {})
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_process_leaves_no_temporary_folder(tmp_path):
+  folder, temporary = tmp_path / 'lr=0.1,[1]', tmp_path / 'tmp'
+  temporary.mkdir()
+  ended = subprocess.run(
+      [sys.executable, '-c', _KILLED, str(folder)], check=False, env={
+          **os.environ, 'TMPDIR': str(temporary), 'JAX_PLATFORMS': 'cpu'})
+  assert ended.returncode == -signal.SIGKILL
+  assert not list(temporary.iterdir())
+  with contextlib.closing(checkpoint.LoopCheckpoints(folder)) as saver:
+    assert saver.latest() == 2
 
 
 def test_a_run_stops_goes_on_and_is_exported_in_such_a_folder(
