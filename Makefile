@@ -28,7 +28,7 @@ help:
 	@echo 'make demo       train, unlearn, evaluate and report on drawn faces'
 	@echo 'make test       the tests, without the slow ones'
 	@echo 'make test-slow  the slow tests'
-	@echo 'make test-long  what takes too long for every change: 25 minutes'
+	@echo 'make test-long  what takes too long for every change'
 	@echo 'make lint       ruff and mypy'
 	@echo 'make docs       the reference of all functions, in build/api'
 	@echo 'make clean      remove $(VENV), caches and build files'

@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import flags
 
-from dlfd_jax.cli import command
+from dlfd_jax.cli import command, demo
 from dlfd_jax.report import render, tables
 from dlfd_jax.utils import runs
 from experiments.publish import programs
@@ -31,18 +31,19 @@ def _define(values: flags.FlagValues) -> None:
 
 def _execute(values: flags.FlagValues, line: str) -> None:
   del line
-  demo = pathlib.Path(command.required(values, 'demo'))
-  result = runs.read_json(demo / 'evaluation' / runs.RESULT)
+  folder = pathlib.Path(command.required(values, 'demo'))
+  result = runs.read_json(folder / 'evaluation' / runs.RESULT)
   runs.write_json(RESULT, result)
   runs.write_text(README, with_table(README.read_text('utf-8'), result))
   print(README, RESULT)
 
 
 def with_table(text: str, result: dict[str, Any]) -> str:
-  """The README with the result's table between the marks."""
+  """The README with the result's table and goal between the marks."""
   table = render.to_markdown(tables.summary_table(result))
   return programs.between(
-      text, (START, END), f'{table.rstrip()}\n\n{programs.made_by(result)}\n')
+      text, (START, END), f'{table.rstrip()}\n\n{demo.goal_sentence(result)}\n'
+      f'\n{programs.made_by(result)}\n')
 
 
 COMMAND = command.Command(

@@ -1,0 +1,245 @@
+"""Every measured figure that a page quotes is that of a result file."""
+
+import json
+import pathlib
+import re
+
+import pytest
+
+from dlfd_jax.evaluation import registry
+
+_ROOT = pathlib.Path(__file__).parents[1]
+_RESULTS = _ROOT / 'docs' / 'results'
+_PAGES = (*(f'docs/{path.name}' for path in (_ROOT / 'docs').glob('*.md')
+            if path.name != 'errors.md'),  # written by a program
+          'README.md', 'BUILD.md', 'CONTRIBUTING.md',
+          *(f'colab/{path.name}' for path in (_ROOT / 'colab').glob('*.ipynb')))
+_PLACES = ['first', 'second', 'third', 'fourth', 'fifth', 'sixth', 'seventh',
+           'eighth', 'ninth', 'tenth', 'eleventh']
+_FGNET, _LFW, _ABLATION = 'table1_fgnet', 'table1_lfw', 'table3_fgnet'
+
+
+def _cell(name, method, column, table=0):
+  """A mean in a table of docs/results, without the 0 before its point."""
+  return _rows(name, table)[method][column].split(' ±')[0].removeprefix('0')
+
+
+def _rows(name, table=0):
+  text = (_RESULTS / f'{name}.md').read_text('utf-8')
+  found = re.findall(r'^\| (?:method|model) .*\n(?:\|.*\n)+', text, re.M)[table]
+  lines = [[cell.strip() for cell in line.strip('|').split('|')]
+           for line in found.strip().splitlines()]
+  return {line[0]: dict(zip(lines[0], line, strict=True))
+          for line in lines[2:]}
+
+
+def _place(name, method):
+  """The place of a method by distance, and of how many."""
+  methods = [other for other in _rows(name)
+             if other not in ('original', 'retrained', 'null')
+             and not other.endswith(', last state')]
+  assert len(methods) == 11
+  return _PLACES[methods.index(method)]
+
+
+def _value(name, path, write):
+  """A value of docs/results/NAME.json, as it is written in the page."""
+  found = json.loads((_RESULTS / f'{name}.json').read_text('utf-8'))
+  for key in path.split('/'):
+    found = found[int(key) if key.isdigit() else key]
+  return write(found)
+
+
+def _of(digits):
+  return lambda value: f'{value:.{digits}f}'.removeprefix('0')
+
+
+def _percent(value):
+  return f'{100 * value:.0f} %'
+
+
+def _slowest(sides):
+  """The share of scikit-learn's time, at the size where it is largest."""
+  share = max(side['seconds']['numpy'] / side['seconds']['scikit_learn']
+              for side in sides)
+  return 'less than a twentieth' if share < .05 else f'{share:.2f}'
+
+
+# Page, sentence, and what stands in its gaps: a table's cell (name, row,
+# column), a place by distance (name, row), or a value of a JSON (name, path,
+# how to write it).
+QUOTES = (
+    ('README.md', 'DLFD comes {} (FG-NET) and {} (LFW) of eleven by distance '
+     'to the retrained model; EU-k, at half the cost of retraining, comes {}',
+     (_FGNET, 'DLFD'), (_LFW, 'DLFD'), (_FGNET, 'EU-k')),
+    ('docs/choosing.md', 'it is {} of eleven here and {} on FG-NET, and EU-k '
+     'leads on both', (_LFW, 'DLFD'), (_FGNET, 'DLFD')),
+    ('docs/metrics.md', "the attack sees the original's people at {} and "
+     'cannot tell them from strangers after DLFD ({}), as with the retrained '
+     'model ({}). But DLFD also is less accurate on the people who stay ({} '
+     'against {}), and that is what keeps it at a distance of {}.',
+     *((_FGNET, model, 'attack AUC')
+       for model in ('original', 'DLFD', 'retrained')),
+     *((_FGNET, model, 'retain acc') for model in ('DLFD', 'original')),
+     (_FGNET, 'DLFD', 'distance')),
+    ('docs/metrics.md', '{} for genders and smiles on LFW',
+     (_LFW, 'retrained', 'attack AUC')),
+    ('docs/metrics.md', "the table's {}", (_FGNET, 'null', 'forgetting score')),
+    ('docs/metrics.md', 'reaches {} above', (_FGNET, 'null', 'NoMUS')),
+    ('docs/metrics.md', '({} above)', (_FGNET, 'retrained', 'forget acc')),
+    ('docs/decisions.md', '(distance {} against {}, `table1_fgnet_unsir.md`)',
+     ('table1_fgnet_unsir', 'UNSIR', 'distance'), (_FGNET, 'UNSIR', 'distance')
+     ),
+    ('docs/decisions.md', 'DLFD is {} of eleven by distance ({}), after EU-k '
+     '({}) at half the cost of retraining, NegGrad+ ({}) and SCRUB ({}).',
+     (_FGNET, 'DLFD'), *((_FGNET, name, 'distance')
+                         for name in ('DLFD', 'EU-k', 'NegGrad+', 'SCRUB'))),
+    ('docs/decisions.md', "nearest to the retrained model's ({} and {}), but "
+     'its accuracy on retain falls from {} to {}.',
+     *((_FGNET, name, 'attack AUC') for name in ('DLFD', 'retrained')),
+     *((_FGNET, name, 'retain acc') for name in ('original', 'DLFD'))),
+    ('docs/decisions.md', 'DLFD is {} of eleven by distance ({}), level',
+     (_LFW, 'DLFD'), (_LFW, 'DLFD', 'distance')),
+    ('docs/decisions.md', 'EU-k leads ({})', (_LFW, 'EU-k', 'distance')),
+    ('docs/decisions.md', 'without perturbed images lies at {}, DLFD without '
+     'the transport term at {}. Without augmentation the attack AUC is back at '
+     '{}; without dynamic phases test accuracy falls from {} to {} at nearly '
+     'twice the cost. Three times the epochs bring DLFD to {} and the same '
+     'fine-tuning to {}, the nearest row.',
+     (_ABLATION, "no moved images: fine-tuning with DLFD's options",
+      'distance'),
+     (_ABLATION, 'without the transport term', 'distance'),
+     (_ABLATION, 'without augmentation', 'attack AUC'),
+     (_ABLATION, 'DLFD', 'test acc'),
+     (_ABLATION, 'dynamic phases off', 'test acc'),
+     (_ABLATION, 'three times the passes', 'distance'),
+     (_ABLATION, 'no moved images, three times the passes', 'distance')),
+    ('docs/decisions.md', '(ResNet18 {} against {}, DenseNet121 {} against {})',
+     *(('table2_fgnet', name, 'distance', table) for table in (0, 3)
+       for name in ('DLFD', 'Fine-tuning'))),
+    ('docs/decisions.md', 'falls from {} to {} (retrained {}) but test accuracy'
+     ' from {} to {} (retrained {})',
+     *(('faces', name, column, 2) for column in ('attack AUC', 'test acc')
+       for name in ('original', 'DLFD', 'retrained'))),
+    ('docs/decisions.md', "scikit-learn's optimum in {} of the time",
+     ('attack_speed', 'sides', _slowest)),
+    ('docs/decisions.md', '{} and {} of its speed on two CPU cores at either '
+     'policy of checking, {} times across policies',
+     *(('against_torch', f'ratio/{policy}', _of(2))
+       for policy in ('released', 'ours')),
+     ('against_torch', 'ratio/across', _of(1))),
+    ('docs/decisions.md', 'On one H200 {}, {} and {} times.',
+     *(('against_torch_gpu', f'ratio/{policy}', _of(1))
+       for policy in ('released', 'ours', 'across'))),
+    ('docs/scaling.md', 'reaches {} of its matrix product at 128 px',
+     ('benchmark_gpu', 'parts/step/of_matmul', _of(1))),
+    ('docs/scaling.md', 'halves of a batch are {} off in the distance and {} in'
+     " the gradient's direction, sixteenths {} and {}.",
+     *(('ot_bias', f'parts/gaussian/transport/{i}/{what}', write)
+       for i in (4, 7) for what, write in (
+           ('relative_error', _percent),
+           ('gradient_cosine', lambda cosine: _percent(1 - cosine))))),
+)
+# What is no measurement: page, expression, why.
+ALLOWED = (
+    ('', r'Python 3\.\d+(, 3\.\d+)*( (and|to) 3\.\d+)?', 'a version'),
+    ('', r'(jax|is) \d+(\.\d+)+|Apache-2\.0', 'a version'),
+    ('', r'(?<!\d)0?\.5(?!\d)', 'an attack that guesses'),
+    ('', r'95 % (interval|range|point)|Intervals are 95 %',
+     'the level of all intervals'),
+    ('', r'(p = |can reach |is at most )\.05', 'the level of all tests'),
+    ('README.md', r'0\.4 to 3 in normalised units', "the authors' code"),
+    ('docs/decisions.md', r'1\.5 / n', 'a formula'),
+    ('docs/faq.md', r'an attack AUC of \.57', 'an example'),
+    ('docs/metrics.md', r'\.3 is not "better', 'an example'),
+    ('docs/metrics.md', r'with a chance of 80 %', 'the power asked for'),
+    ('docs/scaling.md', r'\.3 is assumed', 'an assumption'),
+)
+_UNIT = r'(?:%|(?:s|ms|seconds?|minutes?|hours?|points?|GB|MB|times)\b)'
+_FIGURE = re.compile(
+    rf'(?<![\w.])\d*\.\d+(?!\.?\d)|(?<![\w.])\d[\d,]* {_UNIT}')
+
+
+def _text(page):
+  """The words of a page on one line, without code and generated tables."""
+  text = (_ROOT / page).read_text('utf-8')
+  if page.endswith('.ipynb'):
+    text = '\n'.join(''.join(cell['source']) for cell in json.loads(text)[
+        'cells'] if cell['cell_type'] == 'markdown')
+  for region in (r'```.*?```', r'<!-- table: .*?<!-- end of table -->',
+                 r'<!-- from: \S+ -->\n(\|.*\n)+', r'^\| `--.*$',
+                 r'(?s)## Quoted results.*'):
+    text = re.sub(region, ' ', text, flags=re.M | (
+        re.S if '.*?' in region else 0))
+  return ' '.join(text.replace(registry.markdown(), '').split())
+
+
+def _sentence(quote, gaps):
+  return quote.format(*(
+      _place(*gap) if len(gap) == 2 else
+      _value(*gap) if callable(gap[2]) else _cell(*gap) for gap in gaps))
+
+
+def _untied(page, text):
+  """Figures of a text, each with the words around it."""
+  text = re.sub(r'`[^`]*`|\]\([^)]*\)', ' ', text)
+  for of, expression, _ in ALLOWED:
+    if of in ('', page):
+      text = re.sub(expression, '', text)
+  return [text[max(0, m.start() - 40):m.end() + 20]
+          for m in _FIGURE.finditer(text)]
+
+
+@pytest.mark.parametrize('page', _PAGES)
+def test_every_figure_is_tied_to_a_result_or_none_of_ours(page):
+  text = _text(page)
+  for of, quote, *gaps in QUOTES:
+    if of == page:
+      sentence = _sentence(quote, gaps)
+      assert sentence in text, sentence
+      text = text.replace(sentence, '')
+  assert not _untied(page, text)
+
+
+@pytest.mark.parametrize('text', [
+    'the AUC falls to .34', 'accuracy 0.912 on test', '(.7)', 'in 12 % of runs',
+    'takes 90 s on a CPU', 'needs 1,200 MB', 'is 3 points below',
+    'is 10 times quicker'])
+def test_a_new_figure_is_found(text):
+  assert len(_untied('docs/faq.md', text)) == 1
+
+
+def test_every_quoted_page_is_tried():
+  assert {page for page, *_ in (*QUOTES, *ALLOWED)} <= {'', *_PAGES}
+
+
+def test_words_about_the_tables_hold():
+  for name in (_FGNET, _LFW):
+    rows = _rows(name)
+    assert _place(name, 'EU-k') == 'first'
+    assert .45 < float(rows['EU-k']['time / retraining']) < .55
+    aim = float(_cell(name, 'retrained', 'attack AUC'))
+    methods = {row: abs(float(_cell(name, row, 'attack AUC')) - aim)
+               for row in rows if row not in ('retrained', 'null')
+               and not row.endswith(', last state')}
+    assert min(methods, key=methods.get) == 'DLFD'
+  ablation = _rows(_ABLATION)
+  shares = [float(ablation[row]['time / retraining'])
+            for row in ('dynamic phases off', 'DLFD')]
+  assert 1.7 < shares[0] / shares[1] < 2
+  for table in (0, 1):  # LFW without a search
+    original, dlfd = (float(_cell('faces', row, 'test acc', table))
+                      for row in ('original', 'DLFD'))
+    assert abs(dlfd - original) <= .01
+
+
+def test_the_index_of_results_lists_every_file():
+  page = (_RESULTS / 'README.md').read_text('utf-8')
+  listed = set(re.findall(r'`([\w/]+)`', page))
+  first, last = re.search(r'`complexity_fgnet_(\d)` to `complexity_fgnet_(\d)`',
+                          page).groups()
+  listed |= {f'complexity_fgnet_{i}'
+             for i in range(int(first), int(last) + 1)}
+  there = {path.stem for path in _RESULTS.iterdir()
+           if path.name != 'README.md'}
+  assert there <= listed, there - listed
