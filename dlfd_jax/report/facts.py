@@ -30,12 +30,12 @@ _LABELS = {
     'steering': 'Phases and selection go by',
     'steering_reason': 'Why not by the live attack',
     'attack_sizes': 'Images (or people ranked) behind it, forget and val',
-    'null_mean': 'Attack score of a guess, mean',
-    'null_95': 'Attack score of a guess, 95 % below',
-    'forget_threshold': 'Distancing stops below a score of',
-    'select_threshold': 'States are taken up to a score of',
-    'forget_by': 'Distancing goes by',
-    'select_by': 'The choice goes by',
+    'null_mean': 'A guess, mean',
+    'null_95': 'A guess, 95 % below',
+    'forget_threshold': 'Distancing stops below',
+    'select_threshold': 'States are taken up to',
+    'forget_by': 'Distancing stops by',
+    'select_by': 'States are taken by',
     'original_mia_auc': 'Attack AUC of the original on val',
     'original_forgetting_score': 'Forgetting score of the original on val',
     'attack_blind_to_original': 'Attack blind to the original',
@@ -48,6 +48,7 @@ _LABELS = {
     'speed_up': 'Speed-up over retraining',
     'speed_up_with_search': 'Speed-up, search included',
 }
+_BY = {'mia_auc': '2 |attack AUC - .5|', 'forgetting_score': 'forgetting score'}
 _MANY = {'person': 'people', None: 'units'}
 _UNITS = {'speed_up': 'ratio', 'speed_up_with_search': 'ratio'}
 
@@ -60,6 +61,12 @@ def named(tree: Mapping[str, Any], labels: Mapping[str, str]) -> Facts:
 def all_of(tree: Mapping[str, Any]) -> Facts:
   """Every entry, nested ones by their dotted names."""
   return [(label_of(name), plain(value)) for name, value in flatten(tree)]
+
+
+def findings(tree: Mapping[str, Any]) -> Facts:
+  """What a run found, with the measure of its thresholds in words."""
+  return all_of({name: _BY.get(value, value) if name.endswith('_by') else value
+                 for name, value in tree.items()})
 
 
 def settings(tree: Mapping[str, Any]) -> Facts:

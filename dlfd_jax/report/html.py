@@ -180,7 +180,7 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
       'people_by_chance': largest_by_chance(arrays, by_person=True),
       'selection': facts.named(selection, {'step': 'Step'})
                    if selection else [],
-      'findings': facts.all_of(selection.get('findings') or {}),
+      'findings': facts.findings(selection.get('findings') or {}),
       'missing': [names.in_words(item)
                   for item in result.get('not_computed') or ()],
       'config': facts.settings(config),
@@ -305,10 +305,11 @@ def _pictures(result: tables.Result, arrays: Arrays,
   """Data addresses of the plots that can be drawn, empty text for the rest."""
   selection = result.get('selection') or {}
   findings = selection.get('findings') or {}
-  thresholds = {
-      name.replace('_', ' '): findings[name]
-      for name in ('forget_threshold', 'select_threshold')
-      if isinstance(findings.get(name), (int, float))}
+  thresholds = {  # earlier versions had only those of the score
+      f'{name} threshold': (findings.get(f'{name}_by') or 'forgetting_score',
+                            findings[f'{name}_threshold'])
+      for name in ('forget', 'select')
+      if isinstance(findings.get(f'{name}_threshold'), (int, float))}
   drawn = {'losses': b'', 'roc': b'', 'trade_off': b'', 'trace': b''}
   if names.models_in(arrays):
     drawn['losses'] = plots.loss_histograms(arrays)

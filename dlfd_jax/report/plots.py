@@ -128,13 +128,14 @@ def roc_curves(arrays: Arrays, *, format: str = 'svg') -> bytes:
 
 
 def trace(history: Sequence[Mapping[str, Any]], *,
-          thresholds: Mapping[str, float] | None = None,
+          thresholds: Mapping[str, tuple[str, float]] | None = None,
           selected_step: int | None = None, format: str = 'svg') -> bytes:
   """How an unlearning run went: score, signed AUC and accuracy over steps.
 
   Args:
     history: events of ``metrics.jsonl``; those of kind ``check`` are read.
-    thresholds: forgetting scores to draw, by name.
+    thresholds: by name, what each is a value of (``forgetting_score``, or
+      ``mia_auc`` for ``2 |AUC - .5|``) and the value, from 0 to 1.
     selected_step: the step of the state that was returned.
     format: ``svg`` or ``png``.
 
@@ -164,19 +165,24 @@ def trace(history: Sequence[Mapping[str, Any]], *,
       if selected_step is not None:
         axis.axvline(selected_step, color='black', linewidth=1,
                      label='returned state')
-    for (name, value), style in zip((thresholds or {}).items(), (':', '--')):
-      axes[0].axhline(value, color=drawing.NULL, linestyle=style,
-                      linewidth=1, label=name)
+    for (name, (of, value)), style in zip(
+        (thresholds or {}).items(), ((0, (1, 2)), '--')):
+      axis, at = (axes[1], (.5 + value / 2, .5 - value / 2)) if (
+          of == 'mia_auc') else (axes[0], (value,))
+      for height in at:
+        axis.axhline(height, color=drawing.NULL, linestyle=style, linewidth=1,
+                     label=name if height == at[0] else None)
     axes[1].axhline(.5, color=drawing.NULL, linestyle=':', linewidth=1)
     axes[0].set_ylim(bottom=0)
     axes[0].set_title('Unlearning, measured on val')
     axes[0].xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
     axes[-1].set_xlabel('step')
     axes[-1].set_xlim(steps[0], max(steps[-1], steps[0] + 1))
-    handles, labels = axes[0].get_legend_handles_labels()
-    if handles:
-      figure.legend(handles, labels, loc='outside lower center',
-                    ncols=len(handles))
+    named = {label: handle for axis in axes[:2] for handle, label in zip(
+        *axis.get_legend_handles_labels(), strict=True)}
+    if named:
+      figure.legend(named.values(), named.keys(), loc='outside lower center',
+                    ncols=len(named))
     return drawing.to_bytes(figure, format)
 
 

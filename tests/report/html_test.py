@@ -131,6 +131,23 @@ def test_the_page_says_as_often(name, words, count):
   assert _page(name).text.count(words) == count
 
 
+@pytest.mark.parametrize('by, words', [
+    ('mia_auc', 'Distancing stops by 2 |attack AUC - .5|'),
+    ('forgetting_score', 'Distancing stops by forgetting score'),
+    (None, 'Distancing stops below 0.044')])
+def test_a_threshold_is_shown_by_what_it_is_a_value_of(by, words, monkeypatch):
+  result, drawn = fakes.result(), []
+  if by is not None:  # earlier versions did not say
+    result['selection']['findings'] |= {'forget_by': by}
+  monkeypatch.setattr(report.plots, 'trace', lambda history, **given: (
+      drawn.append(given['thresholds']) or b''))
+  page = _Page(report.render_report(result, None, fakes.history()))
+  assert words in page.text
+  assert drawn == [{
+      'forget threshold': (by or 'forgetting_score', .044),
+      'select threshold': ('forgetting_score', .104)}]
+
+
 @pytest.mark.parametrize('name, pictures', [
     ('whole', 4), ('not retrained', 1), ('bare', 0)])
 def test_pictures_are_described_and_nothing_is_loaded(name, pictures):

@@ -24,10 +24,12 @@ _POINTS = plots.points_of(fakes.result())
         *(f'retrained {i}: {fakes.auc(_ARRAYS, f"retrained_{i}"):.3f}'
           for i in range(3))]),
     (functools.partial(
-        plots.trace, fakes.history(), thresholds={'forget threshold': .04},
+        plots.trace, fakes.history(), thresholds={
+            'forget threshold': ('mia_auc', .04),
+            'select threshold': ('forgetting_score', .1)},
         selected_step=45), [
             'distance steps', 'finetune steps', 'forget threshold',
-            'returned state', 'step']),
+            'select threshold', 'returned state', 'step']),
     (functools.partial(plots.trade_off, _POINTS), [
         'original', 'unlearned', 'retrained', 'accuracy on test',
         'Test accuracy against attack AUC; bars: 95 % intervals'])])
@@ -56,6 +58,18 @@ def test_histograms_take_losses_of_zero_and_without_an_end(forget):
 def test_the_trace_of_one_check_without_a_score_is_drawn():
   plots.trace([{'event': 'check', 'step': 0, 'forgetting_score': None,
                 'mia_auc': .6, 'val_accuracy': .5, 'next_phase': 'train'}])
+
+
+@pytest.mark.parametrize('of, panel, heights', [
+    ('forgetting_score', 0, [.1]), ('mia_auc', 1, [.45, .55])])
+def test_a_threshold_is_drawn_on_the_axis_of_what_it_is_a_value_of(
+    of, panel, heights):
+  axes = pictures.axes_of(lambda: plots.trace(
+      fakes.history(), thresholds={'forget threshold': (of, .1)}))
+  assert {i: sorted(
+      line.get_ydata()[0] for line in axis.lines
+      if line.get_linestyle() not in ('-', ':')) for i, axis in enumerate(axes)
+          } == {i: heights if i == panel else [] for i in range(3)}
 
 
 def test_a_model_without_numbers_is_no_point():
