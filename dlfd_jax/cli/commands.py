@@ -61,8 +61,8 @@ COMMANDS = {
         'a run, imported or foreign weights, a request',
         '`result.json`, `per_example.npz`'),
     'report': Entry(
-        'report', 'COMMAND', 'one HTML file of an evaluation', 'an evaluation',
-        '`report.html`, `report.json`'),
+        'report', 'COMMAND', 'one HTML file of an evaluation',
+        'an evaluation, a key', '`report.html`, `report.json`, `bundle`'),
     'verify': Entry(
         'verify', 'COMMAND', 'check a signed bundle of a report',
         'a bundle, the model, the data', 'nothing'),
