@@ -26,8 +26,8 @@ __all__ = ['AugmentConfig', 'BadTeachingConfig', 'CFKConfig', 'Classifier',
            'init_model', 'load_classifier', 'load_data', 'load_evaluation',
            'load_model', 'load_references', 'load_splits',
            'partition_from_column', 'plan_references', 'resolve_request',
-           'save_splits', 'synthetic_faces', 'train', 'train_references',
-           'unlearn']
+           'save_splits', 'sign', 'synthetic_faces', 'train',
+           'train_references', 'unlearn']
 
 if not TYPE_CHECKING:
   # jax and the rest take seconds: `dlfd --help` does without, and a command

@@ -233,6 +233,16 @@ def test_words_about_the_tables_hold():
     assert abs(dlfd - original) <= .01
 
 
+  growth = {part['axis'].split()[0]: part['exponent_seconds'] for part in
+            _value('benchmark', 'parts/scaling', list)}
+  assert growth['batch'] == pytest.approx(1, abs=.1)
+  assert growth['pixels'] == pytest.approx(2, abs=.1)
+  assert max(growth['features'], growth['forget']) < .9
+  gains = [side['seconds']['numpy'] - side['seconds']['jax']
+           for side in _value('attack_speed', 'sides', list)]
+  assert max(gains) < .01  # of JAX: milliseconds
+
+
 def test_the_index_of_results_lists_every_file():
   page = (_RESULTS / 'README.md').read_text('utf-8')
   listed = set(re.findall(r'`([\w/]+)`', page))

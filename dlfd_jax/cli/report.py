@@ -9,7 +9,7 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax.cli import command, inputs
-from dlfd_jax.pipeline import bundle, chain, evaluate
+from dlfd_jax.pipeline import chain, evaluate, signing
 from dlfd_jax.utils import runs
 
 _ABOUT = """
@@ -60,17 +60,18 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   sign = command.value(values, 'sign')
   if sign is None:
     inputs.refuse(values, ('exports', 'previous'), 'without --sign')
-  key = sign and bundle.read_key(sign)
-  known = sign and bundle.facts(found, command.value(values, 'exports'),
-                                command.value(values, 'previous'))
-  path = found.write_report(target / runs.REPORT, _request(values))
+  request, made = _request(values), {'report': target / runs.REPORT}
+  if sign is None:
+    found.write_report(made['report'], request)
+  else:
+    made['bundle'] = signing.sign(
+        found, sign, target, request=request,
+        exports=command.value(values, 'exports'),
+        previous=command.value(values, 'previous'))
   command.say_verification(found.record)
-  print(path)
-  if key is None:
-    return {'report': str(path)}
-  folder = bundle.write(found, path, key, known)
-  print(folder)
-  return {'report': str(path), 'bundle': str(folder)}
+  for path in made.values():
+    print(path)
+  return {name: str(path) for name, path in made.items()}
 
 
 def _request(values):

@@ -24,7 +24,7 @@ from dlfd_jax.metrics import (
   reference_attack,
   stats,
 )
-from dlfd_jax.pipeline import classifier as inference
+from dlfd_jax.pipeline import classifier as inference, evaluate, signing
 from dlfd_jax.utils import runs
 from tests.bad_cases.case import Case
 
@@ -168,6 +168,8 @@ CASES = [
               np.zeros((1, 8, 8, 3), np.uint8))),
     _call('predict: floats', lambda: inference.load_classifier(
         'original').predict(np.zeros((1, 16, 16, 3)))),
+    _call('sign: the evaluation is in memory alone', lambda: signing.sign(
+        evaluate.EvaluationResult({}, {}), 'key.pem')),
     _call('RunFolder: a number that JSON cannot hold', lambda: runs.RunFolder(
         pathlib.Path('out'), {'rate': float('nan')})),
 ]

@@ -1,5 +1,6 @@
 """``report --sign`` and ``verify``: what is altered is found."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -10,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+import dlfd_jax
 from dlfd_jax import checkpoint, models
 from dlfd_jax.cli import audit, evaluate, report, unlearn, verify, weights
 from dlfd_jax.data import sources
@@ -130,6 +132,18 @@ def test_a_figure_that_its_signer_altered_is_found(made, tmp_path, capsys):
   assert report.main(flags) == 0, capsys.readouterr().err
   said = _refused(capsys, tmp_path / 'eval' / 'bundle')
   assert 'mia_auc of unlearned' in said and 'stored losses' in said
+
+
+def test_python_signs_what_the_command_signs(made, tmp_path):
+  found = dlfd_jax.load_evaluation(made / 'eval')
+  folder = dlfd_jax.sign(found, made / 'key.pem', tmp_path,
+                         request={'id': 'R-1', 'received': None})
+  assert runs_of.tree(folder) == runs_of.tree(made / 'eval' / 'bundle')
+  with pytest.raises(ValueError, match='in a folder, got one in memory'):
+    dlfd_jax.sign(dataclasses.replace(found, folder=None), made / 'key.pem')
+  with pytest.raises(FileNotFoundError):
+    dlfd_jax.sign(found, tmp_path / 'nowhere.pem', tmp_path / 'new')
+  assert not (tmp_path / 'new').exists()
 
 
 def _signed_again(folder, change):
