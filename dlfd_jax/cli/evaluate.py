@@ -10,7 +10,7 @@ from typing import Any
 
 from absl import flags
 
-from dlfd_jax import models
+from dlfd_jax import methods, models
 from dlfd_jax.cli import command, inputs, options, screen
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.evaluation import inputs as inputs_lib
@@ -21,9 +21,10 @@ from dlfd_jax.pipeline import (
   reference_models,
   references,
   run_configs,
+  shadow_models,
 )
 from dlfd_jax.report import render
-from dlfd_jax.utils import runs
+from dlfd_jax.utils import runs, text as text_lib
 
 _TIER_1 = ('relearn_steps', 'relearn_seeds', 'relearn_rate')
 _ABOUT = """
@@ -39,6 +40,12 @@ over-forgetting, harm. Their nulls need two retrained runs of different seeds.
 
 --tier=2 adds attacks that know the retrained models (RMIA, LiRA; by image and
 by person), each model left out of its own references; it needs four of them.
+
+--tier=3 adds attacks on single images with shadow models (--shadows), which
+`references --design=random` trains. Each of them forgets its own people as the
+judged model did, one after the other, which is by far most of the time; it is
+kept in the folder of --shadows, a stopped command goes on there, and another
+evaluation of the same method uses it again.
 
   dlfd evaluate --original=runs/original \\
       --unlearned=runs/unlearned --retrained=runs/retrained --workdir=runs/eval
@@ -72,7 +79,11 @@ def define_figures(values: flags.FlagValues) -> None:
       'besides --retrained', flag_values=values)
   flags.DEFINE_integer(
       'tier', 0, '0: quick; 1: also against retrained models; 2: also attacks '
-      'with at least four of them as references', lower_bound=0, upper_bound=2,
+      'with at least four of them as references; 3: also attacks with shadow '
+      'models', lower_bound=0, upper_bound=3, flag_values=values)
+  flags.DEFINE_string(
+      'shadows', None, 'tier 3: folder of shadow models that `references` made '
+      'with --design=random, keep or request; what they unlearn is kept in it',
       flag_values=values)
   flags.DEFINE_integer(
       'relearn_steps', 100, 'tier 1: most steps of learning forget again, for '
@@ -144,8 +155,15 @@ def measure(values: flags.FlagValues, line: str,
       dataset, network=network, devices=devices, parts=splits.parts,
       split_from=inputs.split_from(values, dataset, stored),
       settings={'tier': tier, **dataclasses.asdict(config)})
+  shadows = command.value(values, 'shadows')
+  if shadows is not None and tier == 3:
+    judged = job.judged(judged, more.pop('state', 'model'))
+    shadows = shadow_models.plan(
+        shadows, judged, None if original is None else job.judged(original),
+        dataset, splits, allow_unverified=command.value(values, chain.FLAG))
+    print(_expected(shadows), flush=True)
   result = evaluate.evaluate(
-      original, judged, retrained, config, tier=tier,
+      original, judged, retrained, config, tier=tier, shadows=shadows,
       tier_1=references.Tier1Config(**{
           name: command.value(values, name) for name in _TIER_1})
       if tier else None, splits=splits, dataset=dataset,
@@ -156,6 +174,24 @@ def measure(values: flags.FlagValues, line: str,
   show(result)
   print(f'{workdir}/{runs.RESULT}')
   return {'workdir': workdir, **result.record}
+
+
+def _expected(plan: shadow_models.Plan) -> str:
+  """What is to be unlearned before tier 3, and how long that may take."""
+  if plan.config is None:
+    return (f'{plan.count} shadow models. Nothing is unlearned: the method of '
+            'the judged model is not known.')
+  cost = plan.cost()
+  text = (f'{plan.count} shadow models, to be unlearned as the judged model '
+          f'was ({methods.title_of(str(plan.method))})')
+  done = plan.count - len(plan.left())
+  if done:
+    text += f'; {done} finished already'
+  if 'expected_s' not in cost:
+    return f'{text}.'
+  return (f'{text}. Expected: {text_lib.duration(cost["expected_s"])}, '
+          f'{cost["each_s"]:.2g} s each as the judged model took on '
+          f'{cost["device"]}.')
 
 
 def retrained_models(values: flags.FlagValues) -> list[str]:

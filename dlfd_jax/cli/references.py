@@ -17,10 +17,15 @@ Trains reference models from the original's recipe, each from a seed of its own.
 
   --design=retrained  on those who stay: what evaluations compare with. More of
                       them may be asked for later, in the same folder.
-  --design=random     shadow models of per-example attacks: each of the people
-                      to be forgotten is in exactly half of the models, all
-                      others who are trained on are in each; membership.npz says
-                      who is in which.
+  --design=random     shadow models of tier 3: each of the people to be
+                      forgotten is in exactly half of the models, all others who
+                      are trained on are in each; membership.npz says who is in
+                      which.
+  --design=keep       likewise, in two thirds of the shadow models, half of
+                      which keep them: what unlearning does to those who stay.
+                      Half of the models are the same without whom they forget.
+  --design=request    shadow models of tier 3 that all forget the same people:
+                      as the original, each from a seed of its own.
 
 Who is forgotten comes from an unlearning run, or from the flags of unlearn.
 Every model is a run folder of train; what is finished is not trained again. The
@@ -113,17 +118,9 @@ def _expected(plan: reference_models.Plan, cost: dict[str, Any]) -> str:
           + (f'; {wanted - left} finished already' if left < wanted else ''))
   if 'expected_s' not in cost:
     return f'{text}.'
-  return (f'{text}. Expected: {_in_words(cost["expected_s"])} one after '
-          f'the other ({cost["steps"]} steps, {1000 * cost["step_s"]:.0f} ms '
-          'each).')
-
-
-def _in_words(seconds: float) -> str:
-  if seconds < 90:
-    return f'about {seconds:.0f} s'
-  if seconds < 5400:
-    return f'about {seconds / 60:.0f} min'
-  return f'about {seconds / 3600:.1f} h'
+  seconds = text_lib.duration(cost['expected_s'])
+  return (f'{text}. Expected: {seconds} one after the other '
+          f'({cost["steps"]} steps, {1000 * cost["step_s"]:.0f} ms each).')
 
 
 COMMAND = command.Command('references', _ABOUT, _define, _execute)

@@ -95,38 +95,67 @@ OUT, FORGET, KEEP = 0, 1, 2  # states of an image in a shadow model
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Shadows:
-  """Margins of shadow models on forget, before and after they unlearned.
+  """Margins of shadow models, before and after they unlearned.
 
   Attributes:
-    unlearned: float64 ``[models, n]``, all images of forget in its order.
+    unlearned: float64 ``[models, n]``, all images of forget in its order; None:
+      the models unlearned nothing, as ``why`` says.
     before: of the same models before they unlearned, ``[models, n]``.
     states: int8 ``[models, n]``: ``OUT`` = never seen, ``FORGET`` = trained on
       and unlearned, ``KEEP`` = trained on and kept.
+    retrained: of models that were each trained as one of these without what it
+      had to forget, ``[models, n]``; None: the retrained models of the
+      evaluation are that.
+    elsewhere: other splits -> ``'unlearned'``, ``'before'``, ``'retrained'`` ->
+      ``[models, images of the split]``.
+    why: nothing was unlearned.
 
   Raises:
     ValueError: if shapes do not fit, a margin is not finite or a state unknown.
   """
 
-  unlearned: np.ndarray
+  unlearned: np.ndarray | None
   before: np.ndarray
   states: np.ndarray
+  retrained: np.ndarray | None = None
+  elsewhere: Mapping[str, Mapping[str, np.ndarray]] = dataclasses.field(
+      default_factory=dict)
+  why: str = 'no shadow model unlearned anything'
 
   def __post_init__(self) -> None:
-    for name in ('unlearned', 'before'):
-      object.__setattr__(self, name, lira.check_margins(
-          f'{name} margins', getattr(self, name)))
-    shapes = [np.shape(values) for values in (
-        self.unlearned, self.before, self.states)]
+    shapes = [np.shape(self.states)]
+    for name in ('unlearned', 'before', 'retrained'):
+      if getattr(self, name) is not None:
+        object.__setattr__(self, name, lira.check_margins(
+            f'{name} margins', getattr(self, name)))
+        shapes.append(getattr(self, name).shape)
     if len(set(shapes)) > 1:
       raise ValueError('Expected margins and states [models, images] of one '
-                       f'shape, got {shapes[0]}, {shapes[1]}, {shapes[2]}.')
+                       f'shape, got {", ".join(map(str, shapes))}.')
     if not np.isin(self.states, (OUT, FORGET, KEEP)).all():
       raise ValueError('Expected states 0, 1 and 2, got others.')
+    object.__setattr__(self, 'elsewhere', {
+        split: {name: lira.check_margins(f'{name} margins on {split}', values)
+                for name, values in of_split.items()}
+        for split, of_split in self.elsewhere.items()})
 
-  def take(self, rows: np.ndarray) -> Shadows:
-    """Those of some images."""
-    return Shadows(self.unlearned[:, rows], self.before[:, rows],
-                   self.states[:, rows])
+  @property
+  def by_request(self) -> bool:
+    """Whether every model had all of forget to forget."""
+    return bool((self.states == FORGET).all())
+
+  def take(self, rows: Mapping[str, np.ndarray]) -> Shadows:
+    """Those of some images of each split."""
+    unlearned, before, states, retrained = (
+        None if values is None else values[:, rows['forget']] for values in (
+            self.unlearned, self.before, self.states, self.retrained))
+    assert before is not None and states is not None
+    return dataclasses.replace(
+        self, unlearned=unlearned, before=before, states=states,
+        retrained=retrained, elsewhere={
+            split: {name: values[:, rows[split]]
+                    for name, values in of_split.items()}
+            for split, of_split in self.elsewhere.items()})
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -393,11 +422,15 @@ def _shadows(shadows: Shadows | None, splits: splits_lib.Splits,
              parts: Mapping[str, Part]) -> Shadows | None:
   if shadows is None:
     return None
-  if shadows.states.shape[1] != len(splits.forget):
-    raise ValueError(
-        f'Expected shadow models on {len(splits.forget)} images of forget, got '
-        f'{shadows.states.shape[1]}.')
-  return shadows.take(parts['forget'].rows)
+  found = {'forget': shadows.states.shape[1], **{
+      split: values.shape[1] for split, of_split in shadows.elsewhere.items()
+      for values in of_split.values()}}
+  for split, count in found.items():
+    if split not in parts or count != len(splits.parts[split]):
+      raise ValueError(
+          'Expected shadow models on '
+          f'{len(splits.parts.get(split, ()))} images of {split}, got {count}.')
+  return shadows.take({split: part.rows for split, part in parts.items()})
 
 
 def _check_names(by_name: Mapping[str, Any], known: Sequence[str]) -> None:

@@ -251,10 +251,23 @@ def _likelihood(name: str, label: str, scores: likelihood_attacks.Scores,
 
 
 def _shadow(name: str, label: str, direction: str, value: Callable[..., Any],
-            **more: Any) -> Metric:
-  options: dict[str, Any] = {'sides': ('forget',), **more}
-  return Metric(name=name, label=label, split='forget', direction=direction,
+            split: str = 'forget', **more: Any) -> Metric:
+  options: dict[str, Any] = {'sides': (split,), **more}
+  return Metric(name=name, label=label, split=split, direction=direction,
                 form=SHADOW, tier=3, value=value, **options)
+
+
+def _kloms(split: str, **more: Any) -> tuple[Metric, Metric]:
+  names = {  # in full: a name in a result is found here
+      'forget': ('klom_forget', 'klom_histogram_forget'),
+      'retain': ('klom_retain', 'klom_histogram_retain'),
+      'test': ('klom_test', 'klom_histogram_test')}[split]
+  return (_shadow(names[0], f'KLOM, Gaussian, {split}', _FAR,
+                  _partial(shadows.klom_gaussian, split=split), split,
+                  units='nats', margin='klom_margin', **more),
+          _shadow(names[1], f'KLOM, histogram, {split}', _FAR,
+                  _partial(shadows.klom_histogram, split=split), split,
+                  units='nats'))
 
 
 def _probe(name: str, label: str, split: str, direction: str,
@@ -558,12 +571,9 @@ METRICS: tuple[Metric, ...] = (
     _shadow('u_lira_retrained_auc', 'U-LiRA AUC against retrained',
             'higher means that traces or the footprint of the method remain',
             _partial(shadows.u_lira, against='retrained'), bounds=_SHARE,
-            margin='auc_margin', summary=True),
-    _shadow('klom_forget', 'KLOM, Gaussian, forget', _FAR,
-            shadows.klom_gaussian, units='nats', margin='klom_margin',
-            votes=(FORGETTING, 14), summary=True),
-    _shadow('klom_histogram_forget', 'KLOM, histogram, forget', _FAR,
-            shadows.klom_histogram, units='nats'),
+            margin='auc_margin', votes=(FORGETTING, 16), summary=True),
+    *_kloms('forget', votes=(FORGETTING, 14), summary=True),
+    *_kloms('retain'), *_kloms('test'),
     _shadow('epsilon_challenge', 'Epsilon, challenge form',
             'higher means easier to tell from retrained; the aim is the null, '
             'not 0', shadows.challenge, units='nats'),
@@ -575,8 +585,12 @@ METRICS: tuple[Metric, ...] = (
             shadows.shown_epsilon, units='nats', votes=(FORGETTING, 15),
             role=ACCUSER, summary=True),
     _shadow('privacy_harm', 'Privacy harm, U-LiRA AUC',
-            'higher means that people who stay leak more than before',
+            'higher means that people who stay leak more than after retraining',
             shadows.privacy_harm),
+    Metric(name='lira_online_auc', label='LiRA AUC, online', split='forget',
+           direction=_AUC, tier=3, value=shadows.lira_online,
+           sides=('forget',), bounds=_SHARE, margin='auc_margin', chance=.5,
+           summary=True),
 )
 
 _BY_NAME = {metric.name: metric for metric in METRICS if not metric.members}
@@ -664,6 +678,8 @@ def _vote_in_words(metric: Metric) -> str:
 
 
 def _null_in_words(metric: Metric) -> str:
+  if metric.form == SHADOW:
+    return 'models exchanged between both sides'
   if metric.null is None:
     return 'each retrained model against the others'
   function = getattr(metric.null, 'func', metric.null)

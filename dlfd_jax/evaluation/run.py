@@ -120,6 +120,7 @@ def evaluate(outputs: Mapping[str, Any],
         'limit': inputs.reference_config.harm_limit,
         'worst': outputs_lib.worst_people(inputs)}
   if inputs.shadows is not None:
+    result['notes'] += shadows.notes(inputs)
     result['shadows'] = {'models': len(inputs.shadows.states),
                          'worst': shadows.worst(inputs)}
   return result
@@ -168,7 +169,7 @@ def _record(inputs: Inputs, metric: registry.Metric, member: tuple[str, ...],
         margin=metric.margin_in(inputs.config, inputs.reference_config),
         direction=metric.direction_in(inputs.reference_config),
         seeds={'evaluation': inputs.config.seed},
-        too_few=inputs.too_few('forget'))
+        too_few=inputs.too_few(*sides))
 
   def value(inputs: Inputs, model: inputs_lib.Model,
             *references: Any) -> Estimate:

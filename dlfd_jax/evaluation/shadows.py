@@ -4,16 +4,24 @@ In the random design every person to be forgotten is in half of the shadow
 models, which then forget whom they have. Models that unlearned a person are
 compared with models that never saw the person and have unlearned others: what
 differs is the person's own trace. Beside retrained models the footprint of the
-method is on one side alone.
+method is on one side alone. In the design by request every shadow model had all
+of forget, so that only the second comparison is there.
 
 What the shadow models say before they unlearn shows whether there was anything
-to see; it is the column ``original``.
+to see; it is the column ``original``. Models that unlearned nothing, as of an
+audited model whose method nobody knows, leave that and the attack on the judged
+model itself, ``lira_online``.
+
+Two nulls permute models. Who had which person was drawn for each person, so
+against models that never saw a person the sides are permuted person by person.
+Retrained models are others for all images at once: against them whole models
+change places, as what the images of one model share must not pass for chance.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,16 +33,19 @@ from dlfd_jax.evaluation.inputs import (
   KEEP,
   OUT,
   Inputs,
-  Shadows,
+  Model,
   once,
 )
 from dlfd_jax.evaluation.reference_attack import margins as margins_of
-from dlfd_jax.metrics import epsilon, klom, ulira
+from dlfd_jax.metrics import epsilon, klom, lira, ulira
 
 NO_SHADOWS = 'no shadow models were given'
-LEAST = 6  # models of a side: those that are left must give a variance
+LEAST = 4  # models of a side: those that are left must give a variance
+SCREENING, PUBLICATION = 32, 64  # shadow models that are worth a verdict
+NOT_OF_DESIGN = 'not of this design'
 _RATE = .01
 _NULLS_OF_EPSILON = 3  # a draw takes seconds
+_MOST_PERMUTED = 10**8  # margins in all draws of a null, at least 20 of them
 _LEVELS = (.001, .005, .01, .05)
 
 
@@ -50,6 +61,7 @@ class Figure:
     freedom: its degrees of freedom.
     p: that there is nothing; None = that of the difference, if it has an error.
     sees: whether it told the models apart before they unlearned.
+    gate: why it does not vote, where the design says so.
   """
 
   value: Estimate
@@ -59,12 +71,13 @@ class Figure:
   freedom: float = 1.0
   p: float | None = None
   sees: bool | None = None
+  gate: str | None = None
 
   @classmethod
-  def missing(cls, reason: str) -> Figure:
+  def missing(cls, reason: str, **more: Any) -> Figure:
     """A figure that was not computed."""
     none = Estimate.missing(reason)
-    return cls(none, none, none)
+    return cls(none, none, **{'before': none, **more})
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -74,49 +87,80 @@ class _Sides:
   margins: np.ndarray
   first: np.ndarray
   second: np.ndarray
-  units: np.ndarray
 
-  def people(self) -> _Sides:
-    count = self.units.max() + 1
-    first, second = (ulira.of_units(side, self.units)
-                     for side in (self.first, self.second))
-    return _Sides(ulira.by_person(self.margins, self.units), first, second,
-                  np.arange(count))
+  def by_person(self, units: np.ndarray) -> _Sides:
+    return _Sides(ulira.by_person(self.margins, units),
+                  ulira.of_units(self.first, units),
+                  ulira.of_units(self.second, units))
+
+  def scores(self) -> ulira.Scores:
+    return ulira.scores(self.margins, self.first, self.second)
+
+  def dense(self) -> tuple[np.ndarray, np.ndarray]:
+    """As many models of each side as every image has, ``[N, n], [M, n]``."""
+    found = []
+    for side in (self.first, self.second):
+      order = np.argsort(~side, axis=0, kind='stable')[:int(side.sum(0).min())]
+      found.append(np.take_along_axis(self.margins, order, axis=0))
+    return found[0], found[1]
+
+  def exchanged(self, rng: np.random.Generator) -> _Sides:
+    """The same sides with models that changed places as a whole."""
+    return dataclasses.replace(
+        self, margins=self.margins[rng.permutation(len(self.margins))])
 
 
-def _check(inputs: Inputs, *, retrained: int = 0) -> str | None:
-  """Why nothing can be computed, if so."""
-  if inputs.shadows is None:
+def _counted(count: int, words: str, needed: int) -> str | None:
+  return None if count >= needed else (
+      f'only {count} {words}; it takes {needed}')
+
+
+def _check(inputs: Inputs, against: str, least: int = LEAST) -> str | None:
+  """Why nothing can be computed of the models at hand, if so."""
+  shadows = inputs.shadows
+  if shadows is None:
     return NO_SHADOWS
-  states = inputs.shadows.states
-  for state, words in ((FORGET, 'forgot'), (OUT, 'never saw')):
-    fewest = int((states == state).sum(0).min())
-    if fewest < LEAST:
-      return f'only {fewest} shadow models {words} an image; it takes {LEAST}'
-  if len(inputs.retrained) < retrained:
-    return f'it needs at least {retrained} retrained models'
+  states = shadows.states
+  few = _counted(int((states == FORGET).sum(0).min()),
+                 'shadow models had an image to forget', least)
+  if few or against != 'retrained':
+    if against == 'unseen' and shadows.by_request:
+      return 'of the design by request no model never saw forget'
+    return few or _counted(int((states == OUT).sum(0).min()),
+                           'shadow models never saw an image', least)
+  if shadows.retrained is not None:
+    return None
   if any('forget' not in model.logits for model in inputs.retrained):
     return 'no logits on forget'
-  return None
+  count = len(inputs.retrained)
+  return None if count >= least else (
+      f'it needs at least {least} retrained models, got {count}')
 
 
-def _sides(inputs: Inputs, against: str, *, before: bool = False) -> _Sides:
+def _sides(inputs: Inputs, against: str, *, before: bool = False,
+           split: str = 'forget') -> _Sides:
+  """Models that unlearned an image, and those that they are compared with."""
   shadows = inputs.shadows
   assert shadows is not None
-  margins = shadows.before if before else shadows.unlearned
+  known = {'unlearned': shadows.unlearned, 'before': shadows.before,
+           'retrained': shadows.retrained}
   first, second = shadows.states == FORGET, shadows.states == OUT
-  if against == 'retrained':
-    others = _retrained(inputs)
-    margins = np.concatenate([margins, others])
-    none = np.zeros(others.shape, bool)
-    first = np.concatenate([first, none])
-    second = np.concatenate([np.zeros_like(second), ~none])
-  return _Sides(margins, first, second, inputs.parts['forget'].units)
-
-
-def _retrained(inputs: Inputs) -> np.ndarray:
-  return np.stack([margins_of(inputs, model, 'forget')
-                   for model in inputs.retrained])
+  if split != 'forget':  # where no model has anything to forget
+    known = {**dict.fromkeys(known), **shadows.elsewhere[split]}
+    first = np.ones((len(first), len(inputs.parts[split])), bool)
+  margins = known['before' if before else 'unlearned']
+  assert margins is not None
+  if against != 'retrained':
+    return _Sides(margins, first, second)
+  others, side = known['retrained'], first
+  if others is None:
+    others = np.stack([margins_of(inputs, model, split)
+                       for model in inputs.retrained])
+    side = np.ones(others.shape, bool)
+  return _Sides(
+      np.concatenate([margins, others]),
+      np.concatenate([first, np.zeros_like(side)]),
+      np.concatenate([np.zeros_like(first), side]))
 
 
 def _read(found: ulira.Scores) -> np.ndarray:
@@ -125,18 +169,32 @@ def _read(found: ulira.Scores) -> np.ndarray:
                    accuracies.max()])
 
 
+def _exchanges(inputs: Inputs, sides: _Sides, read: Callable[[_Sides], Any],
+               draws: int | None = None) -> np.ndarray:
+  """A figure with models that changed places, ``[draws, ...]``."""
+  if draws is None:
+    draws = min(inputs.config.permutations,
+                max(20, _MOST_PERMUTED // sides.margins.size))
+  rng = np.random.default_rng(inputs.config.seed)
+  return np.array([read(sides.exchanged(rng)) for _ in range(draws)])
+
+
 @once
 def _u_lira(inputs: Inputs, against: str, by_person: bool,
             before: bool = False) -> tuple[ulira.Scores, np.ndarray]:
   """Scores, and what :func:`_read` reads of each draw of the null."""
+  units = inputs.parts['forget'].units
   sides = _sides(inputs, against, before=before)
   if by_person:
-    sides = sides.people()
-  found = ulira.scores(sides.margins, sides.first, sides.second)
+    sides, units = sides.by_person(units), np.arange(units.max() + 1)
+  found = sides.scores()
   if before:
     return found, np.zeros((0, 4))
+  if against == 'retrained':
+    return found, _exchanges(
+        inputs, sides, lambda drawn: _read(drawn.scores()))
   return found, ulira.null(
-      sides.margins, sides.first, sides.second, sides.units, _read,
+      sides.margins, sides.first, sides.second, units, _read,
       draws=inputs.config.permutations, seed=inputs.config.seed,
       together=False)
 
@@ -165,27 +223,33 @@ def u_lira(inputs: Inputs, *, what: str = 'auc', against: str = 'unseen',
     inputs: everything that was given.
     what: ``'auc'``, ``'accuracy'`` or ``'tpr'``.
     against: ``'unseen'``: models that never saw the image and unlearned others;
-      ``'retrained'``: retrained models.
+      ``'retrained'``: retrained models, which alone there are of the design by
+      request, and which vote in no other.
     by_person: of the mean margins of people.
   """
-  reason = _check(
-      inputs, retrained=LEAST if against == 'retrained' else 0)
+  shadows = inputs.shadows
+  gate = None
+  if shadows is not None and shadows.by_request != (against == 'retrained'):
+    gate = NOT_OF_DESIGN
+  reason = _check(inputs, against)
   if reason is None and by_person and inputs.parts['forget'].unit != 'person':
     reason = outputs.NO_PEOPLE
   if reason is not None:
-    return Figure.missing(reason)
+    return Figure.missing(reason, gate=gate)
+  assert shadows is not None
   column = ('auc', 'accuracy', 'tpr').index(what)
-  found, null = _u_lira(inputs, against, by_person)
-  value = float(_read(found)[column])
   before = float(_read(_u_lira(
       inputs, against, by_person, before=True)[0])[column])
-  null = null[:, column]
+  if shadows.unlearned is None:
+    return Figure.missing(shadows.why, before=Estimate(before), gate=gate)
+  found, null = _u_lira(inputs, against, by_person)
   part = inputs.parts['forget']
   drawn = None
   if what == 'auc' and part.has_interval:
     drawn = _drawn_areas(inputs, against, by_person)
-  return _figure(value, null, before, drawn,
-                 min(part.n_units, len(found.values)) - 1.0)
+  return dataclasses.replace(_figure(
+      float(_read(found)[column]), null[:, column], before, drawn,
+      min(part.n_units, len(found.values)) - 1.0), gate=gate)
 
 
 def _figure(value: float, null: np.ndarray, before: float | None,
@@ -210,92 +274,80 @@ def _figure(value: float, null: np.ndarray, before: float | None,
       sees=None if before is None else not low <= before <= high)
 
 
-def _dense(shadows: Shadows, margins: np.ndarray) -> np.ndarray:
-  """Margins of the models that had each image to forget, ``[N, n]``."""
-  inside = shadows.states == FORGET
-  fewest = int(inside.sum(0).min())
-  order = np.argsort(~inside, axis=0, kind='stable')[:fewest]
-  return np.take_along_axis(margins, order, axis=0)
-
-
-def _unlearned_and_retrained(
-    inputs: Inputs, before: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def _not_unlearned(inputs: Inputs, split: str = 'forget') -> str | None:
+  """Why there are no margins of models that unlearned, if so."""
   shadows = inputs.shadows
   assert shadows is not None
-  return (_dense(shadows, shadows.before if before else shadows.unlearned),
-          _retrained(inputs))
+  if shadows.unlearned is None:
+    return shadows.why
+  if split != 'forget' and split not in shadows.elsewhere:
+    return f'no margins of shadow models on {split}'
+  return None
 
 
-def _swapped(inputs: Inputs, sides: Sequence[np.ndarray],
-             read: Callable[[np.ndarray, np.ndarray], Any],
-             draws: int) -> np.ndarray:
-  """A figure with models permuted between both sides, person by person."""
-  both, cut = np.concatenate(sides), len(sides[0])
-  part = inputs.parts['forget']
-  rng = np.random.default_rng(inputs.config.seed)
-  found = []
-  for _ in range(draws):
-    order = np.argsort(
-        rng.random((len(both), part.n_units)), axis=0)[:, part.units]
-    mixed = np.take_along_axis(both, order, axis=0)
-    found.append(read(mixed[:cut], mixed[cut:]))
-  return np.array(found)
+def _many(inputs: Inputs, least: int, split: str = 'forget') -> str | None:
+  """Why unlearned and retrained models are no two sides, if so."""
+  reason = _check(inputs, 'retrained', least) or _not_unlearned(inputs, split)
+  if reason is None and any(
+      split not in model.logits for model in inputs.retrained):
+    reason = f'no logits on {split}'
+  return reason
 
 
-def klom_gaussian(inputs: Inputs) -> Figure:
+def klom_gaussian(inputs: Inputs, *, split: str = 'forget') -> Figure:
   """KLOM, Gaussian form: its mean over images."""
-  reason = _check(inputs, retrained=klom.LEAST)
+  reason = _many(inputs, klom.LEAST, split)
   if reason is not None:
     return Figure.missing(reason)
-  sides = _unlearned_and_retrained(inputs)
-  values = klom.gaussian(*sides)[0]
-  part = inputs.parts['forget']
-  null = _swapped(inputs, sides, lambda u, o: float(
-      klom.gaussian(u, o)[0].mean()), inputs.config.permutations)
-  drawn = outputs.mean_over(part, values).replicates
+  sides = _sides(inputs, 'retrained', split=split)
+  values = klom.gaussian(*sides.dense())[0]
+  part = inputs.parts[split]
+
+  def read(drawn: _Sides) -> float:
+    return float(klom.gaussian(*drawn.dense())[0].mean())
+
+  replicates = outputs.mean_over(part, values).replicates
+  counts = [len(side) for side in sides.dense()]
   return _figure(
-      float(values.mean()), null,
-      float(klom.gaussian(*_unlearned_and_retrained(inputs, True))[0].mean()),
-      drawn if part.has_interval else None,
-      min(part.n_units, *map(len, sides)) - 1.0,
-      klom.gaussian_null(*map(len, sides)))
+      float(values.mean()), _exchanges(inputs, sides, read),
+      read(_sides(inputs, 'retrained', before=True, split=split)),
+      replicates if part.has_interval else None,
+      min(part.n_units, *counts) - 1.0, klom.gaussian_null(*counts))
 
 
-def klom_histogram(inputs: Inputs) -> Figure:
+def klom_histogram(inputs: Inputs, *, split: str = 'forget') -> Figure:
   """KLOM by histograms, its mean over images; of enough models alone."""
-  reason = _check(inputs, retrained=klom.ENOUGH_FOR_HISTOGRAM)
+  reason = _many(inputs, klom.ENOUGH_FOR_HISTOGRAM, split)
   if reason is not None:
-    return Figure.missing(reason)
-  sides = _unlearned_and_retrained(inputs)
-  if len(sides[0]) < klom.ENOUGH_FOR_HISTOGRAM:
     return Figure.missing(
-        f'{len(sides[0])} models unlearned an image; its null is as large as '
-        f'what it could see below {klom.ENOUGH_FOR_HISTOGRAM}')
+        f'{reason}: of fewer its null is as large as what it could see'
+        if str(klom.ENOUGH_FOR_HISTOGRAM) in reason else reason)
 
-  def read(unlearned: np.ndarray, retrained: np.ndarray) -> float:
-    return float(klom.histogram(unlearned, retrained).mean())
+  def read(drawn: _Sides) -> float:
+    return float(klom.histogram(*drawn.dense()).mean())
 
+  sides = _sides(inputs, 'retrained', split=split)
   return _figure(
-      read(*sides), _swapped(inputs, sides, read, inputs.config.permutations),
-      read(*_unlearned_and_retrained(inputs, True)), None, 1.0)
+      read(sides), _exchanges(inputs, sides, read),
+      read(_sides(inputs, 'retrained', before=True, split=split)), None, 1.0)
 
 
 @once
 def _challenge(inputs: Inputs) -> tuple[Any, ...]:
-  sides = _unlearned_and_retrained(inputs)
-  models = min(map(len, sides))
+  sides = _sides(inputs, 'retrained')
+  models = min(map(len, sides.dense()))
 
-  def read(unlearned: np.ndarray, retrained: np.ndarray) -> np.ndarray:
-    found = epsilon.challenge(unlearned, retrained)
+  def read(drawn: _Sides) -> np.ndarray:
+    found = epsilon.challenge(*drawn.dense())
     return np.array([found.mean(), epsilon.forgetting_quality(found, models)])
 
-  return (read(*sides), _swapped(inputs, sides, read, _NULLS_OF_EPSILON),
-          read(*_unlearned_and_retrained(inputs, True)))
+  return (read(sides), _exchanges(inputs, sides, read, _NULLS_OF_EPSILON),
+          read(_sides(inputs, 'retrained', before=True)))
 
 
 def challenge(inputs: Inputs, *, quality: bool = False) -> Figure:
   """Epsilon as the challenge of 2023 took it, or its figure F."""
-  reason = _check(inputs, retrained=klom.LEAST)
+  reason = _many(inputs, klom.LEAST)
   if reason is not None:
     return Figure.missing(reason)
   value, null, before = (part[..., int(quality)] for part in _challenge(inputs))
@@ -307,16 +359,17 @@ def challenge(inputs: Inputs, *, quality: bool = False) -> Figure:
 
 def shown_epsilon(inputs: Inputs) -> Figure:
   """Largest lower bound of epsilon over images, at .05 for all together."""
-  reason = _check(inputs, retrained=LEAST)
+  reason = _many(inputs, LEAST)
   if reason is not None:
     return Figure.missing(reason)
-  sides = _unlearned_and_retrained(inputs)
+  sides, old = (_sides(inputs, 'retrained', before=before).dense()
+                for before in (False, True))
   n = sides[0].shape[1]
 
   def largest(of: tuple[np.ndarray, np.ndarray], level: float) -> float:
     return float(epsilon.lower_bound(*of, level / n).max())
 
-  before = largest(_unlearned_and_retrained(inputs, True), _LEVELS[-1])
+  before = largest(old, _LEVELS[-1])
   return Figure(
       Estimate(largest(sides, _LEVELS[-1])), Estimate(0.0), Estimate(before),
       p=next((level for level in _LEVELS if largest(sides, level) > 0), None),
@@ -324,19 +377,90 @@ def shown_epsilon(inputs: Inputs) -> Figure:
 
 
 def privacy_harm(inputs: Inputs) -> Figure:
-  """How much better people who stay are told by unlearned than by other models.
+  """How much better people who stay are told than after retraining.
 
-  It needs shadow models that keep somebody of the pool.
+  U-LiRA of models that kept somebody against models that never saw them; under
+  unlearned models minus under the same ones, retrained. It needs the design
+  that keeps people.
   """
   shadows = inputs.shadows
   if shadows is None:
     return Figure.missing(NO_SHADOWS)
-  sides = [shadows.states == state for state in (KEEP, OUT)]
-  if min(int(side.sum(0).min()) for side in sides) < LEAST:
-    return Figure.missing('no design kept enough people of the pool')
-  after, before = (float(ulira.scores(margins, *sides).auc())
-                   for margins in (shadows.unlearned, shadows.before))
-  return Figure(Estimate(after - before), Estimate(0.0))
+  first, second = (shadows.states == state for state in (KEEP, OUT))
+  if not first.any():
+    return Figure.missing('this design kept nobody of the people to forget')
+  reason = _counted(int(min(first.sum(0).min(), second.sum(0).min())),
+                    'shadow models kept, or never saw, an image', LEAST)
+  reason = reason or _not_unlearned(inputs)
+  if reason is None and shadows.retrained is None:
+    reason = 'it needs the same models, retrained without what they forgot'
+  if reason is not None:
+    return Figure.missing(reason)
+  both = [side for side in (shadows.unlearned, shadows.retrained)
+          if side is not None]
+  part = inputs.parts['forget']
+  sides = tuple(ulira.of_units(side, part.units) for side in (first, second))
+
+  def harm(one: np.ndarray, other: np.ndarray) -> float:
+    return ulira.privacy_harm(*(
+        ulira.scores(margins, one[:, part.units], other[:, part.units])
+        for margins in both))
+
+  rng = np.random.default_rng(inputs.config.seed)
+  null = np.array([
+      harm(*ulira.permuted(sides[0], sides[1], rng, together=False))
+      for _ in range(inputs.config.permutations)])
+  return _figure(harm(sides[0], sides[1]), null, None, None, 1.0)
+
+
+@once
+def _online(inputs: Inputs) -> tuple[lira.Normals, lira.Normals, np.ndarray]:
+  """Both sides before anything was unlearned; scores of models outside."""
+  shadows = inputs.shadows
+  assert shadows is not None
+  inside, out = shadows.states != OUT, shadows.states == OUT
+  others = lira.online(shadows.before, *lira.fit_sides(
+      shadows.before, inside, out, left_out=True))
+  return *lira.fit_sides(shadows.before, inside, out), np.sort(others[out])
+
+
+def lira_online(inputs: Inputs, model: Model) -> Estimate:
+  """Share of models without an image whose score a model exceeds on it.
+
+  The mean over forget, ties one half: an AUC between the judged model and
+  models that never saw an image.
+  """
+  reason = _check(inputs, 'unseen')
+  if reason is None and 'forget' not in model.logits:
+    reason = 'no logits on forget'
+  if reason is not None:
+    return Estimate.missing(reason)
+  *sides, others = _online(inputs)
+  values = lira.online(margins_of(inputs, model, 'forget'), *sides)
+  above = .5 * (np.searchsorted(others, values)
+                + np.searchsorted(others, values, 'right')) / len(others)
+  return outputs.mean_over(inputs.parts['forget'], above)
+
+
+def notes(inputs: Inputs) -> list[str]:
+  """What the number and the kind of shadow models mean for a reader."""
+  shadows = inputs.shadows
+  if shadows is None:
+    return []
+  found = []
+  count = int((shadows.states == FORGET).sum(0).min()) + (
+      len(inputs.retrained) if shadows.by_request else
+      int((shadows.states == OUT).sum(0).min()))
+  if count < SCREENING:
+    found.append(
+        f'{count} models on both sides of an image: what is not told apart may '
+        f'still be there; {SCREENING} are a screening, {PUBLICATION} or more '
+        'are for publication.')
+  if shadows.unlearned is None:
+    found.append(
+        'Of tier 3 only what needs no unlearned shadow model was computed: '
+        f'{shadows.why}.')
+  return found
 
 
 def worst(inputs: Inputs) -> list[dict[str, Any]]:
@@ -344,9 +468,13 @@ def worst(inputs: Inputs) -> list[dict[str, Any]]:
 
   ``example`` is the row of forget.
   """
-  if _check(inputs) is not None:
+  shadows = inputs.shadows
+  if shadows is None or shadows.unlearned is None:
     return []
-  found, null = _u_lira(inputs, 'unseen', False)
+  against = 'retrained' if shadows.by_request else 'unseen'
+  if _check(inputs, against) is not None:
+    return []
+  found, null = _u_lira(inputs, against, False)
   rows = inputs.parts['forget'].rows
   return [{**row, 'example': int(rows[int(row['example'])])}
           for row in ulira.worst(found, null[:, 3])]

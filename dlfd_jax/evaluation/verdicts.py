@@ -154,8 +154,8 @@ def of_shadows(metric: Metric, figure: shadows.Figure, *, n_units: int,
   if too_few and metric.votes:
     verdict, p_value, power = stats.TOO_FEW, None, None
     notes.append(f'{too_few[0].upper()}{too_few[1:]}.')
-  gate = None
-  if metric.votes and figure.sees is not None:
+  gate = figure.gate if metric.votes else None
+  if gate is None and metric.votes and figure.sees is not None:
     gate = SEES if figure.sees else BLIND
   return Record(
       metric=metric.name, split=metric.split, direction=direction,
@@ -248,7 +248,7 @@ def overall(votes: Sequence[Record], *, retrained: int,
   if not votes:
     raise ValueError('Expected at least one deciding metric, got none.')
   roles = roles or {}
-  silent = (BLIND, NEEDS_THREE)
+  silent = (BLIND, NEEDS_THREE, shadows.NOT_OF_DESIGN)
   by_role: dict[str, list[Record]] = {
       role: [] for role in (
           registry.VOTER, registry.COMPANION, registry.ACCUSER)}

@@ -719,6 +719,61 @@ def check_index(one: Judged) -> Findings:
   return found
 
 
+def check_shadows(one: Judged, original: Judged | None, unlearned: Judged,
+                  dataset: dataset_lib.Dataset, splits: splits_lib.Splits
+                  ) -> Findings:
+  """Whether shadow models are of this data, request and recipe.
+
+  Args:
+    one: their folder, with its config.
+    original: of the evaluation, None = not at hand.
+    unlearned: the judged model.
+    dataset: the images.
+    splits: of the request.
+  """
+  called = f'the shadow models in {one.place}'
+  parts = _rows(splits)
+  found = _compare_parts(
+      one.chain['parts'], {name: ids_hash(dataset.sample_id[rows])
+                           for name, rows in parts.items()},
+      f'the split of {called}')
+  now = data_hashes(dataset, np.concatenate(list(parts.values())))
+  if now['ids'] == one.chain['ids']:
+    found += _compare_data(one.chain, now, called)
+  known = (original and recipe(original.config)) or recipe(unlearned.config)
+  if known is None:
+    return found + Findings(unverified=(
+        f'that {called} were trained as the original was: the recipe of the '
+        'original is not known.',))
+  lines = runs.differences(known, recipe(one.config) or {})
+  if lines:
+    found += _differs(f'the recipe of the original for {called}',
+                      'another: ' + '; '.join(lines[:3]))
+  return found
+
+
+def check_unlearned(one: Judged, name: str, known: Mapping[str, Any],
+                    arrays: Mapping[str, np.ndarray], state: str) -> Findings:
+  """Whether margins of a shadow model are those that were kept of its run.
+
+  Args:
+    one: the folder of unlearned shadow models, with its config and index.
+    name: of the shadow model there.
+    known: its entry in the index.
+    arrays: its margins.
+    state: whose margins they are.
+  """
+  found = _check_files(one, f'the unlearned shadow models {one.place}')
+  folder = pathlib.Path(one.place) / name
+  if known['sha256'] is not None and runs.read_result(
+      folder, 'unlearn').get('sha256') != known['sha256']:
+    found += _differs(f'the run {folder} whose margins are kept', 'another one')
+  if known['margins'].get(state) != hash_of_arrays(arrays):
+    found += _differs(f'the margins of {folder} as they were written',
+                      'others')
+  return found
+
+
 def together(every: Sequence[Findings]) -> Findings:
   """All findings as one."""
   return sum(every, Findings())

@@ -28,7 +28,9 @@ from dlfd_jax.pipeline import (
   chain,
   evaluation_facts as facts,
   job,
+  reference_models,
   references,
+  shadow_models,
 )
 from dlfd_jax.report import people, render, tables
 from dlfd_jax.utils import (
@@ -44,6 +46,7 @@ from dlfd_jax.utils import (
 
 PER_EXAMPLE = 'per_example.npz'
 FEATURES = 'features.npz'
+Shadows = job.Folder | reference_models.ReferenceModels | shadow_models.Plan
 Judged = (job.ModelRun | checkpoint.SavedModel | chain.Judged | str
           | os.PathLike)
 
@@ -201,6 +204,7 @@ def evaluate(
     config: inputs_lib.EvaluationConfig | None = None, *,
     tier: int | None = None,
     tier_1: references.Tier1Config | None = None,
+    shadows: Shadows | None = None,
     splits: job.Parts | None = None,
     dataset: dataset_lib.Dataset | None = None, state: str = 'model',
     search_s: float | None = None, keep_features: bool = False,
@@ -221,8 +225,12 @@ def evaluate(
       nulls.
     config: settings of all metrics.
     tier: 0; 1 adds the metrics against retrained models; 2 attacks with four of
-      them or more as references. Default 0, or 1 with ``tier_1``.
+      them or more as references; 3 attacks on single images with ``shadows``.
+      Default 0, or 1 with ``tier_1``, or 3 with ``shadows``.
     tier_1: settings of tier 1, and what it runs.
+    shadows: shadow models of tier 3, see ``reference_models``. They unlearn as
+      the judged model did, which takes as long as that for each; what is
+      finished is kept in their folder, see ``shadow_models``.
     splits: retain, forget, val and test; default those of ``unlearned``.
     dataset: the images; default those of ``unlearned``.
     state: ``'model'``, the selected state of ``unlearned``, or ``'last'``.
@@ -251,7 +259,7 @@ def evaluate(
   """
   started = time.perf_counter()
   config = config or inputs_lib.EvaluationConfig()
-  tier = _check_tier(tier, tier_1, len(retrained))
+  tier = _check_tier(tier, tier_1, len(retrained), shadows is not None)
   if tier and tier_1 is None:
     tier_1 = references.Tier1Config()
   devices = devices or parallel.Devices()
@@ -281,7 +289,15 @@ def evaluate(
             for name, one in judged.items()}
   facts.check_distinct(prints, {n: one.place for n, one in judged.items()})
   check = chain.check_audit if audit else chain.check_all
-  verification = check(judged, dataset, splits).settled(allow_unverified)
+  compared = check(judged, dataset, splits)
+  planned = None
+  if shadows is not None:
+    planned = shadows if isinstance(
+        shadows, shadow_models.Plan) else shadow_models.plan(
+            shadows, judged['unlearned'], judged.get('original'), dataset,
+            splits, allow_unverified=allow_unverified)
+    compared += planned.findings
+  verification = compared.settled(allow_unverified)
   settings = dataclasses.asdict(config)
   again = None
   if tier_1 is not None:
@@ -297,6 +313,7 @@ def evaluate(
       'config': settings, 'search_s': search_s,
       chain.KEY: chain.entry(dataset, splits, splits.retain),
       **({'keep_features': True} if keep_features else {}),
+      **({'shadows': planned.identity()} if planned else {}),
       **({'audit': True} if audit else {})}
   opened = None
   if workdir is not None:
@@ -306,24 +323,35 @@ def evaluate(
           opened.path, allow_unverified=allow_unverified)
   loaded = {name: one.saved for name, one in judged.items()}
   predictors = references.Predictors(dataset, devices, device_bytes)
+  spent: dict[str, float] = {}
+  unlearned_shadows = None
+  if planned is not None:
+    unlearned_shadows = shadow_models.unlearned_shadows(
+        planned, predictors, device_bytes=device_bytes, hooks=hooks,
+        command=command, allow_unverified=allow_unverified)
+    spent['shadows'] = time.perf_counter() - started
   ran = {name: predictors.run(saved.config, saved.variables, splits.parts)
          for name, saved in loaded.items()}
   logits = {model: {name: out.logits for name, out in of_model.items()}
             for model, of_model in ran.items()}
   copies = leakage.leakage_report(dataset, splits)
-  spent = {'outputs': time.perf_counter() - started}
+  spent['outputs'] = time.perf_counter() - started - sum(spent.values())
   if tier_1 is None:
     found = run_lib.evaluate(
         _outputs(logits), dataset, splits, config, leakage=copies)
   else:
     collected = references.collect(
         loaded, ran, dataset, splits, predictors, tier_1, again, hooks)
+    collected = dataclasses.replace(collected, shadows=unlearned_shadows)
     spent['references'] = time.perf_counter() - started - sum(spent.values())
     found = run_lib.evaluate(
         _outputs(logits), dataset, splits, config, tier=tier,
         references=collected, reference_config=tier_1.config, leakage=copies)
   spent['figures'] = time.perf_counter() - started - sum(spent.values())
   arrays = {PER_EXAMPLE: found.pop('per_example')}
+  if planned is not None:
+    found['shadows'] |= {
+        'design': planned.models.design, 'method': planned.method}
   if keep_features:
     arrays[FEATURES] = {
         f'{model}/{split}/features': out.features
@@ -353,7 +381,8 @@ def evaluate(
           **found, 'notes': notes,
           'data': {**found['data'], 'sha256': dataset.fingerprint()},
           'models': {
-              places.KEY: places.HERE, **_places_of(judged, workdir),
+              places.KEY: places.HERE,
+              **_places_of(judged, planned, workdir),
               'unlearned_run': chain.run_hash(judged['unlearned'].config)
                                if judged['unlearned'].config else None,
               'sha256': prints},
@@ -378,30 +407,41 @@ def evaluate(
 
 
 def _check_tier(tier: int | None, tier_1: references.Tier1Config | None,
-                retrained: int) -> int:
+                retrained: int, shadows: bool) -> int:
   """The tier that is asked for, if it can be run."""
   if tier is None:
-    return int(tier_1 is not None)
-  validate.integer('tier', tier, 0, 2)  # 3 takes margins: `run.evaluate`
+    tier = 3 if shadows else int(tier_1 is not None)
+  validate.integer('tier', tier, 0, run_lib.HIGHEST_TIER)
   if tier_1 is not None and not tier:
-    raise ValueError('Expected tier 1 or 2 with settings of tier 1, got 0.')
+    raise ValueError('Expected tier 1 to 3 with settings of tier 1, got 0.')
   least = likelihood_attacks.LEAST
   if tier > 1 and retrained < least:
     raise ValueError(
         f'Expected at least {least} retrained models at tier {tier}, each of '
         f'another seed, got {retrained}.')
+  if shadows != (tier == 3):
+    raise ValueError(
+        'Expected shadow models at tier 3, which `references --design=random` '
+        'makes, got none.' if tier == 3 else
+        f'Expected shadow models at tier 3 alone, got them at tier {tier}.')
   return tier
 
 
 def _places_of(judged: Mapping[str, chain.Judged],
+               planned: shadow_models.Plan | None,
                workdir: job.Folder | None) -> dict[str, Any]:
   """Where the models lie, for the folder of an evaluation; else absolute."""
-  where = {name: one.place if one.place == chain.IN_MEMORY else (
-      os.path.abspath(one.place) if workdir is None else
-      places.stored(one.place, workdir)) for name, one in judged.items()}
+  def place(path: str) -> str:
+    if path == chain.IN_MEMORY:
+      return path
+    return (os.path.abspath(path) if workdir is None else
+            places.stored(path, workdir))
+
+  where = {name: place(one.place) for name, one in judged.items()}
   return {'original': where.get('original'), 'unlearned': where['unlearned'],
-          'retrained': [place for name, place in where.items()
-                        if name.startswith('retrained')]}
+          'retrained': [path for name, path in where.items()
+                        if name.startswith('retrained')],
+          **({'shadows': place(str(planned.models.folder))} if planned else {})}
 
 
 def _outputs(logits: Mapping[str, Any]) -> dict[str, Any]:

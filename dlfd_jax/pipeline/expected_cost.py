@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -122,6 +123,26 @@ def train_step(recipe: train.TrainConfig, config: models.ModelConfig,
   compile_s, seconds = timing.time_in_turns({'train': call}, devices, repeats)
   return {'step_s': timing.medians(seconds)['train'] * recipe.batch_size / size,
           'compile_s': compile_s['train']}
+
+
+def unlearn_again(record: Mapping[str, Any], runs: int) -> dict[str, Any]:
+  """What runs like a finished one are expected to cost.
+
+  Args:
+    record: of the finished run.
+    runs: how many there will be, with one compilation for all.
+
+  Returns:
+    ``models``, and where the run was timed ``each_s``, ``expected_s`` and the
+    ``device`` that it ran on.
+  """
+  found: dict[str, Any] = {'models': runs}
+  clock = record.get('time') or {}
+  if clock.get('work_s') and runs:
+    found |= {'each_s': clock['work_s'], 'device': record.get('device'),
+              'expected_s': runs * clock['work_s'] + sum(
+                  (clock.get('compile_s') or {}).values())}
+  return found
 
 
 def _images_a_second(model, variables, dataset, rows, devices) -> float:

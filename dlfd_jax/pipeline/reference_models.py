@@ -1,30 +1,38 @@
 """Reference models: retrainings of one recipe that many evaluations share.
 
-Two designs (docs/metrics.md, evaluation tiers 1 to 3):
+Four designs (docs/metrics.md, evaluation tiers 1 to 3):
 
 * ``retrained``: every model is trained on retain alone, each from a seed of its
   own. They are what ``evaluate --retrained`` takes, made at once.
+* ``request``: every model is trained as the original was, on retain and on
+  forget, each from a seed of its own: shadow models that all forget the same.
 * ``random``: the people to be forgotten are a pool. Each of them is in the
   training set of exactly half of the models, drawn independently, and retain is
   in all: shadow models of per-example attacks (LiRA, U-LiRA).
+* ``keep``: as ``random``, but each of the pool is in the training set of two
+  thirds of the shadow models, half of which keep them when they unlearn the
+  others: what unlearning does to those who stay. As many models besides are
+  trained as those, each without whom it is to forget.
 
 A folder of references holds ``config.json``, an ordinary training run per model
 in ``000``, ``001`` ..., and ``result.json``, the index of those that are
 finished, in the order of their seeds: ``models``, each with its ``folder``,
 ``seed``, ``images`` and the hashes ``weights`` (of its parameters) and
-``sha256`` (of its result).
+``sha256`` (of its result). Shadow models that an evaluation unlearned lie below
+``unlearned``, see ``shadow_models``.
 
 A shadow model ``k`` is trained on retain and on its own part of the pool
-(``on='all'``), and its run's ``splits.npz`` names that part as forget, so that
-``unlearn --original=REFS/00k`` forgets it. Those of the pool that the model
-never saw are in no part of that file; of a small pool it may have drawn nobody,
-and then its split is train, val and test.
+(``on='all'``), and its run's ``splits.npz`` names what it is to forget, so that
+``unlearn --original=REFS/00k`` forgets it; whom it keeps are in retain there.
+Those of the pool that the model never saw are in no part of that file; of a
+small pool it may have nobody to forget, and then its split is train, val and
+test.
 
-With ``random`` there is ``membership.npz``, plain arrays:
+With ``random`` and ``keep`` there is ``membership.npz``, plain arrays:
 
 * ``states``: int8 ``[models, units]``; 0 = OUT, never seen, 1 = FORGET, trained
-  on and the model's own to forget, 2 = KEEP, trained on and kept (no design of
-  today draws it);
+  on and the model's own to forget, 2 = KEEP, trained on and kept; with ``keep``
+  the second half of the models are the first ones without whom those forget;
 * ``person``: text ``[units]``, the person's name; an image whose person is not
   known is a unit of its own and its sample id stands here;
 * ``sample_id``: text ``[images]``, the pool; ``unit``: int32 ``[images]``, the
@@ -71,10 +79,12 @@ from dlfd_jax.utils import (
 )
 
 MEMBERSHIP = 'membership.npz'
-RETRAINED, RANDOM = 'retrained', 'random'
-DESIGNS = (RETRAINED, RANDOM)
-OUT, FORGET = 0, 1
-_TITLES = {RETRAINED: 'retrained models', RANDOM: 'shadow models'}
+RETRAINED, REQUEST, RANDOM, KEPT = 'retrained', 'request', 'random', 'keep'
+DESIGNS = (RETRAINED, REQUEST, RANDOM, KEPT)
+OUT, FORGET, KEEP = 0, 1, 2
+_TITLES = {**dict.fromkeys(DESIGNS, 'shadow models'),
+           RETRAINED: 'retrained models',
+           KEPT: 'shadow models and the same without whom they forget'}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -107,13 +117,15 @@ class Membership:
     return self.states[:, self.unit]
 
 
-def random_states(models: int, units: int, seed: int) -> np.ndarray:
-  """Each unit FORGET in exactly half of the models and OUT in the others.
+def random_states(models: int, units: int, seed: int,
+                  states: Sequence[int] = (OUT, FORGET)) -> np.ndarray:
+  """Each unit in every state in equally many models.
 
   Args:
-    models: even.
+    models: divisible by the number of states.
     units: of the pool.
     seed: of the draw.
+    states: the states.
 
   Returns:
     int8 ``[models, units]``, independent between units.
@@ -122,14 +134,30 @@ def random_states(models: int, units: int, seed: int) -> np.ndarray:
     >>> random_states(4, 3, 0).sum(0).tolist()
     [2, 2, 2]
   """
-  validate.integer('n', models, 2)
-  if models % 2:
+  validate.integer('n', models, len(states))
+  if models % len(states):
+    wanted = ('an even number of' if len(states) == 2 else
+              f'a multiple of {len(states)}')
     raise ValueError(
-        'Expected an even number of models, so that everybody is in half of '
-        f'them, got {models}.')
-  states = np.repeat(np.array([OUT, FORGET], np.int8), models // 2)
-  return rng.generator(seed, 'references').permuted(
-      np.tile(states[:, None], units), axis=0)
+        f'Expected {wanted} models, so that everybody is in as many of them '
+        f'as anybody else, got {models}.')
+  return rng.generator(seed, 'references').permuted(np.tile(np.repeat(
+      np.array(states, np.int8), models // len(states))[:, None], units),
+      axis=0)
+
+
+def _states(design: str, models: int, units: int, seed: int) -> np.ndarray:
+  """Who is what in which model; see the module."""
+  if design == RANDOM:
+    return random_states(models, units, seed)
+  validate.integer('n', models, 6)
+  if models % 6:
+    raise ValueError(
+        'Expected a multiple of 6 models with the design keep, half of them '
+        f'shadow models and a third of those in each state, got {models}.')
+  shadows = random_states(models // 2, units, seed, (OUT, FORGET, KEEP))
+  return np.concatenate([
+      shadows, np.where(shadows == FORGET, OUT, shadows).astype(np.int8)])
 
 
 def _units(dataset: dataset_lib.Dataset,
@@ -141,6 +169,26 @@ def _units(dataset: dataset_lib.Dataset,
   names = [dataset.called(people[i]) if people[i] >= 0
            else str(dataset.sample_id[rows[i]]) for i in first]
   return np.array(names, np.str_), unit.reshape(-1).astype(np.int32)
+
+
+def parts_of(splits: splits_lib.Splits, states: np.ndarray) -> job.Parts:
+  """The split of a shadow model.
+
+  Args:
+    splits: of the request.
+    states: int8 ``[images]``, of every image of forget.
+
+  Returns:
+    Its own retain and forget; train, val and test if it has nobody to forget.
+  """
+  mine, kept = (splits.forget[states == state] for state in (FORGET, KEEP))
+  retain = np.sort(np.concatenate([splits.retain, kept]))
+  unseen = splits.val, splits.test
+  if not mine.size:
+    return splits_lib.Partition(retain, *unseen)
+  return splits_lib.Splits(
+      retain, mine, *unseen, by_person=splits.by_person,
+      earlier=splits.earlier)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -156,7 +204,7 @@ class Plan:
     seeds: of the models.
     original: of the models' folder; None = it is not saved.
     verification: of the original's run, for the records.
-    membership: of the design ``random``.
+    membership: of the designs ``random`` and ``keep``.
   """
 
   dataset: dataset_lib.Dataset
@@ -177,19 +225,13 @@ class Plan:
   @property
   def on(self) -> str:
     """What ``train`` trains each on."""
-    return 'retain' if self.membership is None else 'all'
+    return 'retain' if self.design == RETRAINED else 'all'
 
   def parts(self, k: int) -> job.Parts:
     """The split of model ``k``."""
     if self.membership is None:
       return self.splits
-    mine = self.splits.forget[self.membership.of_images()[k] == FORGET]
-    unseen = self.splits.val, self.splits.test
-    if not mine.size:  # of a small pool a model may have drawn nobody
-      return splits_lib.Partition(self.splits.retain, *unseen)
-    return splits_lib.Splits(
-        self.splits.retain, mine, *unseen, by_person=self.splits.by_person,
-        earlier=self.splits.earlier)
+    return parts_of(self.splits, self.membership.of_images()[k])
 
   def config_of(self, k: int) -> training.TrainConfig:
     """The recipe of model ``k``: the original's with a seed of its own."""
@@ -248,8 +290,9 @@ def plan(original: job.ModelRun | job.Folder, splits: splits_lib.Splits,
     original: the trained model, a result of ``train`` or a run folder.
     splits: who is forgotten, with retain, forget, val and test.
     dataset: the images; default those of a result of ``train``.
-    n: models in all; even with the design ``random``.
-    design: ``'retrained'`` or ``'random'``.
+    n: models in all; even with the design ``random``, a multiple of 6 with
+      ``keep``.
+    design: one of ``DESIGNS``, see the module.
     seed: of the first model, the others follow, and of who is in which model;
       default the original's and 1.
     allow_unverified: where original, data and split do not belong together go
@@ -288,10 +331,10 @@ def plan(original: job.ModelRun | job.Folder, splits: splits_lib.Splits,
            + chain.check_start(one, dataset, splits) + chain.inherited([one]))
   seeds = tuple(range(first, first + n))
   membership = None
-  if design == RANDOM:
+  if design in (RANDOM, KEPT):
     names, unit = _units(dataset, splits.forget)
     membership = Membership(
-        random_states(n, len(names), first), names,
+        _states(design, n, len(names), first), names,
         dataset.sample_id[splits.forget], unit,
         np.array(seeds, np.int64), np.array([design]))
   return Plan(
@@ -308,7 +351,7 @@ class ReferenceModels:
     folder: of all.
     config: everything that decides them, as in ``config.json``.
     record: the index, as in ``result.json``.
-    membership: who is in which model; None with the design ``retrained``.
+    membership: who is in which model; None where all are alike.
   """
 
   folder: pathlib.Path
@@ -361,8 +404,8 @@ def train_references(
 
   Args:
     plan: see :func:`plan`.
-    workdir: folder of them. More models of the design ``retrained`` may be
-      asked of it later.
+    workdir: folder of them. More models of the designs ``retrained`` and
+      ``request`` may be asked of it later.
     devices: where to run; all local devices by default.
     hooks: called with every event.
     device_bytes: largest data set that is kept on the device.
@@ -525,7 +568,7 @@ def load_references(folder: job.Folder, *,
   saved: Any = None
   found = chain.check_index(chain.Judged(saved, str(folder), config, record))
   membership = None
-  if config['design'] == RANDOM:
+  if config['design'] in (RANDOM, KEPT):
     membership = _read_membership(folder, config, record)
     if config.get('membership') != chain.hash_of_arrays(membership.arrays()):
       found += chain.Findings((

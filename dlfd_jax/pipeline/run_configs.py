@@ -7,8 +7,9 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from dlfd_jax import presets, training as train
+from dlfd_jax import methods, presets, training as train
 from dlfd_jax.data import labels, sources, splits
+from dlfd_jax.methods import rewind
 from dlfd_jax.utils import records, runs
 
 _KINDS = 'train', 'unlearn'
@@ -100,3 +101,21 @@ def recipe_in(config: Mapping[str, Any], where: str) -> train.TrainConfig:
   """The recipe in the config of a training run."""
   return records.fit(
       config['train'], train.TrainConfig, f'train of {where}', _LATER)
+
+
+def method_in(config: Mapping[str, Any], where: str) -> methods.RunConfig:
+  """The method's config in the config of an unlearning run.
+
+  Raises:
+    FileNotFoundError: if it is a user's own, whose file is gone.
+    ValueError: if there is no such method, or this version has other settings.
+  """
+  def settings(name: str, fields: Mapping[str, Any]) -> Any:
+    kind = methods.resolve(name)
+    if not issubclass(kind, rewind.RewindConfig):
+      return records.fit(dict(fields), kind, f'settings of {where}')
+    inner = dict(fields['method'])  # of any method, which its name tells
+    outer = {key: value for key, value in fields.items() if key != 'method'}
+    return kind(method=settings(inner.pop('name'), inner), **outer)
+
+  return settings(config['method'], config['config'])

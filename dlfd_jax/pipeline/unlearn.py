@@ -141,16 +141,13 @@ def unlearn(
   verification = found.settled(allow_unverified)
   if notes is None:
     notes = splits_lib.splits_notes(dataset, splits)
-  fields = dataclasses.asdict(config)
-  if isinstance(config, rewind.RewindConfig):  # fields do not tell of what
-    fields['method']['name'] = methods.method_of(config.method)
   run = UnlearnResult(dataset=dataset, splits=splits, config={
       'kind': 'unlearn', 'method': method,
       'original': checkpoint.fingerprint(saved.variables),
       'original_path': original_path, **job.data_config(dataset),
       'rows': {name: chain.rows_hash(dataset, rows)
                for name, rows in splits.parts.items()},
-      'config': fields, 'seed': seed,
+      'config': settings_of(config), 'seed': seed,
       chain.KEY: chain.entry(
           dataset, splits, splits.retain,
           train=chain.ids_hash(dataset.sample_id[splits.train]),
@@ -196,6 +193,14 @@ def unlearn(
                'total_s': max(time.perf_counter() - started,
                               out.clock.total_s)}})
   return run
+
+
+def settings_of(config: methods.RunConfig) -> dict[str, Any]:
+  """A method's config as a run records it."""
+  fields = dataclasses.asdict(config)
+  if isinstance(config, rewind.RewindConfig):  # fields do not tell of what
+    fields['method']['name'] = methods.method_of(config.method)
+  return fields
 
 
 def check_fits(saved: checkpoint.SavedModel, dataset: dataset_lib.Dataset,

@@ -128,7 +128,7 @@ class ReferencesConfig(TypedDict, total=False):
   """``config.json`` of reference models."""
 
   kind: Required[Literal['references']]
-  design: Required[Literal['retrained', 'random']]
+  design: Required[Literal['retrained', 'request', 'random', 'keep']]
   n: Count | None
   seed: Required[Count]
   original_path: str | None
@@ -138,6 +138,17 @@ class ReferencesConfig(TypedDict, total=False):
   network: dict[str, Any]
   train: dict[str, Any]
   membership: str | None
+  chain: Chain
+
+
+class UnlearnedConfig(TypedDict, total=False):
+  """``config.json`` of shadow models that unlearned."""
+
+  kind: Required[Literal['unlearned shadows']]
+  method: Required[str]
+  config: Required[dict[str, Any]]
+  references: Required[str]
+  rows: Hashes
   chain: Chain
 
 
@@ -301,6 +312,7 @@ class Models(TypedDict, total=False):
   unlearned: str | None
   unlearned_run: str | None
   retrained: Texts | None
+  shadows: str | None
   sha256: Hashes | None
 
 
@@ -414,11 +426,14 @@ class WorstExample(TypedDict):
   shown: bool
 
 
-class Shadows(TypedDict):
+class Shadows(TypedDict, total=False):
   """Shadow models behind the figures of tier 3."""
 
-  models: Count
-  worst: list[WorstExample]
+  models: Required[Count]
+  worst: Required[list[WorstExample]]
+  design: str
+  method: str | None
+  time: Time
 
 
 class Evaluation(TypedDict, total=False):
@@ -475,6 +490,26 @@ class References(TypedDict, total=False):
   models: Required[list[ReferenceModel]]
   verification: Verification
   cost: dict[str, Any] | None
+  time: Time
+  run: str
+  sha256: str
+
+
+class UnlearnedShadow(TypedDict, total=False):
+  """A shadow model that unlearned, and hashes of its margins by state."""
+
+  folder: Required[Annotated[str, Meta(pattern='^[0-9]{3,6}$')]]
+  stop: str | None
+  original: Required[str]
+  sha256: Required[str | None]
+  margins: Required[Hashes]
+
+
+class Unlearned(TypedDict, total=False):
+  """``result.json`` of shadow models that unlearned: the finished ones."""
+
+  kind: Required[Literal['unlearned shadows']]
+  models: Required[list[UnlearnedShadow]]
   time: Time
   run: str
   sha256: str
@@ -582,8 +617,9 @@ class Bundle(TypedDict):
 CONFIGS: dict[str, Any] = {
     'train': TrainConfig, 'unlearn': UnlearnConfig,
     'evaluation': EvaluationConfig, 'check': CheckConfig,
-    'comparison': ComparisonConfig, 'references': ReferencesConfig}
+    'comparison': ComparisonConfig, 'references': ReferencesConfig,
+    'unlearned shadows': UnlearnedConfig}
 RESULTS: dict[str, Any] = {
     'train': TrainResult, 'unlearn': UnlearnResult, 'evaluation': Evaluation,
     'check': CheckResult, 'comparison': ComparisonResult,
-    'references': References}
+    'references': References, 'unlearned shadows': Unlearned}

@@ -61,3 +61,17 @@ def counted(count: int, unit: str) -> str:
   """``1 person``, ``3 people``; ``unit`` is ``'person'`` or a regular noun."""
   many = 'people' if unit == 'person' else f'{unit}s'
   return f'{count:,} {unit if count == 1 else many}'
+
+
+def duration(seconds: float) -> str:
+  """A time that is expected.
+
+  Example:
+    >>> duration(50), duration(600), duration(9000)
+    ('about 50 s', 'about 10 min', 'about 2.5 h')
+  """
+  if seconds < 90:
+    return f'about {seconds:.0f} s'
+  if seconds < 5400:
+    return f'about {seconds / 60:.0f} min'
+  return f'about {seconds / 3600:.1f} h'

@@ -29,7 +29,10 @@ def drawn(n, models, *, trace=0., memory=2., seed=0, images=1, keep=False,
       states != inputs.OUT)
   after = level + .5 * rng.standard_normal((models, n)) + trace * (
       states == inputs.FORGET) + memory * (states == inputs.KEEP)
-  return inputs.Shadows(after, before, states.astype(np.int8))
+  exact = level + .5 * rng.standard_normal((models, n)) + memory * (
+      states == inputs.KEEP)
+  return inputs.Shadows(after, before, states.astype(np.int8),
+                        retrained=exact if keep else None)
 
 
 def _evaluate(shadows, retrained=8, data=_DATA, parts=_PARTS, world=_WORLD):
@@ -104,7 +107,7 @@ def test_shadows_that_never_knew_see_nothing():
 @pytest.mark.slow
 def test_privacy_harm_needs_people_who_are_kept(clean):
   _, found = clean
-  assert 'no design kept' in found['privacy_harm']['unlearned']['reason']
+  assert 'kept nobody' in found['privacy_harm']['unlearned']['reason']
   _, found = _evaluate(_shadows(keep=True))
   assert abs(found['privacy_harm']['unlearned']['value']) < .1
 

@@ -1,0 +1,349 @@
+"""Shadow models of tier 3: unlearned as the judged model was, and read.
+
+A folder of shadow models (``reference_models``) keeps what was unlearned in it,
+so that a second evaluation of the same method unlearns nothing:
+
+* ``unlearned/<method>-<hash of its settings>/000`` ...: an ordinary unlearning
+  run of each shadow model, by the method and settings of the judged model and a
+  seed of its own. A stopped one goes on from its checkpoint;
+* ``000-model.npz`` beside it: margins of that run's selected state (or of
+  ``last``), ``before/<split>``, ``unlearned/<split>`` and, with the design
+  ``keep``, ``retrained/<split>``, each float32 ``[images of the split]``;
+* ``config.json`` and ``result.json``, the index of those that are finished.
+
+All runs have one data set, one network and one method, and so the same compiled
+programs. A shadow model that drew nobody to forget is its own unlearned one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dlfd_jax import checkpoint, loop, methods
+from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
+from dlfd_jax.evaluation import inputs as inputs_lib, shadows as figures
+from dlfd_jax.metrics import per_example
+from dlfd_jax.pipeline import (
+  chain,
+  expected_cost,
+  job,
+  reference_models,
+  references,
+  run_configs,
+  unlearn,
+)
+from dlfd_jax.utils import files, hosts, records, runs, schemas, writes
+
+UNLEARNED = 'unlearned'
+SPLITS = ('forget', 'retain', 'test')  # val chose the state
+_KIND = 'unlearned shadows'
+_UNKNOWN = ('by which method the model was unlearned, which the shadow models '
+            'would have to be, too, is not known')
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Plan:
+  """Shadow models and how they are to unlearn, all of it checked.
+
+  Attributes:
+    models: the folder of shadow models.
+    dataset: the images.
+    splits: of the request.
+    config: of the judged model's method; None = it is not known, and nothing is
+      unlearned.
+    method: its name.
+    judged: the judged model's record.
+    state: which of its states is judged.
+    findings: what was compared.
+  """
+
+  models: reference_models.ReferenceModels
+  dataset: dataset_lib.Dataset
+  splits: splits_lib.Splits
+  config: methods.RunConfig | None
+  method: str | None
+  judged: Mapping[str, Any]
+  state: str
+  findings: chain.Findings
+
+  @property
+  def count(self) -> int:
+    """Shadow models; of the design ``keep`` half of all models."""
+    return len(self.models.folders) // (1 + self.paired)
+
+  @property
+  def paired(self) -> bool:
+    """Whether each is there without whom it forgets, too."""
+    return self.models.design == reference_models.KEPT
+
+  @property
+  def fields(self) -> dict[str, Any]:
+    """The method and its settings, as runs record them."""
+    return {'method': self.method, 'config': self.config and (
+        unlearn.settings_of(self.config))}
+
+  @property
+  def folder(self) -> pathlib.Path:
+    """Where unlearned shadow models of this method lie."""
+    name = ''.join(c if c.isalnum() else '_' for c in str(
+        self.method).rpartition(':')[2])
+    return (self.models.folder / UNLEARNED
+            / f'{name}-{chain.hash_of(self.fields)[:8]}')
+
+  def states(self) -> np.ndarray:
+    """int8 ``[models, images of forget]``."""
+    members = self.models.membership
+    if members is None:
+      return np.full((self.count, len(self.splits.forget)),
+                     reference_models.FORGET, np.int8)
+    return members.of_images()[:self.count]
+
+  def identity(self) -> dict[str, Any]:
+    """What decides the figures."""
+    return {
+        'references': chain.run_hash(self.models.config),
+        'models': [one['weights'] for one in self.models.record['models']],
+        **self.fields}
+
+  def left(self) -> list[int]:
+    """Shadow models whose margins are not there yet."""
+    if self.config is None:
+      return []
+    known = _index(self.folder)
+    return [k for k in range(self.count)
+            if self.state not in known.get(_name(k), {}).get('margins', {})]
+
+  def cost(self) -> dict[str, Any]:
+    """What unlearning them is expected to cost, by the judged run's times."""
+    inside = (self.states() == reference_models.FORGET).any(1)
+    waiting = [k for k in self.left() if inside[k] and not files.is_file(
+        self.folder / _name(k) / runs.RESULT)]
+    return expected_cost.unlearn_again(self.judged, len(waiting))
+
+
+def plan(shadows: job.Folder | reference_models.ReferenceModels,
+         judged: chain.Judged, original: chain.Judged | None,
+         dataset: dataset_lib.Dataset, splits: splits_lib.Splits, *,
+         allow_unverified: bool = False) -> Plan:
+  """Checks shadow models for an evaluation, and how they have to unlearn.
+
+  Args:
+    shadows: their folder, or what ``train_references`` returned.
+    judged: the unlearned model, or any of an audit.
+    original: the original model, None = not at hand.
+    dataset: the images.
+    splits: of the request.
+    allow_unverified: see ``reference_models.load_references``.
+
+  Raises:
+    FileNotFoundError: if no model is finished, or one of them is gone.
+    ValueError: if they are no shadow models, too few, or the method's settings
+      cannot be read.
+  """
+  if not isinstance(shadows, reference_models.ReferenceModels):
+    shadows = reference_models.load_references(
+        shadows, allow_unverified=allow_unverified)
+  design, where = shadows.design, shadows.folder
+  if design == reference_models.RETRAINED:
+    raise ValueError(
+        f'Expected shadow models in {where}, got retrained ones: make them '
+        'with references --design=random.')
+  made, members = len(shadows.folders), shadows.membership
+  if members is not None and made < len(members.states):
+    raise ValueError(
+        f'Expected all {len(members.states)} models of {where}, got {made}: '
+        'the same references command goes on.')
+  least = figures.LEAST * {reference_models.REQUEST: 1,
+                           reference_models.RANDOM: 2}.get(design, 6)
+  if made < least:
+    raise ValueError(
+        f'Expected at least {least} models of the design {design} at tier 3, '
+        f'got {made} in {where}: references --design={design} --n={least} '
+        f'would do, --n={least // figures.LEAST * figures.SCREENING // 2} is '
+        'a screening.')
+  found = chain.check_shadows(
+      chain.Judged(judged.saved, str(where), shadows.config), original, judged,
+      dataset, splits)
+  config = method = None
+  if judged.config.get('kind') == 'unlearn':
+    method = judged.config['method']
+    config = run_configs.method_in(judged.config, judged.place)
+  return Plan(
+      models=shadows, dataset=dataset, splits=splits, config=config,
+      method=method, judged=judged.record, state=judged.state, findings=found)
+
+
+def unlearned_shadows(
+    plan: Plan, predictors: references.Predictors, *,
+    device_bytes: int, hooks: Sequence[loop.Hook] = (),
+    command: str | None = None, allow_unverified: bool = False
+) -> inputs_lib.Shadows:
+  """Unlearns what is missing, and reads the margins of all.
+
+  Args:
+    plan: see :func:`plan`.
+    predictors: shared with the evaluation.
+    device_bytes: largest data set that is kept on the device.
+    hooks: called with every event.
+    command: how a user started this, for the records.
+    allow_unverified: runs and margins whose files do not belong together are
+      read all the same.
+
+  Raises:
+    ValueError: if a folder holds something else, or its files are altered.
+    job.Interrupted: on SIGTERM or SIGINT.
+  """
+  def margins(saved: checkpoint.SavedModel) -> dict[str, np.ndarray]:
+    return _margins(saved, plan, predictors)
+
+  if plan.config is None:
+    found = [{'before': margins(checkpoint.load_model(folder))}
+             for folder in plan.models.folders[:plan.count]]
+  else:
+    found = _of_folder(plan, predictors, margins, device_bytes, hooks, command,
+                       allow_unverified)
+
+  def stack(name: str, split: str) -> np.ndarray | None:
+    return None if name not in found[0] else np.stack(
+        [one[name][split] for one in found]).astype(np.float64)
+
+  names = 'unlearned', 'before', 'retrained'
+  of_forget: dict[str, Any] = {name: stack(name, 'forget') for name in names}
+  return inputs_lib.Shadows(
+      states=plan.states(), **of_forget, elsewhere={
+          split: {name: values for name in names
+                  if (values := stack(name, split)) is not None}
+          for split in SPLITS[1:]}, why=_UNKNOWN)
+
+
+def _of_folder(plan, predictors, margins, device_bytes, hooks, command,
+               allow_unverified) -> list[dict[str, dict[str, np.ndarray]]]:
+  """Margins of all shadow models, kept in the folder of their method."""
+  opened = _open(plan)
+  started = time.perf_counter() - (  # of all sessions
+      ((opened.result or {}).get('time') or {}).get('total_s', 0.0))
+  every, states = [], plan.states()
+  for k in range(plan.count):
+    listed = plan.models.record['models'][k]
+    path = opened.path / f'{_name(k)}-{plan.state}.npz'
+    known = _index(opened.path).get(_name(k))
+    if known and plan.state in known['margins'] and files.is_file(path):
+      found = files.read_arrays(path, f'the margins of shadow model {k}')
+      saved: Any = None
+      checked = chain.check_unlearned(chain.Judged(
+          saved, str(opened.path), runs.read_config(opened.path, _KIND),
+          opened.result or {}), _name(k), known, found, plan.state)
+      if known['original'] != listed['weights']:
+        checked += chain.Findings((
+            f'Expected the shadow model {plan.models.folders[k]} that was '
+            f'unlearned in {opened.path / _name(k)}, got another one.',))
+      checked.settled(allow_unverified)
+      every.append(_tree(found))
+      continue
+    before = checkpoint.load_model(plan.models.folders[k])
+    after, run = before, None
+    if (states[k] == reference_models.FORGET).any():
+      parts = reference_models.parts_of(plan.splits, states[k])
+      assert isinstance(parts, splits_lib.Splits) and plan.config is not None
+      run = unlearn.unlearn(
+          before, plan.config, parts, plan.dataset, seed=listed['seed'],
+          notes=(), workdir=opened.path / _name(k),
+          devices=predictors.devices, device_bytes=device_bytes,
+          hooks=[_titled(hook, f'unlearn shadow {k + 1} of {plan.count}')
+                 for hook in hooks], command=command,
+          original_path=plan.models.folders[k],
+          allow_unverified=allow_unverified)
+      after = run.state(plan.state)
+    of_model = {'before': margins(before), 'unlearned': margins(after)}
+    if plan.paired:
+      of_model['retrained'] = margins(
+          checkpoint.load_model(plan.models.folders[plan.count + k]))
+    arrays = {f'{name}/{split}': values for name, of_split in of_model.items()
+              for split, values in of_split.items()}
+    _keep(opened, path, arrays, {
+        'folder': _name(k), 'stop': run and run.stop,
+        'original': listed['weights'],
+        'sha256': run and run.record['sha256'],
+        'margins': {**(known or {}).get('margins', {}),
+                    plan.state: chain.hash_of_arrays(arrays)}},
+          time.perf_counter() - started)
+    every.append(_tree(arrays))
+  return every
+
+
+def _margins(saved: checkpoint.SavedModel, plan: Plan,
+             predictors: references.Predictors) -> dict[str, np.ndarray]:
+  """Margins of a model, float32; 0 where no label is known."""
+  dataset = plan.dataset
+  found = predictors.run(saved.config, saved.variables, {
+      split: plan.splits.parts[split] for split in SPLITS})
+  values = {}
+  for split, out in found.items():
+    labels = dataset.labels[plan.splits.parts[split]]
+    there = per_example.has_label(dataset.task, labels)
+    values[split] = np.zeros(len(labels), np.float32)
+    values[split][there] = per_example.margin(
+        dataset.task, out.logits[there], labels[there])
+  return values
+
+
+def _tree(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+  found: dict[str, dict[str, np.ndarray]] = {}
+  for name, values in arrays.items():
+    model, _, split = name.partition('/')
+    found.setdefault(model, {})[split] = values
+  return found
+
+
+def _titled(hook: loop.Hook, title: str) -> loop.Hook:
+  """A hook that is told another title of the job."""
+  return lambda event: hook(
+      {**event, 'title': title} if event['event'] == 'begin' else event)
+
+
+def _name(k: int) -> str:
+  return reference_models.folder_of('', k).name
+
+
+def _open(plan: Plan) -> runs.RunFolder:
+  opened = job.open_folder(plan.folder, {
+      'kind': _KIND, **plan.fields,
+      'references': chain.run_hash(plan.models.config),
+      'rows': {name: chain.rows_hash(plan.dataset, rows)
+               for name, rows in plan.splits.parts.items()},
+      chain.KEY: chain.entry(plan.dataset, plan.splits, plan.splits.retain)})
+  if opened.result is not None:  # it may grow
+    hosts.first(opened.lock)
+  return opened
+
+
+def _index(folder: pathlib.Path) -> dict[str, Any]:
+  """Entries of finished shadow models by name."""
+  path = folder / runs.RESULT
+  if not files.is_file(path):
+    return {}
+  record = records.read(path, schemas.RESULTS[_KIND])
+  return {one['folder']: one for one in record['models']}
+
+
+def _keep(opened: runs.RunFolder, path: pathlib.Path,
+          arrays: Mapping[str, np.ndarray], entry: Mapping[str, Any],
+          total_s: float) -> None:
+  """Writes margins, then the index that has them."""
+  listed = {**_index(opened.path), entry['folder']: entry}
+  index = chain.sealed({
+      'kind': _KIND, 'models': [listed[name] for name in sorted(listed)],
+      'versions': runs.versions(), 'finished': runs.now(),
+      'time': {'total_s': total_s}}, runs.read_config(opened.path, _KIND))
+
+  def write() -> None:
+    writes.write_arrays(path, dict(arrays), compressed=True)
+    opened.write_result(index)
+
+  hosts.first(write)
