@@ -40,6 +40,8 @@ class Estimate:
     error: standard error of a difference, above 0, for Student's t interval.
     freedom: its degrees of freedom; of other estimates those of the variance of
       the replicates, one less than the units on the side that has fewest.
+    spread: of a difference: standard deviation between the retrained models
+      beyond what their images explain.
     signed: whether a plus is written.
 
   Raises:
@@ -58,6 +60,7 @@ class Estimate:
       default=None, compare=False, repr=False)
   error: float | None = None
   freedom: float | None = None
+  spread: float | None = None
   signed: bool = False
 
   def __post_init__(self) -> None:
@@ -298,12 +301,15 @@ def difference(unlearned: Estimate | None, retrained: Sequence[Estimate],
   value = unlearned.value - reference.value
   if not _usable(unlearned.replicates) or not _usable(reference.replicates):
     return Estimate(value, signed=True)
+  models = _spread(retrained, widening)
   error, freedom = stats.standard_error(
       float(np.nanvar(unlearned.replicates - reference.replicates, ddof=1)),
-      _units([unlearned, *retrained]), **_spread(retrained, widening))
+      _units([unlearned, *retrained]), **models)
+  beyond = (models['retrained_variance'] - models['noise_variance'] if models
+            else 0.0)
   return Estimate(
       value, *stats.t_interval(value, error, freedom), error=error,
-      freedom=freedom, signed=True)
+      freedom=freedom, spread=math.sqrt(max(0.0, beyond)), signed=True)
 
 
 def widening_of_slots(retrained: int) -> float:

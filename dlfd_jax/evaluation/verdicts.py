@@ -26,7 +26,8 @@ from dlfd_jax.metrics import stats
 
 LEVEL = .05
 RULES = 2  # results without this number were judged by the first ones
-POWER = .8  # with which an accuser's silence is an acquittal
+MANY = {'person': 'people', 'image': 'images'}  # units of which more help
+MOST_TIMES, MOST_RETRAINED = 100, 64  # that anybody would gather or train
 SEES, BLIND = 'sees the original', 'cannot see the original'
 UNCHECKED, NEEDS_THREE = 'unchecked', 'it takes three retrained models'
 CANNOT_SAY = 'cannot say'
@@ -113,6 +114,11 @@ def compare(metric: Metric,
           f'within {least:.3f} or more: the standard error of the difference '
           f'is {gap.error:.3f}, and a smaller margin leaves less than an '
           '80 % chance.')
+      if len(retrained) > 1 and unit in MANY:
+        said = would_do(
+            [stats.Shortfall(gap.error, gap.spread or 0.0, margin)],
+            len(retrained), unit)
+        notes.append(f'{said[0].upper()}{said[1:]}.')
   if too_few and unlearned is not None and (margin, metric.chance) != (
       None, None):
     verdict, p_value, power = stats.TOO_FEW, None, None
@@ -299,7 +305,7 @@ def _judged(voters: Sequence[Record], companions: Sequence[Record],
   apart = [vote for vote, rejected in zip(computed, holm(
       [float(vote.p_value or 0.0) for vote in computed]))
            if rejected and vote.verdict == stats.DISTINGUISHABLE]
-  names = ', '.join(vote.metric for vote in apart)
+  names = _names(apart)
   if any(vote not in companions for vote in apart):
     return stats.DISTINGUISHABLE, f'told apart by {names}'
   if not voters:
@@ -312,21 +318,88 @@ def _judged(voters: Sequence[Record], companions: Sequence[Record],
   if apart:
     return stats.INCONCLUSIVE, (
         f'told apart by {names} alone, which does not decide alone')
-  if any(vote.verdict != stats.INDISTINGUISHABLE
-         for vote in (*voters, *companions)):
-    return stats.INCONCLUSIVE, 'the intervals are too wide to say either'
-  unsure = [vote for vote in accusers
-            if vote.verdict not in (None, stats.INDISTINGUISHABLE)]
-  if any(vote.gate == SEES and (vote.power or 0.0) >= POWER
-         for vote in unsure):
-    return stats.INCONCLUSIVE, (
-        f'{", ".join(vote.metric for vote in unsure)} could have shown '
-        'equality and did not')
+  unsure = _unsure([*voters, *companions])
+  if unsure:
+    return stats.INCONCLUSIVE, _why_unsure(unsure, retrained)
+  unsure = _unsure(accusers)
+  if any(vote.gate == SEES and _has_power(vote) for vote in unsure):
+    return stats.INCONCLUSIVE, _could_have(unsure)
   if unsure:
     return (f'{stats.INDISTINGUISHABLE} per image; persons: cannot say at '
             f'{people}', 'every metric that votes lies within its margin')
   return (stats.INDISTINGUISHABLE,
           'every metric that votes lies within its margin')
+
+
+def _unsure(votes: Sequence[Record]) -> list[Record]:
+  return [vote for vote in votes
+          if vote.verdict not in (None, stats.INDISTINGUISHABLE)]
+
+
+def _has_power(vote: Record) -> bool:
+  return (vote.power or 0.0) >= stats.POWER
+
+
+def _could_have(votes: Sequence[Record]) -> str:
+  return f'{_names(votes)} could have shown equality and did not'
+
+
+def _names(votes: Sequence[Record]) -> str:
+  return ', '.join(vote.metric for vote in votes)
+
+
+def _why_unsure(unsure: Sequence[Record], retrained: int) -> str:
+  """What keeps a verdict from being "indistinguishable", and what would do."""
+  apart = [vote for vote in unsure if vote.verdict == stats.DISTINGUISHABLE]
+  rest = [vote for vote in unsure if vote not in apart]
+  wide = [vote for vote in rest if not _has_power(vote)]
+  able = [vote for vote in rest if _has_power(vote)]
+  said = [f'{_names(apart)} would be told apart alone, not among several '
+          'metrics (Holm)'] if apart else []
+  if able:
+    said.append(_could_have(able))
+  if wide:
+    said.append(f'the intervals are too wide to say either: {_names(wide)}')
+    short = [stats.Shortfall(vote.delta.error, vote.delta.spread or 0.0,
+                             vote.margin) for vote in wide
+             if vote.delta.error and vote.margin and vote.unit in MANY]
+    if short:
+      said.append(would_do(short, retrained, str(wide[0].unit)))
+  return '; '.join(said)
+
+
+def would_do(short: Sequence[stats.Shortfall], retrained: int,
+             unit: str) -> str:
+  """How many people or retrained models would show equality, in words.
+
+  Args:
+    short: differences whose intervals are too wide.
+    retrained: how many retrained models there are, at least two.
+    unit: what intervals resample.
+  """
+  many = MANY.get(unit, MANY['image'])
+
+  def times(models: int) -> float:
+    return max(one.growth(models, retrained) for one in short)
+
+  def people(growth: float) -> str:
+    return f'about {max(growth, 1.1):.2g} times as many {many} in each part'
+
+  ways = []
+  if times(retrained) <= MOST_TIMES:
+    ways.append(people(times(retrained)))
+  alone = next((models for models in range(retrained + 1, MOST_RETRAINED + 1)
+                if times(models) <= 1), None)
+  if alone:
+    ways.append(f'about {alone} retrained models')
+  if not ways:
+    ways = [f'{people(times(models))} and {models} retrained models'
+            for models in (8, 16, 32, MOST_RETRAINED)
+            if models > retrained and times(models) <= MOST_TIMES][:1]
+  if ways:
+    return f'it takes {", or ".join(ways)}'
+  return (f'as far as {retrained} retrained models can tell, no number of {many} '
+          'would do: they differ too much from each other')
 
 
 def leaves_out_0(delta: Estimate) -> bool:

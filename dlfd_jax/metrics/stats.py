@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 
@@ -13,6 +15,8 @@ from dlfd_jax.utils import validate
 ENOUGH = 5  # people, or images, on each side, to say anything
 _NO_SPREAD = 1e-20  # of a variance: rounding alone
 _TAIL = .975  # of the two-sided 95 % intervals
+POWER = .8  # with which silence is an acquittal
+_LEVELS = 200  # of a standard error's own distribution
 
 
 def units_of(identity: np.ndarray) -> np.ndarray:
@@ -317,25 +321,76 @@ def least_margin(error: float, freedom: float = math.inf) -> float:
     freedom: its degrees of freedom; without limit it is 3.2415 errors.
 
   Example:
-    >>> round(least_margin(.01542), 4), round(least_margin(.01542, 2), 3)
-    (0.05, 0.086)
+    >>> round(least_margin(.01542), 4), round(least_margin(.01542, 4), 3)
+    (0.05, 0.067)
   """
-  return error * (_quantile(freedom) + float(special.ndtri(.9)))
+  return error * _reach(freedom)
 
 
 def power(error: float, margin: float, freedom: float = math.inf) -> float:
   """Chance of "indistinguishable" if there is no difference.
 
-  That the interval of two-sided 95 % lies within the margin, for a normal
-  estimate of that standard error.
+  That Student's interval of 95 % lies within the margin, for a normal estimate
+  of that standard error. With few degrees of freedom the interval's own width
+  is a matter of chance, over which this is the mean.
 
   Example:
     >>> round(power(.05 / 3.2415, .05), 3), power(.05, .05)
     (0.8, 0.0)
   """
   validate.number('error', error, 0, ends='(]')
-  reach = margin / error - _quantile(freedom)
-  return max(0.0, 2 * float(special.ndtr(reach)) - 1)
+  found = np.ones(1)  # standard errors that are estimated where it is 1
+  if not math.isinf(freedom):
+    levels = (np.arange(_LEVELS) + .5) / _LEVELS
+    found = np.sqrt(special.chdtri(freedom, levels) / freedom)
+  inside = 2 * special.ndtr(margin / error - _quantile(freedom) * found) - 1
+  return float(np.maximum(0.0, inside).mean())
+
+
+@functools.lru_cache
+def _reach(freedom: float) -> float:
+  """Standard errors in the least margin."""
+  low, high = 0.0, 100.0
+  for _ in range(40):
+    middle = (low + high) / 2
+    low, high = ((low, middle) if power(1.0, middle, freedom) > POWER else
+                 (middle, high))
+  return high
+
+
+@dataclasses.dataclass(frozen=True)
+class Shortfall:
+  """A difference whose interval is too wide for its margin.
+
+  Attributes:
+    error: its standard error.
+    spread: standard deviation between retrained models beyond what their images
+      explain.
+    margin: within which equality was to be shown.
+  """
+
+  error: float
+  spread: float
+  margin: float
+
+  def growth(self, retrains: int, of: int) -> float:
+    """How many times as many people it takes.
+
+    More people lessen what they add to the variance, not what the trainings
+    add; more retrained models lessen neither much, but tell how large it is.
+
+    Args:
+      retrains: number of retrained models that would be there, at least 2.
+      of: how many there are.
+
+    Returns:
+      For a power of 80 %; infinite where no number of people would do.
+    """
+    enough = (self.margin / _reach(float(retrains - 1)))**2
+    seeds = (1 + 1 / retrains) * self.spread**2
+    people = (1 + 1 / retrains) * max(
+        0.0, self.error**2 / (1 + 1 / of) - self.spread**2)
+    return people / (enough - seeds) if seeds < enough else math.inf
 
 
 def _quantile(freedom: float) -> float:

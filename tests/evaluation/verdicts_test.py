@@ -126,6 +126,29 @@ def test_persons_accuse_but_block_only_with_power():
     assert _verdict(_SAME, person=vote) == 'indistinguishable'
 
 
+def _wide(name, error, spread, margin, power=0.):
+  return dataclasses.replace(
+      _record(name, _WIDE, power=power), margin=margin, unit='person',
+      delta=Estimate(0., -.1, .1, error=error, spread=spread))
+
+
+@pytest.mark.parametrize('votes, said', [
+    ([_wide('a', .013, 0., .05)], 'too wide to say either: a; it takes about '
+     '1.3 times as many people in each part, or about 7 retrained models'),
+    ([_wide('a', .02, .0145, .05)], 'it takes about 20 times as many people in '
+     'each part and 32 retrained models'),
+    ([_wide('a', .05, .04, .05)], 'as far as 5 retrained models can tell, no '
+     'number of people would do'),
+    ([_wide('a', .02, 0., .02), _wide('b', .01, 0., .05, .8)],
+     'b could have shown equality and did not; the intervals are too wide to '
+     'say either: a; it takes about 19 times as many people in each part'),
+    ([_record('a', _apart(.03)), _record('b', _SAME)],
+     'a would be told apart alone, not among several metrics (Holm)')])
+def test_inconclusive_says_what_would_do(votes, said):
+  found = verdicts.overall(votes, retrained=5)
+  assert found['verdict'] == 'inconclusive' and said in found['because']
+
+
 def test_too_few_comes_first():
   found = _overall(_apart(), over_forgotten=True, too_few='forget has 1 person')
   assert found['verdict'] == 'too few to say'

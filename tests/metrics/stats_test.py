@@ -146,18 +146,33 @@ def test_verdicts(value, error, expected):
   assert without == expected
 
 
-def test_power_to_show_equality():
-  assert stats.least_margin(.05 / 3.2415) == pytest.approx(.05, rel=1e-4)
-  assert stats.least_margin(.01, 2) == pytest.approx(
-      .01 * (sps.t.ppf(.975, 2) + sps.norm.ppf(.9)))
-  for freedom in (2, 10, np.inf):
-    assert stats.power(.01, stats.least_margin(.01, freedom), freedom) == (
-        pytest.approx(.8))
-  # At that error the interval is inside the margin in 80 % of runs.
+@pytest.mark.parametrize('freedom', [2, 4, 7, np.inf])
+def test_power_to_show_equality(freedom):
+  reach = stats.least_margin(1., freedom)
+  if np.isinf(freedom):
+    assert reach == pytest.approx(3.2415, rel=1e-4)
+  assert stats.power(1., reach, freedom) == pytest.approx(.8, abs=1e-6)
+  # With that error an interval of Student's is inside the margin in 80 %.
   rng = np.random.default_rng(4)
-  value = rng.normal(0, .05 / 3.2415, 20_000)
-  inside = np.abs(value) + 1.95996 * .05 / 3.2415 < .05
+  errors = np.ones(40_000) if np.isinf(freedom) else np.sqrt(
+      rng.chisquare(freedom, 40_000) / freedom)
+  half = errors * (1.95996 if np.isinf(freedom) else sps.t.ppf(.975, freedom))
+  inside = np.abs(rng.normal(size=40_000)) + half < reach
   assert inside.mean() == pytest.approx(.8, abs=.01)
+
+
+@pytest.mark.parametrize('spread', [0., .003])
+def test_so_many_people_as_the_growth_says_show_equality(spread):
+  # People beside trainings: V = (1 + 1 / R) (spread^2 + noise^2 / growth).
+  noise, retrains, margin = .02, 5, .05
+  def error(growth, retrains):
+    return np.sqrt((1 + 1 / retrains) * (spread**2 + noise**2 / growth))
+  short = stats.Shortfall(error(1, retrains), spread, margin)
+  for models in (5, 8, 20):
+    growth = short.growth(models, retrains)
+    assert stats.least_margin(error(growth, models), models - 1) == (
+        pytest.approx(margin))
+  assert stats.Shortfall(.02, .02, margin).growth(64, 5) == np.inf
 
 
 def test_permutations_stay_inside_a_class():
