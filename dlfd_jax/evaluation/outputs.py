@@ -389,6 +389,7 @@ def person_scores(inputs: Inputs, model: Model) -> Pair | None:
 
 
 @_on(*SIDES)
+@once
 def person_auc(inputs: Inputs, model: Model) -> Estimate:
   """AUC over people, each with the mean of minus their losses."""
   return auc_by_person(inputs, [-model.losses[split] for split in SIDES])
@@ -568,8 +569,8 @@ def leave_one_out(inputs: Inputs,
   retrained = inputs.retrained
   if len(retrained) == 1:
     return [Estimate.missing(NEED_TWO)]
-  return [value(inputs, model, [
-      other for other in retrained if other is not model])
+  return [value(inputs, model, tuple(
+      other for other in retrained if other is not model))
           for model in retrained]
 
 

@@ -8,8 +8,6 @@ attack on the model alone, not this one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from dlfd_jax.evaluation import outputs
@@ -29,7 +27,8 @@ def margins(inputs: Inputs, model: Model, split: str) -> np.ndarray:
       inputs.task, model.logits[split], inputs.parts[split].labels)
 
 
-def auc(inputs: Inputs, slot: Model, references: Sequence[Model], *,
+@once
+def auc(inputs: Inputs, slot: Model, references: tuple[Model, ...], *,
         two_sided: bool = False, by_person: bool = False) -> Estimate:
   """AUC of margins above the references' mean, forget against test.
 

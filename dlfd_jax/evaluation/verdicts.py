@@ -398,8 +398,8 @@ def would_do(short: Sequence[stats.Shortfall], retrained: int,
             if models > retrained and times(models) <= MOST_TIMES][:1]
   if ways:
     return f'it takes {", or ".join(ways)}'
-  return (f'as far as {retrained} retrained models can tell, no number of {many} '
-          'would do: they differ too much from each other')
+  return (f'as far as {retrained} retrained models can tell, no number of '
+          f'{many} would do: they differ too much from each other')
 
 
 def leaves_out_0(delta: Estimate) -> bool:
