@@ -291,16 +291,16 @@ def matched_sides(inputs: Inputs, model: Model,
                  (known[0], known[1]))
 
 
-def by_attribute(inputs: Inputs) -> bool:
+def by_attribute(inputs: Inputs, splits: Sequence[str] = SIDES) -> bool:
   """Whether classes are those of each attribute, not the whole label vectors.
 
   Vectors with gaps are classes that the other side may lack, and none may be
   on both sides: what is known can still be compared.
   """
-  forget, test = (inputs.parts[split] for split in SIDES)
+  members, others = (inputs.parts[split] for split in splits)
   return inputs.task.is_multilabel and (
-      any((part.labels < 0).any() for part in (forget, test))
-      or not np.intersect1d(forget.keys, test.keys).size)
+      any((part.labels < 0).any() for part in (members, others))
+      or not np.intersect1d(members.keys, others.keys).size)
 
 
 def attributes_in(inputs: Inputs,
@@ -326,8 +326,13 @@ def matched_auc(inputs: Inputs, model: Model, attribute: str | None = None, *,
     each = [matched_auc(inputs, model, name, score=score)
             for name in inputs.task.names]
     return mean([one for one in each if one.value is not None] or each)
-  sides = matched_sides(inputs, model, score, attribute)
+  return auc_of_matched(
+      inputs, matched_sides(inputs, model, score, attribute))
 
+
+def auc_of_matched(inputs: Inputs, sides: Matched,
+                   splits: Sequence[str] = SIDES) -> Estimate:
+  """AUC of scores on two splits at equal class counts, see `matched_auc`."""
   def matched(weights: Any = 1.0, other_weights: Any = 1.0) -> Pair:
     return ranks.matching_weights(
         *sides.keys, weights * sides.known[0], other_weights * sides.known[1])
@@ -337,20 +342,21 @@ def matched_auc(inputs: Inputs, model: Model, attribute: str | None = None, *,
 
   value = float(read())
   if np.isnan(value):
-    return Estimate.missing(NO_CLASS)
+    return Estimate.missing(f'{" and ".join(splits)} share no class')
   units = min(inputs.parts[split].units_in(counts)
-              for split, counts in zip(SIDES, matched()))
+              for split, counts in zip(splits, matched()))
   return Estimate.resampled(
-      value, inputs.bootstrap(read, *SIDES), units, SHARE)
+      value, inputs.bootstrap(read, *splits), units, SHARE)
 
 
-def auc_by_image(inputs: Inputs, scores: Sequence[np.ndarray]) -> Estimate:
-  """AUC of scores on forget ``[n]`` over those on test ``[m]``."""
+def auc_by_image(inputs: Inputs, scores: Sequence[np.ndarray],
+                 splits: Sequence[str] = SIDES) -> Estimate:
+  """AUC of scores on one split ``[n]`` over those on another ``[m]``."""
   def read(*weights: np.ndarray) -> np.ndarray:
     return ranks.area(*ranks.roc(scores[0], scores[1], *weights))
 
   return Estimate.resampled(
-      float(read()), inputs.bootstrap(read, *SIDES), inputs.fewest(*SIDES),
+      float(read()), inputs.bootstrap(read, *splits), inputs.fewest(*splits),
       SHARE)
 
 
@@ -380,7 +386,7 @@ def auc_by_person(inputs: Inputs, scores: Sequence[np.ndarray],
   weights = [part.multiplicities.astype(np.float64) for part in parts]
   return Estimate.resampled(
       value, ranks.area(*ranks.roc(*people, *weights)),
-      inputs.fewest(*SIDES), SHARE)
+      inputs.fewest(*splits), SHARE)
 
 
 def person_scores(inputs: Inputs, model: Model) -> Pair | None:
@@ -786,11 +792,5 @@ def retain_auc(inputs: Inputs, model: Model) -> Estimate:
   splits = ('retain', 'test')
   if not set(splits) <= set(model.losses):
     return Estimate.missing('it needs logits on retain and test')
-  scores = [-model.losses[split] for split in splits]
-
-  def read(*weights: np.ndarray) -> np.ndarray:
-    return ranks.area(*ranks.roc(*scores, *weights))
-
-  return Estimate.resampled(
-      float(read()), inputs.bootstrap(read, *splits), inputs.fewest(*splits),
-      SHARE)
+  return auc_by_image(
+      inputs, [-model.losses[split] for split in splits], splits)

@@ -22,9 +22,11 @@ from dlfd_jax.evaluation import (
   features,
   inputs as inputs_lib,
   likelihood_attacks,
+  nearer,
   nulls,
   outputs,
   reference_attack,
+  releases,
   shadows,
 )
 from dlfd_jax.evaluation.estimate import Estimate, Record
@@ -157,6 +159,18 @@ _NO_INTERVAL = ('No interval: none holds where there is nothing to find, since '
                 'resampling only makes this number larger. The null is the '
                 'yardstick.',)
 _FIXED = ("The interval keeps each image's silhouette and resamples people.",)
+_RELEASES = ('higher means that two versions tell more of who was deleted; the '
+             'aim is the value of retrained, not .5')
+_UNAVOIDABLE = ('Retraining changes the answers on deleted images, too: even '
+                'an exact deletion exposes the deleted people to whoever holds '
+                'both versions. Retrained shows how much of it no method '
+                'avoids.',)
+_STAYED = ('higher than 0 means that retained people are easier to tell from '
+           'unseen ones than before')
+_NEARER = ('higher means nearer to the original: 1 is itself, -1 a retrained '
+           'model itself, 0 half-way; the aim is the null')
+_INHERITED = ('A method that begins with the original stays near it on images '
+              'that nobody learnt, too: only what forget adds is memory.',)
 _OF_DATA = ('A property of the data, the same for all models.',)
 
 
@@ -238,6 +252,29 @@ def _beside(name: str, label: str, direction: str = _AUC, *,
       tier=1, sides=_SIDES, bounds=_SHARE, margin='auc_margin', summary=True,
       value=_partial(reference_attack.auc, two_sided=two_sided,
                      by_person=by_person), **more)
+
+
+def _releases(name: str, label: str, change: releases.Change,
+              against: str = 'test', **more: Any) -> Metric:
+  return _attack(
+      name, label, _RELEASES, tier=1, sides=('forget', against),
+      value=_partial(releases.auc, change=change, against=against), **more)
+
+
+def _stayed(name: str, label: str, value: Callable[..., Estimate],
+            direction: str = _AUC, **more: Any) -> Metric:
+  return Metric(
+      name=name, label=label, split='retain', direction=direction, tier=1,
+      sides=releases.STAY, value=value, **more)
+
+
+def _nearer(name: str, label: str, what: str, split: str = 'forget',
+            **more: Any) -> Metric:
+  return Metric(
+      name=name, label=label, split=split, direction=_NEARER, form=SLOT, tier=1,
+      units='ratio of distances', bounds=(-1.0, 1.0), pairwise=True,
+      value=_partial(nearer.nearness, what=what, split=split),
+      finish=_partial(nearer.judge, what=what, split=split), **more)
 
 
 def _likelihood(name: str, label: str, scores: likelihood_attacks.Scores,
@@ -528,6 +565,39 @@ METRICS: tuple[Metric, ...] = (
          'retain', outputs.retain_auc, direction='higher than 0 means that '
          'retained people look more like members than after retraining',
          margin=None, sides=('retain', 'test')),
+    _releases('two_releases', 'Two releases AUC, rise of the loss',
+              releases.risen, notes=_UNAVOIDABLE, summary=True),
+    _releases('two_releases_two_sided', 'Two releases AUC, change of the loss',
+              releases.changed),
+    _releases('two_releases_outputs', 'Two releases AUC, distance of outputs',
+              releases.moved),
+    _releases('two_releases_retain',
+              'Two releases AUC, rise of the loss, against retain',
+              releases.risen, 'retain', summary=True),
+    _releases('two_releases_retain_two_sided',
+              'Two releases AUC, change of the loss, against retain',
+              releases.changed, 'retain'),
+    _releases('two_releases_retain_outputs',
+              'Two releases AUC, distance of outputs, against retain',
+              releases.moved, 'retain'),
+    _stayed('mia_auc_retain', 'Attack AUC, retain, class-matched',
+            releases.stayed_auc, bounds=_SHARE),
+    _stayed('mia_auc_retain_person', 'Attack AUC, retain, by person',
+            releases.stayed_auc_by_person, bounds=_SHARE),
+    _stayed('retain_exposure', 'Attack AUC, retain, above the original',
+            _partial(releases.exposure, of=releases.stayed_auc), _STAYED,
+            summary=True),
+    _stayed('retain_exposure_person',
+            'Attack AUC, retain, above the original, by person',
+            _partial(releases.exposure, of=releases.stayed_auc_by_person),
+            _STAYED),
+    _nearer('nearer_outputs_forget', 'Nearer to the original, outputs, forget',
+            nearer.OUTPUTS, summary=True),
+    _nearer('nearer_outputs_test', 'Nearer to the original, outputs, test',
+            nearer.OUTPUTS, 'test', notes=_INHERITED),
+    _nearer('nearer_features_forget',
+            'Nearer to the original, features, forget', nearer.FEATURES,
+            summary=True),
     _group('accuracy_retain', 'Accuracy, retain', 'retain'),
     _group('accuracy_test', 'Accuracy, test', 'test'),
     # Tier 2: attacks with at least four retrained models as references.

@@ -35,6 +35,7 @@ from dlfd_jax.evaluation import (
   people as people_lib,
   registry,
   shadows,
+  stored,
   verdicts,
 )
 from dlfd_jax.evaluation.estimate import Estimate, Record
@@ -86,9 +87,9 @@ def evaluate(outputs: Mapping[str, Any],
     ``'per_example'``: arrays by name, ``{model}/{split}/loss`` and ``margin``
     (float32 ``[n]``, all images of the split), ``{split}/sample_id``,
     ``{split}/identity`` and ``{split}/labels``; ``'people'``, see
-    ``people.ranks``. From tier 1 on also ``'verdicts'`` (``forgetting`` and
-    ``utility``, see ``verdicts.overall``) and ``'harm'`` (``worst``: retained
-    people by code).
+    ``people.ranks``. From tier 1 on also the arrays of ``stored.distances``,
+    ``'verdicts'`` (``forgetting`` and ``utility``, see ``verdicts.overall``)
+    and ``'harm'`` (``worst``: retained people by code).
 
   Raises:
     ValueError: if the tier is unknown, a name is unknown, no model was given, a
@@ -114,6 +115,7 @@ def evaluate(outputs: Mapping[str, Any],
       'per_example': _per_example(outputs, dataset, splits),
   }
   if tier:
+    result['per_example'] |= stored.distances(inputs, splits)
     result['notes'] += _notes_of_tier_1(inputs)
     result['verdicts'] = overall_verdicts(inputs, found)
     result['harm'] = {

@@ -20,6 +20,7 @@ import numpy as np
 
 from dlfd_jax import _version, checkpoint, parallel, tasks
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
+from dlfd_jax.evaluation import stored as stored_lib
 from dlfd_jax.metrics import attack, per_example
 from dlfd_jax.models import torch_weights, weight_files
 from dlfd_jax.pipeline import chain, evaluate, job, references
@@ -356,7 +357,8 @@ def check_figures(bundle: Bundle) -> int:
   """Computes the attacks again from the stored losses.
 
   Returns:
-    How many values agree, of attack AUC plain, class-matched and by person.
+    How many values agree, of attack AUC plain, class-matched and by person, of
+    two releases and of nearness.
 
   Raises:
     ValueError: if one differs from that of the result.
@@ -401,7 +403,7 @@ def _attacks(arrays: Mapping[str, np.ndarray], model: str) -> dict[str, float]:
   if forget.ndim == 1 and np.isin(forget, test).any():
     found['mia_auc_matched'] = attack.class_matched_auc(
         members, others, forget, test, draws=None)
-  return found
+  return found | stored_lib.figures(arrays, model)
 
 
 def check_model(bundle: Bundle, path: str) -> str:

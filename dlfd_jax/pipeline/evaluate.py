@@ -32,7 +32,7 @@ from dlfd_jax.pipeline import (
   references,
   shadow_models,
 )
-from dlfd_jax.report import people, render, tables
+from dlfd_jax.report import people, releases, render, tables
 from dlfd_jax.utils import (
   files,
   hosts,
@@ -81,8 +81,9 @@ class EvaluationResult:
     return '\n'.join([*parts, *self.headline()])
 
   def headline(self) -> list[str]:
-    """What the main attack found, and people's ranks, in sentences."""
-    return [*tables.headline(self.record), *people.sentences(self.record)]
+    """What the main attack found, people's ranks and two releases."""
+    return [*tables.headline(self.record), *people.sentences(self.record),
+            *releases.sentences(self.record)]
 
   def tables(self) -> list[tables.Table]:
     """The tables of a terminal: the summary and, if it was run, tier 1."""

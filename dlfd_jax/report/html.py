@@ -17,7 +17,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from dlfd_jax.report import facts, names, people, plots, tables
+from dlfd_jax.report import facts, names, people, plots, releases, tables
 from dlfd_jax.utils import runs, text as text_lib
 
 Arrays = Mapping[str, np.ndarray]
@@ -158,7 +158,8 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
       'cost': facts.cost_sentence(result),
       'efficiency': facts.efficiency_items(result),
       'provenance': tables.provenance(result),
-      'headline': [*tables.headline(result), *people.sentences(result)],
+      'headline': [*tables.headline(result), *people.sentences(result),
+                   *releases.sentences(result)],
       **verdicts,
       'summary': tables.summary_table(result),
       'metrics': tables.metrics_table(result),

@@ -19,6 +19,7 @@ from dlfd_jax.metrics import (
   distances,
   features as features_lib,
   forgetting,
+  nearer,
   per_example,
   person_rank,
   reference_attack,
@@ -114,6 +115,16 @@ CASES = [
           lambda: reference_attack.deviations([1., np.nan, 1.], _ONES)),
     _call('deviations: no spread',
           lambda: reference_attack.deviations([1., 1., 1.], _ONES, 0.)),
+    _call('to_anchors: anchors of another width',
+          lambda: nearer.to_anchors(_ONES, _ONES[:, :2])),
+    _call('to_anchors: a feature is NaN',
+          lambda: nearer.to_anchors(_ONES * np.nan, _ONES)),
+    _call('side: one person is missing', lambda: nearer.side(
+        _ONES[0], _ONES, [0, 1], np.random.default_rng(0))),
+    _call('side: a distance is negative', lambda: nearer.side(
+        -_ONES[0], _ONES, [0, 1, 2], np.random.default_rng(0))),
+    _call('side: no draw', lambda: nearer.side(
+        _ONES[0], _ONES, [0, 1, 2], np.random.default_rng(0), 0)),
     _call('rank: there is no image', lambda: person_rank.rank(
         [], [1.], [], [0], [0])),
     _call('rank: there are fewer units than images', lambda: person_rank.rank(

@@ -11,7 +11,7 @@ from dlfd_jax.data import leakage
 from dlfd_jax.evaluation import registry, run, verdicts
 from dlfd_jax.evaluation.estimate import Estimate, mean
 from dlfd_jax.metrics import forgetting, per_example
-from tests.evaluation import fakes
+from tests.evaluation import fakes, releases_test
 
 _QUICK = run.EvaluationConfig(bootstrap=60, permutations=20, draws=1)
 _SMALL = run.ReferenceConfig(
@@ -271,7 +271,11 @@ def test_all_families_are_there(metrics):
       'forget_tail', 'streisand', 'harmed_people', 'gap_mia_auc_retain',
       'reference_attack', 'reference_attack_two_sided',
       'reference_attack_person', 'reference_attack_person_two_sided',
-      *distances, *alignments, *classes}
+      'mia_auc_retain', 'mia_auc_retain_person', 'retain_exposure',
+      'retain_exposure_person', 'nearer_outputs_forget',
+      'nearer_outputs_test', 'nearer_features_forget',
+      *(f'two_releases{against}{what}' for against in ('', '_retain')
+        for what in ('', '_two_sided', '_outputs')), *distances, *alignments, *classes}
 
 
 def test_result_is_strict_json(result):
@@ -337,7 +341,8 @@ def test_too_few_retrained_models_leave_the_nulls_out(count, reason):
   for name, record in _records(found).items():
     if name.startswith('accuracy') or name in (
         'zrf', 'forget_tail', 'relearn_steps', 'probe_membership',
-        'probe_people_test', 'silhouette_test') or '/' in name:
+        'probe_people_test', 'silhouette_test') or '/' in name or (
+            name.startswith(releases_test.OURS[:3])):
       assert record['null']['reason'] in (_TWO, reason), name
     elif not name.startswith(('probe', 'cka_original')):
       assert record['null']['reason'] == reason, name
