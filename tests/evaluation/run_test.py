@@ -275,7 +275,8 @@ def test_all_families_are_there(metrics):
       'retain_exposure_person', 'nearer_outputs_forget',
       'nearer_outputs_test', 'nearer_features_forget',
       *(f'two_releases{against}{what}' for against in ('', '_retain')
-        for what in ('', '_two_sided', '_outputs')), *distances, *alignments, *classes}
+        for what in ('', '_two_sided', '_outputs')),
+      *distances, *alignments, *classes}
 
 
 def test_result_is_strict_json(result):
