@@ -11,11 +11,11 @@ from dlfd_jax.pipeline import bundle
 
 _ABOUT = """
 Checks a bundle that `dlfd report --sign` wrote: signature, files, and that the
-stored losses give the figures of the report. With --model it tells whether a
-model or an exported file is the one that was judged, with --data whether the
-images, labels and people are those of the bundle; with both, whether the model
-gives the stored losses. Names what still knows the people, and what no bundle
-can prove.
+stored outputs give every figure of the report that they determine; names those
+that they do not. With --model it tells whether a model or an exported file is
+the one that was judged, with --data whether the images, labels and people are
+those of the bundle; with both, whether the model gives the stored outputs.
+Names what still knows the people, and what no bundle can prove.
 
   dlfd verify runs/eval/bundle --model=unlearned.pth
 """
@@ -37,8 +37,12 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   del line
   found = bundle.read(command.required(values, 'bundle'),
                       command.value(values, 'public_key'))
-  agree = bundle.check_figures(found)
-  said = [f'{agree} attack figures follow from the stored losses.']
+  checked = bundle.check_figures(found)
+  said = [f'{checked.values} numbers of the evaluation follow from the stored '
+          'outputs, and the report says what it says, pictures aside.']
+  if checked.left:
+    said.append('Not computed again, as the outputs do not determine them: '
+                f'{", ".join(checked.left)}.')
   model = command.value(values, 'model')
   if model is not None:
     said.append(bundle.check_model(found, model))
@@ -51,7 +55,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   lines = [*said, *found.statements()]
   for sentence in lines:
     print(sentence)
-  return {'public_key': found.public_key, 'figures': agree, 'said': lines}
+  return {'public_key': found.public_key, 'figures': checked.values,
+          'not_computed': list(checked.left), 'said': lines}
 
 
 COMMAND = command.Command(

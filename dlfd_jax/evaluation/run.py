@@ -35,7 +35,6 @@ from dlfd_jax.evaluation import (
   people as people_lib,
   registry,
   shadows,
-  stored,
   verdicts,
 )
 from dlfd_jax.evaluation.estimate import Estimate, Record
@@ -46,6 +45,7 @@ EvaluationConfig = inputs_lib.EvaluationConfig
 ReferenceConfig = inputs_lib.ReferenceConfig
 References = inputs_lib.References
 
+SHADOW_ARRAYS = ('unlearned', 'before', 'states', 'retrained')
 HIGHEST_TIER = max(metric.tier for metric in registry.METRICS)
 _FEW_PEOPLE = 10
 _FEW_PAIRS = ('Fewer than three retrained models: the interval leaves out '
@@ -84,12 +84,10 @@ def evaluate(outputs: Mapping[str, Any],
   Returns:
     ``'data'``, ``'metrics'`` (records as dictionaries), ``'notes'`` and
     ``'not_computed'`` of a result file, all plain JSON without NaN, and
-    ``'per_example'``: arrays by name, ``{model}/{split}/loss`` and ``margin``
-    (float32 ``[n]``, all images of the split), ``{split}/sample_id``,
-    ``{split}/identity`` and ``{split}/labels``; ``'people'``, see
-    ``people.ranks``. From tier 1 on also the arrays of ``stored.distances``,
-    ``'verdicts'`` (``forgetting`` and ``utility``, see ``verdicts.overall``)
-    and ``'harm'`` (``worst``: retained people by code).
+    ``'per_example'``, see :func:`per_example_arrays` and
+    :func:`reference_arrays`; ``'people'``, see ``people.ranks``. From tier 1 on
+    also ``'verdicts'`` (``forgetting`` and ``utility``, see
+    ``verdicts.overall``) and ``'harm'`` (``worst``: retained people by code).
 
   Raises:
     ValueError: if the tier is unknown, a name is unknown, no model was given, a
@@ -112,10 +110,11 @@ def evaluate(outputs: Mapping[str, Any],
           line for record in found for line in record.missing_lines],
       'people': people_lib.ranks(inputs, dataset.sample_id[
           splits.forget[inputs.parts['forget'].rows]]),
-      'per_example': _per_example(outputs, dataset, splits),
+      'per_example': {
+          **per_example_arrays(outputs, dataset, splits),
+          **(reference_arrays(references) if references and tier else {})},
   }
   if tier:
-    result['per_example'] |= stored.distances(inputs, splits)
     result['notes'] += _notes_of_tier_1(inputs)
     result['verdicts'] = overall_verdicts(inputs, found)
     result['harm'] = {
@@ -288,12 +287,17 @@ def _describe(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
       'people': len(dataset.people_in(np.arange(len(dataset)))),
       'image_size': [int(side) for side in dataset.image_size],
       'task': {'kind': dataset.task.kind, 'names': list(dataset.task.names)},
-      'splits': {
-          name: {'images': len(part), 'people': len(dataset.people_in(part))}
-          for name, part in splits.parts.items()},
+      'splits': parts_of(dataset, splits),
       'by_person': bool(splits.by_person),
       'leakage': dict(leakage) if leakage is not None else None,
   }
+
+
+def parts_of(dataset: dataset_lib.Dataset, splits: splits_lib.Splits
+             ) -> dict[str, dict[str, int]]:
+  """How many images and people each part has."""
+  return {name: {'images': len(part), 'people': len(dataset.people_in(part))}
+          for name, part in splits.parts.items()}
 
 
 def _notes(inputs: Inputs, dataset: dataset_lib.Dataset,
@@ -337,13 +341,33 @@ def _notes_of_tier_1(inputs: Inputs) -> list[str]:
                    for note in outputs_lib.groups(inputs, split=split)[1])]
 
 
-def _per_example(outputs: Mapping[str, Any], dataset: dataset_lib.Dataset,
-                 splits: splits_lib.Splits) -> dict[str, np.ndarray]:
+def per_example_arrays(
+    outputs: Mapping[str, Any], dataset: dataset_lib.Dataset,
+    splits: splits_lib.Splits) -> dict[str, np.ndarray]:
+  """All that the figures of logits are computed from, by name.
+
+  Args:
+    outputs: see :func:`evaluate`.
+    dataset: the data.
+    splits: its parts.
+
+  Returns:
+    ``{model}/{split}/loss`` and ``margin``, float32 ``[n]``, all images of the
+    split; ``logits``, float32 ``[n, outputs]``; ``{split}/sample_id``,
+    ``identity``, ``labels``; and, where the data have columns, ``columns``
+    (their names) and ``{split}/columns``, int32 ``[n, columns]``.
+  """
   arrays = {}
+  columns = dataset.columns
+  if columns:
+    arrays['columns'] = np.array(list(columns))
   for name, positions in splits.parts.items():
     arrays[f'{name}/sample_id'] = dataset.sample_id[positions]
     arrays[f'{name}/identity'] = dataset.identity[positions]
     arrays[f'{name}/labels'] = dataset.labels[positions]
+    if columns:
+      arrays[f'{name}/columns'] = np.stack(
+          [column[positions] for column in columns.values()], axis=-1)
   by_model = {
       name: outputs.get(name) or {} for name in ('original', 'unlearned')}
   by_model |= {f'retrained_{i}': logits
@@ -351,8 +375,28 @@ def _per_example(outputs: Mapping[str, Any], dataset: dataset_lib.Dataset,
   for model, logits in by_model.items():
     for split, values in logits.items():
       labels = dataset.labels[splits.parts[split]]
+      arrays[f'{model}/{split}/logits'] = np.asarray(values, np.float32)
       for key, function in (('loss', per_example.loss),
                             ('margin', per_example.margin)):
         arrays[f'{model}/{split}/{key}'] = function(
             dataset.task, values, labels).astype(np.float32)
   return arrays
+
+
+def reference_arrays(references: References) -> dict[str, np.ndarray]:
+  """Of random networks and shadow models, by name.
+
+  Returns:
+    ``random_0/forget/logits`` ..., and margins of shadow models and their
+    states, ``shadows/{split}/{field}``, see ``inputs.Shadows``.
+  """
+  arrays = {f'random_{i}/forget/logits': np.asarray(logits, np.float32)
+            for i, logits in enumerate(references.random_logits)}
+  shadows = references.shadows
+  if shadows is None:
+    return arrays
+  of_forget = {name: getattr(shadows, name) for name in SHADOW_ARRAYS}
+  for split, of_split in {'forget': of_forget, **shadows.elsewhere}.items():
+    arrays |= {f'shadows/{split}/{name}': values
+               for name, values in of_split.items() if values is not None}
+  return arrays | {'shadows/why': np.array(shadows.why)}

@@ -13,26 +13,29 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from dlfd_jax import _version, checkpoint, parallel, tasks
-from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
-from dlfd_jax.evaluation import stored as stored_lib
-from dlfd_jax.metrics import attack, per_example
+from dlfd_jax import _version, checkpoint, parallel
+from dlfd_jax.data import (
+  dataset as dataset_lib,
+  leakage,
+  splits as splits_lib,
+)
+from dlfd_jax.evaluation import again
+from dlfd_jax.metrics import per_example
 from dlfd_jax.models import torch_weights, weight_files
 from dlfd_jax.pipeline import chain, evaluate, job, references
-from dlfd_jax.report import names, tables
+from dlfd_jax.report import names
 from dlfd_jax.utils import files, places, records, runs, schemas, validate
 
 FOLDER, MANIFEST, SIGNATURE = 'bundle', 'manifest.json', 'signature.json'
 _SIGNED = {runs.REPORT, 'report.json', runs.RESULT, runs.CONFIG,
            evaluate.PER_EXAMPLE}
 _ALGORITHM = 'Ed25519'
-_TOLERANCE = 1e-3  # of figures: losses are stored in float32
-_LOSS_TOLERANCE = .01  # nats, or of the loss: other devices round otherwise
+_TOLERANCE = .01  # of logits and losses: other devices round otherwise
 CANNOT_PROVE = (
     'That the holder of the key evaluated these models on these data and kept '
     'nothing back: a signature says who answers for it, not that it is true.',
@@ -127,10 +130,13 @@ def facts(found: evaluate.EvaluationResult, exports: Sequence[str] = (),
       evaluation.
   """
   models = _models(found)
-  if 'unlearned' not in models or not found.per_example:
+  arrays = found.per_example or {}
+  if 'unlearned' not in models or 'unlearned/test/logits' not in arrays:
     raise ValueError(
-        'Expected an evaluation with the hashes of its models and '
-        f'{evaluate.PER_EXAMPLE} in {found.folder}, got one without.')
+        'Expected an evaluation with the hashes of its models and the logits '
+        f'in {evaluate.PER_EXAMPLE} in {found.folder}, got one without: '
+        'evaluate again with this version.')
+  left = again.check(found.record, arrays).left
   exported = [_export(path, models) for path in exports]
   return {
       'kind': 'bundle', 'schema': 1,
@@ -142,7 +148,10 @@ def facts(found: evaluate.EvaluationResult, exports: Sequence[str] = (),
       'code': {'dlfd_jax': _version.__version__, 'source': runs.source_hash(),
                'of_the_evaluation': (found.record.get('versions') or {}).get(
                    'dlfd_jax_source')},
-      'previous': _previous(previous, models), 'cannot_prove': CANNOT_PROVE}
+      'previous': _previous(previous, models),
+      'cannot_prove': [*CANNOT_PROVE, *(
+          ['What the stored outputs do not determine: times, costs, pictures '
+           f'and {", ".join(left)}.'] if left else [])]}
 
 
 def write(found: evaluate.EvaluationResult, report: pathlib.Path, key: Any,
@@ -331,21 +340,24 @@ def read(folder: job.Folder, public_key: str | None = None) -> Bundle:
   if chain.hash_of(found.record.get('request_images')) != manifest['request']:
     raise ValueError(f'Expected the request of {folder} as it was signed, got '
                      'another one.')
-  _check_arrays(found.per_example or {}, folder / evaluate.PER_EXAMPLE)
+  _check_arrays(found.per_example or {}, manifest['models'],
+                folder / evaluate.PER_EXAMPLE)
   return Bundle(folder, manifest, signed['public_key'], found)
 
 
-def _check_arrays(arrays: Mapping[str, np.ndarray], path: pathlib.Path) -> None:
+def _check_arrays(arrays: Mapping[str, np.ndarray], models: Iterable[str],
+                  path: pathlib.Path) -> None:
   """Raises ValueError unless there is all that figures are computed from."""
   for part in splits_lib.SPLITS_PARTS:
     wanted = [f'{part}/{name}' for name in ('sample_id', 'identity', 'labels')]
-    wanted += [f'{model}/{part}/loss' for model in names.models_in(arrays)]
+    wanted += [f'{model}/{part}/{name}' for model in models
+               for name in ('loss', 'margin', 'logits')]
+    wanted += [f'{part}/columns'] if 'columns' in arrays else []
     lengths = {arrays[name].shape[:1] for name in wanted if name in arrays}
     if not all(name in arrays for name in wanted) or len(lengths) != 1 or (
-        f'unlearned/{part}/loss' not in wanted
-        or arrays[f'{part}/labels'].dtype.kind != 'i'):
-      raise ValueError(f'Expected sample ids, people, labels and losses of '
-                       f'every image of {part} in {path}, got others.')
+        arrays[f'{part}/labels'].dtype.kind != 'i'):
+      raise ValueError(f'Expected sample ids, people, labels and outputs of '
+                       f'every model on {part} in {path}, got others.')
 
 
 def _content(path: pathlib.Path) -> bytes:
@@ -353,57 +365,31 @@ def _content(path: pathlib.Path) -> bytes:
   return path.read_bytes()
 
 
-def check_figures(bundle: Bundle) -> int:
-  """Computes the attacks again from the stored losses.
+def check_figures(bundle: Bundle) -> again.Checked:
+  """Computes the evaluation again from the stored outputs.
 
   Returns:
-    How many values agree, of attack AUC plain, class-matched and by person, of
-    two releases and of nearness.
+    How many numbers agree, and which metrics need more than what is stored.
 
   Raises:
-    ValueError: if one differs from that of the result.
+    ValueError: if a figure of the evaluation, or a fact of the report, differs.
   """
-  record, arrays = bundle.evaluation.record, bundle.evaluation.per_example or {}
-  by_name = {name: _attacks(arrays, name) for name in names.models_in(arrays)}
-  retrained = [found for name, found in by_name.items()
-               if name.startswith('retrained')]
-  columns = {name: values for name, values in by_name.items()
-             if not name.startswith('retrained')}
-  if retrained:
-    columns['retrained'] = {
-        metric: float(np.mean([found[metric] for found in retrained]))
-        for metric in retrained[0]}
-  agree = 0
-  for column, found in columns.items():
-    for metric, value in found.items():
-      stored = tables.find_cell(record, metric, column).value
-      if stored is None:
-        continue
-      if not abs(stored - value) <= _TOLERANCE:
-        raise ValueError(
-            f'Expected {metric} of {column} to be {value:.4f}, as the stored '
-            f'losses give, got {stored:.4f}.')
-      agree += 1
-  return agree
+  from dlfd_jax.report import html  # matplotlib is slow to import
 
-
-def _attacks(arrays: Mapping[str, np.ndarray], model: str) -> dict[str, float]:
-  """AUCs of minus the loss, forget against test."""
-  labels = [arrays[f'{part}/labels'] for part in ('forget', 'test')]
-  known = [np.ones(len(part), bool) if part.ndim == 1 else
-           (part != tasks.UNKNOWN).any(1) for part in labels]
-  members, others = (
-      -arrays[f'{model}/{part}/loss'][keep].astype(np.float64)
-      for part, keep in zip(('forget', 'test'), known, strict=True))
-  people = [arrays[f'{part}/identity'][keep]
-            for part, keep in zip(('forget', 'test'), known, strict=True)]
-  found = {'mia_auc': attack.auc(members, others),
-           'mia_auc_person': attack.person_auc(members, others, *people)}
-  forget, test = labels
-  if forget.ndim == 1 and np.isin(forget, test).any():
-    found['mia_auc_matched'] = attack.class_matched_auc(
-        members, others, forget, test, draws=None)
-  return found | stored_lib.figures(arrays, model)
+  found = bundle.evaluation
+  try:
+    checked = again.check(found.record, found.per_example or {})
+    html.check_report(bundle.folder / runs.REPORT, found.record,
+                      found.per_example)
+  except ValueError as error:
+    code = bundle.manifest['code']
+    if code['of_the_evaluation'] == runs.source_hash():
+      raise
+    raise ValueError(
+        f'{error} Another version of dlfd_jax made it: {code["dlfd_jax"]}, '
+        f'source {code["of_the_evaluation"]}; this is {_version.__version__}, '
+        f'source {runs.source_hash()}.') from error
+  return checked
 
 
 def check_model(bundle: Bundle, path: str) -> str:
@@ -453,7 +439,7 @@ def check_data(bundle: Bundle, dataset: dataset_lib.Dataset,
     ValueError: at the first difference.
   """
   arrays = bundle.evaluation.per_example or {}
-  parts = {}
+  parts: dict[str, Any] = {}
   for part in splits_lib.SPLITS_PARTS:
     rows = parts[part] = splits_lib.find_samples(
         dataset, arrays[f'{part}/sample_id'])
@@ -474,6 +460,9 @@ def check_data(bundle: Bundle, dataset: dataset_lib.Dataset,
                        'was, got other pixels.')
   said = ['Labels, people and the images of the request are those of the '
           'bundle.']
+  again.check_copies(bundle.evaluation.record, leakage.leakage_report(
+      dataset, splits_lib.Splits(**parts, by_person=False)))
+  said.append('So are the counts of copies.')
   now_all = chain.data_hashes(dataset, np.concatenate(list(parts.values())))
   known = bundle.manifest['data']
   if known.get('ids') == now_all['ids']:
@@ -486,12 +475,12 @@ def check_data(bundle: Bundle, dataset: dataset_lib.Dataset,
     ran = references.Predictors(dataset, devices).run(
         saved.config, saved.variables, parts)
     for part, rows in parts.items():
-      losses = per_example.loss(
-          dataset.task, ran[part].logits, dataset.labels[rows])
-      stored = arrays[f'unlearned/{part}/loss']
-      if not np.allclose(losses, stored, _LOSS_TOLERANCE, _LOSS_TOLERANCE,
-                         equal_nan=True):
-        raise ValueError(f'Expected the losses of {model} on {part} as stored, '
-                         'got others.')
-    said.append('The model gives the stored loss of every image.')
+      logits = ran[part].logits
+      for name, found in (('logits', logits), ('loss', per_example.loss(
+          dataset.task, logits, dataset.labels[rows]))):
+        if not np.allclose(found, arrays[f'unlearned/{part}/{name}'],
+                           _TOLERANCE, _TOLERANCE, equal_nan=True):
+          raise ValueError(f'Expected the {name} of {model} on {part} as '
+                           'stored, got others.')
+    said.append('The model gives the stored outputs of every image.')
   return said

@@ -11,6 +11,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,8 @@ Arrays = Mapping[str, np.ndarray]
 Events = Sequence[Mapping[str, Any]]
 
 _SOURCE = 'dlfd_jax_source'
+_NOT_GIVEN = 'not given'
+_PICTURES = ('losses', 'roc', 'trade_off', 'trace')
 _TIER_0 = (
     'Tier 0 compares forget images with unseen ones. It can show that they are '
     'distinguishable, never that the model is indistinguishable from a '
@@ -64,6 +67,38 @@ def render_report(result: tables.Result, per_example: Arrays | None = None,
   arrays = per_example or {}
   return fill('report.html.jinja', _context(result, arrays),
               pictures=_pictures(result, arrays, history or ()))
+
+
+def check_report(path: pathlib.Path, result: tables.Result,
+                 per_example: Arrays | None) -> None:
+  """Raises ValueError unless a report says what an evaluation found.
+
+  Its pictures are not compared, and the number and date of the request are
+  what it says.
+
+  Args:
+    path: of the HTML file; the JSON lies beside it.
+    result: as in ``result.json``.
+    per_example: as in ``per_example.npz``.
+  """
+  stored = runs.read_json(path.with_suffix('.json'))
+  asked = dict(zip(('id', 'received'), (
+      None if text == _NOT_GIVEN else text
+      for _, text in stored.get('request') or ())))
+  result = {**result, 'request': {**asked, **(result.get('request') or {})}}
+  for name, value in report_facts(result, per_example).items():
+    if stored.get(name) != value:
+      raise ValueError(f'Expected {name} of {path.with_suffix(".json")} as the '
+                       'evaluation gives it, got something else.')
+  page = fill('report.html.jinja', _context(result, per_example or {}),
+              pictures=dict.fromkeys(_PICTURES, ''))
+  if _without_pictures(page) != _without_pictures(path.read_text('utf-8')):
+    raise ValueError(f'Expected the text of {path} as the evaluation gives it, '
+                     'got another one.')
+
+
+def _without_pictures(page: str) -> str:
+  return re.sub('<figure.*?</figure>', '', page, flags=re.DOTALL)
 
 
 def fill(template: str, context: Mapping[str, Any], **more: Any) -> str:
@@ -196,7 +231,7 @@ def _request(result: tables.Result) -> facts.Facts:
   request = dict(result.get('request') or {})
   if not request:
     return []
-  first = {key: request.pop(key, None) or 'not given'
+  first = {key: request.pop(key, None) or _NOT_GIVEN
            for key in ('id', 'received')}
   finished = {run['model']: run.get('finished')
               for run in result.get('runs') or ()}
@@ -311,7 +346,7 @@ def _pictures(result: tables.Result, arrays: Arrays,
                             findings[f'{name}_threshold'])
       for name in ('forget', 'select')
       if isinstance(findings.get(f'{name}_threshold'), (int, float))}
-  drawn = {'losses': b'', 'roc': b'', 'trade_off': b'', 'trace': b''}
+  drawn = dict.fromkeys(_PICTURES, b'')
   if names.models_in(arrays):
     drawn['losses'] = plots.loss_histograms(arrays)
     drawn['roc'] = plots.roc_curves(arrays)

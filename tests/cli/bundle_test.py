@@ -68,10 +68,13 @@ def test_a_bundle_is_verified_with_model_and_data(
   assert verify.main([str(made / 'eval' / 'bundle'), *data, '--devices=1',
                       f'--model={made / "unlearned"}']) == 0
   said = capsys.readouterr().out
-  assert '6 attack figures follow from the stored losses' in said
+  assert 'numbers of the evaluation follow from the stored outputs' in said
+  assert ('Not computed again, as the outputs do not determine them: '
+          'duplicates_exact/forget-retain, ') in said
+  assert 'So are the counts of copies' in said
   assert 'is the one that was judged' in said
   assert 'So are the pixels of all images' in said
-  assert 'The model gives the stored loss of every image' in said
+  assert 'The model gives the stored outputs of every image' in said
   assert 'Still knows these people: the original' in said
   assert 'Still knows these people: states of the original run' in said
   assert 'Cannot be proved: ' in said
@@ -117,10 +120,10 @@ def test_every_digit_and_letter_of_the_signature_counts(
   assert 'no files' in _refused(capsys, folder)
 
 
-def test_a_figure_that_its_signer_altered_is_found(made, tmp_path, capsys):
+def test_a_figure_that_was_altered_is_not_signed(made, tmp_path, capsys):
   shutil.copytree(made / 'unlearned', tmp_path / 'unlearned')
   shutil.copytree(made / 'eval', tmp_path / 'eval',
-                  ignore=shutil.ignore_patterns('bundle'))
+                  ignore=shutil.ignore_patterns('bundle', 'report.*'))
   path = tmp_path / 'eval' / runs.RESULT
   result = json.loads(path.read_text())
   record = next(r for r in result['metrics'] if r['metric'] == 'mia_auc')
@@ -129,9 +132,9 @@ def test_a_figure_that_its_signer_altered_is_found(made, tmp_path, capsys):
   path.write_text(json.dumps({
       **result, 'sha256': chain.sealed(result, config)['sha256']}))
   flags = [f'--evaluation={tmp_path / "eval"}', f'--sign={_pem(tmp_path)}']
-  assert report.main(flags) == 0, capsys.readouterr().err
-  said = _refused(capsys, tmp_path / 'eval' / 'bundle')
-  assert 'mia_auc of unlearned' in said and 'stored losses' in said
+  assert report.main(flags) == 2
+  assert 'Expected mia_auc, unlearned, value as' in capsys.readouterr().err
+  assert not list((tmp_path / 'eval').glob('report*'))
 
 
 def test_python_signs_what_the_command_signs(made, tmp_path):
@@ -146,7 +149,8 @@ def test_python_signs_what_the_command_signs(made, tmp_path):
   assert not (tmp_path / 'new').exists()
 
 
-def _signed_again(folder, change):
+def _signed_again(folder, change=lambda arrays: None, alter=lambda result: None,
+                  **texts):
   """The bundle as somebody with a key of their own may write it."""
   key = ed25519.Ed25519PrivateKey.generate()
   with np.load(folder / 'per_example.npz') as file:
@@ -155,9 +159,13 @@ def _signed_again(folder, change):
   np.savez(folder / 'per_example.npz', **arrays)
   result = runs.read_json(folder / runs.RESULT)
   result['arrays']['per_example.npz'] = chain.hash_of_arrays(arrays)
+  alter(result)
   config = runs.read_json(folder / runs.CONFIG)
   (folder / runs.RESULT).write_text(json.dumps({
       **result, 'sha256': chain.sealed(result, config)['sha256']}))
+  for name, exchange in texts.items():
+    path = folder / f'report.{name}'
+    path.write_text(path.read_text().replace(*exchange))
   manifest = runs.read_json(folder / 'manifest.json')
   manifest['sha256'] = {name: hashlib.sha256(
       (folder / name).read_bytes()).hexdigest() for name in manifest['sha256']}
@@ -173,21 +181,41 @@ def _signed_again(folder, change):
 
 
 @pytest.mark.parametrize('change, said', [
-    (lambda arrays: arrays.pop('forget/labels'), 'of every image of forget'),
+    (lambda arrays: arrays.pop('forget/labels'), 'of every model on forget'),
     (lambda arrays: arrays.update({'test/labels': np.zeros((3, 2), np.int32)}),
-     'of every image of test'),
+     'of every model on test'),
     (lambda arrays: [arrays.pop(name) for name in list(arrays)
-                     if name.startswith('unlearned')], 'of every image'),
+                     if name.startswith('unlearned')], 'of every model'),
+    (lambda arrays: arrays.pop('original/val/logits'), 'of every model on val'),
     (lambda arrays: arrays.update({
         'unlearned/forget/loss': 0 * arrays['unlearned/forget/loss']}),
-     'as the stored losses give')])
+     'Expected unlearned/forget/loss as the stored outputs')])
 def test_a_bundle_whose_signer_altered_the_losses_is_refused(
     change, said, made, tmp_path, capsys):
   folder = _copy(made, tmp_path)
-  _signed_again(folder, lambda arrays: None)
+  _signed_again(folder)
   assert verify.main([str(folder)]) == 0
   _signed_again(folder, change)
   assert said in _refused(capsys, folder)
+
+
+def _first(result):
+  return result['metrics'][0]['unlearned']
+
+
+@pytest.mark.parametrize('said, changes', [
+    ('accuracy_retain, unlearned, low as', {
+        'alter': lambda result: _first(result).update(
+            low=_first(result)['low'] - 1e-4)}),
+    ('Expected title of', {'json': ('"title": "', '"title": "the ')}),
+    ('Expected the text of', {'html': ('not a proof', 'a proof')})])
+def test_a_digit_or_word_that_a_signer_altered_is_found(
+    said, changes, made, tmp_path, capsys):
+  folder = _copy(made, tmp_path)
+  _signed_again(folder, **changes)
+  assert said in _refused(capsys, folder)
+  known = runs.read_json(made / 'eval/bundle/signature.json')['public_key']
+  assert 'signed by' in _refused(capsys, folder, f'--public_key={known}')
 
 
 def test_the_signer_and_the_data_may_be_named(
