@@ -70,10 +70,14 @@ def test_from_runs_to_the_report(
   flags = ['--tier=1', f'--retrained={both}', f'--workdir={out}',
            '--keep_features']
   assert _evaluate(original, reference_runs, *flags) == 0
-  assert 'Against retrained models' in capsys.readouterr().out
+  said = capsys.readouterr().out
+  assert 'Against retrained models' in said
+  assert 'even an exact deletion exposes the deleted people' in ' '.join(
+      said.split())
   result, records = _records(out)
-  for name in ('zrf', 'probe_membership', 'cka_test', 'js_forget',
-               'silhouette_test', 'streisand', 'relearn_steps',
+  for name in ('zrf', 'two_releases', 'retain_exposure',
+               'nearer_features_forget', 'probe_membership', 'cka_test',
+               'js_forget', 'silhouette_test', 'streisand', 'relearn_steps',
                'gap_mia_auc_matched', 'harmed_people'):
     for column in ('original', 'unlearned', 'retrained', 'null'):
       cell = records[name][column]
@@ -93,7 +97,8 @@ def test_from_runs_to_the_report(
   with np.load(out / pipeline.FEATURES) as arrays:
     assert arrays['retrained_1/test/features'].ndim == 2
   with np.load(out / pipeline.PER_EXAMPLE) as arrays:
-    assert not any('features' in name for name in arrays.files)
+    assert not any(name.endswith('/features') for name in arrays.files)
+    assert 'unlearned/forget/features_to_retrained_1' in arrays.files
   before = (out / runs.RESULT).stat().st_mtime_ns
   assert _evaluate(original, reference_runs, *flags) == 0
   assert (out / runs.RESULT).stat().st_mtime_ns == before  # finished already
