@@ -27,7 +27,7 @@ __all__ = ['AugmentConfig', 'BadTeachingConfig', 'CFKConfig', 'Classifier',
            'load_model', 'load_references', 'load_splits',
            'partition_from_column', 'plan_references', 'resolve_request',
            'save_splits', 'sign', 'synthetic_faces', 'train',
-           'train_references', 'unlearn']
+           'train_references', 'unlearn', 'verify']
 
 if not TYPE_CHECKING:
   # jax and the rest take seconds: `dlfd --help` does without, and a command

@@ -52,7 +52,7 @@ from dlfd_jax.pipeline.reference_models import (
   train_references,
 )
 from dlfd_jax.pipeline.references import Tier1Config
-from dlfd_jax.pipeline.signing import sign
+from dlfd_jax.pipeline.signing import sign, verify
 from dlfd_jax.pipeline.train import TrainResult, train
 from dlfd_jax.pipeline.unlearn import UnlearnResult, unlearn
 from dlfd_jax.presets import PRESETS, Network

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from absl import flags
 
 from dlfd_jax.cli import command, inputs, options
-from dlfd_jax.pipeline import bundle
+from dlfd_jax.pipeline import signing
 
 _ABOUT = """
 Checks a bundle that `dlfd report --sign` wrote: signature, files, and that the
@@ -35,28 +36,19 @@ def _define(values: flags.FlagValues) -> None:
 
 def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   del line
-  found = bundle.read(command.required(values, 'bundle'),
-                      command.value(values, 'public_key'))
-  checked = bundle.check_figures(found)
-  said = [f'{checked.values} numbers of the evaluation follow from the stored '
-          'outputs, and the report says what it says, pictures aside.']
-  if checked.left:
-    said.append('Not computed again, as the outputs do not determine them: '
-                f'{", ".join(checked.left)}.')
-  model = command.value(values, 'model')
-  if model is not None:
-    said.append(bundle.check_model(found, model))
+  dataset = None
   if command.value(values, 'data') is not None:
     dataset = inputs.load_data(inputs.data_options(None, values))
-    said += bundle.check_data(found, dataset, model, inputs.devices(values))
   else:
     inputs.refuse(values, [option.flag for option in options.DATA],
                   'without --data')
-  lines = [*said, *found.statements()]
-  for sentence in lines:
+  found = signing.verify(
+      command.required(values, 'bundle'), model=command.value(values, 'model'),
+      dataset=dataset, public_key=command.value(values, 'public_key'),
+      devices=inputs.devices(values))
+  for sentence in found.said:
     print(sentence)
-  return {'public_key': found.public_key, 'figures': checked.values,
-          'not_computed': list(checked.left), 'said': lines}
+  return dataclasses.asdict(found)
 
 
 COMMAND = command.Command(

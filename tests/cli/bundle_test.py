@@ -142,6 +142,11 @@ def test_python_signs_what_the_command_signs(made, tmp_path):
   folder = dlfd_jax.sign(found, made / 'key.pem', tmp_path,
                          request={'id': 'R-1', 'received': None})
   assert runs_of.tree(folder) == runs_of.tree(made / 'eval' / 'bundle')
+  checked = dlfd_jax.verify(folder, model=str(made / 'unlearned'))
+  assert checked.figures > 0
+  assert any('the one that was judged' in text for text in checked.said)
+  with pytest.raises(ValueError, match='signed by'):
+    dlfd_jax.verify(folder, public_key='0' * 64)
   with pytest.raises(ValueError, match='in a folder, got one in memory'):
     dlfd_jax.sign(dataclasses.replace(found, folder=None), made / 'key.pem')
   with pytest.raises(FileNotFoundError):
