@@ -29,6 +29,7 @@ from dlfd_jax.metrics import (
   forgetting,
   per_example,
   ranks,
+  released_attack,
   stats,
 )
 
@@ -196,7 +197,7 @@ def _permuted_accuracies(inputs: Inputs,
   if form == 'unbalanced':
     if not outputs.unbalanced_possible(inputs):
       return outputs.FEW_UNBALANCED
-    return attack.permuted_unbalanced_accuracies(losses, member)
+    return released_attack.permuted_unbalanced_accuracies(losses, member)
   if min(member[0].sum(), (~member[0]).sum()) < 2:
     return outputs.FEW
   return np.array([
@@ -230,7 +231,7 @@ def constant_nomus(inputs: Inputs, *, unbalanced: bool = False) -> Estimate:
     return Estimate(forgetting.nomus(share, 0.0))
   if not outputs.unbalanced_possible(inputs):
     return Estimate.missing(outputs.FEW_UNBALANCED)
-  floor = attack.unbalanced_constant_accuracy(
+  floor = released_attack.unbalanced_constant_accuracy(
       *(len(inputs.parts[split]) for split in SIDES))
   return Estimate(forgetting.nomus(share, forgetting.forgetting_score(floor)))
 

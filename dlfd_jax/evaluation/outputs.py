@@ -34,10 +34,12 @@ from dlfd_jax.evaluation.inputs import Inputs, Model, Part, once
 from dlfd_jax.metrics import (
   accuracy,
   attack,
+  cross_validation,
   distances,
   forgetting,
   per_example,
   ranks,
+  released_attack,
   stats,
 )
 
@@ -430,11 +432,11 @@ def unbalanced_accuracy(inputs: Inputs, model: Model) -> Estimate:
   """Accuracy of the papers' form of the attack."""
   if not unbalanced_possible(inputs):
     return Estimate.missing(FEW_UNBALANCED)
-  return _held_out(inputs, attack.unbalanced_held_out(
+  return _held_out(inputs, released_attack.unbalanced_held_out(
       *(model.losses[split] for split in SIDES)))
 
 
-def _held_out(inputs: Inputs, results: attack.HeldOut) -> Estimate:
+def _held_out(inputs: Inputs, results: cross_validation.HeldOut) -> Estimate:
   forget, test = (inputs.parts[split] for split in SIDES)
   if not (forget.has_interval and test.has_interval):
     return Estimate(results.accuracy)

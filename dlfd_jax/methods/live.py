@@ -17,7 +17,14 @@ import numpy as np
 from dlfd_jax import loop
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.methods import base
-from dlfd_jax.metrics import accuracy, attack, per_example, stats
+from dlfd_jax.metrics import (
+  accuracy,
+  attack,
+  live_attack,
+  per_example,
+  released_attack,
+  stats,
+)
 from dlfd_jax.models import Variables
 from dlfd_jax.utils import rng, text
 
@@ -109,7 +116,7 @@ def choose_rule(dataset: dataset_lib.Dataset, splits: splits_lib.Splits, *,
   people = [int(of_side.max()) + 1 for of_side in units]
   if min(matched, *people) >= stats.ENOUGH:
     if kind == BALANCED:
-      rows_f, rows_v = attack.live_subset(
+      rows_f, rows_v = live_attack.live_subset(
           keys[forget], keys[val], limit, seed)
       return Rule(kind, forget[rows_f], val[rows_v])
     if sum(map(len, whole)) >= _LEAST_RELEASED:
@@ -215,7 +222,7 @@ class LiveAttack:
     if self.rule.kind == RANK:
       rule = self.rule
       assert rule.keys is not None and rule.units is not None
-      auc = attack.ranked_auc(
+      auc = live_attack.ranked_auc(
           forget, val, rule.keys[rule.forget], rule.keys[rule.val],
           *rule.units)
       score = 2 * abs(auc - 0.5)
@@ -223,7 +230,7 @@ class LiveAttack:
       mia = float(
           attack.balanced_accuracy(-forget, -val, draws=1)
           if self.rule.kind == BALANCED else
-          attack.unbalanced_accuracy(forget, val))
+          released_attack.unbalanced_accuracy(forget, val))
       score = float(2 * abs(mia - 0.5))
       auc = float(attack.auc(-forget, -val))
     means = [float(side.mean()) if len(side) else None
@@ -246,11 +253,11 @@ class LiveAttack:
     Of a model whose losses say how alike the images of one person are.
     """
     if self.rule.kind == RANK:
-      return attack.ranked_null(*self.sizes)
+      return live_attack.ranked_null(*self.sizes)
     found = self.losses(variables)
     sides = self.rule.forget, self.rule.val
     forget, val = (np.zeros(len(rows)) for rows in sides) if (
         found is None) else found[:2]
     members, others = (
         stats.units_of(self._identity[rows]) for rows in sides)
-    return attack.person_null(forget, val, members, others)
+    return live_attack.person_null(forget, val, members, others)

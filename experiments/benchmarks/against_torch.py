@@ -33,7 +33,12 @@ from absl import flags
 from dlfd_jax import methods, models, parallel, presets, training as train
 from dlfd_jax.cli import command, inputs, options
 from dlfd_jax.methods import base, dlfd
-from dlfd_jax.metrics import attack, per_example
+from dlfd_jax.metrics import (
+  attack,
+  live_attack,
+  per_example,
+  released_attack,
+)
 from dlfd_jax.models import torch_weights
 from dlfd_jax.pipeline import job
 from dlfd_jax.report import render
@@ -147,14 +152,14 @@ def make_race(network: presets.Network, config: dlfd.DLFDConfig, people: int,
   batches = tuple(plan.batch(i) for i in range(plan.num_steps))
   parts = {name: splits.parts[name] for name in ('retain', 'forget', 'val')}
   keys = problem.dataset.class_key()
-  members, others = attack.live_subset(
+  members, others = live_attack.live_subset(
       keys[splits.forget], keys[splits.val], config.live_limit, 0)
   full = [batch for batch in batches if batch.retain.mask.all()]
   every = min(plan.check_every, len(full))
   return Race(
       problem, config, model_config, tuple(full), {
           RELEASED: Policy(1, min(released_batches, len(full)), parts,
-                           attack.unbalanced_accuracy),
+                           released_attack.unbalanced_accuracy),
           OURS: Policy(
               every, every,
               {'forget': splits.forget[members], 'val': splits.val},

@@ -5,7 +5,7 @@ equally many members and non-members. In turns, from the same losses and folds:
 
   scikit_learn  ten pipelines of StandardScaler and LogisticRegression
   numpy         all folds in one Newton iteration
-                (metrics/attack.py)
+                (metrics/cross_validation.py)
   jax           the same iteration compiled, with its copies to and from the
                 device
 
@@ -31,7 +31,7 @@ from sklearn import linear_model, pipeline, preprocessing
 
 from dlfd_jax import parallel
 from dlfd_jax.cli import command
-from dlfd_jax.metrics import attack as attack_lib
+from dlfd_jax.metrics import cross_validation
 from dlfd_jax.report import render
 from experiments.publish import programs
 
@@ -78,7 +78,7 @@ def scikit_learn(side: int, **settings: Any) -> Attack:
 def batched(side: int) -> Attack:
   """The same by all folds at once, as the live attack does it."""
   labels, train = folds(side)
-  return lambda values: attack_lib.held_out_correct(
+  return lambda values: cross_validation.held_out_correct(
       values[None, :, None], labels, train)[0][0]
 
 

@@ -13,6 +13,7 @@ from dlfd_jax.metrics import (
   distances,
   forgetting,
   per_example,
+  released_attack,
   stats,
 )
 from tests.evaluation import fakes
@@ -58,7 +59,7 @@ def test_values_are_those_of_the_plain_functions():
   assert got['forgetting_score'] == forgetting.forgetting_score(
       got['mia_accuracy'])
   unbalanced = forgetting.forgetting_score(
-      attack.unbalanced_accuracy(-forget, -test))
+      released_attack.unbalanced_accuracy(-forget, -test))
   assert got['forgetting_score_unbalanced'] == pytest.approx(unbalanced)
   assert got['nomus'] == pytest.approx(
       forgetting.nomus(got['accuracy_test'], got['forgetting_score']))
@@ -212,7 +213,7 @@ def test_null_of_nomus_is_the_constant_classifier():
   nulls = fakes.nulls(prepared)
   share = nulls['accuracy_test'].value
   assert nulls['nomus'].value == pytest.approx((share + 1) / 2)
-  floor = attack.unbalanced_constant_accuracy(
+  floor = released_attack.unbalanced_constant_accuracy(
       *(len(prepared.parts[split]) for split in ('forget', 'test')))
   assert nulls['nomus_unbalanced'].value == pytest.approx(
       forgetting.nomus(share, 2 * abs(floor - .5)))
@@ -240,8 +241,8 @@ def test_unbalanced_permutations_equal_the_released_attack():
   rng = np.random.default_rng(0)
   losses = rng.exponential(size=110)
   member = np.stack([rng.permutation(110) < 40 for _ in range(6)])
-  got = attack.permuted_unbalanced_accuracies(losses, member)
-  expected = [attack.unbalanced_accuracy(losses[row], losses[~row])
+  got = released_attack.permuted_unbalanced_accuracies(losses, member)
+  expected = [released_attack.unbalanced_accuracy(losses[row], losses[~row])
               for row in member]
   np.testing.assert_allclose(got, expected, atol=.02)
 

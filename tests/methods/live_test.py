@@ -9,7 +9,7 @@ import pytest
 from dlfd_jax import methods
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.methods import live, neggrad
-from dlfd_jax.metrics import attack
+from dlfd_jax.metrics import attack, live_attack
 from tests.methods import problems
 
 ZEROS = np.zeros(9, np.int64)
@@ -26,24 +26,24 @@ def one_image(val=24):
 def test_the_rank_of_images_of_one_class_is_their_auc():
   rng = np.random.default_rng(0)
   forget, val = rng.normal(size=2), rng.normal(size=9)
-  assert attack.ranked_auc(
+  assert live_attack.ranked_auc(
       forget, val, ZEROS[:2], ZEROS, np.arange(2), np.arange(9)) == (
           pytest.approx(attack.auc(-forget, -val)))
 
 
 def test_the_rank_is_inside_a_class():
   # .5 is high in its own class and low in the other one.
-  found = attack.ranked_auc(
+  found = live_attack.ranked_auc(
       [.5], [.1, .2, .3, 5., 6., 7.], [0], [0, 0, 0, 1, 1, 1], [0],
       np.arange(6))
   assert found == 0.0
   with pytest.raises(ValueError, match='non-member of class 2, got none'):
-    attack.ranked_auc([.5], [.1], [2], [0], [0], [0])
+    live_attack.ranked_auc([.5], [.1], [2], [0], [0], [0])
 
 
 def test_the_rank_of_a_person_is_that_of_the_mean_place():
   # Places of forget: .75 and .25, one person; of val's people .625, .375.
-  found = attack.ranked_auc(
+  found = live_attack.ranked_auc(
       [1.5, 3.5], [1., 2., 3., 4.], ZEROS[:2], ZEROS[:4], [0, 0],
       [0, 1, 1, 0])
   assert found == 0.5
@@ -55,7 +55,7 @@ def test_the_null_of_ranks_is_that_of_all_orders(members, others):
                     / (members * others) - .5)
             for picks in itertools.combinations(
                 range(members + others), members)]
-  mean, high = attack.ranked_null(members, others)
+  mean, high = live_attack.ranked_null(members, others)
   assert mean == pytest.approx(np.mean(scores), abs=.05)
   assert high == pytest.approx(np.quantile(scores, .95), abs=.12)
 
@@ -66,13 +66,13 @@ def test_the_null_of_images_is_that_of_two_samples_and_knows_people():
   alike = [np.repeat(rng.normal(size=10), 10) + rng.normal(size=100) / 9
            for _ in range(2)]
   apart = alike[0] - 9, alike[1]
-  mean, high = attack.person_null(*apart, places, places)
+  mean, high = live_attack.person_null(*apart, places, places)
   spread = 2 * (201 / (12 * 100**2))**.5
   assert mean == pytest.approx(spread * (2 / np.pi)**.5, rel=.15)
   assert high == pytest.approx(1.96 * spread, rel=.15)
-  assert attack.person_null(*alike, people, people)[1] > 2 * high
-  assert attack.person_null(*apart, people, people) == attack.person_null(
-      *alike, people, people)
+  assert live_attack.person_null(*alike, people, people)[1] > 2 * high
+  assert (live_attack.person_null(*apart, people, people)
+          == live_attack.person_null(*alike, people, people))
 
 
 @pytest.mark.parametrize('forget, val, people, kind', [
