@@ -85,6 +85,10 @@ def define_figures(values: flags.FlagValues) -> None:
       'shadows', None, 'tier 3: folder of shadow models that `references` made '
       'with --design=random, keep or request; what they unlearn is kept in it',
       flag_values=values)
+  flags.DEFINE_string(
+      'half_references', None, 'from tier 2 on: folder of models that '
+      '`references --design=half` made, for the attack on those who stay',
+      flag_values=values)
   flags.DEFINE_integer(
       'relearn_steps', 100, 'tier 1: most steps of learning forget again, for '
       'each model and seed; 0 runs none', lower_bound=0, flag_values=values)
@@ -164,6 +168,7 @@ def measure(values: flags.FlagValues, line: str,
     print(_expected(shadows), flush=True)
   result = evaluate.evaluate(
       original, judged, retrained, config, tier=tier, shadows=shadows,
+      half_references=command.value(values, 'half_references'),
       tier_1=references.Tier1Config(**{
           name: command.value(values, name) for name in _TIER_1})
       if tier else None, splits=splits, dataset=dataset,

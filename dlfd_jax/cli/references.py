@@ -26,6 +26,9 @@ Trains reference models from the original's recipe, each from a seed of its own.
                       Half of the models are the same without whom they forget.
   --design=request    shadow models of tier 3 that all forget the same people:
                       as the original, each from a seed of its own.
+  --design=half       each of those who stay is in exactly half of the models,
+                      nobody to be forgotten in any: for the attack of tier 2 on
+                      those who stay.
 
 Who is forgotten comes from an unlearning run, or from the flags of unlearn.
 Every model is a run folder of train; what is finished is not trained again. The

@@ -90,6 +90,7 @@ class ReferenceConfig:
       validate.number(name, getattr(self, name), 0, ends='(]')
 
 
+HALVES = 'retain', 'test', 'val'  # splits of half-references
 OUT, FORGET, KEEP = 0, 1, 2  # states of an image in a shadow model
 
 
@@ -159,6 +160,35 @@ class Shadows:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Halves:
+  """Models that were each trained on a random half of those who stay.
+
+  Attributes:
+    likelihoods: ``'retain'``, ``'test'`` and ``'val'`` -> likelihood of the
+      label, float64 ``[models, n]`` in [0, 1], all images of the split.
+    outside: bool ``[models, n of retain]``, who never saw which image.
+
+  Raises:
+    ValueError: if shapes do not fit, or an image is in all models.
+  """
+
+  likelihoods: Mapping[str, np.ndarray]
+  outside: np.ndarray
+
+  def __post_init__(self) -> None:
+    _check_names(self.likelihoods, HALVES)
+    shapes = {split: values.shape for split, values in self.likelihoods.items()}
+    if (self.outside.shape != shapes.get('retain')
+        or len({shape[0] for shape in shapes.values()}) > 1):
+      raise ValueError(
+          f'Expected likelihoods [models, n] of the same models, got {shapes} '
+          f'and {self.outside.shape}.')
+    if not self.outside.any(0).all():
+      raise ValueError('Expected every image of retain outside of one of the '
+                       'half-references, got one that is in all.')
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class References:
   """Everything that has to be run from tier 1 on; each may be left out.
 
@@ -173,6 +203,7 @@ class References:
     blocks: model -> split -> block -> means of its output ``[n, d]``, blocks
       from input to output, the same of every model.
     shadows: of tier 3.
+    halves: of tier 2, for those who stay.
   """
 
   features: Mapping[str, Mapping[str, np.ndarray]] = dataclasses.field(
@@ -183,6 +214,7 @@ class References:
   blocks: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]] = (
       dataclasses.field(default_factory=dict))
   shadows: Shadows | None = None
+  halves: Halves | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -275,7 +307,8 @@ class Inputs:
     retrained: the models trained on retain alone.
     random: the randomly initialised network, of which only features are known.
     random_logits: of randomly initialised networks on forget.
-    shadows: of tier 3, images as in the part forget.
+    shadows: of tier 3, images as in the parts.
+    halves: of tier 2, likewise.
     memo: results of functions that several metrics share, see :func:`once`.
   """
 
@@ -289,6 +322,7 @@ class Inputs:
   random: Model
   random_logits: Sequence[np.ndarray]
   shadows: Shadows | None = None
+  halves: Halves | None = None
   memo: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
   @property
@@ -415,7 +449,8 @@ def prepare(outputs: Mapping[str, Any],
       models.get('original'), models.get('unlearned'),
       tuple(model for name, model in models.items() if name not in single),
       _model(dataset.task, splits, parts, RANDOM, {}, references),
-      random_logits, _shadows(references.shadows, splits, parts))
+      random_logits, _shadows(references.shadows, splits, parts),
+      _halves(references.halves, splits, parts))
 
 
 def _shadows(shadows: Shadows | None, splits: splits_lib.Splits,
@@ -431,6 +466,20 @@ def _shadows(shadows: Shadows | None, splits: splits_lib.Splits,
           'Expected shadow models on '
           f'{len(splits.parts.get(split, ()))} images of {split}, got {count}.')
   return shadows.take({split: part.rows for split, part in parts.items()})
+
+
+def _halves(halves: Halves | None, splits: splits_lib.Splits,
+            parts: Mapping[str, Part]) -> Halves | None:
+  if halves is None:
+    return None
+  for split, values in halves.likelihoods.items():
+    if values.shape[1] != len(splits.parts[split]):
+      raise ValueError(
+          f'Expected half-references on {len(splits.parts[split])} images of '
+          f'{split}, got {values.shape[1]}.')
+  return Halves({split: values[:, parts[split].rows]
+                 for split, values in halves.likelihoods.items()},
+                halves.outside[:, parts['retain'].rows])
 
 
 def _check_names(by_name: Mapping[str, Any], known: Sequence[str]) -> None:

@@ -5,6 +5,9 @@ references for both. One that is itself judged is left out of its own. RMIA
 weighs an image's likelihood against those of val, which is neither a member nor
 ever a non-member of the final attack; LiRA gives every image a variance of its
 own, shrunk towards that of all.
+
+For those who stay retrained models are no such references: they all saw them.
+It takes half-references, each trained on a random half of those who stay.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import numpy as np
 
 from dlfd_jax.evaluation import outputs
 from dlfd_jax.evaluation.estimate import SHARE, Estimate
-from dlfd_jax.evaluation.inputs import Inputs, Model, once
+from dlfd_jax.evaluation.inputs import HALVES, Inputs, Model, generator, once
 from dlfd_jax.evaluation.outputs import SIDES
 from dlfd_jax.evaluation.reference_attack import margins
 from dlfd_jax.metrics import accuracy, lira, per_example, ranks, rmia
@@ -145,3 +148,52 @@ def retain_auc_by_person(inputs: Inputs, model: Model) -> Estimate:
     return Estimate.missing('it needs logits on retain and test')
   return outputs.auc_by_person(
       inputs, [-model.losses[split] for split in STAY], STAY)
+
+
+@once
+def _expected(inputs: Inputs) -> list[np.ndarray]:
+  """Mean likelihood under models that never saw an image, by split.
+
+  Nobody of test and val was ever seen: of each person a random half of the
+  models counts, as of those who stay.
+  """
+  halves = inputs.halves
+  assert halves is not None
+  rng = generator(inputs.config, 'half-references')
+  found = []
+  for split in HALVES:
+    outside, part = halves.outside, inputs.parts[split]
+    if split != 'retain':
+      models = len(outside)
+      drawn = rng.permuted(np.tile(
+          np.arange(models)[:, None] < models // 2, part.n_units), axis=0)
+      outside = drawn[:, part.units]
+    values = halves.likelihoods[split]
+    found.append(np.where(outside, values, 0.0).sum(0) / outside.sum(0))
+  return found
+
+
+@once
+def _stay_scores(inputs: Inputs, model: Model) -> list[np.ndarray]:
+  retain, test, population = (
+      rmia.ratio(_likelihood(inputs, model, split), expected[None])
+      for split, expected in zip(HALVES, _expected(inputs), strict=True))
+  return [rmia.score(side, population) for side in (retain, test)]
+
+
+def rmia_retain(inputs: Inputs, model: Model, *,
+                by_person: bool = False) -> Estimate:
+  """RMIA AUC of retained against unseen images, or people."""
+  if inputs.halves is None:
+    return Estimate.missing('no half-references were given')
+  if not set(HALVES) <= set(model.logits):
+    return Estimate.missing(f'it needs logits on {", ".join(HALVES)}')
+  sides = _stay_scores(inputs, model)
+  if by_person:
+    return outputs.auc_by_person(inputs, sides, STAY)
+
+  def read(*weights: np.ndarray) -> np.ndarray:
+    return ranks.area(*ranks.roc(*sides, *weights))
+
+  return Estimate.resampled(
+      float(read()), inputs.bootstrap(read, *STAY), inputs.fewest(*STAY), SHARE)

@@ -138,6 +138,8 @@ _SCORE = ('lower means an attack nearer to a guess, in either direction; the '
           'aim is the value of retrained, not 0')
 _NOMUS = "higher means better by the papers' rule, not nearer to retraining"
 _GAP = 'higher means above retrained, lower below it; the aim is 0'
+_EXPOSED = ('higher than 0 means that retained people look more like members '
+            'than after retraining')
 _FAR = 'higher means farther from retrained; the aim is the null, not 0'
 _NEAR = 'higher means nearer to retrained; the aim is the null, not 1'
 _ORIGINAL = ('higher means nearer to the original: 0 as another retrained '
@@ -562,9 +564,8 @@ METRICS: tuple[Metric, ...] = (
            value=outputs.share_harmed, form=SLOT, tier=1, bounds=_SHARE,
            summary=True),
     _gap('gap_mia_auc_retain', 'Gap in attack AUC, retain against test',
-         'retain', outputs.retain_auc, direction='higher than 0 means that '
-         'retained people look more like members than after retraining',
-         margin=None, sides=('retain', 'test')),
+         'retain', outputs.retain_auc, direction=_EXPOSED, margin=None,
+         sides=('retain', 'test')),
     _releases('two_releases', 'Two releases AUC, rise of the loss',
               releases.risen, notes=_UNAVOIDABLE, summary=True),
     _releases('two_releases_two_sided', 'Two releases AUC, change of the loss',
@@ -624,9 +625,15 @@ METRICS: tuple[Metric, ...] = (
                 likelihood_attacks.lira_rate, rate=.01, split='test')),
     _gap('gap_mia_auc_retain_person',
          'Gap in attack AUC, retain against test, by person', 'retain',
-         likelihood_attacks.retain_auc_by_person, direction='higher than 0 '
-         'means that retained people look more like members than after '
-         'retraining', margin=None, sides=('retain', 'test'), tier=2),
+         likelihood_attacks.retain_auc_by_person, direction=_EXPOSED,
+         margin=None, sides=('retain', 'test'), tier=2),
+    _gap('gap_rmia_auc_retain', 'Gap in RMIA AUC, retain against test',
+         'retain', likelihood_attacks.rmia_retain, direction=_EXPOSED,
+         margin=None, sides=('retain', 'test'), tier=2),
+    _gap('gap_rmia_auc_retain_person',
+         'Gap in RMIA AUC, retain against test, by person', 'retain',
+         _partial(likelihood_attacks.rmia_retain, by_person=True),
+         direction=_EXPOSED, margin=None, sides=('retain', 'test'), tier=2),
     # Tier 3: shadow models that unlearned, too.
     _shadow('u_lira_auc', 'U-LiRA AUC', _TRACE, shadows.u_lira, bounds=_SHARE,
             margin='auc_margin', votes=(FORGETTING, 12), summary=True),

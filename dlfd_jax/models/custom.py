@@ -35,9 +35,11 @@ from dlfd_jax.utils import plugins
 _OPTIONAL = ('mask', 'keys', 'axis_name')
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True)
 class Classifier:
   """A user's module with the calls of our networks.
+
+  Two of equal modules are equal, so that they share compiled programs.
 
   Attributes:
     module: the user's.
@@ -51,7 +53,7 @@ class Classifier:
   accepts: frozenset[str]
   mean: tuple[float, ...]
   std: tuple[float, ...]
-  config: Any = None
+  config: Any = dataclasses.field(default=None, compare=False)
 
   @property
   def blocks(self) -> Any:

@@ -719,10 +719,10 @@ def check_index(one: Judged) -> Findings:
   return found
 
 
-def check_shadows(one: Judged, original: Judged | None, unlearned: Judged,
+def check_references(one: Judged, original: Judged | None, unlearned: Judged,
                   dataset: dataset_lib.Dataset, splits: splits_lib.Splits
                   ) -> Findings:
-  """Whether shadow models are of this data, request and recipe.
+  """Whether reference models are of this data, request and recipe.
 
   Args:
     one: their folder, with its config.
@@ -731,7 +731,7 @@ def check_shadows(one: Judged, original: Judged | None, unlearned: Judged,
     dataset: the images.
     splits: of the request.
   """
-  called = f'the shadow models in {one.place}'
+  called = f'the reference models in {one.place}'
   parts = _rows(splits)
   found = _compare_parts(
       one.chain['parts'], {name: ids_hash(dataset.sample_id[rows])

@@ -27,6 +27,7 @@ from dlfd_jax.evaluation import (
 from dlfd_jax.pipeline import (
   chain,
   evaluation_facts as facts,
+  half_references as halves_lib,
   job,
   reference_models,
   references,
@@ -46,7 +47,8 @@ from dlfd_jax.utils import (
 
 PER_EXAMPLE = 'per_example.npz'
 FEATURES = 'features.npz'
-Shadows = job.Folder | reference_models.ReferenceModels | shadow_models.Plan
+References = job.Folder | reference_models.ReferenceModels
+Shadows = References | shadow_models.Plan
 Judged = (job.ModelRun | checkpoint.SavedModel | chain.Judged | str
           | os.PathLike)
 
@@ -206,6 +208,7 @@ def evaluate(
     tier: int | None = None,
     tier_1: references.Tier1Config | None = None,
     shadows: Shadows | None = None,
+    half_references: References | None = None,
     splits: job.Parts | None = None,
     dataset: dataset_lib.Dataset | None = None, state: str = 'model',
     search_s: float | None = None, keep_features: bool = False,
@@ -232,6 +235,7 @@ def evaluate(
     shadows: shadow models of tier 3, see ``reference_models``. They unlearn as
       the judged model did, which takes as long as that for each; what is
       finished is kept in their folder, see ``shadow_models``.
+    half_references: models for the attack on those who stay, from tier 2 on.
     splits: retain, forget, val and test; default those of ``unlearned``.
     dataset: the images; default those of ``unlearned``.
     state: ``'model'``, the selected state of ``unlearned``, or ``'last'``.
@@ -261,6 +265,9 @@ def evaluate(
   started = time.perf_counter()
   config = config or inputs_lib.EvaluationConfig()
   tier = _check_tier(tier, tier_1, len(retrained), shadows is not None)
+  if half_references is not None and tier < 2:
+    raise ValueError(
+        f'Expected half-references at tier 2 or 3, got them at tier {tier}.')
   if tier and tier_1 is None:
     tier_1 = references.Tier1Config()
   devices = devices or parallel.Devices()
@@ -298,6 +305,12 @@ def evaluate(
             shadows, judged['unlearned'], judged.get('original'), dataset,
             splits, allow_unverified=allow_unverified)
     compared += planned.findings
+  halves = None
+  if half_references is not None:
+    halves = halves_lib.plan(
+        half_references, judged['unlearned'], judged.get('original'), dataset,
+        splits, allow_unverified=allow_unverified)
+    compared += halves.findings
   verification = compared.settled(allow_unverified)
   settings = dataclasses.asdict(config)
   again = None
@@ -315,6 +328,8 @@ def evaluate(
       chain.KEY: chain.entry(dataset, splits, splits.retain),
       **({'keep_features': True} if keep_features else {}),
       **({'shadows': planned.identity()} if planned else {}),
+      **({'half_references': [one['weights'] for one in halves.models.record[
+          'models']]} if halves else {}),
       **({'audit': True} if audit else {})}
   opened = None
   if workdir is not None:
@@ -343,7 +358,10 @@ def evaluate(
   else:
     collected = references.collect(
         loaded, ran, dataset, splits, predictors, tier_1, again, hooks)
-    collected = dataclasses.replace(collected, shadows=unlearned_shadows)
+    collected = dataclasses.replace(
+        collected, shadows=unlearned_shadows,
+        halves=None if halves is None else halves_lib.likelihoods(
+            halves, predictors))
     spent['references'] = time.perf_counter() - started - sum(spent.values())
     found = run_lib.evaluate(
         _outputs(logits), dataset, splits, config, tier=tier,
@@ -383,7 +401,8 @@ def evaluate(
           'data': {**found['data'], 'sha256': dataset.fingerprint()},
           'models': {
               places.KEY: places.HERE,
-              **_places_of(judged, planned, workdir),
+              **_places_of(judged, workdir, shadows=planned,
+                           half_references=halves),
               'unlearned_run': chain.run_hash(judged['unlearned'].config)
                                if judged['unlearned'].config else None,
               'sha256': prints},
@@ -429,8 +448,9 @@ def _check_tier(tier: int | None, tier_1: references.Tier1Config | None,
 
 
 def _places_of(judged: Mapping[str, chain.Judged],
-               planned: shadow_models.Plan | None,
-               workdir: job.Folder | None) -> dict[str, Any]:
+               workdir: job.Folder | None,
+               **folders: shadow_models.Plan | halves_lib.Plan | None
+               ) -> dict[str, Any]:
   """Where the models lie, for the folder of an evaluation; else absolute."""
   def place(path: str) -> str:
     if path == chain.IN_MEMORY:
@@ -442,7 +462,8 @@ def _places_of(judged: Mapping[str, chain.Judged],
   return {'original': where.get('original'), 'unlearned': where['unlearned'],
           'retrained': [path for name, path in where.items()
                         if name.startswith('retrained')],
-          **({'shadows': place(str(planned.models.folder))} if planned else {})}
+          **{name: place(str(plan.models.folder))
+             for name, plan in folders.items() if plan}}
 
 
 def _outputs(logits: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Reference models: retrainings of one recipe that many evaluations share.
 
-Four designs (docs/metrics.md, evaluation tiers 1 to 3):
+Five designs (docs/metrics.md, evaluation tiers 1 to 3):
 
 * ``retrained``: every model is trained on retain alone, each from a seed of its
   own. They are what ``evaluate --retrained`` takes, made at once.
@@ -13,6 +13,8 @@ Four designs (docs/metrics.md, evaluation tiers 1 to 3):
   thirds of the shadow models, half of which keep them when they unlearn the
   others: what unlearning does to those who stay. As many models besides are
   trained as those, each without whom it is to forget.
+* ``half``: each of those who stay is in the training set of exactly half of the
+  models, nobody of forget in any: half-references of RMIA on those who stay.
 
 A folder of references holds ``config.json``, an ordinary training run per model
 in ``000``, ``001`` ..., and ``result.json``, the index of those that are
@@ -28,7 +30,8 @@ Those of the pool that the model never saw are in no part of that file; of a
 small pool it may have nobody to forget, and then its split is train, val and
 test.
 
-With ``random`` and ``keep`` there is ``membership.npz``, plain arrays:
+With ``random``, ``keep`` and ``half`` there is ``membership.npz``, plain arrays
+of a pool, with ``half`` those who stay:
 
 * ``states``: int8 ``[models, units]``; 0 = OUT, never seen, 1 = FORGET, trained
   on and the model's own to forget, 2 = KEEP, trained on and kept; with ``keep``
@@ -79,11 +82,11 @@ from dlfd_jax.utils import (
 )
 
 MEMBERSHIP = 'membership.npz'
-RETRAINED, REQUEST, RANDOM, KEPT = 'retrained', 'request', 'random', 'keep'
-DESIGNS = (RETRAINED, REQUEST, RANDOM, KEPT)
+DESIGNS = (RETRAINED, REQUEST, RANDOM, KEPT, HALF) = (
+    'retrained', 'request', 'random', 'keep', 'half')
 OUT, FORGET, KEEP = 0, 1, 2
 _TITLES = {**dict.fromkeys(DESIGNS, 'shadow models'),
-           RETRAINED: 'retrained models',
+           RETRAINED: 'retrained models', HALF: 'half-references',
            KEPT: 'shadow models and the same without whom they forget'}
 
 
@@ -112,9 +115,16 @@ class Membership:
     return {field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)}
 
-  def of_images(self) -> np.ndarray:
-    """int8 ``[models, images]``: the state of every image of the pool."""
-    return self.states[:, self.unit]
+  def of_images(self, ids: np.ndarray | None = None) -> np.ndarray:
+    """int8 ``[models, images]``: the state of every image of the pool.
+
+    In the order of ``ids``, all of the pool's; None = in its own.
+    """
+    if ids is None:
+      return self.states[:, self.unit]
+    order = np.argsort(self.sample_id)
+    return self.states[:, self.unit[
+        order[np.searchsorted(self.sample_id[order], ids)]]]
 
 
 def random_states(models: int, units: int, seed: int,
@@ -148,8 +158,9 @@ def random_states(models: int, units: int, seed: int,
 
 def _states(design: str, models: int, units: int, seed: int) -> np.ndarray:
   """Who is what in which model; see the module."""
-  if design == RANDOM:
-    return random_states(models, units, seed)
+  if design != KEPT:
+    return random_states(models, units, seed, (
+        OUT, FORGET if design == RANDOM else KEEP))
   validate.integer('n', models, 6)
   if models % 6:
     raise ValueError(
@@ -204,7 +215,7 @@ class Plan:
     seeds: of the models.
     original: of the models' folder; None = it is not saved.
     verification: of the original's run, for the records.
-    membership: of the designs ``random`` and ``keep``.
+    membership: of the designs ``random``, ``keep`` and ``half``.
   """
 
   dataset: dataset_lib.Dataset
@@ -231,7 +242,11 @@ class Plan:
     """The split of model ``k``."""
     if self.membership is None:
       return self.splits
-    return parts_of(self.splits, self.membership.of_images()[k])
+    states = self.membership.of_images()[k]
+    if self.design == HALF:
+      return splits_lib.Partition(
+          self.splits.retain[states == KEEP], self.splits.val, self.splits.test)
+    return parts_of(self.splits, states)
 
   def config_of(self, k: int) -> training.TrainConfig:
     """The recipe of model ``k``: the original's with a seed of its own."""
@@ -290,8 +305,8 @@ def plan(original: job.ModelRun | job.Folder, splits: splits_lib.Splits,
     original: the trained model, a result of ``train`` or a run folder.
     splits: who is forgotten, with retain, forget, val and test.
     dataset: the images; default those of a result of ``train``.
-    n: models in all; even with the design ``random``, a multiple of 6 with
-      ``keep``.
+    n: models in all; even with the designs ``random`` and ``half``, a multiple
+      of 6 with ``keep``.
     design: one of ``DESIGNS``, see the module.
     seed: of the first model, the others follow, and of who is in which model;
       default the original's and 1.
@@ -331,12 +346,13 @@ def plan(original: job.ModelRun | job.Folder, splits: splits_lib.Splits,
            + chain.check_start(one, dataset, splits) + chain.inherited([one]))
   seeds = tuple(range(first, first + n))
   membership = None
-  if design in (RANDOM, KEPT):
-    names, unit = _units(dataset, splits.forget)
+  if design in (RANDOM, KEPT, HALF):
+    pool = splits.retain if design == HALF else splits.forget
+    names, unit = _units(dataset, pool)
     membership = Membership(
         _states(design, n, len(names), first), names,
-        dataset.sample_id[splits.forget], unit,
-        np.array(seeds, np.int64), np.array([design]))
+        dataset.sample_id[pool], unit, np.array(seeds, np.int64),
+        np.array([design]))
   return Plan(
       dataset=dataset, splits=splits, design=design, network=network,
       recipe=recipe, seeds=seeds, original=place,
@@ -568,7 +584,7 @@ def load_references(folder: job.Folder, *,
   saved: Any = None
   found = chain.check_index(chain.Judged(saved, str(folder), config, record))
   membership = None
-  if config['design'] in (RANDOM, KEPT):
+  if config['design'] in (RANDOM, KEPT, HALF):
     membership = _read_membership(folder, config, record)
     if config.get('membership') != chain.hash_of_arrays(membership.arrays()):
       found += chain.Findings((
@@ -577,6 +593,43 @@ def load_references(folder: job.Folder, *,
   found.settled(allow_unverified)
   return ReferenceModels(
       folder=folder, config=config, record=record, membership=membership)
+
+
+def finished(models: job.Folder | ReferenceModels, least: Mapping[str, int],
+             tier: str, *,
+             allow_unverified: bool = False) -> ReferenceModels:
+  """All models of a folder of some designs, checked.
+
+  Args:
+    models: the folder, or what :func:`train_references` returned.
+    least: fewest models of each design that will do, the one to begin with
+      first.
+    tier: what they are for, in words.
+    allow_unverified: see :func:`load_references`.
+
+  Raises:
+    FileNotFoundError: if no model is finished, or one of them is gone.
+    ValueError: if they are of another design, not all there, or too few.
+  """
+  if not isinstance(models, ReferenceModels):
+    models = load_references(models, allow_unverified=allow_unverified)
+  design, where, made = models.design, models.folder, len(models.folders)
+  if design not in least:
+    first = next(iter(least))
+    raise ValueError(
+        f'Expected {_TITLES[first]} in {where}, got {_TITLES[design]}: '
+        f'references --design={first} makes them.')
+  members = models.membership
+  if members is not None and made < len(members.states):
+    raise ValueError(
+        f'Expected all {len(members.states)} models of {where}, got {made}: '
+        'the same references command goes on.')
+  if made < least[design]:
+    raise ValueError(
+        f'Expected at least {least[design]} models of the design {design} at '
+        f'{tier}, got {made} in {where}: references --design={design} '
+        f'--n={least[design]} would do.')
+  return models
 
 
 def _read_membership(folder: pathlib.Path, config: Mapping[str, Any],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Mapping
@@ -115,7 +116,9 @@ def method_in(config: Mapping[str, Any], where: str) -> methods.RunConfig:
     if not issubclass(kind, rewind.RewindConfig):
       return records.fit(dict(fields), kind, f'settings of {where}')
     inner = dict(fields['method'])  # of any method, which its name tells
-    outer = {key: value for key, value in fields.items() if key != 'method'}
-    return kind(method=settings(inner.pop('name'), inner), **outer)
+    method = settings(inner.pop('name'), inner)
+    outer = records.fit({**fields, 'method': dataclasses.asdict(
+        methods.MethodConfig())}, kind, f'settings of {where}')
+    return dataclasses.replace(outer, method=method)
 
   return settings(config['method'], config['config'])

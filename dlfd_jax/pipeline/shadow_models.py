@@ -43,6 +43,10 @@ from dlfd_jax.utils import files, hosts, records, runs, schemas, writes
 UNLEARNED = 'unlearned'
 SPLITS = ('forget', 'retain', 'test')  # val chose the state
 _KIND = 'unlearned shadows'
+_LEAST = {  # models of each design
+    reference_models.RANDOM: 2 * figures.LEAST,
+    reference_models.KEPT: 6 * figures.LEAST,
+    reference_models.REQUEST: figures.LEAST}
 _UNKNOWN = ('by which method the model was unlearned, which the shadow models '
             'would have to be, too, is not known')
 
@@ -102,7 +106,8 @@ class Plan:
     if members is None:
       return np.full((self.count, len(self.splits.forget)),
                      reference_models.FORGET, np.int8)
-    return members.of_images()[:self.count]
+    return members.of_images(
+        self.dataset.sample_id[self.splits.forget])[:self.count]
 
   def identity(self) -> dict[str, Any]:
     """What decides the figures."""
@@ -146,30 +151,11 @@ def plan(shadows: job.Folder | reference_models.ReferenceModels,
     ValueError: if they are no shadow models, too few, or the method's settings
       cannot be read.
   """
-  if not isinstance(shadows, reference_models.ReferenceModels):
-    shadows = reference_models.load_references(
-        shadows, allow_unverified=allow_unverified)
-  design, where = shadows.design, shadows.folder
-  if design == reference_models.RETRAINED:
-    raise ValueError(
-        f'Expected shadow models in {where}, got retrained ones: make them '
-        'with references --design=random.')
-  made, members = len(shadows.folders), shadows.membership
-  if members is not None and made < len(members.states):
-    raise ValueError(
-        f'Expected all {len(members.states)} models of {where}, got {made}: '
-        'the same references command goes on.')
-  least = figures.LEAST * {reference_models.REQUEST: 1,
-                           reference_models.RANDOM: 2}.get(design, 6)
-  if made < least:
-    raise ValueError(
-        f'Expected at least {least} models of the design {design} at tier 3, '
-        f'got {made} in {where}: references --design={design} --n={least} '
-        f'would do, --n={least // figures.LEAST * figures.SCREENING // 2} is '
-        'a screening.')
-  found = chain.check_shadows(
-      chain.Judged(judged.saved, str(where), shadows.config), original, judged,
-      dataset, splits)
+  shadows = reference_models.finished(
+      shadows, _LEAST, 'tier 3', allow_unverified=allow_unverified)
+  found = chain.check_references(
+      chain.Judged(judged.saved, str(shadows.folder), shadows.config), original,
+      judged, dataset, splits)
   config = method = None
   if judged.config.get('kind') == 'unlearn':
     method = judged.config['method']

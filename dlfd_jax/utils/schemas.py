@@ -128,7 +128,8 @@ class ReferencesConfig(TypedDict, total=False):
   """``config.json`` of reference models."""
 
   kind: Required[Literal['references']]
-  design: Required[Literal['retrained', 'request', 'random', 'keep']]
+  design: Required[Literal['retrained', 'request', 'random', 'keep',
+                           'half']]
   n: Count | None
   seed: Required[Count]
   original_path: str | None
@@ -313,6 +314,7 @@ class Models(TypedDict, total=False):
   unlearned_run: str | None
   retrained: Texts | None
   shadows: str | None
+  half_references: str | None
   sha256: Hashes | None
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from dlfd_jax.evaluation import run
+from dlfd_jax.evaluation import inputs, run
+from dlfd_jax.metrics import per_example, stats
 from tests.evaluation import fakes
 from tests.evaluation.reference_attack_test import _World
 
@@ -17,28 +18,44 @@ _AREAS = ('rmia_auc', 'rmia_auc_person', 'lira_auc', 'lira_auc_two_sided',
           'lira_auc_person', 'lira_auc_person_two_sided')
 _OTHERS = ('lira_tpr_at_fpr_0.01', 'lira_fpr_at_fpr_0.01',
            'gap_mia_auc_retain_person')
+_STAY = 'gap_rmia_auc_retain', 'gap_rmia_auc_retain_person'
 
 
 def _evaluate(unlearned, retrained=5, *, without=(), tier=2, world=_WORLD,
-              data=_DATA):
+              data=_DATA, halves=None):
   outputs = {'original': world.model(0, memory=3.0), 'unlearned': unlearned,
              'retrained': [world.model(100 + i) for i in range(retrained)]}
   for split in without:
     for of_model in (outputs['original'], unlearned, *outputs['retrained']):
       del of_model[split]
   result = run.evaluate(
-      outputs, data, world.parts, _QUICK, tier=tier, reference_config=_SMALL)
+      outputs, data, world.parts, _QUICK, tier=tier, reference_config=_SMALL,
+      references=inputs.References(halves=halves))
   return result, {r['metric']: r for r in result['metrics']}
+
+
+def _halves(models=8):
+  """Half-references: who is outside of one is as an unseen image to it."""
+  units = stats.units_of(_DATA.identity[_PARTS.retain])
+  outside = np.random.default_rng(3).permuted(np.tile(
+      np.arange(models)[:, None] < models // 2, units.max() + 1), axis=0)[
+          :, units]
+  logits = [_WORLD.model(300 + k, stay=np.where(outside[k], 0.0, 2.0))
+            for k in range(models)]
+  return inputs.Halves({split: np.stack([per_example.likelihood(
+      _DATA.task, of_model[split], _DATA.labels[_PARTS.parts[split]])
+                                         for of_model in logits])
+                        for split in inputs.HALVES}, outside)
 
 
 @pytest.fixture(scope='module')
 def honest():
-  return _evaluate(_WORLD.model(7))
+  return _evaluate(_WORLD.model(7), halves=_halves())
 
 
 def test_every_column_is_there(honest):
   result, found = honest
-  for name in (*_AREAS, *_OTHERS):
+  for name in (*_AREAS, *_OTHERS, *_STAY):
     assert found[name]['tier'] == 2
     for column in ('original', 'unlearned', 'retrained', 'null', 'delta'):
       assert found[name][column]['value'] is not None, (name, column)
@@ -60,6 +77,25 @@ def test_a_planted_leak_is_seen_and_a_retrained_model_is_not(honest):
 def test_exchanged_outputs_are_seen_two_sided():
   _, found = _evaluate(_WORLD.like_val(_WORLD.model(0, memory=3.0)))
   assert found['lira_auc_two_sided']['verdict'] == 'distinguishable'
+
+
+def test_who_stays_is_exposed_or_not(honest):
+  _, found = honest
+  _, exposed = _evaluate(_WORLD.model(7, stay=4.0), halves=_halves())
+  _, hidden = _evaluate(_WORLD.model(7, stay=0.0), halves=_halves())
+  _, alone = _evaluate(_WORLD.model(7))
+  for name in _STAY:
+    assert found[name]['delta']['low'] < 0 < found[name]['delta']['high']
+    assert exposed[name]['delta']['value'] > found[name]['delta']['value']
+    assert hidden[name]['delta']['high'] < -.2, name  # as unseen images
+    assert 'no half-references' in alone[name]['unlearned']['reason']
+  likelihoods, outside = _halves().likelihoods, _halves().outside
+  for change, words in ((np.zeros_like(outside), 'in all'),
+                        (outside[:3], 'the same models')):
+    with pytest.raises(ValueError, match=words):
+      inputs.Halves(likelihoods, change)
+  assert likelihoods['retain'][~outside].mean() > (
+      likelihoods['retain'][outside].mean() + .1)
 
 
 def test_a_leak_of_attributes_is_seen():

@@ -23,13 +23,14 @@ class _World:
     self.data, self.parts = data, parts
     self._hard = np.random.default_rng(99).normal(0, 1.5, data.labels.shape)
 
-  def model(self, seed, memory=0.0):
+  def model(self, seed, memory=0.0, stay=2.0):
     rng = np.random.default_rng(seed)
     found = {}
     for split, rows in self.parts.parts.items():
       labels = self.data.labels[rows]
-      lift = 1 + self._hard[rows] + memory * (split == 'forget') + 2 * (
-          split == 'retain') + rng.normal(0, .5, labels.shape)
+      lift = 1 + self._hard[rows] + memory * (split == 'forget') + (
+          stay if split == 'retain' else 0.0) + rng.normal(
+              0, .5, labels.shape)
       if self.data.task.is_multilabel:
         found[split] = ((2 * labels - 1) * lift).astype(np.float32)
         continue

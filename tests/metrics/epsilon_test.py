@@ -64,17 +64,17 @@ def test_lower_bound_of_counts():
 
 
 @pytest.mark.parametrize('shift,ratio,mean', [
-    (0, 1, 0), (1, 1, .10), (2, 1, .82), (0, .2, 1.03)])
+    (0, 1, 0), (.5, 1, None), (1, 1, .10), (2, 1, .82), (0, .2, 1.03)])
 def test_lower_bound_of_samples(shift, ratio, mean):
   rng = np.random.default_rng(2)
   u, o = rng.standard_normal((2, 64, 400))
   found = epsilon.lower_bound(shift + ratio * u, o)
-  true = {0: 0, 1: 4.377178, 2: 9.997256}[shift]
+  true = {0: 0, .5: 1.993091, 1: 4.377178, 2: 9.997256}[shift]
   if ratio == 1:
     assert (found <= true).mean() >= .95
   if mean:
     assert found.mean() == pytest.approx(mean, rel=.1, abs=.03)
-  else:
+  elif mean == 0:
     assert (found > 0).mean() < .02
   swapped = epsilon.lower_bound(o, shift + ratio * u)
   assert swapped.mean() == pytest.approx(found.mean(), abs=.08)

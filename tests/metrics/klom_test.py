@@ -73,11 +73,17 @@ def test_histogram_counts_like_numpy():
         a * np.log(a / b) for a, b in zip(p, q) if a > 0), rel=1e-9)
 
 
-@pytest.mark.parametrize('n,mean', [(16, 3.9), (32, 1.7), (128, .26)])
-def test_histogram_null_is_large_with_few_models(n, mean):
+@pytest.mark.parametrize('n,mean,point', [
+    (8, 6.4, 8.8), (16, 3.9, 6.0), (32, 1.7, 3.0), (64, .63, 1.2),
+    (128, .26, .49), (256, .11, .21)])
+def test_histogram_null_is_large_with_few_models(n, mean, point):
   rng = np.random.default_rng(2)
-  found = klom.histogram(*rng.standard_normal((2, n, 4000)))
+  u, o = rng.standard_normal((2, n, 2000))
+  found = klom.histogram(u, o)
   assert found.mean() == pytest.approx(mean, rel=.1)
+  assert np.quantile(found, .95) == pytest.approx(point, rel=.1)
+  if n == 16:  # which hides a shift of half a standard deviation
+    assert klom.histogram(u + .5, o).mean() == pytest.approx(4.1, rel=.1)
 
 
 @pytest.mark.parametrize('call,words', [

@@ -1,0 +1,84 @@
+"""Half-references: how likely their labels are under models without them.
+
+Retrained models saw all who stay, so that an attack on those needs others: each
+was trained on a random half of them (``reference_models``, design ``half``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from dlfd_jax import checkpoint
+from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
+from dlfd_jax.evaluation import inputs as inputs_lib
+from dlfd_jax.metrics import per_example
+from dlfd_jax.pipeline import chain, job, reference_models, references
+
+LEAST = 4
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Plan:
+  """Half-references, all of it checked.
+
+  Attributes:
+    models: their folder.
+    dataset: the images.
+    splits: of the request.
+    findings: what was compared.
+  """
+
+  models: reference_models.ReferenceModels
+  dataset: dataset_lib.Dataset
+  splits: splits_lib.Splits
+  findings: chain.Findings
+
+
+def plan(models: job.Folder | reference_models.ReferenceModels,
+         judged: chain.Judged, original: chain.Judged | None,
+         dataset: dataset_lib.Dataset, splits: splits_lib.Splits, *,
+         allow_unverified: bool = False) -> Plan:
+  """Checks half-references for an evaluation; see ``shadow_models.plan``.
+
+  Raises:
+    FileNotFoundError: if no model is finished, or one of them is gone.
+    ValueError: if they are no half-references, not all there, or too few.
+  """
+  models = reference_models.finished(
+      models, {reference_models.HALF: LEAST}, 'tier 2',
+      allow_unverified=allow_unverified)
+  return Plan(
+      models=models, dataset=dataset, splits=splits,
+      findings=chain.check_references(
+          chain.Judged(judged.saved, str(models.folder), models.config),
+          original, judged, dataset, splits))
+
+
+def likelihoods(plan: Plan,
+                predictors: references.Predictors) -> inputs_lib.Halves:
+  """What the models say of retain, test and val; 0 where no label is known.
+
+  Args:
+    plan: see :func:`plan`.
+    predictors: shared with the evaluation.
+  """
+  dataset, members = plan.dataset, plan.models.membership
+  assert members is not None
+  parts = {split: plan.splits.parts[split] for split in inputs_lib.HALVES}
+  found: dict[str, list[np.ndarray]] = {split: [] for split in parts}
+  for folder in plan.models.folders:
+    saved = checkpoint.load_model(folder)
+    for split, out in predictors.run(
+        saved.config, saved.variables, parts).items():
+      labels = dataset.labels[parts[split]]
+      there = per_example.has_label(dataset.task, labels)
+      values = np.zeros(len(labels))
+      values[there] = per_example.likelihood(
+          dataset.task, out.logits[there], labels[there])
+      found[split].append(values)
+  return inputs_lib.Halves(
+      {split: np.stack(values) for split, values in found.items()},
+      members.of_images(dataset.sample_id[parts['retain']])
+      == reference_models.OUT)
