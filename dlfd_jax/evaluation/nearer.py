@@ -134,6 +134,8 @@ def judge(inputs: Inputs, record: Record, *, what: str, split: str) -> Record:
   alarms = [_side(inputs, model, [
       other for other in retrained if other is not model], what, split).name
             for model in retrained].count(nearer.ORIGINAL)
+  notes.append(f'p = {side.p_value:.2g}, two-sided: original and retrained '
+               'exchanged within people.')
   notes.append(
       f'{ALARMS}: of {len(retrained)} retrained models, each judged by the '
       f'others, {alarms} {"is" if alarms == 1 else "are"} called '

@@ -54,6 +54,15 @@ def test_false_alarms_stay_below_the_level(retrained, sure, memory):
   assert alarms <= nearer.LEVEL  # half of it is expected of one model
 
 
+def test_where_trainings_differ_in_confidence_one_of_them_is_not_enough():
+  def alarms(retrained):
+    return np.mean([side.name == nearer.ORIGINAL
+                    for side in _honest(200, retrained, 0.0, .4)])
+
+  assert alarms(1) > 2 * nearer.LEVEL
+  assert alarms(3) <= nearer.LEVEL
+
+
 def test_with_memory_honest_models_are_found_to_be_so():
   sides = _honest(50, 3, 4.0, .1)
   assert np.mean([side.name == nearer.RETRAINED for side in sides]) > .6
