@@ -40,6 +40,7 @@ class Estimate:
     error: standard error of a difference, above 0, for Student's t interval.
     freedom: its degrees of freedom; of other estimates those of the variance of
       the replicates, one less than the units on the side that has fewest.
+    is_share: whether it is a share or an AUC, see ``stats.leverage``.
     spread: of a difference: standard deviation between the retrained models
       beyond what their images explain.
     signed: whether a plus is written.
@@ -60,6 +61,7 @@ class Estimate:
       default=None, compare=False, repr=False)
   error: float | None = None
   freedom: float | None = None
+  is_share: bool = dataclasses.field(default=False, compare=False)
   spread: float | None = None
   signed: bool = False
 
@@ -93,8 +95,8 @@ class Estimate:
       replicates: ``[bootstrap]``, NaN where a resample has no data.
       units: independent units behind them, on the side that has fewest.
       bounds: that the value cannot leave; in ``SHARE`` the interval is
-        ``stats.effective_interval``, of a ``POSITIVE`` mean
-        ``stats.log_interval``, else Student's t, cut at the bounds.
+        ``stats.effective_interval``, of a mean above 0 ``gamma_interval``,
+        else Student's t; cut at the bounds.
       interval: an exact one to give instead.
       least: of fewer units, resampling says nothing.
     """
@@ -105,13 +107,15 @@ class Estimate:
     if interval is None and bounds == SHARE:
       interval = stats.effective_interval(
           float(np.clip(value, *SHARE)), variance, units)
-    elif interval is None and bounds == POSITIVE and value > 0 < variance:
-      interval = stats.log_interval(value, math.sqrt(variance), freedom)
+    elif (interval is None and bounds and bounds[0] == 0
+          and value > 0 < variance):
+      interval = _cut(stats.gamma_interval(value, variance, units), bounds)
     elif interval is None and variance > 0:
       ends = stats.t_interval(value, math.sqrt(variance), freedom)
       interval = _cut(ends, bounds)
     low, high = interval or (None, None)
-    return cls(value, low, high, replicates=replicates, freedom=freedom)
+    return cls(value, low, high, replicates=replicates, freedom=freedom,
+               is_share=bounds == SHARE)
 
   @property
   def without_interval(self) -> Estimate:
@@ -302,11 +306,14 @@ def difference(unlearned: Estimate | None, retrained: Sequence[Estimate],
   if not _usable(unlearned.replicates) or not _usable(reference.replicates):
     return Estimate(value, signed=True)
   models = _spread(retrained, widening)
+  if all(estimate.is_share for estimate in (unlearned, *retrained)):
+    models['judged'] = stats.leverage(
+        unlearned.value, reference.value, _units([unlearned, *retrained]))
   error, freedom = stats.standard_error(
       float(np.nanvar(unlearned.replicates - reference.replicates, ddof=1)),
       _units([unlearned, *retrained]), **models)
-  beyond = (models['retrained_variance'] - models['noise_variance'] if models
-            else 0.0)
+  beyond = (models['retrained_variance'] - models['noise_variance']
+            if len(retrained) > 1 else 0.0)
   return Estimate(
       value, *stats.t_interval(value, error, freedom), error=error,
       freedom=freedom, spread=math.sqrt(max(0.0, beyond)), signed=True)

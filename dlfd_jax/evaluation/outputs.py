@@ -415,7 +415,8 @@ def attack_accuracy(inputs: Inputs, model: Model, *,
                     two_sided: bool = False) -> Estimate:
   """Cross-validated accuracy of an attack on as many members as others.
 
-  The interval resamples out-of-fold results, not the attack.
+  No interval: what differs between cuts and folds is in no resample of the
+  out-of-fold results. Those of differences have it in the models' spread.
   """
   sides = [-model.losses[split] for split in SIDES]
   if min(map(len, sides)) < 2:
@@ -423,7 +424,7 @@ def attack_accuracy(inputs: Inputs, model: Model, *,
   return _held_out(inputs, attack.held_out(
       *sides, draws=inputs.config.draws or attack.enough_draws(
           *map(len, sides)), seed=inputs.config.seed,
-      two_sided=two_sided))
+      two_sided=two_sided)).without_interval
 
 
 @_on(*SIDES)
@@ -565,7 +566,8 @@ def distance(inputs: Inputs, slot: Model, references: Sequence[Model], *,
   """
   return mean([_distance(inputs, slot, reference, kind, split)
                for reference in references],
-              SHARE if kind is distances.agreement else POSITIVE)
+              {distances.agreement: SHARE, js: (0.0, math.log(2))}.get(
+                  kind, POSITIVE))
 
 
 def leave_one_out(inputs: Inputs,
@@ -675,6 +677,20 @@ def capped_runs(inputs: Inputs, value: Any) -> list[str]:
 # Over-forgetting and harm to those who stay.
 
 
+def few_unseen(inputs: Inputs, value: Any) -> list[str]:
+  """The remark of a share above a quantile that few images do not have."""
+  del value
+  return [] if _has_tail(inputs) else [
+      f'No interval: {len(inputs.parts["test"])} unseen images have no '
+      f'{100 * forgetting.TAIL:g} % quantile beyond their largest loss, which '
+      'more forget losses than 1 % exceed by chance. The null is the '
+      'yardstick.']
+
+
+def _has_tail(inputs: Inputs) -> bool:
+  return len(inputs.parts['test']) * (1 - forgetting.TAIL) >= 1 - 1e-9
+
+
 @once
 def loss_tail(inputs: Inputs, model: Model) -> Estimate:
   """Share of forget losses above nearly all unseen ones."""
@@ -682,9 +698,10 @@ def loss_tail(inputs: Inputs, model: Model) -> Estimate:
     return Estimate.missing('it needs logits on forget and test')
   share = functools.partial(
       forgetting.tail_share, *(model.losses[split] for split in SIDES))
-  return Estimate.resampled(
+  found = Estimate.resampled(
       float(share()), inputs.bootstrap(share, *SIDES), inputs.fewest(*SIDES),
       SHARE)
+  return found if _has_tail(inputs) else found.without_interval
 
 
 def over_forgetting(inputs: Inputs, slot: Model, references: Sequence[Model],

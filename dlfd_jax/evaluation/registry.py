@@ -155,6 +155,8 @@ _UNBALANCED = ('The form of the papers: classes of unequal size, so that a '
                'blind attack is not at 0.',)
 _HELD_OUT = ('The interval resamples out-of-fold results and leaves out the '
              'spread of the folds.',)
+_FOLDS = ('No interval: where there is nothing to find the folds differ more '
+          'than resampled out-of-fold results do. The null is the yardstick.',)
 _SWAPPED = ('The null swaps images, not people: where people have several '
             'images its range is too narrow.',)
 _NO_INTERVAL = ('No interval: none holds where there is nothing to find, since '
@@ -396,12 +398,12 @@ METRICS: tuple[Metric, ...] = (
     _auc('mia_auc_matched', 'Attack AUC, class-matched', members=_attributes,
          value=outputs.matched_auc, null=nulls.permuted_matched_auc,
          applies=_is_multilabel),
-    _attack('mia_accuracy', 'Attack accuracy, balanced', notes=_HELD_OUT,
+    _attack('mia_accuracy', 'Attack accuracy, balanced', notes=_FOLDS,
             value=outputs.attack_accuracy, null=nulls.permuted_accuracy),
     _attack('mia_accuracy_two_sided', 'Attack accuracy, two-sided',
             value=_partial(outputs.attack_accuracy, two_sided=True),
             null=_partial(nulls.permuted_accuracy, form='two-sided'),
-            notes=_HELD_OUT),
+            notes=_FOLDS),
     _attack('mia_tpr_at_fpr_0.01', 'Attack TPR at 1 % FPR',
             value=_partial(outputs.tpr_at, rate=.01),
             null=_partial(nulls.same_rate, rate=.01)),
@@ -552,7 +554,8 @@ METRICS: tuple[Metric, ...] = (
     Metric(name='forget_tail', label='Unusually high losses, forget',
            split='forget', direction='higher means that more forget losses are '
            'unusually high, above 99 % of the unseen ones', sides=_SIDES,
-           value=outputs.loss_tail, tier=1, bounds=_SHARE, summary=True),
+           value=outputs.loss_tail, remarks=outputs.few_unseen, tier=1,
+           bounds=_SHARE, summary=True),
     Metric(name='streisand', label='Over-forgetting, signs of three',
            split='forget', direction='higher means more of three signs that '
            'forgetting itself is visible; the aim is 0', sides=_SIDES,

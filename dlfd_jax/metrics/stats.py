@@ -16,6 +16,7 @@ from dlfd_jax.utils import validate
 ENOUGH = 5  # people, or images, on each side, to say anything
 _NO_SPREAD = 1e-20  # of a variance: rounding alone
 _TAIL = .975  # of the two-sided 95 % intervals
+_LEAST = .2  # degrees of freedom of an end, lest it be infinite
 POWER = .8  # with which silence is an acquittal
 _LEVELS = 100  # of a standard error's own distribution
 
@@ -183,7 +184,8 @@ def standard_error(unit_variance: float,
                    retrained_variance: float = 0.0,
                    noise_variance: float = 0.0,
                    retrains: int = 1,
-                   share: float | None = None) -> tuple[float, float]:
+                   share: float | None = None,
+                   judged: float = 1.0) -> tuple[float, float]:
   r"""Of a model minus the mean of R retrained ones, with degrees of freedom.
 
   The model is one draw of its recipe, as each retrained model is, so that the
@@ -191,8 +193,11 @@ def standard_error(unit_variance: float,
   holds the noise :math:`v` that the sampled people add to every model on its
   own, so that only what the people add beyond it is counted beside it:
 
-  .. math:: V = S + W, \quad S = (1 + 1/R) s_r^2, \quad
-            W = \max(0, V_{unit} - (1 + 1/R) v)
+  .. math:: V = S + W, \quad S = (1 + 1/R) s_r^2 + (k - 1) \max(0, s_r^2 - v),
+            \quad W = \max(0, V_{unit} - (1 + 1/R) v)
+
+  with k for what the judged model's level makes of the same spread, see
+  :func:`leverage`.
 
   The half-width is :math:`t \sqrt V`, t the mean of Student's quantiles for
   R - 1 and for units - 1 degrees of freedom, weighted by S and W (Cochran and
@@ -214,6 +219,8 @@ def standard_error(unit_variance: float,
     retrains: R, number of retrained models.
     share: of the retrained variance in V; None = 1 + 1 / R. The error of their
       mean alone has 1 / R.
+    judged: k, the judged model's variance between trainings over that of a
+      retrained one.
 
   Returns:
     The square root of V, and the degrees of freedom whose quantile is t. No
@@ -235,6 +242,7 @@ def standard_error(unit_variance: float,
     share = 1 + 1 / retrains if share is None else share
     beside = max(0.0, unit_variance - share * noise_variance)
     spread = max(share * retrained_variance, unit_variance / 16 - beside)
+    spread += (judged - 1) * max(0.0, retrained_variance - noise_variance)
   variance = spread + beside
   if variance <= _NO_SPREAD:
     return 1.5 / units, freedom
@@ -243,6 +251,29 @@ def standard_error(unit_variance: float,
     quantile = float(np.average(quantiles, weights=[spread, beside]))
     freedom = float(special.stdtridf(_TAIL, quantile))
   return math.sqrt(variance), freedom
+
+
+def leverage(share: float, retrained: float, units: int) -> float:
+  r"""How much more a share varies between trainings than retrained models' do.
+
+  A training that moves all margins alike moves a share near one half more than
+  one near 1: by the normal density at its quantile, :math:`\phi(\Phi^{-1}(p))`.
+
+  Args:
+    share: accuracy or AUC of the judged model, in [0, 1].
+    retrained: mean over the retrained models.
+    units: shares count as at least half a unit from 0 and 1.
+
+  Returns:
+    The ratio of variances, at least 1.
+
+  Example:
+    >>> round(leverage(.8, .95, 100), 2), leverage(.95, .8, 100)
+    (7.37, 1.0)
+  """
+  least = .5 / units
+  quantiles = special.ndtri(np.clip([share, retrained], least, 1 - least))
+  return max(1.0, float(np.exp(quantiles[1]**2 - quantiles[0]**2)))
 
 
 def t_interval(value: float, error: float, freedom: float,
@@ -266,19 +297,32 @@ def t_interval(value: float, error: float, freedom: float,
   return value - half, value + half
 
 
-def log_interval(value: float, error: float,
-                 freedom: float) -> tuple[float, float]:
-  """Student's 95 % interval on the scale of logarithms, of a mean above 0.
+def gamma_interval(value: float, variance: float,
+                   units: int) -> tuple[float, float]:
+  r"""The 95 % interval of a mean above 0 that is skewed to the right.
 
-  Means of distances are skewed to the right; few of them miss a large one.
+  As a mean of gamma variables: :math:`d x / \mu` is :math:`\chi^2_d` with
+  :math:`d = 2 x^2 / \mathrm{Var}(x)`, fewer where the variance is known from
+  few units (as in :func:`effective_interval`), and one less for the upper end:
+  means that are too small come with variances that are too small.
+
+  Args:
+    value: the mean x, above 0.
+    variance: of the mean, above 0.
+    units: independent units behind it, at least 2.
 
   Example:
-    >>> [round(end, 2) for end in log_interval(1.0, .25, 4)]
-    [0.5, 2.0]
+    >>> [round(end, 2) for end in gamma_interval(1.0, .25**2, 5)]
+    [0.55, 2.56]
   """
   validate.number('value', value, 0, ends='(]')
-  reach = min(50.0, float(special.stdtrit(freedom, _TAIL)) * error / value)
-  return value * math.exp(-reach), value * math.exp(reach)
+  validate.number('variance', variance, 0, ends='(]')
+  validate.integer('units', units, 2)
+  widening = special.ndtri(_TAIL) / special.stdtrit(units - 1, _TAIL)
+  freedom = 2 * value**2 / variance * float(widening)**2
+  ends = (value * freedom / special.chdtri(freedom, 1 - _TAIL),
+          value * freedom / special.chdtri(max(freedom - 1, _LEAST), _TAIL))
+  return float(ends[0]), float(ends[1])
 
 
 INDISTINGUISHABLE = 'indistinguishable'

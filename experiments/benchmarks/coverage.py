@@ -6,7 +6,8 @@ Intervals of one model: an image's margin is normal, part of it a person's own;
 what a model knows of forget is added to all margins there. Differences: images
 have a difficulty that all models share, models a skill and a memory of forget
 of their own where seeds matter, and both together a rest; the judged model is
-one more retrained one, or worse by a known amount. Values, intervals and
+one more retrained one, or worse by a known amount. The metrics that vote are
+those of ``verdict_rates``, on one more retrained model. Values, intervals and
 differences are those of the functions of an evaluation.
 """
 
@@ -35,6 +36,7 @@ from dlfd_jax.evaluation import (
 )
 from dlfd_jax.metrics import attack, ranks, stats
 from dlfd_jax.report import render
+from experiments.benchmarks import verdict_rates
 from experiments.publish import programs
 
 PEOPLE = (2, 5, 13, 50)
@@ -42,11 +44,13 @@ PER_PERSON = 4
 RETRAINED = (1, 3, 5, 8)
 LEAKS = (0.0, 1.0)
 _PERSON, _JITTER = .6, .5  # of the margin: the person's part; another model's
-_CONFIG = inputs_lib.EvaluationConfig(bootstrap=200, draws=1)
+_CONFIG = inputs_lib.EvaluationConfig(bootstrap=200, draws=4)
 _LIFT = {'retain': .25, 'val': 2.05, 'forget': 1.28, 'test': 1.28}
 # Of the margins of several models: shared, of each model, rest.
 _DIFFICULTY, _SKILL, _REST, _WORSE = .8, .15, .6, .5
 _FEW = 10  # simulations where nothing has an interval
+_VOTERS = (.2, (13, 50), (3, 5, 8))  # repetitions (share), people, retrained
+WITHHELD = 'attack accuracy, if it had one'
 _LOSS = functools.partial(np.logaddexp, 0)
 
 
@@ -111,6 +115,11 @@ def one_model(rng: np.random.Generator, people: int, images: int,
       f'accuracy of {special.ndtr(_LIFT[split]):.2f}':
       outputs.accuracy_on(inputs, model, split=split)
       for split in ('retain', 'test', 'val')}
+  attacked = outputs.attack_accuracy(inputs, model)
+  if attacked.replicates is not None:
+    found[WITHHELD] = estimate_lib.Estimate.resampled(
+        float(attacked.value or 0.0), attacked.replicates, people,
+        estimate_lib.SHARE)
   return found | {
       'attack AUC': outputs.auc(inputs, model),
       'attack AUC, class-matched': outputs.matched_auc(inputs, model),
@@ -209,7 +218,8 @@ def single_rows(repetitions: int, people: tuple[int, ...] = PEOPLE,
         repetitions if size >= stats.ENOUGH else _FEW,
         1, size, images, int(leak))
     for name, estimates in found.items():
-      yield _row(estimates, right[name], metric=name, people=size,
+      mean = float(np.mean([estimate.value for estimate in estimates]))
+      yield _row(estimates, right.get(name, mean), metric=name, people=size,
                  images=images, leak=leak)
 
 
@@ -226,12 +236,33 @@ def difference_rows(repetitions: int, people: tuple[int, ...] = PEOPLE,
                  seeds=seeds, retrained=retrained)
 
 
+def voter_rows(repetitions: int) -> Iterator[dict[str, Any]]:
+  """A row for each metric that votes: how often its difference holds 0."""
+  _, people, counts = _VOTERS
+  for size, models in itertools.product(people, verdict_rates.SKILLS):
+    data, splits = verdict_rates.data_of(
+        {**dict.fromkeys(verdict_rates.PARTS, size), 'val': 5}, PER_PERSON)
+    found = collections.defaultdict(list)
+    for i in range(repetitions):
+      original, judged, retrained = verdict_rates.simulated(
+          splits, *verdict_rates.SKILLS[models], [3, size, i])
+      for count, (_, records) in zip(counts, verdict_rates.verdicts(
+          data, splits, original, judged[:1], retrained, counts)):
+        for record in records:
+          if record.delta.error:
+            found[record.metric, count].append(record.delta)
+    for (metric, count), deltas in found.items():
+      yield _row(deltas, 0.0, metric=metric, models=models, people=size,
+                 retrained=count)
+
+
 def _measure(values: flags.FlagValues) -> dict[str, Any]:
   repetitions = command.value(values, 'repetitions')
   started = time.process_time()
   return {'repetitions': repetitions,
           'single': list(single_rows(repetitions)),
           'differences': list(difference_rows(repetitions)),
+          'voters': list(voter_rows(max(1, round(_VOTERS[0] * repetitions)))),
           'cpu_s': round(time.process_time() - started)}
 
 
@@ -253,7 +284,8 @@ def _table(rows: list[dict[str, Any]], keys: tuple[str, ...], across: str,
            for key, of_key in by_key.items()]
   return render.markdown_lines(
       [*heads, *(f'{column}' for column in columns)], lines,
-      'l' + 'r' * (len(heads) - 1 + len(columns)))
+      'l' + ''.join('l' if head == 'models' else 'r' for head in heads[1:])
+      + 'r' * len(columns))
 
 
 def _word(part: Any) -> str:
@@ -270,7 +302,10 @@ def markdown(result: dict[str, Any]) -> str:
       f'Per cent of {result["repetitions"]} simulations each; the standard '
       f'error of 95 is {error:.1f}. "none": too few people for an interval. '
       'Exact intervals may hold more often. KS distance, forgetting score, '
-      'NoMUS, RF-JSD, average gap and ToW have no interval.', '',
+      'NoMUS, RF-JSD, average gap and ToW have no interval, nor have attack '
+      'accuracies (the row shows why: resampled out-of-fold results would hold '
+      'their mean too rarely where there is no leak), nor unusually high '
+      'losses with fewer than 100 unseen images; their null is printed.', '',
       '## One model', '',
       'By people a side. One image: nobody is known, and images are the units. '
       'A leak: forget margins lie one standard deviation higher.', '',
@@ -284,7 +319,13 @@ def markdown(result: dict[str, Any]) -> str:
       *_table(result['differences'], ('metric', 'people', 'seeds'),
               'retrained', RETRAINED,
               ['metric', 'people', 'seed noise']), '',
-      f'{_CONFIG.bootstrap} resamples each; {result["cpu_s"]} CPU seconds. '
+      '## Differences of the metrics that vote', '',
+      'The judged model is one more retrained one, models are '
+      f'those of `verdict_rates`; {_VOTERS[0] * result["repetitions"]:.0f} '
+      f'simulations each, {verdict_rates.RESAMPLES} resamples.', '',
+      *_table(result['voters'], ('metric', 'models', 'people'), 'retrained',
+              _VOTERS[2], ['metric', 'models', 'people']), '',
+      f'{_CONFIG.bootstrap} resamples else; {result["cpu_s"]} CPU seconds. '
       + programs.made_by(result), ''])
 
 

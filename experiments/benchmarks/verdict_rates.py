@@ -58,7 +58,9 @@ FALSE = {  # of a judged model, and of what it is judged on
     'over-forgotten': {'forgetting': 'indistinguishable'},
     'worse by .02': {'utility': 'indistinguishable'},
     'worse by .05': {'utility': 'indistinguishable'}}
-_CONFIG = inputs_lib.EvaluationConfig(bootstrap=100, permutations=20, draws=1)
+RESAMPLES = 100
+_CONFIG = inputs_lib.EvaluationConfig(
+    bootstrap=RESAMPLES, permutations=20, draws=1)
 _NEEDED = [metric for metric in registry.METRICS if metric.tier <= 1
            and (metric.votes or metric.name == 'streisand')]
 _WORDS = ('distinguishable', 'indistinguishable', 'inconclusive', 'cannot say',

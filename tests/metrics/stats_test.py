@@ -31,6 +31,36 @@ def test_an_interval_of_a_share_counts_effective_trials():
                                stats.clopper_pearson(share * 6, 6))
 
 
+@pytest.mark.parametrize('units', [5, 13, 200])
+def test_an_interval_of_a_skewed_mean_holds(units):
+  # Squares of normal variables, as distances of outputs are.
+  rng = np.random.default_rng(6)
+  values = rng.normal(size=(1500, units))**2
+  held = []
+  for value, variance in zip(values.mean(1), values.var(1, ddof=1) / units):
+    low, high = stats.gamma_interval(value, variance, units)
+    held.append(low <= 1 <= high)
+  assert .92 < np.mean(held) < .98
+  d = 2 * 1. / .01 * (sps.norm.ppf(.975) / sps.t.ppf(.975, units - 1))**2
+  np.testing.assert_allclose(
+      stats.gamma_interval(1., .01, units),
+      (d / sps.chi2.ppf(.975, d), d / sps.chi2.ppf(.025, d - 1)))
+
+
+def test_a_share_near_one_half_varies_more_between_trainings():
+  # Trainings that move all margins by as much.
+  shifts = np.random.default_rng(7).normal(0, .02, 20_000)
+  errors = [sps.norm.cdf(mean + shifts).std() for mean in (.5, 1.5)]
+  assert stats.leverage(*sps.norm.cdf([.5, 1.5]), 100) == pytest.approx(
+      (errors[0] / errors[1])**2, rel=.02)
+  assert stats.leverage(.95, .8, 100) == 1.
+  assert np.isfinite(stats.leverage(.5, 1., 10))
+  alone, more = (stats.standard_error(
+      1e-4, 100, retrained_variance=4e-4, noise_variance=1e-4, retrains=5,
+      judged=judged)[0] for judged in (1., 3.))
+  assert more**2 - alone**2 == pytest.approx(2 * 3e-4)
+
+
 @pytest.mark.parametrize('units', [1, 2, 5, 50])
 def test_each_bootstrap_sample_has_one_unit_less(units):
   got = stats.draw_multiplicities(units, 3000, np.random.default_rng(0))

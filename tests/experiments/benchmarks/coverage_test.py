@@ -16,7 +16,7 @@ def test_two_people_have_no_interval(monkeypatch):
 @pytest.mark.parametrize('people, least', [(5, .88), (13, .90)])
 def test_intervals_of_one_model(people, least):
   for row in coverage.single_rows(150, (people,)):
-    if row['metric'] not in ('JS distance', 'unusually high losses'):
+    if row['metric'] != coverage.WITHHELD and row['coverage'] is not None:
       assert row['coverage'] >= least, row
 
 
@@ -24,6 +24,14 @@ def test_differences_hold_with_and_without_seed_noise():
   for row in coverage.difference_rows(40, (13,)):
     if row['retrained'] > 1:
       assert row['coverage'] >= .85, row
+
+
+def test_differences_of_voters_hold_0(monkeypatch):
+  monkeypatch.setattr(coverage, '_VOTERS', (.2, (13,), (3,)))
+  rows = list(coverage.voter_rows(2))
+  assert {row['metric'] for row in rows} >= {
+      'gap_accuracy_test', 'reference_attack_two_sided'}
+  assert all(row['coverage'] is not None for row in rows)
 
 
 @pytest.mark.parametrize('leak', coverage.LEAKS)
