@@ -191,7 +191,10 @@ def _prepare(record: Mapping[str, Any], arrays: Arrays,
   return inputs_lib.prepare(
       {name: of for name, of in outputs.items() if name != 'random'}, data,
       splits, config, inputs_lib.References(
-          random_logits=random, shadows=_shadows(arrays)), references)
+          random_logits=random, shadows=_shadows(arrays), apart={
+              name.removesuffix('/forget/apart'): values
+              for name, values in arrays.items()
+              if name.endswith('/forget/apart')}), references)
 
 
 def _records(inputs: inputs_lib.Inputs, record: Mapping[str, Any]

@@ -12,18 +12,19 @@ from dlfd_jax.utils import validate
 _NAME = re.compile(
     r'(?:(?:original|unlearned|retrained_\d{1,4}|random_\d{1,4})/)?'
     r'(?:retain|forget|val|test)/\w+')
-_KINDS = {'loss': '<f4', 'margin': '<f4', 'logits': '<f4', 'sample_id': '<U',
-          'identity': '<i', 'columns': '<i'}
-_TABLES = ('logits', 'columns')  # a row an image
+_KINDS = {'loss': '<f4', 'margin': '<f4', 'logits': '<f4', 'apart': '<f4',
+          'sample_id': '<U', 'identity': '<i', 'columns': '<i'}
+_FINITE = ('margin', 'logits', 'apart')
+_TABLES = ('logits', 'apart', 'columns')  # a row an image
 
 
 def check(arrays: Mapping[str, np.ndarray], where: str) -> None:
   """Raises ValueError unless arrays are those of an evaluation.
 
   Args:
-    arrays: losses without NaN, finite margins and logits by model and split,
-      sample ids, people and columns by split, all ``[n]`` or ``[n, k]`` of one
-      n for each split; and any others.
+    arrays: losses without NaN, finite margins, logits and distances by model
+      and split, sample ids, people and columns by split, all ``[n]`` or ``[n,
+      k]`` of one n for each split; and any others.
     where: they stand, for the message.
 
   Example:
@@ -46,7 +47,7 @@ def check(arrays: Mapping[str, np.ndarray], where: str) -> None:
           f'one length, got {validate.shown(name)} {array.dtype} '
           f'{list(array.shape)}.')
     # A loss beyond float32 is infinite, and drawn as the largest.
-    if what in ('margin', 'logits') and not np.isfinite(array).all() or (
+    if what in _FINITE and not np.isfinite(array).all() or (
         what == 'loss' and np.isnan(array).any()):
       raise ValueError(f'Expected finite numbers in {name} of {where}, got '
                        'others.')

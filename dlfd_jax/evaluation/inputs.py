@@ -204,6 +204,9 @@ class References:
       from input to output, the same of every model.
     shadows: of tier 3.
     halves: of tier 2, for those who stay.
+    apart: model -> distances of its features on forget to those of every model
+      ``[n, models]``, original and unlearned first, see ``nearer.stored``;
+      where there are no features.
   """
 
   features: Mapping[str, Mapping[str, np.ndarray]] = dataclasses.field(
@@ -215,6 +218,7 @@ class References:
       dataclasses.field(default_factory=dict))
   shadows: Shadows | None = None
   halves: Halves | None = None
+  apart: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -283,6 +287,7 @@ class Model:
     features: split -> penultimate features ``[n, d]``.
     blocks: split -> block -> means of its output ``[n, d]``.
     relearned: its relearn times, one per seed.
+    apart: distances of its features, see ``References``; None = not stored.
   """
 
   name: str
@@ -291,6 +296,7 @@ class Model:
   features: Mapping[str, np.ndarray]
   blocks: Mapping[str, Mapping[str, np.ndarray]]
   relearned: Sequence[forgetting.RelearnTime]
+  apart: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -429,10 +435,17 @@ def prepare(outputs: Mapping[str, Any],
   if not by_name:
     raise ValueError('Expected the logits of at least one model, got none.')
   _check_names(references.features, [*by_name, RANDOM])
-  for by_model in (references.relearned, references.blocks):
+  for by_model in (
+      references.relearned, references.blocks, references.apart):
     _check_names(by_model, list(by_name))
   if len({len(times) for times in references.relearned.values()}) > 1:
     raise ValueError('Expected every model to be relearnt with the same seeds.')
+  for name, values in references.apart.items():
+    if values.ndim != 2 or values.shape[1] != len(by_name) or not (
+        values >= 0).all():
+      raise ValueError(
+          f'Expected distances of {name} to {len(by_name)} models, 0 or more, '
+          f'got shape {list(values.shape)}.')
   models = {
       name: _model(dataset.task, splits, parts, name, of_model, references)
       for name, of_model in by_name.items()}
@@ -538,7 +551,9 @@ def _model(task: tasks.Task, splits: splits_lib.Splits,
       {split: {block: rows(split, values, f'{name} {block}')
                for block, values in of_split.items()}
        for split, of_split in references.blocks.get(name, {}).items()},
-      references.relearned.get(name, ()))
+      references.relearned.get(name, ()),
+      rows('forget', references.apart[name], f'{name} distances')
+      if name in references.apart else None)
 
 
 def _rows(splits: splits_lib.Splits, parts: Mapping[str, Part], split: str,

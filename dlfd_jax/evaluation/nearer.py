@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.evaluation import inputs as inputs_lib, outputs
 from dlfd_jax.evaluation.estimate import Estimate, Record
 from dlfd_jax.evaluation.features import NO_FEATURES
@@ -50,10 +51,14 @@ def _answers(inputs: Inputs, model: Model, what: str, split: str,
 def distance(inputs: Inputs, model: Model, other: Model, what: str,
              split: str) -> np.ndarray:
   """Distance of two models' answers to each image of a split, ``[n]``."""
+  if what == FEATURES and model.apart is not None:
+    return model.apart[:, inputs.models.index(other)]
   starts = range(0, len(inputs.parts[split]), _AT_ONCE)
   parts = ([_answers(inputs, each, what, split, slice(start, start + _AT_ONCE))
             for each in (model, other)] for start in starts)
-  return np.concatenate([np.linalg.norm(a - b, axis=1) for a, b in parts])
+  found = np.concatenate([np.linalg.norm(a - b, axis=1) for a, b in parts])
+  # As they are stored, so that they give the same figures again.
+  return found.astype(np.float32) if what == FEATURES else found
 
 
 def missing(models: Sequence[Model | None], what: str,
@@ -64,7 +69,8 @@ def missing(models: Sequence[Model | None], what: str,
       return outputs.NO_ORIGINAL
     if what == OUTPUTS and split not in model.logits:
       return f'no logits on {split}'
-    if what == FEATURES and not {split, 'test'} <= set(model.features):
+    if what == FEATURES and model.apart is None and (
+        not {split, 'test'} <= set(model.features)):
       return NO_FEATURES
   return None
 
@@ -78,6 +84,26 @@ def _means(inputs: Inputs, slot: Model, references: tuple[Model, ...],
       distance(inputs, slot, inputs.original, what, split),
       np.mean([distance(inputs, slot, other, what, split)
                for other in references], axis=0)], axis=1)
+
+
+def stored(inputs: Inputs, splits: splits_lib.Splits) -> dict[str, np.ndarray]:
+  """Distances of features, which are too large to be stored themselves.
+
+  Returns:
+    ``{model}/forget/apart``, float32 ``[n, models]``, all images of forget, 0
+    without a known label; nothing without an original or features.
+  """
+  models, split = inputs.models, 'forget'
+  if missing((inputs.original, *models), FEATURES, split):
+    return {}
+  found = {}
+  for model in models:
+    values = np.zeros((len(splits.forget), len(models)), np.float32)
+    values[inputs.parts[split].rows] = np.stack(
+        [distance(inputs, model, other, FEATURES, split) for other in models],
+        axis=1)
+    found[f'{model.name}/{split}/apart'] = values
+  return found
 
 
 def nearness(inputs: Inputs, slot: Model, references: Sequence[Model], *,

@@ -30,6 +30,7 @@ from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.evaluation import (
   estimate as estimate_lib,
   inputs as inputs_lib,
+  nearer,
   nulls,
   outputs as outputs_lib,
   people as people_lib,
@@ -84,10 +85,11 @@ def evaluate(outputs: Mapping[str, Any],
   Returns:
     ``'data'``, ``'metrics'`` (records as dictionaries), ``'notes'`` and
     ``'not_computed'`` of a result file, all plain JSON without NaN, and
-    ``'per_example'``, see :func:`per_example_arrays` and
-    :func:`reference_arrays`; ``'people'``, see ``people.ranks``. From tier 1 on
-    also ``'verdicts'`` (``forgetting`` and ``utility``, see
-    ``verdicts.overall``) and ``'harm'`` (``worst``: retained people by code).
+    ``'per_example'``, see :func:`per_example_arrays`,
+    :func:`reference_arrays` and ``nearer.stored``; ``'people'``, see
+    ``people.ranks``. From tier 1 on also ``'verdicts'`` (``forgetting`` and
+    ``utility``, see ``verdicts.overall``) and ``'harm'`` (``worst``: retained
+    people by code).
 
   Raises:
     ValueError: if the tier is unknown, a name is unknown, no model was given, a
@@ -112,7 +114,8 @@ def evaluate(outputs: Mapping[str, Any],
           splits.forget[inputs.parts['forget'].rows]]),
       'per_example': {
           **per_example_arrays(outputs, dataset, splits),
-          **(reference_arrays(references) if references and tier else {})},
+          **(reference_arrays(references) if references and tier else {}),
+          **(nearer.stored(inputs, splits) if tier else {})},
   }
   if tier:
     result['notes'] += _notes_of_tier_1(inputs)

@@ -1,9 +1,9 @@
 """Two releases, who stays exposed, and which model is nearer, as evaluated."""
 
-
 import numpy as np
 import pytest
 
+from dlfd_jax import tasks
 from dlfd_jax.evaluation import inputs, registry, run
 from dlfd_jax.metrics import nearer
 from tests.evaluation import fakes, reference_attack_test
@@ -143,6 +143,19 @@ def test_without_an_original_they_say_so():
       assert record['unlearned']['reason'] == 'no original model was given'
 
 
+def test_attributes_that_are_partly_unknown_are_compared_without_classes():
+  data = fakes.dataset(fakes.ATTRIBUTES, people=60, images=3)
+  data.labels[::4, 0] = tasks.UNKNOWN
+  data.labels[5] = tasks.UNKNOWN
+  world = reference_attack_test._World(data, fakes.splits(data))
+  found = _records(world.model(7), original=world.model(0, memory=3.0),
+                   world=world)
+  assert all(record['unlearned']['value'] is not None
+             for record in found.values())
+  assert found['two_releases']['unlearned']['low'] > .5
+  assert found['nearer_outputs_forget']['verdict'] == nearer.RETRAINED
+
+
 def test_few_people_are_too_few_to_say():
   parts = fakes.splits(_DATA, (.4, .4 + 4 / 60, .75))
   world = reference_attack_test._World(_DATA, parts)
@@ -151,3 +164,24 @@ def test_few_people_are_too_few_to_say():
   record = found['nearer_outputs_forget']
   assert record['verdict'] == 'too few to say' and record['p_value'] is None
   assert found['two_releases']['unlearned']['low'] is None
+
+
+def test_stored_distances_give_nearness_by_features_again(honest):
+  result, found = honest
+  apart = {name.partition('/')[0]: values
+           for name, values in result['per_example'].items()
+           if name.endswith('/forget/apart')}
+  assert set(apart) == {'original', 'unlearned', *(
+      f'retrained_{i}' for i in range(3))}
+  outputs, _ = _given(_WORLD.model(7))
+
+  def again(apart):
+    prepared = inputs.prepare(outputs, _DATA, _WORLD.parts, _QUICK,
+                              run.References(apart=apart))
+    return run.records(
+        prepared, registry.find('nearer_features_forget'))[0].as_dict()
+
+  assert again(apart) == found['nearer_features_forget']
+  for altered in (-apart['unlearned'], apart['unlearned'][:, 1:]):
+    with pytest.raises(ValueError, match='distances of unlearned to 5 models'):
+      again({**apart, 'unlearned': altered})
