@@ -30,6 +30,7 @@ COMMANDS = {
                '--epochs=1 --batch_size=16',
     'evaluate': '--original=original --unlearned=unlearned --bootstrap=20',
     'report': '--evaluation=evaluation',
+    'audit': '--model=original --forget_people=3 --bootstrap=20',
 }
 OTHER = 'setpriv --reuid=54321 --regid=54321 --clear-groups'
 # What comes before and after a command's line, `$dlfd COMMAND FLAGS`; the
@@ -90,11 +91,11 @@ ENVIRONMENTS: dict[str, tuple[str, str | dict[str, str]]] = {
     'JAX_PLATFORMS of no platform': (
         'JAX_PLATFORMS=nonsense {}',
         {'check': REFUSED, 'unlearn': REFUSED, 'evaluate': REFUSED,
-         'report': DONE}),
+         'report': DONE, 'audit': REFUSED}),
     'JAX_PLATFORMS=cuda without a GPU': (
         'JAX_PLATFORMS=cuda {}',
         {'check': REFUSED, 'unlearn': REFUSED, 'evaluate': REFUSED,
-         'report': DONE}),
+         'report': DONE, 'audit': REFUSED}),
     'JAX_ENABLE_X64=maybe': ('JAX_ENABLE_X64=maybe {}', REFUSED),
     '20 open files': ('ulimit -n 20; {}', DONE),
     '1 GB of address space': ('ulimit -v 1000000; {}', REFUSED),

@@ -28,6 +28,7 @@ PAGES = {
         'against_torch': 'benchmarks.against_torch',
         'attack_speed': 'benchmarks.attack_speed',
         'coverage': 'benchmarks.coverage',
+        'loss_tail': 'benchmarks.loss_tail',
         'benchmark': 'benchmarks.suite', 'ot_bias': 'benchmarks.ot_bias',
         'profiles': 'benchmarks.profiles',
         'report_size': 'benchmarks.report_size',

@@ -2,6 +2,9 @@ r"""Stops every command at random moments and starts it again: is all there?
 
   python -m tests.slow.kill --n=300 --out=docs/results/kills
 
+With ``--names=train,verify`` only these are stopped, and the result keeps the
+other commands' kills from the file that is there.
+
 Each command runs on drawn faces, once left alone and ``--n`` times in all
 stopped: by SIGKILL, SIGTERM, SIGINT (Ctrl-C) or SIGHUP, drawn for each. The
 moments take turns: while a process of its own imports (from the moment that its
@@ -36,6 +39,8 @@ from typing import Any
 
 import numpy as np
 from absl import flags
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from dlfd_jax import checkpoint
 from dlfd_jax.cli import exit_codes
@@ -54,6 +59,7 @@ _IMPORTS, _CALL, _TIME, _SAVING, _COMPILING, _ENDING = MOMENTS = (
     'the last file')
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _PATIENCE_S = 300
+_KEY = 'key.pem'
 _ROUNDS = 8
 # Of a process or of a machine, not of the run.
 _OWN = ('time', 'peak_bytes', 'read_peak_bytes', 'check_share', 'finished',
@@ -112,6 +118,16 @@ def commands(epochs: int) -> list[Command]:
             share=25, before=read),
       _dlfd('report', '--evaluation={evaluate}', '--workdir={here}',
             last='report.json', share=25, before=['evaluate']),
+      _dlfd('report', '--evaluation={evaluate}', '--workdir={here}',
+            '--sign={key}', title='report --sign',
+            last='bundle/signature.json', share=20, before=['evaluate']),
+      _dlfd('verify', '{report --sign}/bundle', last='(it writes none)',
+            share=10, before=['report --sign']),
+      _dlfd('audit', '--model={train}', '--forget_people=4', '--bootstrap=20',
+            '--workdir={here}', last=runs.RESULT, share=20, before=['train']),
+      _dlfd('references', '--original={train}', '--unlearned={unlearn}',
+            '--n=2', '--repeats=0', '--checkpoint_seconds=0',
+            '--workdir={here}', last=runs.RESULT, share=25, before=read),
       _dlfd('unlearn', '--original={train}', '--forget_people=4', *_RUN,
             '--method=finetune', '--epochs=1', '--workdir={here}',
             title='unlearn by finetuning', last=runs.RESULT, share=0,
@@ -182,7 +198,8 @@ class Campaign:
               for name in self.command.before}
     words = []
     for word in self.command.argv:
-      for name, place in {**places, 'here': str(here)}.items():
+      for name, place in {**places, 'here': str(here),
+                          'key': str(self._folder / _KEY)}.items():
         word = word.replace('{' + name + '}', place)
       words.append(word)
     return words
@@ -193,7 +210,7 @@ class Campaign:
     pid = self._server.start(self.argv(here), self._out, dict(calls))
     code = self._server.ended()
     self._check_alone(pid)
-    if code and not (self.command.whole and self.command.whole in self.said):
+    if not self._is_whole(code):
       self.broken.append(
           f'{" ".join(self.argv(here))} ended with {code}: {self.said[-500:]}')
       return False
@@ -220,6 +237,11 @@ class Campaign:
     if not good:
       raise RuntimeError(self.broken[0])
 
+  def _is_whole(self, code: int) -> bool:
+    """Whether a command had written everything, now or before."""
+    return code == exit_codes.OK or bool(
+        self.command.whole and self.command.whole in self.said)
+
   def run(self, n: int, server: started.Server) -> None:
     """Kills it until it was ``n`` times, each run some times before its end."""
     self._server = server
@@ -245,7 +267,7 @@ class Campaign:
       code = self._kill_own(here, which)
     else:
       code = self._kill_forked(here, moment, which)
-    if code == exit_codes.OK:
+    if self._is_whole(code):
       return None
     said = self.said.strip().splitlines()
     where = f'{self.command.name}, {which.name} at {moment}: '
@@ -413,6 +435,8 @@ def everything(folder: pathlib.Path, n: int, seed: int, epochs: int,
     at_once: commands that run at the same time.
   """
   temporary = pathlib.Path(tempfile.mkdtemp(prefix='tmp', dir=folder))
+  if not (folder / _KEY).exists():
+    (folder / _KEY).write_bytes(_new_key())
   chosen = [c for c in commands(epochs) if not names or c.name in names]
   wanted, known = set(), {c.name: c for c in commands(epochs)}
   waiting = [c.name for c in chosen]
@@ -458,6 +482,22 @@ def everything(folder: pathlib.Path, n: int, seed: int, epochs: int,
   return found
 
 
+def _new_key() -> bytes:
+  return ed25519.Ed25519PrivateKey.generate().private_bytes(
+      serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+      serialization.NoEncryption())
+
+
+def merged(found: list[dict[str, Any]], earlier: dict[str, Any]
+           ) -> dict[str, Any]:
+  """Campaigns beside those of other commands in an earlier result."""
+  by_name = {one['command']: one for one in (
+      *earlier.get('campaigns', ()), *found)}
+  order = [c.name for c in commands(1) if c.name in by_name]
+  return {'campaigns': [by_name[name] for name in order], 'earlier': [
+      *earlier.get('earlier', ()), *([earlier['command']] if earlier else [])]}
+
+
 def _measure(values: flags.FlagValues) -> dict[str, Any]:
   # Children inherit what nohup ignores, and go on.
   signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -465,8 +505,11 @@ def _measure(values: flags.FlagValues) -> dict[str, Any]:
     campaigns = everything(
         pathlib.Path(values['folder'].value or folder), values['n'].value,
         values['seed'].value, values['epochs'].value, values['minutes'].value,
-        at_once=values['at_once'].value)
-  return {'seed': values['seed'].value, 'campaigns': campaigns}
+        values['names'].value, at_once=values['at_once'].value)
+  path = pathlib.Path(f'{values["out"].value}.json')
+  earlier = runs.read_json(path) if (
+      values['names'].value and path.is_file()) else {}
+  return {'seed': values['seed'].value, **merged(campaigns, earlier)}
 
 
 def _verdict(result: dict[str, Any]) -> None:
@@ -500,11 +543,13 @@ def markdown(result: dict[str, Any]) -> str:
          for what in (*one['differences'], *one['broken'])]
   lines += bad or ['Nothing was lost or left over, nothing differs, and every '
                    'signal ended in one line and a promised exit code.']
+  lines += [f'Earlier: `{line}`.' for line in result.get('earlier', ())]
   return '\n'.join([*lines, '', programs.made_by(result), ''])
 
 
 COMMAND = programs.program(
     'kill', __doc__, {
+        'names': ([], 'of the commands that are stopped; default all'),
         'n': (300, 'kills in all', 1), 'epochs': (3, 'of each run', 1),
         'minutes': (60.0, 'after which no command is stopped any more', 0),
         'at_once': (2, 'commands that run at the same time', 1),

@@ -15,6 +15,15 @@ def test_stopped_commands_end_as_those_left_alone(tmp_path, monkeypatch):
     assert len(found['kills']) >= 1
 
 
+def test_some_commands_are_stopped_anew_and_the_others_kept():
+  earlier = {'command': 'kill --n=9', 'campaigns': [
+      {'command': name, 'runs': 1} for name in ('verify', 'train')]}
+  found = kill.merged([{'command': 'verify', 'runs': 2}], earlier)
+  assert found == {'earlier': ['kill --n=9'], 'campaigns': [
+      {'command': 'train', 'runs': 1}, {'command': 'verify', 'runs': 2}]}
+  assert kill.merged([], {})['earlier'] == []
+
+
 def test_times_do_not_count_as_differences():
   one = {'step': 3, 'work_s': 1.0, 'a': [{'b_s': 2, 'c': 4}], 'time': {}}
   assert kill.without_times(one) == {'step': 3, 'a': [{'c': 4}]}
