@@ -161,8 +161,7 @@ def _resolve(dataset: dataset_lib.Dataset, stored, request) -> _Found:
     found = requests.resolve(
         dataset, {'train': np.arange(len(dataset))}, request)
     return _Found(found, {}, found.notes())
-  parts = (splits_lib.load_splits(stored, dataset) if stored else
-           splits_lib.partition_from_column(dataset, check=False))
+  parts = inputs.read_parts(dataset, stored or None)
   twice = requests.people_in_two_parts(dataset, job.as_partition(parts).parts)
   found = inputs.request_on(dataset, parts, bool(stored), request)
   try:

@@ -237,10 +237,17 @@ def request_on(dataset: dataset_lib.Dataset, parts: job.Parts, stored: bool,
 
 def told_parts(values: flags.FlagValues, dataset: dataset_lib.Dataset,
                stored: str | os.PathLike | None) -> job.Parts:
+  """What :func:`read_parts` reads, compared with the run beside it."""
+  if stored is not None:
+    check_split(values, stored, dataset)
+  return read_parts(dataset, stored)
+
+
+def read_parts(dataset: dataset_lib.Dataset,
+               stored: str | os.PathLike | None) -> job.Parts:
   """The split that a file holds; None = that of the data's own column."""
   if stored is None:
     return splits_lib.partition_from_column(dataset, check=False)
-  check_split(values, stored, dataset)
   return splits_lib.load_splits(stored, dataset)
 
 

@@ -182,47 +182,6 @@ def enough_draws(members: int, non_members: int) -> int:
   return int(np.clip(20_000 // min(members, non_members), 20, 400))
 
 
-def permutation_null(members: np.ndarray,
-                     non_members: np.ndarray,
-                     *,
-                     draws: int = 100,
-                     splits: int = 10,
-                     seed: int = 0) -> tuple[float, float]:
-  """The forgetting score that one k-fold attack shows when nothing is there.
-
-  Membership is permuted at random ``draws`` times; each time one k-fold fit
-  gives ``2 |accuracy - .5|``. It is not 0 in a finite sample: for 100 a side
-  its mean is about .076 and its 95 % point .16, for 300 a side .044 and .10.
-
-  Args:
-    members: scores ``[n]``, n >= 2.
-    non_members: scores ``[m]``, m >= 2.
-    draws: permutations.
-    splits: folds.
-    seed: of the permutations.
-
-  Returns:
-    ``(mean, 95 % point)``, each in [0, 1].
-
-  Raises:
-    ValueError: as ``balanced_accuracy``.
-  """
-  pool = np.concatenate([
-      ranks.check_scores('members', members),
-      ranks.check_scores('non-members', non_members)])
-  if draws < 1:
-    raise ValueError(f'Expected draws >= 1, got {draws}.')
-  rng = np.random.default_rng(seed)
-  accuracy = np.empty(draws)
-  for draw in range(draws):
-    pool = rng.permutation(pool)
-    accuracy[draw] = balanced_accuracy(
-        pool[:len(members)], pool[len(members):], draws=1, splits=splits,
-        seed=draw)
-  score = 2 * np.abs(accuracy - .5)
-  return float(score.mean()), float(np.quantile(score, .95))
-
-
 def tpr_at_fpr(members: np.ndarray, non_members: np.ndarray,
                fpr: float) -> float:
   """Largest TPR of the rules "score >= t" with an empirical FPR <= ``fpr``.

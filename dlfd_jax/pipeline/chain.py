@@ -10,6 +10,7 @@ and in the order of the ids: data that are read in another order are the same.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -96,6 +97,11 @@ class Judged:
   ids: Mapping[str, np.ndarray] | None = None
   state: str = 'model'
   imported: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+  @functools.cached_property
+  def weights(self) -> str:
+    """The model's hash, computed once: an evaluation asks for it often."""
+    return checkpoint.fingerprint(self.saved.variables)
 
   @property
   def chain(self) -> Mapping[str, Any]:
@@ -209,7 +215,7 @@ def import_record(saved: checkpoint.SavedModel,
 def exported(one: Judged) -> dict[str, Any]:
   """What goes with weights that are written for use elsewhere."""
   return {
-      'weights': checkpoint.fingerprint(one.saved.variables),
+      'weights': one.weights,
       'run': run_hash(one.config) if one.config else None,
       'data': {name: value for name, value in one.chain.items()
                if isinstance(value, str)}}
@@ -264,7 +270,7 @@ def recipe(config: Mapping[str, Any]) -> dict[str, Any] | None:
 def ancestors(original: Judged) -> list[dict[str, Any]]:
   """Models behind one that starts from ``original``, the nearest first."""
   kind = original.config.get('kind', 'model')
-  return [{'weights': checkpoint.fingerprint(original.saved.variables),
+  return [{'weights': original.weights,
            'kind': kind, 'method': original.config.get('method')},
           *original.chain.get('ancestors', ())]
 
@@ -284,7 +290,7 @@ def check_run(one: Judged, name: str,
   found = _check_files(one, called)
   known = one.record.get('weights')
   if known is not None:
-    if known.get(one.state) != checkpoint.fingerprint(one.saved.variables):
+    if known.get(one.state) != one.weights:
       found += _differs(f'the weights that the run of {called} saved', 'others '
                         f'in its {runs.CHECKPOINTS}/{one.state}')
   elif one.chain:
@@ -319,8 +325,7 @@ def _check_import(one: Judged, called: str,
     found += Findings(unverified=(
         f'the order of the outputs of {called}: nothing states it, that of the '
         'data is assumed.',))
-  if one.imported.get('weights') != checkpoint.fingerprint(
-      one.saved.variables):
+  if one.imported.get('weights') != one.weights:
     found += _differs(f'the weights that import_weights saved in {one.place}',
                       'others')
   known = one.imported.get(KEY) or {}
@@ -454,8 +459,8 @@ def _compare_parts(known: Mapping[str, str], now: Mapping[str, str],
 def check_original(original: Judged, unlearned: Judged,
                    name: str = 'unlearned') -> Findings:
   """Whether the unlearned model descends from the original; names which."""
-  now = checkpoint.fingerprint(original.saved.variables)
-  unchanged = now == checkpoint.fingerprint(unlearned.saved.variables)
+  now = original.weights
+  unchanged = now == unlearned.weights
   known = [unlearned.config.get('original'), *(
       one.get('weights') for one in unlearned.chain.get('ancestors', ())[1:])]
   if known[0] is None:
@@ -479,9 +484,9 @@ def check_retrained(one: Judged, original: Judged | None, unlearned: Judged,
                     dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
                     name: str = 'unlearned') -> Findings:
   """Whether a model is the original's recipe on retain alone."""
-  now = checkpoint.fingerprint(one.saved.variables)
+  now = one.weights
   for called, other in (('original', original), (name, unlearned)):
-    if other and now == checkpoint.fingerprint(other.saved.variables):
+    if other and now == other.weights:
       return _differs(
           f'{one.place} to be trained on the retain images of this request',
           f'the {called} model itself')
@@ -614,9 +619,7 @@ def check_audit(judged: Mapping[str, Judged], dataset: dataset_lib.Dataset,
                       ['retain', 'forget']),
         check_members(audited, AUDITED, dataset, splits, ['retain'])]
     if audited.config.get('kind') == 'train':  # from scratch
-      found.append(Findings(unchanged=checkpoint.fingerprint(
-          original.saved.variables) == checkpoint.fingerprint(
-              audited.saved.variables)))
+      found.append(Findings(unchanged=original.weights == audited.weights))
     else:
       found.append(check_original(original, audited, AUDITED))
   found += [check_retrained(one, original, audited, dataset, splits, AUDITED)

@@ -293,8 +293,7 @@ def evaluate(
              for i, run in enumerate(retrained)}
   for one in judged.values():
     _check_fits(one, dataset)
-  prints = {name: checkpoint.fingerprint(one.saved.variables)
-            for name, one in judged.items()}
+  prints = {name: one.weights for name, one in judged.items()}
   facts.check_distinct(prints, {n: one.place for n, one in judged.items()})
   check = chain.check_audit if audit else chain.check_all
   compared = check(judged, dataset, splits)

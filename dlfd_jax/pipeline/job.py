@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import os
 import pathlib
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from dlfd_jax.data import (
 )
 from dlfd_jax.metrics import accuracy
 from dlfd_jax.pipeline import chain, classifier
-from dlfd_jax.utils import files, hosts, runs, stops
+from dlfd_jax.utils import files, hosts, records, runs, stops
 
 Parts = splits_lib.Partition | splits_lib.Splits
 Folder = str | os.PathLike
@@ -161,6 +162,7 @@ class ModelRun:
   states: dict[str, checkpoint.SavedModel] = dataclasses.field(
       default_factory=dict)
   _opened: runs.RunFolder | None = None
+  _begun: str | None = None  # that other versions began it
 
   def state(self, name: str = 'model') -> checkpoint.SavedModel:
     """The classifier; of an unlearning run also its ``'last'`` one.
@@ -228,6 +230,9 @@ class ModelRun:
         opened.path / runs.SPLITS, self.dataset, self.splits))
     self.log = runs.MetricsLog(
         opened.path / runs.METRICS if hosts.is_first() else None)
+    self._begun = _begun_by_others(opened)
+    if self._begun and hosts.is_first():
+      warnings.warn(self._begun, stacklevel=2)
     return False
 
   @contextlib.contextmanager
@@ -243,6 +248,8 @@ class ModelRun:
   def finish(self, states: dict[str, checkpoint.SavedModel],
              record: dict[str, Any]) -> None:
     """Keeps the classifiers and the record, and writes them to the folder."""
+    if self._begun:
+      record = {**record, 'notes': [*record.get('notes', ()), self._begun]}
     record = chain.sealed({**record, 'log_lines': len(self.log), 'weights': {
         name: checkpoint.fingerprint(saved.variables)
         for name, saved in states.items()}}, self.config)
@@ -276,6 +283,21 @@ class ModelRun:
       self.log.restore(events)
       self.finish(states, record)
     return pathlib.Path(folder)
+
+
+def _begun_by_others(opened: runs.RunFolder) -> str | None:
+  """What to know of a run that goes on from another version's checkpoint."""
+  if not any((opened.checkpoints / 'loop').glob('[0-9]*')):
+    return None
+  then = records.read(opened.path / runs.VERSIONS, dict[str, str])
+  others = [name.replace('_source', "'s code")
+            for name, version in runs.versions().items()
+            if then.get(name) != version]
+  if not others:
+    return None
+  return (f'{opened.path.name} was begun with other versions of '
+          f'{", ".join(others)}: its steps until now went by their rules and '
+          'thresholds, those from here on go by these.')
 
 
 def judged(run: ModelRun | checkpoint.SavedModel | chain.Judged | Folder,
