@@ -735,6 +735,9 @@ def check_references(one: Judged, original: Judged | None, unlearned: Judged,
     splits: of the request.
   """
   called = f'the reference models in {one.place}'
+  if not one.chain:
+    return Findings(unverified=(
+        f'the data and the request of {called}: nothing records them.',))
   parts = _rows(splits)
   found = _compare_parts(
       one.chain['parts'], {name: ids_hash(dataset.sample_id[rows])

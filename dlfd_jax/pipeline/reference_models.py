@@ -119,12 +119,19 @@ class Membership:
     """int8 ``[models, images]``: the state of every image of the pool.
 
     In the order of ``ids``, all of the pool's; None = in its own.
+
+    Raises:
+      ValueError: if an id is not in the pool.
     """
     if ids is None:
       return self.states[:, self.unit]
-    order = np.argsort(self.sample_id)
-    return self.states[:, self.unit[
-        order[np.searchsorted(self.sample_id[order], ids)]]]
+    place = {name: i for i, name in enumerate(self.sample_id.tolist())}
+    absent = [name for name in ids.tolist() if name not in place]
+    if absent:
+      raise ValueError(
+          f'Expected all images of this request in {MEMBERSHIP}, got '
+          f'{len(absent)} that are not, {absent[0]!r} the first.')
+    return self.states[:, self.unit[[place[name] for name in ids.tolist()]]]
 
 
 def random_states(models: int, units: int, seed: int,

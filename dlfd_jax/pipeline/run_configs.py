@@ -6,7 +6,7 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from dlfd_jax import methods, presets, training as train
 from dlfd_jax.data import labels, sources, splits
@@ -104,6 +104,23 @@ def recipe_in(config: Mapping[str, Any], where: str) -> train.TrainConfig:
       config['train'], train.TrainConfig, f'train of {where}', _LATER)
 
 
+class _Settings(TypedDict):
+  """What an unlearning run records of its method."""
+
+  method: str
+  config: dict[str, Any]
+
+
+class _Wrapper(TypedDict):
+  """The settings of a method that runs another one."""
+
+  method: dict[str, Any]
+
+
+class _Named(TypedDict):
+  name: str
+
+
 def method_in(config: Mapping[str, Any], where: str) -> methods.RunConfig:
   """The method's config in the config of an unlearning run.
 
@@ -111,14 +128,19 @@ def method_in(config: Mapping[str, Any], where: str) -> methods.RunConfig:
     FileNotFoundError: if it is a user's own, whose file is gone.
     ValueError: if there is no such method, or this version has other settings.
   """
-  def settings(name: str, fields: Mapping[str, Any]) -> Any:
+  where = f'settings of {where}'
+
+  def settings(name: str, fields: dict[str, Any]) -> Any:
     kind = methods.resolve(name)
     if not issubclass(kind, rewind.RewindConfig):
-      return records.fit(dict(fields), kind, f'settings of {where}')
-    inner = dict(fields['method'])  # of any method, which its name tells
-    method = settings(inner.pop('name'), inner)
+      return records.fit(fields, kind, where)
+    inner = records.fit(records.fit(fields, _Wrapper, where)['method'], _Named,
+                        where)  # of any method, which its name tells
+    method = settings(inner['name'], {
+        key: value for key, value in inner.items() if key != 'name'})
     outer = records.fit({**fields, 'method': dataclasses.asdict(
-        methods.MethodConfig())}, kind, f'settings of {where}')
+        methods.MethodConfig())}, kind, where)
     return dataclasses.replace(outer, method=method)
 
-  return settings(config['method'], config['config'])
+  found = records.fit(dict(config), _Settings, where)
+  return settings(found['method'], dict(found['config']))

@@ -230,8 +230,9 @@ def _of_folder(plan, predictors, margins, device_bytes, hooks, command,
             f'Expected the shadow model {plan.models.folders[k]} that was '
             f'unlearned in {opened.path / _name(k)}, got another one.',))
       checked.settled(allow_unverified)
-      every.append(_tree(found))
-      continue
+      if not checked.differences:  # else they are read anew
+        every.append(_tree(found))
+        continue
     before = checkpoint.load_model(plan.models.folders[k])
     after, run = before, None
     if (states[k] == reference_models.FORGET).any():

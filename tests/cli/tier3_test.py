@@ -29,7 +29,7 @@ from dlfd_jax.pipeline import (
   unlearn,
 )
 from dlfd_jax.utils import runs
-from tests import tiny
+from tests import mutations, tiny
 from tests.cli import runs_of
 
 pytestmark = [pytest.mark.slow,
@@ -95,13 +95,18 @@ def judged(made):
       for name in _METHODS}
 
 
+def _like_chance(record):
+  """Within three standard errors of the null."""
+  null, value = record['null'], record['unlearned']['value']
+  return abs(value - null['value']) < .75 * (null['high'] - null['low'])
+
+
 def test_a_trace_is_seen_and_exact_unlearning_is_not(judged):
   leak, exact = (judged[name][1] for name in _METHODS)
   for name in ('u_lira_auc', 'u_lira_accuracy'):
     assert leak[name]['unlearned']['value'] > .8, name
-    low, high = (exact[name]['null'][end] for end in ('low', 'high'))
-    assert low <= exact[name]['unlearned']['value'] <= high < (
-        leak[name]['unlearned']['value'])
+    assert _like_chance(exact[name]), name
+    assert not _like_chance(leak[name]), name
     assert exact[name]['original']['value'] > .8
   assert leak['u_lira_auc']['verdict'] == 'distinguishable'
   assert leak['u_lira_auc']['gate'] == 'sees the original'
@@ -198,9 +203,7 @@ def test_people_who_stay_and_a_whole_request(made):
                  if r['metric'] == 'gap_rmia_auc_retain')
   assert abs(exposed['delta']['value']) < .2
   assert result['models']['half_references'].endswith('half')
-  harm = of_kept['privacy_harm']
-  assert harm['null']['low'] <= harm['unlearned']['value'] <= (
-      harm['null']['high'])
+  assert _like_chance(of_kept['privacy_harm'])
   assert of_kept['klom_forget']['unlearned']['value'] is not None
   result, of_request = _records(_run(
       'evaluate', made / 'request evaluated',
@@ -234,6 +237,29 @@ def test_an_audit_says_what_it_cannot_know(made, tmp_path, capsys):
   assert any('needs no unlearned shadow model' in note
              for note in result['notes'])
   assert not (made / 'random' / shadow_models.UNLEARNED / 'None').exists()
+
+
+def test_altered_files_are_read_or_refused(made, judged, tmp_path):
+  """Also where the user asked to go on with what is not verified."""
+  del judged
+  folder = tmp_path / 'shadows'
+  shutil.copytree(made / 'random', folder)
+  data, models = _data(made), [job.judged(made / name)
+                               for name in ('exact', 'original')]
+  predictors = references.Predictors(data['dataset'], tiny.devices())
+
+  def read(place):
+    plan = shadow_models.plan(
+        place, *models, *data.values(), allow_unverified=True)
+    return shadow_models.unlearned_shadows(
+        plan, predictors, device_bytes=10**9, allow_unverified=True)
+
+  of_method = next(folder.glob(
+      f'{shadow_models.UNLEARNED}/eu_k*')).relative_to(folder)
+  tried = mutations.summary(list(mutations.try_all(folder, [
+      mutations.Subject(name, str(of_method / name), read) for name in (
+          runs.CONFIG, runs.RESULT, '002-model.npz')], every=12)))
+  assert not tried['faults'] and tried['tried'] > 100
 
 
 def _other_recipe(folder):

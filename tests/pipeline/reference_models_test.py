@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from dlfd_jax import methods, presets
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.pipeline import reference_models, run_configs, unlearn
+from tests import mutations
 from tests.data import examples
 
 
@@ -95,6 +96,25 @@ def test_a_method_is_read_from_its_run_as_it_was(name):
   stored['config']['later'] = 1
   with pytest.raises((ValueError, TypeError), match='later'):
     run_configs.method_in(stored, 'run')
+
+
+@pytest.mark.parametrize('name', ['rewind', 'dlfd'])
+def test_altered_settings_are_read_or_refused(name):
+  config = presets.PRESETS['demo'].config_of(name)
+  text = json.dumps({'method': name, 'config': unlearn.settings_of(config)})
+  refused = 0
+  for place, way, make in mutations.altered_json(text):
+    try:
+      altered = json.loads(make())
+      assert isinstance(altered, dict)
+    except (ValueError, AssertionError, RecursionError):
+      continue  # no JSON, which the reader of configs says
+    try:
+      run_configs.method_in(altered, 'run')
+    except (ValueError, FileNotFoundError) as error:
+      assert str(error).startswith('Expected '), (place, way, error)
+      refused += 1
+  assert refused > 50
 
 
 def test_a_person_is_one_unit_and_who_is_unknown_one_an_image():
