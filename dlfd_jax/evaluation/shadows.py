@@ -369,11 +369,13 @@ def shown_epsilon(inputs: Inputs) -> Figure:
   def largest(of: tuple[np.ndarray, np.ndarray], level: float) -> float:
     return float(epsilon.lower_bound(*of, level / n).max())
 
-  before = largest(old, _LEVELS[-1])
-  return Figure(
-      Estimate(largest(sides, _LEVELS[-1])), Estimate(0.0), Estimate(before),
-      p=next((level for level in _LEVELS if largest(sides, level) > 0), None),
-      sees=before > 0)
+  before, value = (largest(of, _LEVELS[-1]) for of in (old, sides))
+  p = None
+  if value > 0:  # a smaller level shows less
+    p = next(level for level in _LEVELS
+             if level == _LEVELS[-1] or largest(sides, level) > 0)
+  return Figure(Estimate(value), Estimate(0.0), Estimate(before), p=p,
+                sees=before > 0)
 
 
 def privacy_harm(inputs: Inputs) -> Figure:

@@ -33,7 +33,13 @@ from dlfd_jax.pipeline import (
   references,
   shadow_models,
 )
-from dlfd_jax.report import people, releases, render, tables
+from dlfd_jax.report import (
+  people,
+  releases,
+  render,
+  shadows as shadows_report,
+  tables,
+)
 from dlfd_jax.utils import (
   files,
   hosts,
@@ -83,9 +89,10 @@ class EvaluationResult:
     return '\n'.join([*parts, *self.headline()])
 
   def headline(self) -> list[str]:
-    """What the main attack found, people's ranks and two releases."""
+    """What the main attack and others found, in sentences."""
     return [*tables.headline(self.record), *people.sentences(self.record),
-            *releases.sentences(self.record)]
+            *releases.sentences(self.record),
+            *shadows_report.sentences(self.record)]
 
   def tables(self) -> list[tables.Table]:
     """The tables of a terminal: the summary and, if it was run, tier 1."""

@@ -18,7 +18,15 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from dlfd_jax.report import facts, names, people, plots, releases, tables
+from dlfd_jax.report import (
+  facts,
+  names,
+  people,
+  plots,
+  releases,
+  shadows,
+  tables,
+)
 from dlfd_jax.utils import runs, text as text_lib
 
 Arrays = Mapping[str, np.ndarray]
@@ -194,7 +202,7 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
       'efficiency': facts.efficiency_items(result),
       'provenance': tables.provenance(result),
       'headline': [*tables.headline(result), *people.sentences(result),
-                   *releases.sentences(result)],
+                   *releases.sentences(result), *shadows.sentences(result)],
       **verdicts,
       'summary': tables.summary_table(result),
       'metrics': tables.metrics_table(result),
