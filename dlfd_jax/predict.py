@@ -25,12 +25,15 @@ _ROWS_ELSEWHERE = 1024
 @memo.one_for_equal
 def make_evaluation_step(
     model: nn.Module,
-    outputs_of: Callable[[Variables, jax.Array], Any] | None = None
+    outputs_of: Callable[[Variables, jax.Array], Any] | None = None,
+    change: Callable[[jax.Array, jax.Array, Any], jax.Array] | None = None
 ) -> Callable[..., Any]:
   """``(variables, constants, batch)`` to rows; see :class:`Predictor`."""
   def evaluation_step(
       variables: Variables, constants: Any, batch: batching.Batch) -> Any:
     images, _ = batching.read(constants, batch)
+    if change is not None:
+      images = change(images, batch.index, constants['change'])
     if outputs_of is not None:
       return outputs_of(variables, images)
     return model.apply(variables, images, train=False)
@@ -54,13 +57,17 @@ class Predictor:
     constants: the placed data of ``feed``; placed here if None.
     outputs_of: what to compute of variables and images, a tree of rows
       ``[n, ...]`` in the place of ``Outputs``; None = the model's own outputs.
+    change: of images, their rows and ``constants['change']``: what the model is
+      shown in their place.
   """
 
   def __init__(self, model: nn.Module, dataset: dataset_lib.Dataset,
                devices: parallel.Devices | None = None, *,
                batch_size: int | None = None, feed: batching.Feed | None = None,
                constants: dict | None = None,
-               outputs_of: Callable[[Variables, jax.Array], Any] | None = None):
+               outputs_of: Callable[[Variables, jax.Array], Any] | None = None,
+               change: Callable[[jax.Array, jax.Array, Any], jax.Array]
+               | None = None):
     self._devices = devices or parallel.Devices()
     count = self._devices.count
     if batch_size is None:
@@ -73,7 +80,7 @@ class Predictor:
     self._constants = constants
 
     self._run = self._devices.compile_map(make_evaluation_step(
-        model, outputs_of))
+        model, outputs_of, change))
 
   def __call__(self, variables: Variables,
                indices: np.ndarray) -> Outputs[np.ndarray]:

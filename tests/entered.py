@@ -75,7 +75,8 @@ def of_commands(folder: pathlib.Path) -> dict[str, set[tuple[str, str]]]:
   functions['report'] = entered(
       lambda: run(report, f'--evaluation={evaluation}'))
   functions['evaluate --tier=1'] = entered(lambda: run(
-      evaluate, *evaluated, '--tier=1', f'--workdir={folder / "tier1"}'))
+      evaluate, *evaluated, '--tier=1', '--recovery_steps=2',
+      f'--workdir={folder / "tier1"}'))
   return functions
 
 

@@ -140,7 +140,8 @@ def build(folder: pathlib.Path) -> pathlib.Path:
   return folder
 
 
-_TIER_1 = ('--tier=1', '--relearn_steps=2', '--relearn_seeds=1')
+_TIER_1 = ('--tier=1', '--relearn_steps=2', '--relearn_seeds=1',
+           '--recovery_steps=2')
 
 
 def _evaluate(folder, unlearned, name, more=()) -> list[str]:

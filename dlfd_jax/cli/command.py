@@ -286,13 +286,18 @@ def required(values: flags.FlagValues, name: str) -> Any:
 
 
 class Progress:
-  """A hook of a job: a bar while it runs; a line at its end elsewhere."""
+  """A hook of a job: what it will cost, a bar while it runs.
+
+  Elsewhere than on a terminal the bar is a line at its end.
+  """
 
   def __init__(self):
     self._bar: rich_progress.Progress | None = None
 
   def __call__(self, event: dict[str, Any]) -> None:
-    if event['event'] == 'begin':
+    if event['event'] == 'expected':
+      print(event['sentence'], flush=True)
+    elif event['event'] == 'begin':
       self._bar = rich_progress.Progress(
           rich_progress.TextColumn('{task.description}', markup=False),
           rich_progress.BarColumn(), rich_progress.MofNCompleteColumn(),

@@ -26,7 +26,7 @@ from dlfd_jax.pipeline import (
 from dlfd_jax.report import render
 from dlfd_jax.utils import runs, text as text_lib
 
-_TIER_1 = ('relearn_steps', 'relearn_seeds', 'relearn_rate')
+_TIER_1 = ('relearn_steps', 'relearn_seeds', 'relearn_rate', 'recovery_steps')
 _ABOUT = """
 Measures an unlearned model beside the original and retrained ones: accuracies,
 attacks with intervals over people, nulls, duplicates, time.
@@ -35,8 +35,9 @@ Data, split and forget set come from the unlearning run. Without --retrained its
 column says `not computed`; give several, separated by commas, for their mean.
 
 --tier=1 adds the figures against retrained models: gaps, distances of answers,
-random-network likeness, relearn time, probes and alignment of features,
-over-forgetting, harm. Their nulls need two retrained runs of different seeds.
+random-network likeness, relearn time, attempts to bring forget back, probes and
+alignment of features, over-forgetting, harm. Their nulls need two retrained
+runs of different seeds.
 
 --tier=2 adds attacks that know the retrained models (RMIA, LiRA; by image and
 by person), each model left out of its own references; it needs four of them.
@@ -96,8 +97,12 @@ def define_figures(values: flags.FlagValues) -> None:
       'relearn_seeds', 3, 'tier 1: relearning runs of each model',
       lower_bound=1, flag_values=values)
   flags.DEFINE_float(
-      'relearn_rate', None, 'tier 1: learning rate of relearning; default a '
-      "tenth of the original's", lower_bound=0, flag_values=values)
+      'relearn_rate', None, 'tier 1: learning rate of relearning and recovery; '
+      "default a tenth of the original's", lower_bound=0, flag_values=values)
+  flags.DEFINE_integer(
+      'recovery_steps', 100, 'tier 1: steps of learning retain alone, and '
+      'parts of forget, before forget is asked for again; 0 leaves that out, '
+      'and copies of its images, too', lower_bound=0, flag_values=values)
   flags.DEFINE_boolean(
       'keep_features', False, 'also write features.npz: the penultimate '
       'features of every model on every split', flag_values=values)

@@ -9,6 +9,7 @@ step of ResNet18 at width 16 takes 280 ms.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -96,6 +97,35 @@ def augment(images: jax.Array, keys: jax.Array,
         contrast=1 + config.contrast * contrast,
         saturation=1 + config.saturation * saturation)
   return images
+
+
+def perturb(images: jax.Array, rows: jax.Array,
+            how: Mapping[str, jax.Array]) -> jax.Array:
+  """Copies with noise, or moved, on which a model may still know an image.
+
+  What happens to an image depends on its row alone: every model sees the same
+  copies, whoever else is in the batch.
+
+  Args:
+    images: ``[b, h, w, 3]`` float32 in [0, 1].
+    rows: int ``[b]``, of the images in their data set.
+    how: ``noise``, the standard deviation of Gaussian noise, and ``shift``, as
+      a share of each side, in a diagonal direction of chance; edge pixels fill
+      what was moved in.
+
+  Returns:
+    ``[b, h, w, 3]`` float32 in [0, 1].
+  """
+  keys = jax.vmap(lambda row: jax.random.fold_in(jax.random.key(0), row))(rows)
+  height, width = images.shape[1:3]
+  down, right = how['shift'] * jax.vmap(lambda key: jax.random.rademacher(
+      jax.random.fold_in(key, 0), (2,), jnp.float32))(keys).T
+  still = jnp.zeros(len(images))
+  images = warp(images, down=height * down, right=width * right,
+                scale=1 + still, degrees=still)
+  noise = jax.vmap(lambda key: jax.random.normal(
+      jax.random.fold_in(key, 1), images.shape[1:]))(keys)
+  return jnp.clip(images + how['noise'] * noise, 0.0, 1.0)
 
 
 def warp(images: jax.Array, *, down: jax.Array, right: jax.Array,

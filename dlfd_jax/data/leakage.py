@@ -309,6 +309,18 @@ def copies_outside(resolved: requests.ResolvedRequest) -> dict[str, Any]:
       'copies_listed': listed}
 
 
+def like_forget(dataset: dataset_lib.Dataset,
+                splits: splits_lib.Splits) -> np.ndarray:
+  """Positions of forget images and of all exact and near copies of them."""
+  copies = _copies_in(dataset, splits)
+  bad = np.zeros(copies.group.max() + 1, bool)
+  bad[copies.group[np.isin(copies.positions, splits.forget)]] = True
+  forgotten = bad.copy()
+  for a, b in (copies.near.T, copies.near.T[::-1]):
+    bad[b[forgotten[a]]] = True
+  return copies.positions[bad[copies.group]]
+
+
 def without_duplicates(dataset: dataset_lib.Dataset,
                        splits: splits_lib.Splits) -> splits_lib.Splits:
   """The splits without the copies of forget images in the other parts.
@@ -319,13 +331,7 @@ def without_duplicates(dataset: dataset_lib.Dataset,
   Raises:
     ValueError: if a part would be empty.
   """
-  copies = _copies_in(dataset, splits)
-  bad = np.zeros(copies.group.max() + 1, bool)
-  bad[copies.group[np.isin(copies.positions, splits.forget)]] = True
-  forgotten = bad.copy()
-  for a, b in (copies.near.T, copies.near.T[::-1]):
-    bad[b[forgotten[a]]] = True
-  dropped = copies.positions[bad[copies.group]]
+  dropped = like_forget(dataset, splits)
   kept = {name: part[~np.isin(part, dropped)]
           for name, part in splits.parts.items() if name != 'forget'}
   for name, part in kept.items():

@@ -191,7 +191,8 @@ def _prepare(record: Mapping[str, Any], arrays: Arrays,
   return inputs_lib.prepare(
       {name: of for name, of in outputs.items() if name != 'random'}, data,
       splits, config, inputs_lib.References(
-          random_logits=random, shadows=_shadows(arrays), apart={
+          random_logits=random, shadows=_shadows(arrays),
+          recovery=inputs_lib.Recovery.of_arrays(arrays), apart={
               name.removesuffix('/forget/apart'): values
               for name, values in arrays.items()
               if name.endswith('/forget/apart')}), references)

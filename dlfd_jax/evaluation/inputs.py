@@ -11,7 +11,13 @@ import numpy as np
 
 from dlfd_jax import tasks
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
-from dlfd_jax.metrics import forgetting, lira, per_example, stats
+from dlfd_jax.metrics import (
+  forgetting,
+  lira,
+  per_example,
+  recovery as recovery_lib,
+  stats,
+)
 from dlfd_jax.utils import rng, text, validate
 
 RANDOM = 'random'  # a randomly initialised network, among the features' models
@@ -189,6 +195,80 @@ class Halves:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Recovery:
+  """What models answer after each treatment of ``metrics.recovery``.
+
+  Attributes:
+    logits: model -> treatment -> split -> ``[n, outputs]``, all images of the
+      split; a treatment whose model has no finite answers is left out.
+    taught: treatment -> which images of forget it taught, bool ``[n]``.
+    left_out: treatment -> why it was not run.
+    notes: to be read with the figures of a treatment, by its name.
+  """
+
+  logits: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]
+  taught: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+  left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  notes: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+
+  def arrays(self) -> dict[str, np.ndarray]:
+    """All of it, to be stored.
+
+    Returns:
+      ``{model}/{split}/after_{treatment}``, logits; ``forget/taught_...``;
+      ``recovery/left_out`` and ``recovery/notes``, pairs of texts ``[k, 2]``.
+    """
+    name = recovery_lib.array_name
+    found = {f'forget/taught_{name(treatment)}': taught
+             for treatment, taught in self.taught.items()}
+    found |= {
+        f'{model}/{split}/after_{name(treatment)}': logits.astype(np.float32)
+        for model, of_model in self.logits.items()
+        for treatment, of_treatment in of_model.items()
+        for split, logits in of_treatment.items()}
+    said = [(treatment, note) for treatment, of_treatment in self.notes.items()
+            for note in of_treatment]
+    return found | {
+        'recovery/left_out': _pairs(list(self.left_out.items())),
+        'recovery/notes': _pairs(said)}
+
+  @classmethod
+  def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Recovery | None:
+    """What :meth:`arrays` gave; None if it is not among others."""
+    if not {'recovery/left_out', 'recovery/notes'} <= set(arrays):
+      return None
+    treatments = {recovery_lib.array_name(treatment): treatment
+                  for treatment in recovery_lib.TREATMENTS}
+    logits: dict[str, dict[str, dict[str, np.ndarray]]] = {}
+    taught = {}
+    for key, values in arrays.items():
+      place, _, name = key.rpartition('/')
+      what, _, name = name.partition('_')
+      if what not in ('after', 'taught') or name not in treatments:
+        continue
+      if what == 'taught':
+        taught[treatments[name]] = values
+        continue
+      model, _, split = place.partition('/')
+      logits.setdefault(model, {}).setdefault(
+          treatments[name], {})[split] = values
+    notes: dict[str, list[str]] = {}
+    for treatment, note in arrays['recovery/notes'].tolist():
+      notes.setdefault(treatment, []).append(note)
+    return cls(logits, taught, dict(arrays['recovery/left_out'].tolist()),
+               notes)
+
+  def take(self, rows: np.ndarray) -> Recovery:
+    """That of some images of forget."""
+    return dataclasses.replace(self, taught={
+        name: taught[rows] for name, taught in self.taught.items()})
+
+
+def _pairs(texts: Sequence[tuple[str, str]]) -> np.ndarray:
+  return np.array(texts, np.str_).reshape(-1, 2)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class References:
   """Everything that has to be run from tier 1 on; each may be left out.
 
@@ -207,6 +287,7 @@ class References:
     apart: model -> distances of its features on forget to those of every model
       ``[n, models]``, original and unlearned first, see ``nearer.stored``;
       where there are no features.
+    recovery: answers after attempts to bring forget back.
   """
 
   features: Mapping[str, Mapping[str, np.ndarray]] = dataclasses.field(
@@ -219,6 +300,7 @@ class References:
   shadows: Shadows | None = None
   halves: Halves | None = None
   apart: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+  recovery: Recovery | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -288,6 +370,7 @@ class Model:
     blocks: split -> block -> means of its output ``[n, d]``.
     relearned: its relearn times, one per seed.
     apart: distances of its features, see ``References``; None = not stored.
+    treated: treatment -> the same model after it, logits and losses alone.
   """
 
   name: str
@@ -297,6 +380,7 @@ class Model:
   blocks: Mapping[str, Mapping[str, np.ndarray]]
   relearned: Sequence[forgetting.RelearnTime]
   apart: np.ndarray | None = None
+  treated: Mapping[str, Model] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -315,6 +399,7 @@ class Inputs:
     random_logits: of randomly initialised networks on forget.
     shadows: of tier 3, images as in the parts.
     halves: of tier 2, likewise.
+    recovery: what was tried to bring forget back, likewise.
     memo: results of functions that several metrics share, see :func:`once`.
   """
 
@@ -329,6 +414,7 @@ class Inputs:
   random_logits: Sequence[np.ndarray]
   shadows: Shadows | None = None
   halves: Halves | None = None
+  recovery: Recovery | None = None
   memo: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
   @property
@@ -436,7 +522,8 @@ def prepare(outputs: Mapping[str, Any],
     raise ValueError('Expected the logits of at least one model, got none.')
   _check_names(references.features, [*by_name, RANDOM])
   for by_model in (
-      references.relearned, references.blocks, references.apart):
+      references.relearned, references.blocks, references.apart,
+      references.recovery.logits if references.recovery else {}):
     _check_names(by_model, list(by_name))
   if len({len(times) for times in references.relearned.values()}) > 1:
     raise ValueError('Expected every model to be relearnt with the same seeds.')
@@ -463,7 +550,23 @@ def prepare(outputs: Mapping[str, Any],
       tuple(model for name, model in models.items() if name not in single),
       _model(dataset.task, splits, parts, RANDOM, {}, references),
       random_logits, _shadows(references.shadows, splits, parts),
-      _halves(references.halves, splits, parts))
+      _halves(references.halves, splits, parts),
+      _recovery(references.recovery, splits, parts))
+
+
+def _recovery(recovery: Recovery | None, splits: splits_lib.Splits,
+              parts: Mapping[str, Part]) -> Recovery | None:
+  if recovery is None:
+    return None
+  for names in (*recovery.logits.values(), recovery.taught, recovery.left_out):
+    for name in names:
+      validate.one_of('treatment', name, recovery_lib.TREATMENTS)
+  for name, taught in recovery.taught.items():
+    if np.shape(taught) != (len(splits.forget),) or taught.dtype != bool:
+      raise ValueError(
+          f'Expected one bool an image of forget [{len(splits.forget)}] for '
+          f'the part {name}, got {taught.dtype} {list(np.shape(taught))}.')
+  return recovery.take(parts['forget'].rows)
 
 
 def _shadows(shadows: Shadows | None, splits: splits_lib.Splits,
@@ -553,7 +656,12 @@ def _model(task: tasks.Task, splits: splits_lib.Splits,
        for split, of_split in references.blocks.get(name, {}).items()},
       references.relearned.get(name, ()),
       rows('forget', references.apart[name], f'{name} distances')
-      if name in references.apart else None)
+      if name in references.apart else None,
+      {treatment: _model(task, splits, parts, f'{name}, {treatment}', of_split,
+                         References())
+       for treatment, of_split in (
+           references.recovery.logits.get(name, {}).items()
+           if references.recovery else ())})
 
 
 def _rows(splits: splits_lib.Splits, parts: Mapping[str, Part], split: str,

@@ -25,19 +25,25 @@ from dlfd_jax.evaluation import (
   nearer,
   nulls,
   outputs,
+  recovery,
   reference_attack,
   releases,
   shadows,
 )
 from dlfd_jax.evaluation.estimate import Estimate, Record
 from dlfd_jax.evaluation.inputs import Inputs
-from dlfd_jax.metrics import accuracy, distances, features as features_lib
+from dlfd_jax.metrics import (
+  accuracy,
+  distances,
+  features as features_lib,
+  recovery as treatments,
+)
 
 MAIN_ATTACK = 'mia_auc_matched'
 SINGLE, GAP, SLOT, DATA, SHADOW = 'single', 'gap', 'slot', 'data', 'shadow'
 FORGETTING, UTILITY = 'forgetting', 'utility'
 VOTER, COMPANION, ACCUSER = 'voter', 'companion', 'accuser'
-GROUP = 'group'
+GROUP, RECOVERY = 'group', 'recovery'
 _partial = functools.partial
 
 
@@ -76,6 +82,8 @@ class Metric:
     role: how it votes. ``'voter'``: as it finds. ``'companion'``: never alone.
       ``'accuser'``: it can tell apart, and keeps others from saying
       "indistinguishable" only where it has the power to say it itself.
+    least: the fewest retrained models for a verdict of its own; a slot takes
+      three.
     notes: sentences that always go with it.
     remarks: a function of inputs and of the value function that gives more.
     finish: a function of inputs and the record that gives it another verdict.
@@ -84,7 +92,8 @@ class Metric:
     applies: which tasks have it.
     short: a label for narrow columns; by default the label.
     about: ``'model'``; ``'group'``: a group of people, shown in a table of its
-      own; ``'data'``: in no table of models.
+      own; ``'recovery'``: a model after a treatment, likewise; ``'data'``: in
+      no table of models.
     summary: whether it stands in the short tables.
   """
 
@@ -105,6 +114,7 @@ class Metric:
   pairwise: bool = False
   votes: tuple[str, int] | None = None
   role: str = VOTER
+  least: int = 1
   notes: tuple[str, ...] = ()
   remarks: Callable[..., Sequence[str]] | None = None
   finish: Callable[[Inputs, Record], Record] | None = None
@@ -150,6 +160,8 @@ _APART = 'higher means that classes keep apart more clearly'
 _ALIKE = ('higher means features more similar to retrained; the aim is the '
           'null, not 1')
 _LIKE_ORIGINAL = 'higher means features more similar to the original'
+_BACK = ('higher means that forget {}; above retrained: knowledge was left, '
+         'below: damage')
 _COPIES = 'higher means more leakage by the data'
 _UNBALANCED = ('The form of the papers: classes of unequal size, so that a '
                'blind attack is not at 0.',)
@@ -325,6 +337,16 @@ def _cka(name: str, label: str, split: str, value: Callable[..., Estimate],
   return Metric(
       name=name, label=label, split=split, direction=direction, tier=1,
       units='cka', value=_partial(value, split=split), **options)
+
+
+def _recovery(name: str, label: str, direction: str,
+              value: Callable[..., Estimate], *treated: str,
+              **more: Any) -> Metric:
+  options: dict[str, Any] = {'margin': 'accuracy_margin', 'bounds': _SHARE,
+                             **more}
+  return Metric(name=name, label=label, split='forget', direction=direction,
+                tier=1, value=value, about=RECOVERY, least=3,
+                remarks=recovery.remarks(*treated), **options)
 
 
 def _group(name: str, label: str, split: str) -> Metric:
@@ -512,6 +534,24 @@ METRICS: tuple[Metric, ...] = (
          'the aim is 0', units='log2', margin='ain_margin',
          sample=outputs.relearn_sample, remarks=outputs.capped_runs,
          votes=(FORGETTING, 8), role=COMPANION, summary=True),
+    _recovery('recovery_accuracy', 'Accuracy after learning retain, forget',
+              _BACK.format('comes back without any image of it'),
+              recovery.accuracy_after, treatments.RETAIN,
+              finish=recovery.accuse_above, votes=(FORGETTING, 16),
+              role=ACCUSER),
+    _recovery('recovery_rest', 'Accuracy on the rest of forget, taught again',
+              _BACK.format('comes back from a part of it'),
+              recovery.accuracy_on_rest, *treatments.PARTS,
+              members=lambda _: treatments.PARTS,
+              sample=recovery.units_of_rest),
+    _recovery('recovery_copies_accuracy', 'Accuracy on copies, forget - test',
+              _BACK.format('is recognised on copies, unseen images apart'),
+              recovery.copies_accuracy, *treatments.COPIES, bounds=(-1.0, 1.0),
+              members=lambda _: treatments.COPIES, sides=_SIDES),
+    _recovery('recovery_copies_auc', 'Attack AUC on copies, class-matched',
+              _AUC, recovery.copies_auc, *treatments.COPIES,
+              members=lambda _: treatments.COPIES, margin='auc_margin',
+              sides=_SIDES),
     _probe('probe_membership', 'Linear probe, forget or unseen', 'forget',
            'higher means that features still tell forget people from unseen '
            'ones', features.probe_membership, sides=_SIDES, bounds=_SHARE,

@@ -51,6 +51,9 @@ HIGHEST_TIER = max(metric.tier for metric in registry.METRICS)
 _FEW_PEOPLE = 10
 _FEW_PAIRS = ('Fewer than three retrained models: the interval leaves out '
               'their spread.')
+_ONE = f'{verdicts.ONE_REFERENCE[0].upper()}{verdicts.ONE_REFERENCE[1:]}.'
+_TWO = ('Two retrained models: one difference is all that is known of their '
+        'spread, so there is no verdict; it takes three.')
 _NO_RETRAINED = Estimate.missing(verdicts.NO_MODEL['retrained'])
 
 
@@ -182,12 +185,17 @@ def _record(inputs: Inputs, metric: registry.Metric, member: tuple[str, ...],
   notes = list(metric.notes)
   if metric.remarks:
     notes += metric.remarks(inputs, value)
-  compare = functools.partial(
+  compare: Callable[..., Record] = functools.partial(
       verdicts.compare, metric, n_units=n_units, unit=unit, name=name,
       direction=metric.direction_in(inputs.reference_config), notes=notes,
       margin=metric.margin_in(inputs.config, inputs.reference_config),
       seeds={'evaluation': inputs.config.seed},
       too_few=inputs.too_few(*(side for side in sides if side in inputs.parts)))
+  given = len(inputs.retrained)
+  if 0 < given < metric.least:
+    compare = functools.partial(
+        compare, margin=None, notes=[*notes, _ONE if given == 1 else _TWO],
+        gate=verdicts.NEEDS_THREE if metric.votes else None)
   if metric.form == registry.SLOT:
     record = _slot(inputs, metric, value, compare, notes)
   else:
@@ -387,14 +395,17 @@ def per_example_arrays(
 
 
 def reference_arrays(references: References) -> dict[str, np.ndarray]:
-  """Of random networks and shadow models, by name.
+  """Of random networks, treated models and shadow models, by name.
 
   Returns:
-    ``random_0/forget/logits`` ..., and margins of shadow models and their
-    states, ``shadows/{split}/{field}``, see ``inputs.Shadows``.
+    ``random_0/forget/logits`` ...; see ``inputs.Recovery.arrays``; and margins
+    of shadow models and their states, ``shadows/{split}/{field}``, see
+    ``inputs.Shadows``.
   """
   arrays = {f'random_{i}/forget/logits': np.asarray(logits, np.float32)
             for i, logits in enumerate(references.random_logits)}
+  if references.recovery is not None:
+    arrays |= references.recovery.arrays()
   shadows = references.shadows
   if shadows is None:
     return arrays

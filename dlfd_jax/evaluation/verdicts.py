@@ -278,7 +278,8 @@ def overall(votes: Sequence[Record], *, retrained: int,
   return {
       'verdict': said[0], 'because': because, 'rules': RULES,
       'metrics': {
-          vote.metric: vote.gate if vote.gate in silent and vote not in accusers
+          vote.metric: vote.gate if vote.gate in silent and (
+              vote not in accusers or vote.verdict is None)
           else vote.verdict for vote in votes}}
 
 
@@ -324,7 +325,7 @@ def _judged(voters: Sequence[Record], companions: Sequence[Record],
   unsure = _unsure(accusers)
   if any(vote.gate == SEES and _has_power(vote) for vote in unsure):
     return stats.INCONCLUSIVE, _could_have(unsure)
-  if unsure:
+  if any('person' in vote.metric for vote in unsure):
     return (f'{stats.INDISTINGUISHABLE} per image; persons: cannot say at '
             f'{people}', 'every metric that votes lies within its margin')
   return (stats.INDISTINGUISHABLE,

@@ -27,7 +27,7 @@ from dlfd_jax.data import (
 from dlfd_jax.evaluation import again
 from dlfd_jax.metrics import per_example
 from dlfd_jax.models import torch_weights, weight_files
-from dlfd_jax.pipeline import chain, evaluate, job, references
+from dlfd_jax.pipeline import chain, evaluate, job, predictors
 from dlfd_jax.report import names
 from dlfd_jax.utils import files, places, records, runs, schemas, validate
 
@@ -472,7 +472,7 @@ def check_data(bundle: Bundle, dataset: dataset_lib.Dataset,
     said.append('So are the pixels of all images.')
   if model is not None and not files.is_file(model):
     saved = checkpoint.load_model(model)
-    ran = references.Predictors(dataset, devices).run(
+    ran = predictors.Predictors(dataset, devices).run(
         saved.config, saved.variables, parts)
     for part, rows in parts.items():
       logits = ran[part].logits

@@ -29,12 +29,14 @@ from dlfd_jax.pipeline import (
   evaluation_facts as facts,
   half_references as halves_lib,
   job,
+  predictors as predictors_lib,
   reference_models,
   references,
   shadow_models,
 )
 from dlfd_jax.report import (
   people,
+  recovery,
   releases,
   render,
   shadows as shadows_report,
@@ -90,15 +92,20 @@ class EvaluationResult:
 
   def headline(self) -> list[str]:
     """What the main attack and others found, in sentences."""
-    return [*tables.headline(self.record), *people.sentences(self.record),
-            *releases.sentences(self.record),
+    return [*tables.headline(self.record), *recovery.sentences(self.record),
+            *people.sentences(self.record), *releases.sentences(self.record),
             *shadows_report.sentences(self.record)]
 
   def tables(self) -> list[tables.Table]:
-    """The tables of a terminal: the summary and, if it was run, tier 1."""
+    """The tables of a terminal: the summary and, if it was run, tier 1.
+
+    Then what was tried to bring forget back, if it was.
+    """
     found = [tables.summary_table(self.record)]
     if self.record.get('verdicts'):
       found.append(tables.reference_table(self.record, delta=False))
+      tried = tables.recovery_table(self.record, delta=False)
+      found += [tried] if tried.rows else []
     return found
 
   def save(self, folder: job.Folder) -> pathlib.Path:
@@ -319,12 +326,18 @@ def evaluate(
     compared += halves.findings
   verification = compared.settled(allow_unverified)
   settings = dataclasses.asdict(config)
-  again = None
+  again = recovering = None
   if tier_1 is not None:
     again = references.relearn_config(judged.get('original'), tier_1)
+    recovering = references.recovery_config(judged, tier_1)
     settings |= {'tier': tier, 'tier_1': dataclasses.asdict(tier_1.config),
                  'random_networks': tier_1.random_networks,
-                 'relearn': dataclasses.asdict(again) if again else 'not run'}
+                 'relearn': dataclasses.asdict(again) if again else 'not run',
+                 'recovery': {
+                     name: value for name, value in dataclasses.asdict(
+                         recovering).items() if name not in (
+                             'seeds', 'tolerance')}  # which recovery lacks
+                             if recovering else 'not run'}
   fields = {
       'kind': 'evaluation', 'models': prints,
       'fingerprint': dataset.fingerprint(),
@@ -344,7 +357,7 @@ def evaluate(
       return load_evaluation(
           opened.path, allow_unverified=allow_unverified)
   loaded = {name: one.saved for name, one in judged.items()}
-  predictors = references.Predictors(dataset, devices, device_bytes)
+  predictors = predictors_lib.Predictors(dataset, devices, device_bytes)
   spent: dict[str, float] = {}
   unlearned_shadows = None
   if planned is not None:
@@ -358,12 +371,14 @@ def evaluate(
             for model, of_model in ran.items()}
   copies = leakage.leakage_report(dataset, splits)
   spent['outputs'] = time.perf_counter() - started - sum(spent.values())
+  apart: dict[str, float] = {}  # a part of what references take
   if tier_1 is None:
     found = run_lib.evaluate(
         _outputs(logits), dataset, splits, config, leakage=copies)
   else:
     collected = references.collect(
-        loaded, ran, dataset, splits, predictors, tier_1, again, hooks)
+        loaded, ran, dataset, splits, predictors, tier_1, again, recovering,
+        hooks, spent=apart)
     collected = dataclasses.replace(
         collected, shadows=unlearned_shadows,
         halves=None if halves is None else halves_lib.likelihoods(
@@ -417,7 +432,7 @@ def evaluate(
           'request_images': facts.request_images(dataset, splits),
           'done': facts.done(judged), 'runs': facts.runs_of(judged),
           'efficiency': {**facts.efficiency(judged, search_s),
-                         'evaluate_s': spent},
+                         'evaluate_s': spent | apart},
           'selection': {
               'step': record.get('selected_step'),
               'reason': record.get('reason'),

@@ -145,6 +145,20 @@ def unlearn_again(record: Mapping[str, Any], runs: int) -> dict[str, Any]:
   return found
 
 
+def seconds_of(calls: Mapping[str, timing.Call], steps: Mapping[str, float],
+               devices: parallel.Devices) -> float:
+  """Expected seconds of many steps, compiling apart, from one of each.
+
+  Args:
+    calls: a step of each kind, as it will be run: what is compiled here serves.
+    steps: how many of each kind.
+    devices: to run on.
+  """
+  _, seconds = timing.time_in_turns(calls, devices, 1)
+  return sum(steps[name] * median
+             for name, median in timing.medians(seconds).items())
+
+
 def _images_a_second(model, variables, dataset, rows, devices) -> float:
   """Images that a pass in evaluation mode takes in a second."""
   few = dataset.take(rows[:_PROBED])

@@ -14,7 +14,12 @@ from dlfd_jax import checkpoint
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.evaluation import inputs as inputs_lib
 from dlfd_jax.metrics import per_example
-from dlfd_jax.pipeline import chain, job, reference_models, references
+from dlfd_jax.pipeline import (
+  chain,
+  job,
+  predictors as predictors_lib,
+  reference_models,
+)
 
 LEAST = 4
 
@@ -57,7 +62,7 @@ def plan(models: job.Folder | reference_models.ReferenceModels,
 
 
 def likelihoods(plan: Plan,
-                predictors: references.Predictors) -> inputs_lib.Halves:
+                predictors: predictors_lib.Predictors) -> inputs_lib.Halves:
   """What the models say of retain, test and val; 0 where no label is known.
 
   Args:

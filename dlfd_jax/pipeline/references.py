@@ -1,37 +1,34 @@
-"""What tier 1 has to run: random networks, and learning forget again."""
+"""What tier 1 has to run: random networks, and attempts to learn again."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import flax.linen as nn
 import jax
-import numpy as np
 
 from dlfd_jax import (
   checkpoint,
   loop,
   models,
-  parallel,
-  predict,
   training as train,
 )
-from dlfd_jax.data import batching
 from dlfd_jax.evaluation import inputs as inputs_lib
 from dlfd_jax.metrics import forgetting
-from dlfd_jax.pipeline import chain, job, relearn, run_configs
-from dlfd_jax.utils import memo, validate
+from dlfd_jax.pipeline import (
+  chain,
+  job,
+  predictors as predictors_lib,
+  recovery,
+  relearn,
+  run_configs,
+)
+from dlfd_jax.utils import validate
 
 FEATURE_SPLITS = ('forget', 'test')
 _SHARE_OF_RATE = .1
-# model -> split -> logits and features
-OutputsByModel = Mapping[str, Mapping[str, models.Outputs[np.ndarray]]]
-# model -> split -> block -> means over positions
-BlocksByModel = Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,6 +41,8 @@ class Tier1Config:
     relearn_seeds: runs of each model.
     relearn_rate: learning rate; None = a tenth of the original's.
     random_networks: behind ZRF, at least 1.
+    recovery_steps: on retain, and on parts of forget, after which forget is
+      asked for again; 0 = that is not tried, nor are copies of its images.
 
   Raises:
     ValueError: if a field is out of its range.
@@ -54,71 +53,16 @@ class Tier1Config:
   relearn_seeds: int = 3
   relearn_rate: float | None = None
   random_networks: int = 5
+  recovery_steps: int = 100
 
   def __post_init__(self):
     validate.instance(
         'config', self.config, inputs_lib.ReferenceConfig)
     for name, least in (('relearn_steps', 0), ('relearn_seeds', 1),
-                        ('random_networks', 1)):
+                        ('random_networks', 1), ('recovery_steps', 0)):
       validate.integer(name, getattr(self, name), least)
     if self.relearn_rate is not None:
       validate.number('relearn_rate', self.relearn_rate, 0, ends='(]')
-
-
-@memo.one_for_equal
-def _answer_with_means(model):
-  return functools.partial(models.block_means, model)
-
-
-class Predictors:
-  """One compiled evaluation for all models of one architecture."""
-
-  def __init__(self, dataset, devices: parallel.Devices,
-               device_bytes: int = batching.DEFAULT_DEVICE_BYTES):
-    self._dataset, self.devices = dataset, devices
-    self.feed = batching.Feed(dataset, device_bytes)
-    self.constants = devices.share(self.feed.constants)
-    self._found: dict[str, tuple[nn.Module, predict.Predictor]] = {}
-
-  def of(self, config: models.ModelConfig
-         ) -> tuple[nn.Module, predict.Predictor]:
-    """The module of a config and its predictor."""
-    key = json.dumps(dataclasses.asdict(config), sort_keys=True)
-    if key not in self._found:
-      model = models.build(config)
-      self._found[key] = model, predict.Predictor(
-          model, self._dataset, self.devices, feed=self.feed,
-          constants=self.constants)
-    return self._found[key]
-
-  def run(self, config: models.ModelConfig, variables: models.Variables,
-          parts: Mapping[str, np.ndarray],
-          ) -> dict[str, models.Outputs[np.ndarray]]:
-    """Logits and features of each set of rows."""
-    _, predictor = self.of(config)
-    placed = self.devices.place(dict(variables))
-    return {name: predictor(placed, rows) for name, rows in parts.items()}
-
-
-  def block_means(self, config: models.ModelConfig,
-                  every: Mapping[str, models.Variables],
-                  parts: Mapping[str, np.ndarray]) -> BlocksByModel:
-    """Means of every block on each set of rows, by model; see ``models``."""
-    model = models.build(config)
-    predictor = predict.Predictor(
-        model, self._dataset, self.devices, feed=self.feed,
-        constants=self.constants,
-        outputs_of=_answer_with_means(model))
-    order = [name for block in models.blocks(model) for name in block]
-    found: dict[str, Any] = {}
-    for name, variables in every.items():
-      placed = self.devices.place(dict(variables))
-      of_model: Mapping[str, Any] = {
-          split: predictor(placed, rows) for split, rows in parts.items()}
-      found[name] = {split: {block: means[block] for block in order
-                             if block in means}
-                     for split, means in of_model.items()}
-    return found
 
 
 def relearn_config(original: chain.Judged | None,
@@ -134,28 +78,52 @@ def relearn_config(original: chain.Judged | None,
   """
   if not options.relearn_steps or original is None:
     return None
+  return _by_recipe(original, options, options.relearn_steps,
+                    tuple(range(options.relearn_seeds)))
+
+
+def recovery_config(judged: Mapping[str, chain.Judged], options: Tier1Config
+                    ) -> relearn.RelearnConfig | None:
+  """How forget is tried to be brought back; None if that is not to be.
+
+  By the optimiser and the rate of :func:`relearn_config`; without an original
+  by the recipe of the first retrained model.
+
+  Args:
+    judged: all models.
+    options: steps and rate.
+  """
+  if not options.recovery_steps:
+    return None
+  source = judged.get('original') or judged.get('retrained_0')
+  return _by_recipe(source, options, options.recovery_steps, (0,))
+
+
+def _by_recipe(source: chain.Judged | None, options: Tier1Config,
+               steps: int, seeds: tuple[int, ...]) -> relearn.RelearnConfig:
   recipe = train.TrainConfig()
-  if 'train' in original.config:
-    recipe = run_configs.recipe_in(original.config, 'the original')
-  elif original.config and original.place != chain.IN_MEMORY:
-    known = run_configs.known_recipe(original.place)
+  if source is not None and 'train' in source.config:
+    recipe = run_configs.recipe_in(source.config, 'the original')
+  elif source and source.config and source.place != chain.IN_MEMORY:
+    known = run_configs.known_recipe(source.place)
     recipe = known[1] if known else recipe
   rate = options.relearn_rate or (
       _SHARE_OF_RATE * recipe.optimizer.learning_rate)
   optimizer: train.OptimizerConfig = dataclasses.replace(
       recipe.optimizer, learning_rate=rate, schedule='constant')
   return relearn.RelearnConfig(
-      optimizer=optimizer, max_steps=options.relearn_steps,
-      batch_size=recipe.batch_size,
-      seeds=tuple(range(options.relearn_seeds)))
+      optimizer=optimizer, max_steps=steps, batch_size=recipe.batch_size,
+      seeds=seeds)
 
 
 def collect(loaded: Mapping[str, checkpoint.SavedModel],
-            outputs: OutputsByModel, dataset, splits,
-            predictors: Predictors, options: Tier1Config,
+            outputs: predictors_lib.OutputsByModel, dataset, splits,
+            predictors: predictors_lib.Predictors, options: Tier1Config,
             relearning_config: relearn.RelearnConfig | None,
-            hooks: Sequence[loop.Hook] = ()) -> inputs_lib.References:
-  """Runs random networks and relearning, and keeps the features.
+            recovering: relearn.RelearnConfig | None = None,
+            hooks: Sequence[loop.Hook] = (), *,
+            spent: dict[str, float] | None = None) -> inputs_lib.References:
+  """Runs random networks, relearning and recovery, and keeps the features.
 
   Args:
     loaded: the models, ``'original'`` first; without it none learns again.
@@ -165,7 +133,9 @@ def collect(loaded: Mapping[str, checkpoint.SavedModel],
     predictors: shared with the caller.
     options: what to run.
     relearning_config: see :func:`relearn_config`.
+    recovering: see :func:`recovery_config`.
     hooks: told how many models have learnt forget again.
+    spent: takes the seconds that recovery took, and was expected to take.
 
   Raises:
     job.Interrupted: on SIGTERM or SIGINT.
@@ -186,7 +156,7 @@ def collect(loaded: Mapping[str, checkpoint.SavedModel],
     if seed == 0:
       features[inputs_lib.RANDOM] = {
           split: out.features for split, out in found.items()}
-  blocks: BlocksByModel = {}
+  blocks: predictors_lib.BlocksByModel = {}
   if _alike(loaded) and getattr(model, 'blocks', None):
     blocks = predictors.block_means(
         config, {name: saved.variables for name, saved in loaded.items()},
@@ -195,9 +165,15 @@ def collect(loaded: Mapping[str, checkpoint.SavedModel],
   if relearning_config is not None and 'original' in loaded:
     relearned = _relearn(
         loaded, dataset, splits, predictors, relearning_config, hooks)
+  recovered = None
+  if recovering is not None:
+    recovered, seconds = recovery.recover(
+        loaded, dataset, splits, predictors, recovering, hooks)
+    if spent is not None:
+      spent |= seconds
   return inputs_lib.References(
       features=features, random_logits=random_logits, relearned=relearned,
-      blocks=blocks)
+      blocks=blocks, recovery=recovered)
 
 
 def _alike(loaded):

@@ -1,8 +1,10 @@
-"""Teaches the forget set to a model again and counts the steps it takes.
+"""Teaches models again: the forget set, until they know it, or anything else.
 
-The figures made of the counts are in ``evaluation/forgetting.py``. Every model
+The figures made of the counts of steps are in ``metrics/forgetting.py``; other
+attempts to bring forget back are made by ``pipeline.recovery``. Every model
 gets the same batches, the original's optimiser at one fixed rate, no
-augmentation and batch statistics, through the one host loop.
+augmentation and batch statistics, through the one host loop and one compiled
+step.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from dlfd_jax import loop, parallel, predict, training as train
 from dlfd_jax.data import batching, dataset as dataset_lib
 from dlfd_jax.metrics import accuracy, forgetting
 from dlfd_jax.models import Variables
-from dlfd_jax.pipeline import job
+from dlfd_jax.pipeline import job, timing
 from dlfd_jax.utils import stops, validate
 
 _PHASE = 'relearn'
@@ -89,6 +91,94 @@ class _ForgetAccuracy:
       raise _Reached
 
 
+class _Unmeasured:
+  """A controller that lets a run go to its end."""
+
+  def measure(self, variables: Variables) -> loop.Metrics:
+    del variables
+    return {}
+
+  def phase(self, metrics: loop.Metrics) -> str:
+    del metrics
+    return _PHASE
+
+  def keep(self, candidates: Sequence[loop.Metrics]) -> list[int]:
+    del candidates
+    return []
+
+
+class Tuner:
+  """Trains any variables of one architecture on any rows.
+
+  Args:
+    model: the classifier.
+    dataset: the images.
+    optimizer: whose rate is held constant.
+    devices: where to run.
+    feed: shares the images already placed for evaluation.
+    constants: the placed data of ``feed``.
+  """
+
+  def __init__(self, model: nn.Module, dataset: dataset_lib.Dataset,
+               optimizer: train.OptimizerConfig, *, devices: parallel.Devices,
+               feed: batching.Feed, constants: dict[str, Any]):
+    self._optimizer = dataclasses.replace(optimizer, schedule='constant')
+    self._devices, self._feed, self._constants = devices, feed, constants
+    self._step = train.make_supervised_step(
+        model, dataset.task, self._optimizer)
+
+  def call(self, variables: Variables, rows: np.ndarray, batch_size: int,
+           num_steps: int) -> timing.Call:
+    """A step of such a run, to be timed."""
+    stream = batching.Stream(rows, self._rounded(batch_size))
+    return timing.Call(
+        self._step, self._start(variables, 0), {
+            **self._constants,
+            'num_steps': self._devices.share(np.int32(num_steps))},
+        next(iter(self._feed.batches(stream.batch, 0, 1))))
+
+  def _rounded(self, batch_size: int) -> int:
+    return -(-batch_size // self._devices.count) * self._devices.count
+
+  def _start(self, variables: Variables, seed: int) -> train.TrainState:
+    return train.create_state(
+        variables, self._optimizer, jax.random.key(seed))
+
+  def run(self, variables: Variables, rows: np.ndarray, batch_size: int,
+          num_steps: int, seed: int = 0, *,
+          controller: loop.Controller | None = None,
+          hooks: Sequence[loop.Hook] = ()) -> loop.LoopResult:
+    """Some steps on batches of rows, measured after each by a controller.
+
+    Args:
+      variables: where to start; never changed.
+      rows: of the dataset; what is drawn of them depends on the seed alone.
+      batch_size: rounded up to the devices; one size is one compiled program.
+      num_steps: length of the run.
+      seed: of the batches.
+      controller: None = nothing is measured.
+      hooks: of the loop.
+
+    Raises:
+      job.Interrupted: on SIGTERM or SIGINT.
+    """
+    stream = batching.Stream(
+        rows, self._rounded(batch_size), seed=seed, salt=_SALT)
+    out = loop.run(
+        loop.Plan(
+            steps={_PHASE: self._step}, num_steps=num_steps,
+            batch=stream.batch, check_every=1 if controller else num_steps,
+            start=self._start(variables, seed)),
+        self._constants, devices=self._devices, feed=self._feed,
+        controller=controller or _Unmeasured(), hooks=hooks)
+    if out.stop == loop.INTERRUPTED:
+      raise job.Interrupted(
+          'Stopped; there is no result yet. The same command starts the '
+          'evaluation again.')
+    stops.deliver()
+    return out
+
+
 class Relearner:
   """Relearns one forget set from any variables of one architecture.
 
@@ -122,10 +212,9 @@ class Relearner:
     self._predictor = predict.Predictor(
         model, dataset, self._devices, batch_size=self._batch_size,
         feed=self._feed, constants=self._constants)
-    self._optimizer = dataclasses.replace(
-        config.optimizer, schedule='constant')
-    self._step = train.make_supervised_step(
-        model, dataset.task, self._optimizer, config.max_steps)
+    self._tuner = Tuner(
+        model, dataset, config.optimizer, devices=self._devices,
+        feed=self._feed, constants=self._constants)
     silent = np.zeros((len(self._forget), dataset.task.num_outputs))
     self._tries = accuracy.accuracy(
         dataset.task, silent, dataset.labels[self._forget]).tries.sum(0)
@@ -177,23 +266,12 @@ class Relearner:
     return [self._run(variables, goal, seed) for seed in self.config.seeds]
 
   def _run(self, variables, goal, seed):
-    stream = batching.Stream(
-        self._forget, self._batch_size, seed=seed, salt=_SALT)
-    plan = loop.Plan(
-        steps={_PHASE: self._step}, num_steps=self.config.max_steps,
-        batch=stream.batch, check_every=1, start=train.create_state(
-            variables, self._optimizer, jax.random.key(seed)))
     controller = _ForgetAccuracy(self.accuracy, goal)
     try:
-      out = loop.run(
-          plan, self._constants, devices=self._devices, feed=self._feed,
-          controller=controller, hooks=[controller.stop_at_goal])
+      self._tuner.run(
+          variables, self._forget, self._batch_size, self.config.max_steps,
+          seed, controller=controller, hooks=[controller.stop_at_goal])
     except _Reached:
       stops.deliver()
       return forgetting.first_reach(controller.seen, goal)
-    if out.stop == loop.INTERRUPTED:
-      raise job.Interrupted(
-          'Stopped; there is no result yet. The same command starts the '
-          'evaluation again.')
-    stops.deliver()
     return forgetting.RelearnTime(self.config.max_steps, capped=True)

@@ -33,8 +33,8 @@ from dlfd_jax.pipeline import (
   chain,
   expected_cost,
   job,
+  predictors as predictors_lib,
   reference_models,
-  references,
   run_configs,
   unlearn,
 )
@@ -166,7 +166,7 @@ def plan(shadows: job.Folder | reference_models.ReferenceModels,
 
 
 def unlearned_shadows(
-    plan: Plan, predictors: references.Predictors, *,
+    plan: Plan, predictors: predictors_lib.Predictors, *,
     device_bytes: int, hooks: Sequence[loop.Hook] = (),
     command: str | None = None, allow_unverified: bool = False
 ) -> inputs_lib.Shadows:
@@ -265,7 +265,7 @@ def _of_folder(plan, predictors, margins, device_bytes, hooks, command,
 
 
 def _margins(saved: checkpoint.SavedModel, plan: Plan,
-             predictors: references.Predictors) -> dict[str, np.ndarray]:
+             predictors: predictors_lib.Predictors) -> dict[str, np.ndarray]:
   """Margins of a model, float32; 0 where no label is known."""
   dataset = plan.dataset
   found = predictors.run(saved.config, saved.variables, {

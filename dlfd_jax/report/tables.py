@@ -248,13 +248,38 @@ def reference_table(result: Result, *, everything: bool = False,
 
 def groups_table(result: Result) -> Table:
   """Accuracies of classes and of the data's groups, tier 1; maybe no row."""
+  return _table_about(result, registry.GROUP, 'Accuracy by group')
+
+
+def recovery_table(result: Result, *, delta: bool = True) -> Table:
+  """What came back after each treatment, tier 1; no row without any figure.
+
+  Args:
+    result: see the module.
+    delta: whether unlearned minus retrained is a column.
+
+  Raises:
+    ValueError: if ``result`` is something else.
+  """
+  table = _table_about(
+      result, registry.RECOVERY, 'Attempts to bring forget back',
+      'Every model after the same treatment. null: the retrained ones; its '
+      'range is the smallest to the largest value. The first row can tell a '
+      'model apart; the others have no part in the verdict.', delta=delta)
+  if all(cell.value is None for row in table.rows for cell in row.cells):
+    return dataclasses.replace(table, rows=())
+  return table
+
+
+def _table_about(result: Result, about: str, title: str, *notes: str,
+                 delta: bool = True) -> Table:
   check_result(result)
-  columns = (*names.MODELS, 'delta')
+  columns = (*names.MODELS, 'delta') if delta else names.MODELS
   return Table(
-      'Accuracy by group', columns, tuple(
+      title, columns, tuple(
           _row(result, record['metric'], columns)
-          for record in result.get('metrics', ())
-          if _about(record) == registry.GROUP))
+          for record in result.get('metrics', ()) if _about(record) == about),
+      notes)
 
 
 def _about(record: Mapping[str, Any]) -> str:
@@ -329,7 +354,7 @@ def headline(result: Result) -> list[str]:
       f'guess) scores {_with_interval(original)} on the original and '
       f'{_with_interval(unlearned)} on the unlearned model'
       + (f'; {_with_interval(retrained)} on the retrained '
-         f'{"one" if _references(result) == 1 else "ones"}.'
+         f'{"one" if references(result) == 1 else "ones"}.'
          if retrained.value is not None else
          '; there is no retrained model to compare with.'))
   record = find_record(result, f'gap_{registry.MAIN_ATTACK}') or find_record(
@@ -338,7 +363,7 @@ def headline(result: Result) -> list[str]:
     return [first, 'These are too few people or images to say more.']
   if retrained.value is None:
     return [first]
-  return [first, difference_sentence(record, _references(result))]
+  return [first, difference_sentence(record, references(result))]
 
 
 def difference_sentence(record: Mapping[str, Any], references: int) -> str:
@@ -376,7 +401,7 @@ def difference_sentence(record: Mapping[str, Any], references: int) -> str:
   return f'{found}: {said}.'
 
 
-def _references(result: Result) -> int:
+def references(result: Result) -> int:
   """How many retrained models stand behind a result."""
   return len((result.get('models') or {}).get('retrained') or ())
 
@@ -399,7 +424,7 @@ def _without_original(result: Result, audited: Estimate,
   elif retrained.value is not None:
     lines.append(difference_sentence(
         find_record(result, f'gap_{registry.MAIN_ATTACK}') or find_record(
-            result, registry.MAIN_ATTACK) or {}, _references(result)))
+            result, registry.MAIN_ATTACK) or {}, references(result)))
   elif verdict:
     lines.append('It does not tell these people from unseen ones. Whether a '
                  'model that never saw them would look alike, only retrained '

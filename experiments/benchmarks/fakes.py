@@ -25,7 +25,7 @@ from dlfd_jax.data import requests, sources, splits as splits_lib
 from dlfd_jax.data.dataset import Dataset
 from dlfd_jax.evaluation import inputs as inputs_lib, registry, run
 from dlfd_jax.metrics import per_example, stats
-from dlfd_jax.pipeline import references, train, unlearn
+from dlfd_jax.pipeline import predictors as predictors_lib, train, unlearn
 from dlfd_jax.report import render
 from experiments.publish import programs
 
@@ -195,7 +195,7 @@ def make_world(values: flags.FlagValues) -> tuple[World, Logits, Logits]:
 def _logits(runs_of: Mapping[str, Any], dataset: Dataset,
             splits: splits_lib.Splits, devices: parallel.Devices
             ) -> dict[str, Logits]:
-  predictors = references.Predictors(dataset, devices)
+  predictors = predictors_lib.Predictors(dataset, devices)
   found = {}
   for name, of_run in runs_of.items():
     saved = of_run.state()

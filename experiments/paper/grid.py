@@ -133,7 +133,8 @@ def run_row(study: study_lib.Study, row: Row, bootstrap: int, probes: bool,
       study.trained['original'], unlearned,
       [study.trained['retrained'], *shared],
       inputs_lib.EvaluationConfig(bootstrap=bootstrap), state=row.state,
-      tier_1=references_lib.Tier1Config(relearn_steps=0) if probes else None,
+      tier_1=references_lib.Tier1Config(
+          relearn_steps=0, recovery_steps=0) if probes else None,
       keep_features=probes,
       workdir=study.folder / (f'evaluation{"1" if probes else ""}-{row.state}-'
                               f'{bootstrap}-{name}'

@@ -101,7 +101,7 @@ def test_forget_is_learnt_again_by_the_recipe_of_the_original(
   result = _audit(
       made, tmp_path / 'out', f'--original={original}', '--tier=1',
       f'--model={made / "unlearned"}', f'--retrained={made / "retrained"}',
-      '--relearn_steps=1', '--relearn_seeds=1')
+      '--relearn_steps=1', '--relearn_seeds=1', '--recovery_steps=1')
   relearn = result['config']['relearn']
   assert relearn['optimizer']['learning_rate'] == pytest.approx(
       .1 * recipe['optimizer']['learning_rate'])
@@ -113,7 +113,8 @@ def test_forget_is_learnt_again_by_the_recipe_of_the_original(
 def test_audits_of_one_request_are_compared(
     made, original, tmp_path, capsys):
   common = [f'--original={original}', '--tier=1', '--relearn_steps=2',
-            '--relearn_seeds=1', f'--retrained={made / "retrained"}']
+            '--relearn_seeds=1', '--recovery_steps=1',
+            f'--retrained={made / "retrained"}']
   for name in ('unlearned', 'foreign'):
     _audit(made, tmp_path / name, *common, f'--model={made / name}',
            code=4 if name == 'foreign' else 0)
@@ -153,8 +154,13 @@ def test_a_person_who_was_forgotten_earlier_is_asked_about_alone(
 
 def test_tier_1_without_an_original(made, tmp_path):
   result = _audit(made, tmp_path / 'out', f'--model={made / "unlearned"}',
-                  '--tier=1', f'--retrained={made / "retrained"}')
+                  '--tier=1', f'--retrained={made / "retrained"}',
+                  '--recovery_steps=2')
   assert result['config']['relearn'] == 'not run'
+  assert result['config']['recovery']['max_steps'] == 2  # it needs no original
+  record = next(r for r in result['metrics']
+                if r['metric'] == 'recovery_accuracy')
+  assert record['unlearned']['value'] is not None
   assert _cell(result, 'js_forget', 'unlearned') is not None
   assert result['verdicts']['forgetting']['verdict'] != 'indistinguishable'
 

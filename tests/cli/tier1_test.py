@@ -15,7 +15,7 @@ from dlfd_jax.utils import runs
 pytestmark = pytest.mark.usefixtures('shared_compilations')
 
 _QUICK = ['--devices=1', '--bootstrap=20', '--relearn_steps=4',
-          '--relearn_seeds=2']
+          '--relearn_seeds=2', '--recovery_steps=4']
 
 
 @pytest.fixture(scope='module')
@@ -71,7 +71,10 @@ def test_from_runs_to_the_report(
            '--keep_features']
   assert _evaluate(original, reference_runs, *flags) == 0
   said = capsys.readouterr().out
-  assert 'Against retrained models' in said
+  assert said.index('Bringing forget back: 4 models, 4 steps a lesson. '
+                    'Expected: about') < said.index('Against retrained models')
+  assert 'Attempts to bring forget back' in said
+  assert 'After learning retain again, accuracy on forget is' in said
   assert 'even an exact deletion exposes the deleted people' in ' '.join(
       said.split())
   result, records = _records(out)
@@ -90,7 +93,19 @@ def test_from_runs_to_the_report(
   assert records['relearn_steps']['original']['value'] == 0
   assert set(result['verdicts']) == {'forgetting', 'utility'}
   assert result['config']['tier'] == 1
-  assert result['config']['relearn']['max_steps'] == 4
+  for name in ('relearn', 'recovery'):
+    assert result['config'][name]['max_steps'] == 4
+    assert result['config'][name]['optimizer'] == (
+        result['config']['relearn']['optimizer'])
+  parts = ('1 %', '5 %', '10 %')
+  assert [records[f'recovery_rest/{part}']['unlearned']['reason']
+          for part in parts][:2] == [
+              '1 % of 4 people is nobody', '5 % of 4 people is nobody']
+  for name in ('recovery_accuracy', 'recovery_copies_accuracy/crop 10 %',
+               'recovery_copies_auc/noise 5 %'):
+    assert records[name]['null']['value'] is not None, name
+    assert records[name]['verdict'] in (None, 'too few to say')
+  assert result['efficiency']['evaluate_s']['recovery_expected'] > 0
   assert result['request']['people'] == 4
   assert len(result['request']['sha256_of_image_ids']) == 64
   assert result['efficiency']['evaluate_s']['references'] > 0
@@ -106,6 +121,7 @@ def test_from_runs_to_the_report(
   page = (out / runs.REPORT).read_text()
   assert 'Overall verdict on forgetting at tier 1' in page
   assert 'Linear probe, forget or unseen' in page
+  assert 'Accuracy after learning retain, forget' in page
 
 
 def test_four_retrained_models_are_references_of_attacks(
@@ -114,6 +130,7 @@ def test_four_retrained_models_are_references_of_attacks(
   four = ','.join(str(reference_runs / name) for name in '0123')
   assert _evaluate(
       original, reference_runs, '--tier=2', '--relearn_steps=0',
+      '--recovery_steps=0',
       f'--retrained={four}', f'--workdir={out}') == 0
   assert 'RMIA AUC' in capsys.readouterr().out
   result, records = _records(out)
@@ -137,6 +154,7 @@ def test_one_retrained_model_and_no_relearning(
   assert 'two retrained models' in records['zrf']['null']['reason']
   assert records['log2_ain']['unlearned']['reason'] == 'no relearning was run'
   assert result['config']['relearn'] == 'not run'
+  assert 'cannot tell' in records['recovery_accuracy']['notes'][-1]
   assert not (out / pipeline.FEATURES).exists()
   assert all(r['verdict'] != 'indistinguishable' for r in records.values())
 

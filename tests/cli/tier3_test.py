@@ -22,8 +22,8 @@ from dlfd_jax import checkpoint
 from dlfd_jax.cli import commands, exit_codes
 from dlfd_jax.pipeline import (
   job,
+  predictors as predictors_lib,
   reference_models,
-  references,
   run_configs,
   shadow_models,
   unlearn,
@@ -44,7 +44,8 @@ _METHODS = {
     'kept': ['--method=finetune', '--epochs=1', '--learning_rate=1e-9',
              '--optimizer=adam'],
     'exact': ['--method=eu_k', '--k=2', *_RECIPE[:1], *_RECIPE[2:4]]}
-_QUICK = ['--tier=3', '--bootstrap=60', '--relearn_steps=0']
+_QUICK = ['--tier=3', '--bootstrap=60', '--relearn_steps=0',
+          '--recovery_steps=0']
 
 
 def _run(command, folder, *flags, code=exit_codes.OK):
@@ -131,7 +132,8 @@ def test_what_was_done_is_recorded_and_read_again(made, judged, monkeypatch):
       made / 'original', made / 'exact',
       reference_models.load_references(made / 'retrained').folders,
       dlfd_jax.EvaluationConfig(bootstrap=60), shadows=made / 'random',
-      tier_1=dlfd_jax.Tier1Config(relearn_steps=0), devices=tiny.devices(),
+      tier_1=dlfd_jax.Tier1Config(relearn_steps=0, recovery_steps=0),
+      devices=tiny.devices(),
       **_data(made))
   assert again.record['metrics'] == result['metrics']
 
@@ -182,7 +184,7 @@ def test_shadow_models_share_their_programs(made, tmp_path,
   plan = shadow_models.plan(
       shadows, job.judged(made / 'kept'), job.judged(made / 'original'),
       data['dataset'], data['splits'])
-  predictors = references.Predictors(data['dataset'], tiny.devices())
+  predictors = predictors_lib.Predictors(data['dataset'], tiny.devices())
   begun = []
   with count_compilations() as counter:
     shadow_models.unlearned_shadows(

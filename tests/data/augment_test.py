@@ -17,6 +17,7 @@ OFF = augment_lib.AugmentConfig(
 apply = jax.jit(augment_lib.augment, static_argnums=2)
 warp = jax.jit(augment_lib.warp)
 recolour = jax.jit(augment_lib.recolour)
+perturb = jax.jit(augment_lib.perturb)
 
 
 @functools.lru_cache
@@ -151,3 +152,31 @@ def test_wrong_arrays_are_refused():
     augment_lib.augment(images, keys[0], OFF)
   with pytest.raises(ValueError, match=r'got uint32 \[8, 2\]'):
     augment_lib.augment(images, jax.random.key_data(keys), OFF)
+
+
+def test_copies_depend_on_their_row_alone():
+  images = jnp.full((4, 16, 16, 3), .5).at[:, 4:8].set(.25)
+  rows = jnp.array([7, 8, 9, 7])
+  how = {'noise': jnp.float32(.1), 'shift': jnp.float32(.25)}
+  found = perturb(images, rows, how)
+  np.testing.assert_array_equal(found[0], found[3])
+  assert not np.array_equal(found[0], found[1])
+  np.testing.assert_array_equal(
+      perturb(images[1:2], rows[1:2], how)[0], found[1])
+
+
+def test_copies_have_the_noise_and_the_shift_that_were_asked_for():
+  rng = np.random.default_rng(0)
+  images = jnp.asarray(rng.uniform(.4, .6, (8, 16, 16, 3)), jnp.float32)
+  rows, none = jnp.arange(8), jnp.float32(0)
+  still = perturb(images, rows, {'noise': none, 'shift': none})
+  np.testing.assert_allclose(still, images, atol=1e-6)
+  noisy = perturb(
+      images, rows, {'noise': jnp.float32(.05), 'shift': none})
+  assert np.std(noisy - images) == pytest.approx(.05, rel=.03)
+  moved = np.asarray(perturb(
+      images, rows, {'noise': none, 'shift': jnp.float32(.25)}))
+  for image, copy in zip(np.asarray(images), moved):
+    assert any(np.allclose(
+        np.roll(image, (4 * down, 4 * right), (0, 1))[4:-4, 4:-4],
+        copy[4:-4, 4:-4], atol=1e-5) for down in (-1, 1) for right in (-1, 1))

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from dlfd_jax.data import leakage
-from dlfd_jax.evaluation import registry, run, verdicts
+from dlfd_jax.evaluation import inputs as inputs_lib, registry, run, verdicts
 from dlfd_jax.evaluation.estimate import Estimate, mean
-from dlfd_jax.metrics import forgetting, per_example
+from dlfd_jax.metrics import forgetting, per_example, recovery
 from tests.evaluation import fakes, releases_test
 
 _QUICK = run.EvaluationConfig(bootstrap=60, permutations=20, draws=1)
@@ -49,7 +49,12 @@ def _references(outputs, *, slow=9, quick=2):
           'original': [time(0)] * 2,
           'unlearned': [time(quick), time(quick + 1)],
           **{f'retrained_{i}': [time(slow + i), time(slow)]
-             for i in range(len(outputs['retrained']))}})
+             for i in range(len(outputs['retrained']))}},
+      recovery=inputs_lib.Recovery(logits={
+          name: dict.fromkeys(recovery.TREATMENTS, {
+              split: o[split] for split in ('forget', 'test')})
+          for name, o in models.items()}, taught=dict.fromkeys(
+              recovery.PARTS, np.arange(len(forget)) % 2 == 0)))
 
 
 _OUTPUTS = _outputs(_DATA, _SPLITS)
@@ -262,6 +267,10 @@ def test_all_families_are_there(metrics):
   classes = [f'silhouette_test/{name}' for name in 'abcd'] + [
       f'accuracy_{split}/class {name}' for split in ('retain', 'test')
       for name in 'abcd']
+  classes += ['recovery_accuracy'] + [
+      f'recovery_{kind}/{name}' for kind, members in (
+          ('rest', recovery.PARTS), ('copies_accuracy', recovery.COPIES),
+          ('copies_auc', recovery.COPIES)) for name in members]
   assert set(metrics) == {
       'gap_accuracy_forget', 'gap_accuracy_retain', 'gap_accuracy_test',
       'gap_mia_auc_matched', 'gap_mia_auc_person', 'average_gap', 'tow',
@@ -340,7 +349,7 @@ def test_too_few_retrained_models_leave_the_nulls_out(count, reason):
   references = _references(outputs)
   found = _evaluate(outputs, references)
   for name, record in _records(found).items():
-    if name.startswith('accuracy') or name in (
+    if name.startswith(('accuracy', 'recovery')) or name in (
         'zrf', 'forget_tail', 'relearn_steps', 'probe_membership',
         'probe_people_test', 'silhouette_test') or '/' in name or (
             name.startswith(releases_test.OURS[:3])):
