@@ -248,7 +248,7 @@ def test_altered_files_are_read_or_refused(made, judged, tmp_path):
   shutil.copytree(made / 'random', folder)
   data, models = _data(made), [job.judged(made / name)
                                for name in ('exact', 'original')]
-  predictors = references.Predictors(data['dataset'], tiny.devices())
+  predictors = predictors_lib.Predictors(data['dataset'], tiny.devices())
 
   def read(place):
     plan = shadow_models.plan(
