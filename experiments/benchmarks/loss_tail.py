@@ -34,7 +34,7 @@ from dlfd_jax.data import sources, splits as splits_lib
 from dlfd_jax.data.dataset import Dataset
 from dlfd_jax.evaluation import inputs as inputs_lib, registry
 from dlfd_jax.metrics import attack
-from dlfd_jax.pipeline import job, references, run_configs
+from dlfd_jax.pipeline import job, predictors as predictors_lib, run_configs
 from dlfd_jax.report import render
 from dlfd_jax.utils import runs
 from experiments.publish import programs
@@ -121,7 +121,7 @@ def measure(folder: pathlib.Path, devices: parallel.Devices) -> dict[str, Any]:
       for path in folder.glob(f'{pattern}/{runs.RESULT}')
       if path.parent.parent.name != 'references'
       and runs.read_json(path).get('kind') in ('train', 'unlearn'))]
-  predictors = references.Predictors(dataset, devices)
+  predictors = predictors_lib.Predictors(dataset, devices)
   parts = {name: splits.parts[name] for name in _SPLITS}
   logits = {}
   for path in (*retrained, *judged):
