@@ -209,8 +209,10 @@ def cka(inputs: Inputs, slot: Model, references: Sequence[Model],
         form: Callable[[Any, Any], float] = features_lib.cka_unbiased,
         ) -> Estimate:
   """Linear CKA with the references, of penultimate features or of a block."""
-  return mean([_cka(inputs, slot, reference, split, form, block)
-               for reference in references])
+  # It is symmetric, and left-out models meet each other twice: once is enough.
+  pairs = [sorted((slot, reference), key=lambda model: model.name)
+           for reference in references]
+  return mean([_cka(inputs, *pair, split, form, block) for pair in pairs])
 
 
 def cka_to_original(inputs: Inputs, model: Model, *, split: str) -> Estimate:
