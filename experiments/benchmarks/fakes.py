@@ -1,39 +1,53 @@
 r"""Models that pretend to have forgotten, and which attack sees which.
 
-  python -m experiments.benchmarks.fakes --workdir=../runs/fakes \
-      --out=docs/results/fakes
+  python -m experiments.benchmarks.fakes --data_dir=../shared/data \
+      --workdir=../runs --out=docs/results/fakes
 
 Every fake is the original but for its answers on forget images: nothing was
 unlearned. An honest retrained model, left out of the references, and DLFD stand
-beside them. Judged are outputs alone, by ``evaluation.run.evaluate``.
+beside them. Judged are outputs alone, by ``evaluation.run.evaluate``, of three
+kinds of models: those of the demo (in ``demo_seeds/0`` of the folder, with five
+more retrained ones in ``fakes``), of ``planted`` and of FG-NET as ``judged``
+has it. What is missing of them is trained.
 """
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import pathlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from absl import flags
 
 from dlfd_jax import parallel, presets, tasks
-from dlfd_jax.cli import command, inputs
-from dlfd_jax.data import requests, sources, splits as splits_lib
+from dlfd_jax.cli import command, demo, inputs
+from dlfd_jax.data import requests, splits as splits_lib
 from dlfd_jax.data.dataset import Dataset
 from dlfd_jax.evaluation import inputs as inputs_lib, registry, run
 from dlfd_jax.metrics import per_example, stats
-from dlfd_jax.pipeline import predictors as predictors_lib, train, unlearn
+from dlfd_jax.pipeline import (
+  job,
+  reference_models,
+  references,
+  train,
+  unlearn,
+)
 from dlfd_jax.report import render
+from experiments.benchmarks import judged, planted
+from experiments.paper import study as study_lib
 from experiments.publish import programs
 
 REFERENCES = 6
-_PRIVATE = 1000  # seed of the retrained model that only the attacker has
 _DRAW = 7
 _TIER = 2
 Logits = Mapping[str, np.ndarray]
+# Data, split, original, retrained models and DLFD's.
+Runs = tuple[Dataset, splits_lib.Splits, Any, Sequence[Any], Any]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -161,48 +175,74 @@ def seen_by(judged: Mapping[str, Any], tier: int) -> list[str]:
           and not name.endswith(('retain', 'test'))]
 
 
-def make_world(values: flags.FlagValues) -> tuple[World, Logits, Logits]:
-  """The models of the demo; also a left-out retrained model, and DLFD."""
-  preset = presets.PRESETS['demo']
-  root = pathlib.Path(command.required(values, 'workdir'))
-  devices = inputs.devices(values)
-  dataset = sources.load(presets.demo_data(0))
+def _of_demo(root: pathlib.Path, common: Mapping[str, Any]) -> Runs:
+  """The models of ``dlfd demo``, and five more retrained ones."""
+  preset, place = presets.PRESETS['demo'], root / 'demo_seeds' / '0'
+  dataset = job.load_data(presets.demo_data(0))
   partition = presets.demo_partition(dataset, 0)
-  splits, _ = requests.resolve_request(
+  splits, notes = requests.resolve_request(
       dataset, partition, requests.ForgetRequest(fraction=.1, seed=0))
 
   def trained(name: str, seed: int, on: str) -> train.TrainResult:
     return train.train(
         dataset, partition if on == 'all' else splits,
         dataclasses.replace(preset.train, seed=seed), preset.network, on=on,
-        workdir=root / name, devices=devices)
+        workdir=place / name, **common)
 
-  runs_of = {'original': trained('original', 0, 'all')}
-  for seed in (*range(REFERENCES + 1), _PRIVATE):
-    runs_of[f'retrained_{seed}'] = trained(
-        f'retrained_{seed}', seed, 'retain')
-  runs_of['dlfd'] = unlearn.unlearn(  # type: ignore[assignment]
-      runs_of['original'], preset.methods['dlfd'], splits, seed=0,
-      workdir=root / 'dlfd', devices=devices)
-  logits = _logits(runs_of, dataset, splits, devices)
-  world = World(
-      dataset, splits, logits['original'],
-      [logits[f'retrained_{seed}'] for seed in range(REFERENCES)],
-      logits[f'retrained_{_PRIVATE}'])
-  return world, logits[f'retrained_{REFERENCES}'], logits['dlfd']
+  original = trained('original', 0, 'all')
+  retrained = [trained(name, seed, 'retain')
+               for seed, name in enumerate(demo.RETRAINED)]
+  more = reference_models.train_references(
+      reference_models.plan(
+          original, splits, n=REFERENCES + 2 - len(retrained), seed=1000),
+      root / 'fakes', **common)
+  return dataset, splits, original, [*retrained, *more.folders], (
+      unlearn.unlearn(original, preset.methods['dlfd'], splits, seed=0,
+                      notes=notes, workdir=place / 'unlearned', **common))
 
 
-def _logits(runs_of: Mapping[str, Any], dataset: Dataset,
-            splits: splits_lib.Splits, devices: parallel.Devices
-            ) -> dict[str, Logits]:
-  predictors = predictors_lib.Predictors(dataset, devices)
-  found = {}
-  for name, of_run in runs_of.items():
-    saved = of_run.state()
-    found[name] = {
-        split: out.logits for split, out in predictors.run(
-            saved.config, saved.variables, splits.parts).items()}
-  return found
+def _of_planted(root: pathlib.Path, common: Mapping[str, Any]) -> Runs:
+  world = planted.make_world(root / 'planted', **common)
+  original = world.trained('original', 0, world.partition, 'all')
+  return (world.dataset, world.splits, original,
+          planted.retrained_of(world, original, REFERENCES + 2),
+          planted.unlearned_of(world, original, 'dlfd'))
+
+
+def _of_faces(root: pathlib.Path, folder: pathlib.Path,
+              common: Mapping[str, Any]) -> Runs:
+  data = judged.DATA[0]
+  study = study_lib.open_study(
+      data.task(folder), 0, root / 'judged', data.forget, **common)
+  return (study.dataset, study.splits, study.trained['original'],
+          study.references(REFERENCES + 2), study.unlearn(
+              study.folder / 'dlfd', study.task.preset.config_of('dlfd')))
+
+
+def make_world(of: Runs, devices: parallel.Devices
+               ) -> tuple[World, Logits, Logits]:
+  """A world; also an honest retrained model that is no reference, and DLFD."""
+  dataset, splits, original, retrained, dlfd = of
+  predictors = references.Predictors(dataset, devices)
+
+  def logits(of_run: Any) -> Logits:
+    saved = job.judged(of_run).saved
+    return {split: out.logits for split, out in predictors.run(
+        saved.config, saved.variables, splits.parts).items()}
+
+  known = [logits(of_run) for of_run in retrained]
+  return World(
+      dataset, splits, logits(original), known[:REFERENCES],
+      known[REFERENCES]), known[REFERENCES + 1], logits(dlfd)
+
+
+def agreement(world: World) -> float:
+  """Mean correlation of two references' margins on forget and test."""
+  margins = [np.concatenate([world.margins(logits, split)
+                             for split in ('forget', 'test')])
+             for logits in world.references]
+  table = np.corrcoef(margins)
+  return float(table[np.triu_indices(len(table), 1)].mean())
 
 
 def judge_all(world: World, honest: Logits, dlfd: Logits,
@@ -220,16 +260,56 @@ def judge_all(world: World, honest: Logits, dlfd: Logits,
 
 
 def _measure(values: flags.FlagValues) -> dict[str, Any]:
-  world, honest, dlfd = make_world(values)
+  root = pathlib.Path(command.required(values, 'workdir'))
+  folder = pathlib.Path(command.required(values, 'data_dir'))
+  common = {'devices': inputs.devices(values), 'hooks': [command.Progress()],
+            **inputs.run_options(values)}
   config = inputs_lib.EvaluationConfig(
       bootstrap=command.value(values, 'bootstrap'), permutations=20, draws=5)
-  return {
-      'references': REFERENCES,
-      'forget': {'images': len(world.splits.forget),
-                 'people': len(world.dataset.people_in(world.splits.forget))},
-      'test': {'images': len(world.splits.test),
-               'people': len(world.dataset.people_in(world.splits.test))},
-      'models': judge_all(world, honest, dlfd, config)}
+  worlds = []
+  for title, of in (
+      ('Drawn faces, the demo', _of_demo(root, common)),
+      ('FG-NET, age in 6 classes', _of_faces(root, folder, common)),
+      ('Drawn faces at 16 px', _of_planted(root, common))):
+    world, honest, dlfd = make_world(of, common['devices'])
+    worlds.append({
+        'title': title, 'references': REFERENCES,
+        **{part: {'images': len(rows),
+                  'people': len(world.dataset.people_in(rows))}
+           for part, rows in (('forget', world.splits.forget),
+                              ('test', world.splits.test))},
+        'agreement': agreement(world),
+        'models': judge_all(world, honest, dlfd, config)})
+    jax.clear_caches()  # compiled programs hold memory maps, which run out
+  return {'worlds': worlds}
+
+
+def sentences(result: Mapping[str, Any]) -> list[str]:
+  """Which metrics see each model, in words."""
+  found = []
+  for model in result['models']:
+    by_tier = [(tier, seen_by(model, tier)) for tier in range(_TIER + 1)]
+    said = '; '.join(
+        f'tier {tier}: ' + (', '.join(map(registry.short_label, names))
+                            or 'nothing') for tier, names in by_tier)
+    found.append(f'{model["about"]}: {model["forgetting"]}. Told apart at '
+                 f'{said}.')
+  return found
+
+
+def _of_the_private_model(result: Mapping[str, Any]) -> str:
+  """What the fake that knows the attack shows."""
+  model = next(one for one in result['models']
+               if one['name'] == private_model.__name__)
+  seen = [name for tier in range(_TIER + 1) for name in seen_by(model, tier)]
+  found = ('by no metric of forgetting' if not seen else
+           f'by {", ".join(map(registry.short_label, seen))}')
+  return (
+      f'The answers of a private retrained model are told apart {found}. On '
+      'forget they are those of an honest model, and elsewhere nothing was '
+      'altered: no attack on answers can do better than by luck. What is '
+      'judged must be the weights that are deployed, not answers that somebody '
+      'sends.')
 
 
 _COLUMNS = {
@@ -241,10 +321,10 @@ _COLUMNS = {
     'rmia_auc': 'RMIA', 'lira_auc_two_sided': 'LiRA, two-sided'}
 
 
-def markdown(result: Mapping[str, Any]) -> str:
-  """One row a model: z of each attack, and who sees it."""
+def of_world(world: Mapping[str, Any]) -> list[str]:
+  """One row a model: z of each attack, and who sees it; and sentences."""
   rows = []
-  for model in result['models']:
+  for model in world['models']:
     cells = []
     for name in _COLUMNS:
       z = model['metrics'].get(name, {}).get('z')
@@ -252,30 +332,56 @@ def markdown(result: Mapping[str, Any]) -> str:
     seen = ['yes' if seen_by(model, tier) else 'no'
             for tier in range(_TIER + 1)]
     rows.append([model['about'], *cells, *seen, model['forgetting']])
-  forget, test = result['forget'], result['test']
-  return '\n'.join([
-      '# Fakes, and which attack sees them', '',
-      f'{result["references"]} retrained models; {forget["images"]} images of '
+  forget, test = world['forget'], world['test']
+  return [
+      f'## {world["title"]}', '',
+      f'{world["references"]} retrained models; {forget["images"]} images of '
       f'{forget["people"]} people to forget, {test["images"]} images of '
-      f'{test["people"]} people of test. A fake is the original but for its '
-      'answers on forget images. In the columns of metrics: the difference to '
-      'the retrained models in its standard errors (z). Then whether a metric '
-      'on forget of the tier tells the model apart, each by itself, and the '
-      f'overall verdict on forgetting at tier {_TIER}.', '',
+      f'{test["people"]} people of test. Two retrained models agree on the '
+      'margins of these images with a correlation of '
+      f'{world["agreement"]:.2f}.', '',
       *render.markdown_lines(
           ['answers on forget images', *_COLUMNS.values(),
            *(f'tier {tier}' for tier in range(_TIER + 1)), 'verdict'], rows),
-      '',
-      'The last fake is seen by no attack on outputs, and cannot be: on forget '
-      'it answers as a retrained model does, because it is one, and elsewhere '
-      'nothing was altered. What is judged must be the weights that are '
-      'deployed, not answers that somebody sends.', '',
+      '', *(f'- {line}' for line in sentences(world)), '',
+      _of_the_private_model(world), '']
+
+
+def summary(result: Mapping[str, Any]) -> list[str]:
+  """How many fakes are called what, by world."""
+  names = {fake.__name__ for fake in FAKES}
+  found = []
+  for world in result['worlds']:
+    of_fakes = [model for model in world['models'] if model['name'] in names]
+    counts = collections.Counter(model['forgetting'] for model in of_fakes)
+    found.append(
+        f'{world["title"]} (agreement {world["agreement"]:.2f}): of '
+        f'{len(of_fakes)} fakes ' + ', '.join(
+            f'{count} {verdict}' for verdict, count in counts.most_common())
+        + '.')
+  return found
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+  """A table for each kind of models."""
+  return '\n'.join([
+      '# Fakes, and which attack sees them', '',
+      'A fake is the original but for its answers on forget images. In the '
+      'columns of metrics: the difference to the retrained models in its '
+      'standard errors (z). Then whether a metric on forget of the tier tells '
+      'the model apart, each by itself, and the overall verdict on forgetting '
+      f'at tier {_TIER}.', '',
+      *(f'- {line}' for line in summary(result)), '',
+      'An attack that compares image by image needs retrained models that '
+      'agree on which image is hard: the correlation says how far they do.', '',
+      *(line for world in result['worlds'] for line in of_world(world)),
       programs.made_by(dict(result)), ''])
 
 
 COMMAND = programs.program(
     'benchmarks.fakes', __doc__, {
-        'bootstrap': (1000, 'resamples of an interval', 20)},
+        'data_dir': (None, 'folder of the npz files'),
+        'bootstrap': (500, 'resamples of an interval', 20)},
     _measure, markdown, runs_models=True)
 main = COMMAND.main
 

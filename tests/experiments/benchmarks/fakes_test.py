@@ -1,5 +1,7 @@
 """Fakes of models that agree on how hard an image is."""
 
+import collections
+
 import numpy as np
 import pytest
 
@@ -73,10 +75,26 @@ def test_fakes_are_what_they_say():
         world.margins(world.original, 'val')[val == label].mean(), abs=1e-4)
 
 
+def test_references_agree_as_far_as_their_margins_correlate():
+  world, _ = _world()
+  # Of the variance 1.5^2 is shared, .5^2 and about .3^2 are each model's own.
+  assert .8 < fakes.agreement(world) < .95
+
+
 def test_the_page_has_a_row_a_model(judged):
-  page = fakes.markdown({
-      'references': 4, 'forget': {'images': 1, 'people': 1},
-      'test': {'images': 1, 'people': 1}, 'models': list(judged.values()),
+  page = fakes.markdown({'worlds': [{
+      'title': 'Faces', 'agreement': .7, 'references': 4,
+      'forget': {'images': 1, 'people': 1}, 'test': {'images': 1, 'people': 1},
+      'models': list(judged.values())}],
       'command': 'x', 'device': 'cpu', 'versions': {'jax': '1'}})
   for fake in fakes.FAKES:
     assert f'| {fakes.about(fake)} |' in page
+  counts = collections.Counter(
+      judged[fake.__name__]['forgetting'] for fake in fakes.FAKES)
+  assert ('Faces (agreement 0.70): of 5 fakes '
+          f'{counts["distinguishable"]} distinguishable') in page
+  told = fakes.sentences({'models': [judged['shuffled_margins']]})[0]
+  assert told.startswith(
+      'Margins of val images of the same class, shuffled: distinguishable. '
+      'Told apart at tier 0: ')
+  assert 'reference AUC, two-sided' in told.partition('tier 1: ')[2]
