@@ -25,7 +25,7 @@ def test_folds_move_the_score_and_not_the_auc():
   assert found['lowest'] < found['highest']
 
 
-def test_the_null_of_the_score_is_that_of_permutation_null():
+def test_the_null_of_the_score_at_a_hundred_a_side():
   mean, high = program.null_of_score(100, 100)
   assert mean == pytest.approx(.076, abs=.01)
   assert high == pytest.approx(.16, abs=.03)
