@@ -32,8 +32,8 @@ from dlfd_jax.evaluation import inputs as inputs_lib, registry, run
 from dlfd_jax.metrics import per_example, stats
 from dlfd_jax.pipeline import (
   job,
+  predictors as predictors_lib,
   reference_models,
-  references,
   train,
   unlearn,
 )
@@ -223,7 +223,7 @@ def make_world(of: Runs, devices: parallel.Devices
                ) -> tuple[World, Logits, Logits]:
   """A world; also an honest retrained model that is no reference, and DLFD."""
   dataset, splits, original, retrained, dlfd = of
-  predictors = references.Predictors(dataset, devices)
+  predictors = predictors_lib.Predictors(dataset, devices)
 
   def logits(of_run: Any) -> Logits:
     saved = job.judged(of_run).saved

@@ -27,7 +27,13 @@ from dlfd_jax import methods as methods_lib, presets
 from dlfd_jax.cli import command, inputs
 from dlfd_jax.evaluation import inputs as inputs_lib, registry, run
 from dlfd_jax.metrics import person_rank, stats
-from dlfd_jax.pipeline import evaluate, job, references, train
+from dlfd_jax.pipeline import (
+  evaluate,
+  job,
+  predictors as predictors_lib,
+  references,
+  train,
+)
 from dlfd_jax.report import render
 from dlfd_jax.utils import runs
 from experiments.paper import study as study_lib
@@ -40,7 +46,7 @@ TIER = 2
 _TIER_1 = references.Tier1Config(
     config=inputs_lib.ReferenceConfig(
         probe_permutations=2, probe_people=20, jackknife_groups=5),
-    relearn_steps=0, random_networks=1)
+    relearn_steps=0, recovery_steps=0, random_networks=1)
 COLUMNS = {
     'gap_accuracy_forget': 'forget acc', 'gap_mia_auc_matched': 'attack AUC',
     'gap_mia_auc_person': 'attack AUC, by person',
@@ -195,7 +201,7 @@ def _whole(study: study_lib.Study, kept: Sequence[str],
 def _of_logits(study: study_lib.Study, kept: Sequence[str],
                judged: Mapping[str, Any], config: inputs_lib.EvaluationConfig
                ) -> Evaluate:
-  predictors = references.Predictors(study.dataset, study.devices)
+  predictors = predictors_lib.Predictors(study.dataset, study.devices)
 
   @functools.cache
   def logits(name):
@@ -273,7 +279,7 @@ def sentences(task: Mapping[str, Any]) -> list[str]:
   cost = task['cpu_s']
   if cost:
     found.append(
-        'An evaluation without learning forget again took ' + ', '.join(
+        'An evaluation without learning again took ' + ', '.join(
             f'{cost[str(tier)] / cost["retraining"]:.2g} retrainings at tier '
             f'{tier}' for tier in range(TIER + 1))
         + ', in seconds of the processor (one retraining took '
@@ -308,8 +314,8 @@ def markdown(result: Mapping[str, Any]) -> str:
         f'{sizes}. ResNet-18 of width {task["network"]["width"]} at '
         f'{task["image_size"]} px, {task["train_epochs"]} epochs; '
         f'{task["references"]} references. '
-        + ('Nobody learns forget again.' if task['features'] else
-           'Judged are logits: no probes, no CKA, nobody learns forget again.'),
+        + ('Nobody learns again.' if task['features'] else
+           'Judged are logits: no probes, no CKA, nobody learns again.'),
         '', *render.markdown_lines(
             ['model', *COLUMNS.values(), 'people by rank', 'forgetting',
              'utility'],

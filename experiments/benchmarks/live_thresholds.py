@@ -32,7 +32,7 @@ from dlfd_jax.data import sources, splits as splits_lib
 from dlfd_jax.evaluation import inputs as inputs_lib, run
 from dlfd_jax.methods import live
 from dlfd_jax.metrics import attack, per_example
-from dlfd_jax.pipeline import job, references, unlearn
+from dlfd_jax.pipeline import job, predictors as predictors_lib, unlearn
 from dlfd_jax.report import render
 from experiments.publish import programs
 
@@ -115,7 +115,7 @@ def _of_seed(seed: int, demo: pathlib.Path, root: pathlib.Path, bootstrap: int,
   splits = splits_lib.load_splits(demo / 'unlearned' / 'splits.npz', dataset)
   assert isinstance(splits, splits_lib.Splits)
   original = job.judged(demo / 'original')
-  predictors = references.Predictors(dataset, common['devices'])
+  predictors = predictors_lib.Predictors(dataset, common['devices'])
 
   def logits(of_run):
     saved = job.judged(of_run).saved

@@ -31,6 +31,7 @@ from dlfd_jax.metrics import lira, per_example, ulira
 from dlfd_jax.pipeline import (
   evaluate,
   job,
+  predictors as predictors_lib,
   reference_models,
   references,
   shadow_models,
@@ -190,7 +191,7 @@ def logits_of(world: World, runs_of: Mapping[str, job.ModelRun | str],
               splits: Sequence[str] = splits_lib.SPLITS_PARTS
               ) -> dict[str, dict[str, np.ndarray]]:
   """Logits of each model on parts of the split."""
-  predictors = references.Predictors(
+  predictors = predictors_lib.Predictors(
       world.dataset, world.common.get('devices') or parallel.Devices())
   parts = {name: world.splits.parts[name] for name in splits}
   found = {}
@@ -305,13 +306,13 @@ def _second(world: World, original: train.TrainResult, n: int,
     one = unlearned_of(world, original, method)
     record = evaluate.evaluate(
         original, one, kept, config, tier=3, shadows=made,
-        tier_1=references.Tier1Config(relearn_steps=0),
+        tier_1=references.Tier1Config(relearn_steps=0, recovery_steps=0),
         devices=world.common['devices'], hooks=world.common['hooks']).record
     plan = shadow_models.plan(
         made, job.judged(one), job.judged(original), world.dataset,
         world.splits)
     found[method] = shadow_models.unlearned_shadows(  # they are kept there
-        plan, references.Predictors(world.dataset, world.common['devices']),
+        plan, predictors_lib.Predictors(world.dataset, world.common['devices']),
         device_bytes=batching.DEFAULT_DEVICE_BYTES), record
     jax.clear_caches()  # compiled programs hold memory maps, which run out
   drawn = inputs_lib.Shadows(exact, exact, reference_models.random_states(
