@@ -130,10 +130,6 @@ def markdown(result: dict[str, Any]) -> str:
        f'{one["linear"]:.3f}', f'{one["seconds"]:.0f}',
        f'{one["peak_gb"]:.1f}')
       for one, gap in zip(result['seeds'], of['gaps'], strict=True)]
-  # Results of an earlier version do not say how many: one.
-  several = result.get('retrained', 1)
-  many = (f'Retrained: the mean of {several} models.' if several > 1 else
-          'Retrained: one model, of an earlier version of the demo.')
   return '\n'.join([
       '# The demo over seeds', '',
       *render.markdown_lines(head, rows, 'r' * len(head)), '',
@@ -143,7 +139,10 @@ def markdown(result: dict[str, Any]) -> str:
       f'{100 * of["median_size"]:.1f} points in the median, by '
       f'{100 * of["mean_gap"]:+.1f} in the mean. The original is '
       f'{100 * of["mean_lead"]:.1f} points better than a logistic regression '
-      f'on pixels (linear), its penalty chosen on val. {many}', '',
+      f'on pixels (linear), its penalty chosen on val. Retrained: the '
+      f'mean of {result["retrained"]} models. '
+      's: training, unlearning and evaluating; other work on the machine adds '
+      'to it.', '',
       f'Command: `{result["command"]}`, on {result["device"]}, '
       f'{result["cores"]} cores, jax {result["versions"]["jax"]}.', ''])
 

@@ -44,7 +44,7 @@ def test_a_summary_counts_what_is_nearer_and_signs_the_gaps():
   assert of['mean_lead'] == pytest.approx(0.2)
   text = demo_seeds.markdown({
       'command': 'x', 'device': 'cpu', 'cores': 2, 'versions': {'jax': '0'},
-      'seeds': found, 'summary': of})
+      'seeds': found, 'summary': of, 'retrained': 3})
   assert '| 1 | 0.800 | 0.700 | 0.500 |' in text and '| +5.0 |' in text
   assert 'on 2 of 3 seeds' in text and '20.0 points better' in text
 
