@@ -84,7 +84,7 @@ def check(record: Mapping[str, Any], arrays: Arrays) -> Checked:
                     run.parts_of(data, splits), 'the parts of the data')
   if _tier(record):
     agree += _compare(record.get('verdicts'), run.overall_verdicts(
-        inputs, merged), 'the verdict')
+        inputs, merged, people_lib.smallest_p(inputs)), 'the verdict')
     agree += _compare((record.get('harm') or {}).get('worst'),
                       outputs_lib.worst_people(inputs), 'the worst people')
   if inputs.shadows is not None:

@@ -122,7 +122,8 @@ def evaluate(outputs: Mapping[str, Any],
   }
   if tier:
     result['notes'] += _notes_of_tier_1(inputs)
-    result['verdicts'] = overall_verdicts(inputs, found)
+    result['verdicts'] = overall_verdicts(
+        inputs, found, people_lib.smallest_p(inputs))
     result['harm'] = {
         'limit': inputs.reference_config.harm_limit,
         'worst': outputs_lib.worst_people(inputs)}
@@ -270,13 +271,14 @@ def _gap_to_others(estimate: Estimate, others: Sequence[Estimate]) -> Estimate:
       *(Estimate(e.value) for e in (estimate, *others)))
 
 
-def overall_verdicts(inputs: Inputs,
-                     found: Sequence[Record]) -> dict[str, Any]:
+def overall_verdicts(inputs: Inputs, found: Sequence[Record],
+                     rank_p: float | None) -> dict[str, Any]:
   """The overall verdicts, by what they are about.
 
   Args:
     inputs: of the evaluation.
     found: at least the records of all metrics that vote, and the flag.
+    rank_p: see ``people.smallest_p``.
   """
   by_name = {record.metric: record for record in found}
   sides = [inputs.parts[side] for side in outputs_lib.SIDES]
@@ -288,7 +290,9 @@ def overall_verdicts(inputs: Inputs,
       over_forgotten=verdict == registry.FORGETTING
       and by_name['streisand'].verdict == forgetting.RAISED,
       too_few=inputs.too_few(*outputs_lib.VERDICT_SIDES[verdict]),
-      people=people) for verdict in outputs_lib.VERDICT_SIDES}
+      people=people,
+      rank_p=rank_p if verdict == registry.FORGETTING else None)
+          for verdict in outputs_lib.VERDICT_SIDES}
 
 
 def _describe(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,

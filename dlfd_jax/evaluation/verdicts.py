@@ -31,6 +31,7 @@ MOST_TIMES, MOST_RETRAINED = 100, 64  # that anybody would gather or train
 SEES, BLIND = 'sees the original', 'cannot see the original'
 UNCHECKED, NEEDS_THREE = 'unchecked', 'it takes three retrained models'
 CANNOT_SAY = 'cannot say'
+RANK = 'a rank among unseen people'
 ONE_REFERENCE = ('one retrained model cannot tell the difference of two seeds '
                  'from a trace')
 NO_MODEL = {
@@ -226,7 +227,8 @@ def holm(p_values: Sequence[float], level: float = LEVEL) -> list[bool]:
 def overall(votes: Sequence[Record], *, retrained: int,
             roles: Mapping[str, str] | None = None,
             over_forgotten: bool = False, too_few: str | None = None,
-            people: int | None = None) -> dict[str, Any]:
+            people: int | None = None,
+            rank_p: float | None = None) -> dict[str, Any]:
   """One verdict from several deciding metrics.
 
   "distinguishable" if a metric is after Holm's correction, "indistinguishable"
@@ -243,6 +245,7 @@ def overall(votes: Sequence[Record], *, retrained: int,
       retrained models on.
     too_few: why the sample can show nothing; then that is the verdict.
     people: on the smaller side, None if they are unknown.
+    rank_p: the smallest adjusted p of a person's rank, which can tell apart.
 
   Returns:
     ``verdict``, ``metrics`` (name to its own verdict, or why it has no vote),
@@ -265,7 +268,8 @@ def overall(votes: Sequence[Record], *, retrained: int,
   voters, companions, accusers = by_role.values()
   companions = [vote for vote in companions if vote.verdict is not None]
   said = _judged(voters, companions, accusers, retrained=retrained,
-                 over_forgotten=over_forgotten, too_few=too_few, people=people)
+                 over_forgotten=over_forgotten, too_few=too_few, people=people,
+                 rank_p=rank_p)
   without = {
       BLIND: [vote.metric for vote in votes if vote.gate == BLIND
               and vote not in accusers],
@@ -286,7 +290,7 @@ def overall(votes: Sequence[Record], *, retrained: int,
 def _judged(voters: Sequence[Record], companions: Sequence[Record],
             accusers: Sequence[Record], *, retrained: int,
             over_forgotten: bool, too_few: str | None,
-            people: int | None) -> tuple[str, str]:
+            people: int | None, rank_p: float | None) -> tuple[str, str]:
   """The verdict and its first reason; see :func:`overall`."""
   everybody = [*voters, *companions, *accusers]
   if too_few:
@@ -303,12 +307,15 @@ def _judged(voters: Sequence[Record], companions: Sequence[Record],
   if over_forgotten:
     return OVER_FORGOTTEN, 'the over-forgetting flag is raised'
   computed = [vote for vote in everybody if vote.p_value is not None]
-  apart = [vote for vote, rejected in zip(computed, holm(
-      [float(vote.p_value or 0.0) for vote in computed]))
-           if rejected and vote.verdict == stats.DISTINGUISHABLE]
+  rejected = holm([*(float(vote.p_value or 0.0) for vote in computed),
+                   *([] if rank_p is None else [rank_p])])
+  apart = [vote for vote, is_apart in zip(computed, rejected)
+           if is_apart and vote.verdict == stats.DISTINGUISHABLE]
   names = _names(apart)
-  if any(vote not in companions for vote in apart):
-    return stats.DISTINGUISHABLE, f'told apart by {names}'
+  by_rank = rank_p is not None and rejected[-1]
+  if by_rank or any(vote not in companions for vote in apart):
+    return stats.DISTINGUISHABLE, 'told apart by ' + ', '.join(
+        [*([names] if apart else []), *([RANK] if by_rank else [])])
   if not voters:
     return CANNOT_SAY, 'no metric that votes sees the original'
   if any(vote.verdict is None for vote in voters):
@@ -321,7 +328,7 @@ def _judged(voters: Sequence[Record], companions: Sequence[Record],
         f'told apart by {names} alone, which does not decide alone')
   unsure = _unsure([*voters, *companions])
   if unsure:
-    return stats.INCONCLUSIVE, _why_unsure(unsure, retrained)
+    return stats.INCONCLUSIVE, _why_unsure(unsure, voters, retrained)
   unsure = _unsure(accusers)
   if any(vote.gate == SEES and _has_power(vote) for vote in unsure):
     return stats.INCONCLUSIVE, _could_have(unsure)
@@ -349,8 +356,13 @@ def _names(votes: Sequence[Record]) -> str:
   return ', '.join(vote.metric for vote in votes)
 
 
-def _why_unsure(unsure: Sequence[Record], retrained: int) -> str:
-  """What keeps a verdict from being "indistinguishable", and what would do."""
+def _why_unsure(unsure: Sequence[Record], voters: Sequence[Record],
+                retrained: int) -> str:
+  """What keeps a verdict from being "indistinguishable", and what would do.
+
+  What would do is said of plain voters, which logits alone determine: whoever
+  computes a report's figures again from those finds the same words.
+  """
   apart = [vote for vote in unsure if vote.verdict == stats.DISTINGUISHABLE]
   rest = [vote for vote in unsure if vote not in apart]
   wide = [vote for vote in rest if not _has_power(vote)]
@@ -361,9 +373,10 @@ def _why_unsure(unsure: Sequence[Record], retrained: int) -> str:
     said.append(_could_have(able))
   if wide:
     said.append(f'the intervals are too wide to say either: {_names(wide)}')
-    short = [stats.Shortfall(vote.delta.error, vote.delta.spread or 0.0,
-                             vote.margin) for vote in wide
-             if vote.delta.error and vote.margin and vote.unit in MANY]
+    short = [stats.Shortfall(vote.delta.error, vote.delta.spread, vote.margin)
+             for vote in wide if vote in voters and vote.unit in MANY
+             and vote.margin and vote.delta.error
+             and vote.delta.spread is not None]
     if short:
       said.append(would_do(short, retrained, str(wide[0].unit)))
   return '; '.join(said)

@@ -70,6 +70,11 @@ class Rank:
     return min(1.0, 2 * min(self.p_high, self.p_low))
 
   @property
+  def place(self) -> float:
+    """Among 1 + N people, 1 = the most member-like; a mean over the draws."""
+    return self.p_high * (1 + self.unseen)
+
+  @property
   def smallest(self) -> float:
     """The smallest two-sided p that so many unseen people allow."""
     return min(1.0, 2 / (1 + self.unseen))

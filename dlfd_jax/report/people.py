@@ -13,7 +13,10 @@ FEW = 5  # people that each get a sentence
 _LISTED = 10
 _MANY = {'person': 'people', 'image': 'images'}
 _ROWS = 50
-_NEED = ('compared', 'value', 'p', 'p_adjusted', 'unseen', 'smallest_p')
+_NEED = ('compared', 'value', 'unseen')
+_NO_P = ('p takes two retrained models: without them nobody knows how easily '
+         'any model recognises somebody, and one alone does not tell its seed '
+         'from a trace')
 
 
 def sentences(result: Mapping[str, Any]) -> list[str]:
@@ -23,6 +26,9 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
     return []
   if len(ranked) <= FEW:
     return [_of_one(entry, len(ranked)) for entry in ranked]
+  if all(entry.get('p') is None for entry in ranked):
+    return [f'{text.counted(len(ranked), ranked[0]["unit"])} to forget are '
+            f'ranked among unseen ones, without p: {_NO_P}.']
   apart = [str(entry['person']) for entry in ranked if entry['told_apart']]
   unseen = [entry['unseen'] for entry in ranked]
   among = str(min(unseen)) if min(unseen) == max(unseen) else (
@@ -44,10 +50,12 @@ def rows(result: Mapping[str, Any]) -> list[dict[str, str]]:
       'compared': f'{entry["compared"]:,}',
       'unseen': f'{entry["unseen"]:,}',
       'value': _signed(entry['value']),
+      'place': _place(entry),
       'p': _p(entry['p']), 'p, adjusted': _p(entry['p_adjusted']),
       'smallest p': _p(entry['smallest_p']),
       'p, original': _p(entry.get('original_p')),
-      'told apart': 'yes' if entry['told_apart'] else 'no',
+      'told apart': {True: 'yes', False: 'no'}.get(
+          entry['told_apart'], estimate.NOT_COMPUTED),
   } for entry in result.get('people') or () if is_ranked(entry)][:_ROWS]
 
 
@@ -61,6 +69,9 @@ def _of_one(entry: Mapping[str, Any], people: int) -> str:
   who = f'{unit.capitalize()} {entry["person"]}'
   if unit == 'person':
     who += f' ({text.counted(entry["images"], "image")})'
+  if entry.get('p') is None:
+    return (f'{who}: place {_place(entry)} among unseen {_MANY[unit]} and '
+            f'this one (1 = most like somebody seen); {_NO_P}.')
   said = (f'{who}: {"" if entry["told_apart"] else "not "}told apart from '
           f'{entry["unseen"]:,} unseen {_MANY[unit]}, p {_p(entry["p"])}')
   if people > 1:
@@ -78,6 +89,13 @@ def _of_one(entry: Mapping[str, Any], people: int) -> str:
   return (f'{said}: only a trace above {_signed(high)} (or below '
           f'{_signed(low)}) standard deviations would have been, here it is '
           f'{_signed(entry["value"])}.')
+
+
+def _place(entry: Mapping[str, Any]) -> str:
+  """``3 of 61``; results of earlier versions do not have it."""
+  place = entry.get('place')
+  return estimate.NOT_COMPUTED if place is None else (
+      f'{place:.3g} of {1 + entry["unseen"]:,}')
 
 
 def _signed(value: float) -> str:

@@ -396,6 +396,7 @@ class Ranked(TypedDict, total=False):
   high: Required[float | None]
   told_apart: Required[bool | None]
   original_p: float | None
+  place: float | None
 
 
 class Harm(TypedDict, total=False):

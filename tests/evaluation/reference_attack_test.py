@@ -125,7 +125,7 @@ def test_attributes_count_where_they_are_known():
 
 
 def _request(people, images, unseen, memory, known=True, task=fakes.CLASSES,
-             classes=4):
+             classes=4, retrained=2):
   """Ranks after a request of a few people with as many images each."""
   data = fakes.dataset(task, people=120, images=images, known=known)
   data.labels[...] %= classes
@@ -137,8 +137,8 @@ def _request(people, images, unseen, memory, known=True, task=fakes.CLASSES,
   original = world.model(0, memory=9.0)
   result = run.evaluate(
       {'original': original, 'unlearned': world.model(7, memory=memory),
-       'retrained': [world.model(100 + i) for i in range(2)]}, data,
-      world.parts, _QUICK)
+       'retrained': [world.model(100 + i) for i in range(retrained)]},
+      data, world.parts, _QUICK)
   return result['people']
 
 
@@ -162,3 +162,12 @@ def test_a_person_who_is_remembered_is_told_apart_where_there_are_enough():
   assert entry['told_apart'] and entry['value'] > entry['high']
   (entry,) = _request(1, 4, 15, 9.0, classes=1)
   assert not entry['told_apart'] and entry['high'] is None
+
+
+@pytest.mark.parametrize('retrained', [0, 1])
+def test_below_two_retrained_models_a_place_has_no_p(retrained):
+  (entry,) = _request(1, 4, 39, 9.0, classes=1, retrained=retrained)
+  assert entry['place'] == 1 and entry['unseen'] == 39
+  assert entry['value'] > 0
+  for key in ('p', 'p_adjusted', 'smallest_p', 'told_apart', 'original_p'):
+    assert entry[key] is None, key

@@ -35,7 +35,7 @@ def _record(name, vote, gate=None, power=None):
 
 def _overall(*votes, retrained=3, **named):
   options = {key: named.pop(key) for key in (
-      'over_forgotten', 'too_few', 'people') if key in named}
+      'over_forgotten', 'too_few', 'people', 'rank_p') if key in named}
   records = [_record('abcd'[i], *(
       vote if isinstance(vote[0], tuple) else (vote,)))
              for i, vote in enumerate(votes)]
@@ -124,6 +124,15 @@ def test_persons_accuse_but_block_only_with_power():
   assert _verdict(_SAME, person=(_WIDE, verdicts.SEES, .8)) == 'inconclusive'
   for vote in (_SAME, _NONE):
     assert _verdict(_SAME, person=vote) == 'indistinguishable'
+
+
+def test_a_rank_tells_apart_after_holm_and_never_blocks():
+  found = _overall(_SAME, _SAME, rank_p=.01)
+  assert found['verdict'] == 'distinguishable'
+  assert found['because'] == 'told apart by a rank among unseen people'
+  for p in (.02, 1.):  # .02 is above .05 / 3
+    assert _verdict(_SAME, _SAME, rank_p=p) == 'indistinguishable'
+  assert 'by a, a rank' in _overall(_apart(), rank_p=.001)['because']
 
 
 def _wide(name, error, spread, margin, power=0.):

@@ -9,7 +9,7 @@ def _entry(code, **changes):
   return {'person': code, 'unit': 'person', 'images': 3, 'compared': 3,
           'unseen': 60, 'value': .4, 'p': .31, 'p_adjusted': .31,
           'smallest_p': 2 / 61, 'low': -1.9, 'high': 2.1, 'told_apart': False,
-          'original_p': 2 / 61, **changes}
+          'original_p': 2 / 61, 'place': 19.0, **changes}
 
 
 @pytest.mark.parametrize('changes, said', [
@@ -32,7 +32,7 @@ def test_one_person_is_told_apart_or_not_and_what_would_have_been(
 
 def test_a_few_have_a_sentence_each_and_an_adjusted_p():
   found = people.sentences({'people': [
-      _entry(1, p_adjusted=.4), _entry(2, p=None)]
+      _entry(1, p_adjusted=.4), _entry(2, value=None)]
       + [_entry(3, p_adjusted=.4)]})
   assert len(found) == 2 and all('0.4 adjusted for 2' in s for s in found)
 
@@ -45,6 +45,21 @@ def test_of_many_those_who_stand_out_are_named():
   assert people.sentences({'people': entries[2:]})[0].endswith(
       '0 of 28 people to forget are told apart at 0.05 (Benjamini and '
       'Hochberg).')
+
+
+def test_without_two_retrained_models_there_is_a_place_and_no_p():
+  bare = dict.fromkeys(('p', 'p_adjusted', 'smallest_p', 'low', 'high',
+                        'told_apart', 'original_p'))
+  said, = people.sentences({'people': [_entry(12, **bare)]})
+  assert said.startswith('Person 12 (3 images): place 19 of 61 among unseen '
+                         'people and this one')
+  assert 'p takes two retrained models' in said and 'apart' not in said
+  said, = people.sentences({'people': [_entry(i, **bare) for i in range(30)]})
+  assert said.startswith('30 people to forget are ranked among unseen ones, '
+                         'without p')
+  row, = people.rows({'people': [_entry(12, **bare)]})
+  assert row['place'] == '19 of 61'
+  assert row['p'] == row['told apart'] == 'not computed'
 
 
 @pytest.mark.parametrize('result', [
