@@ -113,7 +113,7 @@ def test_from_runs_to_the_report(
     assert arrays['retrained_1/test/features'].ndim == 2
   with np.load(out / pipeline.PER_EXAMPLE) as arrays:
     assert not any(name.endswith('/features') for name in arrays.files)
-    assert 'unlearned/forget/features_to_retrained_1' in arrays.files
+    assert 'unlearned/forget/apart' in arrays.files
   before = (out / runs.RESULT).stat().st_mtime_ns
   assert _evaluate(original, reference_runs, *flags) == 0
   assert (out / runs.RESULT).stat().st_mtime_ns == before  # finished already
