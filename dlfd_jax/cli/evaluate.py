@@ -179,8 +179,8 @@ def measure(values: flags.FlagValues, line: str,
       if tier else None, splits=splits, dataset=dataset,
       keep_features=command.value(values, 'keep_features'), workdir=workdir,
       devices=devices, hooks=[command.Progress()], used=used,
-      device_bytes=command.value(values, 'device_bytes'), command=line,
-      allow_unverified=command.value(values, chain.FLAG), **more)
+      command=line, allow_unverified=command.value(values, chain.FLAG),
+      **inputs.run_options(values), **more)
   show(result)
   print(f'{workdir}/{runs.RESULT}')
   return {'workdir': workdir, **result.record}

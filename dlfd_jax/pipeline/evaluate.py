@@ -229,7 +229,7 @@ def evaluate(
     workdir: job.Folder | None = None,
     devices: parallel.Devices | None = None, hooks: Sequence[loop.Hook] = (),
     device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
-    command: str | None = None,
+    checkpoint_seconds: float = 60.0, command: str | None = None,
     used: Mapping[str, Any] | None = None, allow_unverified: bool = False,
     audit_notes: Sequence[str] | None = None) -> EvaluationResult:
   """Measures an unlearned model beside the original and retrained ones.
@@ -262,6 +262,7 @@ def evaluate(
     devices: where to run; all local devices by default.
     hooks: called with every event.
     device_bytes: largest data set that is kept on the device.
+    checkpoint_seconds: least time between two of a shadow model that unlearns.
     command: how a user started this, for the record.
     used: what it printed of what it uses, likewise.
     allow_unverified: where models, data and splits do not belong together go on
@@ -362,7 +363,8 @@ def evaluate(
   unlearned_shadows = None
   if planned is not None:
     unlearned_shadows = shadow_models.unlearned_shadows(
-        planned, predictors, device_bytes=device_bytes, hooks=hooks,
+        planned, predictors, device_bytes=device_bytes,
+        checkpoint_seconds=checkpoint_seconds, hooks=hooks,
         command=command, allow_unverified=allow_unverified)
     spent['shadows'] = time.perf_counter() - started
   ran = {name: predictors.run(saved.config, saved.variables, splits.parts)

@@ -20,13 +20,17 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from dlfd_jax import checkpoint, loop, methods
-from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
+from dlfd_jax.data import (
+  batching,
+  dataset as dataset_lib,
+  splits as splits_lib,
+)
 from dlfd_jax.evaluation import inputs as inputs_lib, shadows as figures
 from dlfd_jax.metrics import per_example
 from dlfd_jax.pipeline import (
@@ -167,7 +171,8 @@ def plan(shadows: job.Folder | reference_models.ReferenceModels,
 
 def unlearned_shadows(
     plan: Plan, predictors: predictors_lib.Predictors, *,
-    device_bytes: int, hooks: Sequence[loop.Hook] = (),
+    device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
+    checkpoint_seconds: float = 60.0, hooks: Sequence[loop.Hook] = (),
     command: str | None = None, allow_unverified: bool = False
 ) -> inputs_lib.Shadows:
   """Unlearns what is missing, and reads the margins of all.
@@ -176,6 +181,7 @@ def unlearned_shadows(
     plan: see :func:`plan`.
     predictors: shared with the evaluation.
     device_bytes: largest data set that is kept on the device.
+    checkpoint_seconds: least time between two checkpoints.
     hooks: called with every event.
     command: how a user started this, for the records.
     allow_unverified: runs and margins whose files do not belong together are
@@ -192,8 +198,10 @@ def unlearned_shadows(
     found = [{'before': margins(checkpoint.load_model(folder))}
              for folder in plan.models.folders[:plan.count]]
   else:
-    found = _of_folder(plan, predictors, margins, device_bytes, hooks, command,
-                       allow_unverified)
+    found = _of_folder(plan, margins, hooks, {
+        'devices': predictors.devices, 'device_bytes': device_bytes,
+        'checkpoint_seconds': checkpoint_seconds, 'command': command,
+        'allow_unverified': allow_unverified})
 
   def stack(name: str, split: str) -> np.ndarray | None:
     return None if name not in found[0] else np.stack(
@@ -208,8 +216,11 @@ def unlearned_shadows(
           for split in SPLITS[1:]}, why=_UNKNOWN)
 
 
-def _of_folder(plan, predictors, margins, device_bytes, hooks, command,
-               allow_unverified) -> list[dict[str, dict[str, np.ndarray]]]:
+def _of_folder(
+    plan: Plan,
+    margins: Callable[[checkpoint.SavedModel], dict[str, np.ndarray]],
+    hooks: Sequence[loop.Hook], shared: Mapping[str, Any]
+) -> list[dict[str, dict[str, np.ndarray]]]:
   """Margins of all shadow models, kept in the folder of their method."""
   opened = _open(plan)
   started = time.perf_counter() - (  # of all sessions
@@ -229,7 +240,7 @@ def _of_folder(plan, predictors, margins, device_bytes, hooks, command,
         checked += chain.Findings((
             f'Expected the shadow model {plan.models.folders[k]} that was '
             f'unlearned in {opened.path / _name(k)}, got another one.',))
-      checked.settled(allow_unverified)
+      checked.settled(shared['allow_unverified'])
       if not checked.differences:  # else they are read anew
         every.append(_tree(found))
         continue
@@ -241,11 +252,9 @@ def _of_folder(plan, predictors, margins, device_bytes, hooks, command,
       run = unlearn.unlearn(
           before, plan.config, parts, plan.dataset, seed=listed['seed'],
           notes=(), workdir=opened.path / _name(k),
-          devices=predictors.devices, device_bytes=device_bytes,
           hooks=[_titled(hook, f'unlearn shadow {k + 1} of {plan.count}')
-                 for hook in hooks], command=command,
-          original_path=plan.models.folders[k],
-          allow_unverified=allow_unverified)
+                 for hook in hooks],
+          original_path=plan.models.folders[k], **shared)
       after = run.state(plan.state)
     of_model = {'before': margins(before), 'unlearned': margins(after)}
     if plan.paired:

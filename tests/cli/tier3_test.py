@@ -188,7 +188,7 @@ def test_shadow_models_share_their_programs(made, tmp_path,
   begun = []
   with count_compilations() as counter:
     shadow_models.unlearned_shadows(
-        plan, predictors, device_bytes=10**9, hooks=[
+        plan, predictors, hooks=[
             lambda event: begun.append(counter['_fun'])
             if event['event'] == 'begin' else None])
   assert len(begun) == 8 and begun[0] == 0
@@ -254,7 +254,7 @@ def test_altered_files_are_read_or_refused(made, judged, tmp_path):
     plan = shadow_models.plan(
         place, *models, *data.values(), allow_unverified=True)
     return shadow_models.unlearned_shadows(
-        plan, predictors, device_bytes=10**9, allow_unverified=True)
+        plan, predictors, allow_unverified=True)
 
   of_method = next(folder.glob(
       f'{shadow_models.UNLEARNED}/eu_k*')).relative_to(folder)
