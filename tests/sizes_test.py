@@ -12,7 +12,12 @@ import pytest
 
 from dlfd_jax import methods
 from dlfd_jax.data import splits as splits_lib
-from dlfd_jax.evaluation import outputs as outputs_lib, registry, run
+from dlfd_jax.evaluation import (
+  against,
+  outputs as outputs_lib,
+  registry,
+  run,
+)
 from dlfd_jax.methods import live
 from dlfd_jax.metrics import forgetting, stats
 from dlfd_jax.pipeline import weakenings
@@ -152,7 +157,7 @@ def check_record(case, people, record, said):
     assert record['verdict'] in (None, stats.TOO_FEW), record['metric']
     assert record['p_value'] is record['power'] is None
   reason = record['unlearned']['reason']
-  if reason not in (None, outputs_lib.NO_WIDTH):
+  if reason not in (None, against.NO_WIDTH):
     assert reason in said and metric.label in said, record['metric']
 
 

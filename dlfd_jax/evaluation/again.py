@@ -17,8 +17,8 @@ import numpy as np
 from dlfd_jax import tasks
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.evaluation import (
+  harm,
   inputs as inputs_lib,
-  outputs as outputs_lib,
   people as people_lib,
   registry,
   run,
@@ -86,7 +86,7 @@ def check(record: Mapping[str, Any], arrays: Arrays) -> Checked:
     agree += _compare(record.get('verdicts'), run.overall_verdicts(
         inputs, merged, people_lib.smallest_p(inputs)), 'the verdict')
     agree += _compare((record.get('harm') or {}).get('worst'),
-                      outputs_lib.worst_people(inputs), 'the worst people')
+                      harm.worst_people(inputs), 'the worst people')
   if inputs.shadows is not None:
     agree += _compare((record.get('shadows') or {}).get('worst'),
                       shadows_lib.worst(inputs), 'the worst images')

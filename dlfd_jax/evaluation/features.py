@@ -212,7 +212,8 @@ def cka(inputs: Inputs, slot: Model, references: Sequence[Model],
   # It is symmetric, and left-out models meet each other twice: once is enough.
   pairs = [sorted((slot, reference), key=lambda model: model.name)
            for reference in references]
-  return mean([_cka(inputs, *pair, split, form, block) for pair in pairs])
+  return mean([_cka(inputs, first, second, split, form, block)
+               for first, second in pairs])
 
 
 def cka_to_original(inputs: Inputs, model: Model, *, split: str) -> Estimate:

@@ -1,9 +1,10 @@
-"""The values of metrics that read logits: of one model, or against others.
+"""The values of metrics of one model that read its logits.
 
-Three kinds of value functions stand in the registry. ``f(inputs, model)`` is a
+Two kinds of value functions stand in the registry. ``f(inputs, model)`` is a
 metric of one model. ``f(inputs, model, references)`` compares the model in the
-slot with the retrained ones. Of a family of metrics (one per attribute, group,
-block) the function takes the member's name as its last argument.
+slot with the retrained ones, see ``against``. Of a family of metrics
+(one per attribute, group, block) the function takes the member's name as its
+last argument.
 
 Attacks compare forget (members) with test images (non-members), classes and
 people as they are; the score is minus the loss. Multiclass margins rank exactly
@@ -12,22 +13,16 @@ like it, so that their AUC is the same number and is not repeated.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from dlfd_jax import tasks
 from dlfd_jax.evaluation.estimate import (
-  POSITIVE,
   SHARE,
   Estimate,
-  Record,
   combine,
-  difference,
   mean,
 )
 from dlfd_jax.evaluation.inputs import Inputs, Model, Part, once
@@ -36,7 +31,6 @@ from dlfd_jax.metrics import (
   attack,
   cross_validation,
   distances,
-  forgetting,
   per_example,
   ranks,
   released_attack,
@@ -49,9 +43,6 @@ NEED_TWO = 'it needs at least two retrained models of different seeds'
 NO_CLASS = 'forget and test share no class'
 NO_PEOPLE = 'the people in the images are unknown'
 NO_ORIGINAL = 'no original model was given'
-NO_WIDTH = ('the original is no farther from the retrained models than they '
-            'are from each other')
-NO_RELEARN = 'no relearning was run'
 FEW = 'it needs at least 2 images a side'
 FEW_UNBALANCED = 'it needs at least 2 images a side and 11 in all'
 LEAST_IN_GROUP = 10  # images
@@ -497,124 +488,7 @@ def rf_jsd(inputs: Inputs, model: Model) -> Estimate:
       inputs.fewest(*SIDES)).without_interval
 
 
-# Against retrained models.
-
-
-GAPS = (functools.partial(accuracy_on, split='forget'),
-        functools.partial(accuracy_on, split='retain'),
-        functools.partial(accuracy_on, split='test'), matched_auc)
-
-
-def _gaps(inputs: Inputs, slot: Model,
-          references: Sequence[Model]) -> list[Estimate]:
-  """The four signed gaps: accuracy on forget, retain and test, attack AUC."""
-  return [
-      combine(lambda a, b: a - b, value(inputs, slot),
-              mean([value(inputs, other) for other in references]))
-      for value in GAPS]
-
-
-def average_gap(inputs: Inputs, slot: Model,
-                references: Sequence[Model]) -> Estimate:
-  """Mean of the four absolute gaps."""
-  return combine(distances.average_gap, *_gaps(
-      inputs, slot, references)).without_interval
-
-
-def tow(inputs: Inputs, slot: Model, references: Sequence[Model], *,
-        by_attack: bool = False) -> Estimate:
-  """Tug of war; ``by_attack``: the attack's gap in place of forget's."""
-  forget, retain, test, mia = _gaps(inputs, slot, references)
-  return combine(distances.tow, mia if by_attack else forget, retain,
-                 test).without_interval
-
-
-def js(task: tasks.Task, reference: np.ndarray,
-       logits: np.ndarray) -> np.ndarray:
-  """JS divergence of two models' outputs from their logits, ``[n]``."""
-  return distances.js(task, *(
-      per_example.probabilities(task, z) for z in (logits, reference)))
-
-
-def activation_distance(task: tasks.Task, reference: np.ndarray,
-                        logits: np.ndarray) -> np.ndarray:
-  """Norm of the difference of probabilities, from logits, ``[n]``."""
-  return distances.activation_distance(*(
-      per_example.probabilities(task, z) for z in (logits, reference)))
-
-
-@once
-def _distance(inputs: Inputs, slot: Model, reference: Model,
-              kind: Callable[..., np.ndarray], split: str) -> Estimate:
-  for model in (slot, reference):
-    if split not in model.logits:
-      return Estimate.missing(f'no logits on {split}')
-  return mean_over(inputs.parts[split], kind(
-      inputs.task, reference.logits[split], slot.logits[split]))
-
-
-def distance(inputs: Inputs, slot: Model, references: Sequence[Model], *,
-             kind: Callable[..., np.ndarray], split: str) -> Estimate:
-  """Mean over references of a distance of outputs.
-
-  Args:
-    inputs: everything that was given.
-    slot: the model to judge.
-    references: the models it is compared with.
-    kind: of task, reference logits and logits, ``[n]``.
-    split: whose images are compared.
-  """
-  return mean([_distance(inputs, slot, reference, kind, split)
-               for reference in references],
-              {distances.agreement: SHARE, js: (0.0, math.log(2))}.get(
-                  kind, POSITIVE))
-
-
-def leave_one_out(inputs: Inputs,
-                  value: Callable[..., Estimate]) -> list[Estimate]:
-  """Each retrained model in the slot against the other ones.
-
-  One estimate that says why if there is only one; none without any.
-  """
-  retrained = inputs.retrained
-  if len(retrained) == 1:
-    return [Estimate.missing(NEED_TWO)]
-  return [value(inputs, model, tuple(
-      other for other in retrained if other is not model))
-          for model in retrained]
-
-
-@once
-def _js_scale(inputs: Inputs, split: str) -> tuple[Estimate, float] | str:
-  """(floor, ceiling - floor), or the reason why there is none."""
-  value = functools.partial(distance, kind=js, split=split)
-  if len(inputs.retrained) < 2:
-    return NEED_TWO
-  if inputs.original is None:
-    return NO_ORIGINAL
-  floor = mean(leave_one_out(inputs, value))
-  ceiling = value(inputs, inputs.original, inputs.retrained)
-  width = combine(lambda c, f: c - f, ceiling, floor)
-  if width.value is None or floor.value is None or ceiling.value is None:
-    return str(width.reason)
-  error = 0.0
-  if width.replicates is not None:
-    error = float(np.std(width.replicates, ddof=1))
-  if distances.normalised(
-      floor.value, floor.value, ceiling.value, error) is None:
-    return NO_WIDTH
-  return floor, width.value
-
-
-def normalised_js(inputs: Inputs, slot: Model, references: Sequence[Model], *,
-                  split: str) -> Estimate:
-  """JS distance: 0 = as another retrained model, 1 = as the original."""
-  scale = _js_scale(inputs, split)
-  if isinstance(scale, str):
-    return Estimate.missing(scale)
-  floor, width = scale
-  return combine(lambda d, f: (d - f) / width, distance(
-      inputs, slot, references, kind=js, split=split), floor)
+# Beside random networks.
 
 
 def zrf(inputs: Inputs, model: Model) -> Estimate:
@@ -629,187 +503,3 @@ def zrf(inputs: Inputs, model: Model) -> Estimate:
       distances.zrf(task, mine, per_example.probabilities(task, random))
       for random in inputs.random_logits]
   return mean_over(inputs.parts['forget'], np.mean(values, axis=0))
-
-
-def relearn_steps(inputs: Inputs, model: Model) -> Estimate:
-  """Steps until forget is learnt again, mean over seeds."""
-  if not model.relearned:
-    return Estimate.missing(NO_RELEARN)
-  return _over_seeds([float(time.steps) for time in model.relearned])
-
-
-def log2_steps(inputs: Inputs, model: Model) -> Estimate:
-  """``log2(t + 1)``, whose gap is log2 of the anamnesis index."""
-  if not model.relearned:
-    return Estimate.missing(NO_RELEARN)
-  if model in inputs.retrained and any(
-      time.capped or time.steps == 0 for time in model.relearned):
-    return Estimate.missing(
-        'a retrained model never relearnt, or knew forget from the start')
-  return _over_seeds([forgetting.log2_steps(time) for time in model.relearned])
-
-
-def _over_seeds(numbers: Sequence[float]) -> Estimate:
-  """A mean over seeds; its replicates have the variance of that mean."""
-  values, count = np.array(numbers), len(numbers)
-  average = float(values.mean())
-  if count < 2:
-    return Estimate(average)
-  return Estimate.resampled(
-      average, average + (values - average) / math.sqrt(count), count, least=2)
-
-
-def relearn_sample(inputs: Inputs) -> tuple[int, str]:
-  """The seeds of relearning, which its intervals resample."""
-  seeds = [len(model.relearned) for model in inputs.models if model.relearned]
-  return max(min(seeds, default=0), 1), 'seed'
-
-
-def capped_runs(inputs: Inputs, value: Any) -> list[str]:
-  """Sentences on models that did not relearn within the cap."""
-  del value
-  return [
-      f'{model.name}: {sum(t.capped for t in model.relearned)} of '
-      f'{len(model.relearned)} runs reached the cap; its time is a lower bound.'
-      for model in inputs.models if any(t.capped for t in model.relearned)]
-
-
-# Over-forgetting and harm to those who stay.
-
-
-def few_unseen(inputs: Inputs, value: Any) -> list[str]:
-  """The remark of a share above a quantile that few images do not have."""
-  del value
-  return [] if _has_tail(inputs) else [
-      f'No interval: {len(inputs.parts["test"])} unseen images have no '
-      f'{100 * forgetting.TAIL:g} % quantile beyond their largest loss, which '
-      'more forget losses than 1 % exceed by chance. The null is the '
-      'yardstick.']
-
-
-def _has_tail(inputs: Inputs) -> bool:
-  return len(inputs.parts['test']) * (1 - forgetting.TAIL) >= 1 - 1e-9
-
-
-@once
-def loss_tail(inputs: Inputs, model: Model) -> Estimate:
-  """Share of forget losses above nearly all unseen ones."""
-  if not set(SIDES) <= set(model.losses):
-    return Estimate.missing('it needs logits on forget and test')
-  share = functools.partial(
-      forgetting.tail_share, *(model.losses[split] for split in SIDES))
-  found = Estimate.resampled(
-      float(share()), inputs.bootstrap(share, *SIDES), inputs.fewest(*SIDES),
-      SHARE)
-  return found if _has_tail(inputs) else found.without_interval
-
-
-def over_forgetting(inputs: Inputs, slot: Model, references: Sequence[Model],
-                    ) -> forgetting.OverForgetting | None:
-  """The three signs that forgetting is visible; None without intervals."""
-  intervals = []
-  for value in (matched_auc, loss_tail,
-                functools.partial(attack_accuracy, two_sided=True)):
-    gap = difference(
-        value(inputs, slot), [value(inputs, other) for other in references])
-    intervals.append(None if gap is None or gap.low is None or gap.high is None
-                     else (gap.low, gap.high))
-  auc_gap, tail_gap, two_sided_gap = intervals
-  if auc_gap is None or tail_gap is None:
-    return None
-  return forgetting.over_forgetting(
-      auc_gap, tail_gap, two_sided_gap, inputs.config.auc_margin)
-
-
-def over_forgetting_signs(inputs: Inputs, slot: Model,
-                          references: Sequence[Model]) -> Estimate:
-  """How many of the three signs are there."""
-  signs = over_forgetting(inputs, slot, references)
-  if signs is None:
-    return Estimate.missing('a difference to retraining has no interval')
-  return Estimate(signs.count)
-
-
-def warn_of_over_forgetting(inputs: Inputs, record: Record) -> Record:
-  """The main AUC's record as a warning: raised if it lies below one half."""
-  notes = []
-  verdict = None
-  if record.unlearned.high is not None and not inputs.too_few(*SIDES):
-    verdict = 'over-forgotten' if record.unlearned.high < .5 else 'none'
-    if record.retrained.high is not None and record.retrained.high < .5:
-      notes.append('The retrained model is below one half too: forget and test '
-                   'differ by themselves.')
-  return dataclasses.replace(record, verdict=verdict, notes=tuple(notes))
-
-
-def raise_flag(inputs: Inputs, record: Record) -> Record:
-  """The record of over-forgetting's signs with the flag as its verdict."""
-  if (inputs.unlearned is None or not inputs.retrained
-      or inputs.too_few(*SIDES)):
-    return record
-  signs = over_forgetting(inputs, inputs.unlearned, inputs.retrained)
-  if signs is None:
-    return record
-  notes = [*record.notes, *signs.sentences]
-  if signs.count and len(inputs.retrained) == 1:
-    notes.append('With one retrained model this may be the difference of two '
-                 'seeds: the flag decides nothing.')
-  return dataclasses.replace(record, verdict=signs.flag, notes=tuple(notes))
-
-
-def share_harmed(inputs: Inputs, slot: Model,
-                 references: Sequence[Model]) -> Estimate:
-  """Share of retained people who lose more accuracy than the limit."""
-  losses = person_losses(inputs, slot, references)
-  if isinstance(losses, str):
-    return Estimate.missing(losses)
-  flags = accuracy.harmed(
-      losses, inputs.reference_config.harm_limit).astype(np.float64)
-  part = inputs.parts['retain']
-  weights = part.multiplicities
-  return Estimate.resampled(
-      float(flags.mean()), weights @ flags / weights.sum(1), part.n_units,
-      SHARE)
-
-
-def person_losses(inputs: Inputs, slot: Model,
-                  references: Sequence[Model]) -> np.ndarray | str:
-  """Accuracy that each unit of retain loses, or why it is unknown."""
-  if any('retain' not in model.logits for model in (slot, *references)):
-    return 'no logits on retain'
-  part = inputs.parts['retain']
-  if part.unit != 'person':
-    return NO_PEOPLE
-  reference = np.mean([_correct(inputs, other) for other in references], axis=0)
-  return accuracy.person_losses(reference, _correct(inputs, slot), part.units)
-
-
-def _correct(inputs: Inputs, model: Model) -> np.ndarray:
-  """Correctness of each retained image, in [0, 1]."""
-  counts = accuracy.accuracy(
-      inputs.task, model.logits['retain'], inputs.parts['retain'].labels)
-  return counts.hits.sum(1) / counts.tries.sum(1)
-
-
-def worst_people(inputs: Inputs, count: int = 10) -> list[dict[str, Any]]:
-  """The retained people who lose most, by code; empty if nothing is known."""
-  if not inputs.retrained or inputs.unlearned is None:
-    return []
-  losses = person_losses(inputs, inputs.unlearned, inputs.retrained)
-  if isinstance(losses, str):
-    return []
-  part = inputs.parts['retain']
-  codes = np.zeros(part.n_units, np.int64)
-  codes[part.units] = part.identity
-  known = codes >= 0
-  return accuracy.worst_people(
-      losses[known], codes[known], np.bincount(part.units)[known], count)
-
-
-def retain_auc(inputs: Inputs, model: Model) -> Estimate:
-  """Attack AUC of retained against unseen images."""
-  splits = ('retain', 'test')
-  if not set(splits) <= set(model.losses):
-    return Estimate.missing('it needs logits on retain and test')
-  return auc_by_image(
-      inputs, [-model.losses[split] for split in splits], splits)

@@ -28,7 +28,9 @@ import numpy as np
 
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.evaluation import (
+  against,
   estimate as estimate_lib,
+  harm,
   inputs as inputs_lib,
   nearer,
   nulls,
@@ -126,7 +128,7 @@ def evaluate(outputs: Mapping[str, Any],
         inputs, found, people_lib.smallest_p(inputs))
     result['harm'] = {
         'limit': inputs.reference_config.harm_limit,
-        'worst': outputs_lib.worst_people(inputs)}
+        'worst': harm.worst_people(inputs)}
   if inputs.shadows is not None:
     result['notes'] += shadows.notes(inputs)
     result['shadows'] = {'models': len(inputs.shadows.states),
@@ -226,7 +228,7 @@ def _slot(inputs: Inputs, metric: registry.Metric,
       None if model is None else
       value(inputs, model, retrained) if retrained else _NO_RETRAINED
       for model in (inputs.original, inputs.unlearned))
-  floor = outputs_lib.leave_one_out(inputs, value)
+  floor = against.leave_one_out(inputs, value)
   if len(retrained) < 3 and metric.margin is not None:
     compare = functools.partial(
         compare, margin=None, notes=[*notes, _FEW_PAIRS],

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from dlfd_jax.evaluation import (
+  against,
   estimate as estimate_lib,
   outputs,
   registry,
@@ -183,7 +184,7 @@ def _gate(metric: Metric, original: Estimate | None,
   """
   if metric.split != 'forget' or len(retrained) < 2:
     return None
-  if original is not None and original.reason == outputs.NO_WIDTH:
+  if original is not None and original.reason == against.NO_WIDTH:
     return BLIND
   gap = estimate_lib.difference(original, retrained, widening)
   if gap is None or gap.low is None or gap.high is None:

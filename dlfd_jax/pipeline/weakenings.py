@@ -8,7 +8,12 @@ import numpy as np
 
 from dlfd_jax import methods
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
-from dlfd_jax.evaluation import inputs as inputs_lib, outputs, registry
+from dlfd_jax.evaluation import (
+  against,
+  inputs as inputs_lib,
+  outputs,
+  registry,
+)
 from dlfd_jax.methods import live, rewind
 from dlfd_jax.metrics import forgetting, stats
 
@@ -64,7 +69,7 @@ def _of_evaluation(dataset: dataset_lib.Dataset,
     for member in metric.members(inputs) if metric.members else (None,):
       estimate = metric.value(
           inputs, inputs.unlearned, *others, *filter(None, [member]))
-      if estimate.value is None and estimate.reason != outputs.NO_WIDTH:
+      if estimate.value is None and estimate.reason != against.NO_WIDTH:
         names = missing.setdefault(str(estimate.reason), [])
         if metric.label not in names:
           names.append(metric.label)

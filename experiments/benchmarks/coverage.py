@@ -30,7 +30,9 @@ from dlfd_jax import tasks
 from dlfd_jax.cli import command
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.evaluation import (
+  against,
   estimate as estimate_lib,
+  harm,
   inputs as inputs_lib,
   outputs,
 )
@@ -81,7 +83,7 @@ def truths(leak: float, images: int, draws: int = 40_000) -> dict[str, float]:
       'attack AUC, by person': attack.auc(*by_person),
       'attack TPR at 1 % FPR': float(special.ndtr(leak - limit)),
       'unusually high losses': float(special.ndtr(-limit - leak)),
-      'JS distance': float(outputs.js(
+      'JS distance': float(against.js(
           tasks.Task('multiclass', ('a', 'b')), *logits).mean()),
   }
 
@@ -127,9 +129,9 @@ def one_model(rng: np.random.Generator, people: int, images: int,
       'attack AUC, class-matched': outputs.matched_auc(inputs, model),
       'attack AUC, by person': outputs.person_auc(inputs, model),
       'attack TPR at 1 % FPR': outputs.tpr_at(inputs, model, rate=.01),
-      'unusually high losses': outputs.loss_tail(inputs, model),
-      'JS distance': outputs.distance(
-          inputs, model, other, kind=outputs.js, split='test'),
+      'unusually high losses': harm.loss_tail(inputs, model),
+      'JS distance': against.distance(
+          inputs, model, other, kind=against.js, split='test'),
   }
 
 
