@@ -62,7 +62,7 @@ def _slowest(sides):
   """The share of scikit-learn's time, at the size where it is largest."""
   share = max(side['seconds']['numpy'] / side['seconds']['scikit_learn']
               for side in sides)
-  return 'less than a twentieth' if share < .05 else f'{share:.2f}'
+  return 'less than a fifth' if share < .2 else f'{share:.2f}'
 
 
 # Page, sentence, and what stands in its gaps: a table's cell (name, row,
