@@ -9,8 +9,8 @@ equally many members and non-members. In turns, from the same losses and folds:
   jax           the same iteration compiled, with its copies to and from the
                 device
 
-Times are CPU times, of NumPy and scikit-learn on one thread: more of them wait for
-each other. Accuracies are compared with scikit-learn's at the optimum: by
+Times are CPU times, of NumPy and scikit-learn on one thread: more of them wait
+for each other. Accuracies are compared with scikit-learn's at the optimum: by
 default it stops at a gradient of 1e-4.
 
   python -m experiments.benchmarks.attack_speed --out=docs/results/attack_speed
@@ -156,8 +156,8 @@ def markdown(result: dict[str, Any]) -> str:
            f'{result["folds"]} folds of logistic regression on exponential '
            "losses, members' means "
            f'{", ".join(map(str, result["scales"]))} times the others\'. '
-           'Medians of CPU time, ms, of scikit-learn and NumPy on one thread; in '
-           'brackets the largest difference of an accuracy to '
+           'Medians of CPU time, ms, of scikit-learn and NumPy on one thread; '
+           'in brackets the largest difference of an accuracy to '
            "scikit-learn's at the optimum, of all attacks.", '',
            *render.markdown_lines(
                ['a side', 'attacks', 'scikit-learn', 'NumPy, all folds at once',
