@@ -201,8 +201,10 @@ def _pair(found: Mapping[str, float] | None) -> str:
 
 def _measure(values: flags.FlagValues) -> dict[str, Any]:
   devices = inputs.devices(values)
-  return {'worlds': [measure(pathlib.Path(folder), devices)
-                     for folder in command.required(values, 'worlds')]}
+  result = {'worlds': [measure(pathlib.Path(folder), devices)
+                       for folder in command.required(values, 'worlds')]}
+  return {**result, 'means': {
+      name: mean_spearman(result, name) for name in TIER_0}}
 
 
 COMMAND = programs.program(

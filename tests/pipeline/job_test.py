@@ -13,7 +13,7 @@ def test_a_run_that_another_version_began_says_so(tmp_path):
   dataset = tiny.dataset()
   splits = splits_lib.draw_partition(dataset, seed=0)
   made = (dataset, splits, training.TrainConfig(epochs=3, batch_size=8),
-          presets.Network(width=2, stem='small'))
+          presets.Network(architecture='tests.models.own_nets:Own'))
 
   def stop(event):
     if event['event'] == 'check' and event['step'] > 2:
