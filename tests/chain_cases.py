@@ -38,6 +38,11 @@ UNLEARN = f'unlearn {_OF} --original=original --forget_people=2 {_QUICK}'
 NOTHING = f'{UNLEARN} --learning_rate=1e-46 --weight_decay=0 --devices=1'
 EVALUATE = (f'evaluate {_OF} --original=original --unlearned=unlearned '
             '--bootstrap=20')
+# At tier 1 and 2 with settings that take no time.
+TIERED = (f'{EVALUATE} --relearn_steps=1 --relearn_seeds=1 --devices=1')
+AUDIT = (f'audit {_OF} --original=original --model=unlearned --bootstrap=20 '
+         '--splits=unlearned/splits.npz --devices=1')
+DEMO = 'demo --architecture=tests.models.own_nets:Own --epochs=1 --devices=1'
 CHECK = f'check {_OF} --original=original --forget_people=2 --repeats=0'
 
 
@@ -89,6 +94,11 @@ def build(folder: pathlib.Path) -> pathlib.Path:
         'evaluation': f'{EVALUATE} --retrained=retrained',
         'evaluation_1': 'evaluate --original=original --bootstrap=20 '
                         '--unlearned=unlearned_1 --retrained=retrained_1',
+        'references': 'references --original=original --unlearned=unlearned '
+                      '--n=4 --repeats=0',
+        'references_1': 'references --original=original '
+                        '--unlearned=unlearned_1 --n=1 --repeats=0',
+        'audited': AUDIT, 'demo': DEMO,
     }.items():
       _run(f'{line} --workdir={name}')
     code, said = _run(f'{NOTHING} --workdir=nothing', check=False)
@@ -322,6 +332,52 @@ CASES = (
     Case('evaluation', 'of other requests, compared',
          'compare --evaluations=evaluation,evaluation_1',
          'the same split and request'),
+    Case('tier 1', 'reference models of another request',
+         f'{TIERED} --tier=1 --references=references_1',
+         'it was trained on others'),
+    Case('tier 1', 'weights of one reference model in the folder of another',
+         f'{TIERED} --tier=1 --references=references',
+         'different seeds', _copy(
+             f'references/000/{_MODEL}', f'references/001/{_MODEL}')),
+    Case('tier 1', 'a reference model from another request in the folder',
+         f'{TIERED} --tier=1 --references=references', 'Expected',
+         _copy('references_1/000', 'references/003')),
+    Case('tier 1', 'labels flipped since the reference models were trained',
+         f'{TIERED} --tier=1 --references=references', 'other labels',
+         _FLIPPED),
+    Case('tier 2', 'as it should be', f'{TIERED} --tier=2 '
+         '--references=references', '', None, 0),
+    Case('tier 2', 'one reference model more, trained on other people',
+         f'{TIERED} --tier=2 --references=references --retrained=retrained_1',
+         'Expected'),
+    Case('tier 2', 'too few reference models',
+         f'{TIERED} --tier=2 --retrained=retrained',
+         'at least 4 retrained models at tier 2'),
+    *(Case('audit', f'{situation} since training', AUDIT, says, change)
+      for situation, says, change in (
+          ('labels flipped', 'other labels', _FLIPPED),
+          ('rows reordered', _ORDER, _REVERSED),
+          ('images removed', 'got data without 4 of them', _arrays(
+              every=lambda a: a[:-4])))),
+    Case('audit', 'another original',
+         f'{AUDIT} --original=original_1', 'that it does not descend from'),
+    Case('audit', 'weights of another request in its folder', AUDIT,
+         'Expected the weights that the run of',
+         _copy(f'unlearned_1/{_MODEL}', f'unlearned/{_MODEL}')),
+    Case('audit', 'splits.npz of another request', AUDIT,
+         'another split or request',
+         _copy('unlearned_1/splits.npz', 'unlearned/splits.npz')),
+    Case('audit', 'a retrained model of another request',
+         f'{AUDIT} --retrained=retrained_1', 'it was trained on others'),
+    Case('audit', 'its result.json altered, report',
+         'report --evaluation=audited', 'one that was altered',
+         _edit('audited/result.json', notes=['All is well.'])),
+    Case('demo', 'the result of its unlearning altered, the same command again',
+         f'{DEMO} --workdir=demo', 'one that was altered',
+         _edit('demo/unlearned/result.json', steps=5)),
+    Case('demo', 'weights of one retrained model in the folder of another, the '
+         'same command again', f'{DEMO} --workdir=demo', 'different seeds',
+         _copy(f'demo/retrained_1/{_MODEL}', f'demo/retrained/{_MODEL}')),
     Case('earlier versions', 'original and unlearned without hashes', EVALUATE,
          'recorded no hash of them', _as_before('original', 'unlearned'), 0),
     Case('earlier versions', 'the same, labels flipped', EVALUATE,
