@@ -42,7 +42,7 @@ class Estimate:
       the replicates, one less than the units on the side that has fewest.
     is_share: whether it is a share or an AUC, see ``stats.leverage``.
     spread: of a difference: standard deviation between the retrained models
-      beyond what their images explain.
+      beyond what their images explain; the lower end that they show at 95 %.
     signed: whether a plus is written.
 
   Raises:
@@ -312,8 +312,11 @@ def difference(unlearned: Estimate | None, retrained: Sequence[Estimate],
   error, freedom = stats.standard_error(
       float(np.nanvar(unlearned.replicates - reference.replicates, ddof=1)),
       _units([unlearned, *retrained]), **models)
-  beyond = (models['retrained_variance'] - models['noise_variance']
-            if len(retrained) > 1 else 0.0)
+  beyond = 0.0
+  if len(retrained) > 1:
+    count = len(retrained) - 1
+    beyond = models['retrained_variance'] * count / float(
+        special.chdtri(count, .05)) - models['noise_variance']
   return Estimate(
       value, *stats.t_interval(value, error, freedom), error=error,
       freedom=freedom, spread=math.sqrt(max(0.0, beyond)), signed=True)

@@ -9,6 +9,7 @@ retrained model nothing is told apart: two trainings of one recipe differ, too.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -387,6 +388,9 @@ def would_do(short: Sequence[stats.Shortfall], retrained: int,
              unit: str) -> str:
   """How many people or retrained models would show equality, in words.
 
+  At least: the spread between trainings is taken as small as the retrained
+  models allow, so that "no number would do" is shown, not guessed.
+
   Args:
     short: differences whose intervals are too wide.
     retrained: how many retrained models there are, at least two.
@@ -412,9 +416,11 @@ def would_do(short: Sequence[stats.Shortfall], retrained: int,
             for models in (8, 16, 32, MOST_RETRAINED)
             if models > retrained and times(models) <= MOST_TIMES][:1]
   if ways:
-    return f'it takes {", or ".join(ways)}'
-  return (f'as far as {retrained} retrained models can tell, no number of '
-          f'{many} would do: they differ too much from each other')
+    return f'it takes at least {", or ".join(ways)}'
+  if math.isfinite(times(MOST_RETRAINED)):
+    return f'it takes more than {MOST_TIMES} times as many {many} in each part'
+  return (f'no number of {many} would do: the retrained models differ too much '
+          'from each other')
 
 
 def leaves_out_0(delta: Estimate) -> bool:

@@ -416,7 +416,7 @@ class Shortfall:
   Attributes:
     error: its standard error.
     spread: standard deviation between retrained models beyond what their images
-      explain.
+      explain, at least: from few models alone it is not known well.
     margin: within which equality was to be shown.
   """
 
@@ -425,7 +425,7 @@ class Shortfall:
   margin: float
 
   def growth(self, retrains: int, of: int) -> float:
-    """How many times as many people it takes.
+    """How many times as many people it takes at least.
 
     More people lessen what they add to the variance, not what the trainings
     add; more retrained models lessen neither much, but tell how large it is.
