@@ -245,7 +245,8 @@ def _measure(values: flags.FlagValues) -> dict[str, Any]:
       devices=inputs.devices(values),
       hooks=[command.Progress()], **inputs.run_options(values))
   return measure(world, inputs_lib.EvaluationConfig(
-      bootstrap=command.value(values, 'bootstrap'), permutations=20, draws=5))
+      bootstrap=command.value(values, 'bootstrap'), permutations=20, draws=5),
+                 methods=command.value(values, 'methods'))
 
 
 def measure(world: World, config: inputs_lib.EvaluationConfig,
@@ -411,7 +412,8 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 COMMAND = programs.program(
     'benchmarks.planted', __doc__, {
-        'bootstrap': (1000, 'resamples of an interval', 20)},
+        'methods': (list(METHODS), 'of the second table'),
+        'bootstrap': (500, 'resamples of an interval', 20)},
     _measure, markdown, runs_models=True)
 main = COMMAND.main
 
