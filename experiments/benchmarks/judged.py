@@ -116,14 +116,15 @@ def _measure(values: flags.FlagValues) -> dict[str, Any]:
   if unknown:
     raise ValueError(f'Expected --tasks of {[d.preset for d in DATA]}, got '
                      f'{unknown}.')
-  return {'tasks': [measure(data, data.task(folder), root, config, common)
+  return {'tasks': [measure(data, data.task(folder), root, config, common,
+                            command.value(values, 'costs'))
                     for data in DATA if data.preset in wanted]}
 
 
 def measure(data: Data, task: study_lib.Task, root: pathlib.Path,
             config: inputs_lib.EvaluationConfig,
-            common: Mapping[str, Any]) -> dict[str, Any]:
-  """All models of one data set, judged."""
+            common: Mapping[str, Any], costs: bool) -> dict[str, Any]:
+  """All models of one data set, judged; ``costs`` where features are."""
   study = study_lib.open_study(task, 0, root, data.forget, **common)
   made = study.references(REFERENCES + 1)
   kept, left_out = made[:REFERENCES], made[REFERENCES]
@@ -148,7 +149,7 @@ def measure(data: Data, task: study_lib.Task, root: pathlib.Path,
           study.dataset, study.splits, task.preset.train, task.preset.network,
           on='retain', devices=study.devices),
       **{str(tier): lambda tier=tier: evaluated('dlfd', tier, anew=True)
-         for tier in range(TIER + 1)}}) if data.features else None
+         for tier in range(TIER + 1)}}) if costs and data.features else None
   return {
       **study.about(), 'title': data.title, 'references': len(kept),
       'people': {name: len(study.dataset.people_in(rows))
@@ -334,7 +335,8 @@ COMMAND = programs.program(
     'benchmarks.judged', __doc__, {
         'data_dir': (None, 'folder of the npz files'),
         'tasks': ([data.preset for data in DATA], 'presets to run'),
-        'bootstrap': (1000, 'resamples of an interval', 20)},
+        'costs': (True, 'also what an evaluation of each tier costs'),
+        'bootstrap': (500, 'resamples of an interval', 20)},
     _measure, markdown, runs_models=True)
 main = COMMAND.main
 

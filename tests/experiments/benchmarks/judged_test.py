@@ -95,7 +95,7 @@ def test_a_study_from_training_to_the_page(tmp_path, monkeypatch, features):
   def measured():
     return judged.measure(
         data, task, tmp_path, inputs_lib.EvaluationConfig(
-            bootstrap=20, permutations=20, draws=1), common)
+            bootstrap=20, permutations=20, draws=1), common, costs=True)
 
   found = measured()
   assert [model['name'] for model in found['models']] == [
