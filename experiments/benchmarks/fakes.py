@@ -75,14 +75,18 @@ class World:
     return per_example.margin(
         self.dataset.task, logits[split], self.labels(split))
 
+  def in_val(self, label: int) -> np.ndarray:
+    """The val images of a class; all of val if it has none."""
+    rows = np.flatnonzero(self.labels('val') == label)
+    return rows if rows.size else np.arange(len(self.labels('val')))
+
   def of_val(self) -> np.ndarray:
     """A val image of the same class for each forget image, drawn anew."""
     rng = np.random.default_rng(_DRAW)
-    val = self.labels('val')
     found = np.empty(len(self.labels('forget')), np.int64)
     for label in np.unique(self.labels('forget')):
       mine = np.flatnonzero(self.labels('forget') == label)
-      others = rng.permutation(np.flatnonzero(val == label))
+      others = rng.permutation(self.in_val(label))
       found[mine] = rng.permutation(np.resize(others, len(mine)))
     return found
 
@@ -111,8 +115,7 @@ def lowered(world: World) -> np.ndarray:
   val = world.margins(world.original, 'val')
   for label in np.unique(world.labels('forget')):
     mine = world.labels('forget') == label
-    margins[mine] += (val[world.labels('val') == label].mean()
-                      - margins[mine].mean())
+    margins[mine] += val[world.in_val(label)].mean() - margins[mine].mean()
   return world.with_margins(margins)
 
 

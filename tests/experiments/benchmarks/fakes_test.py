@@ -1,6 +1,7 @@
 """Fakes of models that agree on how hard an image is."""
 
 import collections
+import dataclasses
 
 import numpy as np
 import pytest
@@ -73,6 +74,17 @@ def test_fakes_are_what_they_say():
   for label in np.unique(labels):
     assert lowered[labels == label].mean() == pytest.approx(
         world.margins(world.original, 'val')[val == label].mean(), abs=1e-4)
+
+
+def test_a_class_that_val_has_not_gets_any_image_of_val():
+  world, _ = _world()
+  labels = world.dataset.labels.copy()
+  labels[world.splits.val] %= 3  # class 3 is not there
+  world = dataclasses.replace(
+      world, dataset=dataclasses.replace(world.dataset, labels=labels))
+  assert (world.labels('forget') == 3).any()
+  for fake in fakes.FAKES:
+    assert np.isfinite(fake(world)).all()
 
 
 def test_references_agree_as_far_as_their_margins_correlate():
