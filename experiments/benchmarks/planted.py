@@ -246,6 +246,7 @@ def _measure(values: flags.FlagValues) -> dict[str, Any]:
       hooks=[command.Progress()], **inputs.run_options(values))
   return measure(world, inputs_lib.EvaluationConfig(
       bootstrap=command.value(values, 'bootstrap'), permutations=20, draws=5),
+                 shadows=command.value(values, 'shadows'),
                  methods=command.value(values, 'methods'))
 
 
@@ -254,7 +255,8 @@ def measure(world: World, config: inputs_lib.EvaluationConfig,
             methods: Sequence[str] = METHODS) -> dict[str, Any]:
   """Trains what is missing, and both tables."""
   original = world.trained('original', 0, world.partition, 'all')
-  retrained = retrained_of(world, original, REFERENCES + stand_ins)
+  retrained = retrained_of(
+      world, original, REFERENCES + stand_ins * bool(shadows))
   kept = retrained[:REFERENCES]
   logits = logits_of(world, {'original': original, **{
       folder: folder for folder in kept}})
@@ -282,7 +284,8 @@ def measure(world: World, config: inputs_lib.EvaluationConfig,
                  for name, rows in world.splits.parts.items()},
       'references': len(kept), 'shadow_models': shadows, 'leaks': first,
       'unlearned': _second(world, original, shadows, methods,
-                           retrained[REFERENCES:], kept, config, judged)}
+                           retrained[REFERENCES:], kept, config, judged)
+                   if shadows else []}
 
 
 def _second(world: World, original: train.TrainResult, n: int,
@@ -370,6 +373,25 @@ def _cell(of: Mapping[str, Any] | None, beside: str | None = None) -> str:
   return text
 
 
+def _of_shadows(result: Mapping[str, Any]) -> list[str]:
+  """The second table."""
+  if not result['shadow_models']:
+    return ['U-LiRA with shadow models was not run for this page.']
+  second = [[TITLES[row['method']], str(row['models']), *(
+      _cell(row['metrics'].get(name), 'null') for name in SHADOW_METRICS),
+             f'{row["unaware"]:.3f}', row['verdict']]
+            for row in result['unlearned']]
+  return [
+      '## What shadow models still know after unlearning', '',
+      f'{result["shadow_models"]} shadow models, each trained on retain and '
+      'half of the people to be forgotten, then made to forget them. The '
+      'null is the same figure where there is nothing to find. The last attack '
+      'is online LiRA fitted to the models before they unlearned.', '',
+      *render.markdown_lines(
+          ['unlearned by', 'models', *SHADOW_METRICS.values(),
+           'LiRA, online, unaware', 'verdict on forgetting, tier 3'], second)]
+
+
 def markdown(result: Mapping[str, Any]) -> str:
   """Both tables, and their sentences."""
   sizes = ', '.join(
@@ -383,10 +405,6 @@ def markdown(result: Mapping[str, Any]) -> str:
       else f'{row["retrained"]:.3f}' for row in (
           result['leaks'][0]['metrics'].get(name) for name in LEAK_METRICS)),
           '-']
-  second = [[TITLES[row['method']], str(row['models']), *(
-      _cell(row['metrics'].get(name), 'null') for name in SHADOW_METRICS),
-             f'{row["unaware"]:.3f}', row['verdict']]
-            for row in result['unlearned']]
   return '\n'.join([
       '# Planted leaks', '',
       f'Drawn faces at {result["image_size"]} px, width 8: {sizes}. '
@@ -398,20 +416,14 @@ def markdown(result: Mapping[str, Any]) -> str:
       *render.markdown_lines(
           ['who of forget was trained on', *LEAK_METRICS.values(),
            'verdict on forgetting, tier 2'], [null, *first]), '',
-      '## What shadow models still know after unlearning', '',
-      f'{result["shadow_models"]} shadow models, each trained on retain and '
-      'half of the people to be forgotten, then made to forget them. The '
-      'null is the same figure where there is nothing to find. The last attack '
-      'is online LiRA fitted to the models before they unlearned.', '',
-      *render.markdown_lines(
-          ['unlearned by', 'models', *SHADOW_METRICS.values(),
-           'LiRA, online, unaware', 'verdict on forgetting, tier 3'], second),
+      *_of_shadows(result),
       '', *(f'- {line}' for line in sentences(result)), '',
       programs.made_by(dict(result)), ''])
 
 
 COMMAND = programs.program(
     'benchmarks.planted', __doc__, {
+        'shadows': (SHADOWS, 'shadow models; 0 = no second table', 0),
         'methods': (list(METHODS), 'of the second table'),
         'bootstrap': (500, 'resamples of an interval', 20)},
     _measure, markdown, runs_models=True)

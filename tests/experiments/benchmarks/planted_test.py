@@ -97,6 +97,12 @@ def test_sentences_and_page_say_the_numbers(values, words):
   assert '| DLFD | 32 | 0.550 [0.45, 0.65], null 0.490 | - |' in page
 
 
+def test_a_page_without_shadow_models_says_so():
+  page = planted.markdown({
+      **_result((.5, .9)), 'shadow_models': 0, 'unlearned': []})
+  assert 'U-LiRA with shadow models was not run for this page.' in page
+
+
 @pytest.mark.slow
 def test_a_tiny_run_makes_both_tables(tmp_path, monkeypatch):
   monkeypatch.setattr(planted, 'REFERENCES', 4)
