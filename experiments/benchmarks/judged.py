@@ -50,7 +50,7 @@ _TIER_1 = references.Tier1Config(
 COLUMNS = {
     'gap_accuracy_forget': 'forget acc', 'gap_mia_auc_matched': 'attack AUC',
     'gap_mia_auc_person': 'attack AUC, by person',
-    'reference_attack': 'reference',
+    'normalised_js_forget': 'JS, normalised', 'reference_attack': 'reference',
     'reference_attack_two_sided': 'reference, two-sided',
     'rmia_auc': 'RMIA', 'rmia_auc_person': 'RMIA, by person',
     'lira_auc': 'LiRA', 'lira_auc_two_sided': 'LiRA, two-sided',
