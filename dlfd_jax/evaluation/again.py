@@ -211,13 +211,18 @@ def _tier(record: Mapping[str, Any]) -> int:
 
 def _left(record: Mapping[str, Any], fresh: Mapping[str, Record]
           ) -> tuple[str, ...]:
-  """Stored metrics with a value that is not there again."""
-  return tuple(
-      one['metric'] for one in record.get('metrics') or () if any(
-          _cell(one, column).value is not None and (
-              one['metric'] not in fresh
-              or fresh[one['metric']].estimates[column].value is None)
-          for column in _COLUMNS))
+  """Stored metrics of which a cell is not there again, or for other reasons."""
+  left = []
+  for one in record.get('metrics') or ():
+    for column in _COLUMNS:
+      stored = _cell(one, column)
+      found = (fresh[one['metric']].estimates[column]
+               if one['metric'] in fresh else Estimate.missing(''))
+      if found.value is None and (stored.value, stored.reason) != (
+          None, found.reason):
+        left.append(one['metric'])
+        break
+  return tuple(left)
 
 
 def _cell(stored: Mapping[str, Any], column: str) -> Estimate:
