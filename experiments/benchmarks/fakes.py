@@ -313,11 +313,12 @@ def _of_the_private_model(result: Mapping[str, Any]) -> str:
   found = ('by no metric of forgetting' if not seen else
            f'by {", ".join(map(registry.short_label, seen))}')
   return (
-      f'The answers of a private retrained model are told apart {found}. On '
-      'forget they are those of an honest model, and elsewhere nothing was '
-      'altered: no attack on answers can do better than by luck. What is '
-      'judged must be the weights that are deployed, not answers that somebody '
-      'sends.')
+      f'The answers of a private retrained model are told apart {found}; the '
+      f'verdict is {model["forgetting"]}. On forget they are those of an '
+      'honest model. What can still be seen is that every other answer is the '
+      "original's, or luck. Whoever answers all images with such a model "
+      'leaves nothing to see: what is judged must be the weights that are '
+      'deployed, not answers that somebody sends.')
 
 
 _COLUMNS = {
