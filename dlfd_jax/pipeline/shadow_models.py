@@ -152,14 +152,15 @@ def plan(shadows: job.Folder | reference_models.ReferenceModels,
 
   Raises:
     FileNotFoundError: if no model is finished, or one of them is gone.
-    ValueError: if they are no shadow models, too few, or the method's settings
-      cannot be read.
+    ValueError: if they are no shadow models, too few, of other data, another
+      request or recipe, or the method's settings cannot be read.
   """
   shadows = reference_models.finished(
       shadows, _LEAST, 'tier 3', allow_unverified=allow_unverified)
   found = chain.check_references(
       chain.Judged(judged.saved, str(shadows.folder), shadows.config), original,
       judged, dataset, splits)
+  found.settled(allow_unverified)  # before anything is counted by their ids
   config = method = None
   if judged.config.get('kind') == 'unlearn':
     method = judged.config['method']
