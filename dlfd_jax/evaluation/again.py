@@ -25,6 +25,7 @@ from dlfd_jax.evaluation import (
   shadows as shadows_lib,
 )
 from dlfd_jax.evaluation.estimate import Estimate, Record
+from dlfd_jax.metrics import forgetting
 from dlfd_jax.utils import records, validate
 
 _TOLERANCE = 1e-6  # numerical libraries add in another order elsewhere
@@ -191,7 +192,12 @@ def _prepare(record: Mapping[str, Any], arrays: Arrays,
   return inputs_lib.prepare(
       {name: of for name, of in outputs.items() if name != 'random'}, data,
       splits, config, inputs_lib.References(
-          random_logits=random, shadows=_shadows(arrays),
+          random_logits=random, shadows=_shadows(arrays), relearned={
+              name.removesuffix('/relearned'): [
+                  forgetting.RelearnTime(int(steps), bool(capped))
+                  for steps, capped in values]
+              for name, values in arrays.items()
+              if name.endswith('/relearned')},
           recovery=inputs_lib.Recovery.of_arrays(arrays), apart={
               name.removesuffix('/forget/apart'): values
               for name, values in arrays.items()

@@ -401,15 +401,20 @@ def per_example_arrays(
 
 
 def reference_arrays(references: References) -> dict[str, np.ndarray]:
-  """Of random networks, treated models and shadow models, by name.
+  """Of random networks, relearning, treated and shadow models, by name.
 
   Returns:
-    ``random_0/forget/logits`` ...; see ``inputs.Recovery.arrays``; and margins
-    of shadow models and their states, ``shadows/{split}/{field}``, see
+    ``random_0/forget/logits`` ...; ``{model}/relearned``, int32 ``[seeds, 2]``,
+    steps and whether they are the cap; see ``inputs.Recovery.arrays``; and
+    margins of shadow models and their states, ``shadows/{split}/{field}``, see
     ``inputs.Shadows``.
   """
   arrays = {f'random_{i}/forget/logits': np.asarray(logits, np.float32)
             for i, logits in enumerate(references.random_logits)}
+  arrays |= {
+      f'{model}/relearned': np.array(
+          [(time.steps, time.capped) for time in times], np.int32)
+      for model, times in references.relearned.items() if times}
   if references.recovery is not None:
     arrays |= references.recovery.arrays()
   shadows = references.shadows

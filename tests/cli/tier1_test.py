@@ -9,6 +9,7 @@ import pytest
 from dlfd_jax import checkpoint
 from dlfd_jax.cli import evaluate, report
 from dlfd_jax.data import requests, splits as splits_lib
+from dlfd_jax.evaluation import again
 from dlfd_jax.pipeline import chain, evaluate as pipeline, job, run_configs
 from dlfd_jax.utils import runs
 
@@ -114,6 +115,8 @@ def test_from_runs_to_the_report(
   with np.load(out / pipeline.PER_EXAMPLE) as arrays:
     assert not any(name.endswith('/features') for name in arrays.files)
     assert 'unlearned/forget/apart' in arrays.files
+    left = again.check(result, dict(arrays)).left
+    assert not [name for name in left if name.startswith('recovery')]
   before = (out / runs.RESULT).stat().st_mtime_ns
   assert _evaluate(original, reference_runs, *flags) == 0
   assert (out / runs.RESULT).stat().st_mtime_ns == before  # finished already
