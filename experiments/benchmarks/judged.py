@@ -148,7 +148,7 @@ def measure(data: Data, task: study_lib.Task, root: pathlib.Path,
       'retraining': lambda: train.train(
           study.dataset, study.splits, task.preset.train, task.preset.network,
           on='retain', devices=study.devices),
-      **{str(tier): lambda tier=tier: evaluated('dlfd', tier, anew=True)
+      **{str(tier): lambda tier=tier: evaluated(METHODS[-1], tier, anew=True)
          for tier in range(TIER + 1)}}) if costs and data.features else None
   return {
       **study.about(), 'title': data.title, 'references': len(kept),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import presets
-from dlfd_jax.data.faces import synthetic
+from dlfd_jax.data import sources
 from dlfd_jax.evaluation import inputs as inputs_lib
 from experiments.benchmarks import judged
 from tests import tiny
@@ -77,8 +77,8 @@ def test_the_page_marks_what_is_told_apart():
 @pytest.mark.slow
 @pytest.mark.parametrize('features', [True, False])
 def test_a_study_from_training_to_the_page(tmp_path, monkeypatch, features):
-  faces = synthetic.synthetic_faces(
-      people=40, images_per_person=2, image_size=8)
+  faces = sources.load(sources.DataOptions(
+      image_size=16, people=40, images_per_person=2))
   np.savez(tmp_path / 'faces.npz', images=faces.images,
            identity=faces.identity, label=faces.labels)
   monkeypatch.setattr(judged, 'REFERENCES', 4)

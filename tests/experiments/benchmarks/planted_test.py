@@ -11,7 +11,7 @@ from experiments.benchmarks import planted
 from tests import tiny
 from tests.evaluation import fakes as data_lib
 
-DATA = sources.DataOptions(image_size=8, people=60, images_per_person=2)
+DATA = sources.DataOptions(image_size=16, people=60, images_per_person=2)
 
 
 def test_larger_shares_hold_the_people_of_smaller_ones():
