@@ -248,6 +248,10 @@ class LoopCheckpoints:
               _abstract(parallel.to_store(like)))))['state']
     return parallel.from_store(found, like)
 
+  def stage(self, name: str) -> LoopCheckpoints:
+    """Those of a later stage of the same run, in a folder of their own."""
+    return LoopCheckpoints(self._folder / name)
+
   def close(self) -> None:
     self._manager.close()
     self._release()

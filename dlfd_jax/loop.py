@@ -70,6 +70,8 @@ class Plan:
     schedule: phase of each step by its number, from 0; None = the controller's
       choice at the last measurement.
     constants: what the steps read beside the data, on the devices already.
+    done: steps of the stages before this one: the log counts on from them and
+      keeps their events.
 
   Raises:
     ValueError: if a number is below 1 or there is no step.
@@ -84,6 +86,7 @@ class Plan:
   check_at: frozenset[int] = frozenset()
   schedule: Callable[[int], str] | None = None
   constants: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  done: int = 0
 
   def __post_init__(self) -> None:
     if not self.steps:
@@ -136,6 +139,16 @@ class Clock:
     """Everything that the loop did."""
     return (sum(self.compile_s.values()) + self.work_s + self.first_check_s
             + self.checkpoint_s)
+
+  def __add__(self, other: Clock) -> Clock:
+    """The clock of two stages of one run."""
+    def both(a: Any, b: Any) -> Any:
+      if isinstance(a, dict):
+        return {name: a.get(name, 0) + b.get(name, 0) for name in {**a, **b}}
+      return a + b
+
+    return Clock(*(both(getattr(self, field.name), getattr(other, field.name))
+                   for field in dataclasses.fields(Clock)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,6 +207,9 @@ class _Session:
                  for i, metrics in enumerate(meta['kept'])]
     self.step, self.phase = meta['step'], meta['phase']
     self.history = meta['history']
+    if self.history[-1]['step'] == self.step and self.controller.phase(
+        self.history[-1]) is None:  # the end of a stage
+      self.stop = STOP_RULE
     self.pending = [_step_metrics(fields) for fields in meta['pending']]
     self.clock = meta['clock']
     # Lines of steps that were not saved will be written again; those of steps
@@ -219,10 +235,11 @@ class _Session:
 
   def tell(self, event: dict[str, Any], log: bool = True) -> None:
     """An event for the hooks and, unless it is a tick, for the log."""
+    event = {**event, 'step': event['step'] + self.plan.done}
     if log:
       self.log.write(event)
     for hook in self.hooks:
-      hook({'num_steps': self.plan.num_steps, **event})
+      hook({'num_steps': self.plan.done + self.plan.num_steps, **event})
 
   def _lap(self) -> float:
     """Seconds since the last call."""
@@ -370,8 +387,8 @@ def run(plan: Plan, data: Mapping[str, Any], *, devices: parallel.Devices,
         feed: batching.Feed, controller: Controller,
         log: runs.MetricsLog | None = None,
         checkpoints: checkpoint.LoopCheckpoints | None = None,
-        checkpoint_seconds: float = 60.0,
-        hooks: Sequence[Hook] = ()) -> LoopResult:
+        checkpoint_seconds: float = 60.0, hooks: Sequence[Hook] = (),
+        save_last: bool = False) -> LoopResult:
   """Runs a plan to its end, to a stop or on from its checkpoint.
 
   Args:
@@ -384,6 +401,7 @@ def run(plan: Plan, data: Mapping[str, Any], *, devices: parallel.Devices,
     checkpoints: where the loop saves itself; resumed if one is there.
     checkpoint_seconds: least time between two saves, at least 0.
     hooks: called with every event and after every step.
+    save_last: save the end, too: another stage follows.
 
   Returns:
     The last model, the kept ones and the history.
@@ -395,7 +413,8 @@ def run(plan: Plan, data: Mapping[str, Any], *, devices: parallel.Devices,
   if checkpoints is not None and latest is not None:
     session.restore(checkpoints, latest)
   else:
-    log.truncate(0)
+    if not plan.done:
+      log.truncate(0)
     session.check()
   saved_at = time.perf_counter()
   end = plan.num_steps if session.stop == FINISHED else session.step
@@ -419,19 +438,23 @@ def run(plan: Plan, data: Mapping[str, Any], *, devices: parallel.Devices,
           settled, request.requested,
           time.perf_counter() - saved_at >= checkpoint_seconds)
       unfinished = session.step < plan.num_steps and session.stop == FINISHED
-      if asked and unfinished:
+      goes_on = unfinished or (save_last and session.stop != NOT_FINITE)
+      if asked and goes_on:
         session.settle()
         session.stop, request.number = INTERRUPTED, None
       # Saves wait for a check: its metrics are in the log by then, and a
       # resumed run need not measure the restored model to know its phase.
-      if checkpoints is not None and unfinished and (
-          session.stop == INTERRUPTED or (due and check)):
+      if checkpoints is not None and (
+          session.stop == INTERRUPTED or (unfinished and due and check)):
         saved_at = session.save(checkpoints)
       if session.stop != FINISHED:
         break
   if session.stop in (NOT_FINITE, STOP_RULE):
     session.tell({
         'event': 'stop', 'step': session.step, 'reason': session.stop})
+  if checkpoints is not None and save_last and session.stop in (
+      FINISHED, STOP_RULE):
+    session.save(checkpoints)
   return LoopResult(
       session.state.variables, session.kept, session.history, session.stop,
       session.step, session.clock)

@@ -11,7 +11,6 @@ from absl import flags
 
 from dlfd_jax import checkpoint, methods, presets
 from dlfd_jax.cli import command, inputs, options, tensorboard
-from dlfd_jax.methods import rewind
 from dlfd_jax.pipeline import chain, run_configs, unlearn, weakenings
 from dlfd_jax.utils import files, runs
 
@@ -25,6 +24,11 @@ among the unseen. The new model is in <workdir>/checkpoints/model.
   dlfd unlearn --original=runs/original \\
       --forget_identities=delete.txt --workdir=runs/unlearned
 """
+
+
+# Methods that run another one of the user's choice, and what they do with it.
+_WRAPPERS = {'rewind': 'runs and goes back in',
+             'restore': 'runs as the teacher on forget'}
 
 
 def _define(values: flags.FlagValues) -> None:
@@ -55,9 +59,10 @@ def _define_names(values: flags.FlagValues) -> None:
   flags.DEFINE_string(
       'method', 'dlfd', f'one of {", ".join(methods.METHODS)}, or your own as '
       'file.py:Class or package.module:Class', flag_values=values)
-  flags.DEFINE_string(
-      'rewind_of', None, 'the method that --method=rewind runs and goes back '
-      'in', flag_values=values)
+  for wrapper, what in _WRAPPERS.items():
+    flags.DEFINE_string(
+        f'{wrapper}_of', None, f'the method that --method={wrapper} {what}',
+        flag_values=values)
 
 
 def _define_method(values: flags.FlagValues, argv: Sequence[str]) -> None:
@@ -68,9 +73,8 @@ def _define_method(values: flags.FlagValues, argv: Sequence[str]) -> None:
   if not any(names[name].present for name in names):
     options.define(options.METHOD, values)
     return
-  method, inner = (command.value(names, name) for name in names)
   own = {option.flag: option for option in options.of(_start(
-      lambda name: methods.resolve(name)(), method, inner))}
+      lambda name: methods.resolve(name)(), names))}
   options.define(own.values(), values)
   options.define([dataclasses.replace(option, help=' ')  # they are refused
                   for option in options.METHOD if option.flag not in own],
@@ -88,7 +92,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   data_options = inputs.data_options(
       run_configs.data_of(original) if own else preset.data, values)
   method = command.value(values, 'method')
-  start = _start(preset.config_of, method, command.value(values, 'rewind_of'))
+  start = _start(preset.config_of, values)
   config = options.apply(
       start, (*options.of(start), *options.METHOD), values,
       f'the method {method}')
@@ -135,16 +139,19 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   return {'workdir': workdir, 'model': f'{workdir}/checkpoints/model', **result}
 
 
-def _start(config_of: Callable[[str], Any], method: str,
-           rewind_of: str | None) -> Any:
-  """The config of a method, around that of what it is to rewind."""
+def _start(config_of: Callable[[str], Any], values: flags.FlagValues) -> Any:
+  """The config of the named method, around that of what it is to run."""
+  method = command.value(values, 'method')
   config = config_of(method)
-  if rewind_of is None:
-    return config
-  if type(config) is not rewind.RewindConfig:
-    raise ValueError(
-        f'Expected --rewind_of with --method=rewind alone, got {method}.')
-  return dataclasses.replace(config, method=config_of(rewind_of))
+  for wrapper in _WRAPPERS:
+    inner = command.value(values, f'{wrapper}_of')
+    if inner is None:
+      continue
+    if method != wrapper:
+      raise ValueError(f'Expected --{wrapper}_of with --method={wrapper} '
+                       f'alone, got {method}.')
+    config = dataclasses.replace(config, method=config_of(inner))
+  return config
 
 
 COMMAND = command.Command(

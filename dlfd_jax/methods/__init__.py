@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 from typing import Any, cast
 
-from dlfd_jax.methods import base, rewind
+from dlfd_jax.methods import base
 from dlfd_jax.methods.base import Method, MethodConfig, Problem
 from dlfd_jax.methods.run import UnlearnResult, prepare, unlearn
 from dlfd_jax.utils import plugins
@@ -16,7 +16,7 @@ __all__ = ['METHODS', 'Method', 'MethodConfig', 'Problem', 'RunConfig',
            'title_of', 'unlearn']
 
 
-RunConfig = MethodConfig | rewind.RewindConfig
+RunConfig = MethodConfig | base.Wrapper
 # A method is one line here: its name, and its config's module and class.
 _CONFIGS = {
     'dlfd': 'dlfd:DLFDConfig',
@@ -31,13 +31,15 @@ _CONFIGS = {
     'scrub': 'scrub:ScrubConfig',
     'scrub_r': 'rewind:ScrubRConfig',
     'rewind': 'rewind:RewindConfig',
+    'restore': 'restore:RestoreConfig',
+    'dlfd_restore': 'restore:DLFDRestoreConfig',
 }
 METHODS: dict[str, type[Any]] = {
     name: plugins.load_object(f'{__name__}.{place}')
     for name, place in _CONFIGS.items()}
 # Methods that run another one.
 WRAPPERS = tuple(name for name, config in METHODS.items()
-                 if issubclass(config, rewind.RewindConfig))
+                 if issubclass(config, base.Wrapper))
 
 
 def resolve(name: str) -> type[Any]:

@@ -97,6 +97,11 @@ class Method:
     raise ValueError(
         f'Expected the config of a method, got {type(self).__name__}.')
 
+  @property
+  def before(self) -> Method | None:
+    """A method that runs first; its result is ``Setting.teacher``."""
+    return None
+
   def plan(self, setting: Setting) -> Plan:
     """The steps, the batches, and what else this method needs."""
     raise ValueError(
@@ -169,6 +174,42 @@ class MethodConfig(Method):
     return self.batch_norm == 'batch'
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Wrapper(Method):
+  """A method that runs another one.
+
+  Attributes:
+    method: config of that method.
+
+  Raises:
+    ValueError: if that is no such config.
+  """
+
+  method: MethodConfig
+
+  def __post_init__(self) -> None:
+    if not isinstance(self.method, MethodConfig):
+      raise ValueError(
+          'Expected the config of a method without a wrapper in '
+          f'{type(self).__name__}, got {type(self.method).__name__}.')
+
+  @property
+  def epochs(self) -> int:
+    return self.method.epochs
+
+  @property
+  def batch_size(self) -> int:
+    return self.method.batch_size
+
+  @property
+  def optimizer(self) -> train.OptimizerConfig:
+    return self.method.optimizer
+
+  @property
+  def inner(self) -> MethodConfig:
+    return self.method
+
+
 def check_threshold(name: str, value: Any) -> None:
   """Raises ValueError unless ``value`` is a forgetting score or a null's."""
   named = isinstance(value, str) and value in THRESHOLDS
@@ -187,7 +228,8 @@ class Setting:
   """The machinery of one run, made once and handed to the method.
 
   ``original`` is the problem's, placed on the devices like every later state,
-  so that one compiled evaluation serves them all.
+  so that one compiled evaluation serves them all. ``teacher`` is the state that
+  ``Method.before`` selected, on the devices, None for a method without one.
   """
 
   problem: Problem
@@ -196,6 +238,7 @@ class Setting:
   feed: batching.Feed
   constants: dict[str, Any]
   predictor: Predictor
+  teacher: Variables | None = None
 
   @classmethod
   def of(cls, problem: Problem, devices: parallel.Devices,

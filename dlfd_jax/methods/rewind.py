@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from dlfd_jax import loop, training as train
+from dlfd_jax import loop
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.methods import base, live, neggrad_plus, scrub
 from dlfd_jax.metrics import accuracy, per_example, ranks
@@ -34,7 +34,7 @@ _EQUAL = 1e-9  # errors are ratios of counts, apart by more or equal
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RewindConfig(base.Method):
+class RewindConfig(base.Wrapper):
   """Rewinding of a method.
 
   Attributes:
@@ -56,28 +56,10 @@ class RewindConfig(base.Method):
       default='error', metadata={'flag': 'rewind_measure'})
 
   def __post_init__(self) -> None:
-    if not isinstance(self.method, base.MethodConfig):
-      raise ValueError('Expected the config of a method to rewind, got '
-                       f'{type(self.method).__name__}.')
+    super().__post_init__()
     if self.every is not None:
       validate.integer('every', self.every)
     validate.one_of('measure', self.measure, MEASURES)
-
-  @property
-  def epochs(self) -> int:
-    return self.method.epochs
-
-  @property
-  def batch_size(self) -> int:
-    return self.method.batch_size
-
-  @property
-  def optimizer(self) -> train.OptimizerConfig:
-    return self.method.optimizer
-
-  @property
-  def inner(self) -> base.MethodConfig:
-    return self.method
 
   def plan(self, setting: base.Setting) -> base.Plan:
     """The method's plan, measured after every epoch, with another choice."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -362,13 +363,46 @@ def unlearn(problem: base.Problem, config: base.Method, *,
     raise ValueError(
         f'Expected the config of a method, got {type(config).__name__}.')
   devices = devices or parallel.Devices()
-  devices.check_batch_size(config.inner.batch_size)
+  stages = stages_of(config)
+  for stage in stages:
+    devices.check_batch_size(stage.inner.batch_size)
   setting = base.Setting.of(problem, devices, device_bytes)
+  before: list[UnlearnResult] = []
+  for number, stage in enumerate(stages):
+    with contextlib.ExitStack() as opened:
+      saver = checkpoints
+      if number and checkpoints is not None:
+        saver = opened.enter_context(contextlib.closing(
+            checkpoints.stage(f'stage_{number + 1}')))
+      out = _run(
+          setting, stage, devices=devices, log=log, checkpoints=saver,
+          checkpoint_seconds=checkpoint_seconds, hooks=hooks,
+          done=sum(out.steps for out in before),
+          is_last=number == len(stages) - 1)
+    before.append(out)
+    if out.stop in (loop.INTERRUPTED, loop.NOT_FINITE):
+      break
+    setting = dataclasses.replace(setting, teacher=out.selected)
+  return _joined(before, config)
+
+
+def stages_of(config: base.Method) -> list[base.Method]:
+  """What runs one after the other, the config itself last."""
+  return [*(stages_of(config.before) if config.before else ()), config]
+
+
+def _run(setting: base.Setting, config: base.Method, *,
+         devices: parallel.Devices, log: runs.MetricsLog | None,
+         checkpoints: checkpoint.LoopCheckpoints | None,
+         checkpoint_seconds: float, hooks: Sequence[loop.Hook], done: int,
+         is_last: bool) -> UnlearnResult:
+  """One stage, after ``done`` steps of the stages before it."""
   plan, controller = prepare(setting, config)
   out = loop.run(
-      plan, setting.constants, devices=devices, feed=setting.feed,
-      controller=controller, log=log, checkpoints=checkpoints,
-      checkpoint_seconds=checkpoint_seconds, hooks=hooks)
+      dataclasses.replace(plan, done=done), setting.constants, devices=devices,
+      feed=setting.feed, controller=controller, log=log,
+      checkpoints=checkpoints, checkpoint_seconds=checkpoint_seconds,
+      hooks=hooks, save_last=not is_last)
   chosen, reason = None, 'the run was interrupted'
   if out.stop != loop.INTERRUPTED:  # nobody waits for a choice then
     start = time.perf_counter()
@@ -383,3 +417,25 @@ def unlearn(problem: base.Problem, config: base.Method, *,
   return UnlearnResult(
       selected, out.variables, step, reason, controller.findings(metrics),
       out.history, out.stop, out.steps, out.clock, config, plan.check_every)
+
+
+def _joined(stages: Sequence[UnlearnResult],
+            config: base.Method) -> UnlearnResult:
+  """The last stage's result, with steps counted from the first stage's on."""
+  *before, last = stages
+  done, history, clock = 0, [], loop.Clock()
+  for stage in stages:
+    history += [{**metrics, 'step': metrics['step'] + done}
+                for metrics in stage.history]
+    clock = clock + stage.clock
+    done += stage.steps
+  selected_step = done - last.steps + last.selected_step
+  findings = dict(last.findings)
+  if before:
+    findings['stages'] = [{
+        'method': type(stage.config).title, 'steps': stage.steps,
+        'selected_step': stage.selected_step, 'reason': stage.reason,
+        'stop': stage.stop, **stage.findings} for stage in before]
+  return dataclasses.replace(
+      last, selected_step=selected_step, findings=findings, history=history,
+      steps=done, clock=clock, config=config)

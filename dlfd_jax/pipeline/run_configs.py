@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 
 from dlfd_jax import methods, presets, training as train
 from dlfd_jax.data import labels, sources, splits
-from dlfd_jax.methods import rewind
+from dlfd_jax.methods import base
 from dlfd_jax.utils import records, runs
 
 _KINDS = 'train', 'unlearn'
@@ -132,7 +132,7 @@ def method_in(config: Mapping[str, Any], where: str) -> methods.RunConfig:
 
   def settings(name: str, fields: dict[str, Any]) -> Any:
     kind = methods.resolve(name)
-    if not issubclass(kind, rewind.RewindConfig):
+    if not issubclass(kind, base.Wrapper):
       return records.fit(fields, kind, where)
     inner = records.fit(records.fit(fields, _Wrapper, where)['method'], _Named,
                         where)  # of any method, which its name tells

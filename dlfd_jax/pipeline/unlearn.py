@@ -15,7 +15,7 @@ from dlfd_jax.data import (
   requests,
   splits as splits_lib,
 )
-from dlfd_jax.methods import rewind
+from dlfd_jax.methods import base as methods_base
 from dlfd_jax.pipeline import chain, job
 from dlfd_jax.utils import hosts, runs
 
@@ -198,7 +198,7 @@ def unlearn(
 def settings_of(config: methods.RunConfig) -> dict[str, Any]:
   """A method's config as a run records it."""
   fields = dataclasses.asdict(config)
-  if isinstance(config, rewind.RewindConfig):  # fields do not tell of what
+  if isinstance(config, methods_base.Wrapper):  # fields do not tell of what
     fields['method']['name'] = methods.method_of(config.method)
   return fields
 

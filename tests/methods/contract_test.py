@@ -86,8 +86,9 @@ def check_run(name, kind):
       problem, original=jax.tree.map(jnp.asarray, problem.original))
   pixels = problem.dataset.images.copy()
   out = run(name, problem)
-  plan, _ = methods.prepare(problems.setting(problem), CONFIGS[name])
-  assert (out.stop, out.steps) == ('finished', plan.num_steps)
+  plans = problems.plans(problem, CONFIGS[name])
+  assert (out.stop, out.steps) == (
+      'finished', sum(plan.num_steps for plan in plans))
   assert problems.same(problem.original, before)
   np.testing.assert_array_equal(problem.dataset.images, pixels)
   for variables in (out.selected, out.last):
@@ -98,8 +99,11 @@ def check_run(name, kind):
   assert problems.moved(before, out.last) == {
       path for path in problems.by_path(before)
       if must_move(name, out.findings.get('trained'), path)}
-  assert [figures['step'] for figures in out.history] == list(
-      range(plan.num_steps + 1))
+  done, measured = 0, []  # a stage begins with a measurement
+  for plan in plans:
+    measured += range(done, done + plan.num_steps + 1)
+    done += plan.num_steps
+  assert [figures['step'] for figures in out.history] == measured
   for figures in out.history:
     assert all(np.isfinite(value) for value in figures.values())
   if problems.same(plan.start.variables, problem.original):
@@ -242,7 +246,7 @@ def test_a_step_that_is_not_finite_stops_at_the_last_good_state(
   problem = problems.problem()
   out = run(name, problem)
   assert out.stop == 'not finite'
-  plan, _ = methods.prepare(problems.setting(problem), CONFIGS[name])
+  plan = problems.plans(problem, CONFIGS[name])[0]
   assert out.steps < plan.num_steps
   for variables in (out.last, out.selected):
     assert all(np.isfinite(leaf).all() for leaf in problems.leaves(variables))

@@ -14,7 +14,7 @@ from dlfd_jax.data import (
   dataset as dataset_lib,
   splits as splits_lib,
 )
-from dlfd_jax.methods import base, rewind
+from dlfd_jax.methods import base, restore, run
 from dlfd_jax.models import layers
 
 SIZE = 8
@@ -49,8 +49,11 @@ def short(config, **changes):
 
   Of ``changes`` those count that name one of its fields.
   """
-  if isinstance(config, rewind.RewindConfig):
-    return dataclasses.replace(config, method=short(config.method, **changes))
+  if isinstance(config, base.Wrapper):
+    stage = {'restore': short(config.restore, **changes)} if isinstance(
+        config, restore.RestoreConfig) else {}
+    return dataclasses.replace(
+        config, method=short(config.method, **changes), **stage)
   names = {field.name for field in dataclasses.fields(config)}
   return dataclasses.replace(config, **{
       name: value for name, value in {**SHORT, **changes}.items()
@@ -121,6 +124,13 @@ def devices(count=1):
 def setting(problem, count=1):
   """What a method's ``plan`` is given."""
   return base.Setting.of(problem, devices(count))
+
+
+def plans(problem, config):
+  """The plan of each stage, as if every teacher were the original."""
+  given = setting(problem)
+  given = dataclasses.replace(given, teacher=given.original)
+  return [run.prepare(given, stage)[0] for stage in run.stages_of(config)]
 
 
 def leaves(variables):

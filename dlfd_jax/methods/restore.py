@@ -1,0 +1,174 @@
+"""Restore: gives a model back the skill that forgetting cost it.
+
+Many methods forget and lose skill. Here such a method serves as a *teacher on
+forget* alone. The student starts at the original, which still has the skill,
+and takes joint steps over a retain batch and a forget batch as large,
+
+    min over theta of  mean CE(y, S(x_r)) + w mean KL(T(x_f) || S(x_f)),
+
+one forward pass over both. Skill returns with the labels of retain; memory
+does not, as the teacher anchors the forget images. While the live attack finds
+forget images at most as well known as unseen ones, the next steps anchor with
+``resting_weight`` instead: a fixed weight would forget too much.
+
+Reads retain with labels, forget images, and what the teacher's method and the
+monitor read; cost: the method's, and about 2 1/3 passes over retain per epoch.
+
+Source: ours; the divergence is that of Hinton et al. (2015), arXiv:1503.02531.
+Where the teacher itself is trained on, skill returns less and later than
+memory; see docs/decisions.md.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from dlfd_jax import parallel, tasks, training as train
+from dlfd_jax.methods import base, dlfd, finetune
+from dlfd_jax.utils import memo, validate
+
+JOINT, RESTING = 'restore', 'restore_resting'
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StageConfig(base.MethodConfig):
+  """The student's joint steps.
+
+  Attributes:
+    weight: w of the divergence from the teacher on forget, at least 0.
+    resting_weight: w while the attack finds forget images no better known than
+      unseen ones, at least 0.
+    dynamic: let the live attack choose between the two; False = ``weight``
+      throughout.
+    forget_threshold: ``resting_weight`` counts below it, see
+      ``select_threshold``.
+    statistics: batch statistics of which images: ``'joint'`` = retain and
+      forget, ``'retain'``.
+
+  Raises:
+    ValueError: if a field is out of its range.
+  """
+
+  title = 'Joint steps'
+
+  epochs: int = 3
+  optimizer: train.OptimizerConfig = train.OptimizerConfig(
+      learning_rate=0.02, schedule='cosine', clip_norm=1.0)
+  batch_norm: str = 'batch'
+  selection: str = 'one_se'
+  weight: float = 1.0
+  resting_weight: float = 0.0
+  dynamic: bool = True
+  forget_threshold: float | str = 'null_mean'
+  statistics: str = 'joint'
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    for name in ('weight', 'resting_weight'):
+      validate.number(name, getattr(self, name), 0)
+    validate.boolean('dynamic', self.dynamic)
+    validate.one_of('statistics', self.statistics, ('joint', 'retain'))
+    base.check_threshold('forget_threshold', self.forget_threshold)
+
+  def plan(self, setting: base.Setting) -> base.Plan:
+    """Joint steps from the original, anchored by the setting's teacher."""
+    problem = setting.problem
+    if setting.teacher is None:
+      raise ValueError('Expected joint steps inside RestoreConfig, which has '
+                       'a teacher, got them alone.')
+    weights = {JOINT: self.weight, RESTING: self.resting_weight}
+    if not self.dynamic:
+      del weights[RESTING]
+    return base.Plan(
+        steps={phase: make_step(problem.model, problem.task, self, weight)
+               for phase, weight in weights.items()},
+        batches=setting.pairs(self), passes=7,
+        phases=base.PhaseRule(
+            active=JOINT, resting=RESTING, threshold=self.forget_threshold,
+            opening=JOINT) if self.dynamic else None,
+        constants={'teacher': setting.teacher})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RestoreConfig(base.Wrapper):
+  """A method, and the stage that gives its skill back.
+
+  Attributes:
+    method: config of the method that forgets: its selected state teaches.
+    restore: the joint steps.
+
+  Raises:
+    ValueError: if one is no such config.
+  """
+
+  title = 'Restore'
+
+  method: base.MethodConfig = finetune.FinetuneConfig()
+  restore: StageConfig = StageConfig()
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    validate.instance('restore', self.restore, StageConfig)
+
+  @property
+  def inner(self) -> base.MethodConfig:
+    return self.restore
+
+  @property
+  def before(self) -> base.Method:
+    return self.method
+
+  def plan(self, setting: base.Setting) -> base.Plan:
+    """That of the joint steps."""
+    return self.restore.plan(setting)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DLFDRestoreConfig(RestoreConfig):
+  """DLFD, restored."""
+
+  title = 'DLFD + restore'
+
+  method: base.MethodConfig = dlfd.DLFDConfig()
+
+
+@memo.one_for_equal
+def make_step(model: nn.Module, task: tasks.Task, config: StageConfig,
+              weight: float) -> parallel.StepFn:
+  """A joint step on a ``batching.Pair``; ``constants`` hold the ``teacher``."""
+  def joint_step(state: train.TrainState, constants: Any, batch: Any, *,
+                 axis_name: str | None = None) -> train.Stepped:
+    retain = train.read(state, constants, batch.retain, task, config.augment)
+    forget = train.read(
+        state, constants, batch.forget, task, config.augment, stream=2)
+    forget = forget._replace(weights=batch.forget.mask)  # no label is read
+    teacher = train.logits(model, constants['teacher'], forget.images)
+    # Rows of weight 0 are no part of batch statistics, but normalised by them.
+    counted = forget.weights if config.statistics == 'joint' else (
+        jnp.zeros_like(forget.weights))
+    both = train.Rows(
+        jnp.concatenate([retain.images, forget.images]), retain.labels,
+        jnp.concatenate([retain.weights, counted]),
+        jnp.concatenate([retain.keys, forget.keys]))
+    size = len(retain.images)
+
+    def local_loss(params: Any) -> Any:
+      outputs, batch_stats = train.forward(
+          model, params, state.batch_stats, both, train=config.train_mode,
+          axis_name=axis_name)
+      metrics = train.classified(task, outputs.logits[:size], retain)
+      kl = train.mean(train.weighted_sum(tasks.example_kl(
+          task, teacher, outputs.logits[size:]), forget.weights),
+                      forget.weights, axis_name)
+      loss = train.mean(metrics.rows['loss'], retain.weights, axis_name)
+      return loss + weight * kl, (
+          batch_stats, metrics.replace(step={'forget_kl': kl}))
+
+    return train.descend(state, local_loss, config.optimizer,
+                         constants['num_steps'], axis_name=axis_name)
+
+  return joint_step
