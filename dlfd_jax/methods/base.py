@@ -190,7 +190,7 @@ class Wrapper(Method):
   def __post_init__(self) -> None:
     if not isinstance(self.method, MethodConfig):
       raise ValueError(
-          'Expected the config of a method without a wrapper in '
+          'Expected the config of a method that runs no other in '
           f'{type(self).__name__}, got {type(self.method).__name__}.')
 
   @property

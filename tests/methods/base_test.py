@@ -45,7 +45,7 @@ from tests.methods import problems
     ('bad_teaching', {'temperature': 0.0}, 'temperature above 0, got 0.0'),
     ('rewind', {'every': 0}, 'every of at least 1, got 0'),
     ('rewind', {'method': rewind.RewindConfig()},
-     'a method to rewind, got RewindConfig'),
+     'runs no other in RewindConfig, got RewindConfig'),
 ])
 def test_a_wrong_field_is_named(name, fields, message):
   with pytest.raises(ValueError, match=message):
