@@ -27,9 +27,9 @@ def stage(**fields):
 
 def teacher_of(problem, seed=3, scale=0.1):
   rng = np.random.default_rng(seed)
-  return jax.tree.map(
+  return {**problem.original, 'params': jax.tree.map(
       lambda leaf: leaf + rng.normal(0, scale, leaf.shape).astype(np.float32),
-      dict(problem.original))
+      problem.original['params'])}
 
 
 @pytest.mark.parametrize('statistics', ['joint', 'retain'])
