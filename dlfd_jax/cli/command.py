@@ -193,9 +193,10 @@ class Command:
 
 def _code(found: dict[str, Any] | None) -> int:
   """The exit code of a command that ended well."""
-  verification = (found or {}).get('verification') or {}
-  return (exit_codes.UNCHANGED if verification.get('unchanged')
-          else exit_codes.OK)
+  found = found or {}
+  if (found.get('verification') or {}).get('unchanged'):
+    return exit_codes.UNCHANGED
+  return exit_codes.HARMED if found.get('harm') else exit_codes.OK
 
 
 def _about_flags(command: str, values: flags.FlagValues, text: str) -> str:

@@ -24,6 +24,7 @@ from dlfd_jax.evaluation import (
   likelihood_attacks,
   run as run_lib,
 )
+from dlfd_jax.metrics import accuracy, harm
 from dlfd_jax.pipeline import (
   chain,
   evaluation_facts as facts,
@@ -442,6 +443,8 @@ def evaluate(
               'state': judged['unlearned'].state,
               'search': record.get('search'),
               'checks': len(record.get('history') or ())},
+          'harm': harm.harm(*(_accuracies(logits.get(name), dataset, splits)
+                              for name in ('original', 'unlearned'))),
           'without_duplicates': again_without}, fields))
   if opened is not None:
     result.folder = opened.path
@@ -487,6 +490,15 @@ def _places_of(judged: Mapping[str, chain.Judged],
                         if name.startswith('retrained')],
           **{name: place(str(plan.models.folder))
              for name, plan in folders.items() if plan}}
+
+
+def _accuracies(logits: Mapping[str, np.ndarray] | None,
+                dataset: dataset_lib.Dataset,
+                splits: splits_lib.Splits) -> dict[str, float | None]:
+  """Accuracy of a model on each part; nothing of a model that is not there."""
+  return {name: accuracy.accuracy(
+      dataset.task, of_part, dataset.labels[splits.parts[name]]).value
+          for name, of_part in (logits or {}).items() if len(of_part)}
 
 
 def _outputs(logits: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,9 +15,13 @@ from dlfd_jax.data import (
   requests,
   splits as splits_lib,
 )
-from dlfd_jax.methods import base as methods_base
+from dlfd_jax.methods import base as methods_base, live
+from dlfd_jax.metrics import harm
 from dlfd_jax.pipeline import chain, job
-from dlfd_jax.utils import hosts, runs
+from dlfd_jax.utils import hosts, rng, runs
+
+_MOST_JUDGED = 10_000  # images of a part
+_SAMPLE = 13  # salt of their draw
 
 
 class UnlearnResult(job.ModelRun):
@@ -169,11 +173,15 @@ def unlearn(
                                     ('last', out.last))}
   verification['unchanged'] = checkpoint.fingerprint(
       states['model'].variables) == run.config['original']
+  accuracies = _accuracies(
+      problem, {'original': problem.original, 'unlearned': out.selected},
+      devices)
   run.finish(states, {
       'kind': 'unlearn', 'command': command, 'method': method,
       'stop': out.stop, 'steps': out.steps,
       'selected_step': out.selected_step, 'reason': out.reason,
       'findings': out.findings, 'check_share': out.check_share,
+      'accuracies': accuracies, 'harm': harm.harm(**accuracies),
       'history': out.history, 'request': run.request,
       'forget_images': run.request['images'],
       'by_person': run.request['by_person'],
@@ -201,6 +209,21 @@ def settings_of(config: methods.RunConfig) -> dict[str, Any]:
   if isinstance(config, methods_base.Wrapper):  # fields do not tell of what
     fields['method']['name'] = methods.method_of(config.method)
   return fields
+
+
+def _accuracies(problem: methods.Problem,
+                variables: Mapping[str, models.Variables],
+                devices: parallel.Devices) -> dict[str, dict[str, float]]:
+  """Accuracy of models on what ``harm`` judges, of many images a part."""
+  splits, generator = problem.splits, rng.generator(problem.seed, _SAMPLE)
+  parts = {name: generator.permutation(splits.parts[name])[:_MOST_JUDGED]
+           for name in harm.MOST_LOST}
+  parts = {name: live.labelled(problem.dataset, rows)
+           for name, rows in parts.items()}
+  return {name: job.accuracies(problem.model, of_model, problem.dataset,
+                               {k: v for k, v in parts.items() if len(v)},
+                               devices)
+          for name, of_model in variables.items()}
 
 
 def check_fits(saved: checkpoint.SavedModel, dataset: dataset_lib.Dataset,

@@ -72,16 +72,17 @@ def check_result(result: Result) -> None:
 
 
 def provenance(result: Result) -> list[str]:
-  """What stands before everything else: what was not verified, or unchanged.
+  """What stands before everything else: harm, no change, no verification.
 
   Empty where data, models and split of the result are known to belong together
-  and the unlearned model differs from the original.
+  and the unlearned model differs from the original without having lost skill.
   """
+  lines = list(result.get('harm') or ())
   found = result.get('verification')
   if found is None:
-    return ['Not verified: the version that wrote this result recorded no '
-            'hashes that tie it to its models and data.']
-  lines = _of_audit(result)
+    return [*lines, 'Not verified: the version that wrote this result recorded '
+            'no hashes that tie it to its models and data.']
+  lines += _of_audit(result)
   if found.get('unchanged'):
     lines.append('Nothing changed: the unlearned model equals the original bit '
                  'by bit.')

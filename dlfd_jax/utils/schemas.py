@@ -209,6 +209,8 @@ class UnlearnResult(Run, total=False):
   method: str
   selected_step: Required[Count]
   reason: Required[str]
+  accuracies: dict[str, dict[str, Share]]
+  harm: Texts
   findings: Required[dict[str, Any]]
   check_share: Amount | None
   history: Required[list[dict[str, Any]]]
@@ -466,6 +468,7 @@ class Evaluation(TypedDict, total=False):
   selection: Selection | None
   without_duplicates: Again | None
   audit: Audit
+  harm: Texts
   arrays: Hashes
   verification: Verification
   run: str
