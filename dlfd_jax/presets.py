@@ -35,6 +35,7 @@ from dlfd_jax.methods import (
   finetune,
   neggrad,
   neggrad_plus,
+  restore,
   rewind,
   scrub,
   unsir,
@@ -143,6 +144,9 @@ def _methods(distance, recipe, others, released=None):
   All have the batch of ``distance``, but for EU-k, which trains.
   """
   batch_size = distance.batch_size
+  # Skill returns as it was learnt: with the recipe's images.
+  joint = restore.StageConfig(
+      batch_size=recipe.batch_size, augment=recipe.augment)
   return {
       'dlfd': distance,
       # Its step saturates in 1 to 3 inner steps; 5 of them change nothing more.
@@ -156,6 +160,10 @@ def _methods(distance, recipe, others, released=None):
       **others,
       'scrub_r': rewind.ScrubRConfig(method=others['scrub']),
       'rewind': rewind.RewindConfig(method=others['neggrad_plus']),
+      'dlfd_restore': restore.DLFDRestoreConfig(
+          method=distance, restore=joint),
+      'restore': restore.RestoreConfig(
+          method=others['neggrad_plus'], restore=joint),
   }
 
 

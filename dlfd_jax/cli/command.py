@@ -196,7 +196,7 @@ def _code(found: dict[str, Any] | None) -> int:
   found = found or {}
   if (found.get('verification') or {}).get('unchanged'):
     return exit_codes.UNCHANGED
-  return exit_codes.HARMED if found.get('harm') else exit_codes.OK
+  return exit_codes.UNUSABLE if found.get('do_not_use') else exit_codes.OK
 
 
 def _about_flags(command: str, values: flags.FlagValues, text: str) -> str:

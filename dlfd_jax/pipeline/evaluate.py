@@ -24,7 +24,7 @@ from dlfd_jax.evaluation import (
   likelihood_attacks,
   run as run_lib,
 )
-from dlfd_jax.metrics import accuracy, harm
+from dlfd_jax.metrics import accuracy, usable
 from dlfd_jax.pipeline import (
   chain,
   evaluation_facts as facts,
@@ -443,8 +443,9 @@ def evaluate(
               'state': judged['unlearned'].state,
               'search': record.get('search'),
               'checks': len(record.get('history') or ())},
-          'harm': harm.harm(*(_accuracies(logits.get(name), dataset, splits)
-                              for name in ('original', 'unlearned'))),
+          'do_not_use': usable.reasons_against(*(
+              _accuracies(logits.get(name), dataset, splits)
+              for name in ('original', 'unlearned'))),
           'without_duplicates': again_without}, fields))
   if opened is not None:
     result.folder = opened.path

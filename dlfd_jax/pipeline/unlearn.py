@@ -16,7 +16,7 @@ from dlfd_jax.data import (
   splits as splits_lib,
 )
 from dlfd_jax.methods import base as methods_base, live
-from dlfd_jax.metrics import harm
+from dlfd_jax.metrics import usable
 from dlfd_jax.pipeline import chain, job
 from dlfd_jax.utils import hosts, rng, runs
 
@@ -181,7 +181,8 @@ def unlearn(
       'stop': out.stop, 'steps': out.steps,
       'selected_step': out.selected_step, 'reason': out.reason,
       'findings': out.findings, 'check_share': out.check_share,
-      'accuracies': accuracies, 'harm': harm.harm(**accuracies),
+      'accuracies': accuracies,
+      'do_not_use': usable.reasons_against(**accuracies),
       'history': out.history, 'request': run.request,
       'forget_images': run.request['images'],
       'by_person': run.request['by_person'],
@@ -214,10 +215,10 @@ def settings_of(config: methods.RunConfig) -> dict[str, Any]:
 def _accuracies(problem: methods.Problem,
                 variables: Mapping[str, models.Variables],
                 devices: parallel.Devices) -> dict[str, dict[str, float]]:
-  """Accuracy of models on what ``harm`` judges, of many images a part."""
+  """Accuracy of models on what a model is judged by, of many images a part."""
   splits, generator = problem.splits, rng.generator(problem.seed, _SAMPLE)
   parts = {name: generator.permutation(splits.parts[name])[:_MOST_JUDGED]
-           for name in harm.MOST_LOST}
+           for name in usable.MOST_LOST}
   parts = {name: live.labelled(problem.dataset, rows)
            for name, rows in parts.items()}
   return {name: job.accuracies(problem.model, of_model, problem.dataset,

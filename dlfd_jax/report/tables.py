@@ -77,7 +77,7 @@ def provenance(result: Result) -> list[str]:
   Empty where data, models and split of the result are known to belong together
   and the unlearned model differs from the original without having lost skill.
   """
-  lines = list(result.get('harm') or ())
+  lines = list(result.get('do_not_use') or ())
   found = result.get('verification')
   if found is None:
     return [*lines, 'Not verified: the version that wrote this result recorded '

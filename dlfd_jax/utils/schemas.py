@@ -210,7 +210,7 @@ class UnlearnResult(Run, total=False):
   selected_step: Required[Count]
   reason: Required[str]
   accuracies: dict[str, dict[str, Share]]
-  harm: Texts
+  do_not_use: Texts
   findings: Required[dict[str, Any]]
   check_share: Amount | None
   history: Required[list[dict[str, Any]]]
@@ -468,7 +468,7 @@ class Evaluation(TypedDict, total=False):
   selection: Selection | None
   without_duplicates: Again | None
   audit: Audit
-  harm: Texts
+  do_not_use: Texts
   arrays: Hashes
   verification: Verification
   run: str

@@ -20,7 +20,7 @@ Space = dict[str, Distribution]
 # Wrappers but SCRUB+R, a method of its paper, and the released code's fixed
 # settings have nothing to tune.
 SEARCHED = tuple(name for name in methods.METHODS
-                 if name not in ('official_compat', 'rewind'))
+                 if name not in ('official_compat', 'rewind', 'restore'))
 _RATE = 'optimizer.learning_rate'
 
 
@@ -51,11 +51,17 @@ def space_of(preset: presets.Preset, method: str) -> Space:
            'epochs': _choice(max(most // 2, 2), max(most, 2)),
            'max_epochs': _choice(1, 2), 'alpha': _log(1e-3, 0.5)}
   step = ours.perturb_step_size
+  distance = {**rate, **passes,
+              'perturb_step_size': _log(
+                  min(.1 / 255, step), max(2 / 255, step)),
+              'ot_weight': _log(.3, 10.)}
   return {
-      'dlfd': {**rate, **passes,
-               'perturb_step_size': _log(
-                   min(.1 / 255, step), max(2 / 255, step)),
-               'ot_weight': _log(.3, 10.)},
+      'dlfd': distance,
+      'dlfd_restore': {
+          **{f'method.{path}': found for path, found in distance.items()},
+          'restore.weight': _log(.3, 10.),
+          'restore.epochs': _choice(2, 3, 4),
+          f'restore.{_RATE}': _log(.005, .05)},
       'finetune': {**rate, **passes},
       'neggrad': {_RATE: _log(ours.optimizer.learning_rate / 100,
                               ours.optimizer.learning_rate), **passes},

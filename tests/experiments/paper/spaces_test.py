@@ -25,7 +25,7 @@ def test_every_start_lies_in_its_space_and_makes_a_config(preset, method):
 
 def test_every_method_has_a_space_or_nothing_to_tune():
   assert set(presets.STARTS['demo'].methods) - set(spaces.SEARCHED) == {
-      'official_compat', 'rewind'}
+      'official_compat', 'restore', 'rewind'}
 
 
 def test_a_method_without_a_row_gets_rate_and_passes():

@@ -10,8 +10,8 @@ _IN_WORDS = {'val': 'validation images', 'retain': 'images of those who stay'}
 _ROUNDING = 1e-9
 
 
-def harm(original: Mapping[str, float | None],
-         unlearned: Mapping[str, float | None]) -> list[str]:
+def reasons_against(original: Mapping[str, float | None],
+                    unlearned: Mapping[str, float | None]) -> list[str]:
   """Sentences that stand before everything else; none if no harm was done.
 
   Args:
@@ -20,7 +20,7 @@ def harm(original: Mapping[str, float | None],
     unlearned: likewise.
 
   Example:
-    >>> harm({'retain': 1.0, 'val': 0.5}, {'retain': 0.96, 'val': 0.49})
+    >>> reasons_against({'retain': 1.0}, {'retain': 0.96})
     []
   """
   sentences = []

@@ -1,0 +1,45 @@
+"""A deletion that costs too much skill is said first, with a code of its own."""
+
+import json
+
+import pytest
+
+from dlfd_jax.cli import evaluate, exit_codes, report, unlearn
+from dlfd_jax.metrics import usable
+from dlfd_jax.utils import runs
+
+
+@pytest.mark.parametrize('before, after, said', [
+    ({'retain': 1.0, 'val': .46}, {'retain': .47, 'val': .34}, 2),
+    ({'retain': 1.0, 'val': .46}, {'retain': .95, 'val': .44}, 0),
+    ({'retain': 1.0, 'val': .46}, {'retain': .949, 'val': .46}, 1),
+    ({'retain': 1.0, 'val': .46}, {'retain': 1.0, 'val': .439}, 1),
+    ({'retain': .5, 'val': .46}, {'retain': 1.0, 'val': .9}, 0),
+    ({'retain': None}, {'retain': .1, 'val': .1}, 0), ({}, {'val': 0.}, 0)])
+def test_how_much_may_be_lost(before, after, said):
+  assert len(usable.reasons_against(before, after)) == said
+
+
+def test_a_ruined_model_is_not_to_be_used(original, tmp_path, capsys):
+  ruined, judged = tmp_path / 'ruined', tmp_path / 'judged'
+  code = unlearn.main([
+      f'--original={original}', '--forget_people=4', '--method=neggrad',
+      '--learning_rate=1', '--epochs=20', '--clip_norm=none', '--devices=1',
+      '--selection=last', '--batch_norm=frozen', f'--workdir={ruined}'])
+  assert code == exit_codes.UNUSABLE
+  lines = capsys.readouterr().out.splitlines()
+  first = next(line for line in lines if line.startswith('Do not use'))
+  result = json.loads((ruined / runs.RESULT).read_text())
+  found = result['accuracies']
+  assert found['original']['retain'] - found['unlearned']['retain'] > .05
+  assert first == result['do_not_use'][0] and 'Selected' in lines[-1]
+  code = evaluate.main([
+      f'--original={original}', f'--unlearned={ruined}', '--devices=1',
+      '--bootstrap=20', f'--workdir={judged}'])
+  assert code == exit_codes.UNUSABLE
+  assert capsys.readouterr().out.count('Do not use this model') == len(
+      result['do_not_use'])
+  assert report.main([f'--evaluation={judged}',
+                      f'--workdir={tmp_path / "page"}']) == exit_codes.OK
+  page = (tmp_path / 'page' / 'report.html').read_text()
+  assert page.index('Do not use this model') < page.index('<table')
