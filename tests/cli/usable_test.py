@@ -1,4 +1,4 @@
-"""A deletion that costs too much skill is said first, with a code of its own."""
+"""A deletion that costs too much skill is said first, with its own code."""
 
 import json
 
