@@ -21,7 +21,8 @@ from experiments.paper import formats, grid, study as study_lib
 from experiments.publish import programs
 
 TITLE = 'Table 1: methods side by side'
-METHODS = [name for name in methods.METHODS if name != 'rewind']
+METHODS = [name for name in methods.METHODS
+           if name not in ('rewind', 'restore')]
 # Of the others the selected state is the last one.
 _BOTH_STATES = ('dlfd', 'official_compat', 'scrub_r')
 
