@@ -18,7 +18,7 @@ from dlfd_jax.data import augment as augment_lib, batching
 from dlfd_jax.models import Variables
 from dlfd_jax.utils import memo, validate
 
-SCHEDULES = ('constant', 'cosine')
+SCHEDULES = ('constant', 'cosine', 'triangle')
 KINDS = ('sgd', 'adam')
 
 
@@ -32,8 +32,9 @@ class OptimizerConfig:
     learning_rate: learning rate at step 0, above 0.
     momentum: of SGD, or the decay of Adam's first moment; in [0, 1).
     weight_decay: times each parameter joins its gradient; at least 0.
-    schedule: ``'constant'``, or ``'cosine'``: one half period from
-      ``learning_rate`` at step 0 to 0 at the end of the run.
+    schedule: ``'constant'``; ``'cosine'``: one half period from
+      ``learning_rate`` at step 0 to 0 at the end of the run; ``'triangle'``:
+      from 0 up to it in the middle of the run, and down again.
     clip_norm: largest global norm of a gradient, before weight decay; None =
       no clipping.
 
@@ -75,6 +76,9 @@ class OptimizerConfig:
     """Learning rate of ``step`` (from 0) in a run of ``num_steps``."""
     if self.schedule == 'constant':
       return jnp.float32(self.learning_rate)
+    if self.schedule == 'triangle':  # the middle of the step: never 0
+      progress = (jnp.asarray(step, jnp.float32) + 0.5) / num_steps
+      return self.learning_rate * (1 - jnp.abs(2 * progress - 1))
     progress = jnp.asarray(step, jnp.float32) / num_steps
     return self.learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * progress))
 

@@ -218,6 +218,18 @@ def check_threshold(name: str, value: Any) -> None:
         f'Expected {name} in [0, 1] or in {THRESHOLDS}, got {value!r}.')
 
 
+def check_batch_statistics(config: MethodConfig, why: str) -> None:
+  """Raises ValueError if BatchNorm is frozen where it cannot be."""
+  if not config.train_mode:
+    raise ValueError(f"Expected batch_norm of 'batch', as {why}, got "
+                     f'{config.batch_norm!r}.')
+
+
+def is_kernel(path: Sequence[Any], leaf: Any) -> bool:
+  """Whether a parameter is a convolution's kernel, ``(h, w, in, out)``."""
+  return leaf.ndim == 4 and getattr(path[-1], 'key', None) == 'kernel'
+
+
 def check_temperature(value: float) -> None:
   """Raises ValueError unless ``value`` is a temperature."""
   validate.number('temperature', value, 0, ends='(]')

@@ -37,10 +37,7 @@ class EUKConfig(cf_k.CFKConfig):
 
   def __post_init__(self) -> None:
     super().__post_init__()
-    if not self.train_mode:
-      raise ValueError(
-          "Expected batch_norm of 'batch', as EU-k's blocks start anew, got "
-          f'{self.batch_norm!r}.')
+    base.check_batch_statistics(self, "EU-k's blocks start anew")
 
   def start(self, setting: base.Setting) -> models.Variables:
     """The original with the last k blocks drawn anew, statistics included."""

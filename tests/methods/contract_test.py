@@ -23,6 +23,7 @@ FIELDS = {
     'official_compat': {
         'epochs': 1, 'forget_threshold': 0.0, 'select_threshold': 0.7},
     'unsir': {'epochs': 1}, 'bad_teaching': {'epochs': 1},
+    **dict.fromkeys(('ssd', 'lfssd'), {'epochs': 1, 'alpha': 0.01}),
     **dict.fromkeys(('neggrad', 'neggrad_plus', 'rewind', 'scrub', 'scrub_r'),
                     {'optimizer': FAST})}
 CONFIGS = {
@@ -32,6 +33,8 @@ CONFIGS = {
 # DLFD never ask for that; NegGrad+ does at a smaller beta, see its own tests.
 CLIMBS = {'neggrad': 1, 'scrub': 1, 'scrub_r': 1, 'bad_teaching': 1,
           'unsir': 3 + 1}  # after 3 of noise
+NO_DRAW = ('official_compat', 'ssd', 'lfssd')  # they read in file order
+NO_RATE = ('ssd', 'lfssd')  # they train nothing
 every_method = pytest.mark.parametrize('name', sorted(methods.METHODS))
 # The released form compiles one program more than the others, and wrappers run
 # the programs of another: rarer.
@@ -96,9 +99,12 @@ def check_run(name, kind):
     if variables is out.last or name not in methods.WRAPPERS:
       assert not problems.same(variables['params'], before['params'])
     checkpoint.check_same_shapes(variables, before, 'the result')
-  assert problems.moved(before, out.last) == {
-      path for path in problems.by_path(before)
-      if must_move(name, out.findings.get('trained'), path)}
+  moved = problems.moved(before, out.last)
+  if name in NO_RATE:  # where forget weighs more
+    assert moved and {path[0] for path in moved} == {'params'}
+  else:
+    assert moved == {path for path in problems.by_path(before)
+                     if must_move(name, out.findings.get('trained'), path)}
   done, measured = 0, []  # a stage begins with a measurement
   for plan in plans:
     measured += range(done, done + plan.num_steps + 1)
@@ -127,7 +133,7 @@ def test_it_is_deterministic_in_its_seed(name):
   assert problems.same(first.last, again.last)
   assert problems.same(first.selected, again.selected)
   assert first.history == again.history
-  if name != 'official_compat':  # it reads in file order, without any draw
+  if name not in NO_DRAW:
     other = run(name, problems.problem(seed=6))
     assert not problems.same(first.last, other.last)
 
@@ -237,7 +243,8 @@ def test_each_step_and_the_evaluation_compile_once(
 
 
 @pytest.mark.parametrize('name, rate', [
-    *((name, 1e30) for name in sorted(methods.METHODS)), ('finetune', 1e20)])
+    *((name, 1e30) for name in sorted(methods.METHODS)
+      if name not in NO_RATE), ('finetune', 1e20)])
 def test_a_step_that_is_not_finite_stops_at_the_last_good_state(
     name, rate, monkeypatch):
   monkeypatch.setitem(CONFIGS, name, problems.short(
@@ -250,7 +257,7 @@ def test_a_step_that_is_not_finite_stops_at_the_last_good_state(
   assert out.steps < plan.num_steps
   for variables in (out.last, out.selected):
     assert all(np.isfinite(leaf).all() for leaf in problems.leaves(variables))
-  if rate == 1e30:  # the very first step overflows
+  if rate == 1e30 and name != 'msg':  # the very first step overflows
     start = plan.start.variables
     assert problems.same(out.last, start)
     assert problems.same(out.selected, start)
