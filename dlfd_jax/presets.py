@@ -33,11 +33,17 @@ from dlfd_jax.methods import (
   dlfd_released,
   eu_k,
   finetune,
+  l1_sparse,
+  msg,
   neggrad,
   neggrad_plus,
+  random_labels,
   restore,
   rewind,
+  salun,
   scrub,
+  ssd,
+  transpose,
   unsir,
 )
 from dlfd_jax.training import TrainConfig
@@ -192,7 +198,16 @@ def _small_methods(ours, rate):
            'batch_size': ours.batch_size}
   few = {**alike, 'epochs': ours.epochs}
   cosine = _cosine(rate, clip_norm=1.0)
+  anew = {**few, 'batch_norm': 'batch', 'optimizer': cosine}  # of features
   return {
+      'random_labels': random_labels.RandomLabelsConfig(
+          **few, optimizer=_adam(1e-3)),
+      'salun': salun.SalUnConfig(**few, optimizer=_sgd(rate / 2)),
+      'l1_sparse': l1_sparse.L1SparseConfig(**few, optimizer=cosine),
+      'ct': transpose.TransposeConfig(**anew),
+      'msg': msg.MSGConfig(**anew),
+      'ssd': ssd.SSDConfig(batch_size=ours.batch_size),
+      'lfssd': ssd.LFSSDConfig(batch_size=ours.batch_size),
       'neggrad': neggrad.NegGradConfig(
           **few, optimizer=_sgd(rate / 5, clip_norm=1.0)),
       'neggrad_plus': neggrad_plus.NegGradPlusConfig(**few, optimizer=cosine),

@@ -1,9 +1,9 @@
 """What a search may change in each method: fields, ranges, choices.
 
 Every method gets the rate of its update and the one or two numbers that its
-paper tells to tune; most get the passes over the data, too (EU-k has those of
-the original, UNSIR its two passes with a rate each). All else is the start's. A
-method without a row here gets rate and passes.
+paper tells to tune; most get the passes over the data, too (UNSIR has its two
+passes with a rate each, SSD takes none). All else is the start's. A method
+without a row here gets rate and passes.
 """
 
 from __future__ import annotations
@@ -70,7 +70,15 @@ def space_of(preset: presets.Preset, method: str) -> Space:
       'cf_k': {**rate, **passes, 'k': blocks},
       'eu_k': {_RATE: _log(preset.train.optimizer.learning_rate / 5,
                            preset.train.optimizer.learning_rate * 2),
-               'k': blocks},
+               'k': blocks, 'epochs': _choice(*(
+                   max(preset.train.epochs // part, 1) for part in (5, 3, 1)))},
+      'l1_sparse': {**rate, **passes, 'gamma': _log(1e-5, 1e-2)},
+      'salun': {**rate, **passes,
+                'mask_share': distributions.FloatDistribution(.1, .9)},
+      'ssd': {'alpha': _log(.5, 100.)},
+      'lfssd': {'alpha': _log(.5, 100.)},
+      'msg': {**rate, **passes,
+              'renewed': distributions.FloatDistribution(.1, .9)},
       'unsir': {_RATE: adam, 'repair_optimizer.learning_rate': adam},
       'bad_teaching': {_RATE: adam, **passes, 'retain_share': _choice(.3, 1.)},
       'scrub': scrub,

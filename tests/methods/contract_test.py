@@ -141,7 +141,9 @@ def test_it_is_deterministic_in_its_seed(name):
 # Images (capitals) and labels of retain and forget that a method learns from.
 READS = {'bad_teaching': 'RF', 'cf_k': 'Rr', 'dlfd': 'RFr', 'eu_k': 'Rr',
          'finetune': 'Rr', 'neggrad': 'Ff', 'neggrad_plus': 'RFrf',
-         'scrub': 'RFr', 'unsir': 'Rrf'}
+         'scrub': 'RFr', 'unsir': 'Rrf', 'random_labels': 'RFrf', 'ct': 'Rr',
+         'l1_sparse': 'Rr', 'salun': 'RFrf', 'ssd': 'RFrf', 'lfssd': 'RF',
+         'msg': 'RFrf', 'restore': 'RFr'}
 
 
 @pytest.mark.parametrize('name', sorted(READS))
