@@ -152,6 +152,10 @@ def test_it_learns_from_what_it_may_read_and_from_nothing_else(
   if name == 'dlfd':  # the live attack, which sees more, may not decide here
     monkeypatch.setitem(CONFIGS, name, dataclasses.replace(
         CONFIGS[name], dynamic_phases=False))
+  if name == 'restore':
+    monkeypatch.setitem(CONFIGS, name, dataclasses.replace(
+        CONFIGS[name], restore=dataclasses.replace(
+            CONFIGS[name].restore, dynamic=False)))
   problem = problems.problem()
   splits, plain = problem.splits, run(name, problem).last
 
