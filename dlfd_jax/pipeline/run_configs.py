@@ -133,7 +133,6 @@ def method_in(config: Mapping[str, Any], where: str) -> methods.RunConfig:
   def settings(name: str, fields: dict[str, Any]) -> Any:
     kind = methods.resolve(name)
     if not issubclass(kind, base.Wrapper):
-<<<<<<< HEAD
       return records.fit(fields, kind, where)
     inner = records.fit(records.fit(fields, _Wrapper, where)['method'], _Named,
                         where)  # of any method, which its name tells
@@ -142,15 +141,6 @@ def method_in(config: Mapping[str, Any], where: str) -> methods.RunConfig:
     outer = records.fit({**fields, 'method': dataclasses.asdict(
         methods.MethodConfig())}, kind, where)
     return dataclasses.replace(outer, method=method)
-=======
-      return records.fit(dict(fields), kind, f'settings of {where}')
-    inner = dict(fields['method'])  # of any method, which its name tells
-    outer = {
-        key: records.fit(value, type(default), f'{key} of {where}')
-        if dataclasses.is_dataclass(default := getattr(kind(), key, None))
-        else value for key, value in fields.items() if key != 'method'}
-    return kind(method=settings(inner.pop('name'), inner), **outer)
->>>>>>> c8cda6b (Restore and the code of unusable models in the pages)
 
   found = records.fit(dict(config), _Settings, where)
   return settings(found['method'], dict(found['config']))
