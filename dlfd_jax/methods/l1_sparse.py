@@ -18,6 +18,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import optax
 
 from dlfd_jax import parallel, tasks, training as train
 from dlfd_jax.methods import base
@@ -74,9 +75,8 @@ def make_step(model: nn.Module, task: tasks.Task,
       metrics, batch_stats, _ = train.cross_entropy(
           model, task, params, state.batch_stats, rows,
           train=config.train_mode, axis_name=axis_name)
-      norm = sum(jnp.abs(leaf).sum() for leaf in jax.tree.leaves(params))
       # Every device has all parameters: each counts its part of the norm.
-      norm = norm / parallel.axis_size(axis_name)
+      norm = optax.tree.norm(params, ord=1) / parallel.axis_size(axis_name)
       loss = train.mean(metrics.rows['loss'], rows.weights, axis_name)
       return loss + gamma * norm, (
           batch_stats, metrics.replace(step={'l1_norm': norm}))
