@@ -18,12 +18,13 @@ from dlfd_jax.utils import runs
 
 _ABOUT = """
 Draws faces of 280 people, trains `original` and three retrained models, makes
-the original forget 10 % of its people with DLFD, evaluates, prints the tables
-and writes report.html. Two to three minutes on two cores; no download.
+the original forget 10 % of its people with DLFD and restores what that cost the
+others, evaluates, prints the tables and writes report.html. Two to three minutes on two cores; no download.
 
   dlfd demo --workdir=runs/demo
 """
 _FORGET_FRACTION = 0.1
+_METHOD = 'dlfd_restore'
 # One alone tells nothing apart: two trainings of one recipe differ, too.
 RETRAINED = ('retrained', 'retrained_1', 'retrained_2')
 
@@ -70,8 +71,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         on='retain', workdir=workdir / name, **each)
     command.check_finite(made[name])
   unlearned = unlearn.unlearn(
-      made['original'], preset.methods['dlfd'], splits, seed=seed, notes=notes,
-      workdir=workdir / 'unlearned', search=presets.search_of('demo', 'dlfd'),
+      made['original'], preset.methods[_METHOD], splits, seed=seed, notes=notes,
+      workdir=workdir / 'unlearned', search=presets.search_of('demo', _METHOD),
       **each)
   command.check_finite(unlearned)
   result = evaluate.evaluate(
