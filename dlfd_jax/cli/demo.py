@@ -19,7 +19,8 @@ from dlfd_jax.utils import runs
 _ABOUT = """
 Draws faces of 280 people, trains `original` and three retrained models, makes
 the original forget 10 % of its people with DLFD and restores what that cost the
-others, evaluates, prints the tables and writes report.html. Two to three minutes on two cores; no download.
+others, evaluates, prints the tables and writes report.html. Two to three
+minutes on two cores; no download.
 
   dlfd demo --workdir=runs/demo
 """

@@ -180,7 +180,7 @@ CASES = [
     _call('predict: floats', lambda: inference.load_classifier(
         'original').predict(np.zeros((1, 16, 16, 3)))),
     _call('sign: the evaluation is in memory alone', lambda: signing.sign(
-        evaluate.EvaluationResult({}, {}), 'key.pem')),
+        evaluate.EvaluationResult(config={}, record={}), 'key.pem')),
     _call('RunFolder: a number that JSON cannot hold', lambda: runs.RunFolder(
         pathlib.Path('out'), {'rate': float('nan')})),
 ]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import pathlib
-import shutil
 
 import jax
 import numpy as np
@@ -107,7 +106,9 @@ def _runs(folder):
                             dataset.task, dataset.image_size)
   weight_files.write(
       folder / 'weights.safetensors', torch_weights.to_state(variables, config))
+  judged = {'kind': 'evaluation', **common, 'models': {}, 'config': {}}
   with contextlib.chdir(folder):
-    evaluation = runs.RunFolder(folder / 'evaluation', {
-        'kind': 'evaluation', **common, 'models': {}, 'config': {}})
-  shutil.copy(SHOWN, evaluation.path / runs.RESULT)
+    evaluation = runs.RunFolder(folder / 'evaluation', judged)
+  shown = runs.read_json(SHOWN)
+  del shown['arrays']  # no images were judged here
+  runs.write_json(evaluation.path / runs.RESULT, chain.sealed(shown, judged))
