@@ -150,9 +150,8 @@ def _methods(distance, recipe, others, released=None):
   All have the batch of ``distance``, but for EU-k, which trains.
   """
   batch_size = distance.batch_size
-  # Skill returns as it was learnt: with the recipe's images.
-  joint = restore.StageConfig(
-      batch_size=recipe.batch_size, augment=recipe.augment)
+  # On the images as they are: augmented ones anchor less, see decisions.md.
+  joint = restore.StageConfig(batch_size=recipe.batch_size)
   return {
       'dlfd': distance,
       # Its step saturates in 1 to 3 inner steps; 5 of them change nothing more.

@@ -60,7 +60,7 @@ class StageConfig(base.MethodConfig):
       learning_rate=0.02, schedule='cosine', clip_norm=1.0)
   batch_norm: str = 'batch'
   selection: str = 'one_se'
-  weight: float = 1.0
+  weight: float = 3.0
   resting_weight: float = 0.0
   dynamic: bool = True
   forget_threshold: float | str = 'null_mean'
