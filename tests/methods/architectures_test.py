@@ -33,7 +33,7 @@ NETWORKS = {
 CONFIGS = {
     name: problems.short(
         config(), batch_size=4, forget_batch_size=4, live_limit=12, k=LAST,
-        select_threshold=0.5, optimizer=steps.PLAIN,
+        select_threshold=0.5, alpha=0.01, optimizer=steps.PLAIN,
         repair_optimizer=steps.PLAIN, ce_weight_start=0.5)
     for name, config in methods.METHODS.items()
     if name not in ('scrub', 'neggrad_plus')}
@@ -73,14 +73,16 @@ def test_every_architecture_is_here():
 def test_each_kind_of_step_moves_what_it_must_and_no_more(
     architecture, method, monkeypatch):
   problem, config = problem_of(architecture), CONFIGS[method]
-  plan, _ = methods.prepare(problems.setting(problem), config)
-  kinds = tuple(plan.steps)
+  plans = problems.plans(problem, config)
+  plan, kinds = plans[0], tuple(kind for p in plans for kind in p.steps)
   turns = itertools.cycle(kinds)  # whatever the live attack measures
-  monkeypatch.setattr(
-      run.Monitor, 'phase', lambda self, metrics: next(turns))
+  if len(plans) == 1:
+    monkeypatch.setattr(
+        run.Monitor, 'phase', lambda self, metrics: next(turns))
   out = methods.unlearn(problem, config, devices=problems.devices())
   assert out.stop == 'finished'
-  assert set(out.clock.compile_s) == set(kinds)
+  assert set(out.clock.compile_s) == set(kinds) or (
+      len(plans) > 1 and set(out.clock.compile_s) < set(kinds))
   for variables in (out.last, out.selected):
     assert all(np.isfinite(leaf).all() for leaf in problems.leaves(variables))
   start, wanted = plan.start.variables, set(problems.by_path(problem.original))
@@ -96,4 +98,7 @@ def test_each_kind_of_step_moves_what_it_must_and_no_more(
   changed = problems.moved(start, out.last)
   assert changed <= wanted
   still = wanted - changed
-  assert not still or trains and all(map(is_cancelled, still))
+  if method in ('ssd', 'lfssd'):  # only what matters more to forget
+    assert changed
+  else:
+    assert not still or trains and all(map(is_cancelled, still))
