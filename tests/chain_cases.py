@@ -149,7 +149,9 @@ def attempt(case: Case, template: pathlib.Path) -> tuple[int, str]:
 def holds(case: Case, code: int, said: str) -> bool:
   """Whether the answer is the one that the case asks for."""
   plain = not case.says and not said  # accepted without a word
-  return (code == case.code and (plain or bool(case.says) and case.says in said)
+  # Beside another original, tiny models may well have lost accuracy.
+  codes = {case.code} if case.code else {case.code, exit_codes.UNUSABLE}
+  return (code in codes and (plain or bool(case.says) and case.says in said)
           and 'AND WROTE' not in said)
 
 
@@ -427,7 +429,8 @@ def markdown(found: dict) -> str:
       f'{found["tried"]} situations with tiny real runs: a file altered, '
       'exchanged or taken from another run, and what the command answers. '
       f'Answered otherwise than they should be: {found["otherwise"]}. Exit '
-      'codes: 2 refused, 0 done, 4 done and nothing changed. Written by '
+      'codes: 2 refused, 0 done, 4 done and nothing changed, 5 done and much '
+      'accuracy lost. Written by '
       f'`{found["command"]}`.']
   for what in dict.fromkeys(o['artefact'] for o in outcomes):
     lines += ['', f'## {what[0].upper()}{what[1:]}', '', *render.markdown_lines(
