@@ -2,8 +2,10 @@
 
 import json
 import os
+import pathlib
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -22,11 +24,11 @@ def test_the_written_table_is_whole_and_without_a_fault():
 
 
 @pytest.fixture(scope='module')
-def template(tmp_path_factory):
-  folder = tmp_path_factory.mktemp('operations')
-  for parent in (folder, *folder.parents[:2]):  # another user reads it
-    parent.chmod(parent.stat().st_mode | 0o555)
-  return operations.build(folder / 'template')
+def template():
+  with tempfile.TemporaryDirectory() as name:  # pytest's own are private
+    folder = pathlib.Path(name)
+    folder.chmod(0o755)
+    yield operations.build(folder / 'template')
 
 
 @pytest.mark.slow
@@ -37,8 +39,10 @@ def test_a_command_copes(environment, command, template):
   if operations.OTHER in frame:
     if os.geteuid():
       pytest.skip('only root can become another user')
-    if subprocess.run([*operations.OTHER.split(), sys.executable, '-c',
-                       'import jax'], check=False).returncode:
+    if subprocess.run(
+        [*operations.OTHER.split(), sys.executable, '-c',
+         f'import os, jax; os.listdir({str(template)!r})'],
+        check=False).returncode:
       pytest.skip('another user cannot read this environment')
   cache = template.parent / 'cache'
   cache.mkdir(exist_ok=True)
