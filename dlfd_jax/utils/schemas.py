@@ -202,6 +202,13 @@ class TrainResult(Run, total=False):
   accuracy_val: Share | None
 
 
+class MethodFindings(TypedDict, total=False):
+  """What a run learnt; methods add more."""
+
+  forget_by: Literal['mia_auc', 'forgetting_score'] | None
+  select_by: Literal['mia_auc', 'forgetting_score'] | None
+
+
 class UnlearnResult(Run, total=False):
   """``result.json`` of an unlearning run."""
 
@@ -211,7 +218,7 @@ class UnlearnResult(Run, total=False):
   reason: Required[str]
   accuracies: dict[str, dict[str, Share]]
   do_not_use: Texts
-  findings: Required[dict[str, Any]]
+  findings: Required[MethodFindings]
   check_share: Amount | None
   history: Required[list[dict[str, Any]]]
   forget_images: Count
@@ -369,7 +376,7 @@ class Selection(TypedDict, total=False):
 
   step: Count | None
   reason: str | None
-  findings: dict[str, Any] | None
+  findings: MethodFindings | None
   search: Search | None
   checks: Count | None
 
