@@ -254,7 +254,7 @@ def test_names_that_are_accepted_are_shown_on_screen_and_pages(
   edits.fields('second/config.json', 'models', {'unlearned': '0' * 64})()
   assert commands.main([
       'compare', '--evaluations=evaluation,second', '--workdir=compared',
-      '--names==1+1 <b>,$x$ [a](http://b)']) == 0
+      '--allow_unverified', '--names==1+1 <b>,$x$ [a](http://b)']) == 0
   assert commands.main(['report', '--evaluation=evaluation',
                         '--request_id==1 <b>', '--workdir=reported']) == 0
   for stream in capfd.readouterr():
