@@ -19,7 +19,7 @@ from dlfd_jax.utils import runs
 _PHASE = 'train'
 
 
-class _ValAccuracy:
+class _ValAccuracy(loop.Unsteered):
   """Measures accuracy on val once an epoch; keeps nothing.
 
   It is None if a logit is not finite or no label is known.
@@ -27,6 +27,7 @@ class _ValAccuracy:
 
   def __init__(self, predictor: Predictor, dataset: dataset_lib.Dataset,
                val: np.ndarray):
+    super().__init__(_PHASE)
     self._predictor, self._dataset, self._val = predictor, dataset, val
 
   def measure(self, variables: models.Variables) -> loop.Metrics:
@@ -38,14 +39,6 @@ class _ValAccuracy:
     value = accuracy.accuracy(
         self._dataset.task, logits, self._dataset.labels[self._val]).value
     return {'val_accuracy': value if math.isfinite(value) else None}
-
-  def phase(self, metrics: loop.Metrics) -> str:
-    del metrics
-    return _PHASE
-
-  def keep(self, candidates: Sequence[loop.Metrics]) -> list[int]:
-    del candidates
-    return []
 
 
 def fit(model: nn.Module, dataset: dataset_lib.Dataset, indices: np.ndarray,

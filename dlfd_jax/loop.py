@@ -55,6 +55,32 @@ class Controller(Protocol):
     """
 
 
+class Unsteered:
+  """Controls nothing: one phase to its end, and no state is kept.
+
+  Args:
+    phase: its name.
+  """
+
+  def __init__(self, phase: str):
+    self._phase = phase
+
+  def measure(self, variables: Variables) -> Metrics:
+    """Nothing."""
+    del variables
+    return {}
+
+  def phase(self, metrics: Metrics) -> str:
+    """The only one."""
+    del metrics
+    return self._phase
+
+  def keep(self, candidates: Sequence[Metrics]) -> list[int]:
+    """None."""
+    del candidates
+    return []
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
   """What a loop runs.

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from absl import flags
 
-from dlfd_jax import checkpoint, models, presets
+from dlfd_jax import checkpoint, models, predict, presets
 from dlfd_jax.cli import command, inputs, options
 from dlfd_jax.data import dataset as dataset_lib, splits
 from dlfd_jax.pipeline import chain, classifier, job
@@ -118,7 +118,8 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
       split_from=inputs.split_from(values, dataset, None))
   parts = {'all': np.arange(len(dataset)), **parts}
   found = job.accuracies(
-      models.build(saved.config), saved.variables, dataset, parts, devices)
+      predict.Predictor(models.build(saved.config), dataset, devices),
+      saved.variables, dataset, parts, devices)
   if not before:
     checkpoint.save_model(workdir, saved.variables, saved.config, saved.task,
                           saved.image_size, imported=record)

@@ -500,17 +500,29 @@ def check_retrained(one: Judged, original: Judged | None, unlearned: Judged,
     found += Findings((
         f'Expected {one.place} to be trained on the retain images of this '
         'request, but it was trained on others.',))
+  return found + _compare_recipe(one, original, unlearned, f'{one.place} was',
+                                 f'{one.place}, its seed apart')
+
+
+def _compare_recipe(one: Judged, original: Judged | None, unlearned: Judged,
+                    were: str, wanted: str) -> Findings:
+  """Whether a model was trained by the recipe of the original.
+
+  Args:
+    one: trained model, or a folder of several.
+    original: None = not at hand.
+    unlearned: whose run may name the recipe, too.
+    were: what was trained, with its verb.
+    wanted: for what the recipe is wanted.
+  """
   known = (original and recipe(original.config)) or recipe(unlearned.config)
   if known is None:
-    return found + Findings(unverified=(
-        f'that {one.place} was trained as the original was: the recipe of the '
-        'original is not known.',))
+    return Findings(unverified=(
+        f'that {were} trained as the original was: the recipe of the original '
+        'is not known.',))
   lines = runs.differences(known, recipe(one.config) or {})
-  if lines:
-    found += _differs(
-        f'the recipe of the original for {one.place}, its seed apart',
-        'another: ' + '; '.join(lines[:3]))
-  return found
+  return _differs(f'the recipe of the original for {wanted}',
+                  'another: ' + '; '.join(lines[:3])) if lines else Findings()
 
 
 def learned_ids(one: Judged) -> np.ndarray | None:
@@ -746,16 +758,8 @@ def check_references(one: Judged, original: Judged | None, unlearned: Judged,
   now = data_hashes(dataset, np.concatenate(list(parts.values())))
   if now['ids'] == one.chain['ids']:
     found += _compare_data(one.chain, now, called)
-  known = (original and recipe(original.config)) or recipe(unlearned.config)
-  if known is None:
-    return found + Findings(unverified=(
-        f'that {called} were trained as the original was: the recipe of the '
-        'original is not known.',))
-  lines = runs.differences(known, recipe(one.config) or {})
-  if lines:
-    found += _differs(f'the recipe of the original for {called}',
-                      'another: ' + '; '.join(lines[:3]))
-  return found
+  return found + _compare_recipe(
+      one, original, unlearned, f'{called} were', called)
 
 
 def check_unlearned(one: Judged, name: str, known: Mapping[str, Any],

@@ -101,11 +101,10 @@ def data_config(dataset: dataset_lib.Dataset) -> dict[str, Any]:
           'fingerprint': dataset.fingerprint()}
 
 
-def accuracies(model: nn.Module, variables: models.Variables,
+def accuracies(predictor: predict.Predictor, variables: models.Variables,
                dataset: dataset_lib.Dataset, parts: Mapping[str, np.ndarray],
                devices: parallel.Devices) -> dict[str, float]:
-  """Accuracy of a model on each of some sets of rows."""
-  predictor = predict.Predictor(model, dataset, devices)
+  """Accuracy of a model on each of some sets of the predictor's rows."""
   placed = devices.place(dict(variables))
   return {
       name: float(accuracy.accuracy(

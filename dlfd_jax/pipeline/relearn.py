@@ -65,10 +65,11 @@ class _Reached(Exception):
   """Ends a loop at its target: the rest of the steps would say nothing."""
 
 
-class _ForgetAccuracy:
+class _ForgetAccuracy(loop.Unsteered):
   """Accuracy on all of forget, in evaluation mode, at every step."""
 
   def __init__(self, measure, goal):
+    super().__init__(_PHASE)
     self._measure, self._goal = measure, goal
     self.seen: list[float] = []
 
@@ -76,35 +77,11 @@ class _ForgetAccuracy:
     self.seen.append(self._measure(variables, self._goal))
     return {'accuracy_forget_at_most': self.seen[-1]}
 
-  def phase(self, metrics: loop.Metrics) -> str:
-    del metrics
-    return _PHASE
-
-  def keep(self, candidates: Sequence[loop.Metrics]) -> list[int]:
-    del candidates
-    return []
-
   def stop_at_goal(self, event: dict[str, Any]) -> None:
     """A hook of the loop."""
     if event['event'] == 'check' and not forgetting.first_reach(
         self.seen[-1:], self._goal).capped:
       raise _Reached
-
-
-class _Unmeasured:
-  """A controller that lets a run go to its end."""
-
-  def measure(self, variables: Variables) -> loop.Metrics:
-    del variables
-    return {}
-
-  def phase(self, metrics: loop.Metrics) -> str:
-    del metrics
-    return _PHASE
-
-  def keep(self, candidates: Sequence[loop.Metrics]) -> list[int]:
-    del candidates
-    return []
 
 
 class Tuner:
@@ -170,7 +147,7 @@ class Tuner:
             batch=stream.batch, check_every=1 if controller else num_steps,
             start=self._start(variables, seed)),
         self._constants, devices=self._devices, feed=self._feed,
-        controller=controller or _Unmeasured(), hooks=hooks)
+        controller=controller or loop.Unsteered(_PHASE), hooks=hooks)
     if out.stop == loop.INTERRUPTED:
       raise job.Interrupted(
           'Stopped; there is no result yet. The same command starts the '

@@ -17,6 +17,7 @@ from dlfd_jax import (
   loop,
   models,
   parallel,
+  predict,
   presets,
   training,
 )
@@ -210,7 +211,7 @@ def _finish(one: _Job, out: loop.LoopResult, devices: parallel.Devices,
       parallel.fetch(out.variables), one.model_config, dataset.task,
       dataset.image_size)
   accuracies = job.accuracies(
-      one.model, saved.variables, dataset,
+      predict.Predictor(one.model, dataset, devices), saved.variables, dataset,
       {'train': one.rows, 'val': splits.val}, devices)
   one.run.finish({'model': saved}, {
       'kind': 'train', 'on': one.run.config['on'], 'stop': out.stop,

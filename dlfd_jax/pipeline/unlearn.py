@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from dlfd_jax import checkpoint, loop, methods, models, parallel
+from dlfd_jax import checkpoint, loop, methods, models, parallel, predict
 from dlfd_jax.data import (
   batching,
   dataset as dataset_lib,
@@ -221,9 +221,10 @@ def _accuracies(problem: methods.Problem,
            for name in usable.MOST_LOST}
   parts = {name: live.labelled(problem.dataset, rows)
            for name, rows in parts.items()}
-  return {name: job.accuracies(problem.model, of_model, problem.dataset,
-                               {k: v for k, v in parts.items() if len(v)},
-                               devices)
+  parts = {name: rows for name, rows in parts.items() if len(rows)}
+  predictor = predict.Predictor(problem.model, problem.dataset, devices)
+  return {name: job.accuracies(
+      predictor, of_model, problem.dataset, parts, devices)
           for name, of_model in variables.items()}
 
 

@@ -37,6 +37,7 @@ from dlfd_jax.metrics import attack
 from dlfd_jax.pipeline import job, predictors as predictors_lib, run_configs
 from dlfd_jax.report import render
 from dlfd_jax.utils import runs
+from experiments.benchmarks import planted
 from experiments.publish import programs
 
 REFERENCES = 8
@@ -46,8 +47,6 @@ TIER_0 = (*(f'loss tail, {rate:g}' for rate in RATES), registry.MAIN_ATTACK,
           'ks_loss')
 TIER_2 = ('rmia_auc', 'lira_auc', 'lira_tpr_at_fpr_0.01', 'reference_attack')
 MAIN_TIER_2 = TIER_2[0]
-# Of worlds whose runs name no data, as they were drawn in memory: `planted`.
-_DRAWN = sources.DataOptions(image_size=16, people=150, images_per_person=6)
 _SPLITS = ('forget', 'val', 'test')
 _CONFIG = inputs_lib.EvaluationConfig(bootstrap=20)
 Logits = Mapping[str, np.ndarray]
@@ -111,7 +110,8 @@ def correlations(models: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def measure(folder: pathlib.Path, devices: parallel.Devices) -> dict[str, Any]:
   """The figures of all models of a world, and how they correlate."""
   options = run_configs.recipe_of(folder / 'original')[0]
-  dataset = sources.load(options or _DRAWN)
+  # Worlds whose runs name no data were drawn in memory.
+  dataset = sources.load(options or planted.DATA)
   made = sorted(path for path in (folder / 'references').glob('[0-9]*'))
   splits = splits_lib.load_splits(made[0] / runs.SPLITS, dataset)
   assert isinstance(splits, splits_lib.Splits)
