@@ -180,10 +180,9 @@ _NO_INTERVAL = ('No interval: none holds where there is nothing to find, since '
 _FIXED = ("The interval keeps each image's silhouette and resamples people.",)
 _RELEASES = ('higher means that two versions tell more of who was deleted; the '
              'aim is the value of retrained, not .5')
-_UNAVOIDABLE = ('Retraining changes the answers on deleted images, too: even '
-                'an exact deletion exposes the deleted people to whoever holds '
-                'both versions. Retrained shows how much of it no method '
-                'avoids.',)
+_UNAVOIDABLE = ('Where retraining lies above .5, even an exact deletion '
+                'exposes the deleted people to whoever holds both versions: '
+                'retrained shows how much of it no method avoids.',)
 _STAYED = ('higher than 0 means that retained people are easier to tell from '
            'unseen ones than before')
 _NEARER = ('higher means nearer to the original: 1 is itself, -1 a retrained '

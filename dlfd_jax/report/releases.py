@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from dlfd_jax.evaluation import nearer as nearer_lib
+from dlfd_jax.evaluation import estimate, nearer as nearer_lib
 from dlfd_jax.metrics import nearer
 from dlfd_jax.report import tables
 
@@ -20,35 +20,43 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
   return [*_two_releases(result), *_stayed(result), *_nearer(result)]
 
 
-def _cells(result: Mapping[str, Any], metric: str,
-           signed: bool = False) -> list[str]:
+def _found(result: Mapping[str, Any], metric: str,
+           signed: bool = False) -> list[estimate.Estimate]:
   """The unlearned model's figure and, where there is one, retraining's."""
-  found = [dataclasses.replace(
-      tables.find_cell(result, metric, column), signed=signed)
+  cells = [tables.find_cell(result, metric, column)
            for column in ('unlearned', 'retrained')]
-  return [f'{cell.text} ({cell.interval})' if cell.interval else cell.text
-          for cell in found if cell.value is not None]
+  return [dataclasses.replace(cell, signed=signed) for cell in cells
+          if cell.value is not None]
+
+
+def _text(cell: estimate.Estimate) -> str:
+  return f'{cell.text} ({cell.interval})' if cell.interval else cell.text
 
 
 def _two_releases(result: Mapping[str, Any]) -> list[str]:
-  cells = _cells(result, 'two_releases')
+  cells = _found(result, 'two_releases')
   if not cells:
     return []
-  beside = f', with retraining {cells[1]}' if len(cells) > 1 else ''
-  return [
-      'Whoever holds the original and the unlearned model tells forget from '
-      f'unseen images by the rise of the loss with an AUC of {cells[0]}{beside}'
+  said = ('Whoever holds the original and the unlearned model tells forget '
+          'from unseen images by the rise of the loss with an AUC of '
+          f'{_text(cells[0])}')
+  if len(cells) == 1:
+    return [f'{said}.']
+  exact = cells[1]
+  return [f'{said}, with retraining {_text(exact)}' + (
       ': even an exact deletion exposes the deleted people to whoever holds '
-      'both versions.']
+      'both versions.' if exact.low is not None and exact.low > .5 else
+      ': that an exact deletion exposes the deleted people is not shown here.'
+  )]
 
 
 def _stayed(result: Mapping[str, Any]) -> list[str]:
-  cells = _cells(result, 'retain_exposure', signed=True)
+  cells = _found(result, 'retain_exposure', signed=True)
   if not cells:
     return []
-  beside = f' (after retraining: {cells[1]})' if len(cells) > 1 else ''
+  beside = f' (after retraining: {_text(cells[1])})' if len(cells) > 1 else ''
   return [f"Retained against unseen images: the attack's AUC changed by "
-          f'{cells[0]}{beside}.']
+          f'{_text(cells[0])}{beside}.']
 
 
 def _nearer(result: Mapping[str, Any]) -> list[str]:

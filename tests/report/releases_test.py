@@ -27,7 +27,14 @@ def test_two_releases_stand_beside_retraining_and_say_what_is_unavoidable():
       '0.850), with retraining 0.850 (0.800 to 0.900): even an exact deletion '
       'exposes the deleted people to whoever holds both versions.']
   alone, = _said(_record('two_releases', .8))
-  assert 'with retraining' not in alone
+  assert 'with retraining' not in alone and 'exact deletion' not in alone
+
+
+@pytest.mark.parametrize('retrained', [.55, .5, .45])
+def test_exact_deletion_is_accused_only_above_a_guess(retrained):
+  said, = _said(_record('two_releases', .8, retrained))
+  assert 'even an exact deletion exposes' not in said
+  assert said.endswith('exposes the deleted people is not shown here.')
 
 
 def test_those_who_stay_have_a_signed_change():
