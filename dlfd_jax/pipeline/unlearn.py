@@ -113,6 +113,107 @@ def unlearn(
   """
   devices = devices or parallel.Devices()
   method = methods.method_of(config)
+  begun = begin(original, splits, dataset, seed, original_path)
+  verification = begun.findings.settled(allow_unverified)
+  problem, saved = begun.problem, begun.saved
+  run = UnlearnResult(
+      dataset=problem.dataset, splits=problem.splits,
+      config=begun.run_config(method, settings_of(config)))
+  if run.open(workdir, allow_unverified):
+    return run
+  started = time.perf_counter()
+  with run.checkpoints() as saver, job.shown(
+      hooks, f'unlearn with {config.title}'):
+    out = methods.unlearn(
+        problem, config, devices=devices, device_bytes=device_bytes,
+        log=run.log, checkpoints=saver, checkpoint_seconds=checkpoint_seconds,
+        hooks=hooks)
+  job.check_interrupted(out.stop, run.folder)
+  states = {name: dataclasses.replace(
+      saved, variables=parallel.fetch(variables))
+            for name, variables in (('model', out.selected),
+                                    ('last', out.last))}
+  verification['unchanged'] = checkpoint.fingerprint(
+      states['model'].variables) == run.config['original']
+  accuracies = judged_accuracies(
+      problem, {'original': problem.original, 'unlearned': out.selected},
+      devices)
+  if notes is None:
+    notes = splits_lib.splits_notes(problem.dataset, problem.splits)
+  run.finish(states, {
+      **begun.record(run, devices), 'command': command, 'method': method,
+      'stop': out.stop, 'steps': out.steps,
+      'selected_step': out.selected_step, 'reason': out.reason,
+      'findings': out.findings, 'check_share': out.check_share,
+      'accuracies': accuracies,
+      'do_not_use': usable.reasons_against(**accuracies),
+      'history': out.history,
+      'notes': [*notes, *filter(None, [out.findings.get('steering_reason')])],
+      'search': search, 'used': used, 'verification': verification,
+      'time': {**dataclasses.asdict(out.clock), 'work_s': out.clock.work_s,
+               # Of all sessions of an interrupted run.
+               'total_s': max(time.perf_counter() - started,
+                              out.clock.total_s)}})
+  return run
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Begun:
+  """What an unlearning run starts from, checked.
+
+  Attributes:
+    problem: the classifier, the data and whom to forget.
+    saved: the classifier as it is saved.
+    start: the same with what is known of the run that made it.
+    findings: of comparing it with the data and the split.
+    path: where the original lies; None = in memory.
+  """
+
+  problem: methods.Problem
+  saved: checkpoint.SavedModel
+  start: chain.Judged
+  findings: chain.Findings
+  path: str | None
+
+  def run_config(self, method: str, settings: Mapping[str, Any]
+                 ) -> dict[str, Any]:
+    """The config of a run by a method of these settings."""
+    dataset, splits = self.problem.dataset, self.problem.splits
+    return {
+        'kind': 'unlearn', 'method': method,
+        'original': checkpoint.fingerprint(self.saved.variables),
+        'original_path': self.path, **job.data_config(dataset),
+        'rows': {name: chain.rows_hash(dataset, rows)
+                 for name, rows in splits.parts.items()},
+        'config': settings, 'seed': self.problem.seed,
+        chain.KEY: chain.entry(
+            dataset, splits, splits.retain,
+            train=chain.ids_hash(dataset.sample_id[splits.train]),
+            ancestors=chain.ancestors(self.start),
+            recipe=chain.recipe(self.start.config))}
+
+  def record(self, run: UnlearnResult, devices: parallel.Devices
+             ) -> dict[str, Any]:
+    """What the result of every such run says of request and machine."""
+    network = self.saved.config
+    return {
+        'kind': 'unlearn', 'request': run.request,
+        'forget_images': run.request['images'],
+        'by_person': run.request['by_person'],
+        'data_notes': list(self.problem.dataset.notes),
+        'device': job.device_name(), 'devices': devices.count,
+        'processes': hosts.count(), 'seed': self.problem.seed,
+        'compute_dtype': network and models.resolve_dtype(
+            network.compute_dtype),
+        'remat': network and network.remat, 'versions': runs.versions(),
+        'finished': runs.now(), 'peak_bytes': runs.peak_bytes()}
+
+
+def begin(original: methods.Problem | job.ModelRun | checkpoint.SavedModel,
+          splits: splits_lib.Splits | None,
+          dataset: dataset_lib.Dataset | None, seed: int,
+          original_path: str | None) -> Begun:
+  """Compares an original with the data and the split; see :func:`unlearn`."""
   start = None
   if isinstance(original, job.ModelRun):
     start = job.judged(original)
@@ -133,75 +234,17 @@ def unlearn(
         models.build(saved.config), saved.variables, dataset, splits, seed)
   else:
     problem = original
-    dataset, splits, seed = problem.dataset, problem.splits, problem.seed
+    dataset, splits = problem.dataset, problem.splits
     # None for a module that only its user can build: it cannot be saved.
     known = cast(models.ModelConfig, models.config_of(problem.model))
     saved = checkpoint.SavedModel(
         problem.original, known, dataset.task, dataset.image_size)
     start = chain.Judged(saved, chain.IN_MEMORY)
-  found = (chain.check_run(start, 'original', dataset)
-           + chain.check_start(start, dataset, splits)
-           + chain.inherited([start]))
-  verification = found.settled(allow_unverified)
-  if notes is None:
-    notes = splits_lib.splits_notes(dataset, splits)
-  run = UnlearnResult(dataset=dataset, splits=splits, config={
-      'kind': 'unlearn', 'method': method,
-      'original': checkpoint.fingerprint(saved.variables),
-      'original_path': original_path, **job.data_config(dataset),
-      'rows': {name: chain.rows_hash(dataset, rows)
-               for name, rows in splits.parts.items()},
-      'config': settings_of(config), 'seed': seed,
-      chain.KEY: chain.entry(
-          dataset, splits, splits.retain,
-          train=chain.ids_hash(dataset.sample_id[splits.train]),
-          ancestors=chain.ancestors(start), recipe=chain.recipe(start.config)),
-  })
-  if run.open(workdir, allow_unverified):
-    return run
-  started = time.perf_counter()
-  with run.checkpoints() as saver, job.shown(
-      hooks, f'unlearn with {config.title}'):
-    out = methods.unlearn(
-        problem, config, devices=devices, device_bytes=device_bytes,
-        log=run.log, checkpoints=saver, checkpoint_seconds=checkpoint_seconds,
-        hooks=hooks)
-  job.check_interrupted(out.stop, run.folder)
-  states = {name: dataclasses.replace(
-      saved, variables=parallel.fetch(variables))
-            for name, variables in (('model', out.selected),
-                                    ('last', out.last))}
-  verification['unchanged'] = checkpoint.fingerprint(
-      states['model'].variables) == run.config['original']
-  accuracies = _accuracies(
-      problem, {'original': problem.original, 'unlearned': out.selected},
-      devices)
-  run.finish(states, {
-      'kind': 'unlearn', 'command': command, 'method': method,
-      'stop': out.stop, 'steps': out.steps,
-      'selected_step': out.selected_step, 'reason': out.reason,
-      'findings': out.findings, 'check_share': out.check_share,
-      'accuracies': accuracies,
-      'do_not_use': usable.reasons_against(**accuracies),
-      'history': out.history, 'request': run.request,
-      'forget_images': run.request['images'],
-      'by_person': run.request['by_person'],
-      'notes': [*notes, *filter(None, [out.findings.get('steering_reason')])],
-      'data_notes': list(dataset.notes),
-      'device': job.device_name(), 'devices': devices.count,
-      'processes': hosts.count(), 'seed': seed,
-      'compute_dtype': saved.config and models.resolve_dtype(
-          saved.config.compute_dtype),
-      'remat': saved.config and saved.config.remat,
-      'versions': runs.versions(),
-      'finished': runs.now(), 'search': search, 'used': used,
-      'verification': verification,
-      'peak_bytes': runs.peak_bytes(),
-      'time': {**dataclasses.asdict(out.clock), 'work_s': out.clock.work_s,
-               # Of all sessions of an interrupted run.
-               'total_s': max(time.perf_counter() - started,
-                              out.clock.total_s)}})
-  return run
+  return Begun(
+      problem, saved, start,
+      chain.check_run(start, 'original', dataset)
+      + chain.check_start(start, dataset, splits) + chain.inherited([start]),
+      original_path)
 
 
 def settings_of(config: methods.RunConfig) -> dict[str, Any]:
@@ -212,9 +255,10 @@ def settings_of(config: methods.RunConfig) -> dict[str, Any]:
   return fields
 
 
-def _accuracies(problem: methods.Problem,
-                variables: Mapping[str, models.Variables],
-                devices: parallel.Devices) -> dict[str, dict[str, float]]:
+def judged_accuracies(problem: methods.Problem,
+                      variables: Mapping[str, models.Variables],
+                      devices: parallel.Devices
+                      ) -> dict[str, dict[str, float]]:
   """Accuracy of models on what a model is judged by, of many images a part."""
   splits, generator = problem.splits, rng.generator(problem.seed, _SAMPLE)
   parts = {name: generator.permutation(splits.parts[name])[:_MOST_JUDGED]
