@@ -28,7 +28,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from dlfd_jax import parallel, tasks, training as train
-from dlfd_jax.methods import base, dlfd, finetune
+from dlfd_jax.methods import base, dlfd, finetune, joint
 from dlfd_jax.utils import memo, validate
 
 JOINT, RESTING = 'restore', 'restore_resting'
@@ -147,28 +147,11 @@ def make_step(model: nn.Module, task: tasks.Task, config: StageConfig,
         state, constants, batch.forget, task, config.augment, stream=2)
     forget = forget._replace(weights=batch.forget.mask)  # no label is read
     teacher = train.logits(model, constants['teacher'], forget.images)
-    # Rows of weight 0 are no part of batch statistics, but normalised by them.
-    counted = forget.weights if config.statistics == 'joint' else (
-        jnp.zeros_like(forget.weights))
-    both = train.Rows(
-        jnp.concatenate([retain.images, forget.images]), retain.labels,
-        jnp.concatenate([retain.weights, counted]),
-        jnp.concatenate([retain.keys, forget.keys]))
-    size = len(retain.images)
-
-    def local_loss(params: Any) -> Any:
-      outputs, batch_stats = train.forward(
-          model, params, state.batch_stats, both, train=config.train_mode,
-          axis_name=axis_name)
-      metrics = train.classified(task, outputs.logits[:size], retain)
-      kl = train.mean(train.weighted_sum(tasks.example_kl(
-          task, teacher, outputs.logits[size:]), forget.weights),
-                      forget.weights, axis_name)
-      loss = train.mean(metrics.rows['loss'], retain.weights, axis_name)
-      return loss + weight * kl, (
-          batch_stats, metrics.replace(step={'forget_kl': kl}))
-
-    return train.descend(state, local_loss, config.optimizer,
-                         constants['num_steps'], axis_name=axis_name)
+    return joint.descend(
+        model, task, config, state, constants, retain, forget,
+        lambda student: tasks.example_kl(task, teacher, student),
+        name='forget_kl', weight=weight, axis_name=axis_name,
+        counted=None if config.statistics == 'joint' else (
+            jnp.zeros_like(forget.weights)))
 
   return joint_step
