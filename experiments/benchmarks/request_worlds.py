@@ -101,7 +101,7 @@ class World:
          'retrained': [self.logits(one, splits)
                        for i, one in enumerate(self.references)
                        if i != left_out]},
-        self.dataset, splits, _CONFIG)
+        self.dataset, splits, _CONFIG, tier=1)
 
 
 def open_world(name: str, folder: pathlib.Path, data_dir: pathlib.Path,

@@ -160,8 +160,8 @@ def sentences(task: Mapping[str, Any]) -> list[str]:
   for size, title in SIZES.items():
     of = {cell['model']: summary(cell) for cell in task['cells']
           if cell['size'] == size}
-    seen = of['original']
-    if seen['half'] is None or seen['member_like'] is None:
+    seen = of.get('original')
+    if seen is None or seen['half'] is None:
       continue
     if seen['member_like'] - seen['half'] <= .5:
       found.append(f'{title.capitalize()}: over these requests not even the '
