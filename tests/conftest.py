@@ -58,6 +58,15 @@ gc.set_threshold(20_000, 20, 100)
 _listeners: list[collections.Counter] = []
 
 
+@contextlib.contextmanager
+def counted_compilations():
+  """A ``Counter`` of XLA compilations by name; see ``count_compilations``."""
+  counter: collections.Counter = collections.Counter()
+  _listeners.append(counter)
+  yield counter
+  _listeners.remove(counter)
+
+
 def _on_duration(event, duration, **metadata):
   del duration
   if event == _COMPILED:
@@ -76,20 +85,23 @@ def count_compilations():
   A pmapped function goes by jax's name for it, ``_fun``. Operations outside
   ``jit`` count too, under their own names.
   """
-  @contextlib.contextmanager
-  def count():
-    counter: collections.Counter = collections.Counter()
-    _listeners.append(counter)
-    yield counter
-    _listeners.remove(counter)
-
-  return count
+  return counted_compilations
 
 
 def pytest_collection_modifyitems(items):
-  """The longest first: at the end one would keep a single worker busy."""
+  """The longest first: at the end one would keep a single worker busy.
+
+  In the contract all tests of a method come together: few programs are kept.
+  """
   ranks = {name: rank for rank, name in enumerate(LONGEST_FILES)}
-  items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
+
+  def place(item):
+    own = getattr(item, 'callspec', None)
+    together = own and item.path.name == 'contract_test.py'
+    return (ranks.get(item.path.name, len(ranks)),
+            own.params.get('name', '') if together else '')
+
+  items.sort(key=place)
 
 
 @pytest.fixture(autouse=True)
