@@ -25,6 +25,7 @@ import dataclasses
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from dlfd_jax import parallel, tasks, training as train
@@ -92,6 +93,17 @@ class StageConfig(base.MethodConfig):
             opening=JOINT) if self.dynamic else None,
         constants={'teacher': setting.teacher})
 
+  def answers(self, model: nn.Module, teacher: Any,
+              rows: train.Rows) -> jax.Array:
+    """The teacher's logits on forget rows, inside a step.
+
+    Args:
+      model: the classifier.
+      teacher: of the constants, here variables of ``model``.
+      rows: of forget, ``[b]``.
+    """
+    return train.logits(model, teacher, rows.images)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RestoreConfig(base.Wrapper):
@@ -146,7 +158,7 @@ def make_step(model: nn.Module, task: tasks.Task, config: StageConfig,
     forget = train.read(
         state, constants, batch.forget, task, config.augment, stream=2)
     forget = forget._replace(weights=batch.forget.mask)  # no label is read
-    teacher = train.logits(model, constants['teacher'], forget.images)
+    teacher = config.answers(model, constants['teacher'], forget)
     return joint.descend(
         model, task, config, state, constants, retain, forget,
         lambda student: tasks.example_kl(task, teacher, student),
