@@ -43,22 +43,25 @@ from dlfd_jax.pipeline import (
   train,
   unlearn,
 )
+from dlfd_jax.report import render
 from dlfd_jax.utils import configs, runs
 from experiments.benchmarks import judged, teacher_stages
-from experiments.paper import study as study_lib
+from experiments.paper import study as study_lib, summary
 from experiments.publish import demo_seeds, programs
 
 SEEDS = 5
 REFERENCES = 8  # of FG-NET
 TEACHER_EPOCHS = 2  # of DLFD
+STAGES = 5  # blocks of EU-k: two stages of the ResNet and the head
 OURS, BESIDE, ALONE = 'dlfd', 'finetune', 'dlfd_alone'
+LEFT_OUT = 'left_out'
 # What a model is measured by: those of the gap, and the reference attacks.
 GAP = ('accuracy_forget', 'accuracy_retain', 'accuracy_test', 'mia_auc_matched')
 ATTACKS = {'reference_attack_two_sided': 'two-sided',
            'reference_attack_person': 'person'}
-COLUMNS = {'gap': 'gap', 'accuracy_retain': 'retain', 'accuracy_forget':
-           'forget', 'accuracy_test': 'test', 'mia_auc_matched': 'AUC',
-           **ATTACKS}
+COLUMNS = {'passes': 'passes', 'gap': 'gap', 'accuracy_retain': 'retain',
+           'accuracy_forget': 'forget', 'accuracy_test': 'test',
+           'mia_auc_matched': 'AUC', **ATTACKS}
 _CONFIG = inputs_lib.EvaluationConfig(bootstrap=20)
 Logits = Mapping[str, np.ndarray]
 Figures = dict[str, float]
@@ -171,9 +174,17 @@ def fgnet(values: flags.FlagValues, seed: int) -> Case:
               folder, inputs.devices(values))
 
 
-CASES: dict[str, tuple[str, Callable[[flags.FlagValues, int], Case]]] = {
-    'drawn': ('Drawn faces, the demo', drawn),
-    'fgnet': ('FG-NET, age in 6 classes, 32 px', fgnet)}
+CASES: dict[str, tuple[
+    str, str, Callable[[flags.FlagValues, int], Case]]] = {
+        'drawn': (
+            'Drawn faces, the demo',
+            'seeds, each with faces, split, original and three references of '
+            'its own.', drawn),
+        'fgnet': (
+            'FG-NET, age in 6 classes, 32 px',
+            'originals and unlearning seeds on one split, whose eight '
+            'references all share: the intervals leave out what another split '
+            'would change.', fgnet)}
 
 
 def passes(config: base.MethodConfig, phase: str) -> float:
@@ -212,23 +223,19 @@ def _joint(case: Case) -> restore.StageConfig:
   return case.preset.config_of('dlfd_restore').restore  # type: ignore
 
 
-def _taught(name: str) -> Make:
+def _taught(name: str, **fields: Any) -> Make:
   def make(case, ours, cost):
-    config = presets.methods_alike(case.preset)[name]
     return _restored(configs.replace(
-        config, {'epochs': _whole(cost)}), case)
+        presets.methods_alike(case.preset)[name],
+        {'epochs': _whole(cost), **fields}), case)
   return make
 
 
 def _alone(stage: type[restore.StageConfig]) -> Make:
   def make(case, ours, cost):
     joint = _joint(case)
-    fields = {field.name: getattr(joint, field.name) for field in
-              dataclasses.fields(restore.StageConfig)}
-    if stage is teacher_stages.Nobody:
-      del fields['weight'], fields['dynamic']
-    return stage(**{**fields, 'epochs': joint.epochs + _whole(
-        cost / passes(joint, restore.JOINT))})
+    return stage(batch_size=joint.batch_size, epochs=joint.epochs + _whole(
+        cost / passes(joint, restore.JOINT)))
   return make
 
 
@@ -241,23 +248,32 @@ def _ours(**fields: Any) -> Make:
       configs.replace(ours, fields), case)
 
 
+def _ours_alone(**fields: Any) -> Make:
+  return lambda case, ours, cost: configs.replace(ours, fields)
+
+
 TEACHERS: dict[str, tuple[str, Make]] = {
     'dlfd': ('DLFD', _ours()),
     'finetune': ('fine-tuning', _taught('finetune')),
-    'eu_k': ('EU-k', _taught('eu_k')),
+    'eu_k': ('EU-k of two stages', _taught('eu_k', k=STAGES)),
     'ct': ('CT', _taught('ct')),
     'untrained': ('an untrained network', _alone(teacher_stages.Untrained)),
     'means': ('class means of unseen outputs',
               _alone(teacher_stages.ClassMeans)),
     'nobody': ('nobody', _alone(teacher_stages.Nobody)),
 }
-# Others that are run by name: DLFD with one field changed.
+# Fields of DLFD that are changed, each alone and with restore.
+FIELDS: dict[str, tuple[str, dict[str, Any]]] = {
+    'every': ('every batch', {'dynamic_phases': False}),
+    'k_1': ('K = 1', {'perturb_steps': 1}),
+    'k_2': ('K = 2', {'perturb_steps': 2})}
 VARIANTS: dict[str, tuple[str, Make]] = {
-    ALONE: ('DLFD without restore', lambda case, ours, cost: ours),
-    'every': ('every batch', _ours(dynamic_phases=False)),
-    'k_1': ('K = 1', _ours(perturb_steps=1)),
-    'k_2': ('K = 2', _ours(perturb_steps=2)),
-}
+    ALONE: ('DLFD without restore', _ours_alone()),
+    **{f'{name}_alone': (f'DLFD, {title}, without restore',
+                         _ours_alone(**fields))
+       for name, (title, fields) in FIELDS.items()},
+    **{name: (f'DLFD, {title}', _ours(**fields))
+       for name, (title, fields) in FIELDS.items()}}
 ARMS = TEACHERS | VARIANTS
 
 
@@ -288,8 +304,9 @@ def run_case(case: Case, names: Sequence[str],
             'epochs': config.epochs, 'figures': case.figures(run.state())}
 
   case.folder.mkdir(parents=True, exist_ok=True)
-  cell('original', lambda: {'figures': case.figures(case.original.state())})
-  cell('left_out', lambda: {'each': case.left_out()})
+  cell('original', lambda: {
+      'passes': 0.0, 'figures': case.figures(case.original.state())})
+  cell(LEFT_OUT, lambda: {'each': case.left_out()})
   ours = our_config(case)
   cost = cell(ALONE, lambda: unlearned(ALONE, ours))['passes']
   for name in names:
@@ -297,6 +314,113 @@ def run_case(case: Case, names: Sequence[str],
       cell(name, lambda name=name: unlearned(
           name, ARMS[name][1](case, ours, cost)))
   return list(cells.values())
+
+
+def values_of(cells: Sequence[Mapping[str, Any]], name: str,
+              column: str) -> dict[int, float]:
+  """A column of a model by seed."""
+  return {cell['seed']: cell['passes'] if column == 'passes' else
+          cell['figures'][column] for cell in cells if cell['model'] == name}
+
+
+def far(column: str, value: float) -> float:
+  """Small is good: a gap as it is, an attack by its distance to guessing."""
+  return value if column == 'gap' else abs(value - .5)
+
+
+def paired(cells: Sequence[Mapping[str, Any]], name: str, other: str,
+           column: str) -> summary.Spread:
+  """The first model's :func:`far` minus the second's, of each seed."""
+  first, second = (values_of(cells, one, column) for one in (name, other))
+  return summary.Spread(tuple(
+      far(column, first[seed]) - far(column, second[seed])
+      for seed in sorted(set(first) & set(second))))
+
+
+def left_out(cells: Sequence[Mapping[str, Any]], column: str) -> np.ndarray:
+  """A column of all left-out references."""
+  return np.array([one[column] for cell in cells for one in cell.get('each', ())
+                   ])
+
+
+def verdict(difference: summary.Spread) -> str:
+  """Whether the first model of a :func:`paired` difference is nearer."""
+  low, high = difference.interval or (-math.inf, math.inf)
+  return 'nearer' if high < 0 else 'farther' if low > 0 else 'no difference'
+
+
+def sentence(worlds: Sequence[Mapping[str, Any]]) -> str:
+  """Whether DLFD earns its place over fine-tuning."""
+  said = {world['title']: verdict(paired(world['cells'], OURS, BESIDE, 'gap'))
+          for world in worlds}
+  if set(said.values()) == {'nearer'}:
+    return ('DLFD earns its place: with it as teacher the student is nearer to '
+            'retraining than with fine-tuning on every data set.')
+  best = [title for title, of in said.items() if of == 'nearer']
+  return (
+      'DLFD does not earn its place over the fine-tuning teacher'
+      + (f', except on {", ".join(best)}' if best else '') + ': '
+      + '; '.join(f'{title}: {_WORDS[of]}' for title, of in said.items()) + '.')
+
+
+_WORDS = {'nearer': 'its gap is smaller', 'farther': 'its gap is larger',
+          'no difference': 'the gaps cannot be told apart'}
+
+
+def _cells_of(cells, name, title):
+  def text(column):
+    if name == LEFT_OUT:
+      return ('' if column == 'passes' else
+              f'{left_out(cells, column).mean():.3f}')
+    found = values_of(cells, name, column).values()
+    return summary.Spread(tuple(found)).text(1 if column == 'passes' else 3)
+
+  return [title, *map(text, COLUMNS)]
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+  """A table and the paired differences of each data set."""
+  lines = [
+      '# Teachers of restore', '', sentence(result['worlds']), '',
+      'Restore from the original with the same joint steps, taught by each '
+      'model. Passes: over retain, forward and backward, of teacher and '
+      'student together; every other teacher has as many as DLFD took. Gap: '
+      'mean absolute difference to the mean of the references in test, retain '
+      'and forget accuracy and class-matched attack AUC. Two-sided, person: '
+      'AUC of the attack that reads margins beside the references, .5 is '
+      'guessing. Mean ± standard deviation over seeds.']
+  for world in result['worlds']:
+    cells = world['cells']
+    names = {cell['model'] for cell in cells}
+    rows = {name: title for name, title in {
+        'original': 'Original', LEFT_OUT: 'A reference, left out',
+        ALONE: ARMS[ALONE][0], **{name: title for name, (title, _) in
+                                  ARMS.items()}}.items() if name in names}
+    gaps = left_out(cells, 'gap')
+    lines += [
+        '', f'## {world["title"]}', '', f'{world["seeds"]} '
+        f'{world["about"]} A left-out reference has a gap of '
+        f'{gaps.mean():.3f} on average, 90 % of them of at most '
+        f'{np.quantile(gaps, .9):.3f}.', '',
+        *render.markdown_lines(
+            ['teacher', *COLUMNS.values()],
+            [_cells_of(cells, name, title) for name, title in rows.items()],
+            'l' + 'r' * len(COLUMNS)), '',
+        'DLFD minus each other teacher within a seed, with 95 % t intervals; '
+        'of attacks the distance to .5. Below 0: DLFD is better.', '',
+        *render.markdown_lines(
+            ['teacher', 'gap', *ATTACKS.values()],
+            [[title, *(_difference(paired(cells, OURS, name, column))
+                       for column in ('gap', *ATTACKS))]
+             for name, title in rows.items()
+             if name not in ('original', LEFT_OUT, OURS)], 'lrrr')]
+  return '\n'.join([*lines, '', programs.made_by(dict(result)), ''])
+
+
+def _difference(found: summary.Spread) -> str:
+  low, high = found.interval or (math.nan, math.nan)
+  text = f'{found.mean:+.3f} [{low:+.3f}, {high:+.3f}]'
+  return text if verdict(found) == 'no difference' else f'**{text}**'
 
 
 def _measure(values: flags.FlagValues) -> dict[str, Any]:
@@ -308,7 +432,7 @@ def _measure(values: flags.FlagValues) -> dict[str, Any]:
     raise ValueError(f'Expected --arms of {sorted(ARMS)}, got {unknown}.')
   worlds = []
   for world in command.value(values, 'worlds'):
-    title, make = CASES[world]
+    title, about, make = CASES[world]
     cells, made = [], {}
     for name in names:  # one program serves all seeds of a model
       for seed in range(command.value(values, 'seeds')):
@@ -318,7 +442,8 @@ def _measure(values: flags.FlagValues) -> dict[str, Any]:
       jax.clear_caches()
     for case in made.values():
       cells += run_case(case, names, common)
-    worlds.append({'world': world, 'title': title, 'cells': cells})
+    worlds.append({'world': world, 'title': title, 'about': about,
+                   'seeds': len(made), 'cells': cells})
   return {'worlds': worlds}
 
 
@@ -330,7 +455,7 @@ COMMAND = programs.program(
         'worlds': (list(CASES), 'data sets'),
         'arms': (list(TEACHERS), 'teachers'),
         'seeds': (SEEDS, 'seeds from 0', 1)},
-    _measure, lambda r: '', runs_models=True)
+    _measure, markdown, runs_models=True)
 main = COMMAND.main
 
 if __name__ == '__main__':

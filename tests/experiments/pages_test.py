@@ -35,6 +35,7 @@ PAGES = {
         'planted': 'benchmarks.planted',
         'profiles': 'benchmarks.profiles',
         'report_size': 'benchmarks.report_size',
+        'teachers': 'benchmarks.teachers',
         'checks': 'publish.check_page', 'demo_seeds': 'publish.demo_seeds',
         'notebooks': 'publish.notebooks',
         'verdict_rates': 'benchmarks.verdict_rates'}.items()},

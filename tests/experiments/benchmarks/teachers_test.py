@@ -1,0 +1,117 @@
+"""Teachers of restore: those without a run, their cost, and the verdict."""
+
+import numpy as np
+import pytest
+
+from dlfd_jax.methods import dlfd, finetune, restore
+from experiments.benchmarks import teacher_stages, teachers
+from tests.methods import problems, steps
+
+
+def test_class_means_are_those_of_each_class_or_of_all():
+  logits = np.log(np.float32([[.6, .2, .2], [.2, .6, .2], [.1, .1, .8]]))
+  found = teacher_stages.class_means(
+      problems.task(), logits, np.array([0, 0, 1]))
+  np.testing.assert_allclose(
+      found, [[.4, .4, .2], [.1, .1, .8], [.3, .3, .4]], rtol=1e-5)
+
+
+def test_class_means_need_one_label_an_image():
+  with pytest.raises(ValueError, match='one label an image'):
+    teacher_stages.class_means(
+        problems.task('multilabel'), np.zeros((2, 3)), np.zeros((2, 3)))
+
+
+def test_the_student_is_drawn_to_the_mean_of_the_images_class():
+  problem = problems.problem()
+  pair = problems.batch(problem.splits)
+  config = teacher_stages.ClassMeans(
+      batch_size=8, batch_norm='frozen', optimizer=steps.PLAIN, weight=2.0)
+  means = teacher_stages.class_means(
+      problem.task, steps.logits_of(
+          problem, problem.original['params'], problems.pixels(
+              problem.dataset, problem.splits.val)),
+      problem.dataset.labels[problem.splits.val])
+  plan = config.plan(problems.setting(problem))
+  new, _ = steps.take(plan.steps[restore.JOINT], problem, pair, steps.PLAIN,
+                      plan.constants)
+  kept, gone = (side.index for side in pair[:2])
+  images, labels = (problems.pixels(problem.dataset, rows)
+                    for rows in (kept, gone)), problem.dataset.labels
+  of_kept, of_gone = images
+
+  def loss(params):
+    return steps.mean_loss(
+        problem, params, of_kept, labels[kept], np.ones(len(kept))
+    ) + 2.0 * steps.mean_kl(
+        problem, params, of_gone, np.ones(len(gone)), 1.0,
+        np.log(means[labels[gone]]))
+
+  expected = steps.descended(loss, problem.original['params'])
+  assert problems.largest_difference(new.params, expected) < 1e-5
+
+
+@pytest.mark.parametrize('stage, moved', [
+    (teacher_stages.Nobody, False), (teacher_stages.Untrained, True)])
+def test_nobody_teaches_nothing_and_an_untrained_network_something(
+    stage, moved):
+  problem = problems.problem()
+  pair = problems.batch(problem.splits)
+  config = stage(batch_size=8, batch_norm='frozen', optimizer=steps.PLAIN)
+  plan = config.plan(problems.setting(problem))
+  found, alone = (steps.take(
+      restore.make_step(problem.model, problem.task, config, weight), problem,
+      pair, steps.PLAIN, plan.constants)[0] for weight in (config.weight, 0.0))
+  assert problems.same(found.params, alone.params) != moved
+  fresh = problems.same(plan.constants['teacher'], problem.original)
+  assert fresh != moved
+
+
+def test_passes_count_forward_and_backward():
+  ours = dlfd.DLFDConfig(perturb_steps=3)
+  assert teachers.passes(ours, dlfd.DISTANCE) == pytest.approx(13 / 3)
+  assert teachers.passes(ours, dlfd.FINETUNE) == 1
+  assert teachers.passes(
+      restore.StageConfig(), restore.JOINT) == pytest.approx(7 / 3)
+
+
+def test_what_a_run_of_two_stages_took():
+  problem = problems.problem(retain=20)
+  config = restore.RestoreConfig(
+      method=finetune.FinetuneConfig(batch_size=10, epochs=2),
+      restore=restore.StageConfig(batch_size=4, epochs=1))
+  case = teachers.Case(
+      0, None, None, problem.splits, (), None, None)  # type: ignore
+  record = {'time': {  # without the first step of a phase
+      'compile_s': {'finetune': 1.0, 'restore': 1.0},
+      'phase_steps': {'finetune': 3, 'restore': 4}}}
+  assert teachers.spent(case, config, record) == pytest.approx(2 + 7 / 3)
+
+
+def cells(**gaps):
+  return [{'model': name, 'seed': seed, 'passes': 1.0, 'epochs': 1,
+           'figures': {**dict.fromkeys(teachers.COLUMNS, .6), 'gap': gap}}
+          for name, of in gaps.items() for seed, gap in enumerate(of)] + [{
+              'model': 'left_out', 'seed': 0, 'each': [
+                  dict.fromkeys(teachers.COLUMNS, .01)]}]
+
+
+@pytest.mark.parametrize('ours, word, said', [
+    ((.1, .2, .3), 'nearer', 'DLFD earns its place'),
+    ((.3, .4, .5), 'farther', 'its gap is larger'),
+    ((.1, .4, .3), 'no difference', 'cannot be told apart')])
+def test_the_verdict_is_that_of_the_paired_interval(ours, word, said):
+  found = cells(dlfd=ours, finetune=(.2, .3, .41), dlfd_alone=ours)
+  difference = teachers.paired(found, 'dlfd', 'finetune', 'gap')
+  assert teachers.verdict(difference) == word
+  world = {'world': 'w', 'title': 'W', 'about': 'seeds.', 'seeds': 3,
+           'cells': found}
+  page = teachers.markdown({
+      'worlds': [world], 'command': 'c', 'device': 'cpu',
+      'versions': {'jax': '1'}})
+  assert said in page
+
+
+def test_an_attack_is_judged_by_its_distance_to_guessing():
+  assert teachers.far('reference_attack_person', .4) == pytest.approx(.1)
+  assert teachers.far('gap', .4) == .4
