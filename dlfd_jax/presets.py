@@ -34,10 +34,12 @@ from dlfd_jax.methods import (
   eu_k,
   finetune,
   l1_sparse,
+  margin_matching,
   msg,
   neggrad,
   neggrad_plus,
   random_labels,
+  regun,
   restore,
   rewind,
   salun,
@@ -162,6 +164,9 @@ def _methods(distance, recipe, others, released=None):
       'eu_k': eu_k.EUKConfig(
           epochs=recipe.epochs, batch_size=recipe.batch_size,
           optimizer=recipe.optimizer, augment=recipe.augment),
+      'margin_matching': margin_matching.MarginMatchingConfig(
+          batch_size=recipe.batch_size),
+      'regun': regun.ReGUnConfig(batch_size=batch_size),
       **others,
       'scrub_r': rewind.ScrubRConfig(method=others['scrub']),
       'rewind': rewind.RewindConfig(method=others['neggrad_plus']),
@@ -205,6 +210,7 @@ def _small_methods(ours, rate):
       'l1_sparse': l1_sparse.L1SparseConfig(**few, optimizer=cosine),
       'ct': transpose.TransposeConfig(**anew),
       'msg': msg.MSGConfig(**anew),
+      'regun': regun.ReGUnConfig(**few, optimizer=cosine),
       'ssd': ssd.SSDConfig(batch_size=ours.batch_size),
       'lfssd': ssd.LFSSDConfig(batch_size=ours.batch_size),
       'neggrad': neggrad.NegGradConfig(

@@ -115,11 +115,12 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
       split_from=inputs.split_from(values, dataset, stored),
       settings={'method': method, **dataclasses.asdict(config)},
       preset=preset_name)
-  for sentence in weakenings.weakenings(dataset, splits, config):
+  seed = command.value(values, 'seed')
+  for sentence in weakenings.weakenings(dataset, splits, config, seed):
     print(sentence)
   with tensorboard.hooks(values, workdir) as hooks:
     run = unlearn.unlearn(
-        saved, config, splits, dataset, seed=command.value(values, 'seed'),
+        saved, config, splits, dataset, seed=seed,
         notes=notes, workdir=workdir, devices=devices,
         hooks=[command.Progress(), *hooks], command=line,
         original_path=str(original), used=used,

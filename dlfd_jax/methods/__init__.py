@@ -37,6 +37,8 @@ _CONFIGS = {
     'lfssd': 'ssd:LFSSDConfig',
     'ct': 'transpose:TransposeConfig',
     'msg': 'msg:MSGConfig',
+    'regun': 'regun:ReGUnConfig',
+    'margin_matching': 'margin_matching:MarginMatchingConfig',
     'rewind': 'rewind:RewindConfig',
     'restore': 'restore:RestoreConfig',
     'dlfd_restore': 'restore:DLFDRestoreConfig',

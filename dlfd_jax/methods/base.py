@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
@@ -24,6 +25,7 @@ from dlfd_jax.data import (
   dataset as dataset_lib,
   splits as splits_lib,
 )
+from dlfd_jax.methods import held_out as held_out_lib
 from dlfd_jax.models import Variables, custom, layers
 from dlfd_jax.predict import Predictor
 from dlfd_jax.utils import configs, validate
@@ -81,6 +83,12 @@ class Problem:
   def task(self) -> tasks.Task:
     return self.dataset.task
 
+  def on(self, splits: splits_lib.Splits) -> Problem:
+    """The same on other splits of its data; what was checked still holds."""
+    other = copy.copy(self)
+    object.__setattr__(other, 'splits', splits)
+    return other
+
 
 class Method:
   """A method is its config: a frozen dataclass with a title and a plan.
@@ -101,6 +109,16 @@ class Method:
   def before(self) -> Method | None:
     """A method that runs first; its result is ``Setting.teacher``."""
     return None
+
+  @property
+  def reads_held_out(self) -> float | None:
+    """The share of val's people that is set aside for it; None = no part."""
+    return None
+
+  @property
+  def caution(self) -> str:
+    """What whoever reads its results must know, a sentence; empty if none."""
+    return ''
 
   def plan(self, setting: Setting) -> Plan:
     """The steps, the batches, and what else this method needs."""
@@ -175,6 +193,30 @@ class MethodConfig(Method):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class HeldOutConfig(MethodConfig):
+  """Fields of every method that learns from unseen images.
+
+  Attributes:
+    held_out: share of the people in val (images where people are unknown) that
+      is set aside for the method; the live attack, the choice of a state and
+      the judgement of harm read the others. In (0, 1).
+
+  Raises:
+    ValueError: if a field is out of its range.
+  """
+
+  held_out: float = 1 / 3
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    validate.number('held_out', self.held_out, 0, 1, ends='()')
+
+  @property
+  def reads_held_out(self) -> float | None:
+    return self.held_out
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Wrapper(Method):
   """A method that runs another one.
 
@@ -209,6 +251,23 @@ class Wrapper(Method):
   def inner(self) -> MethodConfig:
     return self.method
 
+  @property
+  def reads_held_out(self) -> float | None:
+    return self.method.reads_held_out
+
+  @property
+  def caution(self) -> str:
+    return self.method.caution
+
+
+def set_aside(method: Method, dataset: dataset_lib.Dataset,
+              splits: splits_lib.Splits, seed: int
+              ) -> held_out_lib.HeldOut | None:
+  """The part of val that a method reads, see ``held_out``; None = no part."""
+  share = method.reads_held_out
+  return None if share is None else held_out_lib.set_aside(
+      dataset, splits, share, seed)
+
 
 def check_threshold(name: str, value: Any) -> None:
   """Raises ValueError unless ``value`` is a forgetting score or a null's."""
@@ -242,6 +301,8 @@ class Setting:
   ``original`` is the problem's, placed on the devices like every later state,
   so that one compiled evaluation serves them all. ``teacher`` is the state that
   ``Method.before`` selected, on the devices, None for a method without one.
+  ``held_out`` is the part of val that is set aside for a method which learns
+  from unseen images; the problem's ``val`` is the rest then.
   """
 
   problem: Problem
@@ -251,17 +312,29 @@ class Setting:
   constants: dict[str, Any]
   predictor: Predictor
   teacher: Variables | None = None
+  held_out: held_out_lib.HeldOut | None = None
 
   @classmethod
   def of(cls, problem: Problem, devices: parallel.Devices,
-         device_bytes: int = batching.DEFAULT_DEVICE_BYTES) -> Setting:
-    """Places the data and the original; see :func:`methods.unlearn`."""
+         device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
+         method: Method | None = None) -> Setting:
+    """Places the data and the original; see :func:`methods.unlearn`.
+
+    ``method`` is what will run, where it may learn from unseen images.
+
+    Raises:
+      ValueError: if too few people are in val to set some aside.
+    """
+    held_out = None if method is None else set_aside(
+        method, problem.dataset, problem.splits, problem.seed)
+    if held_out is not None:
+      problem = problem.on(held_out.splits)
     feed = batching.Feed(problem.dataset, device_bytes)
     constants = devices.share(feed.constants)
     return cls(
         problem, devices.place(dict(problem.original)), devices, feed,
         constants, Predictor(problem.model, problem.dataset, devices, feed=feed,
-                             constants=constants))
+                             constants=constants), held_out=held_out)
 
   def stream(self, split: str, config: MethodConfig, shuffle: bool = True,
              batch_size: int | None = None) -> batching.Stream:

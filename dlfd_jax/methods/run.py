@@ -366,7 +366,7 @@ def unlearn(problem: base.Problem, config: base.Method, *,
   stages = stages_of(config)
   for stage in stages:
     devices.check_batch_size(stage.inner.batch_size)
-  setting = base.Setting.of(problem, devices, device_bytes)
+  setting = base.Setting.of(problem, devices, device_bytes, config)
   before: list[UnlearnResult] = []
   for number, stage in enumerate(stages):
     with contextlib.ExitStack() as opened:
@@ -383,7 +383,10 @@ def unlearn(problem: base.Problem, config: base.Method, *,
     if out.stop in (loop.INTERRUPTED, loop.NOT_FINITE):
       break
     setting = dataclasses.replace(setting, teacher=out.selected)
-  return _joined(before, config)
+  found = _joined(before, config)
+  if setting.held_out is not None:
+    found.findings['held_out'] = setting.held_out.counts
+  return found
 
 
 def stages_of(config: base.Method) -> list[base.Method]:

@@ -24,6 +24,7 @@ from dlfd_jax.evaluation import (
   likelihood_attacks,
   run as run_lib,
 )
+from dlfd_jax.methods import held_out
 from dlfd_jax.metrics import accuracy, usable
 from dlfd_jax.pipeline import (
   chain,
@@ -444,7 +445,8 @@ def evaluate(
               'search': record.get('search'),
               'checks': len(record.get('history') or ())},
           'do_not_use': usable.reasons_against(*(
-              _accuracies(logits.get(name), dataset, splits)
+              _accuracies(logits.get(name), dataset, splits,
+                          record.get('held_out', ()))
               for name in ('original', 'unlearned'))),
           'without_duplicates': again_without}, fields))
   if opened is not None:
@@ -494,12 +496,21 @@ def _places_of(judged: Mapping[str, chain.Judged],
 
 
 def _accuracies(logits: Mapping[str, np.ndarray] | None,
-                dataset: dataset_lib.Dataset,
-                splits: splits_lib.Splits) -> dict[str, float | None]:
-  """Accuracy of a model on each part; nothing of a model that is not there."""
-  return {name: accuracy.accuracy(
-      dataset.task, of_part, dataset.labels[splits.parts[name]]).value
-          for name, of_part in (logits or {}).items() if len(of_part)}
+                dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
+                learnt: Sequence[str]) -> dict[str, float | None]:
+  """Accuracy of a model on each part; nothing of a model that is not there.
+
+  Images that the method learnt from, by sample id, do not count.
+  """
+  found: dict[str, float | None] = {}
+  for name, of_part in (logits or {}).items():
+    rows = splits.parts[name]
+    unread = held_out.unread(dataset, rows, learnt)
+    if len(unread):
+      found[name] = accuracy.accuracy(
+          dataset.task, of_part[np.isin(rows, unread)],
+          dataset.labels[unread]).value
+  return found
 
 
 def _outputs(logits: Mapping[str, Any]) -> dict[str, Any]:

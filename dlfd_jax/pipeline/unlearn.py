@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+import numpy as np
+
 from dlfd_jax import checkpoint, loop, methods, models, parallel, predict
 from dlfd_jax.data import (
   batching,
@@ -15,7 +17,11 @@ from dlfd_jax.data import (
   requests,
   splits as splits_lib,
 )
-from dlfd_jax.methods import base as methods_base, live
+from dlfd_jax.methods import (
+  base as methods_base,
+  held_out as held_out_lib,
+  live,
+)
 from dlfd_jax.metrics import usable
 from dlfd_jax.pipeline import chain, job
 from dlfd_jax.utils import hosts, rng, runs
@@ -36,6 +42,13 @@ class UnlearnResult(job.ModelRun):
     """Every number of the request, see ``ResolvedRequest.counts``."""
     assert isinstance(self.splits, splits_lib.Splits)  # as `unlearn` takes
     return requests.ResolvedRequest.of(self.dataset, self.splits).counts()
+
+  @functools.cached_property
+  def unread_val(self) -> np.ndarray:
+    """Rows of val that the method did not learn from."""
+    assert isinstance(self.splits, splits_lib.Splits)
+    return held_out_lib.unread(
+        self.dataset, self.splits.val, self.record.get('held_out', ()))
 
   @property
   def selected(self) -> models.Variables:
@@ -116,6 +129,8 @@ def unlearn(
   begun = begin(original, splits, dataset, seed, original_path)
   verification = begun.findings.settled(allow_unverified)
   problem, saved = begun.problem, begun.saved
+  held_out = methods_base.set_aside(
+      config, problem.dataset, problem.splits, problem.seed)
   run = UnlearnResult(
       dataset=problem.dataset, splits=problem.splits,
       config=begun.run_config(method, settings_of(config)))
@@ -136,8 +151,8 @@ def unlearn(
   verification['unchanged'] = checkpoint.fingerprint(
       states['model'].variables) == run.config['original']
   accuracies = judged_accuracies(
-      problem, {'original': problem.original, 'unlearned': out.selected},
-      devices)
+      problem.on(held_out.splits) if held_out else problem,
+      {'original': problem.original, 'unlearned': out.selected}, devices)
   if notes is None:
     notes = splits_lib.splits_notes(problem.dataset, problem.splits)
   run.finish(states, {
@@ -148,7 +163,12 @@ def unlearn(
       'accuracies': accuracies,
       'do_not_use': usable.reasons_against(**accuracies),
       'history': out.history,
-      'notes': [*notes, *filter(None, [out.findings.get('steering_reason')])],
+      'notes': [*notes, *filter(None, [
+          held_out and held_out.note, config.caution,
+          out.findings.get('steering_reason')])],
+      # Images of val that are no longer unseen, by sample id.
+      'held_out': problem.dataset.sample_id[held_out.rows].tolist()
+                  if held_out else [],
       'search': search, 'used': used, 'verification': verification,
       'time': {**dataclasses.asdict(out.clock), 'work_s': out.clock.work_s,
                # Of all sessions of an interrupted run.

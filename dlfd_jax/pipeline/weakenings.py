@@ -14,7 +14,7 @@ from dlfd_jax.evaluation import (
   outputs,
   registry,
 )
-from dlfd_jax.methods import live, rewind
+from dlfd_jax.methods import base, live, rewind
 from dlfd_jax.metrics import forgetting, stats
 
 _SAMPLE = 2000  # images of a part that tell what is computed of it
@@ -23,18 +23,27 @@ _MODELS = ('original', 'unlearned', 'retrained_0', 'retrained_1')
 
 
 def weakenings(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
-               config: methods.RunConfig | None = None) -> list[str]:
+               config: methods.RunConfig | None = None,
+               seed: int = 0) -> list[str]:
   """What later commands will refuse or do otherwise on these splits.
 
   Args:
     dataset: the images.
     splits: checked against them.
     config: of the method; None = what any method is told.
+    seed: of the run.
 
   Returns:
-    Sentences, none if every part is large enough.
+    Sentences, none if every part is large enough and wholly unseen.
+
+  Raises:
+    ValueError: if too few people are in val for the method.
   """
+  held_out = None if config is None else base.set_aside(
+      config, dataset, splits, seed)
   lines = [live.choose_rule(dataset, splits).because]
+  if held_out is not None:
+    lines = [held_out.note, live.choose_rule(dataset, held_out.splits).because]
   if rewind.keys_of(dataset, splits) is None and (
       config is None or isinstance(config, rewind.RewindConfig)):
     lines.append(f'The methods that rewind: {rewind.NO_LABEL}.')

@@ -218,6 +218,7 @@ class UnlearnResult(Run, total=False):
   reason: Required[str]
   accuracies: dict[str, dict[str, Share]]
   do_not_use: Texts
+  held_out: Texts
   findings: Required[MethodFindings]
   check_share: Amount | None
   history: Required[list[dict[str, Any]]]

@@ -49,7 +49,7 @@ def measure(path: pathlib.Path, study: study_lib.Study, method: str,
   model = models.build(study.saved.config)
   problem = methods.Problem(
       model, study.saved.variables, dataset, study.splits, study.seed)
-  setting = base.Setting.of(problem, devices)
+  setting = base.Setting.of(problem, devices, method=config)
   constants = setting.constants
   cost = {}
   for _ in range(2):  # the first compiles

@@ -77,6 +77,10 @@ def space_of(preset: presets.Preset, method: str) -> Space:
                 'mask_share': distributions.FloatDistribution(.1, .9)},
       'ssd': {'alpha': _log(.5, 100.)},
       'lfssd': {'alpha': _log(.5, 100.)},
+      'margin_matching': {
+          _RATE: _log(.005, .05), 'epochs': _choice(2, 3, 4),
+          'weight': _log(.1, 3.)},
+      'regun': {**rate, **passes, 'retain_weight': _log(.3, 10.)},
       'msg': {**rate, **passes,
               'renewed': distributions.FloatDistribution(.1, .9)},
       'unsir': {_RATE: adam, 'repair_optimizer.learning_rate': adam},

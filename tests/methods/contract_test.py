@@ -27,6 +27,7 @@ FIELDS = {
     'dlfd': {'forget_threshold': 0.0, 'select_threshold': 0.7},
     'official_compat': {
         'epochs': 1, 'forget_threshold': 0.0, 'select_threshold': 0.7},
+    'margin_matching': {'renew_every': 2},
     'unsir': {'epochs': 1}, 'bad_teaching': {'epochs': 1},
     **dict.fromkeys(('ssd', 'lfssd'), {'epochs': 1, 'alpha': 0.01}),
     **dict.fromkeys(('neggrad', 'neggrad_plus', 'rewind', 'scrub', 'scrub_r'),
@@ -163,7 +164,8 @@ READS = {'bad_teaching': 'RF', 'cf_k': 'Rr', 'dlfd': 'RFr', 'eu_k': 'Rr',
          'finetune': 'Rr', 'neggrad': 'Ff', 'neggrad_plus': 'RFrf',
          'scrub': 'RFr', 'unsir': 'Rrf', 'random_labels': 'RFrf', 'ct': 'Rr',
          'l1_sparse': 'Rr', 'salun': 'RFrf', 'ssd': 'RFrf', 'lfssd': 'RF',
-         'msg': 'RFrf', 'restore': 'RFr'}
+         'msg': 'RFrf', 'restore': 'RFr', 'regun': 'RFrf',
+         'margin_matching': 'RFrf'}
 
 
 @pytest.mark.parametrize('name', sorted(READS))

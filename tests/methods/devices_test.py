@@ -33,7 +33,7 @@ CASES = [
 
 
 # Methods whose first steps add up gradients and move no weight.
-SUMMING = ('msg', 'salun', 'ssd', 'lfssd')
+SUMMING = ('msg', 'salun', 'ssd', 'lfssd', 'margin_matching')
 
 
 def _config(name):
@@ -96,8 +96,9 @@ def _watched(update, images):
 @functools.cache
 def _taken(name, phase, count):
   """State, metrics, and batch of one step from one state."""
-  setting = problems.setting(_problem(name), count)
-  plan, _ = methods.prepare(setting, _config(name))
+  config = _config(name)
+  setting = problems.setting(_problem(name), count, config)
+  plan, _ = methods.prepare(setting, config)
   number, batch = _first(plan, phase)
   state = plan.start.replace(
       step=np.int32(number),
@@ -110,9 +111,9 @@ def _taken(name, phase, count):
     new, metrics = setting.devices.compile(plan.steps[phase])(
         placed, constants, batch)
   assert parallel.fetch_scalars(new.skipped) == 0
-  # The state gave its memory to the new one; what is only read stays. (Sums
-  # that a step of MSG drops unread are no input of its program.)
-  assert name == 'msg' or all(
+  # The state gave its memory to the new one; what is only read stays. (What
+  # a step drops unread is no input of its program.)
+  assert name in ('msg', 'margin_matching') or all(
       leaf.is_deleted() for leaf in jax.tree.leaves(placed))
   assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(constants))
   before = parallel.fetch(state.params)
@@ -123,7 +124,9 @@ def _taken(name, phase, count):
 
 @functools.cache
 def _phases(name):
-  plan, _ = methods.prepare(problems.setting(_problem(name)), _config(name))
+  config = _config(name)
+  plan, _ = methods.prepare(
+      problems.setting(_problem(name), config=config), config)
   return tuple(plan.steps)
 
 

@@ -121,14 +121,14 @@ def devices(count=1):
   return parallel.Devices(jax.local_devices()[:count])
 
 
-def setting(problem, count=1):
+def setting(problem, count=1, config=None):
   """What a method's ``plan`` is given."""
-  return base.Setting.of(problem, devices(count))
+  return base.Setting.of(problem, devices(count), method=config)
 
 
 def plans(problem, config):
   """The plan of each stage, as if every teacher were the original."""
-  given = setting(problem)
+  given = setting(problem, config=config)
   given = dataclasses.replace(given, teacher=given.original)
   return [run.prepare(given, stage)[0] for stage in run.stages_of(config)]
 
