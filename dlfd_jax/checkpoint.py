@@ -248,6 +248,16 @@ class LoopCheckpoints:
               _abstract(parallel.to_store(like)))))['state']
     return parallel.from_store(found, like)
 
+  def write_note(self, name: str, value: Any) -> None:
+    """Keeps what was decided before the first step, as JSON."""
+    hosts.first(lambda: runs.write_json(self._folder / f'{name}.json', value))
+
+  def note(self, name: str, schema: Any) -> Any:
+    """What :meth:`write_note` kept, None if nothing."""
+    path = self._folder / f'{name}.json'
+    return hosts.from_first(hosts.first(
+        lambda: records.read(path, schema) if files.is_there(path) else None))
+
   def stage(self, name: str) -> LoopCheckpoints:
     """Those of a later stage of the same run, in a folder of their own."""
     return LoopCheckpoints(self._folder / name)

@@ -140,9 +140,9 @@ class Clock:
   ``phase_s`` and ``phase_steps`` count the steps of each phase without the
   first of every session, whose time is in ``compile_s``. Likewise ``check_s``
   and ``checks`` leave out the first check of every session. ``choose_s`` is the
-  final choice of a state, the evaluation of its candidates included. ``images``
-  are the rows that steps read, without padding; of several processes, this
-  one's.
+  final choice of a state, the evaluation of its candidates included, and
+  ``trial_s`` that of the learning rate. ``images`` are the rows that steps
+  read, without padding; of several processes, this one's.
   """
 
   compile_s: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -153,12 +153,14 @@ class Clock:
   checks: int = 0
   checkpoint_s: float = 0.0
   choose_s: float = 0.0
+  trial_s: float = 0.0
   images: int = 0
 
   @property
   def work_s(self) -> float:
-    """Steps, checks and choice: a run's cost once everything is compiled."""
-    return sum(self.phase_s.values()) + self.check_s + self.choose_s
+    """Trial, steps, checks, choice: a run's cost once all is compiled."""
+    return (self.trial_s + sum(self.phase_s.values()) + self.check_s
+            + self.choose_s)
 
   @property
   def total_s(self) -> float:

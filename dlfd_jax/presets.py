@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from dlfd_jax import (
@@ -28,6 +28,7 @@ from dlfd_jax.data import (
 )
 from dlfd_jax.methods import (
   bad_teaching,
+  base,
   cf_k,
   dlfd,
   dlfd_released,
@@ -360,6 +361,34 @@ def methods_alike(preset: Preset) -> dict[str, methods_lib.RunConfig]:
   return preset.methods | {'finetune': configs.replace(
       preset.methods['finetune'], {name: getattr(ours, name) for name in (
           'epochs', 'batch_size', 'optimizer', 'batch_norm', 'augment')})}
+
+
+def with_trials(config: methods_lib.RunConfig,
+                fixed: Collection[str] = ()) -> methods_lib.RunConfig:
+  """A config whose learning rates are tried on the data, see ``trial``.
+
+  So is a config for data that no preset was made for. The released code's rate
+  is a part of what it is.
+
+  Args:
+    config: of a method.
+    fixed: stages whose rate stays: fields of a wrapper such as ``restore``, or
+      ``''`` for the config itself.
+  """
+  return configs.replace(config, {
+      f'{name}.trial'.lstrip('.'): base.TrialConfig()
+      for name, stage in stages_in(config).items()
+      if name not in fixed and not isinstance(
+          stage, dlfd_released.DLFDReleasedConfig)})
+
+
+def stages_in(config: methods_lib.RunConfig) -> dict[str, base.MethodConfig]:
+  """The methods in a config by their field; ``''`` is the config itself."""
+  if isinstance(config, base.MethodConfig):
+    return {'': config}
+  return {field.name: getattr(config, field.name)
+          for field in dataclasses.fields(config)
+          if isinstance(getattr(config, field.name), base.MethodConfig)}
 
 
 def tuned(preset: str) -> dict[str, Any]:

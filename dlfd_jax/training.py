@@ -155,6 +155,8 @@ class TrainState(flax.struct.PyTreeNode):
     key: typed key; every random draw folds the step and the row into it.
     skipped: int32, steps whose result was not finite and was dropped.
     extra: arrays of a method's own that its steps change.
+    rate_factor: float32 that multiplies every learning rate of the run; ``()``
+      = 1. A part of the state, so that runs at many rates are one program.
   """
 
   step: jax.Array
@@ -164,6 +166,7 @@ class TrainState(flax.struct.PyTreeNode):
   key: jax.Array
   skipped: jax.Array
   extra: Any = ()
+  rate_factor: Any = ()
 
   @property
   def variables(self) -> Variables:
@@ -228,6 +231,8 @@ def update(state: TrainState, gradients: Any, batch_stats: Any,
   direction, opt_state = optimizer.transform().update(
       gradients, state.opt_state, trained)
   rate = optimizer.rate(state.step, num_steps)
+  if not isinstance(state.rate_factor, tuple):
+    rate = rate * state.rate_factor
   params = {**state.params, **jax.tree.map(
       lambda p, d: p - rate * d, trained, direction)}
   new = (params, batch_stats, opt_state)

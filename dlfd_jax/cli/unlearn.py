@@ -96,6 +96,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   config = options.apply(
       start, (*options.of(start), *options.METHOD), values,
       f'the method {method}')
+  if command.value(values, 'preset') is None:  # its rates are no data's own
+    config = presets.with_trials(config, _decided(config, values))
   devices = inputs.devices(values)
   devices.check_batch_size(config.batch_size)
   wanted = inputs.forget_request(values, required=False)
@@ -138,6 +140,19 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         f'Selected: step {result["selected_step"]}, {result["reason"]}: '
         f'{workdir}/checkpoints/model')
   return {'workdir': workdir, 'model': f'{workdir}/checkpoints/model', **result}
+
+
+def _decided(config: Any, values: flags.FlagValues) -> set[str]:
+  """Stages of a config whose rate, or whether it is tried, a flag says."""
+  found = set()
+  for option in options.of(config):
+    first, *rest = option.path.split('.')
+    stage = first if first in presets.stages_in(config) else ''
+    inner = rest if stage else [first, *rest]
+    if values[option.flag].value is not None and (
+        inner[0] == 'trial' or inner[-1] == 'learning_rate'):
+      found.add(stage)
+  return found
 
 
 def _start(config_of: Callable[[str], Any], values: flags.FlagValues) -> Any:

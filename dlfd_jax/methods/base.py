@@ -128,6 +128,31 @@ class Method:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class TrialConfig:
+  """Learning rates that are tried on the data before a run, see ``trial``.
+
+  Attributes:
+    steps: of a trial, at least 1.
+    factors: of the learning rate, each above 0, the largest first.
+
+  Raises:
+    ValueError: if a field is out of its range.
+  """
+
+  steps: int = 10
+  factors: tuple[float, ...] = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
+
+  def __post_init__(self) -> None:
+    validate.integer('steps', self.steps)
+    for factor in self.factors:
+      validate.number('factors', factor, 0, ends='(]')
+    if list(self.factors) != sorted(set(self.factors), reverse=True) or (
+        not self.factors):
+      raise ValueError('Expected factors of a trial from the largest to the '
+                       f'smallest, each once, got {list(self.factors)}.')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class MethodConfig(Method):
   """Fields of every method.
 
@@ -148,6 +173,8 @@ class MethodConfig(Method):
     select_threshold: ``'null_mean'`` or ``'null_95'``: 2 |AUC - .5| of the
       live attack, the mean or the 95 % point of its null; or a number in
       [0, 1], a forgetting score as in the paper.
+    trial: choose among multiples of the learning rate by short trials on retain
+      and val; None = the rate as it is.
 
   Raises:
     ValueError: if a field is out of its range.
@@ -162,6 +189,7 @@ class MethodConfig(Method):
   live_limit: int = 300
   selection: str = 'last'
   select_threshold: float | str = 'null_95'
+  trial: TrialConfig | None = None
 
   def __post_init__(self) -> None:
     object.__setattr__(
@@ -180,6 +208,8 @@ class MethodConfig(Method):
             field.name, getattr(self, field.name), train.OptimizerConfig)
     if self.augment is not None:
       validate.instance('augment', self.augment, augment_lib.AugmentConfig)
+    if self.trial is not None:
+      validate.instance('trial', self.trial, TrialConfig)
     check_threshold('select_threshold', self.select_threshold)
 
   @property

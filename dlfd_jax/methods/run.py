@@ -11,7 +11,7 @@ from typing import Any
 
 from dlfd_jax import checkpoint, loop, parallel
 from dlfd_jax.data import batching
-from dlfd_jax.methods import base, live as live_lib
+from dlfd_jax.methods import base, live as live_lib, trial
 from dlfd_jax.models import Variables
 from dlfd_jax.utils import hosts, runs
 
@@ -401,11 +401,17 @@ def _run(setting: base.Setting, config: base.Method, *,
          is_last: bool) -> UnlearnResult:
   """One stage, after ``done`` steps of the stages before it."""
   plan, controller = prepare(setting, config)
+  tried = None
+  if config.inner.trial is not None:
+    tried = trial.of_run(setting, plan, config, checkpoints, hooks)
+    plan = trial.at_rate(plan, tried['factor'])
   out = loop.run(
       dataclasses.replace(plan, done=done), setting.constants, devices=devices,
       feed=setting.feed, controller=controller, log=log,
       checkpoints=checkpoints, checkpoint_seconds=checkpoint_seconds,
       hooks=hooks, save_last=not is_last)
+  if tried is not None:
+    out.clock.trial_s = tried['time_s']
   chosen, reason = None, 'the run was interrupted'
   if out.stop != loop.INTERRUPTED:  # nobody waits for a choice then
     start = time.perf_counter()
@@ -417,9 +423,12 @@ def _run(setting: base.Setting, config: base.Method, *,
   else:
     metrics, selected = out.kept[chosen]
     step = metrics['step']
+  findings = controller.findings(metrics)
+  if tried is not None:
+    findings['trial'] = tried
   return UnlearnResult(
-      selected, out.variables, step, reason, controller.findings(metrics),
-      out.history, out.stop, out.steps, out.clock, config, plan.check_every)
+      selected, out.variables, step, reason, findings, out.history, out.stop,
+      out.steps, out.clock, config, plan.check_every)
 
 
 def _joined(stages: Sequence[UnlearnResult],

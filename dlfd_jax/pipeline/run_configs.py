@@ -16,7 +16,7 @@ from dlfd_jax.utils import records, runs
 _KINDS = 'train', 'unlearn'
 # Fields that configs of earlier versions lack: their defaults are what it did.
 _LATER = ('kind', 'remat', 'identity_pattern', 'class_names', 'same_classes',
-          'negative', 'split_column', 'split_codes')
+          'negative', 'split_column', 'split_codes', 'trial')
 
 
 def recipe_of(run: str | os.PathLike) -> tuple[
@@ -133,13 +133,13 @@ def method_in(config: Mapping[str, Any], where: str) -> methods.RunConfig:
   def settings(name: str, fields: dict[str, Any]) -> Any:
     kind = methods.resolve(name)
     if not issubclass(kind, base.Wrapper):
-      return records.fit(fields, kind, where)
+      return records.fit(fields, kind, where, _LATER)
     inner = records.fit(records.fit(fields, _Wrapper, where)['method'], _Named,
                         where)  # of any method, which its name tells
     method = settings(inner['name'], {
         key: value for key, value in inner.items() if key != 'name'})
     outer = records.fit({**fields, 'method': dataclasses.asdict(
-        methods.MethodConfig())}, kind, where)
+        methods.MethodConfig())}, kind, where, _LATER)
     return dataclasses.replace(outer, method=method)
 
   found = records.fit(dict(config), _Settings, where)

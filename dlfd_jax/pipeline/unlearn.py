@@ -21,6 +21,7 @@ from dlfd_jax.methods import (
   base as methods_base,
   held_out as held_out_lib,
   live,
+  trial,
 )
 from dlfd_jax.metrics import usable
 from dlfd_jax.pipeline import chain, job
@@ -165,7 +166,8 @@ def unlearn(
       'history': out.history,
       'notes': [*notes, *filter(None, [
           held_out and held_out.note, config.caution,
-          out.findings.get('steering_reason')])],
+          out.findings.get('steering_reason')]),
+                *_of_rates(config, out.findings)],
       # Images of val that are no longer unseen, by sample id.
       'held_out': problem.dataset.sample_id[held_out.rows].tolist()
                   if held_out else [],
@@ -265,6 +267,14 @@ def begin(original: methods.Problem | job.ModelRun | checkpoint.SavedModel,
       chain.check_run(start, 'original', dataset)
       + chain.check_start(start, dataset, splits) + chain.inherited([start]),
       original_path)
+
+
+def _of_rates(config: methods.RunConfig,
+              findings: Mapping[str, Any]) -> list[str]:
+  """How the rate of each stage was chosen by trial, in words."""
+  stages = [*findings.get('stages', ()), {**findings, 'method': config.title}]
+  return [trial.sentence(stage['method'], stage['trial'])
+          for stage in stages if 'trial' in stage]
 
 
 def settings_of(config: methods.RunConfig) -> dict[str, Any]:

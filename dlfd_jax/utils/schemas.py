@@ -159,6 +159,7 @@ class Time(TypedDict, total=False):
   compile_s: dict[str, Amount]
   check_s: Amount
   choose_s: Amount
+  trial_s: Amount
   work_s: Amount
   total_s: Amount
   images: Count
@@ -202,11 +203,35 @@ class TrainResult(Run, total=False):
   accuracy_val: Share | None
 
 
+class TriedRate(TypedDict):
+  """A learning rate that was tried, and what the model then lost."""
+
+  factor: float
+  learning_rate: float
+  accuracies: dict[str, Share] | None
+  excess: float | None
+  kept: bool
+
+
+class Trial(TypedDict):
+  """How the learning rate of a run was chosen, see ``methods.trial``."""
+
+  factor: float
+  learning_rate: float
+  kept: bool
+  tried: list[TriedRate]
+  original: dict[str, Share]
+  images: dict[str, Count]
+  steps: Count
+  time_s: Amount
+
+
 class MethodFindings(TypedDict, total=False):
   """What a run learnt; methods add more."""
 
   forget_by: Literal['mia_auc', 'forgetting_score'] | None
   select_by: Literal['mia_auc', 'forgetting_score'] | None
+  trial: Trial
 
 
 class UnlearnResult(Run, total=False):

@@ -1,6 +1,7 @@
 r"""A new user's two deletions, by the documented commands, defaults alone.
 
-  python -m experiments.benchmarks.new_user --data=../shared/data/fgnet_128.npz \
+  python -m experiments.benchmarks.new_user \
+      --data=../shared/data/fgnet_128.npz \
       --workdir=../runs/new_user --out=docs/results/new_user
 
 A folder of FG-NET faces with a manifest, a ResNet18 that PyTorch trained on
@@ -13,26 +14,14 @@ method first. What is finished is not computed again.
 from __future__ import annotations
 
 import csv
-import json
 import pathlib
-import resource
-import subprocess
-import sys
-import time
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
-from absl import flags
 from PIL import Image
 
-from dlfd_jax.cli import command, exit_codes
-from dlfd_jax.metrics import usable
-from dlfd_jax.report import render
-from dlfd_jax.utils import files, runs
+from dlfd_jax.utils import files
 from experiments.benchmarks import torch_reference
-from experiments.publish import programs
 
 MERGE_FROM = 5  # the oldest classes, of few images, are one
 _MEAN, _STD = (.485, .456, .406), (.229, .224, .225)  # of import_weights
