@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -24,9 +24,16 @@ class Call:
 
 
 def time_in_turns(
-    calls: Mapping[str, Call], devices: parallel.Devices, repeats: int
+    calls: Mapping[str, Call], devices: parallel.Devices, repeats: int,
+    clock: Callable[[], float] = time.perf_counter
 ) -> tuple[dict[str, float], dict[str, list[float]]]:
   """Seconds of steps that take turns, so that a busy machine slows all alike.
+
+  Args:
+    calls: the steps by name.
+    devices: where they run.
+    repeats: how often each is timed.
+    clock: what seconds are of; ``time.process_time`` counts the processor's.
 
   Returns:
     Seconds of the first call (compilation), and of every later one, by name.
@@ -37,11 +44,11 @@ def time_in_turns(
   seconds: dict[str, list[float]] = {name: [] for name in calls}
   for turn in range(repeats + 1):
     for name, step in compiled.items():
-      start = time.perf_counter()
+      start = clock()
       states[name], out = step(
           states[name], calls[name].constants, calls[name].batch)
       jax.block_until_ready((states[name], out))
-      elapsed = time.perf_counter() - start
+      elapsed = clock() - start
       if turn:
         seconds[name].append(elapsed)
       else:

@@ -25,6 +25,8 @@ METRICS = ('accuracy_test', 'accuracy_retain', 'accuracy_forget',
            'forgetting_score_unbalanced', 'nomus_unbalanced')
 PROBES = ('probe_label_test', 'probe_people_test', 'silhouette_test')
 NULL = 'null'
+# Of the others the selected state is the last one.
+_BOTH_STATES = ('dlfd', 'official_compat', 'scrub_r')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +55,28 @@ def define(values: flags.FlagValues, tasks: list[str]) -> None:
       references=(0, 'further retrained models of each seed, trained once and '
                      'shared by all rows, as `dlfd references` makes them', 0),
       probes=(False, 'also measure features (tier 1 without relearning)'))
+
+
+def check_methods(names: list[str]) -> list[str]:
+  """The names, or a ValueError if one is unknown or there is none."""
+  if not names:
+    raise ValueError('Expected --methods to name a method, got none.')
+  study_lib.check_once('methods', names)
+  for name in names:
+    methods.resolve(name)
+  return names
+
+
+def methods_of(task: study_lib.Task, names: list[str]) -> list[Row]:
+  """The rows of methods at a preset's settings, DLFD's last state included.
+
+  A class of one's own gives its row its name.
+  """
+  return [
+      Row(name.rpartition(':')[2], name, task.preset.config_of(name),
+          methods.title_of(name), state)
+      for name in names
+      for state in ('model', *(('last',) if name in _BOTH_STATES else ()))]
 
 
 def run(values: flags.FlagValues, line: str, kind: str,
@@ -142,8 +166,7 @@ def run_row(study: study_lib.Study, row: Row, bootstrap: int, probes: bool,
       devices=study.devices, hooks=study.common['hooks'],
       command=study.common['command']).record
   cost = costs.measure(
-      study.folder.parent / 'costs' / f'{name}.json', study, row.method,
-      row.config)
+      study.folder.parent / 'costs' / f'{name}.json', study, row.config)
   return judged, {
       **study.about(), 'model': row.label, 'method': row.method,
       'state': row.state, 'title': row.title, 'config': fields,

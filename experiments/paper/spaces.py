@@ -19,8 +19,8 @@ Distribution = distributions.BaseDistribution
 Space = dict[str, Distribution]
 # Wrappers but SCRUB+R, a method of its paper, and the released code's fixed
 # settings have nothing to tune.
-SEARCHED = tuple(name for name in methods.METHODS
-                 if name not in ('official_compat', 'rewind', 'restore'))
+FIXED = ('official_compat', 'rewind', 'restore')
+SEARCHED = tuple(name for name in methods.METHODS if name not in FIXED)
 _RATE = 'optimizer.learning_rate'
 
 
@@ -57,11 +57,7 @@ def space_of(preset: presets.Preset, method: str) -> Space:
               'ot_weight': _log(.3, 10.)}
   return {
       'dlfd': distance,
-      'dlfd_restore': {
-          **{f'method.{path}': found for path, found in distance.items()},
-          'restore.weight': _log(.3, 10.),
-          'restore.epochs': _choice(2, 3, 4),
-          f'restore.{_RATE}': _log(.005, .05)},
+      'dlfd_restore': restored(distance),
       'finetune': {**rate, **passes},
       'neggrad': {_RATE: _log(ours.optimizer.learning_rate / 100,
                               ours.optimizer.learning_rate), **passes},
@@ -88,6 +84,14 @@ def space_of(preset: presets.Preset, method: str) -> Space:
       'scrub': scrub,
       'scrub_r': {f'method.{path}': found for path, found in scrub.items()},
   }.get(method, {**rate, **passes})
+
+
+def restored(teacher: Space) -> Space:
+  """The space of a method whose skill is restored."""
+  return {**{f'method.{path}': found for path, found in teacher.items()},
+          'restore.weight': _log(.3, 10.),
+          'restore.epochs': _choice(2, 3, 4),
+          f'restore.{_RATE}': _log(.005, .05)}
 
 
 def start_of(config: methods.RunConfig, space: Space) -> dict[str, Any]:

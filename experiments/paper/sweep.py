@@ -3,41 +3,42 @@ r"""Searches every method's settings alike, on val alone.
   python -m experiments.paper.sweep --tasks=fgnet_age --workdir=../runs \\
       --data=../shared/data/fgnet_128.npz --out=dlfd_jax/tuned
 
-The same number of trials for every method, and the same seconds: once these
-are spent no trial begins, but every method has at least two. The first trial is
-the preset's start; the last ones follow a tree-structured Parzen estimator.
-Objective, of the model that the method itself selects: NoMUS on val minus the
-over-forgetting part, the attack AUC on val below one half. Training seed 0;
-its values serve all seeds. Test is not read.
+The same number of trials for every method, and the same seconds of the
+processor: once these are spent no trial begins, but every method has at least
+two. The first trial is the preset's start; the last ones follow a
+tree-structured Parzen estimator. Objective, of the model that the method itself
+selects: accuracy kept on retain and val, and the signed attack on val, see
+:func:`score`. Training seed 0; its values serve all seeds. Test is not read.
 
 Every trial is a run folder and each finished one a line of
-``<workdir>/<task>/0/sweep/<method>/trials.json``: the same command goes on.
+``<workdir>/<task>/0/sweep/<method>.json``: the same command goes on.
 Writes ``<out>/<preset>.json``, which presets read where it lies in
 ``dlfd_jax/tuned``.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import sys
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
-import numpy as np
 from absl import flags
 
-from dlfd_jax import loop, models, predict, presets
+from dlfd_jax import loop, methods, presets
 from dlfd_jax.cli import command
-from dlfd_jax.metrics import accuracy, attack, forgetting, per_example
+from dlfd_jax.methods import restore
 from dlfd_jax.pipeline import job
 from dlfd_jax.utils import configs, runs
-from experiments.paper import spaces, study as study_lib
+from experiments.paper import costs, spaces, study as study_lib
 from experiments.publish import programs
 
 SEED = 0
 LEAST_TRIALS = 2
-_ATTACK_DRAWS = 5
-_FAILED = -1.0  # of a run that became non-finite; any finite one is above
+_FAILED = -2.0  # the least that :func:`score` can be
+_KEPT = ('retain', 'val')
 
 
 def _define(values: flags.FlagValues) -> None:
@@ -45,8 +46,8 @@ def _define(values: flags.FlagValues) -> None:
   programs.define(
       values, methods=(list(spaces.SEARCHED), 'methods to search'),
       trials=(8, 'trials of each method', LEAST_TRIALS),
-      cap_s=(900.0, 'seconds of unlearning of each method after which no trial '
-             'begins', 0),
+      cap_s=(200.0, 'processor seconds of unlearning of each method after which '
+             'no trial begins', 0),
       out=(None, 'folder of the chosen values, one file per preset'))
 
 
@@ -65,8 +66,8 @@ def _execute(values: flags.FlagValues, line: str) -> None:
         task, SEED, root, **study_lib.common_of(values, line))
     path = out / f'{task.preset_name}.json'
     for method in values['methods'].value:
-      found = search(study, method, values['trials'].value,
-                     values['cap_s'].value)
+      found = search(study, candidate(task.preset, method),
+                     values['trials'].value, values['cap_s'].value)
       made = {'command': line, 'trials': values['trials'].value,
               'cap_s': values['cap_s'].value, 'device': job.device_name(),
               'versions': runs.versions()}
@@ -97,91 +98,127 @@ def merge(before: dict[str, Any], about: dict[str, Any], made: dict[str, Any],
   return {**top, 'methods': {**before.get('methods', {}), method: found}}
 
 
-def search(study: study_lib.Study, method: str, trials: int,
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+  """A method with the settings that a search begins with."""
+
+  label: str  # names its row and its folders
+  method: str  # registered name, or a class of one's own
+  title: str  # for readers
+  start: methods.RunConfig  # settings of the first trial
+  space: spaces.Space  # what the others may change
+
+
+def candidate(preset: presets.Preset, name: str) -> Candidate:
+  """What is searched under a name.
+
+  Args:
+    preset: the start.
+    name: a method, a class of one's own, or ``restore_NAME``: a method with its
+      skill restored.
+
+  Raises:
+    ValueError: if there is no such method, or it cannot be restored.
+  """
+  starts = presets.methods_alike(preset)
+  inner = name.removeprefix('restore_')
+  if inner != name and name not in methods.METHODS:
+    teacher = candidate(preset, inner)
+    return Candidate(
+        name, 'restore', f'{teacher.title} + restore', restore.RestoreConfig(
+            method=teacher.start, restore=preset.methods['restore'].restore),
+        spaces.restored(teacher.space))
+  start = starts.get(name, preset.config_of(name))
+  return Candidate(
+      name.rpartition(':')[2], name, methods.title_of(name), start,
+      {} if name in spaces.FIXED else spaces.space_of(preset, name))
+
+
+def folder_of(label: str, method: str, config: methods.RunConfig) -> str:
+  """Name of the folder of a row's run: it changes with every setting."""
+  fields = dataclasses.asdict(config)
+  return f'{label}-{study_lib.digest([method, fields])}'
+
+
+def search(study: study_lib.Study, of: Candidate, trials: int,
            cap_s: float) -> dict[str, Any]:
   """Runs what is missing of a method's trials.
 
   Args:
     study: with the original.
-    method: to search.
-    trials: wanted.
-    cap_s: no trial begins after so many seconds of trials.
+    of: what to search.
+    trials: wanted; a method without anything to change has one.
+    cap_s: no trial begins after so many seconds of trials, see
+      ``costs.seconds_of``.
 
   Returns:
     ``values`` and ``score`` of the best trial, the number of ``trials``, their
     seconds as ``search_s``, the ``space`` and every trial as ``tried``.
   """
-  preset = study.task.preset
-  start = presets.methods_alike(preset).get(method, preset.config_of(method))
-  space = spaces.space_of(preset, method)
-  folder = study.folder / 'sweep' / method
-  store = folder / 'trials.json'
+  store = study.folder / 'sweep' / f'{of.label}.json'
   tried = runs.read_json(store) if store.is_file() else []
-  while wants_more(tried, trials, cap_s):
+  store.parent.mkdir(parents=True, exist_ok=True)
+  while wants_more(tried, trials if of.space else 1, cap_s):
     values = spaces.suggest(
-        space, spaces.start_of(start, space), tried, SEED)
-    trial = _run(study, folder / str(len(tried)),
-                 configs.replace(start, values))
-    tried.append({'values': values, **trial})
+        of.space, spaces.start_of(of.start, of.space), tried, SEED)
+    config = configs.replace(of.start, values)
+    done = study.unlearn(
+        study.folder / folder_of(of.label, of.method, config), config).record
+    # Its first trial says what a step of a method costs.
+    cost = costs.measure(
+        study.folder.parent / 'costs' / f'{of.label}.json', study, config)
+    tried.append({'values': values, **objective(done),
+                  'time_s': costs.seconds_of(done, cost)})
     runs.write_json(store, tried)
-    print(f'{study.task.name} {method} {len(tried)}: {trial["score"]:.4f} '
-          f'{values}', flush=True)
+    print(f'{study.task.name} {of.label} {len(tried)}: '
+          f'{tried[-1]["score"]:.4f} {values}', flush=True)
     jax.clear_caches()  # compiled programs hold memory maps
   best = max(tried, key=lambda trial: trial['score'])
   return {'values': best['values'], 'score': best['score'],
           'trials': len(tried), 'search_s': sum(t['time_s'] for t in tried),
-          'space': spaces.describe(space), 'tried': tried}
+          'space': spaces.describe(of.space), 'tried': tried}
 
 
 def wants_more(tried: list[dict[str, Any]], trials: int,
                cap_s: float) -> bool:
   """Whether another trial begins."""
   spent = sum(trial['time_s'] for trial in tried)
-  return len(tried) < trials and (len(tried) < LEAST_TRIALS or spent < cap_s)
+  return len(tried) < min(trials, LEAST_TRIALS) or (
+      len(tried) < trials and spent < cap_s)
 
 
-def _run(study, folder, config):
-  """Score and time of one trial; a run that diverged has the worst score."""
-  done = study.unlearn(folder, config)
-  found = ({'score': _FAILED} if done.stop == loop.NOT_FINITE else
-           objective(study, done.selected))
-  return {**found, 'time_s': done.record['time']['total_s']}
+def objective(done: Mapping[str, Any]) -> dict[str, float | None]:
+  """``score`` of a finished run and its parts, of the model that it selected.
+
+  A run that became non-finite, or whose attack could not be measured, has the
+  worst score.
+  """
+  auc = next((metrics['mia_auc'] for metrics in reversed(done['history'])
+              if metrics['step'] == done['selected_step']), None)
+  if done['stop'] == loop.NOT_FINITE or auc is None:
+    return {'score': _FAILED}
+  before, after = (done['accuracies'][name] for name in (
+      'original', 'unlearned'))
+  lost = {part: before[part] - after[part] for part in _KEPT}
+  return {'score': score(lost.values(), auc), 'auc': auc, **{
+      f'lost_{part}': value for part, value in lost.items()}}
 
 
-def objective(study: study_lib.Study,
-              variables: models.Variables) -> dict[str, float]:
-  """``score`` and its parts on val, each in [0, 1]."""
-  predictor = predict.Predictor(
-      models.build(study.saved.config), study.dataset, study.devices)
-  placed = study.devices.place(dict(variables))
-  losses, task = {}, study.dataset.task
-  found = {}
-  for name in ('forget', 'val'):
-    rows = study.splits.parts[name]
-    rows = rows[per_example.has_label(task, study.dataset.labels[rows])]
-    logits = predictor(placed, rows).logits
-    if not np.isfinite(logits).all():
-      return {'score': _FAILED}
-    labels = study.dataset.labels[rows]
-    losses[name] = per_example.loss(task, logits, labels)
-    found[name] = float(accuracy.accuracy(task, logits, labels).value)
-  return {**score(found['val'], losses['forget'], losses['val']),
-          'accuracy_val': found['val']}
+def score(lost: Iterable[float], auc: float) -> float:
+  r"""Accuracy kept and signed attack together; 1 is the most.
 
+  .. math:: 1 - \\sum_p \\max(0, l_p) - 2 |A - 1/2|
 
-def score(accuracy_val: float, forget: np.ndarray,
-          val: np.ndarray) -> dict[str, float]:
-  """NoMUS on val minus the part of over-forgetting.
+  A retrained model has lost little on the people who stay and on unseen ones,
+  and its attack cannot tell forget from unseen images. NoMUS would rank a model
+  above it that has gained on both. An AUC above one half leaks; one below it
+  shows who was forgotten.
 
   Args:
-    accuracy_val: in [0, 1].
-    forget: losses of forget images, nats ``[n]``.
-    val: losses of val images, nats ``[m]``.
+    lost: accuracy of the original minus that of the model, by part.
+    auc: of the attack, forget against val.
   """
-  mia = float(attack.balanced_accuracy(-forget, -val, draws=_ATTACK_DRAWS))
-  auc = float(attack.auc(-forget, -val))
-  nomus = forgetting.nomus(accuracy_val, forgetting.forgetting_score(mia))
-  return {'score': nomus - max(0.0, 0.5 - auc), 'nomus': nomus, 'auc': auc}
+  return 1 - sum(max(0.0, part) for part in lost) - 2 * abs(auc - .5)
 
 
 COMMAND = command.Command(

@@ -3,7 +3,7 @@ r"""Table 2: methods on several architectures, over seeds.
   python -m experiments.paper.table2 --tasks=fgnet_age --workdir=../runs \\
       --data=../shared/data/fgnet_128.npz --out=docs/results/table2_fgnet
 
-One section for each task and architecture, as in experiments.paper.table1.
+One section for each task and architecture.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from absl import flags
 
 from dlfd_jax import models
 from dlfd_jax.cli import command
-from experiments.paper import formats, grid, study as study_lib, table1
+from experiments.paper import formats, grid, study as study_lib
 from experiments.publish import programs
 
 _METHODS = ['finetune', 'dlfd']
@@ -31,7 +31,7 @@ def _define(values: flags.FlagValues) -> None:
 
 def _execute(values: flags.FlagValues, line: str) -> None:
   out = programs.out_of(values)
-  names = table1.check_methods(values['methods'].value)
+  names = grid.check_methods(values['methods'].value)
   wanted = values['architectures'].value
   unknown = sorted(set(wanted) - set(models.ARCHITECTURES))
   if unknown or not wanted:
@@ -42,7 +42,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   tasks = [on(task, name) for name in wanted for task in study_lib.tasks_of(
       values, tuned=values['tuned'].value)]
   result = grid.run(values, line, 'table2', tasks,
-                    lambda task: table1.rows_of(task, names))
+                    lambda task: grid.methods_of(task, names))
   formats.write(out, result, TITLE)
 
 

@@ -14,11 +14,11 @@ def _done():
 
 def test_steps_checks_start_and_choice_are_all_counted():
   cost = {'prepare': .5, 'check': .1, 'choose': .25, 'train': 1.0,
-          'max': .02, 'min': .03}
+          'max': .02, 'min': .03, 'stages': 2}
   seconds = costs.seconds_of(_done(), cost)
-  # The first step of a phase and the first check are not in the clock.
+  # The first step of a phase, the first check of a stage are not in the clock.
   assert seconds == pytest.approx(
-      .5 + 5 * .1 + .25 + 4 * .02 + 10 * .03)
+      .5 + 6 * .1 + .25 + 4 * .02 + 10 * .03)
   study = types.SimpleNamespace(trained={
       'retrained': types.SimpleNamespace(record={'steps': 8})})
   assert costs.retraining_share(study, _done(), cost) == pytest.approx(

@@ -1,0 +1,1 @@
+def draw(cells, format): return b''
