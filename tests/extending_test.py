@@ -31,8 +31,8 @@ def titles_of_table(folder, *flags):
   subprocess.run(
       [sys.executable, '-m', 'experiments.paper.table1', '--tasks=demo',
        '--people=30', '--images_per_person=4', '--image_size=16', '--width=4',
-       '--epochs=1', '--seeds=1', '--bootstrap=20', f'--out={folder}/table',
-       f'--workdir={folder}/runs', *flags],
+       '--epochs=1', '--seeds=1', '--trials=2', '--bootstrap=20',
+       f'--out={folder}/table', f'--workdir={folder}/runs', *flags],
       check=True, capture_output=True, text=True, env=environment())
   return [cell['title'] for cell in json.loads(
       (folder / 'table.json').read_text('utf-8'))['cells']]

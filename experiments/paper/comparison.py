@@ -21,6 +21,7 @@ REACHED, MISSED, OPEN = 'reached', 'missed', 'cannot say'
 # What is compared with retraining, and the margin inside which it is equal.
 MARGINS = {'accuracy_test': .03, 'mia_auc_matched': .05,
            'lira_auc_two_sided': .05, 'lira_auc_person': .05}
+_ROUNDING = 1e-9
 LEAST_RETAIN, MOST_TIME, NEXT_TIME = .97, 1 / 3, 1 / 10
 
 
@@ -44,9 +45,20 @@ def left_out(cells: Sequence[Cell], name: str = 'gap') -> list[float]:
           for each in cell['references'] if each.get(name) is not None]
 
 
+def quantile(values: Sequence[float]) -> float:
+  """The point below which nine in ten values lie."""
+  return float(np.quantile(values, POINT))
+
+
 def point(cells: Sequence[Cell]) -> float:
-  """The gap below which nine of ten references lie that were left out."""
-  return float(np.quantile(left_out(cells), POINT))
+  """The gap below which nine in ten references lie that were left out."""
+  return quantile(left_out(cells))
+
+
+def tied(cells: Sequence[Cell], limit: float) -> bool:
+  """Whether a method's mean gap is one that a reference may have."""
+  found = spread(cells, 'gap')
+  return found is not None and found.mean <= limit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,10 +90,123 @@ def groups(cells: Sequence[Cell]) -> Groups:
     found = spread(item[1], 'gap')
     return found.mean if found else np.inf
 
-  seeds = len(trained.get(RETRAINED, ()))
   ranked = dict(sorted(by.items(), key=order))
   most = max(map(len, ranked.values()), default=0)
   full = {name: of for name, of in ranked.items() if len(of) == most > 0}
-  del seeds
   return Groups(trained, full, {
       name: of for name, of in ranked.items() if name not in full}, rules)
+
+
+@dataclasses.dataclass(frozen=True)
+class Aim:
+  """What a deletion asks for, and what was found.
+
+  Attributes:
+    text: the aim, in words.
+    found: what there is, None if nothing was measured.
+    low: lower end of the 95 % interval over seeds, None of one seed.
+    high: upper end.
+    verdict: ``REACHED``, ``MISSED`` or ``OPEN``.
+  """
+
+  text: str
+  found: float | None
+  low: float | None
+  high: float | None
+  verdict: str
+
+
+def within(of: summary.Spread | None, margin: float, text: str) -> Aim:
+  """Whether a difference is equal to 0 but for a margin.
+
+  Reached where the whole interval lies inside the margin, missed where it lies
+  outside, open otherwise: few seeds cannot show equality.
+  """
+  if of is None or of.interval is None:
+    return Aim(text, of and of.mean, None, None, OPEN)
+  low, high = of.interval
+  verdict = (REACHED if -margin < low <= high < margin else
+             MISSED if low > margin or high < -margin else OPEN)
+  return Aim(text, of.mean, low, high, verdict)
+
+
+def at_most(of: summary.Spread | None, most: float, text: str) -> Aim:
+  """Whether the mean over seeds is not above a limit; a sign turns it round."""
+  if of is None:
+    return Aim(text, None, None, None, OPEN)
+  low, high = of.interval or (None, None)
+  return Aim(text, of.mean, low, high, REACHED if (
+      of.mean <= most + _ROUNDING) else MISSED)
+
+
+def paired(cells: Sequence[Cell], label: str,
+           name: str) -> summary.Spread | None:
+  """A method minus retraining, seed by seed; None if a seed lacks the number.
+
+  Retraining is the mean of the references, each beside the others where the
+  number is of an attack with references.
+  """
+  retrained = {cell['seed']: cell for cell in cells
+               if cell['model'] == RETRAINED}
+  found = [(value(cell, name), value(retrained[cell['seed']], name))
+           for cell in cells if cell['model'] == label]
+  if not found or any(None in pair for pair in found):
+    return None
+  return summary.Spread(tuple(
+      float(one) - float(other) for one, other in found))  # type: ignore
+
+
+def aims(cells: Sequence[Cell], label: str = MINE) -> list[Aim]:
+  """The aims of one method on one task; none if it was not run."""
+  mine = [cell for cell in cells if cell['model'] == label]
+  if not mine:
+    return []
+  limit = point(cells)
+  words = {'accuracy_test': 'test accuracy', 'mia_auc_matched': 'attack AUC',
+           'lira_auc_two_sided': 'LiRA, two-sided',
+           'lira_auc_person': 'LiRA, by person'}
+  retain = spread(mine, 'accuracy_retain')
+  below = at_most(
+      retain and summary.Spread(tuple(-v for v in retain.values)),
+      -LEAST_RETAIN, f'retain accuracy of at least {LEAST_RETAIN}')
+  return [
+      at_most(spread(mine, 'gap'), limit,
+              'gap at most that of nine in ten references left out '
+              f'({limit:.3f})'),
+      *(within(paired(cells, label, name), margin,
+               f'{words[name]} minus retraining inside {margin}')
+        for name, margin in MARGINS.items()),
+      dataclasses.replace(
+          below, found=below.found and -below.found,
+          low=below.high and -below.high, high=below.low and -below.low),
+      *(at_most(spread(mine, 'time_share'), most,
+                f"at most {words} of retraining's seconds")
+        for most, words in ((MOST_TIME, 'a third'), (NEXT_TIME, 'a tenth')))]
+
+
+def missing(plan: dict[str, Any], cells: Sequence[Cell],
+            labels: Sequence[str]) -> list[str]:
+  """What the plan asks for and a task lacks, in sentences; none if whole.
+
+  Args:
+    plan: the flags of the table.
+    cells: of the task.
+    labels: of all methods of the plan.
+  """
+  by = groups(cells)
+  seeds = {name: len(of) for name, of in {
+      **by.full, **by.screened, **by.rules}.items()}
+  untried = [label for label in labels if label not in seeds]
+  found = []
+  if untried:
+    found.append(f'not run yet: {", ".join(untried)}')
+  most = max(seeds.values(), default=0)
+  if most < plan['seeds']:
+    found.append(f'{most} of {plan["seeds"]} seeds')
+  started = len(by.trained.get(RETRAINED, ()))
+  few = [name for name, n in seeds.items() if 1 < n < most] if most > 1 else []
+  if started > most:
+    found.append(f'seed {started - 1} has been trained but no method run')
+  if few:
+    found.append(f'on fewer seeds than others: {", ".join(few)}')
+  return found

@@ -65,6 +65,7 @@ def measure(path: pathlib.Path, study: study_lib.Study,
       setting.constants, rows.batch(0))}
   stages = run.stages_of(config)
   cost = {PREPARE: 0.0, CHOOSE: 0.0, STAGES: len(stages)}
+  original = setting.original
   for stage in stages:
     for _ in range(2):  # the first compiles
       start = _CLOCK()
@@ -79,18 +80,14 @@ def measure(path: pathlib.Path, study: study_lib.Study,
       calls[phase] = timing.Call(
           step, plan.start, plan.reads(setting.constants, devices),
           plan.batch(number))
-    check = controller.measure(setting.original)
-    cost[CHECK] = _median_of(
-        lambda controller=controller: controller.measure(setting.original))
+    check = controller.measure(original)
+    cost[CHECK] = _median_of(controller.measure, original)
     candidates = [{**check, 'step': step} for step in range(plan.num_steps + 1)
                   if plan.checks(step)]
-    kept = [(candidates[i], setting.original)
-            for i in controller.keep(candidates)]
-    cost[CHOOSE] += _median_of(
-        lambda controller=controller, kept=kept: controller.choose(
-            kept, setting.original))
+    kept = [(candidates[i], original) for i in controller.keep(candidates)]
+    cost[CHOOSE] += _median_of(controller.choose, kept, original)
     # A teacher costs the same whatever it knows.
-    setting = dataclasses.replace(setting, teacher=setting.original)
+    setting = dataclasses.replace(setting, teacher=original)
   _, found = timing.time_in_turns(calls, devices, _REPEATS, _CLOCK)
   cost |= timing.medians(found)
   path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,11 +95,11 @@ def measure(path: pathlib.Path, study: study_lib.Study,
   return cost
 
 
-def _median_of(call: Callable[[], Any]) -> float:
+def _median_of(call: Callable[..., Any], *args: Any) -> float:
   found = []
   for _ in range(_REPEATS):
     start = _CLOCK()
-    call()
+    call(*args)
     found.append(_CLOCK() - start)
   return statistics.median(found)
 
@@ -117,7 +114,8 @@ def seconds_of(done: dict[str, Any], cost: dict[str, float]) -> float:
   clock = done['time']
   steps = {phase: clock['phase_steps'].get(phase, 0) + 1
            for phase in clock['compile_s']}
-  return (cost[PREPARE] + (clock['checks'] + cost[STAGES]) * cost[CHECK] + cost[CHOOSE]
+  checks = clock['checks'] + cost[STAGES]
+  return (cost[PREPARE] + checks * cost[CHECK] + cost[CHOOSE]
           + sum(n * cost[phase] for phase, n in steps.items()))
 
 

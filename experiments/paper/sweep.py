@@ -46,8 +46,8 @@ def _define(values: flags.FlagValues) -> None:
   programs.define(
       values, methods=(list(spaces.SEARCHED), 'methods to search'),
       trials=(8, 'trials of each method', LEAST_TRIALS),
-      cap_s=(200.0, 'processor seconds of unlearning of each method after which '
-             'no trial begins', 0),
+      cap_s=(200.0, 'processor seconds of unlearning of each method after '
+             'which no trial begins', 0),
       out=(None, 'folder of the chosen values, one file per preset'))
 
 
@@ -122,7 +122,7 @@ def candidate(preset: presets.Preset, name: str) -> Candidate:
   """
   starts = presets.methods_alike(preset)
   inner = name.removeprefix('restore_')
-  if inner != name and name not in methods.METHODS:
+  if inner != name and name not in methods.METHODS and ':' not in name:
     teacher = candidate(preset, inner)
     return Candidate(
         name, 'restore', f'{teacher.title} + restore', restore.RestoreConfig(

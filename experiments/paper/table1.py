@@ -28,7 +28,7 @@ from typing import Any
 import jax
 from absl import flags
 
-from dlfd_jax import methods, presets
+from dlfd_jax import methods
 from dlfd_jax.cli import command
 from dlfd_jax.evaluation import likelihood_attacks
 from dlfd_jax.pipeline import job
@@ -44,6 +44,7 @@ from experiments.paper import (
 from experiments.publish import programs
 
 KIND = 'comparison'
+TITLE = table1_page.TITLE
 # `restore` stands there around each method that it may help.
 METHODS = [name for name in methods.METHODS if name != 'restore'] + [
     'restore_finetune', 'restore_eu_k', 'restore_ct']
@@ -226,7 +227,9 @@ def run_row(study: study_lib.Study, judge: judging.Judge, row: Row
       'passes': done['time']['images'] / len(study.splits.retain),
       'seconds': costs.seconds_of(done, cost),
       'time_share': costs.retraining_share(study, done, cost),
-      'epochs': row.config.epochs, 'selected_step': done['selected_step'],
+      'epochs': row.config.epochs,
+      'perturb_steps': getattr(row.config, 'perturb_steps', None),
+      'selected_step': done['selected_step'],
       'steps': done['steps'], 'reason': done['reason'], 'stop': done['stop'],
       'do_not_use': done['do_not_use'],
       'device': job.device_name()}

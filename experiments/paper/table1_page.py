@@ -1,3 +1,216 @@
-def markdown(result): return '\n'.join(f"{c['task']} {c['seed']} {c['model']} {c.get('metrics',{}).get('gap',{}).get('value')} {c.get('time_share')}" for c in result['cells'])
-def to_csv(result): return ''
-def latex(result): return ''
+"""Table 1 as Markdown, CSV and LaTeX."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from dlfd_jax.report import render
+from experiments.paper import comparison, summary
+
+TITLE = 'Table 1: methods beside retraining'
+# Title of a column, its number, and whether it has a bound of its own.
+_NUMBERS = (
+    ('passes', 'passes'), ('s / retraining', 'time_share'),
+    ('retain', 'accuracy_retain'), ('forget', 'accuracy_forget'),
+    ('test', 'accuracy_test'), ('AUC', 'mia_auc_matched'), ('gap', 'gap'),
+    ('LiRA', 'lira_auc'), ('two-sided', 'lira_auc_two_sided'),
+    ('person', 'lira_auc_person'))
+HEADER = ('method', *(title for title, _ in _NUMBERS), 'forgetting', 'trials')
+_TIED = ' ='  # after the gap of a method that the references do not tell apart
+_HOW = (
+    'Mean over seeds of split, request, original and references, ± half of its '
+    "95 % interval (Student's t); one seed shows none. Passes: images that "
+    'steps read, over those of retain; a step that reads as many forget images '
+    'counts twice, passes for an input gradient or before the first step do '
+    'not count. Seconds are those of the processor, at the median cost of a '
+    'step, with checks, selection and all stages, without compiling, over '
+    "those of retraining's steps. AUC: of the losses, forget against test, "
+    'class-matched. Gap: mean absolute difference to the mean of the '
+    'references in test, retain and forget accuracy and AUC. LiRA: AUC of '
+    "margins in standard deviations of the references', forget against test; "
+    'two-sided by their size; person by the mean over a person. What a method '
+    'should have is the row of the retrained models, each beside the others. '
+    '"=" after a gap: at most that of nine in ten references left out, a tie '
+    'with retraining. Forgetting: the verdicts of `dlfd evaluate` at tier 2 by '
+    'answers alone, one a seed.')
+
+
+@dataclasses.dataclass(frozen=True)
+class Sheet:
+  """One table of text cells."""
+
+  title: str
+  before: tuple[str, ...]  # paragraphs
+  header: tuple[str, ...]
+  rows: tuple[tuple[str, ...], ...]
+  after: tuple[str, ...] = ()  # sentences of a list
+
+
+def sheets(result: dict[str, Any]) -> list[Sheet]:
+  """All tables of a result, those of a task one after the other."""
+  found = []
+  for task, cells in summary.tasks_of(result).items():
+    search = result['searches'].get(task, {})
+    by = comparison.groups(cells)
+    trials = {label: str(of['trials']) for label, of in search.items()}
+    limit = comparison.point(cells)
+    lack = comparison.missing(
+        result['plan'], cells, [name.rpartition(':')[2]
+                                for name in result['plan']['methods']])
+    about = [summary.about(cells), _references(cells, result['plan'])]
+    if lack:
+      about.insert(0, f'**Partial**: {"; ".join(lack)}.')
+    rows = [_row(name, of, limit, trials) for name, of in by.trained.items()]
+    rows.append(_point_row(cells))
+    rows += [_row(name, of, limit, trials) for name, of in by.full.items()]
+    found.append(Sheet(task, tuple(about), HEADER, tuple(rows),
+                       tuple(standing(by, limit))))
+    if by.screened:
+      found.append(Sheet(
+          f'{task}: screened on one seed',
+          ('Not among the best on val, nor of the paper.',), HEADER, tuple(
+              _row(name, of, limit, trials)
+              for name, of in by.screened.items())))
+    found += _rules(task, by, limit, trials)
+    aims = comparison.aims(cells)
+    if aims:
+      found.append(Sheet(f'{task}: aims of DLFD + restore', (),
+                         ('aim', 'found', '95 % interval', ''),
+                         tuple(_aim(aim) for aim in aims)))
+  return found
+
+
+def _references(cells, plan):
+  left_out = comparison.left_out(cells)
+  by = comparison.groups(cells)
+  seeds = len(by.trained[comparison.RETRAINED])
+  search = (f'Settings: at most {plan["trials"]} trials a method on seed 0, '
+            f'none begun after {plan["cap_s"]:g} s of the processor.')
+  return (f'{plan["references"]} retrained models of each of '
+          f'{seeds} seed{"s" * (seeds > 1)}: {len(left_out)} references left '
+          f'out in turn. {search}')
+
+
+def _row(name: str, cells: Sequence[summary.Cell], limit: float,
+         trials: dict[str, str]) -> tuple[str, ...]:
+  numbers = []
+  for _, key in _NUMBERS:
+    found = comparison.spread(cells, key)
+    text = '' if found is None else _text(found, 1 if key == 'passes' else 3)
+    if key == 'gap' and comparison.tied(cells, limit) and (
+        name != comparison.RETRAINED):
+      text += _TIED
+    numbers.append(text)
+  verdicts = [cell['verdicts'].get('forgetting', '') for cell in cells]
+  counts = {verdict: verdicts.count(verdict)
+            for verdict in dict.fromkeys(verdicts) if verdict}
+  return (cells[0]['title'], *numbers, ', '.join(
+      verdict if len(cells) == 1 else f'{n} {verdict}'
+      for verdict, n in counts.items()), trials.get(name, ''))
+
+
+def _text(found: summary.Spread, digits: int) -> str:
+  text = f'{found.mean:.{digits}f}'
+  if found.interval is None:
+    return text
+  return f'{text} ± {found.interval[1] - found.mean:.{digits}f}'
+
+
+def _point_row(cells):
+  """The 90 % point of every number that has one: of gap and attacks."""
+  values = {key: comparison.left_out(cells, key) for _, key in _NUMBERS}
+  return ('retrained, left out: 90 % point', *(
+      f'{comparison.quantile(of):.3f}'
+      if of and (key == 'gap' or key.startswith(('lira', 'mia'))) else ''
+      for key, of in values.items()), '', '')
+
+
+def _rules(task, by, limit, trials):
+  if not by.rules:
+    return []
+  rows = []
+  for name, of in by.rules.items():
+    label = name.rpartition('-')[0]
+    pair = {label: {**by.full, **by.screened}.get(label, []), name: of}
+    seeds = set.intersection(*({c['seed'] for c in one}
+                               for one in pair.values()))
+    rows += [_row(key, [c for c in one if c['seed'] in seeds], limit, trials)
+             for key, one in pair.items() if seeds]
+  return [Sheet(
+      f'{task}: both rules of selection',
+      ('The same runs and settings; what is returned is the latest state '
+       'within a standard error of the best val accuracy (`one_se`), or the '
+       'most accurate one (`best`).',), HEADER, tuple(rows))]
+
+
+def _aim(aim: comparison.Aim) -> tuple[str, ...]:
+  def text(number):
+    return '' if number is None else f'{number:.3f}'
+
+  between = f'{text(aim.low)} to {text(aim.high)}' if text(aim.low) else ''
+  return aim.text, text(aim.found), between, aim.verdict
+
+
+def standing(by: comparison.Groups, limit: float) -> list[str]:
+  """Who is nearest, who is tied with retraining, and where DLFD stands."""
+  if not by.full:
+    return []
+  titles = {name: of[0]['title'] for name, of in by.full.items()}
+  names = list(by.full)
+  tied = [titles[name] for name in names
+          if comparison.tied(by.full[name], limit)]
+  lines = [f'Smallest gap: {titles[names[0]]}. Tied with retraining: '
+           f'{", ".join(tied) or "none"}.']
+  for name in ('dlfd', comparison.MINE):
+    if name in names:
+      lines.append(f'{titles[name]} is number {names.index(name) + 1} of '
+                   f'{len(names)} by gap.')
+  return lines
+
+
+def markdown(result: dict[str, Any]) -> str:
+  """The whole document."""
+  lines = [f'# {TITLE}', '', '\n'.join(summary.origin(result)) + '.', '', _HOW,
+           '']
+  for sheet in sheets(result):
+    lines += [f'## {sheet.title}', '']
+    for paragraph in sheet.before:
+      lines += [paragraph, '']
+    lines += [*render.markdown_lines(sheet.header, sheet.rows), '']
+    lines += [*(f'- {line}' for line in sheet.after), *[''] * bool(sheet.after)]
+  return '\n'.join(lines)
+
+
+def to_csv(result: dict[str, Any]) -> str:
+  """A line for every number of every cell, then those over seeds."""
+  lines: list[list[Any]] = [['task', 'seed', 'model', 'metric', 'value', 'low',
+                             'high']]
+  for task, cells in summary.tasks_of(result).items():
+    for cell in cells:
+      head = [task, cell['seed'], cell['model']]
+      lines += [[*head, name, one['value'], one['low'], one['high']]
+                for name, one in cell['metrics'].items()]
+      lines += [[*head, name, cell[name], None, None]
+                for name in ('passes', 'time_share')
+                if cell.get(name) is not None]
+    by = comparison.groups(cells)
+    for name, of in {**by.trained, **by.full, **by.screened,
+                     **by.rules}.items():
+      for _, key in _NUMBERS:
+        found = comparison.spread(of, key)
+        if found is not None:
+          lines.append([task, 'all', name, key, found.mean,
+                        *(found.interval or (None, None))])
+  return render.csv_text(lines)
+
+
+def latex(result: dict[str, Any]) -> str:
+  """One ``tabular`` per table, for the ``booktabs`` package."""
+  lines = [f'% {result["command"]}']
+  for sheet in sheets(result):
+    header, *rows = ([render.escape_latex(text) for text in row]
+                     for row in (sheet.header, *sheet.rows))
+    lines += [f'% {sheet.title}', *render.latex_lines(header, rows), '']
+  return '\n'.join(lines)

@@ -1,23 +1,41 @@
 """Tables 1 to 3 from their flags to their files."""
 
 import dataclasses
-import pathlib
 
 import pytest
+from absl import flags
 
 from dlfd_jax import methods, presets
-from dlfd_jax.utils import runs
-from experiments.paper import study, table1, table2, table3
+from dlfd_jax.utils import configs, runs
+from experiments.paper import grid, study, table1, table2, table3
+from tests import tiny
 
 
 def _task(preset='demo'):
   return study.Task(preset, preset, presets.STARTS[preset])
 
 
-def test_table_1_has_every_method_but_the_bare_wrapper():
-  rows = table1.rows_of(_task(), table1.METHODS)
-  assert {row.method for row in rows} == set(methods.METHODS) - {
-      'restore', 'rewind'}
+def test_table_1_has_every_method_and_some_of_them_restored():
+  assert set(table1.METHODS) - {'restore_finetune', 'restore_eu_k', 'restore_ct'
+                                } == set(methods.METHODS) - {'restore'}
+  assert set(table1.PAPER) <= set(table1.METHODS)
+
+
+def test_the_best_on_val_and_those_of_the_paper_run_on_all_seeds():
+  searches = {name: {'score': score} for name, score in (
+      ('ct', .1), ('dlfd', -.9), ('msg', .3), ('ssd', .2))}
+  assert table1.keep(searches, 2) == ['dlfd', 'msg', 'ssd']
+  assert table1.keep(searches, 0) == ['dlfd']
+
+
+@pytest.mark.parametrize('label', table1.RULES)
+def test_the_other_rule_changes_the_rule_alone(label):
+  config = presets.STARTS['demo'].methods[label]
+  row = table1.Row(label, label, 'T', config)
+  other = table1.other_rule(row)
+  assert other.rule and other.title == 'T, `best`'
+  assert configs.replace(other.config, {table1.RULES[label]: 'one_se'}) == (
+      config)
 
 
 def test_table_3_changes_one_thing_a_row():
@@ -60,33 +78,60 @@ _TINY = ['--tasks=demo', '--people=12', '--images_per_person=4',
 
 
 @pytest.mark.slow
-def test_a_table_is_resumed_cell_by_cell(
+def test_a_table_is_searched_judged_and_resumed(
     tmp_path, capsys, shared_compilations):
-  line = [*_TINY, f'--workdir={tmp_path / "runs"}', '--methods=neggrad,cf_k',
-          f'--out={tmp_path / "t"}', '--seeds=1', '--probes',
-          '--references=1']
+  line = [*_TINY, f'--workdir={tmp_path / "runs"}', '--people=40',
+          '--methods=neggrad,restore_finetune', f'--out={tmp_path / "t"}',
+          '--seeds=2', '--trials=2', '--best=0']
   assert table1.main(line) == 0
   first = runs.read_json(tmp_path / 't.json')
-  names = [(c['model'], c['seed']) for c in first['cells']]
-  assert names == [(m, 0) for m in (
-      'original', 'retrained', 'null', 'neggrad', 'cf_k')]
-  probe = first['cells'][3]['metrics']['probe_label_test']['value']
-  assert 0 <= probe <= 1
+  assert [(c['model'], c['seed']) for c in first['cells']] == [
+      ('original', 0), ('retrained', 0), ('neggrad', 0),
+      ('restore_finetune', 0), ('original', 1), ('retrained', 1),
+      ('neggrad', 1)]
+  for cell in first['cells']:
+    assert 0 <= cell['metrics']['gap']['value'] <= 1
+    assert cell['metrics']['lira_auc_two_sided']['value'] is not None
+    assert cell['time_share'] > 0
+  assert [len(c['references']) for c in first['cells']
+          if c['model'] == 'retrained'] == [4, 4]
+  (search,) = first['searches'].values()
+  assert {of['trials'] for of in search.values()} == {2}
+  assert 'Partial' not in (tmp_path / 't.md').read_text()
   stamps = {p: p.stat().st_mtime_ns
             for p in (tmp_path / 'runs').rglob('result.json')}
   assert table1.main(line) == 0  # nothing is run again
   assert runs.read_json(tmp_path / 't.json')['cells'] == first['cells']
   assert stamps == {p: p.stat().st_mtime_ns
                     for p in (tmp_path / 'runs').rglob('result.json')}
-  cost = runs.read_json(next((tmp_path / 'runs').rglob('costs/cf_k-*.json')))
-  assert set(cost) == {'train', 'check', 'prepare', 'choose', 'finetune'}
-  assert all(seconds > 0 for seconds in cost.values())
-  evaluated = [p for p in stamps if 'evaluation' in str(p)]
-  assert all((pathlib.Path(p).parent / 'features.npz').is_file()
-             for p in evaluated)
-  for path in evaluated:  # one reference serves all rows
-    assert len(runs.read_json(path)['models']['retrained']) == 2
   capsys.readouterr()
+
+
+@pytest.mark.slow
+def test_a_grid_is_resumed_cell_by_cell(tmp_path, shared_compilations):
+  values = flags.FlagValues()
+  study.define(values, ['demo'])
+  values(['program', *_TINY[:-1]])
+  (task,) = study.tasks_of(values)
+  one = study.open_study(task, 0, tmp_path, devices=tiny.devices())
+  rows = grid.methods_of(task, ['neggrad', 'cf_k'])
+  first = grid.run_study(one, rows, 20, probes=True, references=1)
+  assert [cell['model'] for cell in first] == [
+      'original', 'retrained', 'null', 'neggrad', 'cf_k']
+  assert 0 <= first[3]['metrics']['probe_label_test']['value'] <= 1
+  stamps = {p: p.stat().st_mtime_ns for p in tmp_path.rglob('result.json')}
+  assert grid.run_study(one, rows, 20, probes=True, references=1) == first
+  assert stamps == {p: p.stat().st_mtime_ns
+                    for p in tmp_path.rglob('result.json')}
+  cost = runs.read_json(next(tmp_path.rglob('costs/cf_k-*.json')))
+  assert set(cost) == {
+      'train', 'check', 'prepare', 'choose', 'stages', 'finetune'}
+  assert all(seconds > 0 for seconds in cost.values())
+  for path in stamps:
+    if 'evaluation' in str(path):
+      assert (path.parent / 'features.npz').is_file()
+      # One reference serves all rows.
+      assert len(runs.read_json(path)['models']['retrained']) == 2
 
 
 @pytest.mark.parametrize('main, flags, sentence', [

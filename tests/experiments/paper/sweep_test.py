@@ -1,32 +1,48 @@
 """The search: its objective, its budget, its files."""
 
-import numpy as np
 import pytest
 
 from dlfd_jax import presets
-from dlfd_jax.utils import runs
-from experiments.paper import sweep
+from dlfd_jax.utils import configs, runs
+from experiments.paper import spaces, sweep
 
 
-def test_the_score_of_separable_losses_is_the_accuracy_alone():
-  forget, val = np.zeros(50), np.ones(50)  # all members known: FS = 1
-  found = sweep.score(.6, forget, val)
-  assert found['auc'] == 1
-  assert found['score'] == pytest.approx(.3, abs=.02)
+def _done(auc=.5, retain=1.0, val=.8, stop='finished', step=4):
+  return {'history': [{'step': 0, 'mia_auc': .9}, {'step': 4, 'mia_auc': auc}],
+          'selected_step': step, 'stop': stop, 'accuracies': {
+              'original': {'retain': 1.0, 'val': .8},
+              'unlearned': {'retain': retain, 'val': val}}}
 
 
-def test_over_forgetting_costs_its_part_beside_the_forgetting_score():
-  forget, val = np.ones(50), np.zeros(50)
-  under = sweep.score(.6, val, forget)
-  over = sweep.score(.6, forget, val)
-  assert over['auc'] == 0
-  assert over['score'] == pytest.approx(under['score'] - .5, abs=.02)
+def test_a_model_as_a_retrained_one_has_the_most():
+  assert sweep.objective(_done()) == {
+      'score': 1, 'auc': .5, 'lost_retain': 0, 'lost_val': 0}
 
 
-def test_equal_losses_score_half_of_accuracy_and_one():
-  rng = np.random.default_rng(0)
-  found = sweep.score(.6, rng.normal(size=4000), rng.normal(size=4000))
-  assert found['score'] == pytest.approx(.8, abs=.04)
+@pytest.mark.parametrize('worse, cost', [
+    ({'auc': .6}, .2), ({'auc': .35}, .3),  # a leak; too much forgotten
+    ({'retain': .9}, .1), ({'val': .75}, .05), ({'step': 0}, .8)])
+def test_leak_over_forgetting_and_lost_accuracy_each_lower_the_score(
+    worse, cost):
+  found = sweep.objective(_done(**worse))
+  assert found['score'] == pytest.approx(1 - cost)
+
+
+def test_a_better_accuracy_than_the_originals_does_not_buy_a_leak():
+  assert sweep.objective(_done(val=.9, auc=.6))['score'] == pytest.approx(.8)
+
+
+@pytest.mark.parametrize('broken', [
+    {'stop': 'not finite'}, {'auc': None}, {'step': 3}])
+def test_what_cannot_be_measured_is_worst(broken):
+  worst = sweep.objective(_done(auc=0., retain=0., val=0.))['score']
+  assert sweep.objective(_done(**broken))['score'] < worst
+
+
+def test_nomus_would_rank_a_model_above_retraining_and_the_score_does_not():
+  """A guessing attack and a better test accuracy: repaired, not retrained."""
+  repaired = sweep.score([.15, -.05], .5)
+  assert repaired < sweep.score([0., 0.], .52)
 
 
 @pytest.mark.parametrize('times, more', [
@@ -50,6 +66,35 @@ def test_a_method_that_went_on_has_a_budget_of_its_own():
   assert file['command'] == 'all' and file['cap_s'] == 9.
   assert file['methods'] == {'dlfd': {'n': 2}, 'cf_k': {
       'n': 3, 'command': 'on', 'cap_s': 30.}}
+
+
+@pytest.mark.parametrize('name, method, paths', [
+    ('finetune', 'finetune', {'optimizer.learning_rate', 'epochs'}),
+    ('restore_finetune', 'restore', {
+        'method.optimizer.learning_rate', 'method.epochs', 'restore.weight',
+        'restore.epochs', 'restore.optimizer.learning_rate'}),
+    ('official_compat', 'official_compat', set())])
+def test_a_candidate_is_a_method_or_one_restored(name, method, paths):
+  found = sweep.candidate(presets.STARTS['demo'], name)
+  assert (found.label, found.method) == (name, method)
+  assert set(found.space) == paths
+  start = spaces.start_of(found.start, found.space)
+  assert configs.replace(found.start, start)
+
+
+def test_a_restored_method_and_dlfd_restore_search_the_same_way():
+  preset = presets.STARTS['demo']
+  ours, alike = (sweep.candidate(preset, name)
+                 for name in ('dlfd_restore', 'restore_dlfd'))
+  assert ours.space == alike.space
+  assert ours.start.restore == alike.start.restore
+
+
+def test_the_folder_of_a_run_changes_with_every_setting():
+  config = presets.STARTS['demo'].methods['finetune']
+  names = {sweep.folder_of('a', 'finetune', each) for each in (
+      config, configs.replace(config, {'epochs': 9}))}
+  assert len(names) == 2
 
 
 @pytest.mark.slow

@@ -1,0 +1,88 @@
+"""Table 1's page, CSV, LaTeX and picture of made-up cells."""
+
+import csv
+import io
+
+import pytest
+
+from experiments.paper import figure_costs, table1_page
+from tests.experiments.paper import comparison_test
+
+
+def _sheets(**fields):
+  return {sheet.title: sheet for sheet in table1_page.sheets(
+      comparison_test.result(**fields))}
+
+
+def test_retrained_and_its_point_stand_before_the_ranked_methods():
+  sheets = _sheets()
+  assert list(sheets) == [
+      'toy', 'toy: screened on one seed', 'toy: aims of DLFD + restore']
+  assert [row[0] for row in sheets['toy'].rows] == [
+      'original', 'retrained', 'retrained, left out: 90 % point', 'EU-k',
+      'DLFD + restore']
+  for sheet in sheets.values():
+    assert {len(row) for row in sheet.rows} == {len(sheet.header)}
+
+
+def test_a_tie_is_marked_on_a_method_and_never_on_retrained():
+  rows = {row[0]: row[table1_page.HEADER.index('gap')]
+          for row in _sheets()['toy'].rows}
+  assert rows['EU-k'] == '0.010 ± 0.000 ='
+  assert not rows['original'].endswith('=')
+  assert not rows['retrained'].endswith('=')
+
+
+def test_a_partial_table_begins_by_saying_so():
+  whole = _sheets()['toy']
+  assert not any('Partial' in text for text in whole.before)
+  plan = {**comparison_test.result()['plan'], 'seeds': 5}
+  assert _sheets(plan=plan)['toy'].before[0] == '**Partial**: 3 of 5 seeds.'
+
+
+def test_both_rules_stand_side_by_side_on_the_same_seeds():
+  other = comparison_test.cell('eu_k-best', 1, title='EU-k, `best`', rule=True)
+  sheet = _sheets(cells=[*comparison_test.cells(), other])[
+      'toy: both rules of selection']
+  assert [row[0] for row in sheet.rows] == ['EU-k', 'EU-k, `best`']
+  assert '±' not in ''.join(sheet.rows[0])  # the one seed that both have
+
+
+def test_verdicts_are_counted_and_trials_stated():
+  rows = {row[0]: row for row in _sheets()['toy'].rows}
+  assert rows['EU-k'][-2:] == ('3 inconclusive', '4')
+
+
+def test_the_page_has_every_sheet_and_its_command():
+  page = table1_page.markdown(comparison_test.result())
+  assert page.count('\n## ') == 3 and 'python -m x --a_b' in page
+  assert 'number 2 of 2 by gap' in page
+  assert 'Tied with retraining: EU-k, DLFD + restore.' in page
+
+
+def test_the_csv_holds_every_number_once():
+  result = comparison_test.result()
+  rows = list(csv.DictReader(io.StringIO(table1_page.to_csv(result))))
+  keys = [(r['task'], r['seed'], r['model'], r['metric']) for r in rows]
+  assert len(set(keys)) == len(keys)
+  assert sum(key[1] != 'all' for key in keys) == sum(
+      len(c['metrics']) + 2 for c in result['cells'])
+
+
+def test_latex_has_a_full_row_each():
+  text = table1_page.latex(comparison_test.result())
+  assert '±' not in text and text.count(r'\toprule') == 3
+
+
+@pytest.mark.parametrize('format', ['png', 'svg'])
+def test_the_picture_is_equal_for_equal_cells(format):
+  cells = comparison_test.cells()
+  first = figure_costs.draw(cells, format=format)
+  assert first == figure_costs.draw(cells, format=format)
+  moved = [*cells[:-1], comparison_test.cell('ssd', gap=.1)]
+  assert first != figure_costs.draw(moved, format=format)
+
+
+def test_a_picture_of_nothing_is_refused():
+  with pytest.raises(ValueError, match='cells of a table'):
+    figure_costs.draw([])
