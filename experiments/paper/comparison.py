@@ -97,6 +97,19 @@ def groups(cells: Sequence[Cell]) -> Groups:
       name: of for name, of in ranked.items() if name not in full}, rules)
 
 
+def numbers(cells: Sequence[Cell],
+            names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+  """Means and intervals of every row of every task, as a result holds them."""
+  found: dict[str, list[dict[str, Any]]] = {}
+  for task, of_task in summary.tasks_of({'cells': list(cells)}).items():
+    by = groups(of_task)
+    found[task] = [
+        {'name': name, 'title': rows[0]['title'], 'seeds': len(rows), **{
+            key: summary.numbers(spread(rows, key)) for key in names}}
+        for name, rows in {**by.trained, **by.full, **by.screened}.items()]
+  return found
+
+
 @dataclasses.dataclass(frozen=True)
 class Aim:
   """What a deletion asks for, and what was found.

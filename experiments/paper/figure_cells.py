@@ -7,13 +7,16 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dlfd_jax.evaluation.estimate import Estimate
-from dlfd_jax.report import drawing, figure_dlfd, plots
+from dlfd_jax.report import figure_dlfd
 from dlfd_jax.utils import runs
-from experiments.paper import figure_evaluations, summary
+from experiments.paper import (
+  comparison,
+  figure_costs,
+  figure_evaluations,
+  summary,
+)
 
 SPREAD = 'one standard deviation over seeds'
-INTERVAL = '95 % interval of the one seed'
 _OURS = ('dlfd', 'model')
 
 
@@ -43,67 +46,17 @@ def read(paths: Sequence[str]) -> list[summary.Cell]:
   return list(found.values())
 
 
-def name_of(key: tuple[str, str]) -> str:
-  """A row's name as its look is registered."""
-  return key[0] + (drawing.LAST if key[1] == 'last' else '')
-
-
 def _title(rows, key):
-  if key[0] in ('original', 'retrained'):
-    return key[0].capitalize()
   title = rows[0]['title']
   if title == key[0]:
-    return figure_evaluations.title_of(name_of(key))
+    return figure_evaluations.title_of(key[0])
   return f'{title}, last state' if key[1] == 'last' else title
-
-
-def estimate_of(rows: Sequence[summary.Cell], metric: str
-              ) -> Estimate | None:
-  """Mean and spread over seeds; of one seed its own interval.
-
-  None if a seed lacks the metric.
-  """
-  spread = summary.spread(rows, metric)
-  if spread is None:
-    return None
-  if spread.deviation is not None:
-    return Estimate(
-        spread.mean, spread.mean - spread.deviation,
-        spread.mean + spread.deviation)
-  cell = rows[0]['metrics'][metric]
-  low, high = cell.get('low'), cell.get('high')
-  return Estimate(
-      spread.mean, spread.mean if low is None else min(low, spread.mean),
-      spread.mean if high is None else max(high, spread.mean))
-
-
-def points(cells: Sequence[summary.Cell]
-           ) -> dict[str, list[plots.Point]]:
-  """Rows of each task with both metrics, the null left out."""
-  found: dict[str, list[plots.Point]] = {}
-  for task, of_task in summary.tasks_of({'cells': list(cells)}).items():
-    found[task] = []
-    for key, rows in summary.rows_of(of_task).items():
-      auc = estimate_of(rows, 'mia_auc_matched')
-      accuracy = estimate_of(rows, 'accuracy_test')
-      if key[0] != 'null' and auc is not None and accuracy is not None:
-        found[task].append(plots.Point(
-            name_of(key), _title(rows, key), auc, accuracy))
-  return found
 
 
 def seeds_of(cells: Sequence[summary.Cell]) -> dict[str, list[int]]:
   """The seeds of each task."""
   return {task: sorted({cell['seed'] for cell in of_task})
           for task, of_task in summary.tasks_of({'cells': list(cells)}).items()}
-
-
-def spread_words(cells: Sequence[summary.Cell]) -> str:
-  """What the bars of :func:`points` are."""
-  counts = {len(seeds) > 1 for seeds in seeds_of(cells).values()}
-  if counts == {True}:
-    return SPREAD
-  return INTERVAL if counts == {False} else f'{SPREAD}, or the {INTERVAL}'
 
 
 def classes_of(cells: Sequence[summary.Cell],
@@ -165,23 +118,25 @@ def as_numbers(gain: figure_dlfd.Gain) -> dict[str, Any]:
           if len(gain.values) > 1 else None}
 
 
+def beside_references(cells: Sequence[summary.Cell]) -> bool:
+  """Whether the cells are of table1, which has references."""
+  return all(cell.get('references') for cell in cells
+             if cell['model'] == comparison.RETRAINED)
+
+
 def tradeoff(cells: Sequence[summary.Cell]) -> figure_evaluations.Figure:
-  """Test accuracy against attack AUC on every task."""
-  by_task = points(cells)
-  spread = spread_words(cells)
+  """Gap and two-sided attack against cost on every task.
+
+  Raises:
+    ValueError: if a retrained model has no references beside it.
+  """
+  if not beside_references(cells):
+    raise ValueError('Expected results of table1 in --table for the figure '
+                     'tradeoff, got another table.')
+  rows = comparison.numbers(cells, ('time_share', 'gap', 'lira_auc_two_sided'))
   return figure_evaluations.Figure({
-      'bars': spread, 'seeds': seeds_of(cells),
-      'tasks': {task: [_point(point) for point in of_task]
-                for task, of_task in by_task.items()}}, {
-          'tradeoff': lambda format: plots.trade_offs(
-              by_task, bars=spread, format=format)})
-
-
-def _point(point: plots.Point) -> dict[str, Any]:
-  return {'name': point.name, 'title': point.title, **{
-      metric: {'mean': cell.value, 'low': cell.low, 'high': cell.high}
-      for metric, cell in (('attack_auc', point.attack_auc),
-                           ('accuracy_test', point.accuracy_test))}}
+      'bars': figure_costs.BARS, 'seeds': seeds_of(cells), 'tasks': rows}, {
+          'tradeoff': lambda format: figure_costs.draw(cells, format=format)})
 
 
 def complexity(cells: Sequence[summary.Cell],

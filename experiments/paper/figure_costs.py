@@ -10,6 +10,7 @@ from experiments.paper import comparison, summary
 
 _PANELS = (('gap', 'gap to retraining'),
            ('lira_auc_two_sided', 'LiRA, two-sided, AUC'))
+BARS = '95 % intervals over seeds'
 _ACROSS = 4  # titles in a line below
 _LEAST = 1e-2  # of retraining's seconds: cheaper methods stand there
 _COLORS = {comparison.ORIGINAL: drawing.VERMILION,

@@ -4,7 +4,7 @@ r"""The paper's figures, drawn from files.
   features    penultimate features in two dimensions       --evaluations
   steps       faces perturbed away from forget             --original
   collapse    what features tell of label and person       --evaluations
-  tradeoff    test accuracy against attack AUC             --table
+  tradeoff    gap and two-sided attack against cost        --table
   complexity  DLFD's gain by number of classes             --table
 
 Without --figures, all that the given inputs allow are drawn. `features` needs
@@ -136,7 +136,10 @@ def choose(values: flags.FlagValues,
   kept = all(model.has_features for model in models)
   judged = all(model.cell(metric).value is not None for model in models
                for metric in feature_numbers.METRICS)
-  able = {'features': kept, 'collapse': kept or judged}
+  tables = command.value(values, 'table')
+  able = {'features': kept, 'collapse': kept or judged,
+          'tradeoff': not tables or figure_cells.beside_references(
+              figure_cells.read(tables))}
   found = [name for name, flag in NEEDS.items()
            if command.value(values, flag) and able.get(name, True)]
   if not found:

@@ -232,11 +232,12 @@ def of(result: dict[str, Any]) -> list[dict[str, Any]]:
         change = None if key == OURS else paired(cells, OURS, key, metric)
         found.append({
             'task': task, 'model': key[0], 'state': key[1], 'metric': metric,
-            'mean': _numbers(over), 'dlfd_minus': _numbers(change)})
+            'mean': numbers(over), 'dlfd_minus': numbers(change)})
   return found
 
 
-def _numbers(found: Spread | None) -> dict[str, float | None] | None:
+def numbers(found: Spread | None) -> dict[str, float | None] | None:
+  """A spread as a result holds it."""
   if found is None:
     return None
   low, high = found.interval or (None, None)

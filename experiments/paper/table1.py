@@ -13,7 +13,7 @@ your own method is ``file.py:Class``.
 
 What is finished is not run again, and the files are written after every row: a
 table that was stopped says what it lacks, and the same command goes on. Writes
-JSON, Markdown, CSV, LaTeX and a picture of gap and attack against cost.
+JSON, Markdown, CSV and LaTeX; experiments.paper.figures draws the trade-off.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ from dlfd_jax.pipeline import job
 from dlfd_jax.utils import configs, runs
 from experiments.paper import (
   costs,
-  figure_costs,
   judging,
   study as study_lib,
   sweep,
@@ -106,9 +105,7 @@ def publish(out: pathlib.Path, result: dict[str, Any]) -> None:
       f'{out.name}.{ending}': content for ending, content in {
           'md': table1_page.markdown(result),
           'csv': table1_page.to_csv(result),
-          'tex': table1_page.latex(result),
-          **{ending: figure_costs.draw(result['cells'], format=ending)
-             for ending in ('png', 'svg')}}.items()})
+          'tex': table1_page.latex(result)}.items()})
 
 
 @dataclasses.dataclass(frozen=True)

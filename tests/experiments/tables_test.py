@@ -113,7 +113,8 @@ def test_a_grid_is_resumed_cell_by_cell(tmp_path, shared_compilations):
   study.define(values, ['demo'])
   values(['program', *_TINY[:-1]])
   (task,) = study.tasks_of(values)
-  one = study.open_study(task, 0, tmp_path, devices=tiny.devices())
+  one = study.open_study(
+      task, 0, tmp_path, devices=tiny.devices(), hooks=[], command='x')
   rows = grid.methods_of(task, ['neggrad', 'cf_k'])
   first = grid.run_study(one, rows, 20, probes=True, references=1)
   assert [cell['model'] for cell in first] == [

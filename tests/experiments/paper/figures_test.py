@@ -11,6 +11,7 @@ from experiments.paper import (
   figure_evaluations,
   figures,
 )
+from tests.experiments.paper import comparison_test
 from tests.report import fakes
 
 
@@ -32,20 +33,22 @@ def _evaluation(folder, features=True, seed=0):
   return folder
 
 
-def _cell(model, nomus, seed, state='model', **fields):
-  metrics = {name: {'value': value, 'low': None, 'high': None}
-             for name, value in (('accuracy_test', .8), ('nomus', nomus),
-                                 ('mia_auc_matched', .5 + seed / 50))}
-  return {'task': 'demo', 'seed': seed, 'model': model, 'state': state,
-          'title': model, 'metrics': metrics, 'classes': 7, **fields}
+def _cell(model, nomus, seed, **fields):
+  cell = comparison_test.cell(
+      model, seed, nomus=nomus, accuracy_test=.8,
+      mia_auc_matched=.5 + seed / 50)
+  return {**cell, 'task': 'demo', 'classes': 7, **fields}
 
 
-def _table(path, **fields):
-  cells = [_cell(model, nomus + .01 * seed, seed, **fields)
+def _table(path, references=True):
+  cells = [_cell(model, nomus + .01 * seed, seed)
            for seed in (0, 1) for model, nomus in (
                ('original', .6), ('retrained', .8), ('finetune', .62),
                ('scrub', .7), ('dlfd', .75))]
-  runs.write_json(path, {'kind': 'table1', 'cells': cells})
+  for cell in cells:
+    if cell['model'] == 'retrained' and references:
+      cell['references'] = comparison_test.retrained()['references']
+  runs.write_json(path, {'kind': 'comparison', 'cells': cells})
   return path
 
 
@@ -89,14 +92,21 @@ def test_gains_are_paired_by_seed_and_name_the_best_other(tmp_path):
   assert best.rival == 'SCRUB' and best.values == pytest.approx((.05, .05))
 
 
-def test_a_point_is_the_mean_and_its_bar_the_deviation(tmp_path):
+def test_the_trade_off_holds_means_and_intervals(tmp_path):
   cells = figure_cells.read([str(_table(tmp_path / 't.json'))])
-  point = figure_cells.points(cells)['demo'][0]
-  assert point.title == 'Original'
-  assert point.attack_auc.value == pytest.approx(.51)
-  assert point.attack_auc.high - point.attack_auc.value == pytest.approx(
-      .02 / 2**.5)
-  assert figure_cells.spread_words(cells) == figure_cells.SPREAD
+  numbers = figure_cells.tradeoff(cells).numbers
+  assert numbers['seeds'] == {'demo': [0, 1]}
+  row = numbers['tasks']['demo'][0]
+  assert (row['name'], row['seeds']) == ('original', 2)
+  assert row['gap'] == {'value': .02, 'low': .02, 'high': .02}
+  assert row['time_share']['value'] == .3
+
+
+def test_a_table_without_references_has_no_trade_off(tmp_path):
+  table = _table(tmp_path / 't.json', references=False)
+  _ok(f'--table={table}', f'--out={tmp_path / "o"}')
+  assert {path.stem for path in (tmp_path / 'o').iterdir()} == {
+      'complexity', 'figures'}
 
 
 def test_tables_may_repeat_a_cell_but_not_change_it(tmp_path):
@@ -129,6 +139,7 @@ def test_units_of_the_two_sides_share_no_number():
     (['--table={table}', '--classes=demo'], 'task=N entries'),
     (['--table={table}', '--classes=other=3'], 'tasks of'),
     (['--table={bare}'], 'Expected a table with cells'),
+    (['--table={old}', '--figures=tradeoff'], 'Expected results of table1'),
     (['--evaluations=a={lean}', '--figures=features'], '--keep_features'),
     (['--evaluations=a={lean},b={other}'], 'one task and seed'),
 ])
@@ -136,6 +147,7 @@ def test_a_missing_or_wrong_input_is_one_sentence_that_names_its_flag(
     tmp_path, capsys, arguments, sentence):
   runs.write_json(tmp_path / 'bare.json', {})
   places = {'table': _table(tmp_path / 't.json'),
+            'old': _table(tmp_path / 'old.json', references=False),
             'bare': tmp_path / 'bare.json',
             'lean': _evaluation(tmp_path / 'lean', features=False),
             'other': _evaluation(tmp_path / 'other', False, seed=1)}
