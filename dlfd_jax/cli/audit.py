@@ -139,9 +139,8 @@ def _resolved(dataset: dataset_lib.Dataset, parts: job.Parts,
   if not isinstance(parts, splits_lib.Splits):
     return requests.resolve(dataset, parts.parts, wanted)
   gone = np.concatenate([parts.forget, parts.earlier])
-  found = requests.resolve(
-      dataset, {'train': np.sort(np.concatenate([parts.retain, gone])),
-                'val': parts.val, 'test': parts.test}, wanted)
+  found = requests.resolve_next(
+      dataset, parts, np.sort(np.concatenate([parts.retain, gone])), wanted)
   retain = np.setdiff1d(found.retain, gone)
   return dataclasses.replace(
       found, retain=retain, earlier=np.setdiff1d(gone, found.forget),

@@ -113,7 +113,7 @@ def define_split(values: flags.FlagValues) -> None:
 
 
 def define_forget(values: flags.FlagValues) -> None:
-  """Flags that say who is forgotten; exactly one of the first six."""
+  """Flags that say who is forgotten; exactly one of the first nine."""
   flags.DEFINE_string(
       'forget_identities', None, 'text file of persons, one a line',
       flag_values=values)
@@ -124,13 +124,23 @@ def define_forget(values: flags.FlagValues) -> None:
       'forget_sample_ids', None, 'text file of sample ids, one a line',
       flag_values=values)
   flags.DEFINE_list(
-      'forget_classes', None, 'names of classes whose training images go',
+      'forget_classes', None, 'names of classes, or attributes with a value as '
+      'smile:1, whose training images go', flag_values=values)
+  flags.DEFINE_list(
+      'forget_subclasses', None, 'values of a column that is no label, as '
+      'age:30 or coarse_label:fish, whose training images go',
       flag_values=values)
   flags.DEFINE_integer(
       'forget_people', None, 'number of people drawn at random',
       flag_values=values)
   flags.DEFINE_float(
       'forget_fraction', None, 'share of the training people drawn at random',
+      flag_values=values)
+  flags.DEFINE_integer(
+      'forget_images', None, 'number of training images drawn at random, '
+      'whoever they show', flag_values=values)
+  flags.DEFINE_float(
+      'forget_image_fraction', None, 'share of the training images likewise',
       flag_values=values)
   flags.DEFINE_integer(
       'forget_seed', 0, 'seed of the draw', lower_bound=0, flag_values=values)
@@ -168,7 +178,7 @@ def forget_request(values: flags.FlagValues, *, required: bool = True
   if name in ('identities', 'families', 'sample_ids'):  # a file, one a line
     places = requests.read_entries(value)
     value = tuple(places)
-  if name not in ('people', 'fraction'):
+  if name not in requests.DRAWN:
     refuse(values, ('forget_seed',), f'with --forget_{name}: nothing is drawn')
   if name not in ('identities', 'families'):
     refuse(values, _TWINS, f'with --forget_{name}: it names nobody')
@@ -228,10 +238,8 @@ def request_on(dataset: dataset_lib.Dataset, parts: job.Parts, stored: bool,
     request: the new one.
   """
   if stored and isinstance(parts, splits_lib.Splits):
-    return requests.resolve(
-        dataset,
-        {'train': parts.retain, 'val': parts.val, 'test': parts.test}, request,
-        np.concatenate([parts.forget, parts.earlier]))
+    return requests.resolve_next(dataset, parts, parts.retain, request,
+                                 np.concatenate([parts.forget, parts.earlier]))
   return requests.resolve(dataset, job.as_partition(parts).parts, request)
 
 

@@ -1,8 +1,9 @@
 """Deletion requests: whom or what to forget, and what that leaves.
 
-A request names persons, families, images or classes, or asks for some people
-drawn at random. ``resolve_request`` turns it and a ``Partition`` into checked
-``Splits``; names are looked up in the data set alone.
+A request names persons, families, images, classes or sub-classes, or asks for
+people or images drawn at random. ``resolve_request`` turns it and a
+``Partition`` into checked ``Splits``; names are looked up in the data set
+alone.
 """
 
 from __future__ import annotations
@@ -24,27 +25,35 @@ from dlfd_jax.data import (
 )
 from dlfd_jax.utils import files, rng, validate
 
-KINDS = ('identities', 'families', 'sample_ids', 'classes', 'people',
-         'fraction')
+KINDS = ('identities', 'families', 'sample_ids', 'classes', 'subclasses',
+         'people', 'fraction', 'images', 'image_fraction')
+DRAWN = ('people', 'fraction', 'images', 'image_fraction')
 MOST_LISTED = 1000
 
 
 @dataclasses.dataclass(frozen=True)
 class ForgetRequest:
-  """What to forget; exactly one of the first six is given.
+  """What to forget; exactly one of the first nine is given.
 
   Attributes:
     identities: the persons; all their training images go. Names where the
       source of the data has names, else integers >= 0, which may be texts.
     families: values of the data's column ``family``; as persons.
     sample_ids: the images; a person's other images stay.
-    classes: names of the task's classes; their training images go, those of
-      val and test stay, to measure on.
+    classes: names of the task's classes, or attributes with a value, such as
+      ``smile:1``; their training images go, those of val and test stay, to
+      measure on (``Splits.of_classes``).
+    subclasses: values of a column that is no label, such as
+      ``coarse_label:fish`` or ``age:30``, likewise: a class of another grain
+      than the task's.
     people: number of persons drawn at random from ``train``, at least 1.
     fraction: share of the persons of ``train`` drawn at random, in (0, 1), at
       least one person. Where no person of ``train`` is known, it is the share
       of the images.
-    seed: integer >= 0, of the two random forms.
+    images: number of images drawn at random from ``train``, at least 1. Of a
+      person with several some may go and some stay.
+    image_fraction: share of the images of ``train`` likewise, in (0, 1).
+    seed: integer >= 0, of the four random forms.
     same_person: what to do where a person or family of the request has a twin
       in the data whose name differs only by case, spacing, width or leading
       zeros: forget both (True), or only the one that is named (False); None
@@ -61,8 +70,11 @@ class ForgetRequest:
   families: Sequence[int | str] | None = None
   sample_ids: Sequence[str] | None = None
   classes: Sequence[str] | None = None
+  subclasses: Sequence[str] | None = None
   people: int | None = None
   fraction: float | None = None
+  images: int | None = None
+  image_fraction: float | None = None
   seed: int = 0
   same_person: bool | None = None
   places: Mapping[str, str] = dataclasses.field(
@@ -74,7 +86,8 @@ class ForgetRequest:
       raise ValueError(
           f'Expected exactly one of {", ".join(KINDS)} in a request, got '
           f'{" and ".join(kinds) or "none"}.')
-    for name in ('identities', 'families', 'sample_ids', 'classes'):
+    for name in ('identities', 'families', 'sample_ids', 'classes',
+                 'subclasses'):
       entries = getattr(self, name)
       if entries is None:
         continue
@@ -96,10 +109,12 @@ class ForgetRequest:
       if not getattr(self, name):
         raise ValueError(
             f'Expected at least one entry in {name}, got an empty request.')
-    if self.people is not None:
-      validate.integer('people', self.people)
-    if self.fraction is not None:
-      validate.number('fraction', self.fraction, 0, 1, ends='()')
+    for name in ('people', 'images'):
+      if getattr(self, name) is not None:
+        validate.integer(name, getattr(self, name))
+    for name in ('fraction', 'image_fraction'):
+      if getattr(self, name) is not None:
+        validate.number(name, getattr(self, name), 0, 1, ends='()')
     validate.integer('seed', self.seed, 0)
     if self.same_person is not None:
       validate.boolean('same_person', self.same_person)
@@ -190,6 +205,8 @@ class ResolvedRequest:
     earlier: what earlier requests made the original forget.
     left_out: what the request names beyond forget; None = not recorded.
     said: sentences on how its names were read.
+    classes: as of ``Splits``, like the last.
+    of_classes: rows of val and test.
   """
 
   dataset: dataset_lib.Dataset
@@ -200,6 +217,9 @@ class ResolvedRequest:
   earlier: np.ndarray
   left_out: Mapping[str, np.ndarray] | None
   said: tuple[str, ...] = ()
+  classes: tuple[str, ...] = ()
+  of_classes: np.ndarray = dataclasses.field(
+      default_factory=lambda: np.array([], np.int64))
 
   @classmethod
   def of(cls, dataset: dataset_lib.Dataset,
@@ -207,7 +227,8 @@ class ResolvedRequest:
     """The request that became some splits."""
     return cls(dataset, splits.retain, splits.forget,
                {'val': splits.val, 'test': splits.test}, splits.by_person,
-               splits.earlier, splits.left_out)
+               splits.earlier, splits.left_out, (), splits.classes,
+               splits.of_classes)
 
   @property
   def parts(self) -> dict[str, np.ndarray]:
@@ -228,7 +249,8 @@ class ResolvedRequest:
             f'{len((self.left_out or {})[name])} are to be forgotten.')
     splits = splits_lib.Splits(
         self.retain, self.forget, **self.others, by_person=self.by_person,
-        earlier=self.earlier, left_out=self.left_out)
+        earlier=self.earlier, left_out=self.left_out, classes=self.classes,
+        of_classes=self.of_classes)
     splits_lib.check_splits(self.dataset, splits)
     return splits
 
@@ -249,7 +271,8 @@ class ResolvedRequest:
             for name in splits_lib.LEFT_OUT},
         'earlier_images': len(self.earlier),
         'earlier_people': len(data.people_in(self.earlier)),
-        'by_person': bool(self.by_person)}
+        'by_person': bool(self.by_person),
+        **({'classes': list(self.classes)} if self.classes else {})}
 
   def notes(self) -> list[str]:
     """What a reader must know of names, and of images that are left out."""
@@ -306,11 +329,42 @@ def resolve(dataset: dataset_lib.Dataset, parts: Mapping[str, np.ndarray],
   left_out['elsewhere'] = np.setdiff1d(
       named, np.concatenate([*parts.values(), earlier]))
   retain, forget = train[~inside], train[inside]
+  others = {name: np.setdiff1d(part, named) for name, part in others.items()}
+  classes, of_classes = splits_lib.whole_classes(
+      dataset, retain, forget, others.values())
+  if request.classes is not None or request.subclasses is not None:
+    classes = tuple(dict.fromkeys(request.classes or request.subclasses or ()))
+    of_classes = _of_classes(dataset, request, train, [])
+  unseen = np.concatenate([np.array([], np.int64), *others.values()])
   return ResolvedRequest(
-      dataset, retain, forget,
-      {name: np.setdiff1d(part, named) for name, part in others.items()},
+      dataset, retain, forget, others,
       splits_lib.retain_forget_by_person(dataset, retain, forget), earlier,
-      left_out, tuple(said))
+      left_out, tuple(said), classes, np.intersect1d(of_classes, unseen))
+
+
+def resolve_next(dataset: dataset_lib.Dataset, parts: splits_lib.Splits,
+                 train: np.ndarray, request: ForgetRequest,
+                 earlier: np.ndarray | None = None) -> ResolvedRequest:
+  """A request after another one, whose classes leave val and test.
+
+  Args:
+    dataset: the data.
+    parts: of the earlier request.
+    train: what can be forgotten now.
+    request: what to forget.
+    earlier: as of ``resolve_request``.
+
+  Raises:
+    ValueError: as ``resolve``.
+  """
+  found = resolve(dataset, {'train': train, 'val': parts.stays('val'),
+                            'test': parts.stays('test')}, request, earlier)
+  if not parts.of_classes.size:
+    return found
+  return dataclasses.replace(found, said=(*found.said, (
+      f'{parts.of_classes.size} images of val and test show what an earlier '
+      f'request forgot whole ({", ".join(parts.classes)}): they are left out '
+      'of the evaluation.')))
 
 
 def images_of(dataset: dataset_lib.Dataset, train: np.ndarray,
@@ -342,22 +396,65 @@ def images_of(dataset: dataset_lib.Dataset, train: np.ndarray,
     families = _numbers(
         request, 'families', dataset.column_names.get(family, {}), notes)
     return _images_with(dataset, dataset.columns[family], families, 'families')
-  if request.classes is not None:
-    names = dataset.task.names
-    if dataset.task.is_multilabel:
-      raise ValueError(
-          'Expected a task of classes to forget one of, got the attributes '
-          f'{", ".join(names)}.')
-    unknown = sorted(set(request.classes) - set(names))
-    if unknown:
-      raise ValueError(
-          f'Expected classes of {list(names)}, got {unknown}.')
-    numbers = [names.index(name) for name in request.classes]
-    return train[np.isin(dataset.labels[train], numbers)]
+  if request.classes is not None or request.subclasses is not None:
+    return np.intersect1d(train, _of_classes(dataset, request, train, notes))
   if request.sample_ids is not None:
     return np.unique(_numbers(request, 'sample_ids', dict(
         enumerate(dataset.sample_id.tolist())), notes))
   return _draw(dataset, train, request, notes)
+
+
+def _of_classes(dataset: dataset_lib.Dataset, request: ForgetRequest,
+                train: np.ndarray, notes: list[str]) -> np.ndarray:
+  """Every image in the data of a class, sub-class or attribute's value.
+
+  Args:
+    dataset: the data.
+    request: by class or sub-class.
+    train: positions of the training images.
+    notes: receives a sentence where a value is not known of some of these.
+
+  Raises:
+    ValueError: if the task has no such class or attribute, the data no such
+      column, or no image that value.
+  """
+  task = dataset.task
+  if request.classes is not None and not task.is_multilabel:
+    unknown = sorted(set(request.classes) - set(task.names))
+    if unknown:
+      raise ValueError(
+          f'Expected classes of {validate.listed(task.names)}, got {unknown}.')
+    return np.flatnonzero(np.isin(
+        dataset.labels, [task.names.index(name) for name in request.classes]))
+  columns: Mapping[str, np.ndarray] = dataset.columns
+  what = 'a column of the data that is no label'
+  if request.classes is not None:
+    columns, what = dict(zip(task.names, dataset.labels.T)), 'an attribute'
+  found = []
+  for entry in request.classes or request.subclasses or ():
+    column = max((name for name in columns if entry.startswith(f'{name}:')),
+                 key=len, default=None)
+    if column is None:
+      raise ValueError(
+          f'Expected {what} and its value, such as NAME:1, with NAME one of '
+          f'{validate.listed(sorted(columns)) or "none"}, got '
+          f'{validate.shown(entry)}.')
+    value = entry.removeprefix(f'{column}:')
+    names = dataset.column_names.get(column, {})
+    numbers = {name: number for number, name in names.items()} or {
+        str(number): number for number in np.unique(columns[column]).tolist()
+        if number >= 0}
+    rows = np.flatnonzero(columns[column] == numbers.get(value, -1))
+    if value not in numbers or not len(rows):
+      raise ValueError(
+          f'Expected a value of {column!r}, one of '
+          f'{validate.listed(numbers)}, got {validate.shown(value)}.')
+    found.append(rows)
+    not_known = int((columns[column][train] < 0).sum())
+    note = f'{column!r} is not known of {not_known} training images: they stay.'
+    if not_known and note not in notes:
+      notes.append(note)
+  return np.unique(np.concatenate(found))
 
 
 def _numbers(request: ForgetRequest, kind: str, names: Mapping[int, str],
@@ -499,10 +596,18 @@ def _images_with(dataset: dataset_lib.Dataset, column: np.ndarray,
 
 def _draw(dataset: dataset_lib.Dataset, train: np.ndarray,
           request: ForgetRequest, notes: list[str]) -> np.ndarray:
-  """Images of people (or, where none is known, images) drawn from train."""
+  """Images, or those of people (where none is known, images) from train."""
   identity = dataset.identity[train]
   people = np.unique(identity[identity >= 0])
   generator = rng.generator(request.seed, 'forget')
+  count, share = request.images, request.image_fraction
+  if count is not None or share is not None:
+    count = count or max(1, round((share or 0.0) * len(train)))
+    if count >= len(train):
+      raise ValueError(
+          f'Expected fewer images to forget than the {len(train)} in train, '
+          f'got {count}.')
+    return np.sort(generator.choice(train, count, replace=False))
   if not people.size:
     if request.people is not None:
       raise ValueError(

@@ -14,7 +14,7 @@ import itertools
 import os
 import pathlib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -120,9 +120,15 @@ class Splits(_Parts):
     left_out: images that the request names beyond forget, in no part either, by
       where they were before it: one of ``LEFT_OUT``. None = not recorded, as in
       files of earlier versions.
+    classes: what is forgotten whole, as the request names it: classes of the
+      task, values of an attribute (``smile:1``) or of a column (``age:30``).
+      None of them is left in retain. Empty = the request is not by class.
+    of_classes: images of val and test that show one of these. Nobody was
+      trained on them: they tell what a model still knows of the class, and are
+      no part of its accuracy on what stays.
 
   Raises:
-    ValueError: as ``Partition``.
+    ValueError: as ``Partition``, and if all of val or test is of ``classes``.
   """
 
   names = SPLITS_PARTS
@@ -135,9 +141,23 @@ class Splits(_Parts):
       default_factory=lambda: np.array([], np.int64))
   left_out: Mapping[str, np.ndarray] | None = dataclasses.field(
       default_factory=dict)
+  classes: tuple[str, ...] = ()
+  of_classes: np.ndarray = dataclasses.field(
+      default_factory=lambda: np.array([], np.int64))
 
   def __post_init__(self) -> None:
     super().__post_init__()
+    of_classes = np.intersect1d(
+        np.asarray(self.of_classes, np.int64),
+        np.concatenate([self.val, self.test]))
+    of_classes.setflags(write=False)
+    object.__setattr__(self, 'of_classes', of_classes)
+    for name in ('val', 'test'):
+      if not len(self.stays(name)):
+        raise ValueError(
+            f'Expected images in {name} of something else than what is '
+            f'forgotten, got {len(self.parts[name])} of '
+            f'{", ".join(self.classes)} alone.')
     earlier = np.unique(np.asarray(self.earlier, np.int64))
     earlier.setflags(write=False)
     object.__setattr__(self, 'earlier', earlier)
@@ -152,6 +172,49 @@ class Splits(_Parts):
   def train(self) -> np.ndarray:
     """Sorted positions of everything the original was trained on."""
     return np.sort(np.concatenate([self.retain, self.forget]))
+
+  def stays(self, name: str) -> np.ndarray:
+    """The images of a part that show no class that is forgotten whole."""
+    return np.setdiff1d(self.parts[name], self.of_classes, assume_unique=True)
+
+  def unseen(self, name: str) -> np.ndarray:
+    """The images of val or test to hold forget against.
+
+    Those of the forgotten classes where the request is by class: possibly none.
+    """
+    if not self.classes:
+      return self.parts[name]
+    return np.intersect1d(self.parts[name], self.of_classes)
+
+
+def whole_classes(dataset: dataset_lib.Dataset, retain: np.ndarray,
+                  forget: np.ndarray, others: Iterable[np.ndarray],
+                  ) -> tuple[tuple[str, ...], np.ndarray]:
+  """The classes of forget, where none of its images is of a class that stays.
+
+  So a request that lists all images of a class is one by class.
+
+  Args:
+    dataset: the data.
+    retain: rows that stay.
+    forget: rows to forget.
+    others: rows of val and of test.
+
+  Returns:
+    Names of the classes, and all rows of them. Both empty where a class of
+    forget is in retain, too, where val or test shows nothing else, and of
+    attributes, whose values say it alone.
+  """
+  labels = dataset.labels
+  nothing: tuple[tuple[str, ...], np.ndarray] = (), np.array([], np.int64)
+  if dataset.task.is_multilabel or np.isin(
+      labels[forget], labels[retain]).any():
+    return nothing
+  gone = np.unique(labels[forget])
+  if any(np.isin(labels[rows], gone).all() for rows in others):
+    return nothing
+  return (tuple(dataset.task.names[k] for k in gone),
+          np.flatnonzero(np.isin(labels, gone)))
 
 
 def shared_people(dataset: dataset_lib.Dataset, left: np.ndarray,
@@ -230,7 +293,8 @@ def splits_notes(dataset: dataset_lib.Dataset,
 
   Returns:
     One sentence for each of: images of unknown persons; persons in both retain
-    and forget; earlier requests. Empty for a clean first request by person.
+    and forget; classes that are forgotten whole; earlier requests. Empty for a
+    clean first request by person.
   """
   notes = []
   used = np.concatenate(list(splits.parts.values()))
@@ -245,6 +309,8 @@ def splits_notes(dataset: dataset_lib.Dataset,
       notes.append(
           f'Retain and forget share {people.size} persons: the request is not '
           'by person.')
+  if isinstance(splits, Splits) and splits.classes:
+    notes.append(_of_classes_note(splits))
   if isinstance(splits, Splits) and splits.earlier.size:
     people = dataset.people_in(splits.earlier)
     notes.append(
@@ -252,6 +318,26 @@ def splits_notes(dataset: dataset_lib.Dataset,
         'forgotten by earlier requests: they stay out of retain. People: '
         f'{named_people(dataset, people)}.')
   return notes
+
+
+def _of_classes_note(splits: Splits) -> str:
+  """What is measured, and how, where whole classes are forgotten."""
+  counts = {name: len(splits.unseen(name)) for name in ('val', 'test')}
+  said = (f'Forgotten whole: {", ".join(splits.classes)}. Accuracies on val '
+          'and test are those on all other images. ')
+  if counts['test']:
+    said += (
+        f'The {counts["test"]} test images of it are a figure of their own, to '
+        'be compared with retrained models, which never saw it either; attacks '
+        'hold forget against them alone: against other images they would tell '
+        'the class, not who was learnt.')
+  else:
+    said += ('Test has no image of it: no attack can be computed, and no '
+             'forgetting score; what is left is accuracy on forget beside '
+             'retrained models.')
+  if not counts['val']:
+    said += ' Val has none: nothing steers the run.'
+  return said
 
 
 def named_people(dataset: dataset_lib.Dataset, people: np.ndarray,
@@ -470,7 +556,10 @@ def partition_from_column(dataset: dataset_lib.Dataset, *,
     splits = Splits(
         parts['retain'], parts['forget'], parts['val'], parts['test'],
         by_person=retain_forget_by_person(
-            dataset, parts['retain'], parts['forget']))
+            dataset, parts['retain'], parts['forget']),
+        **dict(zip(('classes', 'of_classes'), whole_classes(
+            dataset, parts['retain'], parts['forget'],
+            (parts['val'], parts['test'])))))
   else:
     splits = Partition(**parts)
   if check:
@@ -500,6 +589,9 @@ def save_splits(path: str | os.PathLike, dataset: dataset_lib.Dataset,
     arrays['by_person'] = np.asarray(splits.by_person)
     if splits.earlier.size:
       arrays['earlier'] = dataset.sample_id[splits.earlier]
+    if splits.classes:
+      arrays['classes'] = np.array(splits.classes, np.str_)
+      arrays['of_classes'] = dataset.sample_id[splits.of_classes]
     if splits.left_out is not None:
       arrays |= {_LEFT_OUT + name: dataset.sample_id[
           splits.left_out.get(name, np.array([], np.int64))]
@@ -523,13 +615,15 @@ def load_splits(path: str | os.PathLike,
   files.check_file(path, 'a splits file')
   arrays = files.read_arrays(path, 'sample ids')
   by_person = arrays.pop('by_person', None)
+  classes = arrays.pop('classes', np.array([], np.str_))
   names = PARTITION_PARTS if by_person is None else SPLITS_PARTS
   left_out = tuple(_LEFT_OUT + name for name in LEFT_OUT)
   if by_person is not None:
-    names = (*names, *(name for name in ('earlier', *left_out)
-                       if name in arrays))
+    names = (*names, *(name for name in (
+        'earlier', 'of_classes', *left_out) if name in arrays))
   if set(arrays) != set(names) or any(
-      array.ndim != 1 or array.dtype.kind != 'U' for array in arrays.values()):
+      array.ndim != 1 or array.dtype.kind != 'U'
+      for array in (classes, *arrays.values())):
     found = (f'{name} {array.dtype} {list(array.shape)}'
              for name, array in sorted(arrays.items()))
     raise ValueError(
@@ -554,6 +648,7 @@ def load_splits(path: str | os.PathLike,
                 parts['retain'], parts['forget'], parts['val'], parts['test'],
                 by_person=bool(by_person),
                 earlier=parts.get('earlier', np.array([], np.int64)),
-                left_out=kept or None))
+                left_out=kept or None, classes=tuple(classes.tolist()),
+                of_classes=parts.get('of_classes', np.array([], np.int64))))
   check_splits(dataset, splits)
   return splits

@@ -33,7 +33,10 @@ SHARED = 'Retain and forget share {} persons: the request is not by person.'
     ({'identities': [4, 1, 4]}, [2, 3, 8, 9], []),
     ({'families': [1]}, [4, 5, 6, 7], []),
     ({'sample_ids': ['image_2', 'image_8']}, [2, 8], [SHARED.format(2)]),
-    ({'classes': ['yes']}, [0, 4, 5, 7, 8], [SHARED.format(3)])])
+    ({'classes': ['yes']}, [0, 4, 5, 7, 8], [
+        SHARED.format(3), 'Forgotten whole: yes. Accuracies']),
+    ({'subclasses': ['family:1', 'family:2']}, [4, 5, 6, 7, 8, 9, 10, 11], [
+        "'family' is not known of 1", 'Forgotten whole: family:1, family:2.'])])
 def test_a_request_takes_the_training_images_it_names(wish, forget, notes):
   data, partition = _world()
   splits, told = _resolve((data, partition), **wish)
@@ -41,7 +44,9 @@ def test_a_request_takes_the_training_images_it_names(wish, forget, notes):
   for part in ('train', 'val', 'test'):  # unseen images of a class stay
     np.testing.assert_array_equal(
         getattr(splits, part), getattr(partition, part))
-  assert told == notes and splits.by_person == (not notes)
+  assert len(told) == len(notes)
+  assert all(map(str.startswith, told, notes))
+  assert splits.by_person == (not any('not by person' in one for one in told))
 
 
 def test_images_of_a_listed_person_in_val_and_test_are_left_out():
@@ -99,7 +104,11 @@ def test_without_persons_a_fraction_is_one_of_images():
     ({'families': [1, 7]}, "families of 'data', got 7 that are not"),
     ({'classes': ['yes', 'nobody']}, r"classes of .*, got \['nobody'\]"),
     ({'identities': [0, 6, 7]}, 'images left in val after the request'),
-    ({'fraction': 0.99}, 'fewer people to forget than the 6 .* got 6')])
+    ({'fraction': 0.99}, 'fewer people to forget than the 6 .* got 6'),
+    ({'images': 12}, 'fewer images to forget than the 12 in train, got 12'),
+    ({'subclasses': ['family']}, "NAME one of family, got 'family'"),
+    ({'subclasses': ['label:1']}, "NAME one of family, got 'label:1'"),
+    ({'subclasses': ['family:44']}, "value of 'family', .*, got '44'")])
 def test_impossible_requests_are_refused(wish, message):
   with pytest.raises(ValueError, match=message):
     _resolve(_world(), **wish)
@@ -119,6 +128,9 @@ def test_impossible_requests_are_refused(wish, message):
     ({'people': 0}, 'people of at least 1, got 0'),
     ({'people': 1.5}, 'people to be an integer, got 1.5'),
     ({'fraction': 1.0}, r'fraction in \(0, 1\), got 1.0'),
+    ({'images': 0}, 'images of at least 1, got 0'),
+    ({'image_fraction': 1}, r'image_fraction in \(0, 1\), got 1'),
+    ({'images': 3, 'people': 1}, 'got people and images'),
     ({'people': 1, 'seed': -2}, 'seed >= 0, got -2'),
     ({'identities': ['a'], 'same_person': 'yes'}, 'same_person to be True or'),
 ])
@@ -127,13 +139,99 @@ def test_wrong_requests_are_refused(wish, message):
     requests.ForgetRequest(**wish)
 
 
-def test_attributes_are_no_classes_to_forget():
+def _attributes():
   data, partition = _world()
-  both = dataclasses.replace(
+  labels = np.stack([np.arange(20) % 2, np.arange(20) % 3 == 0], axis=1)
+  labels[3, 0] = -1
+  return dataclasses.replace(
       data, task=tasks.Task('multilabel', ('smile', 'young')),
-      labels=np.ones((20, 2), np.int32))
-  with pytest.raises(ValueError, match='got the attributes smile, young'):
-    _resolve((both, partition), classes=['smile'])
+      labels=labels.astype(np.int32)), partition
+
+
+@pytest.mark.parametrize('task, classes, forget, unseen', [
+    ('yes or no', ['yes'], [0, 4, 5, 7, 8], [12, 15, 17]),
+    ('attributes', ['smile:1'], [1, 5, 7, 9, 11], [13, 15, 17, 19]),
+    ('attributes', ['smile:1', 'young:0'],
+     [1, 2, 4, 5, 7, 8, 9, 10, 11], [13, 14, 15, 16, 17, 19])])
+def test_unseen_images_of_a_forgotten_class_are_known(
+    tmp_path, task, classes, forget, unseen):
+  data, partition = _world() if task == 'yes or no' else _attributes()
+  if task == 'yes or no':
+    data.labels[12:] = [1, 0, 0, 1, 0, 1, 0, 0]
+  splits, notes = _resolve((data, partition), classes=classes)
+  np.testing.assert_array_equal(splits.forget, forget)
+  np.testing.assert_array_equal(splits.of_classes, unseen)
+  assert splits.classes == tuple(classes)
+  for name in ('val', 'test'):
+    both = splits.stays(name), splits.unseen(name)
+    np.testing.assert_array_equal(
+        np.sort(np.concatenate(both)), splits.parts[name])
+    assert set(both[1]) == set(splits.parts[name]) & set(unseen)
+  assert 'smile:1' not in classes or any(
+      "'smile' is not known of 1 training images" in note for note in notes)
+  splits_lib.save_splits(tmp_path / 'splits.npz', data, splits)
+  again = splits_lib.load_splits(tmp_path / 'splits.npz', data)
+  assert again.classes == splits.classes
+  np.testing.assert_array_equal(again.of_classes, splits.of_classes)
+  # The next request has the same val and test without that class.
+  found = requests.resolve_next(
+      data, splits, splits.retain, requests.ForgetRequest(images=1))
+  assert not set(np.concatenate([*found.others.values()])) & set(unseen)
+  assert any('an earlier request forgot whole' in one for one in found.notes())
+
+
+def test_a_list_of_all_images_of_a_class_is_a_request_by_class():
+  data, partition = _world()
+  data.labels[12:] = [1, 0, 0, 1, 0, 1, 0, 0]
+  named, _ = _resolve((data, partition), classes=['yes'])
+  listed, _ = _resolve((data, partition), sample_ids=[
+      f'image_{i}' for i in named.forget])
+  assert listed.classes == ('yes',)
+  np.testing.assert_array_equal(listed.of_classes, named.of_classes)
+  some, _ = _resolve((data, partition), sample_ids=['image_0', 'image_4'])
+  assert some.classes == () and not some.of_classes.size
+  np.testing.assert_array_equal(some.unseen('test'), some.test)
+
+
+def test_the_note_says_what_is_left_without_unseen_images_of_the_class():
+  data, partition = _world()
+  data.labels[12:] = 0
+  splits, notes = _resolve((data, partition), classes=['yes'])
+  assert not splits.of_classes.size and not splits.unseen('test').size
+  assert 'Test has no image of it: no attack' in notes[-1]
+  assert notes[-1].endswith('Val has none: nothing steers the run.')
+  data.labels[16:] = 1
+  with pytest.raises(ValueError, match='images in test of something else'):
+    _resolve((data, partition), classes=['yes'])
+
+
+@pytest.mark.parametrize('entry, message', [
+    ('smile', "an attribute and its value, .* smile, young, got 'smile'"),
+    ('smile:2', "value of 'smile', one of 0, 1, got '2'"),
+    ('smile:-1', "value of 'smile', one of 0, 1, got '-1'"),
+    ('age:1', "an attribute and its value, .*, got 'age:1'")])
+def test_attributes_are_forgotten_by_a_value(entry, message):
+  with pytest.raises(ValueError, match=message):
+    _resolve(_attributes(), classes=[entry])
+
+
+@pytest.mark.parametrize('persons', [True, False])
+@pytest.mark.parametrize('wish, count', [
+    ({'images': 5}, 5), ({'image_fraction': .25}, 3),
+    ({'image_fraction': .001}, 1)])
+def test_random_images_are_drawn_whoever_they_show(persons, wish, count):
+  world = _world(None if persons else [-1] * 20)
+  chosen = set()
+  for seed in range(6):
+    splits, notes = _resolve(world, **wish, seed=seed)
+    again, _ = _resolve(world, **wish, seed=seed)
+    np.testing.assert_array_equal(splits.forget, again.forget)
+    assert len(splits.forget) == count and splits.forget.max() < 12
+    both = np.intersect1d(world[0].identity[splits.forget],
+                          world[0].identity[splits.retain]) if persons else []
+    assert (SHARED.format(len(both)) in notes) == bool(len(both))
+    chosen.add(tuple(splits.forget))
+  assert len(chosen) > 1
 
 
 def test_requests_add_up():
