@@ -151,7 +151,10 @@ def _rebuilt(record: Mapping[str, Any], arrays: Arrays
       'retrained': _in_order(by_model, 'retrained_'),
       'random': _in_order(by_model, 'random_'),
       }, data, splits_lib.Splits(
-          **parts, by_person=bool(about.get('by_person')))
+          **parts, by_person=bool(about.get('by_person')),
+          **({} if 'classes' not in arrays else {
+              'classes': tuple(arrays['classes'].tolist()),
+              'of_classes': np.flatnonzero(joined('of_classes'))}))
 
 
 def _shadows(arrays: Arrays) -> inputs_lib.Shadows | None:

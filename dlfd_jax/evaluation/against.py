@@ -76,7 +76,7 @@ def _distance(inputs: Inputs, slot: Model, reference: Model,
               kind: Callable[..., np.ndarray], split: str) -> Estimate:
   for model in (slot, reference):
     if split not in model.logits:
-      return Estimate.missing(f'no logits on {split}')
+      return Estimate.missing(inputs.no_logits(split))
   return mean_over(inputs.parts[split], kind(
       inputs.task, reference.logits[split], slot.logits[split]))
 

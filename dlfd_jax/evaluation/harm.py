@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dlfd_jax.evaluation.estimate import SHARE, Estimate, Record, difference
-from dlfd_jax.evaluation.inputs import Inputs, Model, once
+from dlfd_jax.evaluation.inputs import UNSEEN, Inputs, Model, once
 from dlfd_jax.evaluation.outputs import (
   NO_PEOPLE,
   SIDES,
@@ -25,14 +25,14 @@ def few_unseen(inputs: Inputs, value: Any) -> list[str]:
   """The remark of a share above a quantile that few images do not have."""
   del value
   return [] if _has_tail(inputs) else [
-      f'No interval: {len(inputs.parts["test"])} unseen images have no '
+      f'No interval: {len(inputs.parts[UNSEEN])} unseen images have no '
       f'{100 * forgetting.TAIL:g} % quantile beyond their largest loss, which '
       'more forget losses than 1 % exceed by chance. The null is the '
       'yardstick.']
 
 
 def _has_tail(inputs: Inputs) -> bool:
-  return len(inputs.parts['test']) * (1 - forgetting.TAIL) >= 1 - 1e-9
+  return len(inputs.parts[UNSEEN]) * (1 - forgetting.TAIL) >= 1 - 1e-9
 
 
 @once

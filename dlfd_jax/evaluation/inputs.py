@@ -21,6 +21,9 @@ from dlfd_jax.metrics import (
 from dlfd_jax.utils import rng, text, validate
 
 RANDOM = 'random'  # a randomly initialised network, among the features' models
+# The test images that forget is held against: all, or those of the classes that
+# are forgotten whole; `test` are then the others.
+UNSEEN = 'unseen'
 _AT_ONCE = 300_000  # weights held at once by a bootstrap: they stay in cache
 _Function = TypeVar('_Function', bound=Callable[..., Any])
 
@@ -391,7 +394,9 @@ class Inputs:
     task: the task.
     config: the settings.
     reference_config: the settings of tier 1.
-    parts: split -> its images.
+    parts: split -> its images, and ``UNSEEN``. Where classes are forgotten
+      whole, val and test are the images of the others, and ``UNSEEN`` those of
+      these in test, possibly none; else it is test.
     original: the original model, None if not given.
     unlearned: the unlearned model, None if not given.
     retrained: the models trained on retain alone.
@@ -418,6 +423,30 @@ class Inputs:
   memo: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
   @property
+  def by_class(self) -> bool:
+    """Whether classes are forgotten whole."""
+    return self.parts[UNSEEN] is not self.parts['test']
+
+  def called(self, split: str) -> str:
+    """A split in words."""
+    if split != UNSEEN:
+      return split
+    return 'the forgotten class in test' if self.by_class else 'test'
+
+  @property
+  def without_intervals(self) -> list[str]:
+    """The splits of too few units for resampling to say anything."""
+    return list(dict.fromkeys(
+        self.called(name) for name, part in self.parts.items()
+        if not part.has_interval))
+
+  def no_logits(self, split: str) -> str:
+    """Why a model has no logits on a split."""
+    if split == UNSEEN and not len(self.parts[split]):
+      return 'test has no image of the forgotten class'
+    return f'no logits on {self.called(split)}'
+
+  @property
   def models(self) -> tuple[Model, ...]:
     """All models that were given, original and unlearned first."""
     first = (self.original, self.unlearned)
@@ -441,7 +470,7 @@ class Inputs:
     if not few:
       return None
     counts = ', '.join(
-        f'{split} has ' + text.counted(
+        f'{self.called(split)} has ' + text.counted(
             part.people, 'image' if (part.identity < 0).all() else 'person')
         for split, part in few.items())
     return f'{counts}; it takes {stats.ENOUGH} on each side'
@@ -512,8 +541,10 @@ def prepare(outputs: Mapping[str, Any],
   splits_lib.check_splits(dataset, splits)
   keys = dataset.class_key()
   parts = {
-      name: _part(dataset, positions, keys, config, name)
+      name: _part(dataset, positions, splits.stays(name), keys, config, name)
       for name, positions in splits.parts.items()}
+  parts[UNSEEN] = parts['test'] if not splits.classes else _part(
+      dataset, splits.test, splits.unseen('test'), keys, config, UNSEEN)
   by_name = {name: outputs[name] for name in single
              if outputs.get(name) is not None}
   by_name |= {f'retrained_{i}': of_model
@@ -605,25 +636,29 @@ def _check_names(by_name: Mapping[str, Any], known: Sequence[str]) -> None:
 
 
 def _part(dataset: dataset_lib.Dataset, positions: np.ndarray,
-          keys: np.ndarray, config: EvaluationConfig, name: str) -> Part:
+          chosen: np.ndarray, keys: np.ndarray, config: EvaluationConfig,
+          name: str) -> Part:
+  """The images with a known label among ``chosen`` ones of a split."""
   rows = np.flatnonzero(
-      per_example.has_label(dataset.task, dataset.labels[positions]))
-  if not len(rows):
+      per_example.has_label(dataset.task, dataset.labels[positions])
+      & np.isin(positions, chosen))
+  if not len(rows) and name != UNSEEN:
     raise ValueError(f'Expected a known label in {name}, got none.')
   positions = positions[rows]
   identity = dataset.identity[positions]
   units = stats.units_of(identity)
   unit = 'person' if (identity >= 0).any() else 'image'
-  people = int(units.max()) + 1
-  if units.max() == 0 and len(rows) > 1:  # one person: resample the images
+  people = int(units.max(initial=-1)) + 1
+  if people == 1 and len(rows) > 1:  # one person: resample the images
     unit, units = 'image', np.arange(len(rows))
-  n_units = int(units.max()) + 1
+  n_units = int(units.max(initial=-1)) + 1
   return Part(
       rows, dataset.labels[positions], identity, keys[positions],
       {column: values[positions]
        for column, values in dataset.columns.items()}, units, n_units, unit,
       stats.draw_multiplicities(
-          n_units, config.bootstrap, generator(config, f'bootstrap {name}')),
+          n_units, config.bootstrap, generator(config, f'bootstrap {name}'))
+      if n_units else np.zeros((config.bootstrap, 0), np.uint16),
       people)
 
 
@@ -632,9 +667,9 @@ def _model(task: tasks.Task, splits: splits_lib.Splits,
            outputs: Mapping[str, np.ndarray], references: References) -> Model:
   logits, losses = {}, {}
   for split, values in outputs.items():
-    if split not in parts:
+    if split not in splits.parts:
       raise ValueError(
-          f'Expected splits {tuple(parts)}, got {split!r} of {name}.')
+          f'Expected splits {tuple(splits.parts)}, got {split!r} of {name}.')
     values = np.asarray(values, np.float32)
     shape = (len(splits.parts[split]), task.num_outputs)
     if values.shape != shape:
@@ -644,16 +679,19 @@ def _model(task: tasks.Task, splits: splits_lib.Splits,
     if not np.isfinite(values).all():
       raise ValueError(f'Expected finite {name} logits on {split}, got '
                        f'{int((~np.isfinite(values)).sum())} that are not.')
-    logits[split] = values[parts[split].rows]
-    losses[split] = per_example.loss(task, logits[split], parts[split].labels)
+    for part in _parts_of(split, parts):
+      logits[part] = values[parts[part].rows]
+      losses[part] = per_example.loss(task, logits[part], parts[part].labels)
   rows = functools.partial(_rows, splits, parts)
   return Model(
       name, logits, losses,
-      {split: rows(split, values, f'{name} features')
-       for split, values in references.features.get(name, {}).items()},
-      {split: {block: rows(split, values, f'{name} {block}')
-               for block, values in of_split.items()}
-       for split, of_split in references.blocks.get(name, {}).items()},
+      {part: rows(split, values, f'{name} features', part)
+       for split, values in references.features.get(name, {}).items()
+       for part in _parts_of(split, parts)},
+      {part: {block: rows(split, values, f'{name} {block}', part)
+              for block, values in of_split.items()}
+       for split, of_split in references.blocks.get(name, {}).items()
+       for part in _parts_of(split, parts)},
       references.relearned.get(name, ()),
       rows('forget', references.apart[name], f'{name} distances')
       if name in references.apart else None,
@@ -664,8 +702,15 @@ def _model(task: tasks.Task, splits: splits_lib.Splits,
            if references.recovery else ())})
 
 
+def _parts_of(split: str, parts: Mapping[str, Part]) -> list[str]:
+  """The parts that images of a split are in; not ``UNSEEN`` if it is empty."""
+  return [part for part in ((split, UNSEEN) if split == 'test' else (split,))
+          if part not in parts or len(parts[part])]
+
+
 def _rows(splits: splits_lib.Splits, parts: Mapping[str, Part], split: str,
-          values: np.ndarray, name: str) -> np.ndarray:
+          values: np.ndarray, name: str, part: str | None = None) -> np.ndarray:
+  """Of values of all images of a split, those of one of its parts."""
   if split not in splits.parts:
     raise ValueError(
         f'Expected splits {tuple(splits.parts)}, got {split!r} of {name}.')
@@ -676,4 +721,4 @@ def _rows(splits: splits_lib.Splits, parts: Mapping[str, Part], split: str,
         f'Expected {name} [{n}, d] on {split}, got {list(values.shape)}.')
   if not np.isfinite(values).all():
     raise ValueError(f'Expected finite {name} on {split}, got others.')
-  return values[parts[split].rows]
+  return values[parts[part or split].rows]

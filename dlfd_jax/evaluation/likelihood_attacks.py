@@ -36,7 +36,7 @@ def _missing(inputs: Inputs, models: Sequence[Model],
     return Estimate.missing(NEED_FOUR)
   for split in splits:
     if any(split not in model.logits for model in models):
-      return Estimate.missing(f'no logits on {split}')
+      return Estimate.missing(inputs.no_logits(split))
   return None
 
 
@@ -111,7 +111,7 @@ def rmia_tpr(inputs: Inputs, slot: Model, references: Sequence[Model], *,
   missing = _missing(inputs, (slot, *references), (*SIDES, POPULATION))
   if missing is not None:
     return missing
-  others = len(inputs.parts['test'])
+  others = len(inputs.parts[SIDES[1]])
   if others * rate < 1:
     return Estimate.missing(
         f'{others} unseen images are too few: it needs {round(1 / rate)}')

@@ -241,6 +241,8 @@ def rf_jsd_of_unseen(inputs: Inputs) -> Estimate:
   original = inputs.original
   if original is None or not {'val', 'test'} <= set(original.logits):
     return Estimate.missing('it needs the original model on val and test')
+  if inputs.by_class:
+    return Estimate.missing('val is that of the other classes')
   task, parts = inputs.task, inputs.parts
   drawn = distances.draws_like(
       parts['val'].keys, parts['forget'].keys, inputs.config.permutations,

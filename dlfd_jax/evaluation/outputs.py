@@ -25,7 +25,7 @@ from dlfd_jax.evaluation.estimate import (
   combine,
   mean,
 )
-from dlfd_jax.evaluation.inputs import Inputs, Model, Part, once
+from dlfd_jax.evaluation.inputs import UNSEEN, Inputs, Model, Part, once
 from dlfd_jax.metrics import (
   accuracy,
   attack,
@@ -37,7 +37,7 @@ from dlfd_jax.metrics import (
   stats,
 )
 
-SIDES = ('forget', 'test')  # members and non-members of final attacks
+SIDES = ('forget', UNSEEN)  # members and non-members of final attacks
 VERDICT_SIDES = {'forgetting': SIDES, 'utility': ('retain', 'test')}
 NEED_TWO = 'it needs at least two retrained models of different seeds'
 NO_CLASS = 'forget and test share no class'
@@ -57,7 +57,7 @@ def _on(*splits: str) -> Callable[[_Function], _Function]:
     def call(inputs: Inputs, model: Model, *args: Any, **kwargs: Any) -> Any:
       for split in splits:
         if split not in model.logits:
-          return Estimate.missing(f'no logits on {split}')
+          return Estimate.missing(inputs.no_logits(split))
       return function(inputs, model, *args, **kwargs)
 
     return call  # type: ignore[return-value]
@@ -109,7 +109,7 @@ def accuracy_on(inputs: Inputs, model: Model, *, split: str,
                 ) -> Estimate:
   """Accuracy of a kind on a split."""
   if split not in model.logits:
-    return Estimate.missing(f'no logits on {split}')
+    return Estimate.missing(inputs.no_logits(split))
   part = inputs.parts[split]
   counts = kind(inputs.task, model.logits[split], part.labels)
   if np.isnan(counts.value):
@@ -171,7 +171,7 @@ def group_accuracy(inputs: Inputs, model: Model, group: str, *,
                    split: str) -> Estimate:
   """Accuracy on one group of images of a split."""
   if split not in model.logits:
-    return Estimate.missing(f'no logits on {split}')
+    return Estimate.missing(inputs.no_logits(split))
   part = inputs.parts[split]
   rows = groups(inputs, split=split)[0][group][:, None]
   counts = accuracy.accuracy(inputs.task, model.logits[split], part.labels)
@@ -186,7 +186,7 @@ def group_accuracy(inputs: Inputs, model: Model, group: str, *,
 def _curves(inputs: Inputs, model: Model) -> dict[Any, Estimate]:
   """AUC, KS and TPRs of the losses: one sort, one set of curves for all."""
   scores = [-model.losses[split] for split in SIDES]
-  m = len(inputs.parts['test'])
+  m = len(inputs.parts[UNSEEN])
   rates = [rate for rate in (.01, .001) if m * rate >= 1]
   readers: dict[Any, Any] = {'auc': ranks.area, 'ks': ranks.largest_gap}
   readers |= {rate: functools.partial(ranks.largest_tpr, limit=rate)
@@ -218,7 +218,7 @@ def ks_of_losses(inputs: Inputs, model: Model) -> Estimate:
 @_on(*SIDES)
 def tpr_at(inputs: Inputs, model: Model, *, rate: float) -> Estimate:
   """True-positive rate at a false-positive rate."""
-  m = len(inputs.parts['test'])
+  m = len(inputs.parts[UNSEEN])
   return _curves(inputs, model).get(rate) or Estimate.missing(
       f'{m} unseen images are too few: it needs {round(1 / rate)}')
 
@@ -335,7 +335,8 @@ def auc_of_matched(inputs: Inputs, sides: Matched,
 
   value = float(read())
   if np.isnan(value):
-    return Estimate.missing(f'{" and ".join(splits)} share no class')
+    return Estimate.missing(
+        f'{" and ".join(map(inputs.called, splits))} share no class')
   units = min(inputs.parts[split].units_in(counts)
               for split, counts in zip(splits, matched()))
   return Estimate.resampled(
@@ -466,11 +467,11 @@ def nomus(inputs: Inputs, model: Model, *,
 def rf_jsd(inputs: Inputs, model: Model) -> Estimate:
   """Retrain-free JS divergence to the original's predictions on test."""
   original = inputs.original
-  if original is None or 'test' not in original.logits:
+  if original is None or UNSEEN not in original.logits:
     return Estimate.missing('it needs the original model on test')
   forget, test = (inputs.parts[split] for split in SIDES)
   mine = per_example.probabilities(inputs.task, model.logits['forget'])
-  unseen = per_example.probabilities(inputs.task, original.logits['test'])
+  unseen = per_example.probabilities(inputs.task, original.logits[UNSEEN])
 
   def read(forget_weights: np.ndarray | None = None,
            test_weights: np.ndarray | None = None) -> np.ndarray:
@@ -496,7 +497,7 @@ def zrf(inputs: Inputs, model: Model) -> Estimate:
   if not inputs.random_logits:
     return Estimate.missing('no random network was run')
   if 'forget' not in model.logits:
-    return Estimate.missing('no logits on forget')
+    return Estimate.missing(inputs.no_logits('forget'))
   task = inputs.task
   mine = per_example.probabilities(task, model.logits['forget'])
   values = [

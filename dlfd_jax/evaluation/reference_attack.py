@@ -42,7 +42,7 @@ def auc(inputs: Inputs, slot: Model, references: tuple[Model, ...], *,
   for model in (slot, *references):
     for split in SIDES:
       if split not in model.logits:
-        return Estimate.missing(f'no logits on {split}')
+        return Estimate.missing(inputs.no_logits(split))
   if len(references) < 2:
     return Estimate.missing(
         NEED_THREE if slot in inputs.retrained else outputs.NEED_TWO)

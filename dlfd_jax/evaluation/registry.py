@@ -17,7 +17,6 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from dlfd_jax import tasks
 from dlfd_jax.evaluation import (
   against,
   features,
@@ -34,7 +33,7 @@ from dlfd_jax.evaluation import (
   shadows,
 )
 from dlfd_jax.evaluation.estimate import Estimate, Record
-from dlfd_jax.evaluation.inputs import Inputs
+from dlfd_jax.evaluation.inputs import UNSEEN, Inputs
 from dlfd_jax.metrics import (
   accuracy,
   distances,
@@ -92,7 +91,7 @@ class Metric:
     finish: a function of inputs and the record that gives it another verdict.
     members: a function of inputs that names the members of a family; value,
       null and sample then take a member's name as their last argument.
-    applies: which tasks have it.
+    applies: a function of inputs: whether such a task or request has it.
     short: a label for narrow columns; by default the label.
     about: ``'model'``; ``'group'``: a group of people, shown in a table of its
       own; ``'recovery'``: a model after a treatment, likewise; ``'data'``: in
@@ -122,7 +121,7 @@ class Metric:
   remarks: Callable[..., Sequence[str]] | None = None
   finish: Callable[[Inputs, Record], Record] | None = None
   members: Callable[[Inputs], Iterable[str]] | None = None
-  applies: Callable[[tasks.Task], bool] = lambda task: True
+  applies: Callable[[Inputs], bool] = lambda inputs: True
   short: str = ''
   about: str = 'model'
   summary: bool = False
@@ -142,6 +141,8 @@ class Metric:
 _SHARE = (0.0, 1.0)
 _SIDES = outputs.SIDES
 _CORRECT = 'higher means more correct'
+_KNOWN = ('higher means that more is known of the forgotten class; above '
+          'retrained: under-forgetting, below: over-forgetting')
 _AUC = ('higher means more leakage; above retrained: under-forgetting, below: '
         'over-forgetting')
 _TRACE = 'higher means that traces of the images remain; the aim is the null'
@@ -192,12 +193,16 @@ _INHERITED = ('A method that begins with the original stays near it on images '
 _OF_DATA = ('A property of the data, the same for all models.',)
 
 
-def _is_multilabel(task: tasks.Task) -> bool:
-  return task.is_multilabel
+def _is_multilabel(inputs: Inputs) -> bool:
+  return inputs.task.is_multilabel
 
 
-def _has_top2(task: tasks.Task) -> bool:
-  return not task.is_multilabel and task.num_outputs > 2
+def _has_top2(inputs: Inputs) -> bool:
+  return not inputs.task.is_multilabel and inputs.task.num_outputs > 2
+
+
+def _by_class(inputs: Inputs) -> bool:
+  return inputs.by_class
 
 
 def _attributes(inputs: Inputs) -> Sequence[str]:
@@ -273,7 +278,7 @@ def _beside(name: str, label: str, direction: str = _AUC, *,
 
 
 def _releases(name: str, label: str, change: releases.Change,
-              against: str = 'test', **more: Any) -> Metric:
+              against: str = UNSEEN, **more: Any) -> Metric:
   return _attack(
       name, label, _RELEASES, tier=1, sides=('forget', against),
       value=_partial(releases.auc, change=change, against=against), **more)
@@ -383,6 +388,11 @@ METRICS: tuple[Metric, ...] = (
     _accuracy('accuracy_test', 'Accuracy, test', 'test', short='test acc',
               summary=True),
     _accuracy(
+        'accuracy_test_forgotten', 'Accuracy, test, forgotten class', 'test',
+        value=_partial(outputs.accuracy_on, split=UNSEEN),
+        null=None, applies=_by_class, sides=(UNSEEN,),
+        short='forgotten class acc', summary=True, direction=_KNOWN),
+    _accuracy(
         'exact_match_test', 'All attributes right, test', 'test', margin=None,
         value=_partial(outputs.accuracy_on, split='test',
                        kind=accuracy.exact_match),
@@ -466,6 +476,10 @@ METRICS: tuple[Metric, ...] = (
          against.GAPS[1], votes=(UTILITY, 0), summary=True),
     _gap('gap_accuracy_test', 'Gap in accuracy, test', 'test',
          against.GAPS[2], votes=(UTILITY, 1), summary=True),
+    _gap('gap_accuracy_test_forgotten',
+         'Gap in accuracy, test, forgotten class', 'test',
+         _partial(outputs.accuracy_on, split=UNSEEN), applies=_by_class,
+         sides=(UNSEEN,), votes=(FORGETTING, 17), summary=True),
     _gap('gap_mia_auc_matched', 'Gap in attack AUC, class-matched', 'forget',
          against.GAPS[3], margin='auc_margin', sides=_SIDES,
          votes=(FORGETTING, 0), summary=True),
@@ -665,9 +679,9 @@ METRICS: tuple[Metric, ...] = (
             form=SLOT, tier=2, summary=True, value=_partial(
                 likelihood_attacks.lira_rate, rate=.01, split='forget')),
     _attack('lira_fpr_at_fpr_0.01', 'LiRA FPR found at a calibrated 1 %',
-            form=SLOT, tier=2, sides=('test',), direction='farther from 0.01 '
+            form=SLOT, tier=2, sides=(UNSEEN,), direction='farther from 0.01 '
             'means that the calibration misses', value=_partial(
-                likelihood_attacks.lira_rate, rate=.01, split='test')),
+                likelihood_attacks.lira_rate, rate=.01, split=UNSEEN)),
     _gap('gap_mia_auc_retain_person',
          'Gap in attack AUC, retain against test, by person', 'retain',
          likelihood_attacks.retain_auc_by_person, direction=_EXPOSED,

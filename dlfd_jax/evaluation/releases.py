@@ -55,7 +55,7 @@ def auc(inputs: Inputs, model: Model, *, change: Change,
     inputs: everything that was given.
     model: the later version.
     change: of each image.
-    against: ``'test'``, or ``'retain'``.
+    against: ``UNSEEN``, or ``'retain'``.
   """
   original, splits = inputs.original, ('forget', against)
   if original is None:
@@ -77,7 +77,7 @@ def stayed_auc_by_person(inputs: Inputs, model: Model) -> Estimate:
   """Attack AUC of retained against unseen people, who must be known."""
   for split in STAY:
     if split not in model.losses:
-      return Estimate.missing(f'no logits on {split}')
+      return Estimate.missing(inputs.no_logits(split))
   return outputs.auc_by_person(
       inputs, [-model.losses[split] for split in STAY], STAY)
 
@@ -97,7 +97,7 @@ def _matched(inputs: Inputs, score: Callable[[str], np.ndarray],
              models: tuple[Model, ...], splits: tuple[str, str]) -> Estimate:
   for split in splits:
     if any(split not in model.logits for model in models):
-      return Estimate.missing(f'no logits on {split}')
+      return Estimate.missing(inputs.no_logits(split))
   parts = [inputs.parts[split] for split in splits]
   alike = outputs.by_attribute(inputs, splits)  # vectors with gaps: no classes
   first, second = (

@@ -148,7 +148,7 @@ def records(inputs: Inputs, metric: registry.Metric,
   Returns:
     Nothing where the task does not have the metric, or without ``leakage``.
   """
-  if not metric.applies(inputs.task):
+  if not metric.applies(inputs):
     return []
   if metric.form == registry.DATA and leakage is None:
     return []
@@ -330,7 +330,7 @@ def _notes(inputs: Inputs, dataset: dataset_lib.Dataset,
     notes.append(
         'Too few to say whether forget was forgotten: '
         f'{inputs.too_few(*outputs_lib.SIDES)}.')
-  small = [name for name, part in inputs.parts.items() if not part.has_interval]
+  small = inputs.without_intervals
   if small:
     notes.append(f'No intervals on {", ".join(small)}: too few people or '
                  f'images to say; it takes {stats.ENOUGH}.')
@@ -338,7 +338,8 @@ def _notes(inputs: Inputs, dataset: dataset_lib.Dataset,
     notes.append('One retrained model: the spread between trainings is in no '
                  'interval, so a difference may be that of two seeds.')
   dropped = {
-      name: len(part) - len(inputs.parts[name])
+      name: int((~per_example.has_label(
+          dataset.task, dataset.labels[part])).sum())
       for name, part in splits.parts.items()}
   if any(dropped.values()):
     notes.append('Images without a known label are left out: ' + ', '.join(
@@ -371,8 +372,9 @@ def per_example_arrays(
   Returns:
     ``{model}/{split}/loss`` and ``margin``, float32 ``[n]``, all images of the
     split; ``logits``, float32 ``[n, outputs]``; ``{split}/sample_id``,
-    ``identity``, ``labels``; and, where the data have columns, ``columns``
-    (their names) and ``{split}/columns``, int32 ``[n, columns]``.
+    ``identity``, ``labels``; where the data have columns, ``columns`` (their
+    names) and ``{split}/columns``, int32 ``[n, columns]``; where classes are
+    forgotten whole, ``classes`` and bool ``{split}/of_classes`` ``[n]``.
   """
   arrays = {}
   columns = dataset.columns
@@ -385,6 +387,10 @@ def per_example_arrays(
     if columns:
       arrays[f'{name}/columns'] = np.stack(
           [column[positions] for column in columns.values()], axis=-1)
+    if splits.classes:
+      arrays[f'{name}/of_classes'] = np.isin(positions, splits.of_classes)
+  if splits.classes:
+    arrays['classes'] = np.array(splits.classes)
   by_model = {
       name: outputs.get(name) or {} for name in ('original', 'unlearned')}
   by_model |= {f'retrained_{i}': logits

@@ -18,6 +18,7 @@ import numpy as np
 from dlfd_jax.evaluation import (
   against,
   estimate as estimate_lib,
+  inputs as inputs_lib,
   outputs,
   registry,
   shadows,
@@ -183,7 +184,8 @@ def _gate(metric: Metric, original: Estimate | None,
   The original is judged as the unlearned model is: outside the left-out
   retrained models' interval, that is if its difference to them leaves out 0.
   """
-  if metric.split != 'forget' or len(retrained) < 2:
+  of_request = metric.split == 'forget' or metric.sides == (inputs_lib.UNSEEN,)
+  if not of_request or len(retrained) < 2:
     return None
   if original is not None and original.reason == against.NO_WIDTH:
     return BLIND

@@ -5,7 +5,9 @@ on each side, forget and val, a logistic-regression attack on their losses says
 how far forgetting has come. With fewer, no value of that attack is unusual: at
 4 a side the 95 % point of its null is 1. Then the rank of the forget losses
 among the unseen ones of their classes says it. Where val has no loss to compare
-with, nothing is measured, and the method runs its passes.
+with, nothing is measured, and the method runs its passes. Where classes are
+forgotten whole, val means their images in it, but for the accuracy on val, which
+is that on all others.
 """
 
 from __future__ import annotations
@@ -97,9 +99,13 @@ def choose_rule(dataset: dataset_lib.Dataset, splits: splits_lib.Splits, *,
     seed: of what is drawn if there are more.
   """
   forget, val = (
-      labelled(dataset, rows) for rows in (splits.forget, splits.val))
+      labelled(dataset, rows)
+      for rows in (splits.forget, splits.unseen('val')))
   empty = [name for name, rows in (('forget', forget), ('val', val))
            if not len(rows)]
+  if splits.classes and empty == ['val']:
+    return Rule(PASSES, forget, val, _passes(
+        'Val has no image of what is forgotten whole'))
   if empty:
     return Rule(PASSES, forget, val, _passes(
         f'No label is known in {" and ".join(empty)}'))
@@ -168,9 +174,13 @@ class LiveAttack:
     self.rule = rule = choose_rule(
         problem.dataset, problem.splits, limit=limit, kind=kind,
         seed=problem.seed)
-    val = labelled(problem.dataset, problem.splits.val)
-    self.num_val = len(val)  # images behind the val accuracy
-    self._val_rows = np.searchsorted(val, rule.val)
+    stays, unseen = (labelled(problem.dataset, rows) for rows in (
+        problem.splits.stays('val'), problem.splits.of_classes))
+    val = np.concatenate([stays, np.intersect1d(unseen, rule.val)])
+    self.num_val = len(stays)  # images behind the val accuracy
+    order = np.argsort(val)
+    self._val_rows = order[np.searchsorted(val, rule.val, sorter=order)]
+    self._before = len(val)  # images before those of forget
     self._indices = np.concatenate([val, rule.forget])
     self._labels = problem.dataset.labels[self._indices]
     self._identity = problem.dataset.identity
@@ -182,8 +192,8 @@ class LiveAttack:
                         ] | None:
     """Losses of the rule's members and non-members; two accuracies.
 
-    The accuracies are those on the members and on all of val, None without an
-    image. None if a logit is not finite.
+    The accuracies are those on the members and on all of val (but for what is
+    forgotten whole), None without an image. None if a logit is not finite.
     """
     if not self.images:
       return np.array([]), np.array([]), None, None
@@ -191,12 +201,12 @@ class LiveAttack:
     if not np.isfinite(logits).all():
       return None
     losses = per_example.loss(self._task, logits, self._labels)
-    n = self.num_val
+    n = self._before
     on_members, on_val = (
         float(accuracy.accuracy(
             self._task, logits[rows], self._labels[rows]).value)
         if len(losses[rows]) else None
-        for rows in (slice(n, None), slice(n)))
+        for rows in (slice(n, None), slice(self.num_val)))
     return losses[n:], losses[:n][self._val_rows], on_members, on_val
 
   def measure(self, variables: Variables) -> loop.Metrics:

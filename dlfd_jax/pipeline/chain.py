@@ -30,7 +30,7 @@ AUDITED = 'audited'  # what an audit calls the model in `unlearned`
 FLAG = 'allow_unverified'
 _WORDS = {'images': 'pixels', 'labels': 'labels', 'identities': 'identities'}
 # Any splits.npz or data; what the parts of another version mean is unknown.
-_PARTS = (*splits_lib.SPLITS_PARTS, 'train', 'earlier')
+_PARTS = (*splits_lib.SPLITS_PARTS, 'train', 'earlier', 'of_classes')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _stored_ids(path: pathlib.Path) -> dict[str, np.ndarray] | None:
 def ids_of(dataset: dataset_lib.Dataset,
            splits: splits_lib.Partition | splits_lib.Splits
            ) -> dict[str, np.ndarray]:
-  """The sample ids of each part, earlier requests among them."""
+  """The sample ids of each part, of earlier requests and whole classes."""
   return {name: dataset.sample_id[rows]
           for name, rows in _rows(splits).items()}
 
@@ -147,6 +147,8 @@ def _rows(splits: splits_lib.Partition | splits_lib.Splits
   parts = dict(splits.parts)
   if isinstance(splits, splits_lib.Splits) and splits.earlier.size:
     parts['earlier'] = splits.earlier
+  if isinstance(splits, splits_lib.Splits) and splits.classes:
+    parts['of_classes'] = splits.of_classes
   return parts
 
 
@@ -199,7 +201,8 @@ def entry(dataset: dataset_lib.Dataset,
     **more: recorded as it is.
   """
   parts = _rows(splits)
-  return {**data_hashes(dataset, np.concatenate(list(parts.values()))),
+  return {**data_hashes(dataset, np.unique(np.concatenate(
+      list(parts.values())))),
           'parts': {name: ids_hash(dataset.sample_id[rows])
                     for name, rows in parts.items()},
           'learned': ids_hash(dataset.sample_id[learned]), **more}
@@ -755,7 +758,7 @@ def check_references(one: Judged, original: Judged | None, unlearned: Judged,
       one.chain['parts'], {name: ids_hash(dataset.sample_id[rows])
                            for name, rows in parts.items()},
       f'the split of {called}')
-  now = data_hashes(dataset, np.concatenate(list(parts.values())))
+  now = data_hashes(dataset, np.unique(np.concatenate(list(parts.values()))))
   if now['ids'] == one.chain['ids']:
     found += _compare_data(one.chain, now, called)
   return found + _compare_recipe(

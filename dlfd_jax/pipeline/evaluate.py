@@ -500,15 +500,15 @@ def _accuracies(logits: Mapping[str, np.ndarray] | None,
                 learnt: Sequence[str]) -> dict[str, float | None]:
   """Accuracy of a model on each part; nothing of a model that is not there.
 
-  Images that the method learnt from, by sample id, do not count.
+  Images that the method learnt from, by sample id, do not count, nor what is
+  forgotten whole.
   """
   found: dict[str, float | None] = {}
   for name, of_part in (logits or {}).items():
-    rows = splits.parts[name]
-    unread = held_out.unread(dataset, rows, learnt)
+    unread = held_out.unread(dataset, splits.stays(name), learnt)
     if len(unread):
       found[name] = accuracy.accuracy(
-          dataset.task, of_part[np.isin(rows, unread)],
+          dataset.task, of_part[np.isin(splits.parts[name], unread)],
           dataset.labels[unread]).value
   return found
 

@@ -291,7 +291,7 @@ def judged_accuracies(problem: methods.Problem,
                       ) -> dict[str, dict[str, float]]:
   """Accuracy of models on what a model is judged by, of many images a part."""
   splits, generator = problem.splits, rng.generator(problem.seed, _SAMPLE)
-  parts = {name: generator.permutation(splits.parts[name])[:_MOST_JUDGED]
+  parts = {name: generator.permutation(splits.stays(name))[:_MOST_JUDGED]
            for name in usable.MOST_LOST}
   parts = {name: live.labelled(problem.dataset, rows)
            for name, rows in parts.items()}

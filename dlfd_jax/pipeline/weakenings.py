@@ -65,14 +65,14 @@ def _of_evaluation(dataset: dataset_lib.Dataset,
   for verdict, sides in outputs.VERDICT_SIDES.items():
     if few := inputs.too_few(*sides):
       lines.append(f'evaluate on {verdict}: {stats.TOO_FEW}; {few}.')
-  small = [name for name, part in inputs.parts.items() if not part.has_interval]
+  small = inputs.without_intervals
   if small:
     lines.append(f'evaluate gives no intervals on {", ".join(small)}: it takes '
                  f'{stats.ENOUGH} people or images.')
   missing: dict[str, list[str]] = {}
   for metric in registry.METRICS:
     if (metric.tier > 1 or metric.form == registry.DATA
-        or not metric.applies(inputs.task)):
+        or not metric.applies(inputs)):
       continue  # tiers 2 and 3 take models that few requests have
     others = [inputs.retrained] if metric.form == registry.SLOT else []
     for member in metric.members(inputs) if metric.members else (None,):

@@ -360,15 +360,20 @@ def _losses(arrays: Arrays, models: Sequence[str]
             ) -> dict[tuple[str, str], np.ndarray]:
   """Losses by model and split, float64; not finite ones count as the largest.
 
+  Of test those of the classes that are forgotten whole, if some are.
+
   Raises:
     ValueError: if there is no model.
   """
   if not models:
     raise ValueError('Expected arrays of at least one model, got none.')
   by_part = {}
+  unseen = arrays.get('test/of_classes', np.array(False))
   for model in models:
     for split in ('forget', 'test'):
       values = np.asarray(arrays[f'{model}/{split}/loss'], np.float64)
+      if split == 'test' and unseen.any():
+        values = values[unseen]
       finite = np.isfinite(values)
       by_part[model, split] = np.where(
           finite, values, values.max(initial=1.0, where=finite))

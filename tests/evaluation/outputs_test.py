@@ -193,7 +193,7 @@ def test_permuting_within_classes_keeps_what_the_classes_tell():
   model = prepared.unlearned
   losses = {
       split: model.losses[split] + 5. * (prepared.parts[split].labels == 1)
-      for split in ('forget', 'test')}
+      for split in outputs.SIDES}
   prepared = dataclasses.replace(
       prepared, unlearned=dataclasses.replace(model, losses=losses))
   nulls = fakes.nulls(prepared)

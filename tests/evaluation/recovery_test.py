@@ -127,8 +127,8 @@ def test_only_the_rest_counts():
 def test_a_robust_model_does_not_look_like_one_that_remembers():
   """Right on all copies, of forget and of unseen images: no difference."""
   inputs = _inputs(.97, of='noise 5 %')
-  robust = {split: _answers(1, 0, split).astype(np.float32)
-            for split in ('forget', 'test')}
+  robust = {side: _answers(1, 0, split).astype(np.float32)
+            for side, split in (('forget', 'forget'), ('unseen', 'test'))}
   model = dataclasses.replace(inputs.unlearned, treated={
       'noise 5 %': dataclasses.replace(inputs.unlearned, logits=robust)})
   value = registry.find('recovery_copies_accuracy/noise 5 %').value

@@ -58,7 +58,8 @@ def test_every_entry_is_made_by_one_of_both_kinds_of_task():
   found = {registry.find(record['metric']).name
            for task in (fakes.CLASSES, fakes.ATTRIBUTES)
            for record in _fresh(task)}
-  assert found == {metric.name for metric in registry.METRICS}
+  assert found == {metric.name for metric in registry.METRICS
+                   if not metric.name.endswith('_forgotten')}  # see by_class
 
 
 def test_names_and_labels_are_unique():
