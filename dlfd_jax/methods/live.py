@@ -6,8 +6,8 @@ how far forgetting has come. With fewer, no value of that attack is unusual: at
 4 a side the 95 % point of its null is 1. Then the rank of the forget losses
 among the unseen ones of their classes says it. Where val has no loss to compare
 with, nothing is measured, and the method runs its passes. Where classes are
-forgotten whole, val means their images in it, but for the accuracy on val, which
-is that on all others.
+forgotten whole, forget is compared with their images in val, and the accuracy
+on val is that on all others.
 """
 
 from __future__ import annotations

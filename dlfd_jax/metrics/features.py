@@ -17,6 +17,8 @@ Nguyen et al. (2021), arXiv:2010.15327, for the unbiased form of CKA.
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import threadpoolctl
 
@@ -238,7 +240,9 @@ def _judge(train: np.ndarray, test: np.ndarray, train_labels: np.ndarray,
   from sklearn import linear_model  # takes most of a second
   probe = linear_model.LogisticRegression(
       C=1.0, class_weight='balanced', max_iter=_MAX_ITERATIONS)
-  probe.fit(train, train_labels)
+  with warnings.catch_warnings():  # of people there may be many, by design
+    warnings.filterwarnings('ignore', 'The number of unique classes')
+    probe.fit(train, train_labels)
   if classes.size > 2:
     return (probe.predict(test) == test_labels).astype(np.float64)
   score = probe.decision_function(test)

@@ -165,6 +165,11 @@ def test_people_with_one_image_and_unknown_ones_are_left_out():
   assert rows.tolist() == [0, 1, 2, 3]
 
 
+def test_many_people_with_two_images_are_no_reason_to_warn():
+  rows, right = lib.people_probe(*_one_hot_people(24, 2))
+  assert len(rows) == 48 and right.mean() == 1
+
+
 def test_the_number_of_people_can_be_limited():
   features, units = _one_hot_people(12, 4)
   rows, right = lib.people_probe(features, units, limit=3)
