@@ -553,13 +553,12 @@ def partition_from_column(dataset: dataset_lib.Dataset, *,
           f'{validate.listed(np.unique(column))}.')
   splits: Partition | Splits
   if cut:
+    retain, forget, val, test = parts.values()
+    classes, of_classes = whole_classes(dataset, retain, forget, (val, test))
     splits = Splits(
-        parts['retain'], parts['forget'], parts['val'], parts['test'],
-        by_person=retain_forget_by_person(
-            dataset, parts['retain'], parts['forget']),
-        **dict(zip(('classes', 'of_classes'), whole_classes(
-            dataset, parts['retain'], parts['forget'],
-            (parts['val'], parts['test'])))))
+        retain, forget, val, test,
+        by_person=retain_forget_by_person(dataset, retain, forget),
+        classes=classes, of_classes=of_classes)
   else:
     splits = Partition(**parts)
   if check:

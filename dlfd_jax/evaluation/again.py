@@ -152,9 +152,9 @@ def _rebuilt(record: Mapping[str, Any], arrays: Arrays
       'random': _in_order(by_model, 'random_'),
       }, data, splits_lib.Splits(
           **parts, by_person=bool(about.get('by_person')),
-          **({} if 'classes' not in arrays else {
-              'classes': tuple(arrays['classes'].tolist()),
-              'of_classes': np.flatnonzero(joined('of_classes'))}))
+          classes=tuple(map(str, arrays.get('classes', ()))),
+          of_classes=np.flatnonzero(joined('of_classes'))
+          if 'classes' in arrays else np.array([], np.int64))
 
 
 def _shadows(arrays: Arrays) -> inputs_lib.Shadows | None:

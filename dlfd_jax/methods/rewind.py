@@ -89,7 +89,8 @@ def keys_of(dataset: dataset_lib.Dataset,
             splits: splits_lib.Splits) -> np.ndarray | None:
   """Labels that errors on forget and val compare by; None if none is shared."""
   return live.common_keys(dataset, *(
-      live.labelled(dataset, rows) for rows in (splits.forget, splits.val)))
+      live.labelled(dataset, rows) for rows in (
+          splits.forget, splits.unseen('val'))))
 
 
 class Errors:
@@ -109,7 +110,7 @@ class Errors:
     self._labels = problem.dataset.labels
     self._predictor = setting.predictor
     forget, val = (live.labelled(problem.dataset, rows) for rows in (
-        problem.splits.forget, problem.splits.val))
+        problem.splits.forget, problem.splits.unseen('val')))
     shared = np.intersect1d(keys[forget], keys[val])
     self._forget, self._val = (
         rows[np.isin(keys[rows], shared)] for rows in (forget, val))
