@@ -114,7 +114,7 @@ def parts_of(problem: base.Problem) -> dict[str, np.ndarray]:
   """Rows of retain and val that are read, those with a label."""
   found = {}
   for name in usable.MOST_LOST:
-    rows = live.labelled(problem.dataset, problem.splits.parts[name])
+    rows = live.labelled(problem.dataset, problem.splits.stays(name))
     rows = rng.generator(problem.seed, _SAMPLE).permutation(rows)[:_MOST_READ]
     if len(rows):
       found[name] = np.sort(rows)
