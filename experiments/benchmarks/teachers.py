@@ -9,7 +9,8 @@ teacher. Here the student's steps are the same and the teacher differs: DLFD,
 fine-tuning with DLFD's own optimiser, batches and augmentation, EU-k, CT, an
 untrained network, the class means of unseen outputs, and nobody. Cost is equal:
 a teacher gets as many passes as DLFD took on that seed, rounded up to whole
-epochs; one that takes none leaves them to the student.
+epochs; one that takes none leaves them to the student. Fine-tuning stands there
+with DLFD's epochs, too, which are fewer passes.
 
 Drawn faces: five demos, each with data, original and three retrained models of
 its own seed. FG-NET: one split, one original, eight references, five seeds of
@@ -18,13 +19,14 @@ unlearning. Seeds are paired: a difference is taken within a seed.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import math
 import pathlib
 import statistics
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,7 +45,7 @@ from dlfd_jax.pipeline import (
   unlearn,
 )
 from dlfd_jax.report import render
-from dlfd_jax.utils import configs, runs
+from dlfd_jax.utils import configs, runs, text
 from experiments.benchmarks import judged, teacher_stages
 from experiments.paper import study as study_lib, summary
 from experiments.publish import demo_seeds, programs
@@ -52,8 +54,9 @@ SEEDS = 5
 REFERENCES = 8  # of FG-NET
 TEACHER_EPOCHS = 2  # of DLFD
 STAGES = 5  # blocks of EU-k: two stages of the ResNet and the head
-OURS, BESIDE, ALONE = 'dlfd', 'finetune', 'dlfd_alone'
-LEFT_OUT = 'left_out'
+OURS, ALONE = 'dlfd', 'dlfd_alone'
+BESIDE = ('finetune', 'finetune_short')
+LEFT_OUT, ORIGINAL = 'left_out', 'original'
 # What a model is measured by: those of the gap, and the reference attacks.
 GAP = ('accuracy_forget', 'accuracy_retain', 'accuracy_test', 'mia_auc_matched')
 ATTACKS = {'reference_attack_two_sided': 'two-sided',
@@ -67,25 +70,21 @@ Figures = dict[str, float]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Case:
-  """A data set at one seed.
+class World:
+  """A data set, who of it is forgotten, and retrained models.
 
   Attributes:
-    seed: of the original and of unlearning.
     preset: settings of the methods.
     original: who forgets.
     splits: who is forgotten.
-    references: retrained models; the last ones may be left out of the mean.
-    folder: of the runs.
+    references: folders of retrained models.
     devices: where to run.
   """
 
-  seed: int
   preset: presets.Preset
   original: job.ModelRun
   splits: splits_lib.Splits
-  references: Sequence[pathlib.Path]
-  folder: pathlib.Path
+  references: Sequence[job.Folder]
   devices: parallel.Devices
 
   def epoch(self, config: base.MethodConfig) -> int:
@@ -105,9 +104,9 @@ class Case:
     return {split: out.logits for split, out in self._predictors.run(
         saved.config, saved.variables, self.splits.parts).items()}
 
-  def figures(self, saved: checkpoint.SavedModel) -> Figures:
+  def figures(self, run: job.ModelRun) -> Figures:
     """Of a model beside all references."""
-    return self._beside(self._logits(saved), self._retrained)
+    return self._beside(self._logits(run.state()), self._retrained)
 
   def left_out(self) -> list[Figures]:
     """Of each reference beside the other ones."""
@@ -134,41 +133,39 @@ class Case:
         for name in ATTACKS}}
 
 
-def drawn(values: flags.FlagValues, seed: int) -> Case:
-  """A demo, which is run first where it is not there."""
-  folder = pathlib.Path(command.required(values, 'demos')) / str(seed)
-  demo_seeds.measure(seed, folder)
-  dataset = job.load_data(presets.demo_data(seed))
+def drawn(values: flags.FlagValues, seeds: Sequence[int]) -> Iterator[World]:
+  """Demos, each of which is run first where it is not there."""
   preset = presets.PRESETS['demo']
-  splits = splits_lib.load_splits(
-      folder / demo.RETRAINED[0] / runs.SPLITS, dataset)
-  original = train.train(
-      dataset, presets.demo_partition(dataset, seed),
-      dataclasses.replace(preset.train, seed=seed), preset.network,
-      workdir=folder / 'original')
-  assert isinstance(splits, splits_lib.Splits)
-  return Case(seed, preset, original, splits,
-              [folder / name for name in demo.RETRAINED],
-              study_lib.root_of(values) / 'drawn' / str(seed),
-              inputs.devices(values))
+  for seed in seeds:
+    folder = pathlib.Path(command.required(values, 'demos')) / str(seed)
+    demo_seeds.measure(seed, folder)
+    dataset = job.load_data(presets.demo_data(seed))
+    splits = splits_lib.load_splits(
+        folder / demo.RETRAINED[0] / runs.SPLITS, dataset)
+    assert isinstance(splits, splits_lib.Splits)
+    yield World(
+        preset, train.train(
+            dataset, presets.demo_partition(dataset, seed),
+            dataclasses.replace(preset.train, seed=seed), preset.network,
+            workdir=folder / 'original'),
+        splits, [folder / name for name in demo.RETRAINED],
+        inputs.devices(values))
 
 
-def fgnet(values: flags.FlagValues, seed: int) -> Case:
-  """The split, the original and the references of `judged`."""
+def fgnet(values: flags.FlagValues, seeds: Sequence[int]) -> Iterator[World]:
+  """The split, the original and the references of `judged`, at every seed."""
   data = judged.DATA[0]
   task = data.task(pathlib.Path(command.required(values, 'data_dir')))
-  common = {'devices': inputs.devices(values), **inputs.run_options(values)}
   study = study_lib.open_study(
       task, 0, pathlib.Path(command.required(values, 'judged')), data.forget,
-      **common)
-  folder = study_lib.root_of(values) / 'fgnet' / str(seed)
-  return Case(seed, task.preset, study.trained['original'], study.splits,
-              [pathlib.Path(path) for path in study.references(REFERENCES)],
-              folder, inputs.devices(values))
+      devices=inputs.devices(values), **inputs.run_options(values))
+  world = World(task.preset, study.trained['original'], study.splits,
+                study.references(REFERENCES), study.devices)
+  yield from (world for _ in seeds)
 
 
-CASES: dict[str, tuple[
-    str, str, Callable[[flags.FlagValues, int], Case]]] = {
+WORLDS: dict[str, tuple[str, str, Callable[
+    [flags.FlagValues, Sequence[int]], Iterator[World]]]] = {
         'drawn': (
             'Drawn faces, the demo',
             'seeds, each with faces, split, original and three references of '
@@ -192,7 +189,8 @@ def passes(config: base.MethodConfig, phase: str) -> float:
   return 7 / 3 if phase in (restore.JOINT, restore.RESTING) else 1.0
 
 
-def spent(case: Case, config: base.Method, record: Mapping[str, Any]) -> float:
+def spent(world: World, config: base.Method,
+          record: Mapping[str, Any]) -> float:
   """Passes over retain that a finished run took, its stages together."""
   clock, total = record['time'], 0.0
   for phase in clock['compile_s']:
@@ -200,33 +198,32 @@ def spent(case: Case, config: base.Method, record: Mapping[str, Any]) -> float:
     stage = config.inner if joint else getattr(config, 'method', config)
     # The clock keeps the first step of each phase apart.
     steps = clock['phase_steps'].get(phase, 0) + 1
-    total += steps * passes(stage, phase) / case.epoch(stage)
+    total += steps * passes(stage, phase) / world.epoch(stage)
   return total
 
 
-# Of DLFD's config and its passes to a config of the same cost.
-Make = Callable[[Case, base.MethodConfig, float], base.Method]
+# Of the preset, DLFD's config and its passes to a config of the same cost.
+Make = Callable[[presets.Preset, base.MethodConfig, float], base.Method]
 
 
-def _restored(teacher: base.MethodConfig, case: Case) -> base.Method:
-  return restore.RestoreConfig(method=teacher, restore=_joint(case))
-
-
-def _joint(case: Case) -> restore.StageConfig:
-  return case.preset.config_of('dlfd_restore').restore  # type: ignore
+def _joint(preset: presets.Preset) -> restore.StageConfig:
+  return preset.config_of('dlfd_restore').restore  # type: ignore
 
 
 def _taught(name: str, **fields: Any) -> Make:
-  def make(case, ours, cost):
-    return _restored(configs.replace(
-        presets.methods_alike(case.preset)[name],
-        {'epochs': _whole(cost), **fields}), case)
+  def make(preset, ours, cost):
+    del ours
+    return restore.RestoreConfig(
+        method=configs.replace(presets.methods_alike(preset)[name],
+                               {'epochs': _whole(cost), **fields}),
+        restore=_joint(preset))
   return make
 
 
 def _alone(stage: type[restore.StageConfig]) -> Make:
-  def make(case, ours, cost):
-    joint = _joint(case)
+  def make(preset, ours, cost):
+    del ours
+    joint = _joint(preset)
     return stage(batch_size=joint.batch_size, epochs=joint.epochs + _whole(
         cost / passes(joint, restore.JOINT)))
   return make
@@ -237,17 +234,26 @@ def _whole(epochs: float) -> int:
 
 
 def _ours(**fields: Any) -> Make:
-  return lambda case, ours, cost: _restored(
-      configs.replace(ours, fields), case)
+  def make(preset, ours, cost):
+    del cost
+    return restore.RestoreConfig(
+        method=configs.replace(ours, fields), restore=_joint(preset))
+  return make
 
 
-def _ours_alone(**fields: Any) -> Make:
-  return lambda case, ours, cost: configs.replace(ours, fields)
+def _bare(**fields: Any) -> Make:
+  return lambda preset, ours, cost: configs.replace(ours, fields)
+
+
+def _short(preset, ours, cost):
+  """Fewer passes than DLFD: what differs is the perturbation alone."""
+  return _taught('finetune')(preset, ours, ours.epochs)
 
 
 TEACHERS: dict[str, tuple[str, Make]] = {
     'dlfd': ('DLFD', _ours()),
     'finetune': ('fine-tuning', _taught('finetune')),
+    'finetune_short': ("fine-tuning of DLFD's epochs", _short),
     'eu_k': ('EU-k of two stages', _taught('eu_k', k=STAGES)),
     'ct': ('CT', _taught('ct')),
     'untrained': ('an untrained network', _alone(teacher_stages.Untrained)),
@@ -261,52 +267,46 @@ FIELDS: dict[str, tuple[str, dict[str, Any]]] = {
     'k_1': ('K = 1', {'perturb_steps': 1}),
     'k_2': ('K = 2', {'perturb_steps': 2})}
 VARIANTS: dict[str, tuple[str, Make]] = {
-    ALONE: ('DLFD without restore', _ours_alone()),
+    ALONE: ('DLFD without restore', _bare()),
     **{f'{name}_alone': (f'DLFD, {title}, without restore',
-                         _ours_alone(**fields))
+                         _bare(**fields))
        for name, (title, fields) in FIELDS.items()},
     **{name: (f'DLFD, {title}', _ours(**fields))
        for name, (title, fields) in FIELDS.items()}}
 ARMS = TEACHERS | VARIANTS
 
 
-def our_config(case: Case) -> base.MethodConfig:
+def our_config(preset: presets.Preset) -> base.MethodConfig:
   """DLFD as the teacher: the preset's, with fewer passes."""
-  return configs.replace(case.preset.config_of('dlfd'), {
-      'epochs': TEACHER_EPOCHS})
+  return configs.replace(
+      preset.config_of('dlfd'), {'epochs': TEACHER_EPOCHS})
 
 
-def run_case(case: Case, names: Sequence[str],
-             common: Mapping[str, Any]) -> list[dict[str, Any]]:
-  """The cells of a case: a model each; what is there is not run again."""
-  cells: dict[str, dict[str, Any]] = {}
-
-  def cell(name, make):
-    kept = case.folder / f'{name}.json'
-    if not kept.is_file():
-      runs.write_json(kept, {'model': name, 'seed': case.seed, **make()})
-    cells[name] = runs.read_json(kept)
-    return cells[name]
-
-  def unlearned(name, config):
-    run = unlearn.unlearn(
-        case.original, config, case.splits, seed=case.seed,
-        workdir=case.folder / name, **common)
-    command.check_finite(run)
-    return {'passes': spent(case, config, run.record),
-            'epochs': config.epochs, 'figures': case.figures(run.state())}
-
-  case.folder.mkdir(parents=True, exist_ok=True)
-  cell('original', lambda: {
-      'passes': 0.0, 'figures': case.figures(case.original.state())})
-  cell(LEFT_OUT, lambda: {'each': case.left_out()})
-  ours = our_config(case)
-  cost = cell(ALONE, lambda: unlearned(ALONE, ours))['passes']
-  for name in names:
+def cell(world: World, seed: int, name: str, folder: pathlib.Path,
+         common: Mapping[str, Any]) -> dict[str, Any]:
+  """A model at a seed, by name; what is there is read, not run again."""
+  kept = folder / f'{name}.json'
+  if kept.is_file():
+    return runs.read_json(kept)
+  folder.mkdir(parents=True, exist_ok=True)
+  found: dict[str, Any]
+  if name == LEFT_OUT:
+    found = {'each': world.left_out()}
+  elif name == ORIGINAL:
+    found = {'passes': 0.0, 'figures': world.figures(world.original)}
+  else:
+    ours, cost = our_config(world.preset), 0.0
     if name != ALONE:
-      cell(name, lambda name=name: unlearned(
-          name, ARMS[name][1](case, ours, cost)))
-  return list(cells.values())
+      cost = cell(world, seed, ALONE, folder, common)['passes']
+    config = ARMS[name][1](world.preset, ours, cost)
+    run = unlearn.unlearn(
+        world.original, config, world.splits, seed=seed,
+        workdir=folder / name, **common)
+    command.check_finite(run)
+    found = {'passes': spent(world, config, run.record),
+             'figures': world.figures(run)}
+  runs.write_json(kept, {'model': name, 'seed': seed, **found})
+  return cell(world, seed, name, folder, common)
 
 
 def values_of(cells: Sequence[Mapping[str, Any]], name: str,
@@ -343,32 +343,44 @@ def verdict(difference: summary.Spread) -> str:
 
 
 def sentence(worlds: Sequence[Mapping[str, Any]]) -> str:
-  """Whether DLFD earns its place over fine-tuning."""
-  said = {world['title']: verdict(paired(world['cells'], OURS, BESIDE, 'gap'))
-          for world in worlds}
-  if set(said.values()) == {'nearer'}:
-    return ('DLFD earns its place: with it as teacher the student is nearer to '
-            'retraining than with fine-tuning on every data set.')
-  best = [title for title, of in said.items() if of == 'nearer']
+  """Whether DLFD earns its place over fine-tuning of as many passes, and fewer.
+
+  It does on a data set where the student's gap is smaller than with either.
+  """
+  said = {}
+  for world in worlds:
+    found = {name: paired(world['cells'], OURS, name, 'gap')
+             for name in BESIDE}
+    if not any(one.values for one in found.values()):
+      continue
+    said[world['title']] = [
+        f'{_WORDS[verdict(one)]} {ARMS[name][0]} over '
+        f'{text.counted(len(one.values), "seed")}'
+        for name, one in found.items() if one.values], {
+            verdict(one) for one in found.values() if one.values} == {'nearer'}
+  earns = [title for title, (_, does) in said.items() if does]
+  where = ('on every data set' if len(earns) == len(said) else
+           f'on {", ".join(earns)} alone')
   return (
-      'DLFD does not earn its place over the fine-tuning teacher'
-      + (f', except on {", ".join(best)}' if best else '') + ': '
-      + '; '.join(f'{title}: {_WORDS[of]}' for title, of in said.items()) + '.')
+      (f'As a teacher DLFD earns its place over fine-tuning {where}. ' if earns
+       else 'As a teacher DLFD does not earn its place over fine-tuning. ')
+      + ' '.join(f'{title}: its gap is {", ".join(words)}.'
+                 for title, (words, _) in said.items()))
 
 
-_WORDS = {'nearer': 'its gap is smaller', 'farther': 'its gap is larger',
-          'no difference': 'the gaps cannot be told apart'}
+_WORDS = {'nearer': 'smaller than that of', 'farther': 'larger than that of',
+          'no difference': 'not to be told from that of'}
 
 
 def _cells_of(cells, name, title):
-  def text(column):
+  def shown(column):
     if name == LEFT_OUT:
       return ('' if column == 'passes' else
               f'{left_out(cells, column).mean():.3f}')
     found = values_of(cells, name, column).values()
     return summary.Spread(tuple(found)).text(1 if column == 'passes' else 3)
 
-  return [title, *map(text, COLUMNS)]
+  return [title, *map(shown, COLUMNS)]
 
 
 def markdown(result: Mapping[str, Any]) -> str:
@@ -377,7 +389,7 @@ def markdown(result: Mapping[str, Any]) -> str:
       '# Teachers of restore', '', sentence(result['worlds']), '',
       'Restore from the original with the same joint steps, taught by each '
       'model. Passes: over retain, forward and backward, of teacher and '
-      'student together; every other teacher has as many as DLFD took. Gap: '
+      'student together. Gap: '
       'mean absolute difference to the mean of the references in test, retain '
       'and forget accuracy and class-matched attack AUC. Two-sided, person: '
       'AUC of the attack that reads margins beside the references, .5 is '
@@ -385,11 +397,11 @@ def markdown(result: Mapping[str, Any]) -> str:
   for world in result['worlds']:
     cells = world['cells']
     names = {cell['model'] for cell in cells}
-    rows = {name: title for name, title in {
-        'original': 'Original', LEFT_OUT: 'A reference, left out',
-        ALONE: ARMS[ALONE][0], **{name: title for name, (title, _) in
-                                  ARMS.items()}}.items() if name in names}
+    titles = {ORIGINAL: 'Original', LEFT_OUT: 'A reference, left out',
+              **{name: title for name, (title, _) in ARMS.items()}}
+    rows = {name: title for name, title in titles.items() if name in names}
     gaps = left_out(cells, 'gap')
+    missing = collections.Counter(name for name, _ in world['missing'])
     lines += [
         '', f'## {world["title"]}', '', f'{world["seeds"]} '
         f'{world["about"]} A left-out reference has a gap of '
@@ -399,6 +411,9 @@ def markdown(result: Mapping[str, Any]) -> str:
             ['teacher', *COLUMNS.values()],
             [_cells_of(cells, name, title) for name, title in rows.items()],
             'l' + 'r' * len(COLUMNS)), '',
+        *(['Partial: not run yet are ' + ', '.join(
+            f'{titles[name]} on {text.counted(n, "seed")}'
+            for name, n in missing.items()) + '.', ''] if missing else ()),
         'DLFD minus each other teacher within a seed, with 95 % t intervals; '
         'of attacks the distance to .5. Below 0: DLFD is better.', '',
         *render.markdown_lines(
@@ -406,38 +421,44 @@ def markdown(result: Mapping[str, Any]) -> str:
             [[title, *(_difference(paired(cells, OURS, name, column))
                        for column in ('gap', *ATTACKS))]
              for name, title in rows.items()
-             if name not in ('original', LEFT_OUT, OURS)], 'lrrr')]
+             if name not in (ORIGINAL, LEFT_OUT, OURS)], 'lrrr')]
   return '\n'.join([*lines, '', programs.made_by(dict(result)), ''])
 
 
 def _difference(found: summary.Spread) -> str:
   low, high = found.interval or (math.nan, math.nan)
-  text = f'{found.mean:+.3f} [{low:+.3f}, {high:+.3f}]'
-  return text if verdict(found) == 'no difference' else f'**{text}**'
+  shown = f'{found.mean:+.3f} [{low:+.3f}, {high:+.3f}]'
+  return shown if verdict(found) == 'no difference' else f'**{shown}**'
 
 
 def _measure(values: flags.FlagValues) -> dict[str, Any]:
   common = {'hooks': [command.Progress()], 'devices': inputs.devices(values),
             **inputs.run_options(values)}
-  names = command.value(values, 'arms')
-  unknown = sorted(set(names) - set(ARMS))
+  names = [ORIGINAL, LEFT_OUT, ALONE, *(
+      name for name in command.value(values, 'teachers') if name != ALONE)]
+  unknown = sorted(set(names) - {ORIGINAL, LEFT_OUT, *ARMS})
   if unknown:
-    raise ValueError(f'Expected --arms of {sorted(ARMS)}, got {unknown}.')
-  worlds = []
-  for world in command.value(values, 'worlds'):
-    title, about, make = CASES[world]
-    cells: list[dict[str, Any]] = []
-    made: dict[int, Case] = {}
-    for name in names:  # one program serves all seeds of a model
-      for seed in range(command.value(values, 'seeds')):
-        if seed not in made:
-          made[seed] = make(values, seed)
-        run_case(made[seed], [name], common)
-    for case in made.values():
-      cells += run_case(case, names, common)
-    worlds.append({'world': world, 'title': title, 'about': about,
-                   'seeds': len(made), 'cells': cells})
-  return {'worlds': worlds}
+    raise ValueError(f'Expected --teachers of {sorted(ARMS)}, got {unknown}.')
+  seeds = range(command.value(values, 'seeds'))
+  found = []
+  for place in command.value(values, 'worlds'):
+    if place not in WORLDS:
+      raise ValueError(f'Expected --worlds of {sorted(WORLDS)}, got {place}.')
+    title, about, make = WORLDS[place]
+    worlds = list(make(values, seeds))
+    # Model by model, as one compiled program serves all seeds.
+    cells, missing = [], []
+    for name in names:
+      for seed in seeds:
+        folder = study_lib.root_of(values) / place / str(seed)
+        if command.value(values, 'run') or (folder / f'{name}.json').is_file():
+          cells.append(cell(worlds[seed], seed, name, folder, common))
+        else:
+          missing.append([name, seed])
+    found.append({
+        'world': place, 'title': title, 'about': about, 'seeds': len(seeds),
+        'cells': cells, 'missing': missing})
+  return {'worlds': found}
 
 
 COMMAND = programs.program(
@@ -445,9 +466,10 @@ COMMAND = programs.program(
         'data_dir': (None, 'folder of the npz files'),
         'demos': (None, 'folder of `publish.demo_seeds`'),
         'judged': (None, 'folder of `benchmarks.judged`'),
-        'worlds': (list(CASES), 'data sets'),
-        'arms': (list(TEACHERS), 'teachers'),
-        'seeds': (SEEDS, 'seeds from 0', 1)},
+        'worlds': (list(WORLDS), 'data sets'),
+        'teachers': (list(TEACHERS), 'who teaches, by name'),
+        'seeds': (SEEDS, 'seeds from 0', 1),
+        'run': (True, 'also run what is not there; else read what is')},
     _measure, markdown, runs_models=True)
 main = COMMAND.main
 

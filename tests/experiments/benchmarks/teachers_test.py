@@ -1,5 +1,7 @@
 """Teachers of restore: those without a run, their cost, and the verdict."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -80,12 +82,12 @@ def test_what_a_run_of_two_stages_took():
   config = restore.RestoreConfig(
       method=finetune.FinetuneConfig(batch_size=10, epochs=2),
       restore=restore.StageConfig(batch_size=4, epochs=1))
-  case = teachers.Case(
-      0, None, None, problem.splits, (), None, None)  # type: ignore
+  world = teachers.World(
+      None, None, problem.splits, (), None)  # type: ignore
   record = {'time': {  # without the first step of a phase
       'compile_s': {'finetune': 1.0, 'restore': 1.0},
       'phase_steps': {'finetune': 3, 'restore': 4}}}
-  assert teachers.spent(case, config, record) == pytest.approx(2 + 7 / 3)
+  assert teachers.spent(world, config, record) == pytest.approx(2 + 7 / 3)
 
 
 def cells(**gaps):
@@ -97,19 +99,26 @@ def cells(**gaps):
 
 
 @pytest.mark.parametrize('ours, word, said', [
-    ((.1, .2, .3), 'nearer', 'DLFD earns its place'),
-    ((.3, .4, .5), 'farther', 'its gap is larger'),
-    ((.1, .4, .3), 'no difference', 'cannot be told apart')])
+    ((.1, .2, .3), 'nearer', 'DLFD earns its place over fine-tuning on every'),
+    ((.3, .4, .5), 'farther', 'does not earn .* gap is larger than'),
+    ((.1, .4, .3), 'no difference', 'does not earn .* not to be told from')])
 def test_the_verdict_is_that_of_the_paired_interval(ours, word, said):
-  found = cells(dlfd=ours, finetune=(.2, .3, .41), dlfd_alone=ours)
-  difference = teachers.paired(found, 'dlfd', 'finetune', 'gap')
-  assert teachers.verdict(difference) == word
-  world = {'world': 'w', 'title': 'W', 'about': 'seeds.', 'seeds': 3,
-           'cells': found}
+  found = cells(dlfd=ours, finetune=(.2, .3, .41), dlfd_alone=ours,
+                finetune_short=(.3, .4, .51))
+  assert teachers.verdict(
+      teachers.paired(found, 'dlfd', 'finetune', 'gap')) == word
   page = teachers.markdown({
-      'worlds': [world], 'command': 'c', 'device': 'cpu',
-      'versions': {'jax': '1'}})
-  assert said in page
+      'worlds': [{'world': 'w', 'title': 'W', 'about': 'seeds.', 'seeds': 3,
+                  'cells': found, 'missing': [['finetune', 7]]}],
+      'command': 'c', 'device': 'cpu', 'versions': {'jax': '1'}})
+  assert re.search(said, page)
+  assert 'Partial: not run yet are fine-tuning on 1 seed.' in page
+
+
+def test_both_amounts_of_fine_tuning_must_be_farther():
+  found = cells(dlfd=(.1, .2, .3), finetune=(.2, .3, .41),
+                finetune_short=(.1, .21, .29))
+  assert 'does not earn' in teachers.sentence([{'title': 'W', 'cells': found}])
 
 
 def test_an_attack_is_judged_by_its_distance_to_guessing():
