@@ -146,7 +146,8 @@ def prepare_target(features: jax.Array, weights: jax.Array,
 
 
 def transport(features: jax.Array, weights: jax.Array, target: Target,
-              config: SinkhornConfig) -> Transport:
+              config: SinkhornConfig,
+              penalty: jax.typing.ArrayLike = 0.0) -> Transport:
   r"""How far a cloud lies from the target in feature space.
 
   .. math:: S_\epsilon(\mu, \nu) = OT_\epsilon(\mu, \nu)
@@ -161,6 +162,8 @@ def transport(features: jax.Array, weights: jax.Array, target: Target,
     weights: ``[n]``, at least 0; rows of weight 0 have no effect.
     target: from :func:`prepare_target` with the same ``config``.
     config: the solver.
+    penalty: ``[n, m]``, added to the cost between the two clouds, in its units;
+      it has no part in the terms that debias.
 
   Returns:
     The value and the state of convergence.
@@ -170,7 +173,7 @@ def transport(features: jax.Array, weights: jax.Array, target: Target,
   """
   unit = unit_rows(features)
   a, b = _normalised(weights), target.weights
-  between = cosine_cost(unit, target.unit)
+  between = cosine_cost(unit, target.unit) + penalty
   ott = _ott()
   options = {'threshold': config.threshold,
              'max_iterations': config.max_iterations}

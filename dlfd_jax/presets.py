@@ -27,6 +27,8 @@ from dlfd_jax.data import (
   splits as splits_lib,
 )
 from dlfd_jax.methods import (
+  align,
+  amun,
   bad_teaching,
   base,
   cf_k,
@@ -43,6 +45,7 @@ from dlfd_jax.methods import (
   regun,
   restore,
   rewind,
+  rum,
   salun,
   scrub,
   ssd,
@@ -175,6 +178,9 @@ def _methods(distance, recipe, others, released=None):
           method=distance, restore=joint),
       'restore': restore.RestoreConfig(
           method=others['neggrad_plus'], restore=joint),
+      'rum': rum.RumConfig(
+          medium=finetune.FinetuneConfig(batch_size=batch_size),
+          high=others.get('salun') or salun.SalUnConfig(batch_size=batch_size)),
   }
 
 
@@ -212,6 +218,8 @@ def _small_methods(ours, rate):
       'ct': transpose.TransposeConfig(**anew),
       'msg': msg.MSGConfig(**anew),
       'regun': regun.ReGUnConfig(**few, optimizer=cosine),
+      'amun': amun.AMUNConfig(**few, optimizer=_cosine(rate / 2)),
+      'align': align.AlignConfig(**few, optimizer=cosine),
       'ssd': ssd.SSDConfig(batch_size=ours.batch_size),
       'lfssd': ssd.LFSSDConfig(batch_size=ours.batch_size),
       'neggrad': neggrad.NegGradConfig(

@@ -9,6 +9,9 @@ optimizer and a wrapped method: ``sinkhorn.epsilon`` is ``--sinkhorn_epsilon``,
 ``--repair_momentum``. A nested config that may be None is also a flag itself,
 true (its defaults) or false.
 
+Metadata of ``{'flag': None}`` are those of a field without a flag of its own,
+such as a method that may be absent; its fields have theirs while it is there.
+
 A flag that is not given leaves the preset's value; one that the config lacks is
 refused.
 """
@@ -76,16 +79,17 @@ def of(config: Any, path: str = '', front: str = '') -> tuple[Option, ...]:
   inner: dict[str, Option] = {}
   for field in dataclasses.fields(cls):
     kind, value = kinds[field.name], getattr(config, field.name, None)
+    named = field.metadata.get('flag', field.name)
     nested = value if dataclasses.is_dataclass(value) else next(
         (k for k in (kind, *typing.get_args(kind))
-         if dataclasses.is_dataclass(k)), None)
+         if dataclasses.is_dataclass(k) and named), None)
     if nested:
       name = re.sub('(optimizer|method)_$', '', f'{field.name}_')
       inner |= {option.flag: option for option in of(
           nested, f'{path}{field.name}.', front + name)}
     words = _words(kind)
-    if words:
-      flag = front + field.metadata.get('flag', field.name)
+    if words and named:
+      flag = front + named
       own[flag] = Option(flag, path + field.name, kind,
                          entries.get(field.name, words))
   return tuple((inner | own).values())

@@ -11,6 +11,7 @@ from absl import flags
 
 from dlfd_jax import checkpoint, methods, presets
 from dlfd_jax.cli import command, inputs, options, tensorboard
+from dlfd_jax.methods import base
 from dlfd_jax.pipeline import chain, run_configs, unlearn, weakenings
 from dlfd_jax.utils import files, runs
 
@@ -28,7 +29,10 @@ among the unseen. The new model is in <workdir>/checkpoints/model.
 
 # Methods that run another one of the user's choice, and what they do with it.
 _WRAPPERS = {'rewind': 'runs and goes back in',
-             'restore': 'runs as the teacher on forget'}
+             'restore': 'runs as the teacher on forget',
+             'rum': 'runs on the groups of low, medium and high memorisation: '
+                    "three with commas between, 'nothing' for none"}
+_NOTHING = 'nothing'
 
 
 def _define(values: flags.FlagValues) -> None:
@@ -99,7 +103,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   if command.value(values, 'preset') is None:  # its rates are no data's own
     config = presets.with_trials(config, _decided(config, values))
   devices = inputs.devices(values)
-  devices.check_batch_size(config.batch_size)
+  for stage in config.stages:
+    devices.check_batch_size(stage.inner.batch_size)
   wanted = inputs.forget_request(values, required=False)
   saved = checkpoint.load_model(original)
   remat = command.value(values, 'remat')
@@ -166,8 +171,23 @@ def _start(config_of: Callable[[str], Any], values: flags.FlagValues) -> Any:
     if method != wrapper:
       raise ValueError(f'Expected --{wrapper}_of with --method={wrapper} '
                        f'alone, got {method}.')
-    config = dataclasses.replace(config, method=config_of(inner))
+    config = dataclasses.replace(
+        config, **_parts(config, wrapper, inner, config_of))
   return config
+
+
+def _parts(config: Any, wrapper: str, named: str,
+           config_of: Callable[[str], Any]) -> dict[str, Any]:
+  """The configs of the named methods, by the fields that hold them."""
+  several = len(config.parts) > 1
+  names = [n.strip() for n in named.split(',')] if several else [named]
+  if len(names) != len(config.parts):
+    raise ValueError(
+        f'Expected --{wrapper}_of to name {len(config.parts)} methods with '
+        f'commas between, for {", ".join(config.parts)}, got {named!r}.')
+  return {part: None if name == _NOTHING and base.may_be_nothing(config, part)
+          else config_of(name)
+          for part, name in zip(config.parts, names, strict=True)}
 
 
 COMMAND = command.Command(

@@ -16,7 +16,7 @@ __all__ = ['METHODS', 'Method', 'MethodConfig', 'Problem', 'RunConfig',
            'title_of', 'unlearn']
 
 
-RunConfig = MethodConfig | base.Wrapper
+RunConfig = MethodConfig | base.Composite
 # A method is one line here: its name, and its config's module and class.
 _CONFIGS = {
     'dlfd': 'dlfd:DLFDConfig',
@@ -39,16 +39,19 @@ _CONFIGS = {
     'msg': 'msg:MSGConfig',
     'regun': 'regun:ReGUnConfig',
     'margin_matching': 'margin_matching:MarginMatchingConfig',
+    'amun': 'amun:AMUNConfig',
+    'align': 'align:AlignConfig',
     'rewind': 'rewind:RewindConfig',
     'restore': 'restore:RestoreConfig',
     'dlfd_restore': 'restore:DLFDRestoreConfig',
+    'rum': 'rum:RumConfig',
 }
 METHODS: dict[str, type[Any]] = {
     name: plugins.load_object(f'{__name__}.{place}')
     for name, place in _CONFIGS.items()}
-# Methods that run another one.
+# Methods that run others.
 WRAPPERS = tuple(name for name, config in METHODS.items()
-                 if issubclass(config, base.Wrapper))
+                 if issubclass(config, base.Composite))
 
 
 def resolve(name: str) -> type[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, cast
 
 import flax.linen as nn
 import jax
@@ -93,8 +93,8 @@ class Problem:
 class Method:
   """A method is its config: a frozen dataclass with a title and a plan.
 
-  Nearly all derive from :class:`MethodConfig`; one that runs another method
-  gives that one's config as ``inner``.
+  Nearly all derive from :class:`MethodConfig`; one that runs others is a
+  :class:`Composite`.
   """
 
   title: ClassVar[str] = ''
@@ -106,8 +106,21 @@ class Method:
         f'Expected the config of a method, got {type(self).__name__}.')
 
   @property
-  def before(self) -> Method | None:
-    """A method that runs first; its result is ``Setting.teacher``."""
+  def stages(self) -> tuple[Method, ...]:
+    """What runs one after the other, each with a loop of its own."""
+    return (self,)
+
+  def check(self, problem: Problem) -> None:
+    """Raises ValueError if the method cannot be run on this problem."""
+
+  def setting_of(self, setting: Setting) -> Setting:
+    """What this stage works in: the run's setting, or a part of it."""
+    return setting
+
+  def conclude(self, setting: Setting,
+               selected: Variables) -> dict[str, Any] | None:
+    """Findings of a finished run; None = those of its last stage."""
+    del setting, selected
     return None
 
   @property
@@ -247,7 +260,34 @@ class HeldOutConfig(MethodConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Wrapper(Method):
+class Composite(Method):
+  """A method that runs others.
+
+  ``parts`` names the fields that hold their configs. A part that may be None,
+  nothing then, has ``metadata={'flag': None}``, as no flag can make a method.
+  """
+
+  parts: ClassVar[tuple[str, ...]] = ()
+
+  def __post_init__(self) -> None:
+    for part in self.parts:
+      config = getattr(self, part)
+      if not isinstance(config, MethodConfig) and not (
+          config is None and may_be_nothing(self, part)):
+        raise ValueError(
+            'Expected the config of a method that runs no other in '
+            f'{type(self).__name__}, got {type(config).__name__}.')
+
+
+def may_be_nothing(config: Composite | type[Composite], part: str) -> bool:
+  """Whether this part of a method may be None."""
+  fields = {field.name: field for field in dataclasses.fields(
+      cast(Any, config))}
+  return fields[part].metadata.get('flag', part) is None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Wrapper(Composite):
   """A method that runs another one.
 
   Attributes:
@@ -257,13 +297,9 @@ class Wrapper(Method):
     ValueError: if that is no such config.
   """
 
-  method: MethodConfig
+  parts = ('method',)
 
-  def __post_init__(self) -> None:
-    if not isinstance(self.method, MethodConfig):
-      raise ValueError(
-          'Expected the config of a method that runs no other in '
-          f'{type(self).__name__}, got {type(self.method).__name__}.')
+  method: MethodConfig
 
   @property
   def epochs(self) -> int:
@@ -330,7 +366,7 @@ class Setting:
 
   ``original`` is the problem's, placed on the devices like every later state,
   so that one compiled evaluation serves them all. ``teacher`` is the state that
-  ``Method.before`` selected, on the devices, None for a method without one.
+  the stage before this one selected, on the devices, None in the first.
   ``held_out`` is the part of val that is set aside for a method which learns
   from unseen images; the problem's ``val`` is the rest then.
   """

@@ -131,8 +131,8 @@ class RestoreConfig(base.Wrapper):
     return self.restore
 
   @property
-  def before(self) -> base.Method:
-    return self.method
+  def stages(self) -> tuple[base.Method, ...]:
+    return self.method, self
 
   def plan(self, setting: base.Setting) -> base.Plan:
     """That of the joint steps."""

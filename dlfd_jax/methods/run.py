@@ -315,7 +315,7 @@ class UnlearnResult:
 def prepare(setting: base.Setting, config: base.Method
             ) -> tuple[loop.Plan, base.MethodController]:
   """What the loop runs, and what measures, switches phases and selects."""
-  inner = config.inner
+  inner, setting = config.inner, config.setting_of(setting)
   plan = config.plan(setting)
   live = live_lib.LiveAttack(setting, inner.live_limit, plan.attack)
   epoch = plan.batches.steps_per_epoch
@@ -356,18 +356,19 @@ def unlearn(problem: base.Problem, config: base.Method, *,
     problem's own variables are unchanged.
 
   Raises:
-    ValueError: if ``config`` is that of no method, or the batch cannot be split
-      over the devices.
+    ValueError: if ``config`` is that of no method, the method cannot be run on
+      the problem, or the batch cannot be split over the devices.
   """
   if not isinstance(config, base.Method):
     raise ValueError(
         f'Expected the config of a method, got {type(config).__name__}.')
+  config.check(problem)
   devices = devices or parallel.Devices()
-  stages = stages_of(config)
+  stages = config.stages
   for stage in stages:
     devices.check_batch_size(stage.inner.batch_size)
   setting = base.Setting.of(problem, devices, device_bytes, config)
-  before: list[UnlearnResult] = []
+  done: list[UnlearnResult] = []
   for number, stage in enumerate(stages):
     with contextlib.ExitStack() as opened:
       saver = checkpoints
@@ -377,21 +378,16 @@ def unlearn(problem: base.Problem, config: base.Method, *,
       out = _run(
           setting, stage, devices=devices, log=log, checkpoints=saver,
           checkpoint_seconds=checkpoint_seconds, hooks=hooks,
-          done=sum(out.steps for out in before),
+          done=sum(out.steps for out in done),
           is_last=number == len(stages) - 1)
-    before.append(out)
+    done.append(out)
     if out.stop in (loop.INTERRUPTED, loop.NOT_FINITE):
-      break
+      return _joined(done, config)
     setting = dataclasses.replace(setting, teacher=out.selected)
-  found = _joined(before, config)
+  found = _joined(done, config, config.conclude(setting, out.selected))
   if setting.held_out is not None:
     found.findings['held_out'] = setting.held_out.counts
   return found
-
-
-def stages_of(config: base.Method) -> list[base.Method]:
-  """What runs one after the other, the config itself last."""
-  return [*(stages_of(config.before) if config.before else ()), config]
 
 
 def _run(setting: base.Setting, config: base.Method, *,
@@ -431,10 +427,14 @@ def _run(setting: base.Setting, config: base.Method, *,
       out.steps, out.clock, config, plan.check_every)
 
 
-def _joined(stages: Sequence[UnlearnResult],
-            config: base.Method) -> UnlearnResult:
-  """The last stage's result, with steps counted from the first stage's on."""
-  *before, last = stages
+def _joined(stages: Sequence[UnlearnResult], config: base.Method,
+            concluded: dict[str, Any] | None = None) -> UnlearnResult:
+  """The last stage's result, with steps counted from the first stage's on.
+
+  Where the run has findings of its own, the last stage's stand among those of
+  the others.
+  """
+  last = stages[-1]
   done, history, clock = 0, [], loop.Clock()
   for stage in stages:
     history += [{**metrics, 'step': metrics['step'] + done}
@@ -442,12 +442,13 @@ def _joined(stages: Sequence[UnlearnResult],
     clock = clock + stage.clock
     done += stage.steps
   selected_step = done - last.steps + last.selected_step
-  findings = dict(last.findings)
-  if before:
+  findings = dict(last.findings if concluded is None else concluded)
+  listed = stages[:-1] if concluded is None else stages
+  if listed:
     findings['stages'] = [{
         'method': type(stage.config).title, 'steps': stage.steps,
         'selected_step': stage.selected_step, 'reason': stage.reason,
-        'stop': stage.stop, **stage.findings} for stage in before]
+        'stop': stage.stop, **stage.findings} for stage in listed]
   return dataclasses.replace(
       last, selected_step=selected_step, findings=findings, history=history,
       steps=done, clock=clock, config=config)

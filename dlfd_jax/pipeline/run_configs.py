@@ -111,12 +111,6 @@ class _Settings(TypedDict):
   config: dict[str, Any]
 
 
-class _Wrapper(TypedDict):
-  """The settings of a method that runs another one."""
-
-  method: dict[str, Any]
-
-
 class _Named(TypedDict):
   name: str
 
@@ -132,15 +126,19 @@ def method_in(config: Mapping[str, Any], where: str) -> methods.RunConfig:
 
   def settings(name: str, fields: dict[str, Any]) -> Any:
     kind = methods.resolve(name)
-    if not issubclass(kind, base.Wrapper):
+    if not issubclass(kind, base.Composite):
       return records.fit(fields, kind, where, _LATER)
-    inner = records.fit(records.fit(fields, _Wrapper, where)['method'], _Named,
-                        where)  # of any method, which its name tells
-    method = settings(inner['name'], {
-        key: value for key, value in inner.items() if key != 'name'})
-    outer = records.fit({**fields, 'method': dataclasses.asdict(
-        methods.MethodConfig())}, kind, where, _LATER)
-    return dataclasses.replace(outer, method=method)
+    parts, any_method = {}, dataclasses.asdict(methods.MethodConfig())
+    for part in kind.parts:  # of any method, which its name tells
+      nothing = base.may_be_nothing(kind, part)
+      inner = records.fit(records.fit(fields, dict[str, Any], where).get(part),
+                          _Named | None if nothing else _Named,
+                          f'{part} of {where}')
+      parts[part] = inner and settings(inner['name'], {
+          key: value for key, value in inner.items() if key != 'name'})
+    outer = records.fit(
+        {**fields, **dict.fromkeys(parts, any_method)}, kind, where, _LATER)
+    return dataclasses.replace(outer, **parts)
 
   found = records.fit(dict(config), _Settings, where)
   return settings(found['method'], dict(found['config']))

@@ -130,6 +130,7 @@ def unlearn(
   begun = begin(original, splits, dataset, seed, original_path)
   verification = begun.findings.settled(allow_unverified)
   problem, saved = begun.problem, begun.saved
+  config.check(problem)
   held_out = methods_base.set_aside(
       config, problem.dataset, problem.splits, problem.seed)
   run = UnlearnResult(
@@ -166,7 +167,7 @@ def unlearn(
       'history': out.history,
       'notes': [*notes, *filter(None, [
           held_out and held_out.note, config.caution,
-          out.findings.get('steering_reason')]),
+          *map(out.findings.get, ('steering_reason', 'grouping'))]),
                 *_of_rates(config, out.findings)],
       # Images of val that are no longer unseen, by sample id.
       'held_out': problem.dataset.sample_id[held_out.rows].tolist()
@@ -280,8 +281,10 @@ def _of_rates(config: methods.RunConfig,
 def settings_of(config: methods.RunConfig) -> dict[str, Any]:
   """A method's config as a run records it."""
   fields = dataclasses.asdict(config)
-  if isinstance(config, methods_base.Wrapper):  # fields do not tell of what
-    fields['method']['name'] = methods.method_of(config.method)
+  if isinstance(config, methods_base.Composite):  # fields do not tell of what
+    for part in config.parts:
+      if (inner := getattr(config, part)) is not None:
+        fields[part]['name'] = methods.method_of(inner)
   return fields
 
 

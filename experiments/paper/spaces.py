@@ -71,6 +71,12 @@ def space_of(preset: presets.Preset, method: str) -> Space:
       'l1_sparse': {**rate, **passes, 'gamma': _log(1e-5, 1e-2)},
       'salun': {**rate, **passes,
                 'mask_share': distributions.FloatDistribution(.1, .9)},
+      'amun': {**rate, **passes, 'use_retain': _choice(True, False)},
+      'align': {**rate, **passes, 'retain_weight': _log(.1, 10.),
+                'class_cost': distributions.FloatDistribution(0., .9)},
+      'rum': {**{f'{part}.{path}': found for part in ('medium', 'high')
+                 for path, found in {**rate, **passes}.items()},
+              'high.mask_share': distributions.FloatDistribution(.1, .9)},
       'ssd': {'alpha': _log(.5, 100.)},
       'lfssd': {'alpha': _log(.5, 100.)},
       'margin_matching': {

@@ -32,8 +32,8 @@ CASES = [
       for count in (2, 8))]
 
 
-# Methods whose first steps add up gradients and move no weight.
-SUMMING = ('msg', 'salun', 'ssd', 'lfssd', 'margin_matching')
+# Methods whose first steps compute what later ones read and move no weight.
+SUMMING = ('msg', 'salun', 'ssd', 'lfssd', 'amun', 'margin_matching')
 
 
 def _config(name):

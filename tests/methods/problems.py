@@ -16,13 +16,15 @@ from dlfd_jax.data import (
 )
 from dlfd_jax.methods import base, restore, run
 from dlfd_jax.models import layers
+from tests import tiny
 
 SIZE = 8
 SMALL = ot.SinkhornConfig(epsilon=0.1, max_iterations=200)
 # Values that make a run short, for the configs that have these fields.
 SHORT = {'epochs': 1, 'batch_size': 8, 'check_every': 1, 'sinkhorn': SMALL,
          'perturb_steps': 1, 'k': 1, 'max_epochs': 1, 'forget_batch_size': 12,
-         'noise_images': 2, 'noise_steps': 1}
+         'noise_images': 2, 'noise_steps': 1, 'attack_steps': 3,
+         'doublings': 3}
 
 
 class TinyNet(nn.Module):
@@ -45,15 +47,17 @@ class TinyNet(nn.Module):
 
 
 def short(config, **changes):
-  """A config, or the one that it wraps, with what makes a run short.
+  """A config, or those that it runs, with what makes a run short.
 
   Of ``changes`` those count that name one of its fields.
   """
-  if isinstance(config, base.Wrapper):
+  if isinstance(config, base.Composite):
     stage = {'restore': short(config.restore, **changes)} if isinstance(
         config, restore.RestoreConfig) else {}
-    return dataclasses.replace(
-        config, method=short(config.method, **changes), **stage)
+    parts = {part: getattr(config, part) for part in config.parts}
+    return dataclasses.replace(config, **stage, **{
+        part: found and short(found, **changes)
+        for part, found in parts.items()})
   names = {field.name for field in dataclasses.fields(config)}
   return dataclasses.replace(config, **{
       name: value for name, value in {**SHORT, **changes}.items()
@@ -117,6 +121,27 @@ def problem(kind='multiclass', seed=0, head='plain', retain=20, forget=24,
       model, variables, data, splits(retain, forget, val), seed)
 
 
+def flat(kind='multiclass', forget=24):
+  """A problem for a network without convolutions: it compiles quickly.
+
+  Its labels are what that answers, so that it is right on every image.
+  """
+  model, data = tiny.TinyNet(), dataset(kind, forget=forget)
+  variables = parallel.fetch(
+      models.init(model, jax.random.key(1), (SIZE, SIZE)))
+  logits = np.asarray(model.apply(
+      variables, pixels(data, np.arange(len(data))), train=False).logits)
+  middle = logits.mean(0)  # all answers are given
+  last = variables['params']['classifier']
+  last['bias'] = last['bias'] - middle
+  logits = logits - middle
+  labels = (np.where(data.labels < 0, data.labels, logits > 0)
+            if kind == 'multilabel' else logits.argmax(1)).astype(np.int32)
+  return methods.Problem(
+      model, variables, dataclasses.replace(data, labels=labels),
+      splits(forget=forget), 0)
+
+
 def devices(count=1):
   return parallel.Devices(jax.local_devices()[:count])
 
@@ -130,7 +155,7 @@ def plans(problem, config):
   """The plan of each stage, as if every teacher were the original."""
   given = setting(problem, config=config)
   given = dataclasses.replace(given, teacher=given.original)
-  return [run.prepare(given, stage)[0] for stage in run.stages_of(config)]
+  return [run.prepare(given, stage)[0] for stage in config.stages]
 
 
 def leaves(variables):
