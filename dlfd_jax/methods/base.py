@@ -83,10 +83,16 @@ class Problem:
   def task(self) -> tasks.Task:
     return self.dataset.task
 
-  def on(self, splits: splits_lib.Splits) -> Problem:
-    """The same on other splits of its data; what was checked still holds."""
+  def on(self, splits: splits_lib.Splits,
+         original: Variables | None = None) -> Problem:
+    """The same on other splits, from another state of the same network.
+
+    What was checked of its own still holds.
+    """
     other = copy.copy(self)
     object.__setattr__(other, 'splits', splits)
+    if original is not None:
+      object.__setattr__(other, 'original', original)
     return other
 
 

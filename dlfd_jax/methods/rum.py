@@ -218,12 +218,13 @@ class _Group(base.Method):
       retain = np.concatenate([retain, *(
           groups[name] for name in names[names.index(self._name) + 1:])])
     start = setting.original if setting.teacher is None else setting.teacher
+    part = dataclasses.replace(
+        splits, retain=retain, forget=forget,
+        by_person=splits_lib.retain_forget_by_person(
+            problem.dataset, retain, forget))
     return dataclasses.replace(
-        setting, original=start, teacher=None, problem=dataclasses.replace(
-            problem, original=parallel.fetch(start), splits=dataclasses.replace(
-                splits, retain=retain, forget=forget,
-                by_person=splits_lib.retain_forget_by_person(
-                    problem.dataset, retain, forget))))
+        setting, original=start, teacher=None,
+        problem=problem.on(part, parallel.fetch(start)))
 
   def plan(self, setting: base.Setting) -> base.Plan:
     """That of the group's method."""

@@ -267,7 +267,7 @@ def test_the_phases_of_dlfd_compile_once_however_often_they_change(
       if name not in NO_RATE), ('finetune', 1e20)])
 def test_a_step_that_is_not_finite_stops_at_the_last_good_state(name, rate):
   config = problems.short(
-      CONFIGS[name], epochs=CONFIGS[name].epochs,
+      CONFIGS[name], epochs=CONFIGS[name].inner.epochs,
       optimizer=train.OptimizerConfig(learning_rate=rate))
   problem = problems.problem()
   out = run(config, problem)

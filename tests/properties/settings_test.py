@@ -176,7 +176,7 @@ def test_the_words_of_absl_become_sentences(capsys):
   for argv, words in (
       (['--sedd=1'], 'Expected a flag of unlearn, got --sedd. Did you mean: '),
       (['--seed=x'], "Expected --seed to be a non-negative integer, got 'x'."),
-      (['--method=x'], "Expected a method of ['bad_teaching', "),
+      (['--method=x'], "Expected a method of ['align', "),
       (['--seed'], 'Expected flags as --name=value, got: ')):
     assert unlearn.COMMAND.main(argv) == 2
     assert words in capsys.readouterr().err
