@@ -104,9 +104,13 @@ def of_methods(named: Mapping[str, Any]) -> tuple[Option, ...]:
       found.setdefault(option.flag, option)
       texts.setdefault(option.flag, {}).setdefault(
           option.help, []).append(name)
+  def having(names: list[str]) -> str:
+    others = [name for name in named if name not in names]
+    return '' if not others else f' (all but {", ".join(others)})' if (
+        len(others) < len(names) / 2) else f' ({", ".join(names)})'
+
   return tuple(dataclasses.replace(option, help='; '.join(
-      text if len(names) == len(named) else f'{text} ({", ".join(names)})'
-      for text, names in texts[flag].items()))
+      f'{text}{having(names)}' for text, names in texts[flag].items()))
       for flag, option in found.items())
 
 

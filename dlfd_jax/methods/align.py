@@ -41,7 +41,7 @@ class AlignConfig(base.MethodConfig):
     class_cost: kappa, added to the cost of moving an image to its own class, in
       [0, 1): from 1 on, the largest cost between features none of which is
       negative, no image could go there at all.
-    retain_weight: lambda, weight of the cross-entropy on retain, at least 0.
+    retain_weight: lambda of the cross-entropy on retain, at least 0.
     representation: ``'features'`` or ``'logits'``: the transport's space.
     sinkhorn: the solver, its epsilon, and entropic cost or divergence.
 

@@ -88,6 +88,9 @@ class RumConfig(base.Composite):
     if not self._methods:
       raise ValueError('Expected a method for at least one group of RUM, got '
                        'nothing for each.')
+    if len(self._shares) > 1:
+      raise ValueError('Expected one share of val to set aside for all groups '
+                       f'of RUM, got {sorted(self._shares)}.')
     validate.one_of('proxy', self.proxy, (LOSS, HELDOUT))
     validate.one_of('by', self.by, (IMAGE, PERSON))
     validate.boolean('pending', self.pending)
@@ -109,6 +112,22 @@ class RumConfig(base.Composite):
   @property
   def stages(self) -> tuple[base.Method, ...]:
     return tuple(_Group(self, name) for name in self._methods)
+
+  @property
+  def reads_held_out(self) -> float | None:
+    return next(iter(self._shares), None)
+
+  @property
+  def caution(self) -> str:
+    return ' '.join(dict.fromkeys(filter(None, (
+        config.caution for config in self._methods.values()))))
+
+  @property
+  def _shares(self) -> set[float]:
+    """What is set aside of val for the methods that read it."""
+    return {share for share in (
+        config.reads_held_out for config in self._methods.values())
+            if share is not None}
 
   def check(self, problem: base.Problem) -> None:
     """Raises ValueError unless there is someone for each group."""
@@ -199,6 +218,8 @@ class RumConfig(base.Composite):
 
 class _Group(base.Method):
   """A group of RUM as a stage."""
+
+  title = 'A group of RUM'
 
   def __init__(self, rum: RumConfig, name: str):
     self._rum, self._name = rum, name

@@ -315,7 +315,7 @@ class UnlearnResult:
 def prepare(setting: base.Setting, config: base.Method
             ) -> tuple[loop.Plan, base.MethodController]:
   """What the loop runs, and what measures, switches phases and selects."""
-  inner, setting = config.inner, config.setting_of(setting)
+  inner = config.inner
   plan = config.plan(setting)
   live = live_lib.LiveAttack(setting, inner.live_limit, plan.attack)
   epoch = plan.batches.steps_per_epoch
@@ -376,8 +376,8 @@ def unlearn(problem: base.Problem, config: base.Method, *,
         saver = opened.enter_context(contextlib.closing(
             checkpoints.stage(f'stage_{number + 1}')))
       out = _run(
-          setting, stage, devices=devices, log=log, checkpoints=saver,
-          checkpoint_seconds=checkpoint_seconds, hooks=hooks,
+          stage.setting_of(setting), stage, devices=devices, log=log,
+          checkpoints=saver, checkpoint_seconds=checkpoint_seconds, hooks=hooks,
           done=sum(out.steps for out in done),
           is_last=number == len(stages) - 1)
     done.append(out)

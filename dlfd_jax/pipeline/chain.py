@@ -579,6 +579,27 @@ def check_members(one: Judged, name: str, dataset: dataset_lib.Dataset,
   return found
 
 
+def check_unseen(one: Judged, name: str, dataset: dataset_lib.Dataset,
+                 splits: splits_lib.Splits) -> Findings:
+  """Whether a model was never trained on what is to be forgotten.
+
+  Args:
+    one: the model.
+    name: of it in sentences.
+    dataset: the images.
+    splits: of the request.
+  """
+  called, seen = f'the {name} model {_where(one.place)}', _seen_ids(one)
+  if seen is None:
+    return Findings(unverified=(
+        f'that {called} never saw forget: nothing records it.',))
+  inside = np.isin(dataset.sample_id[splits.forget], seen)
+  return _differs(
+      f'{called} never to have seen an image of forget',
+      f'one trained on {inside.sum()} of {len(inside)}') if inside.any() else (
+          Findings())
+
+
 def inherited(every: Iterable[Judged]) -> Findings:
   """What the runs behind a result could not verify themselves."""
   found = Findings()

@@ -21,6 +21,7 @@ from dlfd_jax.methods import (
   base as methods_base,
   held_out as held_out_lib,
   live,
+  rum,
   trial,
 )
 from dlfd_jax.metrics import usable
@@ -128,9 +129,10 @@ def unlearn(
   devices = devices or parallel.Devices()
   method = methods.method_of(config)
   begun = begin(original, splits, dataset, seed, original_path)
-  verification = begun.findings.settled(allow_unverified)
   problem, saved = begun.problem, begun.saved
   config.check(problem)
+  verification = (begun.findings + _check_retrained(config, problem)).settled(
+      allow_unverified)
   held_out = methods_base.set_aside(
       config, problem.dataset, problem.splits, problem.seed)
   run = UnlearnResult(
@@ -178,6 +180,17 @@ def unlearn(
                'total_s': max(time.perf_counter() - started,
                               out.clock.total_s)}})
   return run
+
+
+def _check_retrained(config: methods.RunConfig,
+                     problem: methods.Problem) -> chain.Findings:
+  """Whether the model that tells RUM of memorisation never saw forget."""
+  if not isinstance(config, rum.RumConfig) or config.retrained is None:
+    return chain.Findings()
+  one = chain.Judged(checkpoint.load_model(config.retrained), config.retrained,
+                     **chain.of_folder(config.retrained))
+  return chain.check_run(one, 'retrained', problem.dataset) + (
+      chain.check_unseen(one, 'retrained', problem.dataset, problem.splits))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -174,3 +174,43 @@ def test_a_second_request_keeps_the_first_forgotten(
   people = np.unique(np.load(faces)['identity'][rows])
   assert ('stay out of retain. People: ' + ', '.join(map(str, people)) + '.'
           in capsys.readouterr().out)
+
+
+@pytest.mark.slow
+def test_groups_of_rum_have_methods_and_flags_of_their_own(
+    tmp_path, original, capsys):
+  command = ['--method=rum', '--rum_of=nothing,finetune,salun',
+             f'--original={original}', '--forget_people=3',
+             '--medium_epochs=1', '--high_epochs=1', '--high_mask_share=0.3',
+             '--medium_batch_size=16', '--high_batch_size=16']
+  torn = tmp_path / 'torn'
+  assert unlearn.main([*command, f'--workdir={torn}']) == 0
+  before = runs_of.tree(torn)
+  assert unlearn.main([*command, f'--workdir={torn}']) == 0
+  assert runs_of.tree(torn) == before
+  said = 'people to forget have images in several groups'
+  assert said in capsys.readouterr().out
+  result = runs.read_json(torn / runs.RESULT)
+  assert any(said in note for note in result['notes'])
+  config = runs.read_json(torn / runs.CONFIG)['config']
+  assert config['low'] is None and config['medium']['name'] == 'finetune'
+  assert (config['high']['name'], config['high']['mask_share']) == ('salun', .3)
+  assert [s['group'] for s in result['findings']['stages']] == [
+      'medium', 'high']
+  retrained = tmp_path / 'retrained'
+  assert train.main([
+      '--on=retain', f'--original={original}',
+      f'--splits={torn / runs.SPLITS}', f'--workdir={retrained}']) == 0
+  heldout = [*command, '--rum_by=person', '--rum_proxy=heldout',
+             f'--workdir={tmp_path / "whole"}']
+  assert unlearn.main([*heldout, f'--rum_retrained={original}']) == 2
+  assert 'never to have seen an image of forget' in capsys.readouterr().err
+  assert not (tmp_path / 'whole').exists()
+  assert unlearn.main([*heldout, f'--rum_retrained={retrained}']) == 0
+  whole = runs.read_json(tmp_path / 'whole' / runs.RESULT)
+  assert whole['findings']['people_in_several_groups'] == 0
+  evaluation = tmp_path / 'evaluation'
+  assert evaluate.main([
+      f'--original={original}', f'--unlearned={tmp_path / "whole"}',
+      '--bootstrap=20', f'--workdir={evaluation}']) == 0
+  assert report.main([f'--evaluation={evaluation}']) == 0

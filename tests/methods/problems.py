@@ -155,7 +155,8 @@ def plans(problem, config):
   """The plan of each stage, as if every teacher were the original."""
   given = setting(problem, config=config)
   given = dataclasses.replace(given, teacher=given.original)
-  return [run.prepare(given, stage)[0] for stage in config.stages]
+  return [run.prepare(stage.setting_of(given), stage)[0]
+          for stage in config.stages]
 
 
 def leaves(variables):
