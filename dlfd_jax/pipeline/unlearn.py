@@ -8,8 +8,6 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-import numpy as np
-
 from dlfd_jax import checkpoint, loop, methods, models, parallel, predict
 from dlfd_jax.data import (
   batching,
@@ -19,7 +17,6 @@ from dlfd_jax.data import (
 )
 from dlfd_jax.methods import (
   base as methods_base,
-  held_out as held_out_lib,
   live,
   rum,
   trial,
@@ -44,13 +41,6 @@ class UnlearnResult(job.ModelRun):
     """Every number of the request, see ``ResolvedRequest.counts``."""
     assert isinstance(self.splits, splits_lib.Splits)  # as `unlearn` takes
     return requests.ResolvedRequest.of(self.dataset, self.splits).counts()
-
-  @functools.cached_property
-  def unread_val(self) -> np.ndarray:
-    """Rows of val that the method did not learn from."""
-    assert isinstance(self.splits, splits_lib.Splits)
-    return held_out_lib.unread(
-        self.dataset, self.splits.val, self.record.get('held_out', ()))
 
   @property
   def selected(self) -> models.Variables:
