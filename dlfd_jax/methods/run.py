@@ -384,10 +384,7 @@ def unlearn(problem: base.Problem, config: base.Method, *,
     if out.stop in (loop.INTERRUPTED, loop.NOT_FINITE):
       return _joined(done, config)
     setting = dataclasses.replace(setting, teacher=out.selected)
-  found = _joined(done, config, config.conclude(setting, out.selected))
-  if setting.held_out is not None:
-    found.findings['held_out'] = setting.held_out.counts
-  return found
+  return _joined(done, config, config.conclude(setting, out.selected))
 
 
 def _run(setting: base.Setting, config: base.Method, *,
@@ -422,6 +419,8 @@ def _run(setting: base.Setting, config: base.Method, *,
   findings = controller.findings(metrics)
   if tried is not None:
     findings['trial'] = tried
+  if setting.held_out is not None:
+    findings['held_out'] = setting.held_out.counts
   return UnlearnResult(
       selected, out.variables, step, reason, findings, out.history, out.stop,
       out.steps, out.clock, config, plan.check_every)
