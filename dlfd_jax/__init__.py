@@ -13,20 +13,20 @@ TYPE_CHECKING = False  # but for type checkers; typing would be imported first
 if TYPE_CHECKING:
   from dlfd_jax._api import *
 
-__all__ = ['AugmentConfig', 'BadTeachingConfig', 'CFKConfig', 'Classifier',
-           'DLFDConfig', 'DLFDReleasedConfig', 'DataOptions', 'Dataset',
-           'EUKConfig', 'EvaluationConfig', 'EvaluationResult',
-           'FinetuneConfig', 'ForgetRequest', 'Interrupted', 'ModelConfig',
-           'NegGradConfig', 'NegGradPlusConfig', 'Network', 'OptimizerConfig',
-           'PRESETS', 'Partition', 'Problem', 'ReferenceModels', 'RewindConfig',
-           'SavedModel', 'ScrubConfig', 'ScrubRConfig', 'Splits', 'Task',
-           'Tier1Config', 'TrainConfig', 'TrainResult', 'UnlearnResult',
-           'UnsirConfig', '__version__', 'audit', 'build_model',
-           'draw_partition', 'evaluate', 'export_weights', 'import_weights',
-           'init_model', 'load_classifier', 'load_data', 'load_evaluation',
-           'load_model', 'load_references', 'load_splits',
-           'partition_from_column', 'plan_references', 'resolve_request',
-           'save_splits', 'sign', 'synthetic_faces', 'train',
+__all__ = ['AugmentConfig', 'AutoResult', 'BadTeachingConfig', 'CFKConfig',
+           'Candidate', 'Classifier', 'DLFDConfig', 'DLFDReleasedConfig',
+           'DataOptions', 'Dataset', 'EUKConfig', 'EvaluationConfig',
+           'EvaluationResult', 'FinetuneConfig', 'ForgetRequest', 'Interrupted',
+           'ModelConfig', 'NegGradConfig', 'NegGradPlusConfig', 'Network',
+           'OptimizerConfig', 'PRESETS', 'Partition', 'Problem',
+           'ReferenceModels', 'RewindConfig', 'SavedModel', 'ScrubConfig',
+           'ScrubRConfig', 'Splits', 'Task', 'Tier1Config', 'TrainConfig',
+           'TrainResult', 'UnlearnResult', 'UnsirConfig', '__version__',
+           'audit', 'auto', 'build_model', 'draw_partition', 'evaluate',
+           'export_weights', 'import_weights', 'init_model', 'load_classifier',
+           'load_data', 'load_evaluation', 'load_model', 'load_references',
+           'load_splits', 'partition_from_column', 'plan_references',
+           'resolve_request', 'save_splits', 'sign', 'synthetic_faces', 'train',
            'train_references', 'unlearn', 'verify']
 
 if not TYPE_CHECKING:

@@ -33,6 +33,7 @@ from dlfd_jax.models import (
   init as init_model,
 )
 from dlfd_jax.pipeline.audit import audit
+from dlfd_jax.pipeline.auto import AutoResult, Candidate, auto
 from dlfd_jax.pipeline.classifier import (
   Classifier,
   export_weights,

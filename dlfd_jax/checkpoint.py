@@ -353,6 +353,12 @@ def find_model(folder: str | os.PathLike) -> pathlib.Path:
   for place in (folder, folder / runs.CHECKPOINTS / 'model'):
     if (place / _MODEL_CARD).is_file() and (place / _VARIABLES).is_dir():
       return place
+  result = folder / runs.RESULT
+  why = records.read(result, dict[str, Any]).get('no_model') if (
+      files.is_file(result)) else None
+  if why:
+    raise FileNotFoundError(f'Expected a saved model in {folder}, but its run '
+                            f'handed none back. {why}')
   raise FileNotFoundError(
       f'Expected a saved model in {folder}, found none (is the run finished?).')
 

@@ -194,6 +194,8 @@ class Command:
 def _code(found: dict[str, Any] | None) -> int:
   """The exit code of a command that ended well."""
   found = found or {}
+  if found.get('no_model'):
+    return exit_codes.NO_MODEL
   if (found.get('verification') or {}).get('unchanged'):
     return exit_codes.UNCHANGED
   return exit_codes.UNUSABLE if found.get('do_not_use') else exit_codes.OK

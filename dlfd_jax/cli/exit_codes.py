@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dlfd_jax.utils import stops
 
-OK, BUG, USER_ERROR, NOT_FINITE, UNCHANGED, UNUSABLE = range(6)
+OK, BUG, USER_ERROR, NOT_FINITE, UNCHANGED, UNUSABLE, NO_MODEL = range(7)
 INTERRUPTED = stops.SAVED
 HANGUP, CTRL_C, TERMINATED = (
     stops.code_of(number) for number in (1, 2, 15))
@@ -15,6 +15,8 @@ MEANINGS = {
     NOT_FINITE: 'not finite: stopped at the last good state, which is saved',
     UNCHANGED: 'done, but the unlearned model equals the original bit by bit',
     UNUSABLE: 'done, but the unlearned model lost too much accuracy to be used',
+    NO_MODEL: 'done, but no model could be shown to have forgotten: there is '
+              'none',
     INTERRUPTED: 'stopped by a signal, saved: the same command goes on',
     HANGUP: 'stopped by SIGHUP with nothing saved',
     CTRL_C: 'stopped by Ctrl-C with nothing saved',

@@ -11,8 +11,16 @@ from absl import flags
 
 from dlfd_jax import checkpoint, methods, presets
 from dlfd_jax.cli import command, inputs, options, tensorboard
+from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.methods import base
-from dlfd_jax.pipeline import chain, run_configs, unlearn, weakenings
+from dlfd_jax.pipeline import (
+  auto,
+  chain,
+  reference_models,
+  run_configs,
+  unlearn,
+  weakenings,
+)
 from dlfd_jax.utils import files, runs
 
 _ABOUT = """
@@ -24,6 +32,16 @@ among the unseen. The new model is in <workdir>/checkpoints/model.
 
   dlfd unlearn --original=runs/original \\
       --forget_identities=delete.txt --workdir=runs/unlearned
+
+--method=auto tries candidates from the cheapest up, within --budget, each a run
+of its own below the workdir, until one passes on val: it kept its accuracy, no
+attack tells the people from unseen ones, and attacks that see the original on
+this request see that it remembers less. Where no attack sees the original, only
+exact retraining may be taken. If nothing can be, there is no model, and the
+exit code is 6.
+
+  dlfd unlearn --original=runs/original --forget_identities=delete.txt \\
+      --method=auto --budget=30% --workdir=runs/unlearned
 """
 
 
@@ -44,6 +62,7 @@ def _define(values: flags.FlagValues) -> None:
       'original', None, 'run or folder of the trained model',
       flag_values=values)
   _define_names(values)
+  _define_auto(values)
   flags.DEFINE_integer(
       'seed', 0, 'of everything random in unlearning', lower_bound=0,
       flag_values=values)
@@ -59,10 +78,25 @@ def _define(values: flags.FlagValues) -> None:
   options.define(options.DATA, values)
 
 
+def _define_auto(values: flags.FlagValues) -> None:
+  """The flags of --method=auto alone."""
+  flags.DEFINE_string(
+      'budget', None, 'with --method=auto: minutes that all candidates may '
+      'take together, or a share of retraining such as 30%', flag_values=values)
+  flags.DEFINE_list(
+      'candidates', None, 'with --method=auto: what is tried, in this order: '
+      f'methods with the settings of the preset, {auto.SHORT}, {auto.DEEP}, '
+      f'{auto.RETRAIN}; default {",".join(auto.DEFAULT)}', flag_values=values)
+  flags.DEFINE_string(
+      'references', None, 'with --method=auto: folder of retrained models that '
+      '`references` made, for the two-sided attack', flag_values=values)
+
+
 def _define_names(values: flags.FlagValues) -> None:
   flags.DEFINE_string(
       'method', 'dlfd', f'one of {", ".join(methods.METHODS)}, or your own as '
-      'file.py:Class or package.module:Class', flag_values=values)
+      'file.py:Class or package.module:Class; or auto, which chooses',
+      flag_values=values)
   for wrapper, what in _WRAPPERS.items():
     flags.DEFINE_string(
         f'{wrapper}_of', None, f'the method that --method={wrapper} {what}',
@@ -77,8 +111,9 @@ def _define_method(values: flags.FlagValues, argv: Sequence[str]) -> None:
   if not any(names[name].present for name in names):
     options.define(options.METHOD, values)
     return
-  own = {option.flag: option for option in options.of(_start(
-      lambda name: methods.resolve(name)(), names))}
+  own = {} if command.value(names, 'method') == auto.METHOD else {
+      option.flag: option for option in options.of(_start(
+          lambda name: methods.resolve(name)(), names))}
   options.define(own.values(), values)
   options.define([dataclasses.replace(option, help=' ')  # they are refused
                   for option in options.METHOD if option.flag not in own],
@@ -96,14 +131,9 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   data_options = inputs.data_options(
       run_configs.data_of(original) if own else preset.data, values)
   method = command.value(values, 'method')
-  start = _start(preset.config_of, values)
-  config = options.apply(
-      start, (*options.of(start), *options.METHOD), values,
-      f'the method {method}')
-  if command.value(values, 'preset') is None:  # its rates are no data's own
-    config = presets.with_trials(config, _decided(config, values))
+  config = _config(preset, values)
   devices = inputs.devices(values)
-  for stage in config.stages:
+  for stage in config.stages if config is not None else ():
     devices.check_batch_size(stage.inner.batch_size)
   wanted = inputs.forget_request(values, required=False)
   saved = checkpoint.load_model(original)
@@ -120,20 +150,25 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   used = inputs.say_used(  # while there is time to stop
       dataset, network=saved.config, devices=devices, parts=splits.parts,
       split_from=inputs.split_from(values, dataset, stored),
-      settings={'method': method, **dataclasses.asdict(config)},
+      settings={'method': method, **(
+          {'budget': command.value(values, 'budget')} if config is None else
+          dataclasses.asdict(config))},
       preset=preset_name)
   seed = command.value(values, 'seed')
   for sentence in weakenings.weakenings(dataset, splits, config, seed):
     print(sentence)
   with tensorboard.hooks(values, workdir) as hooks:
-    run = unlearn.unlearn(
-        saved, config, splits, dataset, seed=seed,
-        notes=notes, workdir=workdir, devices=devices,
-        hooks=[command.Progress(), *hooks], command=line,
-        original_path=str(original), used=used,
-        search=presets.search_of(preset_name, method),
-        allow_unverified=command.value(values, chain.FLAG),
-        **inputs.run_options(values))
+    shared: dict[str, Any] = {
+        'seed': seed, 'notes': notes,
+        'workdir': workdir, 'devices': devices,
+        'hooks': [command.Progress(), *hooks], 'command': line,
+        'original_path': str(original), 'used': used,
+        'search': presets.search_of(preset_name, method),
+        'allow_unverified': command.value(values, chain.FLAG),
+        **inputs.run_options(values)}
+    if config is None:
+      return _auto(values, saved, splits, dataset, shared)
+    run = unlearn.unlearn(saved, config, splits, dataset, **shared)
   command.check_finite(run)
   result = run.record
   command.say_verification(result)
@@ -145,6 +180,55 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         f'Selected: step {result["selected_step"]}, {result["reason"]}: '
         f'{workdir}/checkpoints/model')
   return {'workdir': workdir, 'model': f'{workdir}/checkpoints/model', **result}
+
+
+def _config(preset: presets.Preset, values: flags.FlagValues
+            ) -> methods.RunConfig | None:
+  """The method's config; None with --method=auto, whose budget is checked."""
+  method = command.value(values, 'method')
+  if method != auto.METHOD:
+    inputs.refuse(values, ('budget', 'candidates', 'references'),
+                  f'without --method={auto.METHOD}')
+    start = _start(preset.config_of, values)
+    config = options.apply(
+        start, (*options.of(start), *options.METHOD), values,
+        f'the method {method}')
+    if command.value(values, 'preset') is None:  # its rates are no data's own
+      config = presets.with_trials(config, _decided(config, values))
+    return config
+  inputs.refuse(values, [
+      *(option.flag for option in options.METHOD),
+      *(f'{wrapper}_of' for wrapper in _WRAPPERS)],
+                f'with --method={auto.METHOD}: its candidates have settings of '
+                'their own')
+  auto.Budget.read(command.value(values, 'budget'))
+  return None
+
+
+def _auto(values: flags.FlagValues, saved: checkpoint.SavedModel,
+          splits: splits_lib.Splits, dataset: dataset_lib.Dataset,
+          shared: dict[str, Any]) -> dict[str, Any]:
+  """Lets the candidates of the flags be tried."""
+  place, wanted = (command.value(values, name)
+                   for name in ('references', 'candidates'))
+  name = command.value(values, 'preset')
+  preset = None if name is None else presets.PRESETS[name]
+  run = auto.auto(
+      saved, splits, dataset, budget=command.value(values, 'budget'),
+      candidates=wanted, preset=preset,
+      references=[] if place is None else reference_models.load_references(
+          place, allow_unverified=shared['allow_unverified']).retrained(),
+      **shared)
+  result, workdir = run.record, shared['workdir']
+  command.say_verification(result)
+  for sentence in (*result['notes'], result['auto']['sentence']):
+    print(sentence)
+  model = f'{workdir}/checkpoints/model' if run.taken else None
+  print(f'{result["time"]["total_s"]:.0f} s of '
+        f'{result["auto"]["budget_s"]:.0f} s. '
+        + (f'The model: {model}' if model else f'No model; what was tried: '
+           f'{workdir}/{auto.FOLDER}'))
+  return {'workdir': workdir, 'model': model, **result}
 
 
 def _decided(config: Any, values: flags.FlagValues) -> set[str]:

@@ -84,24 +84,42 @@ def ranked_auc(member_losses: np.ndarray, non_member_losses: np.ndarray,
     ...            [0, 1, 2, 3])
     0.75
   """
-  members = ranks.check_scores('member losses', member_losses)
-  others = ranks.check_scores('non-member losses', non_member_losses)
-  alone = np.setdiff1d(member_keys, non_member_keys)
+  members, others = (
+      places(losses, keys, non_member_losses, non_member_keys)
+      for losses, keys in ((member_losses, member_keys),
+                           (non_member_losses, non_member_keys)))
+  return attack.person_auc(
+      members, others, np.asarray(member_units), np.asarray(non_member_units))
+
+
+def places(losses: np.ndarray, keys: np.ndarray, unseen: np.ndarray,
+           unseen_keys: np.ndarray) -> np.ndarray:
+  """Of each image the share of unseen ones of its class with a higher loss.
+
+  Ties count half.
+
+  Args:
+    losses: ``[n]``.
+    keys: class of each, int ``[n]``, each with an unseen image.
+    unseen: losses of unseen images ``[m]``.
+    unseen_keys: int ``[m]``.
+
+  Raises:
+    ValueError: as :func:`ranked_auc`.
+  """
+  losses = ranks.check_scores('member losses', losses)
+  unseen = ranks.check_scores('non-member losses', unseen)
+  alone = np.setdiff1d(keys, unseen_keys)
   if alone.size:
     raise ValueError(f'Expected a non-member of class {alone[0]}, got none.')
-  places: list[np.ndarray] = []
-  for losses, keys in ((members, member_keys), (others, non_member_keys)):
-    place = np.empty(losses.size)
-    for key in np.unique(keys):
-      of_class = np.sort(others[non_member_keys == key])
-      inside = np.flatnonzero(keys == key)
-      below, up_to = (np.searchsorted(of_class, losses[inside], side)
-                      for side in ('left', 'right'))
-      place[inside] = 1 - (below + up_to) / (2 * of_class.size)
-    places.append(place)
-  return attack.person_auc(
-      places[0], places[1], np.asarray(member_units),
-      np.asarray(non_member_units))
+  place = np.empty(losses.size)
+  for key in np.unique(keys):
+    of_class = np.sort(unseen[unseen_keys == key])
+    inside = np.flatnonzero(keys == key)
+    below, up_to = (np.searchsorted(of_class, losses[inside], side)
+                    for side in ('left', 'right'))
+    place[inside] = 1 - (below + up_to) / (2 * of_class.size)
+  return place
 
 
 @functools.lru_cache

@@ -443,7 +443,8 @@ def evaluate(
               'findings': record.get('findings', {}),
               'state': judged['unlearned'].state,
               'search': record.get('search'),
-              'checks': len(record.get('history') or ())},
+              'checks': len(record.get('history') or ()),
+              **({'auto': record['auto']} if 'auto' in record else {})},
           'do_not_use': usable.reasons_against(*(
               _accuracies(logits.get(name), dataset, splits,
                           record.get('held_out', ()))

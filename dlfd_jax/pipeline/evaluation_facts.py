@@ -56,10 +56,20 @@ def request(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
       **requests.ResolvedRequest.of(dataset, splits).counts(),
       'subject_codes': named(splits.forget),
       'earlier_subject_codes': named(splits.earlier),
-      'method': unlearned.record.get('method') or (
+      'method': _method(unlearned) or (
           'none: a training run' if unlearned.config.get('kind') == 'train'
           else 'not known'),
       'sha256_of_image_ids': hashlib.sha256(ids.encode()).hexdigest()}
+
+
+def _method(unlearned: chain.Judged) -> str | None:
+  """The method of its run; of one that chose, also what it took."""
+  method, chosen = (unlearned.record.get(name) for name in ('method', 'auto'))
+  if chosen is None:
+    return method
+  return f'{method}, which took ' + next(
+      one['title'] for one in chosen['candidates']
+      if one['outcome'] == 'taken')
 
 
 def done(judged: Mapping[str, chain.Judged]) -> dict[str, Any]:

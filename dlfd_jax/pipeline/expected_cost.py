@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -9,14 +10,22 @@ from typing import Any
 import jax
 import numpy as np
 
-from dlfd_jax import models, parallel, predict, presets, training as train
+from dlfd_jax import (
+  methods,
+  models,
+  parallel,
+  predict,
+  presets,
+  training as train,
+)
 from dlfd_jax.data import batching, dataset as dataset_lib
-from dlfd_jax.methods import dlfd
+from dlfd_jax.methods import base as methods_base, dlfd
 from dlfd_jax.pipeline import timing
 
 _STEP_S = 2.0  # a timed step is to take no longer, or it takes fewer images
 _PROBED = 16  # images of the pass that tells
 _FEWEST = 4
+_WITH_CHECKS = 9 / 8  # what run.default_check_every leaves to them at most
 _SCHEDULE = 100  # steps of a schedule that is not followed here
 
 
@@ -123,6 +132,39 @@ def train_step(recipe: train.TrainConfig, config: models.ModelConfig,
   compile_s, seconds = timing.time_in_turns({'train': call}, devices, repeats)
   return {'step_s': timing.medians(seconds)['train'] * recipe.batch_size / size,
           'compile_s': compile_s['train']}
+
+
+def of_method(problem: methods.Problem, config: methods.RunConfig,
+              devices: parallel.Devices, device_bytes: int) -> float:
+  """Expected seconds of unlearning by a method, at most; without compiling.
+
+  A step of each phase is timed as it will be run, so that what is compiled here
+  serves the run; every step counts as one of the dearest phase.
+
+  Args:
+    problem: what is to be forgotten.
+    config: of the method.
+    devices: to measure on.
+    device_bytes: largest data set that is kept on the device.
+  """
+  whole = methods_base.Setting.of(problem, devices, device_bytes, config)
+  whole = dataclasses.replace(whole, teacher=whole.original)
+  total = 0.0
+  for number, stage in enumerate(config.stages):
+    setting = stage.setting_of(whole if number else dataclasses.replace(
+        whole, teacher=None))
+    plan, trial = stage.plan(setting), stage.inner.trial
+    num_steps = plan.length(stage.inner)
+    batch = next(iter(setting.feed.batches(plan.batches.batch, 0, 1)))
+    constants = {**setting.constants, **plan.constants,
+                 'num_steps': devices.share(np.int32(num_steps))}
+    calls = {name: timing.Call(
+        step, plan.start or setting.state(stage.inner), constants, batch)
+             for name, step in plan.steps.items()}
+    _, seconds = timing.time_in_turns(calls, devices, 2)
+    tried = trial.steps * len(trial.factors) if trial else 0
+    total += (num_steps + tried) * max(timing.medians(seconds).values())
+  return total * _WITH_CHECKS
 
 
 def unlearn_again(record: Mapping[str, Any], runs: int) -> dict[str, Any]:

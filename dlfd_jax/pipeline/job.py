@@ -221,7 +221,8 @@ class ModelRun:
     if opened.result is not None:
       self.record = opened.result
       chain.check_finished(opened.path).settled(allow_unverified)
-      checkpoint.read_card(opened.path)
+      if not self.record.get('no_model'):
+        checkpoint.read_card(opened.path)
       self.log.restore(runs.read_log(opened.path))
       stops.note_saved(opened.path)
       return True

@@ -13,6 +13,7 @@ from dlfd_jax.data import labels, sources, splits
 from dlfd_jax.methods import base
 from dlfd_jax.utils import records, runs
 
+AUTO = 'auto'  # in the place of a method: it chooses among candidates
 _KINDS = 'train', 'unlearn'
 # Fields that configs of earlier versions lack: their defaults are what it did.
 _LATER = ('kind', 'remat', 'identity_pattern', 'class_names', 'same_classes',
@@ -122,6 +123,10 @@ def method_in(config: Mapping[str, Any], where: str) -> methods.RunConfig:
     FileNotFoundError: if it is a user's own, whose file is gone.
     ValueError: if there is no such method, or this version has other settings.
   """
+  if config.get('method') == AUTO:
+    raise ValueError(
+        f'Expected an unlearning run of one method, but {where} chose among '
+        'candidates: name the folder of one of them below it.')
   where = f'settings of {where}'
 
   def settings(name: str, fields: dict[str, Any]) -> Any:

@@ -312,6 +312,44 @@ def choices(result: tables.Result) -> list[dict[str, str]]:
           for choice in found]
 
 
+def candidates(result: tables.Result) -> list[dict[str, str]]:
+  """By column: what became of each candidate of ``--method=auto``.
+
+  The original stands first; empty for any other method.
+  """
+  tried = (result.get('selection') or {}).get('auto')
+  if not tried:
+    return []
+
+  def row(title: str, one: Mapping[str, Any], seen: list[dict[str, Any]],
+          outcome: str) -> dict[str, str]:
+    known = one.get('accuracies') or {}
+    return {
+        'Candidate': title, 'outcome': outcome,
+        'accuracy on val': _figure(known.get('val')),
+        'on retain': _figure(known.get('retain')),
+        'attack AUC (by chance up to)': '; '.join(
+            f'{of_it["attack"]} {of_it["auc"]:.3f} '
+            f'({.5 + of_it["null_95"] / 2:.3f})' for of_it in seen)
+                                        or names.NOT_COMPUTED,
+        'p that it remembers as the original': '; '.join(
+            f'{name} {p:.3g}' for name, p in (
+                one.get('p_as_original') or {}).items()) or names.NOT_COMPUTED,
+        'seconds (expected)': names.NOT_COMPUTED if 'took_s' not in one else (
+            f'{one["took_s"]:.1f} ({_figure(one.get("expected_s"), 1)})')}
+
+  return [
+      row('the original', {'accuracies': tried['accuracies']},
+          tried['original'], ''),
+      *(row(one['title'], one, one['seen'],
+            f'{one["outcome"]}: {" ".join(one["because"])}')
+        for one in tried['candidates'])]
+
+
+def _figure(value: float | None, digits: int = 3) -> str:
+  return names.NOT_COMPUTED if value is None else f'{value:.{digits}f}'
+
+
 def _search(result: tables.Result) -> str:
   search = (result.get('selection') or {}).get('search') or {}
   preset = search.get('preset')

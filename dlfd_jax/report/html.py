@@ -215,6 +215,7 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
       'deciding': facts.deciding(result),
       'sample': facts.sample_sentence(result),
       'choices': facts.choices(result),
+      'candidates': facts.candidates(result),
       'without_copies': tables.without_copies_table(result),
       'tier': tables.tier_of(result),
       'not_run': [tables.not_run(tier) for tier in tables.TIERS

@@ -234,6 +234,43 @@ class MethodFindings(TypedDict, total=False):
   trial: Trial
 
 
+class Attack(TypedDict):
+  """What an attack on val sees of a model, see ``pipeline.acceptance``."""
+
+  attack: str
+  auc: Share
+  null_95: Amount
+  remembers: bool
+  rejects: bool
+
+
+class Candidate(TypedDict, total=False):
+  """A candidate of ``unlearn --method=auto``, see ``pipeline.auto``."""
+
+  name: Required[str]
+  title: Required[str]
+  exact: Required[bool]
+  outcome: Required[Literal['taken', 'refused', 'skipped', 'not needed']]
+  because: Required[Texts]
+  expected_s: Amount | None
+  left_s: Amount | None
+  took_s: Required[Amount]
+  accuracies: Required[dict[str, Share]]
+  seen: Required[list[Attack]]
+  p_as_original: Required[dict[str, Share]]
+
+
+class Auto(TypedDict, total=False):
+  """What came of all candidates."""
+
+  sentence: Required[str]
+  candidates: Required[list[Candidate]]
+  original: Required[list[Attack]]
+  accuracies: Required[dict[str, Share]]
+  taken: Required[str | None]
+  level_each: Share
+
+
 class UnlearnResult(Run, total=False):
   """``result.json`` of an unlearning run."""
 
@@ -244,6 +281,8 @@ class UnlearnResult(Run, total=False):
   accuracies: dict[str, dict[str, Share]]
   do_not_use: Texts
   held_out: Texts
+  no_model: str
+  auto: Auto
   findings: Required[MethodFindings]
   check_share: Amount | None
   history: Required[list[dict[str, Any]]]
@@ -405,6 +444,7 @@ class Selection(TypedDict, total=False):
   findings: MethodFindings | None
   search: Search | None
   checks: Count | None
+  auto: Auto | None
 
 
 class Person(TypedDict):

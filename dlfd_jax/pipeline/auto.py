@@ -1,0 +1,699 @@
+"""``unlearn --method=auto``: candidates in turn, until one is shown to pass.
+
+Each candidate is a run of its own, judged on val alone: the accuracy that it
+keeps (``metrics.usable``) and what attacks see of it (``acceptance``). The
+first that passes is taken. No attack is trusted that does not see the original
+on this very request; where none does, and where too few people are to be
+forgotten to show a difference, only exact retraining may be taken: trained from
+new weights on retain alone, it holds nothing of forget whatever an attack says.
+That is true of no method here: each starts at the original, and EU-k, too,
+keeps the blocks below its cut as forget has shaped them. If nothing can be
+taken, nothing is handed back as the deletion.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import numpy as np
+
+from dlfd_jax import (
+  checkpoint,
+  loop,
+  methods,
+  models,
+  parallel,
+  presets,
+  training,
+)
+from dlfd_jax.data import (
+  batching,
+  dataset as dataset_lib,
+  splits as splits_lib,
+)
+from dlfd_jax.methods import base as methods_base, eu_k
+from dlfd_jax.metrics import usable
+from dlfd_jax.pipeline import (
+  acceptance,
+  chain,
+  expected_cost,
+  job,
+  run_configs,
+  train,
+  unlearn,
+)
+from dlfd_jax.utils import hosts, text, validate
+
+METHOD = run_configs.AUTO
+FOLDER = 'candidates'  # below the run's
+RETRAIN, SHORT, DEEP = 'retrain', 'eu_k_short', 'eu_k_deep'
+DEFAULT = ('finetune', SHORT, 'dlfd_restore', DEEP, RETRAIN)
+TAKEN, REFUSED, SKIPPED, NOT_NEEDED = (
+    'taken', 'refused', 'skipped', 'not needed')
+_SEED = 1_000_000  # of retraining: none that references would begin with
+_SHORT, _DEEP = 1 / 5, 1 / 3  # of the epochs of training
+_PLAN, _CANDIDATE = 'auto', 'candidate'  # events
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+  """What may be tried.
+
+  Attributes:
+    name: of its folder.
+    config: of a method; or a recipe: then it is exact retraining.
+
+  Raises:
+    ValueError: if the name is no name of a folder, or the config none of these.
+  """
+
+  name: str
+  config: methods.RunConfig | training.TrainConfig
+
+  def __post_init__(self) -> None:
+    if not re.fullmatch(r'\w[\w.-]*', self.name):
+      raise ValueError('Expected a name of letters, digits, _, - and . for a '
+                       f'candidate, got {self.name!r}.')
+    if not isinstance(self.config, training.TrainConfig):
+      methods.method_of(self.config)  # says what is wrong
+
+  @property
+  def exact(self) -> bool:
+    """Whether its forgetting rests on no attack: it never saw forget."""
+    return isinstance(self.config, training.TrainConfig)
+
+  @property
+  def title(self) -> str:
+    """Its name for people."""
+    if isinstance(self.config, training.TrainConfig):
+      return 'exact retraining'
+    return f'{self.config.title} ({self.name})'
+
+  def settings(self) -> dict[str, Any]:
+    """As a run records it."""
+    if isinstance(self.config, training.TrainConfig):
+      return {'train': dataclasses.asdict(self.config)}
+    return {'method': methods.method_of(self.config),
+            'config': unlearn.settings_of(self.config)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+  """How long all candidates together may take.
+
+  Attributes:
+    value: minutes, or a share of retraining.
+    is_share: which of the two.
+
+  Raises:
+    ValueError: if it is no positive number.
+  """
+
+  value: float
+  is_share: bool = False
+
+  def __post_init__(self) -> None:
+    validate.number('budget', self.value, 0, ends='()')
+
+  @classmethod
+  def read(cls, budget: str | float | None) -> Budget:
+    """Of ``20``, minutes, or ``'30%'``, a share of retraining.
+
+    Raises:
+      ValueError: if there is none, or it is something else.
+
+    Example:
+      >>> Budget.read('30%'), Budget.read(20)
+      (Budget(value=0.3, is_share=True), Budget(value=20.0, is_share=False))
+    """
+    words = str('' if budget is None else budget).strip()
+    if not words:
+      raise ValueError(
+          'Expected a budget with auto, in minutes (--budget=20) or as a share '
+          'of retraining (--budget=30%), got none: without one it claims '
+          'nothing.')
+    share = words.endswith('%')
+    try:
+      value = float(words.removesuffix('%')) / (100 if share else 1)
+    except ValueError:
+      value = math.nan
+    if not 0 < value < math.inf:
+      raise ValueError(
+          'Expected a budget in minutes, such as 20, or as a share of '
+          f'retraining, such as 30%, got {words!r}.')
+    return cls(value, share)
+
+  def __str__(self) -> str:
+    return f'{100 * self.value:g}%' if self.is_share else f'{self.value:g}'
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tried:
+  """What became of a candidate.
+
+  Attributes:
+    name: its.
+    title: its name for people.
+    exact: whether it is exact retraining.
+    outcome: ``'taken'``, ``'refused'``, ``'skipped'`` (never run) or
+      ``'not needed'``.
+    because: why, in sentences.
+    expected_s: seconds that it was expected to take; None = not measured.
+    left_s: of the budget before it.
+    took_s: seconds with timing and judging.
+    compile_s: of these, what compilation took in its run.
+    accuracies: of the candidate on val and retain.
+    seen: what each attack sees of it, see ``acceptance.Seen``.
+    p_as_original: p that it remembers as the original does, by attack.
+    steps: that it ran.
+  """
+
+  name: str
+  title: str
+  exact: bool
+  outcome: str
+  because: list[str]
+  expected_s: float | None = None
+  left_s: float | None = None
+  took_s: float = 0.0
+  compile_s: float = 0.0
+  accuracies: dict[str, float] = dataclasses.field(default_factory=dict)
+  seen: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+  p_as_original: dict[str, float] = dataclasses.field(default_factory=dict)
+  steps: int = 0
+
+
+class AutoResult(unlearn.UnlearnResult):
+  """The candidate that was taken; or no model, and why."""
+
+  @property
+  def candidates(self) -> list[dict[str, Any]]:
+    """What became of each candidate, see :class:`Tried`."""
+    return self.record['auto']['candidates']
+
+  @property
+  def taken(self) -> str | None:
+    """The name of the candidate that was taken; None = there is no model."""
+    return self.record['auto']['taken']
+
+  def _state(self, name: str) -> checkpoint.SavedModel:
+    if self.taken is None:
+      raise ValueError('Expected a model that auto took, got none: '
+                       f'{self.record["no_model"]}')
+    return super()._state(name)
+
+
+def recipe_of(start: Mapping[str, Any], preset: presets.Preset | None,
+              seed: int = 0) -> tuple[training.TrainConfig, bool]:
+  """The recipe of exact retraining, and whether it is the original's.
+
+  Args:
+    start: config of the original's run; of one that was unlearned before, the
+      recipe is that of the first. ``{}`` = there is none.
+    preset: whose recipe counts where nobody knows the original's; None =
+      ``demo``.
+    seed: of the run.
+  """
+  known = chain.recipe(start)
+  recipe = (preset or presets.PRESETS['demo']).train
+  if known is not None:
+    recipe = run_configs.recipe_in(
+        {'train': {**known['train'], 'seed': 0}}, 'the original')
+  return (dataclasses.replace(recipe, seed=_SEED + seed), known is not None)
+
+
+def named(names: Sequence[Candidate | str], preset: presets.Preset | None,
+          recipe: training.TrainConfig, model: nn.Module
+          ) -> tuple[Candidate, ...]:
+  """Candidates by name, in that order.
+
+  Args:
+    names: methods, with the preset's settings; ``eu_k_short`` and
+      ``eu_k_deep``: half of the blocks anew for a fifth of the epochs of
+      training, and all but the first for a third; ``retrain``. A candidate is
+      what it is.
+    preset: of the methods' settings; None = ``demo``, its learning rates tried
+      on the data.
+    recipe: of retraining.
+    model: tells how many blocks there are.
+
+  Raises:
+    ValueError: if a name is none of these, or the model names no blocks.
+  """
+  found = []
+  for name in names:
+    if isinstance(name, Candidate):
+      found.append(name)
+    elif name == RETRAIN:
+      found.append(Candidate(name, recipe))
+    elif name in (SHORT, DEEP):
+      count = len(models.blocks(model))
+      k, share = ((-(-count // 2), _SHORT) if name == SHORT else
+                  (max(count - 1, 1), _DEEP))
+      found.append(Candidate(name, eu_k.EUKConfig(
+          k=k, epochs=max(round(share * recipe.epochs), 1),
+          batch_size=recipe.batch_size, optimizer=recipe.optimizer,
+          augment=recipe.augment)))
+    else:
+      config = (preset or presets.PRESETS['demo']).config_of(name)
+      found.append(Candidate(
+          name.rpartition(':')[2],
+          config if preset else presets.with_trials(config)))
+  return tuple(found)
+
+
+def default(preset: presets.Preset | None, recipe: training.TrainConfig,
+            model: nn.Module) -> tuple[Candidate, ...]:
+  """Those of ``DEFAULT`` that the model allows, see :func:`named`."""
+  blocks = getattr(model, 'blocks', None)
+  return named([name for name in DEFAULT
+                if blocks or name not in (SHORT, DEEP)], preset, recipe, model)
+
+
+def auto(original: methods.Problem | job.ModelRun | checkpoint.SavedModel,
+         splits: splits_lib.Splits | None = None,
+         dataset: dataset_lib.Dataset | None = None, *,
+         budget: str | float | None = None,
+         candidates: Sequence[Candidate | str] | None = None,
+         references: Sequence[Any] = (), seed: int = 0,
+         preset: presets.Preset | None = None,
+         notes: Sequence[str] | None = None, workdir: job.Folder | None = None,
+         devices: parallel.Devices | None = None,
+         hooks: Sequence[loop.Hook] = (),
+         device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
+         checkpoint_seconds: float = 60.0, command: str | None = None,
+         original_path: str | None = None,
+         used: Mapping[str, Any] | None = None,
+         search: Mapping[str, Any] | None = None,
+         allow_unverified: bool = False) -> AutoResult:
+  """Tries candidates until one passes; see the module.
+
+  Args:
+    original: as of :func:`~dlfd_jax.pipeline.unlearn.unlearn`, like what is not
+      named here.
+    splits: of the request.
+    dataset: the images.
+    budget: minutes, or a share of retraining such as ``'30%'``; what is begun
+      is finished, what is expected to take longer than is left is not begun.
+    candidates: in the order in which they are tried, some by their names, see
+      :func:`named`; default those of :func:`default`.
+    references: at least three models that were trained on retain alone, for
+      the two-sided attack: results of ``train``, loaded models or folders.
+    seed: of everything random.
+    preset: settings of candidates that are named, and the recipe of retraining
+      where the original's is not known; see :func:`named`.
+    notes: on the request.
+    workdir: folder of the run; each candidate is a run below it. A run that
+      was stopped goes on in it, in the middle of a candidate, too.
+    devices: where to run.
+    hooks: called with every event.
+    device_bytes: largest data set that is kept on the device.
+    checkpoint_seconds: least time between two checkpoints.
+    command: how a user started this.
+    original_path: where the original lies.
+    used: what a command printed of what it uses.
+    search: where the settings come from.
+    allow_unverified: go on where things do not belong together.
+
+  Returns:
+    The candidate that was taken, as a run of its own; ``taken`` is None where
+    there is none.
+
+  Raises:
+    ValueError: as of ``unlearn``; also without a budget or a candidate, or if
+      a reference model was trained otherwise.
+    job.Interrupted: on SIGTERM or SIGINT.
+  """
+  budget_of = Budget.read(budget)
+  devices = devices or parallel.Devices()
+  begun = unlearn.begin(original, splits, dataset, seed, original_path)
+  if begun.saved.config is None:
+    raise ValueError('Expected a network that can be built again from a name '
+                     'for auto, got an object.')
+  problem = begun.problem
+  recipe, known = recipe_of(begun.start.config, preset, problem.seed)
+  candidates = (
+      default(preset, recipe, problem.model) if candidates is None else
+      named(candidates, preset, recipe, problem.model))
+  _check_candidates(candidates, devices)
+  unread = _unread(problem, candidates)
+  judged, findings = _references(references, begun)
+  verification = (begun.findings + findings).settled(allow_unverified)
+  run = AutoResult(
+      dataset=problem.dataset, splits=problem.splits,
+      config=begun.run_config(METHOD, {
+          'budget': str(budget_of),
+          'order': [one.name for one in candidates],
+          'candidates': {one.name: one.settings() for one in candidates},
+          'references': [one.weights for one in judged]}))
+  if run.open(workdir, allow_unverified):
+    return run
+  if notes is None:
+    notes = splits_lib.splits_notes(problem.dataset, problem.splits)
+  shared: dict[str, Any] = {
+      'devices': devices, 'hooks': hooks, 'device_bytes': device_bytes,
+      'checkpoint_seconds': checkpoint_seconds, 'command': command,
+      'allow_unverified': allow_unverified}
+
+  def start(number: int, one: Candidate) -> job.ModelRun:
+    place = None if run.folder is None else (
+        run.folder / FOLDER / f'{number}_{one.name}')
+    if isinstance(one.config, training.TrainConfig):
+      return train.train(
+          problem.dataset, problem.splits, one.config, _network(begun),
+          on='retain', workdir=place, verification=verification, **shared)
+    return unlearn.unlearn(
+        original, one.config, problem.splits, problem.dataset, seed=seed,
+        notes=notes, workdir=place, original_path=original_path, used=used,
+        search=search, **shared)
+
+  trial = _Trial(
+      begun=begun, judging=unread, candidates=candidates, budget=budget_of,
+      recipe=recipe, attacks=acceptance.Attacks(
+          unread, [one.saved for one in judged], devices, device_bytes),
+      devices=devices, device_bytes=device_bytes, hooks=hooks, run=run,
+      start=start)
+  found, winner = trial.all()
+  more = [] if known or found['taken'] != RETRAIN else [
+      "The original's recipe is not known: it was retrained by that of the "
+      'preset.']
+  states, record = _of_winner(winner, found)
+  verification['unchanged'] = bool(states) and checkpoint.fingerprint(
+      states['model'].variables) == run.config['original']
+  run.finish(states, {
+      **begun.record(run, devices), 'command': command, 'method': METHOD,
+      **record, 'notes': [*record.get('notes', notes), *more],
+      'search': search, 'used': used, 'verification': verification,
+      'auto': found})
+  return run
+
+
+def _check_candidates(candidates: Sequence[Candidate],
+                      devices: parallel.Devices) -> None:
+  """Raises ValueError unless there are candidates of different names."""
+  if not candidates:
+    raise ValueError('Expected at least one candidate, got none.')
+  names = [one.name for one in candidates]
+  for name in names:
+    if names.count(name) > 1:
+      raise ValueError(f'Expected each candidate once, got {name} '
+                       f'{names.count(name)} times.')
+  for one in candidates:
+    stages: list[Any] = [one.config] if isinstance(
+        one.config, training.TrainConfig) else [
+            stage.inner for stage in one.config.stages]
+    for stage in stages:
+      devices.check_batch_size(stage.batch_size)
+
+
+def _unread(problem: methods.Problem, candidates: Sequence[Candidate]
+            ) -> methods.Problem:
+  """The problem without what any candidate reads of val.
+
+  Raises:
+    ValueError: if val has too few people for that.
+  """
+  val = problem.splits.val
+  for one in candidates:
+    if not isinstance(one.config, training.TrainConfig):
+      part = methods_base.set_aside(
+          one.config, problem.dataset, problem.splits, problem.seed)
+      if part is not None:
+        val = val[~np.isin(val, part.rows)]
+  if not len(val):
+    raise ValueError('Expected some of val to judge by, but the candidates '
+                     'learn from all of it.')
+  return problem.on(dataclasses.replace(problem.splits, val=val))
+
+
+def _references(references: Sequence[Any], begun: unlearn.Begun
+                ) -> tuple[list[chain.Judged], chain.Findings]:
+  """The reference models, compared with the request."""
+  if not references:
+    return [], chain.Findings()
+  if len(references) < acceptance.LEAST_REFERENCES:
+    raise ValueError(
+        f'Expected at least {acceptance.LEAST_REFERENCES} reference models, '
+        f'got {len(references)}.')
+  judged = [job.judged(one) for one in references]
+  dataset, splits = begun.problem.dataset, begun.problem.splits
+  for one in judged:
+    unlearn.check_fits(one.saved, dataset, one.place)
+  return judged, chain.together([
+      found for one in judged for found in (
+          chain.check_run(one, 'reference', dataset),
+          chain.check_retrained(
+              one, begun.start, begun.start, dataset, splits))])
+
+
+def _network(begun: unlearn.Begun) -> presets.Network:
+  """The original's, as ``train`` takes it."""
+  return presets.Network(**{
+      field.name: getattr(begun.saved.config, field.name)
+      for field in dataclasses.fields(presets.Network)})
+
+
+def _of_winner(winner: job.ModelRun | None, found: Mapping[str, Any]
+               ) -> tuple[dict[str, checkpoint.SavedModel], dict[str, Any]]:
+  """The states to keep, and what an unlearning run records of them."""
+  tried = found['candidates']
+  spent = found['spent_s']
+  compiled = sum(one['compile_s'] for one in tried)
+  clock = {'time': {'total_s': spent, 'compile_s': {METHOD: compiled},
+                    'work_s': max(spent - compiled, 0.0)}}
+  if winner is None:
+    return {}, {
+        **clock, 'stop': 'no_model', 'steps': sum(o['steps'] for o in tried),
+        'selected_step': 0, 'reason': found['sentence'], 'findings': {},
+        'check_share': None, 'history': [], 'no_model': found['sentence']}
+  own = winner.record
+  if isinstance(winner, unlearn.UnlearnResult):
+    states = {name: winner.state(name) for name in ('model', 'last')}
+    fields = {name: own[name] for name in (
+        'selected_step', 'findings', 'check_share', 'history', 'notes',
+        'held_out')}
+    reason = f'{found["sentence"]} Of its states: {own["reason"]}'
+  else:
+    states = dict.fromkeys(('model', 'last'), winner.state())
+    fields = {'selected_step': own['steps'], 'findings': {},
+              'check_share': None, 'history': []}
+    reason = found['sentence']
+  taken = next(one for one in tried if one['outcome'] == TAKEN)
+  accuracies = {'original': found['accuracies'],
+                'unlearned': taken['accuracies']}
+  return states, {
+      **clock, 'stop': own['stop'], 'steps': own['steps'], **fields,
+      'reason': reason, 'accuracies': accuracies,
+      'do_not_use': usable.reasons_against(**accuracies), 'no_model': ''}
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class _Trial:
+  """All candidates of one request.
+
+  Its log is the journal: a candidate with an event there is not run again.
+  """
+
+  begun: unlearn.Begun
+  judging: methods.Problem  # its val is what no candidate learns from
+  candidates: Sequence[Candidate]
+  budget: Budget
+  recipe: training.TrainConfig
+  attacks: acceptance.Attacks
+  devices: parallel.Devices
+  device_bytes: int
+  hooks: Sequence[loop.Hook]
+  run: AutoResult
+  start: Callable[[int, Candidate], job.ModelRun]
+
+  def all(self) -> tuple[dict[str, Any], job.ModelRun | None]:
+    """What a result says of them, and the run that was taken."""
+    journal = hosts.from_first([
+        event for event in self.run.log.events
+        if event['event'] in (_PLAN, _CANDIDATE)])
+    self.run.log.restore(journal)
+    plan = journal[0] if journal else self._planned()
+    original = {one['attack']: acceptance.Seen(
+        one['attack'], one['auc'], one['null_95'], tuple(one['people']))
+                for one in plan['original']}
+    rule = acceptance.Rule(
+        original, self.attacks.people, self.attacks.unit,
+        max(sum(not one.exact for one in self.candidates), 1))
+    self._say(_opening(self.candidates, self.budget, plan, rule))
+    winner, spent = None, plan['took_s']
+    tried: list[dict[str, Any]] = []
+    for number, one in enumerate(self.candidates, 1):
+      if number < len(journal):
+        found = {key: value for key, value in journal[number].items()
+                 if key not in ('event', 'step')}
+        ran = None
+      else:
+        of_it, ran = self._one(number, one, rule, plan, spent,
+                               done=winner is not None)
+        found = dataclasses.asdict(of_it)
+        self.run.log.write({'event': _CANDIDATE, 'step': 0, **found})
+        self._say(f'{one.title}: {of_it.outcome}. {" ".join(of_it.because)}')
+      spent += found['took_s']
+      tried.append(found)
+      if found['outcome'] == TAKEN:
+        winner = ran or self.start(number, one)  # it is finished: it is read
+    taken = next((t['name'] for t in tried if t['outcome'] == TAKEN), None)
+    report = {
+        'budget': str(self.budget), 'budget_s': plan['budget_s'],
+        'retrain_s': plan['retrain_s'], 'spent_s': spent,
+        'level': rule.level, 'level_each': rule.level_each,
+        'people': rule.people, 'unit': rule.unit, 'blind': rule.blind,
+        'original': [seen.as_dict() for seen in original.values()],
+        'accuracies': plan['accuracies'], 'candidates': tried,
+        'tried': sum(t['outcome'] in (TAKEN, REFUSED) for t in tried),
+        'taken': taken}
+    report['sentence'] = _verdict(report, rule)
+    for event in winner.log.events if winner is not None else ():
+      self.run.log.write(event)
+    return report, winner
+
+  def _planned(self) -> dict[str, Any]:
+    """The budget in seconds, and what is seen of the original."""
+    started = time.perf_counter()
+    retrain_s = self._retraining() if self.budget.is_share else None
+    seen = self.attacks.measure(self.begun.saved)
+    if seen is None:
+      raise ValueError('Expected an original with finite outputs, got others.')
+    plan = hosts.from_first({
+        'retrain_s': retrain_s,
+        'budget_s': 60 * self.budget.value if retrain_s is None else (
+            self.budget.value * retrain_s),
+        'original': [dataclasses.asdict(one) for one in seen.values()],
+        'accuracies': self._accuracies(self.begun.saved),
+        'took_s': time.perf_counter() - started})
+    self.run.log.write({'event': _PLAN, 'step': 0, **plan})
+    return plan
+
+  def _one(self, number: int, one: Candidate, rule: acceptance.Rule,
+           plan: Mapping[str, Any], spent: float, done: bool
+           ) -> tuple[Tried, job.ModelRun | None]:
+    """Runs and judges a candidate, if the budget and the attacks allow it."""
+    started = time.perf_counter()
+
+    def took() -> float:
+      return hosts.from_first(time.perf_counter() - started)
+
+    tried = Tried(name=one.name, title=one.title, exact=one.exact,
+                  outcome=SKIPPED, because=[])
+    if done:
+      return dataclasses.replace(tried, outcome=NOT_NEEDED, because=[
+          'An earlier candidate was taken.']), None
+    if rule.blind and not one.exact:
+      return dataclasses.replace(tried, because=[
+          f'Nothing could tell that it forgets: {rule.blind}.']), None
+    left = plan['budget_s'] - spent
+    cost = hosts.from_first(self._cost(one) if left > 0 else None)
+    left = max(left - took(), 0.0)
+    tried = dataclasses.replace(tried, expected_s=cost, left_s=left)
+    if cost is None or cost > left:
+      return dataclasses.replace(tried, took_s=took(), because=[
+          'Nothing is left of the budget.' if cost is None else
+          f'It is expected to take {text.duration(cost)}; '
+          f'{text.duration(left)} of the budget are left.']), None
+    self._say(f'Candidate {number} of {len(self.candidates)}, {one.title}. '
+              f'Expected: {text.duration(cost)} of {text.duration(left)} that '
+              'are left.')
+    ran = self.start(number, one)
+    saved = ran.state()
+    seen = self.attacks.measure(saved)
+    accuracies = self._accuracies(saved)
+    lost = usable.reasons_against(plan['accuracies'], accuracies)
+    if ran.stop == loop.NOT_FINITE:
+      because = ['Its run became non-finite.']
+    elif one.exact:
+      because = []
+    elif checkpoint.fingerprint(
+        saved.variables) == self.run.config['original']:
+      because = ['It equals the original bit by bit.']
+    else:
+      because = [*rule.reasons_against(seen), *lost]
+    clock, seen = ran.record['time'], seen or {}
+    return dataclasses.replace(
+        tried, outcome=REFUSED if because else TAKEN,
+        because=because or ([_EXACT, *lost] if one.exact else [_PASSED]),
+        # Of an interrupted run, all its sessions.
+        took_s=max(took(), hosts.from_first(clock['total_s'])),
+        compile_s=hosts.from_first(
+            sum((clock.get('compile_s') or {}).values())),
+        accuracies=accuracies, steps=ran.record['steps'],
+        seen=[of_attack.as_dict() for of_attack in seen.values()],
+        p_as_original={name: of_attack.p_no_less(rule.original[name])
+                       for name, of_attack in seen.items()}), ran
+
+  def _cost(self, one: Candidate) -> float:
+    """Expected seconds, without what was compiled to measure them."""
+    if isinstance(one.config, training.TrainConfig):
+      return self._retraining(one.config)
+    return expected_cost.of_method(
+        self.begun.problem, one.config, self.devices, self.device_bytes)
+
+  def _retraining(self, recipe: training.TrainConfig | None = None) -> float:
+    recipe = recipe or self.recipe
+    rows = self.begun.problem.splits.retain
+    timed = expected_cost.train_step(
+        recipe, self.begun.saved.config, self.begun.problem.dataset, rows,
+        self.devices)
+    return recipe.epochs * -(-len(rows) // recipe.batch_size) * timed['step_s']
+
+  def _accuracies(self, saved: checkpoint.SavedModel) -> dict[str, float]:
+    problem = dataclasses.replace(
+        self.judging, model=models.build(saved.config),
+        original=saved.variables)
+    return hosts.from_first(unlearn.judged_accuracies(
+        problem, {'it': saved.variables}, self.devices)['it'])
+
+  def _say(self, sentence: str) -> None:
+    for hook in self.hooks:
+      hook({'event': 'expected', 'sentence': sentence})
+
+
+_EXACT = ('Trained from new weights on those who stay alone, it never saw the '
+          'images to forget: this rests on no attack.')
+_PASSED = ('No attack tells its images to forget from unseen ones, those that '
+           'see the original see that it remembers less, and it kept its '
+           'accuracy.')
+
+
+def _opening(candidates: Sequence[Candidate], budget: Budget,
+             plan: Mapping[str, Any], rule: acceptance.Rule) -> str:
+  """What is known before the first candidate."""
+  share = '' if plan['retrain_s'] is None else (
+      f' ({budget} of retraining, {text.duration(plan["retrain_s"])})')
+  sees = ('Attacks that see the original: ' + ', '.join(
+      f'{acceptance.TITLES[name]} (AUC {rule.original[name].auc:.2f})'
+      for name in rule.sighted) + '.') if not rule.blind else (
+          f'Cannot say of any method whether it forgets: {rule.blind}. Only '
+          'exact retraining may be taken.')
+  return (f'{text.counted(len(candidates), "candidate")} in turn: '
+          f'{", ".join(one.title for one in candidates)}. Budget: '
+          f'{text.duration(plan["budget_s"])}{share}. {sees}')
+
+
+def _verdict(found: Mapping[str, Any], rule: acceptance.Rule) -> str:
+  """What came of it, for the result's first lines."""
+  tried, planned = found['tried'], len(found['candidates'])
+  looks = (f'{tried} of {text.counted(planned, "candidate")} '
+           f'{"was" if tried == 1 else "were"} tried')
+  if found['taken'] is None:
+    why = f'{rule.blind}, and ' if rule.blind else ''
+    return (f'Cannot say that anybody was forgotten, so there is no model: '
+            f'{why}{looks}; none could be taken within the budget of '
+            f'{text.duration(found["budget_s"])}.')
+  taken = next(t for t in found['candidates'] if t['outcome'] == TAKEN)
+  if taken['exact']:
+    return f'Taken: {taken["title"]}; {looks}. {_EXACT}'
+  return (f'Taken: {taken["title"]}; {looks}. If all that rest on attacks '
+          f'({rule.looks}) remembered as the original does, one would pass in '
+          f'{100 * rule.level:g} % of requests at most, or more often, as val '
+          'also chose their states.')

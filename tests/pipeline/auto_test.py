@@ -1,0 +1,251 @@
+"""Candidates in turn: what passes, what cannot, and what is resumed."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+import dlfd_jax
+from dlfd_jax import checkpoint, presets
+from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax.metrics import paired
+from dlfd_jax.pipeline import auto, job, unlearn
+from dlfd_jax.utils import runs
+from tests import tiny
+
+pytestmark = pytest.mark.usefixtures('shared_compilations')
+NETWORK = dlfd_jax.Network(architecture='tests.models.own_nets:Memory')
+RATE = dlfd_jax.OptimizerConfig(learning_rate=.05)
+RECIPE = dlfd_jax.TrainConfig(epochs=30, batch_size=16, optimizer=RATE)
+# A rate that is 0 in float32.
+NOTHING = dlfd_jax.Candidate('nothing', dlfd_jax.FinetuneConfig(
+    batch_size=16, optimizer=dlfd_jax.OptimizerConfig(
+        learning_rate=1e-46, weight_decay=0.0)))
+HARDLY = dlfd_jax.Candidate('hardly', dlfd_jax.FinetuneConfig(
+    batch_size=16, optimizer=dlfd_jax.OptimizerConfig(learning_rate=1e-6)))
+
+
+def anew(name, blocks, epochs=10):
+  return dlfd_jax.Candidate(name, dlfd_jax.EUKConfig(
+      k=blocks, epochs=epochs, batch_size=16, optimizer=RATE))
+
+
+HALF, ALL = anew('half', 1), anew('all', 2)
+RETRAIN = dlfd_jax.Candidate('retrain', dataclasses.replace(RECIPE, seed=9))
+
+
+@pytest.fixture(scope='module')
+def work():
+  """Noisy images that the original knows by heart."""
+  rng = np.random.default_rng(1)
+  n = 240
+  shade = np.tile([0, 1], n // 2).astype(np.int32)
+  images = rng.integers(0, 215, (n, 8, 8, 3)) + 20 * shade[:, None, None, None]
+  data = dataset_lib.Dataset(
+      images=images.astype(np.uint8), labels=shade,
+      identity=np.repeat(np.arange(80), 3).astype(np.int32),
+      sample_id=np.array([f'i{i:03}' for i in range(n)]),
+      task=tiny.task(outputs=2))
+  parts = dlfd_jax.draw_partition(
+      data, seed=0, val_fraction=.3, test_fraction=.1)
+  return data, parts, dlfd_jax.train(data, parts, RECIPE, NETWORK)
+
+
+def request(work, **wanted):
+  data, parts, _ = work
+  return dlfd_jax.resolve_request(
+      data, parts, dlfd_jax.ForgetRequest(**wanted))[0]
+
+
+def outcomes(run):
+  return {one['name']: one['outcome'] for one in run.candidates}
+
+
+def test_the_first_that_passes_is_taken_and_all_are_listed(work, tmp_path):
+  said = []
+  run = dlfd_jax.auto(
+      work[2], request(work, people=14), budget=5, workdir=tmp_path / 'run',
+      candidates=[NOTHING, HARDLY, HALF, ALL, RETRAIN], hooks=[
+          lambda event: said.append(event.get('sentence', ''))])
+  assert run.taken == 'all' and outcomes(run) == {
+      'nothing': 'refused', 'hardly': 'refused', 'half': 'refused',
+      'all': 'taken', 'retrain': 'not needed'}
+  nothing, hardly, half, taken, _ = run.candidates
+  assert nothing['because'] == ['It equals the original bit by bit.']
+  assert set(nothing['p_as_original'].values()) == {1.0}
+  assert 'remembers' in hardly['because'][0]
+  found = run.record['auto']
+  assert found['tried'] == 4 and found['level_each'] == .05 / 4
+  assert all(p <= .05 / 4 for p in taken['p_as_original'].values())
+  assert not any(one['rejects'] for one in taken['seen'])
+  assert all(one['remembers'] for one in found['original'])
+  one = unlearn.unlearn(work[2], ALL.config, request(work, people=14))
+  assert checkpoint.fingerprint(run.variables) == checkpoint.fingerprint(
+      one.variables)
+  assert run.record['accuracies']['unlearned'] == taken['accuracies']
+  expected = [text for text in said if text.startswith('Candidate ')]
+  assert len(expected) == 4 and all('Expected: about' in t for t in expected)
+  assert json.loads((tmp_path / 'run' / runs.RESULT).read_text())[
+      'auto']['candidates'] == run.candidates
+  assert run.record['time']['total_s'] >= sum(
+      one['took_s'] for one in run.candidates)
+
+
+@pytest.mark.parametrize('candidate', [NOTHING, ALL])
+def test_of_one_image_no_candidate_can_be_said_to_forget_it(work, candidate):
+  splits = request(work, sample_ids=(
+      str(work[0].sample_id[work[1].train[0]]),))
+  run = dlfd_jax.auto(work[2], splits, budget=5, candidates=[candidate])
+  assert run.taken is None and outcomes(run) == {candidate.name: 'skipped'}
+  assert 'Cannot say' in run.record['no_model'] and not run.record['weights']
+  with pytest.raises(ValueError, match='Expected a model that auto took'):
+    run.variables  # noqa: B018
+
+
+def test_of_one_image_exact_retraining_is_taken_unseen(work):
+  splits = request(work, sample_ids=(
+      str(work[0].sample_id[work[1].train[0]]),))
+  exact = dlfd_jax.auto(
+      work[2], splits, budget=5, candidates=[NOTHING, RETRAIN])
+  assert exact.taken == 'retrain'
+  again = dlfd_jax.train(work[0], splits, RETRAIN.config, NETWORK, on='retain')
+  assert checkpoint.fingerprint(exact.variables) == checkpoint.fingerprint(
+      again.variables)
+
+
+def test_an_original_that_nothing_rejects_allows_no_claim(work):
+  data, parts, _ = work
+  fresh = dlfd_jax.train(
+      data, parts, dataclasses.replace(
+          RECIPE, epochs=1, optimizer=HARDLY.config.optimizer), NETWORK)
+  run = dlfd_jax.auto(
+      fresh, request(work, people=14), budget=5, candidates=[NOTHING, ALL])
+  assert run.taken is None and 'no attack sees' in run.record['auto']['blind']
+  assert all('Nothing could tell' in one['because'][0]
+             for one in run.candidates)
+
+
+@pytest.mark.parametrize('budget', [
+    None, '', 0, -1, 'soon', '0%', 'nan', 'inf'])
+def test_without_a_budget_there_is_no_claim(work, budget):
+  with pytest.raises(ValueError, match='Expected a budget'):
+    dlfd_jax.auto(work[2], request(work, people=14), budget=budget)
+
+
+@pytest.mark.parametrize('budget', [1e-6, '.001%'])
+def test_what_does_not_fit_into_the_budget_is_not_begun(work, budget):
+  run = dlfd_jax.auto(
+      work[2], request(work, people=14), budget=budget,
+      candidates=[ALL, RETRAIN])
+  assert set(outcomes(run).values()) == {'skipped'} and run.taken is None
+  assert 'within the budget' in run.record['no_model']
+  assert any(words in run.candidates[0]['because'][0] for words in (
+      'Nothing is left', 'It is expected to take'))
+
+
+@pytest.mark.slow
+def test_a_share_is_one_of_retraining(work):
+  run = dlfd_jax.auto(work[2], request(work, people=14), budget='900%',
+                      candidates=[RETRAIN])
+  found = run.record['auto']
+  assert found['budget_s'] == pytest.approx(9 * found['retrain_s'])
+  assert found['budget'] == '900%'
+
+
+class Killed(Exception):
+  pass
+
+
+@pytest.mark.parametrize('after', [
+    1, pytest.param(2, marks=pytest.mark.slow)])
+def test_killed_between_candidates_nothing_is_done_again(
+    work, tmp_path, monkeypatch, after):
+  splits, folder = request(work, people=14), tmp_path / 'run'
+  ran = []
+  real = unlearn.unlearn
+
+  def counted(original, config, *given, **more):
+    ran.append(config.title + str(getattr(config, 'k', '')))
+    return real(original, config, *given, **more)
+
+  monkeypatch.setattr(unlearn, 'unlearn', counted)
+  left = [after]
+
+  def kill(event):
+    if ': refused' in event.get('sentence', ''):
+      left[0] -= 1
+      if not left[0]:
+        raise Killed
+
+  def start(hooks=()):
+    return dlfd_jax.auto(
+        work[2], splits, budget=5, workdir=folder, hooks=hooks,
+        candidates=[HARDLY, HALF, ALL])
+
+  with pytest.raises(Killed):
+    start([kill])
+  assert len(ran) == after and not (folder / runs.RESULT).exists()
+  run = start()
+  assert ran == ['Fine-tuning', 'EU-k1', 'EU-k2'] and run.taken == 'all'
+  whole = dlfd_jax.auto(work[2], splits, budget=5,
+                        candidates=[HARDLY, HALF, ALL])
+  assert checkpoint.fingerprint(run.variables) == checkpoint.fingerprint(
+      whole.variables)
+  assert outcomes(run) == outcomes(whole)
+  ran.clear()
+  again = start()
+  assert not ran and again.record == run.record
+
+
+@pytest.mark.slow
+def test_references_add_the_two_sided_attack(work):
+  splits = request(work, people=14)
+  others = [dlfd_jax.train(
+      work[0], splits, dataclasses.replace(RECIPE, seed=seed), NETWORK,
+      on='retain') for seed in (1, 2, 3)]
+  run = dlfd_jax.auto(work[2], splits, budget=5, candidates=[HALF, RETRAIN],
+                      references=others)
+  seen = {one['attack']: one for one in run.record['auto']['original']}
+  assert seen['references']['remembers']
+  assert run.candidates[0]['outcome'] == 'refused'
+  with pytest.raises(ValueError, match='at least 3 reference models, got 2'):
+    dlfd_jax.auto(work[2], splits, budget=5, candidates=[HALF],
+                  references=others[:2])
+  with pytest.raises(ValueError, match='trained on the retain images'):
+    dlfd_jax.auto(work[2], splits, budget=5, candidates=[HALF],
+                  references=[*others[:2], work[2]])
+
+
+def test_what_is_tried_by_default(work):
+  _, _, original = work
+  recipe, known = auto.recipe_of(
+      job.judged(original).config, presets.PRESETS['demo'], seed=3)
+  assert known and dataclasses.replace(recipe, seed=0) == RECIPE
+  assert recipe.seed not in range(1000)  # those of references
+  found = auto.default(presets.PRESETS['demo'], recipe, original.model)
+  assert [one.name for one in found] == list(auto.DEFAULT)
+  assert [one.exact for one in found] == [False] * 4 + [True]
+  short, deep = found[1].config, found[3].config
+  assert (short.k, short.epochs, deep.k, deep.epochs) == (1, 6, 1, 10)
+  without = auto.default(presets.PRESETS['demo'], recipe, object())
+  assert [one.name for one in without] == [
+      'finetune', 'dlfd_restore', 'retrain']
+  unknown, known = auto.recipe_of({}, presets.PRESETS['demo'])
+  assert not known and unknown.epochs == presets.PRESETS['demo'].train.epochs
+  looks = sum(not one.exact for one in found)
+  assert paired.fewest(.05 / looks) == 7  # people; as docs/choosing.md says
+
+
+@pytest.mark.parametrize('candidates, match', [
+    ([], 'at least one candidate'), ([ALL, ALL], 'each candidate once')])
+def test_bad_lists_of_candidates(work, candidates, match):
+  with pytest.raises(ValueError, match=match):
+    dlfd_jax.auto(work[2], request(work, people=14), budget=5,
+                  candidates=candidates)
+
+
+@pytest.mark.parametrize('name', ['', 'a/b', '..', '-x'])
+def test_bad_names_of_candidates(name):
+  with pytest.raises(ValueError, match='Expected a name'):
+    dlfd_jax.Candidate(name, RECIPE)
