@@ -19,7 +19,7 @@ from dlfd_jax.models import Variables
 from dlfd_jax.utils import memo, validate
 
 SCHEDULES = ('constant', 'cosine', 'triangle')
-KINDS = ('sgd', 'adam')
+KINDS = ('sgd', 'adam', 'adamw')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,8 +27,9 @@ class OptimizerConfig:
   """SGD or Adam as in PyTorch: weight decay joins the gradient first.
 
   Attributes:
-    kind: ``'sgd'`` or ``'adam'`` (Kingma and Ba, 2015, arXiv:1412.6980; second
-      moment's decay .999, epsilon 1e-8).
+    kind: ``'sgd'``, ``'adam'`` (Kingma and Ba, 2015, arXiv:1412.6980; second
+      moment's decay .999, epsilon 1e-8) or ``'adamw'``, whose weight decay
+      joins the step instead (Loshchilov and Hutter, 2019, arXiv:1711.05101).
     learning_rate: learning rate at step 0, above 0.
     momentum: of SGD, or the decay of Adam's first moment; in [0, 1).
     weight_decay: times each parameter joins its gradient; at least 0.
@@ -63,12 +64,13 @@ class OptimizerConfig:
     parts = []
     if self.clip_norm is not None:
       parts.append(optax.clip_by_global_norm(self.clip_norm))
-    if self.weight_decay:
-      parts.append(optax.add_decayed_weights(self.weight_decay))
-    if self.kind == 'adam':
-      parts.append(optax.scale_by_adam(b1=self.momentum))
-    elif self.momentum:
-      parts.append(optax.trace(decay=self.momentum))
+    if self.kind == 'sgd':
+      rule = [optax.trace(decay=self.momentum)] if self.momentum else []
+    else:
+      rule = [optax.scale_by_adam(b1=self.momentum)]
+    decay = [optax.add_decayed_weights(self.weight_decay)] if (
+        self.weight_decay) else []
+    parts += rule + decay if self.kind == 'adamw' else decay + rule
     return optax.chain(*parts) if parts else optax.identity()
 
   def rate(self, step: jax.typing.ArrayLike,
@@ -200,6 +202,26 @@ def create_state(variables: Variables, optimizer: OptimizerConfig,
 def part(params: Any, names: Sequence[str] | None) -> Any:
   """The parameters under these top-level names; all if None."""
   return params if names is None else {name: params[name] for name in names}
+
+
+def as_part(state: TrainState, step: jax.typing.ArrayLike,
+            take: Callable[[TrainState], Stepped],
+            optimizer: str | None = None) -> Stepped:
+  """A step of a part of the run, which counts its own steps.
+
+  Args:
+    state: before the step.
+    step: the part's own number of it, for the schedule of the rate.
+    take: the step.
+    optimizer: whose state in ``state.opt_state``, a dictionary, it is; None =
+      the parts share one.
+  """
+  shared = state.opt_state
+  new, metrics = take(state.replace(
+      step=step, opt_state=shared if optimizer is None else shared[optimizer]))
+  after = new.opt_state if optimizer is None else {
+      **shared, optimizer: new.opt_state}
+  return new.replace(step=state.step + 1, opt_state=after), metrics
 
 
 def example_keys(state: TrainState, position: jax.Array,
@@ -355,8 +377,8 @@ def mean(total: jax.Array, weights: jax.Array,
 def descend(state: TrainState, local_loss: Callable[[Any], Any],
             optimizer: OptimizerConfig, num_steps: jax.typing.ArrayLike, *,
             axis_name: str | None,
-            trainable: Sequence[str] | None = None
-            ) -> Stepped:
+            trainable: Sequence[str] | None = None,
+            shape: Callable[[Any], Any] | None = None) -> Stepped:
   """One descent step on any objective that is a sum over devices.
 
   Args:
@@ -368,6 +390,7 @@ def descend(state: TrainState, local_loss: Callable[[Any], Any],
     axis_name: device axis, or None.
     trainable: top-level names of the parameters that move; None = all. No
       gradient is computed below the lowest of them.
+    shape: of the global gradient: what the optimiser is given instead.
 
   Returns:
     The new state, and the metrics of all devices with ``gradient_norm``.
@@ -379,6 +402,8 @@ def descend(state: TrainState, local_loss: Callable[[Any], Any],
       of_trained, has_aux=True)(dict(part(state.params, trainable)))
   gradients, value, metrics = parallel.sum_over_devices(
       (gradients, value, metrics), axis_name)
+  if shape is not None:
+    gradients = shape(gradients)
   state, norm = update(
       state, gradients, batch_stats, value, optimizer, num_steps)
   return state, metrics.replace(step={**metrics.step, 'gradient_norm': norm})
@@ -388,8 +413,8 @@ def supervised_update(model: nn.Module, task: tasks.Task, state: TrainState,
                       rows: Rows, *, optimizer: OptimizerConfig,
                       num_steps: jax.typing.ArrayLike, train_mode: bool,
                       axis_name: str | None,
-                      trainable: Sequence[str] | None = None
-                      ) -> Stepped:
+                      trainable: Sequence[str] | None = None,
+                      shape: Callable[[Any], Any] | None = None) -> Stepped:
   """One descent step on the weighted mean cross-entropy of given rows.
 
   Args:
@@ -402,6 +427,7 @@ def supervised_update(model: nn.Module, task: tasks.Task, state: TrainState,
     train_mode: batch statistics and dropout; else running statistics alone.
     axis_name: device axis, or None.
     trainable: top-level names of the parameters that move; None = all.
+    shape: see :func:`descend`.
   """
   def local_loss(params: Any) -> Any:
     metrics, batch_stats, _ = cross_entropy(
@@ -411,7 +437,7 @@ def supervised_update(model: nn.Module, task: tasks.Task, state: TrainState,
         batch_stats, metrics)
 
   return descend(state, local_loss, optimizer, num_steps, axis_name=axis_name,
-                 trainable=trainable)
+                 trainable=trainable, shape=shape)
 
 
 @memo.one_for_equal

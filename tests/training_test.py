@@ -455,6 +455,43 @@ def test_adam_is_pytorchs_with_decay_in_the_gradient():
   np.testing.assert_allclose(got, params, rtol=1e-5)
 
 
+def test_adamws_decay_is_in_the_step():
+  config = dataclasses.replace(ADAM, kind='adamw')
+  # At the first step Adam moves by the slope's sign; and .5 p joins that.
+  got = descend(config, jnp.array([2.0, -1.0]), [jnp.array([1.0, -0.2])])
+  np.testing.assert_allclose(
+      got, [2 - .1 * (1 + 1), -1 - .1 * (-1 - .5)], rtol=1e-5)
+
+
+def test_a_part_of_a_run_has_an_optimiser_and_a_count_of_its_own():
+  cosine = train.OptimizerConfig(
+      learning_rate=1.0, momentum=0.5, weight_decay=0.0, schedule='cosine')
+  state = train.create_state(
+      {'params': {'w': jnp.zeros(())}, 'batch_stats': {}}, cosine,
+      jax.random.key(0))
+  both = state.replace(step=jnp.int32(7), opt_state={
+      name: state.opt_state for name in ('a', 'b')})
+
+  def take(of_part):
+    return train.descend(
+        of_part, lambda params: (params['w'], ({}, train.StepMetrics())),
+        cosine, 2, axis_name=None, shape=lambda slope: jax.tree.map(
+            lambda g: 3 * g, slope))
+
+  first, _ = train.as_part(both, 0, take, 'a')
+  second, _ = train.as_part(first, 1, take, 'a')
+  # Slope 3; rates 1 and 1/2; momentum 3, then 3 + 3/2.
+  assert (int(first.step), int(second.step)) == (8, 9)
+  assert jax.tree.leaves(second.opt_state['a']) == [4.5]
+  assert jax.tree.leaves(second.opt_state['b']) == [0]
+  shared, _ = train.as_part(
+      both.replace(opt_state=state.opt_state), 1, take)
+  assert jax.tree.leaves(shared.opt_state) == [3]
+  np.testing.assert_allclose(
+      [one.params['w'] for one in (first, second, shared)],
+      [-3, -3 - .5 * 4.5, -1.5], rtol=1e-6)
+
+
 def test_adam_without_decay_is_optaxs():
   config = dataclasses.replace(
       ADAM, momentum=0.9, weight_decay=0.0, clip_norm=0.5)

@@ -62,30 +62,38 @@ class BadTeachingConfig(base.MethodConfig):
   def plan(self, setting: base.Setting) -> base.Plan:
     """Passes over the shuffled union of forget and a part of retain."""
     problem = setting.problem
-    splits = problem.splits
-    generator = rng.generator(problem.seed, _SUBSET)
-    size = max(round(self.retain_share * len(splits.retain)), 1)
-    subset = np.sort(generator.choice(splits.retain, size, replace=False))
-    union = setting.union(np.concatenate([subset, splits.forget]), self)
     constants = {'competent': setting.original}
     findings = {}
     if self.incompetent == 'random':
       random_net = setting.devices.place(models.init(
           problem.model, setting.key(_RANDOM_NET), problem.dataset.image_size))
       constants['incompetent'] = random_net
-      logits = setting.predictor(random_net, splits.forget).logits
+      logits = setting.predictor(random_net, problem.splits.forget).logits
       findings['incompetent_entropy'] = parallel.fetch_scalars(
           tasks.example_entropy(problem.task, jnp.asarray(logits)).mean())
 
-    def batch(step: int) -> Any:
-      rows = union.batch(step)
-      return TeachingBatch(**vars(rows), unlearn=np.isin(
-          rows.index, splits.forget).astype(np.float32))
-
     return base.Plan(
         steps={'teach': make_step(problem.model, problem.task, self)},
-        batches=batching.Listed(union.steps_per_epoch, batch),
+        batches=teaching_batches(setting, self, self.retain_share),
         constants=constants, findings=findings)
+
+
+def teaching_batches(setting: base.Setting, config: base.MethodConfig,
+                     share: float) -> batching.Listed:
+  """The shuffled union of forget and a share of retain that is drawn once."""
+  problem = setting.problem
+  splits = problem.splits
+  size = max(round(share * len(splits.retain)), 1)
+  subset = np.sort(rng.generator(problem.seed, _SUBSET).choice(
+      splits.retain, size, replace=False))
+  union = setting.union(np.concatenate([subset, splits.forget]), config)
+
+  def batch(step: int) -> TeachingBatch:
+    rows = union.batch(step)
+    return TeachingBatch(**vars(rows), unlearn=np.isin(
+        rows.index, splits.forget).astype(np.float32))
+
+  return batching.Listed(union.steps_per_epoch, batch)
 
 
 class TeachingBatch(batching.Batch):

@@ -356,6 +356,14 @@ def check_batch_statistics(config: MethodConfig, why: str) -> None:
                      f'{config.batch_norm!r}.')
 
 
+def check_untrained(config: MethodConfig, does: str) -> None:
+  """Raises ValueError if a field of training is set where none takes place."""
+  if (config.epochs, config.batch_norm, config.augment) != (1, 'frozen', None):
+    raise ValueError(
+        f'Expected no training in {config.title}, which {does} once: one '
+        'epoch, frozen BatchNorm and no augmentation.')
+
+
 def is_kernel(path: Sequence[Any], leaf: Any) -> bool:
   """Whether a parameter is a convolution's kernel, ``(h, w, in, out)``."""
   return leaf.ndim == 4 and getattr(path[-1], 'key', None) == 'kernel'

@@ -20,6 +20,7 @@ from dlfd_jax.utils import memo
 
 _AT_ONCE = 8  # images whose own gradients are in memory together
 GRADIENT, FISHER, OUTPUT = 'gradient', 'fisher', 'output'
+EXPECTED = 'expected_fisher'
 
 
 @memo.one_for_equal
@@ -33,7 +34,9 @@ def make_step(model: nn.Module, task: tasks.Task, kind: str, name: str,
   - ``'fisher'``: the square of that, the diagonal of the empirical Fisher
     information; of each image its own, so that the batch size plays no part;
   - ``'output'``: the absolute gradient of the squared norm of its logits, which
-    needs no label (Aljundi et al. 2018, arXiv:1711.09601).
+    needs no label (Aljundi et al. 2018, arXiv:1711.09601);
+  - ``'expected_fisher'``: the diagonal of the Fisher information itself, see
+    :func:`expected_fisher`, which needs no label either.
 
   Args:
     model: the classifier.
@@ -53,7 +56,7 @@ def make_step(model: nn.Module, task: tasks.Task, kind: str, name: str,
   def add(state: train.TrainState, constants: Any, batch: batching.Batch, *,
           axis_name: str | None = None) -> train.Stepped:
     rows = train.read(state, constants, batch, task)
-    if kind == OUTPUT:
+    if kind in (OUTPUT, EXPECTED):
       rows = rows._replace(weights=batch.mask)
     gradient = jax.grad(loss_of)
     if kind == GRADIENT:
@@ -63,6 +66,11 @@ def make_step(model: nn.Module, task: tasks.Task, kind: str, name: str,
       measure = jnp.square if kind == FISHER else jnp.abs
 
       def of_image(row: tuple[jax.Array, ...]) -> Any:
+        if kind == EXPECTED:
+          image, _, weight = row
+          own = expected_fisher(model, task, state.variables, image)
+          return jax.tree.map(
+              lambda leaf: jnp.where(weight > 0, weight * leaf, 0.0), own)
         own = gradient(state.params, state.batch_stats,
                        *(part[None] for part in row))
         return jax.tree.map(measure, own)
@@ -82,6 +90,47 @@ def make_step(model: nn.Module, task: tasks.Task, kind: str, name: str,
             step={f'{name}_norm': norm})
 
   return add
+
+
+def expected_fisher(model: nn.Module, task: tasks.Task, variables: Any,
+                    image: jax.Array) -> Any:
+  r"""The diagonal of one image's Fisher information.
+
+  .. math:: F_i = \sum_y p_y (\partial_i \log p_y)^2
+
+  over the labels y that the model itself gives; with many labels, those of the
+  mean cross-entropy over attributes, :math:`\sum_a p_a (1 - p_a)
+  (\partial_i z_a)^2 / A^2`. Costs a backward pass for every output.
+
+  Args:
+    model: the classifier.
+    task: the task.
+    variables: its variables.
+    image: float32 ``[h, w, 3]``.
+  """
+  def outputs(params: Any) -> jax.Array:
+    return train.logits(model, {**variables, 'params': params},
+                        image[None])[0].astype(jnp.float32)
+
+  params = variables['params']
+  logits, gradient_of = jax.vjp(outputs, params)
+  if task.is_multilabel:
+    p = jax.nn.sigmoid(logits)
+    scale, middle = p * (1 - p) / logits.size**2, zeros(params)
+  else:
+    scale = jax.nn.softmax(logits)
+    middle, = gradient_of(scale)
+
+  def add(total: Any, output: tuple[jax.Array, jax.Array]) -> Any:
+    one, weight = output
+    gradient, = gradient_of(one)
+    return jax.tree.map(
+        lambda t, g, m: t + weight * jnp.square(g - m), total, gradient,
+        middle), None
+
+  total, _ = jax.lax.scan(
+      add, zeros(params), (jnp.eye(logits.size), scale))
+  return total
 
 
 @memo.one_for_equal

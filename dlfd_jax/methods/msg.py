@@ -140,20 +140,13 @@ def make_step(model: nn.Module, task: tasks.Task, config: MSGConfig,
                   axis_name: str | None = None) -> train.Stepped:
     rows = train.read(state, constants, batch, task, config.augment)
 
-    def local_loss(params: Any) -> Any:
-      # The same values, with a gradient as many times as large.
-      scaled = jax.tree.map(
-          lambda p, factor: jax.lax.stop_gradient(p) + factor * (
-              p - jax.lax.stop_gradient(p)), params, state.extra[_SUM])
-      metrics, batch_stats, _ = train.cross_entropy(
-          model, task, scaled, state.batch_stats, rows,
-          train=config.train_mode, axis_name=axis_name)
-      return train.mean(metrics.rows['loss'], rows.weights, axis_name), (
-          batch_stats, metrics)
+    def weaker(gradient: Any) -> Any:
+      return jax.tree.map(jnp.multiply, gradient, state.extra[_SUM])
 
-    new, metrics = train.descend(
-        state.replace(step=state.step - first), local_loss, config.optimizer,
-        constants['num_steps'] - first, axis_name=axis_name)
-    return new.replace(step=state.step + 1), metrics
+    return train.as_part(
+        state, state.step - first, lambda part: train.supervised_update(
+            model, task, part, rows, optimizer=config.optimizer,
+            num_steps=constants['num_steps'] - first,
+            train_mode=config.train_mode, axis_name=axis_name, shape=weaker))
 
   return repair_step

@@ -99,13 +99,14 @@ def make_step(model: nn.Module, task: tasks.Task, config: SalUnConfig,
   """A masked step of random labels; the schedule runs from step ``first``."""
   def relabel_step(state: train.TrainState, constants: Any, batch: Any, *,
                    axis_name: str | None = None) -> train.Stepped:
-    new, metrics = train.supervised_update(
-        model, task, state.replace(step=state.step - first),
-        random_labels.read(state, constants, batch, task, config),
-        optimizer=config.optimizer, num_steps=constants['num_steps'] - first,
-        train_mode=config.train_mode, axis_name=axis_name)
+    rows = random_labels.read(state, constants, batch, task, config)
+    new, metrics = train.as_part(
+        state, state.step - first, lambda part: train.supervised_update(
+            model, task, part, rows, optimizer=config.optimizer,
+            num_steps=constants['num_steps'] - first,
+            train_mode=config.train_mode, axis_name=axis_name))
     params = jax.tree.map(lambda m, n, o: jnp.where(m > 0, n, o),
                           state.extra[SALIENCY], new.params, state.params)
-    return new.replace(step=state.step + 1, params=params), metrics
+    return new.replace(params=params), metrics
 
   return relabel_step

@@ -57,10 +57,7 @@ class SSDConfig(base.MethodConfig):
     super().__post_init__()
     validate.number('alpha', self.alpha, 0, ends='(]')
     validate.number('dampening', self.dampening, 0)
-    if (self.epochs, self.batch_norm, self.augment) != (1, 'frozen', None):
-      raise ValueError(
-          f'Expected no training in {self.title}, which weakens weights once: '
-          'one epoch, frozen BatchNorm and no augmentation.')
+    base.check_untrained(self, 'weakens weights')
 
   def plan(self, setting: base.Setting) -> base.Plan:
     """A pass over retain, one over forget, and the step that dampens."""

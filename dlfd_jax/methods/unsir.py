@@ -218,13 +218,11 @@ def make_update_step(model: nn.Module, task: tasks.Task, config: UnsirConfig,
       rows = rows._replace(
           images=mix(state.extra['noise'], rows.images), labels=labels,
           weights=batch.mask * tasks.has_label(task, labels))
-    new, metrics = train.supervised_update(
-        model, task, state.replace(
-            opt_state=state.opt_state[phase], step=state.step - first), rows,
-        optimizer=optimizer, num_steps=constants['num_steps'] - first,
-        train_mode=config.train_mode, axis_name=axis_name)
-    return new.replace(step=state.step + 1, opt_state={
-        **state.opt_state, phase: new.opt_state}), metrics
+    return train.as_part(
+        state, state.step - first, lambda part: train.supervised_update(
+            model, task, part, rows, optimizer=optimizer,
+            num_steps=constants['num_steps'] - first,
+            train_mode=config.train_mode, axis_name=axis_name), phase)
 
   return update_step
 

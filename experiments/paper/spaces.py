@@ -85,6 +85,15 @@ def space_of(preset: presets.Preset, method: str) -> Space:
       'regun': {**rate, **passes, 'retain_weight': _log(.3, 10.)},
       'msg': {**rate, **passes,
               'renewed': distributions.FloatDistribution(.1, .9)},
+      'sfr_on': {**rate, **passes, 'ascent_weight': _log(.1, 100.),
+                 'ascent_every': _choice(1, 2, 5)},
+      'kgl_top1': {**rate, **passes, 'uniform_optimizer.learning_rate':
+                   rate[_RATE], 'forget_optimizer.learning_rate': _log(
+                       ours.optimizer.learning_rate / 100,
+                       ours.optimizer.learning_rate)},
+      'lotus': {_RATE: adam, **passes, 'retain_share': _choice(.3, 1.),
+                'temperature_slope': _log(.5, 20.)},
+      'fisher': {'noise_scale': _log(1e-4, 1e-1)},
       'unsir': {_RATE: adam, 'repair_optimizer.learning_rate': adam},
       'bad_teaching': {_RATE: adam, **passes, 'retain_share': _choice(.3, 1.)},
       'scrub': scrub,

@@ -30,6 +30,7 @@ FIELDS = {
     'margin_matching': {'renew_every': 2},
     'unsir': {'epochs': 1}, 'bad_teaching': {'epochs': 1},
     **dict.fromkeys(('ssd', 'lfssd'), {'epochs': 1, 'alpha': 0.01}),
+    'fisher': {'epochs': 1},
     **dict.fromkeys(('neggrad', 'neggrad_plus', 'rewind', 'scrub', 'scrub_r'),
                     {'optimizer': FAST})}
 CONFIGS = {
@@ -38,9 +39,10 @@ CONFIGS = {
 # First step whose aim is that forget is answered worse. Fine-tuning, CF-k and
 # DLFD never ask for that; NegGrad+ does at a smaller beta, see its own tests.
 CLIMBS = {'neggrad': 1, 'scrub': 1, 'scrub_r': 1, 'bad_teaching': 1,
-          'unsir': 3 + 1}  # after 3 of noise
+          'unsir': 3 + 1,  # after 3 of noise
+          'kgl_top1': 1, 'lotus': 3 + 1, 'sfr_on': 7 + 1}  # after sums
 NO_DRAW = ('official_compat', 'ssd', 'lfssd')  # they read in file order
-NO_RATE = ('ssd', 'lfssd')  # they train nothing
+NO_RATE = ('ssd', 'lfssd', 'fisher')  # they train nothing
 every_method = pytest.mark.parametrize('name', sorted(methods.METHODS))
 # The released form compiles one program more than the others, and wrappers run
 # the programs of another: rarer.
@@ -169,7 +171,8 @@ READS = {'bad_teaching': 'RF', 'cf_k': 'Rr', 'dlfd': 'RFr', 'eu_k': 'Rr',
          'scrub': 'RFr', 'unsir': 'Rrf', 'random_labels': 'RFrf', 'ct': 'Rr',
          'l1_sparse': 'Rr', 'salun': 'RFrf', 'ssd': 'RFrf', 'lfssd': 'RF',
          'msg': 'RFrf', 'restore': 'RFr', 'amun': 'RFrf', 'align': 'RFrf',
-         'rum': 'RFrf', 'regun': 'RFrf', 'margin_matching': 'RFrf'}
+         'rum': 'RFrf', 'regun': 'RFrf', 'margin_matching': 'RFrf',
+         'sfr_on': 'RFrf', 'kgl_top1': 'RFr', 'lotus': 'RFf', 'fisher': 'R'}
 
 
 @pytest.mark.parametrize('name', sorted(READS))
@@ -225,10 +228,23 @@ def without_times(event):
 
 @every_method
 def test_it_resumes_to_the_same_result(name, tmp_path):
+  check_resumption(name, whole(name)[0].steps // 2, tmp_path)
+
+
+# After a pass that makes forget uniform, and a pass that counts.
+@pytest.mark.parametrize('name, step', [
+    ('kgl_top1', 3), ('kgl_top1', 9), ('lotus', 3), ('lotus', 7)])
+def test_it_resumes_between_its_parts(name, step, tmp_path):
+  schedule = problems.plans(problems.problem(), CONFIGS[name])[0].schedule
+  assert schedule(step - 1) != schedule(step)
+  check_resumption(name, step, tmp_path)
+
+
+def check_resumption(name, step, tmp_path):
   full, lines = whole(name)
 
   def stop(event):
-    if event['event'] == 'tick' and event['step'] == full.steps // 2:
+    if event['event'] == 'tick' and event['step'] == step:
       os.kill(os.getpid(), signal.SIGTERM)
 
   saver = checkpoint.LoopCheckpoints(tmp_path)
@@ -267,8 +283,9 @@ def test_the_phases_of_dlfd_compile_once_however_often_they_change(
       if name not in NO_RATE), ('finetune', 1e20)])
 def test_a_step_that_is_not_finite_stops_at_the_last_good_state(name, rate):
   config = problems.short(
-      CONFIGS[name], epochs=CONFIGS[name].inner.epochs,
-      optimizer=train.OptimizerConfig(learning_rate=rate))
+      CONFIGS[name], epochs=CONFIGS[name].inner.epochs, **dict.fromkeys(
+          ('optimizer', 'uniform_optimizer'),  # of the first steps
+          train.OptimizerConfig(learning_rate=rate)))
   problem = problems.problem()
   out = run(config, problem)
   assert out.stop == 'not finite'

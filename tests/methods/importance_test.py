@@ -1,5 +1,7 @@
 """What parameters mean to images: each sum against gradients one by one."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -49,6 +51,35 @@ def test_it_is_the_sum_over_images(kind, task):
   for a, b in zip(problems.leaves(found), problems.leaves(expected),
                   strict=True):
     np.testing.assert_allclose(a, b, rtol=2e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize('task', ['multiclass', 'multilabel'])
+def test_the_expected_information_is_over_all_labels_by_their_odds(task):
+  problem = problems.problem(task)
+  batch = problems.batch(problem.splits).forget.replace(mask=MASK)
+  images = problems.pixels(problem.dataset, batch.index)
+  labels = np.arange(3) if task == 'multiclass' else np.array(
+      list(itertools.product([0, 1], repeat=3)))
+
+  @jax.jit
+  def by_hand(image):
+    def loss(params, label):
+      return tasks.example_loss(problem.task, steps.logits_of(
+          problem, params, image[None]), label[None])[0]
+
+    params = problem.original['params']
+    logits = steps.logits_of(problem, params, image[None])[0]
+    odds = jax.nn.softmax(logits) if task == 'multiclass' else jnp.where(
+        labels == 1, jax.nn.sigmoid(logits), jax.nn.sigmoid(-logits)).prod(-1)
+    slopes = jax.vmap(jax.grad(loss), (None, 0))(params, jnp.asarray(labels))
+    return jax.tree.map(
+        lambda g: jnp.tensordot(odds, jnp.square(g), 1), slopes)
+
+  each = [by_hand(images[i]) for i in range(8) if MASK[i]]
+  found = summed(problem, 'expected_fisher', [batch])
+  for a, *parts in zip(problems.leaves(found), *map(problems.leaves, each),
+                       strict=True):
+    np.testing.assert_allclose(a, sum(parts), rtol=5e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize('kind', sorted(MEASURE))
