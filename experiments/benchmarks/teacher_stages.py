@@ -1,7 +1,7 @@
 """Joint steps of restore whose teacher takes no step of its own.
 
 They stand beside methods as teachers: what forgets less well than these does
-not earn its passes.
+not earn its passes. For tasks of one label an image.
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from dlfd_jax import models, tasks, training as train
-from dlfd_jax.methods import base, restore
-from dlfd_jax.metrics import per_example
+from dlfd_jax import models, training as train
+from dlfd_jax.methods import base, regun, restore
 
 _FRESH = 0  # purpose of the initialisation's key
 
@@ -54,38 +52,25 @@ class Untrained(restore.StageConfig):
 class ClassMeans(restore.StageConfig):
   """What the original answers on unseen images, the mean of each class.
 
-  The images are those of val, which the live attack reads as well.
+  The images are set aside for it: live attack and selection read the others.
   """
 
   title = 'class means of unseen outputs'
 
+  @property
+  def reads_held_out(self) -> float:
+    return base.HeldOutConfig.held_out
+
   def plan(self, setting: base.Setting) -> base.Plan:
     problem = setting.problem
-    rows = problem.splits.val
-    means = class_means(
+    assert setting.held_out is not None  # by `reads_held_out`
+    rows = setting.held_out.rows
+    means = regun.references(
         problem.task, setting.predictor(setting.original, rows).logits,
         problem.dataset.labels[rows])
-    return super().plan(dataclasses.replace(setting, teacher=(
-        setting.devices.share({'log_means': np.log(means)}))))
+    return super().plan(dataclasses.replace(
+        setting, teacher=setting.devices.share({'means': means})))
 
   def answers(self, model: nn.Module, teacher: Mapping[str, Any],
               rows: train.Rows) -> jax.Array:
-    return jnp.take(teacher['log_means'], rows.labels, axis=0)
-
-
-def class_means(task: tasks.Task, logits: np.ndarray,
-                labels: np.ndarray) -> np.ndarray:
-  """Mean probabilities of each class, float32 ``[classes, classes]``.
-
-  A class without an image has the mean of all images.
-
-  Raises:
-    ValueError: if the task has several labels an image.
-  """
-  if task.is_multilabel:
-    raise ValueError('Expected one label an image for means of classes, got '
-                     f'{list(task.names)}.')
-  answers = per_example.probabilities(task, logits)
-  return np.stack([
-      answers[labels == label if (labels == label).any() else slice(None)]
-      .mean(0) for label in range(task.num_outputs)]).astype(np.float32)
+    return jnp.take(teacher['means'], rows.labels, axis=0)

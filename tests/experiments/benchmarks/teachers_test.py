@@ -2,26 +2,13 @@
 
 import re
 
+import jax
 import numpy as np
 import pytest
 
-from dlfd_jax.methods import dlfd, finetune, restore
+from dlfd_jax.methods import base, dlfd, finetune, restore
 from experiments.benchmarks import teacher_stages, teachers
 from tests.methods import problems, steps
-
-
-def test_class_means_are_those_of_each_class_or_of_all():
-  logits = np.log(np.float32([[.6, .2, .2], [.2, .6, .2], [.1, .1, .8]]))
-  found = teacher_stages.class_means(
-      problems.task(), logits, np.array([0, 0, 1]))
-  np.testing.assert_allclose(
-      found, [[.4, .4, .2], [.1, .1, .8], [.3, .3, .4]], rtol=1e-5)
-
-
-def test_class_means_need_one_label_an_image():
-  with pytest.raises(ValueError, match='one label an image'):
-    teacher_stages.class_means(
-        problems.task('multilabel'), np.zeros((2, 3)), np.zeros((2, 3)))
 
 
 def test_the_student_is_drawn_to_the_mean_of_the_images_class():
@@ -29,25 +16,26 @@ def test_the_student_is_drawn_to_the_mean_of_the_images_class():
   pair = problems.batch(problem.splits)
   config = teacher_stages.ClassMeans(
       batch_size=8, batch_norm='frozen', optimizer=steps.PLAIN, weight=2.0)
-  means = teacher_stages.class_means(
-      problem.task, steps.logits_of(
-          problem, problem.original['params'], problems.pixels(
-              problem.dataset, problem.splits.val)),
-      problem.dataset.labels[problem.splits.val])
-  plan = config.plan(problems.setting(problem))
+  setting = base.Setting.of(problem, problems.devices(), method=config)
+  plan = config.plan(setting)
   new, _ = steps.take(plan.steps[restore.JOINT], problem, pair, steps.PLAIN,
                       plan.constants)
-  kept, gone = (side.index for side in pair[:2])
-  images, labels = (problems.pixels(problem.dataset, rows)
-                    for rows in (kept, gone)), problem.dataset.labels
-  of_kept, of_gone = images
+  labels, unseen = problem.dataset.labels, setting.held_out.rows
+  assert set(unseen) < set(problem.splits.val)
+  assert not set(unseen) & set(setting.problem.splits.val)
+  answers = jax.nn.softmax(steps.logits_of(
+      problem, problem.original['params'],
+      problems.pixels(problem.dataset, unseen)))
+  kept, gone = (side.index for side in (pair.retain, pair.forget))
+  means = np.stack([answers[labels[unseen] == y].mean(0) for y in labels[gone]])
+  of_kept, of_gone = (
+      problems.pixels(problem.dataset, rows) for rows in (kept, gone))
 
   def loss(params):
     return steps.mean_loss(
         problem, params, of_kept, labels[kept], np.ones(len(kept))
-    ) + 2.0 * steps.mean_kl(
-        problem, params, of_gone, np.ones(len(gone)), 1.0,
-        np.log(means[labels[gone]]))
+    ) + 2.0 * steps.mean_kl(problem, params, of_gone, np.ones(len(gone)), 1.0,
+                            np.log(means))
 
   expected = steps.descended(loss, problem.original['params'])
   assert problems.largest_difference(new.params, expected) < 1e-5
