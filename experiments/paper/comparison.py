@@ -80,9 +80,7 @@ class Groups:
 
 def groups(cells: Sequence[Cell]) -> Groups:
   """Sorts the cells of one task."""
-  by: dict[str, list[Cell]] = {}
-  for cell in cells:
-    by.setdefault(cell['model'], []).append(cell)
+  by = summary.by_model(cells)
   trained = {name: by.pop(name) for name in (ORIGINAL, RETRAINED) if name in by}
   rules = {name: by.pop(name) for name in list(by) if by[name][0].get('rule')}
 

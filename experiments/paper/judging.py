@@ -32,7 +32,7 @@ from experiments.paper import study as study_lib
 GAPS = ('accuracy_test', 'accuracy_retain', 'accuracy_forget',
         'mia_auc_matched')
 ATTACKS = ('lira_auc', 'lira_auc_two_sided', 'lira_auc_person')
-PAPERS = ('forgetting_score', 'nomus')
+PAPERS = ('forgetting_score', 'nomus', 'nomus_unbalanced')
 GAP = 'gap'
 _PERMUTATIONS = 50
 Numbers = dict[str, float | None]

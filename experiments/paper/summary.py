@@ -108,6 +108,14 @@ def rows_of(cells: Sequence[Cell]) -> dict[tuple[str, str], list[Cell]]:
   return rows
 
 
+def by_model(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+  """The cells of each model of one task, in order."""
+  models: dict[str, list[Cell]] = {}
+  for cell in cells:
+    models.setdefault(cell['model'], []).append(cell)
+  return models
+
+
 def spread(rows: Sequence[Cell], metric: str) -> Spread | None:
   """A metric over seeds; None if a seed lacks it."""
   values = [value(cell, metric) for cell in rows]

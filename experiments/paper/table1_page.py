@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dlfd_jax.report import render
-from experiments.paper import comparison, summary
+from experiments.paper import comparison, published, summary
 
 TITLE = 'Table 1: methods beside retraining'
 # Title of a column, its number, and whether it has a bound of its own.
@@ -60,12 +60,17 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
         result['plan'], cells, [name.rpartition(':')[2]
                                 for name in result['plan']['methods']])
     about = [summary.about(cells), _references(cells, result['plan'])]
+    paper = published.beside(cells[0])
+    if paper is not None:
+      about.append(f'Published: {paper.source}. One seed.')
     if lack:
       about.insert(0, f'**Partial**: {"; ".join(lack)}.')
-    rows = [_row(name, of, limit, trials) for name, of in by.trained.items()]
-    rows.append(_point_row(cells))
-    rows += [_row(name, of, limit, trials) for name, of in by.full.items()]
-    found.append(Sheet(task, tuple(about), HEADER, tuple(rows),
+    main = {name: _row(name, of, limit, trials)
+            for name, of in {**by.trained, **by.full}.items()}
+    header, rows = _beside_papers(cells, main)
+    rows.insert(len(by.trained), (*_point_row(cells), *[''] * (
+        len(header) - len(HEADER))))
+    found.append(Sheet(task, tuple(about), header, tuple(rows),
                        tuple(standing(by, limit))))
     if by.screened:
       found.append(Sheet(
@@ -80,6 +85,21 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
                          ('aim', 'found', '95 % interval', ''),
                          tuple(_aim(aim) for aim in aims)))
   return found
+
+
+def _beside_papers(cells, rows):
+  """Header and rows, on a paper's task with its numbers beside ours."""
+  paper = published.beside(cells[0])
+  if paper is None:
+    return HEADER, list(rows.values())
+  nomus = {name: comparison.spread(of, 'nomus_unbalanced')
+           for name, of in summary.by_model(cells).items()}
+  return (*HEADER, 'NoMUS, unbalanced', 'published test acc',
+          'published NoMUS'), [
+              (*row, '' if nomus[name] is None else _text(nomus[name], 3),
+               *(f'{n:.4f}' for n in paper.rows.get(name, ())),
+               *[''] * (0 if name in paper.rows else 2))
+              for name, row in rows.items()]
 
 
 def _references(cells, plan):

@@ -8,6 +8,7 @@ from absl import flags
 from dlfd_jax import methods, presets
 from dlfd_jax.utils import configs, runs
 from experiments.paper import grid, study, table1, table2, table3
+from experiments.publish import leaderboard
 from tests import tiny
 
 
@@ -104,6 +105,7 @@ def test_a_table_is_searched_judged_and_resumed(
   assert runs.read_json(tmp_path / 't.json')['cells'] == first['cells']
   assert stamps == {p: p.stat().st_mtime_ns
                     for p in (tmp_path / 'runs').rglob('result.json')}
+  leaderboard.find([str(tmp_path / 't.json')])  # the schema that it states
   capsys.readouterr()
 
 

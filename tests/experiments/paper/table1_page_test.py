@@ -48,6 +48,21 @@ def test_both_rules_stand_side_by_side_on_the_same_seeds():
   assert '±' not in ''.join(sheet.rows[0])  # the one seed that both have
 
 
+def test_published_numbers_stand_beside_ours_for_the_papers_tasks():
+  cells = [{**cell, 'preset': 'mufac_age', 'task': 'mufac_age', 'data': 'mufac'}
+           for cell in comparison_test.cells()]
+  for cell in cells:
+    cell['metrics'] = {**cell['metrics'], 'nomus_unbalanced': {
+        'value': .7, 'low': None, 'high': None}}
+  sheet = _sheets(cells=cells)['mufac_age']
+  rows = {row[0]: dict(zip(sheet.header, row, strict=True))
+          for row in sheet.rows}
+  assert rows['EU-k']['published NoMUS'] == '0.6255'
+  assert rows['EU-k']['NoMUS, unbalanced'].startswith('0.700')
+  assert rows['DLFD + restore']['published NoMUS'] == ''
+  assert 'Published: ' in sheet.before[-1]
+
+
 def test_verdicts_are_counted_and_trials_stated():
   rows = {row[0]: row for row in _sheets()['toy'].rows}
   assert rows['EU-k'][-2:] == ('3 inconclusive', '4')
