@@ -97,7 +97,8 @@ class Judge:
   def _original(self):
     return self._logits(self._study.trained['original'])
 
-  def _stored(self, name: str, make: Callable[[], Any]) -> Any:
+  def stored(self, name: str, make: Callable[[], Any]) -> Any:
+    """What ``make`` returned, JSON, kept in a file of that name."""
     path = self._study.folder / 'judged' / (
         f'{name}-{len(self._folders)}-{self._config.bootstrap}.json')
     if not path.is_file():
@@ -107,7 +108,7 @@ class Judge:
 
   def references(self) -> list[Numbers]:
     """Of each reference its numbers beside the others, the gap among them."""
-    return self._stored('references', self._judge_references)
+    return self.stored('references', self._judge_references)
 
   def _judge_references(self) -> list[Numbers]:
     found = inputs.prepare(
@@ -139,7 +140,7 @@ class Judge:
       ``'metrics'``: by name ``value``, ``low`` and ``high``, the interval over
       people of this one model; the gap has none. ``'verdicts'``: in words.
     """
-    return self._stored(name, lambda: self._judge(model))
+    return self.stored(name, lambda: self._judge(model))
 
   def _judge(self, model):
     logits = self._logits(model)

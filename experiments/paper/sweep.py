@@ -27,9 +27,10 @@ from typing import Any
 import jax
 from absl import flags
 
-from dlfd_jax import loop, methods, presets
+from dlfd_jax import loop, methods, models, presets
 from dlfd_jax.cli import command
-from dlfd_jax.methods import restore
+from dlfd_jax.methods import base, live, restore
+from dlfd_jax.metrics import accuracy
 from dlfd_jax.pipeline import job
 from dlfd_jax.utils import configs, runs
 from experiments.paper import costs, spaces, study as study_lib
@@ -202,6 +203,28 @@ def objective(done: Mapping[str, Any]) -> dict[str, float | None]:
   lost = {part: before[part] - after[part] for part in _KEPT}
   return {'score': score(lost.values(), auc), 'auc': auc, **{
       f'lost_{part}': value for part, value in lost.items()}}
+
+
+def scores(study: study_lib.Study, folders: Iterable[str]) -> list[float]:
+  """What :func:`score` says of trained models, such as references."""
+  setting = base.Setting.of(methods.Problem(
+      models.build(study.saved.config), study.saved.variables, study.dataset,
+      study.splits, study.seed), study.devices)
+  attack = live.LiveAttack(setting, base.MethodConfig.live_limit)
+
+  def accuracies(variables):
+    return {part: float(accuracy.accuracy(
+        study.dataset.task, setting.predictor(variables, rows).logits,
+        study.dataset.labels[rows]).value) for part in _KEPT for rows in [
+            live.labelled(study.dataset, study.splits.parts[part])]}
+
+  before, found = accuracies(setting.original), []
+  for folder in folders:
+    variables = study.devices.place(dict(job.judged(folder).saved.variables))
+    auc, after = attack.measure(variables)['mia_auc'], accuracies(variables)
+    found.append(_FAILED if auc is None else score(
+        [before[part] - after[part] for part in _KEPT], auc))
+  return found
 
 
 def score(lost: Iterable[float], auc: float) -> float:

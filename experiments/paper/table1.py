@@ -133,7 +133,10 @@ def rows(task: study_lib.Task, plan: dict[str, Any],
   found = searches.setdefault(task.name, {})
   study = open_study(task, sweep.SEED)
   judge = judge_of(study, plan)
-  yield _trained(study, judge)
+  cells = _trained(study, judge)
+  cells[-1]['scores'] = judge.stored(
+      'scores', lambda: sweep.scores(study, _folders(study, plan)))
+  yield cells
   candidates = [sweep.candidate(task.preset, name) for name in plan['methods']]
   chosen: dict[str, Row] = {}
   for one in candidates:
@@ -181,11 +184,15 @@ def other_rule(row: Row) -> Row:
       config=configs.replace(row.config, {path: other}), rule=True)
 
 
+def _folders(study: study_lib.Study, plan: dict[str, Any]) -> list[str]:
+  """The study's retrained model and further ones: its references."""
+  return [str(study.folder / 'retrained'),
+          *study.references(plan['references'] - 1)]
+
+
 def judge_of(study: study_lib.Study, plan: dict[str, Any]) -> judging.Judge:
-  """The references are the study's retrained model and further ones."""
-  return judging.Judge(
-      study, [str(study.folder / 'retrained'),
-              *study.references(plan['references'] - 1)], plan['bootstrap'])
+  """Who judges a study's models."""
+  return judging.Judge(study, _folders(study, plan), plan['bootstrap'])
 
 
 def _trained(study: study_lib.Study, judge: judging.Judge

@@ -108,6 +108,11 @@ def _references(cells, plan):
   seeds = len(by.trained[comparison.RETRAINED])
   search = (f'Settings: at most {plan["trials"]} trials a method on seed 0, '
             f'none begun after {plan["cap_s"]:g} s of the processor.')
+  scores = [score for cell in by.trained[comparison.RETRAINED]
+            for score in cell.get('scores', ())]
+  if scores:
+    search += (' The objective on retain and val is at most 1; the references '
+               f'have {min(scores):.2f} to {max(scores):.2f}.')
   return (f'{plan["references"]} retrained models of each of '
           f'{seeds} seed{"s" * (seeds > 1)}: {len(left_out)} references left '
           f'out in turn. {search}')

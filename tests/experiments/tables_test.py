@@ -96,6 +96,8 @@ def test_a_table_is_searched_judged_and_resumed(
     assert cell['time_share'] > 0
   assert [len(c['references']) for c in first['cells']
           if c['model'] == 'retrained'] == [4, 4]
+  assert len(first['cells'][1]['scores']) == 4
+  assert all(-2 <= score <= 1 for score in first['cells'][1]['scores'])
   (search,) = first['searches'].values()
   assert {of['trials'] for of in search.values()} == {2}
   assert 'Partial' not in (tmp_path / 't.md').read_text()
