@@ -10,6 +10,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     'mucac': _FORGET_SETS,
     'rafdb': ('official',),
     'celeb_a': _FORGET_SETS,
+    'cifar10': ('official',),
+    'cifar100': ('official',),
 }
 
 

@@ -7,12 +7,14 @@ that they are memory-mapped however many they are.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import os
 import pathlib
+import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 from unittest import mock
 
@@ -20,6 +22,7 @@ import numpy as np
 import requests
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import shuffle
+from tensorflow_datasets.core.download import extractor
 
 from dlfd_jax.data.loaders import images as images_lib
 from dlfd_jax.utils import files, writes
@@ -84,7 +87,7 @@ def prepare(builder: Any, root: pathlib.Path) -> pathlib.Path:
   if not folder.is_dir():
     before = data_dir(root).exists()
     try:
-      with mock.patch.object(shuffle, 'tf', _PLAIN_FILES):
+      with _without_tensorflow(builder):
         builder.download_and_prepare(
             download_config=tfds.download.DownloadConfig(manual_dir=str(root)),
             file_format='array_record')
@@ -112,12 +115,31 @@ class _NeverRaised(Exception):
   """Stands for an error of remote files."""
 
 
-# What tensorflow_datasets asks of TensorFlow when a split is larger than 1 GB:
-# to write and read plain local files.
+# What tensorflow_datasets asks of TensorFlow when a split is larger than 1 GB,
+# an archive is unpacked or CIFAR read: to write and read plain local files.
 _PLAIN_FILES = types.SimpleNamespace(
     io=types.SimpleNamespace(gfile=types.SimpleNamespace(
         GFile=open, exists=os.path.exists, remove=os.remove)),
+    compat=types.SimpleNamespace(as_text=os.fspath),
     errors=types.SimpleNamespace(ResourceExhaustedError=_NeverRaised))
+
+
+@contextlib.contextmanager
+def _without_tensorflow(builder: Any) -> Iterator[None]:
+  """Plain files in place of TensorFlow, where a preparation asks for it."""
+  own = sys.modules[type(builder).__module__]
+  with contextlib.ExitStack() as stack:
+    for module in (shuffle, extractor, own):
+      if hasattr(module, 'tf'):
+        stack.enter_context(mock.patch.object(module, 'tf', _PLAIN_FILES))
+    yield
+
+
+def class_names(builder: Any) -> dict[str, tuple[str, ...]]:
+  """The classes of each column, where prepared data tell them."""
+  return {name: tuple(feature.names)
+          for name, feature in builder.info.features.items()
+          if isinstance(feature, tfds.features.ClassLabel)}
 
 
 def _sources(builder: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from dlfd_jax.data.tfds import (
   base,
   catalog,
   celeb_a,
+  cifar,
   index as index_lib,
   mucac,
   mufac,
@@ -25,7 +26,9 @@ from dlfd_jax.data.tfds import (
 )
 from dlfd_jax.utils import records, schemas, writes
 
-_MODULES = {'mufac': mufac, 'mucac': mucac, 'rafdb': rafdb, 'celeb_a': celeb_a}
+_MODULES: dict[str, Any] = {
+    'mufac': mufac, 'mucac': mucac, 'rafdb': rafdb, 'celeb_a': celeb_a,
+    'cifar10': cifar.TEN, 'cifar100': cifar.HUNDRED}
 CLEAN_REPORT = 'clean.json'
 
 
@@ -35,7 +38,8 @@ def load(source: str, *, root: str | pathlib.Path | None,
          **options: Unpack[labels_lib.LabelOptions]) -> dataset_lib.Dataset:
   """Prepares the data set the first time, then reads it.
 
-  ``split`` holds the official roles: retain, forget, val and test. Prepared
+  ``split`` holds the official roles: retain, forget, val and test, or train,
+  val and test where there is no official forget set. Prepared
   data, the table of all images and the pixels at this size are kept in
   ``root/tensorflow_datasets``; delete it to prepare changed files again.
 
@@ -66,12 +70,14 @@ def load(source: str, *, root: str | pathlib.Path | None,
   builder = module.builder(folder, image_size)
   prepared = index_lib.prepare(builder, folder)
   index = index_lib.read_table(
-      builder, prepared,
-      celeb_a.describe if name == 'celeb_a' else base.describe)
+      builder, prepared, getattr(module, 'describe', base.describe))
   split = module.roles(index, variant)
   label = 'all'
   if people is not None:
     known = np.unique(index.identity[index.identity >= 0])
+    if not len(known):
+      raise ValueError(f'Expected no people of {source}, where nobody is known'
+                       f', got {people}.')
     if not 1 <= people <= len(known):
       raise ValueError(
           f'Expected people in [1, {len(known)}], the persons of {source}, got '
@@ -79,14 +85,16 @@ def load(source: str, *, root: str | pathlib.Path | None,
     chosen = np.linspace(0, len(known) - 1, people).round().astype(int)
     rows = np.flatnonzero(np.isin(index.identity, known[chosen]))
     index, split, label = index.take(rows), split[rows], f'people{people}'
-  for part in splits_lib.SPLITS_PARTS:
+  for part in (splits_lib.PARTITION_PARTS if (split == 'train').any()
+               else splits_lib.SPLITS_PARTS):
     if not (split == part).any():
       raise ValueError(
           f'Expected at least one image of {part} in {source} from {folder}, '
           f'got none among {len(split)}; once the files are mended, delete '
           f'{prepared} to read them anew.')
+  told = index_lib.class_names(builder)
   if len(labels) == 1 and not options.get('multilabel'):
-    options['names'] = module.CLASS_NAMES.get(labels[0])
+    options['names'] = {**module.CLASS_NAMES, **told}.get(labels[0])
   values, task = labels_lib.make_labels(
       index.columns, labels, index.where, **options)
   dataset = dataset_lib.Dataset(
@@ -97,7 +105,9 @@ def load(source: str, *, root: str | pathlib.Path | None,
       task=task, name=source, split=split,
       people=(dict(zip(index.identity.tolist(), index.name.tolist()))
               if name == 'mufac' else {}),
-      columns=labels_lib.other_columns(index.columns, labels, **options))
+      columns=labels_lib.other_columns(index.columns, labels, **options),
+      column_names={column: dict(enumerate(names))
+                    for column, names in told.items()})
   if (name, variant) == ('mufac', 'clean'):
     return _without_copies(
         dataset, prepared / f'{image_size}_{label}_{CLEAN_REPORT}')

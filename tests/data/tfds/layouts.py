@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from dlfd_jax.data.tfds import celeb_a, mucac, mufac
+from dlfd_jax.data.tfds.cifar import IMAGES
 
 HEADER = 'family_id,person_id,age_class,image_path'
 
@@ -93,3 +94,35 @@ def celeb_a_download(root: pathlib.Path, people=20) -> None:
   (root / celeb_a.FILES['list_attr_celeba']).write_text(attribute_lines(files))
   for key in ('list_eval_partition', 'identity_celeba', 'landmarks_celeba'):
     (root / celeb_a.FILES[key]).write_text('\n'.join(lines[key]) + '\n')
+
+
+CIFAR_CLASSES = {
+    'cifar10': {'batches.meta.txt': 10},
+    'cifar100': {'coarse_label_names.txt': 20, 'fine_label_names.txt': 100}}
+
+
+def cifar_download(root: pathlib.Path, name: str,
+                   each: int) -> dict[str, int]:
+  """The binary version, with ``each`` images for 10,000 of the official ones.
+
+  Returns:
+    How many images each file holds.
+  """
+  folder = root / {'cifar10': 'cifar-10-batches-bin',
+                   'cifar100': 'cifar-100-binary'}[name]
+  folder.mkdir(parents=True)
+  for file, count in CIFAR_CLASSES[name].items():
+    # The official file of CIFAR-10 ends with an empty line.
+    (folder / file).write_text(''.join(
+        f'{file[0]} {k}\n' for k in range(count)) + '\n')
+  counts = {file: count * each // 10_000 for file, count in IMAGES.items()
+            if file.startswith(('data', 'test_')) == (name == 'cifar10')}
+  generator = np.random.default_rng(0)
+  for file, n in counts.items():
+    fine = np.arange(n) % (10 if name == 'cifar10' else 100)
+    labels = [fine] if name == 'cifar10' else [fine // 5, fine]
+    pixels = generator.integers(0, 256, (n, 3072))
+    pixels[:, :1024] = fine[:, None]  # red tells the class
+    np.concatenate([np.stack(labels, 1), pixels], 1).astype(
+        np.uint8).tofile(folder / file)
+  return counts
