@@ -41,7 +41,7 @@ RENEW, MATCH = 'renew', 'match'
 LEAST = 3  # held-out images of a class, or those of all classes stand for it
 _MARGINS, _TARGETS = 'margins', 'targets'
 _ALL = 2**31 - 1  # comes after every class
-_LARGER = 4  # times as many images fit where nothing is differentiated
+_LARGER = 4  # so many batches fit at once where nothing is differentiated
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,8 +84,11 @@ class MarginMatchingConfig(base.HeldOutConfig):
     held_out, forget = setting.held_out.rows, problem.splits.forget
     labels = problem.dataset.labels
     pairs = setting.pairs(self)
-    watched = batching.Stream(np.concatenate([held_out, forget]),
-                              _LARGER * self.batch_size, shuffle=False)
+    everybody = np.concatenate([held_out, forget])
+    batches = -(-len(everybody) // self.batch_size)
+    at_once = -(-batches // -(-batches // _LARGER))  # with little padding
+    watched = batching.Stream(
+        everybody, at_once * self.batch_size, shuffle=False)
     turns, length = watched.steps_per_epoch, self.epochs * pairs.steps_per_epoch
     rounds, cycle = -(-length // self.renew_every), turns + self.renew_every
 

@@ -110,7 +110,7 @@ def hinge(tmp_path):
 def test_the_step_of_the_page_climbs_below_the_ceiling_alone(hinge, count):
   problem = problems.problem()
   config = hinge(batch_size=8, optimizer=steps.PLAIN)
-  setting = problems.setting(problem, count)
+  setting = problems.setting(problem, count, config)
   plan, _ = methods.prepare(setting, config)
   batch = plan.batch(0)
   images = problems.pixels(problem.dataset, batch.index)
