@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from dlfd_jax import (
@@ -273,6 +273,9 @@ def _small(epochs, optimizer, alpha, **fields):
       perturb_step_size=alpha / 255, **fields)
 
 
+DEFAULT_METHOD = 'dlfd_restore'
+_JOINT_EPOCHS, _SHOWN = 6, 20  # at most, see docs/decisions.md
+
 FILE = 'FILE.npz'  # --data names the real one
 _PAPER_NET = Network(width=64, stem='imagenet', head='paper')
 _PAPER_TRAIN = _recipe(100, rate=0.01, batch_size=64)
@@ -417,23 +420,25 @@ def methods_alike(preset: Preset) -> dict[str, methods_lib.RunConfig]:
           'epochs', 'batch_size', 'optimizer', 'batch_norm', 'augment')})}
 
 
-def with_trials(config: methods_lib.RunConfig,
-                fixed: Collection[str] = ()) -> methods_lib.RunConfig:
-  """A config whose learning rates are tried on the data, see ``trial``.
+def own_data(config: methods_lib.RunConfig) -> methods_lib.RunConfig:
+  """A method's settings on data that no preset was made for.
 
-  So is a config for data that no preset was made for. The released code's rate
-  is a part of what it is.
-
-  Args:
-    config: of a method.
-    fixed: stages whose rate stays: fields of a wrapper such as ``restore``, or
-      ``''`` for the config itself.
+  The learning rates are tried on them, see ``methods.trial``, but for that of
+  the released code, which is a part of what it is. Joint steps are in
+  proportion to the request.
   """
-  return configs.replace(config, {
-      f'{name}.trial'.lstrip('.'): base.TrialConfig()
-      for name, stage in stages_in(config).items()
-      if name not in fixed and not isinstance(
-          stage, dlfd_released.DLFDReleasedConfig)})
+  changes: dict[str, Any] = {}
+  for name, stage in stages_in(config).items():
+    if not isinstance(stage, dlfd_released.DLFDReleasedConfig):
+      changes[f'{name}.trial'.lstrip('.')] = base.TrialConfig()
+    if isinstance(stage, restore.StageConfig):
+      changes |= {f'{name}.epochs': _JOINT_EPOCHS, f'{name}.shown': _SHOWN}
+  return configs.replace(config, changes)
+
+
+def default_config() -> methods_lib.RunConfig:
+  """The default method, with its settings for any data."""
+  return own_data(PRESETS['demo'].config_of(DEFAULT_METHOD))
 
 
 def stages_in(config: methods_lib.RunConfig) -> dict[str, base.MethodConfig]:

@@ -105,11 +105,14 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   model = _model(network, known, dataset) if repeats or original else None
   model_s = time.perf_counter() - model_s
   devices = inputs.devices(values)
+  ours = preset.config_of(presets.DEFAULT_METHOD)
+  if command.value(values, 'preset') is None:
+    ours = presets.own_data(ours)
   used = inputs.say_used(
       dataset, network=model[0] if model else _config(network, dataset),
       devices=devices, parts=found.request.parts,
       split_from=inputs.split_from(values, dataset, stored),
-      settings={'dlfd': dataclasses.asdict(preset.config_of('dlfd')),
+      settings={presets.DEFAULT_METHOD: dataclasses.asdict(ours),
                 'train': dataclasses.asdict(preset.train)} if repeats else None,
       preset=command.value(values, 'preset') or 'demo')
   folder = runs.RunFolder(workdir, {
@@ -125,8 +128,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
     checked = time.perf_counter()
     result['used'] = used
     result['cost'] = expected_cost.measure(
-        preset, *model, dataset, found.request.retain, found.request.forget,
-        devices, repeats) if model and repeats else None
+        ours, preset.train, *model, dataset, found.request.retain,
+        found.request.forget, devices, repeats) if model and repeats else None
     result['time'] = {
         'read_s': read - started, 'copies_s': checked - read - model_s,
         'cost_s': time.perf_counter() - checked + model_s}

@@ -21,7 +21,7 @@ from dlfd_jax.pipeline import (
   unlearn,
   weakenings,
 )
-from dlfd_jax.utils import files, runs
+from dlfd_jax.utils import configs, files, runs
 
 _ABOUT = """
 Makes a trained model forget the people of a deletion request.
@@ -94,9 +94,9 @@ def _define_auto(values: flags.FlagValues) -> None:
 
 def _define_names(values: flags.FlagValues) -> None:
   flags.DEFINE_string(
-      'method', 'dlfd', f'one of {", ".join(methods.METHODS)}, or your own as '
-      'file.py:Class or package.module:Class; or auto, which chooses',
-      flag_values=values)
+      'method', presets.DEFAULT_METHOD,
+      f'one of {", ".join(methods.METHODS)}, or your own as file.py:Class or '
+      'package.module:Class; or auto, which chooses', flag_values=values)
   for wrapper, what in _WRAPPERS.items():
     flags.DEFINE_string(
         f'{wrapper}_of', None, f'the method that --method={wrapper} {what}',
@@ -131,7 +131,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   data_options = inputs.data_options(
       run_configs.data_of(original) if own else preset.data, values)
   method = command.value(values, 'method')
-  config = _config(preset, values)
+  config = _config(values)
   devices = inputs.devices(values)
   for stage in config.stages if config is not None else ():
     devices.check_batch_size(stage.inner.batch_size)
@@ -182,20 +182,17 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   return {'workdir': workdir, 'model': f'{workdir}/checkpoints/model', **result}
 
 
-def _config(preset: presets.Preset, values: flags.FlagValues
-            ) -> methods.RunConfig | None:
+def _config(values: flags.FlagValues) -> methods.RunConfig | None:
   """The method's config; None with --method=auto, whose budget is checked."""
   method = command.value(values, 'method')
   if method != auto.METHOD:
     inputs.refuse(values, ('budget', 'candidates', 'references'),
                   f'without --method={auto.METHOD}')
-    start = _start(preset.config_of, values)
+    start = _start(lambda name: _of_preset(values, name), values)
     config = options.apply(
         start, (*options.of(start), *options.METHOD), values,
         f'the method {method}')
-    if command.value(values, 'preset') is None:  # its rates are no data's own
-      config = presets.with_trials(config, _decided(config, values))
-    return config
+    return configs.replace(config, dict.fromkeys(_rates_given(config, values)))
   inputs.refuse(values, [
       *(option.flag for option in options.METHOD),
       *(f'{wrapper}_of' for wrapper in _WRAPPERS)],
@@ -231,16 +228,24 @@ def _auto(values: flags.FlagValues, saved: checkpoint.SavedModel,
   return {'workdir': workdir, 'model': model, **result}
 
 
-def _decided(config: Any, values: flags.FlagValues) -> set[str]:
-  """Stages of a config whose rate, or whether it is tried, a flag says."""
+def _of_preset(values: flags.FlagValues, name: str) -> Any:
+  """A method's settings in the named preset, or those for any other data."""
+  preset = command.value(values, 'preset')
+  if preset is None:
+    return presets.own_data(presets.PRESETS['demo'].config_of(name))
+  return presets.PRESETS[preset].config_of(name)
+
+
+def _rates_given(config: Any, values: flags.FlagValues) -> set[str]:
+  """Trials of the stages whose rate a flag names, unless one asks for both."""
+  given = [option.path for option in options.of(config)
+           if values[option.flag].value is not None]
   found = set()
-  for option in options.of(config):
-    first, *rest = option.path.split('.')
-    stage = first if first in presets.stages_in(config) else ''
-    inner = rest if stage else [first, *rest]
-    if values[option.flag].value is not None and (
-        inner[0] == 'trial' or inner[-1] == 'learning_rate'):
-      found.add(stage)
+  for name in presets.stages_in(config):
+    front = f'{name}.' if name else ''
+    if any(path.startswith(front) and path.endswith('learning_rate')
+           for path in given) and f'{front}trial' not in given:
+      found.add(f'{front}trial')
   return found
 
 

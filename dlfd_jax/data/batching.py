@@ -166,18 +166,23 @@ class Pairs:
   """Every retain batch of an epoch, each with the next one of forget.
 
   Every epoch of retain reads each of its images once; forget is walked in an
-  endless cycle, in full batches, however many there are of either.
+  endless cycle, in full batches, however many there are of either. With
+  ``once`` images that do not fill a batch are not repeated in it: the rest is
+  padding.
   """
 
   retain: Stream
   forget: Stream
+  once: bool = False
 
   @property
   def steps_per_epoch(self) -> int:
     return self.retain.steps_per_epoch
 
   def batch(self, step: int) -> Pair:
-    return Pair(self.retain.batch(step), self.forget.cycled_batch(step))
+    few = self.once and self.forget.steps_per_epoch == 1
+    return Pair(self.retain.batch(step), (
+        self.forget.batch if few else self.forget.cycled_batch)(step))
 
 
 class Feed:

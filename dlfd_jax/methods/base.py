@@ -116,6 +116,11 @@ class Method:
     """What runs one after the other, each with a loop of its own."""
     return (self,)
 
+  @property
+  def teachers(self) -> tuple[Method, ...]:
+    """Those of the stages whose result only teaches, and is no model to use."""
+    return ()
+
   def check(self, problem: Problem) -> None:
     """Raises ValueError if the method cannot be run on this problem."""
 
@@ -431,10 +436,10 @@ class Setting:
         getattr(self.problem.splits, split), size, seed=self.problem.seed,
         salt=RETAIN if split == 'retain' else FORGET, shuffle=shuffle)
 
-  def pairs(self, config: MethodConfig) -> batching.Pairs:
+  def pairs(self, config: MethodConfig, once: bool = False) -> batching.Pairs:
     """Every retain batch of an epoch, each with the next one of forget."""
     return batching.Pairs(
-        self.stream('retain', config), self.stream('forget', config))
+        self.stream('retain', config), self.stream('forget', config), once)
 
   def supervised_step(self, config: MethodConfig,
                       trainable: Sequence[str] | None = None

@@ -49,6 +49,9 @@ class StageConfig(base.MethodConfig):
       ``select_threshold``.
     statistics: batch statistics of which images: ``'joint'`` = retain and
       forget, ``'retain'``.
+    shown: how often the run shows each forget image, if it is then shorter than
+      ``epochs``; None = as often as these do. So work is in proportion to the
+      request.
 
   Raises:
     ValueError: if a field is out of its range.
@@ -66,6 +69,7 @@ class StageConfig(base.MethodConfig):
   dynamic: bool = True
   forget_threshold: float | str = 'null_mean'
   statistics: str = 'joint'
+  shown: int | None = None
 
   def __post_init__(self) -> None:
     super().__post_init__()
@@ -73,6 +77,8 @@ class StageConfig(base.MethodConfig):
       validate.number(name, getattr(self, name), 0)
     validate.boolean('dynamic', self.dynamic)
     validate.one_of('statistics', self.statistics, ('joint', 'retain'))
+    if self.shown is not None:
+      validate.integer('shown', self.shown)
     base.check_threshold('forget_threshold', self.forget_threshold)
 
   def plan(self, setting: base.Setting) -> base.Plan:
@@ -84,14 +90,31 @@ class StageConfig(base.MethodConfig):
     weights = {JOINT: self.weight, RESTING: self.resting_weight}
     if not self.dynamic:
       del weights[RESTING]
+    # Copies of the same few would be half of what batch statistics count.
+    batches = setting.pairs(self, once=True)
     return base.Plan(
         steps={phase: make_step(problem.model, problem.task, self, weight)
                for phase, weight in weights.items()},
-        batches=setting.pairs(self), passes=7,
+        batches=batches, num_steps=self.num_steps(
+            batches.steps_per_epoch, len(problem.splits.forget)), passes=7,
         phases=base.PhaseRule(
             active=JOINT, resting=RESTING, threshold=self.forget_threshold,
             opening=JOINT) if self.dynamic else None,
         constants={'teacher': setting.teacher})
+
+  def num_steps(self, steps_per_epoch: int, forget: int) -> int:
+    """Steps of a run on so many forget images.
+
+    Example:
+      >>> stage = StageConfig(epochs=3, batch_size=32, shown=20)
+      >>> [stage.num_steps(50, forget) for forget in (3, 32, 96, 300)]
+      [20, 20, 60, 150]
+    """
+    most = self.epochs * steps_per_epoch
+    if self.shown is None:
+      return most
+    a_step = min(forget, self.batch_size)
+    return min(most, -(-self.shown * forget // a_step))
 
   def answers(self, model: nn.Module, teacher: Any,
               rows: train.Rows) -> jax.Array:
@@ -133,6 +156,10 @@ class RestoreConfig(base.Wrapper):
   @property
   def stages(self) -> tuple[base.Method, ...]:
     return self.method, self
+
+  @property
+  def teachers(self) -> tuple[base.Method, ...]:
+    return (self.method,)
 
   def plan(self, setting: base.Setting) -> base.Plan:
     """That of the joint steps."""

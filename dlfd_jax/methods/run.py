@@ -379,7 +379,8 @@ def unlearn(problem: base.Problem, config: base.Method, *,
           stage.setting_of(setting), stage, devices=devices, log=log,
           checkpoints=saver, checkpoint_seconds=checkpoint_seconds, hooks=hooks,
           done=sum(out.steps for out in done),
-          is_last=number == len(stages) - 1)
+          is_last=number == len(stages) - 1,
+          teaches=any(stage is one for one in config.teachers))
     done.append(out)
     if out.stop in (loop.INTERRUPTED, loop.NOT_FINITE):
       return _joined(done, config)
@@ -391,12 +392,12 @@ def _run(setting: base.Setting, config: base.Method, *,
          devices: parallel.Devices, log: runs.MetricsLog | None,
          checkpoints: checkpoint.LoopCheckpoints | None,
          checkpoint_seconds: float, hooks: Sequence[loop.Hook], done: int,
-         is_last: bool) -> UnlearnResult:
+         is_last: bool, teaches: bool = False) -> UnlearnResult:
   """One stage, after ``done`` steps of the stages before it."""
   plan, controller = prepare(setting, config)
   tried = None
   if config.inner.trial is not None:
-    tried = trial.of_run(setting, plan, config, checkpoints, hooks)
+    tried = trial.of_run(setting, plan, config, checkpoints, hooks, teaches)
     plan = trial.at_rate(plan, tried['factor'])
   out = loop.run(
       dataclasses.replace(plan, done=done), setting.constants, devices=devices,

@@ -6,8 +6,12 @@ taken at some multiples of the configured rate, from the largest down, and each
 model so made is compared with the original on images of retain and val. Chosen
 is the largest rate at which accuracy is kept: beyond one standard error of the
 paired difference nothing may be lost but what the result itself may lose
-(``usable.MOST_LOST``). Where no rate keeps it, as where a method draws weights
-anew, it is the one that loses least.
+(``usable.MOST_LOST``). A stage that only makes a teacher on forget may lose
+nine tenths of what the original knows of retain above a constant guess: a
+rate at which little is lost forgets little, and the student does not start
+there; but one that knows no more than a guess teaches nothing. Where no rate
+keeps accuracy, as where a method draws weights anew, it is the one that loses
+least.
 
 All trials and the run are one compiled program, as the factor is an array of
 the state. Neither forget nor test is read to choose.
@@ -33,14 +37,23 @@ from dlfd_jax.utils import hosts, rng, schemas, text
 
 _MOST_READ = 1000  # images of a part
 _SAMPLE = 14  # salt of their draw
+_TEACHER = .9  # of the skill above a guess, that it may lose
 _FILE = 'trial'
 Hits = Mapping[str, np.ndarray]  # by part: of each image, the share right
 
 
 def of_run(setting: base.Setting, plan: loop.Plan, config: base.Method,
            checkpoints: checkpoint.LoopCheckpoints | None,
-           hooks: Sequence[loop.Hook]) -> dict[str, Any]:
+           hooks: Sequence[loop.Hook], teaches: bool) -> dict[str, Any]:
   """The trials of a run, made once: a run that goes on reads what it chose.
+
+  Args:
+    setting: of the run.
+    plan: its own, from the first step on.
+    config: of the method.
+    checkpoints: hold what was chosen; None = nothing does.
+    hooks: are told of the choice.
+    teaches: the result is a teacher on forget, and no one's model.
 
   Returns:
     ``factor`` and ``learning_rate`` that were chosen and whether they were
@@ -52,7 +65,7 @@ def of_run(setting: base.Setting, plan: loop.Plan, config: base.Method,
       _FILE, schemas.Trial)
   if known is None:
     assert config.inner.trial is not None
-    known = hosts.from_first(_try(setting, plan, config.inner))
+    known = hosts.from_first(_try(setting, plan, config.inner, teaches))
     if checkpoints is not None:
       checkpoints.write_note(_FILE, known)
     for hook in hooks:
@@ -68,16 +81,17 @@ def at_rate(plan: loop.Plan, factor: float) -> loop.Plan:
 
 def sentence(title: str, found: Mapping[str, Any]) -> str:
   """What was chosen, and what it cost."""
-  why = ('the largest of those that keep accuracy on retain and val'
+  why = ('the largest that loses no more accuracy on retain and val than it may'
          if found['kept'] else
-         'which loses least accuracy on retain and val')
-  return (f'{title}: learning rate {found["learning_rate"]:.3g}, {why} in '
-          f'{text.counted(len(found["tried"]), "trial")} of together '
-          f'{text.counted(found["steps"], "step")} ({found["time_s"]:.0f} s).')
+         'which loses least accuracy on retain and val, as each loses more '
+         'than it may')
+  return (f'{title}: learning rate {found["learning_rate"]:.3g}, {why}: '
+          f'{text.counted(len(found["tried"]), "trial")}, '
+          f'{text.counted(found["steps"], "step")}, {found["time_s"]:.0f} s.')
 
 
-def _try(setting: base.Setting, plan: loop.Plan,
-         config: base.MethodConfig) -> dict[str, Any]:
+def _try(setting: base.Setting, plan: loop.Plan, config: base.MethodConfig,
+         teaches: bool) -> dict[str, Any]:
   """Tries rates until one is kept."""
   assert config.trial is not None
   began = time.perf_counter()
@@ -86,13 +100,16 @@ def _try(setting: base.Setting, plan: loop.Plan,
   state, lead = run.lead()
   length = min(config.trial.steps, plan.num_steps - lead)
   original = hits_of(setting, setting.original, parts) or {}
+  limits: Mapping[str, float] = usable.MOST_LOST
+  if teaches:
+    limits = of_teacher(setting.problem, parts, original)
   tried: list[dict[str, Any]] = []
   for factor in config.trial.factors:
     at_end = run.take(dataclasses.replace(
         state, rate_factor=jnp.float32(factor)), lead, lead + length)
     hits = None if parallel.fetch_scalars(at_end.skipped) else hits_of(
         setting, at_end.variables, parts)
-    excess = math.inf if hits is None else excess_of(original, hits)
+    excess = math.inf if hits is None else excess_of(original, hits, limits)
     tried.append({
         'factor': factor,
         'learning_rate': factor * config.optimizer.learning_rate,
@@ -137,22 +154,32 @@ def hits_of(setting: base.Setting, variables: Variables,
   return found
 
 
-def excess_of(original: Hits, other: Hits) -> float:
+def of_teacher(problem: base.Problem, parts: Mapping[str, np.ndarray],
+               original: Hits) -> dict[str, float]:
+  """What a teacher may lose on retain, see the module; on val anything."""
+  return {name: _TEACHER * max(
+      0., float(original[name].mean()) - accuracy.constant_accuracy(
+          problem.task, problem.dataset.labels[parts[name]]))
+          for name in ('retain',) if name in original}
+
+
+def excess_of(original: Hits, other: Hits,
+              limits: Mapping[str, float]) -> float:
   """How much more accuracy was lost than may be, beyond noise.
 
   Of each part the mean of the paired differences, less its standard error and
   what may be lost there; the largest of them, 0 or less if none is too large.
-  -inf without a part.
+  Parts without a limit are not looked at; -inf without a part.
 
   Example:
-    >>> excess_of({'val': np.ones(100)}, {'val': np.ones(100)})
+    >>> excess_of({'val': np.ones(9)}, {'val': np.ones(9)}, {'val': .02})
     -0.02
   """
   found = [-math.inf]
-  for name, before in original.items():
-    lost = before - other[name]
+  for name in limits.keys() & original.keys():
+    lost = original[name] - other[name]
     noise = lost.std() / math.sqrt(len(lost))
-    found.append(float(lost.mean() - noise - usable.MOST_LOST[name]))
+    found.append(float(lost.mean() - noise - limits[name]))
   return max(found)
 
 

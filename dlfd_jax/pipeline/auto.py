@@ -264,7 +264,7 @@ def named(names: Sequence[Candidate | str], preset: presets.Preset | None,
       config = (preset or presets.PRESETS['demo']).config_of(name)
       found.append(Candidate(
           name.rpartition(':')[2],
-          config if preset else presets.with_trials(config)))
+          config if preset else presets.own_data(config)))
   return tuple(found)
 
 

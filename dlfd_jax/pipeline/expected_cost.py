@@ -15,11 +15,10 @@ from dlfd_jax import (
   models,
   parallel,
   predict,
-  presets,
   training as train,
 )
 from dlfd_jax.data import batching, dataset as dataset_lib
-from dlfd_jax.methods import base as methods_base, dlfd
+from dlfd_jax.methods import base as methods_base, dlfd, restore
 from dlfd_jax.pipeline import timing
 
 _STEP_S = 2.0  # a timed step is to take no longer, or it takes fewer images
@@ -29,17 +28,19 @@ _WITH_CHECKS = 9 / 8  # what run.default_check_every leaves to them at most
 _SCHEDULE = 100  # steps of a schedule that is not followed here
 
 
-def measure(preset: presets.Preset, config: models.ModelConfig,
-            variables: models.Variables, dataset: dataset_lib.Dataset,
-            retain: np.ndarray, forget: np.ndarray, devices: parallel.Devices,
-            repeats: int) -> dict[str, Any]:
-  """Expected seconds of DLFD and of retraining.
+def measure(ours: Any, recipe: train.TrainConfig,
+            config: models.ModelConfig, variables: models.Variables,
+            dataset: dataset_lib.Dataset, retain: np.ndarray,
+            forget: np.ndarray, devices: parallel.Devices, repeats: int
+            ) -> dict[str, Any]:
+  """Expected seconds of the default method and of retraining.
 
   A step of each is timed in turns, on as many images of its batch as take about
   two seconds; its time is scaled to the whole batch.
 
   Args:
-    preset: DLFD's settings and the recipe of training.
+    ours: the default method's settings; of a trial of rates all are counted.
+    recipe: of training.
     config: the network.
     variables: of it.
     dataset: the images.
@@ -49,23 +50,28 @@ def measure(preset: presets.Preset, config: models.ModelConfig,
     repeats: timed steps of each kind.
 
   Returns:
-    ``unlearn_s`` and ``retrain_s``; by ``distance`` and ``train`` ``step_s`` of
-    a whole batch, ``timed_images``, ``batch_sizes``, ``compile_s``, ``steps``
-    and ``epochs``; ``repeats`` and ``network`` in words.
+    ``unlearn_s`` and ``retrain_s``; by ``distance``, ``joint`` and ``train``
+    ``step_s`` of a whole batch, ``timed_images``, ``batch_sizes``,
+    ``compile_s``, ``steps`` and ``epochs``; ``repeats`` and ``network`` in
+    words.
   """
   model = models.build(config)
-  ours, recipe = preset.methods['dlfd'], preset.train
-  assert isinstance(ours, dlfd.DLFDConfig)
-  batches = {'distance': ours.batch_size, 'train': recipe.batch_size}
+  assert isinstance(ours, restore.DLFDRestoreConfig)
+  distance, joint = ours.method, ours.restore
+  assert isinstance(distance, dlfd.DLFDConfig)
+  batches = {'distance': distance.batch_size, 'joint': joint.batch_size,
+             'train': recipe.batch_size}
   for size in batches.values():
     devices.check_batch_size(size)
   second = _images_a_second(model, variables, dataset, retain, devices)
-  timed = {name: timed_images(second, ours.perturb_steps, size, devices.count)
+  timed = {name: timed_images(
+      second, distance.perturb_steps, size, devices.count)
            for name, size in batches.items()}
   largest = max(timed.values())
   shown = np.concatenate([retain[:largest], forget[:largest]])
   constants = devices.place(
-      {'images': dataset.images[shown], 'labels': dataset.labels[shown]})
+      {'images': dataset.images[shown], 'labels': dataset.labels[shown],
+       'teacher': variables, 'num_steps': np.int32(_SCHEDULE)})
   kept = np.arange(min(largest, len(retain)))
   gone = len(kept) + np.arange(min(largest, len(forget)))
 
@@ -75,9 +81,13 @@ def measure(preset: presets.Preset, config: models.ModelConfig,
 
   calls = {
       'distance': timing.Call(
-          dlfd.make_distance_step(model, dataset.task, ours, _SCHEDULE),
-          train.create_state(variables, ours.optimizer, jax.random.key(0)),
+          dlfd.make_distance_step(model, dataset.task, distance, _SCHEDULE),
+          train.create_state(variables, distance.optimizer, jax.random.key(0)),
           constants, batch(timed['distance'])),
+      'joint': timing.Call(
+          restore.make_step(model, dataset.task, joint, joint.weight),
+          train.create_state(variables, joint.optimizer, jax.random.key(0)),
+          constants, batch(timed['joint'])),
       'train': timing.Call(
           train.make_supervised_step(
               model, dataset.task, recipe.optimizer, _SCHEDULE,
@@ -87,17 +97,28 @@ def measure(preset: presets.Preset, config: models.ModelConfig,
   compile_s, seconds = timing.time_in_turns(calls, devices, repeats)
   step_s = {name: median * batches[name] / timed[name]
             for name, median in timing.medians(seconds).items()}
-  epochs = {'distance': ours.epochs, 'train': recipe.epochs}
-  steps = {name: epochs[name] * -(-len(retain) // size)
-           for name, size in batches.items()}
+  epochs = {'distance': distance.epochs, 'joint': joint.epochs,
+            'train': recipe.epochs}
+  epoch = {name: -(-len(retain) // size) for name, size in batches.items()}
+  steps = {name: epochs[name] * epoch[name] for name in batches}
+  steps['distance'] += _of_trial(distance)
+  steps['joint'] = _of_trial(joint) + joint.num_steps(
+      epoch['joint'], len(forget))
   return {
       'repeats': repeats, 'step_s': step_s, 'compile_s': compile_s,
       'timed_images': timed, 'batch_sizes': batches,
       'network': f'{config.architecture} of width {config.width} at '
                  f'{dataset.image_size[0]} px',
       'steps': steps, 'epochs': epochs,
-      'unlearn_s': steps['distance'] * step_s['distance'],
+      'unlearn_s': sum(
+          steps[name] * step_s[name] for name in ('distance', 'joint')),
       'retrain_s': steps['train'] * step_s['train']}
+
+
+def _of_trial(config: methods_base.MethodConfig) -> int:
+  """Steps of trials at all rates."""
+  return 0 if config.trial is None else (
+      config.trial.steps * len(config.trial.factors))
 
 
 def train_step(recipe: train.TrainConfig, config: models.ModelConfig,

@@ -8,7 +8,15 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from dlfd_jax import checkpoint, loop, methods, models, parallel, predict
+from dlfd_jax import (
+  checkpoint,
+  loop,
+  methods,
+  models,
+  parallel,
+  predict,
+  presets,
+)
 from dlfd_jax.data import (
   batching,
   dataset as dataset_lib,
@@ -75,7 +83,8 @@ class UnlearnResult(job.ModelRun):
 
 def unlearn(
     original: methods.Problem | job.ModelRun | checkpoint.SavedModel,
-    config: methods.RunConfig, splits: splits_lib.Splits | None = None,
+    config: methods.RunConfig | None = None,
+    splits: splits_lib.Splits | None = None,
     dataset: dataset_lib.Dataset | None = None, *, seed: int = 0,
     notes: Sequence[str] | None = None, workdir: job.Folder | None = None,
     devices: parallel.Devices | None = None, hooks: Sequence[loop.Hook] = (),
@@ -89,7 +98,8 @@ def unlearn(
   Args:
     original: what :func:`~dlfd_jax.pipeline.train.train` or ``load_model``
       returned, or a ``Problem``, which holds the next three, too.
-    config: a ``DLFDConfig`` or another method's.
+    config: a ``DLFDConfig`` or another method's; None = the default method,
+      with its settings for any data, see ``presets.own_data``.
     splits: retain, forget, val and test; no method reads ``test``.
     dataset: the images; default those that ``original`` was trained with.
     seed: of everything random in unlearning.
@@ -117,6 +127,8 @@ def unlearn(
     job.Interrupted: on SIGTERM or SIGINT.
   """
   devices = devices or parallel.Devices()
+  if config is None:
+    config = presets.default_config()
   method = methods.method_of(config)
   begun = begin(original, splits, dataset, seed, original_path)
   problem, saved = begun.problem, begun.saved

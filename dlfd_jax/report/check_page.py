@@ -55,8 +55,8 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
     lines.append('The costs were not measured.')
   else:
     lines.append(
-        f'On this machine, {result["device"]}: unlearning by DLFD about '
-        f'{_minutes(cost["unlearn_s"])}, retraining about '
+        f'On this machine, {result["device"]}: unlearning by DLFD + restore '
+        f'about {_minutes(cost["unlearn_s"])}, retraining about '
         f'{_minutes(cost["retrain_s"])}, from {cost["repeats"]} timed steps of '
         f'each with {cost["network"]}{_scaled(cost)}.')
   return [*lines, *result['notes'], *result.get('data_notes', ())]

@@ -122,8 +122,9 @@ def test_the_split_and_the_network_are_those_of_the_original(
   assert result['request']['people_in_two_parts_total'] == 0
   cost = result['cost']
   assert cost['epochs']['train'] == 2  # of the original's own recipe
-  assert cost['unlearn_s'] == pytest.approx(
-      cost['steps']['distance'] * cost['step_s']['distance'])
+  assert cost['unlearn_s'] == pytest.approx(sum(
+      cost['steps'][name] * cost['step_s'][name]
+      for name in ('distance', 'joint')))
   assert set(cost['timed_images'].values()) == {len(jax.devices())}
   said = capsys.readouterr().out
   assert 'Nobody is in two parts' in said

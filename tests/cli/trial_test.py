@@ -15,8 +15,8 @@ SHORT = ['--epochs=1', '--restore_epochs=1', '--batch_size=16',
 
 def run(original, workdir, *flags):
   code = unlearn.main([
-      f'--original={original}', '--forget_people=4', '--method=dlfd_restore',
-      *SHORT, *flags, f'--workdir={workdir}'])
+      f'--original={original}', '--forget_people=4', *SHORT, *flags,
+      f'--workdir={workdir}'])
   assert code in (exit_codes.OK, exit_codes.UNUSABLE)
   return json.loads((workdir / runs.RESULT).read_text())['findings']
 
@@ -43,14 +43,11 @@ def test_a_preset_keeps_its_rates():
       for stage in presets.stages_in(config).values():
         assert stage.trial is None, (name, method)
   config = presets.PRESETS['demo'].config_of('dlfd_restore')
-  both = presets.with_trials(config)
-  assert both.method.trial and both.restore.trial
-  one = presets.with_trials(config, ['restore'])
-  assert one.method.trial and one.restore.trial is None
-  alone = presets.with_trials(presets.PRESETS['demo'].config_of('eu_k'))
-  assert alone.trial
+  both = presets.own_data(config)
+  assert both.method.trial and both.restore.trial and both.restore.shown
+  assert presets.own_data(presets.PRESETS['demo'].config_of('eu_k')).trial
   released = presets.PRESETS['demo'].config_of('official_compat')
-  assert presets.with_trials(released) == released
+  assert presets.own_data(released) == released
 
 
 def test_settings_of_earlier_versions_know_no_trial():

@@ -39,8 +39,20 @@ def test_the_excess_is_the_loss_beyond_noise_and_limit(lost, parts, expected):
   after[:lost[0]] = 0
   before[100 - lost[1]:] = 0  # gained elsewhere
   assert trial.excess_of(
-      dict.fromkeys(parts, before), dict.fromkeys(parts, after)
-  ) == pytest.approx(expected)
+      dict.fromkeys(parts, before), dict.fromkeys(parts, after),
+      usable.MOST_LOST) == pytest.approx(expected)
+
+
+def test_a_teacher_may_lose_most_of_its_skill_above_a_guess_on_retain():
+  problem = problems.problem()
+  parts = {'retain': problem.splits.retain, 'val': problem.splits.val}
+  labels = problem.dataset.labels[parts['retain']]
+  guess = np.bincount(labels).max() / len(labels)
+  for share in (1., .75, .1):
+    hits = {'retain': (np.arange(len(labels)) < share * len(labels)) * 1.,
+            'val': np.ones(len(parts['val']))}
+    assert trial.of_teacher(problem, parts, hits) == {'retain': pytest.approx(
+        .9 * max(hits['retain'].mean() - guess, 0))}
 
 
 def test_the_largest_rate_that_keeps_accuracy_is_chosen_and_taken():
@@ -76,7 +88,7 @@ def test_a_trial_is_a_run_in_miniature():
 
 def test_where_no_rate_keeps_accuracy_it_loses_least(monkeypatch):
   lost = iter([.5, .2, .3, .9])
-  monkeypatch.setattr(trial, 'excess_of', lambda before, after: next(lost))
+  monkeypatch.setattr(trial, 'excess_of', lambda *args: next(lost))
   found = run(config(trial=base.TrialConfig(
       steps=1, factors=(3.0, 2.0, 1.0, .5)))).findings['trial']
   assert (found['factor'], found['kept']) == (2.0, False)
@@ -137,13 +149,18 @@ def test_what_was_chosen_is_read_again(where, tmp_path, monkeypatch):
       os.kill(os.getpid(), signal.SIGTERM)
 
   tries = trial._try
-  monkeypatch.setattr(trial, '_try', lambda setting, plan, inner: ended.append(
-      type(inner)) or tries(setting, plan, inner))
+
+  def noted(setting, plan, inner, teaches):
+    ended.append((type(inner), teaches))
+    return tries(setting, plan, inner, teaches)
+
+  monkeypatch.setattr(trial, '_try', noted)
   for hooks in ([stop], []):
     saver = checkpoint.LoopCheckpoints(tmp_path)
     found = run(method, checkpoints=saver, hooks=hooks)
     saver.close()
-  assert ended == [finetune.FinetuneConfig, restore.StageConfig]
+  assert ended == [
+      (finetune.FinetuneConfig, True), (restore.StageConfig, False)]
   assert problems.same(whole.selected, found.selected)
   of_stage, = found.findings['stages']
   assert 'tried' in of_stage['trial'] and 'tried' in found.findings['trial']
