@@ -11,21 +11,24 @@ from typing import Any
 
 import numpy as np
 
-from dlfd_jax import presets
+from dlfd_jax import methods, presets
 from dlfd_jax.cli import command
 from dlfd_jax.data import dataset as dataset_lib, requests, splits as splits_lib
 from dlfd_jax.evaluation import inputs as inputs_lib, run
 from dlfd_jax.pipeline import (
+  auto,
   job,
   predictors as predictors_lib,
   reference_models,
   train,
+  unlearn,
 )
 from dlfd_jax.utils import runs
 from experiments.benchmarks import judged
 from experiments.paper import study as study_lib
 
 REFERENCES = 4
+AUTO, BUDGET = auto.METHOD, '150%'  # of retraining
 _FIRST = 1000  # seed of the first retrained model
 # Accuracies and the class-matched attack: what the gap is a mean over.
 GAP = ('gap_accuracy_test', 'gap_accuracy_retain', 'gap_accuracy_forget',
@@ -85,6 +88,17 @@ class World:
     saved = job.judged(model).saved
     return {name: out.logits for name, out in self._predictors.run(
         saved.config, saved.variables, splits.parts).items()}
+
+  def unlearn(self, name: str, start: job.ModelRun, splits: splits_lib.Splits,
+              seed: int, folder: pathlib.Path, common: Mapping[str, Any]
+              ) -> job.ModelRun:
+    """A request by a method's settings in the preset, or by ``auto``."""
+    preset = self.study.task.preset
+    if name == AUTO:
+      return auto.auto(start, splits, budget=BUDGET, seed=seed, preset=preset,
+                       workdir=folder, **common)
+    return unlearn.unlearn(start, preset.config_of(name), splits, seed=seed,
+                           workdir=folder, **common)
 
   def judge(self, model: Any, splits: splits_lib.Splits,
             left_out: int | None = None) -> Mapping[str, Any]:
@@ -162,6 +176,19 @@ def drawn(dataset: dataset_lib.Dataset, train_rows: np.ndarray, count: int,
     raise ValueError(f'Expected fewer than the {len(known)} people in training '
                      f'to be drawn, got {count}.')
   return np.random.default_rng(seed).permutation(known)[:count]
+
+
+def taken(done: job.ModelRun) -> str | None:
+  """The method behind a model; None where ``auto`` hands back no model."""
+  if done.record['method'] == AUTO:
+    return done.record['auto']['taken']
+  return done.record['method']
+
+
+def title_of(name: str) -> str:
+  """Of a method, or of what stands beside the methods."""
+  return {'original': 'Original', 'left out': 'Retrained, left out',
+          AUTO: f'Auto, budget {BUDGET}'}.get(name) or methods.title_of(name)
 
 
 def gap(record: Mapping[str, Any]) -> dict[str, float]:

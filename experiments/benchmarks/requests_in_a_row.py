@@ -24,15 +24,14 @@ import jax
 import numpy as np
 from absl import flags
 
-from dlfd_jax import methods as methods_lib
 from dlfd_jax.cli import command, inputs
 from dlfd_jax.data import splits as splits_lib
-from dlfd_jax.pipeline import job, unlearn
+from dlfd_jax.pipeline import job
 from dlfd_jax.report import render
 from experiments.benchmarks import request_worlds as worlds
 from experiments.publish import programs
 
-METHODS = ('eu_k', 'dlfd_restore')
+METHODS = ('eu_k', 'dlfd_restore', 'auto')
 _SHOWN = ('accuracy_retain', 'accuracy_forget', 'accuracy_test',
           'mia_auc_matched', 'reference_attack_two_sided', 'mia_auc_person')
 
@@ -66,7 +65,7 @@ def measure(world: worlds.World, count: int, each: int, methods: Sequence[str],
                               ('left out', world.references[0], 0))]
   for name in methods:
     start: job.ModelRun = world.original
-    for k in range(count):
+    for k in range(count):  # a request without a model ends the row
       splits = world.splits(
           earlier=np.sort(np.concatenate(
               [np.array([], np.int64),
@@ -75,6 +74,8 @@ def measure(world: worlds.World, count: int, each: int, methods: Sequence[str],
       start, row = _step(world, start, splits, so_far[k], name, k,
                          folder / name / str(k), common)
       rows.append({'model': name, 'done': k + 1, 'joined': False, **row})
+      if row['taken'] is None:
+        break
     for k in joined_at:
       asked = world.splits(identities=people[:each * k])
       _, row = _step(world, world.original, asked, so_far[k - 1], name, k,
@@ -108,14 +109,13 @@ def _step(world: worlds.World, start: job.ModelRun, splits: splits_lib.Splits,
           folder: pathlib.Path, common: Mapping[str, Any]
           ) -> tuple[job.ModelRun, dict[str, Any]]:
   started = time.process_time()
-  done = unlearn.unlearn(
-      start, world.study.task.preset.config_of(name), splits, seed=seed,
-      workdir=folder, **common)
+  done = world.unlearn(name, start, splits, seed, folder, common)
   spent = time.process_time() - started
   return done, worlds.once(
       folder.with_suffix('.json'), lambda: {
-          **_figures(world, judged_on, done, None), 'cpu_s': spent,
-          'steps': done.record['steps'],
+          **({} if worlds.taken(done) is None else
+             _figures(world, judged_on, done, None)), 'cpu_s': spent,
+          'steps': done.record['steps'], 'taken': worlds.taken(done),
           'do_not_use': bool(done.record['do_not_use'])})
 
 
@@ -136,11 +136,18 @@ def sentences(task: Mapping[str, Any]) -> list[str]:
   for name in names:
     row = {(one['done'], one['joined']): one for one in task['rows']
            if one['model'] == name}
+    none = [f'{"the joined request" if one["joined"] else "request"} '
+            f'{one["done"]}' for one in row.values()
+            if one.get('taken', name) is None]
+    if none:
+      found.append(f'**{worlds.title_of(name)}** hands back no model at '
+                   f'{" and ".join(none)}.')
+      continue
     first, end, joined = row[1, False], row[last, False], row[last, True]
     nearer = ('the row of requests' if end['gap'] < joined['gap'] else
               'the joined request' if joined['gap'] < end['gap'] else 'neither')
     found.append(
-        f'**{methods_lib.title_of(name)}**: gap {first["gap"]:.3f} after the '
+        f'**{worlds.title_of(name)}**: gap {first["gap"]:.3f} after the '
         f'first request, {end["gap"]:.3f} after the last; all joined, from the '
         f'first original, {joined["gap"]:.3f}: {nearer} is nearer to '
         'retraining. Test accuracy '
@@ -168,15 +175,13 @@ def markdown(result: Mapping[str, Any]) -> str:
       if row['model'] in ('original', 'left out') and row['done'] not in (
           1, (result['requests'] + 1) // 2, result['requests']):
         continue
-      title = {'original': 'Original', 'left out': 'Retrained, left out'}.get(
-          row['model']) or methods_lib.title_of(row['model'])
       rows.append([
-          title + (', joined' if row['joined'] else ''), str(row['done']),
-          f'{row["gap"]:.3f}',
-          *('-' if row[name] is None else f'{row[name]:.3f}'
-            for name in _SHOWN),
-          'yes' if row.get('do_not_use') else '-' if 'cpu_s' not in row else
-          'no',
+          worlds.title_of(row['model'])
+          + (', joined' if row['joined'] else ''), str(row['done']),
+          *('-' if row.get(name) is None else f'{row[name]:.3f}'
+            for name in ('gap', *_SHOWN)),
+          (row['taken'] or 'none') if row['model'] == worlds.AUTO else '-',
+          '-' if 'cpu_s' not in row else 'yes' if row['do_not_use'] else 'no',
           '-' if 'cpu_s' not in row else f'{row["cpu_s"]:.0f}' + (
               f' ({row["cpu_s"] / whole:.2f})' if whole else '')])
     lines += [
@@ -187,8 +192,9 @@ def markdown(result: Mapping[str, Any]) -> str:
         *render.markdown_lines(
             ['model', 'requests so far', 'gap', 'retain acc', 'forget acc',
              'test acc', 'attack AUC', 'reference attack, two-sided',
-             'AUC by person', 'do not use', 'CPU s (over retraining)'], rows),
-        '', *(f'- {line}' for line in sentences(task)), '']
+             'AUC by person', 'taken', 'do not use',
+             'CPU s (over retraining)'], rows), '',
+        *(f'- {line}' for line in sentences(task)), '']
   return '\n'.join([*lines, programs.made_by(dict(result)), ''])
 
 

@@ -12,6 +12,7 @@ folder, and what is judged of it a file beside it: the same command goes on.
 
 from __future__ import annotations
 
+import collections
 import functools
 import pathlib
 import sys
@@ -23,16 +24,14 @@ import jax
 import numpy as np
 from absl import flags
 
-from dlfd_jax import methods as methods_lib
 from dlfd_jax.cli import command, inputs
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.metrics import person_rank, stats, usable
-from dlfd_jax.pipeline import unlearn
 from dlfd_jax.report import render
 from experiments.benchmarks import request_worlds as worlds
 from experiments.publish import programs
 
-METHODS = ('finetune', 'eu_k', 'dlfd_restore')
+METHODS = ('finetune', 'eu_k', 'dlfd_restore', 'auto')
 SIZES = {'image': 'one image', 'person': 'one person', 'five': 'five people'}
 _OF_FIVE = 5
 _KEPT = ('val', 'test', 'retain')
@@ -111,14 +110,16 @@ def _run(world: worlds.World, splits: splits_lib.Splits, name: str, seed: int,
     i = seed % worlds.REFERENCES
     return {'people': told(world.judge(world.references[i], splits, i))}
   started = time.process_time()
-  done = unlearn.unlearn(
-      world.original, world.study.task.preset.config_of(name), splits,
-      seed=seed, workdir=folder / str(seed), **common)
-  spent = time.process_time() - started
+  done = world.unlearn(name, world.original, splits, seed, folder / str(seed),
+                       common)
+  found = {'cpu_s': time.process_time() - started,
+           'images': len(splits.forget), 'steps': done.record['steps'],
+           'taken': worlds.taken(done)}
+  if found['taken'] is None:
+    return {**found, 'people': []}
   record = world.judge(done, splits)
   return {
-      'people': told(record), 'cpu_s': spent,
-      'images': len(splits.forget), 'steps': done.record['steps'],
+      **found, 'people': told(record),
       'kept': {part: (worlds.value(record, f'accuracy_{part}')
                       - worlds.value(record, f'accuracy_{part}', 'original'))
                for part in _KEPT},
@@ -145,12 +146,16 @@ def summary(cell: Mapping[str, Any]) -> dict[str, Any]:
       'ranked': len(ranked),
       'apart': sum(one['p'] <= person_rank.LEVEL for one in ranked),
       'smallest_p': min((one['smallest_p'] for one in ranked), default=None)}
-  if 'kept' in cell['runs'][0]:
-    for part in _KEPT:
-      kept = [run['kept'][part] for run in cell['runs']]
-      found[part] = {'mean': float(np.mean(kept)), 'worst': min(kept)}
+  given = [run for run in cell['runs'] if 'kept' in run]
+  for part in _KEPT if given else ():
+    kept = [run['kept'][part] for run in given]
+    found[part] = {'mean': float(np.mean(kept)), 'worst': min(kept)}
+  if given:
+    found['do_not_use'] = sum(run['do_not_use'] for run in given)
+  if 'cpu_s' in cell['runs'][0]:
     found['cpu_s'] = float(np.median([run['cpu_s'] for run in cell['runs']]))
-    found['do_not_use'] = sum(run['do_not_use'] for run in cell['runs'])
+    found['taken'] = dict(collections.Counter(
+        run['taken'] or 'no model' for run in cell['runs']))
   return found
 
 
@@ -168,16 +173,23 @@ def sentences(task: Mapping[str, Any]) -> list[str]:
                    'original is told apart from unseen people, so the ranks '
                    'prove nothing about a method.')
       continue
-    left = [_title(name) for name, one in of.items() if name in task_methods(
-        task) and one['member_like'] - one['half'] > .5]
-    over = [_title(name) for name, one in of.items() if name in task_methods(
-        task) and one['member_like'] + one['half'] < .5]
+    ranked = {name: one for name, one in of.items()
+              if name in task_methods(task) and one['half'] is not None}
+    left = [worlds.title_of(name) for name, one in ranked.items()
+            if one['member_like'] - one['half'] > .5]
+    over = [worlds.title_of(name) for name, one in ranked.items()
+            if one['member_like'] + one['half'] < .5]
     found.append(
         f'{title.capitalize()}: the original is seen; '
         + (f'still more member-like than chance: {", ".join(left)}; '
            if left else 'no method is more member-like than chance; ')
         + (f'less than chance: {", ".join(over)}.' if over else
            'none is less.'))
+  for cell in task['cells']:
+    if cell['model'] == 'auto':
+      counts = summary(cell)['taken']
+      found.append(f'Auto, {SIZES[cell["size"]]}: ' + ', '.join(
+          f'{name} {count}' for name, count in counts.items()) + '.')
   return found
 
 
@@ -185,11 +197,6 @@ def task_methods(task: Mapping[str, Any]) -> list[str]:
   """The methods of a result, in order."""
   names = dict.fromkeys(cell['model'] for cell in task['cells'])
   return [name for name in names if name not in ('original', 'left out')]
-
-
-def _title(name: str) -> str:
-  return {'original': 'Original', 'left out': 'Retrained, left out'}.get(
-      name) or methods_lib.title_of(name)
 
 
 def markdown(result: Mapping[str, Any]) -> str:
@@ -215,7 +222,7 @@ def markdown(result: Mapping[str, Any]) -> str:
                f'{of["member_like"]:.2f}' + (
                    '' if of['half'] is None else f' ± {of["half"]:.2f}'))
       rows.append([
-          SIZES[cell['size']], _title(cell['model']), shown,
+          SIZES[cell['size']], worlds.title_of(cell['model']), shown,
           f'{of["apart"]} of {of["ranked"]}', *(
               f'{100 * of[part]["mean"]:+.1f} ({100 * of[part]["worst"]:+.1f})'
               if part in of else '-' for part in _KEPT),

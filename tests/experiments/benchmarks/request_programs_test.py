@@ -16,7 +16,7 @@ from tests import tiny
 
 def _cell(model, *member_like, size='image', **more):
   kept = {'kept': {'val': -.01, 'test': .02, 'retain': 0.0}, 'cpu_s': 10.0,
-          'do_not_use': False} if model in small.METHODS else {}
+          'do_not_use': False, 'taken': model} if model in small.METHODS else {}
   return {'size': size, 'model': model, 'runs': [
       {'people': [{'member_like': one, 'unseen': 39, 'p': 2 * (1 - one),
                    'smallest_p': .05}], **kept, **more}
@@ -59,9 +59,33 @@ def test_the_page_of_small_requests_says_cost_over_retraining():
   assert 'allow is 0.050' in page
 
 
+def test_who_hands_back_no_model_is_not_ranked():
+  cell = _cell('auto', .4)
+  cell['runs'].append(
+      {'people': [], 'cpu_s': 30.0, 'taken': None, 'images': 1})
+  found = small.summary(cell)
+  assert found['ranked'] == 1 and found['do_not_use'] == 0
+  assert found['cpu_s'] == 20 and found['taken'] == {'auto': 1, 'no model': 1}
+  said = small.sentences(_task(_cell('original', .97, .98, .99), cell))
+  assert said[-1] == 'Auto, one image: auto 1, no model 1.'
+
+
+def test_a_row_that_ends_without_a_model_says_so():
+  none = {'model': 'auto', 'done': 1, 'joined': False, 'cpu_s': 3.0,
+          'do_not_use': False, 'taken': None}
+  said = row.sentences({'rows': [_row('left out', 1, .01), none]})
+  assert said[0] == ('**Auto, budget 150%** hands back no model at request 1.')
+  page = row.markdown({
+      'requests': 2, 'people': 1, 'command': 'x', 'device': 'cpu',
+      'versions': {'jax': '1'},
+      'tasks': [{**_task(), 'rows': [_row('left out', 1, .01), none]}]})
+  assert '| Auto, budget 150% | 1 | - |' in page and '| none | no |' in page
+
+
 def _row(model, done, gap, joined=False):
   return {'model': model, 'done': done, 'joined': joined, 'gap': gap,
-          **dict.fromkeys(row._SHOWN, .5), 'cpu_s': 10.0, 'do_not_use': False}
+          **dict.fromkeys(row._SHOWN, .5), 'cpu_s': 10.0, 'do_not_use': False,
+          'taken': model}
 
 
 @pytest.mark.parametrize('end, joined, nearer', [
