@@ -48,7 +48,7 @@ from dlfd_jax.pipeline import (
   train,
   unlearn,
 )
-from dlfd_jax.utils import hosts, text, validate
+from dlfd_jax.utils import hosts, plugins, text, validate
 
 METHOD = run_configs.AUTO
 FOLDER = 'candidates'  # below the run's
@@ -261,6 +261,11 @@ def named(names: Sequence[Candidate | str], preset: presets.Preset | None,
           batch_size=recipe.batch_size, optimizer=recipe.optimizer,
           augment=recipe.augment)))
     else:
+      if name not in methods.METHODS and not plugins.is_spec(name):
+        raise ValueError(
+            f'Expected candidates of {SHORT}, {DEEP}, {RETRAIN}, a method '
+            f'({", ".join(methods.METHODS)}) or your own as file.py:Class, got '
+            f'{name!r}.')
       config = (preset or presets.PRESETS['demo']).config_of(name)
       found.append(Candidate(
           name.rpartition(':')[2],

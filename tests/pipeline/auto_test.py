@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import pytest
 import dlfd_jax
 from dlfd_jax import checkpoint, presets
 from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax.methods import base, margin_matching
 from dlfd_jax.metrics import paired
 from dlfd_jax.pipeline import auto, job, unlearn
 from dlfd_jax.utils import runs
@@ -237,7 +240,48 @@ def test_what_is_tried_by_default(work):
   assert paired.fewest(.05 / looks) == 7  # people; as docs/choosing.md says
 
 
+def test_nobody_is_judged_by_what_a_candidate_learnt_from(work):
+  splits = request(work, people=14)
+  problem = dlfd_jax.Problem(work[2].model, work[2].variables, work[0], splits)
+  learns = margin_matching.MarginMatchingConfig()
+  found = auto._unread(problem, [
+      HALF, dlfd_jax.Candidate('learns', learns), RETRAIN])
+  part = base.set_aside(learns, work[0], splits, 0)
+  assert set(found.splits.val) == set(splits.val) - set(part.rows)
+  assert len(found.splits.val) < len(splits.val)
+  same = auto._unread(problem, [HALF, RETRAIN])
+  assert list(same.splits.val) == list(splits.val)
+
+
+@pytest.mark.slow
+def test_stopped_within_a_candidate_it_goes_on_there(work, tmp_path):
+  splits, steps = request(work, people=14), []
+
+  def stop(event):
+    if event['event'] == 'tick':
+      steps.append(event['step'])
+      if len(steps) == 20:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+  def start(*hooks, folder=tmp_path / 'run'):
+    return dlfd_jax.auto(
+        work[2], splits, budget=5, workdir=folder, hooks=hooks,
+        candidates=[HALF, ALL])
+
+  with pytest.raises(dlfd_jax.Interrupted, match='the same command goes on'):
+    start(stop)
+  begun = len(steps)
+  run = start(lambda event: steps.append(event['step'])
+              if event['event'] == 'tick' else None)
+  whole = start(folder=tmp_path / 'whole')
+  assert run.taken == whole.taken == 'all'
+  assert checkpoint.fingerprint(run.variables) == checkpoint.fingerprint(
+      whole.variables)
+  assert len(steps) - begun < sum(one['steps'] for one in run.candidates)
+
+
 @pytest.mark.parametrize('candidates, match', [
+    (['magic'], 'Expected candidates of eu_k_short'),
     ([], 'at least one candidate'), ([ALL, ALL], 'each candidate once')])
 def test_bad_lists_of_candidates(work, candidates, match):
   with pytest.raises(ValueError, match=match):

@@ -15,3 +15,8 @@ def test_a_method_is_read_as_it_was_recorded(method, preset):
   stored = json.loads(json.dumps(unlearn.settings_of(config)))
   assert run_configs.method_in(
       {'method': method, 'config': stored}, 'here') == config
+
+
+def test_a_run_that_chose_among_candidates_has_no_method_of_its_own():
+  with pytest.raises(ValueError, match='name the folder of one of them'):
+    run_configs.method_in({'method': 'auto', 'config': {}}, 'runs/auto')
