@@ -13,7 +13,7 @@ from dlfd_jax import checkpoint, presets
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.methods import base, margin_matching
 from dlfd_jax.metrics import paired
-from dlfd_jax.pipeline import auto, job, unlearn
+from dlfd_jax.pipeline import auto, expected_cost, job, unlearn
 from dlfd_jax.utils import runs
 from tests import tiny
 
@@ -145,6 +145,17 @@ def test_what_does_not_fit_into_the_budget_is_not_begun(work, budget):
   assert 'within the budget' in run.record['no_model']
   assert any(words in run.candidates[0]['because'][0] for words in (
       'Nothing is left', 'It is expected to take'))
+
+
+def test_what_is_expected_to_take_too_long_is_skipped(work, monkeypatch):
+  monkeypatch.setattr(
+      expected_cost, 'of_method', lambda problem, config, *more: 3600.0)
+  run = dlfd_jax.auto(
+      work[2], request(work, people=14), budget=5, candidates=[ALL, RETRAIN])
+  assert outcomes(run) == {'all': 'skipped', 'retrain': 'taken'}
+  skipped = run.candidates[0]
+  assert skipped['expected_s'] == 3600 and skipped['left_s'] > 200
+  assert 'expected to take about 60 min; about 5 min' in skipped['because'][0]
 
 
 @pytest.mark.slow
