@@ -221,7 +221,7 @@ def _small_methods(ours, rate):
       'l1_sparse': l1_sparse.L1SparseConfig(**few, optimizer=cosine),
       'ct': transpose.TransposeConfig(**anew),
       'msg': msg.MSGConfig(**anew),
-      'regun': regun.ReGUnConfig(**few, optimizer=cosine),
+      'regun': regun.ReGUnConfig(**{**few, 'augment': None}, optimizer=cosine),
       'amun': amun.AMUNConfig(**few, optimizer=_cosine(rate / 2)),
       'align': align.AlignConfig(**few, optimizer=cosine),
       'ssd': ssd.SSDConfig(batch_size=ours.batch_size),

@@ -77,8 +77,10 @@ def test_as_many_images_are_matched_one_to_one():
       matching.targets(values, others, places)[:, 0], [30, 50, 10, 40, 20])
 
 
-@pytest.mark.parametrize('batch_norm', ['batch', 'frozen'])
-@pytest.mark.parametrize('kind', ['multiclass', 'multilabel'])
+@pytest.mark.parametrize('kind, batch_norm', [
+    ('multiclass', 'batch'), ('multilabel', 'frozen'),
+    pytest.param('multiclass', 'frozen', marks=pytest.mark.slow),
+    pytest.param('multilabel', 'batch', marks=pytest.mark.slow)])
 def test_a_joint_step_by_hand(kind, batch_norm):
   problem = problems.problem(kind)
   options = config(batch_norm=batch_norm, weight=.7)

@@ -48,8 +48,10 @@ def test_references_are_means_of_predictions(kind):
   assert np.isfinite(sure).all()
 
 
-@pytest.mark.parametrize('batch_norm', ['batch', 'frozen'])
-@pytest.mark.parametrize('kind', ['multiclass', 'multilabel'])
+@pytest.mark.parametrize('kind, batch_norm', [
+    ('multiclass', 'batch'), ('multilabel', 'frozen'),
+    pytest.param('multiclass', 'frozen', marks=pytest.mark.slow),
+    pytest.param('multilabel', 'batch', marks=pytest.mark.slow)])
 def test_a_joint_step_by_hand(kind, batch_norm):
   problem = problems.problem(kind)
   options = config(batch_norm=batch_norm, retain_weight=.6)
