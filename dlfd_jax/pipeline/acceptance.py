@@ -182,6 +182,8 @@ class Rule:
     unit: ``'person'``, or ``'image'`` where people are unknown.
     looks: candidates that rest on these attacks, at least 1.
     level: of all looks together.
+    classes: what is forgotten whole. Attacks on val ask whose images were
+      learnt, and retrained models alone know how much of a class stays known.
   """
 
   original: Mapping[str, Seen]
@@ -189,6 +191,7 @@ class Rule:
   unit: str
   looks: int
   level: float = .05
+  classes: tuple[str, ...] = ()
 
   @property
   def level_each(self) -> float:
@@ -203,6 +206,9 @@ class Rule:
   @property
   def blind(self) -> str:
     """Why no attack can tell that something was forgotten; empty if one can."""
+    if self.classes:
+      return (f'{", ".join(self.classes)} is to be forgotten whole, and val '
+              'does not tell how much of it a retrained model would still know')
     if not self.original:
       return 'val has nothing to compare the images to forget with'
     if not self.sighted:

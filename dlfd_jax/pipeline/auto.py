@@ -529,7 +529,8 @@ class _Trial:
                 for one in plan['original']}
     rule = acceptance.Rule(
         original, self.attacks.people, self.attacks.unit,
-        max(sum(not one.exact for one in self.candidates), 1))
+        max(sum(not one.exact for one in self.candidates), 1),
+        classes=self.judging.splits.classes)
     self._say(_opening(self.candidates, self.budget, plan, rule))
     winner, spent = None, plan['took_s']
     tried: list[dict[str, Any]] = []

@@ -55,6 +55,12 @@ def test_an_attack_that_does_not_see_the_original_shows_nothing():
   assert 'nothing to compare' in nothing.blind and nothing.reasons_against({})
 
 
+def test_nothing_on_val_tells_how_much_of_a_class_stays_known():
+  one = dataclasses.replace(rule(), classes=('rocket',))
+  assert one.blind.startswith('rocket is to be forgotten whole')
+  assert one.reasons_against(seen(.52, [.5] * 8))
+
+
 def test_of_many_looks_each_has_to_show_more():
   places = [.5] * 6  # p is 1 / 64
   original = dataclasses.replace(SEES, people=(.9,) * 6)
