@@ -134,6 +134,7 @@ def evaluate(case):
       'evaluate gives no intervals on' in said)
   people = {name: 1 if case.people == 'one' else getattr(case, name)
             for name in PARTS}
+  people['unseen'] = people['test']
   for verdict, sides in outputs_lib.VERDICT_SIDES.items():
     few = any(people[side] < stats.ENOUGH for side in sides)
     assert (found['verdicts'][verdict]['verdict'] == stats.TOO_FEW) is few
@@ -146,7 +147,8 @@ def evaluate(case):
 def check_record(case, people, record, said):
   metric = registry.find(record['metric'])
   sides = metric.sides or (record['split'],)
-  few = any(getattr(case, side, 9) < stats.ENOUGH for side in sides)
+  few = any(getattr(case, {'unseen': 'test'}.get(side, side), 9) < stats.ENOUGH
+            for side in sides)
   # Relearning resamples seeds; the gaps of retrained models are their range.
   models = ('original', 'unlearned', 'retrained')[:2 + (
       metric.form != registry.GAP)]

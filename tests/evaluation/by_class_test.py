@@ -14,6 +14,7 @@ from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.evaluation import again, inputs, run
 from dlfd_jax.methods import live
 from dlfd_jax.metrics import attack, stats
+from dlfd_jax.pipeline import chain
 from tests.evaluation import fakes
 
 GONE = 1
@@ -150,6 +151,18 @@ def test_the_run_is_steered_by_the_class_and_val_is_what_stays():
   rule = live.choose_rule(data, splits)
   assert rule.kind == live.PASSES
   assert 'Val has no image of what is forgotten whole' in rule.because
+
+
+def test_runs_record_what_is_forgotten_whole():
+  data, splits = _world()
+  whole, fewer, nothing = (
+      chain.entry(data, one, one.retain) for one in (
+          splits,
+          dataclasses.replace(splits, of_classes=splits.of_classes[1:]),
+          dataclasses.replace(splits, classes=(), of_classes=[])))
+  assert whole['parts']['of_classes'] != fewer['parts']['of_classes']
+  assert 'of_classes' not in nothing['parts']  # as versions before wrote it
+  assert whole['ids'] == fewer['ids'] == nothing['ids']
 
 
 def test_tasks_without_classes_forgotten_whole_have_no_such_figure():

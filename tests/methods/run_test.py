@@ -286,10 +286,10 @@ class TableModel:
 
 
 def live_attack(kind='multiclass', limit=300, attack_kind='balanced', seed=0,
-                data=None):
+                data=None, splits=None):
   model, own, variables = problems.memorised(kind)
   problem = base.Problem(
-      model, variables, data or own, problems.splits(), seed)
+      model, variables, data or own, splits or problems.splits(), seed)
   setting = base.Setting(problem, variables, None, None, {}, TableModel())
   return live.LiveAttack(setting, limit, attack_kind), setting
 
@@ -303,6 +303,29 @@ def table(data, splits, forget=2.0, val=0.5):
   logits = np.zeros((len(data), 3), np.float32)
   logits[np.arange(len(data)), data.labels] = size
   return logits
+
+
+def test_live_attack_compares_forget_with_its_class_and_val_is_the_rest():
+  plain = problems.splits()
+  seen = live_attack()[1].problem.dataset
+  gone = seen.labels == 1
+  unseen = plain.val[gone[plain.val]]
+  splits = dataclasses.replace(
+      plain, retain=plain.train[~gone[plain.train]],
+      forget=plain.train[gone[plain.train]], by_person=False, classes=('b',),
+      of_classes=np.flatnonzero(gone))
+  attacker, _ = live_attack(data=seen, splits=splits)
+  right = np.zeros((len(seen), 3), np.float32)
+  right[np.arange(len(seen)), seen.labels] = 3.0
+  right[plain.val[::2]] *= -1  # half of val is wrong, more of the class
+  right[unseen] = -3 * np.abs(right[unseen])
+  stays = plain.val[~gone[plain.val]]
+  found = attacker.measure(right)
+  assert found['val_accuracy'] == pytest.approx(
+      (right[stays].argmax(1) == seen.labels[stays]).mean())
+  assert attacker.num_val == len(stays)
+  assert set(attacker.rule.val) <= set(unseen)
+  assert found['mia_auc'] == 1.0  # all of forget right, all unseen ones wrong
 
 
 def test_live_attack_reads_one_fixed_subset_with_equal_class_counts():
