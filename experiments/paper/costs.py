@@ -18,7 +18,7 @@ import jax
 
 from dlfd_jax import methods, models, training as train
 from dlfd_jax.data import batching
-from dlfd_jax.methods import base, run
+from dlfd_jax.methods import base
 from dlfd_jax.pipeline import timing
 from dlfd_jax.utils import runs
 from experiments.paper import study as study_lib
@@ -63,13 +63,14 @@ def measure(path: pathlib.Path, study: study_lib.Study,
       train.create_state(
           study.saved.variables, recipe.optimizer, jax.random.key(0)),
       setting.constants, rows.batch(0))}
-  stages = run.stages_of(config)
+  stages = config.stages
   cost = {PREPARE: 0.0, CHOOSE: 0.0, STAGES: len(stages)}
   original = setting.original
   for stage in stages:
     for _ in range(2):  # the first compiles
       start = _CLOCK()
-      plan, controller = methods.prepare(setting, stage)
+      part = stage.setting_of(setting)
+      plan, controller = methods.prepare(part, stage)
       seconds = _CLOCK() - start
     cost[PREPARE] += seconds
     for phase, step in plan.steps.items():
@@ -88,6 +89,7 @@ def measure(path: pathlib.Path, study: study_lib.Study,
     cost[CHOOSE] += _median_of(controller.choose, kept, original)
     # A teacher costs the same whatever it knows.
     setting = dataclasses.replace(setting, teacher=original)
+  cost[CHOOSE] += _median_of(config.conclude, setting, original)
   _, found = timing.time_in_turns(calls, devices, _REPEATS, _CLOCK)
   cost |= timing.medians(found)
   path.parent.mkdir(parents=True, exist_ok=True)
