@@ -167,6 +167,20 @@ class Attacks:
             for of_side, rows in zip(logits, self._sides, strict=True)]
 
 
+def rejections(seen: Mapping[str, Seen]) -> list[str]:
+  """A sentence for each attack that tells forget from unseen images."""
+  found = []
+  for name, of_attack in seen.items():
+    if of_attack.rejects:
+      why = ('remembers' if of_attack.remembers else
+             'over-forgets: they are less known than unseen ones')
+      low, high = (.5 + sign * of_attack.null_95 / 2 for sign in (-1, 1))
+      found.append(
+          f'The {TITLES[name]} sees that it {why} (AUC {of_attack.auc:.2f}; '
+          f'by chance {low:.2f} to {high:.2f}).')
+  return found
+
+
 @dataclasses.dataclass(frozen=True)
 class Rule:
   """When a candidate passes.
@@ -229,15 +243,7 @@ class Rule:
       return [f'Nothing could tell that it forgets: {self.blind}.']
     if seen is None:
       return ['Its outputs are not finite.']
-    found = []
-    for name, of_attack in seen.items():
-      if of_attack.rejects:
-        why = ('remembers' if of_attack.remembers else
-               'over-forgets: they are less known than unseen ones')
-        low, high = (.5 + sign * of_attack.null_95 / 2 for sign in (-1, 1))
-        found.append(
-            f'The {TITLES[name]} sees that it {why} (AUC {of_attack.auc:.2f}; '
-            f'by chance {low:.2f} to {high:.2f}).')
+    found = rejections(seen)
     for name in self.sighted:
       if seen[name].rejects:
         continue

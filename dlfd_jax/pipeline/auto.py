@@ -57,7 +57,7 @@ DEFAULT = ('finetune', SHORT, 'dlfd_restore', DEEP, RETRAIN)
 TAKEN, REFUSED, SKIPPED, NOT_NEEDED = (
     'taken', 'refused', 'skipped', 'not needed')
 _SEED = 1_000_000  # of retraining: none that references would begin with
-_SHORT, _DEEP = 1 / 5, 1 / 3  # of the epochs of training
+_SHORT, _DEEP = 1 / 3, 1 / 2  # of the epochs of training
 _PLAN, _CANDIDATE = 'auto', 'candidate'  # events
 
 
@@ -235,9 +235,9 @@ def named(names: Sequence[Candidate | str], preset: presets.Preset | None,
 
   Args:
     names: methods, with the preset's settings; ``eu_k_short`` and
-      ``eu_k_deep``: half of the blocks anew for a fifth of the epochs of
-      training, and all but the first for a third; ``retrain``. A candidate is
-      what it is.
+      ``eu_k_deep``: half of the blocks anew for a third of the epochs of
+      training, and all but the first for half of them; ``retrain``. A candidate
+      is what it is.
     preset: of the methods' settings; None = ``demo``, its learning rates tried
       on the data.
     recipe: of retraining.
@@ -627,7 +627,8 @@ class _Trial:
     clock, seen = ran.record['time'], seen or {}
     return dataclasses.replace(
         tried, outcome=REFUSED if because else TAKEN,
-        because=because or ([_EXACT, *lost] if one.exact else [_PASSED]),
+        because=because or (
+            [_EXACT, *_alarms(seen), *lost] if one.exact else [_PASSED]),
         # Of an interrupted run, all its sessions.
         took_s=max(took(), hosts.from_first(clock['total_s'])),
         compile_s=hosts.from_first(
@@ -664,6 +665,14 @@ class _Trial:
       hook({'event': 'expected', 'sentence': sentence})
 
 
+def _alarms(seen: Mapping[str, acceptance.Seen]) -> list[str]:
+  """What attacks say against exact retraining, and what that can mean."""
+  found = acceptance.rejections(seen)
+  return found and [
+      *found, 'One attack in twenty does so by chance; else look for copies '
+      'of these images, or for the same people, among those who stay.']
+
+
 _EXACT = ('Trained from new weights on those who stay alone, it never saw the '
           'images to forget: this rests on no attack.')
 _PASSED = ('No attack tells its images to forget from unseen ones, those that '
@@ -692,9 +701,10 @@ def _verdict(found: Mapping[str, Any], rule: acceptance.Rule) -> str:
   looks = (f'{tried} of {text.counted(planned, "candidate")} '
            f'{"was" if tried == 1 else "were"} tried')
   if found['taken'] is None:
-    why = f'{rule.blind}, and ' if rule.blind else ''
-    return (f'Cannot say that anybody was forgotten, so there is no model: '
-            f'{why}{looks}; none could be taken within the budget of '
+    why = (f'Cannot say that anybody was forgotten, so there is no model: '
+           f'{rule.blind}, and' if rule.blind else
+           'No candidate passed, so there is no model:')
+    return (f'{why} {looks}; none could be taken within the budget of '
             f'{text.duration(found["budget_s"])}.')
   taken = next(t for t in found['candidates'] if t['outcome'] == TAKEN)
   if taken['exact']:

@@ -13,7 +13,13 @@ from dlfd_jax import checkpoint, presets
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.methods import base, margin_matching
 from dlfd_jax.metrics import paired
-from dlfd_jax.pipeline import auto, expected_cost, job, unlearn
+from dlfd_jax.pipeline import (
+  acceptance,
+  auto,
+  expected_cost,
+  job,
+  unlearn,
+)
 from dlfd_jax.utils import runs
 from tests import tiny
 
@@ -241,7 +247,7 @@ def test_what_is_tried_by_default(work):
   assert [one.name for one in found] == list(auto.DEFAULT)
   assert [one.exact for one in found] == [False] * 4 + [True]
   short, deep = found[1].config, found[3].config
-  assert (short.k, short.epochs, deep.k, deep.epochs) == (1, 6, 1, 10)
+  assert (short.k, short.epochs, deep.k, deep.epochs) == (1, 10, 1, 15)
   without = auto.default(presets.PRESETS['demo'], recipe, object())
   assert [one.name for one in without] == [
       'finetune', 'dlfd_restore', 'retrain']
@@ -298,6 +304,13 @@ def test_bad_lists_of_candidates(work, candidates, match):
   with pytest.raises(ValueError, match=match):
     dlfd_jax.auto(work[2], request(work, people=14), budget=5,
                   candidates=candidates)
+
+
+def test_what_an_attack_says_against_exact_retraining_is_told():
+  seen = acceptance.Seen('images', .9, .2, (.9,) * 8)
+  found = auto._alarms({'images': seen})
+  assert 'sees that it remembers' in found[0] and 'copies' in found[1]
+  assert auto._alarms({'images': dataclasses.replace(seen, auc=.5)}) == []
 
 
 @pytest.mark.parametrize('name', ['', 'a/b', '..', '-x'])
