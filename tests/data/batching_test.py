@@ -86,6 +86,19 @@ def test_a_pair_is_an_epoch_of_retain_beside_a_cycle_of_forget():
   assert batching.real_rows(pairs.batch(5)) == 2 + 4
 
 
+@pytest.mark.parametrize('forget, real', [(3, 3), (4, 4), (9, 4)])
+def test_a_forget_image_is_once_in_a_batch_that_it_does_not_fill(forget, real):
+  pairs = batching.Pairs(
+      batching.Stream(np.arange(10), 4, seed=1),
+      batching.Stream(np.arange(10, 10 + forget), 4, seed=1, salt=1), once=True)
+  for step in range(4):
+    batch = pairs.batch(step).forget
+    assert batch.mask.sum() == real and len(batch.index) == 4
+    counted = batch.index[batch.mask > 0].tolist()
+    if forget <= 4:
+      assert sorted(counted) == list(range(10, 10 + forget))
+
+
 def test_empty_streams_and_batches_are_refused():
   with pytest.raises(ValueError, match='at least one image, got 0'):
     batching.Stream(np.array([], int), 4)

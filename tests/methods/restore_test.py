@@ -131,6 +131,12 @@ def test_the_anchor_holds_forget_where_the_teacher_is():
   assert gap(1.0) < gap(0.2) < gap(0.0)
 
 
+@pytest.mark.parametrize('shown, steps', [(None, 6), (1, 3), (2, 6), (9, 6)])
+def test_work_is_in_proportion_to_the_request(shown, steps):
+  # 24 forget images in batches of 8; two epochs are 6 steps.
+  assert run(config(shown=shown)).steps == 6 + steps
+
+
 @pytest.mark.parametrize('strength', [1.0, 0.0])
 def test_the_live_attack_chooses_the_weight(strength, monkeypatch):
   monkeypatch.setattr(run_lib, 'strength', lambda metrics, by: strength)
