@@ -274,6 +274,7 @@ def _small(epochs, optimizer, alpha, **fields):
 
 
 DEFAULT_METHOD = 'dlfd_restore'
+OWN_DATA = 'fgnet_age'  # what methods start from: photographs, not drawings
 _JOINT_EPOCHS, _SHOWN = 6, 20  # at most, see docs/decisions.md
 
 FILE = 'FILE.npz'  # --data names the real one
@@ -436,9 +437,9 @@ def own_data(config: methods_lib.RunConfig) -> methods_lib.RunConfig:
   return configs.replace(config, changes)
 
 
-def default_config() -> methods_lib.RunConfig:
-  """The default method, with its settings for any data."""
-  return own_data(PRESETS['demo'].config_of(DEFAULT_METHOD))
+def own_config(method: str = DEFAULT_METHOD) -> methods_lib.RunConfig:
+  """A method, the default one or another, with its settings for any data."""
+  return own_data(STARTS[OWN_DATA].config_of(method))
 
 
 def stages_in(config: methods_lib.RunConfig) -> dict[str, base.MethodConfig]:

@@ -105,9 +105,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   model = _model(network, known, dataset) if repeats or original else None
   model_s = time.perf_counter() - model_s
   devices = inputs.devices(values)
-  ours = preset.config_of(presets.DEFAULT_METHOD)
-  if command.value(values, 'preset') is None:
-    ours = presets.own_data(ours)
+  ours = (presets.own_config() if command.value(values, 'preset') is None else
+          preset.config_of(presets.DEFAULT_METHOD))
   used = inputs.say_used(
       dataset, network=model[0] if model else _config(network, dataset),
       devices=devices, parts=found.request.parts,

@@ -30,6 +30,9 @@ The data and the split come from the original's run, or from flags; a model
 whose split is unknown is refused, because people it was trained on would land
 among the unseen. The new model is in <workdir>/checkpoints/model.
 
+Without --preset the settings are those for any data, and the learning rates are
+chosen by a short trial on retain and val.
+
   dlfd unlearn --original=runs/original \\
       --forget_identities=delete.txt --workdir=runs/unlearned
 
@@ -124,12 +127,13 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   workdir = command.required(values, 'workdir')
   original = pathlib.Path(command.required(values, 'original'))
   checkpoint.find_model(original)
-  preset_name = command.value(values, 'preset') or 'demo'
-  preset = presets.PRESETS[preset_name]
-  own = (command.value(values, 'preset') is None
+  named = command.value(values, 'preset')
+  preset_name = named or presets.OWN_DATA
+  own = (named is None
          and files.is_there(original / runs.CONFIG))
   data_options = inputs.data_options(
-      run_configs.data_of(original) if own else preset.data, values)
+      run_configs.data_of(original) if own else
+      presets.PRESETS[named or 'demo'].data, values)
   method = command.value(values, 'method')
   config = _config(values)
   devices = inputs.devices(values)
@@ -163,7 +167,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         'workdir': workdir, 'devices': devices,
         'hooks': [command.Progress(), *hooks], 'command': line,
         'original_path': str(original), 'used': used,
-        'search': presets.search_of(preset_name, method),
+        'search': presets.search_of(named, method) if named else None,
         'allow_unverified': command.value(values, chain.FLAG),
         **inputs.run_options(values)}
     if config is None:
@@ -232,7 +236,7 @@ def _of_preset(values: flags.FlagValues, name: str) -> Any:
   """A method's settings in the named preset, or those for any other data."""
   preset = command.value(values, 'preset')
   if preset is None:
-    return presets.own_data(presets.PRESETS['demo'].config_of(name))
+    return presets.own_config(name)
   return presets.PRESETS[preset].config_of(name)
 
 

@@ -238,8 +238,8 @@ def named(names: Sequence[Candidate | str], preset: presets.Preset | None,
       ``eu_k_deep``: half of the blocks anew for a third of the epochs of
       training, and all but the first for half of them; ``retrain``. A candidate
       is what it is.
-    preset: of the methods' settings; None = ``demo``, its learning rates tried
-      on the data.
+    preset: of the methods' settings; None = those for any data, see
+      ``presets.own_config``.
     recipe: of retraining.
     model: tells how many blocks there are.
 
@@ -266,10 +266,9 @@ def named(names: Sequence[Candidate | str], preset: presets.Preset | None,
             f'Expected candidates of {SHORT}, {DEEP}, {RETRAIN}, a method '
             f'({", ".join(methods.METHODS)}) or your own as file.py:Class, got '
             f'{name!r}.')
-      config = (preset or presets.PRESETS['demo']).config_of(name)
       found.append(Candidate(
-          name.rpartition(':')[2],
-          config if preset else presets.own_data(config)))
+          name.rpartition(':')[2], preset.config_of(name) if preset
+          else presets.own_config(name)))
   return tuple(found)
 
 

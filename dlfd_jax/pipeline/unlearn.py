@@ -99,7 +99,7 @@ def unlearn(
     original: what :func:`~dlfd_jax.pipeline.train.train` or ``load_model``
       returned, or a ``Problem``, which holds the next three, too.
     config: a ``DLFDConfig`` or another method's; None = the default method,
-      with its settings for any data, see ``presets.own_data``.
+      with its settings for any data, see ``presets.own_config``.
     splits: retain, forget, val and test; no method reads ``test``.
     dataset: the images; default those that ``original`` was trained with.
     seed: of everything random in unlearning.
@@ -128,7 +128,7 @@ def unlearn(
   """
   devices = devices or parallel.Devices()
   if config is None:
-    config = presets.default_config()
+    config = presets.own_config()
   method = methods.method_of(config)
   begun = begin(original, splits, dataset, seed, original_path)
   problem, saved = begun.problem, begun.saved

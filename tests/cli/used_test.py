@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from dlfd_jax import models
+from dlfd_jax import models, presets
 from dlfd_jax.cli import check, evaluate, train, unlearn, weights
 from dlfd_jax.pipeline import used
 from dlfd_jax.utils import runs
@@ -64,7 +64,7 @@ def test_train_unlearn_and_evaluate_say_and_record_it(
   assert 'drawn with seed 0 by person' in found['o'][0]['Split']
   assert 'optimizer.kind adam' in found['o'][0]['Settings']
   assert 'method finetune' in found['u'][0]['Settings']
-  assert found['u'][1]['preset'] == 'demo'
+  assert found['u'][1]['preset'] == presets.OWN_DATA
   assert found['u'][1]['split']['forget']['people'] == 2
   assert found['e'][1]['split'] == {
       **found['u'][1]['split'], 'from': found['e'][1]['split']['from']}
