@@ -426,9 +426,13 @@ def own_data(config: methods_lib.RunConfig) -> methods_lib.RunConfig:
 
   The learning rates are tried on them, see ``methods.trial``, but for that of
   the released code, which is a part of what it is. Joint steps are in
-  proportion to the request.
+  proportion to the request, and a teacher is what its run ends with: where the
+  attack cannot see the original, as in a request of one person, the best state
+  on val would be one that has not forgotten.
   """
   changes: dict[str, Any] = {}
+  if isinstance(config, restore.RestoreConfig):
+    changes['method.selection'] = 'last'
   for name, stage in stages_in(config).items():
     if not isinstance(stage, dlfd_released.DLFDReleasedConfig):
       changes[f'{name}.trial'.lstrip('.')] = base.TrialConfig()
