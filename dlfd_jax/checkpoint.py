@@ -115,6 +115,12 @@ def _describe(tree: Any) -> dict[str, str]:
       for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
+def _by_path(described: dict[str, str]) -> dict[str, str]:
+  """The same by paths such as ``state/step``: nodes may be of any kind."""
+  return {'/'.join(re.findall(r'\w+', path)): text
+          for path, text in described.items()}
+
+
 class LoopCheckpoints:
   """The last whole state of a running loop, in ``folder``.
 
@@ -239,8 +245,8 @@ class LoopCheckpoints:
     Raises:
       ValueError: if an array of ``like`` has another shape or type.
     """
-    _check_same(
-        self._json(step)['arrays'], _describe(like), f'the saved step {step}')
+    _check_same(_by_path(self._json(step)['arrays']),
+                _by_path(_describe(like)), f'the saved step {step}')
     with files.reading(f'Expected a whole checkpoint of step {step} in '
                        f'{self._folder}, got one that cannot be read'):
       found = self._manager.restore(step, args=ocp.args.Composite(

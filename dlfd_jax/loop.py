@@ -226,11 +226,11 @@ class _Session:
   def restore(self, checkpoints: checkpoint.LoopCheckpoints,
               step: int) -> None:
     meta = stored(checkpoints.meta(step), f'the checkpoint of step {step}')
-    like = {'state': self.state}
+    like: dict[str, Any] = {'state': self.state.stored()}
     for i in range(len(meta['kept'])):
       like[f'kept{i}'] = self.state.variables
     tree = checkpoints.restore(step, like)
-    self.state = tree['state']
+    self.state = self.state.replace(**tree['state'])
     self.kept = [(metrics, tree[f'kept{i}'])
                  for i, metrics in enumerate(meta['kept'])]
     self.step, self.phase = meta['step'], meta['phase']
@@ -249,7 +249,7 @@ class _Session:
 
   def save(self, checkpoints: checkpoint.LoopCheckpoints) -> float:
     """Saves the whole session; the time at which that is done."""
-    tree = {'state': self.state}
+    tree: dict[str, Any] = {'state': self.state.stored()}
     for i, (_, variables) in enumerate(self.kept):
       tree[f'kept{i}'] = variables
     checkpoints.save(self.step, tree, {

@@ -170,6 +170,17 @@ class TrainState(flax.struct.PyTreeNode):
   extra: Any = ()
   rate_factor: Any = ()
 
+  def stored(self) -> dict[str, Any]:
+    """The fields of a checkpoint, without those that stay empty.
+
+    A field of later versions then keeps no earlier run from going on.
+    """
+    fields = {field.name: getattr(self, field.name)
+              for field in dataclasses.fields(self)}
+    if isinstance(self.rate_factor, tuple):
+      del fields['rate_factor']
+    return fields
+
   @property
   def variables(self) -> Variables:
     return {'params': self.params, 'batch_stats': self.batch_stats}

@@ -5,7 +5,9 @@ import json
 import os
 import signal
 import threading
+from typing import Any
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -232,6 +234,28 @@ def test_stopped_after_any_step_and_resumed_it_ends_the_same(
   assert _lines(tmp_path) == _lines(whole[0])
 
 
+class _Earlier(flax.struct.PyTreeNode):
+  """What earlier versions saved as the state."""
+
+  step: Any
+  params: Any
+  batch_stats: Any
+  opt_state: Any
+  key: Any
+  skipped: Any
+  extra: Any
+
+
+def test_a_checkpoint_without_later_fields_is_gone_on_from(
+    tmp_path, whole, monkeypatch):
+  with monkeypatch.context() as earlier:
+    earlier.setattr(train.TrainState, 'stored', lambda self: _Earlier(
+        **{name: getattr(self, name) for name in _Earlier.__annotations__}))
+    stopped = _run(tmp_path, [_at(4, _terminate)])
+  assert (stopped.stop, stopped.steps) == (loop.INTERRUPTED, 4)
+  _same_run(_run(tmp_path), whole[1])
+
+
 def test_stopped_again_and_again_it_ends_the_same(tmp_path, whole):
   for step in (2, 3, 7, 8):
     stopped = _run(tmp_path, [_at(step, _terminate)], device_bytes=0)
@@ -291,7 +315,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
   with contextlib.closing(
       checkpoint.LoopCheckpoints(
           tmp_path / 'checkpoints')) as saver, pytest.raises(
-      ValueError, match=r"'mean'\] of the saved step 3 to be float32 \[5\]"):
+      ValueError, match=r'mean of the saved step 3 to be float32 \[5\]'):
     loop.run(_plan(start=tiny.state(other, FAST)),
              where.place(feed.constants), devices=where, feed=feed,
              controller=Watcher(), checkpoints=saver)
