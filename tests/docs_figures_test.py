@@ -55,6 +55,23 @@ def _slowest(sides):
   return 'less than a fifth' if share < .2 else f'{share:.2f}'
 
 
+def _widest(foldings):
+  """Lowest and highest score of the model that its folds move most."""
+  most = max(foldings, key=lambda of: of['highest'] - of['lowest'])
+  return f'{most["lowest"]:.3f} and {most["highest"]:.3f}'.replace(
+      '0.000', '0').replace(' 0.', ' .')
+
+
+def _away(by, point):
+  """How far a rule's chosen states lie from retraining, in the attack AUC."""
+  def mean(cells):
+    of = [abs(cell['metrics']['mia_auc_matched']['delta']) for cell in cells
+          if (cell['by'], cell['point']) == (by, point)]
+    return _of(3)(sum(of) / len(of))
+
+  return 'live_thresholds', 'cells', mean
+
+
 # Page, sentence, and what stands in its gaps: a table's cell (name, row,
 # column), or a value of a JSON (name, path,
 # how to write it).
@@ -96,6 +113,12 @@ QUOTES = (
      'three data sets is {} at 1 % and {} at 5 %, that of the class-matched '
      'attack AUC {}', *(('loss_tail', f'means/{name}', _of(2)) for name in (
          'loss tail, 0.01', 'loss tail, 0.05', 'mia_auc_matched'))),
+    ('docs/decisions.md', 'accuracy of one model moves between {} as a score. '
+     "At the mean of the null the chosen state's AUC then lies {} from "
+     "retraining's, by accuracy {}; at the 95 % point {} and {}",
+     ('live_thresholds', 'foldings', _widest),
+     *(_away(by, point) for point in ('mean', '95 % point')
+       for by in ('signed AUC', 'cross-validated accuracy'))),
     ('docs/scaling.md', 'reaches {} of its matrix product at 128 px',
      ('benchmark_gpu', 'parts/step/of_matmul', _of(1))),
     ('docs/scaling.md', 'halves of a batch are {} off in the distance and {} in'

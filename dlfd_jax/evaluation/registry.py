@@ -91,7 +91,8 @@ class Metric:
     finish: a function of inputs and the record that gives it another verdict.
     members: a function of inputs that names the members of a family; value,
       null and sample then take a member's name as their last argument.
-    applies: a function of inputs: whether such a task or request has it.
+    applies: a function of inputs: whether such a task or request has it; None =
+      all have.
     short: a label for narrow columns; by default the label.
     about: ``'model'``; ``'group'``: a group of people, shown in a table of its
       own; ``'recovery'``: a model after a treatment, likewise; ``'data'``: in
@@ -121,10 +122,14 @@ class Metric:
   remarks: Callable[..., Sequence[str]] | None = None
   finish: Callable[[Inputs, Record], Record] | None = None
   members: Callable[[Inputs], Iterable[str]] | None = None
-  applies: Callable[[Inputs], bool] = lambda inputs: True
+  applies: Callable[[Inputs], bool] | None = None
   short: str = ''
   about: str = 'model'
   summary: bool = False
+
+  def is_for(self, inputs: Inputs) -> bool:
+    """Whether such a task or request has it."""
+    return self.applies is None or self.applies(inputs)
 
   def margin_in(self, *configs: Any) -> float | None:
     """The margin under the settings of an evaluation, None if it has none."""

@@ -148,7 +148,7 @@ def records(inputs: Inputs, metric: registry.Metric,
   Returns:
     Nothing where the task does not have the metric, or without ``leakage``.
   """
-  if not metric.applies(inputs):
+  if not metric.is_for(inputs):
     return []
   if metric.form == registry.DATA and leakage is None:
     return []

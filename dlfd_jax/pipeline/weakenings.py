@@ -72,7 +72,7 @@ def _of_evaluation(dataset: dataset_lib.Dataset,
   missing: dict[str, list[str]] = {}
   for metric in registry.METRICS:
     if (metric.tier > 1 or metric.form == registry.DATA
-        or not metric.applies(inputs)):
+        or not metric.is_for(inputs)):
       continue  # tiers 2 and 3 take models that few requests have
     others = [inputs.retrained] if metric.form == registry.SLOT else []
     for member in metric.members(inputs) if metric.members else (None,):

@@ -66,9 +66,12 @@ def table(results: Mapping[str, tables.Result]) -> tables.Table:
     rows = list(tables.summary_table(result).rows)
     if tier_1:
       rows += tables.reference_table(result, delta=False).rows
-    by_result.append(rows)
+    by_result.append({row.key: row for row in rows})
   rows = []
-  for same_metric in zip(*by_result, strict=True):
+  for key in by_result[0]:
+    if not all(key in of_result for of_result in by_result):
+      continue  # a metric that an earlier version did not have
+    same_metric = [of_result[key] for of_result in by_result]
     original, _, retrained, null = same_metric[0].cells
     unlearned = (row.cells[1] for row in same_metric)
     rows.append(dataclasses.replace(

@@ -177,6 +177,12 @@ def _time_row(result: Result) -> Row:
              (*cells, none))
 
 
+def _is_of_all(metric: str) -> bool:
+  """Whether every task and request has it, so that its absence is told."""
+  entry = registry.find(metric)
+  return entry is None or entry.applies is None
+
+
 def summary_table(result: Result) -> Table:
   """The table that a run ends with: original, unlearned, retrained, null.
 
@@ -190,7 +196,8 @@ def summary_table(result: Result) -> Table:
     ValueError: if ``result`` is something else.
   """
   check_result(result)
-  rows = [_row(result, metric, names.MODELS) for metric in registry.summary(0)]
+  rows = [_row(result, metric, names.MODELS) for metric in registry.summary(0)
+          if find_record(result, metric) or _is_of_all(metric)]
   return Table(
       'Original, unlearned, retrained', names.MODELS,
       (*rows, _time_row(result)),

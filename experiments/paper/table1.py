@@ -231,7 +231,7 @@ def run_row(study: study_lib.Study, judge: judging.Judge, row: Row
       'passes': done['time']['images'] / len(study.splits.retain),
       'seconds': costs.seconds_of(done, cost),
       'time_share': costs.retraining_share(study, done, cost),
-      'epochs': row.config.epochs,
+      'epochs': sum(stage.inner.epochs for stage in row.config.stages),
       'perturb_steps': getattr(row.config, 'perturb_steps', None),
       'selected_step': done['selected_step'],
       'steps': done['steps'], 'reason': done['reason'], 'stop': done['stop'],

@@ -57,7 +57,7 @@ def _names(inputs, function):
       '/'.join((metric.name, *member)): function(metric, *member)
       for metric in registry.METRICS
       if not metric.tier and metric.form == 'single'
-      and metric.applies(inputs) for member in _members(inputs, metric)}
+      and metric.is_for(inputs) for member in _members(inputs, metric)}
 
 
 def values(inputs, model=None):
