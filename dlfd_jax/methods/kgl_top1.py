@@ -29,7 +29,7 @@ import jax.numpy as jnp
 from dlfd_jax import parallel, tasks, training as train
 from dlfd_jax.data import batching
 from dlfd_jax.methods import base
-from dlfd_jax.utils import memo
+from dlfd_jax.utils import memo, validate
 
 UNIFORM, FORGET, RETAIN = 'uniform', 'forget', 'retain'
 _OTHERS = 16  # salt of the retain batches beside those of forget
@@ -64,7 +64,8 @@ class KGLTop1Config(base.MethodConfig):
 
   def __post_init__(self) -> None:
     super().__post_init__()
-    base.check_temperature(self.contrast_temperature)
+    validate.number(
+        'contrast_temperature', self.contrast_temperature, 0, ends='(]')
 
   @property
   def optimizers(self) -> dict[str, train.OptimizerConfig]:

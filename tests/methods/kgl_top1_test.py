@@ -142,5 +142,5 @@ def test_it_is_least_where_all_are_equally_near():
 
 
 def test_a_temperature_of_0_is_refused():
-  with pytest.raises(ValueError, match='temperature'):
+  with pytest.raises(ValueError, match='contrast_temperature'):
     kgl_top1.KGLTop1Config(contrast_temperature=0.0)
