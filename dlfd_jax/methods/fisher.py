@@ -7,7 +7,7 @@ With the diagonal F of the Fisher information on retain,
 once, without any training: covariance (lambda sigma^2)^(1/2) F^(-1/2), which
 loses the least on retain for what it hides (F stands for the Hessian). Reads
 images of retain, no label, and nothing of forget; cost: a pass over retain with
-a backward pass for every image and output.
+a gradient of each image's own for every output.
 
 Source: Golatkar et al. (2020), arXiv:1911.04933, proposition 4 and its
 approximation by the Fisher information; 1e-8 joins F as in the released code.

@@ -36,7 +36,7 @@ def make_step(model: nn.Module, task: tasks.Task, kind: str, name: str,
   - ``'output'``: the absolute gradient of the squared norm of its logits, which
     needs no label (Aljundi et al. 2018, arXiv:1711.09601);
   - ``'expected_fisher'``: the diagonal of the Fisher information itself, see
-    :func:`expected_fisher`, which needs no label either.
+    :func:`outcomes`, which needs no label either.
 
   Args:
     model: the classifier.
@@ -63,21 +63,29 @@ def make_step(model: nn.Module, task: tasks.Task, kind: str, name: str,
       total = gradient(state.params, state.batch_stats, rows.images,
                        rows.labels, rows.weights)
     else:
-      measure = jnp.square if kind == FISHER else jnp.abs
+      measure = jnp.abs if kind == OUTPUT else jnp.square
+      each = rows.images, rows.labels, rows.weights
+      odds = jnp.ones_like(rows.weights)
+      if kind == EXPECTED:
+        labels, odds = outcomes(
+            task, train.logits(model, state.variables, rows.images))
+        images, weights = (jnp.repeat(x, odds.shape[1], axis=0)
+                           for x in (rows.images, rows.weights))
+        each = images, labels.reshape(-1, *labels.shape[2:]), weights
 
-      def of_image(row: tuple[jax.Array, ...]) -> Any:
-        if kind == EXPECTED:
-          image, _, weight = row
-          own = expected_fisher(model, task, state.variables, image)
-          return jax.tree.map(
-              lambda leaf: jnp.where(weight > 0, weight * leaf, 0.0), own)
-        own = gradient(state.params, state.batch_stats,
-                       *(part[None] for part in row))
-        return jax.tree.map(measure, own)
+      def of_one(image: jax.Array, label: jax.Array, weight: jax.Array,
+                 odds: jax.Array) -> Any:
+        own = gradient(state.params, state.batch_stats, image[None],
+                       label[None], weight[None])
+        return jax.tree.map(lambda g: odds * measure(g), own)
 
-      each = jax.lax.map(of_image, (rows.images, rows.labels, rows.weights),
-                         batch_size=_AT_ONCE)
-      total = jax.tree.map(lambda leaf: leaf.sum(0), each)
+      def add_group(total: Any, group: tuple[jax.Array, ...]) -> Any:
+        return jax.tree.map(lambda t, g: t + g.sum(0), total,
+                            jax.vmap(of_one)(*group)), None
+
+      # Summed group by group: a gradient is as large as the network.
+      total, _ = jax.lax.scan(
+          add_group, zeros(state.params), grouped(*each, odds.ravel()))
     total = parallel.sum_over_devices(total, axis_name)
     norm = optax.tree.norm(total)
     finite = jnp.isfinite(norm)
@@ -92,45 +100,44 @@ def make_step(model: nn.Module, task: tasks.Task, kind: str, name: str,
   return add
 
 
-def expected_fisher(model: nn.Module, task: tasks.Task, variables: Any,
-                    image: jax.Array) -> Any:
-  r"""The diagonal of one image's Fisher information.
+def grouped(images: jax.Array, labels: jax.Array, weights: jax.Array,
+            odds: jax.Array) -> tuple[jax.Array, ...]:
+  """Rows ``[n, ...]`` as ``[groups, rows, ...]``; what fills up weighs 0."""
+  size = len(weights)
+  rows = min(size, _AT_ONCE)
+  place = jnp.arange(-(-size // rows) * rows)
+  weights = jnp.where(place < size, weights[place % size], 0.0)
+  return tuple(x.reshape(-1, rows, *x.shape[1:]) for x in (
+      images[place % size], labels[place % size], weights, odds[place % size]))
+
+
+def outcomes(task: tasks.Task,
+             logits: jax.Array) -> tuple[jax.Array, jax.Array]:
+  r"""All labels, and factors of their squared gradients in the information.
 
   .. math:: F_i = \sum_y p_y (\partial_i \log p_y)^2
 
-  over the labels y that the model itself gives; with many labels, those of the
-  mean cross-entropy over attributes, :math:`\sum_a p_a (1 - p_a)
-  (\partial_i z_a)^2 / A^2`. Costs a backward pass for every output.
+  where the labels y are the model's own. Those of many attributes are
+  independent, so it is a sum over attributes; of the mean cross-entropy over
+  these, each counts by the square of its share.
 
   Args:
-    model: the classifier.
     task: the task.
-    variables: its variables.
-    image: float32 ``[h, w, 3]``.
+    logits: ``[n, outputs]``.
+
+  Returns:
+    Labels int32 ``[n, k]``, or ``[n, k, attributes]`` with all but one unknown,
+    and their factors float32 ``[n, k]``.
   """
-  def outputs(params: Any) -> jax.Array:
-    return train.logits(model, {**variables, 'params': params},
-                        image[None])[0].astype(jnp.float32)
-
-  params = variables['params']
-  logits, gradient_of = jax.vjp(outputs, params)
-  if task.is_multilabel:
-    p = jax.nn.sigmoid(logits)
-    scale, middle = p * (1 - p) / logits.size**2, zeros(params)
-  else:
-    scale = jax.nn.softmax(logits)
-    middle, = gradient_of(scale)
-
-  def add(total: Any, output: tuple[jax.Array, jax.Array]) -> Any:
-    one, weight = output
-    gradient, = gradient_of(one)
-    return jax.tree.map(
-        lambda t, g, m: t + weight * jnp.square(g - m), total, gradient,
-        middle), None
-
-  total, _ = jax.lax.scan(
-      add, zeros(params), (jnp.eye(logits.size), scale))
-  return total
+  logits = logits.astype(jnp.float32)
+  n, outputs = logits.shape
+  if not task.is_multilabel:
+    return jnp.tile(jnp.arange(outputs), (n, 1)), jax.nn.softmax(logits)
+  own = jnp.eye(outputs, dtype=bool)
+  labels = jnp.concatenate(
+      [jnp.where(own, value, tasks.UNKNOWN) for value in (1, 0)])
+  p = jax.nn.sigmoid(jnp.concatenate([logits, -logits], 1))
+  return jnp.tile(labels, (n, 1, 1)), p / outputs**2
 
 
 @memo.one_for_equal

@@ -96,6 +96,18 @@ def test_the_batch_size_plays_no_part(kind):
     np.testing.assert_allclose(a, b, rtol=2e-3, atol=1e-5)
 
 
+def test_groups_have_every_row_once():
+  images, labels = jnp.arange(18.).reshape(9, 2), jnp.arange(9)
+  found = importance.grouped(images, labels, jnp.ones(9), jnp.full(9, .5))
+  assert [x.shape for x in found] == [(2, 8, 2), (2, 8), (2, 8), (2, 8)]
+  counted = np.ravel(found[2]) > 0
+  np.testing.assert_array_equal(np.ravel(found[1])[counted], np.arange(9))
+  np.testing.assert_array_equal(
+      found[0].reshape(16, 2)[counted], images)
+  few = importance.grouped(images[:2], labels[:2], jnp.ones(2), jnp.ones(2))
+  assert few[2].shape == (1, 2)
+
+
 def test_a_sign_takes_away():
   problem = problems.problem()
   batch = [problems.batch(problem.splits).forget]
