@@ -12,9 +12,11 @@ a teacher gets as many passes as DLFD took on that seed, rounded up to whole
 epochs; one that takes none leaves them to the student. Fine-tuning stands there
 with DLFD's epochs, too, which are fewer passes.
 
-Drawn faces: five demos, each with data, original and three retrained models of
-its own seed. FG-NET: one split, one original, eight references, five seeds of
-unlearning. Seeds are paired: a difference is taken within a seed.
+Small: drawn faces at 16 px and a network of four convolutions, minutes in all:
+one split, four references, five seeds of original and unlearning. Drawn faces:
+five demos, each with data, original and three retrained models of its own seed.
+FG-NET: one split, one original, eight references, five seeds of unlearning.
+Seeds are paired: a difference is taken within a seed.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from absl import flags
 
 from dlfd_jax import checkpoint, parallel, presets
 from dlfd_jax.cli import command, demo, inputs
-from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.data import requests, sources, splits as splits_lib
 from dlfd_jax.evaluation import inputs as inputs_lib, registry
 from dlfd_jax.methods import base, dlfd, restore
 from dlfd_jax.metrics import distances
@@ -46,14 +48,14 @@ from dlfd_jax.pipeline import (
 )
 from dlfd_jax.report import render
 from dlfd_jax.utils import configs, runs, text
-from experiments.benchmarks import judged, teacher_stages
+from experiments.benchmarks import judged, small_network, teacher_stages
 from experiments.paper import study as study_lib, summary
 from experiments.publish import demo_seeds, programs
 
 SEEDS = 5
-REFERENCES = 8  # of FG-NET
+REFERENCES, SMALL_REFERENCES = 8, 4  # of FG-NET; of the small network
+SMALL = sources.DataOptions(image_size=16, people=360)
 TEACHER_EPOCHS = 2  # of DLFD
-STAGES = 5  # blocks of EU-k: two stages of the ResNet and the head
 OURS, ALONE = 'dlfd', 'dlfd_alone'
 BESIDE = ('finetune', 'finetune_short')
 LEFT_OUT, ORIGINAL = 'left_out', 'original'
@@ -133,9 +135,41 @@ class World:
         for name in ATTACKS}}
 
 
+def _with_k(preset: presets.Preset, k: int) -> presets.Preset:
+  return dataclasses.replace(preset, methods=preset.methods | {
+      'eu_k': configs.replace(preset.config_of('eu_k'), {'k': k})})
+
+
+def small(values: flags.FlagValues, seeds: Sequence[int]) -> Iterator[World]:
+  """Drawn faces for a network of four convolutions, one split of them."""
+  preset = _with_k(dataclasses.replace(
+      presets.PRESETS['demo'], network=presets.Network(
+          architecture=f'{small_network.__name__}:SmallNet')), 3)
+  common = {'devices': inputs.devices(values), **inputs.run_options(values)}
+  root = study_lib.root_of(values) / 'small'
+  dataset = job.load_data(SMALL)
+  partition = splits_lib.draw_partition(
+      dataset, seed=0, test_fraction=.4, val_fraction=.2)
+  splits, _ = requests.resolve_request(
+      dataset, partition, requests.ForgetRequest(fraction=.2, seed=0))
+
+  def trained(folder, seed, parts, on):
+    return train.train(
+        dataset, parts, dataclasses.replace(preset.train, seed=seed),
+        preset.network, on=on, workdir=folder, **common)
+
+  references = [root / '0' / f'retrained_{i}' for i in range(SMALL_REFERENCES)]
+  for i, folder in enumerate(references):
+    trained(folder, 1000 + i, splits, 'retain')
+  for seed in seeds:
+    yield World(
+        preset, trained(root / str(seed) / 'original', seed, partition, 'all'),
+        splits, references, common['devices'])
+
+
 def drawn(values: flags.FlagValues, seeds: Sequence[int]) -> Iterator[World]:
   """Demos, each of which is run first where it is not there."""
-  preset = presets.PRESETS['demo']
+  preset = _with_k(presets.PRESETS['demo'], 5)  # two stages and the head
   for seed in seeds:
     folder = pathlib.Path(command.required(values, 'demos')) / str(seed)
     demo_seeds.measure(seed, folder)
@@ -166,6 +200,11 @@ def fgnet(values: flags.FlagValues, seeds: Sequence[int]) -> Iterator[World]:
 
 WORLDS: dict[str, tuple[str, str, Callable[
     [flags.FlagValues, Sequence[int]], Iterator[World]]]] = {
+        'small': (
+            'Drawn faces at 16 px, a network of four convolutions',
+            'originals and unlearning seeds on one split with four '
+            'references: the intervals leave out what others would change.',
+            small),
         'drawn': (
             'Drawn faces, the demo',
             'seeds, each with faces, split, original and three references of '
@@ -254,7 +293,7 @@ TEACHERS: dict[str, tuple[str, Make]] = {
     'dlfd': ('DLFD', _ours()),
     'finetune': ('fine-tuning', _taught('finetune')),
     'finetune_short': ("fine-tuning of DLFD's epochs", _short),
-    'eu_k': ('EU-k of two stages', _taught('eu_k', k=STAGES)),
+    'eu_k': ('EU-k', _taught('eu_k')),
     'ct': ('CT', _taught('ct')),
     'untrained': ('an untrained network', _alone(teacher_stages.Untrained)),
     'means': ('class means of unseen outputs',

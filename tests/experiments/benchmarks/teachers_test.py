@@ -1,5 +1,6 @@
 """Teachers of restore: those without a run, their cost, and the verdict."""
 
+import dataclasses
 import re
 
 import jax
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax.methods import base, dlfd, finetune, restore
+from dlfd_jax.utils import runs
 from experiments.benchmarks import teacher_stages, teachers
 from tests.methods import problems, steps
 
@@ -112,3 +114,29 @@ def test_both_amounts_of_fine_tuning_must_be_farther():
 def test_an_attack_is_judged_by_its_distance_to_guessing():
   assert teachers.far('reference_attack_person', .4) == pytest.approx(.1)
   assert teachers.far('gap', .4) == .4
+
+
+@pytest.mark.slow
+def test_the_program_runs_what_is_missing_and_shows_what_is_there(
+    tmp_path, monkeypatch, capsys):
+  monkeypatch.setattr(teachers, 'SMALL', dataclasses.replace(
+      teachers.SMALL, people=60))
+  monkeypatch.setattr(teachers, 'SMALL_REFERENCES', 3)
+
+  def page(*flags):
+    assert teachers.main([
+        f'--workdir={tmp_path}/runs', f'--out={tmp_path}/teachers',
+        '--worlds=small', '--seeds=1', *flags]) == 0
+    return capsys.readouterr().out
+
+  first = page('--teachers=finetune')
+  assert '| fine-tuning |' in first and 'Partial' not in first
+  cells = {path: path.read_bytes() for path in tmp_path.glob('runs/*/0/*.json')}
+  assert {path.stem for path in cells} == {
+      'original', 'left_out', 'dlfd_alone', 'finetune'}
+  monkeypatch.setattr(teachers.unlearn, 'unlearn', None)  # nothing runs again
+  second = page('--teachers=finetune,dlfd', '--norun')
+  assert 'Partial: not run yet are DLFD on 1 seed.' in second
+  assert cells == {path: path.read_bytes() for path in cells}
+  original = runs.read_json(tmp_path / 'runs/small/0/original.json')['figures']
+  assert original['mia_auc_matched'] > .7 > original['accuracy_test']
