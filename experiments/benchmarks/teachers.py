@@ -390,13 +390,13 @@ def sentence(worlds: Sequence[Mapping[str, Any]]) -> str:
   for world in worlds:
     found = {name: paired(world['cells'], OURS, name, 'gap')
              for name in BESIDE}
-    if not any(one.values for one in found.values()):
-      continue
-    said[world['title']] = [
-        f'{_WORDS[verdict(one)]} {ARMS[name][0]} over '
-        f'{text.counted(len(one.values), "seed")}'
-        for name, one in found.items() if one.values], {
-            verdict(one) for one in found.values() if one.values} == {'nearer'}
+    if all(one.interval for one in found.values()):
+      said[world['title']] = [
+          f'{_WORDS[verdict(one)]} {ARMS[name][0]} over {len(one.values)} seeds'
+          for name, one in found.items()], {
+              verdict(one) for one in found.values()} == {'nearer'}
+  if not said:
+    return 'Too few seeds were run to tell what DLFD contributes.'
   earns = [title for title, (_, does) in said.items() if does]
   where = ('on every data set' if len(earns) == len(said) else
            f'on {", ".join(earns)} alone')
@@ -465,7 +465,9 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 
 def _difference(found: summary.Spread) -> str:
-  low, high = found.interval or (math.nan, math.nan)
+  if found.interval is None:
+    return f'{found.mean:+.3f}' if found.values else '-'
+  low, high = found.interval
   shown = f'{found.mean:+.3f} [{low:+.3f}, {high:+.3f}]'
   return shown if verdict(found) == 'no difference' else f'**{shown}**'
 
@@ -484,13 +486,17 @@ def _measure(values: flags.FlagValues) -> dict[str, Any]:
     if place not in WORLDS:
       raise ValueError(f'Expected --worlds of {sorted(WORLDS)}, got {place}.')
     title, about, make = WORLDS[place]
-    worlds = list(make(values, seeds))
+    run = command.value(values, 'run')
+    worlds = list(make(values, seeds)) if run else []
     # Model by model, as one compiled program serves all seeds.
     cells, missing = [], []
     for name in names:
       for seed in seeds:
         folder = study_lib.root_of(values) / place / str(seed)
-        if command.value(values, 'run') or (folder / f'{name}.json').is_file():
+        kept = folder / f'{name}.json'
+        if kept.is_file():
+          cells.append(runs.read_json(kept))
+        elif run:
           cells.append(cell(worlds[seed], seed, name, folder, common))
         else:
           missing.append([name, seed])

@@ -109,6 +109,9 @@ def test_both_amounts_of_fine_tuning_must_be_farther():
   found = cells(dlfd=(.1, .2, .3), finetune=(.2, .3, .41),
                 finetune_short=(.1, .21, .29))
   assert 'does not earn' in teachers.sentence([{'title': 'W', 'cells': found}])
+  one = [cell for cell in found if cell['seed'] == 0]
+  assert teachers.sentence([{'title': 'W', 'cells': one}]).startswith(
+      'Too few seeds')
 
 
 def test_an_attack_is_judged_by_its_distance_to_guessing():
