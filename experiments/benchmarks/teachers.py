@@ -500,9 +500,10 @@ def _measure(values: flags.FlagValues) -> dict[str, Any]:
           cells.append(cell(worlds[seed], seed, name, folder, common))
         else:
           missing.append([name, seed])
-    found.append({
-        'world': place, 'title': title, 'about': about, 'seeds': len(seeds),
-        'cells': cells, 'missing': missing})
+    if any(one['model'] == LEFT_OUT for one in cells):
+      found.append({
+          'world': place, 'title': title, 'about': about, 'seeds': len(seeds),
+          'cells': cells, 'missing': missing})
   return {'worlds': found}
 
 
