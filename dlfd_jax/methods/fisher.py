@@ -100,7 +100,7 @@ def deviation(fisher: jax.Array, scale: float) -> jax.Array:
     scale: (lambda sigma^2)^(1/4).
 
   Example:
-    >>> print(deviation(jnp.array([0., 1e-4, 1.]), .01).round(3))
-    [1.  0.1 0.01]
+    >>> print(deviation(jnp.array([1., 16.]), .5).round(3))
+    [0.5  0.25]
   """
   return scale * (fisher + _DAMPING) ** -.25

@@ -237,8 +237,8 @@ def flattened(losses: jax.Array, counts: jax.Array, flatness: float,
     axis_name: device axis, or None.
 
   Example:
-    >>> print(flattened(jnp.array([1., 4., 9.]), jnp.array([1., 1., 0.]), .5))
-    [0.6666667 0.3333333 0.       ]
+    >>> print(flattened(jnp.array([1., 4.]), jnp.array([1., 1.]), 1.).round(3))
+    [0.8 0.2]
   """
   raw = jnp.where(
       counts > 0, counts * jnp.maximum(losses, _LEAST) ** -flatness, 0.0)

@@ -146,7 +146,9 @@ def reading(sentence: str) -> Iterator[None]:
   except Exception as error:
     if is_of_the_machine(error):
       raise
-    said = text_lib.bounded(str(error), 160).rstrip('.')
+    # Where an object lies in memory helps nobody, and is another each time.
+    said = re.sub(r' (object )?at 0x[0-9a-f]+', '', str(error))
+    said = text_lib.bounded(said, 160).rstrip('.')
     raise ValueError(f'{sentence}'
                      + (f' ({said})' if said else '') + '.') from error
 

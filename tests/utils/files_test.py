@@ -26,3 +26,9 @@ def test_what_no_memory_holds_is_not_unpacked(tmp_path, monkeypatch):
   monkeypatch.setattr(files, 'memory_bytes', lambda: 5_000)
   with pytest.raises(ValueError, match='to fit into the memory of'):
     files.read_arrays(tmp_path / 'x.npz')
+
+
+def test_where_an_object_lies_in_memory_is_not_told():
+  with pytest.raises(ValueError) as caught, files.reading('Expected a file'):
+    raise TypeError(f'bad node: {object()}')
+  assert str(caught.value) == 'Expected a file (bad node: <object>).'
