@@ -218,6 +218,8 @@ class ModelRun:
     stops.postpone(None)  # what another job left is not for this one
     self._opened = opened = open_folder(workdir, self.config)
     self.folder = opened.path
+    if opened.resumed:  # an earlier version's lacks fields that were added
+      self.config = runs.read_config(opened.path, self.config['kind'])
     if opened.result is not None:
       self.record = opened.result
       chain.check_finished(opened.path).settled(allow_unverified)

@@ -201,7 +201,7 @@ def _of_demo(root: pathlib.Path, common: Mapping[str, Any]) -> Runs:
       root / 'fakes', **common)
   return dataset, splits, original, [*retrained, *more.folders], (
       unlearn.unlearn(original, preset.methods['dlfd'], splits, seed=0,
-                      notes=notes, workdir=place / 'unlearned', **common))
+                      notes=notes, workdir=root / 'fakes_dlfd', **common))
 
 
 def _of_planted(root: pathlib.Path, common: Mapping[str, Any]) -> Runs:

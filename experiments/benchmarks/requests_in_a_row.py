@@ -116,7 +116,7 @@ def _step(world: worlds.World, start: job.ModelRun, splits: splits_lib.Splits,
           **({} if worlds.taken(done) is None else
              _figures(world, judged_on, done, None)), 'cpu_s': spent,
           'steps': done.record['steps'], 'taken': worlds.taken(done),
-          'do_not_use': bool(done.record['do_not_use'])})
+          'do_not_use': bool(done.record.get('do_not_use'))})
 
 
 def _figures(world: worlds.World, splits: splits_lib.Splits, model: Any,

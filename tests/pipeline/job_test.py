@@ -4,7 +4,7 @@ import pytest
 
 from dlfd_jax import checkpoint, presets, training
 from dlfd_jax.data import splits as splits_lib
-from dlfd_jax.pipeline import chain, train
+from dlfd_jax.pipeline import chain, job, train
 from dlfd_jax.utils import runs
 from tests import tiny
 
@@ -21,6 +21,9 @@ def test_a_run_that_another_version_began_says_so(tmp_path):
 
   with pytest.raises(KeyboardInterrupt):
     train.train(*made, workdir=tmp_path, hooks=[stop], checkpoint_seconds=0)
+  config = runs.read_json(tmp_path / runs.CONFIG)
+  del config['train']['optimizer']['clip_norm']  # as if it were added later
+  runs.write_json(tmp_path / runs.CONFIG, config)
   known = runs.read_json(tmp_path / runs.VERSIONS)
   runs.write_json(tmp_path / runs.VERSIONS, {
       **known, 'dlfd_jax_source': '0' * 64, 'jax': '0.1'})
@@ -28,7 +31,10 @@ def test_a_run_that_another_version_began_says_so(tmp_path):
   with pytest.warns(UserWarning, match=said):
     run = train.train(*made, workdir=tmp_path)
   assert any(said in note for note in run.record['notes'])
-  assert train.train(*made, workdir=tmp_path).record == run.record
+  again = train.train(*made, workdir=tmp_path)
+  assert again.record == run.record
+  for one in (run, again, tmp_path):  # config and result belong together
+    assert not chain.check_run(job.judged(one), 'model', dataset).differences
 
 
 def test_a_model_is_hashed_once(monkeypatch):
