@@ -69,7 +69,9 @@ def of_run(setting: base.Setting, plan: loop.Plan, config: base.Method,
     if checkpoints is not None:
       checkpoints.write_note(_FILE, known)
     for hook in hooks:
-      hook({'event': 'expected', 'sentence': sentence(config.title, known)})
+      hook({'event': 'expected',
+            'sentence': f'{sentence(config.title, known)} '
+            f'That took {known["time_s"]:.0f} s.'})
   return dict(known)
 
 
@@ -80,14 +82,14 @@ def at_rate(plan: loop.Plan, factor: float) -> loop.Plan:
 
 
 def sentence(title: str, found: Mapping[str, Any]) -> str:
-  """What was chosen, and what it cost."""
+  """What was chosen, and by how many steps."""
   why = ('the largest that loses no more accuracy on retain and val than it may'
          if found['kept'] else
          'which loses least accuracy on retain and val, as each loses more '
          'than it may')
   return (f'{title}: learning rate {found["learning_rate"]:.3g}, {why}: '
           f'{text.counted(len(found["tried"]), "trial")}, '
-          f'{text.counted(found["steps"], "step")}, {found["time_s"]:.0f} s.')
+          f'{text.counted(found["steps"], "step")}.')
 
 
 def _try(setting: base.Setting, plan: loop.Plan, config: base.MethodConfig,

@@ -63,8 +63,8 @@ _KEY = 'key.pem'
 _ROUNDS = 8
 # Of a process or of a machine, not of the run.
 _OWN = ('time', 'peak_bytes', 'read_peak_bytes', 'check_share', 'finished',
-        'time_share', 'wall_s', 'cost', 'command', 'commands', 'versions',
-        'sha256', 'files')  # hashes of results and pages with times
+        'time_share', 'time_s', 'wall_s', 'cost', 'command', 'commands',
+        'versions', 'sha256', 'files')  # hashes of results and pages with times
 # Names that a checkpoint draws.
 _DRAWN = re.compile(r'(?:[0-9a-f]{32})')
 
