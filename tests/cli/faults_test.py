@@ -181,7 +181,7 @@ def test_a_device_that_fills_up_half_way_loses_nothing(
     original, tmp_path, monkeypatch, capsys):
   workdir = tmp_path / 'run'
   flags = [f'--original={original}', '--forget_people=2', '--epochs=2',
-           '--batch_size=16', '--method=finetune', '--notrial',
+           '--batch_size=16', '--method=finetune', '--trial=false',
            '--checkpoint_seconds=0',
            f'--workdir={workdir}']
   compile_ = parallel.Devices.compile
