@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dlfd_jax import methods, presets
+from dlfd_jax import methods, models, presets
 from dlfd_jax.cli import command
 from dlfd_jax.data import dataset as dataset_lib, requests, splits as splits_lib
 from dlfd_jax.evaluation import inputs as inputs_lib, run
@@ -29,6 +29,8 @@ from experiments.paper import study as study_lib
 
 REFERENCES = 4
 AUTO, BUDGET = auto.METHOD, '150%'  # of retraining
+DEFAULT, SHORT = 'default', auto.SHORT
+METHODS = ('finetune', SHORT, DEFAULT, AUTO)
 _FIRST = 1000  # seed of the first retrained model
 # Accuracies and the class-matched attack: what the gap is a mean over.
 GAP = ('gap_accuracy_test', 'gap_accuracy_retain', 'gap_accuracy_forget',
@@ -92,13 +94,21 @@ class World:
   def unlearn(self, name: str, start: job.ModelRun, splits: splits_lib.Splits,
               seed: int, folder: pathlib.Path, common: Mapping[str, Any]
               ) -> job.ModelRun:
-    """A request by a method's settings in the preset, or by ``auto``."""
+    """A request by one of ``METHODS``, or by a method as the preset has it."""
     preset = self.study.task.preset
     if name == AUTO:
       return auto.auto(start, splits, budget=BUDGET, seed=seed, preset=preset,
                        workdir=folder, **common)
-    return unlearn.unlearn(start, preset.config_of(name), splits, seed=seed,
-                           workdir=folder, **common)
+    if name == DEFAULT:
+      config: Any = presets.own_config()
+    elif name == SHORT:
+      one, = auto.named([name], preset, preset.train,
+                        models.build(self.study.saved.config))
+      config = one.config
+    else:
+      config = preset.config_of(name)
+    return unlearn.unlearn(start, config, splits, seed=seed, workdir=folder,
+                           **common)
 
   def judge(self, model: Any, splits: splits_lib.Splits,
             left_out: int | None = None) -> Mapping[str, Any]:
@@ -188,6 +198,8 @@ def taken(done: job.ModelRun) -> str | None:
 def title_of(name: str) -> str:
   """Of a method, or of what stands beside the methods."""
   return {'original': 'Original', 'left out': 'Retrained, left out',
+          DEFAULT: 'Default (DLFD + restore)',
+          SHORT: 'EU-k, half of the blocks',
           AUTO: f'Auto, budget {BUDGET}'}.get(name) or methods.title_of(name)
 
 

@@ -31,7 +31,6 @@ from dlfd_jax.report import render
 from experiments.benchmarks import request_worlds as worlds
 from experiments.publish import programs
 
-METHODS = ('eu_k', 'dlfd_restore', 'auto')
 _SHOWN = ('accuracy_retain', 'accuracy_forget', 'accuracy_test',
           'mia_auc_matched', 'reference_attack_two_sided', 'mia_auc_person')
 
@@ -202,7 +201,7 @@ COMMAND = programs.program(
     'benchmarks.requests_in_a_row', __doc__, {
         'data_dir': (None, 'folder of the npz files'),
         'tasks': (list(worlds.TASKS), 'presets to run'),
-        'methods': (list(METHODS), 'methods to run'),
+        'methods': (list(worlds.METHODS[1:]), 'methods to run'),
         'requests': (10, 'requests one after the other', 2),
         'people': (1, 'people of each request', 1)},
     _measure, markdown, runs_models=True)

@@ -5,9 +5,10 @@ r"""Requests as they really are: one image, one person, five people.
 
 Ten people are drawn from the training people of each data set; requests for one
 image (the first of each), for one person and for five of the ten are each
-unlearned from the same original with the presets' settings. Four retrained
-models that saw none of the ten people are the references. Every run is a run
-folder, and what is judged of it a file beside it: the same command goes on.
+unlearned from the same original: by fine-tuning, by EU-k of half of the blocks,
+by `dlfd unlearn` with its defaults and by `auto`. Four retrained models that
+saw none of the ten people are the references. Every run is a run folder, and
+what is judged of it a file beside it: the same command goes on.
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ from dlfd_jax.report import render
 from experiments.benchmarks import request_worlds as worlds
 from experiments.publish import programs
 
-METHODS = ('finetune', 'eu_k', 'dlfd_restore', 'auto')
 SIZES = {'image': 'one image', 'person': 'one person', 'five': 'five people'}
 _OF_FIVE = 5
 _KEPT = ('val', 'test', 'retain')
@@ -251,7 +251,7 @@ COMMAND = programs.program(
     'benchmarks.small_requests', __doc__, {
         'data_dir': (None, 'folder of the npz files'),
         'tasks': (list(worlds.TASKS), 'presets to run'),
-        'methods': (list(METHODS), 'methods to run'),
+        'methods': (list(worlds.METHODS), 'methods to run'),
         'requests': (10, 'drawn requests of each size', 5)},
     _measure, markdown, runs_models=True)
 main = COMMAND.main

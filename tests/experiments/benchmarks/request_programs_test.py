@@ -15,8 +15,9 @@ from tests import tiny
 
 
 def _cell(model, *member_like, size='image', **more):
-  kept = {'kept': {'val': -.01, 'test': .02, 'retain': 0.0}, 'cpu_s': 10.0,
-          'do_not_use': False, 'taken': model} if model in small.METHODS else {}
+  kept = {} if model not in worlds.METHODS else {
+      'kept': {'val': -.01, 'test': .02, 'retain': 0.0}, 'cpu_s': 10.0,
+      'do_not_use': False, 'taken': model}
   return {'size': size, 'model': model, 'runs': [
       {'people': [{'member_like': one, 'unseen': 39, 'p': 2 * (1 - one),
                    'smallest_p': .05}], **kept, **more}
@@ -42,10 +43,11 @@ def test_a_summary_is_a_mean_over_requests_with_its_t_interval():
 def test_sentences_accuse_beyond_the_interval_alone():
   seen = _cell('original', .97, .98, .99)
   said, = small.sentences(_task(
-      seen, _cell('finetune', .9, .91, .92), _cell('eu_k', .4, .6, .5),
-      _cell('dlfd_restore', .1, .12, .11)))
+      seen, _cell('finetune', .9, .91, .92), _cell('eu_k_short', .4, .6, .5),
+      _cell('default', .1, .12, .11)))
   assert said == ('One image: the original is seen; still more member-like '
-                  'than chance: Fine-tuning; less than chance: DLFD + restore.')
+                  'than chance: Fine-tuning; less than chance: Default (DLFD + '
+                  'restore).')
   said, = small.sentences(_task(
       _cell('original', .3, .6, .9), _cell('finetune', .9, .91, .92)))
   assert 'not even the original is told apart' in said
@@ -53,7 +55,7 @@ def test_sentences_accuse_beyond_the_interval_alone():
 
 def test_the_page_of_small_requests_says_cost_over_retraining():
   page = small.markdown({
-      'requests': 3, 'tasks': [_task(_cell('eu_k', .4, .6, .5))],
+      'requests': 3, 'tasks': [_task(_cell('eu_k_short', .4, .6, .5))],
       'command': 'a', 'device': 'cpu', 'versions': {'jax': '1'}})
   assert '10 (0.25)' in page and '-1.0 (-1.0)' in page
   assert 'allow is 0.050' in page
