@@ -29,6 +29,7 @@ PARTS = {'retain': 0, 'forget': 20, 'val': 44, 'test': 68}  # where they begin
 PEOPLE = ('each', 'one', 'unknown')
 LABELS = ('mixed', 'one', 'absent')  # classes: of forget, val and test
 KINDS = ('multiclass', 'multilabel')
+NEED_MORE = ('margin_matching', 'regun', 'rum')
 QUICK = run.EvaluationConfig(bootstrap=20, draws=1, permutations=20)
 
 
@@ -92,9 +93,14 @@ def pairwise(factors):
 def unlearn(case):
   """Runs a case and checks what holds of every one."""
   problem = case.problem()
-  out = methods.unlearn(
-      problem, problems.short(methods.METHODS[case.method]()),
-      devices=problems.devices(1))
+  try:
+    out = methods.unlearn(
+        problem, problems.short(methods.METHODS[case.method]()),
+        devices=problems.devices(1))
+  except ValueError as error:  # too few for groups, or to be set aside
+    assert case.method in NEED_MORE
+    assert str(error).startswith('Expected at least'), error
+    return None
   assert out.stop in ('finished', 'stop rule')
   assert all(np.isfinite(leaf).all() for leaf in problems.leaves(out.selected))
   rule, found = live.choose_rule(problem.dataset, problem.splits), out.findings
