@@ -128,8 +128,8 @@ def efficiency(judged: Mapping[str, chain.Judged],
   """
   work = {name: one.record.get('time', {}).get('work_s')
           for name, one in judged.items()}
-  timed = [work[name] for name, one in judged.items()
-           if name.startswith('retrained') and one.record]
+  timed = [work[name] for name in judged
+           if name.startswith('retrained') and work[name] is not None]
   times = {'original': work.get('original'), 'unlearned': work['unlearned'],
            'retrained': float(np.mean(timed)) if timed else None}
   compiled = {
