@@ -225,8 +225,9 @@ def _auto(values: flags.FlagValues, saved: checkpoint.SavedModel,
   for sentence in (*result['notes'], result['auto']['sentence']):
     print(sentence)
   model = f'{workdir}/checkpoints/model' if run.taken else None
-  print(f'{result["time"]["total_s"]:.0f} s of '
-        f'{result["auto"]["budget_s"]:.0f} s. '
+  print(f'{result["auto"]["charged_s"]:.0f} s of '
+        f'{result["auto"]["budget_s"]:.0f} s; with timing, compiling and '
+        f'judging {result["time"]["total_s"]:.0f} s. '
         + (f'The model: {model}' if model else f'No model; what was tried: '
            f'{workdir}/{auto.FOLDER}'))
   return {'workdir': workdir, 'model': model, **result}

@@ -1,36 +1,172 @@
-"""Whether a deletion cost more skill than it may."""
+r"""Whether a deletion cost more skill than it may.
+
+The bound holds for the loss itself. Beside it stands what chance makes of it:
+images of validation are a sample of unseen people, so that their loss
+
+.. math:: L = \frac1K \sum_k \frac{\sum_i (h^o_{ik} - h^u_{ik})}{\sum_i t_{ik}}
+
+of hits h and tries t, K = 1 for classes and one column for each attribute, has
+an interval: of the same images under both models, person by person (McNemar's
+pairs, with people in the place of images where they are known). Its standard
+error is that of 1.5 images at least, the rule of three, as no difference on few
+images is no certainty. Those who stay are all there are: theirs has none.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from dlfd_jax.metrics import accuracy, stats
 
 # Accuracy that may be lost, on people of validation and on those who stay.
 MOST_LOST = {'val': 0.02, 'retain': 0.05}
+SAMPLES = ('val',)
+KEPT, LOST, CANNOT_SAY = 'kept', 'lost', 'cannot say'
 _IN_WORDS = {'val': 'validation images', 'retain': 'images of those who stay'}
 _ROUNDING = 1e-9
 
 
-def reasons_against(original: Mapping[str, float | None],
-                    unlearned: Mapping[str, float | None]) -> list[str]:
-  """Sentences that stand before everything else; none if no harm was done.
+@dataclasses.dataclass(frozen=True)
+class Right:
+  """What a model has right of the images of a part.
+
+  Attributes:
+    counts: by image.
+    identity: of each image its person, -1 = unknown.
+  """
+
+  counts: accuracy.Counts
+  identity: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+  """Accuracy that a deletion cost on a part of the data.
+
+  Attributes:
+    part: ``'val'`` or ``'retain'``.
+    original: accuracy of the original, in [0, 1].
+    unlearned: that of the new model.
+    low: end of the 95 % interval of the loss.
+    high: its other end.
+    images: of a sample; 0 = those are all there are.
+    units: people of them, as many as images where nobody is known twice.
+  """
+
+  part: str
+  original: float
+  unlearned: float
+  low: float
+  high: float
+  images: int = 0
+  units: int = 0
+
+  @property
+  def lost(self) -> float:
+    """The loss; below 0 = gained."""
+    return self.original - self.unlearned
+
+  @property
+  def too_much(self) -> bool:
+    """Whether the loss, as it was measured, is larger than may be."""
+    return self.lost > MOST_LOST[self.part] + _ROUNDING
+
+  @property
+  def answer(self) -> str:
+    """``'kept'``, ``'lost'`` or ``'cannot say'``.
+
+    Kept: shown to be no larger than may be. Lost: larger than may be, and shown
+    to be a loss.
+    """
+    if self.high <= MOST_LOST[self.part] + _ROUNDING:
+      return KEPT
+    return LOST if self.too_much and self.low > 0 else CANNOT_SAY
+
+  @property
+  def sentence(self) -> str:
+    """Why the model is not to be used; empty if the loss is no larger."""
+    if not self.too_much:
+      return ''
+    said = (f'Do not use this model: its accuracy on {_IN_WORDS[self.part]} is '
+            f"{100 * self.unlearned:.1f} %, the original's was "
+            f'{100 * self.original:.1f} %; a deletion may cost '
+            f'{100 * MOST_LOST[self.part]:.0f} points there.')
+    if not self.images:
+      return said
+    return (f'{said} The loss is ' + (
+        'beyond noise' if self.low > 0 else 'within noise') + f': {self}.')
+
+  def __str__(self) -> str:
+    of = f' of {self.units} people' if self.units < self.images else ''
+    return (f'its 95 % interval is {100 * self.low:.1f} to '
+            f'{100 * self.high:.1f} points ({self.images} images{of})')
+
+  def as_dict(self) -> dict[str, Any]:
+    """JSON values, with what follows from them."""
+    return {**dataclasses.asdict(self), 'answer': self.answer,
+            'sentence': self.sentence}
+
+
+def losses(original: Mapping[str, Right], unlearned: Mapping[str, Right]
+           ) -> list[Loss]:
+  """What was lost on each part that both models were asked about.
 
   Args:
-    original: its accuracy by part of the data, in [0, 1]; parts that
-      ``MOST_LOST`` lacks, or without a value, are not judged.
-    unlearned: likewise.
-
-  Example:
-    >>> reasons_against({'retain': 1.0}, {'retain': 0.96})
-    []
+    original: what it has right, by part; parts that ``MOST_LOST`` lacks are not
+      judged.
+    unlearned: likewise, of the same images.
   """
-  sentences = []
-  for part, most in MOST_LOST.items():
-    before, after = original.get(part), unlearned.get(part)
-    if before is None or after is None:
-      continue
-    if before - after > most + _ROUNDING:
-      sentences.append(
-          f'Do not use this model: its accuracy on {_IN_WORDS[part]} is '
-          f"{100 * after:.1f} %, the original's was {100 * before:.1f} %; a "
-          f'deletion may cost {100 * most:.0f} points there.')
-  return sentences
+  found = []
+  for part in MOST_LOST:
+    if part in original and part in unlearned:
+      before, after = (side[part].counts for side in (original, unlearned))
+      if before.tries.any():
+        found.append(_loss(part, before, after, original[part].identity))
+  return found
+
+
+def _loss(part: str, before: accuracy.Counts, after: accuracy.Counts,
+          identity: np.ndarray) -> Loss:
+  lost = before.value - after.value
+  if part not in SAMPLES:
+    return Loss(part, before.value, after.value, lost, lost)
+  known = before.tries.any(1)
+  units = stats.units_of(identity[known])
+  images, count = len(units), int(units.max()) + 1
+  if count < 2:
+    return Loss(part, before.value, after.value, -1.0, 1.0, images, count)
+  tries = before.tries[known]
+  gone = (before.hits - after.hits)[known]
+  asked = tries.any(0)
+  gone, tries = gone[:, asked], tries[:, asked]
+  tried = tries.sum(0)
+  # What each image adds to the error of the mean of ratios, to first order.
+  apart = ((gone - tries * gone.sum(0) / tried) / tried).mean(1)
+  by_unit = np.bincount(units, apart, count)
+  error = max(1.5 / images,
+              math.sqrt(count / (count - 1) * float((by_unit ** 2).sum())))
+  low, high = stats.t_interval(lost, error, count - 1)
+  return Loss(part, before.value, after.value, low, high, images, count)
+
+
+def sentences(found: list[Loss]) -> list[str]:
+  """Why a model is not to be used; they stand before everything else."""
+  return [one.sentence for one in found if one.sentence]
+
+
+def answer(found: list[Loss]) -> str:
+  """Of all parts together: lost if one is, kept if all are."""
+  answers = {one.answer for one in found}
+  return LOST if LOST in answers else (
+      CANNOT_SAY if CANNOT_SAY in answers else KEPT)
+
+
+def means(right: Mapping[str, Right]) -> dict[str, float]:
+  """The accuracy on each part; parts without a label are left out."""
+  return {part: of_part.counts.value for part, of_part in right.items()
+          if not math.isnan(of_part.counts.value)}

@@ -2,7 +2,9 @@
 
 Each candidate is a run of its own, judged on val alone: the accuracy that it
 keeps (``metrics.usable``) and what attacks see of it (``acceptance``). The
-first that passes is taken. No attack is trusted that does not see the original
+first that is shown to pass is taken; one that passes all attacks, but of which
+val is too small to tell whether it kept its accuracy, is held back for the case
+that there is none. No attack is trusted that does not see the original
 on this very request; where none does, and where too few people are to be
 forgotten to show a difference, only exact retraining may be taken: trained from
 new weights on retain alone, it holds nothing of forget whatever an attack says.
@@ -14,6 +16,7 @@ taken, nothing is handed back as the deletion.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import re
 import time
@@ -54,8 +57,8 @@ METHOD = run_configs.AUTO
 FOLDER = 'candidates'  # below the run's
 RETRAIN, SHORT, DEEP = 'retrain', 'eu_k_short', 'eu_k_deep'
 DEFAULT = ('finetune', SHORT, 'dlfd_restore', DEEP, RETRAIN)
-TAKEN, REFUSED, SKIPPED, NOT_NEEDED = (
-    'taken', 'refused', 'skipped', 'not needed')
+TAKEN, HELD, REFUSED, SKIPPED, NOT_NEEDED = (
+    'taken', 'held back', 'refused', 'skipped', 'not needed')
 _SEED = 1_000_000  # of retraining: none that references would begin with
 _SHORT, _DEEP = 1 / 3, 1 / 2  # of the epochs of training
 _PLAN, _CANDIDATE = 'auto', 'candidate'  # events
@@ -106,6 +109,10 @@ class Candidate:
 @dataclasses.dataclass(frozen=True)
 class Budget:
   """How long all candidates together may take.
+
+  Minutes are those of a clock. A share is one of retraining's steps alone, so
+  that of a candidate only its trial, steps, checks and choice count: on few
+  images timing, compiling and judging would take most of it.
 
   Attributes:
     value: minutes, or a share of retraining.
@@ -161,14 +168,16 @@ class Tried:
     name: its.
     title: its name for people.
     exact: whether it is exact retraining.
-    outcome: ``'taken'``, ``'refused'``, ``'skipped'`` (never run) or
-      ``'not needed'``.
+    outcome: ``'taken'``, ``'held back'`` (see the module), ``'refused'``,
+      ``'skipped'`` (never run) or ``'not needed'``.
     because: why, in sentences.
     expected_s: seconds that it was expected to take; None = not measured.
     left_s: of the budget before it.
     took_s: seconds with timing and judging.
+    charged_s: of these, what counts against the budget.
     compile_s: of these, what compilation took in its run.
     accuracies: of the candidate on val and retain.
+    losses: against the original, see ``usable.Loss``.
     seen: what each attack sees of it, see ``acceptance.Seen``.
     p_as_original: p that it remembers as the original does, by attack.
     steps: that it ran.
@@ -182,8 +191,10 @@ class Tried:
   expected_s: float | None = None
   left_s: float | None = None
   took_s: float = 0.0
+  charged_s: float = 0.0
   compile_s: float = 0.0
   accuracies: dict[str, float] = dataclasses.field(default_factory=dict)
+  losses: list[dict[str, Any]] = dataclasses.field(default_factory=list)
   seen: list[dict[str, Any]] = dataclasses.field(default_factory=list)
   p_as_original: dict[str, float] = dataclasses.field(default_factory=dict)
   steps: int = 0
@@ -216,12 +227,12 @@ def recipe_of(start: Mapping[str, Any], preset: presets.Preset | None,
   Args:
     start: config of the original's run; of one that was unlearned before, the
       recipe is that of the first. ``{}`` = there is none.
-    preset: whose recipe counts where nobody knows the original's; None =
-      ``demo``.
+    preset: whose recipe counts where nobody knows the original's; None = that
+      of settings for any data.
     seed: of the run.
   """
   known = chain.recipe(start)
-  recipe = (preset or presets.PRESETS['demo']).train
+  recipe = (preset or presets.STARTS[presets.OWN_DATA]).train
   if known is not None:
     recipe = run_configs.recipe_in(
         {'train': {**known['train'], 'seed': 0}}, 'the original')
@@ -494,7 +505,9 @@ def _of_winner(winner: job.ModelRun | None, found: Mapping[str, Any]
   return states, {
       **clock, 'stop': own['stop'], 'steps': own['steps'], **fields,
       'reason': reason, 'accuracies': accuracies,
-      'do_not_use': usable.reasons_against(**accuracies), 'no_model': ''}
+      'losses': taken.get('losses', []), 'do_not_use': [
+          one['sentence'] for one in taken.get('losses', ())
+          if one['sentence']], 'no_model': ''}
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -531,32 +544,39 @@ class _Trial:
         max(sum(not one.exact for one in self.candidates), 1),
         classes=self.judging.splits.classes)
     self._say(_opening(self.candidates, self.budget, plan, rule))
-    winner, spent = None, plan['took_s']
+    spent, charged = plan['took_s'], self._charged(plan['took_s'], 0.0)
+    runs: dict[str, job.ModelRun | None] = {}
     tried: list[dict[str, Any]] = []
     for number, one in enumerate(self.candidates, 1):
       if number < len(journal):
         found = {key: value for key, value in journal[number].items()
                  if key not in ('event', 'step')}
-        ran = None
       else:
-        of_it, ran = self._one(number, one, rule, plan, spent,
-                               done=winner is not None)
+        of_it, runs[one.name] = self._one(
+            number, one, rule, plan, charged, tried)
         found = dataclasses.asdict(of_it)
         self.run.log.write({'event': _CANDIDATE, 'step': 0, **found})
         self._say(f'{one.title}: {of_it.outcome}. {" ".join(of_it.because)}')
       spent += found['took_s']
+      charged += found.get('charged_s', found['took_s'])
       tried.append(found)
-      if found['outcome'] == TAKEN:
-        winner = ran or self.start(number, one)  # it is finished: it is read
-    taken = next((t['name'] for t in tried if t['outcome'] == TAKEN), None)
+    _settle(tried)
+    place = next((i for i, one in enumerate(tried)
+                  if one['outcome'] == TAKEN), None)
+    winner = taken = None
+    if place is not None:
+      taken = tried[place]['name']  # it is finished: elsewhere it is read
+      winner = runs.get(taken) or self.start(
+          place + 1, self.candidates[place])
     report = {
         'budget': str(self.budget), 'budget_s': plan['budget_s'],
         'retrain_s': plan['retrain_s'], 'spent_s': spent,
+        'charged_s': charged,
         'level': rule.level, 'level_each': rule.level_each,
         'people': rule.people, 'unit': rule.unit, 'blind': rule.blind,
         'original': [seen.as_dict() for seen in original.values()],
         'accuracies': plan['accuracies'], 'candidates': tried,
-        'tried': sum(t['outcome'] in (TAKEN, REFUSED) for t in tried),
+        'tried': sum(t['outcome'] in (TAKEN, HELD, REFUSED) for t in tried),
         'taken': taken}
     report['sentence'] = _verdict(report, rule)
     for event in winner.log.events if winner is not None else ():
@@ -575,13 +595,14 @@ class _Trial:
         'budget_s': 60 * self.budget.value if retrain_s is None else (
             self.budget.value * retrain_s),
         'original': [dataclasses.asdict(one) for one in seen.values()],
-        'accuracies': self._accuracies(self.begun.saved),
+        'accuracies': usable.means(self._original),
         'took_s': time.perf_counter() - started})
     self.run.log.write({'event': _PLAN, 'step': 0, **plan})
     return plan
 
   def _one(self, number: int, one: Candidate, rule: acceptance.Rule,
-           plan: Mapping[str, Any], spent: float, done: bool
+           plan: Mapping[str, Any], charged: float,
+           before: Sequence[Mapping[str, Any]]
            ) -> tuple[Tried, job.ModelRun | None]:
     """Runs and judges a candidate, if the budget and the attacks allow it."""
     started = time.perf_counter()
@@ -591,18 +612,24 @@ class _Trial:
 
     tried = Tried(name=one.name, title=one.title, exact=one.exact,
                   outcome=SKIPPED, because=[])
-    if done:
+    if any(earlier['outcome'] == TAKEN for earlier in before):
       return dataclasses.replace(tried, outcome=NOT_NEEDED, because=[
           'An earlier candidate was taken.']), None
+    if one.exact and any(earlier['outcome'] == HELD and not _too_much(earlier)
+                         for earlier in before):
+      return dataclasses.replace(tried, outcome=NOT_NEEDED, because=[
+          'An earlier candidate passes, as far as val can tell.']), None
     if rule.blind and not one.exact:
       return dataclasses.replace(tried, because=[
           f'Nothing could tell that it forgets: {rule.blind}.']), None
-    left = plan['budget_s'] - spent
+    left = plan['budget_s'] - charged
     cost = hosts.from_first(self._cost(one) if left > 0 else None)
-    left = max(left - took(), 0.0)
+    timed_s = took()
+    left = max(left - self._charged(timed_s, 0.0), 0.0)
     tried = dataclasses.replace(tried, expected_s=cost, left_s=left)
     if cost is None or cost > left:
-      return dataclasses.replace(tried, took_s=took(), because=[
+      return dataclasses.replace(tried, took_s=timed_s, charged_s=self._charged(
+          timed_s, 0.0), because=[
           'Nothing is left of the budget.' if cost is None else
           f'It is expected to take {text.duration(cost)}; '
           f'{text.duration(left)} of the budget are left.']), None
@@ -612,8 +639,10 @@ class _Trial:
     ran = self.start(number, one)
     saved = ran.state()
     seen = self.attacks.measure(saved)
-    accuracies = self._accuracies(saved)
-    lost = usable.reasons_against(plan['accuracies'], accuracies)
+    right = self._right(saved)
+    lost = usable.losses(self._original, right)
+    losses = hosts.from_first([of_part.as_dict() for of_part in lost])
+    outcome = TAKEN
     if ran.stop == loop.NOT_FINITE:
       because = ['Its run became non-finite.']
     elif one.exact:
@@ -622,17 +651,26 @@ class _Trial:
         saved.variables) == self.run.config['original']:
       because = ['It equals the original bit by bit.']
     else:
-      because = [*rule.reasons_against(seen), *lost]
+      because = rule.reasons_against(seen)
+      kept = hosts.from_first(usable.answer(lost))
+      if kept == usable.LOST:
+        because += [o['sentence'] for o in losses if o['sentence']]
+      elif kept == usable.CANNOT_SAY:
+        outcome = HELD
     clock, seen = ran.record['time'], seen or {}
+    # Of an interrupted run, all its sessions.
+    took_s = max(took(), hosts.from_first(clock['total_s']))
     return dataclasses.replace(
-        tried, outcome=REFUSED if because else TAKEN,
+        tried, outcome=REFUSED if because else outcome,
         because=because or (
-            [_EXACT, *_alarms(seen), *lost] if one.exact else [_PASSED]),
-        # Of an interrupted run, all its sessions.
-        took_s=max(took(), hosts.from_first(clock['total_s'])),
+            [_EXACT, *_alarms(seen), *usable.sentences(lost)] if one.exact else
+            [_PASSED, *map(_unsure, filter(_is_unsure, lost))]),
+        took_s=took_s, charged_s=self._charged(
+            took_s, hosts.from_first(clock['work_s'])),
         compile_s=hosts.from_first(
             sum((clock.get('compile_s') or {}).values())),
-        accuracies=accuracies, steps=ran.record['steps'],
+        accuracies=hosts.from_first(usable.means(right)), losses=losses,
+        steps=ran.record['steps'],
         seen=[of_attack.as_dict() for of_attack in seen.values()],
         p_as_original={name: of_attack.p_no_less(rule.original[name])
                        for name, of_attack in seen.items()}), ran
@@ -652,16 +690,48 @@ class _Trial:
         self.devices)
     return recipe.epochs * -(-len(rows) // recipe.batch_size) * timed['step_s']
 
-  def _accuracies(self, saved: checkpoint.SavedModel) -> dict[str, float]:
+  def _charged(self, clock_s: float, work_s: float) -> float:
+    """What counts against the budget, see :class:`Budget`."""
+    return work_s if self.budget.is_share else clock_s
+
+  @functools.cached_property
+  def _original(self) -> dict[str, usable.Right]:
+    return self._right(self.begun.saved)
+
+  def _right(self, saved: checkpoint.SavedModel) -> dict[str, usable.Right]:
     problem = dataclasses.replace(
         self.judging, model=models.build(saved.config),
         original=saved.variables)
-    return hosts.from_first(unlearn.judged_accuracies(
-        problem, {'it': saved.variables}, self.devices)['it'])
+    return unlearn.judged(
+        problem, {'it': saved.variables}, self.devices)['it']
 
   def _say(self, sentence: str) -> None:
     for hook in self.hooks:
       hook({'event': 'expected', 'sentence': sentence})
+
+
+def _too_much(found: Mapping[str, Any]) -> bool:
+  """Whether a candidate is not to be used, by its losses as measured."""
+  return any(one['sentence'] for one in found.get('losses', ()))
+
+
+def _settle(tried: list[dict[str, Any]]) -> None:
+  """Where none was taken, takes one that was held back."""
+  held = [one for one in tried if one['outcome'] == HELD]
+  if held and not any(one['outcome'] == TAKEN for one in tried):
+    taken = min(held, key=_too_much)
+    taken |= {'outcome': TAKEN, 'because': [
+        *taken['because'], 'No candidate was shown to have kept it.']}
+
+
+def _is_unsure(loss: usable.Loss) -> bool:
+  return loss.answer == usable.CANNOT_SAY
+
+
+def _unsure(loss: usable.Loss) -> str:
+  return ('Whether it kept its accuracy on val cannot be said: the loss is '
+          f'{100 * loss.lost:.1f} points, {loss}; '
+          f'{100 * usable.MOST_LOST[loss.part]:.0f} may be lost.')
 
 
 def _alarms(seen: Mapping[str, acceptance.Seen]) -> list[str]:
@@ -674,9 +744,8 @@ def _alarms(seen: Mapping[str, acceptance.Seen]) -> list[str]:
 
 _EXACT = ('Trained from new weights on those who stay alone, it never saw the '
           'images to forget: this rests on no attack.')
-_PASSED = ('No attack tells its images to forget from unseen ones, those that '
-           'see the original see that it remembers less, and it kept its '
-           'accuracy.')
+_PASSED = ('No attack tells its images to forget from unseen ones, and those '
+           'that see the original see that it remembers less.')
 
 
 def _opening(candidates: Sequence[Candidate], budget: Budget,
@@ -708,7 +777,11 @@ def _verdict(found: Mapping[str, Any], rule: acceptance.Rule) -> str:
   taken = next(t for t in found['candidates'] if t['outcome'] == TAKEN)
   if taken['exact']:
     return f'Taken: {taken["title"]}; {looks}. {_EXACT}'
-  return (f'Taken: {taken["title"]}; {looks}. If all that rest on attacks '
+  unsure = any(one['answer'] == usable.CANNOT_SAY
+               for one in taken.get('losses', ()))
+  return (f'Taken: {taken["title"]}; {looks}. '
+          + ('Whether it kept its accuracy cannot be said by so few images of '
+             'val. ' if unsure else '') + f'If all that rest on attacks '
           f'({rule.looks}) remembered as the original does, one would pass in '
           f'{100 * rule.level:g} % of requests at most, or more often, as val '
           'also chose their states.')

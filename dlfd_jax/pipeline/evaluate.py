@@ -445,10 +445,10 @@ def evaluate(
               'search': record.get('search'),
               'checks': len(record.get('history') or ()),
               **({'auto': record['auto']} if 'auto' in record else {})},
-          'do_not_use': usable.reasons_against(*(
-              _accuracies(logits.get(name), dataset, splits,
-                          record.get('held_out', ()))
-              for name in ('original', 'unlearned'))),
+          'do_not_use': usable.sentences(usable.losses(*(
+              _right(logits.get(name), dataset, splits,
+                     record.get('held_out', ()))
+              for name in ('original', 'unlearned')))),
           'without_duplicates': again_without}, fields))
   if opened is not None:
     result.folder = opened.path
@@ -496,21 +496,21 @@ def _places_of(judged: Mapping[str, chain.Judged],
              for name, plan in folders.items() if plan}}
 
 
-def _accuracies(logits: Mapping[str, np.ndarray] | None,
-                dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
-                learnt: Sequence[str]) -> dict[str, float | None]:
-  """Accuracy of a model on each part; nothing of a model that is not there.
+def _right(logits: Mapping[str, np.ndarray] | None,
+           dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
+           learnt: Sequence[str]) -> dict[str, usable.Right]:
+  """What a model has right of each part; nothing if the model is not there.
 
   Images that the method learnt from, by sample id, do not count, nor what is
   forgotten whole.
   """
-  found: dict[str, float | None] = {}
+  found: dict[str, usable.Right] = {}
   for name, of_part in (logits or {}).items():
     unread = held_out.unread(dataset, splits.stays(name), learnt)
     if len(unread):
-      found[name] = accuracy.accuracy(
+      found[name] = usable.Right(accuracy.accuracy(
           dataset.task, of_part[np.isin(splits.parts[name], unread)],
-          dataset.labels[unread]).value
+          dataset.labels[unread]), dataset.identity[unread])
   return found
 
 

@@ -21,7 +21,7 @@ from dlfd_jax.data import (
   sources,
   splits as splits_lib,
 )
-from dlfd_jax.metrics import accuracy
+from dlfd_jax.metrics import accuracy, usable
 from dlfd_jax.pipeline import chain, classifier
 from dlfd_jax.utils import files, hosts, records, runs, stops
 
@@ -101,16 +101,23 @@ def data_config(dataset: dataset_lib.Dataset) -> dict[str, Any]:
           'fingerprint': dataset.fingerprint()}
 
 
+def right(predictor: predict.Predictor, variables: models.Variables,
+          dataset: dataset_lib.Dataset, parts: Mapping[str, np.ndarray],
+          devices: parallel.Devices) -> dict[str, usable.Right]:
+  """What a model has right of each of some sets of the predictor's rows."""
+  placed = devices.place(dict(variables))
+  return {name: usable.Right(
+      accuracy.accuracy(dataset.task, predictor(placed, rows).logits,
+                        dataset.labels[rows]), dataset.identity[rows])
+          for name, rows in parts.items()}
+
+
 def accuracies(predictor: predict.Predictor, variables: models.Variables,
                dataset: dataset_lib.Dataset, parts: Mapping[str, np.ndarray],
                devices: parallel.Devices) -> dict[str, float]:
   """Accuracy of a model on each of some sets of the predictor's rows."""
-  placed = devices.place(dict(variables))
-  return {
-      name: float(accuracy.accuracy(
-          dataset.task, predictor(placed, rows).logits,
-          dataset.labels[rows]).value)
-      for name, rows in parts.items()}
+  return {name: of_part.counts.value for name, of_part in right(
+      predictor, variables, dataset, parts, devices).items()}
 
 
 def open_folder(path: Folder, config: dict[str, Any]) -> runs.RunFolder:

@@ -156,9 +156,10 @@ def unlearn(
                                     ('last', out.last))}
   verification['unchanged'] = checkpoint.fingerprint(
       states['model'].variables) == run.config['original']
-  accuracies = judged_accuracies(
+  right = judged(
       problem.on(held_out.splits) if held_out else problem,
       {'original': problem.original, 'unlearned': out.selected}, devices)
+  lost = usable.losses(**right)
   if notes is None:
     notes = splits_lib.splits_notes(problem.dataset, problem.splits)
   run.finish(states, {
@@ -166,8 +167,10 @@ def unlearn(
       'stop': out.stop, 'steps': out.steps,
       'selected_step': out.selected_step, 'reason': out.reason,
       'findings': out.findings, 'check_share': out.check_share,
-      'accuracies': accuracies,
-      'do_not_use': usable.reasons_against(**accuracies),
+      'accuracies': {name: usable.means(of_model)
+                     for name, of_model in right.items()},
+      'losses': [one.as_dict() for one in lost],
+      'do_not_use': usable.sentences(lost),
       'history': out.history,
       'notes': [*notes, *filter(None, [
           held_out and held_out.note, config.caution,
@@ -303,11 +306,9 @@ def settings_of(config: methods.RunConfig) -> dict[str, Any]:
   return fields
 
 
-def judged_accuracies(problem: methods.Problem,
-                      variables: Mapping[str, models.Variables],
-                      devices: parallel.Devices
-                      ) -> dict[str, dict[str, float]]:
-  """Accuracy of models on what a model is judged by, of many images a part."""
+def judged(problem: methods.Problem, variables: Mapping[str, models.Variables],
+           devices: parallel.Devices) -> dict[str, dict[str, usable.Right]]:
+  """What models have right of val and of who stays, many images a part."""
   splits, generator = problem.splits, rng.generator(problem.seed, _SAMPLE)
   parts = {name: generator.permutation(splits.stays(name))[:_MOST_JUDGED]
            for name in usable.MOST_LOST}
@@ -315,7 +316,7 @@ def judged_accuracies(problem: methods.Problem,
            for name, rows in parts.items()}
   parts = {name: rows for name, rows in parts.items() if len(rows)}
   predictor = predict.Predictor(problem.model, problem.dataset, devices)
-  return {name: job.accuracies(
+  return {name: job.right(
       predictor, of_model, problem.dataset, parts, devices)
           for name, of_model in variables.items()}
 

@@ -244,18 +244,35 @@ class Attack(TypedDict):
   rejects: bool
 
 
+class Loss(TypedDict):
+  """Accuracy that a deletion cost, see ``metrics.usable``."""
+
+  part: str
+  original: Share
+  unlearned: Share
+  low: float
+  high: float
+  images: Count
+  units: Count
+  answer: Literal['kept', 'lost', 'cannot say']
+  sentence: str
+
+
 class Candidate(TypedDict, total=False):
   """A candidate of ``unlearn --method=auto``, see ``pipeline.auto``."""
 
   name: Required[str]
   title: Required[str]
   exact: Required[bool]
-  outcome: Required[Literal['taken', 'refused', 'skipped', 'not needed']]
+  outcome: Required[Literal[
+      'taken', 'held back', 'refused', 'skipped', 'not needed']]
   because: Required[Texts]
   expected_s: Amount | None
   left_s: Amount | None
   took_s: Required[Amount]
+  charged_s: Amount
   accuracies: Required[dict[str, Share]]
+  losses: list[Loss]
   seen: Required[list[Attack]]
   p_as_original: Required[dict[str, Share]]
 
@@ -279,6 +296,7 @@ class UnlearnResult(Run, total=False):
   selected_step: Required[Count]
   reason: Required[str]
   accuracies: dict[str, dict[str, Share]]
+  losses: list[Loss]
   do_not_use: Texts
   held_out: Texts
   no_model: str

@@ -12,7 +12,7 @@ import dlfd_jax
 from dlfd_jax import checkpoint, presets
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.methods import base, margin_matching
-from dlfd_jax.metrics import paired
+from dlfd_jax.metrics import paired, usable
 from dlfd_jax.pipeline import (
   acceptance,
   auto,
@@ -102,6 +102,63 @@ def test_the_first_that_passes_is_taken_and_all_are_listed(work, tmp_path):
 
 
 @pytest.mark.parametrize('candidate', [NOTHING, ALL])
+def _answers(monkeypatch, **by_name):
+  """What candidates lose on val, (low, loss, high) by their name."""
+  tried = []
+  one = auto._Trial._one
+
+  def noted(self, number, candidate, *more):
+    tried.append(candidate.name)
+    return one(self, number, candidate, *more)
+
+  def losses(original, unlearned):
+    low, lost, high = by_name[tried[-1]]
+    return [usable.Loss('val', .5, .5 - lost, low, high, 72, 24)]
+
+  monkeypatch.setattr(auto._Trial, '_one', noted)
+  monkeypatch.setattr(usable, 'losses', losses)
+
+
+SHOWN, WITHIN, BEYOND, LOST = (
+    (-.01, .0, .01), (-.04, .01, .06), (-.01, .03, .07), (.01, .03, .05))
+OTHER = dataclasses.replace(ALL, name='other')
+
+
+@pytest.mark.parametrize('losses, names, outcome', [
+    # What may have kept it waits for what has.
+    ((WITHIN, SHOWN), 'all other', 'held back, taken'),
+    # One that lost no more than it may stands before retraining.
+    ((WITHIN, LOST), 'all retrain', 'taken, not needed'),
+    ((BEYOND, LOST), 'all retrain', 'held back, taken'),
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in (
+        ((SHOWN, LOST), 'all other', 'taken, not needed'),
+        ((LOST, SHOWN), 'all other', 'refused, taken'),
+        ((WITHIN, WITHIN), 'all other', 'taken, held back'),
+        ((BEYOND, WITHIN), 'all other', 'held back, taken'),
+        ((BEYOND, BEYOND), 'all other', 'taken, held back'),
+        ((LOST, LOST), 'all other', 'refused, refused')))])
+def test_what_val_cannot_say_comes_after_what_it_can(
+    work, monkeypatch, losses, names, outcome):
+  names = names.split()
+  _answers(monkeypatch, **dict(zip(names, losses, strict=True)))
+  run = dlfd_jax.auto(
+      work[2], request(work, people=14), budget=5,
+      candidates=[{'all': ALL, 'other': OTHER, 'retrain': RETRAIN}[name]
+                  for name in names])
+  assert list(outcomes(run).values()) == outcome.split(', ')
+  if run.taken is None:
+    assert run.record['no_model']
+    return
+  found = dict(zip(names, losses, strict=True))[run.taken]
+  assert bool(run.record['do_not_use']) == (found[1] > .02)
+  taken = run.candidates[names.index(run.taken)]
+  unsure = found in (WITHIN, BEYOND)
+  assert ('cannot be said' in ' '.join(taken['because'])) == unsure
+  assert ('cannot be said' in run.record['auto']['sentence']) == unsure
+  assert taken['losses'][0]['answer'] == (
+      'kept' if found == SHOWN else 'lost' if found == LOST else 'cannot say')
+
+
 def test_of_one_image_no_candidate_can_be_said_to_forget_it(work, candidate):
   splits = request(work, sample_ids=(
       str(work[0].sample_id[work[1].train[0]]),))
@@ -171,6 +228,9 @@ def test_a_share_is_one_of_retraining(work):
   found = run.record['auto']
   assert found['budget_s'] == pytest.approx(9 * found['retrain_s'])
   assert found['budget'] == '900%'
+  # Of work alone; timing, compiling and judging are no part of retraining.
+  took, = run.candidates
+  assert took['charged_s'] == found['charged_s'] < took['took_s']
 
 
 class Killed(Exception):
