@@ -25,7 +25,7 @@ from dlfd_jax.utils import memo, plugins, validate
 __all__ = ['ARCHITECTURES', 'COMPUTE_DTYPES', 'ModelConfig', 'Outputs',
            'Variables', 'block_means', 'blocks', 'build', 'check_values',
            'config_of', 'in_float32', 'init', 'last_blocks', 'num_parameters',
-           'resolve_dtype']
+           'resolve_dtype', 'with_block_means']
 
 Variables = Mapping[str, Any]  # {'params': ..., 'batch_stats': ...}
 _NETWORKS: dict[str, type[layers.Network]] = {
@@ -239,9 +239,9 @@ def last_blocks(model: nn.Module, variables: Variables,
   return tuple(name for block in ordered[-k:] for name in block)
 
 
-def block_means(model: nn.Module, variables: Variables,
-                images: jax.Array) -> dict[str, jax.Array]:
-  """What every block but the head returns, mean over positions.
+def with_block_means(model: nn.Module, variables: Variables, images: jax.Array
+                     ) -> tuple[Outputs, dict[str, jax.Array]]:
+  """Outputs, and what every block but the head returns, mean over positions.
 
   Args:
     model: a classifier that declares its blocks, see :func:`blocks`.
@@ -249,9 +249,9 @@ def block_means(model: nn.Module, variables: Variables,
     images: ``[n, h, w, 3]`` in [0, 1].
 
   Returns:
-    float32 ``[n, d]`` by the name of the block's last module, from input to
-    output, in evaluation mode. What the head reads are the features of
-    ``Outputs``.
+    In evaluation mode: the model's outputs, whose features are what the head
+    reads, and float32 ``[n, d]`` by the name of each block's last module, from
+    input to output.
   """
   names = {name for block in blocks(model)[:-1] for name in block}
 
@@ -259,7 +259,7 @@ def block_means(model: nn.Module, variables: Variables,
     return method == '__call__' and len(module.path) == 1 and (
         module.path[0] in names)
 
-  _, state = cast(Any, model).apply(
+  outputs, state = cast(Any, model).apply(
       variables, images, train=False, capture_intermediates=is_block,
       mutable=['intermediates'])
   values = state.get('intermediates', {})
@@ -269,4 +269,10 @@ def block_means(model: nn.Module, variables: Variables,
     if modules:  # others are bare parameters
       rows = values[modules[-1]]['__call__'][0].astype(jnp.float32)
       means[modules[-1]] = rows.mean(tuple(range(1, rows.ndim - 1)))
-  return means
+  return outputs, means
+
+
+def block_means(model: nn.Module, variables: Variables,
+                images: jax.Array) -> dict[str, jax.Array]:
+  """The second part of :func:`with_block_means`."""
+  return with_block_means(model, variables, images)[1]

@@ -224,7 +224,8 @@ def passes(config: base.MethodConfig, phase: str) -> float:
   one of them.
   """
   if phase == dlfd.DISTANCE:
-    return config.perturb_steps + 4 / 3  # type: ignore[attr-defined]
+    sides = 1 + getattr(config, 'relative', False)  # forget, and unseen images
+    return config.perturb_steps + 1 + sides / 3  # type: ignore[attr-defined]
   return 7 / 3 if phase in (restore.JOINT, restore.RESTING) else 1.0
 
 
@@ -272,16 +273,21 @@ def _whole(epochs: float) -> int:
   return max(1, math.ceil(round(epochs, 3)))
 
 
-def _ours(**fields: Any) -> Make:
+Change = Callable[[base.MethodConfig], base.MethodConfig]
+
+
+def ours_with(change: Change = lambda ours: ours) -> Make:
+  """DLFD as the teacher, with another config if need be."""
   def make(preset, ours, cost):
     del cost
     return restore.RestoreConfig(
-        method=configs.replace(ours, fields), restore=_joint(preset))
+        method=change(ours), restore=_joint(preset))
   return make
 
 
-def _bare(**fields: Any) -> Make:
-  return lambda preset, ours, cost: configs.replace(ours, fields)
+def bare(change: Change = lambda ours: ours) -> Make:
+  """The same without restore."""
+  return lambda preset, ours, cost: change(ours)
 
 
 def _short(preset, ours, cost):
@@ -290,7 +296,7 @@ def _short(preset, ours, cost):
 
 
 TEACHERS: dict[str, tuple[str, Make]] = {
-    'dlfd': ('DLFD', _ours()),
+    'dlfd': ('DLFD', ours_with()),
     'finetune': ('fine-tuning', _taught('finetune')),
     'finetune_short': ("fine-tuning of DLFD's epochs", _short),
     'eu_k': ('EU-k', _taught('eu_k')),
@@ -300,19 +306,8 @@ TEACHERS: dict[str, tuple[str, Make]] = {
               _alone(teacher_stages.ClassMeans)),
     'nobody': ('nobody', _alone(teacher_stages.Nobody)),
 }
-# Fields of DLFD that are changed, each alone and with restore.
-FIELDS: dict[str, tuple[str, dict[str, Any]]] = {
-    'every': ('every batch', {'dynamic_phases': False}),
-    'k_1': ('K = 1', {'perturb_steps': 1}),
-    'k_2': ('K = 2', {'perturb_steps': 2})}
-VARIANTS: dict[str, tuple[str, Make]] = {
-    ALONE: ('DLFD without restore', _bare()),
-    **{f'{name}_alone': (f'DLFD, {title}, without restore',
-                         _bare(**fields))
-       for name, (title, fields) in FIELDS.items()},
-    **{name: (f'DLFD, {title}', _ours(**fields))
-       for name, (title, fields) in FIELDS.items()}}
-ARMS = TEACHERS | VARIANTS
+Arms = Mapping[str, tuple[str, Make]]
+ARMS: Arms = {**TEACHERS, ALONE: ('DLFD without restore', bare())}
 
 
 def our_config(preset: presets.Preset) -> base.MethodConfig:
@@ -322,7 +317,7 @@ def our_config(preset: presets.Preset) -> base.MethodConfig:
 
 
 def cell(world: World, seed: int, name: str, folder: pathlib.Path,
-         common: Mapping[str, Any]) -> dict[str, Any]:
+         common: Mapping[str, Any], arms: Arms = ARMS) -> dict[str, Any]:
   """A model at a seed, by name; what is there is read, not run again."""
   kept = folder / f'{name}.json'
   if kept.is_file():
@@ -337,7 +332,7 @@ def cell(world: World, seed: int, name: str, folder: pathlib.Path,
     ours, cost = our_config(world.preset), 0.0
     if name != ALONE:
       cost = cell(world, seed, ALONE, folder, common)['passes']
-    config = ARMS[name][1](world.preset, ours, cost)
+    config = arms[name][1](world.preset, ours, cost)
     run = unlearn.unlearn(
         world.original, config, world.splits, seed=seed,
         workdir=folder / name, **common)
@@ -385,33 +380,39 @@ def sentence(worlds: Sequence[Mapping[str, Any]]) -> str:
   """Whether DLFD earns its place over fine-tuning of as many passes, and fewer.
 
   It does on a data set where the student's gap is smaller than with either.
+  Then what its gap is beside that of each teacher.
   """
-  said = {}
+  earns, said = [], []
   for world in worlds:
-    found = {name: paired(world['cells'], OURS, name, 'gap')
-             for name in BESIDE}
-    if all(one.interval for one in found.values()):
-      said[world['title']] = [
-          f'{_WORDS[verdict(one)]} {ARMS[name][0]} over {len(one.values)} seeds'
-          for name, one in found.items()], {
-              verdict(one) for one in found.values()} == {'nearer'}
+    found: dict[str, list[str]] = {}
+    for name in TEACHERS:
+      one = paired(world['cells'], OURS, name, 'gap')
+      if name != OURS and one.interval:
+        found.setdefault(verdict(one), []).append(name)
+    if found:
+      said.append(f'{world["title"]}: its gap ' + '; '.join(
+          f'{word} that of '
+          + ', '.join(ARMS[name][0] for name in found[of])
+          for of, word in _WORDS.items() if of in found) + '.')
+      if {*BESIDE} <= {*found.get('nearer', ())}:
+        earns.append(world['title'])
   if not said:
     return 'Too few seeds were run to tell what DLFD contributes.'
-  earns = [title for title, (_, does) in said.items() if does]
   where = ('on every data set' if len(earns) == len(said) else
            f'on {", ".join(earns)} alone')
-  return (
-      (f'As a teacher DLFD earns its place over fine-tuning {where}. ' if earns
-       else 'As a teacher DLFD does not earn its place over fine-tuning. ')
-      + ' '.join(f'{title}: its gap is {", ".join(words)}.'
-                 for title, (words, _) in said.items()))
+  return ' '.join([
+      'As a teacher DLFD ' + (
+          f'earns its place over fine-tuning {where}.' if earns else
+          'does not earn its place over fine-tuning.'), *said])
 
 
-_WORDS = {'nearer': 'smaller than that of', 'farther': 'larger than that of',
-          'no difference': 'not to be told from that of'}
+_WORDS = {'nearer': 'is smaller than', 'farther': 'is larger than',
+          'no difference': 'ties with'}
 
 
-def _cells_of(cells, name, title):
+def row_of(cells: Sequence[Mapping[str, Any]], name: str,
+           title: str) -> list[str]:
+  """A model's row under :data:`COLUMNS`."""
   def shown(column):
     if name == LEFT_OUT:
       return ('' if column == 'passes' else
@@ -432,7 +433,10 @@ def markdown(result: Mapping[str, Any]) -> str:
       'mean absolute difference to the mean of the references in test, retain '
       'and forget accuracy and class-matched attack AUC. Two-sided, person: '
       'AUC of the attack that reads margins beside the references, .5 is '
-      'guessing. Mean ± standard deviation over seeds.']
+      'guessing. Mean ± standard deviation over seeds. A tie: the 95 % '
+      'interval of the difference within seeds holds 0. No interval is '
+      'corrected for how many there are: of twenty without any difference one '
+      'leaves 0 out.']
   for world in result['worlds']:
     cells = world['cells']
     names = {cell['model'] for cell in cells}
@@ -443,12 +447,12 @@ def markdown(result: Mapping[str, Any]) -> str:
     missing = collections.Counter(name for name, _ in world['missing'])
     lines += [
         '', f'## {world["title"]}', '', f'{world["seeds"]} '
-        f'{world["about"]} A left-out reference has a gap of '
-        f'{gaps.mean():.3f} on average, 90 % of them of at most '
+        f'{world["about"]} A left-out reference, one of {len(gaps)}, has a gap '
+        f'of {gaps.mean():.3f} on average, 90 % of them of at most '
         f'{np.quantile(gaps, .9):.3f}.', '',
         *render.markdown_lines(
             ['teacher', *COLUMNS.values()],
-            [_cells_of(cells, name, title) for name, title in rows.items()],
+            [row_of(cells, name, title) for name, title in rows.items()],
             'l' + 'r' * len(COLUMNS)), '',
         *(['Partial: not run yet are ' + ', '.join(
             f'{titles[name]} on {text.counted(n, "seed")}'
@@ -456,15 +460,16 @@ def markdown(result: Mapping[str, Any]) -> str:
         'DLFD minus each other teacher within a seed, with 95 % t intervals; '
         'of attacks the distance to .5. Below 0: DLFD is better.', '',
         *render.markdown_lines(
-            ['teacher', 'gap', *ATTACKS.values()],
-            [[title, *(_difference(paired(cells, OURS, name, column))
-                       for column in ('gap', *ATTACKS))]
+            ['teacher', 'seeds', 'gap', *ATTACKS.values()],
+            [[title, str(len(values_of(cells, name, 'gap'))), *(
+                difference(paired(cells, OURS, name, column))
+                for column in ('gap', *ATTACKS))]
              for name, title in rows.items()
-             if name not in (ORIGINAL, LEFT_OUT, OURS)], 'lrrr')]
+             if name not in (ORIGINAL, LEFT_OUT, OURS)], 'lrrrr')]
   return '\n'.join([*lines, '', programs.made_by(dict(result)), ''])
 
 
-def _difference(found: summary.Spread) -> str:
+def difference(found: summary.Spread) -> str:
   if found.interval is None:
     return f'{found.mean:+.3f}' if found.values else '-'
   low, high = found.interval
@@ -472,14 +477,22 @@ def _difference(found: summary.Spread) -> str:
   return shown if verdict(found) == 'no difference' else f'**{shown}**'
 
 
-def _measure(values: flags.FlagValues) -> dict[str, Any]:
+def measure(values: flags.FlagValues, names: Sequence[str],
+            arms: Arms) -> dict[str, Any]:
+  """The cells of these models in every world that was asked for.
+
+  Args:
+    values: of :data:`FLAGS`.
+    names: of ``arms``.
+    arms: models by name.
+  """
   common = {'hooks': [command.Progress()], 'devices': inputs.devices(values),
             **inputs.run_options(values)}
-  names = [ORIGINAL, LEFT_OUT, ALONE, *(
-      name for name in command.value(values, 'teachers') if name != ALONE)]
-  unknown = sorted(set(names) - {ORIGINAL, LEFT_OUT, *ARMS})
+  unknown = sorted(set(names) - set(arms))
   if unknown:
-    raise ValueError(f'Expected --teachers of {sorted(ARMS)}, got {unknown}.')
+    raise ValueError(f'Expected models of {sorted(arms)}, got {unknown}.')
+  names = [ORIGINAL, LEFT_OUT, ALONE, *(
+      name for name in names if name != ALONE)]
   seeds = range(command.value(values, 'seeds'))
   found = []
   for place in command.value(values, 'worlds'):
@@ -497,7 +510,8 @@ def _measure(values: flags.FlagValues) -> dict[str, Any]:
         if kept.is_file():
           cells.append(runs.read_json(kept))
         elif run:
-          cells.append(cell(worlds[seed], seed, name, folder, common))
+          cells.append(cell(
+              worlds[seed], seed, name, folder, common, arms))
         else:
           missing.append([name, seed])
     if any(one['model'] == LEFT_OUT for one in cells):
@@ -507,16 +521,18 @@ def _measure(values: flags.FlagValues) -> dict[str, Any]:
   return {'worlds': found}
 
 
+FLAGS: dict[str, tuple[Any, ...]] = {
+    'data_dir': (None, 'folder of the npz files'),
+    'demos': (None, 'folder of `publish.demo_seeds`'),
+    'judged': (None, 'folder of `benchmarks.judged`'),
+    'worlds': (list(WORLDS), 'data sets'),
+    'seeds': (SEEDS, 'seeds from 0', 1),
+    'run': (True, 'also run what is not there; else read what is')}
 COMMAND = programs.program(
-    'benchmarks.teachers', __doc__, {
-        'data_dir': (None, 'folder of the npz files'),
-        'demos': (None, 'folder of `publish.demo_seeds`'),
-        'judged': (None, 'folder of `benchmarks.judged`'),
-        'worlds': (list(WORLDS), 'data sets'),
-        'teachers': (list(TEACHERS), 'who teaches, by name'),
-        'seeds': (SEEDS, 'seeds from 0', 1),
-        'run': (True, 'also run what is not there; else read what is')},
-    _measure, markdown, runs_models=True)
+    'benchmarks.teachers', __doc__,
+    {**FLAGS, 'teachers': (list(TEACHERS), 'who teaches, by name')},
+    lambda values: measure(values, command.value(values, 'teachers'), ARMS),
+    markdown, runs_models=True)
 main = COMMAND.main
 
 if __name__ == '__main__':

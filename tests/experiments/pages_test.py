@@ -30,6 +30,7 @@ PAGES = {
         'against_torch': 'benchmarks.against_torch',
         'attack_speed': 'benchmarks.attack_speed',
         'coverage': 'benchmarks.coverage',
+        'dlfd_variants': 'benchmarks.dlfd_variants',
         'loss_tail': 'benchmarks.loss_tail',
         'benchmark': 'benchmarks.suite', 'ot_bias': 'benchmarks.ot_bias',
         'fakes': 'benchmarks.fakes', 'judged': 'benchmarks.judged',

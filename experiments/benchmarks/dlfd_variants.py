@@ -1,0 +1,128 @@
+r"""DLFD's own options and other distances against DLFD as it is.
+
+  python -m experiments.benchmarks.dlfd_variants --data_dir=../shared/data \
+      --demos=../runs/demo_seeds --judged=../runs/judged \
+      --workdir=../runs/teachers --out=docs/results/dlfd_variants
+
+In the worlds of `benchmarks.teachers`, and beside its cells: each variant
+without restore and as the teacher of the same joint steps, five seeds, paired.
+A variant is kept if with restore its gap is smaller than DLFD's, or no larger
+where it costs less.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from dlfd_jax.cli import command
+from dlfd_jax.methods import base
+from dlfd_jax.report import render
+from experiments.benchmarks import distance_stages, teachers
+from experiments.publish import programs
+
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    'k_1': ('K = 1', {'perturb_steps': 1}),
+    'k_2': ('K = 2', {'perturb_steps': 2}),
+    # Weights that descend where the last inner pass computed its gradient, with
+    # the statistics that it ran on, never see what that pass moves: K = 2.
+    'last_pass': ('gradient of the last inner pass', {
+        'perturb_steps': 2, 'batch_norm': 'frozen'}),
+    'relative_unseen': ('distance relative to unseen people',
+                        {'relative': True}),
+    'every_block': ('features of every block', {'every_block': True}),
+    'by_person': ('forget batches by person', {'by_person': True})}
+_ALONE = '_alone'
+
+
+def _changed(fields: Mapping[str, Any]) -> teachers.Change:
+  def change(ours: base.MethodConfig) -> base.MethodConfig:
+    own = {field.name: getattr(ours, field.name)
+           for field in dataclasses.fields(ours)}
+    return distance_stages.VariantConfig(**{**own, **fields})
+  return change
+
+
+ARMS: teachers.Arms = {
+    **{name: teachers.ARMS[name] for name in (teachers.ALONE, teachers.OURS)},
+    **{name: (title, teachers.ours_with(_changed(fields)))
+       for name, (title, fields) in VARIANTS.items()},
+    **{name + _ALONE: (title, teachers.bare(_changed(fields)))
+       for name, (title, fields) in VARIANTS.items()}}
+
+
+def sentence(worlds: list[dict[str, Any]]) -> str:
+  """Which variants have a smaller or a larger gap with restore, and where."""
+  said = []
+  for name, (title, _) in VARIANTS.items():
+    found: dict[str, list[str]] = {}
+    for world in worlds:
+      one = teachers.paired(world['cells'], name, teachers.OURS, 'gap')
+      if one.interval:
+        found.setdefault(teachers.verdict(one), []).append(world['title'])
+    if found:
+      said.append(f'{title[0].upper()}{title[1:]}: ' + '; '.join(
+          f'{_WORDS[verdict]} on {" and on ".join(where)}'
+          for verdict, where in found.items()) + '.')
+  return ' '.join(said) or 'Too few seeds were run to tell.'
+
+
+_WORDS = {'nearer': 'a smaller gap', 'farther': 'a larger gap',
+          'no difference': 'a tie'}
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+  """Both tables of each data set: the models, and the paired differences."""
+  lines = [
+      '# Variants of DLFD', '',
+      'With restore, against DLFD as the preset has it. '
+      + sentence(result['worlds']), '',
+      'Columns as in [teachers](teachers.md). A tie: the 95 % interval of the '
+      'difference within seeds holds 0. No interval is corrected for how many '
+      'there are.']
+  for world in result['worlds']:
+    cells = world['cells']
+    names = {cell['model'] for cell in cells}
+    rows = [(name, ending, title) for ending in ('', _ALONE)
+            for name, title in [(teachers.OURS, 'DLFD'), *(
+                (name, title) for name, (title, _) in VARIANTS.items())]
+            if name + ending in names]
+    lines += [
+        '', f'## {world["title"]}', '', f'{world["seeds"]} {world["about"]}',
+        '', *render.markdown_lines(
+            ['DLFD', 'restore', *teachers.COLUMNS.values()],
+            [[title, 'no' if ending else 'yes',
+              *teachers.row_of(cells, name + ending, title)[1:]]
+             for name, ending, title in rows],
+            'll' + 'r' * len(teachers.COLUMNS)), '',
+        'The variant minus DLFD, both with restore or both without, within a '
+        'seed, with 95 % t intervals; of attacks the distance to .5. Below 0: '
+        'the variant is better.', '',
+        *render.markdown_lines(
+            ['DLFD', 'restore', 'seeds', 'gap', *teachers.ATTACKS.values()],
+            [[title, 'no' if ending else 'yes', str(len(
+                teachers.values_of(cells, name + ending, 'gap'))), *(
+                    teachers.difference(teachers.paired(
+                        cells, name + ending, teachers.OURS + ending, column))
+                    for column in ('gap', *teachers.ATTACKS))]
+             for name, ending, title in rows if name != teachers.OURS],
+            'llrrrr')]
+    if world['missing']:
+      lines += ['', f'Partial: {len(world["missing"])} of '
+                f'{len(world["missing"]) + len(cells)} models are not run yet.']
+  return '\n'.join([*lines, '', programs.made_by(dict(result)), ''])
+
+
+COMMAND = programs.program(
+    'benchmarks.dlfd_variants', __doc__,
+    {**teachers.FLAGS, 'models': (
+        [name for name in ARMS if name != teachers.ALONE], 'which, by name')},
+    lambda values: teachers.measure(
+        values, command.value(values, 'models'), ARMS),
+    markdown, runs_models=True)
+main = COMMAND.main
+
+if __name__ == '__main__':
+  sys.exit(main())
