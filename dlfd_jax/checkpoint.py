@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import warnings
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import flax.serialization
@@ -30,6 +30,7 @@ from dlfd_jax.utils import (
   runs,
   schemas,
   stops,
+  storage,
   validate,
   writes,
 )
@@ -68,6 +69,19 @@ def _plain(folder: pathlib.Path) -> Iterator[pathlib.Path]:
           'folder')
       place.symlink_to(folder, target_is_directory=True)
     yield place
+
+
+def _alone() -> ocp.options.MultiprocessingOptions:
+  """For a process that writes to a disk which no other one sees."""
+  me = jax.process_index()
+  return ocp.options.MultiprocessingOptions(
+      primary_host=me, active_processes={me},
+      barrier_sync_key_prefix=f'process{me}')
+
+
+def _checkpointer(folder: pathlib.Path) -> ocp.StandardCheckpointer:
+  return ocp.StandardCheckpointer(**{
+      'multiprocessing_options': _alone()} if storage.url_of(folder) else {})
 
 
 @contextlib.contextmanager
@@ -131,18 +145,31 @@ class LoopCheckpoints:
   steps are there, and the SHA-256 of their files, so that a damaged one is
   noticed and the one before it is used. A step is read again before an older
   one is deleted.
+
+  In an object store every process writes to its own copy, and the first one's
+  is sent: a step's files, then the file of sums, which makes it count, then
+  older steps go. A step that is in no sum was not sent whole.
   """
 
   def __init__(self, folder: str | os.PathLike):
-    self._folder = pathlib.Path(folder).absolute()
+    self._folder = storage.local(folder).absolute()
     self._folder.mkdir(parents=True, exist_ok=True)
+    self._sums = self._folder / _SUMS
+    self._copied = storage.url_of(self._folder) is not None
+    if self._copied:
+      sent = self._read_sums()
+      for left in (self._folder / 'loop').glob('*'):
+        if left.name not in sent:
+          shutil.rmtree(left, ignore_errors=True)
     opened = contextlib.ExitStack()
     place = opened.enter_context(_plain(self._folder))
+    if self._copied:  # orbax makes none that one process alone uses
+      (place / 'loop').mkdir(exist_ok=True)
     self._release = weakref.finalize(self, opened.close)
     self._manager = ocp.CheckpointManager(
         place / 'loop', options=ocp.CheckpointManagerOptions(
-            create=True, enable_async_checkpointing=False))
-    self._sums = self._folder / _SUMS
+            create=not self._copied, enable_async_checkpointing=False,
+            **{'multiprocessing_options': _alone()} if self._copied else {}))
 
   def latest(self) -> int | None:
     """The newest whole step, or None; damaged ones are removed with a warning.
@@ -193,6 +220,12 @@ class LoopCheckpoints:
         **{s: known for s, known in sums.items() if s in there},
         str(step): self._sum(step)})
 
+  def _publish(self, step: int) -> None:
+    with stops.after_writing():
+      storage.push(self._folder / 'loop' / str(step))
+      self._write_sum(step)
+      storage.push(self._folder / 'loop')
+
   def save(self, step: int, tree: Any, meta: dict[str, Any]) -> None:
     """Saves once per step; a step that is already saved stays as it is.
 
@@ -204,7 +237,7 @@ class LoopCheckpoints:
       return
     with _saving(self._folder):
       saved = self._manager.save(step, args=ocp.args.Composite(
-          state=ocp.args.StandardSave(parallel.to_store(tree)),
+          state=ocp.args.StandardSave(parallel.to_store(tree, self._copied)),
           meta=ocp.args.JsonSave({'loop': meta, 'arrays': _describe(tree)})))
       self._manager.wait_until_finished()
     if not saved:
@@ -221,7 +254,7 @@ class LoopCheckpoints:
       raise
     for old in sorted(self._manager.all_steps())[:-2]:
       self._manager.delete(old)
-    hosts.first(lambda: self._write_sum(step))
+    hosts.first(lambda: self._publish(step))
     stops.note_saved(self._folder.parent)
 
   def meta(self, step: int) -> dict[str, Any]:
@@ -251,7 +284,7 @@ class LoopCheckpoints:
                        f'{self._folder}, got one that cannot be read'):
       found = self._manager.restore(step, args=ocp.args.Composite(
           state=ocp.args.StandardRestore(
-              _abstract(parallel.to_store(like)))))['state']
+              _abstract(parallel.to_store(like, self._copied)))))['state']
     return parallel.from_store(found, like)
 
   def write_note(self, name: str, value: Any) -> None:
@@ -279,10 +312,12 @@ def check_empty(folder: str | os.PathLike) -> None:
   What :func:`save_model` left when it was killed is no such file: then its
   temporary folder, which goes last, is still there.
   """
-  folder = pathlib.Path(folder).absolute()
+  folder = storage.local(folder).absolute()
   there = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
   temporary = set(filter(writes.is_temporary, there))
   own = {_VARIABLES, _MODEL_CARD} if temporary else set()
+  if storage.url_of(folder) and _MODEL_CARD not in there:
+    own = {_VARIABLES}  # the card is sent last
   if there - temporary - own:
     raise ValueError(
         f'Expected an empty folder for a model, got {folder}' + (
@@ -308,17 +343,21 @@ def save_model(folder: str | os.PathLike, variables: models.Variables,
   Raises:
     ValueError: if the folder holds files and may not be replaced.
   """
-  folder = pathlib.Path(folder).absolute()
-
+  folder = storage.local(folder).absolute()
   if not replace:
     hosts.first(lambda: check_empty(folder))
   variables = models.in_float32(parallel.fetch(dict(variables)))
-  hosts.first(lambda: folder.mkdir(parents=True, exist_ok=True))
+  copied = storage.url_of(folder) is not None
+
+  def once(call: Callable[[], Any]) -> Any:  # on each disk
+    return call() if copied else hosts.from_first(hosts.first(call))
+
+  once(lambda: folder.mkdir(parents=True, exist_ok=True))
   with contextlib.ExitStack() as stack:
-    fresh = pathlib.Path(str(hosts.from_first(hosts.first(lambda: str(
-        stack.enter_context(writes.temporary_folder(folder)))))), _VARIABLES)
+    fresh = pathlib.Path(once(lambda: str(stack.enter_context(
+        writes.temporary_folder(folder)))), _VARIABLES)
     with _saving(folder), _plain(fresh.parent) as place, (
-        ocp.StandardCheckpointer()) as saver:
+        _checkpointer(folder)) as saver:
       saver.save(place / _VARIABLES, variables)
     _read(fresh, variables, str(folder))
 
@@ -336,7 +375,9 @@ def save_model(folder: str | os.PathLike, variables: models.Variables,
       fresh.rename(folder / _VARIABLES)
       card.replace(folder / _MODEL_CARD)
 
-    hosts.first(exchange)
+    once(exchange)
+    hosts.first(lambda: storage.push(folder / _VARIABLES))
+    hosts.first(lambda: storage.push(folder / _MODEL_CARD))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -355,7 +396,7 @@ def find_model(folder: str | os.PathLike) -> pathlib.Path:
   Raises:
     FileNotFoundError: if there is none.
   """
-  folder = pathlib.Path(folder).absolute()
+  folder = storage.local(folder).absolute()
   for place in (folder, folder / runs.CHECKPOINTS / 'model'):
     if (place / _MODEL_CARD).is_file() and (place / _VARIABLES).is_dir():
       return place
@@ -549,7 +590,7 @@ def _tree_of(reader: Any, place: pathlib.Path, folder: pathlib.Path) -> Any:
 
 def _read(folder: pathlib.Path, like: Any, name: str) -> models.Variables:
   """Variables with the shapes of ``like``; ``name`` stands in refusals."""
-  with _plain(folder) as place, ocp.StandardCheckpointer() as reader:
+  with _plain(folder) as place, _checkpointer(folder) as reader:
     check_same_shapes(_tree_of(reader, place, folder), like, name)
     with files.reading(f'Expected a whole checkpoint in {folder}, but its '
                        'arrays cannot be read'):

@@ -21,10 +21,10 @@ from dlfd_jax import loop
 from dlfd_jax.cli import exit_codes, machine, process, screen
 from dlfd_jax.pipeline import job
 from dlfd_jax.report import tables
-from dlfd_jax.utils import hosts, stops, text as text_lib, validate
+from dlfd_jax.utils import hosts, stops, storage, text as text_lib, validate
 
 _USER_ERRORS = (FileNotFoundError, FileExistsError, PermissionError,
-                IsADirectoryError, NotADirectoryError)
+                IsADirectoryError, NotADirectoryError, storage.StorageError)
 # No room, a read-only file system, a quota: nothing of the program's.
 _NO_WRITING = (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG)
 _TOO_MANY = (errno.EMFILE, errno.ENFILE)
@@ -96,7 +96,7 @@ class Command:
     if argv is None:
       return process.run(self.main)
     argv = list(argv)
-    with screen.guard():
+    with screen.guard(), storage.session():
       return stops.end_with(self._main(argv))
 
   def _main(self, argv: Sequence[str]) -> int:
@@ -118,6 +118,7 @@ class Command:
       for name in values:
         if isinstance(value(values, name), float):
           validate.number(f'--{name}', value(values, name))
+      _copy_stores(values)
       if 'workdir' in values and value(values, 'workdir'):
         stops.note_saved_in(value(values, 'workdir'))
       machine.keep_memory()
@@ -183,10 +184,13 @@ class Command:
               [f'{self.package}.{self.name}'])
     line = shlex.join(['python', '-m', *module, *argv])
     if not _machine(values, argv):
-      return _code(self.execute(values, line))
+      found = self.execute(values, line)
+      storage.flush()
+      return _code(found)
     where = sys.stderr if hosts.is_first() else sys.stdout
     with contextlib.redirect_stdout(where):
       found = self.execute(values, line)
+      storage.flush()
     _print_json(found or {})
     return _code(found)
 
@@ -232,7 +236,7 @@ def _machine(values, argv) -> bool:
 
 
 def _failed(values, argv, code, sentence, lead) -> int:
-  sentence = text_lib.bounded(sentence)
+  sentence = text_lib.bounded(storage.shown(sentence))
   print(f'{lead}{sentence}', file=sys.stderr)
   if _machine(values, argv):
     _print_json({'error': sentence, 'exit_code': code})
@@ -241,7 +245,29 @@ def _failed(values, argv, code, sentence, lead) -> int:
 
 def _print_json(value: dict[str, Any]) -> None:
   """One object on stdout, ASCII and whole however long it is."""
-  print(json.dumps(value, allow_nan=False), file=screen.unguarded(sys.stdout))
+  print(json.dumps(_shown(value), allow_nan=False),
+        file=screen.unguarded(sys.stdout))
+
+
+def _shown(value: Any) -> Any:
+  """A JSON value with URLs for places in the copy of an object store."""
+  if isinstance(value, dict):
+    return {name: _shown(inner) for name, inner in value.items()}
+  if isinstance(value, (list, tuple)):
+    return [_shown(inner) for inner in value]
+  return storage.shown(value) if isinstance(value, str) else value
+
+
+def _copy_stores(values: flags.FlagValues) -> None:
+  """Puts places on this disk for URLs of object stores, in every flag."""
+  def one(given: Any) -> Any:
+    return str(storage.local(given)) if storage.is_url(given) else given
+
+  for name in values:
+    given = value(values, name)
+    found = list(map(one, given)) if isinstance(given, list) else one(given)
+    if found != given:
+      values[name].value = found
 
 
 def _split_cpu(values: flags.FlagValues) -> None:

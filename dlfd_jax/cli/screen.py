@@ -12,7 +12,7 @@ from typing import Any
 
 from rich import console as rich_console
 
-from dlfd_jax.utils import text as text_lib
+from dlfd_jax.utils import storage, text as text_lib
 
 _LEAST, _MOST = 40, 400  # columns
 _LONGEST = 4000  # characters of a line; a name may have a million
@@ -33,7 +33,7 @@ class Screen:
   def write(self, text: str) -> int:
     self.stream.write('\n'.join(
         line if len(line) <= _LONGEST else text_lib.bounded(line, _LONGEST)
-        for line in text_lib.visible(text).split('\n')))
+        for line in storage.shown(text_lib.visible(text)).split('\n')))
     return len(text)
 
   def writelines(self, lines: Iterable[str]) -> None:
@@ -76,7 +76,8 @@ class _Console(rich_console.Console):
   """Rich's console; texts from data are visible, its own codes are obeyed."""
 
   def render_str(self, text: str, **options: Any) -> Any:
-    return super().render_str(text_lib.visible(text), **options)
+    return super().render_str(
+        storage.shown(text_lib.visible(text)), **options)
 
 
 def unguarded(stream: Any) -> Any:

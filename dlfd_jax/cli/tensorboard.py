@@ -11,7 +11,7 @@ from absl import flags
 
 from dlfd_jax import loop
 from dlfd_jax.cli import command
-from dlfd_jax.utils import hosts
+from dlfd_jax.utils import hosts, storage
 
 FOLDER = 'tensorboard'
 _NO_FIGURES = ('step', 'num_steps')
@@ -57,6 +57,7 @@ def hooks(values: flags.FlagValues, workdir: str | os.PathLike
     for name, value in numbers.items():
       writers[0].add_scalar(f'{event["event"]}/{name}', value, event['step'])
     writers[0].flush()
+    storage.push_later(pathlib.Path(workdir, FOLDER))
 
   try:
     yield [write]

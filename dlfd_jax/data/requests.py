@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import pathlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,7 +22,7 @@ from dlfd_jax.data import (
   people as people_lib,
   splits as splits_lib,
 )
-from dlfd_jax.utils import files, rng, validate
+from dlfd_jax.utils import files, rng, storage, validate
 
 KINDS = ('identities', 'families', 'sample_ids', 'classes', 'subclasses',
          'people', 'fraction', 'images', 'image_fraction')
@@ -137,7 +136,7 @@ def read_entries(path: str | os.PathLike) -> dict[str, str]:
     FileNotFoundError: if there is no such file.
     ValueError: if the file is no text, or has no entry.
   """
-  path = pathlib.Path(path)
+  path = storage.local(path)
   files.check_file(path, 'a text file')
   try:
     text = path.read_text(encoding='utf-8-sig')

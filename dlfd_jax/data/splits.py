@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
-import pathlib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import ClassVar
@@ -20,7 +19,7 @@ from typing import ClassVar
 import numpy as np
 
 from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.utils import files, rng, validate, writes
+from dlfd_jax.utils import files, rng, storage, validate, writes
 
 PARTITION_PARTS = ('train', 'val', 'test')
 SPLITS_PARTS = ('retain', 'forget', 'val', 'test')
@@ -610,7 +609,7 @@ def load_splits(path: str | os.PathLike,
     ValueError: if it is not such a file, names an image that is not in the
       data, or ``check_splits`` objects.
   """
-  path = pathlib.Path(path)
+  path = storage.local(path)
   files.check_file(path, 'a splits file')
   arrays = files.read_arrays(path, 'sample ids')
   by_person = arrays.pop('by_person', None)

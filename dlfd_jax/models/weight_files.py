@@ -24,7 +24,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from dlfd_jax.utils import files, text as text_lib, validate, writes
+from dlfd_jax.utils import files, storage, text as text_lib, validate, writes
 
 State = Mapping[str, np.ndarray]
 SUFFIXES = ('.safetensors', '.pth', '.pt')
@@ -120,7 +120,7 @@ def read(path: str | os.PathLike, state: str | None = None,
     ValueError: if it is something else, holds tensors without plain values, or
       PyTorch is needed and absent.
   """
-  path = pathlib.Path(path)
+  path = storage.local(path)
   _check_suffix(path)
   files.check_file(path, f'the weights {path.name}')
   if path.suffix == '.safetensors':
@@ -377,7 +377,7 @@ def write(path: str | os.PathLike, state: State,
     FileExistsError: if there is a file already.
     FileNotFoundError: if its folder is not there.
   """
-  path = pathlib.Path(path)
+  path = storage.local(path)
   _check_suffix(path)
   writes.check_new(path)
 

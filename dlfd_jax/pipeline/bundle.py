@@ -29,7 +29,15 @@ from dlfd_jax.metrics import per_example
 from dlfd_jax.models import torch_weights, weight_files
 from dlfd_jax.pipeline import chain, evaluate, job, predictors
 from dlfd_jax.report import names
-from dlfd_jax.utils import files, places, records, runs, schemas, validate
+from dlfd_jax.utils import (
+  files,
+  places,
+  records,
+  runs,
+  schemas,
+  storage,
+  validate,
+)
 
 FOLDER, MANIFEST, SIGNATURE = 'bundle', 'manifest.json', 'signature.json'
 _SIGNED = {runs.REPORT, 'report.json', runs.RESULT, runs.CONFIG,
@@ -299,7 +307,7 @@ def read(folder: job.Folder, public_key: str | None = None) -> Bundle:
       or is another signer's.
   """
   _, ed25519, exceptions = _cryptography()
-  folder = pathlib.Path(folder)
+  folder = storage.local(folder)
   signed = records.read(folder / SIGNATURE, schemas.Signature)
   content = _content(folder / MANIFEST)
   if _content(folder / SIGNATURE) != (

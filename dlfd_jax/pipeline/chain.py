@@ -22,7 +22,7 @@ import numpy as np
 
 from dlfd_jax import checkpoint
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
-from dlfd_jax.utils import files, records, runs, schemas
+from dlfd_jax.utils import files, records, runs, schemas, storage
 
 KEY = 'chain'  # of config.json
 IN_MEMORY = 'in memory'
@@ -111,7 +111,7 @@ class Judged:
 
 def of_folder(folder: str | os.PathLike) -> dict[str, Any]:
   """Config, record, ids and import of a folder, as fields of ``Judged``."""
-  folder = pathlib.Path(folder)
+  folder = storage.local(folder)
   is_run = files.is_file(folder / runs.CONFIG)
   config = runs.read_config(folder, 'train', 'unlearn') if is_run else {}
   return {

@@ -51,6 +51,7 @@ from dlfd_jax.utils import (
   records,
   runs,
   schemas,
+  storage,
   validate,
   writes,
 )
@@ -143,7 +144,7 @@ class EvaluationResult:
     """
     from dlfd_jax.report import html  # matplotlib is slow to import
 
-    path, record = pathlib.Path(path), self.record
+    path, record = storage.local(path), self.record
     if request:
       record = {
           **record, 'request': {**request, **(record.get('request') or {})}}
@@ -196,7 +197,7 @@ def load_evaluation(folder: job.Folder, *,
     ValueError: if the folder holds something else, or its files are altered or
       from another evaluation.
   """
-  folder = pathlib.Path(folder)
+  folder = storage.local(folder)
   record = records.read(folder / runs.RESULT, schemas.Evaluation)
   config = (runs.read_config(folder, 'evaluation')
             if files.is_file(folder / runs.CONFIG) else {})
@@ -485,7 +486,8 @@ def _places_of(judged: Mapping[str, chain.Judged],
   def place(path: str) -> str:
     if path == chain.IN_MEMORY:
       return path
-    return (os.path.abspath(path) if workdir is None else
+    return (storage.url_of(path) or os.path.abspath(path)
+            if workdir is None else
             places.stored(path, workdir))
 
   where = {name: place(one.place) for name, one in judged.items()}

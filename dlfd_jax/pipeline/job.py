@@ -23,7 +23,7 @@ from dlfd_jax.data import (
 )
 from dlfd_jax.metrics import accuracy, usable
 from dlfd_jax.pipeline import chain, classifier
-from dlfd_jax.utils import files, hosts, records, runs, stops
+from dlfd_jax.utils import files, hosts, records, runs, stops, storage
 
 Parts = splits_lib.Partition | splits_lib.Splits
 Folder = str | os.PathLike
@@ -127,6 +127,8 @@ def open_folder(path: Folder, config: dict[str, Any]) -> runs.RunFolder:
     ValueError: if it holds something else, another run is at work in it, or a
       process cannot see it.
   """
+  path = storage.local(path)
+
   def make() -> runs.RunFolder:
     chain.check_resumed(path, config)
     folder = runs.RunFolder(path, config)
@@ -137,11 +139,12 @@ def open_folder(path: Folder, config: dict[str, Any]) -> runs.RunFolder:
   made = hosts.first(make)
   if made is not None:
     return made
-  if not files.is_there(pathlib.Path(path) / runs.CONFIG):
+  storage.refresh(path)
+  if not files.is_there(path / runs.CONFIG):
     raise ValueError(
         'Expected --workdir on a disk that all processes share, but process '
         f'{jax.process_index()} sees no run in {path}.')
-  return runs.RunFolder(path, config)
+  return runs.RunFolder(path, config, alone=False)
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -291,7 +294,7 @@ class ModelRun:
     if not self.open(folder):
       self.log.restore(events)
       self.finish(states, record)
-    return pathlib.Path(folder)
+    return storage.local(folder)
 
 
 def _begun_by_others(opened: runs.RunFolder) -> str | None:
@@ -321,7 +324,7 @@ def judged(run: ModelRun | checkpoint.SavedModel | chain.Judged | Folder,
         run.state(state), str(run.folder or chain.IN_MEMORY), run.config,
         run.record, run.log.events or None,
         chain.ids_of(run.dataset, run.splits), state)
-  place = pathlib.Path(run)
+  place = storage.local(run)
   folder = checkpoint.find_model(
       place if state == 'model' else place / runs.CHECKPOINTS / state)
   return chain.Judged(checkpoint.load_model(folder), str(run),

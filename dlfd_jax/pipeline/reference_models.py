@@ -77,6 +77,7 @@ from dlfd_jax.utils import (
   rng,
   runs,
   schemas,
+  storage,
   validate,
   writes,
 )
@@ -408,7 +409,7 @@ class ReferenceModels:
 
 def folder_of(folder: job.Folder, k: int) -> pathlib.Path:
   """The run folder of model ``k``."""
-  return pathlib.Path(folder) / f'{k:03d}'
+  return storage.local(folder) / f'{k:03d}'
 
 
 def train_references(
@@ -582,7 +583,7 @@ def load_references(folder: job.Folder, *,
     ValueError: if the folder holds something else, or the files in it are
       altered or exchanged.
   """
-  folder = pathlib.Path(folder)
+  folder = storage.local(folder)
   config = _config(folder)
   if not files.is_file(folder / runs.RESULT):
     raise FileNotFoundError(

@@ -14,7 +14,7 @@ import numpy as np
 from dlfd_jax import models, parallel
 from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.pipeline import job
-from dlfd_jax.utils import validate
+from dlfd_jax.utils import storage, validate
 
 _MOST_NAMES = 100  # classes that are recorded
 _MOST_SHOWN = 16  # of classes, and of settings, in a line
@@ -40,7 +40,8 @@ def facts(dataset: dataset_lib.Dataset, *, network: models.ModelConfig,
     settings = dataclasses.asdict(settings)
   return {
       'data': {
-          'source': dataset.options.source if dataset.options else 'arrays',
+          'source': storage.shown(
+              dataset.options.source if dataset.options else 'arrays'),
           'images': len(dataset),
           'people': len(dataset.people_in(np.arange(len(dataset)))),
           'image_size': list(dataset.image_size), 'task': dataset.task.kind,

@@ -28,6 +28,7 @@ from dlfd_jax.utils import (
   places,
   records,
   schemas,
+  storage,
   validate,
   writes,
 )
@@ -114,7 +115,8 @@ def read_config(run: str | os.PathLike, *kinds: str) -> dict[str, Any]:
     FileNotFoundError: if there is none.
     ValueError: if it is of another kind, or not whole.
   """
-  return places.config_found(records.read(pathlib.Path(run) / CONFIG, {
+  run = storage.local(run)
+  return places.config_found(records.read(run / CONFIG, {
       kind: schemas.CONFIGS[kind] for kind in kinds}), run)
 
 
@@ -124,7 +126,7 @@ def read_result(run: str | os.PathLike, *kinds: str) -> dict[str, Any]:
   Raises:
     ValueError: if it is of another kind, or not whole.
   """
-  path = pathlib.Path(run) / RESULT
+  path = storage.local(run) / RESULT
   return records.read(path, {
       kind: schemas.RESULTS[kind] for kind in kinds or schemas.RESULTS
   }) if files.is_file(path) else {}
@@ -170,14 +172,17 @@ class RunFolder:
     config: everything that decides the result, JSON values only; run-time
       matters such as the device count stay out of it, and the places of files
       are not compared (contents are, by their hashes).
+    alone: False = another process of this run sees to it that no other run
+      writes to it.
 
   Raises:
-    ValueError: if the folder holds something else than a run of this config.
+    ValueError: if the folder holds something else than a run of this config,
+      or one in an object store has another process at work in it.
   """
 
-  def __init__(self, path: str | os.PathLike,
-               config: dict[str, Any]) -> None:
-    self.path = pathlib.Path(path)
+  def __init__(self, path: str | os.PathLike, config: dict[str, Any], *,
+               alone: bool = True) -> None:
+    self.path = storage.local(path)
     self._kind = schemas.RESULTS.get(config.get('kind', ''), dict[str, Any])
     try:
       config = json.loads(json.dumps(config, allow_nan=False))
@@ -195,6 +200,10 @@ class RunFolder:
                          'that leads nowhere.')
       if place.exists() and not place.is_dir():
         raise ValueError(f'Expected a folder for the run, {place} is a file.')
+    if alone and storage.url_of(self.path) and not (
+        self.path / RESULT).exists():
+      weakref.finalize(self, storage.Lock(self.path).release)
+      storage.refresh(self.path)  # what the one before wrote last
     if self.path.exists() and any(
         not (writes.is_temporary(p.name) or p.name.startswith('.' + CONFIG))
         for p in self.path.iterdir()):
@@ -219,7 +228,8 @@ class RunFolder:
   def lock(self) -> None:
     """Keeps other processes out of the folder while this one lives.
 
-    A process that was killed leaves no lock behind.
+    A process that was killed leaves no lock behind. In an object store the
+    folder is held from its opening, see ``storage.Lock``.
 
     Raises:
       ValueError: if another process is at work in the folder.

@@ -28,6 +28,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from dlfd_jax.utils import storage
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SAVED = 75  # what was done is saved; otherwise 128 + the signal's number
 # Some send a signal to a process and to its group: one wish, not two.
@@ -94,7 +96,7 @@ def guarded() -> bool:
 
 def note_saved(folder: str | os.PathLike) -> None:
   """From now on the same command goes on from what this folder holds."""
-  _process.saved = str(folder)
+  _process.saved = storage.shown(str(folder))
 
 
 def note_saved_in(workdir: str | os.PathLike) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dlfd_jax.utils import text as text_lib
+from dlfd_jax.utils import storage, text as text_lib
 
 LARGEST = 2**31 - 1
 LONGEST = 4096  # characters of a name; as many as Linux allows a path
@@ -198,7 +198,7 @@ def listed(items: Iterable[object], most: int = 10, comma: str = ', ') -> str:
 
 def shown(value: Any) -> str:
   """A value for a message, cut to a length that can be read."""
-  return shorten(repr(value))
+  return shorten(storage.shown(repr(value)))
 
 
 def shorten(text: str, most: int = 80) -> str:
@@ -208,5 +208,5 @@ def shorten(text: str, most: int = 80) -> str:
 
 def shorten_path(path: object, most: int = 80) -> str:
   """A path cut to that length in front: the file's name is at its end."""
-  text = str(path)
+  text = storage.shown(str(path))
   return text if len(text) <= most else f'...{text[3 - most:]}'

@@ -3,7 +3,9 @@
 What is written first lies in the same folder under a name that nobody can
 foresee. It is created there, so that no link leads elsewhere, with the
 permissions that the umask leaves. Its writer holds a lock on it: what nobody
-holds was left by a process that died, and the next writer removes it.
+holds was left by a process that died, and the next writer removes it. What
+lies in the copy of an object store is sent there when it is whole, see
+:mod:`~dlfd_jax.utils.storage`.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from dlfd_jax.utils import records, stops
+from dlfd_jax.utils import records, stops, storage
 
 _TEMPORARY = re.compile(r'\.dlfd_jax-[0-9a-f]{16}\.tmp')
 _FILES = 'files'  # hashes of what was published with a JSON file
@@ -49,6 +51,7 @@ def write_whole(path: str | os.PathLike,
   _check_file(path)
   with stops.after_writing(), _complete(path, write) as temporary:
     os.replace(temporary, path)
+    storage.push(path)
 
 
 def write_new(path: str | os.PathLike,
@@ -68,6 +71,11 @@ def write_new(path: str | os.PathLike,
     except OSError:  # a file system without links
       check_new(path)
       os.replace(temporary, path)
+    try:
+      storage.push(path, new=True)
+    except FileExistsError as error:
+      raise FileExistsError(
+          f'Expected a new file, {path} is there already.') from error
 
 
 def check_new(path: str | os.PathLike) -> None:
@@ -114,6 +122,7 @@ def append(path: str | os.PathLike, text: str) -> None:
       except OSError:
         os.ftruncate(number, before)
         raise
+  storage.push_later(path)
 
 
 def publish(path: str | os.PathLike, value: Mapping[str, Any],
@@ -155,6 +164,7 @@ def publish(path: str | os.PathLike, value: Mapping[str, Any],
              for place, content in new.items()}
     for place, temporary in ready.items():
       os.replace(temporary, place)
+      storage.push(place)
 
 
 def _published(path: pathlib.Path, kind: Any) -> set[str] | None:
@@ -197,6 +207,7 @@ def temporary_folder(folder: str | os.PathLike) -> Iterator[pathlib.Path]:
       if _hold(number):
         break
     clear(folder)  # only now: an older one tells whose files lie there
+    storage.keep_private(path)
     yield path
 
 

@@ -20,7 +20,7 @@ from dlfd_jax.data import (
   splits as splits_lib,
 )
 from dlfd_jax.data.loaders import images as images_lib, table
-from dlfd_jax.utils import files, validate
+from dlfd_jax.utils import files, storage, validate
 
 
 def load_folder(
@@ -67,7 +67,7 @@ def load_folder(
   labels = (labels,) if isinstance(labels, str) else tuple(labels)
   rows = table.read_csv(manifest, ('path', 'identity', *labels))
   return load_rows(
-      rows, rows.path.parent if root is None else pathlib.Path(root),
+      rows, rows.path.parent if root is None else storage.local(root),
       labels=labels, image_size=image_size, split_column=split_column,
       split_codes=split_codes, progress=progress, **options)
 
@@ -146,6 +146,9 @@ def _check_paths(rows: table.Table, root: pathlib.Path) -> list[str]:
   if not files.is_folder(root):
     raise FileNotFoundError(f'Expected a folder of images, got {root}.')
   first: dict[str, int] = {}
+  storage.local_all(
+      root / value for value in map(pathlib.PurePath, rows.columns['path'])
+      if not value.is_absolute() and '..' not in value.parts)
   for i, value in enumerate(rows.columns['path']):
     relative = os.path.normpath(value) if value else ''
     if os.path.isabs(relative):

@@ -16,7 +16,7 @@ from dlfd_jax.data import (
   splits as splits_lib,
 )
 from dlfd_jax.data.loaders import images as images_lib
-from dlfd_jax.utils import files, validate
+from dlfd_jax.utils import files, storage, validate
 
 _RESERVED = ('images', 'identity', 'sample_id', 'split')
 
@@ -54,7 +54,7 @@ def load_npz(
     ValueError: if it is no npz file or an array is absent, has another shape or
       type than stated, or is out of range.
   """
-  path = pathlib.Path(path)
+  path = storage.local(path)
   labels = (labels,) if isinstance(labels, str) else tuple(labels)
   size = None if image_size is None else images_lib.as_size(image_size)
   arrays = files.read_arrays(path)

@@ -8,7 +8,7 @@ import os
 import pathlib
 from collections.abc import Mapping, Sequence
 
-from dlfd_jax.utils import files, validate
+from dlfd_jax.utils import files, storage, validate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,7 @@ def read_csv(path: str | os.PathLike, needed: Sequence[str] = ()) -> Table:
     ValueError: if it is no such table, a needed column is missing, a line is
       short or long, or there are no lines.
   """
-  path = pathlib.Path(path)
+  path = storage.local(path)
   files.check_file(path, 'a CSV manifest')
   try:
     with open(path, encoding='utf-8-sig', newline='') as file:
@@ -101,7 +101,7 @@ def read_words(path: str | os.PathLike, header: Sequence[str] | None = None,
   Raises:
     FileNotFoundError, ValueError: as ``read_csv``.
   """
-  path = pathlib.Path(path)
+  path = storage.local(path)
   files.check_file(path, f'the file {path.name}')
   try:
     text = path.read_text(encoding='utf-8-sig')

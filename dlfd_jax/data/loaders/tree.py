@@ -19,7 +19,7 @@ from dlfd_jax.data import (
   splits as splits_lib,
 )
 from dlfd_jax.data.loaders import folder, images as images_lib, table
-from dlfd_jax.utils import files, validate
+from dlfd_jax.utils import files, storage, validate
 
 LABEL = 'class'
 _MOST_OF_ONE_CLASS = 5  # images, all of one person; more is no person
@@ -111,7 +111,7 @@ def _list(root: str | os.PathLike, identity_pattern: str | None,
           split_codes: Mapping[str, str] | None
           ) -> tuple[table.Table, list[str]]:
   """All images as rows, and what was left out."""
-  root = pathlib.Path(root)
+  root = storage.local(root)
   if not files.is_folder(root):
     raise FileNotFoundError(f'Expected a folder of images, got {root}.')
   tops = _folders(root)

@@ -24,7 +24,7 @@ from dlfd_jax.data.tfds import (
   mufac,
   rafdb,
 )
-from dlfd_jax.utils import records, schemas, writes
+from dlfd_jax.utils import records, schemas, storage, writes
 
 _MODULES: dict[str, Any] = {
     'mufac': mufac, 'mucac': mucac, 'rafdb': rafdb, 'celeb_a': celeb_a,
@@ -140,9 +140,10 @@ def _root(name: str, root: str | pathlib.Path | None) -> pathlib.Path:
     raise ValueError(
         f'Expected --root to name the folder that holds {name}, got none. '
         f'{instructions}')
-  folder = pathlib.Path(root).expanduser()
+  folder = storage.local(root).expanduser()
   if not folder.is_dir():
     raise FileNotFoundError(
         f'Expected a folder that holds {name}, found none at {folder}. '
         f'{instructions}')
+  storage.keep_private(folder)  # what is prepared there
   return folder.absolute()
