@@ -221,6 +221,10 @@ def _checkpoint(folder: pathlib.Path, hashed: bool = True) -> None:
     place = pathlib.Path(scratch) / runs.CHECKPOINTS
     shutil.copytree(folder / 'unlearned' / runs.CHECKPOINTS, place,
                     ignore=shutil.ignore_patterns('model', 'last'))
+    # A run falls back on an earlier checkpoint where there is one.
+    for earlier in sorted(
+        (place / 'loop').iterdir(), key=lambda step: int(step.name))[:-1]:
+      shutil.rmtree(earlier)
     if not hashed:
       (place / 'sha256.json').unlink()
     saver = checkpoint.LoopCheckpoints(place)
@@ -261,7 +265,8 @@ def subjects(folder: pathlib.Path) -> list[Subject]:
       Subject('sha256.json of a checkpoint',
               'unlearned/checkpoints/sha256.json', _checkpoint)]
   meta = max((folder / 'unlearned' / runs.CHECKPOINTS).glob(
-      'loop/*/meta/metadata')).relative_to(folder)
+      'loop/*/meta/metadata'),
+             key=lambda path: int(path.parts[-3])).relative_to(folder)
   found += [
       Subject('meta of a checkpoint', str(meta), _checkpoint),
       Subject('meta of a checkpoint without hashes', str(meta),
