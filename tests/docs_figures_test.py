@@ -79,6 +79,11 @@ QUOTES = (
     ('docs/metrics.md', '(results/table3_fgnet.md): {})',
      (_ABLATION, 'null', 'forgetting score')),
     ('docs/metrics.md', 'reaches {} there', (_ABLATION, 'null', 'NoMUS')),
+    ('docs/decisions.md', "over three seeds ({} at {} of retraining's seconds, "
+     'tied with retraining). DLFD + restore has {} at {}: at width',
+     *(('table1_fgnet', method, column)
+       for method in ('EU-k', 'DLFD + restore')
+       for column in ('gap', 's / retraining'))),
     ('docs/decisions.md', 'without perturbed images lies at {}, DLFD without '
      'the transport term at {}. Without augmentation the attack AUC is back at '
      '{}; without dynamic phases test accuracy falls from {} to {} at nearly '
