@@ -17,7 +17,8 @@ LAYERS = ('utils', 'tasks', 'models', 'data', 'parallel', 'ot',
           'cli')
 # Names that one place alone may import or mention.
 ONLY = {'pmap': 'parallel.py', 'device_get': 'parallel.py',
-        'orbax': 'checkpoint.py', 'print': 'cli/', 'FLAGS': 'cli/'}
+        'orbax': 'checkpoint.py', 'print': 'cli/',
+        'FLAGS': ('cli/', 'data/shards.py')}  # the latter for those of grain
 # Layers of plain NumPy on the host, and the packages that they do not need.
 ON_HOST = ('metrics/', 'evaluation/', 'report/')
 OF_DEVICES = {'jax', 'flax', 'optax', 'ott', 'orbax', 'dlfd_jax.parallel',

@@ -74,7 +74,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   runs_given = [path for path in (original, model) if path and files.is_file(
       pathlib.Path(path) / runs.CONFIG)]
   wanted = inputs.forget_request(values, required=False)
-  dataset = inputs.load_data(_data_options(values, runs_given))
+  dataset = inputs.load_data(_data_options(values, runs_given), values)
   stored = command.value(values, 'splits') or next((
       path for path in (pathlib.Path(run) / runs.SPLITS for run in runs_given)
       if files.is_there(path)), None)

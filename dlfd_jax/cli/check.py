@@ -83,7 +83,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   request = inputs.forget_request(values)
   assert request is not None  # it is required
   started = time.perf_counter()
-  dataset = inputs.load_data(data_options)
+  dataset = inputs.load_data(data_options, values)
   read, read_bytes = time.perf_counter(), runs.peak_bytes()
   stored = command.value(values, 'splits')
   if not stored and original and files.is_there(

@@ -41,6 +41,9 @@ COMMANDS = {
         'check', 'COMMAND', 'what a deletion request touches and costs',
         'data, a request',
         '`result.json`, `check.html` (shows images of the data)'),
+    'prepare': Entry(
+        'prepare', 'COMMAND', 'data too large for memory as shards', 'data',
+        'a folder of shards that `--data` takes'),
     'train': Entry(
         'train', 'COMMAND', 'train the original or the retrained model', 'data',
         'a run: the original, or with `--on=retain` a retrained model'),

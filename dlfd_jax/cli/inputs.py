@@ -22,6 +22,7 @@ from dlfd_jax.data import (
 from dlfd_jax.pipeline import chain, job, used as used_lib
 from dlfd_jax.utils import hosts, places, validate
 
+_MOST_WORKERS = 8
 _MOST_CPU_DEVICES = 1024  # each is a thread, and programs grow with them
 
 _TWINS = ('same_person', 'different_people')
@@ -44,6 +45,10 @@ def define_run(values: flags.FlagValues) -> None:
       'device_bytes', batching.DEFAULT_DEVICE_BYTES,
       'largest data set kept on the device; larger ones are streamed',
       lower_bound=0, flag_values=values)
+  flags.DEFINE_integer(
+      'data_workers', None, 'processes that decode images of shards, where '
+      'there are many; default one fewer than cores, at most '
+      f'{_MOST_WORKERS}', lower_bound=0, flag_values=values)
   flags.DEFINE_float(
       'checkpoint_seconds', 60.0, 'least time between two checkpoints',
       lower_bound=0, flag_values=values)
@@ -306,9 +311,15 @@ def say_used(dataset: dataset_lib.Dataset, **known: Any) -> dict[str, Any]:
   return used
 
 
-def load_data(options: sources.DataOptions) -> dataset_lib.Dataset:
+def load_data(options: sources.DataOptions,
+              values: flags.FlagValues | None = None) -> dataset_lib.Dataset:
   """The data set that the options name, with a bar while images are read."""
-  return job.load_data(options, [command.Progress()])
+  workers = None
+  if values is not None and 'data_workers' in values:
+    workers = command.value(values, 'data_workers')
+  if workers is None:
+    workers = min((os.cpu_count() or 1) - 1, _MOST_WORKERS)
+  return job.load_data(options, [command.Progress()], workers=workers)
 
 
 def data_options(start: sources.DataOptions | None,

@@ -85,7 +85,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   elif stored is None and files.is_there(original / runs.SPLITS):
     stored = original / runs.SPLITS
   dataset = inputs.load_data(
-      inputs.data_options(run_configs.recipe_of(original)[0], values))
+      inputs.data_options(run_configs.recipe_of(original)[0], values), values)
   splits, notes = inputs.request_splits(
       values, dataset, wanted, original, stored)
   allowed = command.value(values, chain.FLAG)

@@ -56,7 +56,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   recipe = options.apply(recipe, options.TRAIN, values, 'training')
   devices = inputs.devices(values)
   devices.check_batch_size(recipe.batch_size)
-  dataset = inputs.load_data(data_options)
+  dataset = inputs.load_data(data_options, values)
   on = command.value(values, 'on')
   stored = command.value(values, 'splits')
   if original and not stored:

@@ -145,7 +145,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   if remat is not None:
     saved = dataclasses.replace(
         saved, config=dataclasses.replace(saved.config, remat=remat))
-  dataset = inputs.load_data(data_options)
+  dataset = inputs.load_data(data_options, values)
   stored = command.value(values, 'splits')
   if stored is None and files.is_there(original / runs.SPLITS):
     stored = original / runs.SPLITS

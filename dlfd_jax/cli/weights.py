@@ -98,7 +98,7 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
     if not plugins.is_spec(own):
       raise ValueError(f'Expected --model to be module:Class, got {own!r}.')
     network = dataclasses.replace(network, architecture=own)
-  dataset = inputs.load_data(data_options)
+  dataset = inputs.load_data(data_options, values)
   saved = read(weights, dataset, network, values)
   record = chain.import_record(saved, dataset)
   if before:

@@ -6,8 +6,9 @@ position.
 
 Images stay uint8 until they are on the device. If the data set fits, the whole
 array lies there and a batch is only indices; else the rows travel with each
-batch, read ahead by a thread. Of several processes each reads its own rows of
-the global batch, and nothing lies on the devices.
+batch, read ahead by a thread; those of stored images are decoded ahead by
+threads or processes, see ``data.shards``. Of several processes each reads its
+own rows of the global batch, and nothing lies on the devices.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax.data import dataset as dataset_lib, pixels
 from dlfd_jax.utils import hosts, rng, validate
 
 DEFAULT_DEVICE_BYTES = 2 * 2**30
 _AHEAD = 2
+_LISTED = 2**20  # rows whose steps are known before the first is read
 
 
 class Batch(flax.struct.PyTreeNode):
@@ -190,8 +192,8 @@ class Feed:
 
   Args:
     dataset: the images.
-    device_bytes: the data set is kept on the device if its pixels take at most
-      this many bytes; 0 always streams.
+    device_bytes: a data set in memory is kept on the device if its pixels take
+      at most this many bytes; 0 always streams.
 
   Raises:
     ValueError: if ``device_bytes`` is negative.
@@ -203,7 +205,8 @@ class Feed:
       raise ValueError(f'Expected device_bytes >= 0, got {device_bytes}.')
     self._dataset = dataset
     self.on_device = (
-        hosts.count() == 1 and dataset.images.nbytes <= device_bytes)
+        hosts.count() == 1 and not isinstance(dataset.images, pixels.Stored)
+        and dataset.images.nbytes <= device_bytes)
     # What a step's `constants` hold of the data: all of it, or nothing.
     self.constants: dict[str, Any] = {
         'images': dataset.images, 'labels': dataset.labels
@@ -229,10 +232,14 @@ class Feed:
         yield make(step)
       return
 
-    def filled(step: int) -> Any:
-      return self.fill(jax.tree.map(
-          lambda rows: rows[hosts.own_rows(len(rows))], make(step)))
+    def own(step: int) -> Any:
+      return jax.tree.map(
+          lambda rows: rows[hosts.own_rows(len(rows))], make(step))
 
+    if isinstance(self._dataset.images, pixels.Stored):
+      yield from self._stored(self._dataset.images, own, start, stop)
+      return
+    filled = lambda step: self.fill(own(step))
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
       ahead: collections.deque = collections.deque()
       for step in range(start, stop + _AHEAD):
@@ -242,6 +249,40 @@ class Feed:
           yield ahead.popleft().result()
       while ahead:
         yield ahead.popleft().result()
+
+
+  def _stored(self, images: pixels.Stored, make: Callable[[int], Any],
+              start: int, stop: int) -> Iterator[Any]:
+    """The same of stored images, which are told many steps' rows at once."""
+    trees: list[Any] = []
+    lists: list[np.ndarray] = []
+    count = 0
+    for step in range(start, stop):
+      trees.append(make(step))
+      nodes = jax.tree.leaves(
+          trees[-1], is_leaf=lambda node: isinstance(node, Batch))
+      lists.append(np.concatenate([np.empty(0, np.int32), *(
+          node.index.reshape(-1) for node in nodes
+          if isinstance(node, Batch))]))
+      count += len(lists[-1])
+      if count < _LISTED and step + 1 < stop:
+        continue
+      for tree, found in zip(trees, images.stream(lists), strict=True):
+        yield self._filled(tree, found)
+      trees, lists, count = [], [], 0
+
+  def _filled(self, tree: Any, found: np.ndarray) -> Any:
+    """The batches of a tree with their images, one batch's after another's."""
+    end = 0
+
+    def fill(batch: Batch) -> Batch:
+      nonlocal end
+      start, end = end, end + batch.index.size
+      return batch.replace(
+          images=found[start:end].reshape(*batch.index.shape, *found.shape[1:]),
+          labels=self._dataset.labels[batch.index])
+
+    return map_batches(fill, tree)
 
 
 def read(constants: Mapping[str, Any],

@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 
 from dlfd_jax import tasks
+from dlfd_jax.data import pixels
 from dlfd_jax.utils import validate
+
+_AT_ONCE = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +23,8 @@ class Dataset:
   """Images with labels, people and stable names. Reads and writes no files.
 
   Attributes:
-    images: uint8 ``[n, h, w, 3]``, in memory or memory-mapped.
+    images: uint8 ``[n, h, w, 3]``, in memory or memory-mapped; or
+      ``pixels.Stored`` images, which are read when they are needed.
     labels: int32 ``[n]`` (multiclass) or ``[n, a]`` (multilabel; -1 unknown).
     identity: int32 ``[n]``, the person in each image, -1 unknown.
     sample_id: unicode ``[n]``, a distinct and stable name of each image.
@@ -47,7 +51,7 @@ class Dataset:
     ValueError: if an array has another shape, type or range than stated.
   """
 
-  images: np.ndarray
+  images: np.ndarray | pixels.Stored
   labels: np.ndarray
   identity: np.ndarray
   sample_id: np.ndarray
@@ -64,8 +68,10 @@ class Dataset:
 
   def __post_init__(self) -> None:
     images = self.images
-    for name in ('images', 'labels', 'identity', 'sample_id'):
+    for name in ('labels', 'identity', 'sample_id'):
       validate.instance(name, getattr(self, name), np.ndarray)
+    if not isinstance(images, pixels.Stored):
+      validate.instance('images', images, np.ndarray)
     validate.instance('task', self.task, tasks.Task)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
       raise ValueError(
@@ -113,9 +119,10 @@ class Dataset:
             f'Expected {name} [{n}], got {list(texts.shape)}.')
     object.__setattr__(self, 'columns', types.MappingProxyType(
         dict(self.columns)))
-    view = images.view()
-    view.setflags(write=False)
-    object.__setattr__(self, 'images', view)
+    if isinstance(images, np.ndarray):
+      view = images.view()
+      view.setflags(write=False)
+      object.__setattr__(self, 'images', view)
 
   def __len__(self) -> int:
     return len(self.images)
@@ -161,7 +168,24 @@ class Dataset:
 
   def fingerprint(self) -> str:
     """SHA-256 of all that a run depends on: pixels, labels, people and ids."""
-    digest = self._pixels.copy()
+    if isinstance(self.images, pixels.Stored):
+      known = self.images.fingerprints.get(self.rows_hash())
+      if known is not None:
+        return known
+    return self.end_fingerprint(self._pixels.copy())
+
+  def rows_hash(self) -> str:
+    """SHA-256 of all of :meth:`fingerprint` but the pixels."""
+    return self.end_fingerprint(self.begin_fingerprint())
+
+  def begin_fingerprint(self) -> hashlib._Hash:
+    """The sum of a fingerprint to which all pixels are added, in order."""
+    digest = hashlib.sha256(repr(self.task).encode())
+    digest.update(repr(self.images.shape).encode())
+    return digest
+
+  def end_fingerprint(self, digest: hashlib._Hash) -> str:
+    """The fingerprint from the sum with the pixels in it."""
     for array in (self.labels, self.identity):
       _add(digest, array)
     digest.update('\n'.join(self.sample_id.tolist()).encode())
@@ -169,15 +193,22 @@ class Dataset:
 
   @functools.cached_property
   def _pixels(self) -> hashlib._Hash:
-    digest = hashlib.sha256(repr(self.task).encode())
-    _add(digest, self.images)
+    digest = self.begin_fingerprint()
+    if isinstance(self.images, pixels.Stored):
+      rows = np.arange(len(self))
+      for images in self.images.stream(
+          [rows[k:k + _AT_ONCE] for k in range(0, len(self), _AT_ONCE)]):
+        digest.update(np.ascontiguousarray(images).data)
+    else:
+      digest.update(np.ascontiguousarray(self.images).data)
     return digest
 
   @functools.cached_property
   def image_hashes(self) -> np.ndarray:
     """SHA-256 of the pixels of every image, uint8 ``[n, 32]``."""
-    digests = b''.join(hashlib.sha256(np.ascontiguousarray(image).data).digest()
-                       for image in self.images)
+    if isinstance(self.images, pixels.Stored):
+      return self.images.hashes
+    digests = b''.join(pixels.sha256(image) for image in self.images)
     return np.frombuffer(digests, np.uint8).reshape(len(self), 32)
 
   def class_key(self) -> np.ndarray:

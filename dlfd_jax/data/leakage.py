@@ -9,7 +9,6 @@ alone pairs faces in like poses.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 
 from dlfd_jax.data import (
   dataset as dataset_lib,
+  pixels as pixels_lib,
   requests,
   splits as splits_lib,
 )
@@ -29,7 +29,8 @@ MAX_LISTED = 1000
 _SIDE = 32  # the hash sees the image at 32 x 32 pixels,
 _LOW = 8  # and of that the 8 x 8 lowest frequencies
 _IMAGES_AT_ONCE = 256
-_ROWS_AT_ONCE = 64
+# Of more parts of a hash than may differ, two are equal in a pair.
+_PARTS = np.linspace(0, 64, MAX_DISTANCE + 3).astype(int)
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # luma, ITU-R BT.601
 
 RULE = (
@@ -93,7 +94,7 @@ class Copies:
             yield i, int(j), 'exact' if group == own else 'near'
 
 
-def perceptual_hash(images: np.ndarray,
+def perceptual_hash(images: np.ndarray | pixels_lib.Stored,
                     positions: np.ndarray | None = None) -> np.ndarray:
   """64-bit hashes that small changes of an image hardly touch.
 
@@ -114,13 +115,12 @@ def perceptual_hash(images: np.ndarray,
   rows, columns = (_low_frequencies(side) for side in images.shape[1:3])
   positions = np.arange(len(images)) if positions is None else positions
   hashes = np.empty(len(positions), np.uint64)
-  for start in range(0, len(positions), _IMAGES_AT_ONCE):
-    few = positions[start:start + _IMAGES_AT_ONCE]
-    grey = images[few].astype(np.float32) @ _GREY
+  for few, found in pixels_lib.scan(images, positions, _IMAGES_AT_ONCE):
+    grey = found.astype(np.float32) @ _GREY
     low = (rows @ grey @ columns.T).reshape(len(grey), _LOW * _LOW)
     bits = low > np.median(low, axis=1, keepdims=True)
     packed = np.packbits(bits, axis=1, bitorder='little')
-    hashes[start:start + len(grey)] = packed.view('<u8')[:, 0]
+    hashes[few] = packed.view('<u8')[:, 0]
   return hashes
 
 
@@ -135,12 +135,11 @@ def _low_frequencies(side: int) -> np.ndarray:
   return (np.cos(angle) @ average).astype(np.float32)
 
 
-def near_pairs(images: np.ndarray,
+def near_pairs(images: np.ndarray | pixels_lib.Stored,
                positions: np.ndarray | None = None) -> np.ndarray:
   """Pairs of near copies among images, without the rule for exact ones.
 
-  Compares all hashes, some rows at a time: memory is linear in ``n``, and
-  30,000 images take a few seconds.
+  Memory is linear in ``n``, and so is time but for images of like hashes.
 
   Args:
     images: uint8 ``[n, h, w, 3]``; read some at a time.
@@ -150,21 +149,54 @@ def near_pairs(images: np.ndarray,
     int64 ``[k, 2]``, pairs ``i < j`` that count in ``positions``, sorted.
   """
   positions = np.arange(len(images)) if positions is None else positions
-  hashes = perceptual_hash(images, positions)
-  found = []
-  for start in range(0, len(hashes), _ROWS_AT_ONCE):
-    rows = hashes[start:start + _ROWS_AT_ONCE]
-    distance = np.bitwise_count(rows[:, None] ^ hashes[None, start:])
-    pairs = np.argwhere(distance <= MAX_DISTANCE) + start
-    pairs = pairs[pairs[:, 0] < pairs[:, 1]]
-    for part in range(0, len(pairs), _IMAGES_AT_ONCE):
-      few = pairs[part:part + _IMAGES_AT_ONCE]
-      alike = _correlation(images, positions[few]) >= MIN_CORRELATION
-      found.append(few[alike])
-  return np.concatenate([np.empty((0, 2), np.int64), *found])
+  pairs = like_hashes(perceptual_hash(images, positions))
+  found = [np.empty((0, 2), np.int64)]
+  for part in range(0, len(pairs), _IMAGES_AT_ONCE):
+    few = pairs[part:part + _IMAGES_AT_ONCE]
+    alike = _correlation(images, positions[few]) >= MIN_CORRELATION
+    found.append(few[alike])
+  return np.concatenate(found)
 
 
-def _correlation(images: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+def like_hashes(hashes: np.ndarray) -> np.ndarray:
+  """Pairs of hashes that differ in at most ``MAX_DISTANCE`` bits.
+
+  Cut into two parts more than bits may differ, the hashes of such a pair have
+  two parts at least in common. So for every two parts all hashes are sorted by
+  these, and only those that are equal there are compared.
+
+  Args:
+    hashes: uint64 ``[n]``.
+
+  Returns:
+    int64 ``[k, 2]``, pairs ``i < j``, sorted.
+  """
+  masks = [np.uint64((1 << int(high)) - (1 << int(low)))
+           for low, high in itertools.pairwise(_PARTS)]
+  found = [np.empty((0, 2), np.int64)]
+  for a, b in itertools.combinations(range(len(masks)), 2):
+    key = hashes & (masks[a] | masks[b])
+    order = np.argsort(key, kind='stable')
+    key = key[order]
+    left = np.arange(len(key))
+    for step in range(1, len(key)):
+      left = left[left + step < len(key)]
+      left = left[key[left] == key[left + step]]
+      if not len(left):
+        break
+      i, j = order[left], order[left + step]
+      differ = hashes[i] ^ hashes[j]
+      # Each pair once: where its first two equal parts are these.
+      earlier = [differ & masks[k] != 0 for k in range(b) if k != a]
+      new = np.logical_and.reduce(
+          [np.bitwise_count(differ) <= MAX_DISTANCE, *earlier])
+      found.append(np.stack([i[new], j[new]], 1))
+  pairs = np.concatenate(found)
+  return pairs[np.lexsort(pairs.T[::-1])]
+
+
+def _correlation(images: np.ndarray | pixels_lib.Stored,
+                 pairs: np.ndarray) -> np.ndarray:
   """Pearson correlation of the pixels of each pair; 0 for a flat image."""
   values = []
   for side in pairs.T:
@@ -178,9 +210,7 @@ def _correlation(images: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 def find_copies(dataset: dataset_lib.Dataset,
                 positions: np.ndarray) -> Copies:
   """Looks for exact and near copies among the images at some positions."""
-  digests = np.array([
-      hashlib.sha256(dataset.images[i].tobytes()).digest()
-      for i in positions], dtype='S32').view('V32')
+  digests = dataset.image_hashes[positions].view('V32')[:, 0]
   _, first, group = np.unique(
       digests, return_index=True, return_inverse=True)
   near = near_pairs(dataset.images, positions[first])

@@ -10,6 +10,7 @@ from typing import Any
 from dlfd_jax.data import (
   dataset as dataset_lib,
   labels as labels_lib,
+  shards,
   splits as splits_lib,
 )
 from dlfd_jax.data.faces import synthetic
@@ -29,7 +30,8 @@ class DataOptions:
   Attributes:
     source: ``'synthetic'`` (drawn faces), an ``.npz`` file, a ``.csv``
       manifest beside a folder of images, ``'tree'`` (a folder of folders, one a
-      class), or a data set of ``tfds.catalog``, such as ``'mucac/gli'``.
+      class), a folder of shards that ``dlfd prepare`` wrote, or a data set of
+      ``tfds.catalog``, such as ``'mucac/gli'``.
     labels: label columns of a file; one is a multiclass task, several are
       binary attributes. Of drawn faces: the task's name, or none
       for its default. Of a tree: none, or ``class``.
@@ -104,17 +106,20 @@ class DataOptions:
     for name in ('root', 'identity_pattern', 'split_column'):
       if getattr(self, name) is not None:
         validate.instance(name, getattr(self, name), str)
-    suffix = os.path.splitext(self.source)[1].lower()
     named = catalog.is_name(self.source)
+    if self.source not in (SYNTHETIC, TREE) and not named:
+      object.__setattr__(self, 'source', shards.manifest_of(self.source))
+    suffix = os.path.splitext(self.source)[1].lower()
     if self.source not in (SYNTHETIC, TREE) and not named and (
-        suffix not in ('.npz', '.csv')):
+        suffix not in ('.npz', '.csv', '.json')):
       raise ValueError(
           f"Expected data to be 'synthetic', an .npz file, a .csv manifest, "
-          f"'tree' or one of {', '.join(catalog.VARIANTS)}, got "
-          f'{self.source!r}.')
+          f"'tree', a folder of dlfd prepare or one of "
+          f"{', '.join(catalog.VARIANTS)}, got {self.source!r}.")
     if named:
       catalog.parse(self.source)
-    if self.source not in (SYNTHETIC, TREE) and not self.labels:
+    if (self.source not in (SYNTHETIC, TREE) and suffix != '.json'
+        and not self.labels):
       raise ValueError(
           f'Expected the names of the label columns of {self.source}, got '
           'none.')
@@ -189,6 +194,7 @@ _FIELDS = {  # of each kind of source that are read there
            'merge_from', 'split_codes'),
     '.npz': (*_LABELS, 'split_column', 'split_codes'),
     '.csv': (*_LABELS, 'root', 'split_column', 'split_codes'),
+    '.json': (),  # all is decided when they are prepared
     'a download': (*_LABELS, 'root', 'people')}
 
 
@@ -198,18 +204,20 @@ def unread(options: DataOptions, names: Collection[str]) -> list[str]:
   if kind not in _FIELDS:
     kind = os.path.splitext(kind)[1].lower()
   read = _FIELDS.get(kind, _FIELDS['a download'])
-  return [name for name in names
-          if name not in ('source', 'image_size', *read)]
+  size = () if kind == '.json' else ('image_size',)
+  return [name for name in names if name not in ('source', *size, *read)]
 
 
 def load(options: DataOptions,
-         progress: Callable[[int, int], None] | None = None
-         ) -> dataset_lib.Dataset:
+         progress: Callable[[int, int], None] | None = None, *,
+         workers: int = 0, in_memory: bool = True) -> dataset_lib.Dataset:
   """Reads or draws the data set.
 
   Args:
     options: which.
     progress: called with (images read, images in all) where images are decoded.
+    workers: processes that decode long streams of shards.
+    in_memory: whether images of files are read now; else when they are needed.
 
   Raises:
     ValueError, FileNotFoundError: if the source cannot be read as asked.
@@ -220,6 +228,8 @@ def load(options: DataOptions,
         images_per_person=options.images_per_person,
         size=options.image_size or 32, seed=options.data_seed,
         task=options.labels[0] if options.labels else synthetic.DEFAULT_TASK)
+  if options.source.lower().endswith('.json'):
+    return shards.load_shards(options.source, workers)
   labels = options.labels[0] if len(options.labels) == 1 else options.labels
   label_options: labels_lib.LabelOptions = {
       'multilabel': options.multilabel, 'merge_from': options.merge_from,
@@ -239,7 +249,8 @@ def load(options: DataOptions,
         options.root, image_size=options.image_size,
         identity_pattern=options.identity_pattern,
         class_names=options.class_names, same_classes=options.same_classes,
-        merge_from=options.merge_from, split_codes=codes, progress=progress)
+        merge_from=options.merge_from, split_codes=codes, progress=progress,
+        in_memory=in_memory)
   if catalog.is_name(options.source):
     from dlfd_jax.data.tfds import load as tfds_load  # slow to import
     return tfds_load.load(
@@ -249,4 +260,4 @@ def load(options: DataOptions,
   return folder.load_folder(
       options.source, labels=labels, image_size=options.image_size,
       root=options.root, split_column=options.split_column, split_codes=codes,
-      progress=progress, **label_options)
+      progress=progress, in_memory=in_memory, **label_options)

@@ -55,12 +55,16 @@ def shown(hooks: Sequence[loop.Hook], title: str,
 
 
 def load_data(options: sources.DataOptions,
-              hooks: Sequence[loop.Hook] = ()) -> dataset_lib.Dataset:
+              hooks: Sequence[loop.Hook] = (), *, workers: int = 0,
+              in_memory: bool = True) -> dataset_lib.Dataset:
   """Reads or draws a data set; it remembers its options.
 
   Args:
     options: which.
     hooks: told how many images were read, where any are decoded.
+    workers: processes that decode long streams of shards; a program that asks
+      for some is guarded by ``if __name__ == '__main__'``.
+    in_memory: whether images of files are read now; else when they are needed.
 
   Raises:
     ValueError, FileNotFoundError: if the source cannot be read as asked.
@@ -77,7 +81,8 @@ def load_data(options: sources.DataOptions,
         hook({'event': 'tick', 'step': done, 'num_steps': total})
 
     return dataclasses.replace(
-        sources.load(options, progress), options=options)
+        sources.load(options, progress, workers=workers, in_memory=in_memory),
+        options=options)
 
 
 def as_partition(parts: Parts) -> splits_lib.Partition:

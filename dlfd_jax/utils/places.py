@@ -19,7 +19,7 @@ KEY = 'paths'
 HERE = 'relative to this folder'
 # In the config of a run; a source may be a name as well as a file.
 OF_CONFIG = ('data.source', 'data.root', 'original_path')
-_FILES = ('.npz', '.csv')
+_FILES = ('.npz', '.csv', '.json')
 
 
 def stored(path: str | os.PathLike, folder: str | os.PathLike) -> str:

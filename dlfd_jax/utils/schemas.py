@@ -647,6 +647,29 @@ class ModelCard(TypedDict, total=False):
   imported: Import
 
 
+class ShardsTask(TypedDict):
+  """The task of prepared data."""
+
+  kind: str
+  names: Texts
+
+
+class Shards(TypedDict):
+  """Prepared data, see ``data.shards``."""
+
+  kind: str
+  version: Count
+  images: Count
+  image_size: Annotated[list[Count], Meta(min_length=2, max_length=2)]
+  name: str
+  task: ShardsTask
+  notes: Texts
+  rows: str
+  fingerprint: str
+  index: str
+  files: dict[str, Count]
+
+
 class Cleaned(TypedDict, total=False):
   """Which images a cleaned download leaves out."""
 

@@ -54,6 +54,20 @@ def write_whole(path: str | os.PathLike,
     storage.push(path)
 
 
+def move_whole(temporary: str | os.PathLike, path: str | os.PathLike) -> None:
+  """Gives a file of a :func:`temporary_folder`, now complete, its name.
+
+  Raises:
+    FileExistsError: if there is something else than a file, such as a link.
+  """
+  path = pathlib.Path(path)
+  _check_file(path)
+  with stops.after_writing(), _naming(path):
+    with open(temporary, 'rb') as file:
+      os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
 def write_new(path: str | os.PathLike,
               write: Callable[[BinaryIO], object]) -> None:
   """Writes a file that is not there yet, see :func:`write_whole`.

@@ -182,3 +182,18 @@ def test_copies_leave_every_later_part_and_their_own():
 def test_a_part_of_copies_only_is_refused(leave_out):
   with pytest.raises(ValueError, match='images of test that are no copies'):
     leave_out(*_numbered([1], [2], [3], [2]))
+
+
+@pytest.mark.parametrize('n', [0, 1, 2, 400])
+def test_pairs_of_like_hashes_are_those_of_all_comparisons(n):
+  rng = np.random.default_rng(n)
+  hashes = rng.integers(0, 2**64, n, np.uint64)
+  for k in range(1, n, 2):  # 0 to 7 bits away from another one
+    flips = rng.choice(64, rng.integers(0, 8), replace=False)
+    hashes[k] = hashes[k - 1] ^ np.bitwise_or.reduce(
+        np.uint64(1) << flips.astype(np.uint64), initial=np.uint64(0))
+  hashes[:n // 8] = hashes[n // 2:n // 2 + n // 8]
+  near = np.argwhere(np.triu(np.bitwise_count(
+      hashes[:, None] ^ hashes) <= leakage.MAX_DISTANCE, 1))
+  np.testing.assert_array_equal(leakage.like_hashes(hashes), near)
+  assert n < 3 or len(near) > n // 8

@@ -17,6 +17,7 @@ from dlfd_jax.data import (
   dataset as dataset_lib,
   labels as labels_lib,
   people as people_lib,
+  pixels,
   splits as splits_lib,
 )
 from dlfd_jax.data.loaders import images as images_lib, table
@@ -29,6 +30,7 @@ def load_folder(
     split_column: str | None = None,
     split_codes: Mapping[str, str] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    in_memory: bool = True,
     **options: Unpack[labels_lib.LabelOptions]) -> dataset_lib.Dataset:
   """Reads a data set.
 
@@ -51,6 +53,7 @@ def load_folder(
       ``splits.split_column``; like ``split_codes``.
     split_codes: parts by its values.
     progress: called after each image with (images read, images in all).
+    in_memory: whether images are read now; else when they are needed.
     **options: see ``labels.LabelOptions``.
 
   Returns:
@@ -69,7 +72,8 @@ def load_folder(
   return load_rows(
       rows, rows.path.parent if root is None else storage.local(root),
       labels=labels, image_size=image_size, split_column=split_column,
-      split_codes=split_codes, progress=progress, **options)
+      split_codes=split_codes, progress=progress, in_memory=in_memory,
+      **options)
 
 
 def load_rows(
@@ -78,6 +82,7 @@ def load_rows(
     progress: Callable[[int, int], None] | None,
     split_column: str | None = None,
     split_codes: Mapping[str, str] | None = None, notes: Sequence[str] = (),
+    in_memory: bool = True,
     **options: Unpack[labels_lib.LabelOptions]) -> dataset_lib.Dataset:
   """Reads the data set that rows describe; arguments as ``load_folder``."""
   size = images_lib.as_size(image_size)
@@ -118,18 +123,17 @@ def load_rows(
   label_values, task = labels_lib.make_labels(
       columns, labels, rows.where, **options)
   n = len(sample_ids)
-  images = np.empty((n, *size, 3), np.uint8)
-  damaged = []
-  for i, sample_id in enumerate(sample_ids):
+
+  def read_one(i: int) -> np.ndarray:
     try:
-      images[i] = images_lib.read_image(root / sample_id, size)
+      return images_lib.read_image(root / sample_ids[i], size)
     except ValueError as error:
-      damaged.append(f'in {rows.where(i)}, got {sample_id!r}: {error}')
-    if progress is not None:
-      progress(i + 1, n)
-  if damaged:
-    raise ValueError('Expected a readable image '
-                     f'{validate.listed(damaged, comma="; ")}.')
+      raise ValueError(
+          f'in {rows.where(i)}, got {sample_ids[i]!r}: {error}') from error
+
+  images: np.ndarray | pixels.Stored = pixels.Files(n, size, read_one)
+  if in_memory:
+    images = _read_all(n, size, read_one, progress)
   return dataset_lib.Dataset(
       images=images, labels=label_values, identity=identity,
       sample_id=np.array(sample_ids), task=task, name=rows.path.stem,
@@ -139,6 +143,25 @@ def load_rows(
           [rows.where(i) for i in range(n)]),
       notes=tuple(notes),
       columns=labels_lib.other_columns(columns, labels, **options))
+
+
+def _read_all(n: int, size: tuple[int, int],
+              read_one: Callable[[int], np.ndarray],
+              progress: Callable[[int, int], None] | None) -> np.ndarray:
+  """All images in memory, or one error on all that cannot be read."""
+  images = np.empty((n, *size, 3), np.uint8)
+  damaged = []
+  for i in range(n):
+    try:
+      images[i] = read_one(i)
+    except ValueError as error:
+      damaged.append(str(error))
+    if progress is not None:
+      progress(i + 1, n)
+  if damaged:
+    raise ValueError('Expected a readable image '
+                     f'{validate.listed(damaged, comma="; ")}.')
+  return images
 
 
 def _check_paths(rows: table.Table, root: pathlib.Path) -> list[str]:

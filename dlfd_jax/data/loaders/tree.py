@@ -32,8 +32,8 @@ def load_tree(root: str | os.PathLike, *,
               same_classes: bool | None = False,
               merge_from: int | None = None,
               split_codes: Mapping[str, str] | None = None,
-              progress: Callable[[int, int], None] | None = None
-              ) -> dataset_lib.Dataset:
+              progress: Callable[[int, int], None] | None = None,
+              in_memory: bool = True) -> dataset_lib.Dataset:
   """Reads a data set.
 
   The sample id of an image is its path in ``root``. Where the names of all
@@ -57,6 +57,7 @@ def load_tree(root: str | os.PathLike, *,
       unless the folders are 0, 1, 2 and so on.
     split_codes: parts by names of folders, where these are no such words.
     progress: called after each image with (images read, images in all).
+    in_memory: whether images are read now; else when they are needed.
 
   Returns:
     The data set.
@@ -85,7 +86,8 @@ def load_tree(root: str | os.PathLike, *,
     notes.append(f'{identity_pattern} finds the persons {first}.')
   return folder.load_rows(
       rows, rows.path, labels=(LABEL,), image_size=image_size, names=classes,
-      merge_from=merge_from, progress=progress, notes=notes)
+      merge_from=merge_from, progress=progress, notes=notes,
+      in_memory=in_memory)
 
 
 def check_pattern(pattern: str) -> re.Pattern:
