@@ -108,6 +108,24 @@ def test_every_person_is_shown_equally_often_and_each_of_their_images():
   assert not np.array_equal(batches[0].index, batches[1].index)
 
 
+def test_a_plan_reads_the_people_of_forget_and_who_is_held_out():
+  problem = problems.problem()  # 24 forget images, one of a person else
+  people = problem.dataset.identity.copy()
+  people[problem.splits.forget[:16]] = people[problem.splits.forget[0]]
+  problem = dataclasses.replace(problem, dataset=dataclasses.replace(
+      problem.dataset, identity=people))
+  config = distance_stages.VariantConfig(
+      **OPTIONS, relative=True, by_person=True)
+  setting = base.Setting.of(problem, problems.devices(), method=config)
+  batches = config.plan(setting).batches
+  shown = [batches.batch(step).forget for step in range(9)]
+  count = np.bincount(people[np.concatenate(
+      [sides.forget.index for sides in shown])])
+  assert set(count[count > 0]) == {8}  # of nine people
+  unseen = np.concatenate([sides.unseen.index for sides in shown])
+  assert set(unseen) == set(setting.held_out.rows)
+
+
 def test_the_gradient_of_the_last_inner_pass_is_one_pass_less():
   """Of K passes the last moves no image that the weights would ever see."""
   problem, passes = problems.problem(), 3
