@@ -3,6 +3,7 @@
 ``python -m tests.hosts_worker PROCESS ADDRESS FOLDER`` is one of two.
 """
 
+import dataclasses
 import json
 import pathlib
 import sys
@@ -31,7 +32,8 @@ STEP = dlfd.DLFDConfig(
     batch_size=BATCH, perturb_steps=2, sinkhorn=problems.SMALL,
     optimizer=PLAIN)
 RUN = dlfd.DLFDConfig(
-    epochs=2, batch_size=BATCH, perturb_steps=1, sinkhorn=problems.SMALL,
+    epochs=2, batch_size=BATCH, perturb_steps=1,
+    sinkhorn=dataclasses.replace(problems.SMALL, transport='sharded'),
     optimizer=PLAIN, check_every=2, selection='best', select_threshold=.1,
     dynamic_phases=False)
 RECIPE = train.TrainConfig(epochs=2, batch_size=BATCH, optimizer=PLAIN, seed=3)

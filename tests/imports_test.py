@@ -11,7 +11,7 @@ import dlfd_jax
 ROOT = pathlib.Path(dlfd_jax.__file__).parent
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob('*.py'))
 # From the ground up: a layer imports the ones before it, never a later one.
-LAYERS = ('utils', 'tasks', 'models', 'data', 'parallel', 'ot',
+LAYERS = ('utils', 'tasks', 'models', 'data', 'parallel', 'sinkhorn', 'ot',
           'checkpoint', 'training', 'predict', 'metrics', 'loop', 'fit',
           'evaluation', 'methods', 'presets', 'report', 'pipeline',
           'cli')

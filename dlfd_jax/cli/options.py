@@ -6,8 +6,9 @@ as the field's type says, and explained as the docstring of the class does under
 ``Attributes:``. Fields of a nested config have its name in front, but for an
 optimizer and a wrapped method: ``sinkhorn.epsilon`` is ``--sinkhorn_epsilon``,
 ``optimizer.momentum`` is ``--momentum``, ``repair_optimizer.momentum`` is
-``--repair_momentum``. A nested config that may be None is also a flag itself,
-true (its defaults) or false.
+``--repair_momentum``. Metadata of ``{'flag': '--name'}`` are the whole name. A
+nested config that may be None is also a flag itself, true (its defaults) or
+false.
 
 Metadata of ``{'flag': None}`` are those of a field without a flag of its own,
 such as a method that may be absent; its fields have theirs while it is there.
@@ -89,7 +90,7 @@ def of(config: Any, path: str = '', front: str = '') -> tuple[Option, ...]:
           nested, f'{path}{field.name}.', front + name)}
     words = _words(kind)
     if words and named:
-      flag = front + named
+      flag = named[2:] if named.startswith('--') else front + named
       own[flag] = Option(flag, path + field.name, kind,
                          entries.get(field.name, words))
   return tuple((inner | own).values())

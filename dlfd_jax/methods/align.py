@@ -107,11 +107,8 @@ def make_step(model: nn.Module, task: tasks.Task,
     forget = forget._replace(weights=batch.forget.mask)  # its label may lack
     both = train.Rows(*map(jnp.concatenate, zip(retain, forget, strict=True)))
     size = len(retain.images)
-    # One problem of the global batch, which every device solves.
-    labels, kept, gone = (parallel.gather_rows(rows, axis_name) for rows in (
-        retain.labels, retain.weights, forget.weights))
     penalty = config.class_cost * equal_share(
-        task, parallel.gather_rows(forget.labels, axis_name), labels)
+        task, forget.labels, parallel.gather_rows(retain.labels, axis_name))
     devices = parallel.axis_size(axis_name)
 
     def local_loss(params: Any) -> Any:
@@ -121,14 +118,14 @@ def make_step(model: nn.Module, task: tasks.Task,
       metrics = train.classified(task, outputs.logits[:size], retain)
       features = getattr(outputs, config.representation)
       target = ot.prepare_target(
-          parallel.gather_rows(jax.lax.stop_gradient(features[:size]),
-                               axis_name), kept, config.sinkhorn)
+          jax.lax.stop_gradient(features[:size]), retain.weights,
+          config.sinkhorn, axis_name)
       solved = ot.transport(
-          parallel.gather_rows(features[size:], axis_name), gone, target,
-          config.sinkhorn, penalty)
+          features[size:], forget.weights, target, config.sinkhorn, penalty,
+          axis_name)
       loss = train.mean(metrics.rows['loss'], retain.weights, axis_name)
-      # Each device counts its part of what all of them solve.
-      return solved.value / devices + config.retain_weight * loss, (
+      # Each device counts its part of the one problem of the global batch.
+      return solved.part + config.retain_weight * loss, (
           batch_stats, metrics.replace(step={name: value / devices for
                                              name, value in {
               'ot': solved.value, 'sinkhorn_converged': solved.converged,

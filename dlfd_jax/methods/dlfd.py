@@ -141,10 +141,8 @@ def forget_target(model: nn.Module, variables: Variables, images: jax.Array,
     axis_name: device axis, or None.
   """
   outputs: Any = model.apply(variables, images, train=False)
-  return ot.prepare_target(
-      parallel.gather_rows(
-          getattr(outputs, config.representation), axis_name),
-      parallel.gather_rows(weights, axis_name), config.sinkhorn)
+  return ot.prepare_target(getattr(outputs, config.representation), weights,
+                           config.sinkhorn, axis_name)
 
 
 def objective(model: nn.Module, task: tasks.Task, variables: Variables,
@@ -153,24 +151,21 @@ def objective(model: nn.Module, task: tasks.Task, variables: Variables,
               ) -> Callable[[jax.Array], tuple[jax.Array, ot.Transport]]:
   """J as a function of this device's images.
 
-  Only the transport term is gathered, and the gradient through the gather is
-  as many times too large as there are devices, so each device counts its part.
+  Each device counts its part of the transport term, which is one of all images.
 
   Returns:
     ``x* -> (this device's part of J, the solved transport problem)``.
   """
   count = parallel.sum_over_devices(weights.sum(), axis_name)
-  everyone = parallel.gather_rows(weights, axis_name)
-  devices = parallel.axis_size(axis_name)
 
   def evaluate(images: jax.Array) -> tuple[jax.Array, ot.Transport]:
     outputs: Any = model.apply(variables, images, train=False)
-    features = parallel.gather_rows(
-        getattr(outputs, config.representation), axis_name)
-    solved = ot.transport(features, everyone, target, config.sinkhorn)
+    solved = ot.transport(
+        getattr(outputs, config.representation), weights, target,
+        config.sinkhorn, axis_name=axis_name)
     losses = tasks.example_loss(task, outputs.logits, labels)
     ce = jnp.where(weights > 0, losses, 0.0).sum() / jnp.maximum(count, 1.0)
-    value = config.ot_weight * solved.value / devices - ce_weight * ce
+    value = config.ot_weight * solved.part - ce_weight * ce
     return value, solved
 
   return evaluate
@@ -252,19 +247,15 @@ def _combined_update(model: nn.Module, task: tasks.Task,
                      num_steps: jax.typing.ArrayLike, train_mode: bool,
                      axis_name: str | None) -> train.Stepped:
   """A step of the weights on -J: cross-entropy and transport distance."""
-  everyone = parallel.gather_rows(rows.weights, axis_name)
-
   def local_loss(params: Any) -> Any:
     metrics, stats, outputs = train.cross_entropy(
         model, task, params, state.batch_stats, rows, train=train_mode,
         axis_name=axis_name)
-    features = parallel.gather_rows(
-        getattr(outputs, config.representation), axis_name)
-    solved = ot.transport(features, everyone, target, config.sinkhorn)
+    solved = ot.transport(
+        getattr(outputs, config.representation), rows.weights, target,
+        config.sinkhorn, axis_name=axis_name)
     loss = train.mean(metrics.rows['loss'], rows.weights, axis_name)
-    # Every device solves the same problem: each counts its part of it.
-    distance = solved.value / parallel.axis_size(axis_name)
-    return ce_weight * loss - config.ot_weight * distance, (stats, metrics)
+    return ce_weight * loss - config.ot_weight * solved.part, (stats, metrics)
 
   return train.descend(
       state, local_loss, optimizer, num_steps, axis_name=axis_name)

@@ -214,8 +214,8 @@ def _inert_transport(
     weights: tuple[jax.Array, Any], config: DLFDReleasedConfig,
     axis_name: str | None) -> jax.Array:
   """The logged transport cost between clean logits; no gradient uses it."""
-  logits = [parallel.gather_rows(train.logits(model, variables, x), axis_name)
-            for x in images]
-  masks = [parallel.gather_rows(w, axis_name) for w in weights]
-  target = ot.prepare_target(logits[1], masks[1], config.sinkhorn)
-  return ot.transport(logits[0], masks[0], target, config.sinkhorn).value
+  retain, forget = (train.logits(model, variables, x) for x in images)
+  target = ot.prepare_target(
+      forget, weights[1], config.sinkhorn, axis_name)
+  return ot.transport(retain, weights[0], target, config.sinkhorn,
+                      axis_name=axis_name).value

@@ -17,7 +17,8 @@ AUTO = 'auto'  # in the place of a method: it chooses among candidates
 _KINDS = 'train', 'unlearn'
 # Fields that configs of earlier versions lack: their defaults are what it did.
 _LATER = ('kind', 'remat', 'identity_pattern', 'class_names', 'same_classes',
-          'negative', 'split_column', 'split_codes', 'trial', 'shown')
+          'negative', 'split_column', 'split_codes', 'trial', 'shown',
+          'transport')
 
 
 def recipe_of(run: str | os.PathLike) -> tuple[

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 # Values that were called otherwise once, by the name of their field: older
-# commands and configs of run folders still have them.
-_OLD_VALUES = {'batch_norm': {'live': 'batch'}}
+# commands and configs of run folders still have them, or lack the field.
+_OLD_VALUES: dict[str, dict[str | None, str]] = {
+    'batch_norm': {'live': 'batch'}, 'transport': {None: 'global'}}
 _Config = TypeVar('_Config')
 
 
@@ -20,7 +21,7 @@ def current(field: str, value: Any) -> Any:
     ('batch', 'last')
   """
   old = _OLD_VALUES.get(field, {})
-  return old.get(value, value) if isinstance(value, str) else value
+  return old.get(value, value) if isinstance(value, str | None) else value
 
 
 def replace(config: _Config, changes: Mapping[str, Any]) -> _Config:

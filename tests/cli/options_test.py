@@ -62,11 +62,13 @@ def test_a_flag_that_the_method_lacks_is_refused(config):
 def test_texts_are_read_by_type():
   got = apply(dlfd.DLFDConfig(), '--augment=yes', '--augment_flip=0',
               '--clip_norm=None', '--forget_threshold=null_mean',
-              '--select_threshold=.5', '--sinkhorn_iterations=9')
+              '--select_threshold=.5', '--sinkhorn_iterations=9',
+              '--transport=auto')
   assert got.augment == augment.AugmentConfig(flip=False)
   assert got.optimizer.clip_norm is None
   assert (got.forget_threshold, got.select_threshold) == ('null_mean', .5)
   assert got.sinkhorn.max_iterations == 9
+  assert got.sinkhorn.transport == 'auto'  # a flag without its config's name
   assert apply(got, '--augment=false').augment is None
   got = apply(dlfd_released.DLFDReleasedConfig(), '--mean=.5, .4,.3')
   assert got.mean == (.5, .4, .3)

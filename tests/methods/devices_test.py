@@ -30,7 +30,11 @@ CASES = [
     *(pytest.param(name, None, 8, marks=pytest.mark.slow)
       for name in methods.METHODS if name not in methods.WRAPPERS),
     *(pytest.param('dlfd_combined', 'distance', count, marks=pytest.mark.slow)
-      for count in (2, 8))]
+      for count in (2, 8)),
+    ('dlfd_sharded', 'distance', 8),
+    *(pytest.param(f'{name}_sharded', phase, 4, marks=pytest.mark.slow)
+      for name, phase in (('align', 'align'), ('dlfd_combined', 'distance'),
+                          ('official_compat', 'distance')))]
 
 
 # Methods whose first steps compute what later ones read and move no weight.
@@ -39,7 +43,14 @@ SUMMING = ('msg', 'salun', 'ssd', 'lfssd', 'amun', 'margin_matching', 'sfr_on',
 
 
 def _config(name):
-  """The contract's config, by plain descent on batch statistics."""
+  """The contract's config, by plain descent on batch statistics.
+
+  Of a name with ``_sharded`` the devices share the transport problem.
+  """
+  if name.endswith('_sharded'):
+    config = _config(name.removesuffix('_sharded'))
+    return dataclasses.replace(config, sinkhorn=dataclasses.replace(
+        config.sinkhorn, transport='sharded'))
   config = contract_test.CONFIGS[name.removesuffix('_combined')]
   if name == 'dlfd_combined':
     config = dataclasses.replace(
@@ -142,7 +153,8 @@ def test_one_step_is_the_same_on_any_number_of_devices(name, phase, count):
 
 
 def _check_step(name, phase, count):
-  (one, extra, sums), before, _ = _taken(name, phase, 1)
+  (one, extra, sums), before, _ = _taken(
+      name.removesuffix('_sharded'), phase, 1)
   (many, other_extra, other_sums), *_ = _taken(name, phase, count)
   assert problems.largest_difference(many, one) < 1e-6
   if phase == 'noise':

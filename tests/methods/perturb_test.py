@@ -157,7 +157,7 @@ def test_k_steps_agree_with_a_slow_loop(kind, fields):
 
 def towards(aim):
   """An objective whose gradient points from every pixel to ``aim``."""
-  nothing = ot.Transport(*[jnp.float32(0)] * 4)
+  nothing = ot.Transport(*[jnp.float32(0)] * 5)
   return lambda x: (-jnp.square(x - aim).sum(), nothing)
 
 
