@@ -157,10 +157,12 @@ def train_step(recipe: train.TrainConfig, config: models.ModelConfig,
 
 def of_method(problem: methods.Problem, config: methods.RunConfig,
               devices: parallel.Devices, device_bytes: int) -> float:
-  """Expected seconds of unlearning by a method, at most; without compiling.
+  """Expected seconds of unlearning by a method, without compiling.
 
   A step of each phase is timed as it will be run, so that what is compiled here
-  serves the run; every step counts as one of the dearest phase.
+  serves the run. Phases have as many steps as the method's schedule gives them,
+  and equally many where the run itself decides; of a trial the rates that are
+  no smaller than the configured one count.
 
   Args:
     problem: what is to be forgotten.
@@ -183,8 +185,13 @@ def of_method(problem: methods.Problem, config: methods.RunConfig,
         step, plan.start or setting.state(stage.inner), constants, batch)
              for name, step in plan.steps.items()}
     _, seconds = timing.time_in_turns(calls, devices, 2)
-    tried = trial.steps * len(trial.factors) if trial else 0
-    total += (num_steps + tried) * max(timing.medians(seconds).values())
+    step_s = timing.medians(seconds)
+    each = sum(step_s[plan.schedule(step)] for step in range(num_steps)
+               ) / num_steps if plan.schedule else (
+                   sum(step_s.values()) / len(step_s))
+    tried = trial.steps * sum(
+        factor >= 1 for factor in trial.factors) if trial else 0
+    total += (num_steps + tried) * each
   return total * _WITH_CHECKS
 
 

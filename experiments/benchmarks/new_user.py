@@ -7,7 +7,9 @@ r"""A new user's two deletions, by the documented commands with their defaults.
 A folder of FG-NET faces with a manifest, a ResNet18 that PyTorch trained on
 them, a list of twelve names, and a list of one of whom the data have three
 images alone. `dlfd import_weights`, `dlfd unlearn` and `dlfd evaluate` run as
-processes of their own: with no method named, and with those of ``--methods``.
+processes of their own: with no method named, and with those of ``--methods``;
+``auto`` has the ``--budget``, and where it hands no model back there is nothing
+to evaluate.
 What is finished is not computed again; seconds are those of the processor,
 compiling included.
 """
@@ -28,6 +30,7 @@ from absl import flags
 from PIL import Image
 
 from dlfd_jax.cli import command, exit_codes
+from dlfd_jax.pipeline import auto
 from dlfd_jax.report import render, tables
 from dlfd_jax.utils import files, runs
 from experiments.benchmarks import torch_reference
@@ -140,19 +143,24 @@ def _measure(values: flags.FlagValues) -> dict[str, Any]:
     for method in [DEFAULT, *command.value(values, 'methods')]:
       place = root / names.partition('.')[0] / method
       named = [] if method == DEFAULT else [f'--method={method}']
+      if method == auto.METHOD:
+        named.append(f'--budget={command.value(values, "budget")}')
       code = spent.run(f'{request}, {method}', [
           'unlearn', f'--original={original}', *data, *named,
           f'--forget_identities={faces / names}',
           f'--workdir={place / "unlearned"}'])
-      spent.run(f'{request}, {method}, evaluated', [
-          'evaluate', f'--original={original}',
-          f'--unlearned={place / "unlearned"}',
-          f'--workdir={place / "evaluation"}'])
+      if code != exit_codes.NO_MODEL:
+        spent.run(f'{request}, {method}, evaluated', [
+            'evaluate', f'--original={original}',
+            f'--unlearned={place / "unlearned"}',
+            f'--workdir={place / "evaluation"}'])
       rows.append(row_of(
           request, method, runs.read_result(place / 'unlearned'),
+          {} if code == exit_codes.NO_MODEL else
           runs.read_result(place / 'evaluation'))
           | {'exit_code': code, 'cpu_s': spent.seconds[f'{request}, {method}']})
-  return {**settings, 'import_s': spent.seconds['import'], 'rows': rows}
+  return {**settings, 'budget': command.value(values, 'budget'),
+          'import_s': spent.seconds['import'], 'rows': rows}
 
 
 class _Spent:
@@ -172,7 +180,8 @@ class _Spent:
       before = resource.getrusage(resource.RUSAGE_CHILDREN)
       code = subprocess.run([sys.executable, '-m', 'dlfd_jax', *arguments],
                             check=False).returncode
-      if code not in (exit_codes.OK, exit_codes.UNUSABLE):
+      if code not in (
+          exit_codes.OK, exit_codes.UNUSABLE, exit_codes.NO_MODEL):
         raise command.Stop(code, f'The command {arguments[0]} of {name} ended '
                            f'with exit code {code}.')
       after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -192,12 +201,14 @@ def row_of(request: str, method: str, unlearned: Mapping[str, Any],
       'images': unlearned['forget_images'], 'steps': unlearned['steps'],
       'figures': {metric: {
           column: tables.find_cell(dict(evaluation), metric, column).value
-          for column in ('original', 'unlearned')} for metric in FIGURES},
+          for column in ('original', 'unlearned')} for metric in FIGURES
+          if evaluation},
       'rates': [stage['trial']['learning_rate'] for stage in stages
                 if 'trial' in stage],
       'trial_s': unlearned['time'].get('trial_s'),
       'work_s': unlearned['time']['work_s'],
-      'do_not_use': list(unlearned['do_not_use'])}
+      'do_not_use': list(unlearned.get('do_not_use', ())),
+      'auto': unlearned.get('auto')}
 
 
 def markdown(result: Mapping[str, Any]) -> str:
@@ -212,7 +223,7 @@ def markdown(result: Mapping[str, Any]) -> str:
       lines.append([
           f'`{row["method"]}`' + (
               ', nothing named' if row['name'] == DEFAULT else ''),
-          *(_number(row['figures'][metric]['unlearned'])
+          *(_number(row['figures'].get(metric, {}).get('unlearned'))
             for metric in FIGURES),
           ', '.join(f'{rate:.3g}' for rate in row['rates']) or '-',
           f'{row["cpu_s"]:.0f}', str(row['exit_code'])])
@@ -224,21 +235,35 @@ def markdown(result: Mapping[str, Any]) -> str:
       'evaluate`; AUC is that of the class-matched attack. Rates are those '
       'that the trial chose, seconds those of the processor, compiling '
       'included. Exit code 5: the command says first that the model is not to '
-      'be used.', '',
+      'be used. 6: no candidate of `auto` could be shown to have forgotten.',
+      '',
       *render.markdown_lines(
           ['deletion', *FIGURES.values(), 'rates', 'seconds', 'exit code'],
-          lines), '', programs.made_by(dict(result)), ''])
+          lines), *_chosen(result), '', programs.made_by(dict(result)), ''])
 
 
-def _number(value: float | None) -> str:
-  return '-' if value is None else f'{value:.3f}'
+def _chosen(result: Mapping[str, Any]) -> list[str]:
+  """What became of each candidate of auto."""
+  rows = [row for row in result['rows'] if row.get('auto')]
+  return rows and [
+      '', f'What `auto` did, with a budget of {result["budget"]} of retraining '
+      '(seconds of the clock, without compiling and judging):', '',
+      *render.markdown_lines(['deletion', 'candidate', 'seconds', 'outcome'], [
+          [row['request'], one['title'], _number(one.get('charged_s'), 1),
+           f'{one["outcome"]}: {" ".join(one["because"])}']
+          for row in rows for one in row['auto']['candidates']])]
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+  return '-' if value is None else f'{value:.{digits}f}'
 
 
 COMMAND = programs.program(
     'benchmarks.new_user', __doc__, {
         'data': (None, 'the npz file'),
         'workdir': (None, 'folder of images, models and runs'),
-        'methods': (['eu_k', 'dlfd'], 'methods beside the default'),
+        'methods': (['eu_k', 'dlfd', 'auto'], 'methods beside the default'),
+        'budget': ('300%', 'of auto'),
         'image_size': (48, 'pixels a side', 32),
         'width': (32, 'of the network', 1),
         'epochs': (30, 'of its training', 1)}, _measure, markdown)
