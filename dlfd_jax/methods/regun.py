@@ -1,22 +1,27 @@
-"""ReGUn: forget images are answered as unseen images of their class are.
+"""ReGUn: forget images are answered as unseen images are.
 
 With q_y the mean of the original's predictions on held-out images of class y,
+and q the mean of q_y over the forget batch,
 
-    min over theta of  mean KL(q_y(x_f) || p_theta(x_f)) + lambda CE on retain.
+    min over theta of  mean KL(q || p_theta(x_f)) + lambda CE on retain.
 
-Of an attribute q is conditioned on what it is in the forget image. A class
+Of an attribute q_y is conditioned on what it is in the forget image. A class
 without held-out images, and an attribute that nobody knows, has the mean over
-all of them. As most held-out images of a class are answered rightly, so are
-forget images in the end: it lowers confidence more than accuracy.
+all of them.
+
+With ``reference_per='class'`` each image has the q_y of its own class, whose
+likeliest answer is that class wherever unseen images are mostly answered
+rightly. Forget images then stay right: it lowers confidence, hardly accuracy.
 
 Reads retain and forget with labels, and a part of val that is set aside for it
 (``held_out``); cost: two passes over retain per epoch, and one over the
 held-out images.
 
-Source: Mirlach et al. (2026), arXiv:2603.11210, whose q is drawn for every
-forget batch from as many held-out images of the same classes: the mean over a
-batch instead of a class. Ours: q per class, lambda = 1, a forget batch as large
-as the retain batch in every step, five epochs.
+Source: Mirlach et al. (2026), arXiv:2603.11210, whose q is the mean over as
+many held-out images as the forget batch has, drawn anew with its classes. Ours:
+the mean over all held-out images of a class in place of those drawn, q per
+class as a choice, lambda = 1, a forget batch as large as the retain batch in
+every step, five epochs.
 """
 
 from __future__ import annotations
@@ -25,6 +30,7 @@ import dataclasses
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy import special
@@ -33,6 +39,9 @@ from dlfd_jax import parallel, tasks, training as train
 from dlfd_jax.methods import base, joint
 from dlfd_jax.utils import memo, validate
 
+PER = ('batch', 'class')
+_TINY = 1e-6  # so that both logarithms are finite in float32
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReGUnConfig(base.HeldOutConfig):
@@ -40,6 +49,8 @@ class ReGUnConfig(base.HeldOutConfig):
 
   Attributes:
     retain_weight: lambda of the cross-entropy on retain, at least 0.
+    reference_per: ``'batch'``, one q for the forget batch, or ``'class'``, that
+      of each image's class.
 
   Raises:
     ValueError: if a field is out of its range.
@@ -50,10 +61,12 @@ class ReGUnConfig(base.HeldOutConfig):
   epochs: int = 5
   optimizer: train.OptimizerConfig = train.OptimizerConfig(learning_rate=0.01)
   retain_weight: float = 1.0
+  reference_per: str = 'batch'
 
   def __post_init__(self) -> None:
     super().__post_init__()
     validate.number('retain_weight', self.retain_weight, 0)
+    validate.one_of('reference_per', self.reference_per, PER)
 
   def plan(self, setting: base.Setting) -> base.Plan:
     """Joint steps towards what the original says of held-out images."""
@@ -98,6 +111,26 @@ def references(task: tasks.Task, logits: np.ndarray,
                    for value in (0, 1, None)], np.float32)
 
 
+def of_batch(task: tasks.Task, wanted: jax.Array, weights: jax.Array,
+             axis_name: str | None) -> jax.Array:
+  """Logits of the mean prediction over the forget rows of all devices.
+
+  Args:
+    task: the task.
+    wanted: logits of the rows of this device, ``[b, outputs]``.
+    weights: of these rows, ``[b]``.
+    axis_name: device axis, or None.
+
+  Returns:
+    ``[outputs]``.
+  """
+  p = (jax.nn.sigmoid if task.is_multilabel else jax.nn.softmax)(wanted)
+  total, count = parallel.sum_over_devices(
+      ((weights[:, None] * p).sum(0), weights.sum()), axis_name)
+  mean = jnp.clip(total / jnp.maximum(count, 1), _TINY, 1 - _TINY)
+  return jnp.log(mean) - (jnp.log1p(-mean) if task.is_multilabel else 0.0)
+
+
 @memo.one_for_equal
 def make_step(model: nn.Module, task: tasks.Task,
               config: ReGUnConfig) -> parallel.StepFn:
@@ -112,6 +145,9 @@ def make_step(model: nn.Module, task: tasks.Task,
     wanted = constants['references'][(
         forget.labels, jnp.arange(task.num_outputs)) if task.is_multilabel
                                      else forget.labels]
+    if config.reference_per == 'batch':
+      wanted = jnp.broadcast_to(of_batch(
+          task, wanted, forget.weights, axis_name), wanted.shape)
     return joint.descend(
         model, task, config, state, constants, retain, forget,
         lambda logits: tasks.example_kl(task, wanted, logits),

@@ -235,8 +235,10 @@ def markdown(result: Mapping[str, Any]) -> str:
       'evaluate`; AUC is that of the class-matched attack. Rates are those '
       'that the trial chose, seconds those of the processor, compiling '
       'included. Exit code 5: the command says first that the model is not to '
-      'be used. 6: no candidate of `auto` could be shown to have forgotten.',
-      '',
+      'be used.' + (' 6: no candidate of `auto` could be shown to have '
+                    'forgotten.' if any(
+          row['exit_code'] == exit_codes.NO_MODEL for row in result['rows'])
+                    else ''), '',
       *render.markdown_lines(
           ['deletion', *FIGURES.values(), 'rates', 'seconds', 'exit code'],
           lines), *_chosen(result), '', programs.made_by(dict(result)), ''])

@@ -3,7 +3,9 @@
 Every method gets the rate of its update and the one or two numbers that its
 paper tells to tune; most get the passes over the data, too (UNSIR has its two
 passes with a rate each, SSD takes none). All else is the start's. A method
-without a row here gets rate and passes.
+without a row here gets rate and passes. Of a method that is restored the
+teacher keeps its start: the same trials as everybody's would be lost in the
+fields of two methods at once.
 """
 
 from __future__ import annotations
@@ -32,6 +34,12 @@ def _choice(*values):
   return distributions.CategoricalDistribution(tuple(dict.fromkeys(values)))
 
 
+RESTORED: Space = {
+    'restore.weight': _log(.3, 10.),
+    'restore.epochs': distributions.IntDistribution(2, 6),
+    f'restore.{_RATE}': _log(.005, .1)}
+
+
 def space_of(preset: presets.Preset, method: str) -> Space:
   """Dotted field paths of a method's config and what each may be.
 
@@ -57,7 +65,7 @@ def space_of(preset: presets.Preset, method: str) -> Space:
               'ot_weight': _log(.3, 10.)}
   return {
       'dlfd': distance,
-      'dlfd_restore': restored(distance),
+      'dlfd_restore': RESTORED,
       'finetune': {**rate, **passes},
       'neggrad': {_RATE: _log(ours.optimizer.learning_rate / 100,
                               ours.optimizer.learning_rate), **passes},
@@ -101,14 +109,6 @@ def space_of(preset: presets.Preset, method: str) -> Space:
   }.get(method, {**rate, **passes})
 
 
-def restored(teacher: Space) -> Space:
-  """The space of a method whose skill is restored."""
-  return {**{f'method.{path}': found for path, found in teacher.items()},
-          'restore.weight': _log(.3, 10.),
-          'restore.epochs': _choice(2, 3, 4),
-          f'restore.{_RATE}': _log(.005, .05)}
-
-
 def start_of(config: methods.RunConfig, space: Space) -> dict[str, Any]:
   """The start's own values, moved into the space where they lie outside.
 
@@ -126,6 +126,15 @@ def start_of(config: methods.RunConfig, space: Space) -> dict[str, Any]:
                                 distributions.IntDistribution))
       values[path] = min(max(value, found.low), found.high)
   return values
+
+
+def lies_in(space: Space, values: dict[str, Any]) -> bool:
+  """Whether a stored trial is one of this space, which may have changed."""
+  return values.keys() == space.keys() and all(
+      values[path] in found.choices
+      if isinstance(found, distributions.CategoricalDistribution) else
+      found.low <= values[path] <= found.high  # type: ignore[attr-defined]
+      for path, found in space.items())
 
 
 def suggest(space: Space, start: dict[str, Any],

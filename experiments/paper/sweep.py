@@ -128,7 +128,7 @@ def candidate(preset: presets.Preset, name: str) -> Candidate:
     return Candidate(
         name, 'restore', f'{teacher.title} + restore', restore.RestoreConfig(
             method=teacher.start, restore=preset.methods['restore'].restore),
-        spaces.restored(teacher.space))
+        spaces.RESTORED)
   start = starts.get(name, preset.config_of(name))
   return Candidate(
       name.rpartition(':')[2], name, methods.title_of(name), start,
@@ -152,12 +152,17 @@ def search(study: study_lib.Study, of: Candidate, trials: int,
     cap_s: no trial begins after so many seconds of trials, see
       ``costs.seconds_of``.
 
+  A stored trial that an earlier space allowed and this one does not is left
+  out.
+
   Returns:
     ``values`` and ``score`` of the best trial, the number of ``trials``, their
     seconds as ``search_s``, the ``space`` and every trial as ``tried``.
   """
   store = study.folder / 'sweep' / f'{of.label}.json'
-  tried = runs.read_json(store) if store.is_file() else []
+  tried = [trial for trial in (
+      runs.read_json(store) if store.is_file() else [])
+           if spaces.lies_in(of.space, trial['values'])]
   store.parent.mkdir(parents=True, exist_ok=True)
   while wants_more(tried, trials if of.space else 1, cap_s):
     values = spaces.suggest(

@@ -59,7 +59,8 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
     lack = comparison.missing(
         result['plan'], cells, [name.rpartition(':')[2]
                                 for name in result['plan']['methods']])
-    about = [summary.about(cells), _references(cells, result['plan'])]
+    about = [summary.about(cells), _references(
+        cells, result['plan'], search)]
     paper = published.beside(cells[0])
     if paper is not None:
       about.append(f'Published: {paper.source}. One seed.')
@@ -102,12 +103,20 @@ def _beside_papers(cells, rows):
               for name, row in rows.items()]
 
 
-def _references(cells, plan):
+def _holds_teacher(space):
+  return 'restore.weight' in space and not any(
+      path.startswith('method.') for path in space)
+
+
+def _references(cells, plan, searches):
   left_out = comparison.left_out(cells)
   by = comparison.groups(cells)
   seeds = len(by.trained[comparison.RETRAINED])
   search = (f'Settings: at most {plan["trials"]} trials a method on seed 0, '
             f'none begun after {plan["cap_s"]:g} s of the processor.')
+  if any(_holds_teacher(of.get('space', ())) for of in searches.values()):
+    search += (' Of a method that is restored they search the restoring alone: '
+               'its teacher has the settings of the start.')
   scores = [score for cell in by.trained[comparison.RETRAINED]
             for score in cell.get('scores', ())]
   if scores:

@@ -48,13 +48,14 @@ def test_references_are_means_of_predictions(kind):
   assert np.isfinite(sure).all()
 
 
-@pytest.mark.parametrize('kind, batch_norm', [
-    ('multiclass', 'batch'), ('multilabel', 'frozen'),
-    pytest.param('multiclass', 'frozen', marks=pytest.mark.slow),
-    pytest.param('multilabel', 'batch', marks=pytest.mark.slow)])
-def test_a_joint_step_by_hand(kind, batch_norm):
+@pytest.mark.parametrize('kind, batch_norm, reference', [
+    ('multiclass', 'batch', 'batch'), ('multilabel', 'frozen', 'class'),
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in (
+        ('multiclass', 'frozen', 'class'), ('multilabel', 'batch', 'batch')))])
+def test_a_joint_step_by_hand(kind, batch_norm, reference):
   problem = problems.problem(kind)
-  options = config(batch_norm=batch_norm, retain_weight=.6)
+  options = config(
+      batch_norm=batch_norm, retain_weight=.6, reference_per=reference)
   setting = problems.setting(problem, config=options)
   plan, _ = methods.prepare(setting, options)
   pair = problems.batch(problem.splits)
@@ -70,6 +71,10 @@ def test_a_joint_step_by_hand(kind, batch_norm):
   x_r, x_f = (problems.pixels(problem.dataset, rows)
               for rows in (pair.retain.index, gone))
 
+  def of(each):  # what every image is drawn to
+    return each if reference == 'class' else np.tile(
+        each.mean(0), (len(each), 1))
+
   def losses(params):
     outputs, _ = problem.model.apply(
         {**problem.original, 'params': params}, jnp.concatenate([x_r, x_f]),
@@ -80,12 +85,13 @@ def test_a_joint_step_by_hand(kind, batch_norm):
       known = y_r >= 0
       each = jax.nn.softplus(jnp.where(y_r == 1, -on_r, on_r)) * known
       retain = (each.sum(1) / known.sum(1)).mean()
-      wanted = q[y_f, np.arange(3)]
+      wanted = of(q[y_f, np.arange(3)])
       kl = (wanted * (np.log(wanted) - jax.nn.log_sigmoid(on_f)) + (1 - wanted)
             * (np.log(1 - wanted) - jax.nn.log_sigmoid(-on_f))).mean(1)
     else:
       retain = -jax.nn.log_softmax(on_r)[np.arange(len(y_r)), y_r].mean()
-      kl = (q[y_f] * (np.log(q[y_f]) - jax.nn.log_softmax(on_f))).sum(1)
+      wanted = of(q[y_f])
+      kl = (wanted * (np.log(wanted) - jax.nn.log_softmax(on_f))).sum(1)
     return retain, kl.mean()
 
   def loss(params):

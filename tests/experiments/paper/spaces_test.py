@@ -40,6 +40,17 @@ def test_dlfds_own_step_is_in_its_space():
     assert values['perturb_step_size'] == ours.perturb_step_size, name
 
 
+@pytest.mark.parametrize('change, fits', [
+    ({}, True), ({'restore.epochs': 6}, True), ({'restore.epochs': 7}, False),
+    ({'method.epochs': 2}, False)])
+def test_stored_trials_of_another_space_are_none_of_this(change, fits):
+  config = presets.STARTS['demo'].methods['dlfd_restore']
+  space = spaces.space_of(presets.STARTS['demo'], 'dlfd_restore')
+  values = {**spaces.start_of(config, space), **change}
+  assert spaces.lies_in(space, values) == fits
+  assert not spaces.lies_in(space, {})
+
+
 def _trials(count, seed=0):
   preset = presets.STARTS['demo']
   space = spaces.space_of(preset, 'scrub')

@@ -71,8 +71,8 @@ def test_a_method_that_went_on_has_a_budget_of_its_own():
 @pytest.mark.parametrize('name, method, paths', [
     ('finetune', 'finetune', {'optimizer.learning_rate', 'epochs'}),
     ('restore_finetune', 'restore', {
-        'method.optimizer.learning_rate', 'method.epochs', 'restore.weight',
-        'restore.epochs', 'restore.optimizer.learning_rate'}),
+        'restore.weight', 'restore.epochs',
+        'restore.optimizer.learning_rate'}),
     ('official_compat', 'official_compat', set())])
 def test_a_candidate_is_a_method_or_one_restored(name, method, paths):
   found = sweep.candidate(presets.STARTS['demo'], name)
