@@ -13,8 +13,8 @@ from tests.bad_cases import __main__ as writer, case as case_lib, place
 
 RESULT = pathlib.Path(__file__).parents[1] / 'docs/results/bad_inputs.json'
 QUICK = {'Commands', 'Training flags', 'Run folders'}
-DATA = {'Manifests', 'Images', 'npz files', 'Trees of folders', 'Downloads',
-        'Deletion requests', 'Stored splits', 'Python'}
+DATA = {'Manifests', 'Images', 'npz files', 'Trees of folders', 'Shards',
+        'Downloads', 'Deletion requests', 'Stored splits', 'Python'}
 
 
 @pytest.fixture(scope='module')

@@ -226,6 +226,10 @@ class Shards(pixels.Stored):
     if workers:
       if not flags.FLAGS.is_parsed():  # grain has some, and reads them
         flags.FLAGS.mark_as_parsed()
+      # Through pipes: shared memory is 64 MB in a container, and left behind by
+      # a process that is killed.
+      read = grain.experimental.WithOptionsIterDataset(
+          read, grain.experimental.DatasetOptions(min_shm_size=2**62))
       read = read.mp_prefetch(
           grain.MultiprocessingOptions(
               num_workers=workers, per_worker_buffer_size=2),
@@ -260,12 +264,13 @@ def _begin_worker(index: int, count: int) -> None:
 
 
 def load_shards(path: str | os.PathLike,
-                workers: int = 0) -> dataset_lib.Dataset:
+                workers: int = 0, worth: int = WORTH) -> dataset_lib.Dataset:
   """The data set of a folder, its images left in the shards.
 
   Args:
     path: of its manifest.
-    workers: see :class:`Shards`.
+    workers: see :class:`Shards`; like ``worth``.
+    worth: images.
 
   Raises:
     FileNotFoundError: if the manifest, the index or a shard is not there.
@@ -297,7 +302,7 @@ def load_shards(path: str | os.PathLike,
   images = Shards(
       Reader([str(path.parent / name) for name in names], (height, width)),
       arrays['shard'], arrays['place'], arrays['hash'], (height, width),
-      {manifest['rows']: manifest['fingerprint']}, workers)
+      {manifest['rows']: manifest['fingerprint']}, workers, worth)
   texts = {key.removeprefix(_NAMES): dict(zip(
       arrays[_NUMBERS + key.removeprefix(_NAMES)].tolist(), array.tolist()))
            for key, array in arrays.items() if key.startswith(_NAMES)}

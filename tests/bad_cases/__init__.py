@@ -40,8 +40,8 @@ def _rows() -> Iterator[case.Case]:
           getattr(edits, edit[0])(*edit[1:]) if edit else None)
 
 
-_THEMES = ('Manifests', 'Images', 'npz files', 'Trees of folders', 'Downloads',
-           'Deletion requests', 'Stored splits', 'Checkpoints',
+_THEMES = ('Manifests', 'Images', 'npz files', 'Trees of folders', 'Shards',
+           'Downloads', 'Deletion requests', 'Stored splits', 'Checkpoints',
            'Weights from elsewhere', hostile.TENSORS, hostile.SPECIAL,
            hostile.NAMES, 'Commands', 'Training flags',
            'Unlearning flags', 'Run folders', 'Reference models',

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from dlfd_jax import checkpoint, models, presets
-from dlfd_jax.data import requests, sources, splits as splits_lib
+from dlfd_jax.data import prepare, requests, sources, splits as splits_lib
 from dlfd_jax.models import torch_weights, weight_files
 from dlfd_jax.pipeline import chain
 from dlfd_jax.utils import runs
@@ -40,6 +40,9 @@ def build(folder: pathlib.Path) -> pathlib.Path:
            smile=np.arange(len(images)) % 2,
            sample_id=np.array([f'other{i}' for i in range(len(images))]))
   (folder / 'people.txt').write_text('0\n1\n')
+  prepare.prepare(sources.load(sources.DataOptions(
+      source=str(folder / 'faces.npz'), labels=('smile',))),
+      folder / 'shards', shards=2)
   _runs(folder)
   for source, options in (  # unspoiled, they can be read
       ('photos/faces.csv', {'labels': ('smile',)}),
