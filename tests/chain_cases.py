@@ -102,7 +102,7 @@ def build(folder: pathlib.Path) -> pathlib.Path:
     }.items():
       _run(f'{line} --workdir={name}')
     code, said = _run(f'{NOTHING} --workdir=nothing', check=False)
-    assert code == exit_codes.UNCHANGED, said
+    assert code == exit_codes.NOT_FORGOTTEN, said
     dataset = sources.load(sources.DataOptions(
         source=_DATA, labels=('shade',), image_size=runs_of.SIZE))
     splits, _ = requests.resolve_request(
@@ -297,10 +297,10 @@ CASES = (
     Case('unlearned', 'equal to the original, unlearn',
          NOTHING,
          'Nothing changed: the unlearned model equals', None,
-         exit_codes.UNCHANGED),
+         exit_codes.NOT_FORGOTTEN),
     Case('unlearned', 'equal to the original, evaluate',
          f'{EVALUATE} --unlearned=nothing', 'Nothing changed', None,
-         exit_codes.UNCHANGED),
+         exit_codes.NOT_FORGOTTEN),
     *(Case('retrained', situation, f'{EVALUATE} --retrained={name}', says)
       for situation, name, says in (
           ('the original itself', 'original', 'the original model itself'),

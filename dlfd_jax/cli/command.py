@@ -200,9 +200,19 @@ def _code(found: dict[str, Any] | None) -> int:
   found = found or {}
   if found.get('no_model'):
     return exit_codes.NO_MODEL
-  if (found.get('verification') or {}).get('unchanged'):
-    return exit_codes.UNCHANGED
+  if not_forgotten(found):
+    return exit_codes.NOT_FORGOTTEN
   return exit_codes.UNUSABLE if found.get('do_not_use') else exit_codes.OK
+
+
+def not_forgotten(found: Mapping[str, Any]) -> bool:
+  """Whether a run changed nothing, or its own live attack still sees forget.
+
+  Args:
+    found: a result; of an unlearning run with its findings.
+  """
+  return bool((found.get('verification') or {}).get('unchanged')) or (
+      found.get('findings') or {}).get('select_threshold_met') is False
 
 
 def _about_flags(command: str, values: flags.FlagValues, text: str) -> str:

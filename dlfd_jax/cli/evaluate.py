@@ -229,6 +229,8 @@ def show(result: evaluate.EvaluationResult) -> None:
   """Prints the tables and what the main attack found."""
   command.say_verification(result.record)
   console = screen.console()
+  for sentence in result.answers():
+    console.print(sentence)
   for table in result.tables():
     console.print(render.to_rich(table))
   for sentence in result.headline():

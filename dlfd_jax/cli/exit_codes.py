@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dlfd_jax.utils import stops
 
-OK, BUG, USER_ERROR, NOT_FINITE, UNCHANGED, UNUSABLE, NO_MODEL = range(7)
+OK, BUG, USER_ERROR, NOT_FINITE, NOT_FORGOTTEN, UNUSABLE, NO_MODEL = range(7)
 INTERRUPTED = stops.SAVED
 HANGUP, CTRL_C, TERMINATED = (
     stops.code_of(number) for number in (1, 2, 15))
@@ -13,7 +13,9 @@ MEANINGS = {
     BUG: 'a mistake of the program: a traceback says where',
     USER_ERROR: 'bad input: one sentence on stderr, nothing changed',
     NOT_FINITE: 'not finite: stopped at the last good state, which is saved',
-    UNCHANGED: 'done, but the unlearned model equals the original bit by bit',
+    NOT_FORGOTTEN: 'done, but not forgotten: the unlearned model equals the '
+                   'original bit by bit, or no state of the run met the '
+                   'threshold of its live attack',
     UNUSABLE: 'done, but the unlearned model lost too much accuracy to be used',
     NO_MODEL: 'done, but no model could be shown to have forgotten: there is '
               'none',

@@ -21,6 +21,7 @@ from dlfd_jax.pipeline import (
   unlearn,
   weakenings,
 )
+from dlfd_jax.report import answers
 from dlfd_jax.utils import configs, files, runs
 
 _ABOUT = """
@@ -178,11 +179,13 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   command.say_verification(result)
   for note in result['notes']:
     print(note)
-  print(f'{run.request["images"]} images forgotten by {method} in '
+  done = 'not forgotten' if command.not_forgotten(result) else 'forgotten'
+  print(f'{run.request["images"]} images {done} by {method} in '
         f'{result["time"]["total_s"]:.0f} s; a check takes '
         f'{100 * (result["check_share"] or 0):.0f} % of the time between two. '
         f'Selected: step {result["selected_step"]}, {result["reason"]}: '
         f'{workdir}/checkpoints/model')
+  print(answers.before_after(result))
   return {'workdir': workdir, 'model': f'{workdir}/checkpoints/model', **result}
 
 

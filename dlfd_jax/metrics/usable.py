@@ -106,6 +106,12 @@ class Loss:
     return (f'its 95 % interval is {100 * self.low:.1f} to '
             f'{100 * self.high:.1f} points ({self.images} images{of})')
 
+  @classmethod
+  def of(cls, stored: Mapping[str, Any]) -> Loss:
+    """A loss from what :meth:`as_dict` gave."""
+    return cls(**{field.name: stored[field.name]
+                  for field in dataclasses.fields(cls)})
+
   def as_dict(self) -> dict[str, Any]:
     """JSON values, with what follows from them."""
     return {**dataclasses.asdict(self), 'answer': self.answer,

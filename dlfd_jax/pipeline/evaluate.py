@@ -37,6 +37,7 @@ from dlfd_jax.pipeline import (
   shadow_models,
 )
 from dlfd_jax.report import (
+  answers as answers_lib,
   people,
   recovery,
   releases,
@@ -91,7 +92,11 @@ class EvaluationResult:
   def table(self) -> str:
     """The main metrics of all models, as Markdown."""
     parts = [render.to_markdown(table) for table in self.tables()]
-    return '\n'.join([*parts, *self.headline()])
+    return '\n'.join([*self.answers(), '', *parts, *self.headline()])
+
+  def answers(self) -> list[str]:
+    """Forgotten, working, like a retrained model; and what to do with it."""
+    return answers_lib.lines(self.record)
 
   def headline(self) -> list[str]:
     """What the main attack and others found, in sentences."""
@@ -410,6 +415,9 @@ def evaluate(
     notes.append(
         'The live attack could not tell the original from unseen data at this '
         'sample size: nothing to forget was visible before unlearning.')
+  lost = usable.losses(*(
+      _right(logits.get(name), dataset, splits, record.get('held_out', ()))
+      for name in ('original', 'unlearned')))
   again_without = _without_duplicates(logits, dataset, splits, config, copies)
   if isinstance(again_without, str):
     notes.append(again_without)
@@ -446,10 +454,8 @@ def evaluate(
               'search': record.get('search'),
               'checks': len(record.get('history') or ()),
               **({'auto': record['auto']} if 'auto' in record else {})},
-          'do_not_use': usable.sentences(usable.losses(*(
-              _right(logits.get(name), dataset, splits,
-                     record.get('held_out', ()))
-              for name in ('original', 'unlearned')))),
+          'losses': [one.as_dict() for one in lost],
+          'do_not_use': usable.sentences(lost),
           'without_duplicates': again_without}, fields))
   if opened is not None:
     result.folder = opened.path

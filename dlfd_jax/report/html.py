@@ -19,6 +19,7 @@ import jinja2
 import numpy as np
 
 from dlfd_jax.report import (
+  answers as answers_lib,
   facts,
   names,
   people,
@@ -201,6 +202,9 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
       'runs': facts.run_rows(result),
       'cost': facts.cost_sentence(result),
       'efficiency': facts.efficiency_items(result),
+      'answers': [dataclasses.asdict(one)
+                  for one in answers_lib.answers(result)],
+      'advice': answers_lib.advice(answers_lib.answers(result)),
       'provenance': tables.provenance(result),
       'headline': [*tables.headline(result), *recovery.sentences(result),
                    *people.sentences(result), *releases.sentences(result),

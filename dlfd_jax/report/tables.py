@@ -359,9 +359,9 @@ def headline(result: Result) -> list[str]:
             'unlearned model.']
   first = (
       f'The main attack (class-matched AUC, {estimate.format_number(.5)} is a '
-      f'guess) scores {_with_interval(original)} on the original and '
-      f'{_with_interval(unlearned)} on the unlearned model'
-      + (f'; {_with_interval(retrained)} on the retrained '
+      f'guess) scores {with_interval(original)} on the original and '
+      f'{with_interval(unlearned)} on the unlearned model'
+      + (f'; {with_interval(retrained)} on the retrained '
          f'{"one" if references(result) == 1 else "ones"}.'
          if retrained.value is not None else
          '; there is no retrained model to compare with.'))
@@ -421,8 +421,8 @@ def _without_original(result: Result, audited: Estimate,
     return [f'The main attack was not computed: {audited.reason}.']
   lines = [
       f'The main attack (class-matched AUC, {estimate.format_number(.5)} is a '
-      f'guess) scores {_with_interval(audited)} on the audited model'
-      + (f', {_with_interval(retrained)} on retrained ones.'
+      f'guess) scores {with_interval(audited)} on the audited model'
+      + (f', {with_interval(retrained)} on retrained ones.'
          if retrained.value is not None else '; no other model was given.')]
   verdict = (find_record(result, registry.MAIN_ATTACK) or {}).get('verdict')
   if verdict == stats.TOO_FEW:
@@ -440,5 +440,6 @@ def _without_original(result: Result, audited: Estimate,
   return lines
 
 
-def _with_interval(cell: Estimate) -> str:
+def with_interval(cell: Estimate) -> str:
+  """A number, and its interval where it has one."""
   return f'{cell.text} ({cell.interval})' if cell.interval else cell.text

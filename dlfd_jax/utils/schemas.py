@@ -559,6 +559,7 @@ class Evaluation(TypedDict, total=False):
   selection: Selection | None
   without_duplicates: Again | None
   audit: Audit
+  losses: list[Loss]
   do_not_use: Texts
   arrays: Hashes
   verification: Verification
