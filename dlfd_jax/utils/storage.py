@@ -341,6 +341,7 @@ class Lock:
     if self._end.is_set():
       return
     self._end.set()
+    self._thread.join()  # a beat would write the lock again
     if self in _copy.locks:
       _copy.locks.remove(self)
     with contextlib.suppress(StorageError), _using(self._folder, 'write'):
