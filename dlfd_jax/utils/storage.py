@@ -290,12 +290,15 @@ class Lock:
 
   def _check_dead(self, other: Mapping[str, Any]) -> None:
     silent = time.time() - float(other.get('time') or 0)
-    if other.get('host') == self._me['host'] and not _is_alive(
-        other.get('pid')):
-      return
+    if other.get('host') == self._me['host']:
+      if other.get('pid') == os.getpid():
+        if other.get('token') not in {one._me['token'] for one in _copy.locks}:
+          return  # one of this process that could not be removed
+      elif not _is_alive(other.get('pid')):
+        return
     if silent < STALE_S:
       raise self._taken(
-          f' Process {other.get("pid")} of {other.get("host")} gave the last '
+          f'Process {other.get("pid")} of {other.get("host")} gave the last '
           f'sign of life {max(silent, 0):.0f} s ago; if it was killed, the '
           f'folder is free {STALE_S:.0f} s after that sign.')
 
@@ -303,7 +306,7 @@ class Lock:
     return ValueError(
         f'Expected {url_of(self._folder)} for one process, but another one is '
         'at work in it: wait for it, stop it, or name another folder.'
-        + text_lib.bounded(more, 300))
+        + f' {text_lib.bounded(more, 300)}'.rstrip())
 
   def _read(self) -> dict[str, Any] | None:
     try:

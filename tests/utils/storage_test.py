@@ -163,12 +163,10 @@ def test_more_than_the_disk_holds_is_not_begun(store, monkeypatch):
     storage.local('gs://b/run')
 
 
-class _Others(dict):
-  """What a lock of another process says."""
-
-  def __init__(self, **known):
-    super().__init__({'host': 'elsewhere', 'pid': 7, 'token': 'x',
-                      'time': time.time(), **known})
+def _others(silent=0, **known):
+  """The lock of another process."""
+  return {'host': 'elsewhere', 'pid': 7, 'token': 'x',
+          'time': time.time() - silent, **known}
 
 
 def test_a_lock_keeps_others_out_and_goes_with_its_holder(store):
@@ -185,10 +183,12 @@ def test_a_lock_keeps_others_out_and_goes_with_its_holder(store):
 
 
 @pytest.mark.parametrize('other, free', [
-    (_Others(), False), (_Others(time=time.time() - 1000), True),
-    (_Others(host=storage._host(), pid=os.getpid()), False),
-    (_Others(host=storage._host(), pid=2**22 + 1), True)])
+    ({}, False), ({'silent': 1000}, True),
+    ({'host': storage._host(), 'pid': os.getppid()}, False),
+    ({'host': storage._host(), 'pid': os.getpid()}, True),
+    ({'host': storage._host(), 'pid': 2**22 + 1}, True)])
 def test_the_lock_of_a_dead_holder_is_taken(store, other, free):
+  other = _others(**other)
   place = storage.local('gs://b/run')
   store.pipe('/b/run/.lock', json.dumps(other).encode())
   if free:
@@ -203,7 +203,7 @@ def test_who_lost_the_lock_writes_nothing_more(store):
   place = storage.local('gs://b/run')
   place.mkdir()
   storage.Lock(place)
-  store.pipe('/b/run/.lock', json.dumps(_Others()).encode())
+  store.pipe('/b/run/.lock', json.dumps(_others()).encode())
   with pytest.raises(ValueError, match='another one took it over'):
     writes.write_text(place / 'late', 'x')
   assert names(store) == ['b/run/.lock']
