@@ -39,6 +39,28 @@ def grains(tmp_path_factory, shared_compilations):
   return folder / 'original'
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize('flag, whole', [
+    ('--forget_classes=coarse 1', 'coarse 1'),
+    ('--forget_subclasses=fine:3', 'fine:3'), ('--forget_images=20', None)])
+def test_auto_claims_nothing_of_what_is_forgotten_whole(
+    tmp_path, grains, capsys, flag, whole):
+  folder = tmp_path / 'auto'
+  code = unlearn.main([
+      f'--original={grains}', flag, '--method=auto', '--budget=5',
+      '--candidates=finetune,retrain', f'--workdir={folder}'])
+  result = json.loads((folder / runs.RESULT).read_text())
+  first, last = result['auto']['candidates']
+  assert code in (0, 5) and last['outcome'] == 'taken'
+  if whole:
+    assert first['outcome'] == 'skipped'
+    assert f'{whole} is to be forgotten whole' in first['because'][0]
+    assert f'{whole} is to be forgotten whole' in capsys.readouterr().out
+  # Of images at random attacks may see that they are remembered.
+  seen = any(one['remembers'] for one in result['auto']['original'])
+  assert bool(result['auto']['blind']) == (bool(whole) or not seen)
+
+
 _FIGURES = ['--devices=1', '--bootstrap=20', '--relearn_steps=2',
             '--relearn_seeds=1', '--recovery_steps=0']
 

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from dlfd_jax.cli import evaluate, exit_codes, train
+from dlfd_jax.cli import evaluate, exit_codes, train, unlearn
 from dlfd_jax.utils import runs
 from tests import processes
 from tests.cli import runs_of
@@ -55,6 +55,28 @@ def test_sigterm_at_one_process_stops_both_and_both_go_on(unlearned):
            if e['event'] == 'check']
   assert steps == sorted(steps) and steps[-1] == result['steps']
   assert len(steps) == len(set(steps)) + 1  # where the second stage begins
+
+
+@pytest.mark.slow
+def test_two_processes_choose_as_one_does(unlearned, capsys):
+  folder, *_ = unlearned
+  flags = [f'--original={folder / "original"}', '--forget_people=8',
+           '--method=auto', '--budget=30', '--candidates=finetune,retrain']
+  two = _two('unlearn', [*flags, f'--workdir={folder / "auto_two"}'])
+  said = processes.ended(two)
+  assert two[0].returncode == two[1].returncode in (
+      exit_codes.OK, exit_codes.UNUSABLE), said
+  assert unlearn.main([*flags, f'--workdir={folder / "auto_one"}']) in (
+      exit_codes.OK, exit_codes.UNUSABLE)
+  capsys.readouterr()
+  by_two, by_one = (runs.read_result(folder / name)['auto']
+                    for name in ('auto_two', 'auto_one'))
+  assert by_two['taken'] == by_one['taken'] == 'retrain'
+  assert [one['outcome'] for one in by_two['candidates']] == [
+      one['outcome'] for one in by_one['candidates']]
+  for a, b in zip(by_two['original'], by_one['original'], strict=True):
+    assert a['attack'] == b['attack']
+    np.testing.assert_allclose(a['auc'], b['auc'], atol=1e-3)
 
 
 @pytest.mark.slow

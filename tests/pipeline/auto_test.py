@@ -233,6 +233,47 @@ def test_a_share_is_one_of_retraining(work):
   assert took['charged_s'] == found['charged_s'] < took['took_s']
 
 
+@pytest.mark.slow
+def test_attributes_are_judged_as_classes_are():
+  rng = np.random.default_rng(1)
+  n = 240
+  marks = rng.integers(0, 2, (n, 2)).astype(np.int32)
+  images = rng.integers(0, 215, (n, 8, 8, 3)) + 20 * marks[:, :1, None, None]
+  marks[::7, 1] = -1  # nobody knows
+  data = dataset_lib.Dataset(
+      images=images.astype(np.uint8), labels=marks,
+      identity=np.repeat(np.arange(80), 3).astype(np.int32),
+      sample_id=np.array([f'i{i:03}' for i in range(n)]),
+      task=tiny.task('multilabel', 2))
+  parts = dlfd_jax.draw_partition(
+      data, seed=0, val_fraction=.3, test_fraction=.1)
+  original = dlfd_jax.train(data, parts, RECIPE, NETWORK)
+  run = dlfd_jax.auto(
+      original, request((data, parts, None), people=14), budget=5,
+      candidates=[NOTHING, HARDLY, ALL, RETRAIN])
+  nothing, hardly, *_ = run.candidates
+  assert nothing['outcome'] == hardly['outcome'] == 'refused'
+  assert 'remembers' in hardly['because'][0] and run.taken in ('all', 'retrain')
+  for one in run.candidates[:3]:
+    lost, = (loss for loss in one['losses'] if loss['part'] == 'val')
+    assert lost['low'] <= lost['original'] - lost['unlearned'] <= lost['high']
+    assert lost['units'] == 24 and lost['images'] == 72
+
+
+@pytest.mark.slow
+def test_it_judges_alike_on_many_devices(work):
+  one, many = (dlfd_jax.auto(
+      work[2], request(work, people=14), budget=5,
+      candidates=[NOTHING, HARDLY, ALL, RETRAIN], devices=tiny.devices(count))
+               for count in (1, 4))
+  assert outcomes(one) == outcomes(many) and one.taken
+  for a, b in zip(one.candidates, many.candidates, strict=True):
+    assert [s['attack'] for s in a['seen']] == [s['attack'] for s in b['seen']]
+    for side, other in zip(a['seen'], b['seen'], strict=True):
+      assert side['auc'] == pytest.approx(other['auc'], abs=.02)
+      assert side['null_95'] == pytest.approx(other['null_95'], abs=.02)
+
+
 class Killed(Exception):
   pass
 
