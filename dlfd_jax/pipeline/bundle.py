@@ -79,12 +79,23 @@ class Bundle:
         f'Code: dlfd_jax {code["dlfd_jax"]}, source {code["source"]}.',
         f'Previous request: {earlier["manifest"]}.' if earlier else
         'Previous request: none is named.',
+        *_chosen(self.evaluation.record.get('selection') or {}),
         *(f'Still knows these people: {one["what"]}'
           + (f', {one["place"]}' if one['place'] else '')
           + (f', weights {one["weights"][:16]}' if one['weights'] else '')
           + '.' for one in self.manifest['still_know']),
         *(f'Cannot be proved: {text}'
           for text in self.manifest['cannot_prove'])]
+
+
+def _chosen(selection: Mapping[str, Any]) -> list[str]:
+  """What was tried where ``unlearn --method=auto`` chose the model."""
+  tried = selection.get('auto')
+  return [] if tried is None else [
+      f'Chosen among {len(tried["candidates"])} candidates. '
+      f'{tried["sentence"]}',
+      *(f'Candidate {one["title"]}: {one["outcome"]}. '
+        f'{" ".join(one["because"])}' for one in tried['candidates'])]
 
 
 def _cryptography() -> tuple[Any, Any, Any]:

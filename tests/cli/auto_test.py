@@ -5,6 +5,8 @@ import os
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from dlfd_jax.cli import (
   audit,
@@ -15,6 +17,7 @@ from dlfd_jax.cli import (
   references,
   report,
   unlearn,
+  verify,
 )
 from dlfd_jax.pipeline import auto
 from dlfd_jax.utils import runs
@@ -88,8 +91,17 @@ def test_later_commands_take_what_it_took(original, tmp_path, capsys):
         f'--original={original}', f'--unlearned={run}', '--devices=1',
         '--bootstrap=20', f'--workdir={judged[-1]}']) in (
             exit_codes.OK, exit_codes.UNUSABLE)
-  assert report.main([f'--evaluation={judged[0]}',
+  key = tmp_path / 'key.pem'
+  key.write_bytes(ed25519.Ed25519PrivateKey.generate().private_bytes(
+      serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+      serialization.NoEncryption()))
+  assert report.main([f'--evaluation={judged[0]}', f'--sign={key}',
                       f'--workdir={tmp_path / "page"}']) == exit_codes.OK
+  capsys.readouterr()
+  assert verify.main([str(tmp_path / 'page' / 'bundle')]) == exit_codes.OK
+  said = capsys.readouterr().out
+  assert 'Chosen among 2 candidates. Taken: exact retraining' in said
+  assert 'finetune): skipped. Nothing could tell' in said
   page = (tmp_path / 'page' / 'report.html').read_text()
   assert 'auto, which took exact retraining' in page
   assert 'skipped: Nothing could tell' in page and 'taken: Trained' in page
