@@ -46,7 +46,8 @@ def _changed(fields: Mapping[str, Any]) -> teachers.Change:
 
 
 ARMS: teachers.Arms = {
-    **{name: teachers.ARMS[name] for name in (teachers.ALONE, teachers.OURS)},
+    **{name: teachers.ARMS[name] for name in (
+        teachers.ALONE, teachers.OURS, teachers.AGAIN)},
     **{name: (title, teachers.ours_with(_changed(fields)))
        for name, (title, fields) in VARIANTS.items()},
     **{name + _ALONE: (title, teachers.bare(_changed(fields)))
@@ -86,8 +87,10 @@ def markdown(result: Mapping[str, Any]) -> str:
     cells = world['cells']
     names = {cell['model'] for cell in cells}
     rows = [(name, ending, title) for ending in ('', _ALONE)
-            for name, title in [(teachers.OURS, 'DLFD'), *(
-                (name, title) for name, (title, _) in VARIANTS.items())]
+            for name, title in [*(
+                (name, teachers.ARMS[name][0])
+                for name in (teachers.OURS, teachers.AGAIN)), *(
+                    (name, title) for name, (title, _) in VARIANTS.items())]
             if name + ending in names]
     lines += [
         '', f'## {world["title"]}', '', f'{world["seeds"]} {world["about"]}',

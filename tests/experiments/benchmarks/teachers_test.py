@@ -93,8 +93,8 @@ def cells(**gaps):
     ((.3, .4, .5), 'farther', 'does not earn .* gap is larger than that of'),
     ((.1, .4, .3), 'no difference', 'does not earn .* gap ties with')])
 def test_the_verdict_is_that_of_the_paired_interval(ours, word, said):
-  found = cells(dlfd=ours, finetune=(.2, .3, .41), dlfd_alone=ours,
-                finetune_short=(.3, .4, .51))
+  found = cells(dlfd=ours, dlfd_again=ours, dlfd_alone=ours,
+                finetune=(.2, .3, .41), finetune_short=(.3, .4, .51))
   assert teachers.verdict(
       teachers.paired(found, 'dlfd', 'finetune', 'gap')) == word
   page = teachers.markdown({
@@ -105,9 +105,11 @@ def test_the_verdict_is_that_of_the_paired_interval(ours, word, said):
   assert 'Partial: not run yet are fine-tuning on 1 seed.' in page
 
 
-def test_both_amounts_of_fine_tuning_must_be_farther():
-  found = cells(dlfd=(.1, .2, .3), finetune=(.2, .3, .41),
-                finetune_short=(.1, .21, .29))
+@pytest.mark.parametrize('short, again', [
+    ((.1, .21, .29), (.1, .2, .3)), ((.3, .4, .51), (.2, .31, .4))])
+def test_both_amounts_of_fine_tuning_must_be_farther_and_again(short, again):
+  found = cells(dlfd=(.1, .2, .3), dlfd_again=again, finetune=(.2, .3, .41),
+                finetune_short=short)
   assert 'does not earn' in teachers.sentence([{'title': 'W', 'cells': found}])
   one = [cell for cell in found if cell['seed'] == 0]
   assert teachers.sentence([{'title': 'W', 'cells': one}]).startswith(
