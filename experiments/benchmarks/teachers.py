@@ -368,9 +368,12 @@ def paired(cells: Sequence[Mapping[str, Any]], name: str, other: str,
 
 
 def left_out(cells: Sequence[Mapping[str, Any]], column: str) -> np.ndarray:
-  """A column of all left-out references."""
-  return np.array([one[column] for cell in cells for one in cell.get('each', ())
-                   ])
+  """A column of all left-out references; those that seeds share count once."""
+  each: list[Any] = []
+  for cell in cells:
+    if cell['model'] == LEFT_OUT and cell['each'] not in each:
+      each.append(cell['each'])
+  return np.array([one[column] for of in each for one in of])
 
 
 def verdict(difference: summary.Spread) -> str:

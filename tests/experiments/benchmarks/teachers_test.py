@@ -116,6 +116,13 @@ def test_both_amounts_of_fine_tuning_must_be_farther_and_again(short, again):
       'Too few seeds')
 
 
+def test_references_that_seeds_share_count_once():
+  found = [{'model': 'left_out', 'seed': seed, 'each': [{'gap': gap}] * 2}
+           for seed, gap in enumerate((.1, .1, .4))]
+  np.testing.assert_allclose(
+      teachers.left_out(found, 'gap'), [.1, .1, .4, .4])
+
+
 def test_an_attack_is_judged_by_its_distance_to_guessing():
   assert teachers.far('reference_attack_person', .4) == pytest.approx(.1)
   assert teachers.far('gap', .4) == .4
