@@ -455,9 +455,9 @@ def markdown(result: Mapping[str, Any]) -> str:
       'and forget accuracy and class-matched attack AUC. Two-sided, person: '
       'AUC of the attack that reads margins beside the references, .5 is '
       'guessing. Mean ± standard deviation over seeds. A tie: the 95 % '
-      'interval of the difference within seeds holds 0. No interval is '
-      'corrected for how many there are: of twenty without any difference one '
-      'leaves 0 out.']
+      'interval of the difference within seeds holds 0, which leaves room for '
+      'differences as large as the interval. No interval is corrected for how '
+      'many there are: of twenty without any difference one leaves 0 out.']
   for world in result['worlds']:
     cells = world['cells']
     names = {cell['model'] for cell in cells}

@@ -179,8 +179,8 @@ def test_the_page_says_which_variant_is_nearer():
                                  k_2=(.3, .4, .49), by_person=(.1, .4, .4)),
                   'missing': [['every_block', 0]]}],
       'command': 'c', 'device': 'cpu', 'versions': {'jax': '1'}})
-  assert 'K = 1: a smaller gap on W. K = 2: a larger gap on W.' in page
-  assert 'Forget batches by person: a tie on W.' in page
+  assert ('Some variants have a smaller gap. W: smaller gap of K = 1; larger '
+          'gap of K = 2; tie of forget batches by person.') in page
   assert 'Partial: 1 of 13 models are not run yet.' in page
 
 
