@@ -3,6 +3,7 @@
 import json
 
 from dlfd_jax.cli import evaluate, exit_codes, report, unlearn
+from dlfd_jax.report import answers
 from dlfd_jax.utils import runs
 
 
@@ -18,7 +19,8 @@ def test_a_ruined_model_is_not_to_be_used(original, tmp_path, capsys):
   result = json.loads((ruined / runs.RESULT).read_text())
   found = result['accuracies']
   assert found['original']['retain'] - found['unlearned']['retain'] > .05
-  assert first == result['do_not_use'][0] and 'Selected' in lines[-1]
+  assert first == result['do_not_use'][0] and 'Selected' in lines[-2]
+  assert lines[-1] == answers.before_after(result)
   code = evaluate.main([
       f'--original={original}', f'--unlearned={ruined}', '--devices=1',
       '--bootstrap=20', f'--workdir={judged}'])
