@@ -27,7 +27,7 @@ import re
 import resource
 import subprocess
 import sys
-import threading
+import tempfile
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -86,21 +86,19 @@ def measured(words: Sequence[str]) -> dict[str, float]:
   """Runs a command; its seconds, those of a core, and its largest memory."""
   before = resource.getrusage(resource.RUSAGE_CHILDREN)
   started, peak = time.perf_counter(), 0
-  process = subprocess.Popen(
-      words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-  said: list[str] = []
-  reader = threading.Thread(target=lambda: said.append(process.stdout.read()))
-  reader.start()
-  while process.poll() is None:
-    peak = max(peak, resident(process.pid))
-    time.sleep(_EVERY_S)
-  reader.join()
+  with tempfile.TemporaryFile('w+') as output:
+    process = subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT)
+    while process.poll() is None:
+      peak = max(peak, resident(process.pid))
+      time.sleep(_EVERY_S)
+    output.seek(0)
+    said = output.read()
   seconds = time.perf_counter() - started
   after = resource.getrusage(resource.RUSAGE_CHILDREN)
   # A model that lost accuracy is a model all the same here.
   if process.returncode not in (exit_codes.OK, exit_codes.UNUSABLE):
     raise ValueError(f'Expected {" ".join(words)} to end well, got '
-                     f'{process.returncode}: {said[0][-500:]}')
+                     f'{process.returncode}: {said[-500:]}')
   return {'seconds': seconds, 'peak_bytes': peak, 'core_s': (
       after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)}
 
@@ -222,7 +220,7 @@ def _measure(values: flags.FlagValues) -> dict[str, Any]:
 COMMAND = programs.program(
     'benchmarks.sharded_data', __doc__, {
         'folder': (None, 'where files, shards and runs go'),
-        'sizes': (['10000', '30000', '100000'], 'numbers of images'),
+        'sizes': (['10000', '30000', '50000'], 'numbers of images'),
         'workers': (1, 'processes that decode, of every command', 0)},
     _measure, markdown)
 main = COMMAND.main

@@ -41,6 +41,7 @@ PAGES = {
         'planted': 'benchmarks.planted',
         'profiles': 'benchmarks.profiles',
         'report_size': 'benchmarks.report_size',
+        'sharded_data': 'benchmarks.sharded_data',
         'teachers': 'benchmarks.teachers',
         'checks': 'publish.check_page', 'demo_seeds': 'publish.demo_seeds',
         'notebooks': 'publish.notebooks',
