@@ -1,0 +1,49 @@
+"""What a method is expected to take, from a step of each phase."""
+
+import dataclasses
+
+import pytest
+
+from dlfd_jax import methods
+from dlfd_jax.methods import base
+from dlfd_jax.pipeline import expected_cost, timing
+from tests.methods import contract_test, problems
+
+SECONDS = {'distance': 3.0, 'finetune': 1.0, 'max': 5.0, 'min': 2.0,
+           'restore': 1.0, 'restore_resting': 1.0}
+
+
+def expected(monkeypatch, config):
+  monkeypatch.setattr(timing, 'time_in_turns', lambda calls, *more: (
+      {}, {name: [SECONDS[name]] for name in calls}))
+  return 8 / 9 * expected_cost.of_method(
+      problems.problem(), config, problems.devices(), 2**30)
+
+
+def steps_of(config):
+  plan, _ = methods.prepare(problems.setting(problems.problem()), config)
+  return plan, plan.num_steps
+
+
+def test_a_schedule_says_how_many_steps_a_phase_has(monkeypatch):
+  config = contract_test.CONFIGS['scrub']
+  plan, count = steps_of(config)
+  phases = [plan.schedule(step) for step in range(count)]
+  assert set(phases) == {'max', 'min'}
+  assert expected(monkeypatch, config) == pytest.approx(
+      sum(SECONDS[phase] for phase in phases))
+
+
+def test_phases_that_the_run_decides_are_equally_long(monkeypatch):
+  config = contract_test.CONFIGS['dlfd']
+  plan, count = steps_of(config)
+  assert set(plan.steps) == {'distance', 'finetune'}
+  assert expected(monkeypatch, config) == pytest.approx(2.0 * count)
+
+
+def test_a_trial_counts_down_to_the_configured_rate(monkeypatch):
+  config = contract_test.CONFIGS['finetune']
+  _, count = steps_of(config)
+  tried = dataclasses.replace(config, trial=base.TrialConfig(
+      steps=7, factors=(3.0, 1.0, .1)))
+  assert expected(monkeypatch, tried) == pytest.approx(count + 2 * 7)
