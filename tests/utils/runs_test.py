@@ -160,3 +160,11 @@ def test_a_run_of_an_older_version_goes_on_under_the_new_name_of_a_value(
   assert runs.RunFolder(tmp_path, config('batch')).resumed
   with pytest.raises(ValueError, match="was 'batch', is now 'frozen'"):
     runs.RunFolder(tmp_path, config('frozen'))
+
+
+def test_a_run_from_before_a_field_did_what_its_first_value_does(tmp_path):
+  config = lambda **fields: {'config': {'sinkhorn': {'epsilon': .05, **fields}}}
+  runs.RunFolder(tmp_path, config())
+  assert runs.RunFolder(tmp_path, config(transport='global')).resumed
+  with pytest.raises(ValueError, match="was 'global', is now 'sharded'"):
+    runs.RunFolder(tmp_path, config(transport='sharded'))
