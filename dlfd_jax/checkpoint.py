@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import flax.serialization
@@ -69,19 +69,6 @@ def _plain(folder: pathlib.Path) -> Iterator[pathlib.Path]:
           'folder')
       place.symlink_to(folder, target_is_directory=True)
     yield place
-
-
-def _alone() -> ocp.options.MultiprocessingOptions:
-  """For a process that writes to a disk which no other one sees."""
-  me = jax.process_index()
-  return ocp.options.MultiprocessingOptions(
-      primary_host=me, active_processes={me},
-      barrier_sync_key_prefix=f'process{me}')
-
-
-def _checkpointer(folder: pathlib.Path) -> ocp.StandardCheckpointer:
-  return ocp.StandardCheckpointer(**{
-      'multiprocessing_options': _alone()} if storage.url_of(folder) else {})
 
 
 @contextlib.contextmanager
@@ -146,30 +133,25 @@ class LoopCheckpoints:
   noticed and the one before it is used. A step is read again before an older
   one is deleted.
 
-  In an object store every process writes to its own copy, and the first one's
-  is sent: a step's files, then the file of sums, which makes it count, then
-  older steps go. A step that is in no sum was not sent whole.
+  To an object store a step's files are sent, then the file of sums, which makes
+  it count, then older steps go. A step that is in no sum was not sent whole.
   """
 
   def __init__(self, folder: str | os.PathLike):
     self._folder = storage.local(folder).absolute()
     self._folder.mkdir(parents=True, exist_ok=True)
     self._sums = self._folder / _SUMS
-    self._copied = storage.url_of(self._folder) is not None
-    if self._copied:
+    if storage.url_of(self._folder) is not None:
       sent = self._read_sums()
       for left in (self._folder / 'loop').glob('*'):
         if left.name not in sent:
           shutil.rmtree(left, ignore_errors=True)
     opened = contextlib.ExitStack()
     place = opened.enter_context(_plain(self._folder))
-    if self._copied:  # orbax makes none that one process alone uses
-      (place / 'loop').mkdir(exist_ok=True)
     self._release = weakref.finalize(self, opened.close)
     self._manager = ocp.CheckpointManager(
         place / 'loop', options=ocp.CheckpointManagerOptions(
-            create=not self._copied, enable_async_checkpointing=False,
-            **{'multiprocessing_options': _alone()} if self._copied else {}))
+            create=True, enable_async_checkpointing=False))
 
   def latest(self) -> int | None:
     """The newest whole step, or None; damaged ones are removed with a warning.
@@ -237,7 +219,7 @@ class LoopCheckpoints:
       return
     with _saving(self._folder):
       saved = self._manager.save(step, args=ocp.args.Composite(
-          state=ocp.args.StandardSave(parallel.to_store(tree, self._copied)),
+          state=ocp.args.StandardSave(parallel.to_store(tree)),
           meta=ocp.args.JsonSave({'loop': meta, 'arrays': _describe(tree)})))
       self._manager.wait_until_finished()
     if not saved:
@@ -284,7 +266,7 @@ class LoopCheckpoints:
                        f'{self._folder}, got one that cannot be read'):
       found = self._manager.restore(step, args=ocp.args.Composite(
           state=ocp.args.StandardRestore(
-              _abstract(parallel.to_store(like, self._copied)))))['state']
+              _abstract(parallel.to_store(like)))))['state']
     return parallel.from_store(found, like)
 
   def write_note(self, name: str, value: Any) -> None:
@@ -347,17 +329,12 @@ def save_model(folder: str | os.PathLike, variables: models.Variables,
   if not replace:
     hosts.first(lambda: check_empty(folder))
   variables = models.in_float32(parallel.fetch(dict(variables)))
-  copied = storage.url_of(folder) is not None
-
-  def once(call: Callable[[], Any]) -> Any:  # on each disk
-    return call() if copied else hosts.from_first(hosts.first(call))
-
-  once(lambda: folder.mkdir(parents=True, exist_ok=True))
+  hosts.first(lambda: folder.mkdir(parents=True, exist_ok=True))
   with contextlib.ExitStack() as stack:
-    fresh = pathlib.Path(once(lambda: str(stack.enter_context(
-        writes.temporary_folder(folder)))), _VARIABLES)
+    fresh = pathlib.Path(str(hosts.from_first(hosts.first(lambda: str(
+        stack.enter_context(writes.temporary_folder(folder)))))), _VARIABLES)
     with _saving(folder), _plain(fresh.parent) as place, (
-        _checkpointer(folder)) as saver:
+        ocp.StandardCheckpointer()) as saver:
       saver.save(place / _VARIABLES, variables)
     _read(fresh, variables, str(folder))
 
@@ -375,7 +352,7 @@ def save_model(folder: str | os.PathLike, variables: models.Variables,
       fresh.rename(folder / _VARIABLES)
       card.replace(folder / _MODEL_CARD)
 
-    once(exchange)
+    hosts.first(exchange)
     hosts.first(lambda: storage.push(folder / _VARIABLES))
     hosts.first(lambda: storage.push(folder / _MODEL_CARD))
 
@@ -590,7 +567,7 @@ def _tree_of(reader: Any, place: pathlib.Path, folder: pathlib.Path) -> Any:
 
 def _read(folder: pathlib.Path, like: Any, name: str) -> models.Variables:
   """Variables with the shapes of ``like``; ``name`` stands in refusals."""
-  with _plain(folder) as place, _checkpointer(folder) as reader:
+  with _plain(folder) as place, ocp.StandardCheckpointer() as reader:
     check_same_shapes(_tree_of(reader, place, folder), like, name)
     with files.reading(f'Expected a whole checkpoint in {folder}, but its '
                        'arrays cannot be read'):

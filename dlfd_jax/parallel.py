@@ -183,11 +183,10 @@ def _one_of_each() -> NamedSharding:
   return NamedSharding(Mesh(np.asarray(firsts), ('process',)), PartitionSpec())
 
 
-def to_store(tree: Any, each: bool = False) -> Any:
+def to_store(tree: Any) -> Any:
   """The arrays as what is written to disk once, by all processes together.
 
   A single process writes its own; several see one array in what they hold.
-  With ``each`` every process writes its own, to a disk that is not shared.
   """
   if hosts.count() == 1:
     return tree
@@ -196,7 +195,7 @@ def to_store(tree: Any, each: bool = False) -> Any:
   def one(leaf: Any) -> Any:
     plain = jax.device_put(
         _plain(leaf), jax.local_devices()[0]).addressable_data(0)
-    stored = plain if each else jax.make_array_from_single_device_arrays(
+    stored = jax.make_array_from_single_device_arrays(
         plain.shape, where, [plain])
     return jax.random.wrap_key_data(
         stored, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else stored

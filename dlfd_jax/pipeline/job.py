@@ -133,6 +133,11 @@ def open_folder(path: Folder, config: dict[str, Any]) -> runs.RunFolder:
       process cannot see it.
   """
   path = storage.local(path)
+  if storage.url_of(path) and hosts.count() > 1:
+    raise ValueError(
+        'Expected --workdir on a disk that all processes share, as they write '
+        f'each checkpoint together, got {storage.url_of(path)}: data may lie '
+        'in a bucket, and a finished run can be copied there.')
 
   def make() -> runs.RunFolder:
     chain.check_resumed(path, config)
@@ -144,12 +149,11 @@ def open_folder(path: Folder, config: dict[str, Any]) -> runs.RunFolder:
   made = hosts.first(make)
   if made is not None:
     return made
-  storage.refresh(path)
   if not files.is_there(path / runs.CONFIG):
     raise ValueError(
         'Expected --workdir on a disk that all processes share, but process '
         f'{jax.process_index()} sees no run in {path}.')
-  return runs.RunFolder(path, config, alone=False)
+  return runs.RunFolder(path, config)
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)

@@ -172,16 +172,13 @@ class RunFolder:
     config: everything that decides the result, JSON values only; run-time
       matters such as the device count stay out of it, and the places of files
       are not compared (contents are, by their hashes).
-    alone: False = another process of this run sees to it that no other run
-      writes to it.
 
   Raises:
     ValueError: if the folder holds something else than a run of this config,
       or one in an object store has another process at work in it.
   """
 
-  def __init__(self, path: str | os.PathLike, config: dict[str, Any], *,
-               alone: bool = True) -> None:
+  def __init__(self, path: str | os.PathLike, config: dict[str, Any]) -> None:
     self.path = storage.local(path)
     self._kind = schemas.RESULTS.get(config.get('kind', ''), dict[str, Any])
     try:
@@ -200,8 +197,7 @@ class RunFolder:
                          'that leads nowhere.')
       if place.exists() and not place.is_dir():
         raise ValueError(f'Expected a folder for the run, {place} is a file.')
-    if alone and storage.url_of(self.path) and not (
-        self.path / RESULT).exists():
+    if storage.url_of(self.path) and not (self.path / RESULT).exists():
       weakref.finalize(self, storage.Lock(self.path).release)
       storage.refresh(self.path)  # what the one before wrote last
     if self.path.exists() and any(

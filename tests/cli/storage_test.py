@@ -10,7 +10,7 @@ import pytest
 
 from dlfd_jax.cli import commands, exit_codes
 from dlfd_jax.utils import storage
-from tests import stores
+from tests import processes, stores
 from tests.cli import runs_of
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -244,3 +244,25 @@ def test_a_run_in_a_bucket_is_for_one_process(s3, capsys):
   assert _train(url, 'taken', '--on=all') == exit_codes.USER_ERROR
   assert f'Expected {url}/taken for one process' in _one_sentence(capsys)
   assert _below(objects, 'taken') == ['taken/.lock']
+
+
+@pytest.mark.slow
+def test_two_processes_read_a_bucket_and_write_to_a_disk(s3, tmp_path):
+  url, _, objects = s3
+
+  def both(workdir):
+    address = processes.address()
+    made = [processes.start(
+        'dlfd_jax', 'train', *runs_of.data_flags(f'{url}/faces.npz'),
+        *runs_of.NETWORK, '--batch_size=16', '--on=all', '--epochs=1',
+        f'--workdir={workdir}', '--num_processes=2',
+        f'--coordinator={address}', f'--process_id={i}') for i in range(2)]
+    said = processes.ended(made)
+    return {one.returncode for one in made}, ''.join(said)
+
+  codes, said = both(f'{url}/by_two')
+  assert codes == {exit_codes.USER_ERROR}, said
+  assert f'together, got {url}/by_two: data may lie in a bucket' in said
+  assert _below(objects, 'by_two') == []
+  codes, said = both(tmp_path / 'by_two')
+  assert codes == {exit_codes.OK}, said
