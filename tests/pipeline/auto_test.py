@@ -101,7 +101,6 @@ def test_the_first_that_passes_is_taken_and_all_are_listed(work, tmp_path):
       one['took_s'] for one in run.candidates)
 
 
-@pytest.mark.parametrize('candidate', [NOTHING, ALL])
 def _answers(monkeypatch, **by_name):
   """What candidates lose on val, (low, loss, high) by their name."""
   tried = []
@@ -159,6 +158,7 @@ def test_what_val_cannot_say_comes_after_what_it_can(
       'kept' if found == SHOWN else 'lost' if found == LOST else 'cannot say')
 
 
+@pytest.mark.parametrize('candidate', [NOTHING, ALL])
 def test_of_one_image_no_candidate_can_be_said_to_forget_it(work, candidate):
   splits = request(work, sample_ids=(
       str(work[0].sample_id[work[1].train[0]]),))
