@@ -12,6 +12,7 @@ from typing import Any
 from dlfd_jax import checkpoint, loop, parallel
 from dlfd_jax.data import batching
 from dlfd_jax.methods import base, live as live_lib, trial
+from dlfd_jax.metrics import usable
 from dlfd_jax.models import Variables
 from dlfd_jax.utils import hosts, runs
 
@@ -80,7 +81,8 @@ class Monitor:
         blind is None) else Selection(
             self._select_threshold, blind,
             live.num_val if config.selection == 'one_se' else None,
-            self._select_by)
+            self._select_by,
+            max(self._original['val_accuracy'] - usable.MOST_LOST['val'], 0.0))
     self._findings |= {
         'forget_threshold': self._forget_threshold,
         'select_threshold': self._select_threshold,
@@ -166,6 +168,8 @@ class Selection:
     num_val: images behind ``val_accuracy`` for the one-standard-error rule;
       None = the most accurate state as it is.
     by: what the threshold is a value of, ``AUC`` or ``SCORE``.
+    least: val accuracy that a deletion has to keep. Where the best state has
+      it, the one-standard-error rule takes none below it.
 
   Source: the one-standard-error rule of Breiman et al. (1984), section 3.4.3.
   """
@@ -174,6 +178,7 @@ class Selection:
   blind: bool
   num_val: int | None
   by: str = 'forgetting_score'
+  least: float = 0.0
 
   def keep(self, candidates: Sequence[loop.Metrics]) -> list[int]:
     """Positions of the candidates that :meth:`choose` can still choose."""
@@ -205,9 +210,10 @@ class Selection:
     of equals; or, with ``num_val``, the latest of those within one standard
     error of that accuracy: the best of many measurements on few images is
     partly luck, and under a falling learning rate later states are the better
-    trained ones. If no state is under the threshold, the one with the lowest
-    score. If the attack could not see the original, the one whose signed AUC is
-    nearest .5 among those within 1 point of the best val accuracy.
+    trained ones; but none below ``least`` unless that one is. If no state is
+    under the threshold, the one with the lowest score. If the attack could not
+    see the original, the one whose signed AUC is nearest .5 among those within
+    1 point of the best val accuracy.
     """
     if not candidates:
       return None, 'no state was measured, so the last one is returned'
@@ -223,9 +229,13 @@ class Selection:
           'with the val AUC nearest .5 within 1 point of the best val accuracy')
     near = self._near_the_best(candidates)
     if near:
-      rule = ('the most accurate state on val' if self.num_val is None else
-              'the latest state within a standard error of the best val '
-              'accuracy')
+      rule = 'the most accurate state on val'
+      if self.num_val is not None:
+        rule = ('the latest state within a standard error of the best val '
+                'accuracy')
+        best = max(candidates[i]['val_accuracy'] for i in near)
+        if 0 < self.least <= best:
+          rule += f', none below the {self.least:.3f} that it has to keep,'
       return near[-1], (
           f'{rule} with {_IN_WORDS[self.by]} of at most {self.threshold:.3f}')
     return min(order, key=lambda i: strength(candidates[i], self.by)), (
@@ -243,6 +253,8 @@ class Selection:
       return [first]
     best = candidates[first]['val_accuracy']
     lowest = best - math.sqrt(best * (1 - best) / self.num_val)
+    if best >= self.least:
+      lowest = max(lowest, self.least)
     return [i for i in good if candidates[i]['val_accuracy'] >= lowest]
 
 

@@ -197,7 +197,7 @@ def test_without_a_measured_state_the_last_one_is_returned():
     (None, 1), (100, 3), (400, 2), (1, 5)])
 def test_one_standard_error_chooses_the_latest_near_the_best(
     num_val, expected, monkeypatch):
-  accuracies = [0.79, 0.8, 0.785, 0.76, 0.755, 0.41, 0.99]
+  accuracies = [0.79, 0.8, 0.785, 0.76, 0.755, 0.51, 0.99]
   scores = [0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.9]  # the last one is not forgotten
   states = [figures(score, accuracy=accuracy, step=step) for
             step, (score, accuracy) in enumerate(zip(
@@ -209,12 +209,26 @@ def test_one_standard_error_chooses_the_latest_near_the_best(
   assert ('standard error' in reason) is (num_val is not None)
 
 
+@pytest.mark.parametrize('least, expected', [
+    (0.0, 3), (0.77, 2), (0.785, 2), (0.79, 1), (0.8, 1),
+    (0.81, 3)])  # the best itself has lost more: the rule as it is
+def test_a_standard_error_is_no_leave_to_lose_too_much(least, expected):
+  accuracies = [0.79, 0.8, 0.785, 0.76, 0.755]
+  states = [figures(0.1, accuracy=accuracy, step=step)
+            for step, accuracy in enumerate(accuracies)]
+  chosen, reason = run.Selection(0.4, False, 100, least=least).choose(states)
+  assert chosen == expected
+  assert (f'none below the {least:.3f}' in reason) is (0 < least <= 0.8)
+
+
 @pytest.mark.parametrize('by', [run.AUC, run.SCORE])
-@pytest.mark.parametrize('blind, num_val', [
-    (False, None), (True, None), (False, 100), (False, 2000)])
-def test_pruning_never_drops_the_state_that_would_win(blind, num_val, by):
+@pytest.mark.parametrize('blind, num_val, least', [
+    (False, None, 0.0), (True, None, 0.0), (False, 100, 0.0),
+    (False, 2000, 0.0), (False, 100, 0.81), (False, 2000, 0.81)])
+def test_pruning_never_drops_the_state_that_would_win(
+    blind, num_val, least, by):
   rng = np.random.default_rng(0)
-  rule = run.Selection(0.4, blind, num_val, by)
+  rule = run.Selection(0.4, blind, num_val, by, least)
   for _ in range(300):
     length = rng.integers(1, 12)
     states = [
