@@ -123,6 +123,24 @@ class Devices:
     return self._runner(_mapped_rows(
         function, tuple(self.devices), self._processes == 1))
 
+  def temporary_bytes(self, function: Callable[..., Any], variables: Any,
+                      constants: Any, batch: Any) -> int:
+    """What a program of :meth:`compile_map` needs beside its arguments.
+
+    Args:
+      function: mapped row by row.
+      variables: placed, as for the program, like ``constants``.
+      constants: of every device.
+      batch: of the host.
+
+    Returns:
+      Bytes that XLA sets aside on one device for temporary arrays.
+    """
+    mapped = _mapped_rows(function, tuple(self.devices), self._processes == 1)
+    compiled = mapped.lower(  # type: ignore[attr-defined]  # pmap's
+        variables, constants, self.split(batch)).compile()
+    return int(compiled.memory_analysis().temp_size_in_bytes)
+
   def _runner(self, mapped: Callable[..., Any]) -> Callable[..., Any]:
     def run(state: Any, constants: Any, batch: Any) -> Any:
       # Of several processes: compares constants that were not seen before.

@@ -180,8 +180,8 @@ class _Spent:
       before = resource.getrusage(resource.RUSAGE_CHILDREN)
       code = subprocess.run([sys.executable, '-m', 'dlfd_jax', *arguments],
                             check=False).returncode
-      if code not in (
-          exit_codes.OK, exit_codes.UNUSABLE, exit_codes.NO_MODEL):
+      if code not in (exit_codes.OK, exit_codes.NOT_FORGOTTEN,
+                      exit_codes.UNUSABLE, exit_codes.NO_MODEL):
         raise command.Stop(code, f'The command {arguments[0]} of {name} ended '
                            f'with exit code {code}.')
       after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -234,11 +234,11 @@ def markdown(result: Mapping[str, Any]) -> str:
       'imported. Each row is `dlfd unlearn` with its defaults, then `dlfd '
       'evaluate`; AUC is that of the class-matched attack. Rates are those '
       'that the trial chose, seconds those of the processor, compiling '
-      'included. Exit code 5: the command says first that the model is not to '
-      'be used.' + (' 6: no candidate of `auto` could be shown to have '
-                    'forgotten.' if any(
-          row['exit_code'] == exit_codes.NO_MODEL for row in result['rows'])
-                    else ''), '',
+      'included. Exit code 4: no state met the threshold of the live attack. '
+      '5: the command says first that the model is not to be used.' + (
+          ' 6: no candidate of `auto` could be shown to have forgotten.' if any(
+              row['exit_code'] == exit_codes.NO_MODEL
+              for row in result['rows']) else ''), '',
       *render.markdown_lines(
           ['deletion', *FIGURES.values(), 'rates', 'seconds', 'exit code'],
           lines), *_chosen(result), '', programs.made_by(dict(result)), ''])

@@ -43,6 +43,7 @@ PAGES = {
         'report_size': 'benchmarks.report_size',
         'sharded_data': 'benchmarks.sharded_data',
         'teachers': 'benchmarks.teachers',
+        'transport_scaling': 'benchmarks.transport_scaling',
         'checks': 'publish.check_page', 'demo_seeds': 'publish.demo_seeds',
         'notebooks': 'publish.notebooks',
         'verdict_rates': 'benchmarks.verdict_rates'}.items()},
