@@ -18,8 +18,8 @@ from dlfd_jax.report import tables
 YES, NO, NOT_SHOWN, UNKNOWN = 'yes', 'no', 'not shown', 'unknown'
 # Fewer do not tell the chance of a training from a trace.
 REFERENCES = 3
-_MORE = (f'tier 1 with {REFERENCES} retrained models (`dlfd references --n='
-         f'{REFERENCES}`, then `evaluate --tier=1 --references=...`)')
+_MORE = (f'tier 1 with {REFERENCES} retrained models (dlfd references '
+         f'--n={REFERENCES}, then dlfd evaluate --tier=1 --references=...)')
 _PARTS = {'val': 'validation images', 'retain': 'those who stay'}
 
 
@@ -67,7 +67,7 @@ def advice(found: Sequence[Answer]) -> str:
   if all(one.answer == YES for one in found):
     return 'Recommendation: use it.'
   unsure = [one for one in found if one.answer != YES]
-  return ('Recommendation: none, as '
+  return ('Recommendation: none yet, as '
           f'{_listed(one.short for one in unsure)}. What would tell: '
           f'{_listed(one.tells for one in unsure)}.')
 
@@ -153,7 +153,7 @@ def _works(result: tables.Result) -> Answer:
         question, UNKNOWN, 'this model and the original were not asked about '
         'the same images', 'what accuracy it lost is not known',
         'an evaluation beside the original')
-  number = ', '.join(
+  number = 'accuracy ' + ', '.join(
       f'{_percent(one.original)} -> {_percent(one.unlearned)} on '
       f'{_PARTS[one.part]}' for one in losses)
   number += ''.join(f'; of the loss on {_PARTS[one.part]} {one}'
