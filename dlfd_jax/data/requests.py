@@ -9,6 +9,7 @@ alone.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 import os
 import re
@@ -28,6 +29,8 @@ KINDS = ('identities', 'families', 'sample_ids', 'classes', 'subclasses',
          'people', 'fraction', 'images', 'image_fraction')
 DRAWN = ('people', 'fraction', 'images', 'image_fraction')
 MOST_LISTED = 1000
+_MOST_NAMED = 20  # unknown entries in one message
+_ALIKE = 0.75  # share of letters that a misspelt name has in common at least
 
 
 @dataclasses.dataclass(frozen=True)
@@ -491,11 +494,15 @@ def _numbers(request: ForgetRequest, kind: str, names: Mapping[int, str],
       unknown.append(entry)
   if unknown:
     wanted = f'a known {what}' if names else f'an integer {what} >= 0'
+    shown = [f'{validate.shorten(repr(entry), 200)}{known.hint(entry)}'
+             for entry in unknown[:_MOST_NAMED]]
+    also = [f'{text}{_place(request, entry)}' for text, entry in zip(
+        shown[1:], unknown[1:], strict=False)]
+    more = len(unknown) - len(shown)
     raise ValueError(
-        f'Expected {wanted}{_place(request, unknown[0])}, got '
-        f'{validate.shorten(repr(unknown[0]), 200)}'
-        + (f' and {len(unknown) - 1} more that are unknown'
-           if len(unknown) > 1 else '') + f'{known.hint(unknown[0])}.')
+        f'Expected {wanted}{_place(request, unknown[0])}, got {shown[0]}'
+        + ''.join(f'; also unknown: {text}' for text in also)
+        + (f'; and {more} more' if more else '') + '.')
   if not codes and not named:
     raise ValueError(f'Expected at least one {what} in the request, got '
                      'comments alone.')
@@ -576,7 +583,9 @@ class _Names:
               '--forget_sample_ids')
     if before != entry and (not before or self.find(before) is not None):
       return '; a comment is a line of its own that begins with #'
-    return ''
+    near = difflib.get_close_matches(
+        entry, self.numbers, n=1, cutoff=_ALIKE) if len(entry) > 3 else ()
+    return f' (the nearest name is {near[0]!r})' if near else ''
 
 
 def _images_with(dataset: dataset_lib.Dataset, column: np.ndarray,

@@ -225,7 +225,11 @@ SIGNS = ['Person A', 'Person A #2', '#anon17', '# 5', 'a#b', '#', 'Person B']
     ('#Anon17\n', "line 1 of .* got '#Anon17'; the data have '#anon17'"),
     ('# anon17\n', "got '# anon17'; the data have '#anon17'"),
     ('person a\n', "got 'person a'; the data have 'Person A'"),
-    ('Person C\nNobody\n', "got 'Person C' and 1 more that are unknown"),
+    ('Person C\nNobody\n', r"line 1 of .* got 'Person C' \(the nearest name is "
+     r"'Person [AB]'\); also unknown: 'Nobody' in line 2 of .*\.$"),
+    ('\n'.join(f'Nobody {n}' for n in range(25)),
+     r"'Nobody 0'; also unknown: 'Nobody 1' .*'Nobody 19' in line 20 of [^;]*; "
+     r'and 5 more\.$'),
     ('# nobody\n', 'at least one identity in the request, got comments alone'),
 ])
 def test_a_line_is_a_name_a_comment_or_refused(tmp_path, text, expected):
