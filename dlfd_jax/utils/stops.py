@@ -28,8 +28,6 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from dlfd_jax.utils import storage
-
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SAVED = 75  # what was done is saved; otherwise 128 + the signal's number
 # Some send a signal to a process and to its group: one wish, not two.
@@ -96,6 +94,7 @@ def guarded() -> bool:
 
 def note_saved(folder: str | os.PathLike) -> None:
   """From now on the same command goes on from what this folder holds."""
+  from dlfd_jax.utils import storage  # not before the process is guarded
   _process.saved = storage.shown(str(folder))
 
 
