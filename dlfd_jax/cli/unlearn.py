@@ -185,7 +185,9 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         f'{100 * (result["check_share"] or 0):.0f} % of the time between two. '
         f'Selected: step {result["selected_step"]}, {result["reason"]}: '
         f'{workdir}/checkpoints/model')
-  print(answers.before_after(result))
+  said = answers.before_after(result)
+  if said:
+    print(said)
   return {'workdir': workdir, 'model': f'{workdir}/checkpoints/model', **result}
 
 

@@ -89,12 +89,17 @@ def before_after(record: Mapping[str, Any]) -> str:
            f'{_percent(after[part])}' for part, words in _PARTS.items()
            if part in before and part in after]
   first = (record.get('findings') or {}).get('original_mia_auc')
-  last = next((one['mia_auc'] for one in reversed(record.get('history') or ())
-               if one.get('step') == record.get('selected_step')), None)
+  last = live_auc(record)
   if first is not None and last is not None:
     found.append('AUC of the attack on forget and validation images '
                  f'{first:.3f} -> {last:.3f} (a guess: 0.5)')
   return f'Before -> after: {", ".join(found)}.' if found else ''
+
+
+def live_auc(record: Mapping[str, Any]) -> float | None:
+  """The live attack's AUC of the state that a run selected; None = unknown."""
+  return next((one['mia_auc'] for one in reversed(record.get('history') or ())
+               if one['step'] == record['selected_step']), None)
 
 
 def lines(result: tables.Result) -> list[str]:
@@ -175,8 +180,7 @@ def _against_retraining(result: tables.Result) -> Answer:
   if not count:
     return Answer(question, UNKNOWN, 'no retrained model was given',
                   'no retrained model was given', _MORE)
-  record = (tables.find_record(result, f'gap_{registry.MAIN_ATTACK}')
-            or tables.find_record(result, registry.MAIN_ATTACK) or {})
+  record = tables.main_difference(result)
   delta = tables.as_cell(
       record.get('delta'), record.get('units') or 'fraction', signed=True)
   number = ('the difference in attack AUC was not computed'

@@ -158,6 +158,7 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
   done = result.get('done') or {}
   versions = result.get('versions') or {}
   request = result.get('request') or {}
+  answered = answers_lib.answers(result)
   size = data.get('image_size')
   about = {
       **data, 'task': task.get('kind'), 'outputs': task.get('names'),
@@ -202,9 +203,8 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
       'runs': facts.run_rows(result),
       'cost': facts.cost_sentence(result),
       'efficiency': facts.efficiency_items(result),
-      'answers': [dataclasses.asdict(one)
-                  for one in answers_lib.answers(result)],
-      'advice': answers_lib.advice(answers_lib.answers(result)),
+      'answers': [dataclasses.asdict(one) for one in answered],
+      'advice': answers_lib.advice(answered),
       'provenance': tables.provenance(result),
       'headline': [*tables.headline(result), *recovery.sentences(result),
                    *people.sentences(result), *releases.sentences(result),

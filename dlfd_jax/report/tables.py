@@ -365,13 +365,21 @@ def headline(result: Result) -> list[str]:
          f'{"one" if references(result) == 1 else "ones"}.'
          if retrained.value is not None else
          '; there is no retrained model to compare with.'))
-  record = find_record(result, f'gap_{registry.MAIN_ATTACK}') or find_record(
-      result, registry.MAIN_ATTACK) or {}
+  record = main_difference(result)
   if record.get('verdict') == stats.TOO_FEW:
     return [first, 'These are too few people or images to say more.']
   if retrained.value is None:
     return [first]
   return [first, difference_sentence(record, references(result))]
+
+
+def main_difference(result: Result) -> Mapping[str, Any]:
+  """The main attack's record with its difference to retraining, or ``{}``.
+
+  That of tier 1 if it was run, else that of tier 0.
+  """
+  return find_record(result, f'gap_{registry.MAIN_ATTACK}') or find_record(
+      result, registry.MAIN_ATTACK) or {}
 
 
 def difference_sentence(record: Mapping[str, Any], references: int) -> str:
@@ -430,9 +438,8 @@ def _without_original(result: Result, audited: Estimate,
   elif verdict == verdicts.UNSEEN:
     lines.append('It tells these people from unseen ones.')
   elif retrained.value is not None:
-    lines.append(difference_sentence(
-        find_record(result, f'gap_{registry.MAIN_ATTACK}') or find_record(
-            result, registry.MAIN_ATTACK) or {}, references(result)))
+    lines.append(
+        difference_sentence(main_difference(result), references(result)))
   elif verdict:
     lines.append('It does not tell these people from unseen ones. Whether a '
                  'model that never saw them would look alike, only retrained '

@@ -32,6 +32,7 @@ from dlfd_jax.cli import command
 from dlfd_jax.methods import base, live, restore
 from dlfd_jax.metrics import accuracy
 from dlfd_jax.pipeline import job
+from dlfd_jax.report import answers
 from dlfd_jax.utils import configs, runs
 from experiments.paper import costs, spaces, study as study_lib
 from experiments.publish import programs
@@ -199,8 +200,7 @@ def objective(done: Mapping[str, Any]) -> dict[str, float | None]:
   A run that became non-finite, or whose attack could not be measured, has the
   worst score.
   """
-  auc = next((metrics['mia_auc'] for metrics in reversed(done['history'])
-              if metrics['step'] == done['selected_step']), None)
+  auc = answers.live_auc(done)
   if done['stop'] == loop.NOT_FINITE or auc is None:
     return {'score': _FAILED}
   before, after = (done['accuracies'][name] for name in (
