@@ -10,13 +10,19 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+import re
 from typing import Any
 
 from absl import flags
 
 from dlfd_jax import checkpoint, methods, parallel, presets
 from dlfd_jax.cli import command, inputs, options
-from dlfd_jax.data import dataset as dataset_lib, requests, splits as splits_lib
+from dlfd_jax.data import (
+  dataset as dataset_lib,
+  requests,
+  sources,
+  splits as splits_lib,
+)
 from dlfd_jax.pipeline import job, reference_models, train, unlearn
 from experiments.publish import programs
 
@@ -27,15 +33,17 @@ _OVERRIDES = (*options.DATA, *options.NETWORK,
               *(o for o in options.TRAIN if o.flag == 'epochs'))
 # Trained models differ with the others, so these name the folder of a task.
 _PLACES = ('data', 'root')
+_NAME = re.compile(r'\w[\w.-]{0,99}')
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
   """A preset on a data set."""
 
-  name: str  # of the preset, with what was changed in it
+  name: str  # given, or of the preset with what was changed in it
   preset_name: str  # of the preset alone
   preset: presets.Preset  # data, network, recipe and methods
+  split_by: str = 'person'  # `'image'` where persons are unknown
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -108,11 +116,14 @@ def define(values: flags.FlagValues, tasks: list[str]) -> None:
   inputs.define_run(values)
   programs.define(
       values, tasks=(tasks, 'presets to run'),
-      data=([], 'data of each task: .npz files or .csv manifests, as many as '
-            "tasks; default each preset's own"))
-  for option in _OVERRIDES:
-    if option.flag != 'data':
-      options.define([option], values)
+      data=([], 'data of each task, as `--data` of `dlfd train`, as many as '
+            "tasks; default each preset's own"),
+      name=([], 'what each task is called, in titles and folders; default its '
+            'preset, with what flags change in it'))
+  flags.DEFINE_enum(
+      'split_by', 'person', ['person', 'image'],
+      "'image' only where persons are unknown", flag_values=values)
+  options.define([o for o in _OVERRIDES if o.flag != 'data'], values)
 
 
 def tasks_of(values: flags.FlagValues, tuned: bool = True) -> list[Task]:
@@ -123,38 +134,60 @@ def tasks_of(values: flags.FlagValues, tuned: bool = True) -> list[Task]:
     tuned: with the values that a search chose, not the starts.
 
   Raises:
-    ValueError: if a preset is unknown or the data are not one for each.
+    ValueError: if a preset is unknown, the data or names are not one for each,
+      or a name cannot be that of a folder.
   """
-  names, data = values['tasks'].value, values['data'].value
+  names, data, called = (
+      values[name].value for name in ('tasks', 'data', 'name'))
   source = presets.PRESETS if tuned else presets.STARTS
   unknown = sorted(set(names) - set(source))
   if unknown or not names:
     raise ValueError(f'Expected --tasks of {sorted(source)}, got '
                      f'{unknown or "none"}.')
   check_once('tasks', names)
-  if data and len(data) != len(names):
-    raise ValueError(f'Expected --data to name {len(names)} sources, one for '
-                     f'each task, got {len(data)}.')
+  for flag, given in (('data', data), ('name', called)):
+    if given and len(given) != len(names):
+      raise ValueError(f'Expected --{flag} to have {len(names)} entries, one '
+                       f'for each task, got {len(given)}.')
+  check_once('name', called)
+  for name in called:
+    if not _NAME.fullmatch(name) or name in source:
+      raise ValueError(
+          'Expected --name of letters, digits, points, - and _, and not that '
+          f'of a preset, got {name!r}.')
   changes = {o.flag: values[o.flag].value for o in _OVERRIDES
              if o.flag not in _PLACES and values[o.flag].value is not None}
   found = []
   for i, name in enumerate(names):
     preset = source[name]
-    data_options = preset.data
-    if data:
-      data_options = dataclasses.replace(data_options, source=data[i])
-    given = [o for o in options.DATA if o.flag != 'data']
     preset = dataclasses.replace(
         preset,
-        data=options.apply(data_options, given, values, 'the data'),
+        data=_data_of(preset.data, values, data[i] if data else None),
         network=options.apply(
             preset.network, options.NETWORK, values, 'the network'),
         train=options.apply(
             preset.train, [o for o in options.TRAIN if o.flag == 'epochs'],
             values, 'training'))
     title = ''.join(f'-{flag}_{text}' for flag, text in changes.items())
-    found.append(Task(name + title.replace('/', '_'), name, preset))
+    if source[name].data.source == sources.SYNTHETIC and preset.data.source != (
+        sources.SYNTHETIC):
+      title = f'-{pathlib.Path(data[i]).stem}{title}'
+    found.append(Task(
+        called[i] if called else name + title.replace('/', '_'), name, preset,
+        command.value(values, 'split_by')))
   return found
+
+
+def _data_of(start: sources.DataOptions, values: flags.FlagValues,
+             source: str | None) -> sources.DataOptions:
+  """A task's data, read from the flags as every command reads them."""
+  own = flags.FlagValues()
+  options.define(options.DATA, own)
+  for option in options.DATA:
+    own[option.flag].value = (
+        source if option.flag == 'data' else values[option.flag].value)
+  own.mark_as_parsed()
+  return inputs.data_options(start, own)
 
 
 def open_study(task: Task, seed: int, root: pathlib.Path,
@@ -171,7 +204,8 @@ def open_study(task: Task, seed: int, root: pathlib.Path,
     **common: ``devices``, ``command`` and the run options of ``train``.
   """
   dataset = job.load_data(task.preset.data, common.get('hooks', ()))
-  partition, splits, notes = _parts(dataset, seed, forget_fraction)
+  partition, splits, notes = _parts(
+      dataset, seed, forget_fraction, task.split_by)
   recipe = dataclasses.replace(task.preset.train, seed=seed)
   folder = root / task.name / str(seed)
   trained = {}
@@ -184,9 +218,9 @@ def open_study(task: Task, seed: int, root: pathlib.Path,
   return Study(task, seed, folder, dataset, splits, notes, trained, common)
 
 
-def _parts(dataset, seed, forget_fraction):
+def _parts(dataset, seed, forget_fraction, by='person'):
   """The data's own forget set where it has one, else people drawn by seed."""
-  parts = (splits_lib.draw_partition(dataset, seed=seed)
+  parts = (splits_lib.draw_partition(dataset, seed=seed, by=by)
            if dataset.split is None
            else splits_lib.partition_from_column(dataset))
   partition = job.as_partition(parts)

@@ -13,7 +13,7 @@ selects: accuracy kept on retain and val, and the signed attack on val, see
 Every trial is a run folder and each finished one a line of
 ``<workdir>/<task>/0/sweep/<method>.json``: the same command goes on.
 Writes ``<out>/<preset>.json``, which presets read where it lies in
-``dlfd_jax/tuned``.
+``dlfd_jax/tuned``; a task that has a ``--name`` its ``<out>/<name>.json``.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   for task in study_lib.tasks_of(values, tuned=False):
     study = study_lib.open_study(
         task, SEED, root, **study_lib.common_of(values, line))
-    path = out / f'{task.preset_name}.json'
+    path = out / (
+        f'{task.name if values["name"].value else task.preset_name}.json')
     for method in values['methods'].value:
       found = search(study, candidate(task.preset, method),
                      values['trials'].value, values['cap_s'].value)

@@ -21,6 +21,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
+import statistics
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -210,8 +211,14 @@ def _trained(study: study_lib.Study, judge: judging.Judge
       {**about, 'model': 'retrained', 'title': 'retrained', 'passes': epochs,
        'time_share': 1.0, 'verdicts': {}, 'references': references,
        'metrics': {name: {
-           'value': sum(each[name] for each in references) / len(references),
+           'value': _mean([each[name] for each in references]),
            'low': None, 'high': None} for name in references[0]}}]
+
+
+def _mean(values: list[float | None]) -> float | None:
+  """Of one number of every reference; None if it is not known of all."""
+  known = [value for value in values if value is not None]
+  return statistics.fmean(known) if len(known) == len(values) else None
 
 
 def run_row(study: study_lib.Study, judge: judging.Judge, row: Row
