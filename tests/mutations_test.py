@@ -39,8 +39,8 @@ def test_an_evaluation_with_one_thing_altered(tmp_path):
 @pytest.mark.slow
 def test_real_runs_with_one_thing_altered(tmp_path):
   folder = mutations.build(tmp_path)
-  _faults(mutations.try_all(folder, mutations.subjects(folder), every=13,
-                            command_every=3000), 2500)
+  _faults(mutations.try_all(folder, mutations.subjects(folder), every=29,
+                            command_every=3000), 1000)
 
 
 @pytest.mark.long

@@ -6,7 +6,7 @@ from dlfd_jax.utils import runs
 from experiments.benchmarks import ensembles
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_its_files_have_every_number_of_models(tmp_path, capsys):
   out = tmp_path / 'ensembles'
   assert ensembles.main([

@@ -103,7 +103,7 @@ def test_a_page_without_shadow_models_says_so():
   assert 'U-LiRA with shadow models was not run for this page.' in page
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_tiny_run_makes_both_tables(tmp_path, monkeypatch):
   monkeypatch.setattr(planted, 'REFERENCES', 4)
   monkeypatch.setattr(planted, '_TRAIN', dataclasses.replace(
