@@ -11,7 +11,7 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax import methods, models
-from dlfd_jax.cli import command, inputs, options, screen
+from dlfd_jax.cli import command, inputs, options, screen, trackers
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.evaluation import inputs as inputs_lib
 from dlfd_jax.pipeline import (
@@ -72,6 +72,7 @@ def define_figures(values: flags.FlagValues) -> None:
   inputs.define_run(values)
   inputs.define_hosts(values)
   inputs.define_unverified(values)
+  trackers.define(values)
   flags.DEFINE_list(
       'retrained', [], 'runs of models trained on retain alone',
       flag_values=values)
@@ -155,7 +156,8 @@ def measure(values: flags.FlagValues, line: str,
     network: that is named among what is used.
     **more: further arguments of ``evaluate``.
   """
-  workdir, devices = command.required(values, 'workdir'), inputs.devices(values)
+  workdir, asked = command.required(values, 'workdir'), trackers.of(values)
+  devices = inputs.devices(values)
   tier = command.value(values, 'tier')
   config = inputs_lib.EvaluationConfig(
       bootstrap=command.value(values, 'bootstrap'),
@@ -181,6 +183,8 @@ def measure(values: flags.FlagValues, line: str,
       devices=devices, hooks=[command.Progress()], used=used,
       command=line, allow_unverified=command.value(values, chain.FLAG),
       **inputs.run_options(values), **more)
+  with asked.run(workdir) as tracked:
+    tracked.finish_with(result.record)
   show(result)
   print(f'{workdir}/{runs.RESULT}')
   return {'workdir': workdir, **result.record}

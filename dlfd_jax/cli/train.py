@@ -9,7 +9,7 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax import models, presets
-from dlfd_jax.cli import command, inputs, options, tensorboard
+from dlfd_jax.cli import command, inputs, options, trackers
 from dlfd_jax.data import requests, splits as splits_lib
 from dlfd_jax.pipeline import chain, run_configs, train
 from dlfd_jax.utils import runs
@@ -32,7 +32,7 @@ def _define(values: flags.FlagValues) -> None:
   inputs.define_run(values)
   inputs.define_hosts(values)
   inputs.define_unverified(values)
-  tensorboard.define(values)
+  trackers.define(values)
   flags.DEFINE_enum(
       'on', 'all', ['all', 'retain'], 'who is trained on', flag_values=values)
   flags.DEFINE_string(
@@ -46,6 +46,7 @@ def _define(values: flags.FlagValues) -> None:
 
 def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   workdir = command.required(values, 'workdir')
+  asked = trackers.of(values)
   original = command.value(values, 'original')
   preset = presets.PRESETS[command.value(values, 'preset') or 'demo']
   start, network, recipe = (
@@ -69,13 +70,14 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
       devices=devices, parts=parts.parts,
       split_from=inputs.split_from(values, dataset, stored), settings=recipe,
       preset=None if original else command.value(values, 'preset') or 'demo')
-  with tensorboard.hooks(values, workdir) as hooks:
+  with asked.run(workdir) as tracked:
     run = train.train(
         dataset, parts, recipe, network, on=on, workdir=workdir,
-        devices=devices, hooks=[command.Progress(), *hooks], command=line,
-        used=used, verification=verification,
+        devices=devices, hooks=[command.Progress(), *tracked.hooks],
+        command=line, used=used, verification=verification,
         allow_unverified=command.value(values, chain.FLAG),
         **inputs.run_options(values))
+    tracked.finish_with(run.record)
   command.check_finite(run)
   found = run.record
   command.say_verification(found)

@@ -10,7 +10,7 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax import checkpoint, methods, presets
-from dlfd_jax.cli import command, inputs, options, tensorboard
+from dlfd_jax.cli import command, inputs, options, trackers
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.methods import base
 from dlfd_jax.pipeline import (
@@ -61,7 +61,7 @@ def _define(values: flags.FlagValues) -> None:
   inputs.define_run(values)
   inputs.define_hosts(values)
   inputs.define_unverified(values)
-  tensorboard.define(values)
+  trackers.define(values)
   flags.DEFINE_string(
       'original', None, 'run or folder of the trained model',
       flag_values=values)
@@ -126,6 +126,7 @@ def _define_method(values: flags.FlagValues, argv: Sequence[str]) -> None:
 
 def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   workdir = command.required(values, 'workdir')
+  asked = trackers.of(values)
   original = pathlib.Path(command.required(values, 'original'))
   checkpoint.find_model(original)
   named = command.value(values, 'preset')
@@ -162,18 +163,22 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   seed = command.value(values, 'seed')
   for sentence in weakenings.weakenings(dataset, splits, config, seed):
     print(sentence)
-  with tensorboard.hooks(values, workdir) as hooks:
+  with asked.run(workdir) as tracked:
     shared: dict[str, Any] = {
         'seed': seed, 'notes': notes,
         'workdir': workdir, 'devices': devices,
-        'hooks': [command.Progress(), *hooks], 'command': line,
+        'hooks': [command.Progress()], 'command': line,
         'original_path': str(original), 'used': used,
         'search': presets.search_of(named, method) if named else None,
         'allow_unverified': command.value(values, chain.FLAG),
         **inputs.run_options(values)}
-    if config is None:
-      return _auto(values, saved, splits, dataset, shared)
+    if config is None:  # its candidates are runs of their own, without curves
+      found = _auto(values, saved, splits, dataset, shared)
+      tracked.finish_with(found)
+      return found
+    shared['hooks'] += tracked.hooks
     run = unlearn.unlearn(saved, config, splits, dataset, **shared)
+    tracked.finish_with(run.record)
   command.check_finite(run)
   result = run.record
   command.say_verification(result)

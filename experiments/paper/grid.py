@@ -14,6 +14,7 @@ import jax
 from absl import flags
 
 from dlfd_jax import methods, presets
+from dlfd_jax.cli import trackers
 from dlfd_jax.evaluation import inputs as inputs_lib
 from dlfd_jax.pipeline import evaluate, references as references_lib
 from dlfd_jax.report import tables
@@ -93,14 +94,16 @@ def run(values: flags.FlagValues, line: str, kind: str,
   Returns:
     ``cells`` and what made them.
   """
+  asked, root = trackers.of(values), study_lib.root_of(values)
   common = study_lib.common_of(values, line)
   cells = []
   for task in tasks:
     for seed in range(values['seeds'].value):
-      study = study_lib.open_study(
-          task, seed, study_lib.root_of(values), **common)
-      cells += run_study(study, rows_of(task), values['bootstrap'].value,
-                         values['probes'].value, values['references'].value)
+      study = study_lib.open_study(task, seed, root, **common)
+      found = run_study(study, rows_of(task), values['bootstrap'].value,
+                        values['probes'].value, values['references'].value)
+      study_lib.tell(asked, root, kind, found)
+      cells += found
   searched = {task.preset_name: presets.tuned(task.preset_name)
               for task in tasks if values['tuned'].value}
   return {

@@ -11,12 +11,13 @@ import hashlib
 import json
 import pathlib
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
 
 from dlfd_jax import checkpoint, methods, parallel, presets
-from dlfd_jax.cli import command, inputs, options
+from dlfd_jax.cli import command, inputs, options, trackers
 from dlfd_jax.data import (
   dataset as dataset_lib,
   requests,
@@ -33,6 +34,11 @@ _OVERRIDES = (*options.DATA, *options.NETWORK,
               *(o for o in options.TRAIN if o.flag == 'epochs'))
 # Trained models differ with the others, so these name the folder of a task.
 _PLACES = ('data', 'root')
+# Of a cell, for trackers, whose files are in one folder for a workdir.
+_SETTINGS = ('task', 'preset', 'data', 'seed', 'model', 'method', 'state',
+             'network', 'image_size', 'train_epochs', 'config')
+_NUMBERS = ('passes', 'time_share', 'steps', 'selected_step')
+TRACKED = 'tracked'
 _NAME = re.compile(r'\w[\w.-]{0,99}')
 
 
@@ -114,6 +120,7 @@ def digest(fields: Any) -> str:
 def define(values: flags.FlagValues, tasks: list[str]) -> None:
   """Flags that name tasks, their data and their seeds."""
   inputs.define_run(values)
+  trackers.define(values)
   programs.define(
       values, tasks=(tasks, 'presets to run'),
       data=([], 'data of each task, as `--data` of `dlfd train`, as many as '
@@ -145,10 +152,12 @@ def tasks_of(values: flags.FlagValues, tuned: bool = True) -> list[Task]:
     raise ValueError(f'Expected --tasks of {sorted(source)}, got '
                      f'{unknown or "none"}.')
   check_once('tasks', names)
-  for flag, given in (('data', data), ('name', called)):
+  for flag, what, given in (('data', 'sources', data),
+                            ('name', 'tasks', called)):
     if given and len(given) != len(names):
-      raise ValueError(f'Expected --{flag} to have {len(names)} entries, one '
-                       f'for each task, got {len(given)}.')
+      raise ValueError(
+          f'Expected --{flag} to name {len(names)} {what}, one for each task, '
+          f'got {len(given)}.')
   check_once('name', called)
   for name in called:
     if not _NAME.fullmatch(name) or name in source:
@@ -244,6 +253,19 @@ def common_of(values: flags.FlagValues, line: str) -> dict[str, Any]:
   """Run-time arguments of every run of an experiment."""
   return {'devices': inputs.devices(values), 'command': line,
           'hooks': [command.Progress()], **inputs.run_options(values)}
+
+
+def tell(asked: trackers.Trackers, root: pathlib.Path, kind: str,
+         cells: Sequence[dict[str, Any]]) -> None:
+  """Tells trackers of finished cells, each a run in the group of its task."""
+  for cell in cells:
+    settings = {name: cell[name] for name in _SETTINGS if name in cell}
+    name = '-'.join(str(cell[part]) for part in ('task', 'seed', 'model'))
+    asked.note(
+        root / TRACKED / f'{name}-{digest(settings)}', 'cell',
+        f'{kind} {cell["task"]}', settings, {
+            **{name: of['value'] for name, of in cell['metrics'].items()},
+            **{name: cell.get(name) for name in _NUMBERS}})
 
 
 def root_of(values: flags.FlagValues) -> pathlib.Path:

@@ -28,7 +28,7 @@ import jax
 from absl import flags
 
 from dlfd_jax import loop, methods, models, presets
-from dlfd_jax.cli import command
+from dlfd_jax.cli import command, trackers
 from dlfd_jax.methods import base, live, restore
 from dlfd_jax.metrics import accuracy
 from dlfd_jax.pipeline import job
@@ -54,7 +54,7 @@ def _define(values: flags.FlagValues) -> None:
 
 
 def _execute(values: flags.FlagValues, line: str) -> None:
-  root = study_lib.root_of(values)
+  root, asked = study_lib.root_of(values), trackers.of(values)
   out = pathlib.Path(command.required(values, 'out'))
   if not out.is_dir():
     raise FileNotFoundError(f'Expected the folder {out} of --out.')
@@ -70,7 +70,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
         f'{task.name if values["name"].value else task.preset_name}.json')
     for method in values['methods'].value:
       found = search(study, candidate(task.preset, method),
-                     values['trials'].value, values['cap_s'].value)
+                     values['trials'].value, values['cap_s'].value, asked)
       made = {'command': line, 'trials': values['trials'].value,
               'cap_s': values['cap_s'].value, 'device': job.device_name(),
               'versions': runs.versions()}
@@ -144,7 +144,8 @@ def folder_of(label: str, method: str, config: methods.RunConfig) -> str:
 
 
 def search(study: study_lib.Study, of: Candidate, trials: int,
-           cap_s: float) -> dict[str, Any]:
+           cap_s: float, asked: trackers.Trackers = trackers.NONE
+           ) -> dict[str, Any]:
   """Runs what is missing of a method's trials.
 
   Args:
@@ -153,6 +154,7 @@ def search(study: study_lib.Study, of: Candidate, trials: int,
     trials: wanted; a method without anything to change has one.
     cap_s: no trial begins after so many seconds of trials, see
       ``costs.seconds_of``.
+    asked: are told of every trial.
 
   A stored trial that an earlier space allowed and this one does not is left
   out.
@@ -178,6 +180,13 @@ def search(study: study_lib.Study, of: Candidate, trials: int,
     tried.append({'values': values, **objective(done),
                   'time_s': costs.seconds_of(done, cost)})
     runs.write_json(store, tried)
+    asked.note(
+        study.folder.parents[1] / study_lib.TRACKED / (
+            f'{study.task.name}-{study.seed}-{of.label}-trial_{len(tried)}'),
+        'trial', f'sweep {study.task.name}', {
+            'task': study.task.name, 'seed': study.seed, 'method': of.label,
+            **values}, {name: tried[-1][name] for name in tried[-1]
+                        if name != 'values'})
     print(f'{study.task.name} {of.label} {len(tried)}: '
           f'{tried[-1]["score"]:.4f} {values}', flush=True)
     jax.clear_caches()  # compiled programs hold memory maps

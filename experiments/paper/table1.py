@@ -30,7 +30,7 @@ import jax
 from absl import flags
 
 from dlfd_jax import methods
-from dlfd_jax.cli import command
+from dlfd_jax.cli import command, trackers
 from dlfd_jax.evaluation import likelihood_attacks
 from dlfd_jax.pipeline import job
 from dlfd_jax.utils import configs, runs
@@ -75,6 +75,7 @@ def _define(values: flags.FlagValues) -> None:
 
 def _execute(values: flags.FlagValues, line: str) -> None:
   out = programs.out_of(values)
+  asked, root = trackers.of(values), study_lib.root_of(values)
   names = values['methods'].value
   if not names:
     raise ValueError('Expected --methods to name a method, got none.')
@@ -88,13 +89,14 @@ def _execute(values: flags.FlagValues, line: str) -> None:
       'rules', 'bootstrap')}
   common = study_lib.common_of(values, line)
   open_study = functools.partial(
-      study_lib.open_study, root=study_lib.root_of(values),
+      study_lib.open_study, root=root,
       forget_fraction=plan['forget'], **common)
   result: dict[str, Any] = {
       **programs.facts(KIND, line), 'devices': common['devices'].count,
       'plan': plan, 'searches': {}, 'cells': []}
   for task in tasks:
-    for cells in rows(task, plan, open_study, result['searches']):
+    for cells in rows(task, plan, open_study, result['searches'], asked):
+      study_lib.tell(asked, root, 'table1', cells)
       result['cells'] += cells
       publish(out, result)
   print(table1_page.markdown(result))
@@ -122,7 +124,9 @@ class Row:
 
 def rows(task: study_lib.Task, plan: dict[str, Any],
          open_study: Callable[[study_lib.Task, int], study_lib.Study],
-         searches: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
+         searches: dict[str, Any],
+         asked: trackers.Trackers = trackers.NONE
+         ) -> Iterator[list[dict[str, Any]]]:
   """The cells of a task, as they come.
 
   Args:
@@ -130,6 +134,7 @@ def rows(task: study_lib.Task, plan: dict[str, Any],
     plan: the flags.
     open_study: trains what a seed needs.
     searches: receives what was found, by task and label.
+    asked: are told of every trial.
   """
   found = searches.setdefault(task.name, {})
   study = open_study(task, sweep.SEED)
@@ -141,7 +146,8 @@ def rows(task: study_lib.Task, plan: dict[str, Any],
   candidates = [sweep.candidate(task.preset, name) for name in plan['methods']]
   chosen: dict[str, Row] = {}
   for one in candidates:
-    search = sweep.search(study, one, plan['trials'], plan['cap_s'])
+    search = sweep.search(
+        study, one, plan['trials'], plan['cap_s'], asked)
     found[one.label] = search
     chosen[one.label] = Row(one.label, one.method, one.title, configs.replace(
         one.start, search['values']))

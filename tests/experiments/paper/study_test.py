@@ -79,7 +79,7 @@ def test_any_data_are_a_task_of_their_name(write, tmp_path):
 
 
 @pytest.mark.parametrize('given, sentence', [
-    (['--labels=shade', '--name=a,b'], 'Expected --name to have 1 entries'),
+    (['--labels=shade', '--name=a,b'], 'Expected --name to name 1 tasks'),
     (['--labels=shade', '--name=../up'], 'Expected --name of letters'),
     (['--labels=shade', '--name=mufac_age'], 'not that of a preset'),
     (['--labels=shade', '--root=here'], 'Expected no --root with'),
