@@ -18,6 +18,9 @@ evaluation.
 
   dlfd report --evaluation=runs/eval --request_id=R-12 --received=2026-05-04
 
+People have pseudonyms there; report_key.json says whose, for your eyes alone.
+With --names they have their names, and images their ids.
+
 With --sign it also writes the folder `bundle`: report and evaluation, hashes of
 data, request, models, exports and code, signed. `dlfd verify` checks it. A key:
 openssl genpkey -algorithm ed25519 -out key.pem
@@ -40,6 +43,9 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_string(
       'received', None, 'date of the request, as in 2026-05-04, to be printed',
       flag_values=values)
+  flags.DEFINE_bool(
+      'names', False, 'print names of people and ids of images, not pseudonyms',
+      flag_values=values)
   flags.DEFINE_string(
       'sign', None, 'file of an Ed25519 private key in PEM: write a signed '
       'bundle', flag_values=values)
@@ -61,16 +67,23 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   if sign is None:
     inputs.refuse(values, ('exports', 'previous'), 'without --sign')
   request, made = _request(values), {'report': target / runs.REPORT}
+  named = command.value(values, 'names')
   if sign is None:
-    found.write_report(made['report'], request)
+    found.write_report(made['report'], request, named=named)
   else:
     made['bundle'] = signing.sign(
         found, sign, target, request=request,
         exports=command.value(values, 'exports'),
-        previous=command.value(values, 'previous'))
+        previous=command.value(values, 'previous'), named=named)
   command.say_verification(found.record)
   for path in made.values():
     print(path)
+  if not named:
+    from dlfd_jax.report import html  # matplotlib is slow to import
+
+    made['key'] = html.key_path(made['report'])
+    print(f'{made["key"]} says whose pseudonyms these are. Nobody but you can '
+          'read it; keep it apart from the report.')
   return {name: str(path) for name, path in made.items()}
 
 

@@ -39,6 +39,7 @@ from dlfd_jax.pipeline import (
 from dlfd_jax.report import (
   answers as answers_lib,
   people,
+  pseudonyms,
   recovery,
   releases,
   render,
@@ -59,6 +60,7 @@ from dlfd_jax.utils import (
 
 PER_EXAMPLE = 'per_example.npz'
 FEATURES = 'features.npz'
+PEOPLE = 'people.json'
 References = job.Folder | reference_models.ReferenceModels
 Shadows = References | shadow_models.Plan
 Judged = (job.ModelRun | checkpoint.SavedModel | chain.Judged | str
@@ -76,6 +78,8 @@ class EvaluationResult:
     arrays: by file name: losses and margins of every image, and the features
       if they were kept; of a folder they are read when they are needed.
     history: events of the unlearning run, for the report; None = not known.
+    names: of people by number, where the data have names; of a folder they
+      are read when they are needed, from a file for its owner alone.
   """
 
   record: dict[str, Any]
@@ -84,6 +88,7 @@ class EvaluationResult:
   arrays: dict[str, dict[str, np.ndarray]] = dataclasses.field(
       default_factory=dict)
   history: list[dict[str, Any]] | None = None
+  names: dict[int, str] | None = None
 
   def value(self, metric: str, model: str = 'unlearned') -> float | None:
     """A metric of ``original``, ``unlearned``, ``retrained`` or ``null``."""
@@ -130,21 +135,29 @@ class EvaluationResult:
   def _write(self, opened: runs.RunFolder) -> None:
     for name, arrays in self.arrays.items():
       writes.write_arrays(opened.path / name, arrays, compressed=True)
+    if self.names:
+      writes.publish(opened.path / PEOPLE, {
+          'kind': 'people', 'people': {
+              str(code): name for code, name in self.names.items()}},
+                     mode=writes.PRIVATE)
     opened.write_result(self.record)
 
   def write_report(self, path: job.Folder,
-                   request: Mapping[str, str | None] | None = None
-                   ) -> pathlib.Path:
+                   request: Mapping[str, str | None] | None = None, *,
+                   named: bool = False) -> pathlib.Path:
     """Writes the report: one HTML file, and the same facts as JSON beside it.
 
     Args:
       path: of the HTML file; folders are made.
       request: ``id`` and ``received`` of the deletion request, to be printed.
+      named: people by name and images by id, not by pseudonyms whose key is
+        written beside the report, for its owner alone: ``html.key_path``.
 
     Returns:
       The path.
 
     Raises:
+      FileExistsError: if a file of such a name is there that is none of ours.
       ValueError: if the record is no whole evaluation.
     """
     from dlfd_jax.report import html  # matplotlib is slow to import
@@ -153,7 +166,8 @@ class EvaluationResult:
     if request:
       record = {
           **record, 'request': {**request, **(record.get('request') or {})}}
-    html.write_report(record, self.per_example, self._history(), path)
+    html.write_report(record, self.per_example, self._history(), path,
+                      self._names(), named=named)
     return path
 
   @property
@@ -175,6 +189,14 @@ class EvaluationResult:
         pathlib.Path(run) / runs.RESULT):
       return runs.read_log(run) or None
     return self.history
+
+  def _names(self) -> dict[int, str]:
+    path = (self.folder or pathlib.Path()) / PEOPLE
+    if self.names is not None or self.folder is None or not files.is_there(
+        path):
+      return self.names or {}
+    return {int(code): name for code, name in records.read(
+        path, schemas.People)['people'].items()}
 
   def _unlearned_run(self) -> str | None:
     """The folder of the unlearning run, if it can be known.
@@ -424,6 +446,7 @@ def evaluate(
     again_without = None
   result = EvaluationResult(
       config=fields, arrays=arrays, history=judged['unlearned'].events,
+      names=facts.names(dataset, splits, found),
       record=chain.sealed({
           'kind': 'evaluation', 'schema': 1, 'command': command,
           'verification': verification,
@@ -431,7 +454,7 @@ def evaluate(
                      for name, of in arrays.items()},
           'config': settings, 'used': used, 'versions': runs.versions(),
           'device': job.device_name(), 'finished': runs.now(),
-          **found, 'notes': notes,
+          **found, 'notes': pseudonyms.impersonal(notes),
           'data': {**found['data'], 'sha256': dataset.fingerprint()},
           'models': {
               places.KEY: places.HERE,

@@ -47,19 +47,28 @@ def request(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
     splits: whose forget set the request became.
     unlearned: the model that is judged.
   """
-  def named(rows: np.ndarray) -> str:
-    return splits_lib.named_people(
-        dataset, dataset.people_in(rows)) if len(rows) else 'none'
-
   ids = '\n'.join(dataset.sample_id[splits.forget].tolist())
   return {
       **requests.ResolvedRequest.of(dataset, splits).counts(),
-      'subject_codes': named(splits.forget),
-      'earlier_subject_codes': named(splits.earlier),
       'method': _method(unlearned) or (
           'none: a training run' if unlearned.config.get('kind') == 'train'
           else 'not known'),
       'sha256_of_image_ids': hashlib.sha256(ids.encode()).hexdigest()}
+
+
+def names(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
+          found: Mapping[str, Any]) -> dict[int, str]:
+  """Names of the people whom an evaluation tells of, where the data have names.
+
+  Args:
+    dataset: the images.
+    splits: whose people to forget are named.
+    found: the evaluation, of which those who are harmed are.
+  """
+  codes = [*dataset.people_in(splits.forget).tolist(),
+           *(one['person'] for one in found.get('harm', {}).get('worst', ()))]
+  return {code: dataset.people[code] for code in codes
+          if code in dataset.people}
 
 
 def _method(unlearned: chain.Judged) -> str | None:

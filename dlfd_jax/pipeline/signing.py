@@ -16,8 +16,8 @@ from dlfd_jax.utils import runs
 def sign(result: evaluate.EvaluationResult, key: str | os.PathLike,
          folder: job.Folder | None = None, *,
          request: Mapping[str, str | None] | None = None,
-         exports: Sequence[str] = (), previous: job.Folder | None = None
-         ) -> pathlib.Path:
+         exports: Sequence[str] = (), previous: job.Folder | None = None,
+         named: bool = False) -> pathlib.Path:
   """Writes the report of an evaluation and a signed bundle of both.
 
   Args:
@@ -28,6 +28,8 @@ def sign(result: evaluate.EvaluationResult, key: str | os.PathLike,
     request: see ``EvaluationResult.write_report``.
     exports: weights files that were exported from its models.
     previous: the bundle of the request before this one.
+    named: see ``EvaluationResult.write_report``; the key to pseudonyms is not
+      in the bundle.
 
   Returns:
     The bundle's folder.
@@ -44,7 +46,8 @@ def sign(result: evaluate.EvaluationResult, key: str | os.PathLike,
   secret = bundle_lib.read_key(key)
   known = bundle_lib.facts(result, exports, previous)
   report = result.write_report(
-      pathlib.Path(folder or result.folder) / runs.REPORT, request)
+      pathlib.Path(folder or result.folder) / runs.REPORT, request,
+      named=named)
   return bundle_lib.write(result, report, secret, known)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dlfd_jax.evaluation import registry
@@ -15,6 +16,9 @@ from dlfd_jax.report import names, tables
 Facts = list[tuple[str, str]]
 
 _LISTED_PAIRS = 20
+_MOST_LABELS = 12  # that a reason is told of one by one
+_OPEN = re.compile(
+    r'(?P<metric>\S+) \((?P<columns>[^()]*)\): (?P<reason>.*)', re.DOTALL)
 _LABELS = {
     'id': 'Request',
     'images': 'Images to forget',
@@ -95,8 +99,8 @@ def cost_sentence(result: tables.Result) -> str:
   row = tables.summary_table(result).rows[-1]
   _, unlearned, retrained, _ = row.cells
   if not unlearned.value or not retrained.value:
-    return ('Whether retraining would have been cheaper: not computed, as not '
-            'both times were recorded.')
+    return ('Whether retraining would have been cheaper is not known: not both '
+            'times were recorded.')
   times = retrained.value / unlearned.value
   fact = (f'Unlearning took {unlearned.text}, retraining {retrained.text}, '
           'both without compilation: ')
@@ -129,6 +133,31 @@ def hash_of(tree: Any) -> str:
   """SHA-256 of a JSON value with sorted keys, in hexadecimal."""
   text = json.dumps(tree, sort_keys=True, separators=(',', ':'))
   return hashlib.sha256(text.encode()).hexdigest()
+
+
+def left_open(lines: Sequence[str]) -> list[str]:
+  """What an evaluation lists as not computed, each reason once.
+
+  Args:
+    lines: ``metric (columns): reason``; what reads otherwise stays.
+
+  Example:
+    >>> left_open(['mia_auc (null): too few', 'nomus (null): too few'])
+    ['null of Attack AUC; NoMUS: too few']
+  """
+  groups: dict[tuple[str, str], list[str]] = {}
+  others = []
+  for line in lines:
+    found = _OPEN.fullmatch(line)
+    if found is None:
+      others.append(names.in_words(line))
+      continue
+    groups.setdefault((found['columns'], found['reason']), []).append(
+        registry.label(found['metric']))
+  return [
+      f'{columns} of ' + ('; '.join(labels) if len(labels) <= _MOST_LABELS else
+                          f'{len(labels)} metrics') + f': {reason}'
+      for (columns, reason), labels in groups.items()] + others
 
 
 def _unit(name: str) -> str:
@@ -166,6 +195,9 @@ def plain(value: Any) -> str:
     return f'{value:.4g}'
   if isinstance(value, (list, tuple)):
     return ', '.join(plain(item) for item in value) or 'none'
+  if isinstance(value, Mapping):
+    return '; '.join(f'{label_of(name)} {plain(item)}'
+                     for name, item in flatten(value))
   return str(value)
 
 
@@ -304,7 +336,7 @@ def choices(result: tables.Result) -> list[dict[str, str]]:
       ("the method's settings", _search(result),
        'val, where this project searched; otherwise not known to this report'),
       ('metrics, margins, numbers of resamples',
-       'the configuration of section 8, written before anything is measured',
+       'the settings of annex H, written before anything is measured',
        'nothing'),
       ('final metrics', 'all models on the same images, once',
        'all splits; attacks compare forget with test')]
@@ -353,7 +385,7 @@ def _figure(value: float | None, digits: int = 3) -> str:
 def _search(result: tables.Result) -> str:
   search = (result.get('selection') or {}).get('search') or {}
   preset = search.get('preset')
-  rule = f'preset {preset}' if preset else 'settings in section 8'
+  rule = f'preset {preset}' if preset else 'settings of annex H'
   if search.get('trials'):
     rule += (f', searched in {search["trials"]:,} trials '
              f'({tables.as_cell(search.get("search_s"), "s").text})')

@@ -1,7 +1,8 @@
 """The evidence report: one HTML file that needs nothing else to be read.
 
-Beside the page stands the same as JSON, for programs: every fact that the page
-shows but the pictures, under the names that the template uses.
+Two pages and an annex that folds. Beside it stands the same as JSON, for
+programs: every fact that the page shows but the pictures, under the names that
+the template uses; and the key of its pseudonyms, for the owner alone.
 """
 
 from __future__ import annotations
@@ -21,21 +22,25 @@ import numpy as np
 from dlfd_jax.report import (
   answers as answers_lib,
   facts,
+  first_page,
   names,
   people,
   plots,
+  pseudonyms,
   recovery,
   releases,
   shadows,
   tables,
 )
-from dlfd_jax.utils import runs, text as text_lib
+from dlfd_jax.utils import records, runs, schemas, text as text_lib, writes
 
 Arrays = Mapping[str, np.ndarray]
 Events = Sequence[Mapping[str, Any]]
+Names = Mapping[int, str]  # of people, by their number in the data
 
 _SOURCE = 'dlfd_jax_source'
 _NOT_GIVEN = 'not given'
+_CODES = ('subject_codes', 'earlier_subject_codes')  # of earlier versions
 _PICTURES = ('losses', 'roc', 'trade_off', 'trace')
 _TIER_0 = (
     'Tier 0 compares forget images with unseen ones. It can show that they are '
@@ -44,7 +49,9 @@ _TIER_0 = (
 
 
 def write_report(result: tables.Result, per_example: Arrays | None,
-                 history: Events | None, path: str | os.PathLike) -> None:
+                 history: Events | None, path: str | os.PathLike,
+                 people_names: Names | None = None, *,
+                 named: bool = False) -> None:
   """Writes the evidence report as a page and as JSON beside it.
 
   Args:
@@ -57,25 +64,49 @@ def write_report(result: tables.Result, per_example: Arrays | None,
       the plot of the run.
     path: of the HTML file; its folder is made, and a report of ours replaced
       if it is there. The JSON has the same name with the ending ``.json``.
+    people_names: of people by number, as far as they are known.
+    named: people by these names and images by their ids; else by pseudonyms,
+      whose key is written to :func:`key_path`, for its owner alone.
 
   Raises:
-    FileExistsError: if another file has one of the two names.
+    FileExistsError: if another file has one of these names.
     ValueError: if ``result`` is not an evaluation of schema 1; nothing is
       written then.
   """
-  page = render_report(result, per_example, history)
-  values = report_facts(result, per_example)
-  path = pathlib.Path(path)
+  known = people_names or {}
+  shown = known if named else None
+  page = render_report(result, per_example, history, shown)
+  values = report_facts(result, per_example, shown)
+  path, key = pathlib.Path(path), key_path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
+  if not named:
+    writes.check_ours(key, pseudonyms.KIND)
   runs.publish(path.with_suffix('.json'), values, {path.name: page})
+  if not named:
+    runs.publish(key, pseudonyms.key_of(result, per_example or {}).as_dict(
+        known), mode=writes.PRIVATE)
+
+
+def key_path(path: str | os.PathLike) -> pathlib.Path:
+  """Where the key to the pseudonyms of a report lies."""
+  path = pathlib.Path(path)
+  return path.with_name(f'{path.stem}_key.json')
 
 
 def render_report(result: tables.Result, per_example: Arrays | None = None,
-                  history: Events | None = None) -> str:
-  """The report as text; equal input gives equal text. See write_report."""
+                  history: Events | None = None,
+                  people_names: Names | None = None) -> str:
+  """The report as text; equal input gives equal text. See write_report.
+
+  Args:
+    result: as in ``result.json``.
+    per_example: as in ``per_example.npz``.
+    history: events of the unlearning run.
+    people_names: what people are called; None = pseudonyms.
+  """
   tables.check_result(result)
   arrays = per_example or {}
-  return fill('report.html.jinja', _context(result, arrays),
+  return fill('report.html.jinja', _context(result, arrays, people_names),
               pictures=_pictures(result, arrays, history or ()))
 
 
@@ -84,7 +115,7 @@ def check_report(path: pathlib.Path, result: tables.Result,
   """Raises ValueError unless a report says what an evaluation found.
 
   Its pictures are not compared, and the number and date of the request are
-  what it says.
+  what it says, as are the names of people where it has names.
 
   Args:
     path: of the HTML file; the JSON lies beside it.
@@ -96,13 +127,19 @@ def check_report(path: pathlib.Path, result: tables.Result,
       None if text == _NOT_GIVEN else text
       for _, text in stored.get('request') or ())))
   result = {**result, 'request': {**asked, **(result.get('request') or {})}}
-  for name, value in report_facts(result, per_example).items():
+  called = stored.get('people_names')
+  if called is not None:
+    called = {int(code): name for code, name in records.fit(
+        called, schemas.NamesByNumber, f'the names in {path.name}').items()}
+  for name, value in report_facts(result, per_example, called).items():
     if stored.get(name) != value:
       raise ValueError(f'Expected {name} of {path.with_suffix(".json")} as the '
                        'evaluation gives it, got something else.')
-  page = fill('report.html.jinja', _context(result, per_example or {}),
-              pictures=dict.fromkeys(_PICTURES, ''))
-  if _without_pictures(page) != _without_pictures(path.read_text('utf-8')):
+  written = path.read_text('utf-8')
+  page = fill('report.html.jinja', _context(result, per_example or {}, called),
+              pictures={name: name if f'<figure data-picture="{name}">'
+                        in written else '' for name in _PICTURES})
+  if _without_pictures(page) != _without_pictures(written):
     raise ValueError(f'Expected the text of {path} as the evaluation gives it, '
                      'got another one.')
 
@@ -117,6 +154,9 @@ def fill(template: str, context: Mapping[str, Any], **more: Any) -> str:
       loader=jinja2.PackageLoader('dlfd_jax.report'), autoescape=True,
       finalize=_visible, undefined=jinja2.StrictUndefined, trim_blocks=True,
       lstrip_blocks=True)
+  environment.filters |= {
+      'compact': tables.compact, 'empty_columns': tables.empty_columns,
+      'known': _known, 'filled': _filled}
   return environment.get_template(template).render(context, **more)
 
 
@@ -125,30 +165,52 @@ def _visible(value: Any) -> Any:
   return text_lib.visible(value) if type(value) is str else value
 
 
+def _known(items: facts.Facts) -> facts.Facts:
+  """Entries that were computed."""
+  return [item for item in items if not item[1].startswith(names.NOT_COMPUTED)]
+
+
+def _filled(rows: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+  """Rows by column, less the columns in which nothing was computed."""
+  empty = {head for head in rows[0] if all(
+      row[head] == names.NOT_COMPUTED for row in rows)}
+  return [{head: text for head, text in row.items() if head not in empty}
+          for row in rows]
+
+
 def inline(picture: bytes, kind: str) -> str:
   """A picture as the address of an ``img``; ``kind`` is its MIME type."""
   return f'data:{kind};base64,{base64.b64encode(picture).decode()}'
 
 
-def report_facts(result: tables.Result, per_example: Arrays | None = None
-                 ) -> dict[str, Any]:
+def report_facts(result: tables.Result, per_example: Arrays | None = None,
+                 people_names: Names | None = None) -> dict[str, Any]:
   """The report as JSON values: what the page shows, without the pictures.
+
+  Args:
+    result: as in ``result.json``.
+    per_example: as in ``per_example.npz``.
+    people_names: see :func:`render_report`.
 
   Returns:
     ``kind`` (``'report'``), ``schema`` (1) and the template's names. A table
     has ``title``, ``columns``, ``notes`` and ``rows``; a row ``key``,
     ``label``, ``direction``, ``remarks`` and ``cells``, one a column with
     ``value`` (null = not computed, see ``reason``), ``low``, ``high`` (95 %)
-    and ``units``. ``request_images`` has every image of the request.
+    and ``units``. ``request_images`` has every image of the request;
+    ``people_names`` is null where people have pseudonyms.
   """
   context = json.dumps(
-      _context(result, per_example or {}), default=lambda value: value.item()
+      _context(result, per_example or {}, people_names),
+      default=lambda value: value.item()
       if isinstance(value, np.generic) else dataclasses.asdict(value))
   return {'kind': 'report', 'schema': 1, **json.loads(context)}
 
 
-def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
+def _context(result: tables.Result, arrays: Arrays,
+             people_names: Names | None) -> dict[str, Any]:
   """Every fact that the template reads."""
+  result, arrays = pseudonyms.applied(result, arrays, people_names)
   data = result.get('data') or {}
   task = data.get('task') or {}
   models = dict(result.get('models') or {})
@@ -157,7 +219,6 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
   selection = result.get('selection') or {}
   done = result.get('done') or {}
   versions = result.get('versions') or {}
-  request = result.get('request') or {}
   answered = answers_lib.answers(result)
   size = data.get('image_size')
   about = {
@@ -183,8 +244,12 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
           'image_size': 'Image size', 'task': 'Task',
           'outputs': 'Outputs'}),
       'by_person': data.get('by_person'),
+      'people_names': None if people_names is None else {
+          str(code): name for code, name in people_names.items()},
+      'asked': first_page.asked(result),
+      'did': first_page.done(result),
+      'to_do': first_page.to_do(result),
       'request': _request(result),
-      'named': bool(request.get('id') or request.get('received')),
       'request_images': list(result.get('request_images') or ()),
       'splits': facts.splits_rows(data),
       'copies': facts.copies_found(data.get('leakage') or {}),
@@ -210,8 +275,9 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
                    *people.sentences(result), *releases.sentences(result),
                    *shadows.sentences(result)],
       **verdicts,
-      'summary': tables.summary_table(result),
+      'summary': tables.summary_table(result, delta=True),
       'metrics': tables.metrics_table(result),
+      'votes': tables.voting_table(result),
       'reference': tables.reference_table(result, everything=True),
       'groups': tables.groups_table(result),
       'recovery': tables.recovery_table(result),
@@ -233,8 +299,7 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
       'selection': facts.named(selection, {'step': 'Step'})
                    if selection else [],
       'findings': facts.findings(selection.get('findings') or {}),
-      'missing': [names.in_words(item)
-                  for item in result.get('not_computed') or ()],
+      'missing': facts.left_open(result.get('not_computed') or ()),
       'config': facts.settings(config),
       'config_hash': facts.hash_of(config),
       'chain': {name: result.get(name)
@@ -244,7 +309,8 @@ def _context(result: tables.Result, arrays: Arrays) -> dict[str, Any]:
 
 def _request(result: tables.Result) -> facts.Facts:
   """The request, its own number and date first, and when what was done."""
-  request = dict(result.get('request') or {})
+  request = {key: value for key, value in (
+      result.get('request') or {}).items() if key not in _CODES}
   if not request:
     return []
   first = {key: request.pop(key, None) or _NOT_GIVEN
@@ -262,7 +328,7 @@ class Remembered:
   """A forget image, or a person's mean over their forget images.
 
   Attributes:
-    name: the image's sample id, or the person's number.
+    name: what the image or the person is called.
     images: how many images the values average over.
     original: margin under the original model, None = not computed.
     unlearned: margin under the unlearned model.
@@ -289,7 +355,8 @@ def most_remembered(arrays: Arrays, *, by_person: bool = False,
 
   Args:
     arrays: ``{model}/forget/margin``, ``{model}/forget/loss`` and
-      ``forget/sample_id``; for people ``forget/identity``, -1 = unknown.
+      ``forget/sample_id``; for people ``forget/identity``, -1 = unknown, and
+      what they are called, see ``pseudonyms.PERSON``.
     by_person: means over each person's images; those of nobody are left out.
     count: how many, at least 1.
 
@@ -346,8 +413,11 @@ def _forget_margins(arrays: Arrays, by_person: bool
     return [(str(name), 1) for name in arrays.get('forget/sample_id', ())], (
         margins)
   identity = np.asarray(arrays.get('forget/identity', ()))
-  people, counts = np.unique(identity[identity >= 0], return_counts=True)
-  return list(zip(map(str, people), counts.tolist())), {
+  people, first, counts = np.unique(
+      identity, return_index=True, return_counts=True)
+  people, first, counts = (of[people >= 0] for of in (people, first, counts))
+  called = arrays.get(pseudonyms.PERSON, identity)[first]
+  return list(zip(map(str, called), counts.tolist())), {
       model: np.array([values[identity == person].mean() for person in people])
       for model, values in margins.items()}
 
@@ -364,11 +434,11 @@ def _pictures(result: tables.Result, arrays: Arrays,
       if isinstance(findings.get(f'{name}_threshold'), (int, float))}
   drawn = dict.fromkeys(_PICTURES, b'')
   if names.models_in(arrays):
-    drawn['losses'] = plots.loss_histograms(arrays)
+    drawn['losses'] = plots.loss_histograms(arrays, stacked=True)
     drawn['roc'] = plots.roc_curves(arrays)
   points = plots.points_of(result)
   if points:
-    drawn['trade_off'] = plots.trade_off(points)
+    drawn['trade_off'] = plots.trade_off(points, narrow=True)
   if any(event.get('event') == 'check' for event in history):
     drawn['trace'] = plots.trace(
         history, thresholds=thresholds, selected_step=selection.get('step'))

@@ -20,6 +20,7 @@ from dlfd_jax.report import drawing, names, tables
 
 Arrays = Mapping[str, np.ndarray]
 
+NARROW = 4.4  # inches: a plot that stands beside text
 _LEAST_LOSS = 1e-4  # nats; smaller losses share the first bin
 _TICKS = (.001, .01, .1, 1, 10, 100)  # nats
 _LINES = {
@@ -30,12 +31,14 @@ _OTHER_PHASE = '#BBBBBB'
 _CROWD = 8  # models of a task from which on the nearest are drawn again, larger
 
 
-def loss_histograms(arrays: Arrays, *, format: str = 'svg') -> bytes:
+def loss_histograms(arrays: Arrays, *, format: str = 'svg',
+                    stacked: bool = False) -> bytes:
   """Losses of forget and of unseen (test) images, one panel per model.
 
   Args:
     arrays: ``{model}/{split}/loss`` in nats, for the splits forget and test.
     format: ``svg`` or ``png``.
+    stacked: one panel below the other, as narrow as ``NARROW``.
 
   Returns:
     The picture. All panels share both axes; the horizontal one is logarithmic
@@ -51,9 +54,11 @@ def loss_histograms(arrays: Arrays, *, format: str = 'svg') -> bytes:
             for part, values in _losses(arrays, models).items()}
   largest = max(float(values.max(initial=1.0)) for values in losses.values())
   edges = np.geomspace(_LEAST_LOSS, largest * 1.001, 31)
-  with drawing.new_figure(8.2, 2.7) as figure:
+  rows, columns, size = ((len(models), 1, (NARROW, .75 + 1.05 * len(models)))
+                         if stacked else (1, len(models), (8.2, 2.7)))
+  with drawing.new_figure(*size) as figure:
     axes = figure.subplots(
-        1, len(models), sharex=True, sharey=True, squeeze=False)[0]
+        rows, columns, sharex=True, sharey=True, squeeze=False).reshape(-1)
     for axis, model in zip(axes, models):
       for split, color, label, fill in (
           ('test', drawing.UNSEEN, 'unseen (test)', True),
@@ -67,10 +72,10 @@ def loss_histograms(arrays: Arrays, *, format: str = 'svg') -> bytes:
       axis.yaxis.set_major_formatter(ticker.PercentFormatter(1))
       axis.set_xticks([tick for tick in _TICKS if tick < edges[-1]])
       axis.xaxis.set_major_formatter('{x:g}')
-    axes[0].set_ylabel('share of images')
+    axes[len(models) // 2 if stacked else 0].set_ylabel('share of images')
     figure.supxlabel(
         f'loss in nats, logarithmic; the first bin holds all below '
-        f'{_LEAST_LOSS:g}', fontsize=9)
+        f'{_LEAST_LOSS:g}', fontsize=8 if stacked else 9)
     figure.legend(*axes[0].get_legend_handles_labels(), ncols=2,
                   loc='outside upper right')
     return drawing.to_bytes(figure, format)
@@ -239,19 +244,22 @@ def points_of(result: tables.Result,
           if None not in (point.attack_auc.value, point.accuracy_test.value)]
 
 
-def trade_off(points: Sequence[Point], *, format: str = 'svg') -> bytes:
+def trade_off(points: Sequence[Point], *, format: str = 'svg',
+              narrow: bool = False) -> bytes:
   """:func:`trade_offs` of one request; the bars are 95 % intervals."""
-  return trade_offs({'': points}, bars='95 % intervals', format=format)
+  return trade_offs({'': points}, bars='95 % intervals', format=format,
+                    narrow=narrow)
 
 
 def trade_offs(tasks: Mapping[str, Sequence[Point]], *, bars: str,
-               format: str = 'svg') -> bytes:
+               format: str = 'svg', narrow: bool = False) -> bytes:
   """Test accuracy against the main attack, one panel a task.
 
   Args:
     tasks: the models of each task; ``retrained`` is the target.
     bars: what the intervals are, in words.
     format: ``svg`` or ``png``.
+    narrow: as narrow as ``NARROW`` where there is one task of few models.
 
   Returns:
     The picture; the shaded cross is the retrained model's interval on both
@@ -273,10 +281,12 @@ def trade_offs(tasks: Mapping[str, Sequence[Point]], *, bars: str,
   if any(windows.values()):
     rows, columns = len(tasks), 2
   across = max(columns + 1, 3)  # titles in a row of the legend
-  height = 3.0 * rows + .25 * math.ceil(len(titles) / across) + .5
+  height = (2.2 if narrow else 3.0) * rows + .5
+  height += .25 * math.ceil(len(titles) / across)
   with drawing.new_figure(
-      max(3.5 * columns, 6.4), height,
-      f'Test accuracy against attack AUC; bars: {bars}') as figure:
+      max(3.5 * columns, NARROW if narrow else 6.4), height,
+      'Test accuracy against attack AUC' + (
+          '' if narrow else f'; bars: {bars}')) as figure:
     grid = list(figure.subplots(rows, columns, squeeze=False).reshape(-1))
     for task, points in tasks.items():
       axis, window = grid.pop(0), windows[task]

@@ -66,6 +66,32 @@ class Table:
   notes: tuple[str, ...] = ()
 
 
+def compact(table: Table, without: Sequence[Row] = ()) -> Table:
+  """A table less the columns and rows in which nothing was computed.
+
+  Args:
+    table: any.
+    without: rows that stand elsewhere.
+  """
+  there = {row.key for row in without}
+  rows = [row for row in table.rows if row.key not in there]
+  kept = [i for i in range(len(table.columns))
+          if any(row.cells[i].value is not None for row in rows)]
+  rows = [dataclasses.replace(row, cells=tuple(row.cells[i] for i in kept))
+          for row in rows if any(cell.value is not None for cell in row.cells)]
+  return dataclasses.replace(
+      table, rows=tuple(rows), columns=tuple(table.columns[i] for i in kept))
+
+
+def empty_columns(table: Table) -> list[tuple[str, list[str]]]:
+  """Columns in which nothing was computed, by the reason of the first row."""
+  found: dict[str, list[str]] = {}
+  for i, column in enumerate(table.columns):
+    if table.rows and all(row.cells[i].value is None for row in table.rows):
+      found.setdefault(str(table.rows[0].cells[i].reason), []).append(column)
+  return list(found.items())
+
+
 def check_result(result: Result) -> None:
   """Raises ValueError unless ``result`` is a whole evaluation."""
   records.fit(result, schemas.Evaluation, 'the result')
@@ -183,11 +209,12 @@ def _is_of_all(metric: str) -> bool:
   return entry is None or entry.applies is None
 
 
-def summary_table(result: Result) -> Table:
+def summary_table(result: Result, *, delta: bool = False) -> Table:
   """The table that a run ends with: original, unlearned, retrained, null.
 
   Args:
     result: see the module.
+    delta: whether unlearned minus retrained is a column.
 
   Returns:
     The four accuracies, the main attack, forgetting score, NoMUS and time.
@@ -196,11 +223,15 @@ def summary_table(result: Result) -> Table:
     ValueError: if ``result`` is something else.
   """
   check_result(result)
-  rows = [_row(result, metric, names.MODELS) for metric in registry.summary(0)
+  columns = (*names.MODELS, 'delta') if delta else names.MODELS
+  rows = [_row(result, metric, columns) for metric in registry.summary(0)
           if find_record(result, metric) or _is_of_all(metric)]
+  time = _time_row(result)
+  if delta:
+    time = dataclasses.replace(time, cells=(
+        *time.cells, Estimate.missing('a time has no difference', 's')))
   return Table(
-      'Original, unlearned, retrained', names.MODELS,
-      (*rows, _time_row(result)),
+      'Original, unlearned, retrained', columns, (*rows, time),
       ('With a number: its 95 % interval. The aim is to equal retrained.',
        *(str(note) for note in result.get('notes') or ())))
 
@@ -252,6 +283,16 @@ def reference_table(result: Result, *, everything: bool = False,
       ('null: each retrained model in the place of the unlearned one, against '
        'the others; its range is the smallest to the largest value.',
        *verdict_sentences(result)))
+
+
+def voting_table(result: Result) -> Table:
+  """The metrics of tier 1 that vote in a verdict; no row without verdicts."""
+  votes = [metric for verdict in (result.get('verdicts') or {}).values()
+           for metric in verdict.get('metrics') or ()]
+  table = reference_table(result, everything=True)
+  shown = {row.key: row for row in table.rows}
+  rows = tuple(shown[one] for one in dict.fromkeys(votes) if one in shown)
+  return dataclasses.replace(table, title='What decides the verdict', rows=rows)
 
 
 def groups_table(result: Result) -> Table:

@@ -492,6 +492,16 @@ class Ranked(TypedDict, total=False):
   place: float | None
 
 
+NamesByNumber = dict[Annotated[str, Meta(pattern='^[0-9]{1,10}$')], str]
+
+
+class People(TypedDict):
+  """``people.json`` of an evaluation: names of people by number."""
+
+  kind: Literal['people']
+  people: NamesByNumber
+
+
 class Harm(TypedDict, total=False):
   """Who lost the most."""
 

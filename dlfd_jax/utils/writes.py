@@ -28,6 +28,7 @@ import numpy as np
 from dlfd_jax.utils import records, stops, storage
 
 _TEMPORARY = re.compile(r'\.dlfd_jax-[0-9a-f]{16}\.tmp')
+PRIVATE = 0o600  # permissions of what is for its owner's eyes
 _FILES = 'files'  # hashes of what was published with a JSON file
 
 
@@ -140,7 +141,8 @@ def append(path: str | os.PathLike, text: str) -> None:
 
 
 def publish(path: str | os.PathLike, value: Mapping[str, Any],
-            beside: Mapping[str, str | bytes] | None = None) -> None:
+            beside: Mapping[str, str | bytes] | None = None,
+            mode: int = 0o666) -> None:
   """Writes a result as JSON, and pages and pictures of it in the same folder.
 
   Users have files of such names, too. Ours are known by the JSON: it is of the
@@ -151,6 +153,7 @@ def publish(path: str | os.PathLike, value: Mapping[str, Any],
     path: of the JSON file.
     value: JSON values with a ``kind``.
     beside: text or bytes by the name of the file.
+    mode: permissions, of which the umask takes some.
 
   Raises:
     FileExistsError: if one of these files is there and is not ours; nothing is
@@ -174,11 +177,21 @@ def publish(path: str | os.PathLike, value: Mapping[str, Any],
   # All are on the disk before the first one gets its name.
   with stops.after_writing(), contextlib.ExitStack() as stack:
     ready = {place: stack.enter_context(_complete(
-        place, lambda file: file.write(content)))  # noqa: B023
+        place, lambda file: file.write(content), mode))  # noqa: B023
              for place, content in new.items()}
     for place, temporary in ready.items():
       os.replace(temporary, place)
       storage.push(place)
+
+
+def check_ours(path: str | os.PathLike, kind: str) -> None:
+  """Raises FileExistsError if another file is there than one of ours.
+
+  Args:
+    path: of a JSON file that :func:`publish` is to write.
+    kind: of it.
+  """
+  _published(pathlib.Path(path), kind)
 
 
 def _published(path: pathlib.Path, kind: Any) -> set[str] | None:
@@ -242,8 +255,8 @@ def clear(folder: str | os.PathLike[str]) -> None:
 
 
 @contextlib.contextmanager
-def _complete(path: pathlib.Path, write: Callable[[BinaryIO], object]
-              ) -> Iterator[pathlib.Path]:
+def _complete(path: pathlib.Path, write: Callable[[BinaryIO], object],
+              mode: int = 0o666) -> Iterator[pathlib.Path]:
   """A temporary file with the whole content, for the name that it gets."""
   if not path.parent.is_dir():
     raise FileNotFoundError(
@@ -253,7 +266,7 @@ def _complete(path: pathlib.Path, write: Callable[[BinaryIO], object]
     while True:
       temporary = _new_name(path.parent)
       number = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL
-                       | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+                       | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
       try:
         with open(number, 'wb') as file:
           if _hold(number):

@@ -123,7 +123,7 @@ def test_every_digit_and_letter_of_the_signature_counts(
 def test_a_figure_that_was_altered_is_not_signed(made, tmp_path, capsys):
   shutil.copytree(made / 'unlearned', tmp_path / 'unlearned')
   shutil.copytree(made / 'eval', tmp_path / 'eval',
-                  ignore=shutil.ignore_patterns('bundle', 'report.*'))
+                  ignore=shutil.ignore_patterns('bundle', 'report*'))
   path = tmp_path / 'eval' / runs.RESULT
   result = json.loads(path.read_text())
   record = next(r for r in result['metrics'] if r['metric'] == 'mia_auc')

@@ -1,8 +1,18 @@
 """``report``: what the command line adds to an evaluation's own words."""
 
-import pytest
+import json
+import stat
 
-from dlfd_jax.cli import report
+import jax
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from dlfd_jax import checkpoint, models
+from dlfd_jax.cli import audit, report, verify
+from dlfd_jax.data import sources
+from dlfd_jax.pipeline import evaluate as evaluate_lib, job
 from dlfd_jax.utils import runs
 from tests.cli import runs_of
 
@@ -40,3 +50,94 @@ def test_a_request_that_cannot_be_printed_is_refused(
   assert report.main([f'--evaluation={evaluation}', flag]) == 2
   assert words in capsys.readouterr().err
   assert runs_of.tree(tmp_path) == before
+
+
+_NAMES = [f'Quirin {chr(ord("A") + i)}stroem' for i in range(runs_of.PEOPLE)]
+
+
+@pytest.fixture(scope='module')
+def named(tmp_path_factory):
+  """An audit of data that call people by name, also in the images' ids."""
+  folder = tmp_path_factory.mktemp('named')
+  data = dict(np.load(runs_of.write_data(folder)))
+  names = np.repeat([*_NAMES[:-1], _NAMES[0].lower()], runs_of.EACH)
+  np.savez(folder / 'faces.npz', **{
+      **data, 'identity': names,
+      'sample_id': [f'{name}/{i}' for i, name in enumerate(names)],
+      'split': np.repeat(['train', 'val', 'test'], [48, 24, 24])})
+  flags = [flag for flag in runs_of.data_flags(folder / 'faces.npz')
+           if 'preset' not in flag]
+  config = models.ModelConfig(
+      outputs=2, architecture='tests.models.own_nets:Own')
+  dataset = job.load_data(sources.DataOptions(
+      source=str(folder / 'faces.npz'), labels=('shade',),
+      image_size=runs_of.SIZE))
+  checkpoint.save_model(folder / 'model', models.init(
+      models.build(config), jax.random.key(0), dataset.image_size),
+      config, dataset.task, dataset.image_size)
+  (folder / 'delete.txt').write_text('\n'.join(_NAMES[:6]))
+  assert audit.main([
+      f'--model={folder / "model"}', *flags, '--same_person', '--devices=1',
+      f'--forget_identities={folder / "delete.txt"}', '--bootstrap=20',
+      f'--workdir={folder / "eval"}']) == 0
+  return folder / 'eval'
+
+
+def _written(folder):
+  return {path.name: path.read_text('utf-8')
+          for path in folder.iterdir() if path.is_file()}
+
+
+def test_a_report_names_nobody_and_its_key_is_for_its_owner(
+    named, tmp_path, capsys):
+  assert report.main([f'--evaluation={named}', f'--workdir={tmp_path}']) == 0
+  files = _written(tmp_path)
+  assert set(files) == {'report.html', 'report.json', 'report_key.json'}
+  for name in ('report.html', 'report.json'):
+    assert 'quirin' not in files[name].lower() and 'P6.4' in files[name]
+  key = json.loads(files['report_key.json'])
+  assert set(key['people'].values()) == set(_NAMES[:6])
+  assert all(name.startswith(key['people'][code.partition('.')[0]])
+             for code, name in key['images'].items() if code[0] == 'P')
+  for path in (tmp_path / 'report_key.json', named / evaluate_lib.PEOPLE):
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+  assert 'report_key.json says whose' in capsys.readouterr().out
+  # Nor does what else an evaluation says, but for the images' ids.
+  record = runs.read_json(named / runs.RESULT)
+  assert 'quirin' not in json.dumps(
+      {**record, 'request_images': []}).lower()
+  (tmp_path / 'report_key.json').chmod(0o644)
+  assert report.main([f'--evaluation={named}', f'--workdir={tmp_path}']) == 0
+  assert _written(tmp_path) == files  # the same pseudonyms again
+  assert stat.S_IMODE((tmp_path / 'report_key.json').stat().st_mode) == 0o600
+
+
+def test_names_are_printed_where_they_are_asked_for(named, tmp_path, capsys):
+  assert report.main([f'--evaluation={named}', f'--workdir={tmp_path}',
+                      '--names']) == 0
+  files = _written(tmp_path)
+  assert set(files) == {'report.html', 'report.json'}
+  assert all(name in files['report.html'] for name in _NAMES[:6])
+  assert 'key' not in capsys.readouterr().out
+
+
+def test_a_key_of_somebody_else_is_not_replaced(named, tmp_path, capsys):
+  other = tmp_path / 'report_key.json'
+  other.write_text('{"kind": "door"}')
+  assert report.main([f'--evaluation={named}', f'--workdir={tmp_path}']) == 2
+  assert 'report_key.json' in capsys.readouterr().err
+  assert _written(tmp_path) == {'report_key.json': '{"kind": "door"}'}
+
+
+@pytest.mark.parametrize('more', [[], ['--names']])
+def test_a_signed_bundle_has_no_key_and_is_verified(named, tmp_path, more):
+  pem = tmp_path / 'key.pem'
+  pem.write_bytes(ed25519.Ed25519PrivateKey.generate().private_bytes(
+      serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+      serialization.NoEncryption()))
+  assert report.main([f'--evaluation={named}', f'--workdir={tmp_path}',
+                      f'--sign={pem}', *more]) == 0
+  bundle = tmp_path / 'bundle'
+  assert not list(bundle.glob('*key*')) + list(bundle.glob('people*'))
+  assert ('Quirin' in (bundle / 'report.html').read_text()) == bool(more)
+  assert verify.main([str(bundle)]) == 0

@@ -92,7 +92,11 @@ def test_permissions_are_what_the_umask_leaves(write, tmp_path):
       write(place / 'out.txt')
     finally:
       os.umask(before)
-    assert {stat.S_IMODE(p.stat().st_mode) for p in place.iterdir()} == {mode}
+    # A key is for its owner alone, whatever the umask.
+    assert {stat.S_IMODE(p.stat().st_mode) for p in place.iterdir()
+            if not p.name.endswith('_key.json')} == {mode}
+    assert all(stat.S_IMODE(p.stat().st_mode) == 0o600
+               for p in place.glob('*_key.json'))
 
 
 def test_a_link_at_the_target_is_refused(write, tmp_path):

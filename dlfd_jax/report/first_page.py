@@ -1,0 +1,132 @@
+"""The report's first page: what was asked, what was done, what is to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dlfd_jax.report import answers, facts, names, tables
+from dlfd_jax.utils import text as text_lib
+
+_NOT_GIVEN = 'not given'
+_HASH = 12  # digits that tell models apart
+
+
+def asked(result: tables.Result) -> facts.Facts:
+  """The request: its number, its date, whom and how much it names."""
+  request = result.get('request') or {}
+  found = [('Request', request.get('id') or _NOT_GIVEN),
+           ('Received', request.get('received') or _NOT_GIVEN)]
+  if classes := request.get('classes'):
+    found.append(('To forget whole', facts.plain(classes)))
+  for key, label in (('people', 'People to forget'),
+                     ('images', 'Images to forget')):
+    if request.get(key) is not None:
+      share = request.get(f'share_of_{key}')
+      found.append((label, facts.plain(request[key]) + (
+          '' if share is None else f' ({100 * share:.1f} % of training)')))
+  if request.get('images_of_nobody_known'):
+    found.append(('Of these, of unknown people',
+                  facts.plain(request['images_of_nobody_known'])))
+  left_out = {name: count for name, count in (
+      request.get('left_out') or {}).items() if count}
+  if left_out:
+    found.append(('Named, but not trained on', ', '.join(
+        f'{text_lib.counted(count, "image")} ({name})'
+        for name, count in left_out.items())))
+  if request:
+    found.append(('Names not found', str(len(request.get('not_found') or ()))))
+  if request.get('earlier_images'):
+    found.append(('Forgotten earlier', (
+        f'{text_lib.counted(request.get("earlier_people") or 0, "person")}, '
+        f'{text_lib.counted(request["earlier_images"], "image")}')))
+  return found
+
+
+def done(result: tables.Result) -> list[str]:
+  """How the model was made and judged, in sentences."""
+  said = []
+  ran = {run['model']: run for run in result.get('runs') or ()}
+  run = ran.get('unlearned') or {}
+  if result.get('audit') is not None:
+    said.append('A model that was made elsewhere was judged, none was made.')
+  elif run.get('finished'):
+    method = (result.get('request') or {}).get('method')
+    took = tables.as_cell(run.get('work_s'), 's')
+    state = result.get('selection') or {}
+    reason = state.get('reason')
+    said.append(
+        f'{method or "A method that is not known"} made the unlearned model '
+        f'from the original on {facts.moment(run["finished"])} UTC'
+        + ('' if took.value is None else f' in {took.text}')
+        + (f'. It is the state after step {state["step"]}'
+           + (f': {reason.rstrip(".")}' if reason else '')
+           if state.get('step') is not None else '') + '.')
+  unseen = ((result.get('data') or {}).get('splits') or {}).get('test') or {}
+  references = tables.references(result)
+  beside = text_lib.counted(references, 'retrained model')
+  said.append(
+      f'Judged at tier {tables.tier_of(result)}'
+      + (f' on {facts.moment(result["finished"])} UTC'
+         if result.get('finished') else '')
+      + (f', beside {beside}' if references else ', without retrained models')
+      + (f'; unseen people: {unseen["people"]:,} of the test set '
+         f'({unseen["images"]:,} images)'
+         if unseen.get('people') and unseen.get('images') else '') + '.')
+  return said
+
+
+def to_do(result: tables.Result) -> list[str]:
+  """What no program has done yet: the model's use, copies, old models."""
+  models = result.get('models') or {}
+  hashes = models.get('sha256') or {}
+  outcome = [one.answer for one in answers.answers(result)]
+  audit = result.get('audit') is not None
+  model = names.AUDITED if audit else 'the unlearned model'
+  if answers.NO in outcome:
+    use = f'Do not put {model} into use'
+  elif set(outcome) == {answers.YES}:
+    use = f'Put {model} into use in place of the original'
+  else:
+    use = f'Decide by the recommendation whether to use {model}'
+  found = [f'{use}{_of_weights(hashes.get("unlearned"))}.', _copies(result)]
+  if models.get('original') and not audit:
+    found.append(
+        'Delete the old checkpoints, which still know these people: the '
+        f'original{_of_weights(hashes.get("original"), models["original"])}, '
+        'what it was made from, and the states that both runs stored while '
+        'they worked (checkpoints/loop in their folders)'
+        + (', the candidates of the unlearning run among them'
+           if (result.get('selection') or {}).get('auto') else '') + '.')
+  found.append(
+      'Recall exports of the original: weights files, servers, devices'
+      + ('.' if audit else ', caches of its outputs.'))
+  return found
+
+
+def _copies(result: tables.Result) -> str:
+  count = (result.get('request') or {}).get('images')
+  images = 'the images' if count is None else (
+      f'the {text_lib.counted(count, "image")}')
+  leakage = (result.get('data') or {}).get('leakage') or {}
+  exact, near = (_with_forget(leakage.get(kind)) for kind in ('exact', 'near'))
+  if exact is None or near is None:
+    return (f'Delete {images} and their copies, in backups too; copies within '
+            'the data were not looked for.')
+  inside = ('within the data none was found' if not exact + near else
+            f'within the data {exact} exact and {near} near ones were found '
+            '(annex A): decide on each')
+  return f'Delete {images} and their copies, in backups too; {inside}.'
+
+
+def _with_forget(pairs: Mapping[str, Any] | None) -> int | None:
+  """How many pairs a forget image makes with one that stays."""
+  found = [pairs[f'forget-{part}'] for part in ('retain', 'val', 'test')
+           if f'forget-{part}' in pairs] if pairs else []
+  return sum(found) if found else None
+
+
+def _of_weights(known: str | None, place: str | None = None) -> str:
+  words = [*([place] if place else []),
+           *([f'weights {known[:_HASH]}'] if known else [])]
+  return f' ({", ".join(words)})' if words else ''

@@ -1,0 +1,62 @@
+"""The first page: what was asked, done and is to be done, from the record."""
+
+import pytest
+
+from dlfd_jax.report import first_page
+from tests.report import fakes
+
+
+@pytest.mark.parametrize('request_of, said', [
+    ({'id': 'R-1', 'received': '2026-05-04', 'people': 2, 'images': 9,
+      'share_of_images': .25}, [
+          ('Request', 'R-1'), ('Received', '2026-05-04'),
+          ('People to forget', '2'),
+          ('Images to forget', '9 (25.0 % of training)'),
+          ('Names not found', '0')]),
+    ({'images': 3, 'images_of_nobody_known': 1, 'classes': ['a', 'b'],
+      'left_out': {'val': 2, 'test': 0}, 'not_found': ['Ann'],
+      'earlier_images': 4, 'earlier_people': 1}, [
+          ('Request', 'not given'), ('Received', 'not given'),
+          ('To forget whole', 'a, b'), ('Images to forget', '3'),
+          ('Of these, of unknown people', '1'),
+          ('Named, but not trained on', '2 images (val)'),
+          ('Names not found', '1'),
+          ('Forgotten earlier', '1 person, 4 images')])])
+def test_the_request_in_numbers(request_of, said):
+  assert first_page.asked({'request': request_of}) == said
+
+
+def test_what_was_done_names_method_state_and_judges():
+  result = {**fakes.result(), 'request': {'method': 'dlfd'}}
+  made, judged = first_page.done(result)
+  assert made == (
+      'dlfd made the unlearned model from the original on 2026-05-05 09:00 UTC '
+      'in 6.4 s. It is the state after step 45: the most accurate state on val '
+      'with a forgetting score of at most 0.104.')
+  assert judged == (
+      'Judged at tier 0 on 2026-05-06 10:30 UTC, beside 3 retrained models; '
+      'unseen people: 40 of the test set (320 images).')
+  assert 'none was made' in first_page.done({**result, 'audit': {}})[0]
+
+
+@pytest.mark.parametrize('changes, said', [
+    ({}, 'Decide by the recommendation whether to use the unlearned model '
+     '(weights cdcdcdcdcdcd).'),
+    ({'verification': {'unchanged': True}},
+     'Do not put the unlearned model into use (weights cdcdcdcdcdcd).'),
+    ({}, 'within the data 0 exact and 1 near ones were found (annex A): decide '
+     'on each.'),
+    ({'data': {}}, 'copies within the data were not looked for.'),
+    ({}, 'the original (runs/original, weights abababababab)'),
+    ({}, 'Recall exports of the original'),
+    ({'audit': {}}, 'whether to use the audited model')])
+def test_what_is_still_to_do(changes, said):
+  assert said in ' '.join(first_page.to_do({**fakes.result(), **changes}))
+
+
+def test_where_no_copy_was_found_the_page_says_so():
+  result = fakes.result()
+  result['data']['leakage']['near']['forget-retain'] = 0
+  assert 'within the data none was found' in ' '.join(first_page.to_do(result))
+  assert 'candidates' in ' '.join(first_page.to_do(
+      {**result, 'selection': {'auto': {'candidates': []}}}))

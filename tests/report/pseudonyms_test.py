@@ -1,0 +1,87 @@
+"""Pseudonyms: one for each person, everywhere, and names in no other place."""
+
+import numpy as np
+import pytest
+
+from dlfd_jax.report import pseudonyms
+from tests.report import fakes
+
+
+def _evaluation():
+  """People 7 and 3 in forget, an image of nobody known, one copy in retain."""
+  arrays = {'forget/sample_id': np.array(['Ann/1', 'Ann/2', 'Bob/1', 'x']),
+            'forget/identity': np.array([7, 7, 3, -1], np.int32)}
+  result = {
+      **fakes.tier_1(), 'request': {'sha256_of_image_ids': 'ab'},
+      'request_images': [{'id': name, 'sha256': 64 * '0'}
+                         for name in arrays['forget/sample_id']],
+      'people': [{'person': 7, 'unit': 'person'},
+                 {'person': 'x', 'unit': 'image'},
+                 {'person': 3, 'unit': 'person'}]}
+  pair = {'forget': 'Bob/1', 'other': 'Cyd/9', 'part': 'retain',
+          'kind': 'near', 'same_person': False}
+  result['data']['leakage']['forget_pairs'] = [pair]
+  return result, arrays
+
+
+def test_everybody_has_one_pseudonym_in_every_place():
+  result, arrays = _evaluation()
+  key = pseudonyms.key_of(result, arrays)
+  ann, bob = key.people[7], key.people[3]
+  assert {ann, bob} == {'P1', 'P2'} and key.people[4711] == 'R1'
+  assert key.images == {'Ann/1': f'{ann}.1', 'Ann/2': f'{ann}.2',
+                        'Bob/1': f'{bob}.1', 'x': 'I1', 'Cyd/9': 'O1'}
+  shown, called = pseudonyms.applied(result, arrays)
+  assert [one['person'] for one in shown['people']] == [ann, 'I1', bob]
+  assert shown['harm']['worst'][0]['person'] == 'R1'
+  assert [one['id'] for one in shown['request_images']] == (
+      called['forget/sample_id'].tolist()) == [
+          f'{ann}.1', f'{ann}.2', f'{bob}.1', 'I1']
+  assert called[pseudonyms.PERSON].tolist() == [ann, ann, bob, '']
+  pair, = shown['data']['leakage']['forget_pairs']
+  assert (pair['forget'], pair['other']) == (f'{bob}.1', 'O1')
+  assert result['people'][0]['person'] == 7  # the input is left as it was
+
+
+def test_names_stand_where_they_are_asked_for():
+  result, arrays = _evaluation()
+  shown, called = pseudonyms.applied(result, arrays, {7: 'Ann'})
+  assert [one['person'] for one in shown['people']] == ['Ann', 'x', '3']
+  assert called[pseudonyms.PERSON].tolist() == ['Ann', 'Ann', '3', '']
+  assert shown['request_images'] == result['request_images']
+  key = pseudonyms.key_of(result, arrays)
+  assert key.as_dict({7: 'Ann'})['people'] == {
+      key.people[7]: 'Ann', key.people[3]: '3', 'R1': '4711'}
+
+
+def test_numbers_tell_nothing_of_the_order_and_differ_by_request():
+  def of_request(salt):
+    people = pseudonyms.key_of({'request': {'sha256_of_image_ids': salt}}, {
+        'forget/sample_id': np.arange(40).astype(np.str_),
+        'forget/identity': np.arange(40)}).people
+    return [people[code] for code in range(40)]
+
+  in_order = [f'P{i + 1}' for i in range(40)]
+  assert sorted(of_request('a')) == sorted(in_order)
+  assert of_request('a') == of_request('a') != of_request('b')
+  assert in_order not in (of_request('a'), of_request('b'))
+
+
+@pytest.mark.parametrize('note, kept', [
+    ('4 images of 1 people were forgotten by earlier requests: they stay out '
+     'of retain. People: Ann Ek.', 'they stay out of retain.'),
+    ("Taken for one person with 'Ann Ek', and forgotten too, as --same_person "
+     "says: 'ann ek'.", 'as --same_person says.'),
+    ("Not forgotten with person 'Ann Ek', as --different_people says: "
+     "'ANN EK'.",
+     'as --different_people says.'),
+    ('identity: these differ only by case, spacing, width or leading zeros, '
+     'and count as different unless a request says otherwise: '
+     "'Ann Ek', 'ann\nek'.",
+     'some names: these differ'),
+    ("(.*)/ finds the persons 'Ann Ek' in 'Ann Ek/1.png'.", 'in the paths.'),
+    ('Too few people.', 'Too few people.')])
+def test_sentences_lose_the_names_they_quote(note, kept):
+  said, = pseudonyms.impersonal([note])
+  assert kept in said and 'ann' not in said.lower()
+  assert pseudonyms.impersonal([said]) == [said]
