@@ -82,8 +82,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
     from dlfd_jax.report import html  # matplotlib is slow to import
 
     made['key'] = html.key_path(made['report'])
-    print(f'{made["key"]} says whose pseudonyms these are. Nobody but you can '
-          'read it; keep it apart from the report.')
+    print(f'{made["key"]} says whose the pseudonyms are: keep it apart from '
+          'the report.')
   return {name: str(path) for name, path in made.items()}
 
 

@@ -96,7 +96,8 @@ def test_the_whole_job_in_a_bucket(request, scheme, cache, capsys):
       'report', f'--evaluation={url}/evaluation', '--json']) == 0
   said = capsys.readouterr()
   assert json.loads(said.out.splitlines()[-1]) == {
-      'report': f'{url}/evaluation/report.html'}
+      'report': f'{url}/evaluation/report.html',
+      'key': f'{url}/evaluation/report_key.json'}
   assert 'stores/copy' not in said.out + said.err
   assert _read(objects, 'whole/config.json')['original_path'] == (
       f'{url}/original')
