@@ -101,7 +101,8 @@ def test_a_report_names_nobody_and_its_key_is_for_its_owner(
              for code, name in key['images'].items() if code[0] == 'P')
   for path in (tmp_path / 'report_key.json', named / evaluate_lib.PEOPLE):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-  assert 'report_key.json says whose the pseudonyms are' in capsys.readouterr().out
+  said = capsys.readouterr().out
+  assert 'report_key.json says whose the pseudonyms are' in said
   # Nor does what else an evaluation says, but for the images' ids.
   record = runs.read_json(named / runs.RESULT)
   assert 'quirin' not in json.dumps(
