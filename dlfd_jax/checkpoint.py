@@ -410,6 +410,12 @@ def read_card(folder: str | os.PathLike) -> dict[str, Any]:
   return card
 
 
+def task_of(folder: str | os.PathLike) -> tasks.Task:
+  """The task of a saved model; raises as :func:`read_card`."""
+  return records.fit(read_card(folder)['task'], tasks.Task,
+                     f'task of {folder}')
+
+
 def load_model(folder: str | os.PathLike) -> SavedModel:
   """Reads what :func:`save_model` wrote, or the model of a finished run.
 

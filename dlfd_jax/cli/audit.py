@@ -74,10 +74,11 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   runs_given = [path for path in (original, model) if path and files.is_file(
       pathlib.Path(path) / runs.CONFIG)]
   wanted = inputs.forget_request(values, required=False)
-  dataset = inputs.load_data(_data_options(values, runs_given), values)
   stored = command.value(values, 'splits') or next((
       path for path in (pathlib.Path(run) / runs.SPLITS for run in runs_given)
       if files.is_there(path)), None)
+  dataset = inputs.load_data(
+      _data_options(values, runs_given), values, stored)
   splits, notes = _splits(values, dataset, wanted, model, stored)
   judged = {path: _judged(values, path, dataset, notes) for path in every}
   state = command.value(values, 'state')
@@ -119,13 +120,13 @@ def _splits(values: flags.FlagValues, dataset: dataset_lib.Dataset,
         f'Expected to be told whom {model} was trained on and whom it never '
         'saw: give --splits or a manifest with a split column; people who are '
         'taken for unseen and are not would hide that a model knows others.')
-  parts = inputs.told_parts(values, dataset, stored)
+  parts = inputs.told_parts(values, dataset, stored, wanted is not None)
   if wanted is None and isinstance(parts, splits_lib.Splits):
     splits_lib.check_splits(dataset, parts)
     return parts, []
   wanted = wanted or inputs.forget_request(values)
   assert wanted is not None  # it is required
-  found = (inputs.request_on(dataset, parts, False, wanted) if stored is None
+  found = (inputs.request_on(dataset, parts, wanted) if stored is None
            else _resolved(dataset, parts, wanted))
   return found.splits(), found.notes()
 
@@ -136,11 +137,11 @@ def _resolved(dataset: dataset_lib.Dataset, parts: job.Parts,
 
   Whom they were made to forget and the request does not name is no member.
   """
-  if not isinstance(parts, splits_lib.Splits):
+  if not isinstance(parts, splits_lib.Start):
     return requests.resolve(dataset, parts.parts, wanted)
-  gone = np.concatenate([parts.forget, parts.earlier])
-  found = requests.resolve_next(
-      dataset, parts, np.sort(np.concatenate([parts.retain, gone])), wanted)
+  gone = parts.earlier
+  found = requests.resolve_next(dataset, dataclasses.replace(
+      parts, train=np.union1d(parts.train, gone), earlier=gone[:0]), wanted)
   retain = np.setdiff1d(found.retain, gone)
   return dataclasses.replace(
       found, retain=retain, earlier=np.setdiff1d(gone, found.forget),

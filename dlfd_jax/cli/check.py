@@ -83,12 +83,9 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   request = inputs.forget_request(values)
   assert request is not None  # it is required
   started = time.perf_counter()
-  dataset = inputs.load_data(data_options, values)
+  stored = inputs.stored_split(values, original)
+  dataset = inputs.load_data(data_options, values, stored)
   read, read_bytes = time.perf_counter(), runs.peak_bytes()
-  stored = command.value(values, 'splits')
-  if not stored and original and files.is_there(
-      pathlib.Path(original) / runs.SPLITS):
-    stored = pathlib.Path(original) / runs.SPLITS
   if not stored and dataset.split is None:
     dataset = dataset.noted('No split column: train draws one, with seed 0 '
                             'unless --split_seed says another.')
@@ -163,9 +160,9 @@ def _resolve(dataset: dataset_lib.Dataset, stored, request) -> _Found:
     found = requests.resolve(
         dataset, {'train': np.arange(len(dataset))}, request)
     return _Found(found, {}, found.notes())
-  parts = inputs.read_parts(dataset, stored or None)
+  parts = inputs.read_parts(dataset, stored, following=True)
   twice = requests.people_in_two_parts(dataset, job.as_partition(parts).parts)
-  found = inputs.request_on(dataset, parts, bool(stored), request)
+  found = inputs.request_on(dataset, parts, request)
   try:
     splits = found.splits()
   except ValueError as error:

@@ -120,9 +120,10 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   command.required(values, 'workdir')
   original = command.required(values, 'original')
   unlearned = command.required(values, 'unlearned')
-  dataset = inputs.load_data(inputs.data_options(run_configs.data_in(
-      runs.read_config(unlearned, 'unlearn'), unlearned), values), values)
   stored = pathlib.Path(unlearned) / runs.SPLITS
+  dataset = inputs.load_data(inputs.data_options(run_configs.data_in(
+      runs.read_config(unlearned, 'unlearn'), unlearned), values), values,
+                             stored)
   splits = splits_lib.load_splits(stored, dataset)
   if not isinstance(splits, splits_lib.Splits):
     raise ValueError(

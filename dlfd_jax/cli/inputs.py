@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 import jax
-import numpy as np
 from absl import flags
 
-from dlfd_jax import parallel, presets
+from dlfd_jax import checkpoint, parallel, presets
 from dlfd_jax.cli import command, options as options_lib
 from dlfd_jax.data import (
   batching,
@@ -20,7 +20,7 @@ from dlfd_jax.data import (
   splits as splits_lib,
 )
 from dlfd_jax.pipeline import chain, job, used as used_lib
-from dlfd_jax.utils import hosts, places, validate
+from dlfd_jax.utils import files, hosts, places, runs, validate
 
 _MOST_WORKERS = 8
 _MOST_CPU_DEVICES = 1024  # each is a thread, and programs grow with them
@@ -118,7 +118,7 @@ def define_split(values: flags.FlagValues) -> None:
 
 
 def define_forget(values: flags.FlagValues) -> None:
-  """Flags that say who is forgotten; exactly one of the first nine."""
+  """Flags that say who is forgotten; one of the first nine, or two lists."""
   flags.DEFINE_string(
       'forget_identities', None, 'text file of persons, one a line',
       flag_values=values)
@@ -126,8 +126,8 @@ def define_forget(values: flags.FlagValues) -> None:
       'forget_families', None, "text file of families, values of the data's "
       'column family, one a line', flag_values=values)
   flags.DEFINE_string(
-      'forget_sample_ids', None, 'text file of sample ids, one a line',
-      flag_values=values)
+      'forget_sample_ids', None, 'text file of sample ids, one a line; also '
+      'beside a list of persons or families', flag_values=values)
   flags.DEFINE_list(
       'forget_classes', None, 'names of classes, or attributes with a value as '
       'smile:1, whose training images go', flag_values=values)
@@ -149,6 +149,10 @@ def define_forget(values: flags.FlagValues) -> None:
       flag_values=values)
   flags.DEFINE_integer(
       'forget_seed', 0, 'seed of the draw', lower_bound=0, flag_values=values)
+  flags.DEFINE_enum(
+      'missing', 'refuse', requests.MISSING, 'where names of the request are '
+      'not in the data: refuse it, or go on with the others and record these',
+      flag_values=values)
   flags.DEFINE_boolean(
       'same_person', False, 'names that differ from a listed one only by case, '
       'spacing, width or leading zeros are the same person: forget all of them',
@@ -171,21 +175,26 @@ def forget_request(values: flags.FlagValues, *, required: bool = True
            for name in requests.KINDS}
   given = {name: value for name, value in given.items() if value is not None}
   if not given and not required:
-    refuse(values, ('forget_seed', *_TWINS), 'without a request')
+    refuse(values, ('forget_seed', 'missing', *_TWINS), 'without a request')
     return None
-  if len(given) != 1:
+  if len(given) != 1 and not requests.is_pair(given):
     raise ValueError(
         'Expected exactly one of '
-        f'{", ".join(f"--forget_{name}" for name in requests.KINDS)}, got '
-        f'{", ".join(f"--forget_{name}" for name in given) or "none"}.')
-  (name, value), = given.items()
+        f'{", ".join(f"--forget_{name}" for name in requests.KINDS)}, or '
+        '--forget_sample_ids beside --forget_identities or --forget_families, '
+        f'got {", ".join(f"--forget_{name}" for name in given) or "none"}.')
   places: dict[str, str] = {}
-  if name in ('identities', 'families', 'sample_ids'):  # a file, one a line
-    places = requests.read_entries(value)
-    value = tuple(places)
+  for name, value in given.items():
+    if name in ('identities', 'families', 'sample_ids'):  # a file, one a line
+      entries = requests.read_entries(value)
+      given[name] = tuple(entries)
+      places |= entries
+  name = next(iter(given))
   if name not in requests.DRAWN:
     refuse(values, ('forget_seed',), f'with --forget_{name}: nothing is drawn')
-  if name not in ('identities', 'families'):
+  else:
+    refuse(values, ('missing',), f'with --forget_{name}: it names nobody')
+  if not {'identities', 'families'} & set(given):
     refuse(values, _TWINS, f'with --forget_{name}: it names nobody')
   same, different = (command.value(values, flag) for flag in _TWINS)
   if same and different:
@@ -193,8 +202,9 @@ def forget_request(values: flags.FlagValues, *, required: bool = True
         'Expected at most one of --same_person and --different_people, got '
         'both.')
   return requests.ForgetRequest(
-      **{name: value}, seed=command.value(values, 'forget_seed'),
-      same_person=same if same or different else None, places=places)
+      **given, seed=command.value(values, 'forget_seed'),
+      same_person=same if same or different else None,
+      missing=command.value(values, 'missing'), places=places)
 
 
 def partition(values: flags.FlagValues, dataset: dataset_lib.Dataset,
@@ -230,38 +240,42 @@ def split_from(values: flags.FlagValues, dataset: dataset_lib.Dataset,
                   'split_seed', 'split_by', 'test_fraction', 'val_fraction')})
 
 
-def request_on(dataset: dataset_lib.Dataset, parts: job.Parts, stored: bool,
+def request_on(dataset: dataset_lib.Dataset, parts: job.Parts,
                request: requests.ForgetRequest
                ) -> requests.ResolvedRequest:
   """A request on what the original was trained on.
 
   Args:
     dataset: the images.
-    parts: of the original.
-    stored: they are those of its run: then whom it was made to forget stays
-      forgotten. The forget set of a manifest was trained on and joins train.
+    parts: of the original. Whom its run made it forget stays forgotten; the
+      forget set of a manifest was trained on and joins train.
     request: the new one.
   """
-  if stored and isinstance(parts, splits_lib.Splits):
-    return requests.resolve_next(dataset, parts, parts.retain, request,
-                                 np.concatenate([parts.forget, parts.earlier]))
+  if isinstance(parts, splits_lib.Start):
+    return requests.resolve_next(dataset, parts, request)
   return requests.resolve(dataset, job.as_partition(parts).parts, request)
 
 
 def told_parts(values: flags.FlagValues, dataset: dataset_lib.Dataset,
-               stored: str | os.PathLike | None) -> job.Parts:
+               stored: str | os.PathLike | None, following: bool) -> job.Parts:
   """What :func:`read_parts` reads, compared with the run beside it."""
   if stored is not None:
     check_split(values, stored, dataset)
-  return read_parts(dataset, stored)
+  return read_parts(dataset, stored, following)
 
 
 def read_parts(dataset: dataset_lib.Dataset,
-               stored: str | os.PathLike | None) -> job.Parts:
-  """The split that a file holds; None = that of the data's own column."""
+               stored: str | os.PathLike | None, following: bool) -> job.Parts:
+  """The split that a file holds; None = that of the data's own column.
+
+  Args:
+    dataset: the images.
+    stored: the file.
+    following: another request is to follow that of the file.
+  """
   if stored is None:
     return splits_lib.partition_from_column(dataset, check=False)
-  return splits_lib.load_splits(stored, dataset)
+  return splits_lib.load_splits(stored, dataset, following)
 
 
 def request_splits(values: flags.FlagValues, dataset: dataset_lib.Dataset,
@@ -286,19 +300,19 @@ def request_splits(values: flags.FlagValues, dataset: dataset_lib.Dataset,
         f'Expected the split of {original}: give --splits or a manifest with a '
         'split column; a split drawn now would put people whom the model was '
         'trained on into val and test and void every attack figure.')
-  parts = told_parts(values, dataset, stored)
+  parts = told_parts(values, dataset, stored, wanted is not None)
   if wanted is None:
     if not isinstance(parts, splits_lib.Splits):
       forget_request(values)  # says that one is required
       raise AssertionError('unreachable: a request is required')
     splits_lib.check_splits(dataset, parts)
     return parts, splits_lib.splits_notes(dataset, parts)
-  if (isinstance(parts, splits_lib.Splits)
+  if (isinstance(parts, splits_lib.Start)
       and command.value(values, 'splits') is not None):
     raise ValueError(
         'Expected no --forget_* flag: the split already says who is '
         'forgotten.')
-  found = request_on(dataset, parts, stored is not None, wanted)
+  found = request_on(dataset, parts, wanted)
   splits = found.splits()
   return splits, found.notes() + splits_lib.splits_notes(dataset, splits)
 
@@ -311,15 +325,39 @@ def say_used(dataset: dataset_lib.Dataset, **known: Any) -> dict[str, Any]:
   return used
 
 
+def stored_split(values: flags.FlagValues, original: str | os.PathLike | None
+                 ) -> str | os.PathLike | None:
+  """The split of --splits, else that of the original's run, if any."""
+  stored = command.value(values, 'splits')
+  if stored is None and original is not None and files.is_there(
+      pathlib.Path(original) / runs.SPLITS):
+    stored = pathlib.Path(original) / runs.SPLITS
+  return stored
+
+
 def load_data(options: sources.DataOptions,
-              values: flags.FlagValues | None = None) -> dataset_lib.Dataset:
-  """The data set that the options name, with a bar while images are read."""
+              values: flags.FlagValues | None = None,
+              stored: str | os.PathLike | None = None) -> dataset_lib.Dataset:
+  """The data set that the options name, with a bar while images are read.
+
+  Args:
+    options: which.
+    values: flags that say how it is read.
+    stored: a split whose request and those before it may have had their images
+      deleted, which may have been all that there were of a class.
+  """
   workers = None
   if values is not None and 'data_workers' in values:
     workers = command.value(values, 'data_workers')
   if workers is None:
     workers = min((os.cpu_count() or 1) - 1, _MOST_WORKERS)
-  return job.load_data(options, [command.Progress()], workers=workers)
+  forgotten = splits_lib.forgotten_ids(stored) if stored else frozenset()
+  dataset = job.load_data(options, [command.Progress()], workers=workers,
+                          forgotten=forgotten)
+  model = pathlib.Path(stored or '').parent / runs.CHECKPOINTS / 'model'
+  if forgotten and files.is_there(model):
+    dataset = dataset.with_classes_of(checkpoint.task_of(model))
+  return dataset
 
 
 def data_options(start: sources.DataOptions | None,

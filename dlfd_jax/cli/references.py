@@ -10,7 +10,7 @@ from absl import flags
 
 from dlfd_jax.cli import command, inputs, options
 from dlfd_jax.pipeline import chain, reference_models, run_configs
-from dlfd_jax.utils import files, runs, text as text_lib
+from dlfd_jax.utils import runs, text as text_lib
 
 _ABOUT = """
 Trains reference models from the original's recipe, each from a seed of its own.
@@ -82,10 +82,11 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
                        f'unlearning run {unlearned} says who is forgotten.')
     runs.read_config(unlearned, 'unlearn')
     stored = pathlib.Path(unlearned) / runs.SPLITS
-  elif stored is None and files.is_there(original / runs.SPLITS):
-    stored = original / runs.SPLITS
+  else:
+    stored = inputs.stored_split(values, original)
   dataset = inputs.load_data(
-      inputs.data_options(run_configs.recipe_of(original)[0], values), values)
+      inputs.data_options(run_configs.recipe_of(original)[0], values), values,
+      stored)
   splits, notes = inputs.request_splits(
       values, dataset, wanted, original, stored)
   allowed = command.value(values, chain.FLAG)

@@ -57,11 +57,11 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   recipe = options.apply(recipe, options.TRAIN, values, 'training')
   devices = inputs.devices(values)
   devices.check_batch_size(recipe.batch_size)
-  dataset = inputs.load_data(data_options, values)
   on = command.value(values, 'on')
   stored = command.value(values, 'splits')
   if original and not stored:
     stored = pathlib.Path(original) / runs.SPLITS
+  dataset = inputs.load_data(data_options, values, stored)
   verification = inputs.check_split(values, stored, dataset) if stored else None
   parts, notes = _parts(values, dataset, stored)
   used = inputs.say_used(  # while there is time to stop

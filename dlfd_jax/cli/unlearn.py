@@ -147,10 +147,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   if remat is not None:
     saved = dataclasses.replace(
         saved, config=dataclasses.replace(saved.config, remat=remat))
-  dataset = inputs.load_data(data_options, values)
-  stored = command.value(values, 'splits')
-  if stored is None and files.is_there(original / runs.SPLITS):
-    stored = original / runs.SPLITS
+  stored = inputs.stored_split(values, original)
+  dataset = inputs.load_data(data_options, values, stored)
   splits, notes = inputs.request_splits(
       values, dataset, wanted, original, stored)
   used = inputs.say_used(  # while there is time to stop

@@ -147,6 +147,19 @@ class Dataset:
     """The same data with further notes."""
     return dataclasses.replace(self, notes=(*self.notes, *notes))
 
+  def with_classes_of(self, task: tasks.Task) -> Dataset:
+    """The same labels in the task of a model that knows more classes.
+
+    Classes are matched by name. Data whose classes are not some of the model's
+    stay as they are.
+    """
+    names = self.task.names
+    if (self.task.is_multilabel or task.is_multilabel
+        or not set(names) < set(task.names)):
+      return self
+    codes = np.array([task.names.index(name) for name in names], np.int32)
+    return dataclasses.replace(self, task=task, labels=codes[self.labels])
+
   def take(self, rows: np.ndarray) -> Dataset:
     """Some rows, their pixels copied to memory."""
     return dataclasses.replace(

@@ -13,7 +13,7 @@ import difflib
 import functools
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from dlfd_jax.utils import files, rng, storage, validate
 KINDS = ('identities', 'families', 'sample_ids', 'classes', 'subclasses',
          'people', 'fraction', 'images', 'image_fraction')
 DRAWN = ('people', 'fraction', 'images', 'image_fraction')
+MISSING = ('refuse', 'record')
 MOST_LISTED = 1000
 _MOST_NAMED = 20  # unknown entries in one message
 _ALIKE = 0.75  # share of letters that a misspelt name has in common at least
@@ -35,13 +36,14 @@ _ALIKE = 0.75  # share of letters that a misspelt name has in common at least
 
 @dataclasses.dataclass(frozen=True)
 class ForgetRequest:
-  """What to forget; exactly one of the first nine is given.
+  """What to forget: exactly one of the first nine, or people and images.
 
   Attributes:
     identities: the persons; all their training images go. Names where the
       source of the data has names, else integers >= 0, which may be texts.
     families: values of the data's column ``family``; as persons.
-    sample_ids: the images; a person's other images stay.
+    sample_ids: the images; a person's other images stay. Alone, or beside
+      identities or families.
     classes: names of the task's classes, or attributes with a value, such as
       ``smile:1``; their training images go, those of val and test stay, to
       measure on (``Splits.of_classes``).
@@ -60,6 +62,8 @@ class ForgetRequest:
       in the data whose name differs only by case, spacing, width or leading
       zeros: forget both (True), or only the one that is named (False); None
       refuses the request.
+    missing: what to do with names that are not in the data: ``'refuse'`` the
+      request, or ``'record'`` them and go on with the others, if there are any.
     places: where each text entry stands, such as ``line 3 of people.txt``. An
       entry that has a place and begins with ``#`` is a comment, unless it is a
       known name or sample id.
@@ -79,14 +83,16 @@ class ForgetRequest:
   image_fraction: float | None = None
   seed: int = 0
   same_person: bool | None = None
+  missing: str = 'refuse'
   places: Mapping[str, str] = dataclasses.field(
       default_factory=dict, compare=False, repr=False)
 
   def __post_init__(self) -> None:
     kinds = [name for name in KINDS if getattr(self, name) is not None]
-    if len(kinds) != 1:
+    if len(kinds) != 1 and not is_pair(kinds):
       raise ValueError(
-          f'Expected exactly one of {", ".join(KINDS)} in a request, got '
+          f'Expected exactly one of {", ".join(KINDS)} in a request, or '
+          'sample_ids beside identities or families, got '
           f'{" and ".join(kinds) or "none"}.')
     for name in ('identities', 'families', 'sample_ids', 'classes',
                  'subclasses'):
@@ -118,8 +124,15 @@ class ForgetRequest:
       if getattr(self, name) is not None:
         validate.number(name, getattr(self, name), 0, 1, ends='()')
     validate.integer('seed', self.seed, 0)
+    validate.one_of('missing', self.missing, MISSING)
     if self.same_person is not None:
       validate.boolean('same_person', self.same_person)
+
+
+def is_pair(kinds: Collection[str]) -> bool:
+  """Whether two kinds of request add up to one: people and single images."""
+  return len(kinds) == 2 and 'sample_ids' in kinds and bool(
+      {'identities', 'families'} & set(kinds))
 
 
 def read_entries(path: str | os.PathLike) -> dict[str, str]:
@@ -207,8 +220,11 @@ class ResolvedRequest:
     earlier: what earlier requests made the original forget.
     left_out: what the request names beyond forget; None = not recorded.
     said: sentences on how its names were read.
-    classes: as of ``Splits``, like the last.
+    classes: as of ``Splits``, like all others.
     of_classes: rows of val and test.
+    gone: people by sample id of images that are no longer in the data.
+    left_out_of_earlier: people by sample id.
+    not_found: names of the request that the data do not have.
   """
 
   dataset: dataset_lib.Dataset
@@ -222,6 +238,10 @@ class ResolvedRequest:
   classes: tuple[str, ...] = ()
   of_classes: np.ndarray = dataclasses.field(
       default_factory=lambda: np.array([], np.int64))
+  gone: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  left_out_of_earlier: Mapping[str, str] = dataclasses.field(
+      default_factory=dict)
+  not_found: tuple[str, ...] = ()
 
   @classmethod
   def of(cls, dataset: dataset_lib.Dataset,
@@ -230,7 +250,8 @@ class ResolvedRequest:
     return cls(dataset, splits.retain, splits.forget,
                {'val': splits.val, 'test': splits.test}, splits.by_person,
                splits.earlier, splits.left_out, (), splits.classes,
-               splits.of_classes)
+               splits.of_classes, splits.gone, splits.left_out_of_earlier,
+               splits.not_found)
 
   @property
   def parts(self) -> dict[str, np.ndarray]:
@@ -252,7 +273,9 @@ class ResolvedRequest:
     splits = splits_lib.Splits(
         self.retain, self.forget, **self.others, by_person=self.by_person,
         earlier=self.earlier, left_out=self.left_out, classes=self.classes,
-        of_classes=self.of_classes)
+        of_classes=self.of_classes, gone=self.gone,
+        left_out_of_earlier=self.left_out_of_earlier,
+        not_found=self.not_found)
     splits_lib.check_splits(self.dataset, splits)
     return splits
 
@@ -271,8 +294,12 @@ class ResolvedRequest:
         'left_out': None if self.left_out is None else {
             name: len(self.left_out.get(name, ()))
             for name in splits_lib.LEFT_OUT},
-        'earlier_images': len(self.earlier),
-        'earlier_people': len(data.people_in(self.earlier)),
+        'earlier_images': len(self.earlier) + len(self.gone),
+        'earlier_people': len({
+            *map(data.called, data.people_in(self.earlier)),
+            *filter(None, self.gone.values())}),
+        **({'earlier_gone': len(self.gone)} if self.gone else {}),
+        **({'not_found': list(self.not_found)} if self.not_found else {}),
         'by_person': bool(self.by_person),
         **({'classes': list(self.classes)} if self.classes else {})}
 
@@ -297,8 +324,8 @@ _LEFT_OUT = {
 
 
 def resolve(dataset: dataset_lib.Dataset, parts: Mapping[str, np.ndarray],
-            request: ForgetRequest, earlier: np.ndarray | None = None
-            ) -> ResolvedRequest:
+            request: ForgetRequest, earlier: np.ndarray | None = None,
+            gone: Mapping[str, str] | None = None) -> ResolvedRequest:
   """Looks a request up, as :func:`resolve_request` does.
 
   Args:
@@ -306,20 +333,24 @@ def resolve(dataset: dataset_lib.Dataset, parts: Mapping[str, np.ndarray],
     parts: positions of ``train``, ``val`` and ``test``, or ``train`` alone.
     request: what to forget.
     earlier: as of ``resolve_request``.
+    gone: people by sample id of images that earlier requests named, too: a name
+      of these is known, though it may be no longer in the data.
 
   Raises:
     ValueError: if a name is not in the data or has a twin, or no training image
       would be forgotten or left.
   """
   splits_lib.check_positions(dataset, parts)
-  said: list[str] = []
+  gone = gone or {}
+  look = Lookup(request, frozenset(gone), frozenset(gone.values()))
   train = parts['train']
-  named = images_of(dataset, train, request, said)
+  named = images_of(dataset, train, look)
   inside = np.isin(train, named)
   if not inside.any():
     raise ValueError(
         'Expected at least one training image to forget, got none: the '
-        f'{len(named)} images of the request are not in train.')
+        f'{len(named)} images of the request are not in train.'
+        + ''.join(f' {sentence}' for sentence in look.sentences()))
   if inside.all():
     raise ValueError(
         'Expected training images left to retain, got none: the request '
@@ -336,49 +367,105 @@ def resolve(dataset: dataset_lib.Dataset, parts: Mapping[str, np.ndarray],
       dataset, retain, forget, others.values())
   if request.classes is not None or request.subclasses is not None:
     classes = tuple(dict.fromkeys(request.classes or request.subclasses or ()))
-    of_classes = _of_classes(dataset, request, train, [])
+    of_classes = _of_classes(dataset, train, Lookup(request))
   unseen = np.concatenate([np.array([], np.int64), *others.values()])
   return ResolvedRequest(
       dataset, retain, forget, others,
       splits_lib.retain_forget_by_person(dataset, retain, forget), earlier,
-      left_out, tuple(said), classes, np.intersect1d(of_classes, unseen))
+      left_out, tuple(look.sentences()), classes,
+      np.intersect1d(of_classes, unseen), not_found=tuple(look.not_found))
 
 
-def resolve_next(dataset: dataset_lib.Dataset, parts: splits_lib.Splits,
-                 train: np.ndarray, request: ForgetRequest,
-                 earlier: np.ndarray | None = None) -> ResolvedRequest:
-  """A request after another one, whose classes leave val and test.
+def resolve_next(dataset: dataset_lib.Dataset, start: splits_lib.Start,
+                 request: ForgetRequest) -> ResolvedRequest:
+  """A request after other ones.
 
   Args:
     dataset: the data.
-    parts: of the earlier request.
-    train: what can be forgotten now.
+    start: what they left.
     request: what to forget.
-    earlier: as of ``resolve_request``.
 
   Raises:
     ValueError: as ``resolve``.
   """
-  found = resolve(dataset, {'train': train, 'val': parts.stays('val'),
-                            'test': parts.stays('test')}, request, earlier)
-  if not parts.of_classes.size:
+  found = dataclasses.replace(
+      resolve(dataset, start.parts, request, start.earlier,
+              {**start.gone, **start.left_out_of_earlier}),
+      gone=start.gone, left_out_of_earlier=start.left_out_of_earlier)
+  if not start.of_classes.size:
     return found
   return dataclasses.replace(found, said=(*found.said, (
-      f'{parts.of_classes.size} images of val and test show what an earlier '
-      f'request forgot whole ({", ".join(parts.classes)}): they are left out '
+      f'{start.of_classes.size} images of val and test show what an earlier '
+      f'request forgot whole ({", ".join(start.classes)}): they are left out '
       'of the evaluation.')))
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Lookup:
+  """A request while its names are looked up.
+
+  Attributes:
+    request: what to forget.
+    gone_ids: images of earlier requests that are no longer in the data.
+    gone_people: who is in them.
+    notes: receives sentences: names that ``same_person`` decided on, or that
+      no person is known.
+    not_found: receives names that are nowhere.
+    before: receives names that earlier requests forgot, and whose images are no
+      longer there.
+  """
+
+  request: ForgetRequest
+  gone_ids: frozenset[str] = frozenset()
+  gone_people: frozenset[str] = frozenset()
+  notes: list[str] = dataclasses.field(default_factory=list)
+  not_found: list[str] = dataclasses.field(default_factory=list)
+  before: list[str] = dataclasses.field(default_factory=list)
+
+  def is_gone(self, kind: str, name: str) -> bool:
+    """Whether a name is known, of what is no longer in the data."""
+    known = {'identities': self.gone_people, 'sample_ids': self.gone_ids}.get(
+        kind, frozenset())
+    if name in known or people_lib.clean(name) in known - {''}:
+      self.before.append(name)
+      return True
+    return False
+
+  def lets(self, missing: Sequence[str], found: bool) -> bool:
+    """Whether to go on without some names; those are then recorded.
+
+    Args:
+      missing: the names.
+      found: whether there are others, or earlier requests knew some.
+    """
+    if missing and (not found or self.request.missing != 'record'):
+      return False
+    self.not_found.extend(missing)
+    return True
+
+  def sentences(self) -> list[str]:
+    """All that a reader must know of the names."""
+    said = list(self.notes)
+    for names, what in (
+        (self.not_found, 'not in the data, and recorded as --missing=record '
+                         'says: nothing is done for'),
+        (self.before, 'forgotten by earlier requests, their images no longer '
+                      'in the data: nothing more is to be done for')):
+      if names:
+        said.append(f'{len(names)} of the request '
+                    f'{"is" if len(names) == 1 else "are"} {what} '
+                    f'{validate.listed(map(validate.shown, names))}.')
+    return said
+
+
 def images_of(dataset: dataset_lib.Dataset, train: np.ndarray,
-              request: ForgetRequest, notes: list[str]) -> np.ndarray:
+              look: Lookup) -> np.ndarray:
   """Every image in the data that a request names, wherever it is.
 
   Args:
     dataset: the data.
     train: positions that classes, people or images are drawn from.
-    request: what to forget.
-    notes: receives sentences: names that ``same_person`` decided on, or that
-      no person is known.
+    look: the request.
 
   Returns:
     Sorted positions.
@@ -387,52 +474,61 @@ def images_of(dataset: dataset_lib.Dataset, train: np.ndarray,
     ValueError: if a person, family, image or class is not in the data, a name
       has a twin and ``same_person`` is None, or too many are drawn.
   """
+  request = look.request
+  found = []
   if request.identities is not None:
-    persons = _numbers(request, 'identities', dataset.people, notes)
-    return _images_with(dataset, dataset.identity, persons, 'persons')
+    persons = _numbers(look, 'identities', dataset.people)
+    found.append(_images_with(
+        dataset, dataset.identity, persons, 'persons', look, dataset.called))
   if request.families is not None:
     family = people_lib.FAMILY
     if family not in dataset.columns:
       raise ValueError(f'Expected {dataset.name!r} to have a column {family!r}'
                        f', got {sorted(dataset.columns)}.')
-    families = _numbers(
-        request, 'families', dataset.column_names.get(family, {}), notes)
-    return _images_with(dataset, dataset.columns[family], families, 'families')
-  if request.classes is not None or request.subclasses is not None:
-    return np.intersect1d(train, _of_classes(dataset, request, train, notes))
+    names = dataset.column_names.get(family, {})
+    families = _numbers(look, 'families', names)
+    found.append(_images_with(
+        dataset, dataset.columns[family], families, 'families', look,
+        lambda code: names.get(code, str(code))))
   if request.sample_ids is not None:
-    return np.unique(_numbers(request, 'sample_ids', dict(
-        enumerate(dataset.sample_id.tolist())), notes))
-  return _draw(dataset, train, request, notes)
+    found.append(np.array(_numbers(look, 'sample_ids', dict(
+        enumerate(dataset.sample_id.tolist()))), np.int64))
+  if found:
+    return np.unique(np.concatenate(found))
+  if request.classes is not None or request.subclasses is not None:
+    return np.intersect1d(train, _of_classes(dataset, train, look))
+  return _draw(dataset, train, request, look.notes)
 
 
-def _of_classes(dataset: dataset_lib.Dataset, request: ForgetRequest,
-                train: np.ndarray, notes: list[str]) -> np.ndarray:
+def _of_classes(dataset: dataset_lib.Dataset, train: np.ndarray,
+                look: Lookup) -> np.ndarray:
   """Every image in the data of a class, sub-class or attribute's value.
 
   Args:
     dataset: the data.
-    request: by class or sub-class.
     train: positions of the training images.
-    notes: receives a sentence where a value is not known of some of these.
+    look: the request, by class or sub-class; a sentence where a value is not
+      known of some of these images.
 
   Raises:
     ValueError: if the task has no such class or attribute, the data no such
       column, or no image that value.
   """
-  task = dataset.task
+  task, request = dataset.task, look.request
   if request.classes is not None and not task.is_multilabel:
     unknown = sorted(set(request.classes) - set(task.names))
-    if unknown:
+    known = set(request.classes) & set(task.names)
+    if not look.lets(unknown, bool(known)):
       raise ValueError(
           f'Expected classes of {validate.listed(task.names)}, got {unknown}.')
     return np.flatnonzero(np.isin(
-        dataset.labels, [task.names.index(name) for name in request.classes]))
+        dataset.labels, [task.names.index(name) for name in known]))
   columns: Mapping[str, np.ndarray] = dataset.columns
   what = 'a column of the data that is no label'
   if request.classes is not None:
     columns, what = dict(zip(task.names, dataset.labels.T)), 'an attribute'
   found = []
+  missing: dict[str, str] = {}
   for entry in request.classes or request.subclasses or ():
     column = max((name for name in columns if entry.startswith(f'{name}:')),
                  key=len, default=None)
@@ -448,27 +544,29 @@ def _of_classes(dataset: dataset_lib.Dataset, request: ForgetRequest,
         if number >= 0}
     rows = np.flatnonzero(columns[column] == numbers.get(value, -1))
     if value not in numbers or not len(rows):
-      raise ValueError(
-          f'Expected a value of {column!r}, one of '
-          f'{validate.listed(numbers)}, got {validate.shown(value)}.')
+      missing[entry] = (f'Expected a value of {column!r}, one of '
+                        f'{validate.listed(numbers)}, got '
+                        f'{validate.shown(value)}.')
+      continue
     found.append(rows)
     not_known = int((columns[column][train] < 0).sum())
     note = f'{column!r} is not known of {not_known} training images: they stay.'
-    if not_known and note not in notes:
-      notes.append(note)
+    if not_known and note not in look.notes:
+      look.notes.append(note)
+  if not look.lets(list(missing), bool(found)):
+    raise ValueError(next(iter(missing.values())))
   return np.unique(np.concatenate(found))
 
 
-def _numbers(request: ForgetRequest, kind: str, names: Mapping[int, str],
-             notes: list[str]) -> list[int]:
+def _numbers(look: Lookup, kind: str, names: Mapping[int, str]) -> list[int]:
   """The numbers of the persons, families or images that a request lists.
 
   Args:
-    request: its numbers stay as they are, its texts are looked up.
+    look: the request: its numbers stay as they are, its texts are looked up;
+      receives a sentence for each name with a twin, and unknown names.
     kind: ``'identities'``, ``'families'`` or ``'sample_ids'``.
     names: by number, where the source of the data has names: texts are then
       names. Where it has none they are numbers.
-    notes: receives a sentence for each name with a twin.
 
   Raises:
     ValueError: if a text is no known name, or no integer >= 0, or has a twin
@@ -476,7 +574,7 @@ def _numbers(request: ForgetRequest, kind: str, names: Mapping[int, str],
   """
   what = {'identities': 'identity', 'families': 'family',
           'sample_ids': 'sample id'}[kind]
-  known = _Names(names)
+  request, known = look.request, _Names(names)
   codes: list[int] = []
   named: dict[str, str] = {}  # each name, and the entry that means it
   unknown = []
@@ -489,10 +587,11 @@ def _numbers(request: ForgetRequest, kind: str, names: Mapping[int, str],
       number = int(people_lib.clean(entry))
       validate.integer(f'every entry of {kind}', number, 0)
       codes.append(number)
-    elif not (entry.startswith('#') and entry in request.places
-              and not known.like(entry)):
+    elif not look.is_gone(kind, entry) and not (
+        entry.startswith('#') and entry in request.places
+        and not known.like(entry)):
       unknown.append(entry)
-  if unknown:
+  if not look.lets(unknown, bool(codes or named)):
     wanted = f'a known {what}' if names else f'an integer {what} >= 0'
     shown = [f'{validate.shorten(repr(entry), 200)}{known.hint(entry)}'
              for entry in unknown[:_MOST_NAMED]]
@@ -504,10 +603,12 @@ def _numbers(request: ForgetRequest, kind: str, names: Mapping[int, str],
         + ''.join(f'; also unknown: {text}' for text in also)
         + (f'; and {more} more' if more else '') + '.')
   if not codes and not named:
+    if look.before:
+      return []
     raise ValueError(f'Expected at least one {what} in the request, got '
                      'comments alone.')
   if kind != 'sample_ids':
-    codes += _twins(request, known, named, what, notes)
+    codes += _twins(request, known, named, what, look.notes)
   return codes + [known.numbers[name] for name in named]
 
 
@@ -589,12 +690,16 @@ class _Names:
 
 
 def _images_with(dataset: dataset_lib.Dataset, column: np.ndarray,
-                 values: Sequence[int], what: str) -> np.ndarray:
+                 values: Sequence[int], what: str, look: Lookup,
+                 called: Callable[[int], str]) -> np.ndarray:
   """Images whose value in a column is one of ``values``."""
   wanted = np.unique(np.asarray(values, np.int64))
-  absent = wanted[~np.isin(wanted, column)]
-  if absent.size:
-    some = ', '.join(map(str, absent[:5])) + (
+  there = np.isin(wanted, column)
+  kind = 'identities' if what == 'persons' else 'families'
+  absent = [value for value in wanted[~there].tolist()
+            if not look.is_gone(kind, called(value))]
+  if not look.lets([called(value) for value in absent], bool(there.any())):
+    some = ', '.join(map(called, absent[:5])) + (
         f' and {len(absent) - 5} more' if len(absent) > 5 else '')
     raise ValueError(
         f'Expected {what} of {dataset.name!r}, got {some} that are not in the '

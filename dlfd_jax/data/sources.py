@@ -210,7 +210,8 @@ def unread(options: DataOptions, names: Collection[str]) -> list[str]:
 
 def load(options: DataOptions,
          progress: Callable[[int, int], None] | None = None, *,
-         workers: int = 0, in_memory: bool = True) -> dataset_lib.Dataset:
+         workers: int = 0, in_memory: bool = True,
+         forgotten: Collection[str] = ()) -> dataset_lib.Dataset:
   """Reads or draws the data set.
 
   Args:
@@ -218,6 +219,8 @@ def load(options: DataOptions,
     progress: called with (images read, images in all) where images are decoded.
     workers: processes that decode long streams of shards.
     in_memory: whether images of files are read now; else when they are needed.
+    forgotten: sample ids of earlier requests: where a manifest still lists
+      them, or a tree has their class, their files may be absent.
 
   Raises:
     ValueError, FileNotFoundError: if the source cannot be read as asked.
@@ -250,7 +253,7 @@ def load(options: DataOptions,
         identity_pattern=options.identity_pattern,
         class_names=options.class_names, same_classes=options.same_classes,
         merge_from=options.merge_from, split_codes=codes, progress=progress,
-        in_memory=in_memory)
+        in_memory=in_memory, forgotten=forgotten)
   if catalog.is_name(options.source):
     from dlfd_jax.data.tfds import load as tfds_load  # slow to import
     return tfds_load.load(
@@ -260,4 +263,5 @@ def load(options: DataOptions,
   return folder.load_folder(
       options.source, labels=labels, image_size=options.image_size,
       root=options.root, split_column=options.split_column, split_codes=codes,
-      progress=progress, in_memory=in_memory, **label_options)
+      progress=progress, in_memory=in_memory, forgotten=forgotten,
+      **label_options)

@@ -18,7 +18,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from dlfd_jax.data import dataset as dataset_lib
+from dlfd_jax.data import dataset as dataset_lib, labels as labels_lib
 from dlfd_jax.utils import files, rng, storage, validate, writes
 
 PARTITION_PARTS = ('train', 'val', 'test')
@@ -44,6 +44,8 @@ _LIKE_PARTS = {'eval', 'evaluation', 'holdout', 'fold', 'split', 'splits',
                'subset', 'partition', 'publictest', 'privatetest'}
 _NAMED_PEOPLE = 20
 _LEFT_OUT = 'left_out_'  # in names of arrays
+_OF_EARLIER, _NOT_FOUND = 'left_out_of_earlier', 'not_found'
+_PEOPLE = '_people'  # likewise, after the name of the part
 
 
 class _Parts:
@@ -105,6 +107,29 @@ class Partition(_Parts):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Start(Partition):
+  """What a request after other ones starts from.
+
+  ``train`` is what the last one left to retain; ``val`` and ``test`` are
+  without what it forgot whole.
+
+  Attributes:
+    earlier: as of ``Splits``, like all others; with what the last request made
+      the original forget.
+    gone: people by sample id.
+    left_out_of_earlier: people by sample id.
+    classes: of the last request.
+    of_classes: images of val and test that show one of these.
+  """
+
+  earlier: np.ndarray
+  gone: Mapping[str, str]
+  left_out_of_earlier: Mapping[str, str]
+  classes: tuple[str, ...]
+  of_classes: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Splits(_Parts):
   """A partition whose ``train`` is cut into ``retain`` and ``forget``.
 
@@ -125,6 +150,12 @@ class Splits(_Parts):
     of_classes: images of val and test that show one of these. Nobody was
       trained on them: they tell what a model still knows of the class, and are
       no part of its accuracy on what stays.
+    gone: the person (blank = unknown) by sample id of images that earlier
+      requests made the original forget, too, and that the data no longer have.
+    left_out_of_earlier: likewise of what earlier requests named beyond that;
+      the data may have these images or not.
+    not_found: names of the request that the data do not have, and that a user
+      chose to record.
 
   Raises:
     ValueError: as ``Partition``, and if all of val or test is of ``classes``.
@@ -143,6 +174,10 @@ class Splits(_Parts):
   classes: tuple[str, ...] = ()
   of_classes: np.ndarray = dataclasses.field(
       default_factory=lambda: np.array([], np.int64))
+  gone: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  left_out_of_earlier: Mapping[str, str] = dataclasses.field(
+      default_factory=dict)
+  not_found: tuple[str, ...] = ()
 
   def __post_init__(self) -> None:
     super().__post_init__()
@@ -310,13 +345,23 @@ def splits_notes(dataset: dataset_lib.Dataset,
           'by person.')
   if isinstance(splits, Splits) and splits.classes:
     notes.append(_of_classes_note(splits))
-  if isinstance(splits, Splits) and splits.earlier.size:
-    people = dataset.people_in(splits.earlier)
+  if isinstance(splits, Splits) and (splits.earlier.size or splits.gone):
+    earlier = earlier_people(dataset, splits)
     notes.append(
-        f'{splits.earlier.size} images of {len(people)} people were '
-        'forgotten by earlier requests: they stay out of retain. People: '
-        f'{named_people(dataset, people)}.')
+        f'{splits.earlier.size + len(splits.gone)} images of {len(earlier)} '
+        'people were forgotten by earlier requests: they stay out of retain. '
+        f'People: {_some(earlier)}.' + (
+            f' {len(splits.gone)} of these images are no longer in the data.'
+            if splits.gone else ''))
   return notes
+
+
+def earlier_people(dataset: dataset_lib.Dataset, splits: Splits) -> list[str]:
+  """Names of the known people of earlier requests, in the data or not."""
+  there = dataset.people_in(splits.earlier)
+  return list(dict.fromkeys([
+      *map(dataset.called, there),
+      *labels_lib.natural_order(filter(None, splits.gone.values()))]))
 
 
 def _of_classes_note(splits: Splits) -> str:
@@ -346,9 +391,12 @@ def named_people(dataset: dataset_lib.Dataset, people: np.ndarray,
   Names where the source of the data has names, else numbers: ``3, 5 and 1
   more``.
   """
-  known = people[people >= 0]
-  words = ', '.join(map(dataset.called, known[:most])) or 'unknown'
-  return words + (f' and {len(known) - most} more' if len(known) > most else '')
+  return _some([dataset.called(code) for code in people if code >= 0], most)
+
+
+def _some(names: Sequence[str], most: int = _NAMED_PEOPLE) -> str:
+  words = ', '.join(names[:most]) or 'unknown'
+  return words + (f' and {len(names) - most} more' if len(names) > most else '')
 
 
 def find_samples(dataset: dataset_lib.Dataset,
@@ -585,43 +633,91 @@ def save_splits(path: str | os.PathLike, dataset: dataset_lib.Dataset,
             for name, part in splits.parts.items()}
   if isinstance(splits, Splits):
     arrays['by_person'] = np.asarray(splits.by_person)
-    if splits.earlier.size:
-      arrays['earlier'] = dataset.sample_id[splits.earlier]
+    arrays['forget' + _PEOPLE] = _people(dataset, splits.forget)
+    if splits.earlier.size or splits.gone:
+      arrays['earlier'] = np.array([
+          *dataset.sample_id[splits.earlier], *splits.gone], np.str_)
+      arrays['earlier' + _PEOPLE] = np.array([
+          *_people(dataset, splits.earlier), *splits.gone.values()], np.str_)
+    if splits.left_out_of_earlier:
+      before = splits.left_out_of_earlier
+      arrays[_OF_EARLIER] = np.array(list(before), np.str_)
+      arrays[_OF_EARLIER + _PEOPLE] = np.array(list(before.values()), np.str_)
+    if splits.not_found:
+      arrays[_NOT_FOUND] = np.array(splits.not_found, np.str_)
     if splits.classes:
       arrays['classes'] = np.array(splits.classes, np.str_)
       arrays['of_classes'] = dataset.sample_id[splits.of_classes]
     if splits.left_out is not None:
-      arrays |= {_LEFT_OUT + name: dataset.sample_id[
-          splits.left_out.get(name, np.array([], np.int64))]
-                 for name in LEFT_OUT}
+      for name in LEFT_OUT:
+        rows = splits.left_out.get(name, np.array([], np.int64))
+        arrays[_LEFT_OUT + name] = dataset.sample_id[rows]
+        if rows.size:
+          arrays[_LEFT_OUT + name + _PEOPLE] = _people(dataset, rows)
   writes.write_arrays(path, arrays)
 
 
-def load_splits(path: str | os.PathLike,
-                dataset: dataset_lib.Dataset) -> Partition | Splits:
+def _people(dataset: dataset_lib.Dataset, rows: np.ndarray) -> np.ndarray:
+  """The person in each image, blank where nobody is known."""
+  return np.array([dataset.called(code) if code >= 0 else ''
+                   for code in dataset.identity[rows]], np.str_)
+
+
+def forgotten_ids(path: str | os.PathLike) -> frozenset[str]:
+  """Sample ids of all that a saved request and those before it named.
+
+  Only their images may be missing from the data of a later request. Empty for
+  the split of a training run.
+  """
+  path = storage.local(path)
+  files.check_file(path, 'a splits file')
+  arrays = files.read_arrays(path, 'sample ids')
+  names = ('forget', 'earlier', _OF_EARLIER,
+           *(_LEFT_OUT + name for name in LEFT_OUT))
+  return frozenset(str(one) for name in names if name in arrays
+                   for one in arrays[name].ravel())
+
+
+def load_splits(path: str | os.PathLike, dataset: dataset_lib.Dataset,
+                following: bool = False) -> Partition | Splits:
   """Reads what ``save_splits`` wrote and finds the images in ``dataset``.
 
+  Images of earlier requests, and those that the request named beyond forget,
+  may be absent.
+
+  Args:
+    path: the file.
+    dataset: the data.
+    following: another request follows: then what this one made the original
+      forget may be absent, too.
+
   Returns:
-    A ``Partition`` or a ``Splits``, whichever was saved; checked.
+    A ``Partition`` or a ``Splits``, whichever was saved; checked. With
+    ``following`` a ``Start`` instead of a ``Splits``.
 
   Raises:
     FileNotFoundError: if there is no such file.
-    ValueError: if it is not such a file, names an image that is not in the
-      data, or ``check_splits`` objects.
+    ValueError: if it is not such a file, names any other image that is not in
+      the data, or ``check_splits`` objects.
   """
   path = storage.local(path)
   files.check_file(path, 'a splits file')
   arrays = files.read_arrays(path, 'sample ids')
   by_person = arrays.pop('by_person', None)
   classes = arrays.pop('classes', np.array([], np.str_))
+  people = {name: arrays.pop(name + _PEOPLE) for name in list(arrays)
+            if name + _PEOPLE in arrays}
+  not_found = arrays.pop(_NOT_FOUND, np.array([], np.str_))
   names = PARTITION_PARTS if by_person is None else SPLITS_PARTS
   left_out = tuple(_LEFT_OUT + name for name in LEFT_OUT)
   if by_person is not None:
     names = (*names, *(name for name in (
-        'earlier', 'of_classes', *left_out) if name in arrays))
+        'earlier', 'of_classes', _OF_EARLIER, *left_out) if name in arrays))
   if set(arrays) != set(names) or any(
       array.ndim != 1 or array.dtype.kind != 'U'
-      for array in (classes, *arrays.values())):
+      for array in (classes, not_found, *arrays.values())) or any(
+          array.dtype.kind != 'U' or array.shape != arrays[name].shape
+          for name, array in people.items()):
     found = (f'{name} {array.dtype} {list(array.shape)}'
              for name, array in sorted(arrays.items()))
     raise ValueError(
@@ -630,23 +726,49 @@ def load_splits(path: str | os.PathLike,
   if by_person is not None and (by_person.shape or by_person.dtype != bool):
     raise ValueError(f'Expected by_person in {path} to be True or False, got '
                      f'{by_person.dtype} {list(by_person.shape)}.')
-  parts = {}
+  may_be_gone = {'earlier', _OF_EARLIER, *left_out,
+                 *(['forget'] if following else [])}
+
+  def people_of(name: str, which: np.ndarray | slice) -> dict[str, str]:
+    who = people.get(name, np.full(len(arrays[name]), ''))
+    return dict(zip(arrays[name][which].tolist(), who[which].tolist()))
+
+  nothing = np.array([], np.int64)
+  parts: dict[str, np.ndarray] = {}
+  gone: dict[str, str] = {}
   for name in names:
-    parts[name] = find_samples(dataset, arrays[name])
-    absent = arrays[name][parts[name] < 0]
-    if absent.size:
+    rows = find_samples(dataset, arrays[name])
+    absent = rows < 0
+    if absent.any() and name not in may_be_gone:
       raise ValueError(
           f'Expected every image of {path} in {dataset.name!r}, got '
-          f'{absent.size} of {name} that are not (the first is '
-          f'{str(absent[0])!r}).')
-  kept = {name: parts.pop(_LEFT_OUT + name) for name in LEFT_OUT
-          if _LEFT_OUT + name in parts}
-  splits = (Partition(**parts) if by_person is None
-            else Splits(
-                parts['retain'], parts['forget'], parts['val'], parts['test'],
-                by_person=bool(by_person),
-                earlier=parts.get('earlier', np.array([], np.int64)),
-                left_out=kept or None, classes=tuple(classes.tolist()),
-                of_classes=parts.get('of_classes', np.array([], np.int64))))
+          f'{absent.sum()} of {name} that are not (the first is '
+          f'{str(arrays[name][absent][0])!r}).')
+    if name in ('forget', 'earlier'):
+      gone |= people_of(name, absent)
+    parts[name] = rows[~absent]
+  before = people_of(_OF_EARLIER, slice(None)) if _OF_EARLIER in names else {}
+  splits: Partition | Splits
+  if by_person is None:
+    splits = Partition(**parts)
+  elif following:
+    of_classes = parts.get('of_classes', nothing)
+    splits = Start(
+        parts['retain'], np.setdiff1d(parts['val'], of_classes),
+        np.setdiff1d(parts['test'], of_classes),
+        np.union1d(parts['forget'], parts.get('earlier', nothing)), gone,
+        before | {one: who for name in left_out if name in arrays
+                  for one, who in people_of(name, slice(None)).items()},
+        tuple(classes.tolist()), of_classes)
+  else:
+    kept = {name: parts[_LEFT_OUT + name] for name in LEFT_OUT
+            if _LEFT_OUT + name in parts}
+    splits = Splits(
+        parts['retain'], parts['forget'], parts['val'], parts['test'],
+        by_person=bool(by_person), earlier=parts.get('earlier', nothing),
+        left_out=kept or None, classes=tuple(classes.tolist()),
+        of_classes=parts.get('of_classes', nothing), gone=gone,
+        left_out_of_earlier=before,
+        not_found=tuple(not_found.tolist()))
   check_splits(dataset, splits)
   return splits

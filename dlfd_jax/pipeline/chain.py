@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.utils import files, records, runs, schemas, storage
 
 KEY = 'chain'  # of config.json
+STAY = 'stay'  # in it: hashes of all but what was to be forgotten
 IN_MEMORY = 'in memory'
 AUDITED = 'audited'  # what an audit calls the model in `unlearned`
 FLAG = 'allow_unverified'
@@ -138,8 +139,11 @@ def ids_of(dataset: dataset_lib.Dataset,
            splits: splits_lib.Partition | splits_lib.Splits
            ) -> dict[str, np.ndarray]:
   """The sample ids of each part, of earlier requests and whole classes."""
-  return {name: dataset.sample_id[rows]
-          for name, rows in _rows(splits).items()}
+  found = {name: dataset.sample_id[rows]
+           for name, rows in _rows(splits).items()}
+  if isinstance(splits, splits_lib.Splits) and splits.gone:
+    found['earlier'] = np.array([*found.get('earlier', ()), *splits.gone])
+  return found
 
 
 def _rows(splits: splits_lib.Partition | splits_lib.Splits
@@ -200,11 +204,14 @@ def entry(dataset: dataset_lib.Dataset,
     learned: rows that the model may know once the run is finished.
     **more: recorded as it is.
   """
-  parts = _rows(splits)
+  stay = np.concatenate([rows for name, rows in splits.parts.items()
+                         if name != 'forget'])
   return {**data_hashes(dataset, np.unique(np.concatenate(
-      list(parts.values())))),
-          'parts': {name: ids_hash(dataset.sample_id[rows])
-                    for name, rows in parts.items()},
+      list(_rows(splits).values())))),
+          # Once the others are deleted, numbers of persons may be others', too.
+          STAY: data_hashes(dataset, stay, by_name=True),
+          'parts': {name: ids_hash(ids)
+                    for name, ids in ids_of(dataset, splits).items()},
           'learned': ids_hash(dataset.sample_id[learned]), **more}
 
 
@@ -224,9 +231,14 @@ def exported(one: Judged) -> dict[str, Any]:
                if isinstance(value, str)}}
 
 
-def data_hashes(dataset: dataset_lib.Dataset,
-                rows: np.ndarray) -> dict[str, str]:
+def data_hashes(dataset: dataset_lib.Dataset, rows: np.ndarray,
+                by_name: bool = False) -> dict[str, str]:
   """Hashes of pixels, labels, people and ids of some rows.
+
+  Args:
+    dataset: the images.
+    rows: some of them.
+    by_name: persons are their names, and not their numbers.
 
   Returns:
     ``images``, ``labels``, ``identities`` and ``ids`` in the order of the ids,
@@ -237,6 +249,11 @@ def data_hashes(dataset: dataset_lib.Dataset,
       'images': dataset.image_hashes[rows],
       'labels': dataset.labels[rows].astype('<i4').reshape(len(rows), -1),
       'identities': dataset.identity[rows].astype('<i4')[:, None]}
+  if by_name:
+    known, of_row = np.unique(dataset.identity[rows], return_inverse=True)
+    columns['identities'] = np.stack([np.frombuffer(hashlib.sha256(
+        dataset.called(code).encode()).digest(), np.uint8)
+                                      for code in known])[of_row.reshape(-1)]
   joined = np.concatenate(
       [np.ascontiguousarray(column).view(np.uint8)
        for column in columns.values()], axis=1)
@@ -279,13 +296,16 @@ def ancestors(original: Judged) -> list[dict[str, Any]]:
 
 
 def check_run(one: Judged, name: str,
-              dataset: dataset_lib.Dataset | None = None) -> Findings:
+              dataset: dataset_lib.Dataset | None = None,
+              gone: Collection[str] = ()) -> Findings:
   """Compares a model with its run, and its run with the data.
 
   Args:
     one: the model.
     name: of it in sentences, such as ``original``.
     dataset: the data at hand; None = they are not compared.
+    gone: sample ids that may be absent there, besides those that the run itself
+      made a model forget.
   """
   called = f'the {name} model {_where(one.place)}'
   if not one.config:
@@ -304,7 +324,8 @@ def check_run(one: Judged, name: str,
     found += Findings(unverified=(
         f'the weights of {called}: the version that wrote it recorded no hash '
         'of them.',))
-  return found if dataset is None else found + _check_data(one, called, dataset)
+  return found if dataset is None else found + _check_data(
+      one, called, dataset, gone)
 
 
 def _where(place: str) -> str:
@@ -363,8 +384,8 @@ def _check_files(one: Judged, called: str) -> Findings:
   return found
 
 
-def _check_data(one: Judged, called: str,
-                dataset: dataset_lib.Dataset) -> Findings:
+def _check_data(one: Judged, called: str, dataset: dataset_lib.Dataset,
+                gone: Collection[str] = ()) -> Findings:
   if not one.chain:
     known = one.config.get('fingerprint')
     if known is None:
@@ -383,12 +404,32 @@ def _check_data(one: Judged, called: str,
   rows = splits_lib.find_samples(dataset, ids)
   absent = ids[rows < 0]
   if absent.size:
-    return _differs(f'the images of {called} in the data', f'data without '
-                    f'{absent.size} of them, {str(absent[0])!r} the first')
+    return _check_rest(one, called, dataset, absent, gone)
   now = data_hashes(dataset, rows)
   if now['ids'] != one.chain.get('ids'):
     return Findings()  # the split is another one, which is said already
   return _compare_data(one.chain, now, called)
+
+
+def _check_rest(one: Judged, called: str, dataset: dataset_lib.Dataset,
+                absent: np.ndarray, gone: Collection[str]) -> Findings:
+  """Compares what stays, where forgotten people's images were deleted."""
+  ids = one.ids or {}
+  forgotten = {*gone, *(str(name) for part in ('forget', 'earlier')
+                        for name in ids.get(part, ()))}
+  lost = [str(name) for name in absent if name not in forgotten]
+  if lost:
+    return _differs(f'the images of {called} in the data', f'data without '
+                    f'{len(lost)} of them, {lost[0]!r} the first')
+  stay = np.concatenate([part for name, part in ids.items()
+                         if name not in ('forget', 'earlier', 'of_classes')])
+  rows = splits_lib.find_samples(dataset, stay)
+  known = one.chain.get(STAY)
+  if known is None or (rows < 0).any():
+    return Findings(unverified=(
+        f'the data of {called}: images that were forgotten are deleted, and '
+        'nothing records hashes of the others alone.',))
+  return _compare_data(known, data_hashes(dataset, rows, by_name=True), called)
 
 
 def _compare_data(known: Mapping[str, Any], now: Mapping[str, str],
@@ -622,7 +663,7 @@ def check_all(judged: Mapping[str, Judged], dataset: dataset_lib.Dataset,
   """
   original, unlearned = judged['original'], judged['unlearned']
   return together([
-      *(check_run(one, name.partition('_')[0], dataset)
+      *(check_run(one, name.partition('_')[0], dataset, splits.gone)
         for name, one in judged.items()),
       check_request(unlearned, dataset, splits),
       check_original(original, unlearned),
@@ -643,7 +684,7 @@ def check_audit(judged: Mapping[str, Judged], dataset: dataset_lib.Dataset,
   """
   audited, original = judged['unlearned'], judged.get('original')
   found = [check_run(one, AUDITED if one is audited else
-                     name.partition('_')[0], dataset)
+                     name.partition('_')[0], dataset, splits.gone)
            for name, one in judged.items()]
   if original is None:
     found.append(check_members(
@@ -774,12 +815,11 @@ def check_references(one: Judged, original: Judged | None, unlearned: Judged,
   if not one.chain:
     return Findings(unverified=(
         f'the data and the request of {called}: nothing records them.',))
-  parts = _rows(splits)
   found = _compare_parts(
-      one.chain['parts'], {name: ids_hash(dataset.sample_id[rows])
-                           for name, rows in parts.items()},
-      f'the split of {called}')
-  now = data_hashes(dataset, np.unique(np.concatenate(list(parts.values()))))
+      one.chain['parts'], {name: ids_hash(ids) for name, ids in ids_of(
+          dataset, splits).items()}, f'the split of {called}')
+  now = data_hashes(dataset, np.unique(np.concatenate(
+      list(_rows(splits).values()))))
   if now['ids'] == one.chain['ids']:
     found += _compare_data(one.chain, now, called)
   return found + _compare_recipe(

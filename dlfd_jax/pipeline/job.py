@@ -8,7 +8,7 @@ import functools
 import os
 import pathlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -56,7 +56,8 @@ def shown(hooks: Sequence[loop.Hook], title: str,
 
 def load_data(options: sources.DataOptions,
               hooks: Sequence[loop.Hook] = (), *, workers: int = 0,
-              in_memory: bool = True) -> dataset_lib.Dataset:
+              in_memory: bool = True,
+              forgotten: Collection[str] = ()) -> dataset_lib.Dataset:
   """Reads or draws a data set; it remembers its options.
 
   Args:
@@ -65,6 +66,8 @@ def load_data(options: sources.DataOptions,
     workers: processes that decode long streams of shards; a program that asks
       for some is guarded by ``if __name__ == '__main__'``.
     in_memory: whether images of files are read now; else when they are needed.
+    forgotten: sample ids whose files may be absent, see
+      ``splits.forgotten_ids``.
 
   Raises:
     ValueError, FileNotFoundError: if the source cannot be read as asked.
@@ -81,7 +84,8 @@ def load_data(options: sources.DataOptions,
         hook({'event': 'tick', 'step': done, 'num_steps': total})
 
     return dataclasses.replace(
-        sources.load(options, progress, workers=workers, in_memory=in_memory),
+        sources.load(options, progress, workers=workers, in_memory=in_memory,
+                     forgotten=forgotten),
         options=options)
 
 

@@ -207,7 +207,8 @@ def parts_of(splits: splits_lib.Splits, states: np.ndarray) -> job.Parts:
     return splits_lib.Partition(retain, *unseen)
   return splits_lib.Splits(
       retain, mine, *unseen, by_person=splits.by_person,
-      earlier=splits.earlier, classes=() if kept.size else splits.classes,
+      earlier=splits.earlier, gone=splits.gone,
+      classes=() if kept.size else splits.classes,
       of_classes=splits.of_classes[:0 if kept.size else None])
 
 

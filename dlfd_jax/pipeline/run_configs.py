@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 from dlfd_jax import methods, presets, training as train
 from dlfd_jax.data import labels, sources, splits
 from dlfd_jax.methods import base
-from dlfd_jax.utils import records, runs
+from dlfd_jax.utils import files, records, runs
 
 AUTO = 'auto'  # in the place of a method: it chooses among candidates
 _KINDS = 'train', 'unlearn'
@@ -27,7 +27,9 @@ def recipe_of(run: str | os.PathLike) -> tuple[
 
   The data are None where they were a user's arrays, not read from anywhere.
 
-  Of an unlearning run they are those of the run that trained its original.
+  Of an unlearning run they are those of the run that trained its original;
+  where that was deleted, as a model that still knows people has to be, what the
+  unlearning run recorded of it, with its own data.
 
   Raises:
     FileNotFoundError: if there is no such run.
@@ -39,6 +41,12 @@ def recipe_of(run: str | os.PathLike) -> tuple[
     if config['original_path'] is None:
       raise FileNotFoundError(f'Expected the run that trained the original of '
                               f'{run}, but it was never saved.')
+    known = (config.get('chain') or {}).get('recipe')
+    if known and not files.is_there(
+        pathlib.Path(config['original_path']) / runs.CONFIG):
+      where = str(pathlib.Path(run) / runs.CONFIG)
+      return (data_in(config, run), network_in(known, where), recipe_in(
+          {'train': {'seed': 0, **known['train']}}, where))
     run = config['original_path']
     if pathlib.Path(run).resolve() in seen:
       raise ValueError(f'Expected the run that trained the original of {run}, '

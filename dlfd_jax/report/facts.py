@@ -31,6 +31,8 @@ _LABELS = {
     'left_out': 'Named, but not trained on',
     'earlier_images': 'Images forgotten earlier',
     'earlier_people': 'People forgotten earlier',
+    'earlier_gone': 'Images forgotten earlier and no longer in the data',
+    'not_found': 'Names that are not in the data',
     'steering': 'Phases and selection go by',
     'steering_reason': 'Why not by the live attack',
     'attack_sizes': 'Images (or people ranked) behind it, forget and val',

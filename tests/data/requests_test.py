@@ -114,6 +114,53 @@ def test_impossible_requests_are_refused(wish, message):
     _resolve(_world(), **wish)
 
 
+@pytest.mark.parametrize('wish, forget, not_found', [
+    ({'identities': [0, 103, 77]}, [0, 1], ['77', '103']),
+    ({'families': [1, 9]}, [4, 5, 6, 7], ['9']),
+    ({'sample_ids': ['image_3', 'image_99']}, [3], ['image_99']),
+    ({'classes': ['yes', 'nobody']}, None, ['nobody']),
+    ({'subclasses': ['family:1', 'family:44']}, None, ['family:44'])])
+def test_names_that_are_not_in_the_data_are_recorded(
+    tmp_path, wish, forget, not_found):
+  data, partition = _world()
+  with pytest.raises(ValueError, match=not_found[0].split(':')[-1]):
+    _resolve((data, partition), **wish)
+  splits, notes = _resolve((data, partition), **wish, missing='record')
+  if forget is not None:
+    np.testing.assert_array_equal(splits.forget, forget)
+  assert splits.not_found == tuple(not_found)
+  assert any('recorded as --missing=record says' in one for one in notes)
+  splits_lib.save_splits(tmp_path / 'splits.npz', data, splits)
+  again = splits_lib.load_splits(tmp_path / 'splits.npz', data)
+  assert requests.ResolvedRequest.of(
+      data, again).counts()['not_found'] == not_found
+  nobody = {kind: entries[-1:] for kind, entries in wish.items()}
+  with pytest.raises(ValueError, match=r'Expected'):  # nothing is left
+    _resolve((data, partition), **nobody, missing='record')
+
+
+def test_people_and_images_add_up_to_one_request():
+  splits, _ = _resolve(_world(), identities=[0], sample_ids=['image_5'])
+  np.testing.assert_array_equal(splits.forget, [0, 1, 5])
+  with pytest.raises(ValueError, match='got identities and images'):
+    requests.ForgetRequest(identities=[0], images=1)
+
+
+def test_who_is_gone_is_known_and_nothing_more_is_to_be_done():
+  data, partition = _world()
+  gone = {'old_1': '77', 'old_2': ''}
+  for wish in ({'identities': ['0', '77']},
+               {'sample_ids': ['image_0', 'image_1', 'old_2']}):
+    found = requests.resolve(data, partition.parts,
+                             requests.ForgetRequest(**wish), gone=gone)
+    np.testing.assert_array_equal(found.forget, [0, 1])
+    assert 'nothing more is to be done' in found.notes()[0]
+  for wish in ({'identities': ['77']}, {'sample_ids': ['old_1']}):
+    with pytest.raises(ValueError, match='1 of the request is forgotten by'):
+      requests.resolve(data, partition.parts,
+                       requests.ForgetRequest(**wish), gone=gone)
+
+
 @pytest.mark.parametrize('wish, message', [
     ({}, 'exactly one of identities, .* got none'),
     ({'people': 1, 'fraction': 0.5}, 'got people and fraction'),
@@ -133,6 +180,7 @@ def test_impossible_requests_are_refused(wish, message):
     ({'images': 3, 'people': 1}, 'got people and images'),
     ({'people': 1, 'seed': -2}, 'seed >= 0, got -2'),
     ({'identities': ['a'], 'same_person': 'yes'}, 'same_person to be True or'),
+    ({'identities': ['a'], 'missing': 'skip'}, "missing in .*, got 'skip'"),
 ])
 def test_wrong_requests_are_refused(wish, message):
   with pytest.raises(ValueError, match=message):
@@ -175,7 +223,8 @@ def test_unseen_images_of_a_forgotten_class_are_known(
   np.testing.assert_array_equal(again.of_classes, splits.of_classes)
   # The next request has the same val and test without that class.
   found = requests.resolve_next(
-      data, splits, splits.retain, requests.ForgetRequest(images=1))
+      data, splits_lib.load_splits(tmp_path / 'splits.npz', data, True),
+      requests.ForgetRequest(images=1))
   assert not set(np.concatenate([*found.others.values()])) & set(unseen)
   assert any('an earlier request forgot whole' in one for one in found.notes())
 

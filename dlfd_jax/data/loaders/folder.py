@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Unpack
 
 import numpy as np
@@ -30,7 +30,7 @@ def load_folder(
     split_column: str | None = None,
     split_codes: Mapping[str, str] | None = None,
     progress: Callable[[int, int], None] | None = None,
-    in_memory: bool = True,
+    in_memory: bool = True, forgotten: Collection[str] = (),
     **options: Unpack[labels_lib.LabelOptions]) -> dataset_lib.Dataset:
   """Reads a data set.
 
@@ -54,6 +54,8 @@ def load_folder(
     split_codes: parts by its values.
     progress: called after each image with (images read, images in all).
     in_memory: whether images are read now; else when they are needed.
+    forgotten: sample ids of images that may be absent: their rows are then left
+      out, once labels and persons have been numbered.
     **options: see ``labels.LabelOptions``.
 
   Returns:
@@ -73,7 +75,7 @@ def load_folder(
       rows, rows.path.parent if root is None else storage.local(root),
       labels=labels, image_size=image_size, split_column=split_column,
       split_codes=split_codes, progress=progress, in_memory=in_memory,
-      **options)
+      forgotten=forgotten, **options)
 
 
 def load_rows(
@@ -82,11 +84,11 @@ def load_rows(
     progress: Callable[[int, int], None] | None,
     split_column: str | None = None,
     split_codes: Mapping[str, str] | None = None, notes: Sequence[str] = (),
-    in_memory: bool = True,
+    in_memory: bool = True, forgotten: Collection[str] = (),
     **options: Unpack[labels_lib.LabelOptions]) -> dataset_lib.Dataset:
   """Reads the data set that rows describe; arguments as ``load_folder``."""
   size = images_lib.as_size(image_size)
-  sample_ids = _check_paths(rows, root)
+  sample_ids, there = _check_paths(rows, root, forgotten)
   columns: dict[str, np.ndarray] = {}
   texts: dict[str, dict[int, str]] = {}
   identity, people, more = people_lib.read_identities(
@@ -122,9 +124,14 @@ def load_rows(
       notes += odd
   label_values, task = labels_lib.make_labels(
       columns, labels, rows.where, **options)
-  n = len(sample_ids)
+  absent = len(sample_ids) - len(there)
+  if absent:
+    notes.append(f'{absent} images that earlier requests named are listed, and '
+                 'their files are gone: they are left out.')
+  n = len(there)
 
-  def read_one(i: int) -> np.ndarray:
+  def read_one(k: int) -> np.ndarray:
+    i = int(there[k])
     try:
       return images_lib.read_image(root / sample_ids[i], size)
     except ValueError as error:
@@ -135,14 +142,15 @@ def load_rows(
   if in_memory:
     images = _read_all(n, size, read_one, progress)
   return dataset_lib.Dataset(
-      images=images, labels=label_values, identity=identity,
-      sample_id=np.array(sample_ids), task=task, name=rows.path.stem,
+      images=images, labels=label_values[there], identity=identity[there],
+      sample_id=np.array(sample_ids)[there], task=task, name=rows.path.stem,
       people=people, column_names={k: v for k, v in texts.items() if v},
-      split=None if split_name is None else np.array(split),
+      split=None if split_name is None else np.array(split)[there],
       places=None if rows.lines is None else np.array(
-          [rows.where(i) for i in range(n)]),
+          [rows.where(i) for i in there]),
       notes=tuple(notes),
-      columns=labels_lib.other_columns(columns, labels, **options))
+      columns={name: column[there] for name, column in
+               labels_lib.other_columns(columns, labels, **options).items()})
 
 
 def _read_all(n: int, size: tuple[int, int],
@@ -164,11 +172,16 @@ def _read_all(n: int, size: tuple[int, int],
   return images
 
 
-def _check_paths(rows: table.Table, root: pathlib.Path) -> list[str]:
-  """The paths in one spelling: inside the root, existing, each given once."""
+def _check_paths(rows: table.Table, root: pathlib.Path,
+                 forgotten: Collection[str]) -> tuple[list[str], np.ndarray]:
+  """The paths in one spelling, and the numbers of those that exist.
+
+  They are inside the root, each given once; the forgotten alone may be absent.
+  """
   if not files.is_folder(root):
     raise FileNotFoundError(f'Expected a folder of images, got {root}.')
   first: dict[str, int] = {}
+  there = []
   storage.local_all(
       root / value for value in map(pathlib.PurePath, rows.columns['path'])
       if not value.is_absolute() and '..' not in value.parts)
@@ -192,6 +205,9 @@ def _check_paths(rows: table.Table, root: pathlib.Path) -> list[str]:
           f'Expected every path once, got {value!r} in '
           f'{rows.where(first[relative])} and in {rows.where(i)}.')
     if not files.is_file(root / relative):
+      if relative in forgotten:
+        first[relative] = i
+        continue
       raise FileNotFoundError(
           f'Expected an image file in {rows.where(i)}, got no file at '
           f'{validate.shorten_path(root / relative)}.')
@@ -200,4 +216,5 @@ def _check_paths(rows: table.Table, root: pathlib.Path) -> list[str]:
           f'Expected a path inside {root} in {rows.where(i)}, got a link out '
           f'of it: {value!r}.')
     first[relative] = i
-  return list(first)
+    there.append(i)
+  return list(first), np.array(there, np.int64)

@@ -11,7 +11,7 @@ import itertools
 import os
 import pathlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from dlfd_jax.data import (
   dataset as dataset_lib,
@@ -33,7 +33,8 @@ def load_tree(root: str | os.PathLike, *,
               merge_from: int | None = None,
               split_codes: Mapping[str, str] | None = None,
               progress: Callable[[int, int], None] | None = None,
-              in_memory: bool = True) -> dataset_lib.Dataset:
+              in_memory: bool = True,
+              forgotten: Collection[str] = ()) -> dataset_lib.Dataset:
   """Reads a data set.
 
   The sample id of an image is its path in ``root``. Where the names of all
@@ -58,6 +59,8 @@ def load_tree(root: str | os.PathLike, *,
     split_codes: parts by names of folders, where these are no such words.
     progress: called after each image with (images read, images in all).
     in_memory: whether images are read now; else when they are needed.
+    forgotten: sample ids of images that may be absent: a folder of a class that
+      had such images may be empty.
 
   Returns:
     The data set.
@@ -69,7 +72,8 @@ def load_tree(root: str | os.PathLike, *,
       path does not fit the pattern, the pattern finds one person in all of a
       class, or an image cannot be read.
   """
-  rows, notes = _list(root, identity_pattern, class_names, split_codes)
+  rows, notes = _list(
+      root, identity_pattern, class_names, split_codes, forgotten)
   rows.columns[LABEL] = labels_lib.one_spelling(
       LABEL, rows.columns[LABEL],
       None if class_names == labels_lib.SORTED else class_names, same_classes)
@@ -87,7 +91,7 @@ def load_tree(root: str | os.PathLike, *,
   return folder.load_rows(
       rows, rows.path, labels=(LABEL,), image_size=image_size, names=classes,
       merge_from=merge_from, progress=progress, notes=notes,
-      in_memory=in_memory)
+      in_memory=in_memory, forgotten=forgotten)
 
 
 def check_pattern(pattern: str) -> re.Pattern:
@@ -110,7 +114,7 @@ def check_pattern(pattern: str) -> re.Pattern:
 
 def _list(root: str | os.PathLike, identity_pattern: str | None,
           class_names: Sequence[str] | None,
-          split_codes: Mapping[str, str] | None
+          split_codes: Mapping[str, str] | None, forgotten: Collection[str]
           ) -> tuple[table.Table, list[str]]:
   """All images as rows, and what was left out."""
   root = storage.local(root)
@@ -136,7 +140,8 @@ def _list(root: str | os.PathLike, identity_pattern: str | None,
   for base in bases:
     for place in _folders(base):
       paths = _images(place, skipped)
-      if not paths:
+      top = f'{place.relative_to(root).as_posix()}/'
+      if not paths and not any(one.startswith(top) for one in forgotten):
         raise ValueError(
             f'Expected at least one image in {place}, got none'
             + (f' but {_endings(skipped)}' if skipped else '') + '.')
