@@ -2,19 +2,28 @@ r"""Executes the notebooks of colab/ and keeps what they show.
 
   python -m experiments.publish.notebooks --out=docs/results/notebooks
 
-Each runs in a kernel of its own, without its first cell (the installed versions
-stay), from the folder it lies in; its outputs are written back into it, and the
-seconds of each to ``--out``. With --quick the settings are small and nothing is
-written back: for tests. Needs the extra ``notebooks``.
+Each runs in a kernel of its own from the folder it lies in; its outputs are
+written back into it, and the seconds of each to ``--out``.
+
+With --colab=ENV/bin/python they run as after a click in Colab: alone in an
+empty folder, with the packages of a copy of that environment, which the first
+cell upgrades, and a clone of the last commit here. Beforehand the first cell is
+tried where jax is already loaded: it asks for a restart, and goes on after it.
+
+Before all else the address of the repository, ``url`` in ``setup.cfg``, is
+written into first cells, badges and README; --noexecute leaves it at that. With
+--quick the settings are small and nothing is written: for tests. Needs the
+extra ``notebooks``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
-import re
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from absl import flags
@@ -22,28 +31,28 @@ from absl import flags
 from dlfd_jax.cli import command
 from dlfd_jax.pipeline import job
 from dlfd_jax.utils import runs
-from experiments.publish import programs
+from experiments.publish import colab_session, programs
 
-FOLDER = pathlib.Path(__file__).resolve().parents[2] / 'colab'
+FOLDER = colab_session.ROOT / 'colab'
 NAMES = ('quickstart', 'your_own_data', 'compare_methods', 'multi_device_tpu')
 _SETTINGS = '# Settings\n'
 _OWN = "architecture = 'tests.models.own_nets:Own'"
 _QUICK = {
-    'quickstart': f'people, epochs, passes = 40, 1, 1\n{_OWN}',
-    'your_own_data': 'people, epochs, passes = 40, 1, 1',
+    'quickstart': f'people, epochs = 40, 1\n{_OWN}',
+    'your_own_data': 'people, epochs = 40, 1',
     'compare_methods': (
         "methods = ['dlfd', 'finetune']\n"
         f'people, epochs = 40, 1\n{_OWN}'),
     'multi_device_tpu': 'batch_size, repeats, counts = 16, 1, (1, 2)'}
-_CELL_S = 1800
-_CONTROL = re.compile(r'\x1b\[[?;\d]*[A-Za-z]')  # of a terminal
 
 
-def execute(name: str, more: str = '') -> tuple[Any, float]:
+def execute(name: str, session: colab_session.Session, more: str = ''
+            ) -> tuple[Any, float]:
   """Runs a notebook.
 
   Args:
     name: of the file in colab/, without its ending.
+    session: where.
     more: lines that are added to the cell of settings.
 
   Returns:
@@ -52,30 +61,34 @@ def execute(name: str, more: str = '') -> tuple[Any, float]:
   Raises:
     ValueError: if it has no cell of settings.
   """
-  import nbclient
   import nbformat
 
   notebook = nbformat.read(FOLDER / f'{name}.ipynb', as_version=4)
-  code = [cell for cell in notebook.cells if cell.cell_type == 'code']
-  install, *rest = code
-  settings = [cell for cell in rest if cell.source.startswith(_SETTINGS)]
+  settings = [cell for cell in notebook.cells
+              if cell.source.startswith(_SETTINGS)]
   if len(settings) != 1:
     raise ValueError(
         f'Expected one cell of settings in {name}.ipynb, got {len(settings)}.')
-  kept = {cell.id: cell.source for cell in (install, settings[0])}
-  install.source = ''
-  settings[0].source += '\n' + more
+  kept = settings[0].source
+  settings[0].source += f'\n{more}' if more else ''
   started = time.perf_counter()
-  nbclient.NotebookClient(
-      notebook, timeout=_CELL_S, resources={'metadata': {'path': str(FOLDER)}}
-  ).execute()
+  session.execute(notebook)
   seconds = time.perf_counter() - started
+  settings[0].source = kept
   for cell in notebook.cells:
-    cell.source = kept.get(cell.id, cell.source)
     cell.metadata = nbformat.NotebookNode()
     if cell.cell_type == 'code':
       cell.outputs = _merged(cell.outputs)
   return notebook, seconds
+
+
+def write_address() -> None:
+  """Writes the address to where it is needed beside ``setup.cfg``."""
+  url = colab_session.address()
+  for path in (colab_session.ROOT / 'README.md',
+               *(FOLDER / f'{name}.ipynb' for name in NAMES)):
+    runs.write_text(path, colab_session.addressed(
+        path.read_text('utf-8'), url))
 
 
 def _merged(outputs):
@@ -90,15 +103,19 @@ def _merged(outputs):
       found.append(output)
   for output in found:
     if output.output_type == 'stream':
-      output.text = '\n'.join(
-          line.rpartition('\r')[2].rstrip() for line in _CONTROL.sub(
-              '', output.text.replace('\r\n', '\n')).split('\n'))
+      output.text = colab_session.plain(output.text)
   return found
 
 
 def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_list(
       'notebooks', list(NAMES), 'which ones', flag_values=values)
+  flags.DEFINE_string(
+      'colab', None, 'interpreter of an environment like that of Colab',
+      flag_values=values)
+  flags.DEFINE_boolean(
+      'execute', True, 'run them; if not, only write the address',
+      flag_values=values)
   flags.DEFINE_boolean(
       'quick', False, 'small settings; nothing is written back',
       flag_values=values)
@@ -115,38 +132,87 @@ def _execute(values: flags.FlagValues, line: str) -> None:
 
   out = programs.out_if_given(values)
   quick = command.value(values, 'quick')
-  found = {}
-  for name in command.required(values, 'notebooks'):
+  names = command.required(values, 'notebooks')
+  for name in names:
     if name not in NAMES:
       raise ValueError(f'Expected --notebooks of {NAMES}, got {name!r}.')
-    more = ''
-    if quick:
-      place = pathlib.Path(command.required(values, 'workdir'), name)
-      more = f'{_QUICK[name]}\nworkdir = {str(place.resolve())!r}'
-    notebook, seconds = execute(name, more)
-    path = FOLDER / f'{name}.ipynb'
-    if not quick:
-      runs.write_text(path, nbformat.writes(notebook) + '\n')
-    found[name] = {'seconds': round(seconds, 1), 'bytes': path.stat().st_size,
-                   'cells': len(notebook.cells)}
-    print(f'{name}: {seconds:.0f} s')
+  if not quick:
+    write_address()
+  if not command.value(values, 'execute'):
+    return
+  python = command.value(values, 'colab')
+  found, colab = {}, {}
+  if python:
+    colab['restart'] = colab_session.with_jax_loaded(pathlib.Path(python))
+    print(*colab['restart'], sep='\n')
+    line = line.replace(python, 'ENV/bin/python')
+  with _session(python) as session:
+    if python:
+      colab['preinstalled'] = session.versions()
+    for name in names:
+      more = ''
+      if quick:
+        place = os.path.abspath(command.required(values, 'workdir'))
+        more = f'{_QUICK[name]}\nworkdir = pathlib.Path({place!r}, {name!r})'
+      notebook, seconds = execute(name, session, more)
+      path = FOLDER / f'{name}.ipynb'
+      if not quick:
+        runs.write_text(path, nbformat.writes(notebook) + '\n')
+      first = next(one for one in notebook.cells if one.cell_type == 'code')
+      found[name] = {'seconds': round(seconds, 1), 'bytes': path.stat().st_size,
+                     'cells': len(notebook.cells),
+                     'first_cell': colab_session.said(first)}
+      print(f'{name}: {seconds:.0f} s')
+    if python:
+      colab['installed'] = session.versions()
   if out:
     result = {
         'kind': 'notebooks', 'command': line, 'quick': quick,
         'versions': runs.versions(), 'device': job.device_name(),
-        'cores': os.cpu_count(), 'notebooks': found}
+        'cores': os.cpu_count(), 'notebooks': found,
+        **({'colab': colab} if python else {})}
     programs.write(out, result, markdown(result))
 
 
+@contextlib.contextmanager
+def _session(python: str | None) -> Iterator[colab_session.Session]:
+  if python:
+    with colab_session.opened(pathlib.Path(python)) as session:
+      yield session
+  else:
+    yield colab_session.Session(FOLDER)
+
+
 def markdown(result: dict[str, Any]) -> str:
-  """A row for each notebook."""
-  return '\n'.join([
+  """A row for each notebook, and what an emulated click found."""
+  lines = [
       '# Notebooks', '', '| notebook | seconds | kB | cells |',
       '|---|---:|---:|---:|', *(
           f'| {name} | {one["seconds"]:.0f} | {one["bytes"] / 1e3:.0f} | '
-          f'{one["cells"]} |' for name, one in result['notebooks'].items()),
-      '', f'Command: `{result["command"]}`, on {result["device"]}, '
-      f'{result["cores"]} cores, jax {result["versions"]["jax"]}.', ''])
+          f'{one["cells"]} |' for name, one in result['notebooks'].items())]
+  colab = result.get('colab')
+  if colab:
+    lines += ['', '## As after a click in Colab', '', _ABOUT, '',
+              '| | preinstalled | after the first cell |', '|---|---|---|', *(
+                  f'| {name} | {old} | {colab["installed"][name]} |'
+                  for name, old in colab['preinstalled'].items()),
+              '', 'What the first cell said, notebook by notebook:', '', '```',
+              *(f'{name}: {one["first_cell"]}'
+                for name, one in result['notebooks'].items()), '```', '',
+              'The same where `import jax` had been run before, and once more '
+              'after a restart:', '', '```', *colab['restart'], '```']
+  versions = colab['installed'] if colab else result['versions']
+  return '\n'.join([
+      *lines, '', f'Command: `{result["command"]}`, on {result["device"]}, '
+      f'{result["cores"]} cores, jax {versions["jax"]}.', ''])
+
+
+_ABOUT = (
+    'Not run on Colab itself. An environment on this machine had the main '
+    'versions that are preinstalled there; each notebook lay alone in an '
+    'empty folder, and its first cell, as it stands, cloned the code, '
+    'installed what was lacking and went on. Seconds include that: only the '
+    'first notebook had to install.')
 
 
 COMMAND = command.Command(
