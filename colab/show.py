@@ -35,5 +35,5 @@ def page(path: str | os.PathLike[str], height: int = 900) -> display.HTML:
   """
   text = html.escape(pathlib.Path(path).read_text('utf-8'))
   return display.HTML(
-      f'<iframe srcdoc="{text}" width="100%" height="{height}" '
-      'style="border: 1px solid #ccc; background: white"></iframe>')
+      f'<div><iframe srcdoc="{text}" width="100%" height="{height}" '
+      'style="border: 1px solid #ccc; background: white"></iframe></div>')

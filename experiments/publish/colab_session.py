@@ -105,15 +105,15 @@ class Session:
     import nbclient
     from jupyter_client import kernelspec, manager
 
-    own = {}
-    if self.python:
-      own['km'] = manager.AsyncKernelManager(
+    client = nbclient.NotebookClient(
+        notebook, timeout=timeout,
+        resources={'metadata': {'path': str(self.folder)}})
+    if self.python:  # set afterwards, as it would not end one that it is given
+      client.km = manager.AsyncKernelManager(
           kernel_name='colab',
           kernel_spec_manager=kernelspec.KernelSpecManager(
               kernel_dirs=[str(self.folder.parent / 'kernels')]))
-    nbclient.NotebookClient(
-        notebook, timeout=timeout,
-        resources={'metadata': {'path': str(self.folder)}}, **own).execute()
+    client.execute()
 
   def versions(self) -> dict[str, str]:
     """What is installed of packages that matter, and the Python."""

@@ -144,7 +144,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   found, colab = {}, {}
   if python:
     colab['restart'] = colab_session.with_jax_loaded(pathlib.Path(python))
-    print(*colab['restart'], sep='\n')
+    print(*colab['restart'], sep='\n', flush=True)
     line = line.replace(python, 'ENV/bin/python')
   with _session(python) as session:
     if python:
@@ -162,7 +162,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
       found[name] = {'seconds': round(seconds, 1), 'bytes': path.stat().st_size,
                      'cells': len(notebook.cells),
                      'first_cell': colab_session.said(first)}
-      print(f'{name}: {seconds:.0f} s')
+      print(f'{name}: {seconds:.0f} s', flush=True)
     if python:
       colab['installed'] = session.versions()
   if out:
