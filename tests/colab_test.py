@@ -1,4 +1,4 @@
-"""The notebooks: one first cell, right in its choices; outputs fit; cells run."""
+"""The notebooks: one first cell, right in its choices; every cell runs."""
 
 import json
 import os
