@@ -39,7 +39,7 @@ _SETTINGS = '# Settings\n'
 _OWN = "architecture = 'tests.models.own_nets:Own'"
 _QUICK = {
     'quickstart': f'people, epochs = 40, 1\n{_OWN}',
-    'your_own_data': 'people, epochs = 40, 1',
+    'your_own_data': "method, people, epochs = 'ssd', 40, 1",
     'compare_methods': (
         "methods = ['dlfd', 'finetune']\n"
         f'people, epochs = 40, 1\n{_OWN}'),
