@@ -1,4 +1,4 @@
-"""What the notebooks show: faces, and whole pages between two cells."""
+"""What the notebooks show: faces, answers, and pages between two cells."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pathlib
 import numpy as np
 from IPython import display
 from PIL import Image
+
+import dlfd_jax
 
 
 def faces(images: np.ndarray, columns: int, pixels: int = 96) -> Image.Image:
@@ -21,9 +23,18 @@ def faces(images: np.ndarray, columns: int, pixels: int = 96) -> Image.Image:
   """
   large = [np.asarray(Image.fromarray(image).resize(
       (pixels, pixels), Image.Resampling.NEAREST)) for image in images]
+  # Of 256 colours it is kept as one small PNG.
   return Image.fromarray(np.concatenate(
       [np.concatenate(large[start:start + columns], axis=1)
-       for start in range(0, len(large), columns)]))
+       for start in range(0, len(large), columns)])).quantize(
+           256, dither=Image.Dither.NONE)
+
+
+def answers(result: dlfd_jax.EvaluationResult) -> display.Markdown:
+  """The three answers of an evaluation, and in bold what to do."""
+  *found, advice = result.answers()
+  return display.Markdown(
+      '\n'.join(f'- {one}' for one in found) + f'\n\n**{advice}**')
 
 
 def page(path: str | os.PathLike[str], height: int = 900) -> display.HTML:

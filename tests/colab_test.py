@@ -159,9 +159,14 @@ def test_a_pip_that_fails_is_told(pip):
 def test_faces_are_side_by_side_in_rows():
   images = np.arange(4, dtype=np.uint8)[:, None, None, None] * np.ones(
       (1, 2, 2, 3), np.uint8)
-  shown = np.asarray(show.faces(images, columns=2, pixels=3))
+  shown = np.asarray(show.faces(images, columns=2, pixels=3).convert('RGB'))
   np.testing.assert_array_equal(
       shown[..., 0], np.kron([[0, 1], [2, 3]], np.ones((3, 3))))
+
+
+def test_what_to_do_stands_out_from_the_answers():
+  result = types.SimpleNamespace(answers=lambda: ['A? No.', 'B? Yes.', 'Stop.'])
+  assert show.answers(result).data == '- A? No.\n- B? Yes.\n\n**Stop.**'
 
 
 def test_a_page_is_shown_whole_and_apart(tmp_path):
