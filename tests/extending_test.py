@@ -1,4 +1,4 @@
-"""A method of one's own, as docs/extending.md says, in the project or not."""
+"""A method and a metric of one's own, as docs/extending.md says."""
 
 import json
 import os
@@ -18,6 +18,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 PAGE = (ROOT / 'docs' / 'extending.md').read_text('utf-8')
 METHOD, = re.findall(
     r'```python\n([^`]*\nclass ShrinkConfig.*?)```', PAGE, re.S)
+METRIC, = re.findall(r'```python\n([^`]*\nBRIER = .*?)```', PAGE, re.S)
 REGISTRATION, = re.findall(r"`('shrink': [^`]*)`", PAGE)
 LINE = "    'rewind': 'rewind:RewindConfig',\n"
 # What goes over all registered methods, of the quick tests.
@@ -32,7 +33,8 @@ def titles_of_table(folder, *flags):
   """Rows of the paper's first table, with one seed of few drawn faces."""
   subprocess.run(
       [sys.executable, '-m', 'experiments.paper.table1', '--tasks=demo',
-       '--people=30', '--images_per_person=4', '--image_size=16', '--width=4',
+       '--people=30', '--images_per_person=4', '--image_size=16',
+       '--architecture=tests.models.own_nets:Own',
        '--epochs=1', '--seeds=1', '--trials=2', '--bootstrap=20',
        f'--out={folder}/table', f'--workdir={folder}/runs', *flags],
       check=True, capture_output=True, text=True, env=environment())
@@ -87,8 +89,9 @@ def test_a_method_is_one_file_and_one_line(tmp_path):
 
 @pytest.fixture
 def own(tmp_path, monkeypatch):
-  """A folder with a method of one's own, and the text that names it."""
+  """A folder with a method and a metric, and the text that names the one."""
   (tmp_path / 'my_methods.py').write_text(METHOD)
+  (tmp_path / 'my_metrics.py').write_text(METRIC)
   monkeypatch.chdir(tmp_path)
   return 'my_methods.py:ShrinkConfig'
 
@@ -106,13 +109,20 @@ def test_a_method_in_a_file_of_its_own(own, wrapped, tmp_path, capsys):
   assert unlearn.main(command) == 0  # finished: the same run
   assert train.main(['--on=retain', f'--original={original}',
                      '--splits=shrunk/splits.npz', '--workdir=retrained']) == 0
-  assert evaluate.main([
-      f'--original={original}', '--unlearned=shrunk', '--retrained=retrained',
-      '--bootstrap=20', '--workdir=evaluation']) == 0
-  assert report.main(['--evaluation=evaluation']) == 0
-  assert 'ShrinkConfig' in pathlib.Path(
-      'evaluation', runs.REPORT).read_text('utf-8')
+  judging = [f'--original={original}', '--unlearned=shrunk',
+             '--retrained=retrained', '--bootstrap=20',
+             '--metrics=my_metrics.py:BRIER', '--workdir=evaluation']
   capsys.readouterr()
+  assert evaluate.main(judging) == 0
+  assert 'Brier score, test' in ' '.join(capsys.readouterr().out.split())
+  with open('my_metrics.py', 'a', encoding='utf-8') as file:
+    file.write('\n# changed')
+  assert report.main(['--evaluation=evaluation']) == 0  # needs no file of it
+  page = pathlib.Path('evaluation', runs.REPORT).read_text('utf-8')
+  assert 'ShrinkConfig' in page and 'Brier score, test' in page
+  capsys.readouterr()
+  assert evaluate.main(judging) == 2  # it is another metric now
+  assert 'brier_test' in capsys.readouterr().err
   assert unlearn.main([*named, '--help']) == 0
   text = capsys.readouterr().out
   assert '--shrink: factor of every original weight' in text
@@ -123,8 +133,21 @@ def test_a_method_in_a_file_of_its_own(own, wrapped, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_a_table_has_a_row_for_a_method_in_a_file_of_its_own(own, tmp_path):
-  assert titles_of_table(tmp_path, f'--methods=finetune,{own}')[-2:] == [
-      'Fine-tuning', 'Shrink and perturb']
+  assert titles_of_table(
+      tmp_path, f'--methods=finetune,{own}', '--tracker=tensorboard',
+      '--metrics=my_metrics.py:BRIER')[-2:] == [
+          'Fine-tuning', 'Shrink and perturb']
+  rows = [line.split('|') for line in (tmp_path / 'table.md').read_text(
+      'utf-8').splitlines() if line.startswith('| ')]
+  column = [cell.strip() for cell in rows[0]].index('Brier score, test')
+  assert all(0 < float(row[column].split('=')[0]) < 2
+             for row in rows[1:3] + rows[4:])
+  told = sorted((tmp_path / 'runs' / 'tracked').iterdir())
+  assert len(told) == 4 + 2 * 2  # rows, and trials of both methods
+  for folder in told:
+    data = b''.join(path.read_bytes() for path in (
+        folder / 'tensorboard').iterdir())
+    assert (b'score' if 'trial' in folder.name else b'brier_test') in data
 
 
 def test_a_field_that_hides_another_flag_is_refused(tmp_path, capsys):

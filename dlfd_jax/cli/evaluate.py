@@ -13,7 +13,7 @@ from absl import flags
 from dlfd_jax import methods, models
 from dlfd_jax.cli import command, inputs, options, screen, trackers
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
-from dlfd_jax.evaluation import inputs as inputs_lib
+from dlfd_jax.evaluation import inputs as inputs_lib, own_metrics
 from dlfd_jax.pipeline import (
   chain,
   evaluate,
@@ -104,6 +104,9 @@ def define_figures(values: flags.FlagValues) -> None:
       'recovery_steps', 100, 'tier 1: steps of learning retain alone, and '
       'parts of forget, before forget is asked for again; 0 leaves that out, '
       'and copies of its images, too', lower_bound=0, flag_values=values)
+  flags.DEFINE_list(
+      'metrics', [], "metrics of one's own beside all others, each as "
+      'file.py:NAME', flag_values=values)
   flags.DEFINE_boolean(
       'keep_features', False, 'also write features.npz: the penultimate '
       'features of every model on every split', flag_values=values)
@@ -160,6 +163,7 @@ def measure(values: flags.FlagValues, line: str,
   workdir, asked = command.required(values, 'workdir'), trackers.of(values)
   devices = inputs.devices(values)
   tier = command.value(values, 'tier')
+  own_metrics.load(command.value(values, 'metrics'))  # refused at once
   config = inputs_lib.EvaluationConfig(
       bootstrap=command.value(values, 'bootstrap'),
       seed=command.value(values, 'evaluation_seed'))
@@ -181,6 +185,7 @@ def measure(values: flags.FlagValues, line: str,
           name: command.value(values, name) for name in _TIER_1})
       if tier else None, splits=splits, dataset=dataset,
       keep_features=command.value(values, 'keep_features'), workdir=workdir,
+      metrics=command.value(values, 'metrics'),
       devices=devices, hooks=[command.Progress()], used=used,
       command=line, allow_unverified=command.value(values, chain.FLAG),
       **inputs.run_options(values), **more)

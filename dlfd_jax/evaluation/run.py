@@ -35,6 +35,7 @@ from dlfd_jax.evaluation import (
   nearer,
   nulls,
   outputs as outputs_lib,
+  own_metrics,
   people as people_lib,
   registry,
   shadows,
@@ -67,7 +68,8 @@ def evaluate(outputs: Mapping[str, Any],
              tier: int = 0,
              references: References | None = None,
              reference_config: ReferenceConfig | None = None,
-             leakage: Mapping[str, Any] | None = None) -> dict[str, Any]:
+             leakage: Mapping[str, Any] | None = None,
+             own: Sequence[registry.Metric] = ()) -> dict[str, Any]:
   """All metrics of an unlearning run up to a tier.
 
   Args:
@@ -86,6 +88,7 @@ def evaluate(outputs: Mapping[str, Any],
     reference_config: settings of tier 1; the defaults if None.
     leakage: what ``data.leakage.leakage_report`` gave; its counts become
       records.
+    own: metrics beside those of the registry, see ``own_metrics.load``.
 
   Returns:
     ``'data'``, ``'metrics'`` (records as dictionaries), ``'notes'`` and
@@ -107,7 +110,8 @@ def evaluate(outputs: Mapping[str, Any],
   inputs = inputs_lib.prepare(
       outputs, dataset, splits, config, references if tier else None,
       reference_config)
-  found = [record for metric in registry.METRICS if metric.tier <= tier
+  found = [record for metric in (*registry.METRICS, *own)
+           if metric.tier <= tier
            for record in records(inputs, metric, leakage)]
   result: dict[str, Any] = {
       'data': _describe(dataset, splits, leakage),
@@ -122,6 +126,8 @@ def evaluate(outputs: Mapping[str, Any],
           **(reference_arrays(references) if references and tier else {}),
           **(nearer.stored(inputs, splits) if tier else {})},
   }
+  if own:
+    result[own_metrics.KEY] = own_metrics.described(own)
   if tier:
     result['notes'] += _notes_of_tier_1(inputs)
     result['verdicts'] = overall_verdicts(

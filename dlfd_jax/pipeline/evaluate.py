@@ -22,6 +22,8 @@ from dlfd_jax.evaluation import (
   arrays as arrays_lib,
   inputs as inputs_lib,
   likelihood_attacks,
+  own_metrics,
+  registry,
   run as run_lib,
 )
 from dlfd_jax.methods import held_out
@@ -35,6 +37,7 @@ from dlfd_jax.pipeline import (
   reference_models,
   references,
   shadow_models,
+  weakenings,
 )
 from dlfd_jax.report import (
   answers as answers_lib,
@@ -261,7 +264,8 @@ def evaluate(
     device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
     checkpoint_seconds: float = 60.0, command: str | None = None,
     used: Mapping[str, Any] | None = None, allow_unverified: bool = False,
-    audit_notes: Sequence[str] | None = None) -> EvaluationResult:
+    audit_notes: Sequence[str] | None = None,
+    metrics: Sequence[str | registry.Metric] = ()) -> EvaluationResult:
   """Measures an unlearned model beside the original and retrained ones.
 
   Args:
@@ -299,6 +303,8 @@ def evaluate(
       and record it.
     audit_notes: of an audit (``pipeline.audit``), on its request; None = this
       is none.
+    metrics: of one's own, beside those of the registry: entries like these, or
+      ``file.py:NAME`` of them.
 
   Raises:
     FileNotFoundError: if a folder holds no model.
@@ -309,6 +315,7 @@ def evaluate(
   """
   started = time.perf_counter()
   config = config or inputs_lib.EvaluationConfig()
+  own = own_metrics.load(metrics)
   tier = _check_tier(tier, tier_1, len(retrained), shadows is not None)
   if half_references is not None and tier < 2:
     raise ValueError(
@@ -323,6 +330,7 @@ def evaluate(
     raise ValueError(
         'Expected the data and the splits to evaluate on, with retain and '
         f'forget, got no {"data" if dataset is None else "such splits"}.')
+  weakenings.try_metrics(own, dataset, splits)  # before anything is run
   audit = audit_notes is not None
   if original is None and not audit:
     raise ValueError('Expected the original model, got none: without one, '
@@ -377,6 +385,7 @@ def evaluate(
       'config': settings, 'search_s': search_s,
       chain.KEY: chain.entry(dataset, splits, splits.retain),
       **({'keep_features': True} if keep_features else {}),
+      **({own_metrics.KEY: own_metrics.identity(own)} if own else {}),
       **({'shadows': planned.identity()} if planned else {}),
       **({'half_references': [one['weights'] for one in halves.models.record[
           'models']]} if halves else {}),
@@ -406,7 +415,7 @@ def evaluate(
   apart: dict[str, float] = {}  # a part of what references take
   if tier_1 is None:
     found = run_lib.evaluate(
-        _outputs(logits), dataset, splits, config, leakage=copies)
+        _outputs(logits), dataset, splits, config, leakage=copies, own=own)
   else:
     collected = references.collect(
         loaded, ran, dataset, splits, predictors, tier_1, again, recovering,
@@ -418,7 +427,8 @@ def evaluate(
     spent['references'] = time.perf_counter() - started - sum(spent.values())
     found = run_lib.evaluate(
         _outputs(logits), dataset, splits, config, tier=tier,
-        references=collected, reference_config=tier_1.config, leakage=copies)
+        references=collected, reference_config=tier_1.config, leakage=copies,
+        own=own)
   spent['figures'] = time.perf_counter() - started - sum(spent.values())
   arrays = {PER_EXAMPLE: found.pop('per_example')}
   if planned is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -87,6 +88,22 @@ def _of_evaluation(dataset: dataset_lib.Dataset,
         f'{", ".join(names)} ({reason})'
         for reason, names in missing.items()) + '.')
   return lines
+
+
+def try_metrics(metrics: Sequence[registry.Metric],
+                dataset: dataset_lib.Dataset,
+                splits: splits_lib.Splits) -> None:
+  """Computes a user's own metrics of models that answer at random.
+
+  Raises:
+    ValueError: if one cannot be computed, see ``own_metrics``.
+  """
+  if not metrics:
+    return
+  inputs = _random_inputs(dataset, _sample(splits))
+  for metric in metrics:
+    metric.value(inputs, inputs.unlearned, *(
+        [inputs.retrained] if metric.form == registry.SLOT else []))
 
 
 def _sample(splits: splits_lib.Splits) -> splits_lib.Splits:

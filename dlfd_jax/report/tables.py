@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dlfd_jax.evaluation import estimate, registry, verdicts
+from dlfd_jax.evaluation import estimate, own_metrics, registry, verdicts
 from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.metrics import stats
 from dlfd_jax.report import names
@@ -189,7 +189,7 @@ def _row(result: Result, metric: str, columns: Sequence[str]) -> Row:
     remarks.insert(0, f'Verdict: {record["verdict"]}' + (
         f'; {gate}.' if gate and gate != record['verdict'] else '.'))
   return Row(
-      metric, registry.label(metric), record.get('direction') or '',
+      metric, own_metrics.label(result, metric), record.get('direction') or '',
       tuple(find_cell(result, metric, column) for column in columns),
       tuple(remarks))
 
@@ -224,7 +224,8 @@ def summary_table(result: Result, *, delta: bool = False) -> Table:
   """
   check_result(result)
   columns = (*names.MODELS, 'delta') if delta else names.MODELS
-  rows = [_row(result, metric, columns) for metric in registry.summary(0)
+  rows = [_row(result, metric, columns) for metric in (
+      *registry.summary(0), *own_metrics.names(result, range(1)))
           if find_record(result, metric) or _is_of_all(metric)]
   time = _time_row(result)
   if delta:
@@ -270,6 +271,7 @@ def reference_table(result: Result, *, everything: bool = False,
   columns = (*names.MODELS, 'delta') if delta else names.MODELS
   chosen = [metric for tier in range(1, max(tier_of(result), 1) + 1)
             for metric in registry.summary(tier)]
+  chosen += own_metrics.names(result, range(1, 4))
   if everything and tier_of(result):
     chosen = [record['metric'] for record in result['metrics']
               if record.get('tier') and _about(record) == 'model']

@@ -340,6 +340,14 @@ class Metric(TypedDict, total=False):
   notes: Texts | None
 
 
+class OwnMetric(TypedDict, total=False):
+  """What is to be known of a metric of the user's own."""
+
+  label: Required[str]
+  short: str
+  sha256: str | None
+
+
 class Verdict(TypedDict, total=False):
   """An overall verdict and the votes of its metrics."""
 
@@ -554,6 +562,7 @@ class Evaluation(TypedDict, total=False):
   finished: str | None
   data: Data | None
   metrics: list[Metric]
+  own_metrics: dict[str, OwnMetric]
   notes: Texts | None
   not_computed: Texts | None
   verdicts: dict[str, Verdict] | None

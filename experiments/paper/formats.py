@@ -55,7 +55,8 @@ def _sheet(task, cells, result):
   rest = [key for key in by if key not in trained and key not in ranked]
   found = result.get('tuned', {}).get(cells[0]['preset'], {})
   paper = published.beside(cells[0])
-  header = ['method', 'distance', *(title for title, _ in _COLUMNS),
+  columns = (*_COLUMNS, *summary.own_columns(result))
+  header = ['method', 'distance', *(title for title, _ in columns),
             'time / retraining', 'epochs, K', 'trials', 'DLFD - it, distance',
             'DLFD - it, NoMUS']
   if paper:
@@ -65,7 +66,7 @@ def _sheet(task, cells, result):
     of_row = by[key]
     first = of_row[0]
     row = [summary.title_of(first), _text(gaps.get(key))]
-    row += [_text(summary.spread(of_row, metric)) for _, metric in _COLUMNS]
+    row += [_text(summary.spread(of_row, metric)) for _, metric in columns]
     row += [_share(of_row), _passes(first), _trials(first, found)]
     row += [_difference(cells, key, metric) for metric in ('distance', 'nomus')]
     if paper:

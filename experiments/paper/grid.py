@@ -15,7 +15,11 @@ from absl import flags
 
 from dlfd_jax import methods, presets
 from dlfd_jax.cli import trackers
-from dlfd_jax.evaluation import inputs as inputs_lib
+from dlfd_jax.evaluation import (
+  inputs as inputs_lib,
+  own_metrics,
+  registry,
+)
 from dlfd_jax.pipeline import evaluate, references as references_lib
 from dlfd_jax.report import tables
 from experiments.paper import costs, study as study_lib
@@ -96,12 +100,14 @@ def run(values: flags.FlagValues, line: str, kind: str,
   """
   asked, root = trackers.of(values), study_lib.root_of(values)
   common = study_lib.common_of(values, line)
+  own = own_metrics.load(values['metrics'].value)
   cells = []
   for task in tasks:
     for seed in range(values['seeds'].value):
       study = study_lib.open_study(task, seed, root, **common)
       found = run_study(study, rows_of(task), values['bootstrap'].value,
-                        values['probes'].value, values['references'].value)
+                        values['probes'].value, values['references'].value,
+                        own)
       study_lib.tell(asked, root, kind, found)
       cells += found
   searched = {task.preset_name: presets.tuned(task.preset_name)
@@ -110,6 +116,7 @@ def run(values: flags.FlagValues, line: str, kind: str,
       **programs.facts(kind, line), 'devices': common['devices'].count,
       'tuned': {name: _search(found) for name, found in searched.items()
                 if found},
+      **({own_metrics.KEY: own_metrics.described(own)} if own else {}),
       'cells': cells}
 
 
@@ -125,8 +132,8 @@ def _search(found):
 
 
 def run_study(study: study_lib.Study, rows: Sequence[Row], bootstrap: int,
-              probes: bool = False, references: int = 0
-              ) -> list[dict[str, Any]]:
+              probes: bool = False, references: int = 0,
+              own: Sequence[registry.Metric] = ()) -> list[dict[str, Any]]:
   """The cells of one task and seed, original and retrained first.
 
   ``references`` are further retrained models that every row is judged beside.
@@ -134,9 +141,9 @@ def run_study(study: study_lib.Study, rows: Sequence[Row], bootstrap: int,
   shared = study.references(references)
   cells: list[dict[str, Any]] = []
   for row in rows:
-    judged, cell = run_row(study, row, bootstrap, probes, shared)
+    judged, cell = run_row(study, row, bootstrap, probes, shared, own)
     if not cells:
-      cells = [_trained(study, judged, name)
+      cells = [_trained(study, judged, name, own)
                for name in ('original', 'retrained', NULL)]
     cells.append(cell)
     jax.clear_caches()  # compiled programs hold memory maps, which run out
@@ -144,7 +151,8 @@ def run_study(study: study_lib.Study, rows: Sequence[Row], bootstrap: int,
 
 
 def run_row(study: study_lib.Study, row: Row, bootstrap: int, probes: bool,
-            shared: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+            shared: Sequence[str], own: Sequence[registry.Metric] = ()
+            ) -> tuple[dict[str, Any], dict[str, Any]]:
   """Unlearns and judges one row.
 
   Returns:
@@ -162,10 +170,11 @@ def run_row(study: study_lib.Study, row: Row, bootstrap: int, probes: bool,
       inputs_lib.EvaluationConfig(bootstrap=bootstrap), state=row.state,
       tier_1=references_lib.Tier1Config(
           relearn_steps=0, recovery_steps=0) if probes else None,
-      keep_features=probes,
+      keep_features=probes, metrics=own,
       workdir=study.folder / (f'evaluation{"1" if probes else ""}-{row.state}-'
                               f'{bootstrap}-{name}'
-                              + f'-{1 + len(shared)}' * bool(shared)),
+                              + f'-{1 + len(shared)}' * bool(shared)
+                              + own_metrics.mark(own)),
       devices=study.devices, hooks=study.common['hooks'],
       command=study.common['command']).record
   cost = costs.measure(
@@ -173,7 +182,7 @@ def run_row(study: study_lib.Study, row: Row, bootstrap: int, probes: bool,
   return judged, {
       **study.about(), 'model': row.label, 'method': row.method,
       'state': row.state, 'title': row.title, 'config': fields,
-      'metrics': metrics_of(judged, 'unlearned'),
+      'metrics': metrics_of(judged, 'unlearned', own),
       'time_share': costs.retraining_share(study, done, cost),
       'wall_s': done['time']['total_s'], 'check_share': done['check_share'],
       'epochs': sum(stage.inner.epochs for stage in row.config.stages),
@@ -183,19 +192,20 @@ def run_row(study: study_lib.Study, row: Row, bootstrap: int, probes: bool,
       'findings': done['findings'], 'history': done['history']}
 
 
-def _trained(study, judged, name):
+def _trained(study, judged, name, own):
   """The cell of a model that was trained, or of the null."""
   cell = {**study.about(), 'model': name, 'state': 'model', 'title': name,
-          'metrics': metrics_of(judged, name)}
+          'metrics': metrics_of(judged, name, own)}
   if name != NULL:
     steps = {of: run.record['steps'] for of, run in study.trained.items()}
     cell['time_share'] = steps[name] / steps['retrained']
   return cell
 
 
-def metrics_of(judged: dict[str, Any], column: str) -> dict[str, Any]:
+def metrics_of(judged: dict[str, Any], column: str,
+               own: Sequence[registry.Metric] = ()) -> dict[str, Any]:
   """The table's metrics of one column of an evaluation."""
   cells = {name: tables.find_cell(judged, name, column)
-           for name in METRICS + PROBES}
+           for name in (*METRICS, *PROBES, *(m.name for m in own))}
   return {name: {'value': cell.value, 'low': cell.low, 'high': cell.high}
           for name, cell in cells.items()}

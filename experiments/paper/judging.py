@@ -19,6 +19,7 @@ from dlfd_jax.evaluation import (
   against,
   inputs,
   likelihood_attacks,
+  own_metrics,
   registry,
   run,
 )
@@ -64,18 +65,19 @@ class Judge:
     study: data, splits and original.
     references: folders of retrained models, at least 4.
     bootstrap: resamples behind the intervals of verdicts.
+    own: metrics of one's own.
 
   Raises:
     ValueError: if there are fewer.
   """
 
   def __init__(self, study: study_lib.Study, references: Sequence[str],
-               bootstrap: int):
+               bootstrap: int, own: Sequence[registry.Metric] = ()):
     if len(references) < likelihood_attacks.LEAST:
       raise ValueError(
           f'Expected at least {likelihood_attacks.LEAST} references, got '
           f'{len(references)}.')
-    self._study, self._folders = study, references
+    self._study, self._folders, self._own = study, references, own
     self._config = inputs.EvaluationConfig(
         bootstrap=bootstrap, permutations=_PERMUTATIONS)
 
@@ -100,7 +102,8 @@ class Judge:
   def stored(self, name: str, make: Callable[[], Any]) -> Any:
     """What ``make`` returned, JSON, kept in a file of that name."""
     path = self._study.folder / 'judged' / (
-        f'{name}-{len(self._folders)}-{self._config.bootstrap}.json')
+        f'{name}-{len(self._folders)}-{self._config.bootstrap}'
+        f'{own_metrics.mark(self._own)}.json')
     if not path.is_file():
       path.parent.mkdir(parents=True, exist_ok=True)
       runs.write_json(path, make())
@@ -115,15 +118,15 @@ class Judge:
         {'retrained': self._references}, self._study.dataset,
         self._study.splits, self._config)
     numbers: list[Numbers] = [{} for _ in self._folders]
-    for name in (*GAPS, *ATTACKS, *PAPERS):
-      metric = registry.find(name)
+    every = [registry.find(name) for name in (*GAPS, *ATTACKS, *PAPERS)]
+    for metric in (*every, *self._own):
       assert metric is not None
       values = (
           against.leave_one_out(found, metric.value)
           if metric.form == registry.SLOT else
           [metric.value(found, model) for model in found.retrained])
       for each, value in zip(numbers, values, strict=True):
-        each[name] = value.value
+        each[metric.name] = value.value
     for each, value in zip(numbers, left_out(numbers), strict=True):
       each[GAP] = value
     return numbers
@@ -149,9 +152,10 @@ class Judge:
     judged = run.evaluate(
         {'original': self._original, 'unlearned': logits,
          'retrained': self._references}, self._study.dataset,
-        self._study.splits, self._config, tier=2)
+        self._study.splits, self._config, tier=2, own=self._own)
     cells = {name: tables.find_cell(judged, name, 'unlearned')
-             for name in (*GAPS, *ATTACKS, *PAPERS)}
+             for name in (*GAPS, *ATTACKS, *PAPERS,
+                          *(metric.name for metric in self._own))}
     metrics = {name: {'value': cell.value, 'low': cell.low, 'high': cell.high}
                for name, cell in cells.items()}
     metrics[GAP] = {'low': None, 'high': None, 'value': gap(

@@ -127,6 +127,9 @@ def define(values: flags.FlagValues, tasks: list[str]) -> None:
             "tasks; default each preset's own"),
       name=([], 'what each task is called, in titles and folders; default its '
             'preset, with what flags change in it'))
+  programs.define(
+      values, metrics=([], "metrics of one's own in further columns, each as "
+                           'file.py:NAME'))
   flags.DEFINE_enum(
       'split_by', 'person', ['person', 'image'],
       "'image' only where persons are unknown", flag_values=values)

@@ -87,6 +87,12 @@ def origin(result: dict[str, Any]) -> list[str]:
           f'{result["versions"]["jax"]}. Written by the program']
 
 
+def own_columns(result: dict[str, Any]) -> list[tuple[str, str]]:
+  """Title and name of the metrics of one's own."""
+  return [(of['short'], name)
+          for name, of in (result.get('own_metrics') or {}).items()]
+
+
 def value(cell: Cell, metric: str) -> float | None:
   """One metric of a cell, None if it was not computed."""
   return cell['metrics'].get(metric, {}).get('value')

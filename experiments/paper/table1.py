@@ -23,7 +23,7 @@ import functools
 import pathlib
 import statistics
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -31,7 +31,7 @@ from absl import flags
 
 from dlfd_jax import methods
 from dlfd_jax.cli import command, trackers
-from dlfd_jax.evaluation import likelihood_attacks
+from dlfd_jax.evaluation import likelihood_attacks, own_metrics, registry
 from dlfd_jax.pipeline import job
 from dlfd_jax.utils import configs, runs
 from experiments.paper import (
@@ -87,15 +87,18 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   plan = {name: values[name].value for name in (
       'methods', 'trials', 'cap_s', 'seeds', 'references', 'best', 'forget',
       'rules', 'bootstrap')}
+  own = own_metrics.load(values['metrics'].value)
   common = study_lib.common_of(values, line)
   open_study = functools.partial(
       study_lib.open_study, root=root,
       forget_fraction=plan['forget'], **common)
   result: dict[str, Any] = {
       **programs.facts(KIND, line), 'devices': common['devices'].count,
-      'plan': plan, 'searches': {}, 'cells': []}
+      'plan': plan, 'searches': {}, 'cells': [],
+      **({own_metrics.KEY: own_metrics.described(own)} if own else {})}
   for task in tasks:
-    for cells in rows(task, plan, open_study, result['searches'], asked):
+    for cells in rows(
+        task, plan, open_study, result['searches'], asked, own):
       study_lib.tell(asked, root, 'table1', cells)
       result['cells'] += cells
       publish(out, result)
@@ -125,7 +128,8 @@ class Row:
 def rows(task: study_lib.Task, plan: dict[str, Any],
          open_study: Callable[[study_lib.Task, int], study_lib.Study],
          searches: dict[str, Any],
-         asked: trackers.Trackers = trackers.NONE
+         asked: trackers.Trackers = trackers.NONE,
+         own: Sequence[registry.Metric] = ()
          ) -> Iterator[list[dict[str, Any]]]:
   """The cells of a task, as they come.
 
@@ -135,10 +139,11 @@ def rows(task: study_lib.Task, plan: dict[str, Any],
     open_study: trains what a seed needs.
     searches: receives what was found, by task and label.
     asked: are told of every trial.
+    own: metrics of one's own.
   """
   found = searches.setdefault(task.name, {})
   study = open_study(task, sweep.SEED)
-  judge = judge_of(study, plan)
+  judge = judge_of(study, plan, own)
   cells = _trained(study, judge)
   cells[-1]['scores'] = judge.stored(
       'scores', lambda: sweep.scores(study, _folders(study, plan)))
@@ -162,7 +167,7 @@ def rows(task: study_lib.Task, plan: dict[str, Any],
     if seed == sweep.SEED:
       continue
     study = open_study(task, seed)
-    judge = judge_of(study, plan)
+    judge = judge_of(study, plan, own)
     yield _trained(study, judge)
     for row in kept:
       yield [run_row(study, judge, row)]
@@ -197,9 +202,10 @@ def _folders(study: study_lib.Study, plan: dict[str, Any]) -> list[str]:
           *study.references(plan['references'] - 1)]
 
 
-def judge_of(study: study_lib.Study, plan: dict[str, Any]) -> judging.Judge:
+def judge_of(study: study_lib.Study, plan: dict[str, Any],
+             own: Sequence[registry.Metric] = ()) -> judging.Judge:
   """Who judges a study's models."""
-  return judging.Judge(study, _folders(study, plan), plan['bootstrap'])
+  return judging.Judge(study, _folders(study, plan), plan['bootstrap'], own)
 
 
 def _trained(study: study_lib.Study, judge: judging.Judge

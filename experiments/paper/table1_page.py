@@ -17,7 +17,6 @@ _NUMBERS = (
     ('test', 'accuracy_test'), ('AUC', 'mia_auc_matched'), ('gap', 'gap'),
     ('LiRA', 'lira_auc'), ('two-sided', 'lira_auc_two_sided'),
     ('person', 'lira_auc_person'))
-HEADER = ('method', *(title for title, _ in _NUMBERS), 'forgetting', 'trials')
 _TIED = ' ='  # after the gap of a method that the references do not tell apart
 _HOW = (
     'Mean over seeds of split, request, original and references, ± half of its '
@@ -48,9 +47,22 @@ class Sheet:
   after: tuple[str, ...] = ()  # sentences of a list
 
 
+Numbers = Sequence[tuple[str, str]]
+
+
+def _numbers_of(result: dict[str, Any]) -> Numbers:
+  """The columns of numbers, those of own metrics last."""
+  return (*_NUMBERS, *summary.own_columns(result))
+
+
+def header_of(numbers: Numbers = _NUMBERS) -> tuple[str, ...]:
+  """The titles of all columns."""
+  return ('method', *(title for title, _ in numbers), 'forgetting', 'trials')
+
+
 def sheets(result: dict[str, Any]) -> list[Sheet]:
   """All tables of a result, those of a task one after the other."""
-  found = []
+  found, numbers = [], _numbers_of(result)
   for task, cells in summary.tasks_of(result).items():
     search = result['searches'].get(task, {})
     by = comparison.groups(cells)
@@ -66,20 +78,22 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
       about.append(f'Published: {paper.source}. One seed.')
     if lack:
       about.insert(0, f'**Partial**: {"; ".join(lack)}.')
-    main = {name: _row(name, of, limit, trials)
+    main = {name: _row(name, of, limit, trials, numbers)
             for name, of in {**by.trained, **by.full}.items()}
-    header, rows = _beside_papers(cells, main)
-    rows.insert(len(by.trained), (*_point_row(cells), *[''] * (
-        len(header) - len(HEADER))))
+    header, rows = _beside_papers(cells, main, numbers)
+    point = _point_row(cells, numbers)
+    rows.insert(
+        len(by.trained), (*point, *[''] * (len(header) - len(point))))
     found.append(Sheet(task, tuple(about), header, tuple(rows),
                        tuple(standing(by, limit))))
     if by.screened:
       found.append(Sheet(
           f'{task}: screened on one seed',
-          ('Not among the best on val, nor of the paper.',), HEADER, tuple(
-              _row(name, of, limit, trials)
+          ('Not among the best on val, nor of the paper.',), header_of(numbers),
+          tuple(
+              _row(name, of, limit, trials, numbers)
               for name, of in by.screened.items())))
-    found += _rules(task, by, limit, trials)
+    found += _rules(task, by, limit, trials, numbers)
     aims = comparison.aims(cells)
     if aims:
       found.append(Sheet(f'{task}: aims of DLFD + restore', (),
@@ -88,14 +102,14 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
   return found
 
 
-def _beside_papers(cells, rows):
+def _beside_papers(cells, rows, numbers):
   """Header and rows, on a paper's task with its numbers beside ours."""
   paper = published.beside(cells[0])
   if paper is None:
-    return HEADER, list(rows.values())
+    return header_of(numbers), list(rows.values())
   nomus = {name: comparison.spread(of, 'nomus_unbalanced')
            for name, of in summary.by_model(cells).items()}
-  return (*HEADER, 'NoMUS, unbalanced', 'published test acc',
+  return (*header_of(numbers), 'NoMUS, unbalanced', 'published test acc',
           'published NoMUS'), [
               (*row, '' if nomus[name] is None else _text(nomus[name], 3),
                *(f'{n:.4f}' for n in paper.rows.get(name, ())),
@@ -128,19 +142,19 @@ def _references(cells, plan, searches):
 
 
 def _row(name: str, cells: Sequence[summary.Cell], limit: float,
-         trials: dict[str, str]) -> tuple[str, ...]:
-  numbers = []
-  for _, key in _NUMBERS:
+         trials: dict[str, str], numbers: Numbers) -> tuple[str, ...]:
+  texts = []
+  for _, key in numbers:
     found = comparison.spread(cells, key)
     text = '' if found is None else _text(found, 1 if key == 'passes' else 3)
     if key == 'gap' and comparison.tied(cells, limit) and (
         name != comparison.RETRAINED):
       text += _TIED
-    numbers.append(text)
+    texts.append(text)
   verdicts = [cell['verdicts'].get('forgetting', '') for cell in cells]
   counts = {verdict: verdicts.count(verdict)
             for verdict in dict.fromkeys(verdicts) if verdict}
-  return (cells[0]['title'], *numbers, ', '.join(
+  return (cells[0]['title'], *texts, ', '.join(
       verdict if len(cells) == 1 else f'{n} {verdict}'
       for verdict, n in counts.items()), trials.get(name, ''))
 
@@ -152,16 +166,16 @@ def _text(found: summary.Spread, digits: int) -> str:
   return f'{text} ± {found.interval[1] - found.mean:.{digits}f}'
 
 
-def _point_row(cells):
+def _point_row(cells, numbers):
   """The 90 % point of every number that has one: of gap and attacks."""
-  values = {key: comparison.left_out(cells, key) for _, key in _NUMBERS}
+  values = {key: comparison.left_out(cells, key) for _, key in numbers}
   return ('retrained, left out: 90 % point', *(
       f'{comparison.quantile(of):.3f}'
       if of and (key == 'gap' or key.startswith(('lira', 'mia'))) else ''
       for key, of in values.items()), '', '')
 
 
-def _rules(task, by, limit, trials):
+def _rules(task, by, limit, trials, numbers):
   if not by.rules:
     return []
   rows = []
@@ -170,13 +184,14 @@ def _rules(task, by, limit, trials):
     pair = {label: {**by.full, **by.screened}.get(label, []), name: of}
     seeds = set.intersection(*({c['seed'] for c in one}
                                for one in pair.values()))
-    rows += [_row(key, [c for c in one if c['seed'] in seeds], limit, trials)
+    rows += [_row(key, [c for c in one if c['seed'] in seeds], limit, trials,
+                  numbers)
              for key, one in pair.items() if seeds]
   return [Sheet(
       f'{task}: both rules of selection',
       ('The same runs and settings; what is returned is the latest state '
        'within a standard error of the best val accuracy (`one_se`), or the '
-       'most accurate one (`best`).',), HEADER, tuple(rows))]
+       'most accurate one (`best`).',), header_of(numbers), tuple(rows))]
 
 
 def _aim(aim: comparison.Aim) -> tuple[str, ...]:
@@ -232,7 +247,7 @@ def to_csv(result: dict[str, Any]) -> str:
     by = comparison.groups(cells)
     for name, of in {**by.trained, **by.full, **by.screened,
                      **by.rules}.items():
-      for _, key in _NUMBERS:
+      for _, key in _numbers_of(result):
         found = comparison.spread(of, key)
         if found is not None:
           lines.append([task, 'all', name, key, found.mean,

@@ -55,6 +55,21 @@ def test_every_unlearned_model_has_a_column(two, tmp_path, capsys):
       'result.json'}
 
 
+def test_a_metric_of_ones_own_has_a_row(two, tmp_path, capsys):
+  for folder, value in zip(two, (.25, .5)):
+    result = runs.read_json(folder / runs.RESULT)
+    own = {**result['metrics'][0], 'metric': 'mine', 'tier': 0,
+           'unlearned': {'value': value}}
+    runs.write_json(folder / runs.RESULT, {
+        **result, 'metrics': [*result['metrics'], own], 'own_metrics': {
+            'mine': {'label': 'What I measure'}}})
+  assert _run(two, tmp_path / 'out') == 0
+  assert 'What I measure' in ' '.join(capsys.readouterr().out.split())
+  with open(tmp_path / 'out' / 'comparison.csv', encoding='utf-8') as file:
+    row, = (row for row in csv.DictReader(file) if row['metric'] == 'mine')
+  assert (row['dlfd'], row['finetune']) == ('0.25', '0.5')
+
+
 def test_again_it_is_the_same_and_nothing_else_is_overwritten(
     two, tmp_path, capsys):
   assert _run(two, tmp_path / 'out', '--names=A,B', '--json') == 0

@@ -26,7 +26,7 @@ def test_retrained_and_its_point_stand_before_the_ranked_methods():
 
 
 def test_a_tie_is_marked_on_a_method_and_never_on_retrained():
-  rows = {row[0]: row[table1_page.HEADER.index('gap')]
+  rows = {row[0]: row[table1_page.header_of().index('gap')]
           for row in _sheets()['toy'].rows}
   assert rows['EU-k'] == '0.010 ± 0.000 ='
   assert not rows['original'].endswith('=')
@@ -38,6 +38,20 @@ def test_a_partial_table_begins_by_saying_so():
   assert not any('Partial' in text for text in whole.before)
   plan = {**comparison_test.result()['plan'], 'seeds': 5}
   assert _sheets(plan=plan)['toy'].before[0] == '**Partial**: 3 of 5 seeds.'
+
+
+def test_a_metric_of_ones_own_has_a_column_and_lines():
+  cells = [{**cell, 'metrics': {**cell['metrics'], 'mine': {
+      'value': .25, 'low': None, 'high': None}}}
+      for cell in comparison_test.cells()]
+  result = {**comparison_test.result(cells=cells), 'own_metrics': {
+      'mine': {'label': 'Of mine', 'short': 'mine', 'sha256': None}}}
+  for sheet in table1_page.sheets(result)[:2]:
+    for row in sheet.rows:
+      text = dict(zip(sheet.header, row, strict=True))['mine']
+      assert text.startswith('0.250') or row[0].endswith('90 % point')
+  rows = list(csv.DictReader(io.StringIO(table1_page.to_csv(result))))
+  assert {row['value'] for row in rows if row['metric'] == 'mine'} == {'0.25'}
 
 
 def test_both_rules_stand_side_by_side_on_the_same_seeds():
