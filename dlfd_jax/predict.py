@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -107,3 +107,16 @@ class Predictor:
     parts += [parallel.fetch_rows(part) for part in waiting]
     n = len(indices)
     return jax.tree.map(lambda *rows: np.concatenate(rows)[:n], *parts)
+
+  def parts(self, variables: Variables, parts: Mapping[str, np.ndarray]
+            ) -> dict[str, Outputs[np.ndarray]]:
+    """Several sets of rows in one pass, by their names.
+
+    One batch is padded in all, where a call for each set pads one of each.
+    """
+    found = self(variables, np.concatenate(list(parts.values())))
+    cuts = np.cumsum([len(rows) for rows in parts.values()])[:-1]
+    outs, tree = jax.tree.flatten(found)
+    each = zip(*(np.split(out, cuts) for out in outs), strict=True)
+    return {name: jax.tree.unflatten(tree, leaves)
+            for name, leaves in zip(parts, each, strict=True)}

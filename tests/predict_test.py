@@ -81,3 +81,20 @@ def test_no_rows_are_refused():
   with pytest.raises(ValueError, match='at least one image, got 0'):
     predict.Predictor(MODEL, DATA, tiny.devices())(
         tiny.variables(), np.array([], int))
+
+
+def test_several_parts_take_one_pass(monkeypatch):
+  variables = tiny.variables()
+  predictor = predict.Predictor(MODEL, DATA, tiny.devices(2), batch_size=6)
+  parts = {'b': ROWS[:7], 'none': ROWS[:0], 'a': ROWS[5:]}
+  calls = []
+  run = predictor._run
+  monkeypatch.setattr(
+      predictor, '_run', lambda *read: calls.append(read) or run(*read))
+  found = predictor.parts(variables, parts)
+  assert list(found) == list(parts)
+  assert len(calls) == 4  # 19 rows by 6
+  assert found['none'].logits.shape == (0, 3)
+  for name in ('a', 'b'):
+    np.testing.assert_allclose(
+        found[name].logits, _plain(variables, parts[name]).logits, atol=2e-6)

@@ -119,7 +119,7 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
   parts = {'all': np.arange(len(dataset)), **parts}
   found = job.accuracies(
       predict.Predictor(models.build(saved.config), dataset, devices),
-      saved.variables, dataset, parts, devices)
+      saved.variables, dataset, parts)
   if not before:
     checkpoint.save_model(workdir, saved.variables, saved.config, saved.task,
                           saved.image_size, imported=record)

@@ -15,7 +15,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from dlfd_jax import checkpoint, loop, models, parallel, predict, presets
+from dlfd_jax import checkpoint, loop, models, predict, presets
 from dlfd_jax.data import (
   dataset as dataset_lib,
   sources,
@@ -111,22 +111,21 @@ def data_config(dataset: dataset_lib.Dataset) -> dict[str, Any]:
 
 
 def right(predictor: predict.Predictor, variables: models.Variables,
-          dataset: dataset_lib.Dataset, parts: Mapping[str, np.ndarray],
-          devices: parallel.Devices) -> dict[str, usable.Right]:
+          dataset: dataset_lib.Dataset, parts: Mapping[str, np.ndarray]
+          ) -> dict[str, usable.Right]:
   """What a model has right of each of some sets of the predictor's rows."""
-  placed = devices.place(dict(variables))
+  found = predictor.parts(variables, parts) if parts else {}
   return {name: usable.Right(
-      accuracy.accuracy(dataset.task, predictor(placed, rows).logits,
-                        dataset.labels[rows]), dataset.identity[rows])
-          for name, rows in parts.items()}
+      accuracy.accuracy(dataset.task, out.logits, dataset.labels[parts[name]]),
+      dataset.identity[parts[name]]) for name, out in found.items()}
 
 
 def accuracies(predictor: predict.Predictor, variables: models.Variables,
-               dataset: dataset_lib.Dataset, parts: Mapping[str, np.ndarray],
-               devices: parallel.Devices) -> dict[str, float]:
+               dataset: dataset_lib.Dataset, parts: Mapping[str, np.ndarray]
+               ) -> dict[str, float]:
   """Accuracy of a model on each of some sets of the predictor's rows."""
   return {name: of_part.counts.value for name, of_part in right(
-      predictor, variables, dataset, parts, devices).items()}
+      predictor, variables, dataset, parts).items()}
 
 
 def open_folder(path: Folder, config: dict[str, Any]) -> runs.RunFolder:

@@ -53,8 +53,7 @@ class Predictors:
           ) -> dict[str, models.Outputs[np.ndarray]]:
     """Logits and features of each set of rows."""
     _, predictor = self.of(config)
-    placed = self.devices.place(dict(variables))
-    return {name: predictor(placed, rows) for name, rows in parts.items()}
+    return predictor.parts(variables, parts)
 
   def block_means(self, config: models.ModelConfig,
                   every: Mapping[str, models.Variables],
@@ -68,9 +67,7 @@ class Predictors:
     order = [name for block in models.blocks(model) for name in block]
     found: dict[str, Any] = {}
     for name, variables in every.items():
-      placed = self.devices.place(dict(variables))
-      of_model: Mapping[str, Any] = {
-          split: predictor(placed, rows) for split, rows in parts.items()}
+      of_model: Mapping[str, Any] = predictor.parts(variables, parts)
       found[name] = {split: {block: means[block] for block in order
                              if block in means}
                      for split, means in of_model.items()}

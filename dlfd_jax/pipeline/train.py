@@ -212,7 +212,7 @@ def _finish(one: _Job, out: loop.LoopResult, devices: parallel.Devices,
       dataset.image_size)
   accuracies = job.accuracies(
       predict.Predictor(one.model, dataset, devices), saved.variables, dataset,
-      {'train': one.rows, 'val': splits.val}, devices)
+      {'train': one.rows, 'val': splits.val})
   one.run.finish({'model': saved}, {
       'kind': 'train', 'on': one.run.config['on'], 'stop': out.stop,
       'steps': out.steps, 'epochs': one.config.epochs, 'images': len(one.rows),

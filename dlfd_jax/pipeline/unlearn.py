@@ -317,7 +317,7 @@ def judged(problem: methods.Problem, variables: Mapping[str, models.Variables],
   parts = {name: rows for name, rows in parts.items() if len(rows)}
   predictor = predict.Predictor(problem.model, problem.dataset, devices)
   return {name: job.right(
-      predictor, of_model, problem.dataset, parts, devices)
+      predictor, of_model, problem.dataset, parts)
           for name, of_model in variables.items()}
 
 
