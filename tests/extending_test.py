@@ -123,9 +123,9 @@ def test_a_method_in_a_file_of_its_own(own, wrapped, tmp_path, capsys):
   capsys.readouterr()
   assert evaluate.main(judging) == 2  # it is another metric now
   assert 'brier_test' in capsys.readouterr().err
-  assert unlearn.main([*named, '--help']) == 0
+  assert unlearn.main([*named, '--help-all']) == 0
   text = capsys.readouterr().out
-  assert '--shrink: factor of every original weight' in text
+  assert '--shrink=X  ' in text and 'factor of every original weight' in text
   assert '--perturb_steps' not in text  # of others
   assert unlearn.main([*command, '--perturb_steps=2']) == 2
   assert 'Expected no --perturb_steps: the method' in capsys.readouterr().err

@@ -14,10 +14,10 @@ import orbax.checkpoint as ocp
 import pytest
 
 from dlfd_jax import checkpoint, models, presets, training
-from dlfd_jax.cli import evaluate, weights
+from dlfd_jax.cli import weights
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.pipeline import train
-from dlfd_jax.utils import runs
+from dlfd_jax.utils import files, runs
 from tests import tiny
 
 QUICK = ['lr=0.1,bins=[1,2]', 'a\\b']
@@ -122,7 +122,7 @@ def test_commas_in_the_names_of_retrained_runs_are_understood(tmp_path):
   folders = [str(tmp_path / name) for name in names]
   for folder in folders[:-1]:
     (tmp_path / folder).mkdir()
-  assert evaluate.folders(','.join(folders).split(',')) == folders
+  assert files.joined(','.join(folders).split(',')) == folders
 
 
 def test_a_name_that_cannot_be_printed_is_refused(tmp_path):

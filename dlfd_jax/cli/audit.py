@@ -149,5 +149,9 @@ def _resolved(dataset: dataset_lib.Dataset, parts: job.Parts,
           dataset, retain, found.forget))
 
 
-COMMAND = command.Command('audit', _ABOUT, _define, _execute)
+COMMAND = command.Command('audit', _ABOUT, _define, _execute, most=(
+    'model', 'original', 'retrained', 'references', 'workdir', 'config', 'data',
+    'labels', 'image_size', 'split_column', 'splits', 'forget_identities',
+    'forget_sample_ids', 'head_classes', 'architecture', 'tier', 'bootstrap',
+    'devices', 'json'))
 main = COMMAND.main

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import pathlib
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -68,7 +69,7 @@ def _define(values: flags.FlagValues) -> None:
 def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   workdir = pathlib.Path(command.required(values, 'workdir'))
   original = command.value(values, 'original')
-  preset = presets.PRESETS[command.value(values, 'preset') or 'demo']
+  preset = inputs.preset(values)
   start: sources.DataOptions | None = preset.data
   if original:
     checkpoint.find_model(original)
@@ -212,5 +213,15 @@ def _config(network, dataset) -> models.ModelConfig:
       outputs=dataset.task.num_outputs, **dataclasses.asdict(network))
 
 
-COMMAND = command.Command('check', _ABOUT, _define, _execute)
+def _starts(values: flags.FlagValues) -> Iterable[Any]:
+  preset = inputs.preset(values)
+  return ([] if command.value(values, 'original') else
+          [preset.data, preset.network])
+
+
+COMMAND = command.Command('check', _ABOUT, _define, _execute, most=(
+    'original', 'workdir', 'config', 'data', 'labels', 'image_size', 'splits',
+    'split_column', 'forget_identities', 'forget_sample_ids', 'forget_classes',
+    'forget_fraction', 'same_person', 'preset', 'repeats', 'devices', 'json'),
+                          starts=_starts)
 main = COMMAND.main

@@ -10,7 +10,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -18,7 +18,15 @@ from absl import flags
 from rich import progress as rich_progress
 
 from dlfd_jax import loop
-from dlfd_jax.cli import exit_codes, machine, process, screen
+from dlfd_jax.cli import (
+  config_files,
+  exit_codes,
+  help as help_lib,
+  machine,
+  options,
+  process,
+  screen,
+)
 from dlfd_jax.pipeline import job
 from dlfd_jax.report import tables
 from dlfd_jax.utils import hosts, stops, storage, text as text_lib, validate
@@ -54,6 +62,9 @@ class Command:
       command line, not yet parsed.
     word: the flag that one word without a name sets; None = there is none.
     package: whose command it is; ``dlfd_jax`` is the command line of that name.
+    most: the flags that ``--help`` shows; none = all.
+    starts: the settings whose fields the flags replace, of what the parsed
+      flags choose, such as a preset.
   """
 
   name: str
@@ -63,14 +74,20 @@ class Command:
   define_for: Callable[[flags.FlagValues, Sequence[str]], None] | None = None
   word: str | None = None
   package: str = 'dlfd_jax'
+  most: tuple[str, ...] = ()
+  starts: Callable[[flags.FlagValues], Iterable[Any]] = lambda values: ()
 
   def declare(self, values: flags.FlagValues,
               argv: Sequence[str] = ()) -> None:
     """Declares all flags of this command line."""
-    flags.DEFINE_boolean(
-        'help', False, 'show this text and stop', flag_values=values)
-    flags.DEFINE_boolean(
-        'traceback', False, 'show where an error came from', flag_values=values)
+    for name, about in (
+        ('help', 'show what most need and stop'),
+        ('help_all', 'show every flag and stop'),
+        ('traceback', 'show where an error came from')):
+      flags.DEFINE_boolean(name, False, about, flag_values=values)
+    flags.DEFINE_string(
+        'config', None, 'file of flags, one `name: value` a line; those of the '
+        'command line win', flag_values=values)
     if self.package == 'dlfd_jax':
       flags.DEFINE_boolean(
           'json', False, 'print one JSON object on stdout, for programs; '
@@ -79,12 +96,15 @@ class Command:
     if self.define_for is not None:
       self.define_for(values, argv)
 
-  def help(self, values: flags.FlagValues) -> str:
-    """The help text: what it does and one line per flag that has a help."""
-    lines = [self.about.strip(), '', 'Flags:']
-    lines += [f'  --{name}: {help_of(values[name])}' for name in sorted(values)
-              if values[name].help.strip()]
-    return '\n'.join(lines)
+  def help(self, values: flags.FlagValues, everything: bool = True) -> str:
+    """What it does and its flags, all or those that most need."""
+    return help_lib.text(self.about, values, () if everything else self.most,
+                         self.values_of_starts(values))
+
+  def values_of_starts(self, values: flags.FlagValues) -> dict[str, str]:
+    """What flags of settings replace, by flag."""
+    return {flag: text for start in self.starts(values)
+            for flag, text in options.texts_of(start).items()}
 
   def main(self, argv: Sequence[str] | None = None) -> int:
     """Parses ``argv`` (without the program's name), runs, returns a code.
@@ -100,17 +120,21 @@ class Command:
       return stops.end_with(self._main(argv))
 
   def _main(self, argv: Sequence[str]) -> int:
-    values = flags.FlagValues()
+    values, given = flags.FlagValues(), config_files.Given(tuple(argv))
     try:
+      given = config_files.given(self.name, argv)
+      argv = given.words
       self.declare(values, argv)
+      given.check(self.name, values)
       for word in argv:  # absl looks for flags alike, one letter at a time
         if word.startswith('-') and len(word.partition('=')[0]) > 100:
           raise ValueError(f'Expected a flag of {self.name}, got '
                            f'{validate.shown(word)}.')
       rest = values([self.name, *argv])[1:]
-      if value(values, 'help'):
-        print(self.help(values))
-        return exit_codes.OK
+      for name in ('help', 'help_all'):
+        if value(values, name):
+          print(self.help(values, name == 'help_all'))
+          return exit_codes.OK
       if self.word and len(rest) == 1 and value(values, self.word) is None:
         values[self.word].value = rest.pop()
       if rest:
@@ -135,7 +159,8 @@ class Command:
       if sentence is None or (
           values.is_parsed() and value(values, 'traceback')):
         raise
-      return _failed(values, argv, exit_codes.USER_ERROR, sentence, 'error: ')
+      return _failed(values, argv, exit_codes.USER_ERROR,
+                     given.located(sentence), 'error: ')
 
   def _explain(self, error: Exception, values: flags.FlagValues) -> str | None:
     """What the user can do about an error; None if it is the program's."""
@@ -183,15 +208,16 @@ class Command:
     module = ([self.package, self.name] if self.package == 'dlfd_jax' else
               [f'{self.package}.{self.name}'])
     line = shlex.join(['python', '-m', *module, *argv])
-    if not _machine(values, argv):
+    machine_reads = _machine(values, argv)
+    where = contextlib.nullcontext() if not machine_reads else (
+        contextlib.redirect_stdout(
+            sys.stderr if hosts.is_first() else sys.stdout))
+    with where:
       found = self.execute(values, line)
+      config_files.write(self.name, values, self.values_of_starts(values))
       storage.flush()
-      return _code(found)
-    where = sys.stderr if hosts.is_first() else sys.stdout
-    with contextlib.redirect_stdout(where):
-      found = self.execute(values, line)
-      storage.flush()
-    _print_json(found or {})
+    if machine_reads:
+      _print_json(found or {})
     return _code(found)
 
 
@@ -220,22 +246,16 @@ def _about_flags(command: str, values: flags.FlagValues, text: str) -> str:
   unknown = re.match(r"Unknown command line flag '(.*?)'\.?(.*)", text, re.S)
   if unknown:
     return (f'Expected a flag of {command}, got --{unknown[1]}.{unknown[2]} '
-            '--help lists all.')
+            '--help-all lists all.')
   wrong = re.match(r'flag --(\w+)=(.*?): (.*)', text, re.S)
   if wrong and wrong[1] in values:
     flag = values[wrong[1]]
     choices = getattr(flag.parser, 'enum_values', None)
     wanted = f'one of {", ".join(choices)}' if choices else (
+        'true or false' if flag.flag_type() == 'bool' else
         flag.parser.syntactic_help or 'a value of its kind')
     return f'Expected --{wrong[1]} to be {wanted}, got {wrong[2]!r}.'
   return f'Expected flags as --name=value, got: {text}'
-
-
-def help_of(flag: flags.Flag) -> str:
-  """What a flag means and its default."""
-  if flag.default in (None, False, []):
-    return flag.help
-  return f'{flag.help} (default: {str(flag.default_as_str).strip(chr(39))})'
 
 
 def _machine(values, argv) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from dlfd_jax import _version
-from dlfd_jax.cli import exit_codes, process
+from dlfd_jax.cli import exit_codes, layout, process
 from dlfd_jax.utils import text
 
 
@@ -83,16 +83,21 @@ COMMANDS = {
 
 
 def usage() -> str:
-  """The list of commands and of exit codes."""
-  width = 2 + max(len(name) for name in COMMANDS)
+  """The list of commands and of exit codes, as wide as the terminal."""
+  columns = layout.width()
   return '\n'.join([
-      'Makes a trained image classifier forget given people, with evidence.',
-      '', 'Usage: dlfd COMMAND [--flags]', '', 'Commands:',
-      *(f'  {name:{width}}{entry.about}' for name, entry in COMMANDS.items()),
-      '', 'dlfd COMMAND --help tells the flags; --json prints one JSON object.',
-      '', 'Exit codes:',
-      *(f'  {code:<{width}}{about}'
-        for code, about in exit_codes.MEANINGS.items())])
+      layout.prose(
+          'Makes a trained image classifier forget given people, with '
+          'evidence.\n\nUsage: dlfd COMMAND [--flags]', columns),
+      '', 'Commands:', layout.entries(
+          ((name, found.about) for name, found in COMMANDS.items()), columns),
+      '', layout.prose(
+          'dlfd COMMAND --help tells what most need, --help-all every flag; '
+          '--json prints one JSON object, --config=FILE reads flags from a '
+          'file.', columns),
+      '', 'Exit codes:', layout.entries(
+          ((str(code), about) for code, about in exit_codes.MEANINGS.items()),
+          columns)])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -105,12 +110,12 @@ def main(argv: Sequence[str] | None = None) -> int:
   if argv[0] == '--version':
     print(f'dlfd_jax {_version.__version__}')
     return exit_codes.OK
-  name = argv[0]
+  name = argv[0].replace('-', '_')
   if name not in COMMANDS:
     close = difflib.get_close_matches(name, COMMANDS, n=1)
     hint = f' Did you mean {close[0]}?' if close else ''
     return _refuse(argv, f'Expected one of the commands {", ".join(COMMANDS)}, '
-                   f'got {name!r}.{hint}')
+                   f'got {argv[0]!r}.{hint}')
   obstacle = process.start_jax()
   if obstacle:
     return _refuse(argv, obstacle)

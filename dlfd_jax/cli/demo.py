@@ -122,5 +122,13 @@ def goal_sentence(result: dict) -> str:
   return f'Goal {how}: {of_attack}, and {of_test}.'
 
 
-COMMAND = command.Command('demo', _ABOUT, _define, _execute)
+def _starts(values: flags.FlagValues) -> list[Any]:
+  preset = presets.PRESETS['demo']
+  return [preset.network, preset.train]
+
+
+COMMAND = command.Command('demo', _ABOUT, _define, _execute, most=(
+    'workdir', 'config', 'architecture', 'width', 'epochs', 'optimizer',
+    'learning_rate', 'batch_size', 'seed', 'devices', 'cpu_devices', 'json'),
+                          starts=_starts)
 main = COMMAND.main

@@ -24,7 +24,7 @@ from dlfd_jax.pipeline import (
   shadow_models,
 )
 from dlfd_jax.report import render
-from dlfd_jax.utils import runs, text as text_lib
+from dlfd_jax.utils import files, runs, text as text_lib
 
 _TIER_1 = ('relearn_steps', 'relearn_seeds', 'relearn_rate', 'recovery_steps')
 _ABOUT = """
@@ -216,23 +216,12 @@ def _expected(plan: shadow_models.Plan) -> str:
 
 def retrained_models(values: flags.FlagValues) -> list[str]:
   """The models of --retrained and those of --references."""
-  given = folders(command.value(values, 'retrained'))
+  given = files.joined(command.value(values, 'retrained'))
   place = command.value(values, 'references')
   return given if place is None else [
       *given, *reference_models.load_references(
           place, allow_unverified=command.value(values, chain.FLAG)
       ).retrained()]
-
-
-def folders(texts: list[str]) -> list[str]:
-  """Paths between commas; a name may have some (``bins=[1,2]``)."""
-  found: list[str] = []
-  while texts:
-    size = next((n for n in range(len(texts), 0, -1)
-                 if os.path.exists(','.join(texts[:n]))), 1)
-    found.append(','.join(texts[:size]))
-    texts = texts[size:]
-  return found
 
 
 def show(result: evaluate.EvaluationResult) -> None:
@@ -247,5 +236,8 @@ def show(result: evaluate.EvaluationResult) -> None:
     console.print(sentence)
 
 
-COMMAND = command.Command('evaluate', _ABOUT, _define, _execute)
+COMMAND = command.Command('evaluate', _ABOUT, _define, _execute, most=(
+    'original', 'unlearned', 'retrained', 'references', 'shadows',
+    'half_references', 'workdir', 'config', 'data', 'root', 'tier', 'state',
+    'relearn_steps', 'bootstrap', 'evaluation_seed', 'devices', 'json'))
 main = COMMAND.main

@@ -11,7 +11,7 @@ import jax
 from absl import flags
 
 from dlfd_jax import checkpoint, parallel, presets
-from dlfd_jax.cli import command, options as options_lib
+from dlfd_jax.cli import command, options as options_lib, preset_files
 from dlfd_jax.data import (
   batching,
   dataset as dataset_lib,
@@ -95,9 +95,15 @@ def define_hosts(values: flags.FlagValues) -> None:
 def define_preset(values: flags.FlagValues) -> None:
   """The flag that names a preset."""
   about = '; '.join(f'{n}: {p.about}' for n, p in presets.PRESETS.items())
-  flags.DEFINE_enum(
-      'preset', None, list(presets.PRESETS),
-      f'settings to start from (default demo). {about}', flag_values=values)
+  flags.DEFINE_string(
+      'preset', None, f'settings to start from: {", ".join(presets.PRESETS)}, '
+      'or a .yaml file of your own (default demo; unlearn: those for any '
+      f'data). {about}', flag_values=values)
+
+
+def preset(values: flags.FlagValues) -> presets.Preset:
+  """The preset that ``--preset`` names; the demo's if it names none."""
+  return preset_files.find(command.value(values, 'preset') or 'demo')
 
 
 def define_split(values: flags.FlagValues) -> None:

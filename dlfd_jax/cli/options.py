@@ -25,7 +25,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -185,6 +185,40 @@ def read(kind: Any, text: str, comma: str = ',') -> Any:
   raise ValueError(f'Expected {_words(kind)}, got {text!r}.')
 
 
+def text_of(value: Any, comma: str = ',') -> str | None:
+  """The text that :func:`read` takes for a value; None if there is none.
+
+  Example:
+    >>> text_of(None), text_of((('age', 30),)), text_of(3e-05)
+    ('none', 'age:30', '3e-05')
+  """
+  if value is None:
+    return 'none'
+  if isinstance(value, bool):
+    return str(value).lower()
+  if isinstance(value, tuple):
+    parts = [text_of(part, ':') for part in value]
+    return None if None in parts else comma.join(map(str, parts))
+  return str(value) if isinstance(value, (int, float, str)) else None
+
+
+def texts_of(config: Any) -> dict[str, str]:
+  """What the flags of a config would have to be given to leave it as it is."""
+  found = {}
+  for option in of(config):
+    value = config
+    for name in option.path.split('.'):
+      value = getattr(value, name, None)
+    if dataclasses.is_dataclass(value):
+      value = True
+    text = text_of(value)
+    outer = option.path.rpartition('.')[0]
+    if text is not None and (not outer or functools.reduce(
+        getattr, outer.split('.'), config) is not None):
+      found[option.flag] = text
+  return found
+
+
 def define(options: Iterable[Option], values: flags.FlagValues) -> None:
   """Declares one text flag per option; unset is None.
 
@@ -213,26 +247,42 @@ def apply(config: Any, options: Sequence[Option], values: flags.FlagValues,
     ValueError: if a flag's text cannot be read, the config has no such field,
       or the config refuses the value.
   """
+  given = {option.flag: values[option.flag].value for option in options}
+  return replaced(config, {flag: text for flag, text in given.items()
+                           if text is not None}, owner)
+
+
+def replaced(config: Any, texts: Mapping[str, str], owner: str,
+             name: Callable[[str], str] = '--{}'.format) -> Any:
+  """``config`` with fields replaced by what texts say, by the fields' flags.
+
+  Args:
+    config: a frozen dataclass.
+    texts: by flag.
+    owner: what has no such field, for the message.
+    name: what a flag is called in messages.
+
+  Raises:
+    ValueError: see :func:`apply`.
+  """
   own = {option.flag: option for option in of(config)}
   changes: dict[str, Any] = {}
-  for flag in (option.flag for option in options):
-    text = values[flag].value
-    if text is None:
-      continue
+  for flag, text in texts.items():
     if flag not in own:
-      raise ValueError(f'Expected no --{flag}: {owner} has no such field.')
+      raise ValueError(f'Expected no {name(flag)}: {owner} has no such field.')
     option = own[flag]
     try:
       changes[option.path] = read(option.kind, text)
     except ValueError as error:
       raise ValueError(
-          f'Expected --{flag} to be {option.takes}, got {text!r} '
+          f'Expected {name(flag)} to be {option.takes}, got {text!r} '
           f'({validate.shorten(option.help)}).') from error
   for option in own.values():
     outer = option.path.rpartition('.')[0]
     if (option.path in changes and outer and changes.get(
         outer, functools.reduce(getattr, outer.split('.'), config)) is None):
-      raise ValueError(f'Expected --{option.flag} with {outer}, got none.')
+      raise ValueError(
+          f'Expected {name(option.flag)} with {outer}, got none.')
   return configs.replace(config, changes)
 
 
@@ -240,3 +290,4 @@ DATA = of(sources.DataOptions)
 NETWORK = of(presets.Network)
 TRAIN = of(training.TrainConfig)
 METHOD = of_methods(methods.METHODS)
+FLAGS = {option.flag: option for option in (*METHOD, *TRAIN, *NETWORK, *DATA)}

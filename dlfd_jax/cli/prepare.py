@@ -64,5 +64,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
           'fingerprint': found['fingerprint']}
 
 
-COMMAND = command.Command('prepare', _ABOUT, _define, _execute)
+COMMAND = command.Command('prepare', _ABOUT, _define, _execute, most=(
+    'out', 'config', 'data', 'labels', 'image_size', 'root', 'class_names',
+    'thresholds', 'identity_pattern', 'split_column', 'shards', 'seed', 'json'))
 main = COMMAND.main

@@ -127,5 +127,8 @@ def _expected(plan: reference_models.Plan, cost: dict[str, Any]) -> str:
           f'({cost["steps"]} steps, {1000 * cost["step_s"]:.0f} ms each).')
 
 
-COMMAND = command.Command('references', _ABOUT, _define, _execute)
+COMMAND = command.Command('references', _ABOUT, _define, _execute, most=(
+    'original', 'unlearned', 'workdir', 'config', 'data', 'root', 'splits',
+    'forget_identities', 'forget_sample_ids', 'forget_classes', 'n', 'design',
+    'seed', 'repeats', 'devices', 'cpu_devices', 'json'))
 main = COMMAND.main

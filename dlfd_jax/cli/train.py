@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Iterable
 from typing import Any
 
 from absl import flags
 
-from dlfd_jax import models, presets
+from dlfd_jax import models
 from dlfd_jax.cli import command, inputs, options, trackers
 from dlfd_jax.data import requests, splits as splits_lib
 from dlfd_jax.pipeline import chain, run_configs, train
@@ -48,7 +49,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   workdir = command.required(values, 'workdir')
   asked = trackers.of(values)
   original = command.value(values, 'original')
-  preset = presets.PRESETS[command.value(values, 'preset') or 'demo']
+  preset = inputs.preset(values)
   start, network, recipe = (
       run_configs.recipe_of(original) if original else
       (preset.data, preset.network, preset.train))
@@ -106,5 +107,15 @@ def _parts(values, dataset, stored):
   return requests.resolve_request(dataset, parts, wanted)
 
 
-COMMAND = command.Command('train', _ABOUT, _define, _execute)
+def _starts(values: flags.FlagValues) -> Iterable[Any]:
+  preset = inputs.preset(values)
+  return ([] if command.value(values, 'original') else
+          [preset.data, preset.network, preset.train])
+
+
+COMMAND = command.Command('train', _ABOUT, _define, _execute, most=(
+    'original', 'workdir', 'config', 'data', 'labels', 'image_size',
+    'split_column', 'splits', 'split_seed', 'forget_identities', 'on', 'preset',
+    'architecture', 'width', 'epochs', 'learning_rate', 'batch_size', 'seed',
+    'devices', 'json'), starts=_starts)
 main = COMMAND.main

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from absl import flags
@@ -100,7 +100,8 @@ def _define_names(values: flags.FlagValues) -> None:
   flags.DEFINE_string(
       'method', presets.DEFAULT_METHOD,
       f'one of {", ".join(methods.METHODS)}, or your own as file.py:Class or '
-      'package.module:Class; or auto, which chooses', flag_values=values)
+      'package.module:Class; or auto, which chooses; --method=NAME --help-all '
+      'shows its flags', flag_values=values)
   for wrapper, what in _WRAPPERS.items():
     flags.DEFINE_string(
         f'{wrapper}_of', None, f'the method that --method={wrapper} {what}',
@@ -108,13 +109,10 @@ def _define_names(values: flags.FlagValues) -> None:
 
 
 def _define_method(values: flags.FlagValues, argv: Sequence[str]) -> None:
-  """The flags of the methods; of one alone in the help if ``argv`` names it."""
+  """The flags of the methods; help shows those of the one that runs."""
   names = flags.FlagValues()
   _define_names(names)
   names(['unlearn', *argv], known_only=True)
-  if not any(names[name].present for name in names):
-    options.define(options.METHOD, values)
-    return
   own = {} if command.value(names, 'method') == auto.METHOD else {
       option.flag: option for option in options.of(_start(
           lambda name: methods.resolve(name)(), names))}
@@ -135,7 +133,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
          and files.is_there(original / runs.CONFIG))
   data_options = inputs.data_options(
       run_configs.data_of(original) if own else
-      presets.PRESETS[named or 'demo'].data, values)
+      inputs.preset(values).data, values)
   method = command.value(values, 'method')
   config = _config(values)
   devices = inputs.devices(values)
@@ -221,7 +219,7 @@ def _auto(values: flags.FlagValues, saved: checkpoint.SavedModel,
   place, wanted = (command.value(values, name)
                    for name in ('references', 'candidates'))
   name = command.value(values, 'preset')
-  preset = None if name is None else presets.PRESETS[name]
+  preset = None if name is None else inputs.preset(values)
   run = auto.auto(
       saved, splits, dataset, budget=command.value(values, 'budget'),
       candidates=wanted, preset=preset,
@@ -246,7 +244,7 @@ def _of_preset(values: flags.FlagValues, name: str) -> Any:
   preset = command.value(values, 'preset')
   if preset is None:
     return presets.own_config(name)
-  return presets.PRESETS[preset].config_of(name)
+  return inputs.preset(values).config_of(name)
 
 
 def _rates_given(config: Any, values: flags.FlagValues) -> set[str]:
@@ -292,6 +290,18 @@ def _parts(config: Any, wrapper: str, named: str,
           for part, name in zip(config.parts, names, strict=True)}
 
 
+def _starts(values: flags.FlagValues) -> Iterable[Any]:
+  if command.value(values, 'preset') is not None:
+    yield inputs.preset(values).data
+  if command.value(values, 'method') != auto.METHOD:
+    yield _start(lambda name: _of_preset(values, name), values)
+
+
 COMMAND = command.Command(
-    'unlearn', _ABOUT, _define, _execute, _define_method)
+    'unlearn', _ABOUT, _define, _execute, _define_method, most=(
+        'original', 'workdir', 'config', 'data', 'labels', 'image_size',
+        'splits', 'forget_identities', 'forget_sample_ids', 'forget_classes',
+        'forget_fraction', 'preset', 'method', 'budget', 'epochs',
+        'learning_rate', 'batch_size', 'seed', 'devices', 'json'),
+    starts=_starts)
 main = COMMAND.main

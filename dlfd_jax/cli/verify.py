@@ -52,5 +52,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
 
 
 COMMAND = command.Command(
-    'verify', _ABOUT, _define, _execute, word='bundle')
+    'verify', _ABOUT, _define, _execute, word='bundle', most=(
+        'bundle', 'model', 'config', 'data', 'labels', 'image_size', 'root',
+        'class_names', 'thresholds', 'public_key', 'devices', 'json'))
 main = COMMAND.main

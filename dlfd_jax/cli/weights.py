@@ -208,6 +208,10 @@ def _execute_export(values: flags.FlagValues, line: str) -> dict[str, Any]:
 
 
 IMPORT = command.Command(
-    'import_weights', _IMPORT, _define_import, _execute_import)
+    'import_weights', _IMPORT, _define_import, _execute_import, most=(
+        'weights', 'model', 'state', 'workdir', 'config', 'data', 'labels',
+        'image_size', 'class_names', 'split_column', 'architecture', 'width',
+        'stem', 'head_classes', 'mean', 'std', 'devices', 'json'),
+    starts=lambda values: [presets.Network()])
 EXPORT = command.Command(
     'export_weights', _EXPORT, _define_export, _execute_export)

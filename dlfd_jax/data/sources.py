@@ -107,10 +107,10 @@ class DataOptions:
       if getattr(self, name) is not None:
         validate.instance(name, getattr(self, name), str)
     named = catalog.is_name(self.source)
-    if self.source not in (SYNTHETIC, TREE) and not named:
+    if not is_name(self.source):
       object.__setattr__(self, 'source', shards.manifest_of(self.source))
     suffix = os.path.splitext(self.source)[1].lower()
-    if self.source not in (SYNTHETIC, TREE) and not named and (
+    if not is_name(self.source) and (
         suffix not in ('.npz', '.csv', '.json')):
       raise ValueError(
           f"Expected data to be 'synthetic', an .npz file, a .csv manifest, "
@@ -175,6 +175,11 @@ class DataOptions:
         raise ValueError(
             f'Expected {name} for {" or ".join(sources)} only, got '
             f'{validate.shown(getattr(self, name))} for {self.source}.')
+
+
+def is_name(source: str) -> bool:
+  """Whether a source is a name, and no file or folder."""
+  return source in (SYNTHETIC, TREE) or catalog.is_name(source)
 
 
 def _check_distinct(name: str, pairs: tuple[tuple[str, Any], ...]) -> None:

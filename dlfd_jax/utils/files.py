@@ -68,6 +68,17 @@ def is_there(path: str | os.PathLike) -> bool:
     return False
 
 
+def joined(texts: list[str]) -> list[str]:
+  """Paths between commas; a name may have some (``bins=[1,2]``)."""
+  found: list[str] = []
+  while texts:
+    size = next((n for n in range(len(texts), 0, -1)
+                 if os.path.exists(','.join(texts[:n]))), 1)
+    found.append(','.join(texts[:size]))
+    texts = texts[size:]
+  return found
+
+
 def check_file(path: str | os.PathLike, expected: str) -> None:
   """Raises unless there is a file that can be read to its end and held.
 

@@ -8,7 +8,9 @@ direction of writing, or a megabyte. What is written for people goes through
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 
 # Controls of C0 and C1 without tab and line feed, line and paragraph
 # separators, marks of direction, annotations, tags, halves of characters. A
@@ -55,6 +57,17 @@ def _cut(text: str, most: int) -> str:
     return text
   end = most // 3
   return f'{text[:most - end - 5]}[...]{text[-end:]}'
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+  """The one that was probably meant, in brackets; nothing if none is alike.
+
+  Example:
+    >>> nearest('lerning_rate', ['epochs', 'learning_rate'])
+    ' (the nearest is learning_rate)'
+  """
+  found = difflib.get_close_matches(bounded(name, 100), list(known), 1)
+  return f' (the nearest is {found[0]})' if found else ''
 
 
 def counted(count: int, unit: str) -> str:

@@ -15,7 +15,13 @@ from collections.abc import Sequence
 from absl import flags
 
 from dlfd_jax import methods
-from dlfd_jax.cli import command, commands, exit_codes, options
+from dlfd_jax.cli import (
+  command,
+  commands,
+  exit_codes,
+  help as help_lib,
+  options,
+)
 from dlfd_jax.utils import runs
 
 PAGE = pathlib.Path(__file__).parents[2] / 'docs' / 'command-line.md'
@@ -25,7 +31,7 @@ _GROUPS = (
      'Where a network is made: `check`, `demo`, `train`, `import_weights`.'),
     ('Training', options.TRAIN, 'Of `train`, and of `demo` without `--seed`.'),
     ('Unlearning', options.METHOD, 'Of `unlearn`; in brackets the methods that '
-     'have it. `dlfd unlearn --method=NAME --help` lists those of one. '
+     'have it. `dlfd unlearn --method=NAME --help-all` lists those of one. '
      'Methods:'))
 
 
@@ -84,7 +90,7 @@ def _flags(names: Sequence[str]) -> str:
     entry.load().declare(values)
     for flag in (values[flag] for flag in sorted(values)):
       if flag.name not in derived[name] or flag.flag_type() != 'string':
-        text = command.help_of(flag).replace(
+        text = help_lib.meaning_of(flag).replace(
             ', '.join(methods.METHODS), ', '.join(names))
         found.setdefault(f'{flag.name}\n{text}', (text, []))[1].append(name)
   every = len(commands.COMMANDS)
