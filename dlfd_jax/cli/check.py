@@ -78,14 +78,16 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         preset.network, preset.train)
     preset = dataclasses.replace(preset, network=network, train=recipe)
     start = run_configs.data_of(original)
-  data_options = inputs.data_options(start, values)
+  with inputs.drawn_if_missing(values):
+    data_options = inputs.data_options(start, values)
   network = options.apply(
       preset.network, options.NETWORK, values, 'the network')
   request = inputs.forget_request(values)
   assert request is not None  # it is required
   started = time.perf_counter()
   stored = inputs.stored_split(values, original)
-  dataset = inputs.load_data(data_options, values, stored)
+  with inputs.drawn_if_missing(values):
+    dataset = inputs.load_data(data_options, values, stored)
   read, read_bytes = time.perf_counter(), runs.peak_bytes()
   if not stored and dataset.split is None:
     dataset = dataset.noted('No split column: train draws one, with seed 0 '
@@ -97,7 +99,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   if known is not None:
     verification += chain.check_run(known, 'original', dataset)
   verified = verification.settled(command.value(values, chain.FLAG))
-  found = _resolve(dataset, stored, request)
+  with inputs.drawn_if_missing(values):
+    found = _resolve(dataset, stored, request)
   repeats = command.value(values, 'repeats')
   model_s = time.perf_counter()
   model = _model(network, known, dataset) if repeats or original else None

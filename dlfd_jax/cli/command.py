@@ -15,7 +15,11 @@ from typing import Any
 
 import jax
 from absl import flags
-from rich import progress as rich_progress
+from rich import (
+  progress as rich_progress,
+  table as rich_table,
+  text as rich_text,
+)
 
 from dlfd_jax import loop
 from dlfd_jax.cli import (
@@ -37,6 +41,8 @@ _USER_ERRORS = (FileNotFoundError, FileExistsError, PermissionError,
 _NO_WRITING = (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG)
 _TOO_MANY = (errno.EMFILE, errno.ENFILE)
 _NO_NAME = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
+# Of a bar: no markup; where the terminal is narrow, two lines.
+_WHOLE: dict[str, Any] = {'markup': False, 'table_column': rich_table.Column()}
 _SMALLER = ('batch_size', 'device_bytes', 'image_size', 'width')
 
 
@@ -344,6 +350,14 @@ def required(values: flags.FlagValues, name: str) -> Any:
   return given
 
 
+class _TimeLeft(rich_progress.TimeRemainingColumn):
+  """The time that is left, at the end the time that it took."""
+
+  def render(self, task: rich_progress.Task) -> rich_text.Text:
+    found = super().render(task)
+    return found if task.finished or not found else found + ' left'
+
+
 class Progress:
   """A hook of a job: what it will cost, a bar while it runs.
 
@@ -357,14 +371,18 @@ class Progress:
     if event['event'] == 'expected':
       print(event['sentence'], flush=True)
     elif event['event'] == 'begin':
+      console = screen.console()
       self._bar = rich_progress.Progress(
-          rich_progress.TextColumn('{task.description}', markup=False),
-          rich_progress.BarColumn(), rich_progress.MofNCompleteColumn(),
-          rich_progress.TimeElapsedColumn(),
-          rich_progress.TextColumn('{task.fields[figures]}', markup=False),
+          rich_progress.TextColumn('{task.description}', **_WHOLE),
+          rich_progress.BarColumn(min(40, max(4, console.width - 72))),
+          rich_progress.MofNCompleteColumn(
+              table_column=rich_table.Column(no_wrap=True)),
+          _TimeLeft(elapsed_when_finished=True,
+                    table_column=rich_table.Column(no_wrap=True)),
+          rich_progress.TextColumn('{task.fields[figures]}', **_WHOLE),
           # rich would decode, and so obey, what is printed meanwhile
           redirect_stdout=False, redirect_stderr=False,
-          console=screen.console())
+          console=console)
       self._bar.start()
       self._task = self._bar.add_task(
           text_lib.visible(event['title']), total=None, figures=event['state'])
@@ -382,7 +400,7 @@ class Progress:
 
 def _figures(event) -> str:
   parts = []
-  for name, label in (('val_accuracy', 'val acc'), ('mia_auc', 'val AUC')):
+  for name, label in (('val_accuracy', 'val acc'), ('mia_auc', 'AUC')):
     if event.get(name) is not None:
       parts.append(f'{label} {event[name]:.3f}')
   if event['next_phase'] in ('distance', 'finetune'):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -392,6 +393,19 @@ def data_options(start: sources.DataOptions | None,
         f'Expected no --{name} with --data={found.source}: nothing of such '
         'data is read by it.')
   return found
+
+
+@contextlib.contextmanager
+def drawn_if_missing(values: flags.FlagValues) -> Iterator[None]:
+  """Sentences about drawn data also say so where nothing asked for them."""
+  try:
+    yield
+  except ValueError as error:
+    if any(command.value(values, name) is not None
+           for name in ('data', 'preset', 'original')):
+      raise
+    raise ValueError(
+        f'{error} --data is missing, so the faces are drawn.') from error
 
 
 def refuse(values: flags.FlagValues, names: Sequence[str], why: str) -> None:

@@ -53,7 +53,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   start, network, recipe = (
       run_configs.recipe_of(original) if original else
       (preset.data, preset.network, preset.train))
-  data_options = inputs.data_options(start, values)
+  with inputs.drawn_if_missing(values):
+    data_options = inputs.data_options(start, values)
   network = options.apply(network, options.NETWORK, values, 'the network')
   recipe = options.apply(recipe, options.TRAIN, values, 'training')
   devices = inputs.devices(values)
@@ -62,9 +63,11 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   stored = command.value(values, 'splits')
   if original and not stored:
     stored = pathlib.Path(original) / runs.SPLITS
-  dataset = inputs.load_data(data_options, values, stored)
+  with inputs.drawn_if_missing(values):
+    dataset = inputs.load_data(data_options, values, stored)
   verification = inputs.check_split(values, stored, dataset) if stored else None
-  parts, notes = _parts(values, dataset, stored)
+  with inputs.drawn_if_missing(values):
+    parts, notes = _parts(values, dataset, stored)
   used = inputs.say_used(  # while there is time to stop
       dataset, network=models.ModelConfig(
           outputs=dataset.task.num_outputs, **dataclasses.asdict(network)),

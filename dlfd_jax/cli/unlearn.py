@@ -133,7 +133,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
          and files.is_there(original / runs.CONFIG))
   data_options = inputs.data_options(
       run_configs.data_of(original) if own else
-      inputs.preset(values).data, values)
+      inputs.preset(values).data if named else None, values)
   method = command.value(values, 'method')
   config = _config(values)
   devices = inputs.devices(values)

@@ -89,7 +89,7 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
   before = _imported_before(workdir)
   if not before:
     checkpoint.check_empty(workdir)
-  data_options = inputs.data_options(presets.STARTS['demo'].data, values)
+  data_options = inputs.data_options(None, values)
   network = options.apply(
       presets.Network(), options.NETWORK, values, 'the network')
   statistics(values)  # refuses before anything is read

@@ -7,11 +7,16 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import re
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 
 import rich.box
+import rich.cells
+import rich.console
+import rich.measure
 import rich.table
 import rich.text
 
@@ -19,6 +24,7 @@ from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.report import tables
 from dlfd_jax.utils import text as text_lib
 
+_LABEL, _GAP = 16, 2  # columns of the terminal
 # Where Markdown begins a tag of HTML; the one of `p < .05` begins none.
 _TAG = re.compile(r'<(?=[A-Za-z/!?])')
 _LINK = re.compile(r'\[(?=[^\]]*\]\s*[(:\[])')
@@ -32,26 +38,96 @@ _LATEX = {
 }
 
 
-def to_rich(table: tables.Table) -> rich.table.Table:
-  """A table for a terminal of 80 columns; directions and notes stand below."""
+def to_rich(table: tables.Table) -> rich.console.RenderableType:
+  """A table for a terminal; directions and notes stand below.
+
+  Where its columns do not fit beside each other, every row is a block with one
+  line a column: no figure is cut or broken.
+  """
+  return _Fitting(table)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Fitting:
+  """What rich prints as the width allows."""
+
+  table: tables.Table
+
+  def __rich_console__(
+      self, console: rich.console.Console, options: rich.console.ConsoleOptions
+  ) -> Iterator[rich.console.RenderableType]:
+    columns = [[column, *(line for row in self.table.rows
+                          for line in _lines(row.cells[i]))]
+               for i, column in enumerate(self.table.columns)]
+    widths = [_width(column) for column in columns]
+    label = max(_LABEL, _width(
+        word for row in self.table.rows for word in row.label.split()))
+    wide = _beside(self.table, [label, *widths])
+    if rich.measure.Measurement.get(
+        console, options.update(max_width=sys.maxsize), wide
+    ).minimum <= options.max_width:
+      yield wide
+    else:
+      yield from _stacked(self.table)
+
+
+def _lines(cell: Estimate) -> list[str]:
+  """A figure and, on a line of its own, its interval."""
+  return [text_lib.visible(text)
+          for text in (cell.text, cell.short_interval) if text]
+
+
+def _width(texts: Iterable[str]) -> int:
+  return max(map(rich.cells.cell_len, map(text_lib.visible, texts)), default=0)
+
+
+def _beside(table: tables.Table, widths: Sequence[int]) -> rich.table.Table:
   out = rich.table.Table(
       title=table.title, title_justify='left', title_style='bold',
-      box=rich.box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0),
-      caption='\n'.join([*_directions(table), *table.notes]) or None,
-      caption_justify='left', caption_style='dim')
-  out.add_column('', min_width=16)
-  for column in table.columns:
-    out.add_column(column, justify='right', no_wrap=True)
+      box=rich.box.SIMPLE_HEAD, pad_edge=False, padding=(0, _GAP, 0, 0),
+      caption='\n'.join(_below(table)) or None, caption_justify='left',
+      caption_style='dim')
+  out.add_column('', min_width=widths[0])
+  for column, width in zip(table.columns, widths[1:], strict=True):
+    out.add_column(column, justify='right', no_wrap=True, min_width=width)
   for row in table.rows:
-    cells = []
-    for cell in row.cells:
-      text = rich.text.Text(text_lib.visible(cell.text),
-                            'dim' if cell.value is None else '')
-      if cell.interval:
-        text.append(f'\n{cell.short_interval}', style='dim')
-      cells.append(text)
-    out.add_row(row.label, *cells)
+    out.add_row(row.label, *map(_cell, row.cells))
   return out
+
+
+def _cell(cell: Estimate) -> rich.text.Text:
+  first, *interval = _lines(cell)
+  text = rich.text.Text(first, 'dim' if cell.value is None else '')
+  for line in interval:
+    text.append(f'\n{line}', style='dim')
+  return text
+
+
+def _stacked(table: tables.Table) -> Iterator[rich.console.RenderableType]:
+  yield rich.text.Text(f'{text_lib.visible(table.title)}\n', 'bold')
+  cells = [_lines(cell) for row in table.rows for cell in row.cells]
+  figure = _width(lines[0] for lines in cells)
+  interval = _width(  # of absurd numbers the ends stand below each other
+      end for lines in cells for line in lines[1:] for end in line.split())
+  for row in table.rows:
+    yield rich.text.Text(text_lib.visible(row.label))
+    grid = rich.table.Table.grid(padding=(0, _GAP, 0, 0), pad_edge=False)
+    grid.add_column(overflow='fold')
+    grid.add_column(justify='right', no_wrap=True, min_width=figure)
+    grid.add_column(min_width=interval)
+    for column, cell in zip(table.columns, row.cells, strict=True):
+      figures = rich.text.Text(_lines(cell)[0],
+                               'dim' if cell.value is None else '')
+      grid.add_row(rich.text.Text(f'  {text_lib.visible(column)}'), figures,
+                   rich.text.Text(' '.join(_lines(cell)[1:]), 'dim'))
+    yield grid
+  for line in _below(table):
+    yield rich.text.Text(text_lib.visible(line), 'dim')
+  yield ''
+
+
+def _below(table: tables.Table) -> list[str]:
+  return [*_directions(table), *table.notes]
 
 
 def _directions(table: tables.Table) -> list[str]:

@@ -1,5 +1,6 @@
 """The same table in four notations."""
 
+import collections
 import csv
 import html.parser
 import io
@@ -8,8 +9,9 @@ import pytest
 import rich.console
 
 from dlfd_jax.cli import screen
+from dlfd_jax.evaluation import registry
 from dlfd_jax.evaluation.estimate import Estimate
-from dlfd_jax.report import render, tables
+from dlfd_jax.report import compare, names, render, tables
 from tests.report import fakes
 
 
@@ -33,6 +35,42 @@ def test_the_terminal_table_fits_eighty_columns_with_whole_numbers():
   assert text.count('higher means more correct') == 1
   assert 'Time: lower means cheaper' in text
   assert '…' not in text
+
+
+def _tables():
+  """Every table that a command prints or a page has, wide ones too."""
+  whole, judged = fakes.result(), fakes.tier_1()
+  yield from (tables.summary_table(whole), tables.metrics_table(whole),
+              tables.summary_table(fakes.result(retrained=False)))
+  for everything in (False, True):
+    for delta in (False, True):
+      yield tables.reference_table(judged, everything=everything, delta=delta)
+  yield from (tables.groups_table(judged), tables.recovery_table(judged),
+              tables.without_copies_table({
+                  **whole, 'without_duplicates': {'metrics': whole['metrics']}}),
+              compare.table({'eval_of_dlfd': judged, 'x' * 50: judged,
+                             'fine-tuned for 2 epochs': judged}))
+  figures = [  # the longest of every unit
+      Estimate(-.1234, -.9876, -.0123, signed=True),
+      *(Estimate(value, -value, 2 * value, units=units)
+        for units in ('nats', 'bits', 's', 'bytes', 'count', 'ratio', 'x')
+        for value in (1234567.891,)), Estimate.missing('it was not run')]
+  yield tables.Table('Every metric', (*names.MODELS, 'delta'), tuple(
+      tables.Row(metric.name, registry.label(metric.name), 'lower', tuple(
+          figures[(row + column) % len(figures)] for column in range(5)))
+      for row, metric in enumerate(registry.METRICS[::4])))
+
+
+@pytest.mark.parametrize('width', [60, 80, 120])
+def test_no_figure_is_cut_or_broken(width):
+  for table in filter(None, _tables()):
+    text = _printed(table, width)
+    assert max(map(len, text.split('\n'))) <= width
+    wanted = collections.Counter(
+        word for row in table.rows for cell in row.cells
+        for word in f'{cell.text} {cell.short_interval}'.split())
+    assert not wanted - collections.Counter(text.split()), table.title
+    assert '…' not in text
 
 
 def test_a_direction_of_one_row_is_led_by_its_whole_label():
