@@ -45,9 +45,9 @@ def _tables():
   for everything in (False, True):
     for delta in (False, True):
       yield tables.reference_table(judged, everything=everything, delta=delta)
+  again = {**whole, 'without_duplicates': {'metrics': whole['metrics']}}
   yield from (tables.groups_table(judged), tables.recovery_table(judged),
-              tables.without_copies_table({
-                  **whole, 'without_duplicates': {'metrics': whole['metrics']}}),
+              tables.without_copies_table(again),
               compare.table({'eval_of_dlfd': judged, 'x' * 50: judged,
                              'fine-tuned for 2 epochs': judged}))
   figures = [  # the longest of every unit
