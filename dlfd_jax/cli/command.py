@@ -27,7 +27,6 @@ from dlfd_jax.cli import (
   exit_codes,
   help as help_lib,
   machine,
-  options,
   process,
   screen,
 )
@@ -105,12 +104,7 @@ class Command:
   def help(self, values: flags.FlagValues, everything: bool = True) -> str:
     """What it does and its flags, all or those that most need."""
     return help_lib.text(self.about, values, () if everything else self.most,
-                         self.values_of_starts(values))
-
-  def values_of_starts(self, values: flags.FlagValues) -> dict[str, str]:
-    """What flags of settings replace, by flag."""
-    return {flag: text for start in self.starts(values)
-            for flag, text in options.texts_of(start).items()}
+                         self.starts(values))
 
   def main(self, argv: Sequence[str] | None = None) -> int:
     """Parses ``argv`` (without the program's name), runs, returns a code.
@@ -220,7 +214,7 @@ class Command:
             sys.stderr if hosts.is_first() else sys.stdout))
     with where:
       found = self.execute(values, line)
-      config_files.write(self.name, values, self.values_of_starts(values))
+      config_files.write(self.name, values, self.starts(values))
       storage.flush()
     if machine_reads:
       _print_json(found or {})

@@ -12,7 +12,7 @@ import io
 import os
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -152,13 +152,14 @@ def _text(name: str, value: Any, path: str) -> str:
 
 
 def write(command: str, values: flags.FlagValues,
-          starts: Mapping[str, str]) -> None:
+          starts: Iterable[Any]) -> None:
   """Writes the file of a run into its folder, for ``--config``.
 
   Args:
     command: whose.
     values: the flags: those that were given are in the file.
-    starts: values of others that held, by flag; they stand below as comments.
+    starts: settings whose fields others would have replaced: these stand below
+      as comments.
   """
   workdir = values['workdir'].value if 'workdir' in values else None
   if not workdir or not values['workdir'].present or not hosts.is_first():
@@ -170,10 +171,12 @@ def write(command: str, values: flags.FlagValues,
           if values[name].present and name not in _OF_THE_CALL}
   left = {name: values[name] for name in sorted(values)
           if name not in {*said, *_OF_THE_CALL} and values[name].help.strip()}
+  held = {flag: text for start in starts
+          for flag, text in options.texts_of(start).items()}
   defaults = {
-      name: starts.get(name, help_lib.default_of(flag))
+      name: held.get(name, help_lib.default_of(flag))
       for name, flag in left.items()
-      if name in starts or help_lib.has_default(flag)}
+      if name in held or help_lib.has_default(flag)}
   text = (f'# dlfd {command} --config=THIS --workdir=ANOTHER does the same '
           f'again.\n{yaml_files.written({COMMAND: command, **said})}')
   if defaults:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
 
 from absl import flags
 
@@ -50,22 +51,27 @@ def group_of(flag: str) -> str:
 
 
 def text(about: str, values: flags.FlagValues, most: Collection[str] = (),
-         starts: Mapping[str, str] | None = None) -> str:
+         starts: Iterable[Any] = ()) -> str:
   """What a command does and its flags in groups, as wide as the terminal.
 
   Args:
     about: what it does.
     values: the flags.
     most: flags to show; none = all.
-    starts: the text of values that flags replace, by flag; of the others the
-      default is shown.
+    starts: settings whose fields flags replace, shown in brackets; of other
+      flags the default is shown.
   """
-  columns = layout.width()
+  columns, starts = layout.width(), list(starts)
+  kinds = options.FLAGS | {
+      option.flag: option for start in starts for option in options.of(start)}
+  held = {flag: shown for start in starts
+          for flag, shown in options.texts_of(start).items()}
   lines = [layout.prose(about.strip(), columns)]
   for title, names in _grouped(values, most):
     lines += ['', f'{title}:']
-    lines += [layout.entry(*_entry(values[name], starts or {}, bool(most)),
-                           columns) for name in names]
+    lines += [layout.entry(*_entry(
+        values[name], kinds.get(name), held.get(name), bool(most)), columns)
+              for name in names]
   return '\n'.join(lines)
 
 
@@ -81,8 +87,8 @@ def _grouped(values: flags.FlagValues, most: Collection[str]
       yield title, own
 
 
-def _entry(flag: flags.Flag, starts: Mapping[str, str], brief: bool
-           ) -> tuple[str, str]:
+def _entry(flag: flags.Flag, option: options.Option | None,
+           held: str | None, brief: bool) -> tuple[str, str]:
   """The flag as it is typed, and what it means; in brief, one sentence."""
   if flag.name == 'help':
     return '-h, --help', flag.help
@@ -91,9 +97,9 @@ def _entry(flag: flags.Flag, starts: Mapping[str, str], brief: bool
   meaning = meaning_of(flag)
   if brief:
     meaning = meaning.split('. ')[0]
-  if starts.get(flag.name):
-    meaning += f' [{_short(starts[flag.name])}]'
-  takes = _takes(flag)
+  if held:
+    meaning += f' [{_short(held)}]'
+  takes = _takes(flag, option)
   return f'--{flag.name}' + (f'={takes}' if takes else ''), meaning
 
 
@@ -118,14 +124,13 @@ def default_of(flag: flags.Flag) -> str:
   return str(flag.default_as_str).strip("'")
 
 
-def _takes(flag: flags.Flag) -> str | None:
+def _takes(flag: flags.Flag, option: options.Option | None) -> str | None:
   if flag.flag_type() == 'bool':
     return None
   if flag.name in PLACES:
     return PLACES[flag.name]
   if getattr(flag.parser, 'enum_values', None):
     return 'NAME'
-  option = options.FLAGS.get(flag.name)
   if option is not None and flag.flag_type() == 'string':
     takes = option.takes.removesuffix(' or none')
     return 'A,..' if 'several' in takes else _TAKES.get(takes, 'VALUE')
