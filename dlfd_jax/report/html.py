@@ -208,7 +208,7 @@ def report_facts(result: tables.Result, per_example: Arrays | None = None,
 
 
 def _context(result: tables.Result, arrays: Arrays,
-             people_names: Names | None) -> dict[str, Any]:
+             people_names: Names | None = None) -> dict[str, Any]:
   """Every fact that the template reads."""
   result, arrays = pseudonyms.applied(result, arrays, people_names)
   data = result.get('data') or {}

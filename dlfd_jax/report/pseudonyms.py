@@ -21,8 +21,11 @@ PERSON = 'forget/person'  # what each forget image's person is called
 
 # Where sentences of the pipeline quote names of people, and what stays of them.
 _QUOTING = tuple((re.compile(pattern, re.DOTALL), rest) for pattern, rest in (
-    (r'(forgotten by earlier requests: they stay out of retain\.) People: .*',
-     r'\1'),
+    (r'(forgotten by earlier requests: they stay out of retain\.) People: .*?'
+     r'(?=(?: \d+ of these images are no longer in the data\.)?$)', r'\1'),
+    (r'(not in the data, and recorded as --missing=record says): .*', r'\1.'),
+    (r'(forgotten by earlier requests, their images no longer in the data): .*',
+     r'\1.'),
     (r'Taken for one (\w+) with .*', r'Twins of a listed name were taken for '
      r'one \1 with it, and forgotten too, as --same_person says.'),
     (r'Not forgotten with (\w+) .*', r'Twins of a listed name were taken for '
@@ -41,10 +44,12 @@ class Key:
       those to forget, ``R1`` of others.
     images: pseudonym by sample id: ``P1.2`` is the second image of ``P1``,
       ``I1`` one of nobody known, ``O1`` one that is not to be forgotten.
+    not_found: ``N1`` and so on by names of the request that the data lack.
   """
 
   people: Mapping[int, str]
   images: Mapping[str, str]
+  not_found: Mapping[str, str]
 
   def as_dict(self, names: Mapping[int, str]) -> dict[str, Any]:
     """The key as JSON; ``names`` of people by number, where they have some."""
@@ -53,7 +58,9 @@ class Key:
         'people': {pseudonym: names.get(code, str(code))
                    for code, pseudonym in self.people.items()},
         'images': {pseudonym: name
-                   for name, pseudonym in self.images.items()}}
+                   for name, pseudonym in self.images.items()},
+        'not_found': {pseudonym: name
+                      for name, pseudonym in self.not_found.items()}}
 
 
 def key_of(result: Mapping[str, Any], arrays: Arrays) -> Key:
@@ -90,7 +97,8 @@ def key_of(result: Mapping[str, Any], arrays: Arrays) -> Key:
   for pair in _pairs(result):
     add(pair['forget'], 'I')
     add(pair['other'], 'O')
-  return Key(people, images)
+  return Key(people, images, _numbered(
+      'N', (result.get('request') or {}).get('not_found') or (), salt))
 
 
 def applied(result: Mapping[str, Any], arrays: Arrays,
@@ -128,6 +136,9 @@ def applied(result: Mapping[str, Any], arrays: Arrays,
             {**pair, 'forget': image(pair['forget']),
              'other': image(pair['other'])} for pair in pairs]}}
   if names is None:
+    if key.not_found:
+      changed['request'] = {
+          **result['request'], 'not_found': list(key.not_found.values())}
     changed['notes'] = impersonal(result.get('notes') or ())
   called = dict(arrays)
   if 'forget/sample_id' in arrays:

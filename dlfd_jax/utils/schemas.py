@@ -524,6 +524,24 @@ class Audit(TypedDict, total=False):
   files: Hashes
 
 
+class Asked(TypedDict, total=False):
+  """The deletion request of an evaluation."""
+
+  id: str | None
+  received: str | None
+  images: Count | None
+  people: Count | None
+  images_of_nobody_known: Count | None
+  share_of_images: Share | None
+  share_of_people: Share | None
+  left_out: dict[str, Count] | None
+  earlier_images: Count | None
+  earlier_people: Count | None
+  classes: Texts
+  not_found: Texts
+  method: str | None
+
+
 class Again(TypedDict, total=False):
   """The metrics without copies of forget images."""
 
@@ -570,7 +588,7 @@ class Evaluation(TypedDict, total=False):
   people: list[Ranked] | None
   shadows: Shadows | None
   models: Models | None
-  request: dict[str, Any] | None
+  request: Asked | None
   request_images: list[Image] | None
   done: Done | None
   runs: list[Made] | None

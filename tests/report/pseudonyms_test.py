@@ -12,7 +12,8 @@ def _evaluation():
   arrays = {'forget/sample_id': np.array(['Ann/1', 'Ann/2', 'Bob/1', 'x']),
             'forget/identity': np.array([7, 7, 3, -1], np.int32)}
   result = {
-      **fakes.tier_1(), 'request': {'sha256_of_image_ids': 'ab'},
+      **fakes.tier_1(), 'request': {
+          'sha256_of_image_ids': 'ab', 'not_found': ['Dee']},
       'request_images': [{'id': name, 'sha256': 64 * '0'}
                          for name in arrays['forget/sample_id']],
       'people': [{'person': 7, 'unit': 'person'},
@@ -40,6 +41,8 @@ def test_everybody_has_one_pseudonym_in_every_place():
   assert called[pseudonyms.PERSON].tolist() == [ann, ann, bob, '']
   pair, = shown['data']['leakage']['forget_pairs']
   assert (pair['forget'], pair['other']) == (f'{bob}.1', 'O1')
+  assert shown['request']['not_found'] == ['N1']
+  assert key.as_dict({})['not_found'] == {'N1': 'Dee'}
   assert result['people'][0]['person'] == 7  # the input is left as it was
 
 
@@ -80,6 +83,13 @@ def test_numbers_tell_nothing_of_the_order_and_differ_by_request():
      "'Ann Ek', 'ann\nek'.",
      'some names: these differ'),
     ("(.*)/ finds the persons 'Ann Ek' in 'Ann Ek/1.png'.", 'in the paths.'),
+    ('4 images of 1 people were forgotten by earlier requests: they stay out '
+     'of retain. People: Ann A. Ek. 2 of these images are no longer in the '
+     'data.', 'retain. 2 of these images are no longer in the data.'),
+    ('1 of the request is not in the data, and recorded as --missing=record '
+     "says: nothing is done for 'Ann'.", '--missing=record says.'),
+    ('1 of the request is forgotten by earlier requests, their images no longer '
+     "in the data: nothing more is to be done for 'Ann'.", 'in the data.'),
     ('Too few people.', 'Too few people.')])
 def test_sentences_lose_the_names_they_quote(note, kept):
   said, = pseudonyms.impersonal([note])
