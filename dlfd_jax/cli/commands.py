@@ -65,7 +65,8 @@ COMMANDS = {
         '`result.json`, `per_example.npz`'),
     'report': Entry(
         'report', 'COMMAND', 'one HTML file of an evaluation',
-        'an evaluation, a key', '`report.html`, `report.json`, `bundle`'),
+        'an evaluation, a key', '`report.html`, `report.json`, '
+        '`report_key.json`, `bundle`'),
     'verify': Entry(
         'verify', 'COMMAND', 'check a signed bundle of a report',
         'a bundle, the model, the data', 'nothing'),

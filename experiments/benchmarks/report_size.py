@@ -3,7 +3,8 @@ r"""How large the evidence report is, how long it takes, and whether it opens.
   python -m experiments.benchmarks.report_size \
       --evaluation=runs/demo/evaluation --out=docs/results/report
 
-Writes the report of a finished evaluation --repeats times into a folder of its
+With --before, also how many words and printed pages the page of an earlier
+version of the same evaluation has. Writes the report of a finished evaluation --repeats times into a folder of its
 own. Where a chromium is installed, the page is opened in it without a network
 and printed: console messages, addresses that it asked for, whether it fits into
 windows of some widths, pages of A4.
@@ -11,6 +12,7 @@ windows of some widths, pages of A4.
 
 from __future__ import annotations
 
+import html
 import pathlib
 import re
 import shutil
@@ -25,7 +27,7 @@ from absl import flags
 
 from dlfd_jax.cli import command
 from dlfd_jax.pipeline import evaluate
-from dlfd_jax.report import render, tables
+from dlfd_jax.report import names, render, tables
 from dlfd_jax.utils import runs
 from experiments.publish import programs
 
@@ -105,6 +107,34 @@ def pages(folder: pathlib.Path, page: pathlib.Path) -> int:
   return len(re.findall(rb'/Type\s*/Page\b', path.read_bytes()))
 
 
+def words(text: str) -> dict[str, int]:
+  """How many words a page of HTML has, folded ones too.
+
+  Returns:
+    ``words``, of these ``sheets``, those before the annex, and how often the
+    page says that something was ``not_computed``.
+  """
+  shown = re.sub(r'<(style|title)>.*?</\1>', '', text, flags=re.DOTALL)
+  sheets = ' '.join(re.findall(
+      '<section class="sheet">.*?</section>', shown, re.DOTALL))
+
+  def plain(part: str) -> str:
+    return html.unescape(re.sub('<[^>]+>', ' ', part))
+
+  return {'words': len(plain(shown).split()),
+          'sheets': len(plain(sheets).split()),
+          'not_computed': plain(shown).count(names.NOT_COMPUTED)}
+
+
+def of_page(page: pathlib.Path) -> dict[str, int]:
+  """Words of a page that is there and, with a browser, its printed pages."""
+  found = words(page.read_text('utf-8'))
+  if CHROMIUM:
+    with tempfile.TemporaryDirectory() as name:
+      found['pages'] = pages(pathlib.Path(name), page)
+  return found
+
+
 def measure(evaluation: pathlib.Path, repeats: int) -> dict[str, Any]:
   """Size, seconds and what the browser finds."""
   seconds = []
@@ -121,6 +151,7 @@ def measure(evaluation: pathlib.Path, repeats: int) -> dict[str, Any]:
         'json_bytes': page.with_suffix('.json').stat().st_size,
         'first_s': seconds[0], 'median_s': statistics.median(seconds),
         'pictures': text.count('<img '), 'tables': text.count('<table'),
+        **words(text),
         'browser': 'none'}
     if CHROMIUM:
       looks = [look(folder, page, width) for width in WIDTHS]
@@ -144,6 +175,9 @@ def markdown(result: dict[str, Any]) -> str:
           ('first writing, s', f'{one["first_s"]:.1f}'),
           (f'median of {result["repeats"]}, s', f'{one["median_s"]:.1f}'),
           ('pictures', one['pictures']), ('tables', one['tables']),
+          ('words', f'{one["words"]:,}'),
+          ('words of pages 1 and 2', f'{one["sheets"]:,}'),
+          ('"not computed"', one['not_computed']),
           ('browser', one['browser'])]
   if one['browser'] != 'none':
     rows += [('addresses asked for', one['asked']),
@@ -151,6 +185,10 @@ def markdown(result: dict[str, Any]) -> str:
              ('fits windows of, pixels', ', '.join(
                  width for width, fits in one['fits'].items() if fits)),
              ('pages of A4', one['pages'])]
+  if before := result.get('before'):
+    rows += [(f'{what}, before', f'{before[key]:,}') for key, what in (
+        ('words', 'words'), ('not_computed', '"not computed"'),
+        ('pages', 'pages of A4')) if key in before]
   return '\n'.join([
       '# The evidence report', '', *render.markdown_lines(
           ['what', 'value'], [[what, str(value)] for what, value in rows]), '',
@@ -163,15 +201,18 @@ def _measure(values: flags.FlagValues) -> dict[str, Any]:
   evaluation = pathlib.Path(command.required(values, 'evaluation'))
   source = runs.read_json(evaluation / runs.RESULT)
   repeats = command.value(values, 'repeats')
+  before = command.value(values, 'before')
   return {'repeats': repeats, 'tier': tables.tier_of(source),
           'images': source['data']['n'],
           'retrained': len(source['models']['retrained']),
-          'report': measure(evaluation, repeats)}
+          'report': measure(evaluation, repeats),
+          **({'before': of_page(pathlib.Path(before).resolve())} if before else {})}
 
 
 COMMAND = programs.program(
     'benchmarks.report_size', __doc__, {
         'evaluation': (None, 'folder of a finished evaluation'),
+        'before': (None, 'report.html of an earlier version'),
         'repeats': (5, 'how often the report is written', 1)},
     _measure, markdown)
 main = COMMAND.main
