@@ -3,11 +3,11 @@ r"""How large the evidence report is, how long it takes, and whether it opens.
   python -m experiments.benchmarks.report_size \
       --evaluation=runs/demo/evaluation --out=docs/results/report
 
-With --before, also how many words and printed pages the page of an earlier
-version of the same evaluation has. Writes the report of a finished evaluation --repeats times into a folder of its
+Writes the report of a finished evaluation --repeats times into a folder of its
 own. Where a chromium is installed, the page is opened in it without a network
 and printed: console messages, addresses that it asked for, whether it fits into
-windows of some widths, pages of A4.
+windows of some widths, pages of A4. --before is a page that an earlier version
+made of the same evaluation: its words and printed pages stand beside.
 """
 
 from __future__ import annotations
@@ -205,8 +205,9 @@ def _measure(values: flags.FlagValues) -> dict[str, Any]:
   return {'repeats': repeats, 'tier': tables.tier_of(source),
           'images': source['data']['n'],
           'retrained': len(source['models']['retrained']),
-          'report': measure(evaluation, repeats),
-          **({'before': of_page(pathlib.Path(before).resolve())} if before else {})}
+          'report': measure(evaluation, repeats), **({
+              'before': of_page(pathlib.Path(before).resolve())}
+                                                     if before else {})}
 
 
 COMMAND = programs.program(
