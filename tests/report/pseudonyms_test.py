@@ -89,7 +89,8 @@ def test_numbers_tell_nothing_of_the_order_and_differ_by_request():
     ('1 of the request is not in the data, and recorded as --missing=record '
      "says: nothing is done for 'Ann'.", '--missing=record says.'),
     ('1 of the request is forgotten by earlier requests, their images no '
-     "longer in the data: nothing more is to be done for 'Ann'.", 'in the data.'),
+     "longer in the data: nothing more is to be done for 'Ann'.",
+     'in the data.'),
     ('Too few people.', 'Too few people.')])
 def test_sentences_lose_the_names_they_quote(note, kept):
   said, = pseudonyms.impersonal([note])
