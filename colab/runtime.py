@@ -19,6 +19,7 @@ from importlib import metadata
 from packaging import requirements
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
+_PIP = (sys.executable, '-m', 'pip')
 _SHOWN = ('jax', 'flax', 'numpy')
 # Loaded before pip replaced them: they stay the old ones until a restart.
 _stale: set[str] = set()
@@ -92,6 +93,20 @@ def wanted(lacking: Iterable[requirements.Requirement],
   return asked
 
 
+def orphans(installed: Iterable[tuple[str, str]]) -> list[str]:
+  """CUDA plugins of another jax, for which this one prints a traceback.
+
+  Colab has them without a GPU, too, where nothing replaces them.
+
+  Args:
+    installed: name and version of every package.
+  """
+  versions = {name.lower().replace('_', '-'): version.split('.')[:2]
+              for name, version in installed}
+  return sorted(name for name, version in versions.items()
+                if name.startswith('jax-cuda') and version != versions['jax'])
+
+
 def _install(lacking: list[requirements.Requirement],
              versions: Mapping[str, str | None]) -> None:
   changes = ', '.join(
@@ -99,14 +114,17 @@ def _install(lacking: list[requirements.Requirement],
   print(f'Installing or upgrading (some minutes): {changes}.', flush=True)
   before = loaded_files()
   done = subprocess.run(
-      [sys.executable, '-m', 'pip', 'install', '--quiet',
-       '--disable-pip-version-check',
+      [*_PIP, 'install', '--quiet', '--disable-pip-version-check',
        *wanted(lacking, versions, _accelerator())],
       capture_output=True, text=True, check=False)
   if done.returncode:
     raise SessionError(f'{done.stderr}\npip could not install what dlfd_jax '
                        'needs; its reasons stand above.')
   importlib.invalidate_caches()
+  if old := orphans((one.name, one.version)
+                    for one in metadata.distributions()):
+    subprocess.run([*_PIP, 'uninstall', '--quiet', '--yes', *old],
+                   capture_output=True, check=True)
   _stale.update(replaced(before, loaded_files()))
 
 

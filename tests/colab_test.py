@@ -96,6 +96,14 @@ def test_colab_has_jax_and_flax_upgraded_and_keeps_its_numpy():
   assert asked == ['--editable', str(colab_session.ROOT)]
 
 
+def test_plugins_of_another_jax_are_orphans():
+  installed = [('jax', '0.11.2'), ('jax-cuda12-plugin', '0.7.2'),
+               ('jax_cuda12_pjrt', '0.7.2'), ('flax', '0.12.8')]
+  assert runtime.orphans(installed) == ['jax-cuda12-pjrt', 'jax-cuda12-plugin']
+  assert not runtime.orphans(
+      [('jax', '0.12.0.1'), ('jax_cuda12_pjrt', '0.12.0')])
+
+
 def test_this_environment_lacks_nothing(capsys):
   runtime.prepare()
   assert re.fullmatch(
