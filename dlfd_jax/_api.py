@@ -34,12 +34,7 @@ from dlfd_jax.models import (
 )
 from dlfd_jax.pipeline.audit import audit
 from dlfd_jax.pipeline.auto import AutoResult, Candidate, auto
-from dlfd_jax.pipeline.classifier import (
-  Classifier,
-  export_weights,
-  import_weights,
-  load_classifier,
-)
+from dlfd_jax.pipeline.classifier import Classifier, load_classifier
 from dlfd_jax.pipeline.evaluate import (
   EvaluationResult,
   evaluate,
@@ -56,6 +51,7 @@ from dlfd_jax.pipeline.references import Tier1Config
 from dlfd_jax.pipeline.signing import sign, verify
 from dlfd_jax.pipeline.train import TrainResult, train
 from dlfd_jax.pipeline.unlearn import UnlearnResult, unlearn
+from dlfd_jax.pipeline.weights import export_weights, import_weights
 from dlfd_jax.presets import PRESETS, Network
 from dlfd_jax.tasks import Task
 from dlfd_jax.training import OptimizerConfig, TrainConfig

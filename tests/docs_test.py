@@ -42,20 +42,24 @@ def _write_inputs():
   """A folder, a manifest, a checkpoint and a list in the current folder."""
   rng = np.random.default_rng(0)
   pathlib.Path('faces').mkdir()
-  lines = ['path,identity,gender,split']
+  lines, images, labels = ['path,identity,gender,split'], [], []
   for person in range(24):
     split = 'train' if person < 14 else 'val' if person < 19 else 'test'
     for k in range(4):
       name = f'{person}_{k}.png'
       level = 60 + 100 * (person % 2)
-      Image.fromarray(rng.integers(level, level + 60, (40, 40, 3), np.uint8)
-                      ).save(f'faces/{name}')
+      image = Image.fromarray(
+          rng.integers(level, level + 60, (40, 40, 3), np.uint8))
+      image.save(f'faces/{name}')
+      images.append(image.resize((32, 32), Image.Resampling.BOX))
+      labels.append(person % 2)
       lines.append(f'{name},{person},{person % 2},{split}')
   pathlib.Path('faces.csv').write_text('\n'.join(lines) + '\n')
   pathlib.Path('delete.txt').write_text('2\n3\n')
   torch.manual_seed(0)
-  torch.save(torch_nets.shake(torch_nets.ResNet18(2, 4)).state_dict(),
-             'model.pth')
+  net = torch_nets.shake(torch_nets.ResNet18(2, 4))
+  torch_nets.fit_head(net, np.stack(images), np.array(labels))
+  torch.save(net.state_dict(), 'model.pth')
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from dlfd_jax import checkpoint, presets
+from dlfd_jax import checkpoint
 from dlfd_jax.cli import command, evaluate, inputs, options, weights
 from dlfd_jax.data import (
   dataset as dataset_lib,
@@ -22,7 +22,7 @@ from dlfd_jax.data import (
 from dlfd_jax.pipeline import chain, job, run_configs
 from dlfd_jax.utils import files, runs
 
-_OF_FILES = ('head_classes', 'mean', 'std',
+_OF_FILES = ('head_classes', 'mean', 'std', 'channel_order',
              *(option.flag for option in options.NETWORK))
 _ABOUT = """
 Judges any classifier, whoever made it: does it still know these people? The
@@ -78,7 +78,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
       path for path in (pathlib.Path(run) / runs.SPLITS for run in runs_given)
       if files.is_there(path)), None)
   dataset = inputs.load_data(
-      _data_options(values, runs_given), values, stored)
+      _data_options(values, model, runs_given), values, stored)
   splits, notes = _splits(values, dataset, wanted, model, stored)
   judged = {path: _judged(values, path, dataset, notes) for path in every}
   state = command.value(values, 'state')
@@ -90,9 +90,11 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
       judged[model].saved.config, audit_notes=notes)
 
 
-def _data_options(values: flags.FlagValues,
+def _data_options(values: flags.FlagValues, model: str,
                   runs_given: Sequence[str]) -> sources.DataOptions:
   start = run_configs.data_of(runs_given[0]) if runs_given else None
+  if start is None and files.is_file(model):
+    weights.define_size(values, model)
   return inputs.data_options(start, values)
 
 
@@ -101,13 +103,11 @@ def _judged(values: flags.FlagValues, path: str, dataset: dataset_lib.Dataset,
   """A model, by the flags of ``import_weights`` if it is a weights file."""
   if not files.is_file(path):
     return job.judged(path)
-  network = options.apply(
-      presets.Network(), options.NETWORK, values, 'the network')
-  saved = weights.read(path, dataset, network, values)
+  saved = weights.read(path, dataset, weights.network_of(path, values), values)
   notes += [f'{path}: {sentence}.' for sentence in saved.said]
   return chain.Judged(saved, path, imported={
-      **chain.import_record(saved, dataset), 'class_order': saved.class_order,
-      'file': files.sha256(path)})
+      **chain.import_record(saved, dataset, saved.allowed),
+      'class_order': saved.class_order, 'file': files.sha256(path)})
 
 
 def _splits(values: flags.FlagValues, dataset: dataset_lib.Dataset,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -379,6 +380,10 @@ def data_options(start: sources.DataOptions | None,
     command.required(values, 'data')
     start = presets.STARTS['demo'].data
   found = options_lib.apply(start, options_lib.DATA, values, 'the data')
+  if values['class_names'].value:
+    names = read_names('class_names', values['class_names'].value)
+    if names:
+      found = dataclasses.replace(found, class_names=tuple(names))
   for flag, field in (('data', 'source'), ('root', 'root')):
     place = getattr(found, field)
     if (place == getattr(start, field) and place != presets.FILE
@@ -406,6 +411,23 @@ def drawn_if_missing(values: flags.FlagValues) -> Iterator[None]:
       raise
     raise ValueError(
         f'{error} --data is missing, so the faces are drawn.') from error
+
+
+def read_names(flag: str, text: str) -> list[str]:
+  """The names in a text file, one a line; ``[]`` if there is none.
+
+  Raises:
+    ValueError: if it cannot be read.
+  """
+  if not files.is_there(text):
+    return []
+  files.check_file(text, f'--{flag} to be names or a text file')
+  try:
+    lines = pathlib.Path(text).read_text('utf-8-sig').splitlines()
+  except UnicodeDecodeError as error:
+    raise ValueError(
+        f'Expected --{flag} to be a file in UTF-8, got {text}.') from error
+  return [line.strip() for line in lines if line.strip()]
 
 
 def refuse(values: flags.FlagValues, names: Sequence[str], why: str) -> None:

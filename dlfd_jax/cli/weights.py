@@ -14,9 +14,10 @@ from absl import flags
 
 from dlfd_jax import checkpoint, models, predict, presets
 from dlfd_jax.cli import command, inputs, options
-from dlfd_jax.data import dataset as dataset_lib, splits
-from dlfd_jax.pipeline import chain, classifier, job
-from dlfd_jax.utils import files, plugins, validate
+from dlfd_jax.data import dataset as dataset_lib, shards, sources, splits
+from dlfd_jax.models import weight_files
+from dlfd_jax.pipeline import chain, job, setups, weights as weights_lib
+from dlfd_jax.utils import plugins, validate
 
 _IMPORT = """
 Turns a PyTorch state dict into a model that `dlfd unlearn` takes as --original.
@@ -25,12 +26,16 @@ A model of your own is a flax module, --model=module:Class, with an orbax
 checkpoint of its variables, or flax's msgpack, as --weights; what it must offer
 stands in dlfd_jax/models/custom.py.
 
-The data say which classes there are and how large the images are. In which
-order the outputs have them is read from class_to_idx or classes in the file, or
-from --head_classes; without either it is that of the data, and said. --mean and
---std are what the model's own training normalised by. The accuracy on all
-images is printed, and on each part where the data have a split: if it is far
-from what you know, one of these is wrong.
+Four things have to be as in the model's own training: --image_size; --mean and
+--std, by which it normalised; --channel_order; and the order of the classes,
+which is read from class_to_idx or classes in the file, from --head_classes
+(that of the weights alone) or --class_names (of the data, too). Without any of
+these it is that of the data, and said. What export_weights wrote says all.
+
+Some images are tried first. Where the answers are no better than chance, or
+another usual set-up has at most half of the errors, nothing is imported, and
+the flags of the set-up that fits are named. The accuracy on all images is
+printed, and on each part where the data have a split.
 
   dlfd import_weights --weights=model.pth --data=faces.csv \\
       --labels=gender --image_size=128 --workdir=runs/original
@@ -39,10 +44,12 @@ from what you know, one of these is wrong.
       --workdir=runs/unlearned
 """
 _EXPORT = """
-Writes the model of a run as a PyTorch state dict, .pth or .safetensors.
+Writes the model of a run as a PyTorch state dict, .pth or .safetensors, and
+says how to use it; .safetensors holds that, too. A .stablehlo file is a program
+with the weights in it, for jax.export, of batches of any number of images.
 
   dlfd export_weights --model=runs/unlearned \\
-      --weights=unlearned.pth
+      --weights=unlearned.safetensors
 """
 _STATISTICS = ('mean', 'std')
 
@@ -59,6 +66,7 @@ def _define_import(values: flags.FlagValues) -> None:
       'state', None, 'which of several sets of weights in the file: its key, '
       'such as state_dict_ema, or the prefix of its names', flag_values=values)
   define_outputs(values)
+  inputs.define_unverified(values)
   options.define((*options.DATA, *options.NETWORK), values)
 
 
@@ -70,16 +78,55 @@ def define_outputs(values: flags.FlagValues) -> None:
       'what the file says, else the order of the data', flag_values=values)
   for name in _STATISTICS:
     flags.DEFINE_list(
-        name, [], 'of the three channels, images in [0, 1]; default '
-        "ImageNet's, of a module of your own 0 and 1", flag_values=values)
+        name, [], "of the network's three channels, images in [0, 1]; default "
+        "what an export says, else ImageNet's, of a module of your own 0 and "
+        '1', flag_values=values)
+  flags.DEFINE_enum(
+      'channel_order', setups.RGB, list(setups.CHANNEL_ORDERS), 'bgr: the '
+      'weights were trained on images as OpenCV reads them', flag_values=values)
+
+
+def define_size(values: flags.FlagValues, path: str) -> None:
+  """Takes the size of the images from an export, where no flag gives it.
+
+  Args:
+    values: the flags; ``--image_size`` is set.
+    path: of the weights.
+
+  Raises:
+    ValueError: if nobody says at which size the model was trained: another one
+      raises no error and ruins its answers.
+  """
+  source = shards.manifest_of(command.required(values, 'data'))
+  if (command.value(values, 'image_size') is not None
+      or source == sources.SYNTHETIC or source.lower().endswith('.json')):
+    return
+  size = weight_files.read_use(path).get('image_size')
+  if size is None:
+    raise ValueError(
+        'Expected --image_size, the pixels a side that the model was trained '
+        f'at, got none, and {path} does not say it' + (
+            ' (none: as the images are stored).' if source.endswith('.npz')
+            else '.'))
+  if size[0] == size[1]:
+    values['image_size'].value = str(size[0])
 
 
 def read(path: str, dataset: dataset_lib.Dataset, network: presets.Network,
-         values: flags.FlagValues) -> classifier.Imported:
+         values: flags.FlagValues) -> weights_lib.Imported:
   """The weights in a file, by the flags of :func:`define_outputs`."""
-  return classifier.import_weights(
+  return weights_lib.import_weights(
       path, dataset, network, state=command.value(values, 'state'),
-      head_classes=_head_classes(values), **statistics(values))
+      head_classes=_head_classes(values),
+      channel_order=command.value(values, 'channel_order'),
+      allow_unverified=command.value(values, chain.FLAG),
+      hooks=[command.Progress()], **statistics(values))
+
+
+def network_of(path: str, values: flags.FlagValues) -> presets.Network:
+  """The network of a file, by the flags, else as an export says."""
+  return options.apply(weights_lib.network_of(path, presets.Network()),
+                       options.NETWORK, values, 'the network')
 
 
 def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
@@ -89,10 +136,10 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
   before = _imported_before(workdir)
   if not before:
     checkpoint.check_empty(workdir)
-  data_options = inputs.data_options(None, values)
-  network = options.apply(
-      presets.Network(), options.NETWORK, values, 'the network')
   statistics(values)  # refuses before anything is read
+  define_size(values, weights)
+  data_options = inputs.data_options(None, values)
+  network = network_of(weights, values)
   own = command.value(values, 'model')
   if own:
     if not plugins.is_spec(own):
@@ -100,7 +147,7 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
     network = dataclasses.replace(network, architecture=own)
   dataset = inputs.load_data(data_options, values)
   saved = read(weights, dataset, network, values)
-  record = chain.import_record(saved, dataset)
+  record = chain.import_record(saved, dataset, saved.allowed)
   if before:
     there = checkpoint.load_model(workdir)
     if (before, there.config, there.task, there.image_size) != (
@@ -131,6 +178,7 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
       for name, value in found.items()) + f': {workdir}')
   return {'workdir': str(workdir), 'arrays': leaves, 'images': len(dataset),
           'classes': list(saved.task.names), 'used': used,
+          'allowed': list(saved.allowed),
           'class_order': saved.class_order, 'said': list(saved.said),
           'accuracy': found['all'], 'accuracy_by_part': {
               name: found[name] for name in parts if name != 'all'}}
@@ -152,15 +200,8 @@ def _head_classes(values: flags.FlagValues) -> list[str] | None:
   text = command.value(values, 'head_classes')
   if text is None:
     return None
-  names = text.split(',')
-  if files.is_there(text):
-    files.check_file(text, '--head_classes to be names or a text file')
-    try:
-      names = pathlib.Path(text).read_text('utf-8-sig').splitlines()
-    except UnicodeDecodeError as error:
-      raise ValueError('Expected --head_classes to be a file in UTF-8, got '
-                       f'{text}.') from error
-  names = [name.strip() for name in names if name.strip()]
+  names = inputs.read_names('head_classes', text) or [
+      name.strip() for name in text.split(',') if name.strip()]
   if len(set(names)) != len(names) or not names:
     raise ValueError('Expected --head_classes to name every output once, got '
                      f'{validate.listed(names) or "none"}.')
@@ -189,7 +230,7 @@ def _define_export(values: flags.FlagValues) -> None:
   flags.DEFINE_string(
       'model', None, 'run or folder of the model', flag_values=values)
   flags.DEFINE_string(
-      'weights', None, 'file to write, .safetensors or .pth',
+      'weights', None, 'file to write, .safetensors, .pth or .stablehlo',
       flag_values=values)
   inputs.define_unverified(values)
 
@@ -200,11 +241,20 @@ def _execute_export(values: flags.FlagValues, line: str) -> dict[str, Any]:
   path = command.required(values, 'weights')
   found = {'verification': chain.check_run(model, 'model').settled(
       command.value(values, chain.FLAG))}
-  tensors = classifier.export_weights(
+  tensors = weights_lib.export_weights(
       model.saved, path, {'dlfd_jax': json.dumps(chain.exported(model))})
   command.say_verification(found)
+  use, names = weights_lib.use_of(model.saved), model.saved.task.names
+  print('Images: {} x {} pixels (height x width), {resize}; {channels}; values '
+        'divided by 255'.format(*use['image_size'], **use) + (
+            ', unnormalised: the program does the rest.'
+            if path.endswith(weights_lib.PROGRAM) else
+            f', less {validate.listed(use["mean"])}, divided by '
+            f'{validate.listed(use["std"])}.'))
+  print(f'Outputs: {validate.listed(names, 20)}.')
   print(f'{tensors} tensors: {path}')
-  return {'weights': path, 'tensors': tensors, **found}
+  return {'weights': path, 'tensors': tensors, 'preprocessing': use,
+          'classes': list(names), **found}
 
 
 IMPORT = command.Command(

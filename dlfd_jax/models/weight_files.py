@@ -24,9 +24,18 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from dlfd_jax.utils import files, storage, text as text_lib, validate, writes
+from dlfd_jax.utils import (
+  files,
+  records,
+  schemas,
+  storage,
+  text as text_lib,
+  validate,
+  writes,
+)
 
 State = Mapping[str, np.ndarray]
+USE = 'preprocessing'  # the key of safetensors' metadata, see read_use
 SUFFIXES = ('.safetensors', '.pth', '.pt')
 # Attributes that hold the network: data parallelism, torch.compile, Lightning.
 _WRAPPERS = ('module', 'model', '_orig_mod', 'net', 'network', 'encoder',
@@ -160,13 +169,38 @@ def read(path: str | os.PathLike, state: str | None = None,
               None if named else state)
 
 
+def read_use(path: str | os.PathLike) -> dict[str, Any]:
+  """How the weights are used, as an export of this program says it.
+
+  Returns:
+    ``mean`` and ``std``, ``image_size`` (height, width), and the fields of
+    ``network``, of a ``.safetensors`` file; ``{}`` where nothing is said.
+
+  Raises:
+    ValueError: if it is no such file, or what it says is none of these.
+  """
+  path = storage.local(path)
+  if path.suffix != '.safetensors' or not files.is_file(path):
+    return {}
+  notes = _notes(path)
+  return records.parse(notes[USE], schemas.Use, f'{USE} of {path}'
+                       ) if USE in notes else {}
+
+
+def _notes(path: pathlib.Path) -> dict[str, str]:
+  """The metadata of a safetensors file."""
+  with files.reading(f'Expected safetensors in {path}, got something else or a '
+                     'damaged file'), safetensors.safe_open(
+                         path, 'numpy') as file:
+    return file.metadata() or {}
+
+
 def _load_safetensors(path: pathlib.Path
                       ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
   """The tensors of a file by their names, and its notes."""
+  notes = _notes(path)
   with files.reading(f'Expected safetensors in {path}, got something else or a '
                      'damaged file'):
-    with safetensors.safe_open(path, 'numpy') as file:
-      notes = file.metadata() or {}
     stored = safetensors.deserialize(path.read_bytes())
   tensors = {}
   for name, one in stored:

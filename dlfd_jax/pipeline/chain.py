@@ -215,11 +215,18 @@ def entry(dataset: dataset_lib.Dataset,
           'learned': ids_hash(dataset.sample_id[learned]), **more}
 
 
-def import_record(saved: checkpoint.SavedModel,
-                  dataset: dataset_lib.Dataset) -> dict[str, Any]:
-  """What is recorded with a model that was trained elsewhere."""
+def import_record(saved: checkpoint.SavedModel, dataset: dataset_lib.Dataset,
+                  allowed: Sequence[str] = ()) -> dict[str, Any]:
+  """What is recorded with a model that was trained elsewhere.
+
+  Args:
+    saved: the model.
+    dataset: that it was imported with.
+    allowed: why its set-up is likely wrong; the user went on.
+  """
   return {'weights': checkpoint.fingerprint(saved.variables),
-          KEY: data_hashes(dataset, np.arange(len(dataset)))}
+          KEY: data_hashes(dataset, np.arange(len(dataset))),
+          **({'allowed': list(allowed)} if allowed else {})}
 
 
 def exported(one: Judged) -> dict[str, Any]:
@@ -344,7 +351,8 @@ def _check_import(one: Judged, called: str,
         'which recipe, is not known.',))
   found = Findings(unverified=(
       f'{called} was imported: what it was trained on, and by which recipe, is '
-      'not known.',))
+      'not known.', *(f'the set-up of {called}, at its import: {sentence}'
+                      for sentence in one.imported.get('allowed', ()))))
   if one.imported.get('class_order') == 'assumed':
     found += Findings(unverified=(
         f'the order of the outputs of {called}: nothing states it, that of the '

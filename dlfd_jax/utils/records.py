@@ -51,6 +51,18 @@ def read(path: str | os.PathLike, schema: Any = Any) -> Any:
   return fit(_decode(_bytes(path), str(path)), schema, str(path))
 
 
+def parse(text: str, schema: Any, where: str) -> Any:
+  """What a JSON text holds; errors as of :func:`read`.
+
+  Args:
+    text: the JSON.
+    schema: see the module.
+    where: it stands, for the message.
+  """
+  return fit(_decode(text.encode('utf-8', 'surrogatepass'), where), schema,
+             where)
+
+
 def read_lines(path: str | os.PathLike, schema: Any) -> list[Any]:
   """Records, one a line; none without the file.
 

@@ -8,7 +8,7 @@ from, see :mod:`~dlfd_jax.pipeline.run_configs`.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Required, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, Required, TypedDict
 
 from msgspec import Meta
 
@@ -69,6 +69,16 @@ class Import(TypedDict):
 
   weights: str
   chain: DataHashes
+  allowed: NotRequired[Texts]
+
+
+class Use(TypedDict, total=False):
+  """How exported weights are used, in the metadata of safetensors."""
+
+  mean: Annotated[list[float], Meta(min_length=3, max_length=3)]
+  std: Annotated[list[float], Meta(min_length=3, max_length=3)]
+  image_size: Annotated[list[Count], Meta(min_length=2, max_length=2)]
+  network: dict[str, Any]
 
 
 class TrainConfig(TypedDict, total=False):

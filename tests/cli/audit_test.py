@@ -228,7 +228,7 @@ def test_weights_of_another_framework(tmp_path, capsys):
   part = np.repeat(['train', 'val', 'test'], [64, 16, 16])
   np.savez(path, **arrays, split=part)
   common = [*[f for f in runs_of.data_flags(path) if 'preset' not in f],
-            '--width=4', '--stem=imagenet']
+            '--width=4', '--stem=imagenet', '--allow_unverified']
   said = {}
   assert weights.IMPORT.main([
       f'--weights={tmp_path / "model.pth"}', *common,

@@ -249,7 +249,7 @@ def test_names_that_are_accepted_are_shown_on_screen_and_pages(
       '--repeats=0', '--stem=small', '--workdir=checked']) == 0
   assert commands.main([
       'import_weights', *data, '--weights=weights.safetensors', '--width=2',
-      '--stem=small', '--workdir=imported']) == 0
+      '--stem=small', '--allow_unverified', '--workdir=imported']) == 0
   shutil.copytree('evaluation', 'second')
   edits.fields('second/config.json', 'models', {'unlearned': '0' * 64})()
   assert commands.main([

@@ -82,6 +82,7 @@ def test_imported_weights_say_it(tmp_path, faces, capsys):
   capsys.readouterr()
   assert weights.IMPORT.main([
       *flags, f'--weights={tmp_path / "w.safetensors"}', '--json',
+      '--allow_unverified',
       f'--workdir={tmp_path / "i"}']) == 0
   said = capsys.readouterr()
   _check_said(said.err, json.loads(said.out))

@@ -35,7 +35,7 @@ def test_the_whole_way_there_and_back(tmp_path, checkpoint_file, capsys):
   data = _data_flags(tmp_path)
   original = tmp_path / 'original'
   assert weights.IMPORT.main([
-      f'--weights={checkpoint_file}', *data, *NETWORK,
+      f'--weights={checkpoint_file}', *data, *NETWORK, '--allow_unverified',
       f'--workdir={original}']) == 0
   assert 'accuracy on all' in capsys.readouterr().out
   same = tmp_path / 'same.pth'
@@ -80,7 +80,7 @@ def test_a_module_of_ones_own_goes_the_same_way(tmp_path, capsys):
   with ocp.StandardCheckpointer() as saver:
     saver.save(tmp_path / 'mine', variables)
   data, original = _data_flags(tmp_path), tmp_path / 'original'
-  flags = ['--model=tests.models.own_nets:Own', *data,
+  flags = ['--model=tests.models.own_nets:Own', *data, '--allow_unverified',
            f'--workdir={original}']
   assert weights.IMPORT.main([*flags, f'--weights={tmp_path / "no"}']) == 2
   assert 'Expected an orbax checkpoint' in capsys.readouterr().err

@@ -2,9 +2,11 @@
 
 import collections
 
+import numpy as np
 import torch
 from torch import nn
 
+from dlfd_jax import models
 from experiments.benchmarks import torch_reference
 
 
@@ -158,3 +160,24 @@ def shake(net, seed=0):
       module.running_mean.copy_(torch.randn(size, generator=generator) * .1)
       module.running_var.copy_(torch.rand(size, generator=generator) + .5)
   return net.eval()
+
+
+def fit_head(net, images, labels):
+  """Makes the last layer of a ResNet tell the classes apart, untrained.
+
+  Least squares on its features of uint8 images ``[n, h, w, 3]``, normalised by
+  ImageNet's statistics.
+  """
+  config = models.ModelConfig(outputs=1)
+  seen = (images / np.float32(255) - np.array(config.mean, np.float32)
+          ) / np.array(config.std, np.float32)
+  head, net.fc = net.fc, nn.Identity()
+  with torch.no_grad():
+    features = net(torch.from_numpy(seen.transpose(0, 3, 1, 2).copy())).double()
+    middle = features.mean(0)
+    wanted = nn.functional.one_hot(torch.from_numpy(labels)).double() - .5
+    weight = torch.linalg.lstsq(
+        (features - middle), wanted, driver='gelsd').solution.T
+    head.weight.copy_(weight)
+    head.bias.copy_(-weight @ middle)
+  net.fc = head

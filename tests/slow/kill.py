@@ -146,7 +146,8 @@ def commands(epochs: int) -> list[Command]:
             '--weights={here}/model.pth', last='model.pth', share=20,
             before=['train resnet18'], whole='is there already'),
       _dlfd('import_weights', '--weights={export_weights}/model.pth',
-            *torch[1:], '--workdir={here}', last='model.json', share=25,
+            *torch[1:], '--allow_unverified', '--workdir={here}',
+            last='model.json', share=25,
             before=['export_weights'], whole='holds a whole model'),
       Command('table1', (
           'experiments.paper.table1', *paper, '--methods=finetune,neggrad',

@@ -18,6 +18,9 @@ FORMATS = ('BMP', 'GIF', 'JPEG', 'JPEG2000', 'PNG', 'PPM', 'TIFF', 'WEBP')
 # Photographs of two lenses are JPEG files with another ending.
 _ALSO = ('MPO',)
 MOST_PIXELS_A_SIDE = 4096  # of the images that networks see
+# What `resize` does, in words that go with exported weights.
+HOW = ('to this size without keeping the aspect ratio; Pillow BOX to shrink, '
+       'BILINEAR to grow')
 
 
 @functools.cache
