@@ -49,6 +49,15 @@ def _import(mistake: str, *flags: str, change: Callable | None = None) -> Case:
   return case.of(WEIGHTS, mistake, _IMPORT, flags, change)
 
 
+def _says(mistake: str, flags: tuple[str, ...] = (), **said: Any) -> Case:
+  """What the metadata of the weights say of their use."""
+  def edit():
+    state = safetensors.numpy.load_file('weights.safetensors')
+    safetensors.numpy.save_file(state, 'weights.safetensors', {
+        'preprocessing': json.dumps(said)})
+  return _import(mistake, *flags, change=edit)
+
+
 def _tensors(mistake: str, change: Callable[[dict], Any]) -> Case:
   """``change`` alters the tensors by name, in place."""
   def edit():
@@ -141,6 +150,16 @@ CASES = [
             '--model=tests.models.own_nets:Own', '--weights=photos'),
     _import('the own network returns probabilities',
             '--model=tests.models.own_nets:Softmax', '--weights=photos'),
+    case.of(WEIGHTS, 'nobody says at which size the model was trained',
+            _IMPORT.replace(' --image_size=16', '')),
+    _import('the answers are no better than chance'),
+    _import('channel_order of a network of your own', '--channel_order=bgr',
+            '--model=tests.models.own_nets:Own', '--weights=photos'),
+    _says('the metadata give two means', mean=[.5, .5]),
+    _says('the metadata give a size of texts', image_size=['a', 'b']),
+    _says('the metadata name an unknown part of a network',
+          network={'depth': 18}),
+    _says('the metadata give a deviation of 0', mean=[0, 0, 0], std=[0, 0, 0]),
     _tensors('a tensor is missing', lambda state: state.pop('fc.bias')),
     _tensors('a tensor is too many', lambda state: state.update(
         extra=np.zeros(3, np.float32))),
