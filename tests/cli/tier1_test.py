@@ -12,6 +12,7 @@ from dlfd_jax.data import requests, splits as splits_lib
 from dlfd_jax.evaluation import again
 from dlfd_jax.pipeline import chain, evaluate as pipeline, job, run_configs
 from dlfd_jax.utils import runs
+from tests.evaluation import stored_arrays_test
 
 pytestmark = pytest.mark.usefixtures('shared_compilations')
 
@@ -115,6 +116,7 @@ def test_from_runs_to_the_report(
   with np.load(out / pipeline.PER_EXAMPLE) as arrays:
     assert not any(name.endswith('/features') for name in arrays.files)
     assert 'unlearned/forget/apart' in arrays.files
+    stored_arrays_test.check(arrays)
     left = again.check(result, dict(arrays)).left
     assert not [name for name in left if name.startswith('recovery')]
   before = (out / runs.RESULT).stat().st_mtime_ns

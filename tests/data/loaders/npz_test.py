@@ -1,5 +1,8 @@
 """Data sets from npz files."""
 
+import pathlib
+import re
+
 import numpy as np
 import pytest
 
@@ -7,6 +10,8 @@ from dlfd_jax import tasks
 from dlfd_jax.data.loaders import npz
 
 N = 6
+PAGE = (pathlib.Path(__file__).parents[3] / 'docs' / 'data-formats.md'
+        ).read_text('utf-8')
 
 
 def _write(path, **changes):
@@ -22,6 +27,15 @@ def _write(path, **changes):
   }
   np.savez(path, **{k: v for k, v in arrays.items() if v is not None})
   return arrays
+
+
+def test_the_file_of_the_page_is_read(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  block, = re.findall(r'```python\n(.*?)```', PAGE, re.S)
+  exec(block, {})  # noqa: S102
+  data = npz.load_npz('mine.npz', labels='smile')
+  assert (len(data), data.task.names) == (120, ('smile 0', 'smile 1'))
+  assert len(set(data.identity.tolist())) == 30
 
 
 def test_grey_images_become_three_equal_channels(tmp_path):

@@ -1,11 +1,17 @@
 """Folders of images, one a class."""
 
+import pathlib
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from dlfd_jax.data import splits
 from dlfd_jax.data.loaders import tree
+
+PAGE = (pathlib.Path(__file__).parents[3] / 'docs' / 'data-formats.md'
+        ).read_text('utf-8')
 
 
 def draw(root, *names):
@@ -34,6 +40,23 @@ def test_classes_are_folders_and_persons_unknown(tmp_path):
   assert dataset.identity.tolist() == [-1] * 4 and dataset.split is None
   np.testing.assert_array_equal(
       dataset.images[2], Image.open(tmp_path / 'faces' / FACES[2]))
+
+
+@pytest.mark.parametrize('path, pattern, person', re.findall(
+    r'^\| `([^`]*)` \| `([^`]*)` \| `([^`]*)` \|', PAGE, re.M))
+def test_the_patterns_of_the_page_find_its_persons(
+    path, pattern, person, tmp_path):
+  other = 'bob' if person.isalpha() else '9'
+  draw(tmp_path, *(each.replace('train', part) for face in (
+      path, path.replace(person, other)) for each in (
+          face, face.replace('happy', 'sad')) for part in (
+              'train', 'val', 'test')))
+  dataset = read(tmp_path, identity_pattern=pattern,
+                 class_names=('happy', 'sad'))
+  found = dataset.identity[dataset.sample_id.tolist().index(path)]
+  named = dataset.people.get(int(found), str(found))
+  assert named.lstrip('0') == person.lstrip('0')
+  assert len(set(dataset.identity.tolist())) == 2
 
 
 def test_a_pattern_finds_the_persons(tmp_path):
