@@ -32,7 +32,14 @@ from dlfd_jax.cli import (
 )
 from dlfd_jax.pipeline import job
 from dlfd_jax.report import tables
-from dlfd_jax.utils import hosts, stops, storage, text as text_lib, validate
+from dlfd_jax.utils import (
+  hosts,
+  spent,
+  stops,
+  storage,
+  text as text_lib,
+  validate,
+)
 
 _USER_ERRORS = (FileNotFoundError, FileExistsError, PermissionError,
                 IsADirectoryError, NotADirectoryError, storage.StorageError)
@@ -147,7 +154,9 @@ class Command:
         stops.note_saved_in(value(values, 'workdir'))
       machine.keep_memory()
       _split_cpu(values)
-      with machine.keep_programs(), _processes(values):
+      account = (spent.account(process.BEGUN) if stops.guarded() else
+                 contextlib.nullcontext())  # not of a program of one's own
+      with account, machine.keep_programs(), _processes(values):
         return self._run(values, argv)
     except Stop as stop:
       return _failed(values, argv, stop.code, str(stop), '')
@@ -216,6 +225,9 @@ class Command:
       found = self.execute(values, line)
       config_files.write(self.name, values, self.starts(values))
       storage.flush()
+      said = spent.sentence(found or {})
+      if said:
+        print(said)
     if machine_reads:
       _print_json(found or {})
     return _code(found)

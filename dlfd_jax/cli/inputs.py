@@ -22,7 +22,7 @@ from dlfd_jax.data import (
   splits as splits_lib,
 )
 from dlfd_jax.pipeline import chain, job, used as used_lib
-from dlfd_jax.utils import files, hosts, places, runs, validate
+from dlfd_jax.utils import files, hosts, places, runs, spent, validate
 
 _MOST_WORKERS = 8
 _MOST_CPU_DEVICES = 1024  # each is a thread, and programs grow with them
@@ -360,8 +360,9 @@ def load_data(options: sources.DataOptions,
   if workers is None:
     workers = min((os.cpu_count() or 1) - 1, _MOST_WORKERS)
   forgotten = splits_lib.forgotten_ids(stored) if stored else frozenset()
-  dataset = job.load_data(options, [command.Progress()], workers=workers,
-                          forgotten=forgotten)
+  with spent.on(spent.READ):
+    dataset = job.load_data(options, [command.Progress()], workers=workers,
+                            forgotten=forgotten)
   model = pathlib.Path(stored or '').parent / runs.CHECKPOINTS / 'model'
   if forgotten and files.is_there(model):
     dataset = dataset.with_classes_of(checkpoint.task_of(model))

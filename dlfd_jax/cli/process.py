@@ -20,6 +20,7 @@ import resource
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,6 +32,7 @@ _NOBODY = (errno.EPIPE, errno.ECONNRESET, errno.EIO)
 _SPELLED = {'…': '~', '×': 'x', '±': '+-'}  # in tables, where width counts
 _DEVICE_COUNT = re.compile(r'--xla_force_host_platform_device_count=[1-9]\d*')
 _LEAST_SPACE = 2 * 10**9  # bytes
+BEGUN = time.perf_counter()  # of the process, but for Python's own start
 _PROBE = 'from jaxlib import xla_client; xla_client.CompileOptions()'
 
 

@@ -10,7 +10,7 @@ from absl import flags
 
 from dlfd_jax.cli import command, inputs
 from dlfd_jax.pipeline import chain, evaluate, signing
-from dlfd_jax.utils import runs
+from dlfd_jax.utils import runs, spent
 
 _ABOUT = """
 Writes report.html, one self-contained file, and report.json from a finished
@@ -61,15 +61,17 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   del line
   source = pathlib.Path(command.required(values, 'evaluation'))
   target = pathlib.Path(command.value(values, 'workdir') or source)
-  found = evaluate.load_evaluation(
-      source, allow_unverified=command.value(values, chain.FLAG))
+  with spent.on(spent.READ):
+    found = evaluate.load_evaluation(
+        source, allow_unverified=command.value(values, chain.FLAG))
   sign = command.value(values, 'sign')
   if sign is None:
     inputs.refuse(values, ('exports', 'previous'), 'without --sign')
   request, made = _request(values), {'report': target / runs.REPORT}
   named = command.value(values, 'names')
   if sign is None:
-    found.write_report(made['report'], request, named=named)
+    with spent.on('pages'):
+      found.write_report(made['report'], request, named=named)
   else:
     made['bundle'] = signing.sign(
         found, sign, target, request=request,

@@ -56,6 +56,7 @@ from dlfd_jax.utils import (
   records,
   runs,
   schemas,
+  spent as spent_lib,
   storage,
   validate,
   writes,
@@ -478,7 +479,10 @@ def evaluate(
           'request_images': facts.request_images(dataset, splits),
           'done': facts.done(judged), 'runs': facts.runs_of(judged),
           'efficiency': {**facts.efficiency(judged, search_s),
-                         'evaluate_s': spent | apart},
+                         'evaluate_s': spent | apart | {
+                             name.removesuffix('_s'): value for name, value
+                             in spent_lib.so_far().items()
+                             if name.endswith('_s')}},
           'selection': {
               'step': record.get('selected_step'),
               'reason': record.get('reason'),

@@ -23,7 +23,7 @@ from dlfd_jax import (
 )
 from dlfd_jax.data import batching, dataset as dataset_lib
 from dlfd_jax.pipeline import chain, job
-from dlfd_jax.utils import hosts, runs, validate
+from dlfd_jax.utils import hosts, runs, spent, validate
 
 _TITLES = {'all': 'train the original', 'retain': 'retrain on retain'}
 
@@ -225,5 +225,6 @@ def _finish(one: _Job, out: loop.LoopResult, devices: parallel.Devices,
       'verification': dict(
           more['verification'] or chain.Findings().settled(False)),
       **{f'accuracy_{split}': value for split, value in accuracies.items()},
-      'time': {**dataclasses.asdict(out.clock), 'work_s': out.clock.work_s,
+      'time': {**dataclasses.asdict(out.clock), **spent.so_far(),
+               'work_s': out.clock.work_s,
                'total_s': time.perf_counter() - one.started}})

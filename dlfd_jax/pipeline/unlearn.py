@@ -31,7 +31,7 @@ from dlfd_jax.methods import (
 )
 from dlfd_jax.metrics import usable
 from dlfd_jax.pipeline import chain, job
-from dlfd_jax.utils import hosts, rng, runs
+from dlfd_jax.utils import hosts, rng, runs, spent
 
 _MOST_JUDGED = 10_000  # images of a part
 _SAMPLE = 13  # salt of their draw
@@ -180,7 +180,8 @@ def unlearn(
       'held_out': problem.dataset.sample_id[held_out.rows].tolist()
                   if held_out else [],
       'search': search, 'used': used, 'verification': verification,
-      'time': {**dataclasses.asdict(out.clock), 'work_s': out.clock.work_s,
+      'time': {**dataclasses.asdict(out.clock), **spent.so_far(),
+               'work_s': out.clock.work_s,
                # Of all sessions of an interrupted run.
                'total_s': max(time.perf_counter() - started,
                               out.clock.total_s)}})

@@ -1,0 +1,46 @@
+"""Where a process's seconds go: only in a command, and all of them."""
+
+import re
+import time
+
+import jax
+import pytest
+
+from dlfd_jax.utils import spent
+
+
+def test_without_an_account_nothing_is_kept():
+  with spent.on(spent.READ):
+    pass
+  assert spent.so_far() == {} and spent.sentence({}) is None
+
+
+def test_parts_and_rest_are_the_whole():
+  with spent.account(time.perf_counter() - 2):
+    with spent.on(spent.READ):
+      time.sleep(.02)
+    with spent.on(spent.READ):
+      time.sleep(.02)
+    jax.jit(lambda x: 3 * x + 17)(jax.numpy.ones(5)).block_until_ready()
+    now, said = spent.so_far(), spent.sentence({})
+  assert now['start_s'] >= 2 and now['read_s'] >= .04
+  assert now['compiling_s'] > 0 and now['compiled'] + now['from_cache'] >= 1
+  parts = re.match(
+      r'([\d.]+) s, [\d.]+ s of CPU time: start ([\d.]+), data ([\d.]+), '
+      r'rest ([\d.]+); of these [\d.]+ to trace and compile, (\d+) programs '
+      r'anew and (\d+) from the cache\.$', said)
+  whole, *rest = map(float, parts.groups()[:4])
+  assert sum(rest) == pytest.approx(whole, abs=.3)
+  assert spent.so_far() == {}
+
+
+def test_a_runs_own_clock_and_an_evaluations_parts_are_named():
+  clock = {'phase_s': {'a': 1., 'b': 2.}, 'compile_s': {'a': 4.},
+           'check_s': .5, 'first_check_s': .25, 'choose_s': .125,
+           'checkpoint_s': 0., 'trial_s': 8.}
+  with spent.account(time.perf_counter() - 100):
+    said = spent.sentence({'time': clock})
+    assert 'steps 3.0, checks 0.8, choice 0.1, checkpoints 0.0 (with' in said
+    said = spent.sentence({'efficiency': {'evaluate_s': {
+        'outputs': 1., 'figures': 2., 'relearn': 3., 'cpu': 9.}}})
+    assert 'outputs 1.0, figures 2.0' in said and 'relearn' not in said
