@@ -13,7 +13,7 @@ from dlfd_jax import presets
 from dlfd_jax.cli import command, evaluate as show_evaluation, inputs, options
 from dlfd_jax.data import requests
 from dlfd_jax.pipeline import chain, evaluate, train, unlearn
-from dlfd_jax.report import tables
+from dlfd_jax.report import pseudonyms, tables
 from dlfd_jax.utils import runs
 
 _ABOUT = """
@@ -84,7 +84,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   print(goal)
   path = result.write_report(workdir / runs.REPORT)
   print(f'{time.perf_counter() - started:.0f} s, peak memory '
-        f'{runs.peak_bytes() / 1e9:.1f} GB. The report: {path}')
+        f'{runs.peak_bytes() / 1e9:.1f} GB. The report: {path}, and whose its '
+        f'pseudonyms are: {pseudonyms.key_path(path)}')
   return {'workdir': str(workdir), 'report': str(path), 'goal': goal,
           'evaluation': result.record}
 

@@ -10,6 +10,7 @@ from absl import flags
 
 from dlfd_jax.cli import command, inputs
 from dlfd_jax.pipeline import chain, evaluate, signing
+from dlfd_jax.report import pseudonyms
 from dlfd_jax.utils import runs, spent
 
 _ABOUT = """
@@ -81,9 +82,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   for path in made.values():
     print(path)
   if not named:
-    from dlfd_jax.report import html  # matplotlib is slow to import
-
-    made['key'] = html.key_path(made['report'])
+    made['key'] = pseudonyms.key_path(made['report'])
     print(f'{made["key"]} says whose the pseudonyms are: keep it apart from '
           'the report.')
   return {name: str(path) for name, path in made.items()}

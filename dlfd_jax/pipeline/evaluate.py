@@ -108,9 +108,10 @@ class EvaluationResult:
     return answers_lib.lines(self.record)
 
   def headline(self) -> list[str]:
-    """What the main attack and others found, in sentences."""
+    """What the main attack and others found, in sentences that name people."""
+    called, _ = pseudonyms.applied(self.record, {}, self._names())
     return [*tables.headline(self.record), *recovery.sentences(self.record),
-            *people.sentences(self.record), *releases.sentences(self.record),
+            *people.sentences(called), *releases.sentences(self.record),
             *shadows_report.sentences(self.record)]
 
   def tables(self) -> list[tables.Table]:
@@ -155,7 +156,8 @@ class EvaluationResult:
       path: of the HTML file; folders are made.
       request: ``id`` and ``received`` of the deletion request, to be printed.
       named: people by name and images by id, not by pseudonyms whose key is
-        written beside the report, for its owner alone: ``html.key_path``.
+        written beside the report, for its owner alone:
+        ``pseudonyms.key_path``.
 
     Returns:
       The path.

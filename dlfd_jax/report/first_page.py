@@ -49,7 +49,7 @@ def done(result: tables.Result) -> list[str]:
   ran = {run['model']: run for run in result.get('runs') or ()}
   run = ran.get('unlearned') or {}
   if result.get('audit') is not None:
-    said.append('A model that was made elsewhere was judged, none was made.')
+    said.append('A finished model was judged; this audit made none.')
   elif run.get('finished'):
     method = (result.get('request') or {}).get('method')
     took = tables.as_cell(run.get('work_s'), 's')
@@ -98,9 +98,9 @@ def to_do(result: tables.Result) -> list[str]:
         'they worked (checkpoints/loop in their folders)'
         + (', the candidates of the unlearning run among them'
            if (result.get('selection') or {}).get('auto') else '') + '.')
-  found.append(
-      'Recall exports of the original: weights files, servers, devices'
-      + ('.' if audit else ', caches of its outputs.'))
+  knows = ('models that still know these people' if audit else
+           'exports of the original')
+  found.append(f'Recall {knows}: weights files, servers, devices.')
   return found
 
 

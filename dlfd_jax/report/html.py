@@ -66,7 +66,7 @@ def write_report(result: tables.Result, per_example: Arrays | None,
       if it is there. The JSON has the same name with the ending ``.json``.
     people_names: of people by number, as far as they are known.
     named: people by these names and images by their ids; else by pseudonyms,
-      whose key is written to :func:`key_path`, for its owner alone.
+      whose key is written to ``pseudonyms.key_path``, for its owner alone.
 
   Raises:
     FileExistsError: if another file has one of these names.
@@ -77,7 +77,7 @@ def write_report(result: tables.Result, per_example: Arrays | None,
   shown = known if named else None
   page = render_report(result, per_example, history, shown)
   values = report_facts(result, per_example, shown)
-  path, key = pathlib.Path(path), key_path(path)
+  path, key = pathlib.Path(path), pseudonyms.key_path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
   if not named:
     writes.check_ours(key, pseudonyms.KIND)
@@ -85,12 +85,6 @@ def write_report(result: tables.Result, per_example: Arrays | None,
   if not named:
     runs.publish(key, pseudonyms.key_of(result, per_example or {}).as_dict(
         known), mode=writes.PRIVATE)
-
-
-def key_path(path: str | os.PathLike) -> pathlib.Path:
-  """Where the key to the pseudonyms of a report lies."""
-  path = pathlib.Path(path)
-  return path.with_name(f'{path.stem}_key.json')
 
 
 def render_report(result: tables.Result, per_example: Arrays | None = None,

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
+import pathlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -61,6 +63,12 @@ class Key:
                    for name, pseudonym in self.images.items()},
         'not_found': {pseudonym: name
                       for name, pseudonym in self.not_found.items()}}
+
+
+def key_path(report: str | os.PathLike) -> pathlib.Path:
+  """Where the key to the pseudonyms of a report lies."""
+  report = pathlib.Path(report)
+  return report.with_name(f'{report.stem}_key.json')
 
 
 def key_of(result: Mapping[str, Any], arrays: Arrays) -> Key:

@@ -1,5 +1,6 @@
 """``report``: what the command line adds to an evaluation's own words."""
 
+import dataclasses
 import json
 import stat
 
@@ -83,9 +84,18 @@ def named(tmp_path_factory):
   return folder / 'eval'
 
 
+def test_the_terminal_names_people(named):
+  found = evaluate_lib.load_evaluation(named)
+  assert found._names() == dict(enumerate(_NAMES[:6]))
+  few = dataclasses.replace(found, record={
+      **found.record, 'people': found.record['people'][:1]})
+  assert any(said.startswith('Person Quirin') for said in few.headline())
+
+
 def _written(folder):
   return {path.name: path.read_text('utf-8')
-          for path in folder.iterdir() if path.is_file()}
+          for path in folder.iterdir()
+          if path.is_file() and path.suffix != '.yaml'}
 
 
 def test_a_report_names_nobody_and_its_key_is_for_its_owner(

@@ -36,7 +36,7 @@ def test_what_was_done_names_method_state_and_judges():
   assert judged == (
       'Judged at tier 0 on 2026-05-06 10:30 UTC, beside 3 retrained models; '
       'unseen people: 40 of the test set (320 images).')
-  assert 'none was made' in first_page.done({**result, 'audit': {}})[0]
+  assert 'this audit made none' in first_page.done({**result, 'audit': {}})[0]
 
 
 @pytest.mark.parametrize('changes, said', [
