@@ -78,21 +78,12 @@ def read(path: str) -> presets.Preset:
   return dataclasses.replace(
       start,
       about=yaml_files.text(found.get('about', path), f'about in {path}'),
-      data=_data(found['data'], changed, path) if 'data' in found else
-      start.data,
+      data=start.data if 'data' not in found else changed(
+          sources.DataOptions(), 'data',
+          {'data': presets.FILE, **_texts(found['data'], 'data', path)}),
       network=changed(start.network, 'network', found.get('network', {})),
       train=changed(start.train, 'train', found.get('train', {})),
       methods=start.methods | own)
-
-
-def _data(given: Any, changed: Any, path: str) -> sources.DataOptions:
-  """What the file says of the data, and nothing of another preset's."""
-  texts = _texts(given, 'data', path)
-  source = texts.get('data', presets.FILE)
-  labels = options.read(
-      options.FLAGS['labels'].kind, texts.get('labels', ''))
-  return changed(sources.DataOptions(source=source, labels=labels), 'data',
-                 given)
 
 
 def _texts(given: Any, section: str, path: str) -> dict[str, str]:

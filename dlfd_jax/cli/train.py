@@ -66,8 +66,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   with inputs.drawn_if_missing(values):
     dataset = inputs.load_data(data_options, values, stored)
   verification = inputs.check_split(values, stored, dataset) if stored else None
-  with inputs.drawn_if_missing(values):
-    parts, notes = _parts(values, dataset, stored)
+  parts, notes = _parts(values, dataset, stored)
   used = inputs.say_used(  # while there is time to stop
       dataset, network=models.ModelConfig(
           outputs=dataset.task.num_outputs, **dataclasses.asdict(network)),
@@ -107,7 +106,8 @@ def _parts(values, dataset, stored):
     raise ValueError(
         'Expected no --forget_* flag: --on=all trains on everybody, and a '
         'stored split of an unlearning run says itself who is forgotten.')
-  return requests.resolve_request(dataset, parts, wanted)
+  with inputs.drawn_if_missing(values):
+    return requests.resolve_request(dataset, parts, wanted)
 
 
 def _starts(values: flags.FlagValues) -> Iterable[Any]:

@@ -1,12 +1,13 @@
 """``--config``: flags in a file; what a run wrote can be given back."""
 
 import pathlib
+import re
 
 import numpy as np
 import pytest
 
 from dlfd_jax import checkpoint, presets
-from dlfd_jax.cli import commands, preset_files
+from dlfd_jax.cli import commands, config_files, preset_files
 from dlfd_jax.utils import runs
 from tests import tiny
 from tests.cli import runs_of
@@ -156,6 +157,21 @@ def test_a_bad_preset_is_one_sentence(text, said, tmp_path, monkeypatch,
   pathlib.Path('mine.yaml').write_text(text)
   assert said in refused(
       capsys, 'train', '--preset=mine.yaml', '--workdir=out')
+
+
+def test_the_files_of_the_page_are_read(tmp_path, monkeypatch):
+  page = pathlib.Path(__file__).parents[2] / 'docs' / 'command-line.md'
+  blocks = re.findall(r'```yaml\n# (\S+)\n(.*?)```', page.read_text('utf-8'),
+                      re.DOTALL)
+  monkeypatch.chdir(tmp_path)
+  for name, text in blocks:
+    pathlib.Path(name).write_text(text, 'utf-8')
+  found = preset_files.find('badges.yaml')
+  assert found.data.labels == ('role',) and found.train.epochs == 40
+  assert found.config_of('dlfd_restore').restore.epochs == 4
+  words = config_files.given('train', ['--config=run.yaml', '--epochs=3']).words
+  assert words[:2] == ('--data=faces.csv', '--labels=gender')
+  assert words[-2:] == ('--learning_rate=1e-2', '--epochs=3')
 
 
 def test_a_preset_of_ones_own_changes_what_it_names(tmp_path):

@@ -3,11 +3,14 @@
 What else a user can do wrong stands in ``tests.bad_cases``.
 """
 
+import re
 import subprocess
 import sys
 
+import pytest
+
 from dlfd_jax import presets
-from dlfd_jax.cli import train
+from dlfd_jax.cli import commands, train
 
 
 def test_a_network_without_features_is_refused(tmp_path, capsys):
@@ -17,6 +20,28 @@ def test_a_network_without_features_is_refused(tmp_path, capsys):
   err = capsys.readouterr().err.strip()
   assert '`features` are missing' in err
   assert len(err.splitlines()) == 1 and not (tmp_path / 'out').exists()
+
+
+MISSING = '--data is missing, so the faces are drawn.'
+
+
+@pytest.mark.parametrize('argv, said', [
+    ('train --labels=gender,age', f'one task of the drawn faces, .* {MISSING}'),
+    ('train --root=faces', f'no --root with --data=synthetic: .* {MISSING}'),
+    pytest.param('check --forget_classes=ann', rf"got \['ann'\]. {MISSING}",
+                 marks=pytest.mark.slow),
+    ('train --data=synthetic --labels=gender,age', r"'age'\]\.$"),
+    ('train --preset=demo --labels=gender,age', r"'age'\]\.$"),
+    ('train --epochs=x', r'at least 1\)\.$'),
+    ('import_weights --weights=model.pth --labels=gender',
+     'Expected --data to be given'),
+    ('prepare --out=shards --shards=2', 'Expected --data to be given')])
+def test_who_forgot_the_data_is_told(argv, said, tmp_path, monkeypatch, capsys):
+  monkeypatch.chdir(tmp_path)
+  assert commands.main([*argv.split(), *(
+      [] if 'prepare' in argv else ['--workdir=out'])]) == 2
+  assert re.search(said, capsys.readouterr().err.strip())
+  assert not list(tmp_path.iterdir())
 
 
 def test_the_scripts_are_the_commands():

@@ -1,6 +1,7 @@
 """What commands read: progress while pixels are decoded."""
 
 import io
+import itertools
 import re
 
 import numpy as np
@@ -58,6 +59,29 @@ def test_the_bar_moves_on_a_terminal_and_is_one_line_elsewhere(
   assert ('\x1b[' in said) is terminal
   if not terminal:
     assert said.strip().count('\n') == 0
+
+
+@pytest.mark.parametrize('width', [60, 80, 120])
+def test_a_bar_says_what_is_left_within_the_terminal(monkeypatch, width):
+  out = io.StringIO()
+  monkeypatch.setattr(command.screen, 'console', lambda: rich_console.Console(
+      file=out, force_terminal=True, width=width, color_system=None,
+      get_time=lambda: float(next(clock))))
+  clock = itertools.count()  # a second passes with every look
+  hook = command.Progress()
+  with job.shown([hook], 'train the retrained model', ''):
+    for done in range(1000, 5000, 1000):
+      hook({'event': 'tick', 'step': done, 'num_steps': 5000})
+      hook({'event': 'check', 'step': done, 'val_accuracy': .8123,
+            'mia_auc': .5123, 'next_phase': 'distance'})
+    hook._bar.refresh()
+    running = out.getvalue()
+    hook({'event': 'tick', 'step': 5000, 'num_steps': 5000})
+  last = re.sub(r'\x1b\[[^A-Za-z]*[A-Za-z]', '\n', running).split('\n\n')[-1]
+  assert max(map(len, last.split('\n'))) <= width
+  assert re.search(r'4000/5000 0:00:\d\d left', last)
+  assert '0.812' in last and '0.512' in last and '…' not in last
+  assert re.search(r'5000/5000 0:0\d:\d\d (?!left)', out.getvalue())
 
 
 def test_what_decodes_nothing_shows_no_bar(tmp_path, capsys):
