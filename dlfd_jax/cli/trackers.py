@@ -225,7 +225,8 @@ def of(values: flags.FlagValues) -> Trackers:
   """The trackers that the flags ask for.
 
   Raises:
-    ValueError: if there is no such tracker, or its library is not installed.
+    ValueError: if there is no such tracker, its library is not installed, or
+      it would have to ask for a key in the middle of the run.
   """
   names = list(dict.fromkeys(command.value(values, 'tracker')))
   for name in names:
@@ -239,7 +240,20 @@ def of(values: flags.FlagValues) -> Trackers:
       raise ValueError(
           f'Expected {module} for --tracker={name}: install the extra '
           f'dlfd_jax[{extra}].') from error
+  if 'wandb' in names and not _has_key():
+    raise ValueError(
+        'Expected to be logged in for --tracker=wandb: `wandb login` or '
+        'WANDB_API_KEY does that, WANDB_MODE=offline needs no account.')
   return Trackers(tuple(names) if hosts.is_first() else ())
+
+
+def _has_key() -> bool:
+  """Whether Weights & Biases can begin a run without a question."""
+  import wandb
+
+  mode = os.environ.get('WANDB_MODE') or wandb.setup().settings.mode
+  return mode in ('offline', 'disabled', 'dryrun') or wandb.login(
+      prompt=False, verify=False)
 
 
 class Run:

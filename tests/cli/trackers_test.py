@@ -96,7 +96,7 @@ def fake(monkeypatch):
   def install(fails=None):
     monkeypatch.setitem(trackers._MAKERS, 'wandb',
                         lambda about: _Fake(about, said, fails))
-    monkeypatch.setitem(sys.modules, 'wandb', sys)
+    monkeypatch.setitem(sys.modules, 'wandb', sys)  # installed or not
     return said
 
   return install
@@ -129,6 +129,18 @@ def test_a_stopped_run_goes_on_where_it_was(fake, tmp_path):
       ('begin', 'id 0', {'seed': 3}), (1, {'check/loss': .5}),
       ('end', None, True), ('begin', 'id 0', {'seed': 3}),
       ('end', {'accuracy': .5}, False)]
+
+
+def test_nobody_is_asked_for_a_key_in_the_middle_of_a_run(
+    original, tmp_path, monkeypatch, capsys):
+  class Wandb:  # as far as it is asked
+    login = staticmethod(lambda prompt, verify: prompt)
+
+  monkeypatch.setitem(sys.modules, 'wandb', Wandb)
+  monkeypatch.setenv('WANDB_MODE', 'online')
+  assert unlearn.main(_unlearn(original, tmp_path / 'run', 'wandb')) == 2
+  assert 'WANDB_API_KEY' in capsys.readouterr().err
+  assert not (tmp_path / 'run').exists()
 
 
 @pytest.mark.parametrize('name', trackers.LIBRARIES)
