@@ -103,7 +103,14 @@ class _TensorBoard:
 
   def end(self, final: Numbers | None, failed: bool) -> None:
     if final is not None:
-      self._writer.add_hparams(self._config, dict(final), name='.')
+      from tensorboardX import summary
+
+      # Without the description of an experiment, of which a folder has one:
+      # runs of all kinds then stand side by side.
+      _, *session = summary.hparams(self._config, dict(final))
+      for part in session:
+        self._writer.file_writer.add_summary(part)
+      self.log(final, 0)
     self._writer.close()
     storage.push_later(self._folder)
 
