@@ -164,9 +164,9 @@ def _some(dataset: dataset_lib.Dataset) -> tuple[np.ndarray, str]:
           'training images' if learned.any() else 'images')
 
 
-def _right(dataset: dataset_lib.Dataset, logits: np.ndarray,
-           some: np.ndarray) -> np.ndarray:
-  counts = accuracy.accuracy(dataset.task, logits, dataset.labels[some])
+def _right(task: tasks.Task, logits: np.ndarray,
+           labels: np.ndarray) -> np.ndarray:
+  counts = accuracy.accuracy(task, logits, labels)
   return counts.hits.sum(1) / counts.tries.sum(1)
 
 
@@ -239,7 +239,7 @@ class _Trials:
 
   def as_given(self, logits: np.ndarray) -> _Try:
     """The set-up of the import, from its logits."""
-    return _Try(self.given, '', _right(self._dataset, logits, self._some))
+    return _Try(self.given, '', self._right(logits))
 
   def search(self, now: _Try, hooks: Sequence[loop.Hook]) -> _Try:
     """The set-up that has most right; the first of several.
@@ -294,22 +294,24 @@ class _Trials:
   def _tries(self, setup: _Setup, logits: np.ndarray) -> Iterator[_Try]:
     """A set-up with the outputs as given, in usual orders, and matched."""
     task, config = self._dataset.task, self._saved.config
-    yield _Try(setup, '', _right(self._dataset, logits, self._some))
+    yield _Try(setup, '', self._right(logits))
     if plugins.is_spec(config.architecture):
       return  # its outputs are not put into another order
     if self._columns is not None:
       logits = logits[:, self._columns]  # as the weights have them
     for about, names in class_order.usual(task.names).items():
       rows = class_order.rows_of(task.names, names, about)
-      yield _Try(setup, _listed(names, f'FILE of the classes {about}'), _right(
-          self._dataset, logits[:, rows], self._some))
-    matched = None if task.is_multilabel else _matched(
-        logits, self._dataset.labels[self._some])
+      yield _Try(setup, _listed(names, f'FILE of the classes {about}'),
+                 self._right(logits[:, rows]))
+    matched = _matched(task, logits, self._dataset.labels[self._some])
     if matched is not None:
       rows, right = matched
       names = class_order.short(task.names)
       yield _Try(setup, _listed(
           [names[i] for i in np.argsort(rows)], 'FILE in another order'), right)
+
+  def _right(self, logits: np.ndarray) -> np.ndarray:
+    return _right(self._dataset.task, logits, self._dataset.labels[self._some])
 
   def _at(self, size: tuple[int, int]) -> np.ndarray:
     """The images at a size, from their files where it can read these."""
@@ -323,28 +325,32 @@ def _listed(names: Sequence[str], otherwise: str) -> str:
       names) <= _LONGEST_LIST else otherwise
 
 
-def _matched(logits: np.ndarray, labels: np.ndarray
+def _matched(task: tasks.Task, logits: np.ndarray, labels: np.ndarray
              ) -> tuple[np.ndarray, np.ndarray] | None:
   """The order of the outputs in which most answers are right.
 
   Returns:
-    The output of each class; and whether each image is right in the order that
-    is best on the other half of the images, ``[n]``. None where a half lacks a
-    class.
+    The output of each class or attribute; and the share right of each image in
+    the order that is best on the other half of the images, ``[n]``. None where
+    a half lacks a class.
   """
-  outputs, answers = logits.shape[1], logits.argmax(1)
+  halves = (slice(0, None, 2), slice(1, None, 2))
+  if task.is_multilabel:
+    yes, known = (logits > 0) * 2. - 1, labels != tasks.UNKNOWN
+    true = np.where(known, labels * 2. - 1, 0)
+  elif any(len(np.unique(labels[half])) < task.num_outputs for half in halves):
+    return None
+  else:
+    one = np.eye(task.num_outputs)
+    yes, true = one[logits.argmax(1)], one[labels]
 
   def best(rows: slice) -> np.ndarray:
-    counts = np.zeros((outputs, outputs), np.int64)
-    np.add.at(counts, (labels[rows], answers[rows]), 1)
-    return cast(np.ndarray, optimize.linear_sum_assignment(-counts)[1])
+    return cast(np.ndarray, optimize.linear_sum_assignment(
+        true[rows].T @ yes[rows], maximize=True)[1])
 
-  halves = (slice(0, None, 2), slice(1, None, 2))
-  if any(len(np.unique(labels[half])) < outputs for half in halves):
-    return None
   right = np.zeros(len(labels))
   for half, other in (halves, halves[::-1]):
-    right[half] = answers[half] == best(other)[labels[half]]
+    right[half] = _right(task, logits[half][:, best(other)], labels[half])
   return best(slice(None)), right
 
 

@@ -7,6 +7,7 @@ import shlex
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import special, stats
 
 from dlfd_jax import checkpoint, models, tasks
@@ -127,8 +128,7 @@ WRONG = {  # what of the model, flags that were given, those that are named
                           '--std=0.225,0.224,0.229', '--channel_order=bgr']),
 }
 QUICK = ('normalisation', 'order of the classes', 'size')
-SLOW = ('size and normalisation', 'order of the file',
-        'channels and normalisation')
+SLOW = ('size and normalisation',)
 
 
 def _is_refused(name, made, tmp_path, capsys):
@@ -240,3 +240,51 @@ def test_too_few_images_accuse_nobody(made):
           {name: value.numpy() for name, value in state.items()}, config),
       config, data.task, data.image_size), data, 'model.pth')
   assert not found.differences and 'too few to tell' in said[0]
+
+
+@pytest.mark.parametrize('kind', [tasks.MULTICLASS, tasks.MULTILABEL])
+def test_outputs_are_matched_and_judged_on_other_images(kind):
+  random = np.random.default_rng(0)
+  task = tasks.Task(kind, tuple('abcde'))
+  several = kind == tasks.MULTILABEL
+  labels = random.integers(-1 if several else 0, 2 if several else 5,
+                           (60, 5) if several else 60)
+  true = random.permutation(5)  # the output of each class
+  logits = np.zeros((60, 5), np.float32)
+  logits[:, true] = labels - .5 if several else np.eye(5)[labels]
+  rows, right = setups._matched(task, logits, labels)
+  assert (rows == true).all() and (right == 1).all()
+  noise = random.normal(size=(60, 5)).astype(np.float32)
+  chance = .5 if several else .2
+  assert abs(setups._matched(task, noise, labels)[1].mean() - chance) < .15
+  every = setups._right(task, noise[:, setups._matched(task, noise, labels)[0]],
+                        labels)  # on the images that chose the order
+  assert every.mean() > setups._matched(task, noise, labels)[1].mean()
+
+
+def test_the_order_of_data_and_outputs_may_be_a_file(made, tmp_path, capsys):
+  state, images, labels = made
+  torch.save({'state_dict': _rows(state, SHUFFLED)}, tmp_path / 'model.pth')
+  (tmp_path / 'images').mkdir()
+  lines = ['path,identity,age']
+  for i in range(N):
+    Image.fromarray(images[i]).save(tmp_path / 'images' / f'{i}.png')
+    lines.append(f'{i}.png,{i // 2},c{labels[i]}')
+  (tmp_path / 'faces.csv').write_text('\n'.join(lines) + '\n')
+  (tmp_path / 'order.txt').write_text(''.join(f'c{c}\n' for c in SHUFFLED))
+  _, record = _import(
+      tmp_path, capsys, *SIZED, *HALF, f'--data={tmp_path}/faces.csv',
+      f'--root={tmp_path}/images', f'--class_names={tmp_path}/order.txt')
+  assert record['accuracy'] > .98
+  assert record['classes'] == [f'c{c}' for c in SHUFFLED]
+  assert record['class_order'] == 'class_names'
+
+
+def test_the_stored_size_of_an_npz_file_has_to_be_asked_for(
+    made, tmp_path, capsys):
+  state, images, labels = made
+  _write(tmp_path, state, images_lib.resize_array(images, (SIZE, SIZE)), labels)
+  _, record = _import(tmp_path, capsys, *HALF, code=2)
+  assert '(none: as the images are stored)' in record['error']
+  _, record = _import(tmp_path, capsys, *HALF, '--image_size=none')
+  assert record['accuracy'] > .98
