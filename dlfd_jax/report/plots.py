@@ -54,7 +54,7 @@ def loss_histograms(arrays: Arrays, *, format: str = 'svg',
             for part, values in _losses(arrays, models).items()}
   largest = max(float(values.max(initial=1.0)) for values in losses.values())
   edges = np.geomspace(_LEAST_LOSS, largest * 1.001, 31)
-  rows, columns, size = ((len(models), 1, (NARROW, .75 + 1.05 * len(models)))
+  rows, columns, size = ((len(models), 1, (NARROW, .75 + .9 * len(models)))
                          if stacked else (1, len(models), (8.2, 2.7)))
   with drawing.new_figure(*size) as figure:
     axes = figure.subplots(

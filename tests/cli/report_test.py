@@ -56,6 +56,9 @@ def test_a_request_that_cannot_be_printed_is_refused(
 _NAMES = [f'Quirin {chr(ord("A") + i)}stroem' for i in range(runs_of.PEOPLE)]
 
 
+_NOBODY = 'Zacharias Nemo'
+
+
 @pytest.fixture(scope='module')
 def named(tmp_path_factory):
   """An audit of data that call people by name, also in the images' ids."""
@@ -76,9 +79,10 @@ def named(tmp_path_factory):
   checkpoint.save_model(folder / 'model', models.init(
       models.build(config), jax.random.key(0), dataset.image_size),
       config, dataset.task, dataset.image_size)
-  (folder / 'delete.txt').write_text('\n'.join(_NAMES[:6]))
+  (folder / 'delete.txt').write_text('\n'.join([*_NAMES[:6], _NOBODY]))
   assert audit.main([
       f'--model={folder / "model"}', *flags, '--same_person', '--devices=1',
+      '--missing=record',
       f'--forget_identities={folder / "delete.txt"}', '--bootstrap=20',
       f'--workdir={folder / "eval"}']) == 0
   return folder / 'eval'
@@ -105,8 +109,12 @@ def test_a_report_names_nobody_and_its_key_is_for_its_owner(
   assert set(files) == {'report.html', 'report.json', 'report_key.json'}
   for name in ('report.html', 'report.json'):
     assert 'quirin' not in files[name].lower() and 'P6.4' in files[name]
+    assert _NOBODY not in files[name]
   key = json.loads(files['report_key.json'])
   assert set(key['people'].values()) == set(_NAMES[:6])
+  assert key['not_found'] == {'N1': _NOBODY}
+  asked = runs.read_json(tmp_path / 'report.json')['asked']
+  assert ['Names not found', '1'] in asked
   assert all(name.startswith(key['people'][code.partition('.')[0]])
              for code, name in key['images'].items() if code[0] == 'P')
   for path in (tmp_path / 'report_key.json', named / evaluate_lib.PEOPLE):
@@ -128,7 +136,7 @@ def test_names_are_printed_where_they_are_asked_for(named, tmp_path, capsys):
                       '--names']) == 0
   files = _written(tmp_path)
   assert set(files) == {'report.html', 'report.json'}
-  assert all(name in files['report.html'] for name in _NAMES[:6])
+  assert all(name in files['report.html'] for name in [*_NAMES[:6], _NOBODY])
   assert 'key' not in capsys.readouterr().out
 
 

@@ -49,6 +49,19 @@ def test_errors_requests_and_overflow_would_be_seen(page, tmp_path):
   assert found['asked'] == ['http://example.org/x.png']
 
 
+@pytest.mark.parametrize('result', [
+    fakes.tier_1, lambda: fakes.result(retrained=False), lambda: {
+        **fakes.result(), 'do_not_use': 3 * ['Do not use this model. ' * 4]}])
+def test_what_is_before_the_annex_are_two_printed_pages(result, tmp_path):
+  text = report.render_report(
+      result(), fakes.per_example(), fakes.history())
+  page = tmp_path / 'sheets.html'
+  page.write_text(text[:text.index('<section>')], 'utf-8')
+  assert report_size.pages(tmp_path, page) == 2
+  page.write_text(text, 'utf-8')
+  assert report_size.pages(tmp_path, page) > 4
+
+
 def test_it_prints(page, tmp_path):
   assert report_size.pages(tmp_path, page) > 1
   assert (tmp_path / 'report.pdf').read_bytes().startswith(b'%PDF')
