@@ -38,7 +38,7 @@ _ABOUT = """
 Answers, before anything is trained, what a deletion request touches: which
 images belong to these people, copies of them anywhere in the data (with a
 contact sheet), people in two parts of the split, the share that is forgotten,
-and what unlearning and retraining cost by a short timing on this machine.
+and what unlearning and retraining may cost on this machine.
 
   dlfd check --original=runs/original \\
       --forget_identities=delete.txt --workdir=runs/check
@@ -59,8 +59,9 @@ def _define(values: flags.FlagValues) -> None:
       'splits', None, "splits.npz, if it is not in the original's folder",
       flag_values=values)
   flags.DEFINE_integer(
-      'repeats', 3, 'timed steps of each kind; 0 = costs are not measured',
-      lower_bound=0, flag_values=values)
+      'repeats', None, 'timed steps of each kind, behind the costs; 0 = no '
+      'costs; default: they are estimated from a pass of a few images, which '
+      'takes seconds', lower_bound=0, flag_values=values)
   inputs.define_preset(values)
   inputs.define_forget(values)
   options.define((*options.DATA, *options.NETWORK), values)
@@ -103,7 +104,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
     found = _resolve(dataset, stored, request)
   repeats = command.value(values, 'repeats')
   model_s = time.perf_counter()
-  model = _model(network, known, dataset) if repeats or original else None
+  model = (_model(network, known, dataset, drawn=bool(repeats))
+           if repeats != 0 or original else None)
   model_s = time.perf_counter() - model_s
   devices = inputs.devices(values)
   ours = (presets.own_config() if command.value(values, 'preset') is None else
@@ -113,7 +115,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
       devices=devices, parts=found.request.parts,
       split_from=inputs.split_from(values, dataset, stored),
       settings={presets.DEFAULT_METHOD: dataclasses.asdict(ours),
-                'train': dataclasses.asdict(preset.train)} if repeats else None,
+                'train': dataclasses.asdict(preset.train)
+                } if repeats != 0 else None,
       preset=command.value(values, 'preset') or 'demo')
   folder = runs.RunFolder(workdir, {
       'kind': 'check', 'data': dataclasses.asdict(data_options),
@@ -127,16 +130,19 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
     result = {**_check(dataset, found, line), 'verification': verified}
     checked = time.perf_counter()
     result['used'] = used
-    result['cost'] = expected_cost.measure(
-        ours, preset.train, *model, dataset, found.request.retain,
-        found.request.forget, devices, repeats) if model and repeats else None
+    result['cost'] = None
+    if model and repeats != 0:
+      told = (ours, preset.train, *model, dataset, found.request.retain,
+              found.request.forget, devices)
+      result['cost'] = (expected_cost.measure(*told, repeats) if repeats else
+                        expected_cost.estimate(*told))
     result['time'] = {
         'read_s': read - started, 'copies_s': checked - read - model_s,
         'cost_s': time.perf_counter() - checked + model_s}
     result |= {'read_peak_bytes': read_bytes, 'peak_bytes': runs.peak_bytes()}
   if not (folder.path / PAGE).is_file():  # or a kill came before the page
     folder.write_result(result, {
-        PAGE: check_page.render(result, _sheet(dataset, result))})
+        PAGE: check_page.render(result, _pairs(dataset, result))})
   for sentence in check_page.sentences(result):
     print(f'- {sentence}')
   print(f'{workdir}/{PAGE}')
@@ -191,24 +197,31 @@ def _check(dataset, found, line) -> dict[str, Any]:
       'notes': found.notes, 'data_notes': list(dataset.notes)}
 
 
-def _sheet(dataset, result) -> bytes | None:
+def _pairs(dataset, result) -> list[check_page.Pair]:
   row_of = {str(name): i for i, name in enumerate(dataset.sample_id)}
-  pairs = [
-      (dataset.images[row_of[copy['forget']]],
-       dataset.images[row_of[copy['other']]],
-       f'{copy["kind"]}, {copy["part"]}: {copy["other"]}'[:60])
-      for copy in result['request']['copies_listed'][:_MOST_SHOWN]]
-  return check_page.contact_sheet(pairs) if pairs else None
+  return [(dataset.images[row_of[copy['forget']]],
+           dataset.images[row_of[copy['other']]], copy)
+          for copy in result['request']['copies_listed'][:_MOST_SHOWN]]
 
 
-def _model(network, original: chain.Judged | None, dataset
+def _model(network, original: chain.Judged | None, dataset, drawn: bool
            ) -> tuple[models.ModelConfig, models.Variables]:
-  """The original's network and variables, else the named one and new ones."""
+  """The original's network and variables, else the named one and new ones.
+
+  Zeros, which are there at once, take as long in a pass as what is drawn.
+  """
   if original is not None:
     return original.saved.config, original.saved.variables
   config = _config(network, dataset)
   model = models.build_for(config, dataset.image_size)
-  return config, models.init(model, jax.random.key(0), dataset.image_size)
+
+  def init(key):
+    return models.init(model, key, dataset.image_size)
+
+  if drawn:
+    return config, init(jax.random.key(0))
+  return config, jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype),
+                              jax.eval_shape(init, jax.random.key(0)))
 
 
 def _config(network, dataset) -> models.ModelConfig:

@@ -4,13 +4,19 @@ Exact copies have equal SHA-256 of their pixels. Near copies have 64-bit
 perceptual hashes at a distance of at most 4 and a pixel correlation of at least
 0.95. On aligned faces a larger distance pairs different people, and the hash
 alone pairs faces in like poses.
+
+Beside a request two further kinds are looked for. Mirrored copies are near ones
+of the image with its sides swapped. Of a cropped copy, one image is a window of
+the other that leaves out up to a twentieth at each edge, or at opposite ones
+half of that each; the window is found by hashes at a distance of at most 6 and
+then moved until the pixels correlate best.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +30,8 @@ from dlfd_jax.data import (
 
 MAX_DISTANCE = 4
 MIN_CORRELATION = 0.95
+CROP_DISTANCE = 6
+CROP_CORRELATION = 0.97
 MAX_LISTED = 1000
 
 _SIDE = 32  # the hash sees the image at 32 x 32 pixels,
@@ -37,6 +45,18 @@ RULE = (
     'exact: equal SHA-256 of the pixels; near: not exact, distance of 64-bit '
     f'perceptual hashes at most {MAX_DISTANCE} and pixel correlation at least '
     f'{MIN_CORRELATION}')
+
+ALTERED_RULE = (
+    'mirrored: near, with left and right swapped; cropped: one is the other '
+    f'without about 5 % at edges, hashes at most {CROP_DISTANCE} apart, '
+    f'correlation of grey pixels at least {CROP_CORRELATION}')
+KINDS = ('exact', 'near', 'mirrored', 'cropped')
+_EDGES = ((0., 1.), (0., .95), (.05, 1.), (.025, .975), (.05, .95))
+_WINDOWS = tuple(itertools.product(_EDGES, _EDGES))[1:]  # down, across
+_WORTH = .85  # correlation from which on moving a window is tried
+_MOVES = (.02, .01, .005)
+_FURTHEST = .1  # of an edge
+_PAIRS_AT_ONCE = 2**22
 
 _DECISIONS = {
     'retain': 'retain keeps copies of images to be forgotten, so any model '
@@ -117,20 +137,31 @@ def perceptual_hash(images: np.ndarray | pixels_lib.Stored,
   hashes = np.empty(len(positions), np.uint64)
   for few, found in pixels_lib.scan(images, positions, _IMAGES_AT_ONCE):
     grey = found.astype(np.float32) @ _GREY
-    low = (rows @ grey @ columns.T).reshape(len(grey), _LOW * _LOW)
-    bits = low > np.median(low, axis=1, keepdims=True)
-    packed = np.packbits(bits, axis=1, bitorder='little')
-    hashes[few] = packed.view('<u8')[:, 0]
+    hashes[few] = _bits(rows @ grey @ columns.T)
   return hashes
 
 
-def _low_frequencies(side: int) -> np.ndarray:
-  """Averages a line of pixels to 32 and takes its lowest 8 DCT-II terms."""
-  edges = np.linspace(0, side, _SIDE + 1)
+def _bits(low: np.ndarray) -> np.ndarray:
+  """The hashes of the lowest frequencies, ``[m, 8, 8]``."""
+  low = low.reshape(len(low), _LOW * _LOW)
+  bits = low > np.median(low, axis=1, keepdims=True)
+  return np.packbits(bits, axis=1, bitorder='little').view('<u8')[:, 0]
+
+
+def _low_frequencies(side: int, start: float = 0.0,
+                     stop: float = 1.0) -> np.ndarray:
+  """Averages a line of pixels to 32 and takes its lowest 8 DCT-II terms.
+
+  Args:
+    side: pixels of the line.
+    start: of it, as a share; what is before does not count.
+    stop: likewise; nor what is after.
+  """
+  edges = np.linspace(start * side, stop * side, _SIDE + 1)
   pixel = np.arange(side)
   overlap = (np.minimum(edges[1:, None], pixel + 1)
              - np.maximum(edges[:-1, None], pixel))
-  average = np.maximum(overlap, 0) * _SIDE / side
+  average = np.maximum(overlap, 0) * _SIDE / (side * (stop - start))
   angle = np.pi * np.outer(np.arange(_LOW), np.arange(_SIDE) + 0.5) / _SIDE
   return (np.cos(angle) @ average).astype(np.float32)
 
@@ -198,13 +229,123 @@ def like_hashes(hashes: np.ndarray) -> np.ndarray:
 def _correlation(images: np.ndarray | pixels_lib.Stored,
                  pairs: np.ndarray) -> np.ndarray:
   """Pearson correlation of the pixels of each pair; 0 for a flat image."""
+  return _correlate(*(images[side] for side in pairs.T))
+
+
+def _correlate(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+  """Likewise of images ``[m, ...]``, each with the other of its number."""
   values = []
-  for side in pairs.T:
-    pixels = images[side].astype(np.float32).reshape(len(side), -1)
+  for images in (left, right):
+    pixels = images.astype(np.float32).reshape(len(images), -1)
     pixels -= pixels.mean(1, keepdims=True)
     norm = np.sqrt((pixels**2).sum(1, keepdims=True))
     values.append(pixels / np.maximum(norm, 1e-6))
   return (values[0] * values[1]).sum(1)
+
+
+def altered_pairs(images: np.ndarray | pixels_lib.Stored, some: np.ndarray,
+                  others: np.ndarray) -> list[tuple[int, int, str]]:
+  """Mirrored and cropped copies of some images among others.
+
+  An image that is cropped and mirrored is not found, nor one that is turned or
+  loses more than about 5 % at an edge.
+
+  Args:
+    images: uint8 ``[n, h, w, 3]``; read some at a time.
+    some: int ``[m]``, of which images.
+    others: int ``[k]``, none of these; their copies, or what they are cropped
+      from.
+
+  Returns:
+    (image, copy, ``'mirrored'`` or ``'cropped'``), sorted.
+  """
+  mine, theirs = (_altered_hashes(images, rows) for rows in (some, others))
+  found: dict[tuple[int, int], str] = {}
+  pairs = _close(mine[1], theirs[0], MAX_DISTANCE)
+  for part in range(0, len(pairs), _IMAGES_AT_ONCE):
+    few = pairs[part:part + _IMAGES_AT_ONCE]
+    alike = _correlate(images[some[few[:, 0]]][:, :, ::-1],
+                       images[others[few[:, 1]]]) >= MIN_CORRELATION
+    found |= {(int(some[a]), int(others[b])): 'mirrored'
+              for a, b in few[alike].tolist()}
+  windows: dict[tuple[int, int], list[int]] = {}  # of the first in the second
+  for k in range(len(_WINDOWS)):
+    for a, b in _close(mine[2 + k], theirs[0], CROP_DISTANCE).tolist():
+      windows.setdefault((int(some[a]), int(others[b])), []).append(k)
+    for a, b in _close(mine[0], theirs[2 + k], CROP_DISTANCE).tolist():
+      windows.setdefault((int(others[b]), int(some[a])), []).append(k)
+  own = set(some.tolist())
+  for (whole, part), tried in windows.items():
+    pair = (whole, part) if whole in own else (part, whole)
+    if pair not in found:
+      large, small = images[np.array(pair)].astype(np.float32) @ _GREY
+      if pair[0] != whole:
+        large, small = small, large
+      if _is_window(large, small, tried):
+        found[pair] = 'cropped'
+  return sorted((*pair, kind) for pair, kind in found.items())
+
+
+def _altered_hashes(images: np.ndarray | pixels_lib.Stored,
+                    positions: np.ndarray) -> np.ndarray:
+  """Hashes of images as they are, mirrored, and of every window, ``[., m]``."""
+  rows, columns = ({edges: _low_frequencies(side, *edges) for edges in _EDGES}
+                   for side in images.shape[1:3])
+  # A mirrored image has its odd frequencies across with the other sign.
+  signs = np.where(np.arange(_LOW) % 2, np.float32(-1), np.float32(1))
+  hashes = np.empty((2 + len(_WINDOWS), len(positions)), np.uint64)
+  for few, found in pixels_lib.scan(images, positions, _IMAGES_AT_ONCE):
+    grey = found.astype(np.float32) @ _GREY
+    down = {edges: of_side @ grey for edges, of_side in rows.items()}
+    whole = down[_EDGES[0]] @ columns[_EDGES[0]].T
+    hashes[0, few], hashes[1, few] = _bits(whole), _bits(whole * signs)
+    for k, (high, wide) in enumerate(_WINDOWS, start=2):
+      hashes[k, few] = _bits(down[high] @ columns[wide].T)
+  return hashes
+
+
+def _close(left: np.ndarray, right: np.ndarray, distance: int) -> np.ndarray:
+  """Pairs of hashes that differ in at most so many bits, int64 ``[k, 2]``."""
+  size = max(1, _PAIRS_AT_ONCE // max(len(right), 1))
+  found = [np.empty((0, 2), np.int64)]
+  for start in range(0, len(left), size):
+    near = np.bitwise_count(
+        left[start:start + size, None] ^ right[None]) <= distance
+    found.append(np.argwhere(near) + np.array([start, 0]))
+  return np.concatenate(found)
+
+
+def _is_window(whole: np.ndarray, part: np.ndarray,
+               tried: Sequence[int]) -> bool:
+  """Whether a grey image is a window of another one, both ``[h, w]``."""
+  def alike(edges: Sequence[float]) -> float:
+    down, across = (_resampling(side, *edges[k:k + 2]) for side, k in zip(
+        whole.shape, (0, 2)))
+    return float(_correlate((down @ whole @ across.T)[None], part[None])[0])
+
+  best, edges = max((alike(edges), edges) for edges in (
+      [*_WINDOWS[k][0], *_WINDOWS[k][1]] for k in tried))
+  if best < _WORTH:
+    return False
+  for move, k, sign in itertools.product(_MOVES, range(4), (-1, 1)):
+    moved = [*edges]
+    low, high = (0., _FURTHEST) if k % 2 == 0 else (1 - _FURTHEST, 1.)
+    moved[k] = min(max(edges[k] + sign * move, low), high)
+    value = alike(moved)
+    if value > best:
+      best, edges = value, moved
+  return best >= CROP_CORRELATION
+
+
+def _resampling(side: int, start: float, stop: float) -> np.ndarray:
+  """Takes as many pixels from a part of a line, between them linearly."""
+  x = np.clip(start * side + (np.arange(side) + .5) * (stop - start) - .5,
+              0, side - 1)
+  low = np.floor(x).astype(int)
+  matrix = np.zeros((side, side), np.float32)
+  matrix[np.arange(side), low] = 1 - (x - low)
+  matrix[np.arange(side), np.minimum(low + 1, side - 1)] += x - low
+  return matrix
 
 
 def find_copies(dataset: dataset_lib.Dataset,
@@ -302,12 +443,12 @@ def _listed(dataset: dataset_lib.Dataset, i: int, j: int, kind: str,
 
 
 def copies_outside(resolved: requests.ResolvedRequest) -> dict[str, Any]:
-  """Exact and near copies of forget images in what the request does not name.
+  """Copies of forget images in what the request does not name.
 
   Returns:
-    What JSON can hold: ``copies``, the number of pairs that are ``exact`` and
-    ``near``; ``copies_by_part`` the same by retain, val, test, earlier and data
-    (none of these), equal to those of :func:`leakage_report`;
+    What JSON can hold: ``copies``, the number of pairs of each of ``KINDS``;
+    ``copies_by_part`` the same by retain, val, test, earlier and data (none of
+    these), ``exact`` and ``near`` equal to those of :func:`leakage_report`;
     ``copies_of_other_people``, the pairs of two known persons; and
     ``copies_listed``, at most 1,000 of them as ``forget_pairs`` there.
   """
@@ -322,19 +463,26 @@ def copies_outside(resolved: requests.ResolvedRequest) -> dict[str, Any]:
       everything, np.concatenate([named, *parts.values()]))
   copies = find_copies(dataset, everything)
   exact, near = _pairs_between(copies, {'forget': forget, **parts})
-  by_part = {name: {'exact': exact[f'forget-{name}'],
+  by_part = {name: {**dict.fromkeys(KINDS, 0),
+                    'exact': exact[f'forget-{name}'],
                     'near': near[f'forget-{name}']} for name in parts}
   part_of = _part_of(parts)
+  pairs = [pair for pair in copies.pairs_of(forget) if pair[1] in part_of]
+  known = {pair[:2] for pair in pairs}
+  rest = np.array(sorted(part_of), np.int64)
+  for pair in altered_pairs(dataset.images, forget, rest):
+    if pair[:2] not in known:
+      pairs.append(pair)
+      by_part[part_of[pair[1]]][pair[2]] += 1
   listed: list[dict[str, Any]] = []
   others = 0
-  for i, j, kind in copies.pairs_of(forget):
-    if j in part_of:
-      pair = _listed(dataset, i, j, kind, part_of[j])
-      others += pair['same_person'] is False
-      listed += [pair] if len(listed) < MAX_LISTED else []
+  for i, j, kind in pairs:
+    entry = _listed(dataset, i, j, kind, part_of[j])
+    others += entry['same_person'] is False
+    listed += [entry] if len(listed) < MAX_LISTED else []
   return {
       'copies': {kind: sum(part[kind] for part in by_part.values())
-                 for kind in ('exact', 'near')},
+                 for kind in KINDS},
       'copies_by_part': by_part, 'copies_of_other_people': others,
       'copies_listed': listed}
 

@@ -24,6 +24,7 @@ from dlfd_jax.pipeline import timing
 _STEP_S = 2.0  # a timed step is to take no longer, or it takes fewer images
 _PROBED = 16  # images of the pass that tells
 _FEWEST = 4
+_BACK = 3  # passes of a step of training: there, and twice that for back
 _WITH_CHECKS = 9 / 8  # what run.default_check_every leaves to them at most
 _SCHEDULE = 100  # steps of a schedule that is not followed here
 
@@ -56,13 +57,8 @@ def measure(ours: Any, recipe: train.TrainConfig,
     words.
   """
   model = models.build(config)
-  assert isinstance(ours, restore.DLFDRestoreConfig)
-  distance, joint = ours.method, ours.restore
-  assert isinstance(distance, dlfd.DLFDConfig)
-  batches = {'distance': distance.batch_size, 'joint': joint.batch_size,
-             'train': recipe.batch_size}
-  for size in batches.values():
-    devices.check_batch_size(size)
+  distance, joint, batches, epochs, steps = _schedule(
+      ours, recipe, len(retain), len(forget), devices)
   second = _images_a_second(model, variables, dataset, retain, devices)
   timed = {name: timed_images(
       second, distance.perturb_steps, size, devices.count)
@@ -97,16 +93,72 @@ def measure(ours: Any, recipe: train.TrainConfig,
   compile_s, seconds = timing.time_in_turns(calls, devices, repeats)
   step_s = {name: median * batches[name] / timed[name]
             for name, median in timing.medians(seconds).items()}
+  return _expected(config, dataset, batches, epochs, steps, step_s) | {
+      'repeats': repeats, 'compile_s': compile_s, 'timed_images': timed}
+
+
+def estimate(ours: Any, recipe: train.TrainConfig, config: models.ModelConfig,
+             variables: models.Variables, dataset: dataset_lib.Dataset,
+             retain: np.ndarray, forget: np.ndarray,
+             devices: parallel.Devices) -> dict[str, Any]:
+  """What :func:`measure` finds, from one pass of a few images.
+
+  A step of training counts as three passes of its batch; a distance step as
+  ``timed_images`` says; a step on retain and forget as two steps and a pass of
+  the teacher. It compiles one small program and not three large ones.
+
+  Args:
+    ours: as there, like all others.
+    recipe: of training.
+    config: the network.
+    variables: of it.
+    dataset: the images.
+    retain: rows that stay.
+    forget: rows to be forgotten.
+    devices: to measure on.
+
+  Returns:
+    As there, with ``repeats`` 0 and without what is timed.
+  """
+  distance, _, batches, epochs, steps = _schedule(
+      ours, recipe, len(retain), len(forget), devices)
+  second = _images_a_second(
+      models.build(config), variables, dataset, retain, devices)
+  passes = {'distance': _BACK * (distance.perturb_steps + 2),
+            'joint': 2 * _BACK + 1, 'train': _BACK}
+  step_s = {name: passes[name] * batches[name] / second for name in batches}
+  return _expected(config, dataset, batches, epochs, steps, step_s) | {
+      'repeats': 0, 'compile_s': {}, 'timed_images': {}}
+
+
+def _schedule(ours: Any, recipe: train.TrainConfig, retain: int, forget: int,
+              devices: parallel.Devices) -> tuple[
+                  dlfd.DLFDConfig, Any, dict[str, int], dict[str, int],
+                  dict[str, int]]:
+  """Both stages, and by kind of step the batch, the passes and the steps."""
+  assert isinstance(ours, restore.DLFDRestoreConfig)
+  distance, joint = ours.method, ours.restore
+  assert isinstance(distance, dlfd.DLFDConfig)
+  batches = {'distance': distance.batch_size, 'joint': joint.batch_size,
+             'train': recipe.batch_size}
+  for size in batches.values():
+    devices.check_batch_size(size)
   epochs = {'distance': distance.epochs, 'joint': joint.epochs,
             'train': recipe.epochs}
-  epoch = {name: -(-len(retain) // size) for name, size in batches.items()}
+  epoch = {name: -(-retain // size) for name, size in batches.items()}
   steps = {name: epochs[name] * epoch[name] for name in batches}
   steps['distance'] += _of_trial(distance)
-  steps['joint'] = _of_trial(joint) + joint.num_steps(
-      epoch['joint'], len(forget))
+  steps['joint'] = _of_trial(joint) + joint.num_steps(epoch['joint'], forget)
+  return distance, joint, batches, epochs, steps
+
+
+def _expected(config: models.ModelConfig, dataset: dataset_lib.Dataset,
+              batches: dict[str, int], epochs: dict[str, int],
+              steps: dict[str, int], step_s: dict[str, float]
+              ) -> dict[str, Any]:
+  """What a check says of the costs."""
   return {
-      'repeats': repeats, 'step_s': step_s, 'compile_s': compile_s,
-      'timed_images': timed, 'batch_sizes': batches,
+      'step_s': step_s, 'batch_sizes': batches,
       'network': f'{config.architecture} of width {config.width} at '
                  f'{dataset.image_size[0]} px',
       'steps': steps, 'epochs': epochs,
@@ -252,6 +304,6 @@ def timed_images(a_second: float, perturb_steps: int, batch_size: int,
     >>> timed_images(96.0, 2, 64, 1), timed_images(1e4, 2, 64, 1)
     (16, 64)
   """
-  fits = int(_STEP_S * a_second / (3 * (perturb_steps + 2)))
+  fits = int(_STEP_S * a_second / (_BACK * (perturb_steps + 2)))
   fits = max(fits, _FEWEST) // devices * devices
   return min(max(fits, devices), batch_size)

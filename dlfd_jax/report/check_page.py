@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from dlfd_jax.data import leakage
-from dlfd_jax.report import drawing, html, tables
+from dlfd_jax.data import leakage, shards
+from dlfd_jax.report import html, tables
 
-_PAIRS = 4  # in a row of the contact sheet
-_INCHES = 1.3  # of an image there
+Pair = tuple[np.ndarray, np.ndarray, Mapping[str, Any]]
+_MISSED = (
+    'Copies that are turned, mirrored and cropped at once, or cropped by more '
+    'than about 5 % at an edge can be missed; other photographs of the same '
+    'people are not looked for.')
 
 
 def sentences(result: Mapping[str, Any]) -> list[str]:
@@ -30,12 +33,18 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
                   if share is not None else '.')]
   copies = request['copies']
   if any(copies.values()):
+    words = [f'{count} {kind}' for kind, count in copies.items() if count]
+    total = sum(copies.values())
     lines.append(
-        f'{copies["exact"]} exact and {copies["near"]} near copies of these '
-        'images lie elsewhere in the data: a model trained on them still '
-        'knows the picture. Decide whether to delete them, too.')
+        f'{" and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))} '
+        f'{"copy" if total == 1 else "copies"} of these images '
+        f'{"lies" if total == 1 else "lie"} elsewhere in the data: a model '
+        'trained on them still knows the picture. Decide whether to forget '
+        'them, too: their ids in a file of --forget_sample_ids add to the list '
+        'of people.')
   else:
     lines.append('No copy of these images lies elsewhere in the data.')
+  lines.append(_MISSED)
   if request['copies_of_other_people']:
     lines.append(
         f'{request["copies_of_other_people"]} of these pairs carry the names '
@@ -54,11 +63,14 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
   if cost is None:
     lines.append('The costs were not measured.')
   else:
+    how = (f'from {cost["repeats"]} timed steps of each with {cost["network"]}'
+           f'{_scaled(cost)}' if cost['repeats'] else
+           f'estimated from one pass of a few images through {cost["network"]} '
+           '(--repeats=3 times the steps, which takes longer)')
     lines.append(
         f'On this machine, {result["device"]}: unlearning by DLFD + restore '
         f'about {_minutes(cost["unlearn_s"])}, retraining about '
-        f'{_minutes(cost["retrain_s"])}, from {cost["repeats"]} timed steps of '
-        f'each with {cost["network"]}{_scaled(cost)}.')
+        f'{_minutes(cost["retrain_s"])}, {how}.')
   return [*lines, *result['notes'], *result.get('data_notes', ())]
 
 
@@ -78,43 +90,24 @@ def _minutes(seconds: float) -> str:
   return f'{seconds / 3600:.1f} h'
 
 
-def render(result: Mapping[str, Any], sheet: bytes | None) -> str:
+def render(result: Mapping[str, Any], pairs: Sequence[Pair] = ()) -> str:
   """The page as text.
 
   Args:
     result: of ``check``.
-    sheet: PNG of the copies; None = none.
+    pairs: images to forget and copies of them, uint8 ``[h, w, 3]``, each with
+      its entry in ``copies_listed``: the contact sheet.
   """
+  def shown(image: np.ndarray) -> str:
+    return html.inline(shards.encode(image), 'image/png')
+
   request = result['request']
   return html.fill('check.html.jinja', {
       'command': result['command'], 'sentences': sentences(result),
       'people': [(person, count, request['samples_by_person'][person])
                  for person, count in request['images_by_person'].items()],
-      'copies': request['copies_listed'], 'rule': leakage.RULE,
-      'sheet': sheet and html.inline(sheet, 'image/png')})
+      'copies': request['copies_listed'],
+      'rule': f'{leakage.RULE}; {leakage.ALTERED_RULE}',
+      'pairs': [(shown(image), shown(copy), entry)
+                for image, copy, entry in pairs]})
 
-
-def contact_sheet(pairs: Sequence[tuple[np.ndarray, np.ndarray, str]]) -> bytes:
-  """A PNG of pairs of images: forget left, its copy right, with a caption.
-
-  Args:
-    pairs: image, its copy (uint8 ``[h, w, 3]``) and the caption; at least one.
-
-  Raises:
-    ValueError: if there is none.
-  """
-  if not pairs:
-    raise ValueError('Expected at least one pair of images, got none.')
-  rows = -(-len(pairs) // _PAIRS)
-  with drawing.new_figure(
-      _PAIRS * 2 * _INCHES, rows * (_INCHES + .35)) as figure:
-    axes = figure.subplots(rows, 2 * _PAIRS, squeeze=False)
-    for axis in axes.flat:
-      axis.set_axis_off()
-    for k, (image, copy, caption) in enumerate(pairs):
-      row, column = divmod(k, _PAIRS)
-      left, right = axes[row, 2 * column], axes[row, 2 * column + 1]
-      left.imshow(image)
-      right.imshow(copy)
-      left.set_title(caption, fontsize=6, fontweight='normal')
-    return drawing.to_bytes(figure, 'png')

@@ -58,11 +58,16 @@ def _column(check: dict[str, Any]) -> dict[str, Any]:
           'not known' if share is None else f'{100 * share:.1f} %',
       'exact copies elsewhere': request['copies']['exact'],
       'near copies elsewhere': request['copies']['near'],
+      **{f'{kind} copies elsewhere': request['copies'].get(
+          kind, 'not looked for') for kind in ('mirrored', 'cropped')},
       'copies under another person': request['copies_of_other_people'],
       'people in two parts': request['people_in_two_parts_total'],
       **{f'{name} here': f'{cost[key]:.0f} s' if cost else 'not measured'
          for name, key in (('unlearning', 'unlearn_s'),
                            ('retraining', 'retrain_s'))},
+      'costs are': 'not measured' if not cost else (
+          f'of {cost["repeats"]} timed steps' if cost['repeats']
+          else 'estimated from a pass'),
       'network': cost['network'] if cost else 'none',
       'check: reading': f'{time["read_s"]:.1f} s',
       'check: copies': f'{time["copies_s"]:.1f} s',

@@ -39,7 +39,7 @@ def test_the_images_of_the_people_are_listed_and_counted(tmp_path, capsys):
   assert code == 0
   assert request['images_by_person'] == {'0': 4, '1': 4}
   assert request['images'] == 8 and result['cost'] is None
-  assert request['copies'] == {'exact': 0, 'near': 0}
+  assert not any(request['copies'].values())
   assert result['split'] is None
   assert set(result['time']) == {'read_s', 'copies_s', 'cost_s'}
   assert min(result['time'].values()) >= 0 < result['peak_bytes']
@@ -51,11 +51,13 @@ def test_copies_elsewhere_are_found_named_and_shown(tmp_path, capsys):
   def copy(arrays):
     arrays['images'][40] = arrays['images'][0]  # of person 10
     arrays['images'][3] = arrays['images'][2]  # inside the request
+    arrays['images'][50] = arrays['images'][1][:, ::-1]
 
-  code, result = _run(tmp_path, _write(tmp_path, copy), '--repeats=0')
+  code, result = _run(tmp_path, _write(tmp_path, copy))
   request = result['request']
   assert code == 0
-  assert request['copies']['exact'] == 1
+  assert (request['copies']['exact'], request['copies']['mirrored']) == (1, 1)
+  assert result['cost']['repeats'] == 0 < result['cost']['retrain_s']
   pair, = [p for p in request['copies_listed'] if p['kind'] == 'exact']
   assert pair['same_person'] is False
   assert request['copies_of_other_people'] >= 1
@@ -80,9 +82,10 @@ def test_a_near_copy_under_another_person_is_listed_and_shown(
   lines.append('hidden.jpg,p6,0')
   (data / 'faces.csv').write_text('\n'.join(lines) + '\n')
   (tmp_path / 'delete.txt').write_text('p3\n')
-  drawn, draw = [], check_page.contact_sheet
-  monkeypatch.setattr(check_page, 'contact_sheet',
-                      lambda pairs: drawn.extend(pairs) or draw(pairs))
+  drawn, draw = [], check_page.render
+  monkeypatch.setattr(
+      check_page, 'render',
+      lambda result, pairs: drawn.extend(pairs) or draw(result, pairs))
   before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns)
             for path in data.iterdir()}
   assert check.main([
@@ -90,15 +93,16 @@ def test_a_near_copy_under_another_person_is_listed_and_shown(
       *runs_of.NETWORK, '--repeats=0', f'--workdir={tmp_path / "check"}',
       f'--forget_identities={tmp_path / "delete.txt"}']) == 0
   request = runs.read_json(tmp_path / 'check' / runs.RESULT)['request']
-  assert request['copies'] == {'exact': 0, 'near': 1}
+  assert request['copies'] == {
+      'exact': 0, 'near': 1, 'mirrored': 0, 'cropped': 0}
   assert request['copies_listed'] == [{
       'forget': f'{row}.png', 'other': 'hidden.jpg', 'kind': 'near',
       'part': 'data', 'same_person': False}]
   assert request['copies_of_other_people'] == 1
-  (left, right, caption), = drawn
+  (left, right, entry), = drawn
   np.testing.assert_array_equal(left, faces.images[row])
   np.testing.assert_array_equal(right, Image.open(data / 'hidden.jpg'))
-  assert caption == 'near, data: hidden.jpg'
+  assert entry == request['copies_listed'][0]
   assert 'data:image/png;base64,' in (
       tmp_path / 'check' / check.PAGE).read_text()
   assert 'two different people' in capsys.readouterr().out
@@ -206,7 +210,7 @@ def test_text_of_the_data_cannot_become_html(tmp_path):
           'images_by_person': {'<i>': 1},
           'samples_by_person': {'<i>': ['<em>']}, 'copies_listed': [{
               'forget': '<u>', 'other': '<s>', 'kind': 'exact',
-              'part': 'data', 'same_person': None}]}}, None)
+              'part': 'data', 'same_person': None}]}})
   for tag in ('<script>', '<b>', '<i>', '<u>', '<s>', '<em>'):
     assert tag not in page
 

@@ -197,3 +197,47 @@ def test_pairs_of_like_hashes_are_those_of_all_comparisons(n):
       hashes[:, None] ^ hashes) <= leakage.MAX_DISTANCE, 1))
   np.testing.assert_array_equal(leakage.like_hashes(hashes), near)
   assert n < 3 or len(near) > n // 8
+
+
+def _face(number, size=48):
+  """A smooth picture of its own, as faces are."""
+  rng = np.random.default_rng(number)
+  small = rng.integers(0, 255, (6, 6, 3)).astype(np.uint8)
+  return np.asarray(Image.fromarray(small).resize(
+      (size, size), Image.Resampling.BICUBIC))
+
+
+def _window(image, left, top, right, bottom):
+  height, width = image.shape[:2]
+  return np.asarray(Image.fromarray(image).resize(
+      (width, height), Image.Resampling.BILINEAR, box=(
+          left * width, top * height, right * width, bottom * height)))
+
+
+@pytest.mark.parametrize('change, kind', [
+    (lambda image: image[:, ::-1], 'mirrored'),
+    (lambda image: _window(image, .05, .05, .95, .95), 'cropped'),
+    (lambda image: _window(image, 0, 0, .95, 1), 'cropped'),
+    (lambda image: _window(image, .012, .037, .962, .987), 'cropped'),
+    (lambda image: _window(image, .2, .2, .8, .8), None),
+    (lambda image: np.rot90(image), None)])
+def test_mirrored_and_cropped_copies_are_found_either_way(change, kind):
+  images = np.stack([_face(k) for k in range(8)])
+  images[5] = change(images[2])
+  for some in ([2], [5]):
+    others = np.setdiff1d(np.arange(8), some)
+    found = leakage.altered_pairs(images, np.array(some), others)
+    assert found == ([(some[0], 7 - some[0], kind)] if kind else [])
+
+
+def test_the_hash_of_a_window_is_that_of_the_image_cut_there():
+  image = _face(3, 40)  # of which a twentieth is two pixels
+  hashes = leakage._altered_hashes(image[None], np.array([0]))
+  names = list(leakage._WINDOWS)
+  for (top, bottom), (left, right) in [((.05, 1.), (0., .95)),
+                                       ((.05, .95), (.05, .95))]:
+    cut = image[int(40 * top + .5):int(40 * bottom + .5),
+                int(40 * left + .5):int(40 * right + .5)]
+    k = names.index(((top, bottom), (left, right)))
+    assert hashes[2 + k, 0] == leakage.perceptual_hash(cut[None])[0]
+  assert hashes[1, 0] == leakage.perceptual_hash(image[None, :, ::-1])[0]

@@ -29,7 +29,7 @@ PAGES = {
     **{kind: _page_of(f'experiments.{module}') for kind, module in {
         'against_torch': 'benchmarks.against_torch',
         'attack_speed': 'benchmarks.attack_speed',
-        'coverage': 'benchmarks.coverage',
+        'copies': 'benchmarks.copies', 'coverage': 'benchmarks.coverage',
         'dlfd_variants': 'benchmarks.dlfd_variants',
         'loss_tail': 'benchmarks.loss_tail',
         'benchmark': 'benchmarks.suite', 'ot_bias': 'benchmarks.ot_bias',

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from dlfd_jax import methods
+from dlfd_jax import methods, models, presets, training as train
 from dlfd_jax.methods import base
 from dlfd_jax.pipeline import expected_cost, timing
 from tests.methods import contract_test, problems
@@ -47,3 +47,25 @@ def test_a_trial_counts_down_to_the_configured_rate(monkeypatch):
   tried = dataclasses.replace(config, trial=base.TrialConfig(
       steps=7, factors=(3.0, 1.0, .1)))
   assert expected(monkeypatch, tried) == pytest.approx(count + 2 * 7)
+
+
+def test_an_estimate_counts_passes(monkeypatch):
+  monkeypatch.setattr(
+      expected_cost, '_images_a_second', lambda *more: 100.0)
+  problem = problems.problem()
+  ours = presets.own_config()
+  recipe = train.TrainConfig(epochs=2, batch_size=10)
+  splits = problem.splits
+  cost = expected_cost.estimate(
+      ours, recipe, models.ModelConfig(outputs=2), problem.original,
+      problem.dataset, splits.retain, splits.forget, problems.devices())
+  assert cost['step_s']['train'] == pytest.approx(3 * 10 / 100)
+  assert cost['retrain_s'] == pytest.approx(
+      2 * -(-len(splits.retain) // 10) * .3)
+  assert cost['step_s']['joint'] == pytest.approx(
+      7 * ours.restore.batch_size / 100)
+  assert cost['step_s']['distance'] == pytest.approx(
+      3 * (ours.method.perturb_steps + 2) * ours.method.batch_size / 100)
+  assert cost['unlearn_s'] == pytest.approx(sum(
+      cost['steps'][name] * cost['step_s'][name]
+      for name in ('distance', 'joint')))
