@@ -142,7 +142,8 @@ class Clock:
   and ``checks`` leave out the first check of every session. ``choose_s`` is the
   final choice of a state, the evaluation of its candidates included, and
   ``trial_s`` that of the learning rate. ``images`` are the rows that steps
-  read, without padding; of several processes, this one's.
+  read, without padding; of several processes, this one's. ``step_flops`` is
+  XLA's count of the operations of one step of a phase, on all devices.
   """
 
   compile_s: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -155,6 +156,7 @@ class Clock:
   choose_s: float = 0.0
   trial_s: float = 0.0
   images: int = 0
+  step_flops: dict[str, float] = dataclasses.field(default_factory=dict)
 
   @property
   def work_s(self) -> float:
@@ -175,8 +177,10 @@ class Clock:
         return {name: a.get(name, 0) + b.get(name, 0) for name in {**a, **b}}
       return a + b
 
-    return Clock(*(both(getattr(self, field.name), getattr(other, field.name))
-                   for field in dataclasses.fields(Clock)))
+    return dataclasses.replace(
+        Clock(*(both(getattr(self, field.name), getattr(other, field.name))
+                for field in dataclasses.fields(Clock))),
+        step_flops={**self.step_flops, **other.step_flops})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,6 +213,7 @@ class _Session:
                hooks: Sequence[Hook]):
     self.plan, self.controller = plan, controller
     self.log, self.hooks = log, hooks
+    self._devices = devices
     self.state = devices.place(plan.start)
     self.compiled = {
         name: devices.compile(step) for name, step in plan.steps.items()}
@@ -292,6 +297,11 @@ class _Session:
     if first:
       self._compiled_phases.add(self.phase)
       self.settle(self.clock.compile_s)
+      flops = self._devices.step_flops(
+          self.plan.steps[self.phase], self.state, constants, batch)
+      if flops is not None:
+        self.clock.step_flops[self.phase] = flops
+      self._lap()
     else:
       steps = self.clock.phase_steps
       steps[self.phase] = steps.get(self.phase, 0) + 1

@@ -141,6 +141,37 @@ class Devices:
         variables, constants, self.split(batch)).compile()
     return int(compiled.memory_analysis().temp_size_in_bytes)
 
+  def step_flops(self, step: StepFn, state: Any, constants: Any,
+                 batch: Any) -> float | None:
+    """Floating-point operations of a compiled step, on all devices together.
+
+    XLA's own count of the program; after the step has run it is known already.
+
+    Args:
+      step: as given to :meth:`compile`.
+      state: placed, like ``constants``; only shapes are read.
+      constants: of every device.
+      batch: of the host.
+
+    Returns:
+      The count; None where XLA keeps none.
+    """
+    mapped = _mapped_step(step, tuple(self.devices))
+    costs = mapped.lower(  # type: ignore[attr-defined]  # pmap's
+        state, constants, self.split(batch)).compile().cost_analysis()
+    flops = (costs or {}).get('flops')
+    return None if flops is None else float(flops) * self.count
+
+  def peak_bytes(self) -> int | None:
+    """Most memory of one local device in use so far; None where none counts it.
+
+    A CPU has no memory of its own: the host's is ``utils.runs.peak_bytes``.
+    """
+    counted = [(device.memory_stats() or {}).get('peak_bytes_in_use')
+               for device in self._local]
+    known = [int(peak) for peak in counted if peak is not None]
+    return max(known) if len(known) == len(counted) else None
+
   def _runner(self, mapped: Callable[..., Any]) -> Callable[..., Any]:
     def run(state: Any, constants: Any, batch: Any) -> Any:
       # Of several processes: compares constants that were not seen before.

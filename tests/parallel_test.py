@@ -135,3 +135,25 @@ def test_all_local_devices_are_the_default():
   assert parallel.Devices().platform == 'cpu'
   with pytest.raises(ValueError, match='at least one device, got none'):
     parallel.Devices([])
+
+
+@pytest.mark.parametrize('count', [1, 2])
+def test_the_operations_of_a_step_are_those_of_its_product(
+    count, count_compilations):
+  where = tiny.devices(count)
+
+  def step(state, constants, batch, *, axis_name=None):
+    return state + parallel.sum_over_devices(
+        (batch @ constants).sum(), axis_name), {}
+
+  weights, rows = where.place(jnp.ones((64, 32))), np.ones((16, 64), np.float32)
+  run = where.compile(step)
+  state, _ = run(where.place(jnp.zeros(())), weights, rows)
+  with count_compilations() as counts:
+    found = where.step_flops(step, state, weights, rows)
+  assert not counts
+  assert found == pytest.approx(2 * 16 * 64 * 32, rel=.05)  # and the sum
+
+
+def test_a_cpu_counts_no_memory_of_its_own():
+  assert tiny.devices(1).peak_bytes() is None

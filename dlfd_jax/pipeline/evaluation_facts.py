@@ -16,6 +16,9 @@ from dlfd_jax.data import (
 from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.pipeline import chain
 
+_NO_DEVICE_MEMORY = ('the platform counts no memory of devices: on a CPU it is '
+                     'that of the host')
+_NOT_RECORDED = 'not recorded'
 _NO_RETRAIN = 'no retrained model was timed'
 _NO_SEARCH = ('the time spent on finding hyper-parameters was not stated; '
               'state 0 if there was none')
@@ -159,9 +162,21 @@ def efficiency(judged: Mapping[str, chain.Judged],
           'search_s': search_s, **ups,
           'check_share': unlearned.get('check_share'),
           'peak_bytes': unlearned.get('peak_bytes'),
+          'device_peak_bytes': device_peak(unlearned),
+          'step_flops': clock.get('step_flops'),
           'steps': unlearned.get('steps'),
           'images_processed': clock.get('images'),
           'precision': unlearned.get('compute_dtype')}
+
+
+def device_peak(record: Mapping[str, Any]) -> dict[str, Any]:
+  """Most memory of a device in use during a run, as a cell."""
+  peak = record.get('device_peak_bytes')
+  if peak is None:
+    return Estimate.missing(
+        _NO_DEVICE_MEMORY if 'device_peak_bytes' in record else
+        _NOT_RECORDED).as_dict()
+  return Estimate(float(peak)).as_dict()
 
 
 def speed_up(retrain_s: float | None, unlearn_s: float,

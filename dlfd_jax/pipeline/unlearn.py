@@ -248,7 +248,8 @@ class Begun:
         'compute_dtype': network and models.resolve_dtype(
             network.compute_dtype),
         'remat': network and network.remat, 'versions': runs.versions(),
-        'finished': runs.now(), 'peak_bytes': runs.peak_bytes()}
+        'finished': runs.now(), 'peak_bytes': runs.peak_bytes(),
+        'device_peak_bytes': devices.peak_bytes()}
 
 
 def begin(original: methods.Problem | job.ModelRun | checkpoint.SavedModel,

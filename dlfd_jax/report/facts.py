@@ -46,7 +46,9 @@ _LABELS = {
     'original_forgetting_score': 'Forgetting score of the original on val',
     'attack_blind_to_original': 'Attack blind to the original',
     'select_threshold_met': 'The returned state is one of those',
-    'peak_bytes': 'Peak memory',
+    'peak_bytes': 'Peak memory of the host process',
+    'device_peak_bytes': 'Peak memory of a device',
+    'step_flops': 'Operations of a step by XLA, FLOP',
     'sha256_of_image_ids': 'SHA-256 of the image ids',
     'check_share': 'Time of checks over that of steps',
     'search_s': 'Time spent on search',
@@ -177,7 +179,7 @@ def label_of(name: str) -> str:
 
   Example:
     >>> label_of('compile_s.distance'), label_of('peak_bytes')
-    ('Compile, distance', 'Peak memory')
+    ('Compile, distance', 'Peak memory of the host process')
   """
   stem, _, part = name.partition('.')
   words = stem.removesuffix('_s').removesuffix('_bytes').replace('_', ' ')

@@ -173,6 +173,13 @@ class Time(TypedDict, total=False):
   work_s: Amount
   total_s: Amount
   images: Count
+  step_flops: dict[str, Amount]
+  start_s: Amount
+  read_s: Amount
+  compiling_s: Amount
+  cpu_s: Amount
+  compiled: Count
+  from_cache: Count
 
 
 class Search(TypedDict, total=False):
@@ -197,6 +204,7 @@ class Run(TypedDict, total=False):
   seed: Count
   finished: str
   peak_bytes: Count
+  device_peak_bytes: Count | None
   log_lines: Count
   time: Required[Time]
   weights: Hashes
@@ -467,6 +475,8 @@ class Efficiency(TypedDict, total=False):
   speed_up_with_search: Cell | float | None
   check_share: Amount | None
   peak_bytes: Amount | None
+  device_peak_bytes: Cell | None
+  step_flops: dict[str, Amount] | None
   steps: Amount | None
   images_processed: Amount | None
   precision: str | None

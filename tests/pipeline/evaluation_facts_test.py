@@ -29,3 +29,11 @@ def test_no_speed_up_without_all_times(retrain, search, reason):
 def test_bad_times_are_refused(times, message):
   with pytest.raises(ValueError, match=message):
     evaluation_facts.speed_up(*times)
+
+
+@pytest.mark.parametrize('record, reason', [
+    ({'device_peak_bytes': None}, 'that of the host'), ({}, 'not recorded')])
+def test_unknown_memory_of_a_device_is_no_zero(record, reason):
+  cell = evaluation_facts.device_peak(record)
+  assert cell['value'] is None and reason in cell['reason']
+  assert evaluation_facts.device_peak({'device_peak_bytes': 7})['value'] == 7
