@@ -230,6 +230,7 @@ def show(result: evaluate.EvaluationResult) -> None:
   console = screen.console()
   for sentence in result.answers():
     console.print(sentence)
+  console.print()
   for table in result.tables():
     console.print(render.to_rich(table))
   for sentence in result.headline():

@@ -37,7 +37,10 @@ _GROUPS: dict[str, Sequence[str]] = {
         'process_id'),
     'Output': ('json', 'tracker', 'traceback', 'help', 'help_all')}
 _OTHERS = 'Settings'
-_KINDS = {'int': 'N', 'float': 'X', 'comma separated list of strings': 'A,..'}
+_NAMES = ('preset', 'method', 'optimizer', 'schedule', 'architecture', 'stem',
+          'head', 'compute_dtype')
+_NUMBERS = {'int': 'N', 'float': 'X'}
+_KINDS = {**_NUMBERS, 'comma separated list of strings': 'A,..'}
 _TAKES = {'an integer': 'N', 'a number': 'X', 'true or false': 'BOOL',
           'a text': 'TEXT', 'name:value pairs with commas between': 'A:B,..'}
 
@@ -66,7 +69,7 @@ def text(about: str, values: flags.FlagValues, most: Collection[str] = (),
       option.flag: option for start in starts for option in options.of(start)}
   held = {flag: shown for start in starts
           for flag, shown in options.texts_of(start).items()}
-  lines = [layout.prose(about.strip(), columns)]
+  lines = [layout.prose(about.strip().replace('``', '`'), columns)]
   for title, names in _grouped(values, most):
     lines += ['', f'{title}:']
     lines += [layout.entry(*_entry(
@@ -127,9 +130,9 @@ def default_of(flag: flags.Flag) -> str:
 def _takes(flag: flags.Flag, option: options.Option | None) -> str | None:
   if flag.flag_type() == 'bool':
     return None
-  if flag.name in PLACES:
+  if flag.name in PLACES and flag.flag_type() not in _NUMBERS:
     return PLACES[flag.name]
-  if getattr(flag.parser, 'enum_values', None):
+  if flag.name in _NAMES or getattr(flag.parser, 'enum_values', None):
     return 'NAME'
   if option is not None and flag.flag_type() == 'string':
     takes = option.takes.removesuffix(' or none')
