@@ -67,11 +67,14 @@ class Given:
     """A sentence about flags that also says which of them the file gave."""
     wanted, comma, got = sentence.rpartition(', got ')
     for name in self.texts:
-      flag, place = rf'--{re.escape(name)}\b', f'--{name} (in {self.path})'
-      if re.search(flag, got):
-        got = re.sub(flag, place, got, count=1)
+      def place(found: re.Match[str]) -> str:
+        return f'{found[0]} (in {self.path})'
+
+      flag = re.compile(rf'--{re.escape(name)}\b')
+      if flag.search(got):
+        got = flag.sub(place, got, count=1)
       else:
-        wanted = re.sub(flag, place, wanted, count=1)
+        wanted = flag.sub(place, wanted, count=1)
     return f'{wanted}{comma}{got}'
 
 
@@ -141,7 +144,8 @@ def _without_config(words: list[str]) -> tuple[str | None, list[str]]:
 
 def _text(name: str, value: Any, path: str) -> str:
   """A value as the command line would have it."""
-  if isinstance(value, list) and any(',' in part for part in value):
+  if isinstance(value, list) and all(
+      isinstance(part, str) for part in value) and ',' in ''.join(value):
     if name in options.FLAGS:
       raise ValueError(f'Expected no comma within a value of {name} in '
                        f'{path}, got {validate.shown(value)}.')
@@ -162,10 +166,7 @@ def write(command: str, values: flags.FlagValues,
       as comments.
   """
   workdir = values['workdir'].value if 'workdir' in values else None
-  if not workdir or not values['workdir'].present or not hosts.is_first():
-    return
-  folder = pathlib.Path(workdir)
-  if not files.is_folder(folder):
+  if not workdir or not files.is_folder(workdir) or not hosts.is_first():
     return
   said = {name: _kept(name, values[name].value) for name in sorted(values)
           if values[name].present and name not in _OF_THE_CALL}
@@ -182,7 +183,7 @@ def write(command: str, values: flags.FlagValues,
   if defaults:
     text += '\n# What held, as nobody gave it:\n' + ''.join(
         f'# {line}\n' for line in yaml_files.written(defaults).splitlines())
-  path = folder / f'{command}.yaml'
+  path = pathlib.Path(workdir, f'{command}.yaml')
   if not files.is_file(path) or path.read_text('utf-8') != text:
     runs.write_text(path, text)
 

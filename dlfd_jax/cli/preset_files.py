@@ -42,9 +42,11 @@ def find(name: str) -> presets.Preset:
   return presets.PRESETS[name]
 
 
-def search_of(name: str | None, method: str) -> dict[str, Any] | None:
-  """Where a method's settings come from; a file's are nobody's search."""
-  return None if name is None else presets.search_of(name, method)
+def search_of(name: str, method: str) -> dict[str, Any]:
+  """Where a method's settings come from; of a file nobody knows the search."""
+  if is_file(name):
+    return {'preset': name, 'trials': None, 'search_s': None}
+  return presets.search_of(name, method)
 
 
 def read(path: str) -> presets.Preset:

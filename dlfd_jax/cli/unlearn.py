@@ -10,7 +10,7 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax import checkpoint, methods, presets
-from dlfd_jax.cli import command, inputs, options, trackers
+from dlfd_jax.cli import command, inputs, options, preset_files, trackers
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.methods import base
 from dlfd_jax.pipeline import (
@@ -165,7 +165,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         'workdir': workdir, 'devices': devices,
         'hooks': [command.Progress()], 'command': line,
         'original_path': str(original), 'used': used,
-        'search': presets.search_of(named, method) if named else None,
+        'search': preset_files.search_of(named, method) if named else None,
         'allow_unverified': command.value(values, chain.FLAG),
         **inputs.run_options(values)}
     if config is None:  # its candidates are runs of their own, without curves

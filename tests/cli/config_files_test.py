@@ -105,6 +105,7 @@ BAD = [
     ('- epochs', 'name: value in every line'), ('', 'name: value in every'),
     ('[a]: b', 'YAML in'), ('a: &x [*x]', 'YAML in line 1 of bad.yaml'),
     ('a: !!python/object:os.system b', "got 'a'"),
+    ('labels: ["a,b", [c]]', 'one value of labels'),
     ('labels: ["a,b", c]', 'no comma within a value of labels'),
     ('json: yes', '--json (in bad.yaml) to be true or false'),
     ('forget_people: 2\nforget_images: 3',
@@ -120,6 +121,15 @@ def test_a_bad_file_is_one_sentence(text, said, tmp_path, monkeypatch, capsys):
       capsys, 'train', '--config=bad.yaml', '--workdir=out', '--people=4',
       '--images_per_person=2', '--on=retain')
   assert [path.name for path in tmp_path.iterdir()] == ['bad.yaml']
+
+
+def test_a_list_of_flags_may_hold_commas(tmp_path, capsys):
+  file = tmp_path / r'odd\1.yaml'
+  file.write_text('retrained: ["bins=[1,2]", b]\nbootstrap: 3\n')
+  given = config_files.given('evaluate', [f'--config={file}'])
+  assert given.words == ('--retrained="bins=[1,2]",b', '--bootstrap=3')
+  assert rf'--bootstrap (in {file})' in refused(
+      capsys, 'evaluate', f'--config={file}')
 
 
 def test_a_file_that_is_none(original, tmp_path, capsys):
