@@ -6,6 +6,7 @@ import pytest
 from absl import flags
 
 from dlfd_jax import methods, presets
+from dlfd_jax.evaluation import own_metrics, registry
 from dlfd_jax.utils import configs, runs
 from experiments.paper import grid, study, table1, table2, table3
 from experiments.publish import leaderboard
@@ -120,12 +121,18 @@ def test_a_grid_is_resumed_cell_by_cell(tmp_path, shared_compilations):
   one = study.open_study(
       task, 0, tmp_path, devices=tiny.devices(), hooks=[], command='x')
   rows = grid.methods_of(task, ['neggrad', 'cf_k'])
-  first = grid.run_study(one, rows, 20, probes=True, references=1)
+  own = own_metrics.load([registry.Metric(
+      name='mine', label='Mine', split='test', direction='up',
+      value=lambda inputs, model: len(model.logits['test']))])
+  first = grid.run_study(one, rows, 20, probes=True, references=1, own=own)
+  for cell in first:
+    assert cell['metrics']['mine']['value'] == len(one.splits.test)
   assert [cell['model'] for cell in first] == [
       'original', 'retrained', 'null', 'neggrad', 'cf_k']
   assert 0 <= first[3]['metrics']['probe_label_test']['value'] <= 1
   stamps = {p: p.stat().st_mtime_ns for p in tmp_path.rglob('result.json')}
-  assert grid.run_study(one, rows, 20, probes=True, references=1) == first
+  assert grid.run_study(
+      one, rows, 20, probes=True, references=1, own=own) == first
   assert stamps == {p: p.stat().st_mtime_ns
                     for p in tmp_path.rglob('result.json')}
   cost = runs.read_json(next(tmp_path.rglob('costs/cf_k-*.json')))
