@@ -46,8 +46,7 @@ from colab import runtime
 runtime.prepare()"""
 _BADGE = re.compile(r'(?<=colab\.research\.google\.com/github/)[^/]+/[^/]+')
 _CONTROL = re.compile(r'\x1b\[[?;\d]*[A-Za-z]')  # of a terminal
-_LISTED = ('jax', 'flax', 'numpy', 'optax', 'orbax-checkpoint', 'scipy',
-           'scikit-learn', 'absl-py', 'tensorflow-datasets')
+_LISTED = ('jax', 'flax', 'numpy')
 
 
 def address() -> str:

@@ -3,7 +3,8 @@ r"""Executes the notebooks of colab/ and keeps what they show.
   python -m experiments.publish.notebooks --out=docs/results/notebooks
 
 Each runs in a kernel of its own from the folder it lies in; its outputs are
-written back into it, and the seconds of each to ``--out``.
+written back into it, and its seconds to ``--out``, beside those of the others
+that are there.
 
 With --colab=ENV/bin/python they run as after a click in Colab: alone in an
 empty folder, with the packages of a copy of that environment, which the first
@@ -160,17 +161,19 @@ def _execute(values: flags.FlagValues, line: str) -> None:
         runs.write_text(path, nbformat.writes(notebook) + '\n')
       first = next(one for one in notebook.cells if one.cell_type == 'code')
       found[name] = {'seconds': round(seconds, 1), 'bytes': path.stat().st_size,
-                     'cells': len(notebook.cells),
+                     'cells': len(notebook.cells), 'command': line,
                      'first_cell': colab_session.said(first)}
       print(f'{name}: {seconds:.0f} s', flush=True)
     if python:
       colab['installed'] = session.versions()
   if out:
+    known = out.with_name(f'{out.name}.json')
+    earlier = runs.read_json(known) if known.exists() else {}
     result = {
-        'kind': 'notebooks', 'command': line, 'quick': quick,
-        'versions': runs.versions(), 'device': job.device_name(),
-        'cores': os.cpu_count(), 'notebooks': found,
-        **({'colab': colab} if python else {})}
+        'kind': 'notebooks', 'versions': runs.versions(),
+        'device': job.device_name(), 'cores': os.cpu_count(),
+        'notebooks': {**earlier.get('notebooks', {}), **found},
+        'colab': colab or earlier.get('colab')}
     programs.write(out, result, markdown(result))
 
 
@@ -186,33 +189,32 @@ def _session(python: str | None) -> Iterator[colab_session.Session]:
 def markdown(result: dict[str, Any]) -> str:
   """A row for each notebook, and what an emulated click found."""
   lines = [
-      '# Notebooks', '', '| notebook | seconds | kB | cells |',
-      '|---|---:|---:|---:|', *(
+      '# Notebooks', '',
+      '| notebook | seconds | kB | cells | by |', '|---|---:|---:|---:|---|', *(
           f'| {name} | {one["seconds"]:.0f} | {one["bytes"] / 1e3:.0f} | '
-          f'{one["cells"]} |' for name, one in result['notebooks'].items())]
-  colab = result.get('colab')
-  if colab:
+          f'{one["cells"]} | `{one["command"]}` |'
+          for name, one in result['notebooks'].items()), '',
+      f'On {result["device"]}, {result["cores"]} cores, beside other work. What '
+      'the first cell said:', '', '```', *(
+          f'{name}: {one["first_cell"]}'
+          for name, one in result['notebooks'].items()), '```']
+  if colab := result['colab']:
     lines += ['', '## As after a click in Colab', '', _ABOUT, '',
               '| | preinstalled | after the first cell |', '|---|---|---|', *(
                   f'| {name} | {old} | {colab["installed"][name]} |'
                   for name, old in colab['preinstalled'].items()),
-              '', 'What the first cell said, notebook by notebook:', '', '```',
-              *(f'{name}: {one["first_cell"]}'
-                for name, one in result['notebooks'].items()), '```', '',
-              'The same where `import jax` had been run before, and once more '
-              'after a restart:', '', '```', *colab['restart'], '```']
-  versions = colab['installed'] if colab else result['versions']
-  return '\n'.join([
-      *lines, '', f'Command: `{result["command"]}`, on {result["device"]}, '
-      f'{result["cores"]} cores, jax {versions["jax"]}.', ''])
+              '', 'What the first cell said where `import jax` had been run '
+              'before, and once more after a restart:', '', '```',
+              *colab['restart'], '```']
+  return '\n'.join([*lines, ''])
 
 
 _ABOUT = (
-    'Not run on Colab itself. An environment on this machine had the main '
-    'versions that are preinstalled there; each notebook lay alone in an '
-    'empty folder, and its first cell, as it stands, cloned the code, '
-    'installed what was lacking and went on. Seconds include that: only the '
-    'first notebook had to install.')
+    'Not run on Colab itself. With `--colab` an environment on this machine '
+    'has the main versions that are preinstalled there; each notebook lies '
+    'alone in an empty folder, and its first cell, as it stands, clones the '
+    'code, installs what is lacking and goes on. Seconds include that: only '
+    'the first notebook of a command has to install.')
 
 
 COMMAND = command.Command(
