@@ -194,8 +194,8 @@ def markdown(result: dict[str, Any]) -> str:
           f'| {name} | {one["seconds"]:.0f} | {one["bytes"] / 1e3:.0f} | '
           f'{one["cells"]} | `{one["command"]}` |'
           for name, one in result['notebooks'].items()), '',
-      f'On {result["device"]}, {result["cores"]} cores, beside other work. What '
-      'the first cell said:', '', '```', *(
+      f'On {result["device"]}, {result["cores"]} cores, beside other work. '
+      'What the first cell said:', '', '```', *(
           f'{name}: {one["first_cell"]}'
           for name, one in result['notebooks'].items()), '```']
   if colab := result['colab']:
