@@ -288,6 +288,7 @@ def _context(result: tables.Result, arrays: Arrays,
       'images': most_remembered(arrays),
       'people': most_remembered(arrays, by_person=True),
       'ranks': people.rows(result),
+      'earlier_people': people.earlier_rows(result),
       'images_by_chance': largest_by_chance(arrays),
       'people_by_chance': largest_by_chance(arrays, by_person=True),
       'selection': facts.named(selection, {'step': 'Step'})

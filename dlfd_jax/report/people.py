@@ -7,6 +7,7 @@ from typing import Any
 
 from dlfd_jax.evaluation import estimate
 from dlfd_jax.metrics import person_rank
+from dlfd_jax.report import tables
 from dlfd_jax.utils import text
 
 FEW = 5  # people that each get a sentence
@@ -54,9 +55,32 @@ def rows(result: Mapping[str, Any]) -> list[dict[str, str]]:
       'p': _p(entry['p']), 'p, adjusted': _p(entry['p_adjusted']),
       'smallest p': _p(entry['smallest_p']),
       'p, original': _p(entry.get('original_p')),
-      'told apart': {True: 'yes', False: 'no'}.get(
-          entry['told_apart'], estimate.NOT_COMPUTED),
+      'told apart': _yes_or_no(entry['told_apart']),
   } for entry in result.get('people') or () if is_ranked(entry)][:_ROWS]
+
+
+def earlier_rows(result: Mapping[str, Any]) -> list[dict[str, str]]:
+  """By column, a row a person of earlier requests: the report's table."""
+  def text(value: Any) -> str:
+    return estimate.NOT_COMPUTED if value is None else str(value)
+
+  def day(moment: str | None) -> str:
+    return text(moment and moment[:10])
+
+  found = []
+  for entry in (result.get('earlier') or {}).get('people') or ():
+    judged = entry.get('judged') or {}
+    found.append({
+        'Person': entry['person'] or 'unknown',
+        'request': text(entry.get('request')),
+        'unlearned': day(entry.get('date')),
+        'images': text(entry.get('images')),
+        'still in the data': text(entry.get('there')),
+        'judged': day(judged.get('date')),
+        'attack AUC then': tables.with_interval(
+            tables.as_cell(judged.get('attack'))),
+        'told apart then': _yes_or_no(judged.get('told_apart'))})
+  return found[:_ROWS]
 
 
 def is_ranked(entry: Mapping[str, Any]) -> bool:
@@ -96,6 +120,10 @@ def _place(entry: Mapping[str, Any]) -> str:
   place = entry.get('place')
   return estimate.NOT_COMPUTED if place is None else (
       f'{place:.3g} of {1 + entry["unseen"]:,}')
+
+
+def _yes_or_no(value: bool | None) -> str:
+  return estimate.NOT_COMPUTED if value is None else 'yes' if value else 'no'
 
 
 def _signed(value: float) -> str:

@@ -47,11 +47,13 @@ class Key:
     images: pseudonym by sample id: ``P1.2`` is the second image of ``P1``,
       ``I1`` one of nobody known, ``O1`` one that is not to be forgotten.
     not_found: ``N1`` and so on by names of the request that the data lack.
+    earlier: ``E1`` and so on by names of people of earlier requests.
   """
 
   people: Mapping[int, str]
   images: Mapping[str, str]
   not_found: Mapping[str, str]
+  earlier: Mapping[str, str]
 
   def as_dict(self, names: Mapping[int, str]) -> dict[str, Any]:
     """The key as JSON; ``names`` of people by number, where they have some."""
@@ -62,7 +64,9 @@ class Key:
         'images': {pseudonym: name
                    for name, pseudonym in self.images.items()},
         'not_found': {pseudonym: name
-                      for name, pseudonym in self.not_found.items()}}
+                      for name, pseudonym in self.not_found.items()},
+        'earlier': {pseudonym: name
+                    for name, pseudonym in self.earlier.items()}}
 
 
 def key_path(report: str | os.PathLike) -> pathlib.Path:
@@ -105,8 +109,11 @@ def key_of(result: Mapping[str, Any], arrays: Arrays) -> Key:
   for pair in _pairs(result):
     add(pair['forget'], 'I')
     add(pair['other'], 'O')
-  return Key(people, images, _numbered(
-      'N', (result.get('request') or {}).get('not_found') or (), salt))
+  request = result.get('request') or {}
+  return Key(
+      people, images, _numbered('N', request.get('not_found') or (), salt),
+      _numbered('E', {one['person'] for one in _earlier(result)} - {None},
+                salt))
 
 
 def applied(result: Mapping[str, Any], arrays: Arrays,
@@ -147,6 +154,10 @@ def applied(result: Mapping[str, Any], arrays: Arrays,
     if key.not_found:
       changed['request'] = {
           **result['request'], 'not_found': list(key.not_found.values())}
+    if earlier := _earlier(result):
+      changed['earlier'] = {**result['earlier'], 'people': [
+          {**one, 'person': key.earlier.get(one['person'])}
+          for one in earlier]}
     changed['notes'] = impersonal(result.get('notes') or ())
   called = dict(arrays)
   if 'forget/sample_id' in arrays:
@@ -167,6 +178,10 @@ def impersonal(notes: Iterable[str]) -> list[str]:
       note = pattern.sub(rest, note)
     found.append(note)
   return found
+
+
+def _earlier(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+  return list((result.get('earlier') or {}).get('people') or ())
 
 
 def _pairs(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -562,6 +562,31 @@ class Asked(TypedDict, total=False):
   method: str | None
 
 
+class JudgedPerson(TypedDict, total=False):
+  """What an evaluation found of a person, kept for later requests."""
+
+  date: str | None
+  told_apart: bool | None
+  attack: Cell | None
+
+
+class EarlierPerson(TypedDict, total=False):
+  """A person of an earlier request; None = images of nobody known."""
+
+  person: Required[str | None]
+  request: Count | None
+  date: str | None
+  images: Count | None
+  there: Count | None
+  judged: JudgedPerson | None
+
+
+class Earlier(TypedDict, total=False):
+  """The people of earlier requests."""
+
+  people: list[EarlierPerson]
+
+
 class Again(TypedDict, total=False):
   """The metrics without copies of forget images."""
 
@@ -609,6 +634,7 @@ class Evaluation(TypedDict, total=False):
   shadows: Shadows | None
   models: Models | None
   request: Asked | None
+  earlier: Earlier | None
   request_images: list[Image] | None
   done: Done | None
   runs: list[Made] | None

@@ -71,3 +71,18 @@ def test_without_ranks_nothing_is_said(result):
 def test_the_table_has_a_row_a_person():
   row, = people.rows({'people': [_entry(12)]})
   assert row['Person'] == '12' and row['told apart'] == 'no'
+
+
+def test_people_of_earlier_requests_have_what_was_found_of_them_then():
+  attack = {'value': .52, 'low': .48, 'high': .56}
+  rows = people.earlier_rows({'earlier': {'people': [
+      {'person': 'Eve', 'request': 1, 'date': '2026-05-04T09:30:59Z',
+       'images': 6, 'there': 0, 'judged': {
+           'date': '2026-05-05T10:00:00Z', 'attack': attack,
+           'told_apart': False}},
+      {'person': None, 'request': None, 'judged': None}]}})
+  assert list(rows[0].values()) == [
+      'Eve', '1', '2026-05-04', '6', '0', '2026-05-05',
+      '0.520 (0.480 to 0.560)', 'no']
+  assert list(rows[1].values()) == ['unknown'] + 7 * ['not computed']
+  assert people.earlier_rows({}) == []

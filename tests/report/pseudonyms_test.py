@@ -18,7 +18,8 @@ def _evaluation():
                          for name in arrays['forget/sample_id']],
       'people': [{'person': 7, 'unit': 'person'},
                  {'person': 'x', 'unit': 'image'},
-                 {'person': 3, 'unit': 'person'}]}
+                 {'person': 3, 'unit': 'person'}],
+      'earlier': {'people': [{'person': 'Eve'}, {'person': None}]}}
   pair = {'forget': 'Bob/1', 'other': 'Cyd/9', 'part': 'retain',
           'kind': 'near', 'same_person': False}
   result['data']['leakage']['forget_pairs'] = [pair]
@@ -42,6 +43,8 @@ def test_everybody_has_one_pseudonym_in_every_place():
   pair, = shown['data']['leakage']['forget_pairs']
   assert (pair['forget'], pair['other']) == (f'{bob}.1', 'O1')
   assert shown['request']['not_found'] == ['N1']
+  assert [one['person'] for one in shown['earlier']['people']] == ['E1', None]
+  assert key.as_dict({})['earlier'] == {'E1': 'Eve'}
   assert key.as_dict({})['not_found'] == {'N1': 'Dee'}
   assert result['people'][0]['person'] == 7  # the input is left as it was
 
@@ -52,6 +55,7 @@ def test_names_stand_where_they_are_asked_for():
   assert [one['person'] for one in shown['people']] == ['Ann', 'x', '3']
   assert called[pseudonyms.PERSON].tolist() == ['Ann', 'Ann', '3', '']
   assert shown['request_images'] == result['request_images']
+  assert shown['earlier'] == result['earlier']
   key = pseudonyms.key_of(result, arrays)
   assert key.as_dict({7: 'Ann'})['people'] == {
       key.people[7]: 'Ann', key.people[3]: '3', 'R1': '4711'}
