@@ -20,6 +20,7 @@ from dlfd_jax.data import (
 )
 from dlfd_jax.evaluation import (
   arrays as arrays_lib,
+  earlier as earlier_lib,
   inputs as inputs_lib,
   likelihood_attacks,
   own_metrics,
@@ -31,6 +32,7 @@ from dlfd_jax.metrics import accuracy, usable
 from dlfd_jax.pipeline import (
   chain,
   evaluation_facts as facts,
+  forgotten,
   half_references as halves_lib,
   job,
   predictors as predictors_lib,
@@ -413,6 +415,9 @@ def evaluate(
          for name, saved in loaded.items()}
   logits = {model: {name: out.logits for name, out in of_model.items()}
             for model, of_model in ran.items()}
+  earlier = forgotten.found_again(
+      judged['unlearned'], dataset, splits, _of_earlier(
+          loaded, logits, dataset, splits, predictors, config))
   copies = leakage.leakage_report(dataset, splits)
   spent['outputs'] = time.perf_counter() - started - sum(spent.values())
   apart: dict[str, float] = {}  # a part of what references take
@@ -450,6 +455,7 @@ def evaluate(
     notes.append(
         'The live attack could not tell the original from unseen data at this '
         'sample size: nothing to forget was visible before unlearning.')
+  notes += earlier['sentences'] if earlier else []
   lost = usable.losses(*(
       _right(logits.get(name), dataset, splits, record.get('held_out', ()))
       for name in ('original', 'unlearned')))
@@ -479,6 +485,7 @@ def evaluate(
           **({'audit': facts.audit(judged, dataset, splits)} if audit else {}),
           'request': facts.request(dataset, splits, judged['unlearned']),
           'request_images': facts.request_images(dataset, splits),
+          **({'earlier': earlier} if earlier else {}),
           'done': facts.done(judged), 'runs': facts.runs_of(judged),
           'efficiency': {**facts.efficiency(judged, search_s),
                          'evaluate_s': spent | apart | {
@@ -499,7 +506,27 @@ def evaluate(
   if opened is not None:
     result.folder = opened.path
     hosts.first(lambda: result._write(opened))
+    if not audit and judged['unlearned'].state == 'model':
+      hosts.first(lambda: forgotten.judge(
+          judged['unlearned'], result.record, dataset))
   return result
+
+
+def _of_earlier(
+    loaded: Mapping[str, checkpoint.SavedModel],
+    logits: Mapping[str, Mapping[str, np.ndarray]],
+    dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
+    predictors: predictors_lib.Predictors,
+    config: inputs_lib.EvaluationConfig) -> dict[str, Any] | None:
+  """The attack on the people of earlier requests whose images are there."""
+  if not splits.earlier.size or 'original' not in loaded:
+    return None
+  part = {'earlier': splits.earlier}
+  found = {name: {'test': logits[name]['test'], **{
+      split: out.logits for split, out in predictors.run(
+          saved.config, saved.variables, part).items()}}
+           for name, saved in loaded.items()}
+  return earlier_lib.again(_outputs(found), dataset, splits, config)
 
 
 def _check_tier(tier: int | None, tier_1: references.Tier1Config | None,

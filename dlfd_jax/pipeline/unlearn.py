@@ -30,7 +30,7 @@ from dlfd_jax.methods import (
   trial,
 )
 from dlfd_jax.metrics import usable
-from dlfd_jax.pipeline import chain, job
+from dlfd_jax.pipeline import chain, forgotten, job
 from dlfd_jax.utils import hosts, rng, runs, spent
 
 _MOST_JUDGED = 10_000  # images of a part
@@ -240,6 +240,8 @@ class Begun:
     network = self.saved.config
     return {
         'kind': 'unlearn', 'request': run.request,
+        forgotten.KEY: forgotten.of_run(
+            self.start, self.problem.dataset, self.problem.splits),
         'forget_images': run.request['images'],
         'by_person': run.request['by_person'],
         'data_notes': list(self.problem.dataset.notes),

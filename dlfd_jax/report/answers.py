@@ -117,6 +117,9 @@ def _forgotten(result: tables.Result) -> Answer:
   if (result.get('verification') or {}).get('unchanged'):
     return Answer(question, NO, 'the model equals the original bit by bit',
                   'nothing was forgotten')
+  if (result.get('earlier') or {}).get('visible_again'):
+    return Answer(question, NO, 'people of earlier requests have become '
+                  'visible again', 'people of earlier requests are known again')
   attack = tables.find_cell(result, registry.MAIN_ATTACK, 'unlearned')
   record = tables.find_record(result, registry.MAIN_ATTACK) or {}
   if attack.value is None:

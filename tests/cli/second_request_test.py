@@ -93,7 +93,7 @@ def _people(run, part):
       name.split('/')[1] for name in np.load(run / runs.SPLITS)[part].tolist()))
 
 
-def _first(folder, kind):
+def _first(folder, kind, judge=False):
   """A source, an original and a first request, whose people are deleted."""
   (folder / 'images').mkdir()
   source = Source(folder / 'images', kind)
@@ -107,7 +107,12 @@ def _first(folder, kind):
       f'--original={folder / "original"}', *BRIEF,
       f'--forget_identities={folder / "one.txt"}',
       f'--workdir={folder / "first"}']) == 0
-  source.delete(*gone, *also)
+  if judge:
+    assert evaluate.main([
+        f'--original={folder / "original"}', '--bootstrap=20',
+        f'--unlearned={folder / "first"}',
+        f'--workdir={folder / "evaluation"}']) == 0
+  source.delete(*(gone[:1] if judge else gone), *also)
   shutil.rmtree(folder / 'original')
   later = _people(folder / 'first', 'retain')[:2]
   # Whoever was forgotten already is known; nobody was ever called Bob.
@@ -125,9 +130,9 @@ def _second(folder, source):
 
 @pytest.fixture(scope='module')
 def manifest(tmp_path_factory, shared_compilations):
-  """Two requests on a manifest, the images of the first deleted."""
+  """Two requests on a manifest; of two people of the first one is deleted."""
   folder = tmp_path_factory.mktemp('manifest')
-  source, gone, later = _first(folder, 'manifest')
+  source, gone, later = _first(folder, 'manifest', judge=True)
   source.flags = []  # the run knows them
   assert _second(folder, source) == 0
   return folder, source, gone, later
@@ -143,7 +148,7 @@ def test_every_source_may_lose_who_was_forgotten(tmp_path, kind, capsys):
 
 
 def test_every_command_takes_the_second_request(manifest, tmp_path, capsys):
-  folder, _, gone, _ = manifest
+  folder, _, gone, later = manifest
   flags = [f'--original={folder / "first"}', '--repeats=0',
            f'--forget_identities={folder / "two.txt"}']
   assert check.main([*flags, f'--workdir={tmp_path / "check"}']) == 2
@@ -162,12 +167,29 @@ def test_every_command_takes_the_second_request(manifest, tmp_path, capsys):
       f'--references={tmp_path / "references"}', '--bootstrap=20',
       f'--workdir={tmp_path / "evaluation"}']) == 0
   assert report.main([f'--evaluation={tmp_path / "evaluation"}']) == 0
-  assert 'Bob 07' in (tmp_path / 'evaluation' / 'report.html').read_text()
+  page = (tmp_path / 'evaluation' / 'report.html').read_text()
+  assert 'Names that are not in the data' in page and 'Bob 07' not in page
+  assert 'Nothing can be computed of 1 person' in page
   result = runs.read_json(tmp_path / 'evaluation' / runs.RESULT)
   assert result['verification']['unverified'] == []
   assert result['request']['earlier_people'] == len(gone)
   assert result['request']['earlier_images'] == len(gone) * EACH
   assert result['request']['not_found'] == ['Bob 07']
+  people = result['earlier']['people']
+  assert [one['person'] for one in people] == gone
+  assert {one['request'] for one in people} == {1}
+  assert [one['there'] for one in people] == [0, EACH]
+  # Judged before the images were deleted; said once, without names.
+  assert all(one['judged']['attack']['value'] is not None for one in people)
+  said, of_one = result['earlier']['sentences']
+  assert 'Nothing can be computed of 1 person' in said
+  assert of_one.startswith('On 1 person of earlier requests the attack AUC is')
+  assert result['earlier']['visible_again'] is None
+  assert said in result['notes'] and gone[0] not in said
+  list_ = runs.read_json(folder / 'second' / runs.RESULT)['forgotten']
+  assert [one['request'] for one in list_] == [1, 1, 2, 2]
+  judged = runs.read_json(folder / 'second' / 'judged.json')
+  assert set(judged['people']) == {*later, gone[1]}
 
 
 def test_nobody_else_may_be_missing(manifest, tmp_path, capsys):
