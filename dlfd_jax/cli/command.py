@@ -380,7 +380,7 @@ class Progress:
       console = screen.console()
       self._bar = rich_progress.Progress(
           rich_progress.TextColumn('{task.description}', **_WHOLE),
-          rich_progress.BarColumn(min(40, max(4, console.width - 72))),
+          rich_progress.BarColumn(min(40, max(4, console.width - 62))),
           rich_progress.MofNCompleteColumn(
               table_column=rich_table.Column(no_wrap=True)),
           _TimeLeft(elapsed_when_finished=True,
