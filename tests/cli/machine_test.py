@@ -10,7 +10,9 @@ import jax
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from dlfd_jax.cli import machine, train
+from dlfd_jax.cli import evaluate, exit_codes, machine, train, unlearn
+from dlfd_jax.utils import memo, spent
+from tests.cli import runs_of
 
 _FAULTS = """
 import resource, runpy, sys
@@ -169,3 +171,40 @@ def test_programs_that_cannot_be_read_are_removed(
   line, = capsys.readouterr().err.splitlines()
   assert f'{folder} could not be read, and the folder was emptied' in line
   assert not list(tmp_path.rglob('*-cache'))
+
+
+@pytest.mark.slow
+def test_a_second_run_of_any_command_compiles_nothing(
+    unset, tmp_path, monkeypatch):
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+  monkeypatch.delenv(LEAST.upper(), raising=False)
+  data = runs_of.write_data(tmp_path)
+
+  def compiled(command, *words):
+    """Programs compiled and read in what a new process would do."""
+    jax.config.update('jax_compilation_cache_dir', None)
+    compilation_cache.reset_cache()
+    jax.clear_caches()
+    memo.clear()
+    with spent.account(0.):
+      assert command.main(list(words)) in (
+          exit_codes.OK, exit_codes.NOT_FORGOTTEN, exit_codes.UNUSABLE)
+      return [spent.so_far()[name] for name in ('compiled', 'from_cache')]
+
+  for name in ('first', 'second'):
+    place = tmp_path / name
+    found = {
+        'train': compiled(
+            train, *runs_of.data_flags(data), *runs_of.NETWORK,
+            *runs_of.RECIPE, '--on=all', f'--workdir={place / "original"}'),
+        'unlearn': compiled(
+            unlearn, f'--original={place / "original"}', '--forget_people=3',
+            '--method=dlfd', '--epochs=1', '--batch_size=16',
+            '--learning_rate=.01', f'--workdir={place / "unlearned"}'),
+        'evaluate': compiled(
+            evaluate, f'--original={place / "original"}',
+            f'--unlearned={place / "unlearned"}', '--bootstrap=20',
+            f'--workdir={place / "evaluation"}')}
+    assert all(sum(counts) for counts in found.values())
+  assert {name: counts[0] for name, counts in found.items()} == dict.fromkeys(
+      found, 0)
