@@ -45,17 +45,21 @@ def start(original, folder, *flags):
 
 def test_a_change_of_nothing_is_never_a_deletion_of_one_image(
     original, tmp_path, capsys):
+  pytest.importorskip('tensorboardX', reason='needs the extra tensorboard')
   own, ids, folder = (tmp_path / name for name in ('own.py', 'ids', 'run'))
   own.write_text(OWN)
   with np.load(original / runs.SPLITS) as parts:
     ids.write_text(f'{parts["train"][0]}\n')
-  flags = [f'--forget_sample_ids={ids}', f'--candidates={own}:Nothing']
+  flags = [f'--forget_sample_ids={ids}', f'--candidates={own}:Nothing',
+           '--tracker=tensorboard']
   assert start(original, folder, *flags) == exit_codes.NO_MODEL
   said = capsys.readouterr().out
   assert 'Cannot say' in said and 'No model' in said
   result = json.loads((folder / runs.RESULT).read_text())
   assert result['auto']['taken'] is None and result['weights'] == {}
   assert not (folder / runs.CHECKPOINTS).exists()
+  told, = (folder / 'tensorboard').iterdir()
+  assert b'final/time/total_s' in told.read_bytes()
   before = runs_of.tree(folder)
   assert start(original, folder, *flags) == exit_codes.NO_MODEL  # it is read
   assert runs_of.tree(folder) == before
