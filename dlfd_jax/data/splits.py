@@ -716,8 +716,8 @@ def load_splits(path: str | os.PathLike, dataset: dataset_lib.Dataset,
   if set(arrays) != set(names) or any(
       array.ndim != 1 or array.dtype.kind != 'U'
       for array in (classes, not_found, *arrays.values())) or any(
-          array.dtype.kind != 'U' or array.shape != arrays[name].shape
-          for name, array in people.items()):
+          array.ndim != 1 or array.dtype.kind != 'U'
+          for array in people.values()):
     found = (f'{name} {array.dtype} {list(array.shape)}'
              for name, array in sorted(arrays.items()))
     raise ValueError(
@@ -730,7 +730,9 @@ def load_splits(path: str | os.PathLike, dataset: dataset_lib.Dataset,
                  *(['forget'] if following else [])}
 
   def people_of(name: str, which: np.ndarray | slice) -> dict[str, str]:
-    who = people.get(name, np.full(len(arrays[name]), ''))
+    blank = np.full(len(arrays[name]), '')
+    who = people.get(name, blank)
+    who = who if len(who) == len(blank) else blank  # others than they were for
     return dict(zip(arrays[name][which].tolist(), who[which].tolist()))
 
   nothing = np.array([], np.int64)
