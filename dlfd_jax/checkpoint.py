@@ -289,12 +289,14 @@ class LoopCheckpoints:
 
 
 def check_empty(folder: str | os.PathLike) -> None:
-  """Raises ValueError if a folder for a new model holds files.
+  """Raises ValueError if a folder for a new model holds files, or is one.
 
   What :func:`save_model` left when it was killed is no such file: then its
   temporary folder, which goes last, is still there.
   """
   folder = storage.local(folder).absolute()
+  if files.is_there(folder) and not folder.is_dir():
+    raise ValueError(f'Expected a folder for a model, {folder} is a file.')
   there = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
   temporary = set(filter(writes.is_temporary, there))
   own = {_VARIABLES, _MODEL_CARD} if temporary else set()

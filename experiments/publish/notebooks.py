@@ -40,7 +40,10 @@ _SETTINGS = '# Settings\n'
 _OWN = "architecture = 'tests.models.own_nets:Own'"
 _QUICK = {
     'quickstart': f'people, epochs = 40, 1\n{_OWN}',
-    'your_own_data': "method, people, epochs = 'ssd', 40, 1",
+    'your_own_data': (  # whose model is at chance after one epoch
+        "method, people, epochs = 'ssd', 40, 1\nimport functools, dlfd_jax\n"
+        'dlfd_jax.import_weights = functools.partial(\n'
+        '    dlfd_jax.import_weights, allow_unverified=True)'),
     'compare_methods': (
         "methods = ['dlfd', 'finetune']\n"
         f'people, epochs = 40, 1\n{_OWN}'),
