@@ -62,7 +62,8 @@ _PATIENCE_S = 300
 _KEY = 'key.pem'
 _ROUNDS = 8
 # Of a process or of a machine, not of the run.
-_OWN = ('time', 'peak_bytes', 'read_peak_bytes', 'check_share', 'finished',
+_OWN = ('time', 'peak_bytes', 'device_peak_bytes', 'read_peak_bytes',
+        'check_share', 'finished',
         'time_share', 'time_s', 'wall_s', 'cost', 'command', 'commands',
         'versions', 'sha256', 'files')  # hashes of results and pages with times
 # Names that a checkpoint draws.
