@@ -189,6 +189,7 @@ def test_the_outputs_are_there_small_and_of_nobodys_machine(name):
   path = notebooks.FOLDER / f'{name}.ipynb'
   assert path.stat().st_size < 1_000_000
   outputs = [output for cell in _cells(name) for output in cell['outputs']]
+  assert outputs
   text = json.dumps(outputs)
   for word in ('"error"', 'Traceback', 'Warning', '/home/', '/root/',
                'site-packages', '/tmp/'):
