@@ -18,7 +18,7 @@ def test_the_snippets_run_one_after_the_other(tmp_path, monkeypatch, capsys):
   names = {}
   exec(snippets[0], names)  # noqa: S102
   assert [path.name for path in sorted(tmp_path.iterdir())] == [
-      'report.html', 'report.json']
+      'report.html', 'report.json', 'report_key.json']
   assert '| Attack AUC, class-matched |' in capsys.readouterr().out
   result, unlearned = names['result'], names['unlearned']
   assert result.value('accuracy_retain', 'original') > .9

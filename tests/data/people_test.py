@@ -124,13 +124,12 @@ def _asked(root, data, text, kind='identities', **options):
   """Images that the lines of a file ask for, and the notes."""
   (root / 'list.txt').write_bytes(text.encode())
   places = requests.read_entries(root / 'list.txt')
-  notes = []
-  rows = requests.images_of(
-      data, np.arange(len(data)), requests.ForgetRequest(
-          **{kind: tuple(places)}, places=places, **options), notes)
+  look = requests.Lookup(requests.ForgetRequest(
+      **{kind: tuple(places)}, places=places, **options))
+  rows = requests.images_of(data, np.arange(len(data)), look)
   return [int(data.sample_id[i].split('_')[-1].split('.')[0])
           if data.name in ('tree', 'm') and kind == 'identities' else int(i)
-          for i in rows], notes
+          for i in rows], look.notes
 
 
 @pytest.mark.parametrize('load', [_manifest, _npz, _tree])
@@ -271,7 +270,8 @@ def test_a_request_forgets_exactly_whom_it_names_or_stops(names, data):
   asked = data.draw(st.sampled_from(names))
   request = requests.ForgetRequest(identities=[asked], same_person=False)
   try:
-    codes = requests.images_of(world, np.arange(len(identity)), request, [])
+    codes = requests.images_of(
+        world, np.arange(len(identity)), requests.Lookup(request))
   except ValueError:
     assert people.is_missing(people.clean(asked))
   else:
@@ -288,6 +288,9 @@ class _World:
   def __init__(self, identity, names):
     self.identity, self.people = identity, names
     self.sample_id = np.array([str(i) for i in range(len(identity))])
+
+  def called(self, person):
+    return self.people[person]
 
 
 def test_control_characters_in_a_name_are_refused(tmp_path):

@@ -58,7 +58,7 @@ def test_persons_and_families_can_be_asked_for_by_name(tmp_path):
   for request, rows in (({'identities': ['Ann']}, [1]),
                         ({'families': ['Smith']}, [0, 3])):
     named = requests.images_of(
-        data, np.arange(4), requests.ForgetRequest(**request), [])
+        data, np.arange(4), requests.Lookup(requests.ForgetRequest(**request)))
     assert named.tolist() == rows
 
 
