@@ -288,6 +288,11 @@ class _Session:
     first = self.phase not in self._compiled_phases
     if first:
       self._mark = time.perf_counter()
+      # Before the step, which may change the types that it was compiled for.
+      flops = self._devices.step_flops(
+          self.plan.steps[self.phase], self.state, constants, batch)
+      if flops is not None:
+        self.clock.step_flops[self.phase] = flops
     with parallel.no_hidden_copies():
       self.state, metrics = self.compiled[self.phase](
           self.state, constants, batch)
@@ -297,11 +302,6 @@ class _Session:
     if first:
       self._compiled_phases.add(self.phase)
       self.settle(self.clock.compile_s)
-      flops = self._devices.step_flops(
-          self.plan.steps[self.phase], self.state, constants, batch)
-      if flops is not None:
-        self.clock.step_flops[self.phase] = flops
-      self._lap()
     else:
       steps = self.clock.phase_steps
       steps[self.phase] = steps.get(self.phase, 0) + 1

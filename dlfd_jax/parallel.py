@@ -145,7 +145,8 @@ class Devices:
                  batch: Any) -> float | None:
     """Floating-point operations of a compiled step, on all devices together.
 
-    XLA's own count of the program; after the step has run it is known already.
+    XLA's own count of the program, which the step then runs: called first,
+    nothing is compiled twice.
 
     Args:
       step: as given to :meth:`compile`.
