@@ -88,7 +88,7 @@ def test_the_walk_through_of_a_deletion_request(
   result = runs.read_json('runs/check/result.json')
   assert result['request']['images_by_person'] == {'2': 4, '3': 4}
   page = pathlib.Path('runs/evaluation/report.html').read_text('utf-8')
-  assert 'Request: R-2026-012; Received: 2026-05-04' in page
+  assert 'R-2026-012' in page and '2026-05-04' in page
   before, after = (weight_files.read(name).tensors
                    for name in ('model.pth', 'unlearned.pth'))
   assert sorted(before) == sorted(after)

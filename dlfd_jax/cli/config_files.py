@@ -166,7 +166,10 @@ def write(command: str, values: flags.FlagValues,
       as comments.
   """
   workdir = values['workdir'].value if 'workdir' in values else None
-  if not workdir or not files.is_folder(workdir) or not hosts.is_first():
+  # Only a command of several processes asks jax which it is: others may have
+  # started no device.
+  if not workdir or not files.is_folder(workdir) or (
+      'num_processes' in values and not hosts.is_first()):
     return
   said = {name: _kept(name, values[name].value) for name in sorted(values)
           if values[name].present and name not in _OF_THE_CALL}

@@ -265,7 +265,7 @@ class Attack(TypedDict):
 class Loss(TypedDict):
   """Accuracy that a deletion cost, see ``metrics.usable``."""
 
-  part: str
+  part: Literal['val', 'retain']
   original: Share
   unlearned: Share
   low: float
