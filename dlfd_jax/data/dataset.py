@@ -138,6 +138,11 @@ class Dataset:
       return 'unknown'
     return self.people.get(int(person), str(person))
 
+  def named(self, rows: np.ndarray) -> list[str | None]:
+    """Of each image who is in it, None where nobody is known."""
+    return [self.called(code) if code >= 0 else None
+            for code in self.identity[rows]]
+
   def people_in(self, rows: np.ndarray) -> np.ndarray:
     """The known persons in some images, sorted int32."""
     found = np.unique(self.identity[rows])

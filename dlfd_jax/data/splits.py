@@ -659,8 +659,7 @@ def save_splits(path: str | os.PathLike, dataset: dataset_lib.Dataset,
 
 def _people(dataset: dataset_lib.Dataset, rows: np.ndarray) -> np.ndarray:
   """The person in each image, blank where nobody is known."""
-  return np.array([dataset.called(code) if code >= 0 else ''
-                   for code in dataset.identity[rows]], np.str_)
+  return np.array([who or '' for who in dataset.named(rows)], np.str_)
 
 
 def forgotten_ids(path: str | os.PathLike) -> frozenset[str]:

@@ -8,11 +8,10 @@ people's images.
 
 from __future__ import annotations
 
+import collections
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.evaluation.estimate import Estimate
@@ -43,23 +42,18 @@ def of_run(start: chain.Judged, dataset: dataset_lib.Dataset,
   """
   before = _with_judged(start)
   known = {one['person'] for one in before}
-  listed = {**dict(zip(dataset.sample_id[splits.earlier].tolist(), _names(
-      dataset, splits.earlier))), **splits.gone}
+  listed = {**dict(zip(dataset.sample_id[splits.earlier].tolist(),
+                       dataset.named(splits.earlier))), **splits.gone}
   before += _entries([who for who in listed.values() if who not in known], None)
   number = 1 + max((one['request'] or 1 for one in before), default=0)
-  return before + _entries(_names(dataset, splits.forget), number)
-
-
-def _names(dataset: dataset_lib.Dataset, rows: np.ndarray) -> list[str | None]:
-  return [dataset.called(code) if code >= 0 else None
-          for code in dataset.identity[rows]]
+  return before + _entries(dataset.named(splits.forget), number)
 
 
 def _entries(names: Sequence[str | None],
              request: int | None) -> list[dict[str, Any]]:
   return [{'person': who or None, 'request': request, 'date': None,
-           'images': list(names).count(who), 'judged': None}
-          for who in dict.fromkeys(names)]
+           'images': images, 'judged': None}
+          for who, images in collections.Counter(names).items()]
 
 
 def _with_judged(one: chain.Judged) -> list[dict[str, Any]]:
@@ -144,17 +138,16 @@ def found_again(one: chain.Judged, dataset: dataset_lib.Dataset,
   """
   if not splits.earlier.size and not splits.gone:
     return None
-  there = _names(dataset, splits.earlier)
+  there = dataset.named(splits.earlier)
   entries = one.record.get(KEY) or []
   last = max((entry['request'] or 0 for entry in entries), default=0)
   entries = [one for one in entries if one['request'] != last] or _entries(
       [*there, *(who or None for who in splits.gone.values())], None)
-  people = [{**entry, 'there': there.count(entry['person'])}
-            for entry in entries]
+  images = collections.Counter(there)
+  people = [{**entry, 'there': images[entry['person']]} for entry in entries]
   who = [dataset.called(code) if isinstance(code, int) else code
          for code in (attack or {}).get('people') or ()]
-  visible = None if attack is None else bool(
-      attack['visible_again'] or who) or attack['visible_again']
+  visible = True if who else (attack or {}).get('visible_again')
   return {'people': people, 'attack': attack, 'visible_again': visible,
           'who': who,
           'sentences': [*_of_gone(people), *_of_attack(people, attack, who)]}
