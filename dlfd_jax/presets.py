@@ -154,14 +154,17 @@ _STEADY = augment.AugmentConfig(
     saturation=0.0)
 
 
-def _methods(distance, recipe, others, released=None):
+def _methods(distance, recipe, others, released=None, teacher=None,
+             joint=None):
   """All configs: DLFD's, what training fixes, and the ``others``.
 
-  All have the batch of ``distance``, but for EU-k, which trains.
+  All have the batch of ``distance``, but for EU-k, which trains. ``teacher`` is
+  the DLFD that is restored, ``distance`` itself if it is None; ``joint`` are
+  fields of its joint steps.
   """
   batch_size = distance.batch_size
   # On the images as they are: augmented ones anchor less, see decisions.md.
-  joint = restore.StageConfig(batch_size=recipe.batch_size)
+  joint = restore.StageConfig(batch_size=recipe.batch_size, **(joint or {}))
   return {
       'dlfd': distance,
       # Its step saturates in 1 to 3 inner steps; 5 of them change nothing more.
@@ -179,7 +182,7 @@ def _methods(distance, recipe, others, released=None):
       'scrub_r': rewind.ScrubRConfig(method=others['scrub']),
       'rewind': rewind.RewindConfig(method=others['neggrad_plus']),
       'dlfd_restore': restore.DLFDRestoreConfig(
-          method=distance, restore=joint),
+          method=teacher or distance, restore=joint),
       'restore': restore.RestoreConfig(
           method=others['neggrad_plus'], restore=joint),
       'rum': rum.RumConfig(
@@ -256,16 +259,27 @@ def _small_methods(ours, rate):
   }
 
 
-def _narrow(about, data, width, recipe, distance, rate=None):
+def _narrow(about, data, width, recipe, distance, rate=None, **restored):
   """A preset for few small images and a narrow network.
 
-  ``rate`` is where the other methods start, DLFD's own if it is None.
+  ``rate`` is where the other methods start, DLFD's own if it is None;
+  ``restored`` are ``teacher`` and ``joint`` of :func:`_methods`.
   """
   rate = rate or distance.optimizer.learning_rate
   return Preset(
       about=about, data=data, network=Network(width=width, stem='small'),
       train=recipe,
-      methods=_methods(distance, recipe, _small_methods(distance, rate)))
+      methods=_methods(
+          distance, recipe, _small_methods(distance, rate), **restored))
+
+
+def _as_trained(recipe, epochs):
+  """Fields of joint steps at the rate of training.
+
+  At two fifths of it skill is not back in as many steps, see decisions.md.
+  """
+  return {'epochs': epochs, 'weight': 1.0, 'optimizer': _cosine(
+      recipe.optimizer.learning_rate, clip_norm=1.0)}
 
 
 def _small(epochs, optimizer, alpha, **fields):
@@ -334,6 +348,13 @@ def _cifar(about, source):
       methods=_methods(distance, recipe, _small_methods(distance, 0.01)))
 
 
+_LFW_TRAIN = _recipe(10)
+_LFW_DLFD = _small(4, _cosine(0.03), 0.25, ce_weight_start=1.0)
+# Without a clip, some retrained models never fit their images.
+_FGNET_TRAIN = _recipe(30, batch_size=32, clip_norm=1.0)
+_FGNET_DLFD = _small(6, _cosine(0.03, clip_norm=3.0), 0.25, ce_weight_start=1.0,
+                     batch_size=32)
+
 STARTS: dict[str, Preset] = {
     'demo': _narrow(
         'drawn faces at 32 px, a narrow network; the embedded default',
@@ -367,22 +388,22 @@ STARTS: dict[str, Preset] = {
     'lfw_gender': _narrow(
         'Labeled Faces in the Wild, gender, 32 px',
         sources.DataOptions(
-            source=FILE, labels=('gender',), image_size=32), 16,
-        _recipe(10), _small(4, _cosine(0.03), 0.25, ce_weight_start=1.0)),
+            source=FILE, labels=('gender',), image_size=32), 16, _LFW_TRAIN,
+        _LFW_DLFD, joint=_as_trained(_LFW_TRAIN, 3)),
     'lfw_gender_smile': _narrow(
         'Labeled Faces in the Wild, gender and smile, 32 px, multilabel; '
         'methods searched at width 8',
         sources.DataOptions(
             source=FILE, labels=('gender', 'smile'), image_size=32), 16,
-        _recipe(10), _small(4, _cosine(0.03), 0.25, ce_weight_start=1.0)),
+        _LFW_TRAIN, _LFW_DLFD, joint=_as_trained(_LFW_TRAIN, 3)),
     'fgnet_age': _narrow(
         'FG-NET, age, the three oldest bins merged to 6 classes, 48 px',
         sources.DataOptions(
             source=FILE, labels=('age_class',), merge_from=5, image_size=48),
-        # Without a clip, some retrained models never fit their images.
-        16, _recipe(30, batch_size=32, clip_norm=1.0),
-        _small(6, _cosine(0.03, clip_norm=3.0), 0.25, ce_weight_start=1.0,
-               batch_size=32)),
+        16, _FGNET_TRAIN, _FGNET_DLFD,
+        # Skill comes back with the joint steps: half of the passes teach.
+        teacher=dataclasses.replace(_FGNET_DLFD, epochs=3),
+        joint=_as_trained(_FGNET_TRAIN, 4)),
     'cifar10': _cifar(
         'CIFAR-10 at 32 px, ResNet18 with the small stem; methods not tuned',
         'cifar10'),
