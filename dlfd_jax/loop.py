@@ -96,6 +96,8 @@ class Plan:
     schedule: phase of each step by its number, from 0; None = the controller's
       choice at the last measurement.
     constants: what the steps read beside the data, on the devices already.
+    phase_constants: likewise, of one phase each: phases that differ in numbers
+      alone can share a step, which is then compiled once.
     done: steps of the stages before this one: the log counts on from them and
       keeps their events.
 
@@ -112,6 +114,8 @@ class Plan:
   check_at: frozenset[int] = frozenset()
   schedule: Callable[[int], str] | None = None
   constants: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  phase_constants: Mapping[str, Mapping[str, Any]] = dataclasses.field(
+      default_factory=dict)
   done: int = 0
 
   def __post_init__(self) -> None:
@@ -121,10 +125,15 @@ class Plan:
       validate.integer(name, getattr(self, name))
 
   def reads(self, data: Mapping[str, Any],
-            devices: parallel.Devices) -> dict[str, Any]:
-    """The steps' ``constants``: placed data, the plan's, and ``num_steps``."""
-    return {**data, **self.constants,
-            'num_steps': devices.share(np.int32(self.num_steps))}
+            devices: parallel.Devices) -> dict[str, dict[str, Any]]:
+    """By phase the ``constants`` of its step.
+
+    Placed data, the plan's, those of the phase, and ``num_steps``.
+    """
+    common = {**data, **self.constants,
+              'num_steps': devices.share(np.int32(self.num_steps))}
+    return {phase: {**common, **self.phase_constants.get(phase, {})}
+            for phase in self.steps}
 
   def checks(self, step: int) -> bool:
     """Whether the model is measured after ``step`` finished steps."""
@@ -279,10 +288,11 @@ class _Session:
     before, self._mark = self._mark, time.perf_counter()
     return self._mark - before
 
-  def take(self, constants: dict[str, Any], batch: Any) -> None:
+  def take(self, by_phase: Mapping[str, Any], batch: Any) -> None:
     """One step. It is only dispatched: the device may still be at work."""
     if self.plan.schedule is not None:
       self.phase = self.plan.schedule(self.step)
+    constants = by_phase[self.phase]
     # Of each phase the first step of a session compiles: it is waited for and
     # booked apart, so that the others tell what a step costs.
     first = self.phase not in self._compiled_phases

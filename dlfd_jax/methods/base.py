@@ -528,6 +528,7 @@ class Plan:
     stop: of the original's metrics and the current ones: whether the run ends
       here; None = never early.
     constants: what the steps read beside the data, on the devices already.
+    phase_constants: likewise, of one phase each, see ``loop.Plan``.
     start: the state to begin with; None = the original.
     findings: what the method learnt before its first step.
     attack: kind of the live attack, see :class:`live.LiveAttack`.
@@ -544,6 +545,8 @@ class Plan:
   schedule: Callable[[int], str] | None = None
   stop: StopRule | None = None
   constants: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  phase_constants: Mapping[str, Mapping[str, Any]] = dataclasses.field(
+      default_factory=dict)
   start: train.TrainState | None = None
   findings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   attack: str = 'balanced'

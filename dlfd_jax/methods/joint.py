@@ -16,7 +16,8 @@ from dlfd_jax.methods import base
 def descend(model: nn.Module, task: tasks.Task, config: base.MethodConfig,
             state: train.TrainState, constants: Any, retain: train.Rows,
             forget: train.Rows, loss_of: Callable[[jax.Array], jax.Array], *,
-            name: str, axis_name: str | None, weight: float = 1.0,
+            name: str, axis_name: str | None,
+            weight: jax.typing.ArrayLike = 1.0,
             retain_weight: float = 1.0, counted: jax.Array | None = None
             ) -> train.Stepped:
   """A descent step on cross-entropy on retain plus a loss on forget.

@@ -27,6 +27,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dlfd_jax import parallel, tasks, training as train
 from dlfd_jax.methods import base, dlfd, finetune, joint
@@ -90,17 +91,20 @@ class StageConfig(base.MethodConfig):
     weights = {JOINT: self.weight, RESTING: self.resting_weight}
     if not self.dynamic:
       del weights[RESTING]
+    step = make_step(problem.model, problem.task, self)
     # Copies of the same few would be half of what batch statistics count.
     batches = setting.pairs(self, once=True)
     return base.Plan(
-        steps={phase: make_step(problem.model, problem.task, self, weight)
-               for phase, weight in weights.items()},
+        steps=dict.fromkeys(weights, step),
         batches=batches, num_steps=self.num_steps(
             batches.steps_per_epoch, len(problem.splits.forget)), passes=7,
         phases=base.PhaseRule(
             active=JOINT, resting=RESTING, threshold=self.forget_threshold,
             opening=JOINT) if self.dynamic else None,
-        constants={'teacher': setting.teacher})
+        constants={'teacher': setting.teacher},
+        phase_constants={
+            phase: {'weight': setting.devices.share(np.float32(weight))}
+            for phase, weight in weights.items()})
 
   def num_steps(self, steps_per_epoch: int, forget: int) -> int:
     """Steps of a run on so many forget images.
@@ -176,9 +180,12 @@ class DLFDRestoreConfig(RestoreConfig):
 
 
 @memo.one_for_equal
-def make_step(model: nn.Module, task: tasks.Task, config: StageConfig,
-              weight: float) -> parallel.StepFn:
-  """A joint step on a ``batching.Pair``; ``constants`` hold the ``teacher``."""
+def make_step(model: nn.Module, task: tasks.Task,
+              config: StageConfig) -> parallel.StepFn:
+  """A joint step on a ``batching.Pair``.
+
+  ``constants`` hold the ``teacher`` and its ``weight``.
+  """
   def joint_step(state: train.TrainState, constants: Any, batch: Any, *,
                  axis_name: str | None = None) -> train.Stepped:
     retain = train.read(state, constants, batch.retain, task, config.augment)
@@ -189,7 +196,7 @@ def make_step(model: nn.Module, task: tasks.Task, config: StageConfig,
     return joint.descend(
         model, task, config, state, constants, retain, forget,
         lambda student: tasks.example_kl(task, teacher, student),
-        name='forget_kl', weight=weight, axis_name=axis_name,
+        name='forget_kl', weight=constants['weight'], axis_name=axis_name,
         counted=None if config.statistics == 'joint' else (
             jnp.zeros_like(forget.weights)))
 

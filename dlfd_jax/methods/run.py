@@ -341,6 +341,7 @@ def prepare(setting: base.Setting, config: base.Method
       steps=plan.steps, num_steps=plan.length(inner),
       batch=plan.batches.batch, check_every=inner.check_every or default,
       check_at=plan.check_at, schedule=plan.schedule, constants=plan.constants,
+      phase_constants=plan.phase_constants,
       start=plan.start or setting.state(inner)), controller
 
 

@@ -229,7 +229,8 @@ class _Runner:
     phase = plan.schedule or _always(next(iter(plan.steps)))
     for step, batch in enumerate(
         setting.feed.batches(plan.batch, start, end), start):
-      state, _ = self._compiled[phase(step)](state, constants, batch)
+      name = phase(step)
+      state, _ = self._compiled[name](state, constants[name], batch)
     self.taken += end - start
     return state
 

@@ -38,9 +38,9 @@ def share(network: presets.Network, config: dlfd.DLFDConfig, size: int,
   state = train.create_state(
       problem.original, config.optimizer, jax.random.key(0))
   batch = plan.batch(0)
+  constants = plan.reads(setting.constants, devices)[dlfd.DISTANCE]
   _, seconds = timing.time_in_turns({'step': timing.Call(
-      plan.steps[dlfd.DISTANCE], state, plan.reads(setting.constants, devices),
-      batch)}, devices, repeats)
+      plan.steps[dlfd.DISTANCE], state, constants, batch)}, devices, repeats)
   step = timing.medians(seconds)['step']
   here, there = (setting.predictor(setting.original, side.index).features
                  for side in batch)

@@ -79,7 +79,7 @@ def measure(path: pathlib.Path, study: study_lib.Study,
         number = next((i for i in range(plan.num_steps)
                        if plan.schedule(i) == phase), 0)
       calls[phase] = timing.Call(
-          step, plan.start, plan.reads(setting.constants, devices),
+          step, plan.start, plan.reads(setting.constants, devices)[phase],
           plan.batch(number))
     check = controller.measure(original)
     cost[CHECK] = _median_of(controller.measure, original)

@@ -122,7 +122,7 @@ def _taken(name, phase, count):
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(train, 'supervised_update', _watched(update, 'images'))
     placed = setting.devices.place(state)
-    constants = plan.reads(setting.constants, setting.devices)
+    constants = plan.reads(setting.constants, setting.devices)[phase]
     new, metrics = setting.devices.compile(plan.steps[phase])(
         placed, constants, batch)
   assert parallel.fetch_scalars(new.skipped) == 0

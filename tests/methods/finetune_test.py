@@ -65,7 +65,7 @@ def test_a_cosine_falls_once_over_the_run_not_in_every_epoch():
     step = jax.jit(plan.steps['finetune'])
     data = plan.reads(
         {'images': problem.dataset.images, 'labels': problem.dataset.labels},
-        problems.devices())
+        problems.devices())['finetune']
     start = train.create_state(problem.original, optimizer, jax.random.key(0))
     moved.append([])
     for number in range(6):  # every one from the original

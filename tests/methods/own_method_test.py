@@ -120,7 +120,7 @@ def test_the_step_of_the_page_climbs_below_the_ceiling_alone(hinge, count):
   ceiling = np.float32(np.sort(losses)[3] + 1e-6)  # four lie above it
   state, metrics = setting.devices.compile(plan.steps['ascent'])(
       setting.devices.place(plan.start), {
-          **plan.reads(setting.constants, setting.devices),
+          **plan.reads(setting.constants, setting.devices)['ascent'],
           'ceiling': setting.devices.share(ceiling)}, batch)
   below = np.float32(losses < ceiling)
   expected = steps.descended(lambda params: -0.5 * steps.mean_loss(

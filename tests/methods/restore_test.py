@@ -43,8 +43,8 @@ def test_a_joint_step_by_hand(kind, batch_norm, statistics):
                        forget=pair.forget.replace(mask=FORGET))
   config = stage(batch_norm=batch_norm, statistics=statistics)
   new, metrics = steps.take(
-      restore.make_step(problem.model, problem.task, config, weight), problem,
-      pair, steps.PLAIN, {'teacher': teacher})
+      restore.make_step(problem.model, problem.task, config), problem, pair,
+      steps.PLAIN, {'teacher': teacher, 'weight': weight})
   # The same on the rows that count alone, in two losses of their own.
   kept, gone = (pair.retain.index[RETAIN > 0], pair.forget.index[FORGET > 0])
   x_r, x_f = (problems.pixels(problem.dataset, rows) for rows in (kept, gone))
@@ -74,8 +74,8 @@ def test_without_weight_only_retain_teaches():
   pair = problems.batch(problem.splits)
   config = stage(batch_norm='frozen')
   joint, _ = steps.take(
-      restore.make_step(problem.model, problem.task, config, 0.0), problem,
-      pair, steps.PLAIN, {'teacher': teacher_of(problem)})
+      restore.make_step(problem.model, problem.task, config), problem, pair,
+      steps.PLAIN, {'teacher': teacher_of(problem), 'weight': 0.0})
   alone, _ = steps.take(train.make_supervised_step(
       problem.model, problem.task, steps.PLAIN, train_mode=False), problem,
                         pair, steps.PLAIN)
@@ -149,6 +149,18 @@ def test_the_live_attack_chooses_the_weight(strength, monkeypatch):
     assert event['next_phase'] == (
         'restore' if strength and event['mia_auc'] > 0.5 else
         'restore_resting')
+
+
+def test_both_weights_are_of_one_program():
+  plan, _ = methods.prepare(
+      dataclasses.replace(
+          problems.setting(problems.problem()),
+          teacher=problems.devices().place(teacher_of(problems.problem()))),
+      config(weight=2.0, resting_weight=0.5))
+  first, second = plan.steps['restore'], plan.steps['restore_resting']
+  assert first is second
+  read = plan.reads({}, problems.devices())
+  assert [float(read[phase]['weight']) for phase in plan.steps] == [2.0, 0.5]
 
 
 def test_a_stage_alone_has_no_teacher():
