@@ -112,9 +112,17 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
 
 def write_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], *,
                  compressed: bool = False) -> None:
-  """Writes an npz file, see :func:`write_whole`."""
+  """Writes an npz file, see :func:`write_whole`.
+
+  Raises:
+    ValueError: if an array holds Python objects, which would be pickled.
+  """
+  for name, array in arrays.items():
+    if np.asarray(array).dtype.hasobject:
+      raise ValueError(f'Expected arrays without Python objects, got {name!r}.')
+  # Not `allow_pickle=False`: NumPy 2.1 takes it for one more array.
   save: Callable[..., None] = np.savez_compressed if compressed else np.savez
-  write_whole(path, lambda file: save(file, allow_pickle=False, **arrays))
+  write_whole(path, lambda file: save(file, **arrays))
 
 
 def append(path: str | os.PathLike, text: str) -> None:

@@ -83,6 +83,21 @@ def _names(write):
     return sorted(os.listdir(folder))
 
 
+@pytest.mark.parametrize('compressed', [False, True])
+def test_an_npz_file_holds_the_arrays_and_nothing_else(compressed, tmp_path):
+  writes.write_arrays(tmp_path / 'a.npz', ARRAYS, compressed=compressed)
+  with np.load(tmp_path / 'a.npz') as found:
+    assert set(found.files) == set(ARRAYS)
+    for name, array in ARRAYS.items():
+      np.testing.assert_array_equal(found[name], array)
+
+
+def test_objects_are_not_pickled(tmp_path):
+  with pytest.raises(ValueError, match="without Python objects, got 'b'"):
+    writes.write_arrays(tmp_path / 'a.npz', {'b': np.array([None])})
+  assert not list(tmp_path.iterdir())
+
+
 def test_permissions_are_what_the_umask_leaves(write, tmp_path):
   for umask, mode in ((0o077, 0o600), (0o022, 0o644)):
     place = tmp_path / str(umask)
