@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 import flax.linen as nn
@@ -155,14 +155,16 @@ def init(model: nn.Module, key: jax.Array,
   ``batch_stats`` is empty.
   """
   height, width = image_size  # a hashable tuple, whatever was given
-  return {'batch_stats': {}, **_make_init(model, (height, width))(key)}
+  draw = _make_init(model, (height, width))
+  # Inside another program it is a part of that, without options of its own.
+  inside = isinstance(key, jax.core.Tracer)
+  return {'batch_stats': {}, **(draw.__wrapped__ if inside else draw)(key)}
 
 
 @memo.one_for_equal
-def _make_init(model: nn.Module, image_size: tuple[int, int]
-               ) -> Callable[[jax.Array], Variables]:
-  # It runs once: on a CPU compiling it with care takes 13 s and saves none.
-  # The values differ from those of the usual program by rounding.
+def _make_init(model: nn.Module, image_size: tuple[int, int]) -> Any:
+  # It runs once: on a CPU compiling it with care takes 13 s and saves none. The
+  # values differ from those of the usual program by rounding.
   options = ({'xla_backend_optimization_level': 0}
              if jax.default_backend() == 'cpu' else None)
   return jax.jit(lambda key: in_float32(model.init(

@@ -67,7 +67,8 @@ def measure(ours: Any, recipe: train.TrainConfig,
   shown = np.concatenate([retain[:largest], forget[:largest]])
   constants = devices.place(
       {'images': dataset.images[shown], 'labels': dataset.labels[shown],
-       'teacher': variables, 'num_steps': np.int32(_SCHEDULE)})
+       'teacher': variables, 'weight': np.float32(joint.weight),
+       'num_steps': np.int32(_SCHEDULE)})
   kept = np.arange(min(largest, len(retain)))
   gone = len(kept) + np.arange(min(largest, len(forget)))
 
@@ -81,7 +82,7 @@ def measure(ours: Any, recipe: train.TrainConfig,
           train.create_state(variables, distance.optimizer, jax.random.key(0)),
           constants, batch(timed['distance'])),
       'joint': timing.Call(
-          restore.make_step(model, dataset.task, joint, joint.weight),
+          restore.make_step(model, dataset.task, joint),
           train.create_state(variables, joint.optimizer, jax.random.key(0)),
           constants, batch(timed['joint'])),
       'train': timing.Call(

@@ -146,11 +146,10 @@ def collect(loaded: Mapping[str, checkpoint.SavedModel],
   parts = {split: splits.parts[split] for split in FEATURE_SPLITS}
   config = next(iter(loaded.values())).config
   model, _ = predictors.of(config)
-  fresh = jax.jit(lambda key: models.init(model, key, dataset.image_size))
   random_logits = []
   for seed in range(options.random_networks):
     found = predictors.run(
-        config, fresh(jax.random.key(seed)),
+        config, models.init(model, jax.random.key(seed), dataset.image_size),
         parts if seed == 0 else {'forget': parts['forget']})
     random_logits.append(found['forget'].logits)
     if seed == 0:
