@@ -214,7 +214,7 @@ def _of_planted(root: pathlib.Path, common: Mapping[str, Any]) -> Runs:
 
 def _of_faces(root: pathlib.Path, folder: pathlib.Path,
               common: Mapping[str, Any]) -> Runs:
-  data = judged.DATA[0]
+  data = judged.SMALL
   study = study_lib.open_study(
       data.task(folder), 0, root / 'judged', data.forget, **common)
   return (study.dataset, study.splits, study.trained['original'],

@@ -3,11 +3,11 @@ r"""Real faces: who is told apart from retraining, and by what.
   python -m experiments.benchmarks.judged --data_dir=../shared/data \
       --workdir=../runs/judged --out=docs/results/judged
 
-FG-NET age in 6 classes at 32 px, LFW gender and smile at 24 px, all at width 8.
-Of each: an original, eight retrained models as references, and up to tier 2 six
-judged models: the original itself, two retrained models that are no references,
-fine-tuning, EU-k and DLFD with the settings that a search chose. Every model
-and every evaluation is a run folder: what is finished is not computed again.
+FG-NET age in 6 classes at 48 px and width 16, LFW gender and smile at 32 px and
+width 8. Of each: an original, eight retrained models as references, and up to
+tier 2 the judged models: the original itself, two retrained models that are no
+references, fine-tuning, EU-k, and DLFD without and with restore, by the presets.
+Every model is a run folder: what is finished is not computed again.
 """
 
 from __future__ import annotations
@@ -21,27 +21,31 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from absl import flags
 
 from dlfd_jax import methods as methods_lib, presets
 from dlfd_jax.cli import command, inputs
 from dlfd_jax.evaluation import inputs as inputs_lib, registry, run
-from dlfd_jax.metrics import person_rank, stats
+from dlfd_jax.metrics import person_rank, recovery, stats
 from dlfd_jax.pipeline import (
   evaluate,
   job,
   predictors as predictors_lib,
+  recovery as recovery_lib,
   references,
+  relearn,
   train,
 )
 from dlfd_jax.report import render
-from dlfd_jax.utils import runs
+from dlfd_jax.utils import runs, writes
 from experiments.paper import study as study_lib
 from experiments.publish import programs
 
 REFERENCES = 8
-METHODS = ('finetune', 'eu_k', 'dlfd')
+METHODS = ('finetune', 'eu_k', 'dlfd', 'dlfd_restore')
 TIER = 2
+RECOVERY_EPOCHS = 1  # passes over retain of an attempt to bring forget back
 # Fewer draws behind what decides nothing: probes and CKA are most of the time.
 _TIER_1 = references.Tier1Config(
     config=inputs_lib.ReferenceConfig(
@@ -55,6 +59,14 @@ COLUMNS = {
     'rmia_auc': 'RMIA', 'rmia_auc_person': 'RMIA, by person',
     'lira_auc': 'LiRA', 'lira_auc_two_sided': 'LiRA, two-sided',
     'gap_accuracy_retain': 'retain acc', 'gap_accuracy_test': 'test acc'}
+
+
+BACK = {
+    'recovery_accuracy': 'taught retain',
+    **{f'recovery_rest/{part}': f'taught {part} of forget'
+       for part in recovery.PARTS},
+    **{f'recovery_copies_auc/{copy}': f'AUC, {copy}'
+       for copy in recovery.COPIES}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,11 +109,14 @@ class Data:
                     'epochs', preset.train.epochs))))
 
 
+# What benchmarks of many models train on.
+SMALL = Data('FG-NET, age in 6 classes', 'fgnet_age', 'fgnet_128.npz',
+             {'image_size': 32, 'width': 8}, .25, features=True)
 DATA = (
     Data('FG-NET, age in 6 classes', 'fgnet_age', 'fgnet_128.npz',
-         {'image_size': 32, 'width': 8}, .25, features=True),
+         {'image_size': 48, 'width': 16}, .25, features=True),
     Data('LFW, gender and smile', 'lfw_gender_smile', 'lfw_64.npz',
-         {'image_size': 24, 'width': 8, 'epochs': 5}, .15, features=False))
+         {'image_size': 32, 'width': 8}, .25, features=False))
 
 
 def _measure(values: flags.FlagValues) -> dict[str, Any]:
@@ -141,7 +156,10 @@ def measure(data: Data, task: study_lib.Task, root: pathlib.Path,
   evaluated = (_whole if data.features else _of_logits)(
       study, kept, {name: run_of for name, (_, run_of) in judged.items()},
       config)
-  models = [{'name': name, 'title': title,
+  back = _cleared(lambda: brought_back(
+      study, kept, {name: run_of for name, (_, run_of) in judged.items()},
+      config))
+  models = [{'name': name, 'title': title, 'brought_back': back[name],
              **summary(_cleared(lambda name=name: evaluated(name, TIER)))}
             for name, (title, _) in judged.items()]
   cost = _costs(study.folder / 'costs.json', {
@@ -152,11 +170,74 @@ def measure(data: Data, task: study_lib.Task, root: pathlib.Path,
          for tier in range(TIER + 1)}}) if costs and data.features else None
   return {
       **study.about(), 'title': data.title, 'references': len(kept),
+      'recovery_steps': _steps_back(study),
       'people': {name: len(study.dataset.people_in(rows))
                  for name, rows in study.splits.parts.items()},
       'seeds': {'data, split, request, original, unlearning': 0,
                 'references from': 1000},
       'features': data.features, 'cpu_s': cost, 'models': models}
+
+
+def brought_back(study: study_lib.Study, kept: Sequence[str],
+                 judged: Mapping[str, Any],
+                 config: inputs_lib.EvaluationConfig
+                 ) -> dict[str, dict[str, Any]]:
+  """What attempts to bring forget back find in each judged model.
+
+  Every model is treated once, the references for all evaluations.
+
+  Returns:
+    By model the metrics of recovery by their names, see :func:`figures`.
+  """
+  places = {**judged, **{f'retrained_{i}': one for i, one in enumerate(kept)}}
+  models = {name: job.judged(place) for name, place in places.items()}
+  predictors = predictors_lib.Predictors(study.dataset, study.devices)
+  steps = _steps_back(study)
+  stored = study.folder / f'brought_back-{len(kept)}-{steps}.npz'
+  if stored.is_file():
+    with np.load(stored) as arrays:
+      found = inputs_lib.Recovery.of_arrays(dict(arrays))
+  else:
+    how = references.recovery_config(
+        models, references.Tier1Config(recovery_steps=steps))
+    assert isinstance(how, relearn.RelearnConfig)
+    found, _ = recovery_lib.recover(
+        {name: one.saved for name, one in models.items()}, study.dataset,
+        study.splits, predictors, how, study.common['hooks'])
+    writes.write_arrays(stored, found.arrays())
+  assert found is not None
+  logits = {name: {split: out.logits for split, out in predictors.run(
+      one.saved.config, one.saved.variables, study.splits.parts).items()}
+            for name, one in models.items()}
+  of_kept = [name for name in places if name not in judged]
+
+  def of(name: str) -> dict[str, Any]:
+    named = {'original': 'original', 'unlearned': name,
+             **{one: one for one in of_kept}}
+    record = run.evaluate(
+        {'original': logits['original'], 'unlearned': logits[name],
+         'retrained': [logits[one] for one in of_kept]},
+        study.dataset, study.splits, config, tier=1,
+        references=inputs_lib.References(recovery=dataclasses.replace(
+            found, logits={role: found.logits[one]
+                           for role, one in named.items()})))
+    return {one['metric']: _figures(one) for one in record['metrics']
+            if one['metric'] in BACK}
+
+  return {name: of(name) for name in judged}
+
+
+def _steps_back(study: study_lib.Study) -> int:
+  batch_size = study.task.preset.train.batch_size
+  return RECOVERY_EPOCHS * -(-len(study.splits.retain) // batch_size)
+
+
+def _figures(one: Mapping[str, Any]) -> dict[str, Any]:
+  """What is kept of a metric's record."""
+  return {**{key: one[key]['value'] for key in (
+      'original', 'unlearned', 'retrained')},
+          'delta': {key: one['delta'][key] for key in ('value', 'low', 'high')},
+          'p_value': one['p_value'], 'verdict': one['verdict']}
 
 
 def _cleared(call: Callable[[], Any]) -> Any:
@@ -228,11 +309,7 @@ def summary(record: Mapping[str, Any]) -> dict[str, Any]:
     if metric is None or metric.margin is None or '/' in one['metric']:
       continue
     metrics[one['metric']] = {
-        'tier': metric.tier, 'about': metric.split,
-        **{key: one[key]['value'] for key in (
-            'original', 'unlearned', 'retrained')},
-        'delta': {key: one['delta'][key] for key in ('value', 'low', 'high')},
-        'p_value': one['p_value'], 'verdict': one['verdict'],
+        'tier': metric.tier, 'about': metric.split, **_figures(one),
         'gate': one['gate']}
   return {
       'verdicts': {name: {key: of[key] for key in ('verdict', 'because')}
@@ -326,7 +403,15 @@ def markdown(result: Mapping[str, Any]) -> str:
               *(model['verdicts'][name]['verdict']
                 for name in ('forgetting', 'utility'))]
              for model in task['models']]), '',
-        *(f'- {line}' for line in sentences(task)), '']
+        *(f'- {line}' for line in sentences(task)), '',
+        'Brought back: accuracy on forget (of parts: on the rest of it) after '
+        f'{task["recovery_steps"]} steps on retain, or on parts of forget, and '
+        'the attack on copies of its images: differences to the references '
+        'after the same.', '', *render.markdown_lines(
+            ['model', *BACK.values()],
+            [[model['title'], *(_delta(model['brought_back'].get(name))
+                                for name in BACK)]
+             for model in task['models']]), '']
   return '\n'.join([*lines, programs.made_by(dict(result)), ''])
 
 

@@ -37,7 +37,7 @@ GAP = ('gap_accuracy_test', 'gap_accuracy_retain', 'gap_accuracy_forget',
        'gap_mia_auc_matched')
 _CONFIG = inputs_lib.EvaluationConfig(bootstrap=20, permutations=20, draws=1)
 TASKS = ('demo', 'fgnet_age')
-TITLES = {'demo': 'Drawn faces', 'fgnet_age': judged.DATA[0].title}
+TITLES = {'demo': 'Drawn faces', 'fgnet_age': judged.SMALL.title}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -142,7 +142,7 @@ def open_world(name: str, folder: pathlib.Path, data_dir: pathlib.Path,
     common: run-time arguments of every run.
   """
   task = (study_lib.Task('demo', 'demo', presets.PRESETS['demo'])
-          if name == 'demo' else judged.DATA[0].task(data_dir))
+          if name == 'demo' else judged.SMALL.task(data_dir))
   study = study_lib.open_study(task, 0, folder, **common)
   partition = job.as_partition(study.splits)
   if people is None:

@@ -189,7 +189,7 @@ def drawn(values: flags.FlagValues, seeds: Sequence[int]) -> Iterator[World]:
 
 def fgnet(values: flags.FlagValues, seeds: Sequence[int]) -> Iterator[World]:
   """The split, the original and the references of `judged`, at every seed."""
-  data = judged.DATA[0]
+  data = judged.SMALL
   task = data.task(pathlib.Path(command.required(values, 'data_dir')))
   study = study_lib.open_study(
       task, 0, pathlib.Path(command.required(values, 'judged')), data.forget,

@@ -23,6 +23,7 @@ def _model(name, forgetting, apart=0, smallest_p=.02):
   return {
       'name': name, 'title': name.title(), 'ranked': 14, 'ranked_apart': apart,
       'smallest_p': smallest_p,
+      'brought_back': {'recovery_accuracy': _metric(.7, 'distinguishable')},
       'verdicts': {
           'forgetting': {'verdict': forgetting, 'because': 'for a reason'},
           'utility': {'verdict': 'inconclusive', 'because': 'too wide'}},
@@ -36,8 +37,8 @@ def _model(name, forgetting, apart=0, smallest_p=.02):
 def _task():
   return {
       'title': 'Faces', 'image_size': 32, 'train_epochs': 3, 'references': 8,
-      'features': True, 'network': {'width': 8}, 'splits': {'forget': 20},
-      'people': {'forget': 5},
+      'features': True, 'recovery_steps': 9, 'network': {'width': 8},
+      'splits': {'forget': 20}, 'people': {'forget': 5},
       'cpu_s': {'retraining': 50.0, '0': 10.0, '1': 100.0, '2': 125.0},
       'models': [_model('original', 'distinguishable', apart=3),
                  _model('held_out', 'inconclusive', smallest_p=.12),
@@ -103,6 +104,10 @@ def test_a_study_from_training_to_the_page(tmp_path, monkeypatch, features):
       'original', 'held_out', 'retrained', 'finetune']
   assert set(found['cpu_s'] or ()) == (
       {'retraining', '0', '1', '2'} if features else set())
+  assert all(set(judged.BACK) & set(model['brought_back'])
+             for model in found['models'])
+  after = found['models'][0]['brought_back']['recovery_accuracy']
+  assert 0 <= after['retrained'] <= 1 and after['unlearned'] is not None
   again = measured()
   assert again == found  # read, not computed again
   assert 'RMIA' in judged.markdown({
