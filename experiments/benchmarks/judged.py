@@ -6,8 +6,8 @@ r"""Real faces: who is told apart from retraining, and by what.
 FG-NET age in 6 classes at 48 px and width 16, LFW gender and smile at 32 px and
 width 8. Of each: an original, eight retrained models as references, and up to
 tier 2 the judged models: the original itself, two retrained models that are no
-references, fine-tuning, EU-k, and DLFD without and with restore, by the presets.
-Every model is a run folder: what is finished is not computed again.
+references, fine-tuning, EU-k, and DLFD without and with restore. Settings are
+the presets'. Every model is a run folder: what is finished is not done again.
 """
 
 from __future__ import annotations
