@@ -235,7 +235,8 @@ def of_method(problem: methods.Problem, config: methods.RunConfig,
     constants = {**setting.constants, **plan.constants,
                  'num_steps': devices.share(np.int32(num_steps))}
     calls = {name: timing.Call(
-        step, plan.start or setting.state(stage.inner), constants, batch)
+        step, plan.start or setting.state(stage.inner),
+        {**constants, **plan.phase_constants.get(name, {})}, batch)
              for name, step in plan.steps.items()}
     _, seconds = timing.time_in_turns(calls, devices, 2)
     step_s = timing.medians(seconds)

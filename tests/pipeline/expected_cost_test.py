@@ -69,3 +69,12 @@ def test_an_estimate_counts_passes(monkeypatch):
   assert cost['unlearn_s'] == pytest.approx(sum(
       cost['steps'][name] * cost['step_s'][name]
       for name in ('distance', 'joint')))
+
+
+@pytest.mark.parametrize('name', ['dlfd_restore', 'scrub'])
+def test_steps_are_timed_as_they_will_be_run(name):
+  """With all that they read: a phase may have constants of its own."""
+  seconds = expected_cost.of_method(
+      problems.problem(), contract_test.CONFIGS[name], problems.devices(),
+      2**30)
+  assert 0 < seconds < 600
