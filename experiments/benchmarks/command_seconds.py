@@ -6,7 +6,7 @@ r"""Where the seconds of a deletion's commands go, from start to end.
 
 Trains for --epochs, forgets --fraction of the people by the default method and
 evaluates and reports that, each by its command in a process of its own: first
-with an empty cache of programs, then, from unlearning on, again with what the
+with an empty cache of programs, then, from evaluating on, again with what the
 first left there. The parts are those of the line that every command ends with.
 A network so little trained is no use to anybody: this is about time alone.
 """
@@ -28,7 +28,7 @@ from dlfd_jax.report import render
 from experiments.publish import programs
 
 ROUNDS = {'first': ('train', 'unlearn', 'evaluate', 'report'),
-          'again': ('unlearn', 'evaluate', 'report')}
+          'again': ('evaluate', 'report')}
 # A run that forgot nothing, or whose model is of no use, took its time, too.
 _DONE = (0, 4, 5)
 _LINE = re.compile(
@@ -86,7 +86,7 @@ def _measure(values: flags.FlagValues) -> dict[str, Any]:
   try:
     rows = []
     for turn, names in ROUNDS.items():
-      unlearned, judged = root / f'unlearned_{turn}', root / f'judged_{turn}'
+      unlearned, judged = root / 'unlearned', root / f'judged_{turn}'
       options = {
           'train': [f'--data={command.required(values, "data")}',
                     *(f'--{name}={value}' for name, value in given.items()),

@@ -16,7 +16,7 @@ def test_the_line_of_a_command_is_read():
         'trial_s': 1.5, 'compile_s': {'a': .5}, 'phase_s': {'a': .25},
         'first_check_s': 0.0, 'check_s': 0.0, 'choose_s': 0.0,
         'checkpoint_s': 3e3}})
-  found = command_seconds.parsed(f'something\n{line[:40]}\n  {line[40:]}\n')
+  found = command_seconds.parsed('something\n' + line.replace(' ', '\n  ', 9))
   assert found['wall'] == pytest.approx(2, abs=.5)
   assert found['parts'] == {
       'start': pytest.approx(2, abs=.5), 'pages': 0, 'trial': 1.5,
@@ -30,8 +30,10 @@ def test_a_command_that_tells_nothing_is_an_error():
     command_seconds.parsed('nothing')
 
 
-@pytest.mark.slow
-def test_commands_first_and_again(tmp_path):
+@pytest.mark.long
+def test_commands_first_and_again(tmp_path, monkeypatch):
+  for name in ('XLA_FLAGS', 'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'):
+    monkeypatch.delenv(name, raising=False)  # as a user has it
   out = tmp_path / 'seconds'
   assert command_seconds.main([
       '--data=synthetic', '--image_size=16', '--width=4', '--stem=small',
@@ -41,8 +43,8 @@ def test_commands_first_and_again(tmp_path):
   assert list(rows) == [
       (name, turn) for turn, names in command_seconds.ROUNDS.items()
       for name in names]
-  assert rows['unlearn', 'first']['compiled'] > 10
-  assert rows['unlearn', 'again']['compiled'] == 0
+  assert rows['evaluate', 'first']['compiled'] > 0
+  assert rows['evaluate', 'again']['compiled'] == 0
   assert all(sum(row['parts'].values()) == pytest.approx(row['wall'], abs=1)
              for row in rows.values())
   assert not (tmp_path / 'work').exists()
