@@ -450,8 +450,8 @@ def own_data(config: methods_lib.RunConfig) -> methods_lib.RunConfig:
   """A method's settings on data that no preset was made for.
 
   The learning rates are tried on them, see ``methods.trial``, but for that of
-  the released code, which is a part of what it is. Joint steps are in
-  proportion to the request, and a teacher is what its run ends with: where the
+  the released code, which is a part of what it is; joint steps train on, so
+  theirs is at most that of training. They are in proportion to the request, and a teacher is what its run ends with: where the
   attack cannot see the original, as in a request of one person, the best state
   on val would be one that has not forgotten.
   """
@@ -462,7 +462,10 @@ def own_data(config: methods_lib.RunConfig) -> methods_lib.RunConfig:
     if not isinstance(stage, dlfd_released.DLFDReleasedConfig):
       changes[f'{name}.trial'.lstrip('.')] = base.TrialConfig()
     if isinstance(stage, restore.StageConfig):
-      changes |= {f'{name}.epochs': _JOINT_EPOCHS, f'{name}.shown': _SHOWN}
+      changes |= {
+          f'{name}.epochs': _JOINT_EPOCHS, f'{name}.shown': _SHOWN,
+          f'{name}.trial': base.TrialConfig(factors=tuple(
+              factor for factor in base.TrialConfig().factors if factor <= 1))}
   return configs.replace(config, changes)
 
 
