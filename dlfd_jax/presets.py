@@ -450,10 +450,11 @@ def own_data(config: methods_lib.RunConfig) -> methods_lib.RunConfig:
   """A method's settings on data that no preset was made for.
 
   The learning rates are tried on them, see ``methods.trial``, but for that of
-  the released code, which is a part of what it is; joint steps train on, so
-  theirs is at most that of training. They are in proportion to the request, and a teacher is what its run ends with: where the
-  attack cannot see the original, as in a request of one person, the best state
-  on val would be one that has not forgotten.
+  the released code, which is a part of what it is. Those of joint steps, which
+  train on, are never above the configured one. These steps are in proportion to
+  the request, and a teacher is what its run ends with: where the attack cannot
+  see the original, as in a request of one person, the best state on val would
+  be one that has not forgotten.
   """
   changes: dict[str, Any] = {}
   if isinstance(config, restore.RestoreConfig):
