@@ -46,6 +46,7 @@ def test_a_preset_keeps_its_rates():
   both = presets.own_data(config)
   assert both.method.trial and both.restore.trial and both.restore.shown
   assert (both.method.selection, both.restore.selection) == ('last', 'one_se')
+  assert max(both.restore.trial.factors) == 1 < max(both.method.trial.factors)
   assert presets.own_data(presets.PRESETS['demo'].config_of('eu_k')).trial
   released = presets.PRESETS['demo'].config_of('official_compat')
   assert presets.own_data(released) == released
