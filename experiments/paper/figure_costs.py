@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from matplotlib import ticker
+
 from dlfd_jax.report import drawing
 from experiments.paper import comparison, summary
 
@@ -56,7 +58,9 @@ def draw(cells: Sequence[summary.Cell], *, format: str = 'svg') -> bytes:
         _panel(axis, of_task, key, signs)
         axis.set(xscale='log', ylabel=label,
                  xlabel="seconds over retraining's, logarithmic")
+        axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_major_formatter('{x:g}')
+        axis.xaxis.set_minor_formatter(ticker.NullFormatter())
       axes[0].set_title(task)
     handles = [grid[0][0].plot([], [], linestyle='none')[0] for _ in lines]
     figure.legend(handles, lines, loc='outside lower left', ncols=_ACROSS,
