@@ -376,6 +376,20 @@ def _delta(of: Mapping[str, Any] | None) -> str:
   return f'**{text}**' if of['verdict'] == stats.DISTINGUISHABLE else text
 
 
+def _back_lines(task: Mapping[str, Any]) -> list[str]:
+  if 'recovery_steps' not in task:  # a result of an earlier version
+    return []
+  return [
+      'Brought back: accuracy on forget (of parts: on the rest of it) after '
+      f'{task["recovery_steps"]} steps on retain, or on parts of forget, and '
+      'the attack on copies of its images: differences to the references '
+      'after the same.', '', *render.markdown_lines(
+          ['model', *BACK.values()],
+          [[model['title'], *(_delta(model['brought_back'].get(name))
+                              for name in BACK)]
+           for model in task['models']]), '']
+
+
 def markdown(result: Mapping[str, Any]) -> str:
   """A table and its sentences for each data set."""
   lines = ['# Real faces, judged up to tier 2', '',
@@ -404,14 +418,7 @@ def markdown(result: Mapping[str, Any]) -> str:
                 for name in ('forgetting', 'utility'))]
              for model in task['models']]), '',
         *(f'- {line}' for line in sentences(task)), '',
-        'Brought back: accuracy on forget (of parts: on the rest of it) after '
-        f'{task["recovery_steps"]} steps on retain, or on parts of forget, and '
-        'the attack on copies of its images: differences to the references '
-        'after the same.', '', *render.markdown_lines(
-            ['model', *BACK.values()],
-            [[model['title'], *(_delta(model['brought_back'].get(name))
-                                for name in BACK)]
-             for model in task['models']]), '']
+        *_back_lines(task)]
   return '\n'.join([*lines, programs.made_by(dict(result)), ''])
 
 

@@ -29,6 +29,7 @@ PAGES = {
     **{kind: _page_of(f'experiments.{module}') for kind, module in {
         'against_torch': 'benchmarks.against_torch',
         'attack_speed': 'benchmarks.attack_speed',
+        'command_seconds': 'benchmarks.command_seconds',
         'copies': 'benchmarks.copies', 'coverage': 'benchmarks.coverage',
         'dlfd_variants': 'benchmarks.dlfd_variants',
         'loss_tail': 'benchmarks.loss_tail',
