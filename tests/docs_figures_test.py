@@ -89,8 +89,8 @@ QUOTES = (
      *(('table1_lfw', method, column)
        for method in ('DLFD + restore', 'Margin matching')
        for column in ('gap', 's / retraining')), ('table1_lfw', 'EU-k', 'gap')),
-    ('docs/decisions.md', 'two-sided attack sees it on FG-NET ({}, retrained {})',
-     *(('table1_fgnet_48', method, 'two-sided')
+    ('docs/decisions.md', 'two-sided attack sees it on FG-NET ({}, retrained '
+     '{})', *(('table1_fgnet_48', method, 'two-sided')
        for method in ('DLFD + restore', 'retrained'))),
     ('docs/decisions.md', 'differ for DLFD (gap {} and {}) and hardly with '
      'restore, whose last states are its best ({} and {})',

@@ -91,6 +91,9 @@ def load_npz(
       raise ValueError(
           f'Expected {key} in {path.name} to be [{n}], got '
           f'{list(arrays[key].shape)}.')
+    if arrays[key].dtype.kind == 'V':
+      raise ValueError(f'Expected {key} in {path.name} to be text or numbers, '
+                       f'got records of type {arrays[key].dtype}.')
     if key != 'identity':
       try:
         texts[key] = arrays[key].astype(np.str_)

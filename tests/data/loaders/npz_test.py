@@ -99,3 +99,12 @@ def test_persons_ids_and_split_are_those_of_the_file(tmp_path):
   data = npz.load_npz(tmp_path / 'a.npz', labels='gender')
   np.testing.assert_array_equal(data.sample_id, ids)
   np.testing.assert_array_equal(data.split, split)
+
+
+@pytest.mark.parametrize('key', ['identity', 'sample_id', 'split'])
+def test_records_are_no_column(key, tmp_path):
+  path = tmp_path / 'faces.npz'
+  np.savez(path, images=np.zeros((2, 8, 8, 3), np.uint8), age=np.arange(2),
+           **{key: np.zeros(2, 'i4,f4')})
+  with pytest.raises(ValueError, match=f'{key} in faces.npz to be text or num'):
+    npz.load_npz(path, labels=('age',))

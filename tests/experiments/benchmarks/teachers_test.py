@@ -21,7 +21,7 @@ def test_the_student_is_drawn_to_the_mean_of_the_images_class():
   setting = base.Setting.of(problem, problems.devices(), method=config)
   plan = config.plan(setting)
   new, _ = steps.take(plan.steps[restore.JOINT], problem, pair, steps.PLAIN,
-                      plan.constants)
+                      {**plan.constants, 'weight': 2.0})
   labels, unseen = problem.dataset.labels, setting.held_out.rows
   assert set(unseen) < set(problem.splits.val)
   assert not set(unseen) & set(setting.problem.splits.val)
@@ -52,8 +52,9 @@ def test_nobody_teaches_nothing_and_an_untrained_network_something(
   config = stage(batch_size=8, batch_norm='frozen', optimizer=steps.PLAIN)
   plan = config.plan(problems.setting(problem))
   found, alone = (steps.take(
-      restore.make_step(problem.model, problem.task, config, weight), problem,
-      pair, steps.PLAIN, plan.constants)[0] for weight in (config.weight, 0.0))
+      restore.make_step(problem.model, problem.task, config), problem, pair,
+      steps.PLAIN, {**plan.constants, 'weight': weight})[0]
+                  for weight in (config.weight, 0.0))
   assert problems.same(found.params, alone.params) != moved
   fresh = problems.same(plan.constants['teacher'], problem.original)
   assert fresh != moved
