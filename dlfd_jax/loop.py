@@ -81,6 +81,38 @@ class Unsteered:
     return []
 
 
+class Reads(Protocol):
+  """What says which constants a step reads: a plan, here or of a method."""
+
+  @property
+  def steps(self) -> Mapping[str, parallel.StepFn]:
+    """By phase."""
+
+  @property
+  def constants(self) -> Mapping[str, Any]:
+    """Of all phases."""
+
+  @property
+  def phase_constants(self) -> Mapping[str, Mapping[str, Any]]:
+    """Of one phase each."""
+
+
+def constants_by_phase(plan: Reads, num_steps: int, data: Mapping[str, Any],
+                       devices: parallel.Devices) -> dict[str, dict[str, Any]]:
+  """All that the step of each phase reads beside its batch.
+
+  Args:
+    plan: its steps, and their constants on the devices.
+    num_steps: length of the run.
+    data: the constants of the feed, on the devices.
+    devices: where to run.
+  """
+  common = {**data, **plan.constants,
+            'num_steps': devices.share(np.int32(num_steps))}
+  return {phase: {**common, **plan.phase_constants.get(phase, {})}
+          for phase in plan.steps}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
   """What a loop runs.
@@ -126,14 +158,8 @@ class Plan:
 
   def reads(self, data: Mapping[str, Any],
             devices: parallel.Devices) -> dict[str, dict[str, Any]]:
-    """By phase the ``constants`` of its step.
-
-    Placed data, the plan's, those of the phase, and ``num_steps``.
-    """
-    common = {**data, **self.constants,
-              'num_steps': devices.share(np.int32(self.num_steps))}
-    return {phase: {**common, **self.phase_constants.get(phase, {})}
-            for phase in self.steps}
+    """See :func:`constants_by_phase`."""
+    return constants_by_phase(self, self.num_steps, data, devices)
 
   def checks(self, step: int) -> bool:
     """Whether the model is measured after ``step`` finished steps."""

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from dlfd_jax import (
+  loop,
   methods,
   models,
   parallel,
@@ -232,11 +233,10 @@ def of_method(problem: methods.Problem, config: methods.RunConfig,
     plan, trial = stage.plan(setting), stage.inner.trial
     num_steps = plan.length(stage.inner)
     batch = next(iter(setting.feed.batches(plan.batches.batch, 0, 1)))
-    constants = {**setting.constants, **plan.constants,
-                 'num_steps': devices.share(np.int32(num_steps))}
+    constants = loop.constants_by_phase(
+        plan, num_steps, setting.constants, devices)
     calls = {name: timing.Call(
-        step, plan.start or setting.state(stage.inner),
-        {**constants, **plan.phase_constants.get(name, {})}, batch)
+        step, plan.start or setting.state(stage.inner), constants[name], batch)
              for name, step in plan.steps.items()}
     _, seconds = timing.time_in_turns(calls, devices, 2)
     step_s = timing.medians(seconds)

@@ -187,7 +187,7 @@ def brought_back(study: study_lib.Study, kept: Sequence[str],
   Every model is treated once, the references for all evaluations.
 
   Returns:
-    By model the metrics of recovery by their names, see :func:`figures`.
+    By model the metrics of recovery by their names, see :func:`_figures`.
   """
   places = {**judged, **{f'retrained_{i}': one for i, one in enumerate(kept)}}
   models = {name: job.judged(place) for name, place in places.items()}
@@ -210,18 +210,22 @@ def brought_back(study: study_lib.Study, kept: Sequence[str],
       one.saved.config, one.saved.variables, study.splits.parts).items()}
             for name, one in models.items()}
   of_kept = [name for name in places if name not in judged]
+  wanted = {name.partition('/')[0] for name in BACK}
 
   def of(name: str) -> dict[str, Any]:
     named = {'original': 'original', 'unlearned': name,
              **{one: one for one in of_kept}}
-    record = run.evaluate(
+    prepared = inputs_lib.prepare(
         {'original': logits['original'], 'unlearned': logits[name],
          'retrained': [logits[one] for one in of_kept]},
-        study.dataset, study.splits, config, tier=1,
-        references=inputs_lib.References(recovery=dataclasses.replace(
+        study.dataset, study.splits, config,
+        inputs_lib.References(recovery=dataclasses.replace(
             found, logits={role: found.logits[one]
                            for role, one in named.items()})))
-    return {one['metric']: _figures(one) for one in record['metrics']
+    records = [record.as_dict() for metric in registry.METRICS
+               if metric.name in wanted
+               for record in run.records(prepared, metric)]
+    return {one['metric']: _figures(one) for one in records
             if one['metric'] in BACK}
 
   return {name: of(name) for name in judged}
