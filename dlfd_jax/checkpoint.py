@@ -71,6 +71,18 @@ def _plain(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     yield place
 
 
+def _alone() -> ocp.options.MultiprocessingOptions:
+  """Orbax without its barriers: a process reads and writes for itself."""
+  here = jax.process_index()
+  return ocp.options.MultiprocessingOptions(
+      primary_host=here, active_processes={here},
+      barrier_sync_key_prefix=str(here))
+
+
+def _checkpointer() -> ocp.StandardCheckpointer:
+  return ocp.StandardCheckpointer(multiprocessing_options=_alone())
+
+
 @contextlib.contextmanager
 def _saving(folder: str | os.PathLike) -> Iterator[None]:
   """Failures of the disk as an OSError, without orbax's own long account."""
@@ -102,13 +114,6 @@ def _sum_of_files(folder: pathlib.Path) -> str:
   return digest.hexdigest()
 
 
-def _abstract(tree: Any) -> Any:
-  return jax.tree.map(
-      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype)
-      if not hasattr(x, 'sharding') else jax.ShapeDtypeStruct(
-          x.shape, x.dtype, sharding=x.sharding), tree)
-
-
 def _describe(tree: Any) -> dict[str, str]:
   return {
       jax.tree_util.keystr(path): f'{leaf.dtype} {list(leaf.shape)}'
@@ -127,11 +132,11 @@ class LoopCheckpoints:
 
   A state is an array tree and a JSON ``meta``; the label is the number of
   finished steps. Saving waits until the files are whole, because the arrays
-  are donated to the next step. Several processes do everything together, in a
-  folder that all of them see; any number of them can restore it. The two last
-  steps are there, and the SHA-256 of their files, so that a damaged one is
-  noticed and the one before it is used. A step is read again before an older
-  one is deleted.
+  are donated to the next step. Of several processes, which hold the same state,
+  the first one saves; all restore, from a disk that they share or from copies
+  of one bucket, and any number of them can. The two last steps are there, and
+  the SHA-256 of their files, so that a damaged one is noticed and the one
+  before it is used. A step is read again before an older one is deleted.
 
   To an object store a step's files are sent, then the file of sums, which makes
   it count, then older steps go. A step that is in no sum was not sent whole.
@@ -149,9 +154,11 @@ class LoopCheckpoints:
     opened = contextlib.ExitStack()
     place = opened.enter_context(_plain(self._folder))
     self._release = weakref.finalize(self, opened.close)
+    (place / 'loop').mkdir(exist_ok=True)
     self._manager = ocp.CheckpointManager(
         place / 'loop', options=ocp.CheckpointManagerOptions(
-            create=True, enable_async_checkpointing=False))
+            create=False, enable_async_checkpointing=False,
+            multiprocessing_options=_alone()))
 
   def latest(self) -> int | None:
     """The newest whole step, or None; damaged ones are removed with a warning.
@@ -159,12 +166,14 @@ class LoopCheckpoints:
     Raises:
       ValueError: if all that there is was altered or is not whole.
     """
+    return hosts.from_first(hosts.first(self._latest))
+
+  def _latest(self) -> int | None:
     steps = sorted(self._manager.all_steps(), reverse=True)
-    sums = hosts.from_first(hosts.first(self._read_sums)) or {}
+    sums = self._read_sums()
     for step in steps:
-      known = sums.get(str(step))  # None: saved by an earlier version
-      if hosts.from_first(hosts.first(
-          lambda: self._is_whole(step, known))):  # noqa: B023
+      # None: saved by an earlier version
+      if self._is_whole(step, sums.get(str(step))):
         return step
       if step != steps[-1]:
         warnings.warn(
@@ -215,6 +224,10 @@ class LoopCheckpoints:
       ValueError: if a later step is there, or what was written cannot be read;
         then the steps before it stay.
     """
+    hosts.first(lambda: self._save(step, tree, meta))
+    stops.note_saved(self._folder.parent)
+
+  def _save(self, step: int, tree: Any, meta: dict[str, Any]) -> None:
     if self._manager.latest_step() == step:
       return
     with _saving(self._folder):
@@ -236,8 +249,7 @@ class LoopCheckpoints:
       raise
     for old in sorted(self._manager.all_steps())[:-2]:
       self._manager.delete(old)
-    hosts.first(lambda: self._publish(step))
-    stops.note_saved(self._folder.parent)
+    self._publish(step)
 
   def meta(self, step: int) -> dict[str, Any]:
     """The JSON part alone: read first, it tells the tree's shape."""
@@ -265,8 +277,7 @@ class LoopCheckpoints:
     with files.reading(f'Expected a whole checkpoint of step {step} in '
                        f'{self._folder}, got one that cannot be read'):
       found = self._manager.restore(step, args=ocp.args.Composite(
-          state=ocp.args.StandardRestore(
-              _abstract(parallel.to_store(like)))))['state']
+          state=ocp.args.StandardRestore(parallel.to_store(like))))['state']
     return parallel.from_store(found, like)
 
   def write_note(self, name: str, value: Any) -> None:
@@ -327,36 +338,34 @@ def save_model(folder: str | os.PathLike, variables: models.Variables,
   Raises:
     ValueError: if the folder holds files and may not be replaced.
   """
-  folder = storage.local(folder).absolute()
-  if not replace:
-    hosts.first(lambda: check_empty(folder))
-  variables = models.in_float32(parallel.fetch(dict(variables)))
-  hosts.first(lambda: folder.mkdir(parents=True, exist_ok=True))
-  with contextlib.ExitStack() as stack:
-    fresh = pathlib.Path(str(hosts.from_first(hosts.first(lambda: str(
-        stack.enter_context(writes.temporary_folder(folder)))))), _VARIABLES)
-    with _saving(folder), _plain(fresh.parent) as place, (
-        ocp.StandardCheckpointer()) as saver:
-      saver.save(place / _VARIABLES, variables)
-    _read(fresh, variables, str(folder))
-
-    def exchange() -> None:
-      card = fresh.with_name(_MODEL_CARD)
-      runs.write_json(card, {
+  hosts.first(lambda: _save_model(
+      storage.local(folder).absolute(), replace,
+      models.in_float32(parallel.fetch(dict(variables))), {
           'schema': _SCHEMA, 'model': dataclasses.asdict(config),
           'task': dataclasses.asdict(task), 'image_size': list(image_size),
-          'sha256': _sum_of_files(fresh),
           **({'imported': dict(imported)} if imported else {}),
-          'versions': runs.versions()})
-      # From here on nothing needs room.
-      if (folder / _VARIABLES).exists():
-        shutil.rmtree(folder / _VARIABLES)
-      fresh.rename(folder / _VARIABLES)
-      card.replace(folder / _MODEL_CARD)
+          'versions': runs.versions()}))
 
-    hosts.first(exchange)
-    hosts.first(lambda: storage.push(folder / _VARIABLES))
-    hosts.first(lambda: storage.push(folder / _MODEL_CARD))
+
+def _save_model(folder: pathlib.Path, replace: bool,
+                variables: models.Variables, card: dict[str, Any]) -> None:
+  if not replace:
+    check_empty(folder)
+  folder.mkdir(parents=True, exist_ok=True)
+  with writes.temporary_folder(folder) as place:
+    fresh = place / _VARIABLES
+    with _saving(folder), _plain(place) as plain, _checkpointer() as saver:
+      saver.save(plain / _VARIABLES, variables)
+    _read(fresh, variables, str(folder))
+    runs.write_json(place / _MODEL_CARD,
+                    {**card, 'sha256': _sum_of_files(fresh)})
+    # From here on nothing needs room.
+    if (folder / _VARIABLES).exists():
+      shutil.rmtree(folder / _VARIABLES)
+    fresh.rename(folder / _VARIABLES)
+    (place / _MODEL_CARD).replace(folder / _MODEL_CARD)
+    storage.push(folder / _VARIABLES)
+    storage.push(folder / _MODEL_CARD)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -575,7 +584,7 @@ def _tree_of(reader: Any, place: pathlib.Path, folder: pathlib.Path) -> Any:
 
 def _read(folder: pathlib.Path, like: Any, name: str) -> models.Variables:
   """Variables with the shapes of ``like``; ``name`` stands in refusals."""
-  with _plain(folder) as place, ocp.StandardCheckpointer() as reader:
+  with _plain(folder) as place, _checkpointer() as reader:
     check_same_shapes(_tree_of(reader, place, folder), like, name)
     with files.reading(f'Expected a whole checkpoint in {folder}, but its '
                        'arrays cannot be read'):

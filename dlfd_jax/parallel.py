@@ -227,49 +227,26 @@ def _plain(leaf: Any) -> Any:
   return jax.random.key_data(leaf) if _is_key(leaf) else leaf
 
 
-def _one_of_each() -> NamedSharding:
-  """An array's one copy in every process, on the first device."""
-  firsts = [jax.local_devices(process_index=i)[0] for i in range(hosts.count())]
-  return NamedSharding(Mesh(np.asarray(firsts), ('process',)), PartitionSpec())
-
-
-def to_store(tree: Any) -> Any:
-  """The arrays as what is written to disk once, by all processes together.
-
-  A single process writes its own; several see one array in what they hold.
-  """
-  if hosts.count() == 1:
-    return tree
-  where = _one_of_each()
-
-  def one(leaf: Any) -> Any:
-    plain = jax.device_put(
-        _plain(leaf), jax.local_devices()[0]).addressable_data(0)
-    stored = jax.make_array_from_single_device_arrays(
-        plain.shape, where, [plain])
-    return jax.random.wrap_key_data(
-        stored, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else stored
-
-  return jax.tree.map(one, tree)
-
-
-def from_store(tree: Any, like: Any) -> Any:
-  """Arrays read as :func:`to_store` wrote them, placed like ``like``."""
-  if hosts.count() == 1:
-    return tree
-
-  def one(leaf: Any, other: Any) -> Any:
-    plain = _plain(leaf).addressable_data(0)
-    local = jax.random.wrap_key_data(
-        plain, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else plain
-    return jax.device_put(local, other.sharding)
-
-  return jax.tree.map(one, tree, like)
-
-
 def fetch(tree: Any) -> Any:
   """Device arrays to NumPy arrays on the host; waits for them."""
   return jax.tree.map(np.asarray, jax.device_get(tree))
+
+
+def to_store(tree: Any) -> Any:
+  """Arrays as what is written to disk: NumPy's, of typed keys the numbers."""
+  return fetch(jax.tree.map(_plain, tree))
+
+
+def from_store(tree: Any, like: Any) -> Any:
+  """Arrays read as :func:`to_store` gave them, placed like ``like``."""
+  def one(stored: Any, other: Any) -> Any:
+    if _is_key(other):
+      stored = jax.random.wrap_key_data(
+          stored, impl=jax.random.key_impl(other))
+    return jax.device_put(stored, other.sharding) if isinstance(
+        other, jax.Array) else stored
+
+  return jax.tree.map(one, tree, like)
 
 
 def fetch_scalars(tree: Any) -> Any:

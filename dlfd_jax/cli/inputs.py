@@ -81,7 +81,7 @@ def define_hosts(values: flags.FlagValues) -> None:
   """Flags of a run of several processes; read before anything else happens."""
   flags.DEFINE_boolean(
       'distributed', False, 'one process of several, as a TPU pod slice, Slurm '
-      'or Open MPI tells; --workdir is on a disk that all share',
+      'or Open MPI tells; --workdir is in a bucket or on a disk that all share',
       flag_values=values)
   flags.DEFINE_string(
       'coordinator', None, 'host:port of process 0, where nothing tells',

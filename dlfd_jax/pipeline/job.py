@@ -136,11 +136,6 @@ def open_folder(path: Folder, config: dict[str, Any]) -> runs.RunFolder:
       process cannot see it.
   """
   path = storage.local(path)
-  if storage.url_of(path) and hosts.count() > 1:
-    raise ValueError(
-        'Expected --workdir on a disk that all processes share, as they write '
-        f'each checkpoint together, got {storage.url_of(path)}: data may lie '
-        'in a bucket, and a finished run can be copied there.')
 
   def make() -> runs.RunFolder:
     chain.check_resumed(path, config)
@@ -152,11 +147,12 @@ def open_folder(path: Folder, config: dict[str, Any]) -> runs.RunFolder:
   made = hosts.first(make)
   if made is not None:
     return made
+  storage.refresh(path)  # of a bucket this process has a copy of its own
   if not files.is_there(path / runs.CONFIG):
     raise ValueError(
-        'Expected --workdir on a disk that all processes share, but process '
-        f'{jax.process_index()} sees no run in {path}.')
-  return runs.RunFolder(path, config)
+        'Expected --workdir in a bucket or on a disk that all processes share, '
+        f'but process {jax.process_index()} sees no run in {path}.')
+  return runs.RunFolder(path, config, held=True)
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -286,6 +282,8 @@ class ModelRun:
             opened.checkpoints / name, saved.variables, saved.config,
             saved.task, saved.image_size, replace=True)
       hosts.first(lambda: opened.write_result(record))
+      if not hosts.is_first():
+        storage.refresh(opened.path)
       stops.note_saved(opened.path)
     stops.deliver()
 

@@ -172,13 +172,15 @@ class RunFolder:
     config: everything that decides the result, JSON values only; run-time
       matters such as the device count stay out of it, and the places of files
       are not compared (contents are, by their hashes).
+    held: another process of the same run made the folder and holds it.
 
   Raises:
     ValueError: if the folder holds something else than a run of this config,
       or one in an object store has another process at work in it.
   """
 
-  def __init__(self, path: str | os.PathLike, config: dict[str, Any]) -> None:
+  def __init__(self, path: str | os.PathLike, config: dict[str, Any], *,
+               held: bool = False) -> None:
     self.path = storage.local(path)
     self._kind = schemas.RESULTS.get(config.get('kind', ''), dict[str, Any])
     try:
@@ -197,7 +199,8 @@ class RunFolder:
                          'that leads nowhere.')
       if place.exists() and not place.is_dir():
         raise ValueError(f'Expected a folder for the run, {place} is a file.')
-    if storage.url_of(self.path) and not (self.path / RESULT).exists():
+    if not held and storage.url_of(self.path) and not (
+        self.path / RESULT).exists():
       weakref.finalize(self, storage.Lock(self.path).release)
       storage.refresh(self.path)  # what the one before wrote last
     if self.path.exists() and any(

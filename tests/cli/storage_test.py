@@ -3,13 +3,15 @@
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 from dlfd_jax.cli import commands, exit_codes
-from dlfd_jax.utils import storage
+from dlfd_jax.utils import runs, storage
 from tests import processes, stores
 from tests.cli import runs_of
 
@@ -140,7 +142,7 @@ def test_images_beside_a_table_are_read_by_their_names(s3, tmp_path, capsys):
 _KILLED = """
 import os, sys
 from dlfd_jax.cli import commands
-from dlfd_jax.utils import storage
+from dlfd_jax.utils import runs, storage
 push, sums = storage.push, []
 def dying(path, **more):
   sums.extend([path] * str(path).endswith('checkpoints/sha256.json'))
@@ -248,22 +250,34 @@ def test_a_run_in_a_bucket_is_for_one_process(s3, capsys):
 
 
 @pytest.mark.slow
-def test_two_processes_read_a_bucket_and_write_to_a_disk(s3, tmp_path):
+def test_two_processes_write_a_run_into_a_bucket(s3, tmp_path):
+  """Killed at a checkpoint and gone on with, it ends as on a disk."""
   url, _, objects = s3
 
-  def both(workdir):
+  def both(workdir, until=None):
     address = processes.address()
     made = [processes.start(
         'dlfd_jax', 'train', *runs_of.data_flags(f'{url}/faces.npz'),
-        *runs_of.NETWORK, '--batch_size=16', '--on=all', '--epochs=1',
-        f'--workdir={workdir}', '--num_processes=2',
+        *runs_of.NETWORK, '--batch_size=16', '--on=all', '--epochs=8',
+        '--checkpoint_seconds=0', f'--workdir={workdir}', '--num_processes=2',
         f'--coordinator={address}', f'--process_id={i}') for i in range(2)]
+    if until is not None:
+      end = time.monotonic() + processes.PATIENCE_S
+      while time.monotonic() < end and not until() and all(
+          one.poll() is None for one in made):
+        time.sleep(.05)
+      made[0].send_signal(signal.SIGKILL)
+      processes.ended(made)
+      return
     said = processes.ended(made)
-    return {one.returncode for one in made}, ''.join(said)
+    assert {one.returncode for one in made} == {exit_codes.OK}, said
 
-  codes, said = both(f'{url}/by_two')
-  assert codes == {exit_codes.USER_ERROR}, said
-  assert f'together, got {url}/by_two: data may lie in a bucket' in said
-  assert _below(objects, 'by_two') == []
-  codes, said = both(tmp_path / 'by_two')
-  assert codes == {exit_codes.OK}, said
+  saved = 'by_two/checkpoints/sha256.json'
+  both(f'{url}/by_two', until=lambda: saved in _below(objects, 'by_two'))
+  left = _below(objects, 'by_two')
+  assert saved in left and 'by_two/result.json' not in left, left
+  both(f'{url}/by_two')
+  both(tmp_path / 'by_two')
+  result = _read(objects, 'by_two/result.json')
+  assert result['weights'] == runs.read_result(tmp_path / 'by_two')['weights']
+  assert not [name for name in _below(objects, 'by_two') if 'lock' in name]

@@ -73,9 +73,6 @@ def test_one_process_agrees_with_itself():
   hosts.check_same(b'1', 'thing')
   with pytest.raises(FileExistsError):
     hosts.first(lambda: (_ for _ in ()).throw(FileExistsError()))
-  tree = {'a': np.zeros(3)}
-  assert parallel.to_store(tree) is tree
-  assert parallel.from_store(tree, tree) is tree
 
 
 def test_rows_that_cannot_be_split_over_processes_are_refused(two):
