@@ -522,9 +522,8 @@ def _of_earlier(
   if not splits.earlier.size or 'original' not in loaded:
     return None
   part = {'earlier': splits.earlier}
-  found = {name: {'test': logits[name]['test'], **{
-      split: out.logits for split, out in predictors.run(
-          saved.config, saved.variables, part).items()}}
+  found = {name: {'test': logits[name]['test'],
+                  **predictors.logits(saved, part)}
            for name, saved in loaded.items()}
   return earlier_lib.again(_outputs(found), dataset, splits, config)
 

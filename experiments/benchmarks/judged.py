@@ -206,8 +206,7 @@ def brought_back(study: study_lib.Study, kept: Sequence[str],
         study.splits, predictors, how, study.common['hooks'])
     writes.write_arrays(stored, found.arrays())
   assert found is not None
-  logits = {name: {split: out.logits for split, out in predictors.run(
-      one.saved.config, one.saved.variables, study.splits.parts).items()}
+  logits = {name: predictors.logits(one.saved, study.splits.parts)
             for name, one in models.items()}
   of_kept = [name for name in places if name not in judged]
   wanted = {name.partition('/')[0] for name in BACK}
@@ -291,9 +290,8 @@ def _of_logits(study: study_lib.Study, kept: Sequence[str],
 
   @functools.cache
   def logits(name):
-    saved = job.judged(judged.get(name, name)).saved
-    return {split: out.logits for split, out in predictors.run(
-        saved.config, saved.variables, study.splits.parts).items()}
+    return predictors.logits(
+        job.judged(judged.get(name, name)).saved, study.splits.parts)
 
   def evaluated(name, tier):
     return run.evaluate(

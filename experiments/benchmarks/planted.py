@@ -194,12 +194,8 @@ def logits_of(world: World, runs_of: Mapping[str, job.ModelRun | str],
   predictors = predictors_lib.Predictors(
       world.dataset, world.common.get('devices') or parallel.Devices())
   parts = {name: world.splits.parts[name] for name in splits}
-  found = {}
-  for name, of_run in runs_of.items():
-    saved = job.judged(of_run).saved
-    found[name] = {split: out.logits for split, out in predictors.run(
-        saved.config, saved.variables, parts).items()}
-  return found
+  return {name: predictors.logits(job.judged(of_run).saved, parts)
+          for name, of_run in runs_of.items()}
 
 
 def margins_of(world: World, folders: Sequence[str]) -> np.ndarray:
