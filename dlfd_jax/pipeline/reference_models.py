@@ -595,7 +595,7 @@ def load_references(folder: job.Folder, *,
   found = chain.check_index(chain.Judged(saved, str(folder), config, record))
   membership = None
   if config['design'] in (RANDOM, KEPT, HALF):
-    membership = _read_membership(folder, config, record)
+    membership = _read_membership(folder)
     if config.get('membership') != chain.hash_of_arrays(membership.arrays()):
       found += chain.Findings((
           f'Expected the {MEMBERSHIP} of {folder} as it was drawn, got one '
@@ -642,8 +642,7 @@ def finished(models: job.Folder | ReferenceModels, least: Mapping[str, int],
   return models
 
 
-def _read_membership(folder: pathlib.Path, config: Mapping[str, Any],
-                     record: Mapping[str, Any]) -> Membership:
+def _read_membership(folder: pathlib.Path) -> Membership:
   arrays = files.read_arrays(folder / MEMBERSHIP, 'who is in which model')
   names = [field.name for field in dataclasses.fields(Membership)]
   lacking = [name for name in names if name not in arrays]
