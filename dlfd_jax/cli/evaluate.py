@@ -142,10 +142,11 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
 
 
 def measure(values: flags.FlagValues, line: str,
-            original: evaluate.Judged | None, judged: evaluate.Judged,
-            retrained: Sequence[evaluate.Judged], dataset: dataset_lib.Dataset,
-            splits: splits_lib.Splits, stored: str | os.PathLike | None,
-            network: models.ModelConfig, **more: Any) -> dict[str, Any]:
+            original: evaluate.AnyModel | None, judged: evaluate.AnyModel,
+            retrained: Sequence[evaluate.AnyModel],
+            dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
+            stored: str | os.PathLike | None, network: models.ModelConfig,
+            **more: Any) -> dict[str, Any]:
   """Measures models by the flags of ``define_figures``, and shows the result.
 
   Args:

@@ -177,7 +177,7 @@ class Tried:
     charged_s: of these, what counts against the budget.
     compile_s: of these, what compilation took in its run.
     accuracies: of the candidate on val and retain.
-    losses: against the original, see ``usable.Loss``.
+    losses: against the original, see ``usable.AccuracyDrop``.
     seen: what each attack sees of it, see ``acceptance.Seen``.
     p_as_original: p that it remembers as the original does, by attack.
     steps: that it ran.
@@ -595,7 +595,7 @@ class _Trial:
         'budget_s': 60 * self.budget.value if retrain_s is None else (
             self.budget.value * retrain_s),
         'original': [dataclasses.asdict(one) for one in seen.values()],
-        'accuracies': usable.means(self._original),
+        'accuracies': usable.accuracies(self._of_original),
         'took_s': time.perf_counter() - started})
     self.run.log.write({'event': _PLAN, 'step': 0, **plan})
     return plan
@@ -639,8 +639,8 @@ class _Trial:
     ran = self.start(number, one)
     saved = ran.state()
     seen = self.attacks.measure(saved)
-    right = self._right(saved)
-    lost = usable.losses(self._original, right)
+    right = self._part_accuracies(saved)
+    lost = usable.accuracy_drops(self._of_original, right)
     losses = hosts.from_first([of_part.as_dict() for of_part in lost])
     outcome = TAKEN
     if ran.stop == loop.NOT_FINITE:
@@ -669,7 +669,7 @@ class _Trial:
             took_s, hosts.from_first(clock['work_s'])),
         compile_s=hosts.from_first(
             sum((clock.get('compile_s') or {}).values())),
-        accuracies=hosts.from_first(usable.means(right)), losses=losses,
+        accuracies=hosts.from_first(usable.accuracies(right)), losses=losses,
         steps=ran.record['steps'],
         seen=[of_attack.as_dict() for of_attack in seen.values()],
         p_as_original={name: of_attack.p_no_less(rule.original[name])
@@ -695,14 +695,15 @@ class _Trial:
     return work_s if self.budget.is_share else clock_s
 
   @functools.cached_property
-  def _original(self) -> dict[str, usable.Right]:
-    return self._right(self.begun.saved)
+  def _of_original(self) -> dict[str, usable.PartAccuracy]:
+    return self._part_accuracies(self.begun.saved)
 
-  def _right(self, saved: checkpoint.SavedModel) -> dict[str, usable.Right]:
+  def _part_accuracies(self, saved: checkpoint.SavedModel
+                       ) -> dict[str, usable.PartAccuracy]:
     problem = dataclasses.replace(
         self.judging, model=models.build(saved.config),
         original=saved.variables)
-    return unlearn.judged(
+    return unlearn.part_accuracies(
         problem, {'it': saved.variables}, self.devices)['it']
 
   def _say(self, sentence: str) -> None:
@@ -724,11 +725,11 @@ def _settle(tried: list[dict[str, Any]]) -> None:
         *taken['because'], 'No candidate was shown to have kept it.']}
 
 
-def _is_unsure(loss: usable.Loss) -> bool:
+def _is_unsure(loss: usable.AccuracyDrop) -> bool:
   return loss.answer == usable.CANNOT_SAY
 
 
-def _unsure(loss: usable.Loss) -> str:
+def _unsure(loss: usable.AccuracyDrop) -> str:
   return ('Whether it kept its accuracy on val cannot be said: the loss is '
           f'{100 * loss.lost:.1f} points, {loss}; '
           f'{100 * usable.MOST_LOST[loss.part]:.0f} may be lost.')

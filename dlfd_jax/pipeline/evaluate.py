@@ -69,8 +69,9 @@ FEATURES = 'features.npz'
 PEOPLE = 'people.json'
 References = job.Folder | reference_models.ReferenceModels
 Shadows = References | shadow_models.Plan
-Judged = (job.ModelRun | checkpoint.SavedModel | chain.Judged | str
-          | os.PathLike)
+# Whatever names a model to be measured.
+AnyModel = (job.ModelRun | checkpoint.SavedModel | chain.Judged | str
+            | os.PathLike)
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -254,8 +255,8 @@ def load_evaluation(folder: job.Folder, *,
 
 
 def evaluate(
-    original: Judged | None, unlearned: Judged,
-    retrained: Sequence[Judged] = (),
+    original: AnyModel | None, unlearned: AnyModel,
+    retrained: Sequence[AnyModel] = (),
     config: inputs_lib.EvaluationConfig | None = None, *,
     tier: int | None = None,
     tier_1: references.Tier1Config | None = None,
@@ -456,8 +457,9 @@ def evaluate(
         'The live attack could not tell the original from unseen data at this '
         'sample size: nothing to forget was visible before unlearning.')
   notes += earlier['sentences'] if earlier else []
-  lost = usable.losses(*(
-      _right(logits.get(name), dataset, splits, record.get('held_out', ()))
+  lost = usable.accuracy_drops(*(
+      _part_accuracies(
+          logits.get(name), dataset, splits, record.get('held_out', ()))
       for name in ('original', 'unlearned')))
   again_without = _without_duplicates(logits, dataset, splits, config, copies)
   if isinstance(again_without, str):
@@ -569,19 +571,20 @@ def _places_of(judged: Mapping[str, chain.Judged],
              for name, plan in folders.items() if plan}}
 
 
-def _right(logits: Mapping[str, np.ndarray] | None,
-           dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
-           learnt: Sequence[str]) -> dict[str, usable.Right]:
+def _part_accuracies(
+    logits: Mapping[str, np.ndarray] | None, dataset: dataset_lib.Dataset,
+    splits: splits_lib.Splits, learnt: Sequence[str]
+    ) -> dict[str, usable.PartAccuracy]:
   """What a model has right of each part; nothing if the model is not there.
 
   Images that the method learnt from, by sample id, do not count, nor what is
   forgotten whole.
   """
-  found: dict[str, usable.Right] = {}
+  found: dict[str, usable.PartAccuracy] = {}
   for name, of_part in (logits or {}).items():
     unread = held_out.unread(dataset, splits.stays(name), learnt)
     if len(unread):
-      found[name] = usable.Right(accuracy.accuracy(
+      found[name] = usable.PartAccuracy(accuracy.accuracy(
           dataset.task, of_part[np.isin(splits.parts[name], unread)],
           dataset.labels[unread]), dataset.identity[unread])
   return found

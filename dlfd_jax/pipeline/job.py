@@ -110,12 +110,13 @@ def data_config(dataset: dataset_lib.Dataset) -> dict[str, Any]:
           'fingerprint': dataset.fingerprint()}
 
 
-def right(predictor: predict.Predictor, variables: models.Variables,
-          dataset: dataset_lib.Dataset, parts: Mapping[str, np.ndarray]
-          ) -> dict[str, usable.Right]:
+def part_accuracies(
+    predictor: predict.Predictor, variables: models.Variables,
+    dataset: dataset_lib.Dataset, parts: Mapping[str, np.ndarray]
+    ) -> dict[str, usable.PartAccuracy]:
   """What a model has right of each of some sets of the predictor's rows."""
   found = predictor.parts(variables, parts) if parts else {}
-  return {name: usable.Right(
+  return {name: usable.PartAccuracy(
       accuracy.accuracy(dataset.task, out.logits, dataset.labels[parts[name]]),
       dataset.identity[parts[name]]) for name, out in found.items()}
 
@@ -124,7 +125,7 @@ def accuracies(predictor: predict.Predictor, variables: models.Variables,
                dataset: dataset_lib.Dataset, parts: Mapping[str, np.ndarray]
                ) -> dict[str, float]:
   """Accuracy of a model on each of some sets of the predictor's rows."""
-  return {name: of_part.counts.value for name, of_part in right(
+  return {name: of_part.counts.value for name, of_part in part_accuracies(
       predictor, variables, dataset, parts).items()}
 
 

@@ -155,7 +155,7 @@ def _forgotten(result: tables.Result) -> Answer:
 
 def _works(result: tables.Result) -> Answer:
   question = 'Still works?'
-  losses = [usable.Loss.of(one) for one in result.get('losses') or ()]
+  losses = [usable.AccuracyDrop.of(one) for one in result.get('losses') or ()]
   if not losses:
     return Answer(
         question, UNKNOWN, 'this model and the original were not asked about '

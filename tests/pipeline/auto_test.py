@@ -112,10 +112,10 @@ def _answers(monkeypatch, **by_name):
 
   def losses(original, unlearned):
     low, lost, high = by_name[tried[-1]]
-    return [usable.Loss('val', .5, .5 - lost, low, high, 72, 24)]
+    return [usable.AccuracyDrop('val', .5, .5 - lost, low, high, 72, 24)]
 
   monkeypatch.setattr(auto._Trial, '_one', noted)
-  monkeypatch.setattr(usable, 'losses', losses)
+  monkeypatch.setattr(usable, 'accuracy_drops', losses)
 
 
 SHOWN, WITHIN, BEYOND, LOST = (
