@@ -28,7 +28,7 @@ from dlfd_jax.metrics import accuracy, stats
 MOST_LOST = {'val': 0.02, 'retain': 0.05}
 SAMPLES = ('val',)
 KEPT, LOST, CANNOT_SAY = 'kept', 'lost', 'cannot say'
-_IN_WORDS = {'val': 'validation images', 'retain': 'images of those who stay'}
+IN_WORDS = {'val': 'validation images', 'retain': 'those who stay'}
 _ROUNDING = 1e-9
 
 
@@ -93,7 +93,9 @@ class AccuracyDrop:
     """Why the model is not to be used; empty if the loss is no larger."""
     if not self.too_much:
       return ''
-    said = (f'Do not use this model: its accuracy on {_IN_WORDS[self.part]} is '
+    where = (IN_WORDS[self.part] if self.part in SAMPLES else
+             f'images of {IN_WORDS[self.part]}')
+    said = (f'Do not use this model: its accuracy on {where} is '
             f"{100 * self.unlearned:.1f} %, the original's was "
             f'{100 * self.original:.1f} %; a deletion may cost '
             f'{100 * MOST_LOST[self.part]:.0f} points there.')
