@@ -132,10 +132,14 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
     result['used'] = used
     result['cost'] = None
     if model and repeats != 0:
-      told = (ours, preset.train, *model, dataset, found.request.retain,
-              found.request.forget, devices)
-      result['cost'] = (expected_cost.measure(*told, repeats) if repeats else
-                        expected_cost.estimate(*told))
+      config, variables = model
+      work = expected_cost.Workload(
+          method=ours, recipe=preset.train, config=config, variables=variables,
+          dataset=dataset, retain=found.request.retain,
+          forget=found.request.forget)
+      result['cost'] = (
+          expected_cost.measure(work, devices, repeats) if repeats else
+          expected_cost.estimate(work, devices))
     result['time'] = {
         'read_s': read - started, 'copies_s': checked - read - model_s,
         'cost_s': time.perf_counter() - checked + model_s}
