@@ -717,10 +717,12 @@ def run_together(plans: Iterable[Plan], data: Mapping[str, Any], *,
         if active:
           block.report(of_block, block.settle(active, mark, first=not tick))
       now = time.perf_counter()
-      if request.requested or now - saved_at >= max(
-          checkpoint_seconds, 20 * save_s):
+      # Asked once: a signal that comes while they are saved stops all of them
+      # when the next line is due, not those alone that are saved after it.
+      asked = request.requested
+      if asked or now - saved_at >= max(checkpoint_seconds, 20 * save_s):
         for block in blocks:
-          block.save(interrupted=request.requested)
+          block.save(interrupted=asked)
         saved_at = time.perf_counter()
         save_s = saved_at - now
       mark = time.perf_counter()
