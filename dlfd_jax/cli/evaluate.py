@@ -19,9 +19,9 @@ from dlfd_jax.pipeline import (
   evaluate,
   job,
   reference_models,
-  references,
   run_configs,
   shadow_models,
+  tier_1_runs,
 )
 from dlfd_jax.report import render
 from dlfd_jax.utils import files, runs, text as text_lib
@@ -182,7 +182,7 @@ def measure(values: flags.FlagValues, line: str,
   result = evaluate.evaluate(
       original, judged, retrained, config, tier=tier, shadows=shadows,
       half_references=command.value(values, 'half_references'),
-      tier_1=references.Tier1Config(**{
+      tier_1=tier_1_runs.Tier1Config(**{
           name: command.value(values, name) for name in _TIER_1})
       if tier else None, splits=splits, dataset=dataset,
       keep_features=command.value(values, 'keep_features'), workdir=workdir,

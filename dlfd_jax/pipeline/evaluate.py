@@ -37,9 +37,9 @@ from dlfd_jax.pipeline import (
   job,
   predictors as predictors_lib,
   reference_models,
-  references,
   relearn,
   shadow_models,
+  tier_1_runs,
   weakenings,
 )
 from dlfd_jax.report import (
@@ -260,7 +260,7 @@ def evaluate(
     retrained: Sequence[AnyModel] = (),
     config: inputs_lib.EvaluationConfig | None = None, *,
     tier: int | None = None,
-    tier_1: references.Tier1Config | None = None,
+    tier_1: tier_1_runs.Tier1Config | None = None,
     shadows: Shadows | None = None,
     half_references: References | None = None,
     splits: job.Parts | None = None,
@@ -328,7 +328,7 @@ def evaluate(
     raise ValueError(
         f'Expected half-references at tier 2 or 3, got them at tier {tier}.')
   if tier and tier_1 is None:
-    tier_1 = references.Tier1Config()
+    tier_1 = tier_1_runs.Tier1Config()
   devices = devices or parallel.Devices()
   if isinstance(unlearned, job.ModelRun):
     splits = unlearned.splits if splits is None else splits
@@ -363,8 +363,8 @@ def evaluate(
   settings = dataclasses.asdict(config)
   relearning = recovering = None
   if tier_1 is not None:
-    relearning = references.relearn_config(judged.get('original'), tier_1)
-    recovering = references.recovery_config(judged, tier_1)
+    relearning = tier_1_runs.relearn_config(judged.get('original'), tier_1)
+    recovering = tier_1_runs.recovery_config(judged, tier_1)
     settings |= {'tier': tier, **_tier_1_settings(
         tier_1, relearning, recovering)}
   fields = {
@@ -414,7 +414,7 @@ def evaluate(
   collected = None
   if tier_1 is not None:
     collected = dataclasses.replace(
-        references.collect(
+        tier_1_runs.collect(
             loaded, ran, dataset, splits, predictors, tier_1, relearning,
             recovering, hooks, spent=apart),
         shadows=unlearned_shadows,
@@ -515,7 +515,7 @@ def _judged(original: AnyModel | None, unlearned: AnyModel,
 
 
 def _tier_1_settings(
-    tier_1: references.Tier1Config, relearning: relearn.RelearnConfig | None,
+    tier_1: tier_1_runs.Tier1Config, relearning: relearn.RelearnConfig | None,
     recovering: relearn.RelearnConfig | None) -> dict[str, Any]:
   """What of tier 1 decides the figures, for the config of an evaluation."""
   return {
@@ -570,7 +570,7 @@ def _of_earlier(
   return earlier_lib.again(_outputs(found), dataset, splits, config)
 
 
-def _check_tier(tier: int | None, tier_1: references.Tier1Config | None,
+def _check_tier(tier: int | None, tier_1: tier_1_runs.Tier1Config | None,
                 retrained: int, shadows: bool) -> int:
   """The tier that is asked for, if it can be run."""
   if tier is None:

@@ -1,4 +1,7 @@
-"""What tier 1 has to run: random networks, and attempts to learn again."""
+"""What tier 1 has to run: random networks, and attempts to learn again.
+
+The retrained models that it compares with are trained by ``reference_models``.
+"""
 
 from __future__ import annotations
 
