@@ -69,6 +69,7 @@ from dlfd_jax.data import (
   dataset as dataset_lib,
   splits as splits_lib,
 )
+from dlfd_jax.evaluation.inputs import FORGET, KEEP, OUT
 from dlfd_jax.pipeline import chain, expected_cost, job, run_configs, train
 from dlfd_jax.utils import (
   files,
@@ -85,7 +86,6 @@ from dlfd_jax.utils import (
 MEMBERSHIP = 'membership.npz'
 DESIGNS = (RETRAINED, REQUEST, RANDOM, KEPT, HALF) = (
     'retrained', 'request', 'random', 'keep', 'half')
-OUT, FORGET, KEEP = 0, 1, 2
 _TITLES = {**dict.fromkeys(DESIGNS, 'shadow models'),
            RETRAINED: 'retrained models', HALF: 'half-references',
            KEPT: 'shadow models and the same without whom they forget'}
