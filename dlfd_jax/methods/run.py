@@ -322,7 +322,11 @@ class UnlearnResult:
 
 def prepare(setting: base.Setting, config: base.Method
             ) -> tuple[loop.Plan, base.MethodController]:
-  """What the loop runs, and what measures, switches phases and selects."""
+  """The loop's plan from the method's, and the controller of the run.
+
+  The method says what a step is; how often the model is measured, and what then
+  switches phases and selects a state, is the same for all methods.
+  """
   inner = config.inner
   plan = config.plan(setting)
   live = live_lib.LiveAttack(setting, inner.live_limit, plan.attack)
