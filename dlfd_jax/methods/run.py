@@ -53,17 +53,19 @@ class Monitor:
       self._findings['steering_reason'] = live.rule.because
     self._kind = live.rule.kind
     measured = self._kind != live_lib.PASSES
-    asked = (None if plan.phases is None else plan.phases.threshold,
-             config.select_threshold)  # numbers, or names of the null's
+    asked: tuple[Any, ...] = (  # numbers, or names of the null's
+        None if plan.phases is None else plan.phases.threshold,
+        config.select_threshold)
     # Another pass over the images of the attack: only where its name is used.
     null: dict[Any, Any] = {}  # numbers by these names
     if measured and any(isinstance(threshold, str) for threshold in asked):
       null = dict(zip(base.THRESHOLDS,
                       hosts.from_first(list(live.null(original))), strict=True))
       self._findings |= null
-    self._forget_threshold, self._select_threshold = (
+    numbers: list[Any] = [
         null.get(threshold, threshold) if measured else None
-        for threshold in asked)
+        for threshold in asked]
+    self._forget_threshold, self._select_threshold = numbers
     self._forget_by, self._select_by = (
         AUC if isinstance(threshold, str) else SCORE for threshold in asked)
     self._original = hosts.from_first(live.measure(original))

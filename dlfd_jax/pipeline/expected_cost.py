@@ -160,7 +160,8 @@ def _schedule(work: Workload, devices: parallel.Devices) -> _Schedule:
   assert isinstance(work.method, restore.DLFDRestoreConfig)
   distance, joint = work.method.method, work.method.restore
   assert isinstance(distance, dlfd.DLFDConfig)
-  of_kind = {'distance': distance, 'joint': joint, 'train': work.recipe}
+  of_kind: dict[str, Any] = {
+      'distance': distance, 'joint': joint, 'train': work.recipe}
   batch_sizes = {name: one.batch_size for name, one in of_kind.items()}
   for size in batch_sizes.values():
     devices.check_batch_size(size)
