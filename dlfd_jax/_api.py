@@ -47,8 +47,8 @@ from dlfd_jax.pipeline.reference_models import (
   plan as plan_references,
   train_references,
 )
-from dlfd_jax.pipeline.references import Tier1Config
 from dlfd_jax.pipeline.signing import sign, verify
+from dlfd_jax.pipeline.tier_1_runs import Tier1Config
 from dlfd_jax.pipeline.train import TrainResult, train
 from dlfd_jax.pipeline.unlearn import UnlearnResult, unlearn
 from dlfd_jax.pipeline.weights import export_weights, import_weights

@@ -263,6 +263,16 @@ class _Session:
     self._checked = False
     self._mark = time.perf_counter()  # time up to here is booked
 
+  def begin(self, checkpoints: checkpoint.LoopCheckpoints | None) -> None:
+    """Goes on from the latest checkpoint; without one measures the start."""
+    latest = None if checkpoints is None else checkpoints.latest()
+    if checkpoints is not None and latest is not None:
+      self.restore(checkpoints, latest)
+      return
+    if not self.plan.done:
+      self.log.truncate(0)
+    self.check()
+
   def restore(self, checkpoints: checkpoint.LoopCheckpoints,
               step: int) -> None:
     meta = stored(checkpoints.meta(step), f'the checkpoint of step {step}')
@@ -483,13 +493,7 @@ def run(plan: Plan, data: Mapping[str, Any], *, devices: parallel.Devices,
   log = runs.MetricsLog() if log is None else log
   session = _Session(plan, devices, controller, log, hooks)
   constants = plan.reads(data, devices)
-  latest = None if checkpoints is None else checkpoints.latest()
-  if checkpoints is not None and latest is not None:
-    session.restore(checkpoints, latest)
-  else:
-    if not plan.done:
-      log.truncate(0)
-    session.check()
+  session.begin(checkpoints)
   saved_at = time.perf_counter()
   end = plan.num_steps if session.stop == FINISHED else session.step
   with stop_on_signals() as request:
@@ -540,9 +544,10 @@ class _Block:
   A session whose run is over keeps its place; its batches have no rows.
   """
 
-  def __init__(self, sessions: Sequence[_Session], constants: Any,
-               device: jax.Device):
-    self.sessions = sessions
+  def __init__(self, sessions: Sequence[_Session],
+               checkpoints: Sequence[checkpoint.LoopCheckpoints | None],
+               constants: Any, device: jax.Device):
+    self.sessions, self._checkpoints = sessions, checkpoints
     self._constants, self._device = constants, device
     (self._phase, step), = sessions[0].plan.steps.items()
     self._step = train.make_member_step(step)
@@ -599,11 +604,41 @@ class _Block:
         clock.phase_steps[name] = clock.phase_steps.get(name, 0) + len(steps)
     return skipped
 
-  def show(self, k: int) -> None:
+  def report(self, due: Sequence[tuple[int, _Session]],
+             skipped: np.ndarray) -> None:
+    """Writes lines of the log, and measures the models whose check it is.
+
+    Args:
+      due: the sessions, with their places.
+      skipped: see :meth:`settle`.
+    """
+    for k, session in due:
+      session.log_steps(int(skipped[k]))
+      if session.plan.checks(session.step) or session.stop != FINISHED:
+        self._show(k)
+        if session.stop == FINISHED:
+          session.check()
+        self._hide(k)
+
+  def save(self, interrupted: bool) -> None:
+    """Saves the sessions that go on, and stops them if a signal asked for it.
+
+    Each in its own checkpoint, so that it can also go on alone.
+    """
+    for k, session in self.active:
+      self._show(k)
+      saver = self._checkpoints[k]
+      if saver is not None:
+        session.save(saver)
+      if interrupted:
+        session.stop = INTERRUPTED
+      self._hide(k)
+
+  def _show(self, k: int) -> None:
     """Gives a session its own state."""
     self.sessions[k].state = jax.tree.map(lambda leaf: leaf[k], self._state)
 
-  def hide(self, k: int) -> None:
+  def _hide(self, k: int) -> None:
     """Takes it back; of a run that is over it leaves the model, on the host."""
     session = self.sessions[k]
     session.state = None if k in dict(self.active) else dataclasses.replace(
@@ -642,23 +677,18 @@ def run_together(plans: Iterable[Plan], data: Mapping[str, Any], *,
   sessions: list[_Session] = []
   for i, plan in enumerate(plans):
     session = _Session(plan, alone[i % len(alone)], controllers[i], logs[i], ())
-    saver = checkpoints[i]
-    latest = None if saver is None else saver.latest()
-    if saver is not None and latest is not None:
-      session.restore(saver, latest)
-    else:
-      logs[i].truncate(0)
-      session.check()
+    session.begin(checkpoints[i])
     # The memory is needed: of every state there is one copy.
     session.plan = dataclasses.replace(plan, start=cast(Any, None))
     sessions.append(session)
-  blocks = [_Block(sessions[i::len(alone)], local[i], one.devices[0])
+  blocks = [_Block(sessions[i::len(alone)], checkpoints[i::len(alone)],
+                   local[i], one.devices[0])
             for i, one in enumerate(alone[:len(sessions)])]
-  begun = {id(s): s.step for s in sessions}
+  begun = {s: s.step for s in sessions}
   ticks = max(s.plan.num_steps - s.step for s in sessions)
 
   def batch_of(session: _Session, tick: int) -> batching.Batch:
-    step = begun[id(session)] + tick
+    step = begun[session] + tick
     if step < session.plan.num_steps:
       return session.plan.batch(step)
     idle = session.plan.batch(0)
@@ -678,35 +708,21 @@ def run_together(plans: Iterable[Plan], data: Mapping[str, Any], *,
         block.take(batch)
       for hook in hooks:
         hook({'event': 'tick', 'step': tick + 1, 'num_steps': ticks})
-      due = {id(s) for active in before for _, s in active
-             if s.plan.checks(s.step) or s.step % s.plan.log_every == 0}
-      if tick and not due:
+      due = [[(k, s) for k, s in active
+              if s.plan.checks(s.step) or s.step % s.plan.log_every == 0]
+             for active in before]
+      if tick and not any(due):
         continue
-      for block, active in zip(blocks, before, strict=True):
-        if not active:
-          continue
-        skipped = block.settle(active, mark, first=not tick)
-        for k, session in active:
-          if id(session) not in due:
-            continue
-          session.log_steps(int(skipped[k]))
-          if session.plan.checks(session.step) or session.stop != FINISHED:
-            block.show(k)
-            if session.stop == FINISHED:
-              session.check()
-            block.hide(k)
+      for block, active, of_block in zip(blocks, before, due, strict=True):
+        if active:
+          block.report(of_block, block.settle(active, mark, first=not tick))
       now = time.perf_counter()
-      if request.requested or now - saved_at >= max(
-          checkpoint_seconds, 20 * save_s):
+      # Asked once: a signal that comes while they are saved stops all of them
+      # when the next line is due, not those alone that are saved after it.
+      asked = request.requested
+      if asked or now - saved_at >= max(checkpoint_seconds, 20 * save_s):
         for block in blocks:
-          for k, session in block.active:
-            block.show(k)
-            saver = checkpoints[sessions.index(session)]
-            if saver is not None:
-              session.save(saver)
-            if request.requested:
-              session.stop = INTERRUPTED
-            block.hide(k)
+          block.save(interrupted=asked)
         saved_at = time.perf_counter()
         save_s = saved_at - now
       mark = time.perf_counter()

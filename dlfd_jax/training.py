@@ -18,6 +18,9 @@ from dlfd_jax.data import augment as augment_lib, batching
 from dlfd_jax.models import Variables
 from dlfd_jax.utils import memo, validate
 
+# Random draws of batches that one step may read side by side: `read` takes the
+# number and the next one.
+RETAIN_STREAM, FORGET_STREAM = 0, 2
 SCHEDULES = ('constant', 'cosine', 'triangle')
 KINDS = ('sgd', 'adam', 'adamw')
 
@@ -283,7 +286,7 @@ def update(state: TrainState, gradients: Any, batch_stats: Any,
 def read(state: TrainState, constants: Mapping[str, Any],
          batch: batching.Batch, task: tasks.Task,
          augment: augment_lib.AugmentConfig | None = None,
-         stream: int = 0) -> Rows:
+         stream: int = RETAIN_STREAM) -> Rows:
   """The rows of a batch inside a step.
 
   Args:
@@ -293,7 +296,7 @@ def read(state: TrainState, constants: Mapping[str, Any],
     task: tells which labels are known.
     augment: of the images, or None.
     stream: of the random draws; batches that one step reads side by side have
-      even numbers of their own (retain 0, forget 2).
+      even numbers of their own.
   """
   images, labels = batching.read(constants, batch)
   if augment is not None:
@@ -304,6 +307,15 @@ def read(state: TrainState, constants: Mapping[str, Any],
     weights = weights * batch.weights
   return Rows(images, labels, weights,
               example_keys(state, batch.position, stream + 1))
+
+
+def read_pair(state: TrainState, constants: Mapping[str, Any],
+              pair: batching.Pair, task: tasks.Task,
+              augment: augment_lib.AugmentConfig | None = None
+              ) -> tuple[Rows, Rows]:
+  """The rows of retain and those of forget; see :func:`read`."""
+  return (read(state, constants, pair.retain, task, augment, RETAIN_STREAM),
+          read(state, constants, pair.forget, task, augment, FORGET_STREAM))
 
 
 def forward(model: nn.Module, params: Any, batch_stats: Any, rows: Rows, *,

@@ -90,6 +90,29 @@ def test_a_stop_saves_every_model_and_each_goes_on(
     assert tiny.largest_difference(got.variables, want.variables) < 1e-5
 
 
+def test_a_signal_while_models_are_saved_stops_all_that_go_on(
+    tmp_path, monkeypatch):
+  """Those that were saved before it came are not taken for finished."""
+  request, save, saved = loop.StopRequest(), loop._Session.save, []
+
+  def saving(session, checkpoints):
+    saved.append(session.step)
+    request.requested |= len(saved) == 2
+    return save(session, checkpoints)
+
+  monkeypatch.setattr(loop._Session, 'save', saving)
+  monkeypatch.setattr(loop, 'stop_on_signals',
+                      lambda: contextlib.nullcontext(request))
+  members = list(_members(tmp_path))
+  found = _together(members, checkpoint_seconds=0)
+  for member in members:
+    member.checkpoints.close()
+  assert saved == [1, 1, 1, 4, 4]
+  assert [one.steps for one in found] == [4, 4, 4]
+  assert [one.stop for one in found] == [
+      loop.INTERRUPTED, loop.FINISHED, loop.INTERRUPTED]
+
+
 def test_one_that_is_not_finite_stops_and_the_others_go_on(singles):
   data, members = tiny.dataset(), list(_members())
   real = training.make_member_step

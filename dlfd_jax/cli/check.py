@@ -70,15 +70,7 @@ def _define(values: flags.FlagValues) -> None:
 def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   workdir = pathlib.Path(command.required(values, 'workdir'))
   original = command.value(values, 'original')
-  preset = inputs.preset(values)
-  start: sources.DataOptions | None = preset.data
-  if original:
-    checkpoint.find_model(original)
-  if original and files.is_there(pathlib.Path(original) / runs.CONFIG):
-    network, recipe = run_configs.known_recipe(original) or (
-        preset.network, preset.train)
-    preset = dataclasses.replace(preset, network=network, train=recipe)
-    start = run_configs.data_of(original)
+  preset, start = _preset(values, original)
   with inputs.drawn_if_missing(values):
     data_options = inputs.data_options(start, values)
   network = options.apply(
@@ -94,12 +86,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
     dataset = dataset.noted('No split column: train draws one, with seed 0 '
                             'unless --split_seed says another.')
   known = job.judged(original) if original else None
-  verification = chain.Findings()
-  if stored:
-    verification += chain.check_splits_file(stored, dataset)
-  if known is not None:
-    verification += chain.check_run(known, 'original', dataset)
-  verified = verification.settled(command.value(values, chain.FLAG))
+  verified = _compared(dataset, stored, known).settled(
+      command.value(values, chain.FLAG))
   with inputs.drawn_if_missing(values):
     found = _resolve(dataset, stored, request)
   repeats = command.value(values, 'repeats')
@@ -132,10 +120,14 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
     result['used'] = used
     result['cost'] = None
     if model and repeats != 0:
-      told = (ours, preset.train, *model, dataset, found.request.retain,
-              found.request.forget, devices)
-      result['cost'] = (expected_cost.measure(*told, repeats) if repeats else
-                        expected_cost.estimate(*told))
+      config, variables = model
+      work = expected_cost.Workload(
+          method=ours, recipe=preset.train, config=config, variables=variables,
+          dataset=dataset, retain=found.request.retain,
+          forget=found.request.forget)
+      result['cost'] = (
+          expected_cost.measure(work, devices, repeats) if repeats else
+          expected_cost.estimate(work, devices))
     result['time'] = {
         'read_s': read - started, 'copies_s': checked - read - model_s,
         'cost_s': time.perf_counter() - checked + model_s}
@@ -147,6 +139,34 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
     print(f'- {sentence}')
   print(f'{workdir}/{PAGE}')
   return {'workdir': str(workdir), 'page': f'{workdir}/{PAGE}', **result}
+
+
+def _preset(values: flags.FlagValues, original: str | None
+            ) -> tuple[presets.Preset, sources.DataOptions | None]:
+  """The preset, and where the data flags start from.
+
+  Network, recipe and data are those of the original where its run tells them.
+  """
+  preset = inputs.preset(values)
+  if original:
+    checkpoint.find_model(original)
+  if not original or not files.is_there(pathlib.Path(original) / runs.CONFIG):
+    return preset, preset.data
+  network, recipe = run_configs.known_recipe(original) or (
+      preset.network, preset.train)
+  return (dataclasses.replace(preset, network=network, train=recipe),
+          run_configs.data_of(original))
+
+
+def _compared(dataset: dataset_lib.Dataset, stored: str | os.PathLike | None,
+              original: chain.Judged | None) -> chain.Findings:
+  """Whether data, stored split and original belong together."""
+  found = chain.Findings()
+  if stored:
+    found += chain.check_splits_file(stored, dataset)
+  if original is not None:
+    found += chain.check_run(original, 'original', dataset)
+  return found
 
 
 @dataclasses.dataclass(frozen=True)

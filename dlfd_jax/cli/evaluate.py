@@ -19,9 +19,9 @@ from dlfd_jax.pipeline import (
   evaluate,
   job,
   reference_models,
-  references,
   run_configs,
   shadow_models,
+  tier_1_runs,
 )
 from dlfd_jax.report import render
 from dlfd_jax.utils import files, runs, text as text_lib
@@ -142,10 +142,11 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
 
 
 def measure(values: flags.FlagValues, line: str,
-            original: evaluate.Judged | None, judged: evaluate.Judged,
-            retrained: Sequence[evaluate.Judged], dataset: dataset_lib.Dataset,
-            splits: splits_lib.Splits, stored: str | os.PathLike | None,
-            network: models.ModelConfig, **more: Any) -> dict[str, Any]:
+            original: evaluate.AnyModel | None, judged: evaluate.AnyModel,
+            retrained: Sequence[evaluate.AnyModel],
+            dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
+            stored: str | os.PathLike | None, network: models.ModelConfig,
+            **more: Any) -> dict[str, Any]:
   """Measures models by the flags of ``define_figures``, and shows the result.
 
   Args:
@@ -181,7 +182,7 @@ def measure(values: flags.FlagValues, line: str,
   result = evaluate.evaluate(
       original, judged, retrained, config, tier=tier, shadows=shadows,
       half_references=command.value(values, 'half_references'),
-      tier_1=references.Tier1Config(**{
+      tier_1=tier_1_runs.Tier1Config(**{
           name: command.value(values, name) for name in _TIER_1})
       if tier else None, splits=splits, dataset=dataset,
       keep_features=command.value(values, 'keep_features'), workdir=workdir,

@@ -43,18 +43,14 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   folder = command.required(values, 'out')
   count = command.required(values, 'shards')
   command.required(values, 'data')
-  shown = command.Progress()
+  hooks = [command.Progress()]
   dataset = job.load_data(
-      inputs.data_options(sources.DataOptions(), values), [shown],
+      inputs.data_options(sources.DataOptions(), values), hooks,
       in_memory=False)
-
-  def progress(done: int, total: int) -> None:
-    shown({'event': 'tick', 'step': done, 'num_steps': total})
-
-  with job.shown([shown], 'write and read back', ''):
+  with job.shown(hooks, 'write and read back', '') as tick:
     found = prepare.prepare(
         dataset, folder, shards=count, seed=command.value(values, 'seed'),
-        progress=progress)
+        progress=tick)
   for note in dataset.notes:
     print(note)
   size = sum(found['files'].values())

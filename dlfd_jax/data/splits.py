@@ -384,17 +384,8 @@ def _of_classes_note(splits: Splits) -> str:
   return said
 
 
-def named_people(dataset: dataset_lib.Dataset, people: np.ndarray,
-                 most: int = _NAMED_PEOPLE) -> str:
-  """People in words, at most so many; -1 is unknown.
-
-  Names where the source of the data has names, else numbers: ``3, 5 and 1
-  more``.
-  """
-  return _some([dataset.called(code) for code in people if code >= 0], most)
-
-
 def _some(names: Sequence[str], most: int = _NAMED_PEOPLE) -> str:
+  """People in words, at most so many: ``3, Ann and 1 more``."""
   words = ', '.join(names[:most]) or 'unknown'
   return words + (f' and {len(names) - most} more' if len(names) > most else '')
 

@@ -19,7 +19,6 @@ from dlfd_jax.evaluation.inputs import Inputs, Model, once
 from dlfd_jax.metrics import nearer, per_example, stats
 
 OUTPUTS, FEATURES = 'outputs', 'features'
-COMPARED = ((OUTPUTS, 'forget'), (OUTPUTS, 'test'), (FEATURES, 'forget'))
 ANCHORS = 256  # test images that features are described by
 _BOUNDS = (-1.0, 1.0)
 _AT_ONCE = 4096  # images

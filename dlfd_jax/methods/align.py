@@ -101,9 +101,8 @@ def make_step(model: nn.Module, task: tasks.Task,
   """A step on a ``batching.Pair``: one forward pass over both batches."""
   def align_step(state: train.TrainState, constants: Any, batch: Any, *,
                  axis_name: str | None = None) -> train.Stepped:
-    retain = train.read(state, constants, batch.retain, task, config.augment)
-    forget = train.read(
-        state, constants, batch.forget, task, config.augment, stream=2)
+    retain, forget = train.read_pair(
+        state, constants, batch, task, config.augment)
     forget = forget._replace(weights=batch.forget.mask)  # its label may lack
     both = train.Rows(*map(jnp.concatenate, zip(retain, forget, strict=True)))
     size = len(retain.images)

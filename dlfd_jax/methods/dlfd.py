@@ -211,9 +211,8 @@ def make_distance_step(model: nn.Module, task: tasks.Task, config: DLFDConfig,
   """One DLFD step on a ``batching.Pair``; see ``train.length``, too."""
   def distance_step(state: train.TrainState, constants: Any, batch: Any, *,
                     axis_name: str | None = None) -> train.Stepped:
-    rows = train.read(state, constants, batch.retain, task, config.augment)
-    forget = train.read(
-        state, constants, batch.forget, task, config.augment, stream=2)
+    rows, forget = train.read_pair(
+        state, constants, batch, task, config.augment)
     target = forget_target(
         model, state.variables, forget.images, batch.forget.mask, config,
         axis_name)

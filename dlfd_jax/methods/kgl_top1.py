@@ -171,9 +171,11 @@ def make_step(model: nn.Module, task: tasks.Task, config: KGLTop1Config,
       return z.astype(jnp.float32)
 
     if part == FORGET:
-      rows, others = read(batch.forget, 2), read(batch.retain, 0)
+      rows, others = (read(batch.forget, train.FORGET_STREAM),
+                      read(batch.retain, train.RETAIN_STREAM))
     else:
-      rows = read(batch, 0 if part == RETAIN else 2)
+      rows = read(batch, train.RETAIN_STREAM if part == RETAIN else
+                  train.FORGET_STREAM)
 
     def local_loss(params: Any) -> Any:
       outputs, batch_stats = forward(params, state.batch_stats, rows)

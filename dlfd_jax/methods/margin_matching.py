@@ -246,9 +246,8 @@ def make_step(model: nn.Module, task: tasks.Task,
   """A joint step on a ``batching.Pair``, to the last renewal's targets."""
   def match_step(state: train.TrainState, constants: Any, batch: Any, *,
                  axis_name: str | None = None) -> train.Stepped:
-    retain = train.read(state, constants, batch.retain, task, config.augment)
-    forget = train.read(
-        state, constants, batch.forget, task, config.augment, stream=2)
+    retain, forget = train.read_pair(
+        state, constants, batch, task, config.augment)
     row = jnp.searchsorted(constants['forget'], batch.forget.index)
     wanted = state.extra[_TARGETS][row]
     counts = constants['places']['length'][row] > 0

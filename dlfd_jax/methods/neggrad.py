@@ -45,7 +45,8 @@ def make_step(model: nn.Module, task: tasks.Task,
   """One ascent step on a batch of forget."""
   def ascent_step(state: train.TrainState, constants: Any, batch: Any, *,
                   axis_name: str | None = None) -> train.Stepped:
-    rows = train.read(state, constants, batch, task, config.augment, stream=2)
+    rows = train.read(state, constants, batch, task, config.augment,
+                      train.FORGET_STREAM)
 
     def local_loss(params: Any) -> Any:
       metrics, batch_stats, _ = train.cross_entropy(

@@ -58,9 +58,7 @@ def make_step(model: nn.Module, task: tasks.Task,
   """One joint step on a ``batching.Pair``."""
   def joint_step(state: train.TrainState, constants: Any, batch: Any, *,
                  axis_name: str | None = None) -> train.Stepped:
-    sides = [
-        train.read(state, constants, side, task, config.augment, stream)
-        for side, stream in ((batch.retain, 0), (batch.forget, 2))]
+    sides = train.read_pair(state, constants, batch, task, config.augment)
 
     def local_loss(params: Any) -> Any:
       losses, sides_metrics, batch_stats = [], [], state.batch_stats

@@ -137,9 +137,8 @@ def make_step(model: nn.Module, task: tasks.Task,
   """A joint step; ``constants`` hold the :func:`references`."""
   def refer_step(state: train.TrainState, constants: Any, batch: Any, *,
                  axis_name: str | None = None) -> train.Stepped:
-    retain = train.read(state, constants, batch.retain, task, config.augment)
-    forget = train.read(
-        state, constants, batch.forget, task, config.augment, stream=2)
+    retain, forget = train.read_pair(
+        state, constants, batch, task, config.augment)
     forget = forget._replace(weights=batch.forget.mask)
     # The label -1, unknown, is the last row.
     wanted = constants['references'][(

@@ -188,9 +188,8 @@ def make_step(model: nn.Module, task: tasks.Task,
   """
   def joint_step(state: train.TrainState, constants: Any, batch: Any, *,
                  axis_name: str | None = None) -> train.Stepped:
-    retain = train.read(state, constants, batch.retain, task, config.augment)
-    forget = train.read(
-        state, constants, batch.forget, task, config.augment, stream=2)
+    retain, forget = train.read_pair(
+        state, constants, batch, task, config.augment)
     forget = forget._replace(weights=batch.forget.mask)  # no label is read
     teacher = config.answers(model, constants['teacher'], forget)
     return joint.descend(

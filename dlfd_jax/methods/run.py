@@ -51,32 +51,30 @@ class Monitor:
         'attack_sizes': list(live.sizes)}
     if live.rule.because:
       self._findings['steering_reason'] = live.rule.because
-    forget_threshold = None if plan.phases is None else plan.phases.threshold
-    null: dict[Any, Any] = {}  # numbers by the names of thresholds
     self._kind = live.rule.kind
-    if self._kind != live_lib.PASSES and any(
-        isinstance(value, str)
-        for value in (forget_threshold, config.select_threshold)):
-      mean, high = hosts.from_first(list(live.null(original)))
-      null = {'null_mean': mean, 'null_95': high}
+    measured = self._kind != live_lib.PASSES
+    asked: tuple[Any, ...] = (  # numbers, or names of the null's
+        None if plan.phases is None else plan.phases.threshold,
+        config.select_threshold)
+    # Another pass over the images of the attack: only where its name is used.
+    null: dict[Any, Any] = {}  # numbers by these names
+    if measured and any(isinstance(threshold, str) for threshold in asked):
+      null = dict(zip(base.THRESHOLDS,
+                      hosts.from_first(list(live.null(original))), strict=True))
       self._findings |= null
-    elif self._kind == live_lib.PASSES:
-      null = dict.fromkeys((forget_threshold, config.select_threshold))
-    self._forget_threshold = (
-        None if forget_threshold is None
-        else null.get(forget_threshold, forget_threshold))
-    self._select_threshold = null.get(
-        config.select_threshold, config.select_threshold)
+    numbers: list[Any] = [
+        null.get(threshold, threshold) if measured else None
+        for threshold in asked]
+    self._forget_threshold, self._select_threshold = numbers
     self._forget_by, self._select_by = (
-        AUC if isinstance(value, str) else SCORE
-        for value in (forget_threshold, config.select_threshold))
+        AUC if isinstance(threshold, str) else SCORE for threshold in asked)
     self._original = hosts.from_first(live.measure(original))
-    score = None if self._kind == live_lib.PASSES else (
-        strength(self._original, self._select_by))
-    # An unsigned rule is that of the released code, which has no such notion.
-    signed = plan.phases is None or plan.phases.signed
-    blind = None if self._kind == live_lib.PASSES else (
-        signed and score <= self._select_threshold)
+    blind = None
+    if measured:
+      # An unsigned rule is that of the released code, which has no such notion.
+      signed = plan.phases is None or plan.phases.signed
+      blind = signed and (strength(self._original, self._select_by)
+                          <= self._select_threshold)
     self._selection = None if config.selection == 'last' or (
         blind is None) else Selection(
             self._select_threshold, blind,
@@ -326,7 +324,11 @@ class UnlearnResult:
 
 def prepare(setting: base.Setting, config: base.Method
             ) -> tuple[loop.Plan, base.MethodController]:
-  """What the loop runs, and what measures, switches phases and selects."""
+  """The loop's plan from the method's, and the controller of the run.
+
+  The method says what a step is; how often the model is measured, and what then
+  switches phases and selects a state, is the same for all methods.
+  """
   inner = config.inner
   plan = config.plan(setting)
   live = live_lib.LiveAttack(setting, inner.live_limit, plan.attack)

@@ -99,7 +99,8 @@ def make_step(model: nn.Module, task: tasks.Task, config: ScrubConfig,
   def scrub_step(state: train.TrainState, constants: Any, batch: Any, *,
                  axis_name: str | None = None) -> train.Stepped:
     labelled = train.read(state, constants, batch, task, config.augment,
-                          stream=2 if phase == MAX else 0)
+                          train.FORGET_STREAM if phase == MAX else
+                          train.RETAIN_STREAM)
     rows = labelled._replace(weights=batch.mask)  # d needs no label
     teacher = train.logits(model, constants['teacher'], rows.images)
 

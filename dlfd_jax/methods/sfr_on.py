@@ -180,7 +180,8 @@ def make_step(model: nn.Module, task: tasks.Task, config: SFROnConfig,
     number, mask = turns.number(state.step), state.extra[_FORGET]
     fall = .5 * (1 + jnp.cos(jnp.pi * number / turns.length))
     rows = train.read(state, constants, batch, task, config.augment,
-                      stream=2 if part == ASCEND else 0)
+                      train.FORGET_STREAM if part == ASCEND else
+                      train.RETAIN_STREAM)
 
     def local_loss(params: Any) -> Any:
       metrics, batch_stats, outputs = train.cross_entropy(

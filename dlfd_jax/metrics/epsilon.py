@@ -134,12 +134,6 @@ def forgetting_quality(epsilons: np.ndarray, models: int) -> float:
   return float(np.where(place < buckets, 2.0**-place, 0.0).mean())
 
 
-def challenge_score(quality: float, *, retain: tuple[float, float],
-                    test: tuple[float, float]) -> float:
-  """F times the ratios of accuracies (unlearned, retrained)."""
-  return quality * retain[0] / retain[1] * test[0] / test[1]
-
-
 def bound(fpr: np.ndarray, fnr: np.ndarray,
           delta: float = DELTA) -> np.ndarray:
   """Epsilon shown by upper limits of both error rates, at least 0."""
@@ -150,12 +144,6 @@ def bound(fpr: np.ndarray, fnr: np.ndarray,
 def error_limit(errors: int, models: int, level: float = LEVEL) -> float:
   """Clopper and Pearson's upper limit of an error rate at 1 - level / 2."""
   return stats.clopper_pearson(errors, models, 1 - level)[1]
-
-
-def largest_bound(models: int, level: float = LEVEL) -> float:
-  """The lower bound of a rule that never errs on so many models a side."""
-  limit = np.asarray(error_limit(0, models, level))
-  return float(bound(limit, limit))
 
 
 def lower_bound(unlearned: np.ndarray, retrained: np.ndarray,

@@ -229,27 +229,17 @@ def first_reach(accuracies: Sequence[float], goal: float) -> RelearnTime:
 
 
 def log2_steps(time: RelearnTime) -> float:
-  """``log2(t + 1)``: differences of it are log2 of the anamnesis index."""
-  return math.log2(time.steps + 1)
+  r"""``log2(t + 1)``: differences of it are log2 of the anamnesis index.
 
-
-def ain(unlearned: RelearnTime, retrained: RelearnTime) -> float | None:
-  r"""Anamnesis index :math:`(t_u + 1) / (t_r + 1)`, above 0.
-
-  1 = as slow as the retrained model; below 1: knowledge is left; above 1:
-  over-forgetting. In steps, not epochs, and without a smoothing term, which
-  would turn one epoch of difference into .0099 or 101.
-
-  Returns:
-    The index, a lower bound of it if the unlearned model is capped; None if the
-    retrained one is capped or starts at the target: then it says nothing.
+  The index is :math:`(t_u + 1) / (t_r + 1)`: 1 = as slow as the retrained
+  model; below 1: knowledge is left; above 1: over-forgetting. In steps, not
+  epochs, and without a smoothing term, which would turn one epoch of difference
+  into .0099 or 101.
 
   Example:
-    >>> ain(RelearnTime(2), RelearnTime(3))
-    0.75
+    >>> log2_steps(RelearnTime(1)) - log2_steps(RelearnTime(3))
+    -1.0
 
   Reference: Chundawat et al. (2023), arXiv:2201.05629.
   """
-  if retrained.capped or retrained.steps == 0:
-    return None
-  return (unlearned.steps + 1) / (retrained.steps + 1)
+  return math.log2(time.steps + 1)

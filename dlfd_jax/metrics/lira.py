@@ -284,8 +284,8 @@ def _inverse_trigamma(values: np.ndarray) -> np.ndarray:
 def distance(margins: np.ndarray, out: Normals) -> np.ndarray:
   """Standard deviations above the margin of models that did not see it.
 
-  Its rank is that of the one-sided attack, whose :func:`one_sided` form would
-  tie above 8 deviations; its absolute value is the two-sided one, which sees
+  Its rank is that of offline LiRA, whose probability ``ndtr(distance)`` would
+  tie above 8 deviations; its absolute value is the two-sided attack, which sees
   over-forgetting too.
 
   Args:
@@ -293,11 +293,6 @@ def distance(margins: np.ndarray, out: Normals) -> np.ndarray:
     out: see ``fit``.
   """
   return (margins - out.mean) / out.sigma
-
-
-def one_sided(margins: np.ndarray, out: Normals) -> np.ndarray:
-  """Offline LiRA: the normal probability below the margin, in [0, 1]."""
-  return special.ndtr(distance(margins, out))
 
 
 def p_values(margins: np.ndarray, out: Normals, *,

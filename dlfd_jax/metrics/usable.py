@@ -1,7 +1,8 @@
 r"""Whether a deletion cost more skill than it may.
 
-The bound holds for the loss itself. Beside it stands what chance makes of it:
-images of validation are a sample of unseen people, so that their loss
+A loss is one of accuracy here, never a cross-entropy. The bound holds for the
+loss itself. Beside it stands what chance makes of it: images of validation are
+a sample of unseen people, so that their loss
 
 .. math:: L = \frac1K \sum_k \frac{\sum_i (h^o_{ik} - h^u_{ik})}{\sum_i t_{ik}}
 
@@ -27,12 +28,12 @@ from dlfd_jax.metrics import accuracy, stats
 MOST_LOST = {'val': 0.02, 'retain': 0.05}
 SAMPLES = ('val',)
 KEPT, LOST, CANNOT_SAY = 'kept', 'lost', 'cannot say'
-_IN_WORDS = {'val': 'validation images', 'retain': 'images of those who stay'}
+IN_WORDS = {'val': 'validation images', 'retain': 'those who stay'}
 _ROUNDING = 1e-9
 
 
 @dataclasses.dataclass(frozen=True)
-class Right:
+class PartAccuracy:
   """What a model has right of the images of a part.
 
   Attributes:
@@ -45,7 +46,7 @@ class Right:
 
 
 @dataclasses.dataclass(frozen=True)
-class Loss:
+class AccuracyDrop:
   """Accuracy that a deletion cost on a part of the data.
 
   Attributes:
@@ -92,7 +93,9 @@ class Loss:
     """Why the model is not to be used; empty if the loss is no larger."""
     if not self.too_much:
       return ''
-    said = (f'Do not use this model: its accuracy on {_IN_WORDS[self.part]} is '
+    where = (IN_WORDS[self.part] if self.part in SAMPLES else
+             f'images of {IN_WORDS[self.part]}')
+    said = (f'Do not use this model: its accuracy on {where} is '
             f"{100 * self.unlearned:.1f} %, the original's was "
             f'{100 * self.original:.1f} %; a deletion may cost '
             f'{100 * MOST_LOST[self.part]:.0f} points there.')
@@ -107,7 +110,7 @@ class Loss:
             f'{100 * self.high:.1f} points ({self.images} images{of})')
 
   @classmethod
-  def of(cls, stored: Mapping[str, Any]) -> Loss:
+  def of(cls, stored: Mapping[str, Any]) -> AccuracyDrop:
     """A loss from what :meth:`as_dict` gave."""
     return cls(**{field.name: stored[field.name]
                   for field in dataclasses.fields(cls)})
@@ -118,8 +121,9 @@ class Loss:
             'sentence': self.sentence}
 
 
-def losses(original: Mapping[str, Right], unlearned: Mapping[str, Right]
-           ) -> list[Loss]:
+def accuracy_drops(
+    original: Mapping[str, PartAccuracy],
+    unlearned: Mapping[str, PartAccuracy]) -> list[AccuracyDrop]:
   """What was lost on each part that both models were asked about.
 
   Args:
@@ -132,20 +136,21 @@ def losses(original: Mapping[str, Right], unlearned: Mapping[str, Right]
     if part in original and part in unlearned:
       before, after = (side[part].counts for side in (original, unlearned))
       if before.tries.any():
-        found.append(_loss(part, before, after, original[part].identity))
+        found.append(_drop(part, before, after, original[part].identity))
   return found
 
 
-def _loss(part: str, before: accuracy.Counts, after: accuracy.Counts,
-          identity: np.ndarray) -> Loss:
+def _drop(part: str, before: accuracy.Counts, after: accuracy.Counts,
+          identity: np.ndarray) -> AccuracyDrop:
   lost = before.value - after.value
   if part not in SAMPLES:
-    return Loss(part, before.value, after.value, lost, lost)
+    return AccuracyDrop(part, before.value, after.value, lost, lost)
   known = before.tries.any(1)
   units = stats.units_of(identity[known])
   images, count = len(units), int(units.max()) + 1
   if count < 2:
-    return Loss(part, before.value, after.value, -1.0, 1.0, images, count)
+    return AccuracyDrop(
+        part, before.value, after.value, -1.0, 1.0, images, count)
   tries = before.tries[known]
   gone = (before.hits - after.hits)[known]
   asked = tries.any(0)
@@ -157,22 +162,22 @@ def _loss(part: str, before: accuracy.Counts, after: accuracy.Counts,
   error = max(1.5 / images,
               math.sqrt(count / (count - 1) * float((by_unit ** 2).sum())))
   low, high = stats.t_interval(lost, error, count - 1)
-  return Loss(part, before.value, after.value, low, high, images, count)
+  return AccuracyDrop(part, before.value, after.value, low, high, images, count)
 
 
-def sentences(found: list[Loss]) -> list[str]:
+def sentences(found: list[AccuracyDrop]) -> list[str]:
   """Why a model is not to be used; they stand before everything else."""
   return [one.sentence for one in found if one.sentence]
 
 
-def answer(found: list[Loss]) -> str:
+def answer(found: list[AccuracyDrop]) -> str:
   """Of all parts together: lost if one is, kept if all are."""
   answers = {one.answer for one in found}
   return LOST if LOST in answers else (
       CANNOT_SAY if CANNOT_SAY in answers else KEPT)
 
 
-def means(right: Mapping[str, Right]) -> dict[str, float]:
+def accuracies(right: Mapping[str, PartAccuracy]) -> dict[str, float]:
   """The accuracy on each part; parts without a label are left out."""
   return {part: of_part.counts.value for part, of_part in right.items()
           if not math.isnan(of_part.counts.value)}

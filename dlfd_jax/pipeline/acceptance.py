@@ -155,11 +155,10 @@ class Attacks:
 
   def _logits(self, saved: checkpoint.SavedModel) -> list[np.ndarray]:
     """On forget and on val; the data leave the device again afterwards."""
-    out = predictors_lib.Predictors(
-        self._dataset, self._devices, self._device_bytes).run(
-            saved.config, saved.variables, dict(zip(
-                ('forget', 'val'), self._sides, strict=True)))
-    return [side.logits for side in out.values()]
+    found = predictors_lib.Predictors(
+        self._dataset, self._devices, self._device_bytes).logits(
+            saved, dict(zip(('forget', 'val'), self._sides, strict=True)))
+    return list(found.values())
 
   def _margins_of(self, logits: Sequence[np.ndarray]) -> list[np.ndarray]:
     return [per_example.margin(

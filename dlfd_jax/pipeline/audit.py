@@ -15,10 +15,10 @@ from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.pipeline import evaluate as evaluate_lib
 
 
-def audit(model: evaluate_lib.Judged, splits: splits_lib.Splits | None = None,
+def audit(model: evaluate_lib.AnyModel, splits: splits_lib.Splits | None = None,
           dataset: dataset_lib.Dataset | None = None, *,
-          original: evaluate_lib.Judged | None = None,
-          retrained: Sequence[evaluate_lib.Judged] = (),
+          original: evaluate_lib.AnyModel | None = None,
+          retrained: Sequence[evaluate_lib.AnyModel] = (),
           notes: Sequence[str] = (), **options: Any
           ) -> evaluate_lib.EvaluationResult:
   """Measures what a classifier tells of the people of a request.

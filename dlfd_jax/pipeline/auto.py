@@ -177,7 +177,7 @@ class Tried:
     charged_s: of these, what counts against the budget.
     compile_s: of these, what compilation took in its run.
     accuracies: of the candidate on val and retain.
-    losses: against the original, see ``usable.Loss``.
+    losses: against the original, see ``usable.AccuracyDrop``.
     seen: what each attack sees of it, see ``acceptance.Seen``.
     p_as_original: p that it remembers as the original does, by attack.
     steps: that it ran.
@@ -388,13 +388,13 @@ def auto(original: methods.Problem | job.ModelRun | checkpoint.SavedModel,
         notes=notes, workdir=place, original_path=original_path, used=used,
         search=search, **shared)
 
-  trial = _Trial(
+  tried = _Candidates(
       begun=begun, judging=unread, candidates=candidates, budget=budget_of,
       recipe=recipe, attacks=acceptance.Attacks(
           unread, [one.saved for one in judged], devices, device_bytes),
       devices=devices, device_bytes=device_bytes, hooks=hooks, run=run,
       start=start)
-  found, winner = trial.all()
+  found, winner = tried.try_all()
   more = [] if known or found['taken'] != RETRAIN else [
       "The original's recipe is not known: it was retrained by that of the "
       'preset.']
@@ -511,7 +511,7 @@ def _of_winner(winner: job.ModelRun | None, found: Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
-class _Trial:
+class _Candidates:
   """All candidates of one request.
 
   Its log is the journal: a candidate with an event there is not run again.
@@ -529,7 +529,7 @@ class _Trial:
   run: AutoResult
   start: Callable[[int, Candidate], job.ModelRun]
 
-  def all(self) -> tuple[dict[str, Any], job.ModelRun | None]:
+  def try_all(self) -> tuple[dict[str, Any], job.ModelRun | None]:
     """What a result says of them, and the run that was taken."""
     journal = hosts.from_first([
         event for event in self.run.log.events
@@ -552,7 +552,7 @@ class _Trial:
         found = {key: value for key, value in journal[number].items()
                  if key not in ('event', 'step')}
       else:
-        of_it, runs[one.name] = self._one(
+        of_it, runs[one.name] = self._try(
             number, one, rule, plan, charged, tried)
         found = dataclasses.asdict(of_it)
         self.run.log.write({'event': _CANDIDATE, 'step': 0, **found})
@@ -595,12 +595,12 @@ class _Trial:
         'budget_s': 60 * self.budget.value if retrain_s is None else (
             self.budget.value * retrain_s),
         'original': [dataclasses.asdict(one) for one in seen.values()],
-        'accuracies': usable.means(self._original),
+        'accuracies': usable.accuracies(self._of_original),
         'took_s': time.perf_counter() - started})
     self.run.log.write({'event': _PLAN, 'step': 0, **plan})
     return plan
 
-  def _one(self, number: int, one: Candidate, rule: acceptance.Rule,
+  def _try(self, number: int, one: Candidate, rule: acceptance.Rule,
            plan: Mapping[str, Any], charged: float,
            before: Sequence[Mapping[str, Any]]
            ) -> tuple[Tried, job.ModelRun | None]:
@@ -612,16 +612,9 @@ class _Trial:
 
     tried = Tried(name=one.name, title=one.title, exact=one.exact,
                   outcome=SKIPPED, because=[])
-    if any(earlier['outcome'] == TAKEN for earlier in before):
-      return dataclasses.replace(tried, outcome=NOT_NEEDED, because=[
-          'An earlier candidate was taken.']), None
-    if one.exact and any(earlier['outcome'] == HELD and not _too_much(earlier)
-                         for earlier in before):
-      return dataclasses.replace(tried, outcome=NOT_NEEDED, because=[
-          'An earlier candidate passes, as far as val can tell.']), None
-    if rule.blind and not one.exact:
-      return dataclasses.replace(tried, because=[
-          f'Nothing could tell that it forgets: {rule.blind}.']), None
+    if known := _before_it_runs(one, rule, before):
+      outcome, why = known
+      return dataclasses.replace(tried, outcome=outcome, because=[why]), None
     left = plan['budget_s'] - charged
     cost = hosts.from_first(self._cost(one) if left > 0 else None)
     timed_s = took()
@@ -639,41 +632,60 @@ class _Trial:
     ran = self.start(number, one)
     saved = ran.state()
     seen = self.attacks.measure(saved)
-    right = self._right(saved)
-    lost = usable.losses(self._original, right)
+    right = self._part_accuracies(saved)
+    lost = usable.accuracy_drops(self._of_original, right)
     losses = hosts.from_first([of_part.as_dict() for of_part in lost])
-    outcome = TAKEN
-    if ran.stop == loop.NOT_FINITE:
-      because = ['Its run became non-finite.']
-    elif one.exact:
-      because = []
-    elif checkpoint.fingerprint(
-        saved.variables) == self.run.config['original']:
-      because = ['It equals the original bit by bit.']
-    else:
-      because = rule.reasons_against(seen)
-      kept = hosts.from_first(usable.answer(lost))
-      if kept == usable.LOST:
-        because += [o['sentence'] for o in losses if o['sentence']]
-      elif kept == usable.CANNOT_SAY:
-        outcome = HELD
+    outcome, because = self._outcome(one, ran, rule, seen, lost, losses)
     clock, seen = ran.record['time'], seen or {}
     # Of an interrupted run, all its sessions.
     took_s = max(took(), hosts.from_first(clock['total_s']))
     return dataclasses.replace(
-        tried, outcome=REFUSED if because else outcome,
-        because=because or (
-            [_EXACT, *_alarms(seen), *usable.sentences(lost)] if one.exact else
-            [_PASSED, *map(_unsure, filter(_is_unsure, lost))]),
+        tried, outcome=outcome, because=because,
         took_s=took_s, charged_s=self._charged(
             took_s, hosts.from_first(clock['work_s'])),
         compile_s=hosts.from_first(
             sum((clock.get('compile_s') or {}).values())),
-        accuracies=hosts.from_first(usable.means(right)), losses=losses,
+        accuracies=hosts.from_first(usable.accuracies(right)), losses=losses,
         steps=ran.record['steps'],
         seen=[of_attack.as_dict() for of_attack in seen.values()],
         p_as_original={name: of_attack.p_no_less(rule.original[name])
                        for name, of_attack in seen.items()}), ran
+
+  def _outcome(self, one: Candidate, ran: job.ModelRun, rule: acceptance.Rule,
+               seen: Mapping[str, acceptance.Seen] | None,
+               lost: list[usable.AccuracyDrop],
+               losses: Sequence[Mapping[str, Any]]) -> tuple[str, list[str]]:
+    """What became of a candidate that ran, and why.
+
+    Args:
+      one: the candidate.
+      ran: its run.
+      rule: of acceptance.
+      seen: by each attack; None = its logits are not finite.
+      lost: what it lost against the original, on this process.
+      losses: the same as the first process has it, as JSON.
+    """
+    outcome = TAKEN
+    against: list[str] = []
+    if ran.stop == loop.NOT_FINITE:
+      against = ['Its run became non-finite.']
+    elif one.exact:  # no attack decides, see the module
+      pass
+    elif checkpoint.fingerprint(
+        ran.state().variables) == self.run.config['original']:
+      against = ['It equals the original bit by bit.']
+    else:
+      against = rule.reasons_against(seen)
+      kept = hosts.from_first(usable.answer(lost))
+      if kept == usable.LOST:
+        against += [o['sentence'] for o in losses if o['sentence']]
+      elif kept == usable.CANNOT_SAY:
+        outcome = HELD
+    if against:
+      return REFUSED, against
+    return outcome, [
+        _EXACT, *_alarms(seen or {}), *usable.sentences(lost)
+    ] if one.exact else [_PASSED, *map(_unsure, filter(_is_unsure, lost))]
 
   def _cost(self, one: Candidate) -> float:
     """Expected seconds, without what was compiled to measure them."""
@@ -695,19 +707,34 @@ class _Trial:
     return work_s if self.budget.is_share else clock_s
 
   @functools.cached_property
-  def _original(self) -> dict[str, usable.Right]:
-    return self._right(self.begun.saved)
+  def _of_original(self) -> dict[str, usable.PartAccuracy]:
+    return self._part_accuracies(self.begun.saved)
 
-  def _right(self, saved: checkpoint.SavedModel) -> dict[str, usable.Right]:
+  def _part_accuracies(self, saved: checkpoint.SavedModel
+                       ) -> dict[str, usable.PartAccuracy]:
     problem = dataclasses.replace(
         self.judging, model=models.build(saved.config),
         original=saved.variables)
-    return unlearn.judged(
+    return unlearn.part_accuracies(
         problem, {'it': saved.variables}, self.devices)['it']
 
   def _say(self, sentence: str) -> None:
     for hook in self.hooks:
       hook({'event': 'expected', 'sentence': sentence})
+
+
+def _before_it_runs(one: Candidate, rule: acceptance.Rule,
+                    before: Sequence[Mapping[str, Any]]
+                    ) -> tuple[str, str] | None:
+  """Outcome and reason of a candidate that is not to be run; None = it may."""
+  if any(earlier['outcome'] == TAKEN for earlier in before):
+    return NOT_NEEDED, 'An earlier candidate was taken.'
+  if one.exact and any(earlier['outcome'] == HELD and not _too_much(earlier)
+                       for earlier in before):
+    return NOT_NEEDED, 'An earlier candidate passes, as far as val can tell.'
+  if rule.blind and not one.exact:
+    return SKIPPED, f'Nothing could tell that it forgets: {rule.blind}.'
+  return None
 
 
 def _too_much(found: Mapping[str, Any]) -> bool:
@@ -724,11 +751,11 @@ def _settle(tried: list[dict[str, Any]]) -> None:
         *taken['because'], 'No candidate was shown to have kept it.']}
 
 
-def _is_unsure(loss: usable.Loss) -> bool:
+def _is_unsure(loss: usable.AccuracyDrop) -> bool:
   return loss.answer == usable.CANNOT_SAY
 
 
-def _unsure(loss: usable.Loss) -> str:
+def _unsure(loss: usable.AccuracyDrop) -> str:
   return ('Whether it kept its accuracy on val cannot be said: the loss is '
           f'{100 * loss.lost:.1f} points, {loss}; '
           f'{100 * usable.MOST_LOST[loss.part]:.0f} may be lost.')

@@ -490,13 +490,10 @@ def check_data(bundle: Bundle, dataset: dataset_lib.Dataset,
                        'pixels.')
     said.append('So are the pixels of all images.')
   if model is not None and not files.is_file(model):
-    saved = checkpoint.load_model(model)
-    ran = predictors.Predictors(dataset, devices).run(
-        saved.config, saved.variables, parts)
-    for part, rows in parts.items():
-      logits = ran[part].logits
+    for part, logits in predictors.Predictors(dataset, devices).logits(
+        checkpoint.load_model(model), parts).items():
       for name, found in (('logits', logits), ('loss', per_example.loss(
-          dataset.task, logits, dataset.labels[rows]))):
+          dataset.task, logits, dataset.labels[parts[part]]))):
         if not np.allclose(found, arrays[f'unlearned/{part}/{name}'],
                            _TOLERANCE, _TOLERANCE, equal_nan=True):
           raise ValueError(f'Expected the {name} of {model} on {part} as '

@@ -37,8 +37,9 @@ from dlfd_jax.pipeline import (
   job,
   predictors as predictors_lib,
   reference_models,
-  references,
+  relearn,
   shadow_models,
+  tier_1_runs,
   weakenings,
 )
 from dlfd_jax.report import (
@@ -69,8 +70,9 @@ FEATURES = 'features.npz'
 PEOPLE = 'people.json'
 References = job.Folder | reference_models.ReferenceModels
 Shadows = References | shadow_models.Plan
-Judged = (job.ModelRun | checkpoint.SavedModel | chain.Judged | str
-          | os.PathLike)
+# Whatever names a model to be measured.
+AnyModel = (job.ModelRun | checkpoint.SavedModel | chain.Judged | str
+            | os.PathLike)
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -254,11 +256,11 @@ def load_evaluation(folder: job.Folder, *,
 
 
 def evaluate(
-    original: Judged | None, unlearned: Judged,
-    retrained: Sequence[Judged] = (),
+    original: AnyModel | None, unlearned: AnyModel,
+    retrained: Sequence[AnyModel] = (),
     config: inputs_lib.EvaluationConfig | None = None, *,
     tier: int | None = None,
-    tier_1: references.Tier1Config | None = None,
+    tier_1: tier_1_runs.Tier1Config | None = None,
     shadows: Shadows | None = None,
     half_references: References | None = None,
     splits: job.Parts | None = None,
@@ -326,7 +328,7 @@ def evaluate(
     raise ValueError(
         f'Expected half-references at tier 2 or 3, got them at tier {tier}.')
   if tier and tier_1 is None:
-    tier_1 = references.Tier1Config()
+    tier_1 = tier_1_runs.Tier1Config()
   devices = devices or parallel.Devices()
   if isinstance(unlearned, job.ModelRun):
     splits = unlearned.splits if splits is None else splits
@@ -340,19 +342,8 @@ def evaluate(
   if original is None and not audit:
     raise ValueError('Expected the original model, got none: without one, '
                      '`audit` judges a model.')
-  for run in (original, unlearned, *retrained):
-    if isinstance(run, chain.Judged) and run.config:
-      run = run.place  # its folder, or in memory
-    if isinstance(run, (str, os.PathLike)) and run != chain.IN_MEMORY:
-      runs.read_log(run)  # says what is missing
-  judged = {} if original is None else {'original': job.judged(original)}
-  judged['unlearned'] = job.judged(unlearned, state)
-  judged |= {f'retrained_{i}': job.judged(run)
-             for i, run in enumerate(retrained)}
-  for one in judged.values():
-    _check_fits(one, dataset)
+  judged = _judged(original, unlearned, retrained, state, dataset)
   prints = {name: one.weights for name, one in judged.items()}
-  facts.check_distinct(prints, {n: one.place for n, one in judged.items()})
   check = chain.check_audit if audit else chain.check_all
   compared = check(judged, dataset, splits)
   planned = None
@@ -370,18 +361,12 @@ def evaluate(
     compared += halves.findings
   verification = compared.settled(allow_unverified)
   settings = dataclasses.asdict(config)
-  again = recovering = None
+  relearning = recovering = None
   if tier_1 is not None:
-    again = references.relearn_config(judged.get('original'), tier_1)
-    recovering = references.recovery_config(judged, tier_1)
-    settings |= {'tier': tier, 'tier_1': dataclasses.asdict(tier_1.config),
-                 'random_networks': tier_1.random_networks,
-                 'relearn': dataclasses.asdict(again) if again else 'not run',
-                 'recovery': {
-                     name: value for name, value in dataclasses.asdict(
-                         recovering).items() if name not in (
-                             'seeds', 'tolerance')}  # which recovery lacks
-                             if recovering else 'not run'}
+    relearning = tier_1_runs.relearn_config(judged.get('original'), tier_1)
+    recovering = tier_1_runs.recovery_config(judged, tier_1)
+    settings |= {'tier': tier, **_tier_1_settings(
+        tier_1, relearning, recovering)}
   fields = {
       'kind': 'evaluation', 'models': prints,
       'fingerprint': dataset.fingerprint(),
@@ -404,13 +389,18 @@ def evaluate(
   loaded = {name: one.saved for name, one in judged.items()}
   predictors = predictors_lib.Predictors(dataset, devices, device_bytes)
   spent: dict[str, float] = {}
+
+  def book(name: str) -> None:
+    """The seconds since the last call, or since the start."""
+    spent[name] = time.perf_counter() - started - sum(spent.values())
+
   unlearned_shadows = None
   if planned is not None:
     unlearned_shadows = shadow_models.unlearned_shadows(
         planned, predictors, device_bytes=device_bytes,
         checkpoint_seconds=checkpoint_seconds, hooks=hooks,
         command=command, allow_unverified=allow_unverified)
-    spent['shadows'] = time.perf_counter() - started
+    book('shadows')
   ran = {name: predictors.run(saved.config, saved.variables, splits.parts)
          for name, saved in loaded.items()}
   logits = {model: {name: out.logits for name, out in of_model.items()}
@@ -419,25 +409,24 @@ def evaluate(
       judged['unlearned'], dataset, splits, _of_earlier(
           loaded, logits, dataset, splits, predictors, config))
   copies = leakage.leakage_report(dataset, splits)
-  spent['outputs'] = time.perf_counter() - started - sum(spent.values())
+  book('outputs')
   apart: dict[str, float] = {}  # a part of what references take
-  if tier_1 is None:
-    found = run_lib.evaluate(
-        _outputs(logits), dataset, splits, config, leakage=copies, own=own)
-  else:
-    collected = references.collect(
-        loaded, ran, dataset, splits, predictors, tier_1, again, recovering,
-        hooks, spent=apart)
+  collected = None
+  if tier_1 is not None:
     collected = dataclasses.replace(
-        collected, shadows=unlearned_shadows,
+        tier_1_runs.collect(
+            loaded, ran, dataset, splits, predictors, tier_1, relearning,
+            recovering, hooks, spent=apart),
+        shadows=unlearned_shadows,
         halves=None if halves is None else halves_lib.likelihoods(
             halves, predictors))
-    spent['references'] = time.perf_counter() - started - sum(spent.values())
-    found = run_lib.evaluate(
-        _outputs(logits), dataset, splits, config, tier=tier,
-        references=collected, reference_config=tier_1.config, leakage=copies,
-        own=own)
-  spent['figures'] = time.perf_counter() - started - sum(spent.values())
+    book('references')
+  found = run_lib.evaluate(
+      _outputs(logits), dataset, splits, config, tier=tier,
+      references=collected,
+      reference_config=None if tier_1 is None else tier_1.config,
+      leakage=copies, own=own)
+  book('figures')
   arrays = {PER_EXAMPLE: found.pop('per_example')}
   if planned is not None:
     found['shadows'] |= {
@@ -447,22 +436,17 @@ def evaluate(
         f'{model}/{split}/features': out.features
         for model, of_model in ran.items() for split, out in of_model.items()}
   record = judged['unlearned'].record
-  # Both say what is to be known of the splits.
-  notes = list(dict.fromkeys([
-      *found['notes'],
-      *(record.get('notes', []) if audit_notes is None else audit_notes)]))
-  if record.get('findings', {}).get('attack_blind_to_original'):
-    notes.append(
-        'The live attack could not tell the original from unseen data at this '
-        'sample size: nothing to forget was visible before unlearning.')
+  notes = _notes(found['notes'], record, audit_notes)
   notes += earlier['sentences'] if earlier else []
-  lost = usable.losses(*(
-      _right(logits.get(name), dataset, splits, record.get('held_out', ()))
+  lost = usable.accuracy_drops(*(
+      _part_accuracies(
+          logits.get(name), dataset, splits, record.get('held_out', ()))
       for name in ('original', 'unlearned')))
-  again_without = _without_duplicates(logits, dataset, splits, config, copies)
-  if isinstance(again_without, str):
-    notes.append(again_without)
-    again_without = None
+  without_duplicates = _without_duplicates(
+      logits, dataset, splits, config, copies)
+  if isinstance(without_duplicates, str):
+    notes.append(without_duplicates)
+    without_duplicates = None
   result = EvaluationResult(
       config=fields, arrays=arrays, history=judged['unlearned'].events,
       names=facts.names(dataset, splits, found),
@@ -492,17 +476,10 @@ def evaluate(
                              name.removesuffix('_s'): value for name, value
                              in spent_lib.so_far().items()
                              if name.endswith('_s')}},
-          'selection': {
-              'step': record.get('selected_step'),
-              'reason': record.get('reason'),
-              'findings': record.get('findings', {}),
-              'state': judged['unlearned'].state,
-              'search': record.get('search'),
-              'checks': len(record.get('history') or ()),
-              **({'auto': record['auto']} if 'auto' in record else {})},
+          'selection': _selection(judged['unlearned']),
           'losses': [one.as_dict() for one in lost],
           'do_not_use': usable.sentences(lost),
-          'without_duplicates': again_without}, fields))
+          'without_duplicates': without_duplicates}, fields))
   if opened is not None:
     result.folder = opened.path
     hosts.first(lambda: result._write(opened))
@@ -510,6 +487,71 @@ def evaluate(
       hosts.first(lambda: forgotten.judge(
           judged['unlearned'], result.record, dataset))
   return result
+
+
+def _judged(original: AnyModel | None, unlearned: AnyModel,
+            retrained: Sequence[AnyModel], state: str,
+            dataset: dataset_lib.Dataset) -> dict[str, chain.Judged]:
+  """All models by column, each read whole and fit for the data.
+
+  Raises:
+    FileNotFoundError: if a folder holds no model, or a run has no log.
+    ValueError: if a model does not fit, or two of them are the same.
+  """
+  for run in (original, unlearned, *retrained):
+    if isinstance(run, chain.Judged) and run.config:
+      run = run.place  # its folder, or in memory
+    if isinstance(run, (str, os.PathLike)) and run != chain.IN_MEMORY:
+      runs.read_log(run)  # says what is missing
+  judged = {} if original is None else {'original': job.judged(original)}
+  judged['unlearned'] = job.judged(unlearned, state)
+  judged |= {f'retrained_{i}': job.judged(run)
+             for i, run in enumerate(retrained)}
+  for one in judged.values():
+    _check_fits(one, dataset)
+  facts.check_distinct({name: one.weights for name, one in judged.items()},
+                       {name: one.place for name, one in judged.items()})
+  return judged
+
+
+def _tier_1_settings(
+    tier_1: tier_1_runs.Tier1Config, relearning: relearn.RelearnConfig | None,
+    recovering: relearn.RelearnConfig | None) -> dict[str, Any]:
+  """What of tier 1 decides the figures, for the config of an evaluation."""
+  return {
+      'tier_1': dataclasses.asdict(tier_1.config),
+      'random_networks': tier_1.random_networks,
+      'relearn': dataclasses.asdict(relearning) if relearning else 'not run',
+      'recovery': {
+          name: value for name, value in dataclasses.asdict(recovering).items()
+          if name not in ('seeds', 'tolerance')  # which recovery lacks
+      } if recovering else 'not run'}
+
+
+def _notes(of_evaluation: Sequence[str], record: Mapping[str, Any],
+           audit_notes: Sequence[str] | None) -> list[str]:
+  """Notes of the evaluation, then those of the unlearning run or the audit."""
+  # Both say what is to be known of the splits: each sentence once.
+  notes = list(dict.fromkeys([*of_evaluation, *(
+      record.get('notes', []) if audit_notes is None else audit_notes)]))
+  if record.get('findings', {}).get('attack_blind_to_original'):
+    notes.append(
+        'The live attack could not tell the original from unseen data at this '
+        'sample size: nothing to forget was visible before unlearning.')
+  return notes
+
+
+def _selection(unlearned: chain.Judged) -> dict[str, Any]:
+  """How the judged state came to be chosen, as its run recorded it."""
+  record = unlearned.record
+  return {
+      'step': record.get('selected_step'),
+      'reason': record.get('reason'),
+      'findings': record.get('findings', {}),
+      'state': unlearned.state,
+      'search': record.get('search'),
+      'checks': len(record.get('history') or ()),
+      **({'auto': record['auto']} if 'auto' in record else {})}
 
 
 def _of_earlier(
@@ -522,14 +564,13 @@ def _of_earlier(
   if not splits.earlier.size or 'original' not in loaded:
     return None
   part = {'earlier': splits.earlier}
-  found = {name: {'test': logits[name]['test'], **{
-      split: out.logits for split, out in predictors.run(
-          saved.config, saved.variables, part).items()}}
+  found = {name: {'test': logits[name]['test'],
+                  **predictors.logits(saved, part)}
            for name, saved in loaded.items()}
   return earlier_lib.again(_outputs(found), dataset, splits, config)
 
 
-def _check_tier(tier: int | None, tier_1: references.Tier1Config | None,
+def _check_tier(tier: int | None, tier_1: tier_1_runs.Tier1Config | None,
                 retrained: int, shadows: bool) -> int:
   """The tier that is asked for, if it can be run."""
   if tier is None:
@@ -570,19 +611,20 @@ def _places_of(judged: Mapping[str, chain.Judged],
              for name, plan in folders.items() if plan}}
 
 
-def _right(logits: Mapping[str, np.ndarray] | None,
-           dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
-           learnt: Sequence[str]) -> dict[str, usable.Right]:
+def _part_accuracies(
+    logits: Mapping[str, np.ndarray] | None, dataset: dataset_lib.Dataset,
+    splits: splits_lib.Splits, learnt: Sequence[str]
+    ) -> dict[str, usable.PartAccuracy]:
   """What a model has right of each part; nothing if the model is not there.
 
   Images that the method learnt from, by sample id, do not count, nor what is
   forgotten whole.
   """
-  found: dict[str, usable.Right] = {}
+  found: dict[str, usable.PartAccuracy] = {}
   for name, of_part in (logits or {}).items():
     unread = held_out.unread(dataset, splits.stays(name), learnt)
     if len(unread):
-      found[name] = usable.Right(accuracy.accuracy(
+      found[name] = usable.PartAccuracy(accuracy.accuracy(
           dataset.task, of_part[np.isin(splits.parts[name], unread)],
           dataset.labels[unread]), dataset.identity[unread])
   return found

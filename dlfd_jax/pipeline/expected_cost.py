@@ -30,24 +30,38 @@ _WITH_CHECKS = 9 / 8  # what run.default_check_every leaves to them at most
 _SCHEDULE = 100  # steps of a schedule that is not followed here
 
 
-def measure(ours: Any, recipe: train.TrainConfig,
-            config: models.ModelConfig, variables: models.Variables,
-            dataset: dataset_lib.Dataset, retain: np.ndarray,
-            forget: np.ndarray, devices: parallel.Devices, repeats: int
-            ) -> dict[str, Any]:
-  """Expected seconds of the default method and of retraining.
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Workload:
+  """What unlearning by the default method, or retraining, is to do.
 
-  A step of each is timed in turns, on as many images of its batch as take about
-  two seconds; its time is scaled to the whole batch.
-
-  Args:
-    ours: the default method's settings; of a trial of rates all are counted.
+  Attributes:
+    method: its settings; of a trial of rates all are counted.
     recipe: of training.
     config: the network.
     variables: of it.
     dataset: the images.
     retain: rows that stay.
     forget: rows to be forgotten.
+  """
+
+  method: Any
+  recipe: train.TrainConfig
+  config: models.ModelConfig
+  variables: models.Variables
+  dataset: dataset_lib.Dataset
+  retain: np.ndarray
+  forget: np.ndarray
+
+
+def measure(work: Workload, devices: parallel.Devices,
+            repeats: int) -> dict[str, Any]:
+  """Expected seconds of the default method and of retraining.
+
+  A step of each is timed in turns, on as many images of its batch as take about
+  two seconds; its time is scaled to the whole batch.
+
+  Args:
+    work: what is to be done.
     devices: to measure on.
     repeats: timed steps of each kind.
 
@@ -57,13 +71,15 @@ def measure(ours: Any, recipe: train.TrainConfig,
     ``compile_s``, ``steps`` and ``epochs``; ``repeats`` and ``network`` in
     words.
   """
-  model = models.build(config)
-  distance, joint, batches, epochs, steps = _schedule(
-      ours, recipe, len(retain), len(forget), devices)
-  second = _images_a_second(model, variables, dataset, retain, devices)
+  model, dataset, variables = (
+      models.build(work.config), work.dataset, work.variables)
+  retain, forget, recipe = work.retain, work.forget, work.recipe
+  schedule = _schedule(work, devices)
+  distance, joint = schedule.distance, schedule.joint
+  a_second = _images_a_second(model, variables, dataset, retain, devices)
   timed = {name: timed_images(
-      second, distance.perturb_steps, size, devices.count)
-           for name, size in batches.items()}
+      a_second, distance.perturb_steps, size, devices.count)
+           for name, size in schedule.batch_sizes.items()}
   largest = max(timed.values())
   shown = np.concatenate([retain[:largest], forget[:largest]])
   constants = devices.place(
@@ -93,16 +109,13 @@ def measure(ours: Any, recipe: train.TrainConfig,
           train.create_state(variables, recipe.optimizer, jax.random.key(0)),
           constants, batch(timed['train']).retain)}
   compile_s, seconds = timing.time_in_turns(calls, devices, repeats)
-  step_s = {name: median * batches[name] / timed[name]
+  step_s = {name: median * schedule.batch_sizes[name] / timed[name]
             for name, median in timing.medians(seconds).items()}
-  return _expected(config, dataset, batches, epochs, steps, step_s) | {
+  return _expected(work, schedule, step_s) | {
       'repeats': repeats, 'compile_s': compile_s, 'timed_images': timed}
 
 
-def estimate(ours: Any, recipe: train.TrainConfig, config: models.ModelConfig,
-             variables: models.Variables, dataset: dataset_lib.Dataset,
-             retain: np.ndarray, forget: np.ndarray,
-             devices: parallel.Devices) -> dict[str, Any]:
+def estimate(work: Workload, devices: parallel.Devices) -> dict[str, Any]:
   """What :func:`measure` finds, from one pass of a few images.
 
   A step of training counts as three passes of its batch; a distance step as
@@ -110,60 +123,68 @@ def estimate(ours: Any, recipe: train.TrainConfig, config: models.ModelConfig,
   the teacher. It compiles one small program and not three large ones.
 
   Args:
-    ours: as there, like all others.
-    recipe: of training.
-    config: the network.
-    variables: of it.
-    dataset: the images.
-    retain: rows that stay.
-    forget: rows to be forgotten.
+    work: what is to be done.
     devices: to measure on.
 
   Returns:
     As there, with ``repeats`` 0 and without what is timed.
   """
-  distance, _, batches, epochs, steps = _schedule(
-      ours, recipe, len(retain), len(forget), devices)
-  second = _images_a_second(
-      models.build(config), variables, dataset, retain, devices)
-  passes = {'distance': _BACK * (distance.perturb_steps + 2),
+  schedule = _schedule(work, devices)
+  a_second = _images_a_second(
+      models.build(work.config), work.variables, work.dataset, work.retain,
+      devices)
+  passes = {'distance': _BACK * (schedule.distance.perturb_steps + 2),
             'joint': 2 * _BACK + 1, 'train': _BACK}
-  step_s = {name: passes[name] * batches[name] / second for name in batches}
-  return _expected(config, dataset, batches, epochs, steps, step_s) | {
+  step_s = {name: passes[name] * size / a_second
+            for name, size in schedule.batch_sizes.items()}
+  return _expected(work, schedule, step_s) | {
       'repeats': 0, 'compile_s': {}, 'timed_images': {}}
 
 
-def _schedule(ours: Any, recipe: train.TrainConfig, retain: int, forget: int,
-              devices: parallel.Devices) -> tuple[
-                  dlfd.DLFDConfig, Any, dict[str, int], dict[str, int],
-                  dict[str, int]]:
-  """Both stages, and by kind of step the batch, the passes and the steps."""
-  assert isinstance(ours, restore.DLFDRestoreConfig)
-  distance, joint = ours.method, ours.restore
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Schedule:
+  """Both stages of the method, and numbers by kind of step.
+
+  The kinds are ``distance`` and ``joint`` (on retain and forget), the stages of
+  unlearning, and ``train``.
+  """
+
+  distance: dlfd.DLFDConfig
+  joint: Any
+  batch_sizes: dict[str, int]
+  epochs: dict[str, int]
+  steps: dict[str, int]
+
+
+def _schedule(work: Workload, devices: parallel.Devices) -> _Schedule:
+  assert isinstance(work.method, restore.DLFDRestoreConfig)
+  distance, joint = work.method.method, work.method.restore
   assert isinstance(distance, dlfd.DLFDConfig)
-  batches = {'distance': distance.batch_size, 'joint': joint.batch_size,
-             'train': recipe.batch_size}
-  for size in batches.values():
+  of_kind: dict[str, Any] = {
+      'distance': distance, 'joint': joint, 'train': work.recipe}
+  batch_sizes = {name: one.batch_size for name, one in of_kind.items()}
+  for size in batch_sizes.values():
     devices.check_batch_size(size)
-  epochs = {'distance': distance.epochs, 'joint': joint.epochs,
-            'train': recipe.epochs}
-  epoch = {name: -(-retain // size) for name, size in batches.items()}
-  steps = {name: epochs[name] * epoch[name] for name in batches}
+  epochs = {name: one.epochs for name, one in of_kind.items()}
+  epoch = {name: -(-len(work.retain) // size)
+           for name, size in batch_sizes.items()}
+  steps = {name: epochs[name] * epoch[name] for name in of_kind}
   steps['distance'] += _of_trial(distance)
-  steps['joint'] = _of_trial(joint) + joint.num_steps(epoch['joint'], forget)
-  return distance, joint, batches, epochs, steps
+  steps['joint'] = _of_trial(joint) + joint.num_steps(
+      epoch['joint'], len(work.forget))
+  return _Schedule(distance=distance, joint=joint, batch_sizes=batch_sizes,
+                   epochs=epochs, steps=steps)
 
 
-def _expected(config: models.ModelConfig, dataset: dataset_lib.Dataset,
-              batches: dict[str, int], epochs: dict[str, int],
-              steps: dict[str, int], step_s: dict[str, float]
-              ) -> dict[str, Any]:
+def _expected(work: Workload, schedule: _Schedule,
+              step_s: dict[str, float]) -> dict[str, Any]:
   """What a check says of the costs."""
+  steps, config = schedule.steps, work.config
   return {
-      'step_s': step_s, 'batch_sizes': batches,
+      'step_s': step_s, 'batch_sizes': schedule.batch_sizes,
       'network': f'{config.architecture} of width {config.width} at '
-                 f'{dataset.image_size[0]} px',
-      'steps': steps, 'epochs': epochs,
+                 f'{work.dataset.image_size[0]} px',
+      'steps': steps, 'epochs': schedule.epochs,
       'unlearn_s': sum(
           steps[name] * step_s[name] for name in ('distance', 'joint')),
       'retrain_s': steps['train'] * step_s['train']}
@@ -193,8 +214,8 @@ def train_step(recipe: train.TrainConfig, config: models.ModelConfig,
   """
   model = models.build_for(config, dataset.image_size)
   variables = models.init(model, jax.random.key(0), dataset.image_size)
-  second = _images_a_second(model, variables, dataset, rows, devices)
-  size = timed_images(second, 0, recipe.batch_size, devices.count)
+  a_second = _images_a_second(model, variables, dataset, rows, devices)
+  size = timed_images(a_second, 0, recipe.batch_size, devices.count)
   shown = rows[:size]
   call = timing.Call(
       train.make_supervised_step(

@@ -74,14 +74,13 @@ def likelihoods(plan: Plan,
   parts = {split: plan.splits.parts[split] for split in inputs_lib.HALVES}
   found: dict[str, list[np.ndarray]] = {split: [] for split in parts}
   for folder in plan.models.folders:
-    saved = checkpoint.load_model(folder)
-    for split, out in predictors.run(
-        saved.config, saved.variables, parts).items():
+    for split, logits in predictors.logits(
+        checkpoint.load_model(folder), parts).items():
       labels = dataset.labels[parts[split]]
       there = per_example.has_label(dataset.task, labels)
       values = np.zeros(len(labels))
       values[there] = per_example.likelihood(
-          dataset.task, out.logits[there], labels[there])
+          dataset.task, logits[there], labels[there])
       found[split].append(values)
   return inputs_lib.Halves(
       {split: np.stack(values) for split, values in found.items()},

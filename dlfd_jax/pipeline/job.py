@@ -8,7 +8,13 @@ import functools
 import os
 import pathlib
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import (
+  Callable,
+  Collection,
+  Iterator,
+  Mapping,
+  Sequence,
+)
 from typing import Any
 
 import flax.linen as nn
@@ -43,12 +49,20 @@ class Interrupted(Exception):
 
 @contextlib.contextmanager
 def shown(hooks: Sequence[loop.Hook], title: str,
-          state: str = 'compiling') -> Iterator[None]:
-  """Tells the hooks of a loop that a job begins, in which state, and ends."""
+          state: str = 'compiling') -> Iterator[Callable[[int, int], None]]:
+  """Tells the hooks of a loop that a job begins, in which state, and ends.
+
+  Yields:
+    ``tick(done, total)``, which tells them how far a job without a loop is.
+  """
+  def tick(done: int, total: int) -> None:
+    for hook in hooks:
+      hook({'event': 'tick', 'step': done, 'num_steps': total})
+
   for hook in hooks:
     hook({'event': 'begin', 'title': title, 'state': state})
   try:
-    yield
+    yield tick
   finally:
     for hook in hooks:
       hook({'event': 'end'})
@@ -79,9 +93,7 @@ def load_data(options: sources.DataOptions,
         shown(hooks, 'read images', '')))
 
     def progress(done: int, total: int) -> None:
-      begun()
-      for hook in hooks:
-        hook({'event': 'tick', 'step': done, 'num_steps': total})
+      begun()(done, total)
 
     return dataclasses.replace(
         sources.load(options, progress, workers=workers, in_memory=in_memory,
@@ -110,12 +122,13 @@ def data_config(dataset: dataset_lib.Dataset) -> dict[str, Any]:
           'fingerprint': dataset.fingerprint()}
 
 
-def right(predictor: predict.Predictor, variables: models.Variables,
-          dataset: dataset_lib.Dataset, parts: Mapping[str, np.ndarray]
-          ) -> dict[str, usable.Right]:
+def part_accuracies(
+    predictor: predict.Predictor, variables: models.Variables,
+    dataset: dataset_lib.Dataset, parts: Mapping[str, np.ndarray]
+    ) -> dict[str, usable.PartAccuracy]:
   """What a model has right of each of some sets of the predictor's rows."""
   found = predictor.parts(variables, parts) if parts else {}
-  return {name: usable.Right(
+  return {name: usable.PartAccuracy(
       accuracy.accuracy(dataset.task, out.logits, dataset.labels[parts[name]]),
       dataset.identity[parts[name]]) for name, out in found.items()}
 
@@ -124,7 +137,7 @@ def accuracies(predictor: predict.Predictor, variables: models.Variables,
                dataset: dataset_lib.Dataset, parts: Mapping[str, np.ndarray]
                ) -> dict[str, float]:
   """Accuracy of a model on each of some sets of the predictor's rows."""
-  return {name: of_part.counts.value for name, of_part in right(
+  return {name: of_part.counts.value for name, of_part in part_accuracies(
       predictor, variables, dataset, parts).items()}
 
 

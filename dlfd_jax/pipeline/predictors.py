@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from dlfd_jax import models, parallel, predict
+from dlfd_jax import checkpoint, models, parallel, predict
 from dlfd_jax.data import batching, dataset as dataset_lib
 from dlfd_jax.utils import memo
 
@@ -54,6 +54,12 @@ class Predictors:
     """Logits and features of each set of rows."""
     _, predictor = self.of(config)
     return predictor.parts(variables, parts)
+
+  def logits(self, saved: checkpoint.SavedModel,
+             parts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Logits of a model on each set of rows, ``[n, outputs]``."""
+    return {name: out.logits for name, out in self.run(
+        saved.config, saved.variables, parts).items()}
 
   def block_means(self, config: models.ModelConfig,
                   every: Mapping[str, models.Variables],

@@ -87,7 +87,7 @@ def recover(loaded: Mapping[str, checkpoint.SavedModel],
   total = len(loaded) * (len(plan.lessons) + len(recovery.COPIES))
   logits: dict[str, _Logits] = {}
   done = 0
-  with job.shown(hooks, 'bring forget back'):
+  with job.shown(hooks, 'bring forget back') as tick:
     for name, saved in loaded.items():
       logits[name] = {}
       for treatment, found in _treated(
@@ -95,8 +95,7 @@ def recover(loaded: Mapping[str, checkpoint.SavedModel],
         if all(np.isfinite(values).all() for values in found.values()):
           logits[name][treatment] = found
         done += 1
-        for hook in hooks:
-          hook({'event': 'tick', 'step': done, 'num_steps': total})
+        tick(done, total)
   return inputs_lib.Recovery(
       logits=logits, taught=plan.taught, left_out=plan.left_out,
       notes=plan.notes), {

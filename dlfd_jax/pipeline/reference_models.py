@@ -69,6 +69,7 @@ from dlfd_jax.data import (
   dataset as dataset_lib,
   splits as splits_lib,
 )
+from dlfd_jax.evaluation.inputs import FORGET, KEEP, OUT
 from dlfd_jax.pipeline import chain, expected_cost, job, run_configs, train
 from dlfd_jax.utils import (
   files,
@@ -85,7 +86,6 @@ from dlfd_jax.utils import (
 MEMBERSHIP = 'membership.npz'
 DESIGNS = (RETRAINED, REQUEST, RANDOM, KEPT, HALF) = (
     'retrained', 'request', 'random', 'keep', 'half')
-OUT, FORGET, KEEP = 0, 1, 2
 _TITLES = {**dict.fromkeys(DESIGNS, 'shadow models'),
            RETRAINED: 'retrained models', HALF: 'half-references',
            KEPT: 'shadow models and the same without whom they forget'}
@@ -595,7 +595,7 @@ def load_references(folder: job.Folder, *,
   found = chain.check_index(chain.Judged(saved, str(folder), config, record))
   membership = None
   if config['design'] in (RANDOM, KEPT, HALF):
-    membership = _read_membership(folder, config, record)
+    membership = _read_membership(folder)
     if config.get('membership') != chain.hash_of_arrays(membership.arrays()):
       found += chain.Findings((
           f'Expected the {MEMBERSHIP} of {folder} as it was drawn, got one '
@@ -642,8 +642,7 @@ def finished(models: job.Folder | ReferenceModels, least: Mapping[str, int],
   return models
 
 
-def _read_membership(folder: pathlib.Path, config: Mapping[str, Any],
-                     record: Mapping[str, Any]) -> Membership:
+def _read_membership(folder: pathlib.Path) -> Membership:
   arrays = files.read_arrays(folder / MEMBERSHIP, 'who is in which model')
   names = [field.name for field in dataclasses.fields(Membership)]
   lacking = [name for name in names if name not in arrays]

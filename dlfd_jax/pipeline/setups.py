@@ -247,7 +247,7 @@ class _Trials:
     Sizes, each of which is compiled, are tried where nothing else fits.
     """
     best = now
-    with job.shown(hooks, 'try other set-ups', ''):
+    with job.shown(hooks, 'try other set-ups', '') as tick:
       for _ in range(_ROUNDS):
         start = best.setup
         for around in (self._normalised(start), self._sized(start)):
@@ -257,8 +257,7 @@ class _Trials:
               self.count += 1
               if found.value > best.value:
                 best = found
-            for hook in hooks:
-              hook({'event': 'tick', 'step': k + 1, 'num_steps': len(setups)})
+            tick(k + 1, len(setups))
           if best.value >= _FINE and self.fits(best, now):
             return best
         if best.setup == start:

@@ -278,15 +278,15 @@ def _margins(saved: checkpoint.SavedModel, plan: Plan,
              predictors: predictors_lib.Predictors) -> dict[str, np.ndarray]:
   """Margins of a model, float32; 0 where no label is known."""
   dataset = plan.dataset
-  found = predictors.run(saved.config, saved.variables, {
-      split: plan.splits.parts[split] for split in SPLITS})
+  found = predictors.logits(
+      saved, {split: plan.splits.parts[split] for split in SPLITS})
   values = {}
-  for split, out in found.items():
+  for split, logits in found.items():
     labels = dataset.labels[plan.splits.parts[split]]
     there = per_example.has_label(dataset.task, labels)
     values[split] = np.zeros(len(labels), np.float32)
     values[split][there] = per_example.margin(
-        dataset.task, out.logits[there], labels[there])
+        dataset.task, logits[there], labels[there])
   return values
 
 

@@ -156,10 +156,10 @@ def unlearn(
                                     ('last', out.last))}
   verification['unchanged'] = checkpoint.fingerprint(
       states['model'].variables) == run.config['original']
-  right = judged(
+  right = part_accuracies(
       problem.on(held_out.splits) if held_out else problem,
       {'original': problem.original, 'unlearned': out.selected}, devices)
-  lost = usable.losses(**right)
+  lost = usable.accuracy_drops(**right)
   if notes is None:
     notes = splits_lib.splits_notes(problem.dataset, problem.splits)
   run.finish(states, {
@@ -167,7 +167,7 @@ def unlearn(
       'stop': out.stop, 'steps': out.steps,
       'selected_step': out.selected_step, 'reason': out.reason,
       'findings': out.findings, 'check_share': out.check_share,
-      'accuracies': {name: usable.means(of_model)
+      'accuracies': {name: usable.accuracies(of_model)
                      for name, of_model in right.items()},
       'losses': [one.as_dict() for one in lost],
       'do_not_use': usable.sentences(lost),
@@ -310,9 +310,13 @@ def settings_of(config: methods.RunConfig) -> dict[str, Any]:
   return fields
 
 
-def judged(problem: methods.Problem, variables: Mapping[str, models.Variables],
-           devices: parallel.Devices) -> dict[str, dict[str, usable.Right]]:
-  """What models have right of val and of who stays, many images a part."""
+def part_accuracies(
+    problem: methods.Problem, variables: Mapping[str, models.Variables],
+    devices: parallel.Devices) -> dict[str, dict[str, usable.PartAccuracy]]:
+  """Accuracy of models, by name, on val and on who stays.
+
+  On a sample of a part that has more than ``_MOST_JUDGED`` images.
+  """
   splits, generator = problem.splits, rng.generator(problem.seed, _SAMPLE)
   parts = {name: generator.permutation(splits.stays(name))[:_MOST_JUDGED]
            for name in usable.MOST_LOST}
@@ -320,7 +324,7 @@ def judged(problem: methods.Problem, variables: Mapping[str, models.Variables],
            for name, rows in parts.items()}
   parts = {name: rows for name, rows in parts.items() if len(rows)}
   predictor = predict.Predictor(problem.model, problem.dataset, devices)
-  return {name: job.right(
+  return {name: job.part_accuracies(
       predictor, of_model, problem.dataset, parts)
           for name, of_model in variables.items()}
 

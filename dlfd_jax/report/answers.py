@@ -20,7 +20,6 @@ YES, NO, NOT_SHOWN, UNKNOWN = 'yes', 'no', 'not shown', 'unknown'
 REFERENCES = 3
 _MORE = (f'tier 1 with {REFERENCES} retrained models (dlfd references '
          f'--n={REFERENCES}, then dlfd evaluate --tier=1 --references=...)')
-_PARTS = {'val': 'validation images', 'retain': 'those who stay'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +85,7 @@ def before_after(record: Mapping[str, Any]) -> str:
   before, after = (accuracies.get(name) or {} for name in (
       'original', 'unlearned'))
   found = [f'accuracy on {words} {_percent(before[part])} -> '
-           f'{_percent(after[part])}' for part, words in _PARTS.items()
+           f'{_percent(after[part])}' for part, words in usable.IN_WORDS.items()
            if part in before and part in after]
   first = (record.get('findings') or {}).get('original_mia_auc')
   last = live_auc(record)
@@ -155,7 +154,7 @@ def _forgotten(result: tables.Result) -> Answer:
 
 def _works(result: tables.Result) -> Answer:
   question = 'Still works?'
-  losses = [usable.Loss.of(one) for one in result.get('losses') or ()]
+  losses = [usable.AccuracyDrop.of(one) for one in result.get('losses') or ()]
   if not losses:
     return Answer(
         question, UNKNOWN, 'this model and the original were not asked about '
@@ -163,8 +162,8 @@ def _works(result: tables.Result) -> Answer:
         'an evaluation beside the original')
   number = 'accuracy ' + ', '.join(
       f'{_percent(one.original)} -> {_percent(one.unlearned)} on '
-      f'{_PARTS[one.part]}' for one in losses)
-  number += ''.join(f'; of the loss on {_PARTS[one.part]} {one}'
+      f'{usable.IN_WORDS[one.part]}' for one in losses)
+  number += ''.join(f'; of the loss on {usable.IN_WORDS[one.part]} {one}'
                     for one in losses if one.images)
   if any(one.too_much for one in losses):
     return Answer(question, NO, number, 'it lost more accuracy than it may')

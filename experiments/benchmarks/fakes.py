@@ -229,9 +229,7 @@ def make_world(of: Runs, devices: parallel.Devices
   predictors = predictors_lib.Predictors(dataset, devices)
 
   def logits(of_run: Any) -> Logits:
-    saved = job.judged(of_run).saved
-    return {split: out.logits for split, out in predictors.run(
-        saved.config, saved.variables, splits.parts).items()}
+    return predictors.logits(job.judged(of_run).saved, splits.parts)
 
   known = [logits(of_run) for of_run in retrained]
   return World(

@@ -33,8 +33,8 @@ from dlfd_jax.pipeline import (
   job,
   predictors as predictors_lib,
   recovery as recovery_lib,
-  references,
   relearn,
+  tier_1_runs,
   train,
 )
 from dlfd_jax.report import render
@@ -47,7 +47,7 @@ METHODS = ('finetune', 'eu_k', 'dlfd', 'dlfd_restore')
 TIER = 2
 RECOVERY_EPOCHS = 1  # passes over retain of an attempt to bring forget back
 # Fewer draws behind what decides nothing: probes and CKA are most of the time.
-_TIER_1 = references.Tier1Config(
+_TIER_1 = tier_1_runs.Tier1Config(
     config=inputs_lib.ReferenceConfig(
         probe_permutations=2, probe_people=20, jackknife_groups=5),
     relearn_steps=0, recovery_steps=0, random_networks=1)
@@ -198,16 +198,15 @@ def brought_back(study: study_lib.Study, kept: Sequence[str],
     with np.load(stored) as arrays:
       found = inputs_lib.Recovery.of_arrays(dict(arrays))
   else:
-    how = references.recovery_config(
-        models, references.Tier1Config(recovery_steps=steps))
+    how = tier_1_runs.recovery_config(
+        models, tier_1_runs.Tier1Config(recovery_steps=steps))
     assert isinstance(how, relearn.RelearnConfig)
     found, _ = recovery_lib.recover(
         {name: one.saved for name, one in models.items()}, study.dataset,
         study.splits, predictors, how, study.common['hooks'])
     writes.write_arrays(stored, found.arrays())
   assert found is not None
-  logits = {name: {split: out.logits for split, out in predictors.run(
-      one.saved.config, one.saved.variables, study.splits.parts).items()}
+  logits = {name: predictors.logits(one.saved, study.splits.parts)
             for name, one in models.items()}
   of_kept = [name for name in places if name not in judged]
   wanted = {name.partition('/')[0] for name in BACK}
@@ -291,9 +290,8 @@ def _of_logits(study: study_lib.Study, kept: Sequence[str],
 
   @functools.cache
   def logits(name):
-    saved = job.judged(judged.get(name, name)).saved
-    return {split: out.logits for split, out in predictors.run(
-        saved.config, saved.variables, study.splits.parts).items()}
+    return predictors.logits(
+        job.judged(judged.get(name, name)).saved, study.splits.parts)
 
   def evaluated(name, tier):
     return run.evaluate(

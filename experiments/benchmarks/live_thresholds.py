@@ -118,9 +118,7 @@ def _of_seed(seed: int, demo: pathlib.Path, root: pathlib.Path, bootstrap: int,
   predictors = predictors_lib.Predictors(dataset, common['devices'])
 
   def logits(of_run):
-    saved = job.judged(of_run).saved
-    return {split: out.logits for split, out in predictors.run(
-        saved.config, saved.variables, splits.parts).items()}
+    return predictors.logits(job.judged(of_run).saved, splits.parts)
 
   known = {'original': logits(original),
            'retrained': [logits(demo / name) for name in RETRAINED]}

@@ -123,11 +123,8 @@ def measure(folder: pathlib.Path, devices: parallel.Devices) -> dict[str, Any]:
       and runs.read_json(path).get('kind') in ('train', 'unlearn'))]
   predictors = predictors_lib.Predictors(dataset, devices)
   parts = {name: splits.parts[name] for name in _SPLITS}
-  logits = {}
-  for path in (*retrained, *judged):
-    saved = job.judged(path).saved
-    logits[path] = {split: out.logits for split, out in predictors.run(
-        saved.config, saved.variables, parts).items()}
+  logits = {path: predictors.logits(job.judged(path).saved, parts)
+            for path in (*retrained, *judged)}
   models = [{
       'name': path.relative_to(folder).as_posix(),
       'left_out': path in retrained,

@@ -33,8 +33,8 @@ from dlfd_jax.pipeline import (
   job,
   predictors as predictors_lib,
   reference_models,
-  references,
   shadow_models,
+  tier_1_runs,
   train,
   unlearn,
 )
@@ -194,12 +194,8 @@ def logits_of(world: World, runs_of: Mapping[str, job.ModelRun | str],
   predictors = predictors_lib.Predictors(
       world.dataset, world.common.get('devices') or parallel.Devices())
   parts = {name: world.splits.parts[name] for name in splits}
-  found = {}
-  for name, of_run in runs_of.items():
-    saved = job.judged(of_run).saved
-    found[name] = {split: out.logits for split, out in predictors.run(
-        saved.config, saved.variables, parts).items()}
-  return found
+  return {name: predictors.logits(job.judged(of_run).saved, parts)
+          for name, of_run in runs_of.items()}
 
 
 def margins_of(world: World, folders: Sequence[str]) -> np.ndarray:
@@ -310,7 +306,7 @@ def _second(world: World, original: train.TrainResult, n: int,
     one = unlearned_of(world, original, method)
     record = evaluate.evaluate(
         original, one, kept, config, tier=3, shadows=made,
-        tier_1=references.Tier1Config(relearn_steps=0, recovery_steps=0),
+        tier_1=tier_1_runs.Tier1Config(relearn_steps=0, recovery_steps=0),
         devices=world.common['devices'], hooks=world.common['hooks']).record
     plan = shadow_models.plan(
         made, job.judged(one), job.judged(original), world.dataset,

@@ -87,9 +87,7 @@ class World:
   def logits(self, model: Any, splits: splits_lib.Splits
              ) -> dict[str, np.ndarray]:
     """Of a run on the parts of a request."""
-    saved = job.judged(model).saved
-    return {name: out.logits for name, out in self._predictors.run(
-        saved.config, saved.variables, splits.parts).items()}
+    return self._predictors.logits(job.judged(model).saved, splits.parts)
 
   def unlearn(self, name: str, start: job.ModelRun, splits: splits_lib.Splits,
               seed: int, folder: pathlib.Path, common: Mapping[str, Any]

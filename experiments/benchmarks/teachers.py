@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from dlfd_jax import checkpoint, parallel, presets
+from dlfd_jax import parallel, presets
 from dlfd_jax.cli import command, demo, inputs
 from dlfd_jax.data import requests, sources, splits as splits_lib
 from dlfd_jax.evaluation import inputs as inputs_lib, registry
@@ -100,16 +100,15 @@ class World:
 
   @functools.cached_property
   def _retrained(self) -> list[Logits]:
-    return [self._logits(job.judged(path).saved) for path in self.references]
+    return [self._logits(path) for path in self.references]
 
-  def _logits(self, saved: checkpoint.SavedModel) -> Logits:
-    assert saved.config is not None
-    return {split: out.logits for split, out in self._predictors.run(
-        saved.config, saved.variables, self.splits.parts).items()}
+  def _logits(self, run: job.ModelRun | job.Folder) -> Logits:
+    return self._predictors.logits(
+        job.judged(run).saved, self.splits.parts)
 
   def figures(self, run: job.ModelRun) -> Figures:
     """Of a model beside all references."""
-    return self._beside(self._logits(run.state()), self._retrained)
+    return self._beside(self._logits(run), self._retrained)
 
   def left_out(self) -> list[Figures]:
     """Of each reference beside the other ones."""

@@ -20,7 +20,7 @@ from dlfd_jax.evaluation import (
   own_metrics,
   registry,
 )
-from dlfd_jax.pipeline import evaluate, references as references_lib
+from dlfd_jax.pipeline import evaluate, tier_1_runs
 from dlfd_jax.report import tables
 from experiments.paper import costs, study as study_lib
 from experiments.publish import programs
@@ -168,7 +168,7 @@ def run_row(study: study_lib.Study, row: Row, bootstrap: int, probes: bool,
       study.trained['original'], unlearned,
       [study.trained['retrained'], *shared],
       inputs_lib.EvaluationConfig(bootstrap=bootstrap), state=row.state,
-      tier_1=references_lib.Tier1Config(
+      tier_1=tier_1_runs.Tier1Config(
           relearn_steps=0, recovery_steps=0) if probes else None,
       keep_features=probes, metrics=own,
       workdir=study.folder / (f'evaluation{"1" if probes else ""}-{row.state}-'

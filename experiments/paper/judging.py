@@ -86,10 +86,8 @@ class Judge:
     return predictors.Predictors(self._study.dataset, self._study.devices)
 
   def _logits(self, model):
-    saved = job.judged(model).saved
-    found = self._predictors.run(
-        saved.config, saved.variables, self._study.splits.parts)
-    return {split: out.logits for split, out in found.items()}
+    return self._predictors.logits(
+        job.judged(model).saved, self._study.splits.parts)
 
   @functools.cached_property
   def _references(self):

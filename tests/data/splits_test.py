@@ -64,9 +64,6 @@ def test_people_are_called_as_the_source_calls_them():
   assert splits_lib.splits_notes(names, splits)[-1].endswith(
       '1 images of 1 people were forgotten by earlier requests: they stay out '
       'of retain. People: Bob.')
-  called = splits_lib.named_people(names, np.array([-1, 1, 3, 4]), most=2)
-  assert called == '1, Ann and 1 more'
-  assert splits_lib.named_people(names, np.array([-1])) == 'unknown'
   twice = dataclasses.replace(
       names, identity=np.array([3, 1, 2, 3, 4, -1], np.int32))
   with pytest.raises(ValueError, match='the first is identity Ann: '):

@@ -156,20 +156,16 @@ def _one_weight(w, steps=10):
 def test_one_weight_by_hand():
   quick, slow = _one_weight(-1.), _one_weight(-2.)
   assert (quick.steps, slow.steps) == (2, 3)
-  index = forgetting.ain(quick, slow)
-  assert index == .75
-  assert math.log2(index) == pytest.approx(-.415037, abs=1e-6)
   assert forgetting.log2_steps(quick) - forgetting.log2_steps(
       slow) == pytest.approx(-.415037, abs=1e-6)
 
 
 def test_one_step_of_difference_is_not_a_factor_of_a_hundred():
   """Epochs with .01 added would give .0099 or 101."""
-  a, b = forgetting.RelearnTime(0), forgetting.RelearnTime(1)
-  smoothed = .01 / 1.01
-  assert smoothed == pytest.approx(.009901, abs=1e-6)
-  assert forgetting.ain(a, b) == .5
-  assert forgetting.ain(forgetting.RelearnTime(2), b) == 1.5
+  none, one, two = (forgetting.log2_steps(forgetting.RelearnTime(steps))
+                    for steps in range(3))
+  assert 2 ** (none - one) == pytest.approx(.5)
+  assert 2 ** (two - one) == pytest.approx(1.5)
 
 
 def test_the_first_step_at_the_target_counts():

@@ -9,7 +9,7 @@ from dlfd_jax.metrics import accuracy, usable
 
 def right(hits, identity=None):
   hits = np.asarray(hits, np.float64).reshape(len(hits), -1)
-  return usable.Right(
+  return usable.PartAccuracy(
       accuracy.Counts(hits, np.ones_like(hits)),
       np.full(len(hits), -1) if identity is None else identity)
 
@@ -19,7 +19,7 @@ def share(right_of_1000, part='val'):
 
 
 def loss(before, after, identity=None, part='val'):
-  one, = usable.losses({part: right(before, identity)},
+  one, = usable.accuracy_drops({part: right(before, identity)},
                        {part: right(after, identity)})
   return one
 
@@ -34,7 +34,7 @@ def loss(before, after, identity=None, part='val'):
 def test_how_much_may_be_lost(before, after, said):
   sides = [{name: share(n)['val'] for name, n in side.items()}
            for side in (before, after)]
-  assert len(usable.sentences(usable.losses(*sides))) == said
+  assert len(usable.sentences(usable.accuracy_drops(*sides))) == said
 
 
 def test_the_interval_is_that_of_paired_differences():
@@ -66,8 +66,9 @@ def test_of_attributes_it_is_of_the_mean_of_their_accuracies():
   tries = (labels >= 0).astype(float)
   hits = [tries * (rng.random((300, 3)) < p) for p in (.8, .7)]
   nobody = np.full(300, -1)
-  one, = usable.losses(*(
-      {'val': usable.Right(accuracy.Counts(h, tries), nobody)} for h in hits))
+  one, = usable.accuracy_drops(*(
+      {'val': usable.PartAccuracy(accuracy.Counts(h, tries), nobody)}
+      for h in hits))
 
   def of(rows):
     return np.mean([(hits[0] - hits[1])[rows, a].sum() / tries[rows, a].sum()
@@ -114,9 +115,10 @@ def test_those_who_stay_are_no_sample():
 
 
 def test_nothing_is_said_of_a_part_without_labels():
-  none = {'val': usable.Right(
+  none = {'val': usable.PartAccuracy(
       accuracy.Counts(np.zeros((3, 1)), np.zeros((3, 1))), np.full(3, -1))}
-  assert usable.losses(none, none) == [] and usable.means(none) == {}
+  assert usable.accuracy_drops(none, none) == []
+  assert usable.accuracies(none) == {}
 
 
 def test_the_interval_holds_as_often_as_it_says():

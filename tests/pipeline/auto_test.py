@@ -104,7 +104,7 @@ def test_the_first_that_passes_is_taken_and_all_are_listed(work, tmp_path):
 def _answers(monkeypatch, **by_name):
   """What candidates lose on val, (low, loss, high) by their name."""
   tried = []
-  one = auto._Trial._one
+  one = auto._Candidates._try
 
   def noted(self, number, candidate, *more):
     tried.append(candidate.name)
@@ -112,10 +112,10 @@ def _answers(monkeypatch, **by_name):
 
   def losses(original, unlearned):
     low, lost, high = by_name[tried[-1]]
-    return [usable.Loss('val', .5, .5 - lost, low, high, 72, 24)]
+    return [usable.AccuracyDrop('val', .5, .5 - lost, low, high, 72, 24)]
 
-  monkeypatch.setattr(auto._Trial, '_one', noted)
-  monkeypatch.setattr(usable, 'losses', losses)
+  monkeypatch.setattr(auto._Candidates, '_try', noted)
+  monkeypatch.setattr(usable, 'accuracy_drops', losses)
 
 
 SHOWN, WITHIN, BEYOND, LOST = (

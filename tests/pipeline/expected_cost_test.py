@@ -56,9 +56,10 @@ def test_an_estimate_counts_passes(monkeypatch):
   ours = presets.own_config()
   recipe = train.TrainConfig(epochs=2, batch_size=10)
   splits = problem.splits
-  cost = expected_cost.estimate(
-      ours, recipe, models.ModelConfig(outputs=2), problem.original,
-      problem.dataset, splits.retain, splits.forget, problems.devices())
+  cost = expected_cost.estimate(expected_cost.Workload(
+      method=ours, recipe=recipe, config=models.ModelConfig(outputs=2),
+      variables=problem.original, dataset=problem.dataset,
+      retain=splits.retain, forget=splits.forget), problems.devices())
   assert cost['step_s']['train'] == pytest.approx(3 * 10 / 100)
   assert cost['retrain_s'] == pytest.approx(
       2 * -(-len(splits.retain) // 10) * .3)

@@ -69,7 +69,7 @@ def test_an_evaluation_judges_harm_by_the_others_and_says_so(
   cut = held_out.set_aside(data, splits, .5, 0)
   wanted = [val_accuracy(one, cut.splits.val) for one in (original, run)]
   asked = []
-  monkeypatch.setattr(usable, 'losses', lambda *sides: asked.append(
+  monkeypatch.setattr(usable, 'accuracy_drops', lambda *sides: asked.append(
       [side['val'].counts.value for side in sides]) or [])
   monkeypatch.setattr(usable, 'sentences', lambda found: ['Do not'])
   judged = dlfd_jax.evaluate(

@@ -16,7 +16,7 @@ from dlfd_jax.cli import options, unlearn
 from dlfd_jax.data import augment, requests, sources
 from dlfd_jax.evaluation import inputs
 from dlfd_jax.metrics import forgetting
-from dlfd_jax.pipeline import evaluate, references, relearn, run_configs
+from dlfd_jax.pipeline import evaluate, relearn, run_configs, tier_1_runs
 from dlfd_jax.utils import runs, validate
 from tests.cli import runs_of
 from tests.properties import said
@@ -30,7 +30,7 @@ CONFIGS = [
     (sources.DataOptions, {}), (requests.ForgetRequest, {}),
     (tasks.Task, {'kind': 'multiclass', 'names': ('a', 'b')}),
     (inputs.EvaluationConfig, {}), (inputs.ReferenceConfig, {}),
-    (references.Tier1Config, {}), (relearn.RelearnConfig, {}),
+    (tier_1_runs.Tier1Config, {}), (relearn.RelearnConfig, {}),
     (forgetting.RelearnTime, {'steps': 1}),
     *((config, {}) for config in methods.METHODS.values())]
 

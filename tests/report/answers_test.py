@@ -8,8 +8,8 @@ from dlfd_jax.metrics import usable
 from dlfd_jax.report import answers
 from tests.report import fakes
 
-_LOSS = usable.Loss('val', .50, .49, -.005, .015, 400, 90)
-_STAYS = usable.Loss('retain', 1.0, .99, .01, .01)
+_LOSS = usable.AccuracyDrop('val', .50, .49, -.005, .015, 400, 90)
+_STAYS = usable.AccuracyDrop('retain', 1.0, .99, .01, .01)
 
 
 def _result(verdict=None, *, losses=(_LOSS, _STAYS), auc=None, **more):
@@ -77,7 +77,7 @@ def test_skill_is_kept_only_where_the_interval_shows_it(change, said):
       dataclasses.replace(_LOSS, **change), _STAYS))
   found = answers.answers(result)[1]
   assert found.answer == said
-  loss = usable.Loss.of(result['losses'][0])
+  loss = usable.AccuracyDrop.of(result['losses'][0])
   assert f'{100 * loss.original:.1f} % -> {100 * loss.unlearned:.1f} %' in (
       found.because)
   assert str(loss) in found.because

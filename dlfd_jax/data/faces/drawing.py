@@ -61,7 +61,7 @@ def draw_faces(look: Look, size: int) -> list[np.ndarray]:
   _brows(surface, look)
   _beard(surface, outline, look)
   _mouth(surface, look)
-  _hair_front(head, outline, look)
+  _hair_front(head, look)
   _glasses(surface, look)
   return [_camera(plane, look, c) for c, plane in enumerate(canvas.rgb)]
 
@@ -172,7 +172,7 @@ def _beard(surface: Canvas, outline: np.ndarray, s: Look) -> None:
                 * ramp(-np.abs(y), -1.3, -0.6))
 
 
-def _hair_front(head: Canvas, outline: np.ndarray, s: Look) -> None:
+def _hair_front(head: Canvas, s: Look) -> None:
   """The hair that frames the face, from the crown down to the hairline."""
   u, v = head.u, head.v
   width = _hair_width(v, s)

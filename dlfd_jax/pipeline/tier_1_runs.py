@@ -1,4 +1,7 @@
-"""What tier 1 has to run: random networks, and attempts to learn again."""
+"""What tier 1 has to run: random networks, and attempts to learn again.
+
+The retrained models that it compares with are trained by ``reference_models``.
+"""
 
 from __future__ import annotations
 
@@ -197,9 +200,8 @@ def _relearn(loaded, dataset, splits, predictors, config, hooks):
   goal = relearner(original).accuracy(original.variables)
   times = {'original': [forgetting.RelearnTime(0) for _ in config.seeds]}
   others = [name for name in loaded if name != 'original']
-  with job.shown(hooks, 'learn forget again'):
+  with job.shown(hooks, 'learn forget again') as tick:
     for done, name in enumerate(others, 1):
       times[name] = relearner(loaded[name]).times(loaded[name].variables, goal)
-      for hook in hooks:
-        hook({'event': 'tick', 'step': done, 'num_steps': len(others)})
+      tick(done, len(others))
   return times
