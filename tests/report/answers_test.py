@@ -61,6 +61,53 @@ def test_tier_0_never_says_yes(auc, said):
   assert 'use it.' not in answers.lines(result)[-1]
 
 
+def _beside(count, auc, delta, **more):
+  """At tier 0 beside retrained models, none of which excuses the attack."""
+  result = _result('', auc=(*auc, more.pop('verdict', 'inconclusive')))
+  result['verdicts'] = {}
+  result['models']['retrained'] = result['models']['retrained'][:count]
+  record, = (one for one in result['metrics']
+             if one['metric'] == 'mia_auc_matched')
+  record['delta'] = dict(zip(('value', 'low', 'high'), delta), reason=None)
+  record.update(more)
+  return result
+
+
+@pytest.mark.parametrize('result, said', [
+    # One retrained model cannot excuse it,
+    (_beside(1, (.80, .74, .86), (.30, .23, .37)), ['no', 'unknown']),
+    (_beside(1, (.20, .14, .26), (-.30, -.37, -.23)), ['no', 'unknown']),
+    # this one does: it is as far from a guess, or farther.
+    (_beside(1, (.60, .52, .68), (.02, -.06, .10)), ['not shown', 'unknown']),
+    (_beside(1, (.60, .52, .68), (-.1, -.18, -.02)), ['not shown', 'unknown']),
+    (_beside(1, (.55, .48, .62), (.10, .02, .18)), ['not shown', 'unknown']),
+    (_beside(1, (.80, .74, .86), (.30, .23, .37), verdict='too few to say'),
+     ['not shown', 'unknown']),
+    (_beside(3, (.80, .74, .86), (.30, .23, .37), verdict='distinguishable',
+             gate='sees the original'), ['no', 'no']),
+    (_beside(3, (.80, .74, .86), (.30, -.1, .70)), ['not shown', 'unknown']),
+    (_beside(3, (.40, .34, .46), (-.1, -.17, -.03), verdict='distinguishable',
+             gate='cannot see the original'), ['not shown', 'unknown'])])
+def test_a_retrained_model_more_does_not_hide_what_an_attack_sees(result, said):
+  assert [_said(result)[i] for i in (0, 2)] == said
+  refused = answers.lines(result)[-1].startswith(
+      'Recommendation: do not use it')
+  assert refused == ('no' in said)
+
+
+@pytest.mark.parametrize('outcome, said', [
+    ('taken', 'unknown'), ('not needed', 'no')])
+def test_an_attack_does_not_make_exact_retraining_remember(outcome, said):
+  result = _result(
+      auc=(.60, .52, .68, 'distinguishable from unseen data'),
+      selection={'auto': {'candidates': [
+          {'exact': False, 'outcome': 'refused'},
+          {'exact': True, 'outcome': outcome}]}})
+  found = answers.answers(result)[0]
+  assert found.answer == said and '0.600 (0.520 to 0.680)' in found.because
+  assert ('retrained without them' in found.because) == (said == 'unknown')
+
+
 @pytest.mark.parametrize('count', [1, 2])
 def test_fewer_than_three_retrained_models_never_say_yes(count):
   result = _result('indistinguishable')
@@ -100,8 +147,26 @@ def test_what_is_not_there_is_unknown():
 
 
 def test_a_model_that_equals_the_original_forgot_nothing():
-  result = _result('indistinguishable', verification={'unchanged': True})
-  assert _said(result)[0] == 'no'
+  result = _result('indistinguishable', verification={'unchanged': True},
+                   losses=(dataclasses.replace(_LOSS, high=.04), _STAYS))
+  assert _said(result)[:2] == ['no', 'yes']
+  assert 'do not use it, as nothing was forgotten' in answers.lines(result)[-1]
+
+
+@pytest.mark.parametrize('record, said', [
+    ({'verification': {'unchanged': True}}, 'Not forgotten: the model equals'),
+    ({'findings': {}}, 'Forgotten or not was not measured'),
+    ({'findings': {'select_threshold_met': None}},
+     'Forgotten or not was not measured'),
+    ({'findings': {'select_threshold_met': False,
+                   'attack_blind_to_original': False}}, 'Not forgotten: no'),
+    ({'findings': {'select_threshold_met': True,
+                   'attack_blind_to_original': True}},
+     'Forgotten or not cannot be told'),
+    ({'findings': {'select_threshold_met': True,
+                   'attack_blind_to_original': False}}, 'The live attack on')])
+def test_a_run_does_not_call_forgotten_what_it_cannot_tell(record, said):
+  assert answers.of_live_attack(record).startswith(said)
 
 
 def test_a_run_is_told_before_and_after():
