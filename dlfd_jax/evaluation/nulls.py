@@ -125,8 +125,11 @@ def permuted_ks(inputs: Inputs) -> Estimate:
   member = _memberships(inputs)
   band = _mean_and_range(ranks.largest_gap(
       *ranks.roc(pool, pool, member, 1.0 - member)))
-  return dataclasses.replace(band, value=distances.ks_null(
-      *(len(inputs.parts[split]) for split in SIDES)))
+  mean = distances.ks_null(*(len(inputs.parts[split]) for split in SIDES))
+  if band.low is None or band.high is None or not (
+      band.low <= mean <= band.high):
+    return band  # many ties: the formula is one of losses that differ
+  return dataclasses.replace(band, value=mean)
 
 
 def _pooled_auc(pool: np.ndarray, member: np.ndarray,

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from dlfd_jax.metrics import accuracy, stats
+from dlfd_jax.utils import text
 
 # Accuracy that may be lost, on people of validation and on those who stay.
 MOST_LOST = {'val': 0.02, 'retain': 0.05}
@@ -102,9 +103,11 @@ class Loss:
         'beyond noise' if self.low > 0 else 'within noise') + f': {self}.')
 
   def __str__(self) -> str:
-    of = f' of {self.units} people' if self.units < self.images else ''
+    of = (f' of {text.counted(self.units, "person")}'
+          if self.units < self.images else '')
     return (f'its 95 % interval is {100 * self.low:.1f} to '
-            f'{100 * self.high:.1f} points ({self.images} images{of})')
+            f'{100 * self.high:.1f} points '
+            f'({text.counted(self.images, "image")}{of})')
 
   @classmethod
   def of(cls, stored: Mapping[str, Any]) -> Loss:
@@ -157,7 +160,8 @@ def _loss(part: str, before: accuracy.Counts, after: accuracy.Counts,
   error = max(1.5 / images,
               math.sqrt(count / (count - 1) * float((by_unit ** 2).sum())))
   low, high = stats.t_interval(lost, error, count - 1)
-  return Loss(part, before.value, after.value, low, high, images, count)
+  return Loss(part, before.value, after.value, max(low, -1.0), min(high, 1.0),
+              images, count)
 
 
 def sentences(found: list[Loss]) -> list[str]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import tasks
-from dlfd_jax.evaluation import inputs, outputs
+from dlfd_jax.evaluation import inputs, outputs, registry
 from dlfd_jax.metrics import (
   accuracy,
   attack,
@@ -227,6 +227,16 @@ def test_formula_nulls():
   assert ks.value == distances.ks_null(
       *(len(prepared.parts[split]) for split in ('forget', 'test')))
   assert ks.low < ks.value < ks.high
+
+
+def test_the_null_of_ks_is_that_of_permutations_where_losses_tie():
+  data = fakes.dataset(people=30)
+  splits = fakes.splits(data)
+  flat = {name: np.zeros((len(part), 4), np.float32)
+          for name, part in splits.parts.items()}
+  ks = registry.find('ks_loss').null(inputs.prepare(
+      {'unlearned': flat}, data, splits, _QUICK))
+  assert (ks.value, ks.low, ks.high) == (0, 0, 0)
 
 
 def test_null_of_rf_jsd_is_two_unseen_samples_of_the_original():

@@ -60,6 +60,16 @@ def test_people_of_as_many_images_count_as_one_image_each():
   assert '150 images of 30 people' in str(by_person)
 
 
+@pytest.mark.parametrize('people', [1, 2, 3])
+def test_no_interval_of_a_loss_leaves_what_an_accuracy_can_lose(people):
+  identity = np.repeat(np.arange(people), 2)
+  before = np.ones(2 * people)
+  one = loss(before, np.arange(2 * people) > 0, identity)
+  assert -1 <= one.low <= one.lost <= one.high <= 1
+  assert one.answer == usable.CANNOT_SAY
+  assert str(loss([1.], [0.])).endswith('100.0 points (1 image)')
+
+
 def test_of_attributes_it_is_of_the_mean_of_their_accuracies():
   rng = np.random.default_rng(0)
   labels = rng.integers(-1, 2, (300, 3))
