@@ -239,6 +239,18 @@ def test_the_null_of_ks_is_that_of_permutations_where_losses_tie():
   assert (ks.value, ks.low, ks.high) == (0, 0, 0)
 
 
+@pytest.mark.parametrize('name', [
+    'ks_loss', 'mia_auc', 'mia_accuracy', 'forgetting_score',
+    'forgetting_score_unbalanced'])
+def test_there_is_no_null_of_what_cannot_change_places(name):
+  def apart(labels, splits):
+    labels[:] = 0
+    labels[splits.test] = 1
+
+  null = registry.find(name).null(_prepare(labels=apart))
+  assert null.value is None and null.reason == outputs.NO_CLASS
+
+
 def test_null_of_rf_jsd_is_two_unseen_samples_of_the_original():
   nulls = fakes.nulls(_prepare(forget=6.))
   got = fakes.values(_prepare(forget=6.))['rf_jsd']
