@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,9 +26,12 @@ from dlfd_jax.utils import text
 
 # Accuracy that may be lost, on people of validation and on those who stay.
 MOST_LOST = {'val': 0.02, 'retain': 0.05}
-SAMPLES = ('val',)
+TEST = 'test'  # judged by evaluations alone, see `shown_on_test`
+_BOUNDS = {**MOST_LOST, TEST: MOST_LOST['val']}
+SAMPLES = ('val', TEST)
 KEPT, LOST, CANNOT_SAY = 'kept', 'lost', 'cannot say'
-_IN_WORDS = {'val': 'validation images', 'retain': 'images of those who stay'}
+_IN_WORDS = {'val': 'validation images', 'retain': 'images of those who stay',
+             TEST: 'test images'}
 _ROUNDING = 1e-9
 
 
@@ -50,7 +53,7 @@ class Loss:
   """Accuracy that a deletion cost on a part of the data.
 
   Attributes:
-    part: ``'val'`` or ``'retain'``.
+    part: ``'val'``, ``'retain'`` or ``'test'``.
     original: accuracy of the original, in [0, 1].
     unlearned: that of the new model.
     low: end of the 95 % interval of the loss.
@@ -75,7 +78,7 @@ class Loss:
   @property
   def too_much(self) -> bool:
     """Whether the loss, as it was measured, is larger than may be."""
-    return self.lost > MOST_LOST[self.part] + _ROUNDING
+    return self.lost > _BOUNDS[self.part] + _ROUNDING
 
   @property
   def answer(self) -> str:
@@ -84,7 +87,7 @@ class Loss:
     Kept: shown to be no larger than may be. Lost: larger than may be, and shown
     to be a loss.
     """
-    if self.high <= MOST_LOST[self.part] + _ROUNDING:
+    if self.high <= _BOUNDS[self.part] + _ROUNDING:
       return KEPT
     return LOST if self.too_much and self.low > 0 else CANNOT_SAY
 
@@ -96,7 +99,7 @@ class Loss:
     said = (f'Do not use this model: its accuracy on {_IN_WORDS[self.part]} is '
             f"{100 * self.unlearned:.1f} %, the original's was "
             f'{100 * self.original:.1f} %; a deletion may cost '
-            f'{100 * MOST_LOST[self.part]:.0f} points there.')
+            f'{100 * _BOUNDS[self.part]:.0f} points there.')
     if not self.images:
       return said
     return (f'{said} The loss is ' + (
@@ -130,8 +133,27 @@ def losses(original: Mapping[str, Right], unlearned: Mapping[str, Right]
       judged.
     unlearned: likewise, of the same images.
   """
+  return _of_parts(MOST_LOST, original, unlearned)
+
+
+def shown_on_test(original: Mapping[str, Right], unlearned: Mapping[str, Right]
+                  ) -> list[Loss]:
+  """The loss on test where it is shown to be larger than may be; else nothing.
+
+  Validation images chose the state, so that a model may be fitted to them.
+
+  Args:
+    original: as of :func:`losses`.
+    unlearned: likewise.
+  """
+  return [one for one in _of_parts((TEST,), original, unlearned)
+          if one.low > _BOUNDS[TEST]]
+
+
+def _of_parts(parts: Iterable[str], original: Mapping[str, Right],
+              unlearned: Mapping[str, Right]) -> list[Loss]:
   found = []
-  for part in MOST_LOST:
+  for part in parts:
     if part in original and part in unlearned:
       before, after = (side[part].counts for side in (original, unlearned))
       if before.tries.any():

@@ -456,9 +456,10 @@ def evaluate(
         'The live attack could not tell the original from unseen data at this '
         'sample size: nothing to forget was visible before unlearning.')
   notes += earlier['sentences'] if earlier else []
-  lost = usable.losses(*(
+  right = [
       _right(logits.get(name), dataset, splits, record.get('held_out', ()))
-      for name in ('original', 'unlearned')))
+      for name in ('original', 'unlearned')]
+  lost = usable.losses(*right) + usable.shown_on_test(*right)
   again_without = _without_duplicates(logits, dataset, splits, config, copies)
   if isinstance(again_without, str):
     notes.append(again_without)

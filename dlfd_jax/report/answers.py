@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dlfd_jax.evaluation import registry, verdicts
+from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.metrics import stats, usable
 from dlfd_jax.report import tables
 
@@ -20,7 +21,8 @@ YES, NO, NOT_SHOWN, UNKNOWN = 'yes', 'no', 'not shown', 'unknown'
 REFERENCES = 3
 _MORE = (f'tier 1 with {REFERENCES} retrained models (dlfd references '
          f'--n={REFERENCES}, then dlfd evaluate --tier=1 --references=...)')
-_PARTS = {'val': 'validation images', 'retain': 'those who stay'}
+_PARTS = {'val': 'validation images', 'retain': 'those who stay',
+          'test': 'test images'}
 _UNCHANGED = 'the model equals the original bit by bit'
 _EVALUATE = 'dlfd evaluate asks images of test'
 _APART = 'this attack tells it from retrained models'
@@ -176,7 +178,7 @@ def _forgotten(result: tables.Result) -> Answer:
       _MORE)
 
 
-def _told_by(result: tables.Result, attack: tables.Estimate,
+def _told_by(result: tables.Result, attack: Estimate,
              number: str) -> tuple[str, str] | None:
   """What sees forgotten people, and in short; None if nothing does.
 
@@ -190,17 +192,18 @@ def _told_by(result: tables.Result, attack: tables.Estimate,
   if _apart_at_tier_0(result):
     return (f'{number}; {_APART}',
             'the attack tells it from retrained models')
-  if tables.references(result) < 2 and _told_from_unseen(result, attack):
+  if tables.references(result) < REFERENCES and _told_from_unseen(
+      result, attack):
     known = 'better' if attack.value > .5 else 'less well'
     return (f'{number}; forgotten people are {known} known than unseen ones',
             'forgotten people are told from unseen ones')
   return None
 
 
-def _told_from_unseen(result: tables.Result, attack: tables.Estimate) -> bool:
+def _told_from_unseen(result: tables.Result, attack: Estimate) -> bool:
   """Whether the attack's interval leaves a guess out.
 
-  Beside a retrained model its difference to that one has to leave 0 out, too.
+  Beside retrained models its difference to them has to leave 0 out, too.
   """
   record = tables.main_difference(result)
   if attack.low is None or attack.high is None or (
@@ -237,9 +240,10 @@ def _works(result: tables.Result) -> Answer:
     return Answer(question, YES, _UNCHANGED)
   losses = [usable.Loss.of(one) for one in result.get('losses') or ()]
   if not losses:
+    before = tables.find_cell(result, 'accuracy_val', 'original')
     return Answer(
-        question, UNKNOWN, 'this model and the original were not asked about '
-        'the same images', 'what accuracy it lost is not known',
+        question, UNKNOWN, before.reason or 'this model and the original were '
+        'not asked about the same images', 'what accuracy it lost is not known',
         'an evaluation beside the original')
   number = 'accuracy ' + ', '.join(
       f'{_percent(one.original)} -> {_percent(one.unlearned)} on '
@@ -248,13 +252,24 @@ def _works(result: tables.Result) -> Answer:
                     for one in losses if one.images)
   if any(one.too_much for one in losses):
     return Answer(question, NO, number, 'it lost more accuracy than it may')
-  if all(one.answer == usable.KEPT for one in losses):
+  most = usable.MOST_LOST['val']
+  # Validation images chose the state, those of test did not.
+  before, after = (tables.find_cell(result, 'accuracy_test', model)
+                   for model in ('original', 'unlearned'))
+  on_test = False
+  if before.value is not None and after.value is not None and (
+      before.value - after.value > most + 1e-9):
+    on_test = True
+    number += (f'; {_percent(before.value)} -> {_percent(after.value)} on '
+               'test images')
+  if not on_test and all(one.answer == usable.KEPT for one in losses):
     return Answer(question, YES, number)
-  most = 100 * usable.MOST_LOST['val']
   return Answer(
-      question, UNKNOWN, f'{number}; at most {most:.0f} points may be lost',
-      f'so few validation images do not show that it lost {most:.0f} points '
-      'at most', 'more images of unseen people in validation')
+      question, UNKNOWN, f'{number}; at most {100 * most:.0f} points may be '
+      'lost', f'so few {"test" if on_test else "validation"} images do not '
+      f'show that it lost {100 * most:.0f} points at most',
+      'more images of unseen people in '
+      f'{"test" if on_test else "validation"}')
 
 
 def _against_retraining(result: tables.Result) -> Answer:

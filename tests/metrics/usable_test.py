@@ -37,6 +37,17 @@ def test_how_much_may_be_lost(before, after, said):
   assert len(usable.sentences(usable.losses(*sides))) == said
 
 
+@pytest.mark.parametrize('before, after, said', [
+    (800, 400, 1), (800, 790, 0), (800, 775, 0), (400, 800, 0)])
+def test_on_test_a_loss_has_to_be_shown(before, after, said):
+  sides = [share(right_of, 'test') for right_of in (before, after)]
+  assert not usable.losses(*sides)  # a run that unlearns never asks it
+  found = usable.shown_on_test(*sides)
+  assert len(usable.sentences(found)) == len(found) == said
+  assert all(one.low > .02 for one in found)
+  assert not usable.shown_on_test(sides[0], {})
+
+
 def test_the_interval_is_that_of_paired_differences():
   rng = np.random.default_rng(0)
   before, after = rng.random((2, 400)) < [[.7], [.6]]

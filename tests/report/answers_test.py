@@ -83,6 +83,9 @@ def _beside(count, auc, delta, **more):
     (_beside(1, (.55, .48, .62), (.10, .02, .18)), ['not shown', 'unknown']),
     (_beside(1, (.80, .74, .86), (.30, .23, .37), verdict='too few to say'),
      ['not shown', 'unknown']),
+    # Two are not enough for Holm's correction over all that vote.
+    (_beside(2, (.80, .74, .86), (.30, .10, .50)), ['no', 'unknown']),
+    (_beside(2, (.80, .74, .86), (.30, -.1, .70)), ['not shown', 'unknown']),
     (_beside(3, (.80, .74, .86), (.30, .23, .37), verdict='distinguishable',
              gate='sees the original'), ['no', 'no']),
     (_beside(3, (.80, .74, .86), (.30, -.1, .70)), ['not shown', 'unknown']),
@@ -131,6 +134,33 @@ def test_skill_is_kept_only_where_the_interval_shows_it(change, said):
   assert ('do not use' in answers.lines(result)[-1]) == (said == 'no')
 
 
+@pytest.mark.parametrize('after, said', [
+    (.77, 'unknown'), (.79, 'yes'), (.95, 'yes')])
+def test_skill_that_is_lost_on_test_alone_is_not_called_kept(after, said):
+  # Validation images chose the state: it may be fitted to them.
+  result = _result('indistinguishable')
+  record, = (one for one in result['metrics']
+             if one['metric'] == 'accuracy_test')
+  record['original'], record['unlearned'] = (
+      {'value': value, 'low': None, 'high': None, 'reason': None}
+      for value in (.8, after))
+  found = answers.answers(result)[1]
+  assert found.answer == said
+  assert (f'80.0 % -> {100 * after:.1f} % on test images' in found.because) == (
+      said != 'yes')
+
+
+def test_a_loss_that_is_shown_on_test_is_a_no():
+  fallen = usable.Loss('test', .80, .40, .3, .5, 300, 60)
+  found = answers.answers(_result(
+      'indistinguishable', losses=(_LOSS, _STAYS, fallen)))[1]
+  assert found.answer == 'no'
+  assert '80.0 % -> 40.0 % on test images' in found.because
+  assert str(fallen) in found.because
+  assert fallen.sentence.startswith(
+      'Do not use this model: its accuracy on test images is 40.0 %')
+
+
 def test_a_fall_on_those_who_stay_is_a_no():
   fallen = dataclasses.replace(
       _STAYS, unlearned=.47, low=.53, high=.53)
@@ -142,6 +172,11 @@ def test_a_fall_on_those_who_stay_is_a_no():
 def test_what_is_not_there_is_unknown():
   result = _result(losses=())
   assert _said(result)[1] == 'unknown'
+  for record in result['metrics']:  # of an audit
+    record['original'] = {'value': None, 'low': None, 'high': None,
+                          'reason': 'no original model was given'}
+  assert str(answers.answers(result)[1]) == (
+      'Still works? Unknown: no original model was given.')
   result['metrics'] = []
   assert _said(result)[0] == 'unknown'
 
