@@ -22,7 +22,7 @@ from dlfd_jax.pipeline import (
   weakenings,
 )
 from dlfd_jax.report import answers
-from dlfd_jax.utils import configs, files, runs
+from dlfd_jax.utils import configs, files, runs, text
 
 _ABOUT = """
 Makes a trained model forget the people of a deletion request.
@@ -180,12 +180,12 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   command.say_verification(result)
   for note in result['notes']:
     print(note)
-  done = 'not forgotten' if command.not_forgotten(result) else 'forgotten'
-  print(f'{run.request["images"]} images {done} by {method} in '
-        f'{result["time"]["total_s"]:.0f} s; a check takes '
+  print(f'{text.counted(run.request["images"], "image")} unlearned by '
+        f'{method} in {result["time"]["total_s"]:.0f} s; a check takes '
         f'{100 * (result["check_share"] or 0):.0f} % of the time between two. '
         f'Selected: step {result["selected_step"]}, {result["reason"]}: '
         f'{workdir}/checkpoints/model')
+  print(answers.of_live_attack(result))
   said = answers.before_after(result)
   if said:
     print(said)

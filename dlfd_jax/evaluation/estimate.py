@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeGuard
 
@@ -95,8 +96,8 @@ class Estimate:
       replicates: ``[bootstrap]``, NaN where a resample has no data.
       units: independent units behind them, on the side that has fewest.
       bounds: that the value cannot leave; in ``SHARE`` the interval is
-        ``stats.effective_interval``, of a mean above 0 ``gamma_interval``,
-        else Student's t; cut at the bounds.
+        ``stats.effective_interval``, of a mean above 0 ``gamma_interval`` (or
+        none), else Student's t; cut at the bounds.
       interval: an exact one to give instead.
       least: of fewer units, resampling says nothing.
     """
@@ -109,7 +110,8 @@ class Estimate:
           float(np.clip(value, *SHARE)), variance, units)
     elif (interval is None and bounds and bounds[0] == 0
           and value > 0 < variance):
-      interval = _cut(stats.gamma_interval(value, variance, units), bounds)
+      interval = stats.gamma_interval(value, variance, units)
+      interval = interval and _cut(interval, bounds)
     elif interval is None and variance > 0:
       ends = stats.t_interval(value, math.sqrt(variance), freedom)
       interval = _cut(ends, bounds)
@@ -128,10 +130,10 @@ class Estimate:
 
   @property
   def p_value(self) -> float:
-    """Two-sided p of no difference, from Student's t distribution."""
+    """Two-sided p of no difference, from Student's t distribution; above 0."""
     assert self.value is not None and self.error
-    return float(2 * special.stdtr(
-        self.freedom, -abs(self.value) / self.error))
+    return max(sys.float_info.min, float(2 * special.stdtr(
+        self.freedom, -abs(self.value) / self.error)))
 
   @property
   def text(self) -> str:

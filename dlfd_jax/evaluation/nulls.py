@@ -91,6 +91,19 @@ def _scored(inputs: Inputs) -> Model | None:
   return None
 
 
+def _within_classes(inputs: Inputs) -> Model | str:
+  """The same where membership is permuted within classes; or why it is not.
+
+  Where the sides share no class nothing changes places, and every permutation
+  would give the observed value.
+  """
+  members, others = (inputs.parts[split] for split in SIDES)
+  if not outputs.by_attribute(inputs) and not np.intersect1d(
+      members.keys, others.keys).size:
+    return outputs.NO_CLASS
+  return _scored(inputs) or NOT_RUN
+
+
 def _mean_and_range(values: np.ndarray) -> Estimate:
   """Mean and 95 % range of a statistic under permuted membership."""
   values = values[np.isfinite(values)]
@@ -118,15 +131,18 @@ def _permuted(inputs: Inputs, keys: np.ndarray, n_members: int,
 
 def permuted_ks(inputs: Inputs) -> Estimate:
   """The mean for two samples of one law, range of permuted membership."""
-  model = _scored(inputs)
-  if model is None:
-    return Estimate.missing(NOT_RUN)
+  model = _within_classes(inputs)
+  if isinstance(model, str):
+    return Estimate.missing(model)
   pool = -np.concatenate([model.losses[split] for split in SIDES])
   member = _memberships(inputs)
   band = _mean_and_range(ranks.largest_gap(
       *ranks.roc(pool, pool, member, 1.0 - member)))
-  return dataclasses.replace(band, value=distances.ks_null(
-      *(len(inputs.parts[split]) for split in SIDES)))
+  mean = distances.ks_null(*(len(inputs.parts[split]) for split in SIDES))
+  if band.low is None or band.high is None or not (
+      band.low <= mean <= band.high):
+    return band  # many ties: the formula is one of losses that differ
+  return dataclasses.replace(band, value=mean)
 
 
 def _pooled_auc(pool: np.ndarray, member: np.ndarray,
@@ -140,9 +156,9 @@ def _pooled_auc(pool: np.ndarray, member: np.ndarray,
 
 def permuted_auc(inputs: Inputs) -> Estimate:
   """Membership permuted within classes."""
-  model = _scored(inputs)
-  if model is None:
-    return Estimate.missing(NOT_RUN)
+  model = _within_classes(inputs)
+  if isinstance(model, str):
+    return Estimate.missing(model)
   pool = -np.concatenate([model.losses[split] for split in SIDES])
   return _mean_and_range(_pooled_auc(pool, _memberships(inputs)))
 
@@ -189,9 +205,9 @@ def permuted_person_auc(inputs: Inputs) -> Estimate:
 def _permuted_accuracies(inputs: Inputs,
                          form: str) -> np.ndarray | str:
   """Accuracies of the attack, fitted anew under every permutation."""
-  model = _scored(inputs)
-  if model is None:
-    return NOT_RUN
+  model = _within_classes(inputs)
+  if isinstance(model, str):
+    return model
   losses = np.concatenate([model.losses[split] for split in SIDES])
   member = _memberships(inputs)
   if form == 'unbalanced':

@@ -39,9 +39,10 @@ def ranks(inputs: Inputs, names: np.ndarray) -> list[dict[str, Any]]:
     class; ``place`` among these and the person, 1 = highest; ``p``, two-sided,
     ``p_adjusted`` (Benjamini and Hochberg) and ``smallest_p`` that so many
     unseen people allow; ``low`` and ``high``, the ends that a value had to
-    pass; ``told_apart``, by the adjusted p; and ``original_p``, what the
-    original has. All None but the first three where test has no image of the
-    person's classes; from ``p`` on also with fewer than two retrained models.
+    pass to be told apart if no other were; ``told_apart``, by the adjusted p;
+    and ``original_p``, what the original has. All None but the first three
+    where test has no image of the person's classes; from ``p`` on also with
+    fewer than two retrained models.
     By falling value. Empty without an unlearned model that was run on forget
     and test.
   """
@@ -123,6 +124,7 @@ def _rank(inputs: Inputs, values: list[np.ndarray], rows: np.ndarray,
             ) -> person_rank.Rank | None:
     return person_rank.rank(
         values[0][rows], values[1], keys[rows], unseen_keys, others,
+        tries=int(stats.units_of(forget.identity).max()) + 1,
         seed=inputs.config.seed)
 
   found = among(forget.keys, test.keys)

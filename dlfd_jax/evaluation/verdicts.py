@@ -112,13 +112,13 @@ def compare(metric: Metric,
       if gate == BLIND and verdict != stats.DISTINGUISHABLE:
         verdict = BLIND
     least = stats.least_margin(gap.error, float(gap.freedom or np.inf))
-    if margin is not None and least > margin:
+    if margin is not None and least > margin and len(retrained) > 1:
       notes.append(
           f'This sample cannot show equivalence within {margin:g}, only '
           f'within {least:.3f} or more: the standard error of the difference '
           f'is {gap.error:.3f}, and a smaller margin leaves less than an '
           '80 % chance.')
-      if len(retrained) > 1 and unit in MANY:
+      if unit in MANY:
         said = would_do(
             [stats.Shortfall(gap.error, gap.spread or 0.0, margin)],
             len(retrained), unit)

@@ -52,7 +52,7 @@ class Rank:
     p_high: of a value so high, one-sided.
     p_low: of a value so low.
     low: only a value below this would have had a two-sided p of at most the
-      level; None where so few unseen people allow none.
+      level (over ``tries``); None where so few unseen people allow none.
     high: or one above this.
   """
 
@@ -82,7 +82,8 @@ class Rank:
 
 def rank(values: np.ndarray, unseen: np.ndarray, keys: np.ndarray,
          unseen_keys: np.ndarray, unseen_units: np.ndarray, *,
-         level: float = LEVEL, draws: int = 100, seed: int = 0) -> Rank | None:
+         level: float = LEVEL, tries: int = 1, draws: int = 100,
+         seed: int = 0) -> Rank | None:
   """The rank of one person.
 
   Everybody counts with as many images as the person has; with fewer, where too
@@ -95,6 +96,7 @@ def rank(values: np.ndarray, unseen: np.ndarray, keys: np.ndarray,
     unseen_keys: int ``[m]``.
     unseen_units: person of each, int ``[m]``; see ``stats.units_of``.
     level: of the two-sided p.
+    tries: how many people are ranked: each alone needs that share of the level.
     draws: random choices among the images of people who have more.
     seed: of the draws.
 
@@ -117,6 +119,7 @@ def rank(values: np.ndarray, unseen: np.ndarray, keys: np.ndarray,
   unseen_units = validate.same_length(
       'unseen units', unseen_units, 'the unseen values', len(unseen))
   validate.integer('draws', draws)
+  validate.integer('tries', tries)
   own, others = np.isin(keys, unseen_keys), np.isin(unseen_keys, keys)
   if not own.any():
     return None
@@ -144,7 +147,7 @@ def rank(values: np.ndarray, unseen: np.ndarray, keys: np.ndarray,
   above = (means >= value - _ROUNDING).sum(1)
   below = (means <= value + _ROUNDING).sum(1)
   n = means.shape[1]
-  low, high = _ends(means, level)
+  low, high = _ends(means, level / tries)
   return Rank(
       float(value.mean()), images, n, float(1 + above.mean()) / (1 + n),
       float(1 + below.mean()) / (1 + n), low, high)

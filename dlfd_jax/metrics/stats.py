@@ -16,7 +16,7 @@ from dlfd_jax.utils import validate
 ENOUGH = 5  # people, or images, on each side, to say anything
 _NO_SPREAD = 1e-20  # of a variance: rounding alone
 _TAIL = .975  # of the two-sided 95 % intervals
-_LEAST = .2  # degrees of freedom of an end, lest it be infinite
+_LEAST = 2.0  # degrees of freedom: the upper end is 2000 means away
 POWER = .8  # with which silence is an acquittal
 _LEVELS = 100  # of a standard error's own distribution
 
@@ -298,7 +298,7 @@ def t_interval(value: float, error: float, freedom: float,
 
 
 def gamma_interval(value: float, variance: float,
-                   units: int) -> tuple[float, float]:
+                   units: int) -> tuple[float, float] | None:
   r"""The 95 % interval of a mean above 0 that is skewed to the right.
 
   As a mean of gamma variables: :math:`d x / \mu` is :math:`\chi^2_d` with
@@ -311,6 +311,10 @@ def gamma_interval(value: float, variance: float,
     variance: of the mean, above 0.
     units: independent units behind it, at least 2.
 
+  Returns:
+    ``(low, high)``; None where a unit or two make nearly all of the mean, so
+    that d is below 2: nothing is known of its upper end.
+
   Example:
     >>> [round(end, 2) for end in gamma_interval(1.0, .25**2, 5)]
     [0.55, 2.56]
@@ -320,8 +324,10 @@ def gamma_interval(value: float, variance: float,
   validate.integer('units', units, 2)
   widening = special.ndtri(_TAIL) / special.stdtrit(units - 1, _TAIL)
   freedom = 2 * value**2 / variance * float(widening)**2
+  if freedom < _LEAST:
+    return None
   ends = (value * freedom / special.chdtri(freedom, 1 - _TAIL),
-          value * freedom / special.chdtri(max(freedom - 1, _LEAST), _TAIL))
+          value * freedom / special.chdtri(freedom - 1, _TAIL))
   return float(ends[0]), float(ends[1])
 
 

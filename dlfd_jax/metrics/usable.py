@@ -17,18 +17,22 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from dlfd_jax.metrics import accuracy, stats
+from dlfd_jax.utils import text
 
 # Accuracy that may be lost, on people of validation and on those who stay.
 MOST_LOST = {'val': 0.02, 'retain': 0.05}
-SAMPLES = ('val',)
+TEST = 'test'  # judged by evaluations alone, see `shown_on_test`
+_BOUNDS = {**MOST_LOST, TEST: MOST_LOST['val']}
+SAMPLES = ('val', TEST)
 KEPT, LOST, CANNOT_SAY = 'kept', 'lost', 'cannot say'
-IN_WORDS = {'val': 'validation images', 'retain': 'those who stay'}
+IN_WORDS = {'val': 'validation images', 'retain': 'those who stay',
+            TEST: 'test images'}
 _ROUNDING = 1e-9
 
 
@@ -50,7 +54,7 @@ class AccuracyDrop:
   """Accuracy that a deletion cost on a part of the data.
 
   Attributes:
-    part: ``'val'`` or ``'retain'``.
+    part: ``'val'``, ``'retain'`` or ``'test'``.
     original: accuracy of the original, in [0, 1].
     unlearned: that of the new model.
     low: end of the 95 % interval of the loss.
@@ -75,7 +79,7 @@ class AccuracyDrop:
   @property
   def too_much(self) -> bool:
     """Whether the loss, as it was measured, is larger than may be."""
-    return self.lost > MOST_LOST[self.part] + _ROUNDING
+    return self.lost > _BOUNDS[self.part] + _ROUNDING
 
   @property
   def answer(self) -> str:
@@ -84,7 +88,7 @@ class AccuracyDrop:
     Kept: shown to be no larger than may be. Lost: larger than may be, and shown
     to be a loss.
     """
-    if self.high <= MOST_LOST[self.part] + _ROUNDING:
+    if self.high <= _BOUNDS[self.part] + _ROUNDING:
       return KEPT
     return LOST if self.too_much and self.low > 0 else CANNOT_SAY
 
@@ -98,16 +102,18 @@ class AccuracyDrop:
     said = (f'Do not use this model: its accuracy on {where} is '
             f"{100 * self.unlearned:.1f} %, the original's was "
             f'{100 * self.original:.1f} %; a deletion may cost '
-            f'{100 * MOST_LOST[self.part]:.0f} points there.')
+            f'{100 * _BOUNDS[self.part]:.0f} points there.')
     if not self.images:
       return said
     return (f'{said} The loss is ' + (
         'beyond noise' if self.low > 0 else 'within noise') + f': {self}.')
 
   def __str__(self) -> str:
-    of = f' of {self.units} people' if self.units < self.images else ''
+    of = (f' of {text.counted(self.units, "person")}'
+          if self.units < self.images else '')
     return (f'its 95 % interval is {100 * self.low:.1f} to '
-            f'{100 * self.high:.1f} points ({self.images} images{of})')
+            f'{100 * self.high:.1f} points '
+            f'({text.counted(self.images, "image")}{of})')
 
   @classmethod
   def of(cls, stored: Mapping[str, Any]) -> AccuracyDrop:
@@ -131,8 +137,28 @@ def accuracy_drops(
       judged.
     unlearned: likewise, of the same images.
   """
+  return _of_parts(MOST_LOST, original, unlearned)
+
+
+def shown_on_test(
+    original: Mapping[str, PartAccuracy],
+    unlearned: Mapping[str, PartAccuracy]) -> list[AccuracyDrop]:
+  """The loss on test where it is shown to be larger than may be; else nothing.
+
+  Validation images chose the state, so that a model may be fitted to them.
+
+  Args:
+    original: as of :func:`accuracy_drops`.
+    unlearned: likewise.
+  """
+  return [one for one in _of_parts((TEST,), original, unlearned)
+          if one.low > _BOUNDS[TEST]]
+
+
+def _of_parts(parts: Iterable[str], original: Mapping[str, PartAccuracy],
+              unlearned: Mapping[str, PartAccuracy]) -> list[AccuracyDrop]:
   found = []
-  for part in MOST_LOST:
+  for part in parts:
     if part in original and part in unlearned:
       before, after = (side[part].counts for side in (original, unlearned))
       if before.tries.any():
@@ -162,7 +188,8 @@ def _drop(part: str, before: accuracy.Counts, after: accuracy.Counts,
   error = max(1.5 / images,
               math.sqrt(count / (count - 1) * float((by_unit ** 2).sum())))
   low, high = stats.t_interval(lost, error, count - 1)
-  return AccuracyDrop(part, before.value, after.value, low, high, images, count)
+  return AccuracyDrop(part, before.value, after.value, max(low, -1.0),
+                      min(high, 1.0), images, count)
 
 
 def sentences(found: list[AccuracyDrop]) -> list[str]:

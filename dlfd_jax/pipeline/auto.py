@@ -810,5 +810,5 @@ def _verdict(found: Mapping[str, Any], rule: acceptance.Rule) -> str:
           + ('Whether it kept its accuracy cannot be said by so few images of '
              'val. ' if unsure else '') + f'If all that rest on attacks '
           f'({rule.looks}) remembered as the original does, one would pass in '
-          f'{100 * rule.level:g} % of requests at most, or more often, as val '
-          'also chose their states.')
+          f'{100 * rule.level:g} % of requests at most, and more often in so '
+          'far as val also chose their states.')

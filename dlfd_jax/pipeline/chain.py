@@ -556,6 +556,25 @@ def check_retrained(one: Judged, original: Judged | None, unlearned: Judged,
                                  f'{one.place}, its seed apart')
 
 
+def check_seeds(judged: Mapping[str, Judged]) -> Findings:
+  """Whether retrained models of one recipe are of different seeds.
+
+  Two trainings from one seed, on two machines or numbers of devices, differ by
+  rounding first of all: their spread would pass for that of trainings.
+  """
+  first: dict[str, str] = {}
+  for name, one in judged.items():
+    if not name.startswith('retrained') or 'train' not in one.config:
+      continue  # not known
+    training = json.dumps(one.config['train'], sort_keys=True)
+    if training in first:
+      return _differs('retrained models of different seeds',
+                      f'{first[training]} and {one.place}, both trained from '
+                      f'seed {one.config["train"].get("seed")}')
+    first[training] = one.place
+  return Findings()
+
+
 def _compare_recipe(one: Judged, original: Judged | None, unlearned: Judged,
                     were: str, wanted: str) -> Findings:
   """Whether a model was trained by the recipe of the original.
@@ -677,7 +696,7 @@ def check_all(judged: Mapping[str, Judged], dataset: dataset_lib.Dataset,
       check_original(original, unlearned),
       *(check_retrained(one, original, unlearned, dataset, splits)
         for name, one in judged.items() if name.startswith('retrained')),
-      inherited(judged.values())])
+      check_seeds(judged), inherited(judged.values())])
 
 
 def check_audit(judged: Mapping[str, Judged], dataset: dataset_lib.Dataset,
@@ -709,7 +728,7 @@ def check_audit(judged: Mapping[str, Judged], dataset: dataset_lib.Dataset,
       found.append(check_original(original, audited, AUDITED))
   found += [check_retrained(one, original, audited, dataset, splits, AUDITED)
             for name, one in judged.items() if name.startswith('retrained')]
-  return together([*found, inherited(judged.values())])
+  return together([*found, check_seeds(judged), inherited(judged.values())])
 
 
 def check_result(place: str, config: Mapping[str, Any],

@@ -438,15 +438,15 @@ def evaluate(
   record = judged['unlearned'].record
   notes = _notes(found['notes'], record, audit_notes)
   notes += earlier['sentences'] if earlier else []
-  lost = usable.accuracy_drops(*(
+  right = [
       _part_accuracies(
           logits.get(name), dataset, splits, record.get('held_out', ()))
-      for name in ('original', 'unlearned')))
-  without_duplicates = _without_duplicates(
-      logits, dataset, splits, config, copies)
-  if isinstance(without_duplicates, str):
-    notes.append(without_duplicates)
-    without_duplicates = None
+      for name in ('original', 'unlearned')]
+  lost = usable.accuracy_drops(*right) + usable.shown_on_test(*right)
+  again_without = _without_duplicates(logits, dataset, splits, config, copies)
+  if isinstance(again_without, str):
+    notes.append(again_without)
+    again_without = None
   result = EvaluationResult(
       config=fields, arrays=arrays, history=judged['unlearned'].events,
       names=facts.names(dataset, splits, found),
@@ -479,7 +479,7 @@ def evaluate(
           'selection': _selection(judged['unlearned']),
           'losses': [one.as_dict() for one in lost],
           'do_not_use': usable.sentences(lost),
-          'without_duplicates': without_duplicates}, fields))
+          'without_duplicates': again_without}, fields))
   if opened is not None:
     result.folder = opened.path
     hosts.first(lambda: result._write(opened))

@@ -187,8 +187,10 @@ def _of_attack(people: Sequence[Mapping[str, Any]],
     said += 'they have become visible again.'
   elif attack['visible_again'] is None:
     said += 'too few to say whether they have become visible again.'
+  elif ((attack['unlearned'] or {}).get('low') or 0.0) > .5:
+    said += 'they are visible; that they are so more than before is not shown.'
   else:
-    said += 'as a group they have not become visible again.'
+    said += 'that they are visible again as a group is not shown.'
   if who:
     said += (f' {text_lib.counted(len(who), "person")} of them can be told '
              'apart by rank again.')

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dlfd_jax.evaluation import registry, verdicts
+from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.metrics import stats, usable
 from dlfd_jax.report import tables
 
@@ -20,6 +21,9 @@ YES, NO, NOT_SHOWN, UNKNOWN = 'yes', 'no', 'not shown', 'unknown'
 REFERENCES = 3
 _MORE = (f'tier 1 with {REFERENCES} retrained models (dlfd references '
          f'--n={REFERENCES}, then dlfd evaluate --tier=1 --references=...)')
+_UNCHANGED = 'the model equals the original bit by bit'
+_EVALUATE = 'dlfd evaluate asks images of test'
+_APART = 'this attack tells it from retrained models'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +99,29 @@ def before_after(record: Mapping[str, Any]) -> str:
   return f'Before -> after: {", ".join(found)}.' if found else ''
 
 
+def of_live_attack(record: Mapping[str, Any]) -> str:
+  """What an unlearning run itself can say of its forgetting: one sentence.
+
+  Args:
+    record: its ``result.json``.
+  """
+  findings = record.get('findings') or {}
+  met = findings.get('select_threshold_met')
+  if _unchanged(record):
+    return f'Not forgotten: {_UNCHANGED}.'
+  if met is None:
+    return ('Forgotten or not was not measured on this state; '
+            f'{_EVALUATE}.')
+  if findings.get('attack_blind_to_original'):
+    return ('Forgotten or not cannot be told by the live attack, which did not '
+            f'see these images in the original either; {_EVALUATE}.')
+  if not met:
+    return ('Not forgotten: no state met the threshold of the live attack on '
+            'validation images.')
+  return ('The live attack on validation images meets its threshold, which '
+          f'also chose the state; {_EVALUATE}.')
+
+
 def live_auc(record: Mapping[str, Any]) -> float | None:
   """The live attack's AUC of the state that a run selected; None = unknown."""
   return next((one['mia_auc'] for one in reversed(record.get('history') or ())
@@ -113,14 +140,12 @@ def _listed(texts: Any) -> str:
 
 def _forgotten(result: tables.Result) -> Answer:
   question = 'Forgotten?'
-  if (result.get('verification') or {}).get('unchanged'):
-    return Answer(question, NO, 'the model equals the original bit by bit',
-                  'nothing was forgotten')
+  if _unchanged(result):
+    return Answer(question, NO, _UNCHANGED, 'nothing was forgotten')
   if (result.get('earlier') or {}).get('visible_again'):
     return Answer(question, NO, 'people of earlier requests have become '
                   'visible again', 'people of earlier requests are known again')
   attack = tables.find_cell(result, registry.MAIN_ATTACK, 'unlearned')
-  record = tables.find_record(result, registry.MAIN_ATTACK) or {}
   if attack.value is None:
     return Answer(question, UNKNOWN,
                   f'the attack was not computed, as {attack.reason}',
@@ -130,18 +155,17 @@ def _forgotten(result: tables.Result) -> Answer:
   verdict = _verdict(result, registry.FORGETTING)
   if verdict.startswith(stats.INDISTINGUISHABLE) and _enough(result):
     return Answer(question, YES, f'{number}; {_said(result)}')
-  unseen = record.get('verdict') == verdicts.UNSEEN
-  if not tables.references(result) and (
-      unseen or _flag(result, 'over_forgetting').startswith('over')):
-    more_known = attack.value > .5
+  found = _told_by(result, attack, number)
+  if found is not None and _never_learnt(result):
     return Answer(
-        question, NO, f'{number}; forgotten people are '
-        f'{"better" if more_known else "less well"} known than unseen ones',
-        'forgotten people are told from unseen ones')
-  if verdict.startswith(stats.DISTINGUISHABLE):
-    return Answer(question, NO, f'{number}; {_said(result)}',
-                  'the model is told from retrained ones by what it knows of '
-                  'forgotten people')
+        question, UNKNOWN, f'{found[0]}; but by its record the model was '
+        'retrained without them, so that this is chance (as with one of twenty '
+        'such models), or copies or the same people are among those who stay',
+        'an attack tells people apart whom the model never learnt',
+        'a look for copies of them, and for the same people, among those who '
+        'stay')
+  if found is not None:
+    return Answer(question, NO, *found)
   if _enough(result):
     return Answer(question, NOT_SHOWN, f'{number}; {_said(result)}',
                   'so many people and retrained models do not show that they '
@@ -152,13 +176,73 @@ def _forgotten(result: tables.Result) -> Answer:
       _MORE)
 
 
+def _told_by(result: tables.Result, attack: Estimate,
+             number: str) -> tuple[str, str] | None:
+  """What sees forgotten people, and in short; None if nothing does.
+
+  Each retrained model can excuse a model: where it is told from unseen people,
+  too, they differ by themselves. None makes it forgotten.
+  """
+  if _verdict(result, registry.FORGETTING).startswith(stats.DISTINGUISHABLE):
+    return (f'{number}; {_said(result)}',
+            'the model is told from retrained ones by what it knows of '
+            'forgotten people')
+  if _apart_at_tier_0(result):
+    return (f'{number}; {_APART}',
+            'the attack tells it from retrained models')
+  if tables.references(result) < REFERENCES and _told_from_unseen(
+      result, attack):
+    assert attack.value is not None
+    known = 'better' if attack.value > .5 else 'less well'
+    return (f'{number}; forgotten people are {known} known than unseen ones',
+            'forgotten people are told from unseen ones')
+  return None
+
+
+def _told_from_unseen(result: tables.Result, attack: Estimate) -> bool:
+  """Whether the attack's interval leaves a guess out.
+
+  Beside retrained models its difference to them has to leave 0 out, too.
+  """
+  record = tables.main_difference(result)
+  if attack.low is None or attack.high is None or (
+      record.get('verdict') == stats.TOO_FEW):
+    return False
+  side = (attack.low > .5) - (attack.high < .5)
+  if not tables.references(result):
+    return bool(side)
+  delta = tables.as_cell(record.get('delta'))
+  return verdicts.leaves_out_0(delta) and side * (delta.value or 0.0) > 0
+
+
+def _apart_at_tier_0(result: tables.Result) -> bool:
+  """Whether the attack alone tells apart; from tier 1 on all votes count."""
+  record = tables.find_record(result, registry.MAIN_ATTACK) or {}
+  return not result.get('verdicts') and (
+      record.get('verdict') == stats.DISTINGUISHABLE
+      and record.get('gate') != verdicts.BLIND)
+
+
+def _unchanged(result: tables.Result) -> bool:
+  return bool((result.get('verification') or {}).get('unchanged'))
+
+
+def _never_learnt(result: tables.Result) -> bool:
+  """Whether its run took exact retraining, see ``pipeline.auto``."""
+  tried = ((result.get('selection') or {}).get('auto') or {}).get('candidates')
+  return any(one['exact'] and one['outcome'] == 'taken' for one in tried or ())
+
+
 def _works(result: tables.Result) -> Answer:
   question = 'Still works?'
+  if _unchanged(result):
+    return Answer(question, YES, _UNCHANGED)
   losses = [usable.AccuracyDrop.of(one) for one in result.get('losses') or ()]
   if not losses:
+    before = tables.find_cell(result, 'accuracy_val', 'original')
     return Answer(
-        question, UNKNOWN, 'this model and the original were not asked about '
-        'the same images', 'what accuracy it lost is not known',
+        question, UNKNOWN, before.reason or 'this model and the original were '
+        'not asked about the same images', 'what accuracy it lost is not known',
         'an evaluation beside the original')
   number = 'accuracy ' + ', '.join(
       f'{_percent(one.original)} -> {_percent(one.unlearned)} on '
@@ -167,13 +251,24 @@ def _works(result: tables.Result) -> Answer:
                     for one in losses if one.images)
   if any(one.too_much for one in losses):
     return Answer(question, NO, number, 'it lost more accuracy than it may')
-  if all(one.answer == usable.KEPT for one in losses):
+  most = usable.MOST_LOST['val']
+  # Validation images chose the state, those of test did not.
+  before, after = (tables.find_cell(result, 'accuracy_test', model)
+                   for model in ('original', 'unlearned'))
+  on_test = False
+  if before.value is not None and after.value is not None and (
+      before.value - after.value > most + 1e-9):
+    on_test = True
+    number += (f'; {_percent(before.value)} -> {_percent(after.value)} on '
+               'test images')
+  if not on_test and all(one.answer == usable.KEPT for one in losses):
     return Answer(question, YES, number)
-  most = 100 * usable.MOST_LOST['val']
   return Answer(
-      question, UNKNOWN, f'{number}; at most {most:.0f} points may be lost',
-      f'so few validation images do not show that it lost {most:.0f} points '
-      'at most', 'more images of unseen people in validation')
+      question, UNKNOWN, f'{number}; at most {100 * most:.0f} points may be '
+      'lost', f'so few {"test" if on_test else "validation"} images do not '
+      f'show that it lost {100 * most:.0f} points at most',
+      'more images of unseen people in '
+      f'{"test" if on_test else "validation"}')
 
 
 def _against_retraining(result: tables.Result) -> Answer:
@@ -192,6 +287,9 @@ def _against_retraining(result: tables.Result) -> Answer:
   found = {what: _verdict(result, what)
            for what in (registry.FORGETTING, registry.UTILITY)}
   number += ''.join(f'; {what}: {text}' for what, text in found.items() if text)
+  if _apart_at_tier_0(result):
+    return Answer(question, NO, f'{number}; {_APART}',
+                  'it is told from retrained models')
   if any(text.startswith(stats.DISTINGUISHABLE) for text in found.values()):
     return Answer(question, NO, number, 'it is told from retrained models')
   if _enough(result) and all(
@@ -220,10 +318,6 @@ def _said(result: tables.Result) -> str:
 def _verdict(result: tables.Result, what: str) -> str:
   return str((((result.get('verdicts') or {}).get(what)) or {}).get(
       'verdict') or '')
-
-
-def _flag(result: tables.Result, metric: str) -> str:
-  return str((tables.find_record(result, metric) or {}).get('verdict') or '')
 
 
 def _enough(result: tables.Result) -> bool:

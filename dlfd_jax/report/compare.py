@@ -89,13 +89,18 @@ def _nearest(results: Mapping[str, tables.Result], tier_1: bool) -> str:
   what, metric, column = (
       ('average gap', 'average_gap', 'unlearned') if tier_1 else
       ('difference in attack AUC', registry.MAIN_ATTACK, 'delta'))
-  values = {name: tables.find_cell(result, metric, column).value
-            for name, result in results.items()}
-  distances = {name: abs(value) for name, value in values.items()
-               if value is not None}
-  if len(distances) < len(values):
-    return (f'Nearest to retrained: {names.NOT_COMPUTED}, as no retrained '
-            'model was evaluated.')
+  cells = {name: tables.find_cell(result, metric, column)
+           for name, result in results.items()}
+  distances = {name: abs(cell.value) for name, cell in cells.items()
+               if cell.value is not None}
+  for name, cell in cells.items():
+    if name not in distances:
+      return (f'Nearest to retrained: {names.NOT_COMPUTED} ({name}: '
+              f'{cell.reason}).')
   listed = ', '.join(f'{name} {estimate.format_number(distances[name])}'
                      for name in sorted(distances, key=distances.__getitem__))
-  return f'Nearest to retrained first, by {what}: {listed}.'
+  null = tables.find_cell(next(iter(results.values())), metric, 'null')
+  chance = (f' Retrained models themselves, each beside the others, have '
+            f'{tables.with_interval(null)}: no more than that is a tie.'
+            if tier_1 and null.value is not None else '')
+  return f'Nearest to retrained first, by {what}: {listed}.{chance}'

@@ -40,7 +40,9 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
       f'{text.counted(len(ranked), ranked[0]["unit"])} to forget '
       f'{"is" if len(apart) == 1 else "are"} told apart at '
       f'{person_rank.LEVEL:g} (Benjamini and Hochberg)'
-      + (f': {", ".join(apart[:_LISTED])}{more}.' if apart else '.')]
+      + (f': {", ".join(apart[:_LISTED])}{more}.' if apart else
+         '.' if any(entry['high'] is not None for entry in ranked) else
+         f'; none alone could be: {_needs(len(ranked))}.')]
 
 
 def rows(result: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -103,16 +105,26 @@ def _of_one(entry: Mapping[str, Any], people: int) -> str:
   if entry.get('original_p') is not None:
     said += f' (the original: {_p(entry["original_p"])})'
   low, high = entry.get('low'), entry.get('high')
-  if low is None or high is None:
-    return (f'{said}. No trace could be: the smallest p of so few is '
-            f'{_p(entry["smallest_p"])}, and p of {person_rank.LEVEL:g} takes '
-            f'{person_rank.needed()} unseen.')
+  value, alone = entry['value'], ' alone' if people > 1 else ''
   if entry['told_apart']:
-    return (f'{said}: at {_signed(entry["value"])} standard deviations, where '
-            f'unseen ones end at {_signed(low)} and {_signed(high)}.')
+    said += f': at {_signed(value)} standard deviations'
+    if low is None or high is None or low <= value <= high:
+      return f'{said}.'
+    return (f'{said}, where unseen ones end at {_signed(low)} and '
+            f'{_signed(high)}.')
+  if low is None or high is None:
+    return (f'{said}. No trace{alone} could be: the smallest p of so few is '
+            f'{_p(entry["smallest_p"])}, and {_needs(people)}.')
   return (f'{said}: only a trace above {_signed(high)} (or below '
-          f'{_signed(low)}) standard deviations would have been, here it is '
-          f'{_signed(entry["value"])}.')
+          f'{_signed(low)}) standard deviations would have been{alone}, here '
+          f'it is {_signed(value)}.')
+
+
+def _needs(people: int) -> str:
+  """What it takes to tell one of so many people apart."""
+  adjusted = f', adjusted for {people:,},' if people > 1 else ''
+  return (f'p of {person_rank.LEVEL:g}{adjusted} takes '
+          f'{person_rank.needed(person_rank.LEVEL / people):,} unseen')
 
 
 def _place(entry: Mapping[str, Any]) -> str:

@@ -448,7 +448,8 @@ def difference_sentence(record: Mapping[str, Any], references: int) -> str:
   if verdict is None:
     return f'{found}.'
   said = {
-      stats.DISTINGUISHABLE: 'this attack tells the unlearned model apart',
+      stats.DISTINGUISHABLE: 'by itself this attack tells the unlearned '
+                             'model apart',
       stats.INDISTINGUISHABLE: f'this attack finds it equal {margin}',
   }.get(verdict, 'this attack neither tells the unlearned model apart nor '
                  f'finds it equal {margin}')

@@ -265,7 +265,7 @@ class Attack(TypedDict):
 class Loss(TypedDict):
   """Accuracy that a deletion cost, see ``metrics.usable``."""
 
-  part: Literal['val', 'retain']
+  part: Literal['val', 'retain', 'test']
   original: Share
   unlearned: Share
   low: float

@@ -55,6 +55,27 @@ def test_every_unlearned_model_has_a_column(two, tmp_path, capsys):
       'result.json'}
 
 
+def test_who_is_nearest_stands_beside_what_chance_does():
+  def result(gap, reason=None):
+    made = fakes.tier_1()
+    cell = {'value': gap, 'low': None, 'high': None, 'reason': reason}
+    made['metrics'].append({
+        'metric': 'average_gap', 'tier': 1, 'units': 'fraction', 'notes': [],
+        'direction': 'higher means farther', 'verdict': None,
+        **dict.fromkeys(('original', 'unlearned', 'retrained', 'delta'), cell),
+        'null': {'value': .02, 'low': .012, 'high': .028, 'reason': None}})
+    return made
+
+  said = compare_lib.table({'a': result(.021), 'b': result(.019)}).notes[0]
+  assert said == (
+      'Nearest to retrained first, by average gap: b 0.019, a 0.021. Retrained '
+      'models themselves, each beside the others, have 0.020 (0.012 to 0.028): '
+      'no more than that is a tie.')
+  said = compare_lib.table({
+      'a': result(.021), 'b': result(None, 'no logits on forget')}).notes[0]
+  assert said == 'Nearest to retrained: not computed (b: no logits on forget).'
+
+
 def test_a_metric_of_ones_own_has_a_row(two, tmp_path, capsys):
   for folder, value in zip(two, (.25, .5)):
     result = runs.read_json(folder / runs.RESULT)

@@ -19,8 +19,10 @@ def test_a_ruined_model_is_not_to_be_used(original, tmp_path, capsys):
   result = json.loads((ruined / runs.RESULT).read_text())
   found = result['accuracies']
   assert found['original']['retain'] - found['unlearned']['retain'] > .05
-  assert first == result['do_not_use'][0] and 'Selected' in lines[-2]
-  assert lines[-1] == answers.before_after(result)
+  assert first == result['do_not_use'][0]
+  assert ' unlearned by neggrad in ' in lines[-3] and 'Selected' in lines[-3]
+  assert lines[-2:] == [
+      answers.of_live_attack(result), answers.before_after(result)]
   code = evaluate.main([
       f'--original={original}', f'--unlearned={ruined}', '--devices=1',
       '--bootstrap=20', f'--workdir={judged}'])

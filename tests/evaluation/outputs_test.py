@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import tasks
-from dlfd_jax.evaluation import inputs, outputs
+from dlfd_jax.evaluation import inputs, outputs, registry
 from dlfd_jax.metrics import (
   accuracy,
   attack,
@@ -227,6 +227,28 @@ def test_formula_nulls():
   assert ks.value == distances.ks_null(
       *(len(prepared.parts[split]) for split in ('forget', 'test')))
   assert ks.low < ks.value < ks.high
+
+
+def test_the_null_of_ks_is_that_of_permutations_where_losses_tie():
+  data = fakes.dataset(people=30)
+  splits = fakes.splits(data)
+  flat = {name: np.zeros((len(part), 4), np.float32)
+          for name, part in splits.parts.items()}
+  ks = registry.find('ks_loss').null(inputs.prepare(
+      {'unlearned': flat}, data, splits, _QUICK))
+  assert (ks.value, ks.low, ks.high) == (0, 0, 0)
+
+
+@pytest.mark.parametrize('name', [
+    'ks_loss', 'mia_auc', 'mia_accuracy', 'forgetting_score',
+    'forgetting_score_unbalanced'])
+def test_there_is_no_null_of_what_cannot_change_places(name):
+  def apart(labels, splits):
+    labels[:] = 0
+    labels[splits.test] = 1
+
+  null = registry.find(name).null(_prepare(labels=apart))
+  assert null.value is None and null.reason == outputs.NO_CLASS
 
 
 def test_null_of_rf_jsd_is_two_unseen_samples_of_the_original():

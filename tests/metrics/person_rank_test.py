@@ -33,6 +33,14 @@ def test_too_few_unseen_people_allow_no_small_p():
   assert person_rank.needed() == 39
 
 
+@pytest.mark.parametrize('value', [-1., 0., 3., 197., 198., 199.5])
+def test_the_ends_of_one_of_five_are_those_of_a_fifth_of_the_level(value):
+  found = _rank([value], np.arange(199.), tries=5)
+  assert (found.value > found.high or found.value < found.low) == (
+      found.p_value <= .01)
+  assert _rank([value], np.arange(198.), tries=5).high is None
+
+
 def test_other_classes_do_not_count_and_may_be_missing():
   unseen, keys = np.arange(6.), np.array([0, 0, 0, 1, 1, 1])
   assert _rank([2.5], unseen, [0], keys).unseen == 3

@@ -38,13 +38,22 @@ def test_an_interval_of_a_skewed_mean_holds(units):
   values = rng.normal(size=(1500, units))**2
   held = []
   for value, variance in zip(values.mean(1), values.var(1, ddof=1) / units):
-    low, high = stats.gamma_interval(value, variance, units)
-    held.append(low <= 1 <= high)
-  assert .92 < np.mean(held) < .98
+    found = stats.gamma_interval(value, variance, units)
+    if found is not None:
+      held.append(found[0] <= 1 <= found[1])
+  assert len(held) > 1000 and .92 < np.mean(held) < .98
   d = 2 * 1. / .01 * (sps.norm.ppf(.975) / sps.t.ppf(.975, units - 1))**2
   np.testing.assert_allclose(
       stats.gamma_interval(1., .01, units),
       (d / sps.chi2.ppf(.975, d), d / sps.chi2.ppf(.025, d - 1)))
+
+
+@pytest.mark.parametrize('units', [5, 10])
+def test_a_mean_that_one_unit_makes_has_no_interval(units):
+  # Its upper end would be millions of means away.
+  values = np.eye(units)[0]
+  assert stats.gamma_interval(
+      values.mean(), values.var(ddof=1) / units, units) is None
 
 
 def test_a_share_near_one_half_varies_more_between_trainings():

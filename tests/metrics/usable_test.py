@@ -37,6 +37,17 @@ def test_how_much_may_be_lost(before, after, said):
   assert len(usable.sentences(usable.accuracy_drops(*sides))) == said
 
 
+@pytest.mark.parametrize('before, after, said', [
+    (800, 400, 1), (800, 790, 0), (800, 775, 0), (400, 800, 0)])
+def test_on_test_a_loss_has_to_be_shown(before, after, said):
+  sides = [share(right_of, 'test') for right_of in (before, after)]
+  assert not usable.accuracy_drops(*sides)  # a run that unlearns never asks it
+  found = usable.shown_on_test(*sides)
+  assert len(usable.sentences(found)) == len(found) == said
+  assert all(one.low > .02 for one in found)
+  assert not usable.shown_on_test(sides[0], {})
+
+
 def test_the_interval_is_that_of_paired_differences():
   rng = np.random.default_rng(0)
   before, after = rng.random((2, 400)) < [[.7], [.6]]
@@ -58,6 +69,16 @@ def test_people_of_as_many_images_count_as_one_image_each():
       (alone.low, alone.high))
   assert (by_person.images, by_person.units) == (150, 30)
   assert '150 images of 30 people' in str(by_person)
+
+
+@pytest.mark.parametrize('people', [1, 2, 3])
+def test_no_interval_of_a_loss_leaves_what_an_accuracy_can_lose(people):
+  identity = np.repeat(np.arange(people), 2)
+  before = np.ones(2 * people)
+  one = loss(before, np.arange(2 * people) > 0, identity)
+  assert -1 <= one.low <= one.lost <= one.high <= 1
+  assert one.answer == usable.CANNOT_SAY
+  assert str(loss([1.], [0.])).endswith('100.0 points (1 image)')
 
 
 def test_of_attributes_it_is_of_the_mean_of_their_accuracies():

@@ -102,6 +102,27 @@ def test_arrays_in_memory_need_the_flag_that_names_the_data(
       f'--data={data.options.source}', f'--image_size={runs_of.SIZE}']) == 0
 
 
+def test_two_trainings_from_one_seed_are_no_two_references(work):
+  # As of two machines: other weights, by rounding alone at first.
+  *_, original, unlearned, retrained = work
+  known = job.judged(retrained)
+  other = dataclasses.replace(known, saved=dataclasses.replace(
+      known.saved, variables=jax.tree.map(
+          lambda x: x * np.float32(1 + 1e-6), known.saved.variables)))
+
+  def differences(one):
+    return chain.check_all({
+        'original': job.judged(original), 'unlearned': job.judged(unlearned),
+        'retrained_0': known, 'retrained_1': one},
+        unlearned.dataset, unlearned.splits).differences
+
+  said = ('Expected retrained models of different seeds, got in memory and in '
+          'memory, both trained from seed 0.')
+  assert said in differences(other)
+  assert said not in differences(dataclasses.replace(other, config={
+      **other.config, 'train': {**other.config['train'], 'seed': 1}}))
+
+
 def test_tier_1_runs_in_memory(work):
   data, _, splits, original, unlearned, retrained = work
   other = dlfd_jax.train(data, splits, dataclasses.replace(RECIPE, seed=1),

@@ -68,15 +68,19 @@ def test_earlier_versions_recorded_nobody():
   assert forgotten.found_again(_judged(), data, _splits(), None) is None
 
 
-@pytest.mark.parametrize('again, who, said, visible', [
-    (True, [], 'they have become visible again.', True),
-    (False, [], 'as a group they have not become visible again.', False),
-    (None, [], 'too few to say', None),
-    (False, [0], '1 person of them can be told apart by rank again.', True)])
-def test_visible_people_are_said(again, who, said, visible):
+@pytest.mark.parametrize('again, low, who, said, visible', [
+    (True, .6, [], 'they have become visible again.', True),
+    (False, .6, [], 'they are visible; that they are so more than before is '
+     'not shown.', False),
+    (False, .4, [], 'that they are visible again as a group is not shown.',
+     False),
+    (None, None, [], 'too few to say', None),
+    (False, .4, [0], '1 person of them can be told apart by rank again.',
+     True)])
+def test_visible_people_are_said(again, low, who, said, visible):
   data, splits = random_dataset(), _splits(earlier=np.arange(3))
   attack = {'visible_again': again, 'people': who, 'original': None,
-            'unlearned': {'value': .7, 'low': .6, 'high': .8}}
+            'unlearned': {'value': .7, 'low': low, 'high': low and .8}}
   found = forgotten.found_again(_judged(), data, splits, attack)
   assert found['visible_again'] is visible
   assert said in found['sentences'][0]

@@ -21,7 +21,7 @@ from hypothesis import (
 )
 
 from dlfd_jax.cli import check, evaluate, report, train, unlearn
-from dlfd_jax.utils import runs
+from dlfd_jax.utils import runs, text as text_lib
 from tests.cli import runs_of
 
 ROWS, SIZE = 24, 8
@@ -218,7 +218,8 @@ def test_all_commands_count_alike(fresh, model, capsys, table):
       '--bootstrap=20', f'--workdir={folder / "evaluation"}']) == 0
   assert report.main([f'--evaluation={folder / "evaluation"}',
                       f'--workdir={folder / "report"}']) == 0
-  assert f'{len(forget)} images forgotten by' in capsys.readouterr().out
+  counted = text_lib.counted(len(forget), 'image')
+  assert f'{counted} unlearned by' in capsys.readouterr().out
   found = [runs.read_json(folder / name / runs.RESULT)
            for name in ('check', 'unlearned', 'evaluation')]
   for result in found:

@@ -61,6 +61,56 @@ def test_tier_0_never_says_yes(auc, said):
   assert 'use it.' not in answers.lines(result)[-1]
 
 
+def _beside(count, auc, delta, **more):
+  """At tier 0 beside retrained models, none of which excuses the attack."""
+  result = _result('', auc=(*auc, more.pop('verdict', 'inconclusive')))
+  result['verdicts'] = {}
+  result['models']['retrained'] = result['models']['retrained'][:count]
+  record, = (one for one in result['metrics']
+             if one['metric'] == 'mia_auc_matched')
+  record['delta'] = dict(zip(('value', 'low', 'high'), delta), reason=None)
+  record.update(more)
+  return result
+
+
+@pytest.mark.parametrize('result, said', [
+    # One retrained model cannot excuse it,
+    (_beside(1, (.80, .74, .86), (.30, .23, .37)), ['no', 'unknown']),
+    (_beside(1, (.20, .14, .26), (-.30, -.37, -.23)), ['no', 'unknown']),
+    # this one does: it is as far from a guess, or farther.
+    (_beside(1, (.60, .52, .68), (.02, -.06, .10)), ['not shown', 'unknown']),
+    (_beside(1, (.60, .52, .68), (-.1, -.18, -.02)), ['not shown', 'unknown']),
+    (_beside(1, (.55, .48, .62), (.10, .02, .18)), ['not shown', 'unknown']),
+    (_beside(1, (.80, .74, .86), (.30, .23, .37), verdict='too few to say'),
+     ['not shown', 'unknown']),
+    # Two are not enough for Holm's correction over all that vote.
+    (_beside(2, (.80, .74, .86), (.30, .10, .50)), ['no', 'unknown']),
+    (_beside(2, (.80, .74, .86), (.30, -.1, .70)), ['not shown', 'unknown']),
+    (_beside(3, (.80, .74, .86), (.30, .23, .37), verdict='distinguishable',
+             gate='sees the original'), ['no', 'no']),
+    (_beside(3, (.80, .74, .86), (.30, -.1, .70)), ['not shown', 'unknown']),
+    (_beside(3, (.40, .34, .46), (-.1, -.17, -.03), verdict='distinguishable',
+             gate='cannot see the original'), ['not shown', 'unknown'])])
+def test_a_retrained_model_more_does_not_hide_what_an_attack_sees(result, said):
+  assert [_said(result)[i] for i in (0, 2)] == said
+  refused = answers.lines(result)[-1].startswith(
+      'Recommendation: do not use it')
+  assert refused == ('no' in said)
+
+
+@pytest.mark.parametrize('outcome, said', [
+    ('taken', 'unknown'), ('not needed', 'no')])
+def test_an_attack_does_not_make_exact_retraining_remember(outcome, said):
+  result = _result(
+      auc=(.60, .52, .68, 'distinguishable from unseen data'),
+      selection={'auto': {'candidates': [
+          {'exact': False, 'outcome': 'refused'},
+          {'exact': True, 'outcome': outcome}]}})
+  found = answers.answers(result)[0]
+  assert found.answer == said and '0.600 (0.520 to 0.680)' in found.because
+  assert ('retrained without them' in found.because) == (said == 'unknown')
+
+
 @pytest.mark.parametrize('count', [1, 2])
 def test_fewer_than_three_retrained_models_never_say_yes(count):
   result = _result('indistinguishable')
@@ -84,6 +134,33 @@ def test_skill_is_kept_only_where_the_interval_shows_it(change, said):
   assert ('do not use' in answers.lines(result)[-1]) == (said == 'no')
 
 
+@pytest.mark.parametrize('after, said', [
+    (.77, 'unknown'), (.79, 'yes'), (.95, 'yes')])
+def test_skill_that_is_lost_on_test_alone_is_not_called_kept(after, said):
+  # Validation images chose the state: it may be fitted to them.
+  result = _result('indistinguishable')
+  record, = (one for one in result['metrics']
+             if one['metric'] == 'accuracy_test')
+  record['original'], record['unlearned'] = (
+      {'value': value, 'low': None, 'high': None, 'reason': None}
+      for value in (.8, after))
+  found = answers.answers(result)[1]
+  assert found.answer == said
+  assert (f'80.0 % -> {100 * after:.1f} % on test images' in found.because) == (
+      said != 'yes')
+
+
+def test_a_loss_that_is_shown_on_test_is_a_no():
+  fallen = usable.AccuracyDrop('test', .80, .40, .3, .5, 300, 60)
+  found = answers.answers(_result(
+      'indistinguishable', losses=(_LOSS, _STAYS, fallen)))[1]
+  assert found.answer == 'no'
+  assert '80.0 % -> 40.0 % on test images' in found.because
+  assert str(fallen) in found.because
+  assert fallen.sentence.startswith(
+      'Do not use this model: its accuracy on test images is 40.0 %')
+
+
 def test_a_fall_on_those_who_stay_is_a_no():
   fallen = dataclasses.replace(
       _STAYS, unlearned=.47, low=.53, high=.53)
@@ -95,13 +172,36 @@ def test_a_fall_on_those_who_stay_is_a_no():
 def test_what_is_not_there_is_unknown():
   result = _result(losses=())
   assert _said(result)[1] == 'unknown'
+  for record in result['metrics']:  # of an audit
+    record['original'] = {'value': None, 'low': None, 'high': None,
+                          'reason': 'no original model was given'}
+  assert str(answers.answers(result)[1]) == (
+      'Still works? Unknown: no original model was given.')
   result['metrics'] = []
   assert _said(result)[0] == 'unknown'
 
 
 def test_a_model_that_equals_the_original_forgot_nothing():
-  result = _result('indistinguishable', verification={'unchanged': True})
-  assert _said(result)[0] == 'no'
+  result = _result('indistinguishable', verification={'unchanged': True},
+                   losses=(dataclasses.replace(_LOSS, high=.04), _STAYS))
+  assert _said(result)[:2] == ['no', 'yes']
+  assert 'do not use it, as nothing was forgotten' in answers.lines(result)[-1]
+
+
+@pytest.mark.parametrize('record, said', [
+    ({'verification': {'unchanged': True}}, 'Not forgotten: the model equals'),
+    ({'findings': {}}, 'Forgotten or not was not measured'),
+    ({'findings': {'select_threshold_met': None}},
+     'Forgotten or not was not measured'),
+    ({'findings': {'select_threshold_met': False,
+                   'attack_blind_to_original': False}}, 'Not forgotten: no'),
+    ({'findings': {'select_threshold_met': True,
+                   'attack_blind_to_original': True}},
+     'Forgotten or not cannot be told'),
+    ({'findings': {'select_threshold_met': True,
+                   'attack_blind_to_original': False}}, 'The live attack on')])
+def test_a_run_does_not_call_forgotten_what_it_cannot_tell(record, said):
+  assert answers.of_live_attack(record).startswith(said)
 
 
 def test_a_run_is_told_before_and_after():

@@ -273,3 +273,13 @@ _THIRD = {f'retrained_2/forget/{kind}': np.array([0., 0., 0., 4.])
 def test_the_worst_case_by_chance_is_a_retrained_model_among_the_others(
     arrays, by_person, ends):
   assert report.largest_by_chance(arrays, by_person) == ends
+
+
+@pytest.mark.parametrize('p, said', [
+    (5e-324, '&lt; 0.001'), (.0004, '&lt; 0.001'), (.0123, '0.012')])
+def test_no_p_is_printed_as_zero(p, said):
+  result = fakes.tier_1()
+  for record in result['metrics'][-3:]:
+    record['p_value'] = p
+  page = report.render_report(result)
+  assert f'data-column="p">{said}<' in page

@@ -30,6 +30,33 @@ def test_one_person_is_told_apart_or_not_and_what_would_have_been(
   assert people.sentences({'people': [_entry(12, **changes)]}) == [said]
 
 
+@pytest.mark.parametrize('changes, said', [
+    # Its own p would do for one person, not for one of five.
+    ({'value': 2.3, 'p': 2 / 61, 'p_adjusted': 10 / 61, 'low': None,
+      'high': None}, 'p 0.033, 0.16 adjusted for 5 (the original: 0.033). No '
+     'trace alone could be: the smallest p of so few is 0.033, and p of 0.05, '
+     'adjusted for 5, takes 199 unseen.'),
+    ({'value': 2.3, 'p_adjusted': 1., 'low': -2.8, 'high': 2.6}, ': only a '
+     'trace above +2.600 (or below -2.800) standard deviations would have been '
+     'alone, here it is +2.300.'),
+    # Among others that stand out, too, less is enough.
+    ({'value': 2.3, 'told_apart': True, 'low': None, 'high': None},
+     ': at +2.300 standard deviations.'),
+    ({'value': 2.3, 'told_apart': True, 'low': -2.8, 'high': 2.6},
+     ': at +2.300 standard deviations.')])
+def test_of_several_people_each_needs_more(changes, said):
+  entries = [_entry(1, **changes), *(_entry(i) for i in range(2, 6))]
+  assert people.sentences({'people': entries})[0].endswith(said)
+
+
+def test_of_many_the_sentence_says_if_none_could_stand_out():
+  few = [_entry(i, low=None, high=None) for i in range(20)]
+  assert people.sentences({'people': few}) == [
+      'By rank among 60 unseen, 0 of 20 people to forget are told apart at '
+      '0.05 (Benjamini and Hochberg); none alone could be: p of 0.05, adjusted '
+      'for 20, takes 799 unseen.']
+
+
 def test_a_few_have_a_sentence_each_and_an_adjusted_p():
   found = people.sentences({'people': [
       _entry(1, p_adjusted=.4), _entry(2, value=None)]
