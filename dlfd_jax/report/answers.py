@@ -192,8 +192,7 @@ def _told_by(result: tables.Result, attack: Estimate,
             'the attack tells it from retrained models')
   if tables.references(result) < REFERENCES and _told_from_unseen(
       result, attack):
-    assert attack.value is not None
-    known = 'better' if attack.value > .5 else 'less well'
+    known = 'better' if (attack.value or 0.0) > .5 else 'less well'
     return (f'{number}; forgotten people are {known} known than unseen ones',
             'forgotten people are told from unseen ones')
   return None
