@@ -45,6 +45,17 @@ def test_first_cells_and_badges_have_the_one_address():
   assert readme.count('/blob/main/colab/') == len(notebooks.NAMES)
 
 
+def test_links_to_files_are_those_of_the_address_once_there_is_one():
+  for name in notebooks.NAMES:
+    text = colab_session.addressed(_read(name), 'https://github.com/OWNER/n')
+    here = re.findall(r'\]\((\.\./[^)]*)\)', text)
+    assert all((notebooks.FOLDER / path).is_file() for path in here)
+    for place in ('a-b/c.d', 'e/f'):
+      text = colab_session.addressed(text, f'https://github.com/{place}')
+      assert '](../' not in text  # Colab takes them for its own pages
+      assert text.count(f'](https://github.com/{place}/blob/main/') == len(here)
+
+
 def test_another_address_is_written_everywhere():
   moved = colab_session.addressed(
       _read('quickstart'), 'https://github.com/a-b/c.d')

@@ -116,8 +116,9 @@ def styles(names: Sequence[str]) -> dict[str, Style]:
       one that ends with ``/last`` looks like its model, but hollow.
 
   Returns:
-    By name. Registered names look the same whatever else there is; the others
-    take the further looks in their order.
+    By name. Names with a look of their own look the same whatever else there
+    is; the others take further looks in their order, first those in colours
+    that none of the former has.
 
   Raises:
     ValueError: if there are more unknown names than looks.
@@ -133,7 +134,9 @@ def styles(names: Sequence[str]) -> dict[str, Style]:
     raise ValueError(
         f'Expected at most {MOST_FURTHER} names beside those of methods, got '
         f'{len(unknown)}.')
-  looks = _LOOKS | dict(zip(unknown, _FURTHER))
+  used = {_LOOKS[name][0] for name in stems if name in _LOOKS}
+  further = sorted(_FURTHER, key=lambda look: look[0] in used)
+  looks = _LOOKS | dict(zip(unknown, further))
   by_name = {}
   for name in names:
     color, marker = looks[name.removesuffix(LAST)]

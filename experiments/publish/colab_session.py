@@ -45,6 +45,7 @@ from colab import runtime
 
 runtime.prepare()"""
 _BADGE = re.compile(r'(?<=colab\.research\.google\.com/github/)[^/]+/[^/]+')
+_NOBODY = 'OWNER/'  # as long as there is no public address
 _CONTROL = re.compile(r'\x1b\[[?;\d]*[A-Za-z]')  # of a terminal
 _LISTED = ('jax', 'flax', 'numpy')
 
@@ -59,6 +60,9 @@ def address() -> str:
 def addressed(text: str, url: str) -> str:
   """A page or a notebook with that address in its badges and first cell.
 
+  Links of notebooks to files of the repository have it, too: Colab takes
+  relative ones for its own pages.
+
   Args:
     text: of a file.
     url: ``https://github.com/OWNER/NAME``.
@@ -70,9 +74,14 @@ def addressed(text: str, url: str) -> str:
   if not place:
     raise ValueError('Expected url = https://github.com/OWNER/NAME in '
                      f'setup.cfg, got {url!r}.')
+  before = _BADGE.findall(text)
   text = _BADGE.sub(place[1], text)
   if not text.startswith('{'):
     return text
+  files = '../' if place[1].startswith(_NOBODY) else f'{url}/blob/main/'
+  for old in ('../', *(f'https://github.com/{one}/blob/main/'
+                       for one in before)):
+    text = text.replace(f']({old}', f']({files}')
   notebook = json.loads(text)
   code = (one for one in notebook['cells'] if one['cell_type'] == 'code')
   next(code)['source'] = FIRST.format(url).splitlines(keepends=True)

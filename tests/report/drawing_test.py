@@ -25,6 +25,14 @@ def test_all_methods_and_as_many_others_as_are_allowed_look_different():
     drawing.styles([*others, *KNOWN, 'one more'])
 
 
+@pytest.mark.parametrize('names', [
+    ['original', 'retrained', 'dlfd', 'dlfd_restore', 'finetune', 'eu_k'],
+    ['original', 'retrained', 'mine', 'yours', 'finetune', 'eu_k']])
+def test_others_take_colours_that_nobody_has(names):
+  looks = drawing.styles(names).values()
+  assert len({style.color for style in looks}) == len(names)
+
+
 def test_a_last_state_is_hollow():
   looks = drawing.styles(['dlfd', 'dlfd/last'])
   assert looks['dlfd'].face == looks['dlfd'].color
