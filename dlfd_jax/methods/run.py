@@ -239,8 +239,8 @@ class Selection:
       return near[-1], (
           f'{rule} with {_IN_WORDS[self.by]} of at most {self.threshold:.3f}')
     return min(order, key=lambda i: strength(candidates[i], self.by)), (
-        f'no state reached {_IN_WORDS[self.by]} of {self.threshold:.3f}: the '
-        'one with the lowest')
+        f'no state came under the threshold, {_IN_WORDS[self.by]} of '
+        f'{self.threshold:.3f}: this one is nearest to it')
 
   def _near_the_best(self, candidates: Sequence[loop.Metrics]) -> list[int]:
     """Those under the threshold that count as the most accurate, in order."""

@@ -164,7 +164,7 @@ def _works(result: tables.Result) -> Answer:
   number = 'accuracy ' + ', '.join(
       f'{_percent(one.original)} -> {_percent(one.unlearned)} on '
       f'{_PARTS[one.part]}' for one in losses)
-  number += ''.join(f'; of the loss on {_PARTS[one.part]} {one}'
+  number += ''.join(f'; the loss on {_PARTS[one.part]}: {one}'
                     for one in losses if one.images)
   if any(one.too_much for one in losses):
     return Answer(question, NO, number, 'it lost more accuracy than it may')

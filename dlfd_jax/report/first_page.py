@@ -56,9 +56,10 @@ def done(result: tables.Result) -> list[str]:
     state = result.get('selection') or {}
     reason = state.get('reason')
     said.append(
-        f'{method or "A method that is not known"} made the unlearned model '
-        f'from the original on {facts.moment(run["finished"])} UTC'
+        'The unlearned model was made from the original on '
+        f'{facts.moment(run["finished"])} UTC'
         + ('' if took.value is None else f' in {took.text}')
+        + f' (method: {method or "not known"})'
         + (f'. It is the state after step {state["step"]}'
            + (f': {reason.rstrip(".")}' if reason else '')
            if state.get('step') is not None else '') + '.')
