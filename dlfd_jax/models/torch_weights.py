@@ -70,6 +70,9 @@ _NAMES: dict[str, tuple[Callable[[tuple[str, ...]], str], str]] = {
     'efficientnet_b0': (_efficientnet, 'classifier.1')}
 
 
+_KERNELS = {(3, 3), (7, 7)}  # of the first layer, by stem
+
+
 @dataclasses.dataclass(frozen=True)
 class Account:
   """Every tensor that does not fit.
@@ -109,9 +112,10 @@ class Account:
     if first is not None:
       found, wanted = first
       causes = []
-      if len(found) == len(wanted) and found[0] not in (0, wanted[0]):
+      if found[1:2] == wanted[1:2] and found[2:] in _KERNELS and (
+          found[0] not in (0, wanted[0])):
         causes.append(f'--width={found[0]} fits the first layer')
-      if {found[2:], wanted[2:]} == {(3, 3), (7, 7)}:
+      if {found[2:], wanted[2:]} == _KERNELS:
         causes.append(
             '--stem=small has a first kernel of 3 x 3, imagenet of 7 x 7')
       if causes:
