@@ -418,7 +418,9 @@ def _run(setting: base.Setting, config: base.Method, *,
       checkpoints=checkpoints, checkpoint_seconds=checkpoint_seconds,
       hooks=hooks, save_last=not is_last)
   if tried is not None:
-    out.clock.trial_s = tried['time_s']
+    compile_s = tried.get('compile_s', 0.0)  # earlier versions did not say
+    out.clock.compile_s['trial'] = compile_s
+    out.clock.trial_s = tried['time_s'] - compile_s
   chosen, reason = None, 'the run was interrupted'
   if out.stop != loop.INTERRUPTED:  # nobody waits for a choice then
     start = time.perf_counter()
