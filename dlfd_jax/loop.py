@@ -173,12 +173,13 @@ class Clock:
 
   A session is one process's work on a run, from its start or its checkpoint.
   ``phase_s`` and ``phase_steps`` count the steps of each phase without the
-  first of every session, whose time is in ``compile_s``. Likewise ``check_s``
+  first of every session, whose time is in ``compile_s``, where ``trial`` is
+  what first steps and the first reading of a trial took. Likewise ``check_s``
   and ``checks`` leave out the first check of every session. ``choose_s`` is the
   final choice of a state, the evaluation of its candidates included, and
-  ``trial_s`` that of the learning rate. ``images`` are the rows that steps
-  read, without padding; of several processes, this one's. ``step_flops`` is
-  XLA's count of the operations of one step of a phase, on all devices.
+  ``trial_s`` the rest of the choice of a rate. ``images`` are the rows that
+  steps read, without padding; of several processes, this one's. ``step_flops``
+  is XLA's count of the operations of one step of a phase, on all devices.
   """
 
   compile_s: dict[str, float] = dataclasses.field(default_factory=dict)

@@ -105,7 +105,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
       settings={presets.DEFAULT_METHOD: dataclasses.asdict(ours),
                 'train': dataclasses.asdict(preset.train)
                 } if repeats != 0 else None,
-      preset=command.value(values, 'preset') or 'demo')
+      preset=command.value(values, 'preset'))
   folder = runs.RunFolder(workdir, {
       'kind': 'check', 'data': dataclasses.asdict(data_options),
       'fingerprint': dataset.fingerprint(),

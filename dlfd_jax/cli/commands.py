@@ -78,8 +78,8 @@ COMMANDS = {
         'weights', 'IMPORT', 'a PyTorch state dict to a model',
         '`.pth`, `.safetensors`, orbax', 'a model that `--original` takes'),
     'export_weights': Entry(
-        'weights', 'EXPORT', 'a model to a PyTorch state dict', 'a run',
-        '`.pth`, `.safetensors`'),
+        'weights', 'EXPORT', 'a model to a PyTorch state dict or to StableHLO',
+        'a run', '`.pth`, `.safetensors`, `.stablehlo`'),
 }
 
 

@@ -593,14 +593,13 @@ def _numbers(look: Lookup, kind: str, names: Mapping[int, str]) -> list[int]:
       unknown.append(entry)
   if not look.lets(unknown, bool(codes or named)):
     wanted = f'a known {what}' if names else f'an integer {what} >= 0'
-    shown = [f'{validate.shorten(repr(entry), 200)}{known.hint(entry)}'
-             for entry in unknown[:_MOST_NAMED]]
-    also = [f'{text}{_place(request, entry)}' for text, entry in zip(
-        shown[1:], unknown[1:], strict=False)]
+    shown = [(validate.shorten(repr(entry), 200), _place(request, entry),
+              known.hint(entry)) for entry in unknown[:_MOST_NAMED]]
     more = len(unknown) - len(shown)
+    entry, place, hint = shown[0]
     raise ValueError(
-        f'Expected {wanted}{_place(request, unknown[0])}, got {shown[0]}'
-        + ''.join(f'; also unknown: {text}' for text in also)
+        f'Expected {wanted}{place}, got {entry}{hint}'
+        + ''.join(f'; also unknown: {"".join(one)}' for one in shown[1:])
         + (f'; and {more} more' if more else '') + '.')
   if not codes and not named:
     if look.before:

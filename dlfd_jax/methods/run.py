@@ -237,8 +237,8 @@ class Selection:
       return near[-1], (
           f'{rule} with {_IN_WORDS[self.by]} of at most {self.threshold:.3f}')
     return min(order, key=lambda i: strength(candidates[i], self.by)), (
-        f'no state reached {_IN_WORDS[self.by]} of {self.threshold:.3f}: the '
-        'one with the lowest')
+        f'no state came under the threshold, {_IN_WORDS[self.by]} of '
+        f'{self.threshold:.3f}: this one is nearest to it')
 
   def _near_the_best(self, candidates: Sequence[loop.Metrics]) -> list[int]:
     """Those under the threshold that count as the most accurate, in order."""
@@ -420,7 +420,9 @@ def _run(setting: base.Setting, config: base.Method, *,
       checkpoints=checkpoints, checkpoint_seconds=checkpoint_seconds,
       hooks=hooks, save_last=not is_last)
   if tried is not None:
-    out.clock.trial_s = tried['time_s']
+    compile_s = tried.get('compile_s', 0.0)  # earlier versions did not say
+    out.clock.compile_s['trial'] = compile_s
+    out.clock.trial_s = tried['time_s'] - compile_s
   chosen, reason = None, 'the run was interrupted'
   if out.stop != loop.INTERRUPTED:  # nobody waits for a choice then
     start = time.perf_counter()

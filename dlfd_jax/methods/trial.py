@@ -60,8 +60,8 @@ def of_run(setting: base.Setting, plan: loop.Plan, config: base.Method,
   Returns:
     ``factor`` and ``learning_rate`` that were chosen and whether they were
     ``kept``; ``tried``, the same of each with its ``accuracies``, those of the
-    ``original``, the number of ``images``; ``steps`` that were taken in all and
-    ``time_s``.
+    ``original``, the number of ``images``; ``steps`` that were taken in all,
+    ``time_s`` and, a part of it, ``compile_s``.
   """
   known = None if checkpoints is None else checkpoints.note(
       _FILE, schemas.Trial)
@@ -103,7 +103,9 @@ def _try(setting: base.Setting, plan: loop.Plan, config: base.MethodConfig,
   run = _Runner(setting, at_rate(plan, 1.0))
   state, lead = run.lead()
   length = min(config.trial.steps, plan.num_steps - lead)
+  reading = time.perf_counter()
   original = hits_of(setting, setting.original, parts) or {}
+  reading = time.perf_counter() - reading  # the first one compiles
   limits: Mapping[str, float] = usable.MOST_LOST
   if teaches:
     limits = of_teacher(setting.problem, parts, original)
@@ -128,7 +130,8 @@ def _try(setting: base.Setting, plan: loop.Plan, config: base.MethodConfig,
       **{name: chosen[name] for name in ('factor', 'learning_rate', 'kept')},
       'tried': tried, 'original': _means(original),
       'images': {name: len(rows) for name, rows in parts.items()},
-      'steps': run.taken, 'time_s': time.perf_counter() - began}
+      'steps': run.taken, 'time_s': time.perf_counter() - began,
+      'compile_s': reading + sum(run.first_s.values())}
 
 
 def parts_of(problem: base.Problem) -> dict[str, np.ndarray]:
@@ -192,13 +195,19 @@ def _means(hits: Hits) -> dict[str, float]:
 
 
 class _Runner:
-  """Takes steps of a plan without a loop around them."""
+  """Takes steps of a plan without a loop around them.
+
+  Attributes:
+    taken: how many.
+    first_s: of each phase the seconds of its first step, which compiles it.
+  """
 
   def __init__(self, setting: base.Setting, plan: loop.Plan):
     self._setting, self._plan = setting, plan
     self._compiled = {name: setting.devices.compile(step)
                       for name, step in plan.steps.items()}
     self.taken = 0
+    self.first_s: dict[str, float] = {}
 
   def lead(self) -> tuple[train.TrainState, int]:
     """Where the weights begin to move: the state, and the steps before.
@@ -230,7 +239,9 @@ class _Runner:
     for step, batch in enumerate(
         setting.feed.batches(plan.batch, start, end), start):
       name = phase(step)
+      began = time.perf_counter()
       state, _ = self._compiled[name](state, constants[name], batch)
+      self.first_s.setdefault(name, time.perf_counter() - began)
     self.taken += end - start
     return state
 

@@ -70,6 +70,9 @@ _NAMES: dict[str, tuple[Callable[[tuple[str, ...]], str], str]] = {
     'efficientnet_b0': (_efficientnet, 'classifier.1')}
 
 
+_KERNELS = {(3, 3), (7, 7)}  # of the first layer, by stem
+
+
 @dataclasses.dataclass(frozen=True)
 class Account:
   """Every tensor that does not fit.
@@ -103,10 +106,20 @@ class Account:
 
   def _cause(self) -> str:
     """What a well-known difference means, where it is one."""
-    if any(name.endswith('conv1.weight') and found[2:] != wanted[2:]
-           and {found[2:], wanted[2:]} == {(3, 3), (7, 7)}
-           for name, found, wanted in self.misshapen):
-      return ' (--stem=small has a first kernel of 3 x 3, imagenet of 7 x 7)'
+    first = next(((found, wanted) for name, found, wanted in self.misshapen
+                  if name.split('.')[-2:] == ['conv1', 'weight']
+                  and not re.search(r'layer\d', name)), None)
+    if first is not None:
+      found, wanted = first
+      causes = []
+      if found[1:2] == wanted[1:2] and found[2:] in _KERNELS and (
+          found[0] not in (0, wanted[0])):
+        causes.append(f'--width={found[0]} fits the first layer')
+      if {found[2:], wanted[2:]} == _KERNELS:
+        causes.append(
+            '--stem=small has a first kernel of 3 x 3, imagenet of 7 x 7')
+      if causes:
+        return f' ({"; ".join(causes)})'
     if any(re.search(r'layer\d\.(\d\.conv3|[2-9]\.conv1)\.', name)
            for name in self.unexpected):
       return ' (these are blocks of a deeper ResNet than ResNet18)'

@@ -13,6 +13,7 @@ from dlfd_jax.evaluation import (
   against,
   inputs as inputs_lib,
   outputs,
+  recovery,
   registry,
 )
 from dlfd_jax.methods import base, live, rewind
@@ -20,6 +21,8 @@ from dlfd_jax.metrics import forgetting, stats
 
 _SAMPLE = 2000  # images of a part that tell what is computed of it
 _FEATURES = 4
+# What models that answer at random lack: a width, and that they were treated.
+NOT_OF_SPLITS = (against.NO_WIDTH, recovery.NOT_RUN)
 _MODELS = ('original', 'unlearned', 'retrained_0', 'retrained_1')
 
 
@@ -79,7 +82,7 @@ def _of_evaluation(dataset: dataset_lib.Dataset,
     for member in metric.members(inputs) if metric.members else (None,):
       estimate = metric.value(
           inputs, inputs.unlearned, *others, *filter(None, [member]))
-      if estimate.value is None and estimate.reason != against.NO_WIDTH:
+      if estimate.value is None and estimate.reason not in NOT_OF_SPLITS:
         names = missing.setdefault(str(estimate.reason), [])
         if metric.label not in names:
           names.append(metric.label)

@@ -246,7 +246,7 @@ def _works(result: tables.Result) -> Answer:
   number = 'accuracy ' + ', '.join(
       f'{_percent(one.original)} -> {_percent(one.unlearned)} on '
       f'{usable.IN_WORDS[one.part]}' for one in losses)
-  number += ''.join(f'; of the loss on {usable.IN_WORDS[one.part]} {one}'
+  number += ''.join(f'; the loss on {usable.IN_WORDS[one.part]}: {one}'
                     for one in losses if one.images)
   if any(one.too_much for one in losses):
     return Answer(question, NO, number, 'it lost more accuracy than it may')

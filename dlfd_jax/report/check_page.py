@@ -69,7 +69,8 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
            '(--repeats=3 times the steps, which takes longer)')
     lines.append(
         f'On this machine, {result["device"]}: unlearning by DLFD + restore '
-        f'about {_minutes(cost["unlearn_s"])}, retraining about '
+        f'about {_minutes(cost["unlearn_s"])}, retraining for '
+        f'{cost["epochs"]["train"]} epochs about '
         f'{_minutes(cost["retrain_s"])}, {how}.')
   return [*lines, *result['notes'], *result.get('data_notes', ())]
 

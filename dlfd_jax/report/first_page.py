@@ -54,14 +54,14 @@ def done(result: tables.Result) -> list[str]:
     method = (result.get('request') or {}).get('method')
     took = tables.as_cell(run.get('work_s'), 's')
     state = result.get('selection') or {}
-    reason = state.get('reason')
     said.append(
-        f'{method or "A method that is not known"} made the unlearned model '
-        f'from the original on {facts.moment(run["finished"])} UTC'
+        'The unlearned model was made from the original on '
+        f'{facts.moment(run["finished"])} UTC'
         + ('' if took.value is None else f' in {took.text}')
-        + (f'. It is the state after step {state["step"]}'
-           + (f': {reason.rstrip(".")}' if reason else '')
-           if state.get('step') is not None else '') + '.')
+        + f' (method: {method or "not known"})'
+        + ('' if state.get('step') is None else
+           f'. It is the state after step {state["step"]}'
+           + (' (annex F: why)' if state.get('reason') else '')) + '.')
   unseen = ((result.get('data') or {}).get('splits') or {}).get('test') or {}
   references = tables.references(result)
   beside = text_lib.counted(references, 'retrained model')
@@ -127,6 +127,8 @@ def _with_forget(pairs: Mapping[str, Any] | None) -> int | None:
 
 
 def _of_weights(known: str | None, place: str | None = None) -> str:
+  if place and place.startswith('../'):  # as the evaluation's folder sees it
+    place = f'folder {place.rpartition("/")[2]}'
   words = [*([place] if place else []),
            *([f'weights {known[:_HASH]}'] if known else [])]
   return f' ({", ".join(words)})' if words else ''

@@ -291,8 +291,8 @@ def _context(result: tables.Result, arrays: Arrays,
       'earlier_people': people.earlier_rows(result),
       'images_by_chance': largest_by_chance(arrays),
       'people_by_chance': largest_by_chance(arrays, by_person=True),
-      'selection': facts.named(selection, {'step': 'Step'})
-                   if selection else [],
+      'selection': facts.named(selection, {
+          'step': 'Step', 'reason': 'Why this state'}) if selection else [],
       'findings': facts.findings(selection.get('findings') or {}),
       'missing': facts.left_open(result.get('not_computed') or ()),
       'config': facts.settings(config),

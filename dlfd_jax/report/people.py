@@ -25,9 +25,15 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
   ranked = [entry for entry in result.get('people') or () if is_ranked(entry)]
   if not ranked:
     return []
+  bare = all(entry.get('p') is None for entry in ranked)
+  if 1 < len(ranked) <= FEW and bare:
+    places = (f'{_who(entry)} {_place(entry)}' for entry in ranked)
+    return [f'Place among unseen {_MANY[ranked[0]["unit"]]} and this one (1 = '
+            f'most like somebody seen): {"; ".join(places)}. There is no p: '
+            f'{_NO_P}.']
   if len(ranked) <= FEW:
     return [_of_one(entry, len(ranked)) for entry in ranked]
-  if all(entry.get('p') is None for entry in ranked):
+  if bare:
     return [f'{text.counted(len(ranked), ranked[0]["unit"])} to forget are '
             f'ranked among unseen ones, without p: {_NO_P}.']
   apart = [str(entry['person']) for entry in ranked if entry['told_apart']]
@@ -92,9 +98,7 @@ def is_ranked(entry: Mapping[str, Any]) -> bool:
 
 def _of_one(entry: Mapping[str, Any], people: int) -> str:
   unit = entry['unit']
-  who = f'{unit.capitalize()} {entry["person"]}'
-  if unit == 'person':
-    who += f' ({text.counted(entry["images"], "image")})'
+  who = f'{unit.capitalize()} {_who(entry)}'
   if entry.get('p') is None:
     return (f'{who}: place {_place(entry)} among unseen {_MANY[unit]} and '
             f'this one (1 = most like somebody seen); {_NO_P}.')
@@ -125,6 +129,12 @@ def _needs(people: int) -> str:
   adjusted = f', adjusted for {people:,},' if people > 1 else ''
   return (f'p of {person_rank.LEVEL:g}{adjusted} takes '
           f'{person_rank.needed(person_rank.LEVEL / people):,} unseen')
+
+
+def _who(entry: Mapping[str, Any]) -> str:
+  return str(entry['person']) + (
+      f' ({text.counted(entry["images"], "image")})'
+      if entry['unit'] == 'person' else '')
 
 
 def _place(entry: Mapping[str, Any]) -> str:

@@ -242,6 +242,7 @@ class Trial(TypedDict):
   images: dict[str, Count]
   steps: Count
   time_s: Amount
+  compile_s: NotRequired[Amount]
 
 
 class MethodFindings(TypedDict, total=False):

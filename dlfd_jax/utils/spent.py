@@ -124,9 +124,12 @@ def sentence(found: Mapping[str, Any]) -> str | None:
 
 def _of_run(clock: Mapping[str, Any]) -> dict[str, float]:
   """The parts of a loop's clock (``loop.Clock``) by their names in a line."""
-  return {} if 'phase_s' not in clock else {
-      'trial': clock['trial_s'],
-      'first steps': sum(clock['compile_s'].values()),
+  if 'phase_s' not in clock:
+    return {}
+  of_trial = clock['compile_s'].get('trial', 0.0)
+  return {
+      'trial': clock['trial_s'] + of_trial,
+      'first steps': sum(clock['compile_s'].values()) - of_trial,
       'steps': sum(clock['phase_s'].values()),
       'checks': clock['first_check_s'] + clock['check_s'],
       'choice': clock['choose_s'], 'checkpoints': clock['checkpoint_s']}

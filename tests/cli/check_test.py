@@ -63,7 +63,10 @@ def test_copies_elsewhere_are_found_named_and_shown(tmp_path, capsys):
   assert request['copies_of_other_people'] >= 1
   page = (tmp_path / 'check' / check.PAGE).read_text()
   assert 'data:image/png;base64,' in page and pair['other'] in page
-  assert 'two different people' in capsys.readouterr().out
+  said = capsys.readouterr().out
+  assert 'two different people' in said
+  epochs = result['cost']['epochs']['train']
+  assert f'retraining for {epochs} epochs about ' in said
 
 
 def test_a_near_copy_under_another_person_is_listed_and_shown(
@@ -126,6 +129,7 @@ def test_the_split_and_the_network_are_those_of_the_original(
   assert result['request']['people_in_two_parts_total'] == 0
   cost = result['cost']
   assert cost['epochs']['train'] == 2  # of the original's own recipe
+  assert result['used']['preset'] is None
   assert cost['unlearn_s'] == pytest.approx(sum(
       cost['steps'][name] * cost['step_s'][name]
       for name in ('distance', 'joint')))
@@ -174,6 +178,9 @@ def test_people_in_two_parts_are_named_whoever_they_are(
   assert 'read images' in said and '10/10' in said
   assert f'1 people are in two parts of the split ({twice})' in said
   assert ('Unlearning refuses this split' in said) == (twice == 'Bob')
+  # What an evaluation at tier 1 will run is no lack of these splits.
+  assert ('evaluate does not compute' in said) == (twice == 'Ann')
+  assert 'was run' not in said
   assert 'Ann0.png' in (tmp_path / 'check' / check.PAGE).read_text()
 
 

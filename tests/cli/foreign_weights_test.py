@@ -287,6 +287,9 @@ REFUSED = {  # what is saved of a state dict, the sentence, flags
         'a deeper ResNet'),
     'a first kernel of 3 x 3': (lambda s: _with(s, **{
         'conv1.weight': torch.zeros(WIDTH, 3, 3, 3)}), '--stem=small'),
+    'a narrower network': (lambda s: _with(s, **{
+        'conv1.weight': torch.zeros(WIDTH // 2, 3, 7, 7)}),
+        f'--width={WIDTH // 2} '),
     'a layer between trunk and head': (lambda s: _with(
         _encoder(s), **{'projection.weight': torch.zeros(64, 64)}),
         'has no place for projection.weight'),

@@ -226,6 +226,8 @@ SIGNS = ['Person A', 'Person A #2', '#anon17', '# 5', 'a#b', '#', 'Person B']
     ('person a\n', "got 'person a'; the data have 'Person A'"),
     ('Person C\nNobody\n', r"line 1 of .* got 'Person C' \(the nearest name is "
      r"'Person [AB]'\); also unknown: 'Nobody' in line 2 of .*\.$"),
+    ('Nobody\nperson a\n', r"got 'Nobody'; also unknown: 'person a' in line 2 "
+     r"of [^;]*; the data have 'Person A'\.$"),
     ('\n'.join(f'Nobody {n}' for n in range(25)),
      r"'Nobody 0'; also unknown: 'Nobody 1' .*'Nobody 19' in line 20 of [^;]*; "
      r'and 5 more\.$'),

@@ -153,7 +153,8 @@ def test_if_no_state_qualifies_the_lowest_score_is_chosen_and_flagged():
   states = [figures(0.5, accuracy=0.9), figures(0.35, accuracy=0.2)]
   chosen, reason = choose(make(), states)
   assert chosen == 1
-  assert reason.startswith('no state reached a forgetting score of 0.300')
+  assert reason.startswith('no state came under the threshold, a forgetting '
+                           'score of 0.300')
   assert make().findings(states[1])['select_threshold_met'] is False
 
 

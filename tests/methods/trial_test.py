@@ -68,6 +68,10 @@ def test_the_largest_rate_that_keeps_accuracy_is_chosen_and_taken():
   assert problems.largest_difference(found.last, alone.last) < 1e-6
   assert found.findings['trial']['steps'] == 4 * len(tried)
   assert 0 < found.clock.trial_s < found.clock.work_s
+  # What compiling took is no work of the trial.
+  trial_s = found.findings['trial']
+  assert 0 < trial_s['compile_s'] == found.clock.compile_s['trial']
+  assert found.clock.trial_s == trial_s['time_s'] - trial_s['compile_s']
 
 
 def test_a_trial_is_a_run_in_miniature():

@@ -30,9 +30,8 @@ def test_what_was_done_names_method_state_and_judges():
   result = {**fakes.result(), 'request': {'method': 'dlfd'}}
   made, judged = first_page.done(result)
   assert made == (
-      'dlfd made the unlearned model from the original on 2026-05-05 09:00 UTC '
-      'in 6.4 s. It is the state after step 45: the most accurate state on val '
-      'with a forgetting score of at most 0.104.')
+      'The unlearned model was made from the original on 2026-05-05 09:00 UTC '
+      'in 6.4 s (method: dlfd). It is the state after step 45 (annex F: why).')
   assert judged == (
       'Judged at tier 0 on 2026-05-06 10:30 UTC, beside 3 retrained models; '
       'unseen people: 40 of the test set (320 images).')
@@ -48,6 +47,7 @@ def test_what_was_done_names_method_state_and_judges():
      'on each.'),
     ({'data': {}}, 'copies within the data were not looked for.'),
     ({}, 'the original (runs/original, weights abababababab)'),
+    ({'models': {'original': '../first'}}, 'the original (folder first)'),
     ({}, 'Recall exports of the original'),
     ({'audit': {}}, 'whether to use the audited model')])
 def test_what_is_still_to_do(changes, said):

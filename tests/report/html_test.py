@@ -84,7 +84,7 @@ def _page(name):
 @pytest.mark.parametrize('name, words', [
     ('whole', [
         'Over-forgetting, against unseen images: none.', 'cd' * 32,
-        'the most accurate state on val',
+        'Why this state the most accurate state on val',
         'unlearning was 8.5 times faster', 'relearn time (tier 1)',
         'Two images of a listed person were in val: left out.',
         'retrained 0 2026-05-05 09:00 1 60 8 × tpu bfloat16 54.8 s',

@@ -81,6 +81,11 @@ def test_without_two_retrained_models_there_is_a_place_and_no_p():
   assert said.startswith('Person 12 (3 images): place 19 of 61 among unseen '
                          'people and this one')
   assert 'p takes two retrained models' in said and 'apart' not in said
+  said, = people.sentences({'people': [
+      _entry(i, **bare, place=i + 2.5) for i in (3, 4)]})
+  assert said.startswith(
+      'Place among unseen people and this one (1 = most like somebody seen): '
+      '3 (3 images) 5.5 of 61; 4 (3 images) 6.5 of 61. There is no p: p takes ')
   said, = people.sentences({'people': [_entry(i, **bare) for i in range(30)]})
   assert said.startswith('30 people to forget are ranked among unseen ones, '
                          'without p')
