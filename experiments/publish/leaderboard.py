@@ -130,13 +130,12 @@ def entries(tables: Mapping[str, Table]) -> list[Entry]:
         raise ValueError(
             f'Expected {task} of {name or "our table"} to be that of the other '
             f'tables, got other {", ".join(differ)}.')
-      limit = comparison.point(cells)
       by = comparison.groups(cells)
       found += [
           Entry(rows[0]['title'] + (f' ({name})' if name else ''), task, {
               key: spread.mean for key in (*_RANKED, 'time_share')
               if (spread := comparison.spread(rows, key))},
-                len(rows), comparison.tied(rows, limit))
+                len(rows), comparison.tied(rows, cells))
           for rows in (*by.full.values(), *by.screened.values())]
   return [entry for entry in found if set(_RANKED) <= set(entry.numbers)]
 
