@@ -13,6 +13,7 @@ from dlfd_jax.evaluation import (
   against,
   inputs as inputs_lib,
   outputs,
+  recovery,
   registry,
 )
 from dlfd_jax.methods import base, live, rewind
@@ -79,7 +80,9 @@ def _of_evaluation(dataset: dataset_lib.Dataset,
     for member in metric.members(inputs) if metric.members else (None,):
       estimate = metric.value(
           inputs, inputs.unlearned, *others, *filter(None, [member]))
-      if estimate.value is None and estimate.reason != against.NO_WIDTH:
+      # Nothing is treated here; whether evaluate does is for its flags to say.
+      if estimate.value is None and estimate.reason not in (
+          against.NO_WIDTH, recovery.NOT_RUN):
         names = missing.setdefault(str(estimate.reason), [])
         if metric.label not in names:
           names.append(metric.label)

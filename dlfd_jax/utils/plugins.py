@@ -86,7 +86,7 @@ def file_hash(of: Any) -> str | None:
     return known
   try:
     path = inspect.getsourcefile(of)
-  except TypeError:  # made in an interactive session
+  except (TypeError, OSError):  # made in an interactive session
     return None
   return files.sha256(path) if path and files.is_file(path) else None
 

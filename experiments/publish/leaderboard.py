@@ -194,9 +194,11 @@ def markdown(tables: Mapping[str, Table]) -> str:
       "and behind *at* the processor's seconds over those of retraining. What "
       'a method should have is the row *retrained*: a retrained model beside '
       'the others. "=" after a gap: at most that of nine in ten retrained '
-      'models, so that it is a tie with retraining. Cells on one seed are from '
-      'the seed on which settings were chosen (on val) and rank less surely. '
-      'Rows are in the order of their mean place over the data sets.', '']
+      'models, so that it is a tie with retraining by this number alone. Cells '
+      'on one seed are from the seed on which settings were chosen (on val) '
+      'and rank less surely. Rows are in the order of their mean place over '
+      'the data sets; as these hold different methods, two rows compare on the '
+      'data sets that both are on.', '']
   for key, title in _RANKED.items():
     lines += [f'## {title}', '', _ABOUT[key], '', *render.markdown_lines(
         ['method', *aim], ranked(found, key, aim)), '']

@@ -2,6 +2,8 @@
 
 import dataclasses
 import hashlib
+import sys
+import types
 
 import pytest
 
@@ -69,3 +71,9 @@ def test_the_hash_of_a_class_is_that_of_the_file_as_it_was_imported(tmp_path):
 
 def test_a_class_of_no_file_has_no_hash():
   assert plugins.file_hash(int) is None
+
+
+def test_a_class_of_an_interactive_session_has_no_hash(monkeypatch):
+  monkeypatch.setitem(sys.modules, '__main__', types.ModuleType('__main__'))
+  found = type('Mine', (), {'__module__': '__main__'})
+  assert plugins.file_hash(found) is None
