@@ -96,6 +96,15 @@ def own(tmp_path, monkeypatch):
   return 'my_methods.py:ShrinkConfig'
 
 
+def change(file):
+  """Edits a file of one's own; a later process would import it anew."""
+  with open(file, 'a', encoding='utf-8') as text:
+    text.write('\n# changed')
+  for name in [name for name in sys.modules
+               if name.startswith(f'{pathlib.Path(file).stem}_')]:
+    del sys.modules[name]
+
+
 @pytest.mark.parametrize('wrapped', [False, True])
 def test_a_method_in_a_file_of_its_own(own, wrapped, tmp_path, capsys):
   original = runs_of.train_original(tmp_path, runs_of.write_data(tmp_path))
@@ -115,14 +124,16 @@ def test_a_method_in_a_file_of_its_own(own, wrapped, tmp_path, capsys):
   capsys.readouterr()
   assert evaluate.main(judging) == 0
   assert 'Brier score, test' in ' '.join(capsys.readouterr().out.split())
-  with open('my_metrics.py', 'a', encoding='utf-8') as file:
-    file.write('\n# changed')
+  change('my_metrics.py')
   assert report.main(['--evaluation=evaluation']) == 0  # needs no file of it
   page = pathlib.Path('evaluation', runs.REPORT).read_text('utf-8')
   assert 'ShrinkConfig' in page and 'Brier score, test' in page
   capsys.readouterr()
   assert evaluate.main(judging) == 2  # it is another metric now
   assert 'brier_test' in capsys.readouterr().err
+  change('my_methods.py')
+  assert unlearn.main(command) == 2  # it is another method now
+  assert 'own_code.ShrinkConfig was' in capsys.readouterr().err
   assert unlearn.main([*named, '--help-all']) == 0
   text = capsys.readouterr().out
   assert '--shrink=X  ' in text and 'factor of every original weight' in text

@@ -14,6 +14,7 @@ from dlfd_jax import methods
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.evaluation import (
   outputs as outputs_lib,
+  recovery,
   registry,
   run,
 )
@@ -137,6 +138,7 @@ def evaluate(case):
   said = '\n'.join(weakenings.weakenings(data, splits))
   assert any(note.startswith('No intervals on') for note in found['notes']) is (
       'evaluate gives no intervals on' in said)
+  assert recovery.NOT_RUN not in said  # evaluate may well run it
   people = {name: 1 if case.people == 'one' else getattr(case, name)
             for name in PARTS}
   people['unseen'] = people['test']

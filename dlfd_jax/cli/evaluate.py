@@ -216,8 +216,17 @@ def _expected(plan: shadow_models.Plan) -> str:
 
 
 def retrained_models(values: flags.FlagValues) -> list[str]:
-  """The models of --retrained and those of --references."""
+  """The models of --retrained and those of --references.
+
+  Raises:
+    ValueError: if the folder of references stands in --retrained.
+  """
   given = files.joined(command.value(values, 'retrained'))
+  for one in given:
+    if reference_models.is_index(one):
+      raise ValueError(
+          'Expected folders of one model each in --retrained, got the folder '
+          f'{one}, which `references` made: name it with --references.')
   place = command.value(values, 'references')
   return given if place is None else [
       *given, *reference_models.load_references(

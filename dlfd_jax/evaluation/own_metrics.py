@@ -19,7 +19,7 @@ import numpy as np
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.evaluation import inputs as inputs_lib, registry
 from dlfd_jax.evaluation.estimate import Estimate
-from dlfd_jax.utils import files, plugins
+from dlfd_jax.utils import plugins
 
 KEY = 'own_metrics'  # of a result and of its config
 _NAME = re.compile(r'[a-z]\w{0,99}')
@@ -128,8 +128,7 @@ def _hash(metric: registry.Metric) -> str | None:
     if inner is None:
       return None
     function = inner
-  path = inspect.getsourcefile(function)
-  return files.sha256(path) if path and files.is_file(path) else None
+  return plugins.file_hash(function)
 
 
 def described(metrics: Sequence[registry.Metric]

@@ -12,8 +12,8 @@ from dlfd_jax.methods.run import UnlearnResult, prepare, unlearn
 from dlfd_jax.utils import plugins
 
 __all__ = ['METHODS', 'Method', 'MethodConfig', 'Problem', 'RunConfig',
-           'UnlearnResult', 'WRAPPERS', 'method_of', 'prepare', 'resolve',
-           'title_of', 'unlearn']
+           'UnlearnResult', 'WRAPPERS', 'method_of', 'own_code', 'prepare',
+           'resolve', 'title_of', 'unlearn']
 
 
 RunConfig = MethodConfig | base.Composite
@@ -107,6 +107,20 @@ def method_of(config: RunConfig) -> str:
     raise ValueError(
         f'Expected the config of a method, got {type(config).__name__}.')
   return plugins.spec_of(type(config))
+
+
+def own_code(config: RunConfig) -> dict[str, str | None]:
+  """The file's hash of every class that is not ours, by the class's name.
+
+  Settings do not tell what a user's code does with them, so a run, and a folder
+  that stands for a method, is one of this code.
+  """
+  found = {}
+  for each in (config, *(getattr(config, part) for part in (
+      config.parts if isinstance(config, base.Composite) else ()))):
+    if each is not None and type(each) not in METHODS.values():
+      found[type(each).__name__] = plugins.file_hash(type(each))
+  return found
 
 
 def title_of(name: str) -> str:

@@ -101,9 +101,16 @@ class Method:
 
   Nearly all derive from :class:`MethodConfig`; one that runs others is a
   :class:`Composite`.
+
+  Attributes:
+    title: for readers.
+    searched: what a table's search may change, by the path of the field:
+      ``(low, high)``, or a list of choices. Empty: learning rate and epochs, or
+      the row of one of ours in ``experiments.paper.spaces``.
   """
 
   title: ClassVar[str] = ''
+  searched: ClassVar[Mapping[str, tuple[float, float] | list[Any]]] = {}
 
   @property
   def inner(self) -> MethodConfig:

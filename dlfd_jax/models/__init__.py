@@ -25,7 +25,7 @@ from dlfd_jax.utils import memo, plugins, validate
 __all__ = ['ARCHITECTURES', 'COMPUTE_DTYPES', 'ModelConfig', 'Outputs',
            'Variables', 'block_means', 'blocks', 'build', 'check_values',
            'config_of', 'in_float32', 'init', 'last_blocks', 'num_parameters',
-           'resolve_dtype', 'with_block_means']
+           'own_code', 'resolve_dtype', 'with_block_means']
 
 Variables = Mapping[str, Any]  # {'params': ..., 'batch_stats': ...}
 _NETWORKS: dict[str, type[layers.Network]] = {
@@ -116,6 +116,14 @@ def build(config: ModelConfig) -> nn.Module:
       outputs=config.outputs, width=config.width, stem=config.stem,
       head=config.head, mean=tuple(config.mean), std=tuple(config.std),
       dtype=_DTYPES[resolve_dtype(config.compute_dtype)], remat=config.remat)
+
+
+def own_code(config: ModelConfig | None) -> dict[str, str | None]:
+  """The file's hash of a user's own class, by its name; empty for ours."""
+  if config is None or not plugins.is_spec(config.architecture):
+    return {}
+  found = plugins.load_object(config.architecture)
+  return {found.__name__: plugins.file_hash(found)}
 
 
 def build_for(config: ModelConfig, image_size: tuple[int, int]) -> nn.Module:

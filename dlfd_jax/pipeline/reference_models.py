@@ -571,6 +571,15 @@ def _config(folder: job.Folder) -> dict[str, Any]:
   return runs.read_config(folder, 'references')
 
 
+def is_index(folder: job.Folder) -> bool:
+  """Whether a folder is one of references, finished or not."""
+  try:
+    _config(folder)
+  except (ValueError, OSError):
+    return False
+  return True
+
+
 def load_references(folder: job.Folder, *,
                     allow_unverified: bool = False) -> ReferenceModels:
   """The finished models of a folder of references.

@@ -93,8 +93,10 @@ class Plan:
   @property
   def fields(self) -> dict[str, Any]:
     """The method and its settings, as runs record them."""
+    own_code = methods.own_code(self.config) if self.config else None
     return {'method': self.method, 'config': self.config and (
-        unlearn.settings_of(self.config))}
+        unlearn.settings_of(self.config)),
+            **({runs.OWN_CODE: own_code} if own_code else {})}
 
   @property
   def folder(self) -> pathlib.Path:

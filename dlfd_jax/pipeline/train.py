@@ -195,8 +195,10 @@ def _job(dataset: dataset_lib.Dataset, splits: job.Parts,
       outputs=dataset.task.num_outputs,
       **dataclasses.asdict(network.resolved()))
   model = models.build_for(model_config, dataset.image_size)
+  own_code = models.own_code(model_config)
   run = TrainResult(dataset=dataset, splits=splits, config={
       'kind': 'train', 'on': on, **job.data_config(dataset),
+      **({runs.OWN_CODE: own_code} if own_code else {}),
       'rows': chain.rows_hash(dataset, rows), 'network': network.identity(),
       'train': dataclasses.asdict(config),
       chain.KEY: chain.entry(dataset, splits, rows)})

@@ -139,7 +139,8 @@ def unlearn(
       config, problem.dataset, problem.splits, problem.seed)
   run = UnlearnResult(
       dataset=problem.dataset, splits=problem.splits,
-      config=begun.run_config(method, settings_of(config)))
+      config=begun.run_config(
+          method, settings_of(config), methods.own_code(config)))
   if run.open(workdir, allow_unverified):
     return run
   started = time.perf_counter()
@@ -217,11 +218,14 @@ class Begun:
   findings: chain.Findings
   path: str | None
 
-  def run_config(self, method: str, settings: Mapping[str, Any]
+  def run_config(self, method: str, settings: Mapping[str, Any],
+                 own_code: Mapping[str, str | None] | None = None
                  ) -> dict[str, Any]:
     """The config of a run by a method of these settings."""
     dataset, splits = self.problem.dataset, self.problem.splits
+    own_code = {**models.own_code(self.saved.config), **(own_code or {})}
     return {
+        **({runs.OWN_CODE: own_code} if own_code else {}),
         'kind': 'unlearn', 'method': method,
         'original': checkpoint.fingerprint(self.saved.variables),
         'original_path': self.path, **job.data_config(dataset),

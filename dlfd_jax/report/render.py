@@ -38,6 +38,9 @@ _LATEX = {
 }
 
 
+_MINUS = re.compile(r'(?<![\w.-])-(?=\d)')
+
+
 def to_rich(table: tables.Table) -> rich.console.RenderableType:
   """A table for a terminal; directions and notes stand below.
 
@@ -269,14 +272,15 @@ def latex_lines(header: Sequence[str], rows: Iterable[Sequence[str]],
 
 
 def escape_latex(text: str) -> str:
-  r"""Plain text as LaTeX.
+  r"""Plain text as LaTeX, a minus sign before a number as such.
 
   Example:
-    >>> print(escape_latex('5 % of mia_auc'))
-    5 \% of mia\_auc
+    >>> print(escape_latex('5 % of mia_auc: -0.5'))
+    5 \% of mia\_auc: $-$0.5
   """
-  return ''.join(_LATEX.get(character, character)
-                 for character in text_lib.visible(text))
+  return _MINUS.sub('$-$', ''.join(
+      _LATEX.get(character, character)
+      for character in text_lib.visible(text)))
 
 
 def _one_line(cell: Estimate) -> str:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import pathlib
 import sys
 import types
 from typing import Any
 
 from dlfd_jax.utils import files
+
+_HASH = '__sha256__'  # of a module that was imported from a user's file
 
 
 def is_spec(text: Any) -> bool:
@@ -72,6 +75,22 @@ def spec_of(cls: type) -> str:
   return f'{place}:{cls.__qualname__}'
 
 
+def file_hash(of: Any) -> str | None:
+  """SHA-256 of the file that defines a class or function, None if unknown.
+
+  Of a user's file as it was imported: who edits it during a run of hours does
+  not change what the run computes.
+  """
+  known = getattr(sys.modules.get(of.__module__), _HASH, None)
+  if known is not None:
+    return known
+  try:
+    path = inspect.getsourcefile(of)
+  except (TypeError, OSError):  # made in an interactive session
+    return None
+  return files.sha256(path) if path and files.is_file(path) else None
+
+
 def _name_of(path: pathlib.Path) -> str:
   """A name of its own, as two files may be called alike.
 
@@ -91,6 +110,7 @@ def _import_file(place: str) -> types.ModuleType:
   assert specification is not None and specification.loader is not None
   module = importlib.util.module_from_spec(specification)
   sys.modules[name] = module
+  setattr(module, _HASH, files.sha256(path))
   try:
     specification.loader.exec_module(module)
   except BaseException:

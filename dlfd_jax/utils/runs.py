@@ -49,9 +49,11 @@ REPORT = 'report.html'
 LOCK = '.lock'
 CHECKPOINTS = 'checkpoints'
 PLACES = (*places.OF_CONFIG, places.KEY)
+OWN_CODE = 'own_code'  # of a config: hashes of the files of a user's classes
 # None: as many people as the source has; what earlier versions did, and did not
 # record.
-_LEFT_OPEN = ('chain', 'data.people', 'data.class_names', 'data.split_column')
+_LEFT_OPEN = ('chain', 'data.people', 'data.class_names', 'data.split_column',
+              OWN_CODE)
 _PACKAGES = ('dlfd_jax', 'jax', 'jaxlib', 'flax', 'optax', 'ott-jax',
              'orbax-checkpoint', 'numpy', 'scikit-learn')
 

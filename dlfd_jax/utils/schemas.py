@@ -91,6 +91,7 @@ class TrainConfig(TypedDict, total=False):
   rows: str
   network: Required[dict[str, Any]]
   train: Required[dict[str, Any]]
+  own_code: dict[str, str | None]
   chain: Chain
 
 
@@ -105,6 +106,7 @@ class UnlearnConfig(TypedDict, total=False):
   fingerprint: str
   rows: Hashes
   config: dict[str, Any]
+  own_code: dict[str, str | None]
   seed: Count
   chain: Chain
 

@@ -55,10 +55,24 @@ def point(cells: Sequence[Cell]) -> float:
   return quantile(left_out(cells))
 
 
-def tied(cells: Sequence[Cell], limit: float) -> bool:
-  """Whether a method's mean gap is one that a reference may have."""
+def sees(cells: Sequence[Cell]) -> bool:
+  """Whether the gap tells the original, which has forgotten nobody, apart."""
+  original = spread([c for c in cells if c['model'] == ORIGINAL], 'gap')
+  return original is None or original.mean > point(cells)
+
+
+def tied(cells: Sequence[Cell], of_task: Sequence[Cell]) -> bool:
+  """Whether a method's mean gap is one that a reference may have.
+
+  Nobody's is where the original's is one, too.
+
+  Args:
+    cells: of the method.
+    of_task: all cells of the task.
+  """
   found = spread(cells, 'gap')
-  return found is not None and found.mean <= limit
+  return (found is not None and found.mean <= point(of_task)
+          and sees(of_task))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,6 +181,23 @@ def paired(cells: Sequence[Cell], label: str,
       float(one) - float(other) for one, other in found))  # type: ignore
 
 
+def larger(of: Sequence[Cell], than: Sequence[Cell],
+           name: str = 'gap') -> bool | None:
+  """Whether one row's number is above another's by more than seeds vary.
+
+  By the 95 % interval of the differences, paired by seed; None where fewer than
+  two seeds have both.
+  """
+  by = [{cell['seed']: value(cell, name) for cell in row} for row in (of, than)]
+  found = [(by[0][seed], by[1][seed]) for seed in by[0] if seed in by[1]]
+  over = summary.Spread(tuple(
+      one - other for one, other in found
+      if one is not None and other is not None))
+  if len(over.values) < 2 or over.interval is None:
+    return None
+  return over.interval[0] > 0
+
+
 def aims(cells: Sequence[Cell], label: str = MINE) -> list[Aim]:
   """The aims of one method on one task; none if it was not run."""
   mine = [cell for cell in cells if cell['model'] == label]
@@ -176,14 +207,17 @@ def aims(cells: Sequence[Cell], label: str = MINE) -> list[Aim]:
   words = {'accuracy_test': 'test accuracy', 'mia_auc_matched': 'attack AUC',
            'lira_auc_two_sided': 'LiRA, two-sided',
            'lira_auc_person': 'LiRA, by person'}
+  near = at_most(spread(mine, 'gap'), limit,
+                 'gap at most that of nine in ten references left out '
+                 f'({limit:.3f})')
+  if not sees(cells):
+    near = dataclasses.replace(near, verdict=OPEN)
   retain = spread(mine, 'accuracy_retain')
   below = at_most(
       retain and summary.Spread(tuple(-v for v in retain.values)),
       -LEAST_RETAIN, f'retain accuracy of at least {LEAST_RETAIN}')
   return [
-      at_most(spread(mine, 'gap'), limit,
-              'gap at most that of nine in ten references left out '
-              f'({limit:.3f})'),
+      near,
       *(within(paired(cells, label, name), margin,
                f'{words[name]} minus retraining inside {margin}')
         for name, margin in MARGINS.items()),

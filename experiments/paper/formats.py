@@ -158,12 +158,18 @@ def to_csv(result: dict[str, Any]) -> str:
 
 
 def latex(result: dict[str, Any]) -> str:
-  """One ``tabular`` per task, for the ``booktabs`` package."""
-  lines = [f'% {result["command"]}']
+  """One ``tabular`` per task, for the ``booktabs`` package.
+
+  What a caption has to say stands as comments.
+  """
+  lines = ['% Needs \\usepackage{booktabs}.', f'% {result["command"]}',
+           f'% {_HOW}']
   for sheet in sheets(result):
     header, *rows = ([render.escape_latex(text) for text in row]
                      for row in (sheet.header, *sheet.rows))
-    lines += [f'% {sheet.task}', *render.latex_lines(header, rows), '']
+    about = (sheet.task, sheet.about, *sheet.notes)
+    lines += [*(f'% {text}' for text in about),
+              *render.latex_lines(header, rows), '']
   return '\n'.join(lines)
 
 

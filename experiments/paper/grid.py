@@ -66,7 +66,7 @@ def check_methods(names: list[str]) -> list[str]:
   """The names, or a ValueError if one is unknown or there is none."""
   if not names:
     raise ValueError('Expected --methods to name a method, got none.')
-  study_lib.check_once('methods', names)
+  study_lib.check_labels(names)
   for name in names:
     methods.resolve(name)
   return names
@@ -78,7 +78,7 @@ def methods_of(task: study_lib.Task, names: list[str]) -> list[Row]:
   A class of one's own gives its row its name.
   """
   return [
-      Row(name.rpartition(':')[2], name, task.preset.config_of(name),
+      Row(study_lib.label_of(name), name, task.preset.config_of(name),
           methods.title_of(name), state)
       for name in names
       for state in ('model', *(('last',) if name in _BOTH_STATES else ()))]
@@ -159,7 +159,8 @@ def run_row(study: study_lib.Study, row: Row, bootstrap: int, probes: bool,
     The evaluation and the cell.
   """
   fields = dataclasses.asdict(row.config)
-  name = f'{row.label}-{study_lib.digest([row.method, fields])}'
+  name = (f'{row.label}-{study_lib.digest([row.method, fields])}'
+          f'{study_lib.own_mark(row.config)}')
   folder = study.folder / name
   # Of a run that became non-finite the last good state counts.
   unlearned = study.unlearn(folder, row.config)

@@ -3,19 +3,22 @@
 Every method gets the rate of its update and the one or two numbers that its
 paper tells to tune; most get the passes over the data, too (UNSIR has its two
 passes with a rate each, SSD takes none). All else is the start's. A method
-without a row here gets rate and passes. Of a method that is restored the
+without a row here, such as one of a user's own, gets what it names as
+``searched``, else rate and passes. Of a method that is restored the
 teacher keeps its start: the same trials as everybody's would be lost in the
 fields of two methods at once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import optuna
 from optuna import distributions
 
 from dlfd_jax import methods, presets
+from dlfd_jax.utils import configs
 
 Distribution = distributions.BaseDistribution
 Space = dict[str, Distribution]
@@ -45,8 +48,13 @@ def space_of(preset: presets.Preset, method: str) -> Space:
 
   Args:
     preset: the start; rates and passes are ranges around its own.
-    method: a name in :data:`SEARCHED`.
+    method: a name in :data:`SEARCHED`, or a class of one's own.
+
+  Raises:
+    ValueError: if such a class names what cannot be searched.
   """
+  if own := methods.resolve(method).searched:
+    return _own(preset.config_of(method), own, method)
   ours = preset.methods['dlfd']
   most = ours.epochs
   passes = {'epochs': _choice(max(most // 4, 1), max(most // 2, 1), most)}
@@ -107,6 +115,36 @@ def space_of(preset: presets.Preset, method: str) -> Space:
       'scrub': scrub,
       'scrub_r': {f'method.{path}': found for path, found in scrub.items()},
   }.get(method, {**rate, **passes})
+
+
+def _own(config: methods.RunConfig, searched: Mapping[str, Any],
+         method: str) -> Space:
+  """What a class names: whole numbers, numbers from 0, others by factors."""
+  space: Space = {}
+  for path, given in searched.items():
+    where = f'{path!r} in `searched` of the method {method}'
+    if isinstance(given, list):
+      if len(given) < 2:
+        raise ValueError(
+            f'Expected two choices or more of {where}, got {given}.')
+      space[path] = _choice(*given)
+    elif (isinstance(given, tuple) and len(given) == 2
+          and all(type(end) in (int, float) for end in given)
+          and given[0] < given[1]):
+      low, high = given
+      space[path] = (
+          distributions.IntDistribution(low, high)
+          if type(low) is type(high) is int else
+          distributions.FloatDistribution(low, high, log=low > 0))
+    else:
+      raise ValueError('Expected (low, high) or a list of choices for '
+                       f'{where}, got {given!r}.')
+    for value in given:
+      try:
+        configs.replace(config, {path: value})
+      except ValueError as error:
+        raise ValueError(f'Expected {where} to be allowed: {error}') from error
+  return space
 
 
 def start_of(config: methods.RunConfig, space: Space) -> dict[str, Any]:

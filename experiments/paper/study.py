@@ -117,6 +117,15 @@ def digest(fields: Any) -> str:
   return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
+def own_mark(config: methods.RunConfig) -> str:
+  """Ends the name of what one's own method made; nothing for ours.
+
+  A file that was changed is another method: nothing of the one before counts.
+  """
+  own_code = methods.own_code(config)
+  return f'-{digest(own_code)}' * bool(own_code)
+
+
 def define(values: flags.FlagValues, tasks: list[str]) -> None:
   """Flags that name tasks, their data and their seeds."""
   inputs.define_run(values)
@@ -250,6 +259,22 @@ def check_once(flag: str, names: list[str]) -> None:
   if twice:
     raise ValueError(f'Expected --{flag} to name everything once, got '
                      f'{", ".join(twice)} more than once.')
+
+
+def label_of(name: str) -> str:
+  """Names a method's row and its folders: of one's own that of the class."""
+  return name.rpartition(':')[2]
+
+
+def check_labels(names: list[str]) -> None:
+  """Raises ValueError if two methods would share their folders and a row."""
+  check_once('methods', names)
+  labels = [label_of(name) for name in names]
+  twice = [name for name, label in zip(names, labels, strict=True)
+           if labels.count(label) > 1]
+  if twice:
+    raise ValueError('Expected methods in --methods whose classes differ in '
+                     f'name, got {" and ".join(twice)}: rename a class.')
 
 
 def common_of(values: flags.FlagValues, line: str) -> dict[str, Any]:

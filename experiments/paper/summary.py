@@ -13,6 +13,8 @@ from typing import Any
 
 from scipy import stats
 
+from dlfd_jax.utils import plugins
+
 Cell = dict[str, Any]
 TRAINED = ('original', 'retrained', 'null')
 OURS = ('dlfd', 'model')
@@ -72,11 +74,13 @@ def about(cells: Sequence[Cell]) -> str:
   fits = [c['original_train_accuracy'] for c in cells
           if c['model'] == 'original']
   classes = f', {first["classes"]} classes' if 'classes' in first else ''
+  width = f' of width {network["width"]}' * (
+      not plugins.is_spec(network['architecture']))
   return (
       f'{first["images"]} images at {first["image_size"]} px{classes}; seed '
-      f'{seeds[0]}: {parts}. {network["architecture"]} of width '
-      f'{network["width"]}, {first["train_epochs"]} epochs; train accuracy of '
-      f'the originals {min(fits):.3f} to {max(fits):.3f}. Seeds: '
+      f'{seeds[0]}: {parts}. {network["architecture"]}{width}, '
+      f'{first["train_epochs"]} epochs; train accuracy of the originals '
+      f'{min(fits):.3f} to {max(fits):.3f}. Seeds: '
       f'{", ".join(map(str, seeds))}.')
 
 

@@ -133,14 +133,18 @@ def candidate(preset: presets.Preset, name: str) -> Candidate:
         spaces.RESTORED)
   start = starts.get(name, preset.config_of(name))
   return Candidate(
-      name.rpartition(':')[2], name, methods.title_of(name), start,
+      study_lib.label_of(name), name, methods.title_of(name), start,
       {} if name in spaces.FIXED else spaces.space_of(preset, name))
 
 
 def folder_of(label: str, method: str, config: methods.RunConfig) -> str:
-  """Name of the folder of a row's run: it changes with every setting."""
+  """Name of the folder of a row's run.
+
+  It changes with every setting, and with the file of a method of one's own.
+  """
   fields = dataclasses.asdict(config)
-  return f'{label}-{study_lib.digest([method, fields])}'
+  return (f'{label}-{study_lib.digest([method, fields])}'
+          f'{study_lib.own_mark(config)}')
 
 
 def search(study: study_lib.Study, of: Candidate, trials: int,
@@ -157,13 +161,14 @@ def search(study: study_lib.Study, of: Candidate, trials: int,
     asked: are told of every trial.
 
   A stored trial that an earlier space allowed and this one does not is left
-  out.
+  out; trials of another version of one's own file are in another store.
 
   Returns:
     ``values`` and ``score`` of the best trial, the number of ``trials``, their
     seconds as ``search_s``, the ``space`` and every trial as ``tried``.
   """
-  store = study.folder / 'sweep' / f'{of.label}.json'
+  name = f'{of.label}{study_lib.own_mark(of.start)}'
+  store = study.folder / 'sweep' / f'{name}.json'
   tried = [trial for trial in (
       runs.read_json(store) if store.is_file() else [])
            if spaces.lies_in(of.space, trial['values'])]
@@ -176,7 +181,7 @@ def search(study: study_lib.Study, of: Candidate, trials: int,
         study.folder / folder_of(of.label, of.method, config), config).record
     # Its first trial says what a step of a method costs.
     cost = costs.measure(
-        study.folder.parent / 'costs' / f'{of.label}.json', study, config)
+        study.folder.parent / 'costs' / f'{name}.json', study, config)
     tried.append({'values': values, **objective(done),
                   'time_s': costs.seconds_of(done, cost)})
     runs.write_json(store, tried)

@@ -6,8 +6,8 @@ r"""Table 1: every method beside retraining, at equal tuning, over seeds.
 For each task: trains the original and retrained models (the references) of seed
 0, searches every method's settings on retain and val (the same trials and
 seconds for all, see experiments.paper.sweep) and judges the best of each on
-test, beside the references. The methods that the search puts first, and those
-of the paper, are then run on further seeds, each with an original and
+test, beside the references. The methods that the search puts first, those of
+the paper and your own are then run on further seeds, each with an original and
 references of its own. ``restore_NAME`` is a method with its skill restored;
 your own method is ``file.py:Class``.
 
@@ -33,7 +33,7 @@ from dlfd_jax import methods
 from dlfd_jax.cli import command, trackers
 from dlfd_jax.evaluation import likelihood_attacks, own_metrics, registry
 from dlfd_jax.pipeline import job
-from dlfd_jax.utils import configs, runs
+from dlfd_jax.utils import configs, plugins, runs
 from experiments.paper import (
   costs,
   judging,
@@ -65,7 +65,8 @@ def _define(values: flags.FlagValues) -> None:
       seeds=(5, 'seeds of split, request and training', 1),
       references=(4, 'retrained models of each seed',
                   likelihood_attacks.LEAST),
-      best=(8, 'methods beside those of the paper that run on all seeds', 0),
+      best=(8, 'methods beside those of the paper and your own that run on '
+            'all seeds', 0),
       forget=(study_lib.FORGET_FRACTION, 'share of the training people who '
               'are forgotten where the data do not say who', 0.0),
       rules=(False, 'also DLFD with and without restoring at the other rule of '
@@ -79,7 +80,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   names = values['methods'].value
   if not names:
     raise ValueError('Expected --methods to name a method, got none.')
-  study_lib.check_once('methods', names)
+  study_lib.check_labels(names)
   tasks = study_lib.tasks_of(values, tuned=False)
   for task in tasks:
     for name in names:
@@ -157,7 +158,8 @@ def rows(task: study_lib.Task, plan: dict[str, Any],
     chosen[one.label] = Row(one.label, one.method, one.title, configs.replace(
         one.start, search['values']))
     yield [run_row(study, judge, chosen[one.label])]
-  kept = [chosen[label] for label in keep(found, plan['best'])]
+  kept = [chosen[label] for label in keep(found, plan['best'], own=[
+      row.label for row in chosen.values() if plugins.is_spec(row.method)])]
   if plan['rules']:
     others = [other_rule(row) for row in kept if row.label in RULES]
     for row in others:
@@ -173,14 +175,17 @@ def rows(task: study_lib.Task, plan: dict[str, Any],
       yield [run_row(study, judge, row)]
 
 
-def keep(searches: dict[str, Any], best: int) -> list[str]:
+def keep(searches: dict[str, Any], best: int,
+         own: Sequence[str] = ()) -> list[str]:
   """Labels of the methods for all seeds, in the order of the searches.
 
-  Those of the paper, and the ``best`` others by their score on val.
+  Those of the paper, ``own`` ones, and the ``best`` others by their score on
+  val.
   """
-  others = [label for label in searches if label not in PAPER]
+  always = {*PAPER, *own}
+  others = [label for label in searches if label not in always]
   others.sort(key=lambda label: -searches[label]['score'])
-  kept = {*PAPER, *others[:best]}
+  kept = {*always, *others[:best]}
   return [label for label in searches if label in kept]
 
 

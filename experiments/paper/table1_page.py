@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dlfd_jax.report import render
-from experiments.paper import comparison, published, summary
+from experiments.paper import comparison, published, study, summary
 
 TITLE = 'Table 1: methods beside retraining'
 # Title of a column, its number, and whether it has a bound of its own.
@@ -24,16 +24,22 @@ _HOW = (
     'steps read, over those of retain; a step that reads as many forget images '
     'counts twice, passes for an input gradient or before the first step do '
     'not count. Seconds are those of the processor, at the median cost of a '
-    'step, with checks, selection and all stages, without compiling, over '
-    "those of retraining's steps. AUC: of the losses, forget against test, "
-    'class-matched. Gap: mean absolute difference to the mean of the '
-    'references in test, retain and forget accuracy and AUC. LiRA: AUC of '
+    'step, with checks, selection and all stages, without compiling or the '
+    "search, over those of retraining's steps. AUC: of the losses, forget "
+    'against test, class-matched. Gap: mean absolute difference to the mean of '
+    'the references in test, retain and forget accuracy and AUC. LiRA: AUC of '
     "margins in standard deviations of the references', forget against test; "
     'two-sided by their size; person by the mean over a person. What a method '
     'should have is the row of the retrained models, each beside the others. '
     '"=" after a gap: at most that of nine in ten references left out, a tie '
-    'with retraining. Forgetting: the verdicts of `dlfd evaluate` at tier 2 by '
-    'answers alone, one a seed.')
+    'with retraining by this number alone: attacks and verdicts beside it may '
+    'still tell it apart. Forgetting: the verdicts of `dlfd evaluate` at tier '
+    '2 by answers alone, one a seed.')
+
+_BLIND = (
+    '**The gap sees nothing here**: that of the original, which has forgotten '
+    'nobody, is at most that of nine in ten references left out. A small gap '
+    'is no sign of forgetting, and no method is called tied with retraining.')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,33 +73,34 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
     search = result['searches'].get(task, {})
     by = comparison.groups(cells)
     trials = {label: str(of['trials']) for label, of in search.items()}
-    limit = comparison.point(cells)
     lack = comparison.missing(
-        result['plan'], cells, [name.rpartition(':')[2]
-                                for name in result['plan']['methods']])
+        result['plan'], cells, [
+            study.label_of(name) for name in result['plan']['methods']])
     about = [summary.about(cells), _references(
         cells, result['plan'], search)]
     paper = published.beside(cells[0])
     if paper is not None:
       about.append(f'Published: {paper.source}. One seed.')
+    if not comparison.sees(cells):
+      about.insert(0, _BLIND)
     if lack:
       about.insert(0, f'**Partial**: {"; ".join(lack)}.')
-    main = {name: _row(name, of, limit, trials, numbers)
+    main = {name: _row(name, of, cells, trials, numbers)
             for name, of in {**by.trained, **by.full}.items()}
     header, rows = _beside_papers(cells, main, numbers)
     point = _point_row(cells, numbers)
     rows.insert(
         len(by.trained), (*point, *[''] * (len(header) - len(point))))
     found.append(Sheet(task, tuple(about), header, tuple(rows),
-                       tuple(standing(by, limit))))
+                       tuple(standing(by, cells))))
     if by.screened:
       found.append(Sheet(
           f'{task}: screened on one seed',
           ('Not among the best on val, nor of the paper.',), header_of(numbers),
           tuple(
-              _row(name, of, limit, trials, numbers)
+              _row(name, of, cells, trials, numbers)
               for name, of in by.screened.items())))
-    found += _rules(task, by, limit, trials, numbers)
+    found += _rules(task, by, cells, trials, numbers)
     aims = comparison.aims(cells)
     if aims:
       found.append(Sheet(f'{task}: aims of DLFD + restore', (),
@@ -141,13 +148,14 @@ def _references(cells, plan, searches):
           f'out in turn. {search}')
 
 
-def _row(name: str, cells: Sequence[summary.Cell], limit: float,
-         trials: dict[str, str], numbers: Numbers) -> tuple[str, ...]:
+def _row(name: str, cells: Sequence[summary.Cell],
+         of_task: Sequence[summary.Cell], trials: dict[str, str],
+         numbers: Numbers) -> tuple[str, ...]:
   texts = []
   for _, key in numbers:
     found = comparison.spread(cells, key)
     text = '' if found is None else _text(found, 1 if key == 'passes' else 3)
-    if key == 'gap' and comparison.tied(cells, limit) and (
+    if key == 'gap' and comparison.tied(cells, of_task) and (
         name != comparison.RETRAINED):
       text += _TIED
     texts.append(text)
@@ -160,7 +168,7 @@ def _row(name: str, cells: Sequence[summary.Cell], limit: float,
 
 
 def _text(found: summary.Spread, digits: int) -> str:
-  text = f'{found.mean:.{digits}f}'
+  text = f'{found.mean:z.{digits}f}'
   if found.interval is None:
     return text
   return f'{text} ± {found.interval[1] - found.mean:.{digits}f}'
@@ -175,7 +183,7 @@ def _point_row(cells, numbers):
       for key, of in values.items()), '', '')
 
 
-def _rules(task, by, limit, trials, numbers):
+def _rules(task, by, cells, trials, numbers):
   if not by.rules:
     return []
   rows = []
@@ -184,7 +192,7 @@ def _rules(task, by, limit, trials, numbers):
     pair = {label: {**by.full, **by.screened}.get(label, []), name: of}
     seeds = set.intersection(*({c['seed'] for c in one}
                                for one in pair.values()))
-    rows += [_row(key, [c for c in one if c['seed'] in seeds], limit, trials,
+    rows += [_row(key, [c for c in one if c['seed'] in seeds], cells, trials,
                   numbers)
              for key, one in pair.items() if seeds]
   return [Sheet(
@@ -196,27 +204,45 @@ def _rules(task, by, limit, trials, numbers):
 
 def _aim(aim: comparison.Aim) -> tuple[str, ...]:
   def text(number):
-    return '' if number is None else f'{number:.3f}'
+    return '' if number is None else f'{number:z.3f}'
 
   between = f'{text(aim.low)} to {text(aim.high)}' if text(aim.low) else ''
   return aim.text, text(aim.found), between, aim.verdict
 
 
-def standing(by: comparison.Groups, limit: float) -> list[str]:
+def standing(by: comparison.Groups,
+             cells: Sequence[summary.Cell]) -> list[str]:
   """Who is nearest, who is tied with retraining, and where DLFD stands."""
   if not by.full:
     return []
   titles = {name: of[0]['title'] for name, of in by.full.items()}
   names = list(by.full)
   tied = [titles[name] for name in names
-          if comparison.tied(by.full[name], limit)]
+          if comparison.tied(by.full[name], cells)]
   lines = [f'Smallest gap: {titles[names[0]]}. Tied with retraining: '
-           f'{", ".join(tied) or "none"}.']
+           f'{", ".join(tied) or "none"}.', *_order(by, titles)]
   for name in ('dlfd', comparison.MINE):
     if name in names:
       lines.append(f'{titles[name]} is number {names.index(name) + 1} of '
                    f'{len(names)} by gap.')
   return lines
+
+
+def _order(by, titles):
+  """From whom the seeds can tell the smallest gap."""
+  first, *others = by.full
+  if not others:
+    return []
+  found = {name: comparison.larger(by.full[name], by.full[first])
+           for name in others}
+  if None in found.values():
+    return ['One seed: another may put them in another order.']
+  apart, open_ = ([titles[name] for name in others if found[name] is told]
+                  for told in (True, False))
+  return ['Its gap is smaller by more than seeds vary than that of: '
+          f'{", ".join(apart) or "none"}. Not told from it: '
+          f'{", ".join(open_) or "none"}. (95 % intervals of differences '
+          'paired by seed, not corrected for their number.)']
 
 
 def markdown(result: dict[str, Any]) -> str:
@@ -256,10 +282,18 @@ def to_csv(result: dict[str, Any]) -> str:
 
 
 def latex(result: dict[str, Any]) -> str:
-  """One ``tabular`` per table, for the ``booktabs`` package."""
-  lines = [f'% {result["command"]}']
+  """One ``tabular`` per table, for the ``booktabs`` package.
+
+  What a caption has to say, seeds, trials and meanings, stands as comments.
+  """
+  lines = ['% Needs \\usepackage{booktabs}.', f'% {result["command"]}',
+           f'% {_HOW}']
   for sheet in sheets(result):
-    header, *rows = ([render.escape_latex(text) for text in row]
-                     for row in (sheet.header, *sheet.rows))
-    lines += [f'% {sheet.title}', *render.latex_lines(header, rows), '']
+    header, *rows = (
+        [render.escape_latex(text.replace('`', '')) for text in row]
+        for row in (sheet.header, *sheet.rows))
+    about = (sheet.title, *sheet.before, *sheet.after)
+    lines += [*(f'% {text}' for text in about),
+              *render.latex_lines(header, rows), '']
   return '\n'.join(lines)
+

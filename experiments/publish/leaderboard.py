@@ -130,13 +130,12 @@ def entries(tables: Mapping[str, Table]) -> list[Entry]:
         raise ValueError(
             f'Expected {task} of {name or "our table"} to be that of the other '
             f'tables, got other {", ".join(differ)}.')
-      limit = comparison.point(cells)
       by = comparison.groups(cells)
       found += [
           Entry(rows[0]['title'] + (f' ({name})' if name else ''), task, {
               key: spread.mean for key in (*_RANKED, 'time_share')
               if (spread := comparison.spread(rows, key))},
-                len(rows), comparison.tied(rows, limit))
+                len(rows), comparison.tied(rows, cells))
           for rows in (*by.full.values(), *by.screened.values())]
   return [entry for entry in found if set(_RANKED) <= set(entry.numbers)]
 
@@ -195,9 +194,11 @@ def markdown(tables: Mapping[str, Table]) -> str:
       "and behind *at* the processor's seconds over those of retraining. What "
       'a method should have is the row *retrained*: a retrained model beside '
       'the others. "=" after a gap: at most that of nine in ten retrained '
-      'models, so that it is a tie with retraining. Cells on one seed are from '
-      'the seed on which settings were chosen (on val) and rank less surely. '
-      'Rows are in the order of their mean place over the data sets.', '']
+      'models, so that it is a tie with retraining by this number alone. Cells '
+      'on one seed are from the seed on which settings were chosen (on val) '
+      'and rank less surely. Rows are in the order of their mean place over '
+      'the data sets; as these hold different methods, two rows compare on the '
+      'data sets that both are on.', '']
   for key, title in _RANKED.items():
     lines += [f'## {title}', '', _ABOUT[key], '', *render.markdown_lines(
         ['method', *aim], ranked(found, key, aim)), '']

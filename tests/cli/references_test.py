@@ -57,10 +57,12 @@ def test_evaluate_takes_them_and_they_may_become_more(
     assert _references(original, unlearned, folder, f'--n={n}') == 0
     assert (folder / runs.RESULT).read_bytes() == before
 
-  assert commands.main([
-      'evaluate', f'--original={original}', f'--unlearned={unlearned}',
-      f'--references={folder}', '--bootstrap=20',
-      f'--workdir={tmp_path / "evaluation"}']) == 0
+  line = ['evaluate', f'--original={original}', f'--unlearned={unlearned}',
+          '--bootstrap=20', f'--workdir={tmp_path / "evaluation"}']
+  capsys.readouterr()
+  assert commands.main([*line, f'--retrained={folder}']) == 2
+  assert 'name it with --references' in capsys.readouterr().err
+  assert commands.main([*line, f'--references={folder}']) == 0
   result = json.loads((tmp_path / 'evaluation' / runs.RESULT).read_text())
   assert len(result['models']['retrained']) == 3
   assert result['verification']['unverified'] == []

@@ -28,6 +28,7 @@ def test_the_best_on_val_and_those_of_the_paper_run_on_all_seeds():
       ('ct', .1), ('dlfd', -.9), ('msg', .3), ('ssd', .2))}
   assert table1.keep(searches, 2) == ['dlfd', 'msg', 'ssd']
   assert table1.keep(searches, 0) == ['dlfd']
+  assert table1.keep(searches, 1, own=['ct']) == ['ct', 'dlfd', 'msg']
 
 
 @pytest.mark.parametrize('label', table1.RULES)
@@ -148,6 +149,9 @@ def test_a_grid_is_resumed_cell_by_cell(tmp_path, shared_compilations):
 
 @pytest.mark.parametrize('main, flags, sentence', [
     (table1.main, ['--methods=nothing'], 'Expected a method of'),
+    (table1.main, ['--methods=a.py:Mine,finetune,b.py:Mine'],
+     'whose classes differ in name, got a.py:Mine and b.py:Mine'),
+    (table2.main, ['--methods=dlfd,b.py:dlfd'], 'got dlfd and b.py:dlfd'),
     (table2.main, ['--architectures=nothing'], 'Expected --architectures of'),
     (table2.main, ['--architecture=resnet18'], 'not --architecture'),
     (table3.main, ['--tasks='], 'Expected --tasks of')])

@@ -7,6 +7,8 @@ import pytest
 
 from dlfd_jax import models
 from dlfd_jax.models import custom
+from dlfd_jax.utils import files
+from tests.models import own_nets
 
 PLACE = 'tests.models.own_nets'
 NONE, ONE = (0.0,) * 3, (1.0,) * 3
@@ -15,6 +17,13 @@ NONE, ONE = (0.0,) * 3, (1.0,) * 3
 def _config(name='Own', mean=NONE, std=ONE):
   return models.ModelConfig(
       architecture=f'{PLACE}:{name}', outputs=3, mean=mean, std=std)
+
+
+def test_a_run_of_it_is_one_of_its_file_and_ours_has_none():
+  assert models.own_code(_config()) == {
+      'Own': files.sha256(own_nets.__file__)}
+  assert not models.own_code(models.ModelConfig(outputs=3))
+  assert not models.own_code(None)  # a module that was made otherwise
 
 
 def test_it_is_built_initialised_and_run_like_ours():

@@ -1,6 +1,9 @@
 """Classes named by file or module, and one sentence for each mistake."""
 
 import dataclasses
+import hashlib
+import sys
+import types
 
 import pytest
 
@@ -53,3 +56,24 @@ def test_each_mistake_has_its_sentence(spec, sentence, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   with pytest.raises((ValueError, FileNotFoundError), match=sentence):
     plugins.load_object(spec, 'method')
+
+
+def test_the_hash_of_a_class_is_that_of_the_file_as_it_was_imported(tmp_path):
+  place = tmp_path / 'mine.py'
+  place.write_text(METHOD)
+  found = plugins.load_object(f'{place}:Shrink')
+  before = hashlib.sha256(METHOD.encode()).hexdigest()
+  assert plugins.file_hash(found) == before
+  place.write_text(METHOD.replace('0.5', '0.6'))  # while a table runs
+  assert plugins.load_object(f'{place}:Shrink') is found
+  assert plugins.file_hash(found) == before
+
+
+def test_a_class_of_no_file_has_no_hash():
+  assert plugins.file_hash(int) is None
+
+
+def test_a_class_of_an_interactive_session_has_no_hash(monkeypatch):
+  monkeypatch.setitem(sys.modules, '__main__', types.ModuleType('__main__'))
+  found = type('Mine', (), {'__module__': '__main__'})
+  assert plugins.file_hash(found) is None

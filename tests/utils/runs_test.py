@@ -42,6 +42,13 @@ def test_the_same_config_resumes(tmp_path):
   assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
+def test_other_code_of_ones_own_is_another_run_and_an_older_run_goes_on():
+  now = {'kind': 'train', runs.OWN_CODE: {'Net': 'b'}}
+  assert runs.differences({'kind': 'train', runs.OWN_CODE: {'Net': 'a'}}, now
+                          ) == ["own_code.Net was 'a', is now 'b'"]
+  assert not runs.differences({'kind': 'train'}, now)  # did not record it
+
+
 def test_another_config_is_refused_with_the_differences(tmp_path):
   runs.RunFolder(tmp_path, CONFIG)
   other = {**CONFIG, 'epochs': 5, 'data': {'name': 'lfw', 'sizes': (1, 2)},

@@ -69,12 +69,29 @@ def test_a_reference_is_judged_beside_the_others_alone():
 
 
 def test_a_gap_below_nine_in_ten_references_is_a_tie():
-  limit = comparison.point(cells())
+  every = cells()
+  limit = comparison.point(every)
   assert limit == pytest.approx(np.quantile([.01, .02, .03, .04] * 3, .9))
-  assert comparison.tied([cell('a', gap=.039)], limit)
-  assert not comparison.tied([cell('a', gap=.041)], limit)
+  assert comparison.tied([cell('a', gap=limit - .001)], every)
+  assert not comparison.tied([cell('a', gap=limit + .001)], every)
   # Its mean counts: one lucky seed makes no tie.
-  assert not comparison.tied([cell('a', gap=.02), cell('a', 1, gap=.08)], limit)
+  assert not comparison.tied([cell('a', gap=.02), cell('a', 1, gap=.08)], every)
+
+
+def unseen():
+  """Cells whose original is as near to the references as one of them."""
+  return [{**one, 'metrics': {**one['metrics'], 'gap': {
+      'value': .02, 'low': None, 'high': None}}}
+      if one['model'] == 'original' else one for one in cells()]
+
+
+def test_where_the_original_is_as_near_as_a_reference_nobody_is_tied():
+  assert comparison.sees(cells()) and not comparison.sees(unseen())
+  mine = [one for one in unseen() if one['model'] == 'eu_k']
+  assert comparison.tied(mine, cells())
+  assert not comparison.tied(mine, unseen())
+  assert [comparison.aims(of)[0].verdict for of in (cells(), unseen())] == [
+      'reached', 'cannot say']
 
 
 def test_methods_are_ranked_by_gap_and_those_on_fewer_seeds_stand_apart():

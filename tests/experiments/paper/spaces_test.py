@@ -3,10 +3,11 @@
 import json
 
 import pytest
+from optuna import distributions
 
 from dlfd_jax import presets
 from dlfd_jax.utils import configs
-from experiments.paper import spaces
+from experiments.paper import spaces, sweep
 
 
 @pytest.mark.parametrize('method', spaces.SEARCHED)
@@ -28,9 +29,47 @@ def test_every_method_has_a_space_or_nothing_to_tune():
       'official_compat', 'restore', 'rewind'}
 
 
-def test_a_method_without_a_row_gets_rate_and_passes():
-  assert sorted(spaces.space_of(presets.STARTS['demo'], 'another')) == [
+def _space_of_own(folder, searched):
+  """The space of a method of one's own, as a table asks for it."""
+  (folder / 'mine.py').write_text(f"""
+import dataclasses
+from dlfd_jax.methods import finetune
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mine(finetune.FinetuneConfig):
+  title = 'Mine'
+  searched = {searched}
+  shrink: float = 0.8
+""")
+  return sweep.candidate(
+      presets.STARTS['demo'], f'{folder}/mine.py:Mine').space
+
+
+def test_a_method_that_names_nothing_gets_rate_and_passes(tmp_path):
+  assert sorted(_space_of_own(tmp_path, {})) == [
       'epochs', 'optimizer.learning_rate']
+
+
+def test_a_method_of_ones_own_says_what_is_searched(tmp_path):
+  assert _space_of_own(tmp_path, {
+      'shrink': (.1, 1.), 'optimizer.momentum': (0, .9), 'epochs': (1, 4),
+      'batch_size': [16, 32]}) == {
+          'shrink': distributions.FloatDistribution(.1, 1., log=True),
+          'optimizer.momentum': distributions.FloatDistribution(0, .9),
+          'epochs': distributions.IntDistribution(1, 4),
+          'batch_size': distributions.CategoricalDistribution((16, 32))}
+
+
+@pytest.mark.parametrize('searched, sentence', [
+    ({'shrinks': (.1, 1.)}, "Expected 'shrinks' in `searched` .* Expected the "
+                            'path of a field'),
+    ({'shrink': (1., .1)}, r'Expected \(low, high\) or a list .* got \(1.0'),
+    ({'shrink': .1}, r'Expected \(low, high\) or a list .* got 0.1'),
+    ({'epochs': [3]}, r'two choices or more of .* got \[3\]'),
+    ({'epochs': (0, 4)}, 'in `searched` .* to be allowed: Expected epochs')])
+def test_what_cannot_be_searched_is_one_sentence(searched, sentence, tmp_path):
+  with pytest.raises(ValueError, match=sentence):
+    _space_of_own(tmp_path, searched)
 
 
 def test_dlfds_own_step_is_in_its_space():

@@ -2,9 +2,9 @@
 
 import pytest
 
-from dlfd_jax import presets
+from dlfd_jax import methods, presets
 from dlfd_jax.utils import configs, runs
-from experiments.paper import spaces, sweep
+from experiments.paper import spaces, study, sweep
 
 
 def _done(auc=.5, retain=1.0, val=.8, stop='finished', step=4):
@@ -95,6 +95,24 @@ def test_the_folder_of_a_run_changes_with_every_setting():
   names = {sweep.folder_of('a', 'finetune', each) for each in (
       config, configs.replace(config, {'epochs': 9}))}
   assert len(names) == 2
+
+
+def test_nothing_of_another_version_of_ones_own_method_counts(tmp_path):
+  """Runs, trials and costs lie in folders and files of this mark."""
+  marks = []
+  for version in range(2):
+    folder = tmp_path / str(version)
+    folder.mkdir()
+    (folder / 'mine.py').write_text(
+        'from dlfd_jax.methods import finetune\n\n\n'
+        f'class Mine(finetune.FinetuneConfig):\n  title = "Mine {version}"\n')
+    config = methods.resolve(f'{folder}/mine.py:Mine')()
+    marks.append(study.own_mark(config))
+    assert sweep.folder_of('Mine', 'mine.py:Mine', config).endswith(marks[-1])
+    wrapped = methods.METHODS['rewind'](method=config)
+    assert study.own_mark(wrapped) == marks[-1]
+  assert '' not in marks and len(set(marks)) == 2
+  assert not study.own_mark(presets.STARTS['demo'].methods['dlfd_restore'])
 
 
 @pytest.mark.slow

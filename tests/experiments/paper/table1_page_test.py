@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 
 import pytest
 
@@ -31,6 +32,15 @@ def test_a_tie_is_marked_on_a_method_and_never_on_retrained():
   assert rows['EU-k'] == '0.010 ± 0.000 ='
   assert not rows['original'].endswith('=')
   assert not rows['retrained'].endswith('=')
+
+
+def test_a_gap_that_does_not_see_the_original_is_called_that():
+  page = table1_page.markdown(
+      comparison_test.result(cells=comparison_test.unseen()))
+  assert '**The gap sees nothing here**' in page
+  assert '0.010 ± 0.000 =' not in page
+  assert 'Tied with retraining: none.' in page
+  assert 'sees nothing' not in table1_page.markdown(comparison_test.result())
 
 
 def test_a_partial_table_begins_by_saying_so():
@@ -87,6 +97,7 @@ def test_the_page_has_every_sheet_and_its_command():
   assert page.count('\n## ') == 3 and 'python -m x --a_b' in page
   assert 'number 2 of 2 by gap' in page
   assert 'Tied with retraining: EU-k, DLFD + restore.' in page
+  assert 'than that of: DLFD + restore. Not told from it: none.' in page
 
 
 def test_the_csv_holds_every_number_once():
@@ -98,9 +109,28 @@ def test_the_csv_holds_every_number_once():
       len(c['metrics']) + 2 for c in result['cells'])
 
 
-def test_latex_has_a_full_row_each():
-  text = table1_page.latex(comparison_test.result())
-  assert '±' not in text and text.count(r'\toprule') == 3
+def test_an_order_that_seeds_cannot_tell_is_none():
+  noisy = [comparison_test.cell('eu_k', seed, title='EU-k', gap=gap)
+           for seed, gap in enumerate((.0, .01, .05))]
+  rest = [cell for cell in comparison_test.cells() if cell['model'] != 'eu_k']
+  page = table1_page.markdown(comparison_test.result(cells=[*rest, *noisy]))
+  assert 'than that of: none. Not told from it: DLFD + restore.' in page
+  page = table1_page.markdown(comparison_test.result(
+      cells=comparison_test.cells(seeds=1)))
+  assert 'One seed: another may put them in another order.' in page
+
+
+def test_latex_has_a_full_row_each_and_says_what_a_caption_must():
+  text = table1_page.latex(comparison_test.result(
+      cells=comparison_test.cells(shift=-.1)))
+  comments, rows = ([line for line in text.splitlines()
+                     if line.startswith('%') is told] for told in (True, False))
+  rows = '\n'.join(rows)
+  assert '±' not in rows and rows.count(r'\toprule') == 3
+  assert ' $-$0.100' in rows and not re.search('[ &]-[0-9]', rows)
+  comments = ' '.join(comments)
+  assert 'booktabs' in comments and 'Seeds: 0, 1, 2.' in comments
+  assert 'at most 4 trials a method' in comments
 
 
 @pytest.mark.parametrize('format', ['png', 'svg'])
