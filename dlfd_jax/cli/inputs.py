@@ -19,6 +19,7 @@ from dlfd_jax.data import (
   dataset as dataset_lib,
   requests,
   sources,
+  spelling,
   splits as splits_lib,
 )
 from dlfd_jax.pipeline import chain, job, used as used_lib
@@ -162,8 +163,8 @@ def define_forget(values: flags.FlagValues) -> None:
       'not in the data: refuse it, or go on with the others and record these',
       flag_values=values)
   flags.DEFINE_boolean(
-      'same_person', False, 'names that differ from a listed one only by case, '
-      'spacing, width or leading zeros are the same person: forget all of them',
+      'same_person', False, 'names that differ from a listed one only by '
+      f'{spelling.DIFFERENCES} are the same person: forget all of them',
       flag_values=values)
   flags.DEFINE_boolean(
       'different_people', False, 'such names are different people: forget the '
@@ -196,7 +197,9 @@ def forget_request(values: flags.FlagValues, *, required: bool = True
     if name in ('identities', 'families', 'sample_ids'):  # a file, one a line
       entries = requests.read_entries(value)
       given[name] = tuple(entries)
-      places |= entries
+      for line, place in entries.items():  # both lists may hold a line
+        places[line] = (f'{places[line]} and in {place}' if line in places
+                        else place)
   name = next(iter(given))
   if name not in requests.DRAWN:
     refuse(values, ('forget_seed',), f'with --forget_{name}: nothing is drawn')

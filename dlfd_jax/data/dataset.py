@@ -32,7 +32,8 @@ class Dataset:
     columns: further int32 ``[n]`` arrays by name (family, attributes ...), kept
       for reports; a method never reads them.
     name: shown in reports.
-    people: names of persons by number, where the source has names.
+    people: names of persons by number, where the source has names; each is of
+      one person.
     column_names: texts by number of each column whose values the source gives
       as texts.
     places: unicode ``[n]``, where the source lists each image, such as ``line 3
@@ -117,6 +118,7 @@ class Dataset:
       if texts.shape != (n,):
         raise ValueError(
             f'Expected {name} [{n}], got {list(texts.shape)}.')
+    _check_names('people', self.people, self.identity)
     object.__setattr__(self, 'columns', types.MappingProxyType(
         dict(self.columns)))
     if isinstance(images, np.ndarray):
@@ -235,6 +237,24 @@ class Dataset:
       return self.labels
     _, key = np.unique(self.labels, axis=0, return_inverse=True)
     return key.reshape(-1).astype(np.int32)
+
+
+def _check_names(name: str, names: Mapping[int, str],
+                 codes: np.ndarray) -> None:
+  """Raises ValueError if a name is of two numbers.
+
+  Where some numbers have no name, they are called by themselves.
+  """
+  validate.instance(name, names, Mapping)
+  if not names:
+    return
+  others = set(np.unique(codes).tolist()) - names.keys()
+  first: dict[str, int] = {str(code): code for code in others}
+  for code, text in names.items():
+    if first.setdefault(text, code) != code:
+      raise ValueError(
+          f'Expected a name of its own for each number in {name}, got '
+          f'{validate.shown(text)} for {first[text]} and {code}.')
 
 
 def _add(digest: hashlib._Hash, array: np.ndarray) -> None:

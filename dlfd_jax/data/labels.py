@@ -16,11 +16,16 @@ from typing import TypedDict, Unpack
 import numpy as np
 
 from dlfd_jax import tasks
-from dlfd_jax.utils import validate
+from dlfd_jax.data import spelling
+from dlfd_jax.utils import text as text_lib, validate
 
 SORTED = ('sorted as texts',)  # the order of earlier versions, as names
 _INTEGER = re.compile(r'([+-]?[0-9]+)(?:\.0*)?', re.ASCII)
+_FRACTION = re.compile(  # in decimals, of any language, or rounded
+    r'[+-]?[0-9]*[.,][0-9]+(e[+-]?[0-9]+)?|[+-]?[0-9]+e[+-][0-9]+',
+    re.ASCII | re.IGNORECASE)
 _INT32 = np.iinfo(np.int32)
+_MANY = 20  # images; if no two share a class, the column is none of classes
 _MOST_UNNAMED = 1000  # classes without names, where images are fewer
 
 
@@ -37,8 +42,8 @@ class LabelOptions(TypedDict, total=False):
       values stay unknown. Multilabel only.
     negative: the value that means no, in columns without 0; by default -1 is
       unknown.
-    same_classes: whether texts that differ by case or spaces alone are one
-      class.
+    same_classes: whether texts that differ by case, spaces or look-alike signs
+      alone are one class.
   """
 
   names: Sequence[str] | None
@@ -120,8 +125,9 @@ def one_spelling(label: str, texts: Sequence[str],
     label: the column's name.
     texts: one for each image.
     names: classes that a user named; whichever differ are different.
-    same_classes: whether names that differ by case or spaces alone are one
-      class: then the commonest of them stands for all, or that of ``names``.
+    same_classes: whether names that differ by case, spaces or look-alike signs
+      alone are one class: then the commonest of them stands for all, or that of
+      ``names``.
 
   Raises:
     ValueError: if there are such names, and nobody said that they are one.
@@ -129,11 +135,10 @@ def one_spelling(label: str, texts: Sequence[str],
   counts = collections.Counter(texts)
   by_key: dict[str, list[str]] = {}
   for text in sorted(counts, key=lambda text: (-counts[text], text)):
-    by_key.setdefault(_without_case_and_spaces(text), []).append(text)
+    by_key.setdefault(_key(text), []).append(text)
   instead: dict[str, str] = {}
   for key, spellings in by_key.items():
-    named = [name for name in names or ()
-             if _without_case_and_spaces(name) == key]
+    named = [name for name in names or () if _key(name) == key]
     if set(spellings) <= set(named) or len(spellings) + len(named) == 1:
       continue
     # An accent typed in two ways looks the same, and is the same text.
@@ -145,17 +150,15 @@ def one_spelling(label: str, texts: Sequence[str],
       instead |= dict.fromkeys(spellings, best)
     elif len(spellings) > 1:
       raise ValueError(
-          f'Expected classes of {label!r} that differ by more than case and '
-          'spaces, got ' + validate.listed(
+          f'Expected classes of {label!r} that differ by more than case, '
+          'spaces and look-alike signs, got ' + validate.listed(
               f'{text!r} in {counts[text]} images' for text in spellings)
           + ': mend them, or say --same_classes=true if they are one class.')
   return [instead.get(text, text) for text in texts]
 
 
-def _without_case_and_spaces(text: str) -> str:
-  text = unicodedata.normalize('NFKC', text).casefold()
-  return ''.join(c for c in text
-                 if not c.isspace() and unicodedata.category(c) != 'Cf')
+def _key(text: str) -> str:
+  return ''.join(spelling.look(text).split())
 
 
 def read_other(
@@ -197,8 +200,9 @@ def read_classes(
 
   Raises:
     ValueError: if a text is blank, or none of ``names``; most are integers and
-      some are not; two differ by case or spaces alone; or texts without an
-      order are to be merged.
+      some are not; without ``names``, one is a number with a fraction or a word
+      for a missing value; two differ by case, spaces or look-alike signs alone;
+      or texts without an order are to be merged.
   """
   if '' in texts:
     raise ValueError(f'Expected a class in column {label!r} in '
@@ -219,12 +223,29 @@ def read_classes(
         f'Expected one of {validate.listed(names)} in column {label!r} in '
         f'{where(i)}, got {texts[i]!r}.')
   names = text_order(texts, given)
+  if given is None:
+    _check_classes(label, texts, names, where)
   if given is None and options.get('merge_from') is not None:
     raise ValueError(
         'Expected the order of the classes for merge_from, got texts in '
         f'{label!r}: give all of {validate.listed(names)} in their order by '
         '--class_names.')
   return _numbered(texts, names), names
+
+
+def _check_classes(label: str, texts: Sequence[str], names: Sequence[str],
+                   where: Callable[[int], str]) -> None:
+  """Raises ValueError if texts that nobody named may be no classes."""
+  for name in names:
+    word = spelling.clean(name)
+    what = ('a word for a missing value' if spelling.is_missing(word) else
+            'a number with a fraction' if _FRACTION.fullmatch(word) else '')
+    if what:
+      raise ValueError(
+          f'Expected classes in column {label!r}, got {validate.shown(name)} '
+          f'in {where(list(texts).index(name))}, {what}: mend or delete '
+          f'{text_lib.counted(list(texts).count(name), "row")}, or name all '
+          'classes by --class_names, this one too.')
 
 
 def _numbered(texts: Sequence[str], names: Sequence[str]) -> np.ndarray:
@@ -392,6 +413,10 @@ def _multiclass(column: np.ndarray, label: str, names: Sequence[str] | None,
     raise ValueError(
         f'Expected {label!r} below {task.num_outputs}, the number of names, '
         f'got {column[bad[0]]} in {where(bad[0])}.')
+  if len(column) == len(np.unique(column)) >= _MANY:
+    raise ValueError(
+        f'Expected classes of {label!r} that images share, got another one in '
+        f'each of {len(column)} images.')
   return column, task
 
 

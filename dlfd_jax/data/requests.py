@@ -21,6 +21,7 @@ import numpy as np
 from dlfd_jax.data import (
   dataset as dataset_lib,
   people as people_lib,
+  spelling,
   splits as splits_lib,
 )
 from dlfd_jax.utils import files, rng, storage, validate
@@ -31,6 +32,8 @@ DRAWN = ('people', 'fraction', 'images', 'image_fraction')
 MISSING = ('refuse', 'record')
 MOST_LISTED = 1000
 _MOST_NAMED = 20  # unknown entries in one message
+# What stands between columns or pages, and in no name of the data.
+_COLUMNS = re.compile('[\t\v\f\x1c-\x1f]')
 _ALIKE = 0.75  # share of letters that a misspelt name has in common at least
 
 
@@ -41,6 +44,7 @@ class ForgetRequest:
   Attributes:
     identities: the persons; all their training images go. Names where the
       source of the data has names, else integers >= 0, which may be texts.
+      Beside names an integer is a person's number in ``Dataset.identity``.
     families: values of the data's column ``family``; as persons.
     sample_ids: the images; a person's other images stay. Alone, or beside
       identities or families.
@@ -59,9 +63,9 @@ class ForgetRequest:
     image_fraction: share of the images of ``train`` likewise, in (0, 1).
     seed: integer >= 0, of the four random forms.
     same_person: what to do where a person or family of the request has a twin
-      in the data whose name differs only by case, spacing, width or leading
-      zeros: forget both (True), or only the one that is named (False); None
-      refuses the request.
+      in the data whose name differs only by ``spelling.DIFFERENCES``: forget
+      both (True), or only the one that is named (False); None refuses the
+      request.
     missing: what to do with names that are not in the data: ``'refuse'`` the
       request, or ``'record'`` them and go on with the others, if there are any.
     places: where each text entry stands, such as ``line 3 of people.txt``. An
@@ -161,7 +165,7 @@ def read_entries(path: str | os.PathLike) -> dict[str, str]:
         f'Expected {path} to be UTF-8 text, got other bytes.') from error
   entries: dict[str, str] = {}
   for number, line in enumerate(text.split('\n'), start=1):
-    if people_lib.clean(line):
+    if spelling.clean(line):
       entries.setdefault(line, f'line {number} of {path}')
   if not entries:
     raise ValueError(f'Expected at least one entry in {path}, got none.')
@@ -175,9 +179,9 @@ def resolve_request(
   """Cuts ``train`` into retain and forget as a request asks.
 
   An entry means the person, family or image of exactly that name, else the one
-  whose name is the same once both are in one spelling (``people.clean``); else,
-  if it begins with ``#`` and was read from a file, it is a comment; else it is
-  refused.
+  whose name is the same once both are in one spelling (``spelling.clean``);
+  else, if it begins with ``#`` and was read from a file, it is a comment; else
+  it is refused.
 
   Only training images can be forgotten. Images of ``val`` and ``test`` that the
   request names, or that show a person whom it names, are left out of the
@@ -426,7 +430,7 @@ class Lookup:
     """Whether a name is known, of what is no longer in the data."""
     known = {'identities': self.gone_people, 'sample_ids': self.gone_ids}.get(
         kind, frozenset())
-    if name in known or people_lib.clean(name) in known - {''}:
+    if name in known or spelling.clean(name) in known - {''}:
       self.before.append(name)
       return True
     return False
@@ -549,6 +553,12 @@ def _of_classes(dataset: dataset_lib.Dataset, train: np.ndarray,
                         f'{validate.shown(value)}.')
       continue
     found.append(rows)
+    twins = [twin for twin in spelling.Lookalikes(numbers).of(value)
+             if f'{column}:{twin}' not in (request.subclasses or ())]
+    if twins:
+      look.notes.append(
+          f'Not forgotten with {entry!r}, and different only by '
+          f'{spelling.DIFFERENCES}: {people_lib.listed(twins)}.')
     not_known = int((columns[column][train] < 0).sum())
     note = f'{column!r} is not known of {not_known} training images: they stay.'
     if not_known and note not in look.notes:
@@ -580,16 +590,17 @@ def _numbers(look: Lookup, kind: str, names: Mapping[int, str]) -> list[int]:
   unknown = []
   for entry in getattr(request, kind):
     if not isinstance(entry, str):
+      _check_number(entry, known, names, what)
       codes.append(entry)
     elif (name := known.find(entry)) is not None:
       named.setdefault(name, entry)
-    elif not names and re.fullmatch('[0-9]{1,40}', people_lib.clean(entry)):
-      number = int(people_lib.clean(entry))
+    elif not names and re.fullmatch('[0-9]{1,40}', spelling.clean(entry)):
+      number = int(spelling.clean(entry))
       validate.integer(f'every entry of {kind}', number, 0)
       codes.append(number)
     elif not look.is_gone(kind, entry) and not (
         entry.startswith('#') and entry in request.places
-        and not known.like(entry)):
+        and not known.has_like(_COLUMNS.split(entry.strip())[0])):
       unknown.append(entry)
   if not look.lets(unknown, bool(codes or named)):
     wanted = f'a known {what}' if names else f'an integer {what} >= 0'
@@ -611,6 +622,19 @@ def _numbers(look: Lookup, kind: str, names: Mapping[int, str]) -> list[int]:
   return codes + [known.numbers[name] for name in named]
 
 
+def _check_number(number: int, known: _Names, names: Mapping[int, str],
+                  what: str) -> None:
+  """Raises ValueError if a number may mean the one who is called like it."""
+  called = [name for name in (*known.like(str(number)), str(number))
+            if name in known.numbers and name != names.get(number)]
+  if called:
+    raise ValueError(
+        f'Expected names, as the data name every {what}, got the number '
+        f'{number}: {people_lib.listed(called[:5])} is called like it, and '
+        f'number {number} is '
+        f'{validate.shown(names[number]) if number in names else "nobody"}.')
+
+
 def _twins(request: ForgetRequest, known: _Names, named: Mapping[str, str],
            what: str, notes: list[str]) -> list[int]:
   """The numbers of those who are alike to somebody named, if they go too."""
@@ -624,8 +648,8 @@ def _twins(request: ForgetRequest, known: _Names, named: Mapping[str, str],
       raise ValueError(
           f'Expected --same_person or --different_people: {entry!r}'
           f'{_place(request, entry)} names {what} {name!r}, and the data also '
-          f'have {twins}, which differs only by case, spacing, width or '
-          'leading zeros. --same_person forgets all of them, '
+          f'have {twins}, which differs only by {spelling.DIFFERENCES}. '
+          '--same_person forgets all of them, '
           f'--different_people {name!r} alone.')
     if request.same_person:
       codes += [known.numbers[other] for other in others]
@@ -655,30 +679,38 @@ class _Names:
   def _spelled(self) -> dict[str, list[str]]:
     spelled: dict[str, list[str]] = {}
     for name in self.numbers:
-      spelled.setdefault(people_lib.clean(name), []).append(name)
+      spelled.setdefault(spelling.clean(name), []).append(name)
     return spelled
 
   @functools.cached_property
-  def _lookalikes(self) -> people_lib.Lookalikes:
-    return people_lib.Lookalikes(self.numbers)
+  def _lookalikes(self) -> spelling.Lookalikes:
+    return spelling.Lookalikes(self.numbers)
 
   def find(self, entry: str) -> str | None:
     """The name that an entry means; None if there is none, or no single one."""
     if entry in self.numbers:
       return entry
-    names = self._spelled.get(people_lib.clean(entry), [])
+    if _COLUMNS.search(entry.strip()):
+      return None
+    names = self._spelled.get(spelling.clean(entry), [])
     return names[0] if len(names) == 1 else None
 
   def like(self, entry: str) -> list[str]:
     """The other names that may mean the same, sorted."""
     return self._lookalikes.of(entry)
 
+  def has_like(self, entry: str) -> bool:
+    """Whether an entry is a name, or may be."""
+    return self.find(entry) is not None or bool(self.like(entry))
+
   def hint(self, entry: str) -> str:
     """What may have been meant by an entry that is unknown."""
     before = re.split(r'\s#', entry)[0]
+    if _COLUMNS.search(entry.strip()):
+      return '; a line holds one name, and no further columns'
     if self.like(entry):
       return f'; the data have {people_lib.listed(self.like(entry)[:5])}'
-    if people_lib.is_missing(people_lib.clean(entry)):
+    if spelling.is_missing(spelling.clean(entry)):
       return (', which stands for an unknown person; name the images by '
               '--forget_sample_ids')
     if before != entry and (not before or self.find(before) is not None):

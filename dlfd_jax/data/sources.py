@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable, Collection
 from typing import Any
 
+import numpy as np
+
 from dlfd_jax.data import (
   dataset as dataset_lib,
   labels as labels_lib,
@@ -51,7 +53,8 @@ class DataOptions:
     class_names: all classes of a file or a tree, in the order of the outputs;
       of several label columns the attributes' names (None = integers as they
       are, texts in natural order: 1, 2, 10).
-    same_classes: class names that differ by case or spaces alone are one class.
+    same_classes: class names that differ by case, spaces or look-alike signs
+      alone are one class.
     negative: value that means no in label columns without 0; ``-1`` for
       CelebA's coding (None = -1 is unknown).
     split_column: column of a file that says what part each image is in: train,
@@ -227,9 +230,25 @@ def load(options: DataOptions,
     forgotten: sample ids of earlier requests: where a manifest still lists
       them, or a tree has their class, their files may be absent.
 
+  Returns:
+    The data set; a note names classes that no image has.
+
   Raises:
     ValueError, FileNotFoundError: if the source cannot be read as asked.
   """
+  dataset = _load(options, progress, workers, in_memory, forgotten)
+  if dataset.task.is_multilabel:
+    return dataset
+  there = set(np.unique(dataset.labels).tolist())
+  empty = [name for k, name in enumerate(dataset.task.names) if k not in there]
+  note = (f'No image is of {validate.listed(empty, 20)}: a model has '
+          f'{dataset.task.num_outputs} outputs all the same.')
+  return dataset if not empty or note in dataset.notes else dataset.noted(note)
+
+
+def _load(options: DataOptions, progress: Callable[[int, int], None] | None,
+          workers: int, in_memory: bool, forgotten: Collection[str]
+          ) -> dataset_lib.Dataset:
   if options.source == SYNTHETIC:
     return synthetic.synthetic_faces(
         people=_DRAWN_PEOPLE if options.people is None else options.people,

@@ -42,6 +42,10 @@ _COLUMNS = {*_FOLDS, 'split', 'splits', 'partition', 'partitions', 'part',
 # They stand in names of folders and say that these are parts, not which.
 _LIKE_PARTS = {'eval', 'evaluation', 'holdout', 'fold', 'split', 'splits',
                'subset', 'partition', 'publictest', 'privatetest'}
+# Stand beside such words in names of columns and arrays.
+_BETWEEN = {'is', 'in', 'for', 'set', 'data', 'dataset', 'id', 'ids', 'no',
+            'nr', 'cv', 'index', 'indices', 'idx', 'rows', 'positions'}
+_MOST_PARTS = 10  # values of a column that is a split, but for folds
 _NAMED_PEOPLE = 20
 _LEFT_OUT = 'left_out_'  # in names of arrays
 _OF_EARLIER, _NOT_FOUND = 'left_out_of_earlier', 'not_found'
@@ -471,8 +475,31 @@ def part_of(word: str, codes: Mapping[str, str] | None = None) -> str | None:
 
 def is_like_part(word: str) -> bool:
   """Whether a name may be that of a part, such as ``train_images``."""
-  pieces = re.findall('[a-z]+', word.lower())
-  return any(piece in _WORDS or piece in _LIKE_PARTS for piece in pieces)
+  return any(piece in _WORDS or piece in _LIKE_PARTS for piece in _pieces(word))
+
+
+def _pieces(word: str) -> list[str]:
+  return re.findall('[a-z]+', word.lower())
+
+
+def is_named_like_split(name: str) -> bool:
+  """Whether a column's name says that it holds parts, such as ``is_train``."""
+  pieces = set(_pieces(name)) - _BETWEEN
+  return ''.join(_pieces(name)) in _COLUMNS or bool(pieces) and pieces <= (
+      _WORDS.keys() | _LIKE_PARTS)
+
+
+def _is_like_split(name: str, values: Sequence[str]) -> bool:
+  """Whether a column may be a split, by its name or by its values."""
+  distinct = {value for value in values if value.strip()}
+  if ''.join(_pieces(name)) in _COLUMNS:
+    return True
+  if not 1 < len(distinct) <= _MOST_PARTS:
+    return False
+  alike = [value for value in distinct if is_like_part(value)]
+  parts = {_WORDS.get(piece) for value in alike for piece in _pieces(value)}
+  return is_named_like_split(name) or (
+      1 < len(alike) > len(distinct) / 2 and 'train' in parts)
 
 
 def split_column(
@@ -488,7 +515,7 @@ def split_column(
       and the split is drawn; None = the one that is called ``split``, if any.
     codes: parts by the values of the column, where these are no words that
       ``part_of`` knows; by default 0, 1 and 2 are train, val and test in a
-      column that was named.
+      column that was named and has all three.
 
   Returns:
     The column's name, None if there is none, and the parts; values that mean
@@ -506,11 +533,7 @@ def split_column(
       raise ValueError('Expected a split column for split_codes, got none: '
                        'name it by --split_column.')
     for other, values in columns.items():
-      plain = re.sub('[^a-z]', '', other.lower())
-      words = {part_of(value) for value in values if value.strip()}
-      if other not in others and (
-          plain in _COLUMNS or 'train' in words and len(words) > 1
-          and None not in words):
+      if other not in others and _is_like_split(other, values):
         raise ValueError(
             f'Expected --split_column where a column looks like a split, got '
             f'none and the column {other!r} with '
@@ -523,9 +546,10 @@ def split_column(
         f'Expected --split_column to name a column that is not read otherwise, '
         f'got {name!r} among {validate.listed(columns)}.')
   column = 'split' if name is None else name
-  if name is not None and not codes and name.lower() not in _FOLDS:
-    codes = _CELEBA
   values = columns[column]
+  if (name is not None and not codes and name.lower() not in _FOLDS
+      and set(_CELEBA) <= set(values)):  # 0 and 1 alone may be no and yes
+    codes = _CELEBA
   parts = [part_of(value, codes) for value in values]
   if name is not None and None in parts:
     raise ValueError(

@@ -12,12 +12,19 @@ from dlfd_jax.data import labels as labels_lib
 from dlfd_jax.utils import validate
 
 # Classes that are integers are called by their column: "age 0", "age 1".
-_NUMBERED = re.compile(r'(?:.* )?(\d+)$')
+_NUMBERED = re.compile(r'(.* )?(\d+)')
 
 
 def are_numbers(names: Sequence[str]) -> bool:
-  """Whether all classes are integers, called by their column or not."""
-  return all(map(_NUMBERED.match, names))
+  """Whether all classes are integers, called by one column or by none.
+
+  Names that end in numbers otherwise, such as years, are texts.
+  """
+  found = [_NUMBERED.fullmatch(name) for name in names]
+  pairs = [match.groups() for match in found if match]
+  return len(pairs) == len(names) == len(
+      {int(number) for _, number in pairs}) and len(
+          {column for column, _ in pairs}) == 1
 
 
 def short(names: Sequence[str]) -> tuple[str, ...]:
@@ -66,7 +73,7 @@ def rows_of(names: Sequence[str], head: Sequence[str],
   rows = {key(name): i for i, name in enumerate(head)}
   unknown = [name for name in head if key(name) not in map(key, names)]
   lacking = [name for name in names if key(name) not in rows]
-  if unknown or lacking or len(head) != len(names):
+  if unknown or lacking or not len(rows) == len(head) == len(names):
     raise ValueError(
         f'Expected each class of the data once in {where}, '
         f'{validate.listed(names)}, got {validate.listed(head)}'

@@ -123,9 +123,11 @@ def import_weights(path: str | os.PathLike, dataset: dataset_lib.Dataset,
     said.append('took the outputs in the order of --class_names: '
                 + validate.listed(names))
   else:
+    short = class_order.short(names)
     said.append('nothing says what the outputs are: assumed the order of the '
                 f'data, {validate.listed(names)}' + _SORTED_AS_TEXT * (
-                    len(names) >= 10 and class_order.are_numbers(names)))
+                    not dataset.task.is_multilabel
+                    and list(short) != sorted(short)))
   if channel_order != setups.RGB:
     variables, config = _turned(variables, config)
     said.append('turned the first kernel from BGR to RGB')

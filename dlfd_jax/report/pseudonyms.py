@@ -32,8 +32,8 @@ _QUOTING = tuple((re.compile(pattern, re.DOTALL), rest) for pattern, rest in (
      r'one \1 with it, and forgotten too, as --same_person says.'),
     (r'Not forgotten with (\w+) .*', r'Twins of a listed name were taken for '
      r'another \1, as --different_people says.'),
-    (r'(: these differ only by case, spacing, width or leading zeros, and count'
-     r' as different unless a request says otherwise): .*', r': some names\1.'),
+    (r'(: these differ only by [\w ,-]*, and count as different unless'
+     r' a request says otherwise): .*', r': some names\1.'),
     (r'(\S+ finds the persons) .*', r'\1 in the paths.')))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from dlfd_jax import tasks
 from dlfd_jax.data import (
   dataset as dataset_lib,
+  requests,
   splits as splits_lib,
 )
 from dlfd_jax.metrics import (
@@ -79,8 +80,14 @@ CASES = [
     _data('a person is -2', identity=np.full(_N, -2, np.int32)),
     _data('sample ids are numbers', sample_id=np.arange(_N)),
     _data('sample ids are equal', sample_id=np.full(_N, 'a')),
+    _data('two persons have one name', people={0: 'Ann', 1: 'Bob', 2: 'Ann'}),
     _data('a column is short', columns={'age': np.zeros(2, np.int32)}),
     _data('a column is a list', columns={'age': [1] * _N}),
+    _call('ForgetRequest: a number that another person is called',
+          lambda: requests.resolve_request(
+              dataset(people={0: '1', 1: '2', 2: '3'}), splits_lib.Partition(
+                  *map(np.array, ([0, 1, 2], [3], [4, 5]))),
+              requests.ForgetRequest(identities=[1]))),
     _parts('a part is empty', [0, 1], [], [4, 5]),
     _parts('two parts share an image', [0, 1], [1, 2], [4, 5]),
     _parts('two parts share a person', [0, 1, 2], [3], [4, 5]),

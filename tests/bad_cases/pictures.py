@@ -73,6 +73,8 @@ CASES = [
            + (10**9).to_bytes(4, 'little') * 2 + b'\x01\0\x18\0' + bytes(24)),
     _image('values have 16 bits', lambda: _saved(Image.fromarray(
         np.arange(256, dtype=np.uint16).reshape(16, 16) * 256), 'PNG')),
+    _image('colours have 16 bits', edits.png(
+        16, 16, 16, 2, 16 * bytes(1 + 6 * 16))),
     _image('values are floating-point numbers', lambda: _saved(
         Image.fromarray(np.ones((16, 16), np.float32)), 'TIFF')),
     _image('the file is PostScript, which others run as a program',

@@ -17,6 +17,9 @@ from tests import tiny
     ('labels', np.array([0, 1, -1, 0, 0, 0], np.int32), 'got -1 in row 2'),
     ('split', np.array(['train']), r'Expected split \[6\], got \[1\]'),
     ('places', np.array(['line 2']), r'Expected places \[6\], got \[1\]'),
+    ('people', {0: 'Ann', 1: 'Bob', 2: 'Ann'}, "got 'Ann' for 0 and 2"),
+    ('people', {0: '1', 7: 'Bob'}, "own .* in people, got '1' for 1 and 0"),
+    ('people', ['Ann'], 'Expected people to be a Mapping'),
 ])
 def test_a_wrong_array_is_named(field, value, words):
   with pytest.raises(ValueError, match=words):

@@ -122,10 +122,18 @@ def test_an_odd_value_never_makes_another_class(place, numbers, data):
     ([*'0123', '01'], {}, "20 of 24 rows, got '01' in line 6"),
     (['male', 'Male', 'female'], {}, "'Male' in 8 images, 'male' in 8 images:"),
     (['a b', 'a  b', 'c'], {}, "'a  b' in 8 images, 'a b' in 8 "),
-    (['ab', 'a\u200bb', 'c'], {}, 'differ by more than case and spaces'),
-    (['Straße', 'STRASSE', 'c'], {}, 'differ by more than case and spaces'),
+    (['ab', 'a\u200bb', 'c'], {}, 'differ by more than case, spaces and look'),
+    (['Straße', 'STRASSE', 'c'], {}, 'by more than case, spaces and look'),
+    (['O-', 'O\u2212', 'O+'], {}, "'O-' in 8 images, 'O\u2212' in 8 images"),
+    (['cat', '\u0441at', 'dog'], {}, "'cat' in 8 images, '\u0441at' in 8 "),
+    ([f'note {k}' for k in range(N)], {}, 'images share, got another one in e'),
+    (['no', 'yes', 'NA'], {}, "got 'NA' in line 4 of m.csv, a word for a "
+     'missing value: mend or delete 8 rows, or name all classes by'),
+    (['f', 'm', 'unknown'], {}, "got 'unknown' in line 4 .* missing value"),
+    (['0.3', '0.5', '1.7'], {}, "got '0.3' in line 2 .*number with a fraction"),
+    (['0,0', '1,0'], {}, "got '0,0' in line 2 .* number with a fraction"),
     (['male', 'Male', 'female'], {'class_names': ('female', 'male')},
-     'differ by more than case and spaces'),
+     'differ by more than case, spaces and look-alike'),
     (['b', 'a', 'c', 'd'], {'merge_from': 2},
      'Expected the order of the classes for merge_from, got texts in .y.: give'
      ' all of a, b, c, d in their order by --class_names'),
@@ -207,6 +215,61 @@ def test_the_split_is_a_column_of_any_name(place, name, words, codes):
   assert (earlier.split is None) == (name != 'split')
 
 
+@pytest.mark.parametrize(('name', 'words'), [
+    *((name, ('1', '0', '0')) for name in (
+        'train', 'test', 'in_train', 'is-validation', 'Holdout', 'train_set')),
+    ('cv_fold', ('1', '2', '3')), ('role', ('train_set', 'val_set', 'unseen')),
+    ('db', ('train', 'unused', 'test')), ('stage', ('TRAIN', 'EVAL', 'TEST'))])
+def test_what_may_be_a_split_is_asked_about(place, name, words):
+  column = [words[('train', 'val', 'test').index(part)] for part in PARTS]
+  with pytest.raises(ValueError, match=f'--split_column={name}, or'):
+    read(place, {'y': ['0', '1'], name: column})
+  with pytest.raises(ValueError, match='say by --split_codes what its values'):
+    read(place, {'y': ['0', '1'], name: column}, split_column=name)
+  assert read(place, {'y': ['0', '1'], name: column},
+              split_column='ignore').split is None
+
+
+@pytest.mark.parametrize('name', ['train_idx', 'test', 'val_ids'])
+def test_positions_are_no_split(tmp_path, name):
+  options = {'source': str(tmp_path / 'p.npz'), 'labels': ('y',)}
+  np.savez(tmp_path / 'p.npz', images=np.zeros((4, 4, 4, 3), np.uint8),
+           y=np.array([1, 0, 1, 0]), **{name: np.array([0, 1])})
+  with pytest.raises(ValueError, match=rf"parts, got '{name}' \[2\]: write"):
+    job.load_data(sources.DataOptions(**options))
+  assert job.load_data(sources.DataOptions(
+      **options, split_column='ignore')).split is None
+
+
+@pytest.mark.parametrize(('name', 'words'), [
+    ('vehicle', ('train', 'car', 'bus')), ('test_score', ('1', '2')),
+    ('dataset', ('a', 'b')), ('trained_by', ('Ann', 'Bob')),
+    ('job', ('training', 'sales', 'legal', 'development', 'test pilot', 'it'))])
+def test_other_columns_are_no_split(place, name, words):
+  assert read(place, {'y': ['0', '1'], name: words}).split is None
+
+
+def test_classes_without_an_image_are_said(place):
+  assert read(place, {'y': ['0', '3']}).notes == (
+      'No image is of y 1, y 2: a model has 4 outputs all the same.',)
+  assert 'No image is of yes: a model has 3' in read(
+      place, {'y': ['0', '1']}, class_names=('no', 'maybe', 'yes')).notes[-1]
+
+
+def test_images_of_0_to_1_are_refused(tmp_path):
+  bright = np.zeros((4, 6, 6, 3), np.uint8)
+  bright[2:, 0] = 1
+  np.savez(tmp_path / 'a.npz', images=bright, y=np.arange(4) % 2)
+  for i, image in enumerate(bright):
+    Image.fromarray(image).save(tmp_path / f'{i:02d}.png')
+  (tmp_path / 'm.csv').write_text('path,identity,y\n' + ''.join(
+      f'{i:02d}.png,{i},{i % 2}\n' for i in range(4)))
+  for source in ('a.npz', 'm.csv'):
+    with pytest.raises(ValueError, match='0 to 255 in .*, got none above 1'):
+      job.load_data(sources.DataOptions(
+          source=str(tmp_path / source), labels=('y',), image_size=6))
+
+
 @pytest.mark.parametrize('column', [
     np.array([0, 1, 2, 0]), np.array(['Train', 'VALID', 'test', 'trn'])])
 def test_the_split_is_an_array_of_any_name(place, column):
@@ -234,7 +297,7 @@ def test_words_of_the_column_split_are_understood(place):
 @pytest.mark.parametrize(('columns', 'options', 'message'), [
     ({'fold': '012'}, {'split_column': 'fold'}, 'val or test in column .fold.'),
     ({'part': 'ab'}, {'split_column': 'part'}, "got 'a': say by --split_codes"),
-    ({'part': '123'}, {'split_column': 'part'}, "got '3': say by --split_cod"),
+    ({'part': '123'}, {'split_column': 'part'}, "got '1': say by --split_cod"),
     ({}, {'split_column': 'part'}, "otherwise, got 'part' among path, identi"),
     ({}, {'split_column': 'y'}, 'that is not read otherwise, got .y.'),
     ({}, {'split_codes': (('a', 'val'),)}, 'name it by --split_column'),

@@ -1,6 +1,7 @@
 """Who is meant: names in many spellings, from a file to a resolved request."""
 
 import csv
+import re
 import unicodedata
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 from PIL import Image
 
-from dlfd_jax.data import labels, people, requests
+from dlfd_jax.data import labels, people, requests, spelling
 from dlfd_jax.data.loaders import folder, npz, tree
 
 NAMES = st.one_of(
@@ -38,35 +39,35 @@ def _zeros(text):
 
 @given(NAMES, st.data())
 def test_one_spelling_is_left_of_every_way_to_type_a_name(name, data):
-  found = people.clean(name)
+  found = spelling.clean(name)
   typed = unicodedata.normalize(
       data.draw(st.sampled_from(['NFC', 'NFD'])), found)
   at = data.draw(st.integers(0, len(typed)))
   typed = typed[:at] + data.draw(INVISIBLE) + typed[at:]
   typed = typed.replace(' ', data.draw(SPACES))
-  assert people.clean(f'{data.draw(SPACES)}{typed} ') == found
-  assert people.clean(found) == found
+  assert spelling.clean(f'{data.draw(SPACES)}{typed} ') == found
+  assert spelling.clean(found) == found
   assert found == found.strip() and unicodedata.is_normalized('NFC', found)
 
 
 @given(NAMES, st.data())
 def test_other_case_spacing_width_and_zeros_are_alike(name, data):
-  name = people.clean(name)
+  name = spelling.clean(name)
   at = data.draw(st.integers(0, len(name)))
   for other in (name.upper(), name.lower(), name.title(), _wide(name),
                 f'{name[:at]} {name[at:]}', _zeros(name),
                 f'{name}.0' if name.isdecimal() else name,
                 unicodedata.normalize('NFKC', name)):
-    other = people.clean(other)
-    assert people.Lookalikes([name, other]).groups() == (
+    other = spelling.clean(other)
+    assert spelling.Lookalikes([name, other]).groups() == (
         [sorted({name, other})] if name != other else [])
 
 
 @given(st.lists(st.one_of(NAMES, st.integers(-1, 20).map(str)), max_size=8))
 def test_names_in_one_spelling_are_numbered_as_any_column(texts):
-  texts = [text for text in map(people.clean, texts)
+  texts = [text for text in map(spelling.clean, texts)
            if text in ('', '-1') or not (
-               text.startswith('-') or people.is_missing(text))]
+               text.startswith('-') or spelling.is_missing(text))]
   codes, names = labels.read_column(
       ['' if text == '-1' else text for text in texts])
   found, persons, _ = people.read_identities(texts, 'row {}'.format)
@@ -79,12 +80,12 @@ def test_names_in_one_spelling_are_numbered_as_any_column(texts):
     ('René', 'Rene'), ('Ann', 'Ann #2'), ('A-1', 'A 1'), ('7.0', '70'),
     ('7.5', '7'), ('Person 10', 'Person 1')])
 def test_others_are_not_alike(one, other):
-  assert people.Lookalikes([one, other]).groups() == []
+  assert spelling.Lookalikes([one, other]).groups() == []
 
 
 def test_those_who_are_alike_are_one_group():
   names = ['1 00', '100', 'Ann', 'ann', 'A nn', 'Bob', '7', '07', '7.0', '1 0']
-  assert people.Lookalikes(names).groups() == [
+  assert spelling.Lookalikes(names).groups() == [
       ['07', '7', '7.0'], ['1 0', '1 00', '100'], ['A nn', 'Ann', 'ann']]
 
 
@@ -156,7 +157,13 @@ def test_one_person_in_two_spellings_is_forgotten_whole(
     (['Ann Lee', 'AnnLee', 'Bob'], "'Ann Lee' and 'AnnLee'"),
     (['Person 7', 'Person 007', 'Bob'], "'Person 007' and 'Person 7'"),
     (['٧', '7', 'Bob'], "'7' and '٧'"), (['Işık', 'IŞIK', 'Bob'], 'Işık'),
-    (['Strasse', 'Straße', 'Bob'], 'Straße'), (['+7', '7', '8'], "'+7'")])
+    (['Strasse', 'Straße', 'Bob'], 'Straße'), (['+7', '7', '8'], "'+7'"),
+    (["O'Neil", 'O\u2019Neil', 'Bob'], 'O\u2019Neil'),
+    (['O\u00b4Neil', "O'Neil", 'Bob'], 'O\u00b4Neil'),
+    (['Ann-Marie', 'Ann\u2011Marie', 'Bob'], 'Ann\u2011Marie'),
+    (['A\u2212', 'A-', 'A+'], "'A-' and 'A\u2212'"),
+    (['\u041012', 'A12', 'B12'], "'A12' and '\u041012'"),
+    (['\u0397\u03917', 'HA7', 'HB7'], "'HA7' and '\u0397\u03917'")])
 @pytest.mark.parametrize('kind', ['identities', 'families'])
 def test_a_name_with_a_twin_is_asked_about(tmp_path, kind, names, twins):
   data = _manifest(
@@ -178,7 +185,9 @@ def test_a_name_with_a_twin_is_asked_about(tmp_path, kind, names, twins):
 
 WORDS = ['NA', 'N/A', 'n/a', 'nan', 'NaN', 'None', 'NULL', 'null', '?', '??',
          'unknown', 'Unknown', '-', '--', '—', '-1', '-1.0', '-01', '<NA>',
-         '#N/A', ' NA ', 'Ｎ/Ａ', 'un\u200bknown', '\u00a0', '\u200b', '−1']
+         '#N/A', '#REF!', '#NAME?', 'undefined', 'missing', '\\N', '(null)',
+         '[NULL]', '(blank)', '.', ' NA ', 'Ｎ/Ａ', 'un\u200bknown', '\u00a0',
+         '\u200b', '−1']
 
 
 @pytest.mark.parametrize('word', WORDS)
@@ -189,11 +198,11 @@ def test_a_word_for_a_missing_value_is_no_person(tmp_path, word):
   assert data.notes[0].startswith('identity: unknown in 2 of 4 images (')
   numbers = _manifest(tmp_path, ['7', word, '12', word])
   assert numbers.identity.tolist() == [7, -1, 12, -1] and not numbers.people
-  if people.clean(word) and not word.startswith('#'):
+  if spelling.clean(word) and not word.startswith('#'):
     for given in (data, numbers):
       with pytest.raises(ValueError, match='line 1 of .* got .*unknown person'):
         _asked(tmp_path, given, word)
-  if people.clean(word) in ('', '-1'):  # how a manifest says: nobody is known
+  if spelling.clean(word) in ('', '-1'):  # how a manifest says: nobody is known
     assert _manifest(tmp_path, [word] * 3).identity.tolist() == [-1] * 3
   else:
     with pytest.raises(ValueError, match=r'values alone \(.* in 3\)'):
@@ -204,10 +213,43 @@ def test_a_word_for_a_missing_value_is_no_person(tmp_path, word):
 
 @pytest.mark.parametrize('names', [
     ['Nan Goldin', 'Naomi', 'Nina'], ['Nona', 'Nullah', '-12'],
-    ['N', 'A', '?a'], ['unknown soldier', '1', '0']])
+    ['N', 'A', '?a'], ['unknown soldier', '1', '0'],
+    ['Nat', 'Nil', 'Blank', '(na'], ['\\Na', 'N.N.', '..', '[unknown]a']])
 def test_names_that_look_like_such_words_stay_persons(tmp_path, names):
   data = _npz(tmp_path, names)
   assert sorted(data.people.values()) == sorted(names) and not data.notes
+
+
+@pytest.mark.parametrize('number', [
+    '2.01701E+16', '1E+05', '2,01701e+16', '2.0170109150557335e+16'])
+@pytest.mark.parametrize('load', [_manifest, _npz])
+def test_a_rounded_number_is_nobody(tmp_path, load, number):
+  with pytest.raises(ValueError, match='Expected identity as it was given, got '
+                     rf"'{re.escape(number)}' in .* [12] of m.*, a rounded"):
+    load(tmp_path, ['Ann', number, number] if load is _npz else [number, '7'])
+  assert load(tmp_path, ['1e5', '3E12', 'E+5']).people  # codes may be so
+
+
+@pytest.mark.parametrize('names, number, called', [
+    (['7.0', '3.0', '5.0'], 3, "'3.0' .* number 3 is nobody"),
+    (['2.0', '1.0', '0.0', '10.0'], 2, "'2.0' .* number 2 is '10.0'"),
+    (['007', '7', '1'], 7, "'007' and '7' .* number 7 is nobody"),
+    (['Ann', 'Bob', '02', 'C'], 2, "'02' .* number 2 is 'Bob'")])
+def test_a_number_is_no_name_that_another_person_has(
+    tmp_path, names, number, called):
+  data = _manifest(tmp_path, names)
+  look = requests.Lookup(requests.ForgetRequest(identities=[number]))
+  with pytest.raises(ValueError, match=f'got the number {number}: {called}'):
+    requests.images_of(data, np.arange(len(data)), look)
+
+
+def test_a_number_that_is_like_no_name_is_that_of_the_data(tmp_path):
+  data = _manifest(tmp_path, ['Bob', 'Ann', '2.0'])
+  for person in np.unique(data.identity):
+    look = requests.Lookup(requests.ForgetRequest(identities=[person]))
+    if person != 2:
+      assert data.identity[requests.images_of(
+          data, np.arange(3), look)].tolist() == [person]
 
 
 SIGNS = ['Person A', 'Person A #2', '#anon17', '# 5', 'a#b', '#', 'Person B']
@@ -232,6 +274,10 @@ SIGNS = ['Person A', 'Person A #2', '#anon17', '# 5', 'a#b', '#', 'Person B']
      r"'Nobody 0'; also unknown: 'Nobody 1' .*'Nobody 19' in line 20 of [^;]*; "
      r'and 5 more\.$'),
     ('# nobody\n', 'at least one identity in the request, got comments alone'),
+    ('Person\tA\n', r"line 1 of .* got 'Person\\tA'; a line holds one name"),
+    ('Person A\fPerson B', 'a line holds one name, and no further columns'),
+    ('Person B\n#anon17\t2020-01-02\n', 'line 2 of .* a line holds one name'),
+    ('# ticket\t12\nPerson B\t\n', [6]),
 ])
 def test_a_line_is_a_name_a_comment_or_refused(tmp_path, text, expected):
   data = _manifest(tmp_path, SIGNS)
@@ -275,11 +321,11 @@ def test_a_request_forgets_exactly_whom_it_names_or_stops(names, data):
     codes = requests.images_of(
         world, np.arange(len(identity)), requests.Lookup(request))
   except ValueError:
-    assert people.is_missing(people.clean(asked))
+    assert spelling.is_missing(spelling.clean(asked))
   else:
     assert codes.tolist() == [
         i for i, name in enumerate(names)
-        if people.clean(name) == people.clean(asked)]
+        if spelling.clean(name) == spelling.clean(asked)]
 
 
 class _World:

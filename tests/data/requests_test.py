@@ -114,6 +114,23 @@ def test_impossible_requests_are_refused(wish, message):
     _resolve(_world(), **wish)
 
 
+def test_a_subclass_with_a_twin_is_forgotten_alone_and_said():
+  data, partition = _world()
+  hair = np.arange(len(data), dtype=np.int32) % 4
+  data = dataclasses.replace(
+      data, columns={'hair': hair}, column_names={
+          'hair': dict(enumerate(['Fair', 'dark', 'fair', 'red']))})
+  splits, notes = _resolve((data, partition), subclasses=['hair:Fair'])
+  assert (hair[splits.forget] == 0).all()
+  said = ("Not forgotten with 'hair:Fair', and different only by case, spacing,"
+          " look-alike signs or leading zeros: 'fair'.")
+  assert said in notes
+  both = ['hair:Fair', 'hair:fair']
+  splits, notes = _resolve((data, partition), subclasses=both)
+  assert set(hair[splits.forget]) == {0, 2}
+  assert not any('Not forgotten' in note for note in notes)
+
+
 @pytest.mark.parametrize('wish, forget, not_found', [
     ({'identities': [0, 103, 77]}, [0, 1], ['77', '103']),
     ({'families': [1, 9]}, [4, 5, 6, 7], ['9']),

@@ -140,7 +140,7 @@ def load_rows(
 
   images: np.ndarray | pixels.Stored = pixels.Files(n, size, read_one)
   if in_memory:
-    images = _read_all(n, size, read_one, progress)
+    images = _read_all(n, size, read_one, progress, rows.path.name)
   return dataset_lib.Dataset(
       images=images, labels=label_values[there], identity=identity[there],
       sample_id=np.array(sample_ids)[there], task=task, name=rows.path.stem,
@@ -155,7 +155,8 @@ def load_rows(
 
 def _read_all(n: int, size: tuple[int, int],
               read_one: Callable[[int], np.ndarray],
-              progress: Callable[[int, int], None] | None) -> np.ndarray:
+              progress: Callable[[int, int], None] | None,
+              name: str) -> np.ndarray:
   """All images in memory, or one error on all that cannot be read."""
   images = np.empty((n, *size, 3), np.uint8)
   damaged = []
@@ -169,6 +170,7 @@ def _read_all(n: int, size: tuple[int, int],
   if damaged:
     raise ValueError('Expected a readable image '
                      f'{validate.listed(damaged, comma="; ")}.')
+  images_lib.check_range(images, name)
   return images
 
 

@@ -73,6 +73,26 @@ def resize_array(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
   return resized
 
 
+def check_range(images: np.ndarray, name: str) -> None:
+  """Raises ValueError if no pixel is above 1, and some are 1.
+
+  So are images of 0 to 1 that were made uint8.
+
+  Args:
+    images: uint8 ``[n, h, w, 3]``; few are looked at, if all is well.
+    name: of the data.
+  """
+  highest = 0
+  for image in images:
+    highest = max(highest, int(image.max()))
+    if highest > 1:
+      return
+  if highest == 1:
+    raise ValueError(
+        f'Expected pixels from 0 to 255 in {name}, got none above 1: multiply '
+        'images of 0 to 1 by 255 before they become uint8.')
+
+
 def grey(image: np.ndarray) -> np.ndarray:
   """The luma of uint8 ``[h, w, 3]``, three times."""
   luma = np.asarray(Image.fromarray(image).convert('L'))
@@ -124,6 +144,9 @@ def read_image(path: str | os.PathLike | BinaryIO,
         if image.mode.startswith(('I', 'F')):
           raise _Unreadable(
               f'8 bits per value are expected, not {image.mode}')
+        if any(';16' in str(tile.args) for tile in image.tile):
+          # Pillow would drop the lower half of each value without a word.
+          raise _Unreadable('8 bits per value are expected, not 16')
         image.draft('RGB', (2 * max(size), 2 * max(size)))
         upright = ImageOps.exif_transpose(image)
         if upright.mode in ('P', 'PA'):  # a palette may be transparent

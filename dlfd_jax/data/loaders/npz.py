@@ -123,6 +123,13 @@ def load_npz(
       and array.shape == (n,) and array.dtype.kind in 'iubU'}
   split_name, split = splits_lib.split_column(
       words, labels, split_column, split_codes)
+  for key in arrays.keys() - words.keys() - set(_RESERVED):
+    if split_name is None is split_column and splits_lib.is_named_like_split(
+        key):
+      raise ValueError(
+          f'Expected the split of {path.name} as an array [{n}] of its parts, '
+          f'got {key!r} {list(arrays[key].shape)}: write one called split, or '
+          f'say --split_column={splits_lib.IGNORE} to draw a split.')
   return dataset_lib.Dataset(
       images=images, labels=values, identity=identity, sample_id=sample_id,
       task=task, name=path.stem, people=people, notes=notes,
@@ -150,4 +157,5 @@ def _images(path: pathlib.Path, arrays: Mapping[str, np.ndarray],
     images = images_lib.resize_array(images, size)
   if images.ndim == 3:
     images = np.repeat(images[..., None], 3, axis=-1)
+  images_lib.check_range(images, path.name)
   return images

@@ -52,8 +52,8 @@ def load_tree(root: str | os.PathLike, *,
       unknown.
     class_names: all classes in their order, or all folders in ``root`` where
       these look like parts and are none; by default natural order.
-    same_classes: whether folders whose names differ by case or spaces alone are
-      one class.
+    same_classes: whether folders whose names differ by case, spaces or
+      look-alike signs alone are one class.
     merge_from: the class that takes in all later ones; needs ``class_names``
       unless the folders are 0, 1, 2 and so on.
     split_codes: parts by names of folders, where these are no such words.

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from dlfd_jax.data.loaders import images as images_lib
+from tests.bad_cases import edits
 
 
 def _colours(height=8, width=8, seed=0):
@@ -66,6 +67,14 @@ def test_the_camera_orientation_is_applied(tmp_path):
   np.testing.assert_array_equal(
       images_lib.read_image(tmp_path / 'a.png', (8, 4)),
       np.rot90(np.asarray(image), -1))
+
+
+@pytest.mark.parametrize('colour, channels', [(2, 3), (6, 4)])
+def test_colours_of_16_bits_are_refused(tmp_path, colour, channels):
+  rows = 4 * bytes(1 + 2 * channels * 4)
+  (tmp_path / 'a.png').write_bytes(edits.png(4, 4, 16, colour, rows))
+  with pytest.raises(ValueError, match='8 bits per value are expected, not 16'):
+    images_lib.read_image(tmp_path / 'a.png', (4, 4))
 
 
 def test_a_large_jpeg_is_reduced_but_alike(tmp_path):

@@ -1,0 +1,111 @@
+"""Words as people type them: one spelling, look-alikes, and missing values."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+# How names that share a key of :func:`loose_keys` may differ.
+DIFFERENCES = 'case, spacing, look-alike signs or leading zeros'
+
+# Unicode's Default_Ignorable_Code_Point: soft hyphen, zero-width characters,
+# marks of direction, variation selectors, BOM, fillers and tags.
+_INVISIBLE = re.compile(
+    '[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f'
+    '\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8'
+    '\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]')
+# What spreadsheets, pandas, R, databases, JavaScript and people write where a
+# value is missing. The dashes are U+2010 to U+2015 and the minus sign U+2212.
+_MISSING = re.compile(
+    r'|n ?/ ?a|n\.a\.?|\.|\?+|[-\u2010-\u2015\u2212]+|[-\u2212]0*1(\.0*)?|\\n'
+    r'|<?(na|nan|none|null|missing|undefined|unknown)>?'
+    r'|[(\[](na|none|null|missing|undefined|unknown|blank|empty)[)\]]'
+    r'|#(n/a|ref!|value!|name\?|div/0!|null!|num!)')
+# Signs that programs and keyboards put for others.
+_SIGNS = str.maketrans({
+    **dict.fromkeys('\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u2043', '-'),
+    **dict.fromkeys('\u0060\u00b4\u02b9\u02bb\u02bc\u02bd\u02c8\u2018\u2019'
+                    '\u201b\u2032', "'"),
+    **dict.fromkeys('\u201c\u201d\u201e\u201f\u2033', '"')})
+# Letters of Cyrillic and of Greek that look like Latin ones, small or capital.
+_LETTERS = str.maketrans('авекмнорстухіјѕһ' 'αβεζηικμνορτυχ',
+                         'abekmhopctyxijsh' 'abezhikmnoptyx')
+
+
+def clean(text: str) -> str:
+  r"""A name in one spelling: composed (NFC), nothing invisible, single spaces.
+
+  Example:
+    >>> clean(' Rene\u0301\u200b \xa0 B ')
+    'René B'
+  """
+  return ' '.join(
+      unicodedata.normalize('NFC', _INVISIBLE.sub('', text)).split())
+
+
+def is_missing(name: str) -> bool:
+  """Whether a clean name is a word for a missing value, or blank."""
+  return bool(_MISSING.fullmatch(
+      unicodedata.normalize('NFKC', name).casefold()))
+
+
+def look(text: str) -> str:
+  """What stays of a text without case, width and ways to type a sign.
+
+  Two texts of one look may be read as the same: ``O'Neil`` with either
+  apostrophe, ``A-1`` with any dash, ``A1`` with a Latin or a Cyrillic A.
+  """
+  text = clean(text).translate(_SIGNS)  # before NFKC parts ´ into two signs
+  for _ in range(2):  # one change of case or width may uncover another
+    text = unicodedata.normalize('NFKC', text.upper().casefold())
+  text = text.replace('i\u0307', 'i')  # of the Turkish capital I with a dot
+  return text.translate(_SIGNS).translate(_LETTERS)
+
+
+def loose_keys(name: str) -> set[str]:
+  """What stays of a name's look without spacing and leading zeros.
+
+  Two names that share a key may be one person. ``7.0`` has the key of ``7``.
+  """
+  text = look(name)
+  # Spaces may stand within a number, and leading zeros after a space.
+  return {_joined(_without_zeros(text)), _without_zeros(_joined(text))}
+
+
+def _joined(text: str) -> str:
+  return ''.join(text.split())
+
+
+def _without_zeros(text: str) -> str:
+  text = re.sub(r'\d+', lambda digits: ''.join(
+      str(unicodedata.decimal(digit)) for digit in digits[0]
+  ).lstrip('0') or '0', text)
+  return re.sub(r'^\+(?=\d+$)', '', re.sub(r'(\d)\.0*$', r'\1', text))
+
+
+class Lookalikes:
+  """Finds the names that may be one person; see :func:`loose_keys`."""
+
+  def __init__(self, names: Iterable[str]):
+    self._by_key: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+      for key in loose_keys(name):
+        self._by_key.setdefault(key, []).append(name)
+
+  def of(self, name: str) -> list[str]:
+    """The others that are alike to a name, or to one that is; sorted."""
+    group: set[str] = set()
+    new = {name}
+    while new:
+      new = {other for one in new for key in loose_keys(one)
+             for other in self._by_key.get(key, ())} - group
+      group |= new
+    return sorted(group - {name})
+
+  def groups(self) -> list[list[str]]:
+    """All groups of two names or more, sorted."""
+    several = {name for names in self._by_key.values() if len(names) > 1
+               for name in names}
+    return [list(group) for group in sorted(
+        {tuple(sorted([name, *self.of(name)])) for name in several})]
