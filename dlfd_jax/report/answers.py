@@ -164,15 +164,20 @@ def _works(result: tables.Result) -> Answer:
   number = 'accuracy ' + ', '.join(
       f'{_percent(one.original)} -> {_percent(one.unlearned)} on '
       f'{_PARTS[one.part]}' for one in losses)
-  number += ''.join(f'; of the loss on {_PARTS[one.part]} {one}'
-                    for one in losses if one.images)
-  if any(one.too_much for one in losses):
-    return Answer(question, NO, number, 'it lost more accuracy than it may')
+  number += ''.join(
+      f'; the loss on {_PARTS[one.part]} is {100 * one.lost:.1f} points, {one}'
+      for one in losses if one.images)
+  too_much = [f'; at most {100 * usable.MOST_LOST[one.part]:.0f} points may be '
+              f'lost on {_PARTS[one.part]}' for one in losses if one.too_much]
+  if too_much:
+    return Answer(question, NO, number + ''.join(too_much),
+                  'it lost more accuracy than it may')
   if all(one.answer == usable.KEPT for one in losses):
     return Answer(question, YES, number)
   most = 100 * usable.MOST_LOST['val']
   return Answer(
-      question, UNKNOWN, f'{number}; at most {most:.0f} points may be lost',
+      question, UNKNOWN, f'{number}; at most {most:.0f} points may be lost '
+      'there',
       f'so few validation images do not show that it lost {most:.0f} points '
       'at most', 'more images of unseen people in validation')
 
