@@ -77,9 +77,14 @@ class AccuracyDrop:
     return self.original - self.unlearned
 
   @property
+  def bound(self) -> float:
+    """What may be lost there."""
+    return _BOUNDS[self.part]
+
+  @property
   def too_much(self) -> bool:
     """Whether the loss, as it was measured, is larger than may be."""
-    return self.lost > _BOUNDS[self.part] + _ROUNDING
+    return self.lost > self.bound + _ROUNDING
 
   @property
   def answer(self) -> str:
@@ -88,7 +93,7 @@ class AccuracyDrop:
     Kept: shown to be no larger than may be. Lost: larger than may be, and shown
     to be a loss.
     """
-    if self.high <= _BOUNDS[self.part] + _ROUNDING:
+    if self.high <= self.bound + _ROUNDING:
       return KEPT
     return LOST if self.too_much and self.low > 0 else CANNOT_SAY
 
@@ -102,7 +107,7 @@ class AccuracyDrop:
     said = (f'Do not use this model: its accuracy on {where} is '
             f"{100 * self.unlearned:.1f} %, the original's was "
             f'{100 * self.original:.1f} %; a deletion may cost '
-            f'{100 * _BOUNDS[self.part]:.0f} points there.')
+            f'{100 * self.bound:.0f} points there.')
     if not self.images:
       return said
     return (f'{said} The loss is ' + (

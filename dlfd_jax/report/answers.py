@@ -246,10 +246,14 @@ def _works(result: tables.Result) -> Answer:
   number = 'accuracy ' + ', '.join(
       f'{_percent(one.original)} -> {_percent(one.unlearned)} on '
       f'{usable.IN_WORDS[one.part]}' for one in losses)
-  number += ''.join(f'; the loss on {usable.IN_WORDS[one.part]}: {one}'
-                    for one in losses if one.images)
-  if any(one.too_much for one in losses):
-    return Answer(question, NO, number, 'it lost more accuracy than it may')
+  number += ''.join(
+      f'; the loss on {usable.IN_WORDS[one.part]} is {100 * one.lost:.1f} '
+      f'points, {one}' for one in losses if one.images)
+  too_much = [f'; at most {100 * one.bound:.0f} points may be lost on '
+              f'{usable.IN_WORDS[one.part]}' for one in losses if one.too_much]
+  if too_much:
+    return Answer(question, NO, number + ''.join(too_much),
+                  'it lost more accuracy than it may')
   most = usable.MOST_LOST['val']
   # Validation images chose the state, those of test did not.
   before, after = (tables.find_cell(result, 'accuracy_test', model)

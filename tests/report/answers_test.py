@@ -130,7 +130,8 @@ def test_skill_is_kept_only_where_the_interval_shows_it(change, said):
   loss = usable.AccuracyDrop.of(result['losses'][0])
   assert f'{100 * loss.original:.1f} % -> {100 * loss.unlearned:.1f} %' in (
       found.because)
-  assert str(loss) in found.because
+  assert f'is {100 * loss.lost:.1f} points, {loss}' in found.because
+  assert ('at most 2 points may be lost' in found.because) == (said != 'yes')
   assert ('do not use' in answers.lines(result)[-1]) == (said == 'no')
 
 
@@ -165,7 +166,10 @@ def test_a_fall_on_those_who_stay_is_a_no():
   fallen = dataclasses.replace(
       _STAYS, unlearned=.47, low=.53, high=.53)
   result = _result('indistinguishable', losses=(_LOSS, fallen))
-  assert _said(result)[1] == 'no'
+  found = answers.answers(result)[1]
+  assert found.answer == 'no'
+  assert found.because.endswith(
+      '; at most 5 points may be lost on those who stay')
   assert 'lost more accuracy than it may' in answers.lines(result)[-1]
 
 
