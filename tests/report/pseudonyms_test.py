@@ -86,6 +86,9 @@ def test_numbers_tell_nothing_of_the_order_and_differ_by_request():
      'and count as different unless a request says otherwise: '
      "'Ann Ek', 'ann\nek'.",
      'some names: these differ'),
+    ('identity: these differ only by case, spacing, look-alike signs or '
+     'leading zeros, and count as different unless a request says otherwise: '
+     "'Ann Ek' and 'ann ek'.", 'some names: these differ'),
     ("(.*)/ finds the persons 'Ann Ek' in 'Ann Ek/1.png'.", 'in the paths.'),
     ('4 images of 1 people were forgotten by earlier requests: they stay out '
      'of retain. People: Ann A. Ek. 2 of these images are no longer in the '
