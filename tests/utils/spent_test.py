@@ -35,12 +35,14 @@ def test_parts_and_rest_are_the_whole():
 
 
 def test_a_runs_own_clock_and_an_evaluations_parts_are_named():
-  clock = {'phase_s': {'a': 1., 'b': 2.}, 'compile_s': {'a': 4.},
+  clock = {'phase_s': {'a': 1., 'b': 2.}, 'compile_s': {
+      'a': 4., 'trial': 2.},
            'check_s': .5, 'first_check_s': .25, 'choose_s': .125,
            'checkpoint_s': 0., 'trial_s': 8.}
   with spent.account(time.perf_counter() - 100):
     said = spent.sentence({'time': clock})
-    assert 'steps 3.0, checks 0.8, choice 0.1, checkpoints 0.0 (with' in said
+    assert ('trial 10.0, first steps 4.0, steps 3.0, checks 0.8, choice 0.1, '
+            'checkpoints 0.0 (with') in said
     said = spent.sentence({'efficiency': {'evaluate_s': {
         'outputs': 1., 'figures': 2., 'relearn': 3., 'cpu': 9.}}})
     assert 'outputs 1.0, figures 2.0' in said and 'relearn' not in said
