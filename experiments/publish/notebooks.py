@@ -36,6 +36,7 @@ from experiments.publish import colab_session, programs
 
 FOLDER = colab_session.ROOT / 'colab'
 NAMES = ('quickstart', 'your_own_data', 'compare_methods', 'multi_device_tpu')
+_OF_THIS_MACHINE = ('Note: switching to ', 'slow_operation_alarm')
 _SETTINGS = '# Settings\n'
 _OWN = "architecture = 'tests.models.own_nets:Own'"
 _QUICK = {
@@ -96,7 +97,11 @@ def write_address() -> None:
 
 
 def _merged(outputs):
-  """Pieces of a stream together, as text without colours and older bars."""
+  """Pieces of a stream together, as text without colours and older bars.
+
+  What git says of a clone of no branch, and XLA of a busy machine, is left out:
+  a reader on Colab meets neither.
+  """
   found = []
   for output in outputs:
     if (output.output_type == 'stream' and found
@@ -105,6 +110,8 @@ def _merged(outputs):
       found[-1].text += output.text
     else:
       found.append(output)
+  found = [output for output in found if output.output_type != 'stream'
+           or not any(words in output.text for words in _OF_THIS_MACHINE)]
   for output in found:
     if output.output_type == 'stream':
       output.text = colab_session.plain(output.text)
