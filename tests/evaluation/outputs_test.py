@@ -230,7 +230,7 @@ def test_formula_nulls():
 
 
 def test_the_null_of_ks_is_that_of_permutations_where_losses_tie():
-  data = fakes.dataset(people=30)
+  data = fakes.dataset(people=40)
   splits = fakes.splits(data)
   flat = {name: np.zeros((len(part), 4), np.float32)
           for name, part in splits.parts.items()}

@@ -179,11 +179,3 @@ def test_the_first_step_at_the_target_counts():
 def test_a_run_that_never_gets_there_is_capped():
   found = forgetting.first_reach([.2, .3, .4], .95)
   assert found == forgetting.RelearnTime(2, capped=True)
-
-
-def test_ain_is_undefined_without_a_retrained_time():
-  two = forgetting.RelearnTime(2)
-  assert forgetting.ain(two, two) == 1
-  assert forgetting.ain(two, forgetting.RelearnTime(9, capped=True)) is None
-  assert forgetting.ain(two, forgetting.RelearnTime(0)) is None
-  assert forgetting.ain(forgetting.RelearnTime(9, capped=True), two) == 10 / 3
