@@ -293,6 +293,13 @@ class Deciding:
   sample: str
   verdict: str
 
+  @property
+  def p(self) -> str | None:
+    """The p to be printed, never 0."""
+    if self.p_value is None:
+      return None
+    return '< 0.001' if self.p_value < .0005 else f'{self.p_value:.3f}'
+
 
 def deciding(result: tables.Result) -> list[Deciding]:
   """The deciding metrics in the order of the verdicts; none without tier 1."""

@@ -36,8 +36,6 @@ _LATEX = {
     '_': r'\_', '{': r'\{', '}': r'\}', '~': r'\textasciitilde{}',
     '^': r'\textasciicircum{}', '×': r'$\times$', '±': r'$\pm$',
 }
-
-
 _MINUS = re.compile(r'(?<![\w.-])-(?=\d)')
 
 

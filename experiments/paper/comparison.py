@@ -171,14 +171,20 @@ def paired(cells: Sequence[Cell], label: str,
   Retraining is the mean of the references, each beside the others where the
   number is of an attack with references.
   """
-  retrained = {cell['seed']: cell for cell in cells
-               if cell['model'] == RETRAINED}
-  found = [(value(cell, name), value(retrained[cell['seed']], name))
-           for cell in cells if cell['model'] == label]
+  found = _by_seed([cell for cell in cells if cell['model'] == label],
+                   [cell for cell in cells if cell['model'] == RETRAINED], name)
   if not found or any(None in pair for pair in found):
     return None
   return summary.Spread(tuple(
       float(one) - float(other) for one, other in found))  # type: ignore
+
+
+def _by_seed(of: Sequence[Cell], than: Sequence[Cell], name: str
+             ) -> list[tuple[float | None, float | None]]:
+  """A number of two rows on each seed that both have."""
+  others = {cell['seed']: cell for cell in than}
+  return [(value(cell, name), value(others[cell['seed']], name))
+          for cell in of if cell['seed'] in others]
 
 
 def larger(of: Sequence[Cell], than: Sequence[Cell],
@@ -188,10 +194,8 @@ def larger(of: Sequence[Cell], than: Sequence[Cell],
   By the 95 % interval of the differences, paired by seed; None where fewer than
   two seeds have both.
   """
-  by = [{cell['seed']: value(cell, name) for cell in row} for row in (of, than)]
-  found = [(by[0][seed], by[1][seed]) for seed in by[0] if seed in by[1]]
   over = summary.Spread(tuple(
-      one - other for one, other in found
+      one - other for one, other in _by_seed(of, than, name)
       if one is not None and other is not None))
   if len(over.values) < 2 or over.interval is None:
     return None

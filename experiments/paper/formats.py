@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dlfd_jax.evaluation import registry
@@ -162,12 +163,25 @@ def latex(result: dict[str, Any]) -> str:
 
   What a caption has to say stands as comments.
   """
+  return latex_of(result, _HOW, [
+      ((sheet.task, sheet.about, *sheet.notes), (sheet.header, *sheet.rows))
+      for sheet in sheets(result)])
+
+
+def latex_of(result: Mapping[str, Any], how: str, tables: Iterable[
+    tuple[Sequence[str], Sequence[Sequence[str]]]]) -> str:
+  """Tables with their comments.
+
+  Args:
+    result: what its command made.
+    how: what all tables have in common.
+    tables: of each what a caption has to say, and its rows, the header first.
+  """
   lines = ['% Needs \\usepackage{booktabs}.', f'% {result["command"]}',
-           f'% {_HOW}']
-  for sheet in sheets(result):
+           f'% {how}']
+  for about, table in tables:
     header, *rows = ([render.escape_latex(text) for text in row]
-                     for row in (sheet.header, *sheet.rows))
-    about = (sheet.task, sheet.about, *sheet.notes)
+                     for row in table)
     lines += [*(f'% {text}' for text in about),
               *render.latex_lines(header, rows), '']
   return '\n'.join(lines)

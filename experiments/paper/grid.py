@@ -158,9 +158,7 @@ def run_row(study: study_lib.Study, row: Row, bootstrap: int, probes: bool,
   Returns:
     The evaluation and the cell.
   """
-  fields = dataclasses.asdict(row.config)
-  name = (f'{row.label}-{study_lib.digest([row.method, fields])}'
-          f'{study_lib.own_mark(row.config)}')
+  name = study_lib.folder_of(row.label, row.method, row.config)
   folder = study.folder / name
   # Of a run that became non-finite the last good state counts.
   unlearned = study.unlearn(folder, row.config)
@@ -182,7 +180,8 @@ def run_row(study: study_lib.Study, row: Row, bootstrap: int, probes: bool,
       study.folder.parent / 'costs' / f'{name}.json', study, row.config)
   return judged, {
       **study.about(), 'model': row.label, 'method': row.method,
-      'state': row.state, 'title': row.title, 'config': fields,
+      'state': row.state, 'title': row.title,
+      'config': dataclasses.asdict(row.config),
       'metrics': metrics_of(judged, 'unlearned', own),
       'time_share': costs.retraining_share(study, done, cost),
       'wall_s': done['time']['total_s'], 'check_share': done['check_share'],

@@ -126,6 +126,15 @@ def own_mark(config: methods.RunConfig) -> str:
   return f'-{digest(own_code)}' * bool(own_code)
 
 
+def folder_of(label: str, method: str, config: methods.RunConfig) -> str:
+  """Name of the folder of a row's run.
+
+  It changes with every setting, and with the file of a method of one's own.
+  """
+  fields = dataclasses.asdict(config)
+  return f'{label}-{digest([method, fields])}{own_mark(config)}'
+
+
 def define(values: flags.FlagValues, tasks: list[str]) -> None:
   """Flags that name tasks, their data and their seeds."""
   inputs.define_run(values)

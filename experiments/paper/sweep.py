@@ -137,16 +137,6 @@ def candidate(preset: presets.Preset, name: str) -> Candidate:
       {} if name in spaces.FIXED else spaces.space_of(preset, name))
 
 
-def folder_of(label: str, method: str, config: methods.RunConfig) -> str:
-  """Name of the folder of a row's run.
-
-  It changes with every setting, and with the file of a method of one's own.
-  """
-  fields = dataclasses.asdict(config)
-  return (f'{label}-{study_lib.digest([method, fields])}'
-          f'{study_lib.own_mark(config)}')
-
-
 def search(study: study_lib.Study, of: Candidate, trials: int,
            cap_s: float, asked: trackers.Trackers = trackers.NONE
            ) -> dict[str, Any]:
@@ -178,7 +168,8 @@ def search(study: study_lib.Study, of: Candidate, trials: int,
         of.space, spaces.start_of(of.start, of.space), tried, SEED)
     config = configs.replace(of.start, values)
     done = study.unlearn(
-        study.folder / folder_of(of.label, of.method, config), config).record
+        study.folder / study_lib.folder_of(of.label, of.method, config),
+        config).record
     # Its first trial says what a step of a method costs.
     cost = costs.measure(
         study.folder.parent / 'costs' / f'{name}.json', study, config)

@@ -241,7 +241,7 @@ def _mean(values: list[float | None]) -> float | None:
 def run_row(study: study_lib.Study, judge: judging.Judge, row: Row
             ) -> dict[str, Any]:
   """Unlearns with a method and judges it: one cell."""
-  folder = sweep.folder_of(row.label, row.method, row.config)
+  folder = study_lib.folder_of(row.label, row.method, row.config)
   unlearned = study.unlearn(study.folder / folder, row.config)
   done = unlearned.record
   cost = costs.measure(

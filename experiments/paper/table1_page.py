@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from dlfd_jax.report import render
-from experiments.paper import comparison, published, study, summary
+from experiments.paper import (
+  comparison,
+  formats,
+  published,
+  study,
+  summary,
+)
 
 TITLE = 'Table 1: methods beside retraining'
 # Title of a column, its number, and whether it has a bound of its own.
@@ -286,14 +292,8 @@ def latex(result: dict[str, Any]) -> str:
 
   What a caption has to say, seeds, trials and meanings, stands as comments.
   """
-  lines = ['% Needs \\usepackage{booktabs}.', f'% {result["command"]}',
-           f'% {_HOW}']
-  for sheet in sheets(result):
-    header, *rows = (
-        [render.escape_latex(text.replace('`', '')) for text in row]
-        for row in (sheet.header, *sheet.rows))
-    about = (sheet.title, *sheet.before, *sheet.after)
-    lines += [*(f'% {text}' for text in about),
-              *render.latex_lines(header, rows), '']
-  return '\n'.join(lines)
-
+  return formats.latex_of(result, _HOW, [
+      ((sheet.title, *sheet.before, *sheet.after),
+       [[text.replace('`', '') for text in row]
+        for row in (sheet.header, *sheet.rows)])
+      for sheet in sheets(result)])

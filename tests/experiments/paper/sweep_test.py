@@ -92,7 +92,7 @@ def test_a_restored_method_and_dlfd_restore_search_the_same_way():
 
 def test_the_folder_of_a_run_changes_with_every_setting():
   config = presets.STARTS['demo'].methods['finetune']
-  names = {sweep.folder_of('a', 'finetune', each) for each in (
+  names = {study.folder_of('a', 'finetune', each) for each in (
       config, configs.replace(config, {'epochs': 9}))}
   assert len(names) == 2
 
@@ -108,7 +108,7 @@ def test_nothing_of_another_version_of_ones_own_method_counts(tmp_path):
         f'class Mine(finetune.FinetuneConfig):\n  title = "Mine {version}"\n')
     config = methods.resolve(f'{folder}/mine.py:Mine')()
     marks.append(study.own_mark(config))
-    assert sweep.folder_of('Mine', 'mine.py:Mine', config).endswith(marks[-1])
+    assert study.folder_of('Mine', 'mine.py:Mine', config).endswith(marks[-1])
     wrapped = methods.METHODS['rewind'](method=config)
     assert study.own_mark(wrapped) == marks[-1]
   assert '' not in marks and len(set(marks)) == 2
