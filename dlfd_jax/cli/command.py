@@ -31,7 +31,7 @@ from dlfd_jax.cli import (
   screen,
 )
 from dlfd_jax.pipeline import job
-from dlfd_jax.report import tables
+from dlfd_jax.report import answers, tables
 from dlfd_jax.utils import (
   hosts,
   spent,
@@ -238,9 +238,14 @@ def _code(found: dict[str, Any] | None) -> int:
   found = found or {}
   if found.get('no_model'):
     return exit_codes.NO_MODEL
-  if not_forgotten(found):
+  # Of an evaluation: what its recommendation refuses the model for.
+  refused = {one['question'] for one in found.get('answers') or ()
+             if one['answer'] == answers.NO}
+  if not_forgotten(found) or answers.FORGOTTEN in refused:
     return exit_codes.NOT_FORGOTTEN
-  return exit_codes.UNUSABLE if found.get('do_not_use') else exit_codes.OK
+  if found.get('do_not_use') or refused:
+    return exit_codes.UNUSABLE
+  return exit_codes.OK
 
 
 def not_forgotten(found: Mapping[str, Any]) -> bool:

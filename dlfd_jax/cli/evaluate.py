@@ -23,7 +23,7 @@ from dlfd_jax.pipeline import (
   shadow_models,
   tier_1_runs,
 )
-from dlfd_jax.report import render
+from dlfd_jax.report import answers, render
 from dlfd_jax.utils import files, runs, text as text_lib
 
 _TIER_1 = ('relearn_steps', 'relearn_seeds', 'relearn_rate', 'recovery_steps')
@@ -194,7 +194,10 @@ def measure(values: flags.FlagValues, line: str,
     tracked.finish_with(result.record)
   show(result)
   print(f'{workdir}/{runs.RESULT}')
-  return {'workdir': workdir, **result.record}
+  found = answers.answers(result.record)
+  return {'workdir': workdir, **result.record,
+          'answers': [dataclasses.asdict(one) for one in found],
+          'recommendation': answers.advice(found)}
 
 
 def _expected(plan: shadow_models.Plan) -> str:

@@ -14,9 +14,11 @@ MEANINGS = {
     USER_ERROR: 'bad input: one sentence on stderr, nothing changed',
     NOT_FINITE: 'not finite: stopped at the last good state, which is saved',
     NOT_FORGOTTEN: 'done, but not forgotten: the unlearned model equals the '
-                   'original bit by bit, or no state of the run met the '
-                   'threshold of its live attack',
-    UNUSABLE: 'done, but the unlearned model lost too much accuracy to be used',
+                   'original bit by bit, no state of the run met the '
+                   'threshold of its live attack, or an evaluation answers '
+                   '"Forgotten?" with no',
+    UNUSABLE: 'done, but the model is not to be used: it lost too much '
+              'accuracy, or an evaluation tells it from retrained models',
     NO_MODEL: 'done, but no model could be shown to have forgotten: there is '
               'none',
     INTERRUPTED: 'stopped by a signal, saved: the same command goes on',

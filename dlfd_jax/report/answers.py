@@ -17,6 +17,8 @@ from dlfd_jax.metrics import stats, usable
 from dlfd_jax.report import tables
 
 YES, NO, NOT_SHOWN, UNKNOWN = 'yes', 'no', 'not shown', 'unknown'
+FORGOTTEN, WORKS, LIKE_RETRAINED = (
+    'Forgotten?', 'Still works?', 'Like a retrained model?')
 # Fewer do not tell the chance of a training from a trace.
 REFERENCES = 3
 _MORE = (f'tier 1 with {REFERENCES} retrained models (dlfd references '
@@ -31,7 +33,7 @@ class Answer:
   """One answer.
 
   Attributes:
-    question: in two or three words.
+    question: ``FORGOTTEN``, ``WORKS`` or ``LIKE_RETRAINED``.
     answer: ``'yes'``, ``'no'``, ``'not shown'`` or ``'unknown'``.
     because: the number that it rests on.
     short: why it is not ``'yes'``, after "because"; empty if it is.
@@ -139,7 +141,7 @@ def _listed(texts: Any) -> str:
 
 
 def _forgotten(result: tables.Result) -> Answer:
-  question = 'Forgotten?'
+  question = FORGOTTEN
   if _unchanged(result):
     return Answer(question, NO, _UNCHANGED, 'nothing was forgotten')
   if (result.get('earlier') or {}).get('visible_again'):
@@ -233,7 +235,7 @@ def _never_learnt(result: tables.Result) -> bool:
 
 
 def _works(result: tables.Result) -> Answer:
-  question = 'Still works?'
+  question = WORKS
   if _unchanged(result):
     return Answer(question, YES, _UNCHANGED)
   losses = [usable.AccuracyDrop.of(one) for one in result.get('losses') or ()]
@@ -275,7 +277,7 @@ def _works(result: tables.Result) -> Answer:
 
 
 def _against_retraining(result: tables.Result) -> Answer:
-  question = 'Like a retrained model?'
+  question = LIKE_RETRAINED
   count = tables.references(result)
   if not count:
     return Answer(question, UNKNOWN, 'no retrained model was given',
