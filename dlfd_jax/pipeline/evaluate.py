@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dlfd_jax import checkpoint, loop, parallel
+from dlfd_jax import checkpoint, loop, models, parallel
 from dlfd_jax.data import (
   batching,
   dataset as dataset_lib,
@@ -321,15 +321,140 @@ def evaluate(
     job.Interrupted: on SIGTERM or SIGINT.
   """
   started = time.perf_counter()
-  config = config or inputs_lib.EvaluationConfig()
-  own = own_metrics.load(metrics)
+  plan = _plan(
+      original, unlearned, retrained, config or inputs_lib.EvaluationConfig(),
+      tier=tier, tier_1=tier_1, shadows=shadows,
+      half_references=half_references, splits=splits, dataset=dataset,
+      state=state, own=own_metrics.load(metrics), audit=audit_notes is not None,
+      allow_unverified=allow_unverified)
+  fields = plan.fields(search_s, keep_features)
+  opened = None
+  if workdir is not None:
+    opened = job.open_folder(workdir, fields)
+    if opened.result is not None:
+      return load_evaluation(
+          opened.path, allow_unverified=allow_unverified)
+  measured = _measure(
+      plan, predictors_lib.Predictors(
+          plan.dataset, devices or parallel.Devices(), device_bytes),
+      started, hooks, device_bytes=device_bytes,
+      checkpoint_seconds=checkpoint_seconds, command=command,
+      allow_unverified=allow_unverified)
+  arrays = measured.arrays(keep_features)
+  judged = plan.judged['unlearned']
+  result = EvaluationResult(
+      config=fields, arrays=arrays, history=judged.events,
+      names=facts.names(plan.dataset, plan.splits, measured.figures),
+      record=chain.sealed({
+          'kind': 'evaluation', 'schema': 1, 'command': command,
+          'verification': plan.verification,
+          'arrays': {name: chain.hash_of_arrays(of)
+                     for name, of in arrays.items()},
+          'config': plan.settings(), 'used': used, 'versions': runs.versions(),
+          'device': job.device_name(), 'finished': runs.now(),
+          **_findings(plan, measured, audit_notes),
+          'models': _models(plan, workdir),
+          'done': facts.done(plan.judged), 'runs': facts.runs_of(plan.judged),
+          'efficiency': {**facts.efficiency(plan.judged, search_s),
+                         'evaluate_s': measured.seconds | {
+                             name.removesuffix('_s'): value for name, value
+                             in spent_lib.so_far().items()
+                             if name.endswith('_s')}},
+          'selection': _selection(judged)}, fields))
+  if opened is not None:
+    result.folder = opened.path
+    hosts.first(lambda: result._write(opened))
+    if not plan.audit and judged.state == 'model':
+      hosts.first(lambda: forgotten.judge(judged, result.record, plan.dataset))
+  return result
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class _Plan:
+  """What is evaluated, all of it checked before anything runs.
+
+  Attributes:
+    judged: the models by column.
+    dataset: the images.
+    splits: of the request.
+    config: settings of all metrics.
+    tier: 0 to 3.
+    tier_1: its settings; None at tier 0.
+    shadows: shadow models of tier 3; None below.
+    halves: models for the attack on those who stay; None = no such attack.
+    own: metrics of one's own.
+    audit: whether this is an audit.
+    verification: whether models, data and splits belong together.
+  """
+
+  judged: dict[str, chain.Judged]
+  dataset: dataset_lib.Dataset
+  splits: splits_lib.Splits
+  config: inputs_lib.EvaluationConfig
+  tier: int
+  tier_1: tier_1_runs.Tier1Config | None
+  shadows: shadow_models.Plan | None
+  halves: halves_lib.Plan | None
+  own: Sequence[registry.Metric]
+  audit: bool
+  verification: dict[str, Any]
+
+  @property
+  def relearning(self) -> relearn.RelearnConfig | None:
+    """How forget is learnt again; None = it is not."""
+    return None if self.tier_1 is None else tier_1_runs.relearn_config(
+        self.judged.get('original'), self.tier_1)
+
+  @property
+  def recovering(self) -> relearn.RelearnConfig | None:
+    """How one tries to bring forget back; None = nobody does."""
+    return None if self.tier_1 is None else tier_1_runs.recovery_config(
+        self.judged, self.tier_1)
+
+  def settings(self) -> dict[str, Any]:
+    """What decides the figures, but for models and data."""
+    found = dataclasses.asdict(self.config)
+    if self.tier_1 is not None:
+      found |= {'tier': self.tier, **_tier_1_settings(
+          self.tier_1, self.relearning, self.recovering)}
+    return found
+
+  def fields(self, search_s: float | None,
+             keep_features: bool) -> dict[str, Any]:
+    """Everything that decides the evaluation, for ``config.json``."""
+    return {
+        'kind': 'evaluation',
+        'models': {name: one.weights for name, one in self.judged.items()},
+        'fingerprint': self.dataset.fingerprint(),
+        'rows': {name: chain.rows_hash(self.dataset, rows)
+                 for name, rows in self.splits.parts.items()},
+        'config': self.settings(), 'search_s': search_s,
+        chain.KEY: chain.entry(
+            self.dataset, self.splits, self.splits.retain),
+        **({'keep_features': True} if keep_features else {}),
+        **({own_metrics.KEY: own_metrics.identity(self.own)}
+           if self.own else {}),
+        **({'shadows': self.shadows.identity()} if self.shadows else {}),
+        **({'half_references': [one['weights'] for one in
+                                self.halves.models.record['models']]}
+           if self.halves else {}),
+        **({'audit': True} if self.audit else {})}
+
+
+def _plan(original: AnyModel | None, unlearned: AnyModel,
+          retrained: Sequence[AnyModel], config: inputs_lib.EvaluationConfig,
+          *, tier: int | None, tier_1: tier_1_runs.Tier1Config | None,
+          shadows: Shadows | None, half_references: References | None,
+          splits: job.Parts | None, dataset: dataset_lib.Dataset | None,
+          state: str, own: Sequence[registry.Metric], audit: bool,
+          allow_unverified: bool) -> _Plan:
+  """The arguments of :func:`evaluate`, checked; raises what it raises."""
   tier = _check_tier(tier, tier_1, len(retrained), shadows is not None)
   if half_references is not None and tier < 2:
     raise ValueError(
         f'Expected half-references at tier 2 or 3, got them at tier {tier}.')
   if tier and tier_1 is None:
     tier_1 = tier_1_runs.Tier1Config()
-  devices = devices or parallel.Devices()
   if isinstance(unlearned, job.ModelRun):
     splits = unlearned.splits if splits is None else splits
     dataset = unlearned.dataset if dataset is None else dataset
@@ -338,56 +463,78 @@ def evaluate(
         'Expected the data and the splits to evaluate on, with retain and '
         f'forget, got no {"data" if dataset is None else "such splits"}.')
   weakenings.try_metrics(own, dataset, splits)  # before anything is run
-  audit = audit_notes is not None
   if original is None and not audit:
     raise ValueError('Expected the original model, got none: without one, '
                      '`audit` judges a model.')
   judged = _judged(original, unlearned, retrained, state, dataset)
-  prints = {name: one.weights for name, one in judged.items()}
-  check = chain.check_audit if audit else chain.check_all
-  compared = check(judged, dataset, splits)
-  planned = None
+  compared = (chain.check_audit if audit else chain.check_all)(
+      judged, dataset, splits)
+  planned = halves = None
   if shadows is not None:
     planned = shadows if isinstance(
         shadows, shadow_models.Plan) else shadow_models.plan(
             shadows, judged['unlearned'], judged.get('original'), dataset,
             splits, allow_unverified=allow_unverified)
     compared += planned.findings
-  halves = None
   if half_references is not None:
     halves = halves_lib.plan(
         half_references, judged['unlearned'], judged.get('original'), dataset,
         splits, allow_unverified=allow_unverified)
     compared += halves.findings
-  verification = compared.settled(allow_unverified)
-  settings = dataclasses.asdict(config)
-  relearning = recovering = None
-  if tier_1 is not None:
-    relearning = tier_1_runs.relearn_config(judged.get('original'), tier_1)
-    recovering = tier_1_runs.recovery_config(judged, tier_1)
-    settings |= {'tier': tier, **_tier_1_settings(
-        tier_1, relearning, recovering)}
-  fields = {
-      'kind': 'evaluation', 'models': prints,
-      'fingerprint': dataset.fingerprint(),
-      'rows': {name: chain.rows_hash(dataset, rows)
-               for name, rows in splits.parts.items()},
-      'config': settings, 'search_s': search_s,
-      chain.KEY: chain.entry(dataset, splits, splits.retain),
-      **({'keep_features': True} if keep_features else {}),
-      **({own_metrics.KEY: own_metrics.identity(own)} if own else {}),
-      **({'shadows': planned.identity()} if planned else {}),
-      **({'half_references': [one['weights'] for one in halves.models.record[
-          'models']]} if halves else {}),
-      **({'audit': True} if audit else {})}
-  opened = None
-  if workdir is not None:
-    opened = job.open_folder(workdir, fields)
-    if opened.result is not None:
-      return load_evaluation(
-          opened.path, allow_unverified=allow_unverified)
-  loaded = {name: one.saved for name, one in judged.items()}
-  predictors = predictors_lib.Predictors(dataset, devices, device_bytes)
+  return _Plan(
+      judged=judged, dataset=dataset, splits=splits, config=config, tier=tier,
+      tier_1=tier_1, shadows=planned, halves=halves, own=own, audit=audit,
+      verification=compared.settled(allow_unverified))
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class _Measured:
+  """What the models answer, and the figures from that.
+
+  Attributes:
+    ran: outputs by model and part.
+    figures: of :func:`evaluation.run.evaluate`, without ``per_example``.
+    per_example: loss and margin of every image.
+    copies: of images of forget in other parts.
+    earlier: of people of earlier requests; None = there are none.
+    seconds: by what took them.
+  """
+
+  ran: dict[str, dict[str, models.Outputs[np.ndarray]]]
+  figures: dict[str, Any]
+  per_example: dict[str, np.ndarray]
+  copies: dict[str, Any]
+  earlier: dict[str, Any] | None
+  seconds: dict[str, float]
+
+  @property
+  def logits(self) -> dict[str, dict[str, np.ndarray]]:
+    """By model and part."""
+    return _logits(self.ran)
+
+  def arrays(self, keep_features: bool) -> dict[str, dict[str, np.ndarray]]:
+    """By the file that they are written to."""
+    return {PER_EXAMPLE: self.per_example, **({FEATURES: {
+        f'{model}/{split}/features': out.features
+        for model, of_model in self.ran.items()
+        for split, out in of_model.items()}} if keep_features else {})}
+
+
+def _measure(plan: _Plan, predictors: predictors_lib.Predictors,
+             started: float, hooks: Sequence[loop.Hook], *,
+             device_bytes: int, **of_shadows: Any) -> _Measured:
+  """Runs every model on every part, and what the tier runs besides.
+
+  Args:
+    plan: of the evaluation.
+    predictors: on its data.
+    started: when it began, see ``time.perf_counter``.
+    hooks: called with every event.
+    device_bytes: largest data set that is kept on the device.
+    **of_shadows: further arguments of ``shadow_models.unlearned_shadows``.
+  """
+  dataset, splits = plan.dataset, plan.splits
+  loaded = {name: one.saved for name, one in plan.judged.items()}
   spent: dict[str, float] = {}
 
   def book(name: str) -> None:
@@ -395,98 +542,83 @@ def evaluate(
     spent[name] = time.perf_counter() - started - sum(spent.values())
 
   unlearned_shadows = None
-  if planned is not None:
+  if plan.shadows is not None:
     unlearned_shadows = shadow_models.unlearned_shadows(
-        planned, predictors, device_bytes=device_bytes,
-        checkpoint_seconds=checkpoint_seconds, hooks=hooks,
-        command=command, allow_unverified=allow_unverified)
+        plan.shadows, predictors, device_bytes=device_bytes, hooks=hooks,
+        **of_shadows)
     book('shadows')
   ran = {name: predictors.run(saved.config, saved.variables, splits.parts)
          for name, saved in loaded.items()}
-  logits = {model: {name: out.logits for name, out in of_model.items()}
-            for model, of_model in ran.items()}
+  logits = _logits(ran)
   earlier = forgotten.found_again(
-      judged['unlearned'], dataset, splits, _of_earlier(
-          loaded, logits, dataset, splits, predictors, config))
+      plan.judged['unlearned'], dataset, splits, _of_earlier(
+          loaded, logits, dataset, splits, predictors, plan.config))
   copies = leakage.leakage_report(dataset, splits)
   book('outputs')
   apart: dict[str, float] = {}  # a part of what references take
   collected = None
-  if tier_1 is not None:
+  if plan.tier_1 is not None:
     collected = dataclasses.replace(
         tier_1_runs.collect(
-            loaded, ran, dataset, splits, predictors, tier_1, relearning,
-            recovering, hooks, spent=apart),
+            loaded, ran, dataset, splits, predictors, plan.tier_1,
+            plan.relearning, plan.recovering, hooks, spent=apart),
         shadows=unlearned_shadows,
-        halves=None if halves is None else halves_lib.likelihoods(
-            halves, predictors))
+        halves=None if plan.halves is None else halves_lib.likelihoods(
+            plan.halves, predictors))
     book('references')
   found = run_lib.evaluate(
-      _outputs(logits), dataset, splits, config, tier=tier,
+      _outputs(logits), dataset, splits, plan.config, tier=plan.tier,
       references=collected,
-      reference_config=None if tier_1 is None else tier_1.config,
-      leakage=copies, own=own)
+      reference_config=None if plan.tier_1 is None else plan.tier_1.config,
+      leakage=copies, own=plan.own)
   book('figures')
-  arrays = {PER_EXAMPLE: found.pop('per_example')}
-  if planned is not None:
-    found['shadows'] |= {
-        'design': planned.models.design, 'method': planned.method}
-  if keep_features:
-    arrays[FEATURES] = {
-        f'{model}/{split}/features': out.features
-        for model, of_model in ran.items() for split, out in of_model.items()}
-  record = judged['unlearned'].record
-  notes = _notes(found['notes'], record, audit_notes)
-  notes += earlier['sentences'] if earlier else []
+  if plan.shadows is not None:
+    found['shadows'] |= {'design': plan.shadows.models.design,
+                         'method': plan.shadows.method}
+  return _Measured(
+      ran=ran, per_example=found.pop('per_example'), figures=found,
+      copies=copies, earlier=earlier, seconds=spent | apart)
+
+
+def _findings(plan: _Plan, measured: _Measured,
+              audit_notes: Sequence[str] | None) -> dict[str, Any]:
+  """What a record says of people, images and accuracy."""
+  dataset, splits, logits = plan.dataset, plan.splits, measured.logits
+  record = plan.judged['unlearned'].record
+  notes = _notes(measured.figures['notes'], record, audit_notes)
+  notes += measured.earlier['sentences'] if measured.earlier else []
   right = [
       _part_accuracies(
           logits.get(name), dataset, splits, record.get('held_out', ()))
       for name in ('original', 'unlearned')]
   lost = usable.accuracy_drops(*right) + usable.shown_on_test(*right)
-  again_without = _without_duplicates(logits, dataset, splits, config, copies)
+  again_without = _without_duplicates(
+      logits, dataset, splits, plan.config, measured.copies)
   if isinstance(again_without, str):
     notes.append(again_without)
     again_without = None
-  result = EvaluationResult(
-      config=fields, arrays=arrays, history=judged['unlearned'].events,
-      names=facts.names(dataset, splits, found),
-      record=chain.sealed({
-          'kind': 'evaluation', 'schema': 1, 'command': command,
-          'verification': verification,
-          'arrays': {name: chain.hash_of_arrays(of)
-                     for name, of in arrays.items()},
-          'config': settings, 'used': used, 'versions': runs.versions(),
-          'device': job.device_name(), 'finished': runs.now(),
-          **found, 'notes': pseudonyms.impersonal(notes),
-          'data': {**found['data'], 'sha256': dataset.fingerprint()},
-          'models': {
-              places.KEY: places.HERE,
-              **_places_of(judged, workdir, shadows=planned,
-                           half_references=halves),
-              'unlearned_run': chain.run_hash(judged['unlearned'].config)
-                               if judged['unlearned'].config else None,
-              'sha256': prints},
-          **({'audit': facts.audit(judged, dataset, splits)} if audit else {}),
-          'request': facts.request(dataset, splits, judged['unlearned']),
-          'request_images': facts.request_images(dataset, splits),
-          **({'earlier': earlier} if earlier else {}),
-          'done': facts.done(judged), 'runs': facts.runs_of(judged),
-          'efficiency': {**facts.efficiency(judged, search_s),
-                         'evaluate_s': spent | apart | {
-                             name.removesuffix('_s'): value for name, value
-                             in spent_lib.so_far().items()
-                             if name.endswith('_s')}},
-          'selection': _selection(judged['unlearned']),
-          'losses': [one.as_dict() for one in lost],
-          'do_not_use': usable.sentences(lost),
-          'without_duplicates': again_without}, fields))
-  if opened is not None:
-    result.folder = opened.path
-    hosts.first(lambda: result._write(opened))
-    if not audit and judged['unlearned'].state == 'model':
-      hosts.first(lambda: forgotten.judge(
-          judged['unlearned'], result.record, dataset))
-  return result
+  return {
+      **measured.figures, 'notes': pseudonyms.impersonal(notes),
+      'data': {**measured.figures['data'], 'sha256': dataset.fingerprint()},
+      **({'audit': facts.audit(plan.judged, dataset, splits)}
+         if plan.audit else {}),
+      'request': facts.request(dataset, splits, plan.judged['unlearned']),
+      'request_images': facts.request_images(dataset, splits),
+      **({'earlier': measured.earlier} if measured.earlier else {}),
+      'losses': [one.as_dict() for one in lost],
+      'do_not_use': usable.sentences(lost),
+      'without_duplicates': again_without}
+
+
+def _models(plan: _Plan, workdir: job.Folder | None) -> dict[str, Any]:
+  """Where the models lie, and the hashes of their weights."""
+  config = plan.judged['unlearned'].config
+  return {
+      places.KEY: places.HERE,
+      **_places_of(plan.judged, workdir, shadows=plan.shadows,
+                   half_references=plan.halves),
+      'unlearned_run': chain.run_hash(config) if config else None,
+      'sha256': {name: one.weights for name, one in plan.judged.items()}}
 
 
 def _judged(original: AnyModel | None, unlearned: AnyModel,
@@ -628,6 +760,12 @@ def _part_accuracies(
           dataset.task, of_part[np.isin(splits.parts[name], unread)],
           dataset.labels[unread]), dataset.identity[unread])
   return found
+
+
+def _logits(ran: Mapping[str, Mapping[str, models.Outputs[np.ndarray]]]
+            ) -> dict[str, dict[str, np.ndarray]]:
+  return {model: {name: out.logits for name, out in of_model.items()}
+          for model, of_model in ran.items()}
 
 
 def _outputs(logits: Mapping[str, Any]) -> dict[str, Any]:
