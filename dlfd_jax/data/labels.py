@@ -374,6 +374,21 @@ def make_labels(
   return _multiclass(columns[labels[0]], labels[0], names, merge_from, where)
 
 
+def like_classes(labels: np.ndarray, task: tasks.Task) -> str:
+  """Why attributes look like the columns of one class each; empty if not.
+
+  Args:
+    labels: int32 ``[n, a]``, 0, 1 or -1.
+    task: multilabel, of ``a`` attributes.
+  """
+  if not (labels.shape[1] > 2 and len(labels) >= _MANY
+          and (labels >= 0).all() and (labels.sum(1) == 1).all()):
+    return ''
+  return (f'Exactly one of {validate.listed(task.names, 20)} holds for each '
+          'image, as with classes; the model learns a yes or no for each of '
+          'them. If they are classes, write their names into one column.')
+
+
 def _multiclass(column: np.ndarray, label: str, names: Sequence[str] | None,
                 merge_from: int | None, where: Callable[[int], str]
                 ) -> tuple[np.ndarray, tasks.Task]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from dlfd_jax.data import dataset as dataset_lib, pixels, shards as shards_lib
+from dlfd_jax.data.loaders import images as images_lib
 from dlfd_jax.utils import files, records, rng, runs, schemas, validate, writes
 
 _AT_ONCE = 256
@@ -41,8 +42,8 @@ def prepare(dataset: dataset_lib.Dataset, folder: str | os.PathLike, *,
     What ``shards.json`` holds.
 
   Raises:
-    ValueError: if the folder holds something else, images cannot be read, or
-      there are fewer persons than shards.
+    ValueError: if the folder holds something else, images cannot be read or
+      are of 0 to 1, or there are fewer persons than shards.
   """
   validate.integer('shards', shards, 1, shards_lib.MOST_SHARDS)
   shard, place = deal(dataset.identity, shards, seed)
@@ -74,14 +75,19 @@ def prepare(dataset: dataset_lib.Dataset, folder: str | os.PathLike, *,
   stored = shards_lib.Shards(reader, shard, place, None, dataset.image_size)
   hashes = np.empty((n, 32), np.uint8)
   digest = dataset.begin_fingerprint()
-  done = 0
+  done = highest = 0
   for images in stored.stream([
       np.arange(k, min(k + _AT_ONCE, n)) for k in range(0, n, _AT_ONCE)]):
     digest.update(images.data)
+    highest = max(highest, int(images.max()))
     for image in images:
       hashes[done] = np.frombuffer(pixels.sha256(image), np.uint8)
       done += 1
     told(n + done, 2 * n)
+  if highest == 1:  # once the images are mended, nothing of these is used
+    for name in names:
+      (opened.path / name).unlink()
+  images_lib.check_highest(highest, dataset.name)
   writes.write_arrays(opened.path / shards_lib.INDEX, shards_lib.index_of(
       dataset, shard, place, hashes), compressed=True)
   manifest = {

@@ -231,19 +231,25 @@ def load(options: DataOptions,
       them, or a tree has their class, their files may be absent.
 
   Returns:
-    The data set; a note names classes that no image has.
+    The data set; a note names classes that no image has, or attributes that
+    look like classes.
 
   Raises:
     ValueError, FileNotFoundError: if the source cannot be read as asked.
   """
   dataset = _load(options, progress, workers, in_memory, forgotten)
-  if dataset.task.is_multilabel:
-    return dataset
+  note = (labels_lib.like_classes(dataset.labels, dataset.task)
+          if dataset.task.is_multilabel else _without_images(dataset))
+  return dataset.noted(note) if note and note not in dataset.notes else dataset
+
+
+def _without_images(dataset: dataset_lib.Dataset) -> str:
+  """Names the classes that no image has; empty if each has one."""
   there = set(np.unique(dataset.labels).tolist())
   empty = [name for k, name in enumerate(dataset.task.names) if k not in there]
-  note = (f'No image is of {validate.listed(empty, 20)}: a model has '
-          f'{dataset.task.num_outputs} outputs all the same.')
-  return dataset if not empty or note in dataset.notes else dataset.noted(note)
+  return '' if not empty else (
+      f'No image is of {validate.listed(empty, 20)}: a model has '
+      f'{dataset.task.num_outputs} outputs all the same.')
 
 
 def _load(options: DataOptions, progress: Callable[[int, int], None] | None,

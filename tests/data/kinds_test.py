@@ -11,7 +11,8 @@ import pytest
 from hypothesis import strategies as st
 from PIL import Image
 
-from dlfd_jax.data import labels, sources, splits
+from dlfd_jax.cli import commands, exit_codes
+from dlfd_jax.data import labels, shards, sources, splits
 from dlfd_jax.data.loaders import images
 from dlfd_jax.pipeline import job, run_configs
 
@@ -256,6 +257,14 @@ def test_classes_without_an_image_are_said(place):
       place, {'y': ['0', '1']}, class_names=('no', 'maybe', 'yes')).notes[-1]
 
 
+def test_columns_of_one_class_each_are_said(place):
+  one_hot = {'young': [1, 0, 0], 'grown': [0, 1, 0], 'old': [0, 0, 1]}
+  labels_of = ','.join(one_hot)
+  assert read(place, one_hot, labels_of).notes[-1].startswith(
+      'Exactly one of young, grown, old holds for each image, as with classes')
+  assert not read(place, {**one_hot, 'old': [0, 1, 1]}, labels_of).notes
+
+
 def test_images_of_0_to_1_are_refused(tmp_path):
   bright = np.zeros((4, 6, 6, 3), np.uint8)
   bright[2:, 0] = 1
@@ -268,6 +277,14 @@ def test_images_of_0_to_1_are_refused(tmp_path):
     with pytest.raises(ValueError, match='0 to 255 in .*, got none above 1'):
       job.load_data(sources.DataOptions(
           source=str(tmp_path / source), labels=('y',), image_size=6))
+    flags = ['prepare', f'--data={tmp_path / source}', '--labels=y',
+             '--image_size=6', '--shards=2', f'--out={tmp_path / "shards"}']
+    assert commands.main(flags) == exit_codes.USER_ERROR
+  for path in tmp_path.glob('*.png'):
+    picture(path)
+  assert commands.main(flags) == exit_codes.OK
+  assert shards.load_shards(
+      tmp_path / 'shards' / shards.MANIFEST).images[np.arange(4)].max() > 1
 
 
 @pytest.mark.parametrize('column', [

@@ -87,6 +87,16 @@ def check_range(images: np.ndarray, name: str) -> None:
     highest = max(highest, int(image.max()))
     if highest > 1:
       return
+  check_highest(highest, name)
+
+
+def check_highest(highest: int, name: str) -> None:
+  """Raises ValueError if 1 is the highest pixel of all.
+
+  Args:
+    highest: in [0, 255].
+    name: of the data.
+  """
   if highest == 1:
     raise ValueError(
         f'Expected pixels from 0 to 255 in {name}, got none above 1: multiply '
