@@ -34,6 +34,7 @@ from dlfd_jax.cli import commands, exit_codes
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.pipeline import (
   chain,
+  chain_checks,
   evaluate,
   evaluation_facts,
   job,
@@ -188,7 +189,7 @@ def _a_run(name: str, beside: Beside) -> Read:
       run_configs.data_in(runs.read_config(run, 'unlearn'), run)
     judged = {**beside.judged, name: dataclasses.replace(
         beside.judged[name], **chain.of_folder(run))}
-    found = chain.check_all(judged, beside.dataset, beside.splits)
+    found = chain_checks.check_all(judged, beside.dataset, beside.splits)
     facts = {'done': evaluation_facts.done(judged),
              'runs': evaluation_facts.runs_of(judged),
              'cost': evaluation_facts.efficiency(judged, 1.0)}

@@ -24,6 +24,7 @@ from dlfd_jax.data import (
 )
 from dlfd_jax.pipeline import (
   chain,
+  chain_checks,
   expected_cost,
   job,
   run_configs,
@@ -87,7 +88,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
                             'unless --split_seed says another.')
   known = job.judged(original) if original else None
   verified = _compared(dataset, stored, known).settled(
-      command.value(values, chain.FLAG))
+      command.value(values, chain_checks.FLAG))
   with inputs.drawn_if_missing(values):
     found = _resolve(dataset, stored, request)
   repeats = command.value(values, 'repeats')
@@ -159,13 +160,13 @@ def _preset(values: flags.FlagValues, original: str | None
 
 
 def _compared(dataset: dataset_lib.Dataset, stored: str | os.PathLike | None,
-              original: chain.Judged | None) -> chain.Findings:
+              original: chain.Judged | None) -> chain_checks.Findings:
   """Whether data, stored split and original belong together."""
-  found = chain.Findings()
+  found = chain_checks.Findings()
   if stored:
-    found += chain.check_splits_file(stored, dataset)
+    found += chain_checks.check_splits_file(stored, dataset)
   if original is not None:
-    found += chain.check_run(original, 'original', dataset)
+    found += chain_checks.check_run(original, 'original', dataset)
   return found
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax.cli import command, inputs, screen
-from dlfd_jax.pipeline import chain, evaluate
+from dlfd_jax.pipeline import chain_checks, evaluate
 from dlfd_jax.report import compare, names, plots, render, tables
 from dlfd_jax.utils import files, places, runs, validate
 
@@ -43,7 +43,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   folders = _folders(command.required(values, 'evaluations'),
                      command.value(values, 'names'))
   results = {name: evaluate.load_evaluation(
-      folder, allow_unverified=command.value(values, chain.FLAG)).record
+      folder, allow_unverified=command.value(values, chain_checks.FLAG)).record
              for name, folder in folders.items()}
   compare.check_comparable({
       name: runs.read_config(folder, 'evaluation')

@@ -12,7 +12,7 @@ from absl import flags
 from dlfd_jax import presets
 from dlfd_jax.cli import command, evaluate as show_evaluation, inputs, options
 from dlfd_jax.data import requests
-from dlfd_jax.pipeline import chain, evaluate, train, unlearn
+from dlfd_jax.pipeline import chain_checks, evaluate, train, unlearn
 from dlfd_jax.report import pseudonyms, tables
 from dlfd_jax.utils import runs
 
@@ -60,7 +60,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
       requests.ForgetRequest(fraction=_FORGET_FRACTION, seed=seed))
   common: dict[str, Any] = {
       'devices': devices, 'command': line, 'hooks': [command.Progress()],
-      'allow_unverified': command.value(values, chain.FLAG)}
+      'allow_unverified': command.value(values, chain_checks.FLAG)}
   each = {**common, **inputs.run_options(values)}
   made = {}
   made['original'] = train.train(dataset, partition, recipe, network, on='all',

@@ -15,7 +15,7 @@ from dlfd_jax.cli import command, inputs, options, screen, trackers
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.evaluation import inputs as inputs_lib, own_metrics
 from dlfd_jax.pipeline import (
-  chain,
+  chain_checks,
   evaluate,
   job,
   reference_models,
@@ -177,7 +177,8 @@ def measure(values: flags.FlagValues, line: str,
     judged = job.judged(judged, more.pop('state', 'model'))
     shadows = shadow_models.plan(
         shadows, judged, None if original is None else job.judged(original),
-        dataset, splits, allow_unverified=command.value(values, chain.FLAG))
+        dataset, splits,
+        allow_unverified=command.value(values, chain_checks.FLAG))
     print(_expected(shadows), flush=True)
   result = evaluate.evaluate(
       original, judged, retrained, config, tier=tier, shadows=shadows,
@@ -188,7 +189,7 @@ def measure(values: flags.FlagValues, line: str,
       keep_features=command.value(values, 'keep_features'), workdir=workdir,
       metrics=command.value(values, 'metrics'),
       devices=devices, hooks=[command.Progress()], used=used,
-      command=line, allow_unverified=command.value(values, chain.FLAG),
+      command=line, allow_unverified=command.value(values, chain_checks.FLAG),
       **inputs.run_options(values), **more)
   with asked.run(workdir) as tracked:
     tracked.finish_with(result.record)
@@ -233,7 +234,7 @@ def retrained_models(values: flags.FlagValues) -> list[str]:
   place = command.value(values, 'references')
   return given if place is None else [
       *given, *reference_models.load_references(
-          place, allow_unverified=command.value(values, chain.FLAG)
+          place, allow_unverified=command.value(values, chain_checks.FLAG)
       ).retrained()]
 
 

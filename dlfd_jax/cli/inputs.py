@@ -22,7 +22,7 @@ from dlfd_jax.data import (
   spelling,
   splits as splits_lib,
 )
-from dlfd_jax.pipeline import chain, job, used as used_lib
+from dlfd_jax.pipeline import chain_checks, job, used as used_lib
 from dlfd_jax.utils import files, hosts, places, runs, spent, validate
 
 _MOST_WORKERS = 8
@@ -60,8 +60,9 @@ def define_run(values: flags.FlagValues) -> None:
 def define_unverified(values: flags.FlagValues) -> None:
   """The flag of commands that read runs, see ``pipeline.chain``."""
   flags.DEFINE_boolean(
-      chain.FLAG, False, 'go on where data, models, split or files do not '
-      'belong together; the result and the report say so', flag_values=values)
+      chain_checks.FLAG, False, 'go on where data, models, split or files do '
+      'not belong together; the result and the report say so',
+      flag_values=values)
 
 
 def check_split(values: flags.FlagValues, path: str | os.PathLike,
@@ -74,8 +75,8 @@ def check_split(values: flags.FlagValues, path: str | os.PathLike,
   Raises:
     ValueError: at a difference, unless the flag allows it.
   """
-  return chain.check_splits_file(path, dataset).settled(
-      command.value(values, chain.FLAG))
+  return chain_checks.check_splits_file(path, dataset).settled(
+      command.value(values, chain_checks.FLAG))
 
 
 def define_hosts(values: flags.FlagValues) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax.cli import command, inputs, options
-from dlfd_jax.pipeline import chain, reference_models, run_configs
+from dlfd_jax.pipeline import chain_checks, reference_models, run_configs
 from dlfd_jax.utils import runs, text as text_lib
 
 _ABOUT = """
@@ -89,7 +89,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
       stored)
   splits, notes = inputs.request_splits(
       values, dataset, wanted, original, stored)
-  allowed = command.value(values, chain.FLAG)
+  allowed = command.value(values, chain_checks.FLAG)
   plan = reference_models.plan(
       original, splits, dataset, n=command.value(values, 'n'),
       design=command.value(values, 'design'),

@@ -12,7 +12,7 @@ from absl import flags
 from dlfd_jax import models
 from dlfd_jax.cli import command, inputs, options, trackers
 from dlfd_jax.data import requests, splits as splits_lib
-from dlfd_jax.pipeline import chain, run_configs, train
+from dlfd_jax.pipeline import chain_checks, run_configs, train
 from dlfd_jax.utils import runs
 
 _ABOUT = """
@@ -78,7 +78,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         dataset, parts, recipe, network, on=on, workdir=workdir,
         devices=devices, hooks=[command.Progress(), *tracked.hooks],
         command=line, used=used, verification=verification,
-        allow_unverified=command.value(values, chain.FLAG),
+        allow_unverified=command.value(values, chain_checks.FLAG),
         **inputs.run_options(values))
     tracked.finish_with(run.record)
   command.check_finite(run)

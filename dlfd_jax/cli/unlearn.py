@@ -15,7 +15,7 @@ from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.methods import base
 from dlfd_jax.pipeline import (
   auto,
-  chain,
+  chain_checks,
   reference_models,
   run_configs,
   unlearn,
@@ -166,7 +166,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         'hooks': [command.Progress()], 'command': line,
         'original_path': str(original), 'used': used,
         'search': preset_files.search_of(named, method) if named else None,
-        'allow_unverified': command.value(values, chain.FLAG),
+        'allow_unverified': command.value(values, chain_checks.FLAG),
         **inputs.run_options(values)}
     if config is None:  # its candidates are runs of their own, without curves
       found = _auto(values, saved, splits, dataset, shared)

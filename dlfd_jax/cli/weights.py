@@ -16,7 +16,13 @@ from dlfd_jax import checkpoint, models, predict, presets
 from dlfd_jax.cli import command, inputs, options
 from dlfd_jax.data import dataset as dataset_lib, shards, sources, splits
 from dlfd_jax.models import weight_files
-from dlfd_jax.pipeline import chain, job, setups, weights as weights_lib
+from dlfd_jax.pipeline import (
+  chain,
+  chain_checks,
+  job,
+  setups,
+  weights as weights_lib,
+)
 from dlfd_jax.utils import plugins, validate
 
 _IMPORT = """
@@ -119,7 +125,7 @@ def read(path: str, dataset: dataset_lib.Dataset, network: presets.Network,
       path, dataset, network, state=command.value(values, 'state'),
       head_classes=_head_classes(values),
       channel_order=command.value(values, 'channel_order'),
-      allow_unverified=command.value(values, chain.FLAG),
+      allow_unverified=command.value(values, chain_checks.FLAG),
       hooks=[command.Progress()], **statistics(values))
 
 
@@ -239,8 +245,8 @@ def _execute_export(values: flags.FlagValues, line: str) -> dict[str, Any]:
   del line
   model = job.judged(command.required(values, 'model'))
   path = command.required(values, 'weights')
-  found = {'verification': chain.check_run(model, 'model').settled(
-      command.value(values, chain.FLAG))}
+  found = {'verification': chain_checks.check_run(model, 'model').settled(
+      command.value(values, chain_checks.FLAG))}
   tensors = weights_lib.export_weights(
       model.saved, path, {'dlfd_jax': json.dumps(chain.exported(model))})
   command.say_verification(found)

@@ -45,6 +45,7 @@ from dlfd_jax.metrics import usable
 from dlfd_jax.pipeline import (
   acceptance,
   chain,
+  chain_checks,
   expected_cost,
   job,
   run_configs,
@@ -448,10 +449,10 @@ def _unread(problem: methods.Problem, candidates: Sequence[Candidate]
 
 
 def _references(references: Sequence[Any], begun: unlearn.Begun
-                ) -> tuple[list[chain.Judged], chain.Findings]:
+                ) -> tuple[list[chain.Judged], chain_checks.Findings]:
   """The reference models, compared with the request."""
   if not references:
-    return [], chain.Findings()
+    return [], chain_checks.Findings()
   if len(references) < acceptance.LEAST_REFERENCES:
     raise ValueError(
         f'Expected at least {acceptance.LEAST_REFERENCES} reference models, '
@@ -460,10 +461,10 @@ def _references(references: Sequence[Any], begun: unlearn.Begun
   dataset, splits = begun.problem.dataset, begun.problem.splits
   for one in judged:
     unlearn.check_fits(one.saved, dataset, one.place)
-  return judged, chain.together([
+  return judged, chain_checks.together([
       found for one in judged for found in (
-          chain.check_run(one, 'reference', dataset),
-          chain.check_retrained(
+          chain_checks.check_run(one, 'reference', dataset),
+          chain_checks.check_retrained(
               one, begun.start, begun.start, dataset, splits))])
 
 

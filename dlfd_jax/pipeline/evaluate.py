@@ -31,6 +31,7 @@ from dlfd_jax.methods import held_out
 from dlfd_jax.metrics import accuracy, usable
 from dlfd_jax.pipeline import (
   chain,
+  chain_checks,
   evaluation_facts as facts,
   forgotten,
   half_references as halves_lib,
@@ -240,10 +241,11 @@ def load_evaluation(folder: job.Folder, *,
             if files.is_file(folder / runs.CONFIG) else {})
   result = EvaluationResult(record=record, folder=folder, config=config)
   of_models = record.get('models') or {}
-  found = chain.together([
-      chain.check_result(str(folder), config, record),
-      chain.check_arrays(str(folder), record, PER_EXAMPLE, result.per_example),
-      chain.check_same_run(
+  found = chain_checks.together([
+      chain_checks.check_result(str(folder), config, record),
+      chain_checks.check_arrays(
+          str(folder), record, PER_EXAMPLE, result.per_example),
+      chain_checks.check_same_run(
           result._unlearned_run(), of_models.get('unlearned_run'))]
   ).settled(allow_unverified)
   own = record.get('verification')
@@ -467,7 +469,7 @@ def _plan(original: AnyModel | None, unlearned: AnyModel,
     raise ValueError('Expected the original model, got none: without one, '
                      '`audit` judges a model.')
   judged = _judged(original, unlearned, retrained, state, dataset)
-  compared = (chain.check_audit if audit else chain.check_all)(
+  compared = (chain_checks.check_audit if audit else chain_checks.check_all)(
       judged, dataset, splits)
   planned = halves = None
   if shadows is not None:

@@ -16,6 +16,7 @@ from dlfd_jax.evaluation import inputs as inputs_lib
 from dlfd_jax.metrics import per_example
 from dlfd_jax.pipeline import (
   chain,
+  chain_checks,
   job,
   predictors as predictors_lib,
   reference_models,
@@ -38,7 +39,7 @@ class Plan:
   models: reference_models.ReferenceModels
   dataset: dataset_lib.Dataset
   splits: splits_lib.Splits
-  findings: chain.Findings
+  findings: chain_checks.Findings
 
 
 def plan(models: job.Folder | reference_models.ReferenceModels,
@@ -56,7 +57,7 @@ def plan(models: job.Folder | reference_models.ReferenceModels,
       allow_unverified=allow_unverified)
   return Plan(
       models=models, dataset=dataset, splits=splits,
-      findings=chain.check_references(
+      findings=chain_checks.check_references(
           chain.Judged(judged.saved, str(models.folder), models.config),
           original, judged, dataset, splits))
 

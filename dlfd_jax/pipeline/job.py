@@ -28,7 +28,7 @@ from dlfd_jax.data import (
   splits as splits_lib,
 )
 from dlfd_jax.metrics import accuracy, usable
-from dlfd_jax.pipeline import chain, classifier
+from dlfd_jax.pipeline import chain, chain_checks, classifier
 from dlfd_jax.utils import files, hosts, records, runs, stops, storage
 
 Parts = splits_lib.Partition | splits_lib.Splits
@@ -151,7 +151,7 @@ def open_folder(path: Folder, config: dict[str, Any]) -> runs.RunFolder:
   path = storage.local(path)
 
   def make() -> runs.RunFolder:
-    chain.check_resumed(path, config)
+    chain_checks.check_resumed(path, config)
     folder = runs.RunFolder(path, config)
     if folder.result is None:
       folder.lock()
@@ -253,7 +253,7 @@ class ModelRun:
       self.config = runs.read_config(opened.path, self.config['kind'])
     if opened.result is not None:
       self.record = opened.result
-      chain.check_finished(opened.path).settled(allow_unverified)
+      chain_checks.check_finished(opened.path).settled(allow_unverified)
       if not self.record.get('no_model'):
         checkpoint.read_card(opened.path)
       self.log.restore(runs.read_log(opened.path))

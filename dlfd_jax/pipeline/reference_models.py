@@ -70,7 +70,14 @@ from dlfd_jax.data import (
   splits as splits_lib,
 )
 from dlfd_jax.evaluation.inputs import FORGET, KEEP, OUT
-from dlfd_jax.pipeline import chain, expected_cost, job, run_configs, train
+from dlfd_jax.pipeline import (
+  chain,
+  chain_checks,
+  expected_cost,
+  job,
+  run_configs,
+  train,
+)
 from dlfd_jax.utils import (
   files,
   hosts,
@@ -352,8 +359,9 @@ def plan(original: job.ModelRun | job.Folder, splits: splits_lib.Splits,
     _, network, recipe = run_configs.recipe_of(place)
   first = recipe.seed + 1 if seed is None else seed
   validate.integer('seed', first, 0)
-  found = (chain.check_run(one, 'original', dataset)
-           + chain.check_start(one, dataset, splits) + chain.inherited([one]))
+  found = (chain_checks.check_run(one, 'original', dataset)
+           + chain_checks.check_start(one, dataset, splits)
+           + chain_checks.inherited([one]))
   seeds = tuple(range(first, first + n))
   membership = None
   if design in (RANDOM, KEPT, HALF):
@@ -601,12 +609,13 @@ def load_references(folder: job.Folder, *,
         'references command goes on.')
   record = records.read(folder / runs.RESULT, schemas.RESULTS['references'])
   saved: Any = None
-  found = chain.check_index(chain.Judged(saved, str(folder), config, record))
+  found = chain_checks.check_index(
+      chain.Judged(saved, str(folder), config, record))
   membership = None
   if config['design'] in (RANDOM, KEPT, HALF):
     membership = _read_membership(folder)
     if config.get('membership') != chain.hash_of_arrays(membership.arrays()):
-      found += chain.Findings((
+      found += chain_checks.Findings((
           f'Expected the {MEMBERSHIP} of {folder} as it was drawn, got one '
           'that is altered.',))
   found.settled(allow_unverified)

@@ -31,7 +31,7 @@ from dlfd_jax import checkpoint, loop, models, tasks
 from dlfd_jax.data import dataset as dataset_lib, sources
 from dlfd_jax.data.loaders import images as images_lib
 from dlfd_jax.metrics import accuracy, per_example
-from dlfd_jax.pipeline import chain, class_order, job
+from dlfd_jax.pipeline import chain_checks, class_order, job
 from dlfd_jax.utils import plugins
 
 RGB = 'rgb'
@@ -104,7 +104,8 @@ class _Try:
 def check(saved: checkpoint.SavedModel, dataset: dataset_lib.Dataset,
           where: str, rows: np.ndarray | None = None,
           channel_order: str = RGB, look: bool = True,
-          hooks: Sequence[loop.Hook] = ()) -> tuple[chain.Findings, list[str]]:
+          hooks: Sequence[loop.Hook] = ()
+          ) -> tuple[chain_checks.Findings, list[str]]:
   """Whether a model answers, and no usual set-up answers much better.
 
   Args:
@@ -122,32 +123,33 @@ def check(saved: checkpoint.SavedModel, dataset: dataset_lib.Dataset,
   some, what = _some(dataset)
   trials = _Trials(saved, dataset, some, rows, channel_order)
   if not len(some):
-    return chain.Findings(), ['no image has a known label: not tried out']
+    return chain_checks.Findings(), [
+        'no image has a known label: not tried out']
   logits = trials.logits(trials.given)
   now = trials.as_given(logits)
   chance, p, least = _by_chance(dataset, logits, some)
   near = p > _LEVEL >= least
   if now.value >= _FINE and not near:
-    return chain.Findings(), []
+    return chain_checks.Findings(), []
   got = f'an accuracy of {now.value:.2f} on {len(some)} {what}'
   expected = f'Expected the set-up that {where} was trained in, got {got}'
   luck = f', where chance is {chance:.2f}' if near else ''
   if not look:
-    return chain.Findings((f'{expected}{luck}.',) if near else ()), []
+    return chain_checks.Findings((f'{expected}{luck}.',) if near else ()), []
   best = trials.search(now, hooks)
   flags = ' '.join([*best.setup.flags(trials.given), *(
       [f'--head_classes={best.order}'] if best.order else [])])
   if trials.fits(best, now):
-    return chain.Findings((
+    return chain_checks.Findings((
         f'{expected}{luck}: with {flags} it is {best.value:.2f}.',)), []
   others = (f'{trials.count} others were tried (normalisations, RGB and BGR, '
             f'{_SIDES[0]} to {_SIDES[-1]} pixels, orders of the classes)')
   if near:
-    return chain.Findings((
+    return chain_checks.Findings((
         f'{expected}{luck}; {others}, and none fits'
         + (f', the best, {flags}, with {best.value:.2f}' if flags else '')
         + '. Labels, network or weights may be others than you think.',)), []
-  return chain.Findings(), [
+  return chain_checks.Findings(), [
       f'{got}; {others}, and none is much better' if p <= _LEVEL else
       f'{got}: too few to tell a wrong set-up from a right one']
 

@@ -35,6 +35,7 @@ from dlfd_jax.evaluation import inputs as inputs_lib, shadows as figures
 from dlfd_jax.metrics import per_example
 from dlfd_jax.pipeline import (
   chain,
+  chain_checks,
   expected_cost,
   job,
   predictors as predictors_lib,
@@ -78,7 +79,7 @@ class Plan:
   method: str | None
   judged: Mapping[str, Any]
   state: str
-  findings: chain.Findings
+  findings: chain_checks.Findings
 
   @property
   def count(self) -> int:
@@ -159,7 +160,7 @@ def plan(shadows: job.Folder | reference_models.ReferenceModels,
   """
   shadows = reference_models.finished(
       shadows, _LEAST, 'tier 3', allow_unverified=allow_unverified)
-  found = chain.check_references(
+  found = chain_checks.check_references(
       chain.Judged(judged.saved, str(shadows.folder), shadows.config), original,
       judged, dataset, splits)
   found.settled(allow_unverified)  # before anything is counted by their ids
@@ -236,11 +237,11 @@ def _of_folder(
     if known and plan.state in known['margins'] and files.is_file(path):
       found = files.read_arrays(path, f'the margins of shadow model {k}')
       saved: Any = None
-      checked = chain.check_unlearned(chain.Judged(
+      checked = chain_checks.check_unlearned(chain.Judged(
           saved, str(opened.path), runs.read_config(opened.path, _KIND),
           opened.result or {}), _name(k), known, found, plan.state)
       if known['original'] != listed['weights']:
-        checked += chain.Findings((
+        checked += chain_checks.Findings((
             f'Expected the shadow model {plan.models.folders[k]} that was '
             f'unlearned in {opened.path / _name(k)}, got another one.',))
       checked.settled(shared['allow_unverified'])

@@ -22,7 +22,7 @@ from dlfd_jax import (
   training,
 )
 from dlfd_jax.data import batching, dataset as dataset_lib
-from dlfd_jax.pipeline import chain, job
+from dlfd_jax.pipeline import chain, chain_checks, job
 from dlfd_jax.utils import hosts, runs, spent, validate
 
 _TITLES = {'all': 'train the original', 'retain': 'retrain on retain'}
@@ -74,7 +74,7 @@ def train(dataset: dataset_lib.Dataset, splits: job.Parts,
     command: how a user started this, for the record.
     used: what it printed of what it uses, likewise.
     verification: of the run that data and split come from, for the record, see
-      ``chain.Findings``.
+      ``chain_checks.Findings``.
     allow_unverified: a finished run whose files do not belong together is
       read all the same.
 
@@ -226,7 +226,7 @@ def _finish(one: _Job, out: loop.LoopResult, devices: parallel.Devices,
       'peak_bytes': runs.peak_bytes(),
       'device_peak_bytes': devices.peak_bytes(), **more,
       'verification': dict(
-          more['verification'] or chain.Findings().settled(False)),
+          more['verification'] or chain_checks.Findings().settled(False)),
       **{f'accuracy_{split}': value for split, value in accuracies.items()},
       'time': {**dataclasses.asdict(out.clock), **spent.so_far(),
                'work_s': out.clock.work_s,

@@ -30,7 +30,7 @@ from dlfd_jax.methods import (
   trial,
 )
 from dlfd_jax.metrics import usable
-from dlfd_jax.pipeline import chain, forgotten, job
+from dlfd_jax.pipeline import chain, chain_checks, forgotten, job
 from dlfd_jax.utils import hosts, rng, runs, spent
 
 _MOST_JUDGED = 10_000  # images of a part
@@ -190,14 +190,15 @@ def unlearn(
 
 
 def _check_retrained(config: methods.RunConfig,
-                     problem: methods.Problem) -> chain.Findings:
+                     problem: methods.Problem) -> chain_checks.Findings:
   """Whether the model that tells RUM of memorisation never saw forget."""
   if not isinstance(config, rum.RumConfig) or config.retrained is None:
-    return chain.Findings()
+    return chain_checks.Findings()
   one = chain.Judged(checkpoint.load_model(config.retrained), config.retrained,
                      **chain.of_folder(config.retrained))
-  return chain.check_run(one, 'retrained', problem.dataset) + (
-      chain.check_unseen(one, 'retrained', problem.dataset, problem.splits))
+  return chain_checks.check_run(one, 'retrained', problem.dataset) + (
+      chain_checks.check_unseen(
+          one, 'retrained', problem.dataset, problem.splits))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -215,7 +216,7 @@ class Begun:
   problem: methods.Problem
   saved: checkpoint.SavedModel
   start: chain.Judged
-  findings: chain.Findings
+  findings: chain_checks.Findings
   path: str | None
 
   def run_config(self, method: str, settings: Mapping[str, Any],
@@ -291,8 +292,9 @@ def begin(original: methods.Problem | job.ModelRun | checkpoint.SavedModel,
     start = chain.Judged(saved, chain.IN_MEMORY)
   return Begun(
       problem, saved, start,
-      chain.check_run(start, 'original', dataset)
-      + chain.check_start(start, dataset, splits) + chain.inherited([start]),
+      chain_checks.check_run(start, 'original', dataset)
+      + chain_checks.check_start(start, dataset, splits)
+      + chain_checks.inherited([start]),
       original_path)
 
 

@@ -10,7 +10,7 @@ import pytest
 import dlfd_jax
 from dlfd_jax import checkpoint, loop, models, presets
 from dlfd_jax.cli import evaluate as command, report
-from dlfd_jax.pipeline import chain, evaluate, job
+from dlfd_jax.pipeline import chain, chain_checks, evaluate, job
 from dlfd_jax.report import tables
 from dlfd_jax.utils import runs
 from tests.cli import runs_of
@@ -111,7 +111,7 @@ def test_two_trainings_from_one_seed_are_no_two_references(work):
           lambda x: x * np.float32(1 + 1e-6), known.saved.variables)))
 
   def differences(one):
-    return chain.check_all({
+    return chain_checks.check_all({
         'original': job.judged(original), 'unlearned': job.judged(unlearned),
         'retrained_0': known, 'retrained_1': one},
         unlearned.dataset, unlearned.splits).differences
@@ -189,8 +189,8 @@ def test_a_call_that_cannot_be_is_one_sentence(work, call, words):
 def test_the_order_of_the_data_is_nothing_where_ids_go_with_the_images(work):
   data, _, splits, original, *_ = work
   other = data.take(np.random.default_rng(0).permutation(len(data)))
-  found = chain.check_run(job.judged(original), 'original', other)
-  assert found == chain.Findings()
+  found = chain_checks.check_run(job.judged(original), 'original', other)
+  assert found == chain_checks.Findings()
   assert original.config[chain.KEY]['parts'] == {
       name: chain.ids_hash(ids) for name, ids in chain.ids_of(
           data, original.splits).items()}

@@ -4,7 +4,7 @@ import pytest
 
 from dlfd_jax import checkpoint, presets, training
 from dlfd_jax.data import splits as splits_lib
-from dlfd_jax.pipeline import chain, job, train
+from dlfd_jax.pipeline import chain, chain_checks, job, train
 from dlfd_jax.utils import runs
 from tests import tiny
 
@@ -34,7 +34,8 @@ def test_a_run_that_another_version_began_says_so(tmp_path):
   again = train.train(*made, workdir=tmp_path)
   assert again.record == run.record
   for one in (run, again, tmp_path):  # config and result belong together
-    assert not chain.check_run(job.judged(one), 'model', dataset).differences
+    assert not chain_checks.check_run(
+        job.judged(one), 'model', dataset).differences
 
 
 def test_a_model_is_hashed_once(monkeypatch):
