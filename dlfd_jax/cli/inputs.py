@@ -58,7 +58,7 @@ def define_run(values: flags.FlagValues) -> None:
 
 
 def define_unverified(values: flags.FlagValues) -> None:
-  """The flag of commands that read runs, see ``pipeline.chain``."""
+  """The flag of commands that read runs, see ``pipeline.chain_checks``."""
   flags.DEFINE_boolean(
       chain_checks.FLAG, False, 'go on where data, models, split or files do '
       'not belong together; the result and the report say so',
