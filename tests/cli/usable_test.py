@@ -2,9 +2,12 @@
 
 import json
 
-from dlfd_jax.cli import evaluate, exit_codes, report, unlearn
+import numpy as np
+
+from dlfd_jax.cli import audit, evaluate, exit_codes, report, train, unlearn
 from dlfd_jax.report import answers
 from dlfd_jax.utils import runs
+from tests.cli import runs_of
 
 
 def test_a_ruined_model_is_not_to_be_used(original, tmp_path, capsys):
@@ -35,3 +38,31 @@ def test_a_ruined_model_is_not_to_be_used(original, tmp_path, capsys):
                       f'--workdir={tmp_path / "page"}']) == exit_codes.OK
   page = (tmp_path / 'page' / 'report.html').read_text()
   assert page.index('Do not use this model') < page.index('<table')
+
+
+def test_a_model_that_still_knows_them_has_its_code(tmp_path, capsys):
+  rng, people = np.random.default_rng(0), 40
+  person = np.arange(people * runs_of.EACH) // runs_of.EACH
+  shade = rng.integers(0, 2, len(person))
+  seen = person < 20
+  path, listed = tmp_path / 'faces.npz', tmp_path / 'delete.txt'
+  np.savez(  # what it learns holds for those whom it sees alone
+      path, images=(rng.integers(0, 128, (len(person), 12, 12, 3))
+                    + 100 * shade[:, None, None, None]).astype(np.uint8),
+      shade=np.where(seen, shade, rng.permutation(shade)), identity=person,
+      split=np.where(seen, 'train', np.where(person < 25, 'val', 'test')))
+  listed.write_text('\n'.join(map(str, range(10))))
+  assert train.main([
+      *runs_of.data_flags(path), *runs_of.NETWORK, '--epochs=15', '--on=all',
+      '--split_column=split', '--batch_size=16',
+      f'--workdir={tmp_path / "model"}']) == exit_codes.OK
+  capsys.readouterr()
+  code = audit.main([
+      f'--model={tmp_path / "model"}', f'--forget_identities={listed}',
+      '--bootstrap=50', '--json', f'--workdir={tmp_path / "audit"}'])
+  found = json.loads(capsys.readouterr().out)
+  first = found['answers'][0]
+  assert (first['question'], first['answer']) == (
+      answers.FORGOTTEN, answers.NO), first['because']
+  assert found['recommendation'].startswith('Recommendation: do not use it')
+  assert code == exit_codes.NOT_FORGOTTEN
