@@ -207,8 +207,9 @@ def test_the_outputs_are_there_small_and_of_nobodys_machine(name):
     assert word not in text, word
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('name', notebooks.NAMES)
+@pytest.mark.parametrize('name', [
+    pytest.param(name, marks=pytest.mark.slow if name == 'quickstart' else
+                 pytest.mark.long) for name in notebooks.NAMES])
 def test_every_cell_runs_with_small_settings(name, tmp_path):
   done = subprocess.run(
       [sys.executable, '-m', 'experiments.publish.notebooks', '--quick',
