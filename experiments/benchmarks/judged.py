@@ -3,8 +3,7 @@ r"""Real faces: who is told apart from retraining, and by what.
   python -m experiments.benchmarks.judged --data_dir=../shared/data \
       --workdir=../runs/judged --out=docs/results/judged
 
-FG-NET age in 6 classes at 48 px and width 16, LFW gender and smile at 32 px and
-width 8. Of each: an original, eight retrained models as references, and up to
+FG-NET age in 6 classes and LFW gender and smile, both at 32 px and width 8. Of each: an original, eight retrained models as references, and up to
 tier 2 the judged models: the original itself, two retrained models that are no
 references, fine-tuning, EU-k, and DLFD without and with restore. Settings are
 the presets'. Every model is a run folder: what is finished is not done again.
@@ -113,8 +112,7 @@ class Data:
 SMALL = Data('FG-NET, age in 6 classes', 'fgnet_age', 'fgnet_128.npz',
              {'image_size': 32, 'width': 8}, .25, features=True)
 DATA = (
-    Data('FG-NET, age in 6 classes', 'fgnet_age', 'fgnet_128.npz',
-         {'image_size': 48, 'width': 16}, .25, features=True),
+    SMALL,
     Data('LFW, gender and smile', 'lfw_gender_smile', 'lfw_64.npz',
          {'image_size': 32, 'width': 8}, .25, features=False))
 
