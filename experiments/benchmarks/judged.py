@@ -3,10 +3,11 @@ r"""Real faces: who is told apart from retraining, and by what.
   python -m experiments.benchmarks.judged --data_dir=../shared/data \
       --workdir=../runs/judged --out=docs/results/judged
 
-FG-NET age in 6 classes and LFW gender and smile, both at 32 px and width 8. Of each: an original, eight retrained models as references, and up to
-tier 2 the judged models: the original itself, two retrained models that are no
-references, fine-tuning, EU-k, and DLFD without and with restore. Settings are
-the presets'. Every model is a run folder: what is finished is not done again.
+FG-NET age in 6 classes and LFW gender and smile, both at 32 px and width 8. Of
+each: an original, eight retrained models as references, and up to tier 2 the
+judged models: the original itself, two retrained models that are no references,
+fine-tuning, EU-k, and DLFD without and with restore. Settings are the presets'.
+Every model is a run folder: what is finished is not done again.
 """
 
 from __future__ import annotations
