@@ -104,7 +104,7 @@ class Estimate:
     if units < least or not _usable(replicates):
       return cls(value)
     freedom = float(units - 1)
-    variance = float(np.nanvar(replicates, ddof=1))
+    variance = float(_variance(replicates))
     if interval is None and bounds == SHARE:
       interval = stats.effective_interval(
           float(np.clip(value, *SHARE)), variance, units)
@@ -201,6 +201,12 @@ def _usable(replicates: np.ndarray | None) -> TypeGuard[np.ndarray]:
   return replicates is not None and bool(np.isfinite(replicates).sum() > 1)
 
 
+def _variance(replicates: np.ndarray) -> np.ndarray:
+  """Along the last axis; NaN is left out, which is slow and rarely there."""
+  variance = np.nanvar if np.isnan(replicates).any() else np.var
+  return variance(replicates, axis=-1, ddof=1)
+
+
 def _cut(ends: tuple[float, float],
          bounds: tuple[float, float] | None) -> tuple[float, float]:
   low, high = bounds or (-math.inf, math.inf)
@@ -257,7 +263,7 @@ def _spread(estimates: Sequence[Estimate],
   drawn = np.stack([
       estimate.replicates for estimate in estimates
       if estimate.replicates is not None])
-  noise = np.nanvar(drawn - drawn.mean(0), axis=1, ddof=1).sum()
+  noise = _variance(drawn - drawn.mean(0)).sum()
   return {
       'retrains': len(estimates),
       'retrained_variance': widening * float(
@@ -280,7 +286,7 @@ def mean_of_models(estimates: Sequence[Estimate],
       estimate.low is None for estimate in estimates):
     return Estimate(over.value, reason=over.reason)
   error, freedom = stats.standard_error(
-      float(np.nanvar(over.replicates, ddof=1)), _units(estimates),
+      float(_variance(over.replicates)), _units(estimates),
       share=1 / len(estimates), **_spread(estimates))
   ends = stats.t_interval(over.value, error, freedom)
   return Estimate(over.value, *_cut(ends, bounds))
@@ -312,7 +318,7 @@ def difference(unlearned: Estimate | None, retrained: Sequence[Estimate],
     models['judged'] = stats.leverage(
         unlearned.value, reference.value, _units([unlearned, *retrained]))
   error, freedom = stats.standard_error(
-      float(np.nanvar(unlearned.replicates - reference.replicates, ddof=1)),
+      float(_variance(unlearned.replicates - reference.replicates)),
       _units([unlearned, *retrained]), **models)
   beyond = 0.0
   if len(retrained) > 1:
