@@ -39,10 +39,13 @@ from dlfd_jax.report import render
 from experiments.publish import programs
 
 PER_PERSON = 4
-PEOPLE = {30: 1.0, 100: 1.0, 300: 1.0, 1000: .2}  # and share of repetitions
+PEOPLE = {30: 1.0, 100: .25, 300: .1, 1000: .01}  # and share of repetitions
+# Of them in how many models are judged whose verdict is less in doubt, those
+# that are not of the law of the retrained ones; and how many at least.
+OTHERS, LEAST = .05, 20
 RETRAINED = (1, 3, 5, 8)
 IMAGES = (3, 4, 5, 6, 7, 8)
-SMALL = 5  # times as many repetitions with few images
+SMALL = .25  # share of the repetitions with few images
 ACCURATE, WORSE = 0.98, 0.90
 GAIN = 2.0  # of the margin by training
 EASE, PERSON = .8, .5  # of the margin: its mean, a person's standard deviation
@@ -170,26 +173,33 @@ def rates(people: int, models: str, repetitions: int,
           ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
   """Rows of verdicts, and rows of the metrics that vote on retrained models."""
   data, splits = data_of({**dict.fromkeys(PARTS, people), 'val': 5}, PER_PERSON)
-  keys = list(itertools.product(RETRAINED, JUDGED))
   said: dict[Any, list[str]] = collections.defaultdict(list)
   votes: dict[Any, list[Record]] = collections.defaultdict(list)
+  others = min(repetitions, max(LEAST, round(OTHERS * repetitions)))
   for i in range(repetitions):
-    found = verdicts(data, splits, *simulated(
-        splits, *SKILLS[models], [people, i]), RETRAINED)
-    for (retrained, judged), (verdict, records) in zip(keys, found):
+    original, judged_models, retrained_models = simulated(
+        splits, *SKILLS[models], [people, i])
+    names = list(JUDGED)[:None if i < others else 1]
+    found = verdicts(
+        data, splits, original, judged_models[:len(names)], retrained_models,
+        RETRAINED)
+    for (retrained, judged), (verdict, records) in zip(
+        itertools.product(RETRAINED, names), found, strict=True):
       for what in FALSE[judged]:
         said[retrained, judged, what].append(verdict[what])
       if judged == 'retrained' and retrained > 1:
         for record in records:
           if record.delta.error:
             votes[retrained, record.metric].append(record)
-  about = {'people': people, 'models': models, 'repetitions': repetitions}
+  about = {'people': people, 'models': models}
   return [
-      {**about, 'retrained': retrained, 'judged': judged, 'verdict_on': what,
+      {**about, 'repetitions': len(found), 'retrained': retrained,
+       'judged': judged, 'verdict_on': what,
        'per_image': sum('per image' in one for one in found) / len(found),
        **counted(found)}
       for (retrained, judged, what), found in said.items()
-  ], [{**about, 'retrained': retrained, 'metric': metric,
+  ], [{**about, 'repetitions': repetitions, 'retrained': retrained,
+       'metric': metric,
        'margin': found[0].margin,
        'error': float(np.median([one.delta.error for one in found])),
        'power': float(np.mean([one.power for one in found])),
@@ -214,8 +224,8 @@ def _measure(values: flags.FlagValues) -> dict[str, Any]:
   for images in IMAGES:
     data, splits = data_of(dict.fromkeys(PARTS, images), known=False)
     found = [next(verdicts(data, splits, *damaged(splits, [images, i]), (3,)))
-             for i in range(SMALL * repetitions)]
-    small.append({'images': images,
+             for i in range(max(LEAST, round(SMALL * repetitions)))]
+    small.append({'images': images, 'repetitions': len(found),
                   **counted([verdict['utility'] for verdict, _ in found])})
   return {'repetitions': repetitions, 'rows': rows, 'voters': voters,
           'small': small, 'cpu_s': round(time.process_time() - started)}
@@ -250,7 +260,7 @@ def markdown(result: dict[str, Any]) -> str:
   worse = [row for row in rows if row['judged'] != 'retrained']
   skills = '; '.join(f'{name}: {skill:g} in all and {rest:g} by image'
                      for name, (skill, rest) in SKILLS.items())
-  key = ('models', 'verdict on', 'people')
+  key = ('models', 'verdict on', 'people', 'repetitions')
   return '\n'.join([
       '# How often verdicts are wrong, and how often they can be right', '',
       'Per cent of simulated evaluations at tier 1, by retrained models. '
@@ -258,12 +268,12 @@ def markdown(result: dict[str, Any]) -> str:
       'images a person. Standard deviation of the margin between models: '
       f'{skills} (between images: 1.1). The standard error of 5 is '
       f'{100 * (.05 * .95 / result["repetitions"])**.5:.1f} in '
-      f'{result["repetitions"]} repetitions; 1000 people have fewer.', '',
+      f'{result["repetitions"]:,} repetitions; more people have fewer.', '',
       '## A judged model of the law of the retrained ones', '',
       '"Indistinguishable" is right; with one retrained model nothing is said.',
-      '', *_across(honest, (*key, 'repetitions'), 'indistinguishable'), '',
+      '', *_across(honest, key, 'indistinguishable'), '',
       '"Distinguishable" is wrong:', '',
-      *_across(honest, (*key, 'repetitions'), 'wrong'), '',
+      *_across(honest, key, 'wrong'), '',
       '## A judged model that is not', '',
       f'"leak": it keeps {JUDGED["leak"][0]:g} of what the original knows of '
       'forget; "over-forgotten": its margins on forget lie as much below. Both '
@@ -291,7 +301,7 @@ def markdown(result: dict[str, Any]) -> str:
       f'Utility of a model that is right on {WORSE:g} of the images, beside '
       f'three retrained ones that are right on {ACCURATE:g}, with so many '
       'images on each side and no known people; "indistinguishable" is false '
-      f'({SMALL * result["repetitions"]} simulations each):', '',
+      f'({result["small"][0]["repetitions"]} simulations each):', '',
       *render.markdown_lines(
           ['images', *_WORDS],
           [[f'{row["images"]}', *(_per_cent(row[word]) for word in _WORDS)]
