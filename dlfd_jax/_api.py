@@ -35,9 +35,9 @@ from dlfd_jax.models import (
 from dlfd_jax.pipeline.audit import audit
 from dlfd_jax.pipeline.auto import AutoResult, Candidate, auto
 from dlfd_jax.pipeline.classifier import Classifier, load_classifier
-from dlfd_jax.pipeline.evaluate import (
+from dlfd_jax.pipeline.evaluate import evaluate
+from dlfd_jax.pipeline.evaluation_result import (
   EvaluationResult,
-  evaluate,
   load_evaluation,
 )
 from dlfd_jax.pipeline.job import Interrupted, load_data

@@ -35,8 +35,8 @@ from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.pipeline import (
   chain,
   chain_checks,
-  evaluate,
   evaluation_facts,
+  evaluation_result,
   job,
   run_configs,
 )
@@ -201,7 +201,8 @@ def _a_run(name: str, beside: Beside) -> Read:
 def _report(name: str) -> Read:
   """Reads an evaluation as its report does, but for the pictures."""
   def read(folder):
-    found = evaluate.load_evaluation(folder / name, allow_unverified=True)
+    found = evaluation_result.load_evaluation(
+        folder / name, allow_unverified=True)
     found.table()
     facts = html.report_facts(found.record, found.per_example)
     json.dumps(facts, allow_nan=False).encode()

@@ -9,7 +9,7 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax.cli import command, inputs, screen
-from dlfd_jax.pipeline import chain_checks, evaluate
+from dlfd_jax.pipeline import chain_checks, evaluation_result
 from dlfd_jax.report import compare, names, plots, render, tables
 from dlfd_jax.utils import files, places, runs, validate
 
@@ -42,7 +42,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   workdir = pathlib.Path(command.required(values, 'workdir'))
   folders = _folders(command.required(values, 'evaluations'),
                      command.value(values, 'names'))
-  results = {name: evaluate.load_evaluation(
+  results = {name: evaluation_result.load_evaluation(
       folder, allow_unverified=command.value(values, chain_checks.FLAG)).record
              for name, folder in folders.items()}
   compare.check_comparable({

@@ -17,6 +17,7 @@ from dlfd_jax.evaluation import inputs as inputs_lib, own_metrics
 from dlfd_jax.pipeline import (
   chain_checks,
   evaluate,
+  evaluation_result,
   job,
   reference_models,
   run_configs,
@@ -238,7 +239,7 @@ def retrained_models(values: flags.FlagValues) -> list[str]:
       ).retrained()]
 
 
-def show(result: evaluate.EvaluationResult) -> None:
+def show(result: evaluation_result.EvaluationResult) -> None:
   """Prints the tables and what the main attack found."""
   command.say_verification(result.record)
   console = screen.console()

@@ -9,7 +9,7 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax.cli import command, inputs
-from dlfd_jax.pipeline import chain_checks, evaluate, signing
+from dlfd_jax.pipeline import chain_checks, evaluation_result, signing
 from dlfd_jax.report import pseudonyms
 from dlfd_jax.utils import runs, spent
 
@@ -63,7 +63,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   source = pathlib.Path(command.required(values, 'evaluation'))
   target = pathlib.Path(command.value(values, 'workdir') or source)
   with spent.on(spent.READ):
-    found = evaluate.load_evaluation(
+    found = evaluation_result.load_evaluation(
         source, allow_unverified=command.value(values, chain_checks.FLAG))
   sign = command.value(values, 'sign')
   if sign is None:

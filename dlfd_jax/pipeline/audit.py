@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
-from dlfd_jax.pipeline import evaluate as evaluate_lib
+from dlfd_jax.pipeline import evaluate as evaluate_lib, evaluation_result
 
 
 def audit(model: evaluate_lib.AnyModel, splits: splits_lib.Splits | None = None,
@@ -20,7 +20,7 @@ def audit(model: evaluate_lib.AnyModel, splits: splits_lib.Splits | None = None,
           original: evaluate_lib.AnyModel | None = None,
           retrained: Sequence[evaluate_lib.AnyModel] = (),
           notes: Sequence[str] = (), **options: Any
-          ) -> evaluate_lib.EvaluationResult:
+          ) -> evaluation_result.EvaluationResult:
   """Measures what a classifier tells of the people of a request.
 
   Whoever is in ``forget`` counts as a member, whoever is in ``val`` and

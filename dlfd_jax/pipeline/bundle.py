@@ -27,7 +27,7 @@ from dlfd_jax.data import (
 from dlfd_jax.evaluation import again
 from dlfd_jax.metrics import per_example
 from dlfd_jax.models import torch_weights, weight_files
-from dlfd_jax.pipeline import chain, evaluate, job, predictors
+from dlfd_jax.pipeline import chain, evaluation_result, job, predictors
 from dlfd_jax.report import names
 from dlfd_jax.utils import (
   files,
@@ -41,7 +41,7 @@ from dlfd_jax.utils import (
 
 FOLDER, MANIFEST, SIGNATURE = 'bundle', 'manifest.json', 'signature.json'
 _SIGNED = {runs.REPORT, 'report.json', runs.RESULT, runs.CONFIG,
-           evaluate.PER_EXAMPLE}
+           evaluation_result.PER_EXAMPLE}
 _ALGORITHM = 'Ed25519'
 _TOLERANCE = .01  # of logits and losses: other devices round otherwise
 CANNOT_PROVE = (
@@ -67,7 +67,7 @@ class Bundle:
   folder: pathlib.Path
   manifest: dict[str, Any]
   public_key: str
-  evaluation: evaluate.EvaluationResult
+  evaluation: evaluation_result.EvaluationResult
 
   def statements(self) -> list[str]:
     """What was signed, in sentences for its reader."""
@@ -133,7 +133,8 @@ def read_key(path: str | os.PathLike) -> Any:
   return key
 
 
-def facts(found: evaluate.EvaluationResult, exports: Sequence[str] = (),
+def facts(found: evaluation_result.EvaluationResult,
+          exports: Sequence[str] = (),
           previous: job.Folder | None = None) -> dict[str, Any]:
   """What a bundle says of an evaluation, but for the hashes of its files.
 
@@ -153,8 +154,8 @@ def facts(found: evaluate.EvaluationResult, exports: Sequence[str] = (),
   if 'unlearned' not in models or 'unlearned/test/logits' not in arrays:
     raise ValueError(
         'Expected an evaluation with the hashes of its models and the logits '
-        f'in {evaluate.PER_EXAMPLE} in {found.folder}, got one without: '
-        'evaluate again with this version.')
+        f'in {evaluation_result.PER_EXAMPLE} in {found.folder}, got one '
+        'without: evaluate again with this version.')
   left = again.check(found.record, arrays).left
   exported = [_export(path, models) for path in exports]
   return {
@@ -173,8 +174,8 @@ def facts(found: evaluate.EvaluationResult, exports: Sequence[str] = (),
            f'and {", ".join(left)}.'] if left else [])]}
 
 
-def write(found: evaluate.EvaluationResult, report: pathlib.Path, key: Any,
-          known: Mapping[str, Any]) -> pathlib.Path:
+def write(found: evaluation_result.EvaluationResult, report: pathlib.Path,
+          key: Any, known: Mapping[str, Any]) -> pathlib.Path:
   """Writes the signed bundle beside a report.
 
   Args:
@@ -193,7 +194,7 @@ def write(found: evaluate.EvaluationResult, report: pathlib.Path, key: Any,
   contents = {path.name: path.read_bytes() for path in (
       report, report.with_suffix('.json'),
       *(found.folder / name for name in (
-          runs.RESULT, runs.CONFIG, evaluate.PER_EXAMPLE)))}
+          runs.RESULT, runs.CONFIG, evaluation_result.PER_EXAMPLE)))}
   manifest = {**known, 'sha256': {
       name: hashlib.sha256(content).hexdigest()
       for name, content in contents.items()}}
@@ -208,7 +209,8 @@ def write(found: evaluate.EvaluationResult, report: pathlib.Path, key: Any,
   return folder
 
 
-def _models(found: evaluate.EvaluationResult) -> dict[str, dict[str, Any]]:
+def _models(found: evaluation_result.EvaluationResult
+            ) -> dict[str, dict[str, Any]]:
   """Place, hash of the weights and of their tensors in PyTorch, by model."""
   stored = found.record.get('models') or {}
   listed = {name: stored.get(name) for name in ('original', 'unlearned')}
@@ -222,8 +224,8 @@ def _models(found: evaluate.EvaluationResult) -> dict[str, dict[str, Any]]:
           for name, weights in (stored.get('sha256') or {}).items()}
 
 
-def _tensors(found: evaluate.EvaluationResult, place: str | None, weights: str,
-             state: str) -> str | None:
+def _tensors(found: evaluation_result.EvaluationResult, place: str | None,
+             weights: str, state: str) -> str | None:
   """Hash of the state dict that an export holds; None if it is not at hand."""
   path = place and places.found(place, found.folder or '.')
   if not path:
@@ -257,7 +259,7 @@ def _export(path: str, models: Mapping[str, Mapping[str, Any]]
           'model': of[0]}
 
 
-def _still_know(found: evaluate.EvaluationResult,
+def _still_know(found: evaluation_result.EvaluationResult,
                 models: Mapping[str, Mapping[str, Any]],
                 exported: Sequence[Mapping[str, Any]]
                 ) -> list[dict[str, Any]]:
@@ -355,12 +357,12 @@ def read(folder: job.Folder, public_key: str | None = None) -> Bundle:
   if more:
     raise ValueError(f'Expected no files in {folder} but the signed ones, got '
                      f'{validate.listed(more)}.')
-  found = evaluate.load_evaluation(folder)
+  found = evaluation_result.load_evaluation(folder)
   if chain.hash_of(found.record.get('request_images')) != manifest['request']:
     raise ValueError(f'Expected the request of {folder} as it was signed, got '
                      'another one.')
   _check_arrays(found.per_example or {}, manifest['models'],
-                folder / evaluate.PER_EXAMPLE)
+                folder / evaluation_result.PER_EXAMPLE)
   return Bundle(folder, manifest, signed['public_key'], found)
 
 

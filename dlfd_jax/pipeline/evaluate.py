@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import pathlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +18,6 @@ from dlfd_jax.data import (
   splits as splits_lib,
 )
 from dlfd_jax.evaluation import (
-  arrays as arrays_lib,
   earlier as earlier_lib,
   inputs as inputs_lib,
   likelihood_attacks,
@@ -33,6 +31,7 @@ from dlfd_jax.pipeline import (
   chain,
   chain_checks,
   evaluation_facts as facts,
+  evaluation_result,
   forgotten,
   half_references as halves_lib,
   job,
@@ -44,217 +43,22 @@ from dlfd_jax.pipeline import (
   weakenings,
 )
 from dlfd_jax.report import (
-  answers as answers_lib,
-  people,
   pseudonyms,
-  recovery,
-  releases,
-  render,
-  shadows as shadows_report,
-  tables,
 )
 from dlfd_jax.utils import (
-  files,
   hosts,
   places,
-  records,
   runs,
-  schemas,
   spent as spent_lib,
   storage,
   validate,
-  writes,
 )
 
-PER_EXAMPLE = 'per_example.npz'
-FEATURES = 'features.npz'
-PEOPLE = 'people.json'
 References = job.Folder | reference_models.ReferenceModels
 Shadows = References | shadow_models.Plan
 # Whatever names a model to be measured.
 AnyModel = (job.ModelRun | checkpoint.SavedModel | chain.Judged | str
             | os.PathLike)
-
-
-@dataclasses.dataclass(eq=False, kw_only=True)
-class EvaluationResult:
-  """What an evaluation found.
-
-  Attributes:
-    record: every metric of every model, as in ``result.json``.
-    config: everything that decides it, as in ``config.json``.
-    folder: where it lies; None = in memory alone.
-    arrays: by file name: losses and margins of every image, and the features
-      if they were kept; of a folder they are read when they are needed.
-    history: events of the unlearning run, for the report; None = not known.
-    names: of people by number, where the data have names; of a folder they
-      are read when they are needed, from a file for its owner alone.
-  """
-
-  record: dict[str, Any]
-  config: dict[str, Any]
-  folder: pathlib.Path | None = None
-  arrays: dict[str, dict[str, np.ndarray]] = dataclasses.field(
-      default_factory=dict)
-  history: list[dict[str, Any]] | None = None
-  names: dict[int, str] | None = None
-
-  def value(self, metric: str, model: str = 'unlearned') -> float | None:
-    """A metric of ``original``, ``unlearned``, ``retrained`` or ``null``."""
-    return tables.find_cell(self.record, metric, model).value
-
-  def table(self) -> str:
-    """The main metrics of all models, as Markdown."""
-    parts = [render.to_markdown(table) for table in self.tables()]
-    return '\n'.join([*self.answers(), '', *parts, *self.headline()])
-
-  def answers(self) -> list[str]:
-    """Forgotten, working, like a retrained model; and what to do with it."""
-    return answers_lib.lines(self.record)
-
-  def headline(self) -> list[str]:
-    """What the main attack and others found, in sentences that name people."""
-    called, _ = pseudonyms.applied(self.record, {}, self._names())
-    return [*tables.headline(self.record), *recovery.sentences(self.record),
-            *people.sentences(called), *releases.sentences(self.record),
-            *shadows_report.sentences(self.record)]
-
-  def tables(self) -> list[tables.Table]:
-    """The tables of a terminal: the summary and, if it was run, tier 1.
-
-    Then what was tried to bring forget back, if it was.
-    """
-    found = [tables.summary_table(self.record)]
-    if self.record.get('verdicts'):
-      found.append(tables.reference_table(self.record, delta=False))
-      tried = tables.recovery_table(self.record, delta=False)
-      found += [tried] if tried.rows else []
-    return found
-
-  def save(self, folder: job.Folder) -> pathlib.Path:
-    """Writes the folder that ``dlfd evaluate`` writes; see ``ModelRun.save``.
-
-    Raises:
-      ValueError: if it holds something else.
-    """
-    opened = job.open_folder(folder, self.config)
-    if opened.result is None:
-      hosts.first(lambda: self._write(opened))
-    return opened.path
-
-  def _write(self, opened: runs.RunFolder) -> None:
-    for name, arrays in self.arrays.items():
-      writes.write_arrays(opened.path / name, arrays, compressed=True)
-    if self.names:
-      writes.publish(opened.path / PEOPLE, {
-          'kind': 'people', 'people': {
-              str(code): name for code, name in self.names.items()}},
-                     mode=writes.PRIVATE)
-    opened.write_result(self.record)
-
-  def write_report(self, path: job.Folder,
-                   request: Mapping[str, str | None] | None = None, *,
-                   named: bool = False) -> pathlib.Path:
-    """Writes the report: one HTML file, and the same facts as JSON beside it.
-
-    Args:
-      path: of the HTML file; folders are made.
-      request: ``id`` and ``received`` of the deletion request, to be printed.
-      named: people by name and images by id, not by pseudonyms whose key is
-        written beside the report, for its owner alone:
-        ``pseudonyms.key_path``.
-
-    Returns:
-      The path.
-
-    Raises:
-      FileExistsError: if a file of such a name is there that is none of ours.
-      ValueError: if the record is no whole evaluation.
-    """
-    from dlfd_jax.report import html  # matplotlib is slow to import
-
-    path, record = storage.local(path), self.record
-    if request:
-      record = {
-          **record, 'request': {**request, **(record.get('request') or {})}}
-    html.write_report(record, self.per_example, self._history(), path,
-                      self._names(), named=named)
-    return path
-
-  @property
-  def per_example(self) -> dict[str, np.ndarray] | None:
-    """Loss and margin of every image, see ``evaluation.run.evaluate``."""
-    if PER_EXAMPLE in self.arrays or self.folder is None:
-      return self.arrays.get(PER_EXAMPLE)
-    path = self.folder / PER_EXAMPLE
-    if not files.is_there(path):
-      return None
-    found = files.read_arrays(path)
-    arrays_lib.check(found, str(path))
-    return found
-
-  def _history(self) -> list[dict[str, Any]] | None:
-    run = self._unlearned_run()
-    # Without a result it is a model alone, or its run is gone.
-    if self.history is None and run and files.is_file(
-        pathlib.Path(run) / runs.RESULT):
-      return runs.read_log(run) or None
-    return self.history
-
-  def _names(self) -> dict[int, str]:
-    path = (self.folder or pathlib.Path()) / PEOPLE
-    if self.names is not None or self.folder is None or not files.is_there(
-        path):
-      return self.names or {}
-    return {int(code): name for code, name in records.read(
-        path, schemas.People)['people'].items()}
-
-  def _unlearned_run(self) -> str | None:
-    """The folder of the unlearning run, if it can be known.
-
-    Nobody knows where the relative paths of an earlier version began.
-    """
-    stored = self.record.get('models') or {}
-    place = stored.get('unlearned')
-    if not place or stored.get(places.KEY) != places.HERE:
-      return None
-    return places.found(place, self.folder or '.')
-
-
-def load_evaluation(folder: job.Folder, *,
-                    allow_unverified: bool = False) -> EvaluationResult:
-  """A finished evaluation.
-
-  Args:
-    folder: of it.
-    allow_unverified: where its files do not belong together go on and add it to
-      the record's ``verification``.
-
-  Raises:
-    FileNotFoundError: if there is none.
-    ValueError: if the folder holds something else, or its files are altered or
-      from another evaluation.
-  """
-  folder = storage.local(folder)
-  record = records.read(folder / runs.RESULT, schemas.Evaluation)
-  config = (runs.read_config(folder, 'evaluation')
-            if files.is_file(folder / runs.CONFIG) else {})
-  result = EvaluationResult(record=record, folder=folder, config=config)
-  of_models = record.get('models') or {}
-  found = chain_checks.together([
-      chain_checks.check_result(str(folder), config, record),
-      chain_checks.check_arrays(
-          str(folder), record, PER_EXAMPLE, result.per_example),
-      chain_checks.check_same_run(
-          result._unlearned_run(), of_models.get('unlearned_run'))]
-  ).settled(allow_unverified)
-  own = record.get('verification')
-  if found['allowed'] or (own and found['unverified']):
-    own = own or found
-    result.record = {**record, 'verification': {**own, **{
-        name: list(dict.fromkeys([*own[name], *found[name]]))
-        for name in ('unverified', 'allowed')}}}
-  return result
 
 
 def evaluate(
@@ -274,7 +78,8 @@ def evaluate(
     checkpoint_seconds: float = 60.0, command: str | None = None,
     used: Mapping[str, Any] | None = None, allow_unverified: bool = False,
     audit_notes: Sequence[str] | None = None,
-    metrics: Sequence[str | registry.Metric] = ()) -> EvaluationResult:
+    metrics: Sequence[str | registry.Metric] = ()
+    ) -> evaluation_result.EvaluationResult:
   """Measures an unlearned model beside the original and retrained ones.
 
   Args:
@@ -334,7 +139,7 @@ def evaluate(
   if workdir is not None:
     opened = job.open_folder(workdir, fields)
     if opened.result is not None:
-      return load_evaluation(
+      return evaluation_result.load_evaluation(
           opened.path, allow_unverified=allow_unverified)
   measured = _measure(
       plan, predictors_lib.Predictors(
@@ -344,7 +149,7 @@ def evaluate(
       allow_unverified=allow_unverified)
   arrays = measured.arrays(keep_features)
   judged = plan.judged['unlearned']
-  result = EvaluationResult(
+  result = evaluation_result.EvaluationResult(
       config=fields, arrays=arrays, history=judged.events,
       names=facts.names(plan.dataset, plan.splits, measured.figures),
       record=chain.sealed({
@@ -516,10 +321,13 @@ class _Measured:
 
   def arrays(self, keep_features: bool) -> dict[str, dict[str, np.ndarray]]:
     """By the file that they are written to."""
-    return {PER_EXAMPLE: self.per_example, **({FEATURES: {
-        f'{model}/{split}/features': out.features
-        for model, of_model in self.ran.items()
-        for split, out in of_model.items()}} if keep_features else {})}
+    found = {evaluation_result.PER_EXAMPLE: self.per_example}
+    if keep_features:
+      found[evaluation_result.FEATURES] = {
+          f'{model}/{split}/features': out.features
+          for model, of_model in self.ran.items()
+          for split, out in of_model.items()}
+    return found
 
 
 def _measure(plan: _Plan, predictors: predictors_lib.Predictors,

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 
 from dlfd_jax import parallel
 from dlfd_jax.data import dataset as dataset_lib
-from dlfd_jax.pipeline import bundle as bundle_lib, evaluate, job
+from dlfd_jax.pipeline import bundle as bundle_lib, evaluation_result, job
 from dlfd_jax.utils import runs
 
 
-def sign(result: evaluate.EvaluationResult, key: str | os.PathLike,
+def sign(result: evaluation_result.EvaluationResult, key: str | os.PathLike,
          folder: job.Folder | None = None, *,
          request: Mapping[str, str | None] | None = None,
          exports: Sequence[str] = (), previous: job.Folder | None = None,

@@ -26,7 +26,7 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax.cli import command
-from dlfd_jax.pipeline import evaluate
+from dlfd_jax.pipeline import evaluation_result
 from dlfd_jax.report import names, render, tables
 from dlfd_jax.utils import runs
 from experiments.publish import programs
@@ -142,7 +142,7 @@ def measure(evaluation: pathlib.Path, repeats: int) -> dict[str, Any]:
     folder = pathlib.Path(name)
     for _ in range(repeats):
       started = time.perf_counter()
-      page = evaluate.load_evaluation(evaluation).write_report(
+      page = evaluation_result.load_evaluation(evaluation).write_report(
           folder / runs.REPORT)
       seconds.append(time.perf_counter() - started)
     text = page.read_text('utf-8')

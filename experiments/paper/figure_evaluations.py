@@ -12,7 +12,7 @@ import numpy as np
 from dlfd_jax import methods
 from dlfd_jax.evaluation import registry
 from dlfd_jax.evaluation.estimate import Estimate
-from dlfd_jax.pipeline import evaluate
+from dlfd_jax.pipeline import evaluation_result
 from dlfd_jax.report import (
   drawing,
   feature_numbers,
@@ -61,7 +61,7 @@ class Model:
 
   @property
   def has_features(self) -> bool:
-    return (self.folder / evaluate.FEATURES).is_file()
+    return (self.folder / evaluation_result.FEATURES).is_file()
 
   def features(self, split: str) -> np.ndarray:
     """Penultimate features of a split ``[n, d]``.
@@ -71,9 +71,9 @@ class Model:
     """
     if not self.has_features:
       raise ValueError(
-          f'Expected {evaluate.FEATURES} in {self.folder} of --evaluations: '
-          'run dlfd evaluate with --keep_features.')
-    with np.load(self.folder / evaluate.FEATURES) as stored:
+          f'Expected {evaluation_result.FEATURES} in {self.folder} of '
+          '--evaluations: run dlfd evaluate with --keep_features.')
+    with np.load(self.folder / evaluation_result.FEATURES) as stored:
       return stored[f'{self.key}/{split}/features']
 
 
@@ -129,7 +129,7 @@ def read(folders: Mapping[str, pathlib.Path]) -> list[Model]:
   models: list[Model] = []
   for label, folder in folders.items():
     result = runs.read_json(folder / runs.RESULT)
-    path = folder / evaluate.PER_EXAMPLE
+    path = folder / evaluation_result.PER_EXAMPLE
     if result.get('kind') != 'evaluation':
       raise ValueError(
           f'Expected an evaluation in {folder} of --evaluations, got '

@@ -26,7 +26,11 @@ from dlfd_jax.metrics import (
   reference_attack,
   stats,
 )
-from dlfd_jax.pipeline import classifier as inference, evaluate, signing
+from dlfd_jax.pipeline import (
+  classifier as inference,
+  evaluation_result,
+  signing,
+)
 from dlfd_jax.utils import runs
 from tests.bad_cases.case import Case
 
@@ -187,7 +191,7 @@ CASES = [
     _call('predict: floats', lambda: inference.load_classifier(
         'original').predict(np.zeros((1, 16, 16, 3)))),
     _call('sign: the evaluation is in memory alone', lambda: signing.sign(
-        evaluate.EvaluationResult(config={}, record={}), 'key.pem')),
+        evaluation_result.EvaluationResult(config={}, record={}), 'key.pem')),
     _call('RunFolder: a number that JSON cannot hold', lambda: runs.RunFolder(
         pathlib.Path('out'), {'rate': float('nan')})),
 ]

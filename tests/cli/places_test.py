@@ -11,7 +11,7 @@ import shutil
 import pytest
 
 from dlfd_jax.cli import commands
-from dlfd_jax.pipeline import evaluate
+from dlfd_jax.pipeline import evaluation_result
 from dlfd_jax.utils import places, runs
 from tests.bad_cases import place as template_of
 from tests.cli import runs_of
@@ -74,7 +74,7 @@ def test_a_report_takes_no_log_of_another_project(project):
         'reason': '', 'findings': {}, 'history': [], 'time': {},
         'log_lines': 1}))
   with contextlib.chdir(project / 'Q'):
-    found = evaluate.EvaluationResult(
+    found = evaluation_result.EvaluationResult(
         record=record, config={}, folder=pathlib.Path('../P/evaluation'))
     assert found._history()[0]['event'] == 'P'
     (project / 'P/unlearned' / runs.METRICS).unlink()

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from dlfd_jax import checkpoint, models
 from dlfd_jax.cli import audit, report, verify
 from dlfd_jax.data import sources
-from dlfd_jax.pipeline import evaluate as evaluate_lib, job
+from dlfd_jax.pipeline import evaluation_result, job
 from dlfd_jax.utils import runs
 from tests.cli import runs_of
 
@@ -89,7 +89,7 @@ def named(tmp_path_factory):
 
 
 def test_the_terminal_names_people(named):
-  found = evaluate_lib.load_evaluation(named)
+  found = evaluation_result.load_evaluation(named)
   assert found._names() == dict(enumerate(_NAMES[:6]))
   few = dataclasses.replace(found, record={
       **found.record, 'people': found.record['people'][:1]})
@@ -117,7 +117,7 @@ def test_a_report_names_nobody_and_its_key_is_for_its_owner(
   assert ['Names not found', '1'] in asked
   assert all(name.startswith(key['people'][code.partition('.')[0]])
              for code, name in key['images'].items() if code[0] == 'P')
-  for path in (tmp_path / 'report_key.json', named / evaluate_lib.PEOPLE):
+  for path in (tmp_path / 'report_key.json', named / evaluation_result.PEOPLE):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
   said = capsys.readouterr().out
   assert 'report_key.json says whose the pseudonyms are' in said

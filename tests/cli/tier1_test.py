@@ -10,7 +10,12 @@ from dlfd_jax import checkpoint
 from dlfd_jax.cli import evaluate, report
 from dlfd_jax.data import requests, splits as splits_lib
 from dlfd_jax.evaluation import again
-from dlfd_jax.pipeline import chain, evaluate as pipeline, job, run_configs
+from dlfd_jax.pipeline import (
+  chain,
+  evaluation_result,
+  job,
+  run_configs,
+)
 from dlfd_jax.utils import runs
 from tests.evaluation import stored_arrays_test
 
@@ -111,9 +116,9 @@ def test_from_runs_to_the_report(
   assert result['request']['people'] == 4
   assert len(result['request']['sha256_of_image_ids']) == 64
   assert result['efficiency']['evaluate_s']['references'] > 0
-  with np.load(out / pipeline.FEATURES) as arrays:
+  with np.load(out / evaluation_result.FEATURES) as arrays:
     assert arrays['retrained_1/test/features'].ndim == 2
-  with np.load(out / pipeline.PER_EXAMPLE) as arrays:
+  with np.load(out / evaluation_result.PER_EXAMPLE) as arrays:
     assert not any(name.endswith('/features') for name in arrays.files)
     assert 'unlearned/forget/apart' in arrays.files
     stored_arrays_test.check(arrays)
@@ -160,7 +165,7 @@ def test_one_retrained_model_and_no_relearning(
   assert records['log2_ain']['unlearned']['reason'] == 'no relearning was run'
   assert result['config']['relearn'] == 'not run'
   assert 'cannot tell' in records['recovery_accuracy']['notes'][-1]
-  assert not (out / pipeline.FEATURES).exists()
+  assert not (out / evaluation_result.FEATURES).exists()
   assert all(r['verdict'] != 'indistinguishable' for r in records.values())
 
 

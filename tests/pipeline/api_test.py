@@ -10,7 +10,7 @@ import pytest
 import dlfd_jax
 from dlfd_jax import checkpoint, loop, models, presets
 from dlfd_jax.cli import evaluate as command, report
-from dlfd_jax.pipeline import chain, chain_checks, evaluate, job
+from dlfd_jax.pipeline import chain, chain_checks, evaluation_result, job
 from dlfd_jax.report import tables
 from dlfd_jax.utils import runs
 from tests.cli import runs_of
@@ -138,7 +138,7 @@ def test_tier_1_runs_in_memory(work):
           relearn_steps=2, relearn_seeds=1, recovery_steps=2))
   assert found.record['verdicts']
   assert len(found.tables()) == 3 and found.headline()
-  assert evaluate.FEATURES in found.arrays
+  assert evaluation_result.FEATURES in found.arrays
   optimizer = found.record['config']['relearn']['optimizer']
   assert optimizer['learning_rate'] == pytest.approx(
       .1 * RECIPE.optimizer.learning_rate)

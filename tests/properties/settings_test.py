@@ -16,7 +16,12 @@ from dlfd_jax.cli import options, unlearn
 from dlfd_jax.data import augment, requests, sources
 from dlfd_jax.evaluation import inputs
 from dlfd_jax.metrics import forgetting
-from dlfd_jax.pipeline import evaluate, relearn, run_configs, tier_1_runs
+from dlfd_jax.pipeline import (
+  evaluation_result,
+  relearn,
+  run_configs,
+  tier_1_runs,
+)
 from dlfd_jax.utils import runs, validate
 from tests.cli import runs_of
 from tests.properties import said
@@ -164,7 +169,7 @@ def test_any_result_of_an_evaluation(tmp_path_factory, data):
   runs.write_json(source / runs.RESULT, _replaced(data.draw, result))
   before = runs_of.tree(source)
   path, sentence = said.outcome(
-      lambda: evaluate.load_evaluation(source).write_report(
+      lambda: evaluation_result.load_evaluation(source).write_report(
           source / 'out' / runs.REPORT))
   if sentence is None:
     assert '</html>' in pathlib.Path(path).read_text('utf-8')
