@@ -427,12 +427,8 @@ def read_names(flag: str, text: str) -> list[str]:
   """
   if not files.is_there(text):
     return []
-  files.check_file(text, f'--{flag} to be names or a text file')
-  try:
-    lines = pathlib.Path(text).read_text('utf-8-sig').splitlines()
-  except UnicodeDecodeError as error:
-    raise ValueError(
-        f'Expected --{flag} to be a file in UTF-8, got {text}.') from error
+  lines = files.read_text(
+      text, f'--{flag} to be names or a text file').splitlines()
   return [line.strip() for line in lines if line.strip()]
 
 

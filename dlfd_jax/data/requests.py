@@ -157,12 +157,7 @@ def read_entries(path: str | os.PathLike) -> dict[str, str]:
     ValueError: if the file is no text, or has no entry.
   """
   path = storage.local(path)
-  files.check_file(path, 'a text file')
-  try:
-    text = path.read_text(encoding='utf-8-sig')
-  except UnicodeDecodeError as error:
-    raise ValueError(
-        f'Expected {path} to be UTF-8 text, got other bytes.') from error
+  text = files.read_text(path, 'a text file')
   entries: dict[str, str] = {}
   for number, line in enumerate(text.split('\n'), start=1):
     if spelling.clean(line):

@@ -79,6 +79,24 @@ def joined(texts: list[str]) -> list[str]:
   return found
 
 
+def read_text(path: str | os.PathLike, expected: str) -> str:
+  """The text of a file in UTF-8, with or without a byte-order mark.
+
+  Args:
+    path: the file.
+    expected: as of :func:`check_file`.
+
+  Raises:
+    FileNotFoundError, ValueError: as that does, and if it is no such text.
+  """
+  check_file(path, expected)
+  try:
+    return pathlib.Path(path).read_text(encoding='utf-8-sig')
+  except UnicodeDecodeError as error:
+    raise ValueError(
+        f'Expected {path} to be UTF-8 text, got other bytes.') from error
+
+
 def check_file(path: str | os.PathLike, expected: str) -> None:
   """Raises unless there is a file that can be read to its end and held.
 

@@ -102,12 +102,7 @@ def read_words(path: str | os.PathLike, header: Sequence[str] | None = None,
     FileNotFoundError, ValueError: as ``read_csv``.
   """
   path = storage.local(path)
-  files.check_file(path, f'the file {path.name}')
-  try:
-    text = path.read_text(encoding='utf-8-sig')
-  except UnicodeDecodeError as error:
-    raise ValueError(
-        f'Expected {path} to be UTF-8 text, got other bytes.') from error
+  text = files.read_text(path, f'the file {path.name}')
   rows = [(number, line.split())
           for number, line in enumerate(text.splitlines(), start=1)]
   if header is None:
