@@ -5,6 +5,8 @@ from __future__ import annotations
 from dlfd_jax.utils import stops
 
 OK, BUG, USER_ERROR, NOT_FINITE, NOT_FORGOTTEN, UNUSABLE, NO_MODEL = range(7)
+# All that was asked for is written, whatever it says of the model.
+DONE = (OK, NOT_FORGOTTEN, UNUSABLE, NO_MODEL)
 INTERRUPTED = stops.SAVED
 HANGUP, CTRL_C, TERMINATED = (
     stops.code_of(number) for number in (1, 2, 15))

@@ -23,14 +23,12 @@ from typing import Any
 
 from absl import flags
 
-from dlfd_jax.cli import command
+from dlfd_jax.cli import command, exit_codes
 from dlfd_jax.report import render
 from experiments.publish import programs
 
 ROUNDS = {'first': ('train', 'unlearn', 'evaluate', 'report'),
           'again': ('evaluate', 'report')}
-# A run that forgot nothing, or whose model is of no use, took its time, too.
-_DONE = (0, 4, 5)
 _LINE = re.compile(
     r'(?P<wall>[\d.]+) s, (?P<cpu>[\d.]+) s of CPU time: (?P<parts>[^;]*); of '
     r'these (?P<compiling>[\d.]+) to trace and compile, (?P<compiled>\d+) '
@@ -68,7 +66,7 @@ def _run(root: pathlib.Path, name: str, *options: str) -> dict[str, Any]:
       [sys.executable, '-m', 'dlfd_jax', name, *options], text=True,
       stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
       env={**os.environ, 'XDG_CACHE_HOME': str((root / 'cache').resolve())})
-  if done.returncode not in _DONE:
+  if done.returncode not in exit_codes.DONE:
     raise RuntimeError(
         f'dlfd {name} ended with {done.returncode}: {done.stdout[-2000:]}')
   return parsed(done.stdout)

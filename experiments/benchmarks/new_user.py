@@ -180,8 +180,7 @@ class _Spent:
       before = resource.getrusage(resource.RUSAGE_CHILDREN)
       code = subprocess.run([sys.executable, '-m', 'dlfd_jax', *arguments],
                             check=False).returncode
-      if code not in (exit_codes.OK, exit_codes.NOT_FORGOTTEN,
-                      exit_codes.UNUSABLE, exit_codes.NO_MODEL):
+      if code not in exit_codes.DONE:
         raise command.Stop(code, f'The command {arguments[0]} of {name} ended '
                            f'with exit code {code}.')
       after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -96,8 +96,7 @@ def measured(words: Sequence[str]) -> dict[str, float]:
   seconds = time.perf_counter() - started
   after = resource.getrusage(resource.RUSAGE_CHILDREN)
   # A model that lost accuracy is a model all the same here.
-  if process.returncode not in (
-      exit_codes.OK, exit_codes.NOT_FORGOTTEN, exit_codes.UNUSABLE):
+  if process.returncode not in exit_codes.DONE:
     raise ValueError(f'Expected {" ".join(words)} to end well, got '
                      f'{process.returncode}: {said[-500:]}')
   return {'seconds': seconds, 'peak_bytes': peak, 'core_s': (

@@ -18,7 +18,7 @@ import sys
 import tempfile
 from typing import Any
 
-from dlfd_jax.cli import evaluate, train, unlearn
+from dlfd_jax.cli import evaluate, exit_codes, train, unlearn
 from dlfd_jax.utils import runs, writes
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -164,7 +164,8 @@ def attempt(environment: str, command: str, template: pathlib.Path,
         env=environ, timeout=300, check=False)
     lines = made.stderr.decode(errors='replace').splitlines()
     faults = []
-    if made.returncode != (0 if expected == DONE else 2):
+    if made.returncode not in (
+        exit_codes.DONE if expected == DONE else [exit_codes.USER_ERROR]):
       faults.append(f'exit code {made.returncode}')
     if any('Traceback' in line for line in lines):
       faults.append('a traceback')

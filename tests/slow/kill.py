@@ -241,7 +241,7 @@ class Campaign:
 
   def _is_whole(self, code: int) -> bool:
     """Whether a command had written everything, now or before."""
-    return code == exit_codes.OK or bool(
+    return code in exit_codes.DONE or bool(
         self.command.whole and self.command.whole in self.said)
 
   def run(self, n: int, server: started.Server) -> None:
