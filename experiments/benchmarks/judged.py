@@ -130,9 +130,25 @@ def _measure(values: flags.FlagValues) -> dict[str, Any]:
   if unknown:
     raise ValueError(f'Expected --tasks of {[d.preset for d in DATA]}, got '
                      f'{unknown}.')
-  return {'tasks': [measure(data, data.task(folder), root, config, common,
-                            command.value(values, 'costs'))
-                    for data in DATA if data.preset in wanted]}
+  known = programs.out_of(values)
+  known = known.with_name(f'{known.name}.json')
+  return {'tasks': merged(
+      [measure(data, data.task(folder), root, config, common,
+               command.value(values, 'costs'))
+       for data in DATA if data.preset in wanted],
+      runs.read_json(known) if known.is_file() else {'tasks': []})}
+
+
+def merged(tasks: Sequence[Mapping[str, Any]],
+           earlier: Mapping[str, Any]) -> list[dict[str, Any]]:
+  """What was measured, and the other data sets of an earlier result.
+
+  Each of those keeps the command that it came from.
+  """
+  by_title = {task['title']: {'command': earlier['command'], **task}
+              for task in earlier['tasks']}
+  by_title |= {task['title']: dict(task) for task in tasks}
+  return [by_title[data.title] for data in DATA if data.title in by_title]
 
 
 def measure(data: Data, task: study_lib.Task, root: pathlib.Path,
@@ -420,6 +436,8 @@ def markdown(result: Mapping[str, Any]) -> str:
              for model in task['models']]), '',
         *(f'- {line}' for line in sentences(task)), '',
         *_back_lines(task)]
+    if 'command' in task:  # of an earlier start
+      lines += [f'Command: `{task["command"]}`.', '']
   return '\n'.join([*lines, programs.made_by(dict(result)), ''])
 
 

@@ -34,6 +34,14 @@ def _model(name, forgetting, apart=0, smallest_p=.02):
               .4, 'distinguishable', about='test')}}
 
 
+def test_data_sets_that_are_not_measured_anew_keep_their_command():
+  first, second = ({'title': data.title} for data in judged.DATA)
+  earlier = {'command': 'a', 'tasks': [first, {**second, 'models': []}]}
+  assert judged.merged([second], earlier) == [
+      {**first, 'command': 'a'}, second]
+  assert judged.merged([second], {'tasks': []}) == [second]
+
+
 def _task():
   return {
       'title': 'Faces', 'image_size': 32, 'train_epochs': 3, 'references': 8,
