@@ -97,6 +97,12 @@ QUOTES = (
     ('docs/decisions.md', 'forgotten people stand out ({}, retrained {})',
      *(('table1_demo', method, 'person')
        for method in ('DLFD + restore', 'retrained'))),
+    ('docs/decisions.md', '(attack AUC {} above theirs, EU-k {}), and one pass '
+     'over retain brings forget back by {} more',
+     *(('judged', f'tasks/1/models/{model}/{of}/delta/value', _of(3))
+       for model, of in ((6, 'metrics/gap_mia_auc_person'),
+                         (4, 'metrics/gap_mia_auc_person'),
+                         (6, 'brought_back/recovery_accuracy')))),
     ('docs/decisions.md', 'two-sided attack sees it on FG-NET ({}, retrained '
      '{})', *(('table1_fgnet_48', method, 'two-sided')
        for method in ('DLFD + restore', 'retrained'))),
