@@ -192,14 +192,20 @@ def publish(path: str | os.PathLike, value: Mapping[str, Any],
       storage.push(place)
 
 
-def check_ours(path: str | os.PathLike, kind: str) -> None:
+def check_ours(path: str | os.PathLike, kind: str | None = None) -> None:
   """Raises FileExistsError if another file is there than one of ours.
+
+  So what takes hours is refused before it begins.
 
   Args:
     path: of a JSON file that :func:`publish` is to write.
-    kind: of it.
+    kind: of it; None = any that is there may be replaced.
   """
-  _published(pathlib.Path(path), kind)
+  path = pathlib.Path(path)
+  known = _published(path, kind)
+  for name in records.read(path, dict[str, Any])[_FILES] if known else ():
+    if _hash_of(path.with_name(name)) not in (None, *(known or ())):
+      raise _not_ours(path.with_name(name))
 
 
 def _published(path: pathlib.Path, kind: Any) -> set[str] | None:
@@ -208,7 +214,7 @@ def _published(path: pathlib.Path, kind: Any) -> set[str] | None:
     return set()
   with contextlib.suppress(ValueError):
     found = records.read(path, dict[str, Any])
-    if found.get('kind') == kind:
+    if found.get('kind') == (kind or found.get('kind', '')):
       return None if _FILES not in found else set(
           re.findall('[0-9a-f]{64}', json.dumps(found[_FILES])))
   raise _not_ours(path)

@@ -11,7 +11,7 @@ from absl import flags
 
 from dlfd_jax.cli import command, inputs
 from dlfd_jax.pipeline import job
-from dlfd_jax.utils import runs
+from dlfd_jax.utils import runs, writes
 
 Result = dict[str, Any]
 
@@ -34,15 +34,17 @@ OUT = (None, 'where the files go, without their ending')  # see out_of
 
 
 def out_of(values: flags.FlagValues) -> pathlib.Path:
-  """``--out``; its folder must be there before the work begins.
+  """``--out``, looked at before the work begins.
 
   Raises:
-    FileNotFoundError: if it is not.
+    FileExistsError: if a file is there that is not ours.
+    FileNotFoundError: if its folder is not there.
     ValueError: if the flag is not given.
   """
   out = pathlib.Path(command.required(values, 'out'))
   if not out.parent.is_dir():
     raise FileNotFoundError(f'Expected the folder {out.parent} of --out.')
+  writes.check_ours(f'{out}.json')
   return out
 
 

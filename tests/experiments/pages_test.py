@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from dlfd_jax.utils import runs
+from dlfd_jax.utils import runs, writes
 from experiments.paper import faces_table, formats, table1_page
 from tests.bad_cases import __main__ as bad_cases
 
@@ -71,6 +71,12 @@ def test_a_committed_page_is_that_of_its_result(path, result):
   for ending, write in (('.csv', of.to_csv), ('.tex', of.latex)):
     if path.with_suffix(ending).is_file():
       assert write(result) == path.with_suffix(ending).read_text('utf-8')
+
+
+@pytest.mark.parametrize('path', sorted(_RESULTS.glob('*.json')),
+                         ids=lambda path: path.stem)
+def test_a_program_may_write_a_committed_page_anew(path):
+  writes.check_ours(path)
 
 
 def test_every_module_that_a_document_runs_is_there():

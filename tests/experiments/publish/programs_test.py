@@ -25,3 +25,12 @@ def test_the_flag_may_be_left_out_where_it_may():
   assert programs.out_if_given(_values(None)) is None
   with pytest.raises(ValueError, match='--out'):
     programs.out_of(_values(None))
+
+
+def test_a_page_that_somebody_edited_is_refused_before_the_work(tmp_path):
+  out = tmp_path / 'table'
+  programs.write(out, {'kind': 'any'}, 'a page')
+  assert programs.out_of(_values(out)) == out
+  (tmp_path / 'table.md').write_text('mine')
+  with pytest.raises(FileExistsError, match='nobody changed, got another'):
+    programs.out_of(_values(out))
