@@ -123,7 +123,7 @@ def load_npz(
       and array.shape == (n,) and array.dtype.kind in 'iubU'}
   split_name, split = splits_lib.split_column(
       words, labels, split_column, split_codes)
-  for key in arrays.keys() - words.keys() - set(_RESERVED):
+  for key in sorted(arrays.keys() - words.keys() - set(_RESERVED)):
     if split_name is None is split_column and splits_lib.is_named_like_split(
         key):
       raise ValueError(
