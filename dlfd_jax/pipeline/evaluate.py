@@ -157,7 +157,7 @@ def evaluate(
           'verification': plan.verification,
           'arrays': {name: chain.hash_of_arrays(of)
                      for name, of in arrays.items()},
-          'config': plan.settings(), 'used': used, 'versions': runs.versions(),
+          'config': fields['config'], 'used': used, 'versions': runs.versions(),
           'device': job.device_name(), 'finished': runs.now(),
           **_findings(plan, measured, audit_notes),
           'models': _models(plan, workdir),

@@ -214,7 +214,7 @@ def _published(path: pathlib.Path, kind: Any) -> set[str] | None:
     return set()
   with contextlib.suppress(ValueError):
     found = records.read(path, dict[str, Any])
-    if found.get('kind') == (kind or found.get('kind', '')):
+    if 'kind' in found and kind in (None, found['kind']):
       return None if _FILES not in found else set(
           re.findall('[0-9a-f]{64}', json.dumps(found[_FILES])))
   raise _not_ours(path)
