@@ -12,6 +12,7 @@ from dlfd_jax.cli import (
   audit,
   compare,
   evaluate,
+  exit_codes,
   report,
   train,
   unlearn,
@@ -86,7 +87,7 @@ def test_an_original_alone_that_has_forgotten_nobody(
 def test_the_figures_are_those_of_evaluate(made, original, tmp_path):
   assert evaluate.main([
       f'--original={original}', f'--unlearned={made / "unlearned"}', *_QUICK,
-      f'--workdir={tmp_path / "evaluation"}']) == 0
+      f'--workdir={tmp_path / "evaluation"}']) in exit_codes.DONE
   known = runs.read_json(tmp_path / 'evaluation' / runs.RESULT)
   result = _audit(made, tmp_path / 'out', f'--original={original}',
                   f'--model={made / "unlearned"}')

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import fit, loop
-from dlfd_jax.cli import commands, unlearn
+from dlfd_jax.cli import commands, exit_codes, unlearn
 from dlfd_jax.pipeline import classifier, reference_models
 from dlfd_jax.utils import runs
 from tests import mutations
@@ -62,7 +62,8 @@ def test_evaluate_takes_them_and_they_may_become_more(
   capsys.readouterr()
   assert commands.main([*line, f'--retrained={folder}']) == 2
   assert 'name it with --references' in capsys.readouterr().err
-  assert commands.main([*line, f'--references={folder}']) == 0
+  assert commands.main(
+      [*line, f'--references={folder}']) in exit_codes.DONE
   result = json.loads((tmp_path / 'evaluation' / runs.RESULT).read_text())
   assert len(result['models']['retrained']) == 3
   assert result['verification']['unverified'] == []
