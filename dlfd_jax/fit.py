@@ -44,7 +44,6 @@ class _ValAccuracy(loop.Unsteered):
 def fit(model: nn.Module, dataset: dataset_lib.Dataset, indices: np.ndarray,
         val: np.ndarray, config: train.TrainConfig, *,
         devices: parallel.Devices | None = None,
-        device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
         log: runs.MetricsLog | None = None,
         checkpoints: checkpoint.LoopCheckpoints | None = None,
         checkpoint_seconds: float = 60.0,
@@ -58,7 +57,6 @@ def fit(model: nn.Module, dataset: dataset_lib.Dataset, indices: np.ndarray,
     val: rows whose accuracy is logged after every epoch; may be empty.
     config: the recipe.
     devices: where to run; all local devices by default.
-    device_bytes: largest data set that is kept on the device.
     log: receives the events.
     checkpoints: where the run saves itself and resumes from.
     checkpoint_seconds: least time between two saves.
@@ -73,7 +71,7 @@ def fit(model: nn.Module, dataset: dataset_lib.Dataset, indices: np.ndarray,
   """
   devices = devices or parallel.Devices()
   devices.check_batch_size(config.batch_size)
-  feed = batching.Feed(dataset, device_bytes)
+  feed = batching.Feed(dataset, devices.image_bytes)
   constants = devices.share(feed.constants)
   predictor = Predictor(
       model, dataset, devices, feed=feed, constants=constants)
@@ -118,7 +116,6 @@ class Member:
 def fit_together(model: nn.Module, dataset: dataset_lib.Dataset,
                  members: Sequence[Member], val: np.ndarray,
                  config: train.TrainConfig, *, devices: parallel.Devices,
-                 device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
                  checkpoint_seconds: float = 60.0,
                  hooks: Sequence[loop.Hook] = ()) -> list[loop.LoopResult]:
   """Trains models of one recipe at once, each as :func:`fit` would.
@@ -133,11 +130,10 @@ def fit_together(model: nn.Module, dataset: dataset_lib.Dataset,
     val: as in :func:`fit`.
     config: the recipe; its seed is not read.
     devices: each takes a share of the models.
-    device_bytes: largest data set that is kept on the device.
     checkpoint_seconds: least time between two saves.
     hooks: called with ticks.
   """
-  feed = batching.Feed(dataset, device_bytes)
+  feed = batching.Feed(dataset, devices.image_bytes)
   constants = devices.share(feed.constants)
   predictor = Predictor(
       model, dataset, devices, feed=feed, constants=constants)

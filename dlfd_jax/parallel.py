@@ -27,6 +27,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from dlfd_jax.utils import hosts, memo
 
 AXIS = 'batch'
+IMAGE_BYTES = 2 * 1024**3
 StepFn = Callable[..., tuple[Any, Any]]
 
 
@@ -35,12 +36,16 @@ class Devices:
 
   Args:
     devices: the devices, as many of every process; all by default.
+    image_bytes: the largest data set that is kept on each of them; larger ones
+      are streamed.
 
   Raises:
     ValueError: if ``devices`` is empty, or not as many of every process.
   """
 
-  def __init__(self, devices: Sequence[jax.Device] | None = None):
+  def __init__(self, devices: Sequence[jax.Device] | None = None,
+               image_bytes: int = IMAGE_BYTES):
+    self.image_bytes = image_bytes
     self.devices = sorted(
         jax.devices() if devices is None else devices,
         key=lambda device: device.process_index)

@@ -89,7 +89,7 @@ QUOTES = (
      *(('table1_lfw', method, column)
        for method in ('DLFD + restore', 'Margin matching')
        for column in ('gap', 's / retraining')), ('table1_lfw', 'EU-k', 'gap')),
-    ('docs/decisions.md', "over four seeds, {} at {} of retraining's seconds; "
+    ('docs/decisions.md', "over five seeds, {} at {} of retraining's seconds; "
      'DLFD + restore is second with {} at {} and reaches no aim',
      *(('table1_demo', method, column)
        for method in ('Margin matching', 'DLFD + restore')

@@ -62,7 +62,7 @@ def test_the_seed_decides_the_result(fitted):
 
 
 def test_streamed_data_give_the_same_bits(fitted):
-  streamed = _fit(device_bytes=0)
+  streamed = _fit(devices=tiny.devices(image_bytes=0))
   assert tiny.same(streamed.variables, fitted.variables)
   assert streamed.history == fitted.history
 

@@ -76,8 +76,8 @@ def on_device(data):
   return {'images': data.images, 'labels': data.labels}
 
 
-def devices(count=1):
-  return parallel.Devices(jax.local_devices()[:count])
+def devices(count=1, **options):
+  return parallel.Devices(jax.local_devices()[:count], **options)
 
 
 def leaves(tree):

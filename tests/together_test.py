@@ -32,10 +32,10 @@ def _members(folder=None):
     yield fit.Member(rows, seed, runs.MetricsLog(), saver)
 
 
-def _together(members, count=1, **kwargs):
+def _together(members, count=1, image_bytes=2**30, **kwargs):
   return fit.fit_together(
       _MODEL, tiny.dataset(), list(members), _VAL, _RECIPE,
-      devices=tiny.devices(count), **kwargs)
+      devices=tiny.devices(count, image_bytes=image_bytes), **kwargs)
 
 
 def _alone(member, **kwargs):
@@ -51,10 +51,10 @@ def singles(shared_compilations):
   return [(_alone(one), one.log.events) for one in members]
 
 
-@pytest.mark.parametrize(('count', 'device_bytes'), [(1, 0), (2, 2**30)])
-def test_three_at_once_equal_three_single_runs(singles, count, device_bytes):
+@pytest.mark.parametrize(('count', 'image_bytes'), [(1, 0), (2, 2**30)])
+def test_three_at_once_equal_three_single_runs(singles, count, image_bytes):
   members = list(_members())
-  found = _together(members, count, device_bytes=device_bytes)
+  found = _together(members, count, image_bytes)
   for got, member, (want, events) in zip(found, members, singles, strict=True):
     assert (got.steps, got.stop) == (want.steps, want.stop)
     assert tiny.largest_difference(got.variables, want.variables) < 1e-5

@@ -52,16 +52,14 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
       preset.network, options.NETWORK, values, 'the network')
   recipe = options.apply(preset.train, _TRAINING, values, 'training')
   recipe = dataclasses.replace(recipe, seed=seed)
-  devices = inputs.devices(values)
   dataset = inputs.load_data(presets.demo_data(seed))
   partition = presets.demo_partition(dataset, seed)
   splits, notes = requests.resolve_request(
       dataset, partition,
       requests.ForgetRequest(fraction=_FORGET_FRACTION, seed=seed))
-  common: dict[str, Any] = {
-      'devices': devices, 'command': line, 'hooks': [command.Progress()],
+  each: dict[str, Any] = {
+      **inputs.run_options(values, line),
       'allow_unverified': command.value(values, chain_checks.FLAG)}
-  each = {**common, **inputs.run_options(values)}
   made = {}
   made['original'] = train.train(dataset, partition, recipe, network, on='all',
                                  workdir=workdir / 'original', **each)
@@ -78,7 +76,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   command.check_finite(unlearned)
   result = evaluate.evaluate(
       made['original'], unlearned, [made[name] for name in RETRAINED],
-      workdir=workdir / 'evaluation', **common)
+      workdir=workdir / 'evaluation', **each)
   show_evaluation.show(result)
   goal = goal_sentence(result.record)
   print(goal)

@@ -163,19 +163,20 @@ def measure(values: flags.FlagValues, line: str,
     **more: further arguments of ``evaluate``.
   """
   workdir, asked = command.required(values, 'workdir'), trackers.of(values)
-  devices = inputs.devices(values)
+  options = inputs.run_options(values, line)
   tier = command.value(values, 'tier')
   own_metrics.load(command.value(values, 'metrics'))  # refused at once
   config = inputs_lib.EvaluationConfig(
       bootstrap=command.value(values, 'bootstrap'),
       seed=command.value(values, 'evaluation_seed'))
   used = inputs.say_used(
-      dataset, network=network, devices=devices, parts=splits.parts,
+      dataset, network=network, devices=options['devices'],
+      parts=splits.parts,
       split_from=inputs.split_from(values, dataset, stored),
       settings={'tier': tier, **dataclasses.asdict(config)})
   shadows = command.value(values, 'shadows')
   if shadows is not None and tier == 3:
-    judged = job.judged(judged, more.pop('state', 'model'))
+    judged = job.judged(judged, more.pop('state', None))
     shadows = shadow_models.plan(
         shadows, judged, None if original is None else job.judged(original),
         dataset, splits,
@@ -189,9 +190,8 @@ def measure(values: flags.FlagValues, line: str,
       if tier else None, splits=splits, dataset=dataset,
       keep_features=command.value(values, 'keep_features'), workdir=workdir,
       metrics=command.value(values, 'metrics'),
-      devices=devices, hooks=[command.Progress()], used=used,
-      command=line, allow_unverified=command.value(values, chain_checks.FLAG),
-      **inputs.run_options(values), **more)
+      used=used, allow_unverified=command.value(values, chain_checks.FLAG),
+      **options, **more)
   with asked.run(workdir) as tracked:
     tracked.finish_with(result.record)
   show(result)

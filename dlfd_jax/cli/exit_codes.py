@@ -20,7 +20,7 @@ MEANINGS = {
                    'threshold of its live attack, or an evaluation answers '
                    '"Forgotten?" with no',
     UNUSABLE: 'done, but the model is not to be used: it lost too much '
-              'accuracy, or an evaluation tells it from retrained models',
+              'accuracy, or an evaluation tells it apart from retrained models',
     NO_MODEL: 'done, but no model could be shown to have forgotten: there is '
               'none',
     INTERRUPTED: 'stopped by a signal, saved: the same command goes on',

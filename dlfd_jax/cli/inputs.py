@@ -15,7 +15,6 @@ from absl import flags
 from dlfd_jax import checkpoint, parallel, presets
 from dlfd_jax.cli import command, options as options_lib, preset_files
 from dlfd_jax.data import (
-  batching,
   dataset as dataset_lib,
   requests,
   sources,
@@ -45,7 +44,7 @@ def define_run(values: flags.FlagValues) -> None:
       'core: quicker for small networks; default one', lower_bound=1,
       upper_bound=_MOST_CPU_DEVICES, flag_values=values)
   flags.DEFINE_integer(
-      'device_bytes', batching.DEFAULT_DEVICE_BYTES,
+      'device_bytes', parallel.IMAGE_BYTES,
       'largest data set kept on the device; larger ones are streamed',
       lower_bound=0, flag_values=values)
   flags.DEFINE_integer(
@@ -447,10 +446,18 @@ def devices(values: flags.FlagValues) -> parallel.Devices:
         f'Expected --devices of at most {len(local)} here, got {wanted}.')
   return parallel.Devices([
       device for process in range(hosts.count())
-      for device in jax.local_devices(process_index=process)[:wanted]])
+      for device in jax.local_devices(process_index=process)[:wanted]],
+                          command.value(values, 'device_bytes'))
 
 
-def run_options(values: flags.FlagValues) -> dict[str, Any]:
-  """Run-time arguments of ``train`` and ``unlearn``."""
-  return {'device_bytes': command.value(values, 'device_bytes'),
-          'checkpoint_seconds': command.value(values, 'checkpoint_seconds')}
+def run_options(values: flags.FlagValues, line: str | None = None
+                ) -> dict[str, Any]:
+  """Run-time arguments of every run: where, and who is told of it.
+
+  Args:
+    values: the flags.
+    line: the command as it was typed.
+  """
+  return {'devices': devices(values), 'hooks': [command.Progress()],
+          'checkpoint_seconds': command.value(values, 'checkpoint_seconds'),
+          'command': line}

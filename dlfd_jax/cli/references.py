@@ -94,7 +94,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
       original, splits, dataset, n=command.value(values, 'n'),
       design=command.value(values, 'design'),
       seed=command.value(values, 'seed'), allow_unverified=allowed)
-  devices = inputs.devices(values)
+  options = inputs.run_options(values, line)
+  devices = options['devices']
   devices.check_batch_size(plan.recipe.batch_size)
   used = inputs.say_used(
       dataset, network=plan.model_config(), devices=devices,
@@ -104,9 +105,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   cost = plan.cost(workdir, devices, command.value(values, 'repeats'))
   print(_expected(plan, cost), flush=True)
   found = reference_models.train_references(
-      plan, workdir, devices=devices, hooks=[command.Progress()], command=line,
-      used=used, cost=cost, allow_unverified=allowed,
-      each=command.check_finite, **inputs.run_options(values))
+      plan, workdir, used=used, cost=cost, allow_unverified=allowed,
+      each=command.check_finite, **options)
   command.say_verification(found.record)
   for note in notes:
     print(note)

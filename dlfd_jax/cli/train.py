@@ -57,7 +57,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
     data_options = inputs.data_options(start, values)
   network = options.apply(network, options.NETWORK, values, 'the network')
   recipe = options.apply(recipe, options.TRAIN, values, 'training')
-  devices = inputs.devices(values)
+  run_options = inputs.run_options(values, line)
+  devices = run_options['devices']
   devices.check_batch_size(recipe.batch_size)
   on = command.value(values, 'on')
   stored = command.value(values, 'splits')
@@ -74,12 +75,12 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
       split_from=inputs.split_from(values, dataset, stored), settings=recipe,
       preset=None if original else command.value(values, 'preset') or 'demo')
   with asked.run(workdir) as tracked:
+    run_options['hooks'] += tracked.hooks
     run = train.train(
-        dataset, parts, recipe, network, on=on, workdir=workdir,
-        devices=devices, hooks=[command.Progress(), *tracked.hooks],
-        command=line, used=used, verification=verification,
+        dataset, parts, recipe, network, on=on, workdir=workdir, used=used,
+        verification=verification,
         allow_unverified=command.value(values, chain_checks.FLAG),
-        **inputs.run_options(values))
+        **run_options)
     tracked.finish_with(run.record)
   command.check_finite(run)
   found = run.record

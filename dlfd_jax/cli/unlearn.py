@@ -136,7 +136,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
       inputs.preset(values).data if named else None, values)
   method = command.value(values, 'method')
   config = _config(values)
-  devices = inputs.devices(values)
+  options = inputs.run_options(values, line)
+  devices = options['devices']
   for stage in config.stages if config is not None else ():
     devices.check_batch_size(stage.inner.batch_size)
   wanted = inputs.forget_request(values, required=False)
@@ -161,13 +162,10 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
     print(sentence)
   with asked.run(workdir) as tracked:
     shared: dict[str, Any] = {
-        'seed': seed, 'notes': notes,
-        'workdir': workdir, 'devices': devices,
-        'hooks': [command.Progress()], 'command': line,
+        **options, 'seed': seed, 'notes': notes, 'workdir': workdir,
         'original_path': str(original), 'used': used,
         'search': preset_files.search_of(named, method) if named else None,
-        'allow_unverified': command.value(values, chain_checks.FLAG),
-        **inputs.run_options(values)}
+        'allow_unverified': command.value(values, chain_checks.FLAG)}
     if config is None:  # its candidates are runs of their own, without curves
       found = _auto(values, saved, splits, dataset, shared)
       tracked.finish_with(found)
@@ -181,15 +179,20 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   for note in result['notes']:
     print(note)
   print(f'{text.counted(run.request["images"], "image")} unlearned by '
-        f'{method} in {result["time"]["total_s"]:.0f} s; a check takes '
-        f'{100 * (result["check_share"] or 0):.0f} % of the time between two. '
-        f'Selected: step {result["selected_step"]}, {result["reason"]}: '
+        f'{method} in {result["time"]["total_s"]:.0f} s'
+        f'{_of_checks(result["check_share"])}. Selected: step '
+        f'{result["selected_step"]}, {result["reason"]}: '
         f'{workdir}/checkpoints/model')
   print(answers.of_live_attack(result))
   said = answers.before_after(result)
   if said:
     print(said)
   return {'workdir': workdir, 'model': f'{workdir}/checkpoints/model', **result}
+
+
+def _of_checks(share: float | None) -> str:
+  return '' if share is None else (
+      f'; a check takes {100 * share:.0f} % of the time between two checks')
 
 
 def _config(values: flags.FlagValues) -> methods.RunConfig | None:

@@ -25,10 +25,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dlfd_jax import parallel
 from dlfd_jax.data import dataset as dataset_lib, pixels
 from dlfd_jax.utils import hosts, rng, validate
 
-DEFAULT_DEVICE_BYTES = 2 * 2**30
 _AHEAD = 2
 _LISTED = 2**20  # rows whose steps are known before the first is read
 
@@ -200,7 +200,7 @@ class Feed:
   """
 
   def __init__(self, dataset: dataset_lib.Dataset,
-               device_bytes: int = DEFAULT_DEVICE_BYTES):
+               device_bytes: int = parallel.IMAGE_BYTES):
     if device_bytes < 0:
       raise ValueError(f'Expected device_bytes >= 0, got {device_bytes}.')
     self._dataset = dataset

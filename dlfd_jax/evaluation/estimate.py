@@ -119,6 +119,13 @@ class Estimate:
     return cls(value, low, high, replicates=replicates, freedom=freedom,
                is_share=bounds == SHARE)
 
+  def within(self, bounds: tuple[float, float] | None) -> Estimate:
+    """With its interval cut at what the value cannot leave; None = nothing."""
+    if self.low is None or self.high is None:
+      return self
+    low, high = _cut((self.low, self.high), bounds)
+    return dataclasses.replace(self, low=low, high=high)
+
   @property
   def without_interval(self) -> Estimate:
     """Itself where no interval can hold; differences still have one.

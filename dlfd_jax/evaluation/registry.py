@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -84,6 +85,7 @@ class Metric:
     role: how it votes. ``'voter'``: as it finds. ``'companion'``: never alone.
       ``'accuser'``: it can tell apart, and keeps others from saying
       "indistinguishable" only where it has the power to say it itself.
+    by_person: whether it compares people, not images.
     least: the fewest retrained models for a verdict of its own; a slot takes
       three.
     notes: sentences that always go with it.
@@ -117,6 +119,7 @@ class Metric:
   pairwise: bool = False
   votes: tuple[str, int] | None = None
   role: str = VOTER
+  by_person: bool = False
   least: int = 1
   notes: tuple[str, ...] = ()
   remarks: Callable[..., Sequence[str]] | None = None
@@ -143,7 +146,7 @@ class Metric:
     return self.direction.format(harm_limit=config.harm_limit)
 
 
-_SHARE = (0.0, 1.0)
+_SHARE, _FROM_0 = (0.0, 1.0), (0.0, math.inf)
 _SIDES = outputs.SIDES
 _CORRECT = 'higher means more correct'
 _KNOWN = ('higher means that more is known of the forgotten class; above '
@@ -279,7 +282,7 @@ def _beside(name: str, label: str, direction: str = _AUC, *,
       name=name, label=label, split='forget', direction=direction, form=SLOT,
       tier=1, sides=_SIDES, bounds=_SHARE, margin='auc_margin', summary=True,
       value=_partial(reference_attack.auc, two_sided=two_sided,
-                     by_person=by_person), **more)
+                     by_person=by_person), by_person=by_person, **more)
 
 
 def _releases(name: str, label: str, change: releases.Change,
@@ -312,7 +315,7 @@ def _likelihood(name: str, label: str, scores: likelihood_attacks.Scores,
       name=name, label=label, split='forget', direction=direction, form=SLOT,
       tier=2, sides=_SIDES, bounds=_SHARE, margin='auc_margin', summary=True,
       value=_partial(likelihood_attacks.auc, scores=scores,
-                     by_person=by_person), **more)
+                     by_person=by_person), by_person=by_person, **more)
 
 
 def _shadow(name: str, label: str, direction: str, value: Callable[..., Any],
@@ -329,10 +332,10 @@ def _kloms(split: str, **more: Any) -> tuple[Metric, Metric]:
       'test': ('klom_test', 'klom_histogram_test')}[split]
   return (_shadow(names[0], f'KLOM, Gaussian, {split}', _FAR,
                   _partial(shadows.klom_gaussian, split=split), split,
-                  units='nats', margin='klom_margin', **more),
+                  units='nats', bounds=_FROM_0, margin='klom_margin', **more),
           _shadow(names[1], f'KLOM, histogram, {split}', _FAR,
                   _partial(shadows.klom_histogram, split=split), split,
-                  units='nats'))
+                  units='nats', bounds=_FROM_0))
 
 
 def _probe(name: str, label: str, split: str, direction: str,
@@ -489,7 +492,7 @@ METRICS: tuple[Metric, ...] = (
          against.GAPS[3], margin='auc_margin', sides=_SIDES,
          votes=(FORGETTING, 0), summary=True),
     _gap('gap_mia_auc_person', 'Gap in attack AUC, by person', 'forget',
-         outputs.person_auc, margin='auc_margin', sides=_SIDES,
+         outputs.person_auc, margin='auc_margin', sides=_SIDES, by_person=True,
          votes=(FORGETTING, 9), role=ACCUSER),
     _beside('reference_attack', 'Reference attack AUC', short='reference AUC'),
     _beside('reference_attack_two_sided', 'Reference attack AUC, two-sided',
@@ -702,13 +705,14 @@ METRICS: tuple[Metric, ...] = (
     _shadow('u_lira_auc', 'U-LiRA AUC', _TRACE, shadows.u_lira, bounds=_SHARE,
             margin='auc_margin', votes=(FORGETTING, 12), summary=True),
     _shadow('u_lira_auc_person', 'U-LiRA AUC, by person', _TRACE,
-            _partial(shadows.u_lira, by_person=True), bounds=_SHARE,
+            _partial(shadows.u_lira, by_person=True), by_person=True,
+            bounds=_SHARE,
             margin='auc_margin', votes=(FORGETTING, 13), role=ACCUSER,
             summary=True),
     _shadow('u_lira_accuracy', 'U-LiRA accuracy', _TRACE,
-            _partial(shadows.u_lira, what='accuracy')),
+            _partial(shadows.u_lira, what='accuracy'), bounds=_SHARE),
     _shadow('u_lira_tpr_at_fpr_0.01', 'U-LiRA TPR at 1 % FPR', _TRACE,
-            _partial(shadows.u_lira, what='tpr')),
+            _partial(shadows.u_lira, what='tpr'), bounds=_SHARE),
     _shadow('u_lira_retrained_auc', 'U-LiRA AUC against retrained',
             'higher means that traces or the footprint of the method remain',
             _partial(shadows.u_lira, against='retrained'), bounds=_SHARE,
@@ -717,17 +721,19 @@ METRICS: tuple[Metric, ...] = (
     *_kloms('retain'), *_kloms('test'),
     _shadow('epsilon_challenge', 'Epsilon, challenge form',
             'higher means easier to tell from retrained; the aim is the null, '
-            'not 0', shadows.challenge, units='nats'),
+            'not 0', shadows.challenge, units='nats',
+            bounds=_FROM_0),
     _shadow('forgetting_quality', 'Forgetting quality F, challenge form',
             "higher means better by the challenge's rule; the aim is the null, "
-            'not 1', _partial(shadows.challenge, quality=True)),
+            'not 1', _partial(shadows.challenge, quality=True), bounds=_SHARE),
     _shadow('epsilon_lb_largest', 'Epsilon that is shown, largest',
             'higher means proven leakage of an image; 0 means not shown',
-            shadows.shown_epsilon, units='nats', votes=(FORGETTING, 15),
+            shadows.shown_epsilon, units='nats', bounds=_FROM_0,
+            votes=(FORGETTING, 15),
             role=ACCUSER, summary=True),
     _shadow('privacy_harm', 'Privacy harm, U-LiRA AUC',
             'higher means that people who stay leak more than after retraining',
-            shadows.privacy_harm),
+            shadows.privacy_harm, bounds=_SHARE),
     Metric(name='lira_online_auc', label='LiRA AUC, online', split='forget',
            direction=_AUC, tier=3, value=shadows.lira_online,
            sides=('forget',), bounds=_SHARE, margin='auc_margin', chance=.5,

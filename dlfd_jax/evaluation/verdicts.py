@@ -8,7 +8,6 @@ retrained model nothing is told apart: two trainings of one recipe differ, too.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -99,9 +98,7 @@ def compare(metric: Metric,
   elif gap.error is None or gap.low is None or gap.high is None:
     delta = gap
   else:
-    low, high = metric.bounds or (-np.inf, np.inf)
-    ends = np.clip([gap.low, gap.high], low - high, high - low)
-    delta = dataclasses.replace(gap, low=ends[0], high=ends[1])
+    delta = gap.within(_of_differences(metric))
     if margin is not None and len(retrained) == 1:
       verdict = stats.INCONCLUSIVE
     elif margin is not None:
@@ -144,7 +141,7 @@ def of_shadows(metric: Metric, figure: shadows.Figure, *, n_units: int,
                direction: str, too_few: str | None) -> Record:
   """The record of a figure of shadow models, judged against its null."""
   notes = list(metric.notes)
-  value, null = figure.value, figure.null
+  value, null = figure.value.within(metric.bounds), figure.null
   delta = Estimate.missing(str(value.reason or null.reason))
   verdict = power = p_value = None
   if value.value is not None and null.value is not None:
@@ -152,8 +149,9 @@ def of_shadows(metric: Metric, figure: shadows.Figure, *, n_units: int,
     delta = Estimate(gap, signed=True)
     if figure.error is not None:
       ends = stats.t_interval(gap, figure.error, figure.freedom)
-      delta = Estimate(gap, *ends, error=figure.error, freedom=figure.freedom,
-                       signed=True)
+      delta = Estimate(
+          gap, *ends, error=figure.error, freedom=figure.freedom, signed=True
+      ).within(_of_differences(metric))
       if margin is not None:
         p_value = delta.p_value
         power = stats.power(figure.error, margin)
@@ -193,6 +191,14 @@ def _gate(metric: Metric, original: Estimate | None,
   if gap is None or gap.low is None or gap.high is None:
     return UNCHECKED
   return BLIND if gap.low <= 0 <= gap.high else SEES
+
+
+def _of_differences(metric: Metric) -> tuple[float, float] | None:
+  """What no difference of two values can leave."""
+  if metric.bounds is None:
+    return None
+  low, high = metric.bounds
+  return low - high, high - low
 
 
 def _why_no_delta(unlearned: Estimate | None,
@@ -336,7 +342,9 @@ def _judged(voters: Sequence[Record], companions: Sequence[Record],
   unsure = _unsure(accusers)
   if any(vote.gate == SEES and _has_power(vote) for vote in unsure):
     return stats.INCONCLUSIVE, _could_have(unsure)
-  if any('person' in vote.metric for vote in unsure):
+  by_person = [vote for vote in unsure if (
+      metric := registry.find(vote.metric)) and metric.by_person]
+  if by_person:
     return (f'{stats.INDISTINGUISHABLE} per image; persons: cannot say at '
             f'{people}', 'every metric that votes lies within its margin')
   return (stats.INDISTINGUISHABLE,

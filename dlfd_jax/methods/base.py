@@ -408,7 +408,6 @@ class Setting:
 
   @classmethod
   def of(cls, problem: Problem, devices: parallel.Devices,
-         device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
          method: Method | None = None) -> Setting:
     """Places the data and the original; see :func:`methods.unlearn`.
 
@@ -421,7 +420,7 @@ class Setting:
         method, problem.dataset, problem.splits, problem.seed)
     if held_out is not None:
       problem = problem.on(held_out.splits)
-    feed = batching.Feed(problem.dataset, device_bytes)
+    feed = batching.Feed(problem.dataset, devices.image_bytes)
     constants = devices.share(feed.constants)
     return cls(
         problem, devices.place(dict(problem.original)), devices, feed,

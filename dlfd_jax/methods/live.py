@@ -131,10 +131,15 @@ def choose_rule(dataset: dataset_lib.Dataset, splits: splits_lib.Splits, *,
   forget = np.sort(generator.permutation(forget)[:limit])
   units[0] = stats.units_of(dataset.identity[forget])
   # As many images of an unseen person as of one to forget: the mean of many
-  # losses is nearer to the middle than that of one.
+  # losses is nearer to the middle than that of one. They are counted by class,
+  # as each class of forget needs an unseen image to be compared with.
   order = generator.permutation(len(val))
-  most = int(np.bincount(units[0]).max())
-  val = val[stats.places_in_units(units[1], np.argsort(order)) < most]
+  of_forget, of_val = (
+      np.unique(np.stack([of_side, keys[rows]], 1), axis=0,
+                return_inverse=True)[1].reshape(-1)
+      for of_side, rows in zip(units, (forget, val), strict=True))
+  most = int(np.bincount(of_forget).max())
+  val = val[stats.places_in_units(of_val, np.argsort(order)) < most]
   units[1] = stats.units_of(dataset.identity[val])
   known = all((dataset.identity[rows] >= 0).any() for rows in (forget, val))
   unit = 'person' if known else 'image'

@@ -111,7 +111,7 @@ def original_accuracy(setting: base.Setting) -> float:
       raise ValueError(
           f'Expected a known label in {name}, as LoTUS compares the accuracies '
           'on forget and val, got none.')
-  val = live.labelled(problem.dataset, problem.splits.val)
+  val = live.labelled(problem.dataset, problem.splits.stays('val'))
   right = tasks.example_correct(
       problem.task, jnp.asarray(setting.predictor(
           setting.original, val).logits), jnp.asarray(labels[val]))

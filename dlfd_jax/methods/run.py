@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from dlfd_jax import checkpoint, loop, parallel
-from dlfd_jax.data import batching
 from dlfd_jax.methods import base, live as live_lib, trial
 from dlfd_jax.metrics import usable
 from dlfd_jax.models import Variables
@@ -349,7 +348,6 @@ def prepare(setting: base.Setting, config: base.Method
 
 def unlearn(problem: base.Problem, config: base.Method, *,
             devices: parallel.Devices | None = None,
-            device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
             log: runs.MetricsLog | None = None,
             checkpoints: checkpoint.LoopCheckpoints | None = None,
             checkpoint_seconds: float = 60.0,
@@ -360,7 +358,6 @@ def unlearn(problem: base.Problem, config: base.Method, *,
     problem: the classifier, the data and whom to forget.
     config: a ``DLFDConfig`` or another method's.
     devices: where to run; all local devices by default.
-    device_bytes: largest data set that is kept on the device.
     log: receives the events.
     checkpoints: where the run saves itself and resumes from.
     checkpoint_seconds: least time between two saves.
@@ -382,7 +379,7 @@ def unlearn(problem: base.Problem, config: base.Method, *,
   stages = config.stages
   for stage in stages:
     devices.check_batch_size(stage.inner.batch_size)
-  setting = base.Setting.of(problem, devices, device_bytes, config)
+  setting = base.Setting.of(problem, devices, config)
   done: list[UnlearnResult] = []
   for number, stage in enumerate(stages):
     with contextlib.ExitStack() as opened:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,8 @@ from dlfd_jax.utils import text
 
 # Accuracy that may be lost, on people of validation and on those who stay.
 MOST_LOST = {'val': 0.02, 'retain': 0.05}
-TEST = 'test'  # judged by evaluations alone, see `shown_on_test`
+# Evaluations ask about test, too; a run that unlearns never does.
+TEST = 'test'
 _BOUNDS = {**MOST_LOST, TEST: MOST_LOST['val']}
 SAMPLES = ('val', TEST)
 KEPT, LOST, CANNOT_SAY = 'kept', 'lost', 'cannot say'
@@ -91,16 +92,26 @@ class AccuracyDrop:
     """``'kept'``, ``'lost'`` or ``'cannot say'``.
 
     Kept: shown to be no larger than may be. Lost: larger than may be, and shown
-    to be a loss.
+    to be a loss. Validation images chose the state, so that a model may be
+    fitted to them; those of test only check it: kept is then what lost no more
+    than it may, lost what is shown to have lost more.
     """
+    if self.part == TEST:
+      return LOST if self.low > self.bound else (
+          CANNOT_SAY if self.too_much else KEPT)
     if self.high <= self.bound + _ROUNDING:
       return KEPT
     return LOST if self.too_much and self.low > 0 else CANNOT_SAY
 
   @property
+  def refuses(self) -> bool:
+    """Whether the model is not to be used because of it."""
+    return self.answer == LOST if self.part == TEST else self.too_much
+
+  @property
   def sentence(self) -> str:
-    """Why the model is not to be used; empty if the loss is no larger."""
-    if not self.too_much:
+    """Why the model is not to be used; empty if this does not refuse it."""
+    if not self.refuses:
       return ''
     where = (IN_WORDS[self.part] if self.part in SAMPLES else
              f'images of {IN_WORDS[self.part]}')
@@ -138,32 +149,12 @@ def accuracy_drops(
   """What was lost on each part that both models were asked about.
 
   Args:
-    original: what it has right, by part; parts that ``MOST_LOST`` lacks are not
-      judged.
+    original: what it has right, by part; others than val, retain and test are
+      not judged.
     unlearned: likewise, of the same images.
   """
-  return _of_parts(MOST_LOST, original, unlearned)
-
-
-def shown_on_test(
-    original: Mapping[str, PartAccuracy],
-    unlearned: Mapping[str, PartAccuracy]) -> list[AccuracyDrop]:
-  """The loss on test where it is shown to be larger than may be; else nothing.
-
-  Validation images chose the state, so that a model may be fitted to them.
-
-  Args:
-    original: as of :func:`accuracy_drops`.
-    unlearned: likewise.
-  """
-  return [one for one in _of_parts((TEST,), original, unlearned)
-          if one.low > _BOUNDS[TEST]]
-
-
-def _of_parts(parts: Iterable[str], original: Mapping[str, PartAccuracy],
-              unlearned: Mapping[str, PartAccuracy]) -> list[AccuracyDrop]:
   found = []
-  for part in parts:
+  for part in _BOUNDS:
     if part in original and part in unlearned:
       before, after = (side[part].counts for side in (original, unlearned))
       if before.tries.any():

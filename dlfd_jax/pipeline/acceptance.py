@@ -85,14 +85,13 @@ class Attacks:
     problem: the request.
     references: models that were trained on retain alone.
     devices: where to run.
-    device_bytes: largest data set that is kept on the device.
   """
 
   def __init__(self, problem: methods.Problem,
                references: Sequence[checkpoint.SavedModel],
-               devices: parallel.Devices, device_bytes: int):
+               devices: parallel.Devices):
     dataset = self._dataset = problem.dataset
-    self._devices, self._device_bytes = devices, device_bytes
+    self._devices = devices
     rule = self._rule = live.choose_rule(
         dataset, problem.splits, seed=problem.seed)
     sides = self._sides = (rule.forget, rule.val)
@@ -155,9 +154,8 @@ class Attacks:
 
   def _logits(self, saved: checkpoint.SavedModel) -> list[np.ndarray]:
     """On forget and on val; the data leave the device again afterwards."""
-    found = predictors_lib.Predictors(
-        self._dataset, self._devices, self._device_bytes).logits(
-            saved, dict(zip(('forget', 'val'), self._sides, strict=True)))
+    found = predictors_lib.Predictors(self._dataset, self._devices).logits(
+        saved, dict(zip(('forget', 'val'), self._sides, strict=True)))
     return list(found.values())
 
   def _margins_of(self, logits: Sequence[np.ndarray]) -> list[np.ndarray]:

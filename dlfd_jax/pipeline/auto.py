@@ -36,7 +36,6 @@ from dlfd_jax import (
   training,
 )
 from dlfd_jax.data import (
-  batching,
   dataset as dataset_lib,
   splits as splits_lib,
 )
@@ -302,7 +301,6 @@ def auto(original: methods.Problem | job.ModelRun | checkpoint.SavedModel,
          notes: Sequence[str] | None = None, workdir: job.Folder | None = None,
          devices: parallel.Devices | None = None,
          hooks: Sequence[loop.Hook] = (),
-         device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
          checkpoint_seconds: float = 60.0, command: str | None = None,
          original_path: str | None = None,
          used: Mapping[str, Any] | None = None,
@@ -329,7 +327,6 @@ def auto(original: methods.Problem | job.ModelRun | checkpoint.SavedModel,
       was stopped goes on in it, in the middle of a candidate, too.
     devices: where to run.
     hooks: called with every event.
-    device_bytes: largest data set that is kept on the device.
     checkpoint_seconds: least time between two checkpoints.
     command: how a user started this.
     original_path: where the original lies.
@@ -373,7 +370,7 @@ def auto(original: methods.Problem | job.ModelRun | checkpoint.SavedModel,
   if notes is None:
     notes = splits_lib.splits_notes(problem.dataset, problem.splits)
   shared: dict[str, Any] = {
-      'devices': devices, 'hooks': hooks, 'device_bytes': device_bytes,
+      'devices': devices, 'hooks': hooks,
       'checkpoint_seconds': checkpoint_seconds, 'command': command,
       'allow_unverified': allow_unverified}
 
@@ -392,9 +389,8 @@ def auto(original: methods.Problem | job.ModelRun | checkpoint.SavedModel,
   tried = _Candidates(
       begun=begun, judging=unread, candidates=candidates, budget=budget_of,
       recipe=recipe, attacks=acceptance.Attacks(
-          unread, [one.saved for one in judged], devices, device_bytes),
-      devices=devices, device_bytes=device_bytes, hooks=hooks, run=run,
-      start=start)
+          unread, [one.saved for one in judged], devices),
+      devices=devices, hooks=hooks, run=run, start=start)
   found, winner = tried.try_all()
   more = [] if known or found['taken'] != RETRAIN else [
       "The original's recipe is not known: it was retrained by that of the "
@@ -525,7 +521,6 @@ class _Candidates:
   recipe: training.TrainConfig
   attacks: acceptance.Attacks
   devices: parallel.Devices
-  device_bytes: int
   hooks: Sequence[loop.Hook]
   run: AutoResult
   start: Callable[[int, Candidate], job.ModelRun]
@@ -693,7 +688,7 @@ class _Candidates:
     if isinstance(one.config, training.TrainConfig):
       return self._retraining(one.config)
     return expected_cost.of_method(
-        self.begun.problem, one.config, self.devices, self.device_bytes)
+        self.begun.problem, one.config, self.devices)
 
   def _retraining(self, recipe: training.TrainConfig | None = None) -> float:
     recipe = recipe or self.recipe

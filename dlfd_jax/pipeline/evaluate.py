@@ -12,7 +12,6 @@ import numpy as np
 
 from dlfd_jax import checkpoint, loop, models, parallel
 from dlfd_jax.data import (
-  batching,
   dataset as dataset_lib,
   leakage,
   splits as splits_lib,
@@ -70,11 +69,10 @@ def evaluate(
     shadows: Shadows | None = None,
     half_references: References | None = None,
     splits: job.Parts | None = None,
-    dataset: dataset_lib.Dataset | None = None, state: str = 'model',
+    dataset: dataset_lib.Dataset | None = None, state: str | None = None,
     search_s: float | None = None, keep_features: bool = False,
     workdir: job.Folder | None = None,
     devices: parallel.Devices | None = None, hooks: Sequence[loop.Hook] = (),
-    device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
     checkpoint_seconds: float = 60.0, command: str | None = None,
     used: Mapping[str, Any] | None = None, allow_unverified: bool = False,
     audit_notes: Sequence[str] | None = None,
@@ -100,7 +98,8 @@ def evaluate(
     half_references: models for the attack on those who stay, from tier 2 on.
     splits: retain, forget, val and test; default those of ``unlearned``.
     dataset: the images; default those of ``unlearned``.
-    state: ``'model'``, the selected state of ``unlearned``, or ``'last'``.
+    state: ``'model'``, the selected state of ``unlearned`` and the default, or
+      ``'last'``.
     search_s: seconds spent on finding hyper-parameters; without it no speed-up
       is given.
     keep_features: also keep the penultimate features of every model, which are
@@ -109,7 +108,6 @@ def evaluate(
       read from it.
     devices: where to run; all local devices by default.
     hooks: called with every event.
-    device_bytes: largest data set that is kept on the device.
     checkpoint_seconds: least time between two of a shadow model that unlearns.
     command: how a user started this, for the record.
     used: what it printed of what it uses, likewise.
@@ -139,12 +137,13 @@ def evaluate(
   if workdir is not None:
     opened = job.open_folder(workdir, fields)
     if opened.result is not None:
-      return evaluation_result.load_evaluation(
+      found = evaluation_result.load_evaluation(
           opened.path, allow_unverified=allow_unverified)
+      _tell_the_run(plan, found)  # it may have ended before it did
+      return found
   measured = _measure(
       plan, predictors_lib.Predictors(
-          plan.dataset, devices or parallel.Devices(), device_bytes),
-      started, hooks, device_bytes=device_bytes,
+          plan.dataset, devices or parallel.Devices()), started, hooks,
       checkpoint_seconds=checkpoint_seconds, command=command,
       allow_unverified=allow_unverified)
   arrays = measured.arrays(keep_features)
@@ -171,9 +170,16 @@ def evaluate(
   if opened is not None:
     result.folder = opened.path
     hosts.first(lambda: result._write(opened))
-    if not plan.audit and judged.state == 'model':
-      hosts.first(lambda: forgotten.judge(judged, result.record, plan.dataset))
+    _tell_the_run(plan, result)
   return result
+
+
+def _tell_the_run(plan: _Plan, result: evaluation_result.EvaluationResult
+                  ) -> None:
+  """Keeps what was found of people beside the run that forgot them."""
+  judged = plan.judged['unlearned']
+  if not plan.audit and judged.state == 'model':
+    hosts.first(lambda: forgotten.judge(judged, result.record, plan.dataset))
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -253,7 +259,7 @@ def _plan(original: AnyModel | None, unlearned: AnyModel,
           *, tier: int | None, tier_1: tier_1_runs.Tier1Config | None,
           shadows: Shadows | None, half_references: References | None,
           splits: job.Parts | None, dataset: dataset_lib.Dataset | None,
-          state: str, own: Sequence[registry.Metric], audit: bool,
+          state: str | None, own: Sequence[registry.Metric], audit: bool,
           allow_unverified: bool) -> _Plan:
   """The arguments of :func:`evaluate`, checked; raises what it raises."""
   tier = _check_tier(tier, tier_1, len(retrained), shadows is not None)
@@ -331,8 +337,8 @@ class _Measured:
 
 
 def _measure(plan: _Plan, predictors: predictors_lib.Predictors,
-             started: float, hooks: Sequence[loop.Hook], *,
-             device_bytes: int, **of_shadows: Any) -> _Measured:
+             started: float, hooks: Sequence[loop.Hook],
+             **of_shadows: Any) -> _Measured:
   """Runs every model on every part, and what the tier runs besides.
 
   Args:
@@ -340,7 +346,6 @@ def _measure(plan: _Plan, predictors: predictors_lib.Predictors,
     predictors: on its data.
     started: when it began, see ``time.perf_counter``.
     hooks: called with every event.
-    device_bytes: largest data set that is kept on the device.
     **of_shadows: further arguments of ``shadow_models.unlearned_shadows``.
   """
   dataset, splits = plan.dataset, plan.splits
@@ -354,8 +359,7 @@ def _measure(plan: _Plan, predictors: predictors_lib.Predictors,
   unlearned_shadows = None
   if plan.shadows is not None:
     unlearned_shadows = shadow_models.unlearned_shadows(
-        plan.shadows, predictors, device_bytes=device_bytes, hooks=hooks,
-        **of_shadows)
+        plan.shadows, predictors, hooks=hooks, **of_shadows)
     book('shadows')
   ran = {name: predictors.run(saved.config, saved.variables, splits.parts)
          for name, saved in loaded.items()}
@@ -401,7 +405,7 @@ def _findings(plan: _Plan, measured: _Measured,
       _part_accuracies(
           logits.get(name), dataset, splits, record.get('held_out', ()))
       for name in ('original', 'unlearned')]
-  lost = usable.accuracy_drops(*right) + usable.shown_on_test(*right)
+  lost = usable.accuracy_drops(*right)
   again_without = _without_duplicates(
       logits, dataset, splits, plan.config, measured.copies)
   if isinstance(again_without, str):
@@ -432,7 +436,7 @@ def _models(plan: _Plan, workdir: job.Folder | None) -> dict[str, Any]:
 
 
 def _judged(original: AnyModel | None, unlearned: AnyModel,
-            retrained: Sequence[AnyModel], state: str,
+            retrained: Sequence[AnyModel], state: str | None,
             dataset: dataset_lib.Dataset) -> dict[str, chain.Judged]:
   """All models by column, each read whole and fit for the data.
 

@@ -231,7 +231,7 @@ def train_step(recipe: train.TrainConfig, config: models.ModelConfig,
 
 
 def of_method(problem: methods.Problem, config: methods.RunConfig,
-              devices: parallel.Devices, device_bytes: int) -> float:
+              devices: parallel.Devices) -> float:
   """Expected seconds of unlearning by a method, without compiling.
 
   A step of each phase is timed as it will be run, so that what is compiled here
@@ -243,9 +243,8 @@ def of_method(problem: methods.Problem, config: methods.RunConfig,
     problem: what is to be forgotten.
     config: of the method.
     devices: to measure on.
-    device_bytes: largest data set that is kept on the device.
   """
-  whole = methods_base.Setting.of(problem, devices, device_bytes, config)
+  whole = methods_base.Setting.of(problem, devices, config)
   whole = dataclasses.replace(whole, teacher=whole.original)
   total = 0.0
   for number, stage in enumerate(config.stages):

@@ -336,10 +336,23 @@ def _begun_by_others(opened: runs.RunFolder) -> str | None:
 
 
 def judged(run: ModelRun | checkpoint.SavedModel | chain.Judged | Folder,
-           state: str = 'model') -> chain.Judged:
-  """A model with what is known of the run that made it."""
+           state: str | None = None) -> chain.Judged:
+  """A model with what is known of the run that made it.
+
+  Args:
+    run: the model, or where it is.
+    state: which one of an unlearning run, by default ``'model'``, the selected.
+
+  Raises:
+    ValueError: if a model that is known already is asked for another state.
+  """
   if isinstance(run, chain.Judged):
+    if state not in (None, run.state):
+      raise ValueError(
+          f'Expected the state {run.state} of a model that is read already, '
+          f'got {state}.')
     return run
+  state = state or 'model'
   if isinstance(run, checkpoint.SavedModel):
     return chain.Judged(run, chain.IN_MEMORY)
   if isinstance(run, ModelRun):

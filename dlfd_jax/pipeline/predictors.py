@@ -30,10 +30,9 @@ def _answer_with_means(model: nn.Module) -> Callable[..., Any]:
 class Predictors:
   """One compiled evaluation for all models of one architecture."""
 
-  def __init__(self, dataset: dataset_lib.Dataset, devices: parallel.Devices,
-               device_bytes: int = batching.DEFAULT_DEVICE_BYTES):
+  def __init__(self, dataset: dataset_lib.Dataset, devices: parallel.Devices):
     self._dataset, self.devices = dataset, devices
-    self.feed = batching.Feed(dataset, device_bytes)
+    self.feed = batching.Feed(dataset, devices.image_bytes)
     self.constants = devices.share(self.feed.constants)
     self._found: dict[str, tuple[nn.Module, predict.Predictor]] = {}
 

@@ -65,7 +65,6 @@ from dlfd_jax import (
   training,
 )
 from dlfd_jax.data import (
-  batching,
   dataset as dataset_lib,
   splits as splits_lib,
 )
@@ -424,7 +423,6 @@ def folder_of(folder: job.Folder, k: int) -> pathlib.Path:
 def train_references(
     plan: Plan, workdir: job.Folder, *,
     devices: parallel.Devices | None = None, hooks: Sequence[loop.Hook] = (),
-    device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
     checkpoint_seconds: float = 60.0, command: str | None = None,
     used: Mapping[str, Any] | None = None,
     cost: Mapping[str, Any] | None = None,
@@ -442,7 +440,6 @@ def train_references(
       ``request`` may be asked of it later.
     devices: where to run; all local devices by default.
     hooks: called with every event.
-    device_bytes: largest data set that is kept on the device.
     checkpoint_seconds: least time between two checkpoints.
     command: how a user started this, for the records.
     used: what it printed of what it uses, likewise.
@@ -460,9 +457,8 @@ def train_references(
   started = time.perf_counter() - (  # of all sessions
       ((opened.result or {}).get('time') or {}).get('total_s', 0.0))
   shared: dict[str, Any] = {
-      'devices': devices, 'device_bytes': device_bytes,
-      'checkpoint_seconds': checkpoint_seconds, 'command': command,
-      'used': used, 'verification': plan.verification,
+      'devices': devices, 'checkpoint_seconds': checkpoint_seconds,
+      'command': command, 'used': used, 'verification': plan.verification,
       'allow_unverified': allow_unverified, 'hooks': hooks}
   made: dict[int, train.TrainResult] = {}
 

@@ -27,7 +27,6 @@ import numpy as np
 
 from dlfd_jax import checkpoint, loop, methods
 from dlfd_jax.data import (
-  batching,
   dataset as dataset_lib,
   splits as splits_lib,
 )
@@ -175,7 +174,6 @@ def plan(shadows: job.Folder | reference_models.ReferenceModels,
 
 def unlearned_shadows(
     plan: Plan, predictors: predictors_lib.Predictors, *,
-    device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
     checkpoint_seconds: float = 60.0, hooks: Sequence[loop.Hook] = (),
     command: str | None = None, allow_unverified: bool = False
 ) -> inputs_lib.Shadows:
@@ -184,7 +182,6 @@ def unlearned_shadows(
   Args:
     plan: see :func:`plan`.
     predictors: shared with the evaluation.
-    device_bytes: largest data set that is kept on the device.
     checkpoint_seconds: least time between two checkpoints.
     hooks: called with every event.
     command: how a user started this, for the records.
@@ -203,7 +200,7 @@ def unlearned_shadows(
              for folder in plan.models.folders[:plan.count]]
   else:
     found = _of_folder(plan, margins, hooks, {
-        'devices': predictors.devices, 'device_bytes': device_bytes,
+        'devices': predictors.devices,
         'checkpoint_seconds': checkpoint_seconds, 'command': command,
         'allow_unverified': allow_unverified})
 

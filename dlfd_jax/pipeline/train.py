@@ -21,7 +21,7 @@ from dlfd_jax import (
   presets,
   training,
 )
-from dlfd_jax.data import batching, dataset as dataset_lib
+from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.pipeline import chain, chain_checks, job
 from dlfd_jax.utils import hosts, runs, spent, validate
 
@@ -50,7 +50,6 @@ def train(dataset: dataset_lib.Dataset, splits: job.Parts,
           workdir: job.Folder | None = None,
           devices: parallel.Devices | None = None,
           hooks: Sequence[loop.Hook] = (),
-          device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
           checkpoint_seconds: float = 60.0,
           command: str | None = None,
           used: Mapping[str, Any] | None = None,
@@ -69,7 +68,6 @@ def train(dataset: dataset_lib.Dataset, splits: job.Parts,
       on in it, one that is finished is read from it.
     devices: where to run; all local devices by default.
     hooks: called with every event.
-    device_bytes: largest data set that is kept on the device.
     checkpoint_seconds: least time between two checkpoints.
     command: how a user started this, for the record.
     used: what it printed of what it uses, likewise.
@@ -97,8 +95,8 @@ def train(dataset: dataset_lib.Dataset, splits: job.Parts,
   with run.checkpoints() as saver, job.shown(hooks, _TITLES[on]):
     out = fit.fit(
         one.model, dataset, one.rows, splits.val, config, devices=devices,
-        device_bytes=device_bytes, log=run.log, checkpoints=saver,
-        checkpoint_seconds=checkpoint_seconds, hooks=hooks)
+        log=run.log, checkpoints=saver, checkpoint_seconds=checkpoint_seconds,
+        hooks=hooks)
   job.check_interrupted(out.stop, run.folder)
   _finish(one, out, devices, {
       'command': command, 'used': used, 'verification': verification})
@@ -124,7 +122,6 @@ def train_together(dataset: dataset_lib.Dataset, members: Sequence[Member],
                    config: training.TrainConfig, network: presets.Network, *,
                    on: str, devices: parallel.Devices,
                    hooks: Sequence[loop.Hook] = (),
-                   device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
                    checkpoint_seconds: float = 60.0,
                    command: str | None = None,
                    used: Mapping[str, Any] | None = None,
@@ -144,7 +141,6 @@ def train_together(dataset: dataset_lib.Dataset, members: Sequence[Member],
     on: see :func:`train`, like what follows.
     devices: each takes a share of the models.
     hooks: called with ticks.
-    device_bytes: largest data set that is kept on the device.
     checkpoint_seconds: least time between two checkpoints.
     command: how a user started this, for the records.
     used: what it printed of what it uses, likewise.
@@ -170,8 +166,7 @@ def train_together(dataset: dataset_lib.Dataset, members: Sequence[Member],
         hooks, f'train {len(jobs)} models at once'))
     outs = fit.fit_together(
         jobs[0].model, dataset, parts, members[0].splits.val, config,
-        devices=devices, device_bytes=device_bytes,
-        checkpoint_seconds=checkpoint_seconds, hooks=hooks)
+        devices=devices, checkpoint_seconds=checkpoint_seconds, hooks=hooks)
   for one, out in zip(jobs, outs, strict=True):
     if out.stop != loop.INTERRUPTED:
       _finish(one, out, devices, {

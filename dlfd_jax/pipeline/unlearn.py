@@ -18,7 +18,6 @@ from dlfd_jax import (
   presets,
 )
 from dlfd_jax.data import (
-  batching,
   dataset as dataset_lib,
   requests,
   splits as splits_lib,
@@ -88,7 +87,6 @@ def unlearn(
     dataset: dataset_lib.Dataset | None = None, *, seed: int = 0,
     notes: Sequence[str] | None = None, workdir: job.Folder | None = None,
     devices: parallel.Devices | None = None, hooks: Sequence[loop.Hook] = (),
-    device_bytes: int = batching.DEFAULT_DEVICE_BYTES,
     checkpoint_seconds: float = 60.0, command: str | None = None,
     original_path: str | None = None, used: Mapping[str, Any] | None = None,
     search: Mapping[str, Any] | None = None,
@@ -104,10 +102,9 @@ def unlearn(
     dataset: the images; default those that ``original`` was trained with.
     seed: of everything random in unlearning.
     notes: on the request; default what ``splits_notes`` finds.
-    workdir: folder of the run, see ``train``; like the next five.
+    workdir: folder of the run, see ``train``; like the next four.
     devices: where to run.
     hooks: called with every event.
-    device_bytes: largest data set that is kept on the device.
     checkpoint_seconds: least time between two checkpoints.
     command: how a user started this.
     original_path: where the original lies; default its own folder.
@@ -147,9 +144,8 @@ def unlearn(
   with run.checkpoints() as saver, job.shown(
       hooks, f'unlearn with {config.title}'):
     out = methods.unlearn(
-        problem, config, devices=devices, device_bytes=device_bytes,
-        log=run.log, checkpoints=saver, checkpoint_seconds=checkpoint_seconds,
-        hooks=hooks)
+        problem, config, devices=devices, log=run.log, checkpoints=saver,
+        checkpoint_seconds=checkpoint_seconds, hooks=hooks)
   job.check_interrupted(out.stop, run.folder)
   states = {name: dataclasses.replace(
       saved, variables=parallel.fetch(variables))

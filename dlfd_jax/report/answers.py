@@ -1,4 +1,4 @@
-"""The three answers that a reader of an evaluation wants first, and an advice.
+"""The three answers that a reader of an evaluation wants first, and advice.
 
 Each answer has one number with its interval and says no more than that shows:
 whether people are forgotten is answered "yes" only beside at least three
@@ -25,7 +25,7 @@ _MORE = (f'tier 1 with {REFERENCES} retrained models (dlfd references '
          f'--n={REFERENCES}, then dlfd evaluate --tier=1 --references=...)')
 _UNCHANGED = 'the model equals the original bit by bit'
 _EVALUATE = 'dlfd evaluate asks images of test'
-_APART = 'this attack tells it from retrained models'
+_APART = 'this attack tells it apart from retrained models'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ def advice(found: Sequence[Answer]) -> str:
     return 'Recommendation: use it.'
   unsure = [one for one in found if one.answer != YES]
   return ('Recommendation: none yet, as '
-          f'{_listed(one.short for one in unsure)}. What would tell: '
+          f'{_listed(one.short for one in unsure)}. What would settle it: '
           f'{_listed(one.tells for one in unsure)}.')
 
 
@@ -163,7 +163,7 @@ def _forgotten(result: tables.Result) -> Answer:
         question, UNKNOWN, f'{found[0]}; but by its record the model was '
         'retrained without them, so that this is chance (as with one of twenty '
         'such models), or copies or the same people are among those who stay',
-        'an attack tells people apart whom the model never learnt',
+        'people whom the model never learnt can be told apart',
         'a look for copies of them, and for the same people, among those who '
         'stay')
   if found is not None:
@@ -187,11 +187,11 @@ def _told_by(result: tables.Result, attack: Estimate,
   """
   if _verdict(result, registry.FORGETTING).startswith(stats.DISTINGUISHABLE):
     return (f'{number}; {_said(result)}',
-            'the model is told from retrained ones by what it knows of '
-            'forgotten people')
+            'the model can be told apart from retrained ones by what it knows '
+            'of forgotten people')
   if _apart_at_tier_0(result):
     return (f'{number}; {_APART}',
-            'the attack tells it from retrained models')
+            'the attack tells it apart from retrained models')
   if tables.references(result) < REFERENCES and _told_from_unseen(
       result, attack):
     known = 'better' if (attack.value or 0.0) > .5 else 'less well'
@@ -242,38 +242,30 @@ def _works(result: tables.Result) -> Answer:
   if not losses:
     before = tables.find_cell(result, 'accuracy_val', 'original')
     return Answer(
-        question, UNKNOWN, before.reason or 'this model and the original were '
-        'not asked about the same images', 'what accuracy it lost is not known',
+        question, UNKNOWN, before.reason or (
+            'this model and the original were not evaluated on the same '
+            'images'), 'what accuracy it lost is not known',
         'an evaluation beside the original')
   number = 'accuracy ' + ', '.join(
       f'{_percent(one.original)} -> {_percent(one.unlearned)} on '
       f'{usable.IN_WORDS[one.part]}' for one in losses)
   number += ''.join(
       f'; the loss on {usable.IN_WORDS[one.part]} is {100 * one.lost:.1f} '
-      f'points, {one}' for one in losses if one.images)
-  too_much = [f'; at most {100 * one.bound:.0f} points may be lost on '
-              f'{usable.IN_WORDS[one.part]}' for one in losses if one.too_much]
-  if too_much:
-    return Answer(question, NO, number + ''.join(too_much),
+      f'points, {one}' for one in losses
+      if one.images and (one.part != usable.TEST or one.answer != usable.KEPT))
+  refuses = [f'; at most {100 * one.bound:.0f} points may be lost on '
+             f'{usable.IN_WORDS[one.part]}' for one in losses if one.refuses]
+  if refuses:
+    return Answer(question, NO, number + ''.join(refuses),
                   'it lost more accuracy than it may')
-  most = usable.MOST_LOST['val']
-  # Validation images chose the state, those of test did not.
-  before, after = (tables.find_cell(result, 'accuracy_test', model)
-                   for model in ('original', 'unlearned'))
-  on_test = False
-  if before.value is not None and after.value is not None and (
-      before.value - after.value > most + 1e-9):
-    on_test = True
-    number += (f'; {_percent(before.value)} -> {_percent(after.value)} on '
-               'test images')
-  if not on_test and all(one.answer == usable.KEPT for one in losses):
+  unsure = [one for one in losses if one.answer != usable.KEPT]
+  if not unsure:
     return Answer(question, YES, number)
+  most, images = unsure[0].bound, usable.IN_WORDS[unsure[0].part]
   return Answer(
       question, UNKNOWN, f'{number}; at most {100 * most:.0f} points may be '
-      'lost', f'so few {"test" if on_test else "validation"} images do not '
-      f'show that it lost {100 * most:.0f} points at most',
-      'more images of unseen people in '
-      f'{"test" if on_test else "validation"}')
+      f'lost on {images}', f'there are too few {images} to show that it lost '
+      f'at most {100 * most:.0f} points', f'more {images} of unseen people')
 
 
 def _against_retraining(result: tables.Result) -> Answer:
@@ -294,9 +286,10 @@ def _against_retraining(result: tables.Result) -> Answer:
   number += ''.join(f'; {what}: {text}' for what, text in found.items() if text)
   if _apart_at_tier_0(result):
     return Answer(question, NO, f'{number}; {_APART}',
-                  'it is told from retrained models')
+                  'it can be told apart from retrained models')
   if any(text.startswith(stats.DISTINGUISHABLE) for text in found.values()):
-    return Answer(question, NO, number, 'it is told from retrained models')
+    return Answer(
+        question, NO, number, 'it can be told apart from retrained models')
   if _enough(result) and all(
       text.startswith(stats.INDISTINGUISHABLE) for text in found.values()):
     return Answer(question, YES, number)

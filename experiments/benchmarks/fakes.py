@@ -263,8 +263,7 @@ def judge_all(world: World, honest: Logits, dlfd: Logits,
 def _measure(values: flags.FlagValues) -> dict[str, Any]:
   root = pathlib.Path(command.required(values, 'workdir'))
   folder = pathlib.Path(command.required(values, 'data_dir'))
-  common = {'devices': inputs.devices(values), 'hooks': [command.Progress()],
-            **inputs.run_options(values)}
+  common = inputs.run_options(values)
   config = inputs_lib.EvaluationConfig(
       bootstrap=command.value(values, 'bootstrap'), permutations=20, draws=5)
   known = {'demo': ('Drawn faces, the demo', lambda: _of_demo(root, common)),

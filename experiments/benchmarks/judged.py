@@ -121,8 +121,7 @@ DATA = (
 def _measure(values: flags.FlagValues) -> dict[str, Any]:
   root = study_lib.root_of(values)
   folder = pathlib.Path(command.required(values, 'data_dir'))
-  common = {'devices': inputs.devices(values), 'hooks': [command.Progress()],
-            **inputs.run_options(values)}
+  common = inputs.run_options(values)
   config = inputs_lib.EvaluationConfig(
       bootstrap=command.value(values, 'bootstrap'), permutations=50)
   wanted = command.value(values, 'tasks')

@@ -95,8 +95,7 @@ def spread_of_foldings(members: np.ndarray, others: np.ndarray
 def _measure(values: flags.FlagValues) -> dict[str, Any]:
   root = pathlib.Path(command.required(values, 'workdir'))
   demos = pathlib.Path(command.required(values, 'demos'))
-  common = {'devices': inputs.devices(values), 'hooks': [command.Progress()],
-            **inputs.run_options(values)}
+  common = inputs.run_options(values)
   cells, foldings = [], []
   for seed in range(command.value(values, 'seeds')):
     of_seed, spread = _of_seed(seed, demos / str(seed), root / str(seed),

@@ -24,7 +24,7 @@ from absl import flags
 
 from dlfd_jax import parallel, presets
 from dlfd_jax.cli import command, inputs
-from dlfd_jax.data import batching, requests, sources, splits as splits_lib
+from dlfd_jax.data import requests, sources, splits as splits_lib
 from dlfd_jax.data.dataset import Dataset
 from dlfd_jax.evaluation import inputs as inputs_lib, run
 from dlfd_jax.metrics import lira, per_example, ulira
@@ -238,8 +238,7 @@ def _row(result: Mapping[str, Any], names: Mapping[str, str]
 def _measure(values: flags.FlagValues) -> dict[str, Any]:
   world = make_world(
       pathlib.Path(command.required(values, 'workdir')),
-      devices=inputs.devices(values),
-      hooks=[command.Progress()], **inputs.run_options(values))
+      **inputs.run_options(values))
   return measure(world, inputs_lib.EvaluationConfig(
       bootstrap=command.value(values, 'bootstrap'), permutations=20, draws=5),
                  shadows=command.value(values, 'shadows'),
@@ -312,8 +311,8 @@ def _second(world: World, original: train.TrainResult, n: int,
         made, job.judged(one), job.judged(original), world.dataset,
         world.splits)
     found[method] = shadow_models.unlearned_shadows(  # they are kept there
-        plan, predictors_lib.Predictors(world.dataset, world.common['devices']),
-        device_bytes=batching.DEFAULT_DEVICE_BYTES), record
+        plan, predictors_lib.Predictors(world.dataset, world.common['devices'])
+        ), record
     jax.clear_caches()  # compiled programs hold memory maps, which run out
   drawn = inputs_lib.Shadows(exact, exact, reference_models.random_states(
       len(retrained), units.max() + 1, _SHADOW)[:, units])

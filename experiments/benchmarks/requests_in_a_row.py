@@ -38,8 +38,7 @@ _SHOWN = ('accuracy_retain', 'accuracy_forget', 'accuracy_test',
 def _measure(values: flags.FlagValues) -> dict[str, Any]:
   root = pathlib.Path(command.required(values, 'workdir'))
   data_dir = pathlib.Path(command.required(values, 'data_dir'))
-  common = {'devices': inputs.devices(values), 'hooks': [command.Progress()],
-            **inputs.run_options(values)}
+  common = inputs.run_options(values)
   count, each = (command.value(values, name) for name in ('requests', 'people'))
   return {'requests': count, 'people': each, 'tasks': [
       measure(worlds.open_world(name, root, data_dir, None, count * each,

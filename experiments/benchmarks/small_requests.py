@@ -72,8 +72,7 @@ def told(record: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _measure(values: flags.FlagValues) -> dict[str, Any]:
   root = pathlib.Path(command.required(values, 'workdir'))
   data_dir = pathlib.Path(command.required(values, 'data_dir'))
-  common = {'devices': inputs.devices(values), 'hooks': [command.Progress()],
-            **inputs.run_options(values)}
+  common = inputs.run_options(values)
   count = command.value(values, 'requests')
   if count < _OF_FIVE:
     raise ValueError(f'Expected at least {_OF_FIVE} requests of a size, as '

@@ -145,7 +145,7 @@ def small(values: flags.FlagValues, seeds: Sequence[int]) -> Iterator[World]:
   preset = _with_k(dataclasses.replace(
       presets.PRESETS['demo'], network=presets.Network(
           architecture=f'{small_network.__name__}:SmallNet')), 3)
-  common = {'devices': inputs.devices(values), **inputs.run_options(values)}
+  common = inputs.run_options(values)
   root = study_lib.root_of(values) / 'small'
   dataset = job.load_data(SMALL)
   partition = splits_lib.draw_partition(
@@ -192,7 +192,7 @@ def fgnet(values: flags.FlagValues, seeds: Sequence[int]) -> Iterator[World]:
   task = data.task(pathlib.Path(command.required(values, 'data_dir')))
   study = study_lib.open_study(
       task, 0, pathlib.Path(command.required(values, 'judged')), data.forget,
-      devices=inputs.devices(values), **inputs.run_options(values))
+      **inputs.run_options(values))
   world = World(task.preset, study.trained['original'], study.splits,
                 study.references(REFERENCES), study.devices)
   yield from (world for _ in seeds)
@@ -506,8 +506,7 @@ def measure(values: flags.FlagValues, names: Sequence[str],
     names: of ``arms``.
     arms: models by name.
   """
-  common = {'hooks': [command.Progress()], 'devices': inputs.devices(values),
-            **inputs.run_options(values)}
+  common = inputs.run_options(values)
   unknown = sorted(set(names) - set(arms))
   if unknown:
     raise ValueError(f'Expected models of {sorted(arms)}, got {unknown}.')

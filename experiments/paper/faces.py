@@ -49,7 +49,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   unknown = sorted(set(values['tasks'].value) - set(FILES))
   if unknown:
     raise ValueError(f'Expected --tasks of {sorted(FILES)}, got {unknown}.')
-  common = study_lib.common_of(values, line)
+  common = inputs.run_options(values, line)
   cells = []
   for name in values['tasks'].value:
     task = task_of(name, data_dir)

@@ -14,7 +14,7 @@ import jax
 from absl import flags
 
 from dlfd_jax import methods, presets
-from dlfd_jax.cli import trackers
+from dlfd_jax.cli import inputs, trackers
 from dlfd_jax.evaluation import (
   inputs as inputs_lib,
   own_metrics,
@@ -99,7 +99,7 @@ def run(values: flags.FlagValues, line: str, kind: str,
     ``cells`` and what made them.
   """
   asked, root = trackers.of(values), study_lib.root_of(values)
-  common = study_lib.common_of(values, line)
+  common = inputs.run_options(values, line)
   own = own_metrics.load(values['metrics'].value)
   cells = []
   for task in tasks:

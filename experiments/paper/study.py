@@ -286,12 +286,6 @@ def check_labels(names: list[str]) -> None:
                      f'name, got {" and ".join(twice)}: rename a class.')
 
 
-def common_of(values: flags.FlagValues, line: str) -> dict[str, Any]:
-  """Run-time arguments of every run of an experiment."""
-  return {'devices': inputs.devices(values), 'command': line,
-          'hooks': [command.Progress()], **inputs.run_options(values)}
-
-
 def tell(asked: trackers.Trackers, root: pathlib.Path, kind: str,
          cells: Sequence[dict[str, Any]]) -> None:
   """Tells trackers of finished cells, each a run in the group of its task."""

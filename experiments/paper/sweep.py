@@ -28,7 +28,7 @@ import jax
 from absl import flags
 
 from dlfd_jax import loop, methods, models, presets
-from dlfd_jax.cli import command, trackers
+from dlfd_jax.cli import command, inputs, trackers
 from dlfd_jax.methods import base, live, restore
 from dlfd_jax.metrics import accuracy
 from dlfd_jax.pipeline import job
@@ -65,7 +65,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   study_lib.check_once('methods', values['methods'].value)
   for task in study_lib.tasks_of(values, tuned=False):
     study = study_lib.open_study(
-        task, SEED, root, **study_lib.common_of(values, line))
+        task, SEED, root, **inputs.run_options(values, line))
     path = out / (
         f'{task.name if values["name"].value else task.preset_name}.json')
     for method in values['methods'].value:

@@ -30,7 +30,7 @@ import jax
 from absl import flags
 
 from dlfd_jax import methods
-from dlfd_jax.cli import command, trackers
+from dlfd_jax.cli import command, inputs, trackers
 from dlfd_jax.evaluation import likelihood_attacks, own_metrics, registry
 from dlfd_jax.pipeline import job
 from dlfd_jax.utils import configs, plugins, runs
@@ -89,7 +89,7 @@ def _execute(values: flags.FlagValues, line: str) -> None:
       'methods', 'trials', 'cap_s', 'seeds', 'references', 'best', 'forget',
       'rules', 'bootstrap')}
   own = own_metrics.load(values['metrics'].value)
-  common = study_lib.common_of(values, line)
+  common = inputs.run_options(values, line)
   open_study = functools.partial(
       study_lib.open_study, root=root,
       forget_fraction=plan['forget'], **common)

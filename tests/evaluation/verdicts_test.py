@@ -17,7 +17,9 @@ from tests.report import fakes as report_fakes
 _SAME = (stats.INDISTINGUISHABLE, .6)
 _WIDE = (stats.INCONCLUSIVE, .3)
 _NONE = (None, None)
-_ROLES = {'companion': registry.COMPANION, 'person': registry.ACCUSER}
+_NAMES = {'companion': 'companion', 'person': 'gap_mia_auc_person'}
+_ROLES = {_NAMES['companion']: registry.COMPANION,
+          _NAMES['person']: registry.ACCUSER}
 
 
 def _apart(p=1e-4):
@@ -40,7 +42,7 @@ def _overall(*votes, retrained=3, **named):
   records = [_record('abcd'[i], *(
       vote if isinstance(vote[0], tuple) else (vote,)))
              for i, vote in enumerate(votes)]
-  records += [_record(name, *(vote if isinstance(vote[0], tuple) else (vote,)))
+  records += [_record(_NAMES[name], *(vote if isinstance(vote[0], tuple) else (vote,)))
               for name, vote in named.items()]
   return verdicts.overall(
       records, retrained=retrained, roles=_ROLES, **options)
@@ -86,7 +88,7 @@ def test_the_over_forgetting_flag_overrules_from_two_retrained_models_on():
 def test_below_two_retrained_models_nothing_is_told(vote, retrained):
   found = _overall(vote, _SAME, person=vote, retrained=retrained)
   assert found['verdict'] == 'inconclusive'
-  assert ('a, person differ by more' in found['because']) is (
+  assert ('a, gap_mia_auc_person differ by more' in found['because']) is (
       retrained == 1 and vote == _apart(1e-12))
 
 

@@ -52,12 +52,12 @@ mostly = pytest.mark.parametrize('name', [
     for name in sorted(methods.METHODS)])
 
 
-def run(config, problem=None, count=1, **options):
+def run(config, problem=None, count=1, image_bytes=2**30, **options):
   problem = problem or problems.problem()
   with reads.by_fetch_alone():
     return methods.unlearn(
         problem, CONFIGS[config] if isinstance(config, str) else config,
-        devices=problems.devices(count), **options)
+        devices=problems.devices(count, image_bytes=image_bytes), **options)
 
 
 def untouched(kind):
@@ -109,7 +109,7 @@ def test_it_runs_and_changes_the_parameters_alone(name):
 @mostly
 def test_it_runs_on_many_labels_and_streamed_images(name):
   problem, before = untouched('multilabel')
-  check_run(name, run(name, problem, device_bytes=0), problem, before)
+  check_run(name, run(name, problem, image_bytes=0), problem, before)
 
 
 def check_run(name, out, problem, before):
@@ -303,7 +303,7 @@ def test_a_step_that_is_not_finite_stops_at_the_last_good_state(name, rate):
 @every_method
 @pytest.mark.slow
 def test_streamed_images_on_two_devices_agree_with_those_on_one(name):
-  one, two = whole(name)[0], run(name, count=2, device_bytes=0)
+  one, two = whole(name)[0], run(name, count=2, image_bytes=0)
   assert two.stop == 'finished'
   # Perturbing methods take signs, so a few pixels may differ from step 2 on.
   limit = 1e-3 if name in ('dlfd', 'official_compat') else 1e-5

@@ -105,6 +105,27 @@ def test_an_unseen_person_is_ranked_by_as_many_images_as_one_to_forget():
   assert rule.kind == 'rank' and rule.sizes == (1, 4) and len(rule.val) == 4
 
 
+@pytest.mark.parametrize('seed', range(20))
+def test_each_class_of_forget_keeps_an_unseen_image(seed):
+  """However few images of each unseen person are drawn."""
+  problem = one_image()
+  identity, labels = problem.dataset.identity.copy(), problem.dataset.labels
+  val = problem.splits.val
+  identity[val] = 100 + np.arange(24) // 8
+  labels = np.zeros_like(labels)
+  labels[problem.splits.forget] = labels[val[3]] = 1  # a rare class
+  splits = dataclasses.replace(problem.splits, forget=np.append(
+      problem.splits.forget, problem.splits.retain[:1]),
+                               retain=problem.splits.retain[1:])
+  identity[splits.forget] = 99
+  rule = live.choose_rule(dataclasses.replace(
+      problem.dataset, identity=identity, labels=labels), splits, seed=seed)
+  assert rule.kind == 'rank' and val[3] in rule.val
+  keys = labels.reshape(-1)
+  live_attack.places(np.zeros(len(rule.forget)), keys[rule.forget],
+                     np.ones(len(rule.val)), keys[rule.val])
+
+
 def test_a_vector_of_attributes_that_val_lacks_is_ranked_among_all():
   problem = problems.problem('multilabel')
   labels = problem.dataset.labels.copy()

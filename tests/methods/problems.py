@@ -142,8 +142,8 @@ def flat(kind='multiclass', forget=24):
       splits(forget=forget), 0)
 
 
-def devices(count=1):
-  return parallel.Devices(jax.local_devices()[:count])
+def devices(count=1, **options):
+  return parallel.Devices(jax.local_devices()[:count], **options)
 
 
 def setting(problem, count=1, config=None):

@@ -30,7 +30,7 @@ def loss(before, after, identity=None, part='val'):
     ({'retain': 1000, 'val': 460}, {'retain': 949, 'val': 460}, 1),
     ({'retain': 1000, 'val': 460}, {'retain': 1000, 'val': 439}, 1),
     ({'retain': 500, 'val': 460}, {'retain': 1000, 'val': 900}, 0),
-    ({}, {'val': 0}, 0), ({'test': 900}, {'test': 0}, 0)])
+    ({}, {'val': 0}, 0), ({'forget': 900}, {'forget': 0}, 0)])
 def test_how_much_may_be_lost(before, after, said):
   sides = [{name: share(n)['val'] for name, n in side.items()}
            for side in (before, after)]
@@ -41,11 +41,11 @@ def test_how_much_may_be_lost(before, after, said):
     (800, 400, 1), (800, 790, 0), (800, 775, 0), (400, 800, 0)])
 def test_on_test_a_loss_has_to_be_shown(before, after, said):
   sides = [share(right_of, 'test') for right_of in (before, after)]
-  assert not usable.accuracy_drops(*sides)  # a run that unlearns never asks it
-  found = usable.shown_on_test(*sides)
-  assert len(usable.sentences(found)) == len(found) == said
-  assert all(one.low > .02 for one in found)
-  assert not usable.shown_on_test(sides[0], {})
+  one, = usable.accuracy_drops(*sides)
+  assert len(usable.sentences([one])) == said == (one.answer == 'lost')
+  assert said == (one.low > .02)
+  assert (one.answer == 'kept') == (one.lost <= .02)
+  assert not usable.accuracy_drops(sides[0], {})
 
 
 def test_the_interval_is_that_of_paired_differences():

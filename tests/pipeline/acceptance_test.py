@@ -113,7 +113,7 @@ def problem():
 def test_attacks_are_those_of_numpy(problem):
   one, (judged, *references) = problem
   found = acceptance.Attacks(
-      one, references, tiny.devices(), 2**30).measure(judged)
+      one, references, tiny.devices()).measure(judged)
   assert list(found) == ['images', 'people', 'references']
 
   def margins(saved, rows):  # of two classes: the difference of logits
@@ -127,7 +127,7 @@ def test_attacks_are_those_of_numpy(problem):
     return np.mean((members[:, None] > others) + (
         members[:, None] == others) / 2)
 
-  attacks = acceptance.Attacks(one, references, tiny.devices(), 2**30)
+  attacks = acceptance.Attacks(one, references, tiny.devices())
   forget, val = attacks._sides
   mine = [margins(judged, rows) for rows in (forget, val)]
   assert found['images'].auc == pytest.approx(auc(*mine))
@@ -152,4 +152,4 @@ def test_outputs_that_are_not_finite_are_seen(problem):
   broken = dataclasses.replace(judged, variables=jax.tree.map(
       lambda leaf: np.full_like(leaf, np.nan), judged.variables))
   assert acceptance.Attacks(
-      one, [], tiny.devices(), 2**30).measure(broken) is None
+      one, [], tiny.devices()).measure(broken) is None

@@ -17,7 +17,7 @@ def expected(monkeypatch, config):
   monkeypatch.setattr(timing, 'time_in_turns', lambda calls, *more: (
       {}, {name: [SECONDS[name]] for name in calls}))
   return 8 / 9 * expected_cost.of_method(
-      problems.problem(), config, problems.devices(), 2**30)
+      problems.problem(), config, problems.devices())
 
 
 def steps_of(config):
@@ -76,6 +76,5 @@ def test_an_estimate_counts_passes(monkeypatch):
 def test_steps_are_timed_as_they_will_be_run(name):
   """With all that they read: a phase may have constants of its own."""
   seconds = expected_cost.of_method(
-      problems.problem(), contract_test.CONFIGS[name], problems.devices(),
-      2**30)
+      problems.problem(), contract_test.CONFIGS[name], problems.devices())
   assert 0 < seconds < 600

@@ -139,16 +139,14 @@ def test_skill_is_kept_only_where_the_interval_shows_it(change, said):
     (.77, 'unknown'), (.79, 'yes'), (.95, 'yes')])
 def test_skill_that_is_lost_on_test_alone_is_not_called_kept(after, said):
   # Validation images chose the state: it may be fitted to them.
-  result = _result('indistinguishable')
-  record, = (one for one in result['metrics']
-             if one['metric'] == 'accuracy_test')
-  record['original'], record['unlearned'] = (
-      {'value': value, 'low': None, 'high': None, 'reason': None}
-      for value in (.8, after))
-  found = answers.answers(result)[1]
+  on_test = usable.AccuracyDrop(
+      'test', .8, after, .8 - after - .05, .8 - after + .05, 300, 60)
+  found = answers.answers(_result(
+      'indistinguishable', losses=(_LOSS, _STAYS, on_test)))[1]
   assert found.answer == said
-  assert (f'80.0 % -> {100 * after:.1f} % on test images' in found.because) == (
-      said != 'yes')
+  assert f'80.0 % -> {100 * after:.1f} % on test images' in found.because
+  assert (str(on_test) in found.because) == (said != 'yes')
+  assert ('more test images' in found.tells) == (said != 'yes')
 
 
 def test_a_loss_that_is_shown_on_test_is_a_no():
