@@ -103,6 +103,17 @@ QUOTES = (
        for model, of in ((6, 'metrics/gap_mia_auc_person'),
                          (4, 'metrics/gap_mia_auc_person'),
                          (6, 'brought_back/recovery_accuracy')))),
+    ('docs/decisions.md', "(normalised JS distance {} above the references'), "
+     'and the two-sided attack sees it ({} above theirs), where it does not '
+     'see EU-k ({})',
+     *(('judged', f'tasks/0/models/{model}/metrics/{of}/delta/value', _of(3))
+       for model, of in ((6, 'normalised_js_forget'),
+                         (6, 'reference_attack_two_sided'),
+                         (4, 'reference_attack_two_sided')))),
+    ('docs/decisions.md', 'Tiers 0, 1 and 2 cost {}, {} and {} of one '
+     'retraining there', *(
+         ('judged', 'tasks/0/cpu_s', lambda of, tier=tier: _of(2)(
+             of[tier] / of['retraining'])) for tier in '012')),
     ('docs/decisions.md', 'two-sided attack sees it on FG-NET ({}, retrained '
      '{})', *(('table1_fgnet_48', method, 'two-sided')
        for method in ('DLFD + restore', 'retrained'))),

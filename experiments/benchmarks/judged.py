@@ -399,7 +399,8 @@ def _back_lines(task: Mapping[str, Any]) -> list[str]:
       'Brought back: accuracy on forget (of parts: on the rest of it) after '
       f'{task["recovery_steps"]} steps on retain, or on parts of forget, and '
       'the attack on copies of its images: differences to the references '
-      'after the same.', '', *render.markdown_lines(
+      'after the same. Parts are whole people, rounded: two may be the same '
+      'people, a small one nobody.', '', *render.markdown_lines(
           ['model', *BACK.values()],
           [[model['title'], *(_delta(model['brought_back'].get(name))
                               for name in BACK)]
