@@ -42,7 +42,8 @@ def _overall(*votes, retrained=3, **named):
   records = [_record('abcd'[i], *(
       vote if isinstance(vote[0], tuple) else (vote,)))
              for i, vote in enumerate(votes)]
-  records += [_record(_NAMES[name], *(vote if isinstance(vote[0], tuple) else (vote,)))
+  records += [_record(_NAMES[name], *(
+      vote if isinstance(vote[0], tuple) else (vote,)))
               for name, vote in named.items()]
   return verdicts.overall(
       records, retrained=retrained, roles=_ROLES, **options)
