@@ -99,7 +99,7 @@ def test_the_walk_through_of_a_deletion_request(
   assert commands.main([
       'check', '--original=runs/unlearned', '--repeats=0',
       '--workdir=runs/next', '--forget_identities=delete.txt']) == 0
-  assert 'stay out of retain. People: 2, 3.' in capsys.readouterr().out
+  assert 'stay out of retain. Names: 2, 3.' in capsys.readouterr().out
   assert commands.main([
       'unlearn', '--original=runs/unlearned', '--workdir=runs/again',
       '--forget_identities=delete.txt', *_SMALL['unlearn'][1:]]) in (

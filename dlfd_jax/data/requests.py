@@ -24,7 +24,7 @@ from dlfd_jax.data import (
   spelling,
   splits as splits_lib,
 )
-from dlfd_jax.utils import files, rng, storage, validate
+from dlfd_jax.utils import files, rng, storage, text as text_lib, validate
 
 KINDS = ('identities', 'families', 'sample_ids', 'classes', 'subclasses',
          'people', 'fraction', 'images', 'image_fraction')
@@ -308,18 +308,22 @@ class ResolvedRequest:
     notes = list(self.said)
     for name, count in left_out.items():
       if count:
-        notes.append(f'{count} {_LEFT_OUT[name].format(name)}')
+        words = _ONE if count == 1 else _MANY
+        notes.append(f'{text_lib.counted(count, "image")} '
+                     f'{_LEFT_OUT[name].format(name, **words)}')
     return notes
 
 
+_ONE = {'are': 'is', 'were': 'was', 'they': 'it', 'them': 'it'}
+_MANY = {word: word for word in _ONE}
 _LEFT_OUT = {
     **dict.fromkeys(
-        ('val', 'test'), 'images to be forgotten are in {}, which the original '
-        'was not trained on: they are left out of the evaluation.'),
-    'earlier': 'images of the request were forgotten by an earlier one: '
-               'nothing more is to be done for them.',
-    'elsewhere': 'images to be forgotten are in none of train, val and test: '
-                 'nothing is to be done for them.'}
+        ('val', 'test'), 'to be forgotten {are} in {0}, which the original was '
+        'not trained on: {they} {are} left out of the evaluation.'),
+    'earlier': 'of the request {were} forgotten by an earlier one: nothing '
+               'more is to be done for {them}.',
+    'elsewhere': 'to be forgotten {are} in none of train, val and test: '
+                 'nothing is to be done for {them}.'}
 
 
 def resolve(dataset: dataset_lib.Dataset, parts: Mapping[str, np.ndarray],
@@ -451,9 +455,10 @@ class Lookup:
         (self.before, 'forgotten by earlier requests, their images no longer '
                       'in the data: nothing more is to be done for')):
       if names:
-        said.append(f'{len(names)} of the request '
-                    f'{"is" if len(names) == 1 else "are"} {what} '
-                    f'{validate.listed(map(validate.shown, names))}.')
+        said.append(text_lib.naming(
+            f'{len(names)} of the request '
+            f'{"is" if len(names) == 1 else "are"} {what} them.',
+            validate.listed(map(validate.shown, names))))
     return said
 
 
@@ -551,9 +556,10 @@ def _of_classes(dataset: dataset_lib.Dataset, train: np.ndarray,
     twins = [twin for twin in spelling.Lookalikes(numbers).of(value)
              if f'{column}:{twin}' not in (request.subclasses or ())]
     if twins:
-      look.notes.append(
-          f'Not forgotten with {entry!r}, and different only by '
-          f'{spelling.DIFFERENCES}: {people_lib.listed(twins)}.')
+      look.notes.append(text_lib.naming(
+          'Values that differ from a listed one only by '
+          f'{spelling.DIFFERENCES} are not forgotten with it.',
+          people_lib.listed([entry, *twins])))
     not_known = int((columns[column][train] < 0).sum())
     note = f'{column!r} is not known of {not_known} training images: they stay.'
     if not_known and note not in look.notes:
@@ -630,6 +636,10 @@ def _check_number(number: int, known: _Names, names: Mapping[int, str],
         f'{validate.shown(names[number]) if number in names else "nobody"}.')
 
 
+# What messages call a column of people.
+_CALLED = {'identity': 'person', 'family': 'family'}
+
+
 def _twins(request: ForgetRequest, known: _Names, named: Mapping[str, str],
            what: str, notes: list[str]) -> list[int]:
   """The numbers of those who are alike to somebody named, if they go too."""
@@ -648,11 +658,15 @@ def _twins(request: ForgetRequest, known: _Names, named: Mapping[str, str],
           f'--different_people {name!r} alone.')
     if request.same_person:
       codes += [known.numbers[other] for other in others]
-      notes.append(f'Taken for one {what} with {name!r}, and forgotten too, as '
-                   f'--same_person says: {twins}.')
+      notes.append(text_lib.naming(
+          'Names that are spelt like a listed one were taken for the same '
+          f'{_CALLED[what]}, and forgotten too, as --same_person says.',
+          people_lib.listed([name, *others])))
     else:
-      notes.append(f'Not forgotten with {what} {name!r}, as --different_people '
-                   f'says: {twins}.')
+      notes.append(text_lib.naming(
+          'Names that are spelt like a listed one were taken for another '
+          f'{_CALLED[what]} and stay, as --different_people says.',
+          people_lib.listed([name, *others])))
   return codes
 
 

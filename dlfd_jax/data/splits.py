@@ -19,7 +19,7 @@ from typing import ClassVar
 import numpy as np
 
 from dlfd_jax.data import dataset as dataset_lib, labels as labels_lib
-from dlfd_jax.utils import files, rng, storage, validate, writes
+from dlfd_jax.utils import files, rng, storage, text, validate, writes
 
 PARTITION_PARTS = ('train', 'val', 'test')
 SPLITS_PARTS = ('retain', 'forget', 'val', 'test')
@@ -345,18 +345,21 @@ def splits_notes(dataset: dataset_lib.Dataset,
     people = shared_people(dataset, splits.retain, splits.forget)
     if people.size:
       notes.append(
-          f'Retain and forget share {people.size} persons: the request is not '
-          'by person.')
+          'Retain and forget share '
+          f'{text.counted(people.size, "person")}: the request is not by '
+          'person.')
   if isinstance(splits, Splits) and splits.classes:
     notes.append(_of_classes_note(splits))
   if isinstance(splits, Splits) and (splits.earlier.size or splits.gone):
     earlier = earlier_people(dataset, splits)
-    notes.append(
-        f'{splits.earlier.size + len(splits.gone)} images of {len(earlier)} '
-        'people were forgotten by earlier requests: they stay out of retain. '
-        f'People: {_some(earlier)}.' + (
+    count = splits.earlier.size + len(splits.gone)
+    notes.append(text.naming(
+        f'{text.counted(count, "image")} of '
+        f'{text.counted(len(earlier), "person")} '
+        f'{"was" if count == 1 else "were"} forgotten by earlier requests: '
+        f'{"it stays" if count == 1 else "they stay"} out of retain.' + (
             f' {len(splits.gone)} of these images are no longer in the data.'
-            if splits.gone else ''))
+            if splits.gone else ''), _some(earlier)))
   return notes
 
 

@@ -41,15 +41,13 @@ from dlfd_jax.pipeline import (
   tier_1_runs,
   weakenings,
 )
-from dlfd_jax.report import (
-  pseudonyms,
-)
 from dlfd_jax.utils import (
   hosts,
   places,
   runs,
   spent as spent_lib,
   storage,
+  text,
   validate,
 )
 
@@ -412,7 +410,7 @@ def _findings(plan: _Plan, measured: _Measured,
     notes.append(again_without)
     again_without = None
   return {
-      **measured.figures, 'notes': pseudonyms.impersonal(notes),
+      **measured.figures, 'notes': [text.unnamed(note) for note in notes],
       'data': {**measured.figures['data'], 'sha256': dataset.fingerprint()},
       **({'audit': facts.audit(plan.judged, dataset, splits)}
          if plan.audit else {}),

@@ -13,12 +13,9 @@ from dlfd_jax.evaluation import arrays as arrays_lib
 from dlfd_jax.pipeline import chain_checks, job
 from dlfd_jax.report import (
   answers as answers_lib,
-  people,
+  headline,
   pseudonyms,
-  recovery,
-  releases,
   render,
-  shadows as shadows_report,
   tables,
 )
 from dlfd_jax.utils import (
@@ -76,9 +73,7 @@ class EvaluationResult:
   def headline(self) -> list[str]:
     """What the main attack and others found, in sentences that name people."""
     called, _ = pseudonyms.applied(self.record, {}, self._names())
-    return [*tables.headline(self.record), *recovery.sentences(self.record),
-            *people.sentences(called), *releases.sentences(self.record),
-            *shadows_report.sentences(self.record)]
+    return headline.sentences(called)
 
   def tables(self) -> list[tables.Table]:
     """The tables of a terminal: the summary and, if it was run, tier 1.

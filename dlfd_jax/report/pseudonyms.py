@@ -11,31 +11,16 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from dlfd_jax.utils import text
+
 Arrays = Mapping[str, np.ndarray]
 KIND = 'report key'
 PERSON = 'forget/person'  # what each forget image's person is called
-
-# Where sentences of the pipeline quote names of people, and what stays of them.
-_QUOTING = tuple((re.compile(pattern, re.DOTALL), rest) for pattern, rest in (
-    (r'(forgotten by earlier requests: they stay out of retain\.) People: .*?'
-     r'(?=(?: \d+ of these images are no longer in the data\.)?$)', r'\1'),
-    (r'(not in the data, and recorded as --missing=record says): .*', r'\1.'),
-    (r'(forgotten by earlier requests, their images no longer in the data): .*',
-     r'\1.'),
-    (r'Taken for one (\w+) with .*', r'Twins of a listed name were taken for '
-     r'one \1 with it, and forgotten too, as --same_person says.'),
-    (r'Not forgotten with (\w+) .*', r'Twins of a listed name were taken for '
-     r'another \1, as --different_people says.'),
-    (r'(: these differ only by [\w ,-]*, and count as different unless'
-     r' a request says otherwise): .*', r': some names\1.'),
-    (r'(\S+ finds the persons) .*', r'\1 in the paths.')))
-
 
 @dataclasses.dataclass(frozen=True)
 class Key:
@@ -158,7 +143,8 @@ def applied(result: Mapping[str, Any], arrays: Arrays,
       changed['earlier'] = {**result['earlier'], 'people': [
           {**one, 'person': key.earlier.get(one['person'])}
           for one in earlier]}
-    changed['notes'] = impersonal(result.get('notes') or ())
+    changed['notes'] = [text.unnamed(note)
+                        for note in result.get('notes') or ()]
   called = dict(arrays)
   if 'forget/sample_id' in arrays:
     called['forget/sample_id'] = np.array(
@@ -168,16 +154,6 @@ def applied(result: Mapping[str, Any], arrays: Arrays,
         [person(code) if code >= 0 else ''
          for code in arrays['forget/identity'].tolist()], np.str_)
   return {**result, **changed}, called
-
-
-def impersonal(notes: Iterable[str]) -> list[str]:
-  """Sentences without the names of people that some of them quote."""
-  found = []
-  for note in notes:
-    for pattern, rest in _QUOTING:
-      note = pattern.sub(rest, note)
-    found.append(note)
-  return found
 
 
 def _earlier(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 _HIDDEN = re.compile(
     '[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e'
     '\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]')
+_NAMES = re.compile(r' Names: .*$', re.DOTALL)
 _LONG_WORD = re.compile(r'\S{241,}')
 _BREAK = re.compile(r'\s*[\t\n\r\v\f]\s*')
 
@@ -74,6 +75,26 @@ def counted(count: int, unit: str) -> str:
   """``1 person``, ``3 people``; ``unit`` is ``'person'`` or a regular noun."""
   many = 'people' if unit == 'person' else f'{unit}s'
   return f'{count:,} {unit if count == 1 else many}'
+
+
+def naming(said: str, names: str) -> str:
+  """Sentences, and names after them that :func:`unnamed` takes away.
+
+  Example:
+    >>> naming('Two people stay.', 'Ann and Bob')
+    'Two people stay. Names: Ann and Bob.'
+  """
+  return f'{said} Names: {names}.'
+
+
+def unnamed(said: str) -> str:
+  """Sentences without the names that :func:`naming` put after them.
+
+  Example:
+    >>> unnamed('Two people stay. Names: Ann and Bob.')
+    'Two people stay.'
+  """
+  return _NAMES.sub('', said)
 
 
 def duration(seconds: float) -> str:

@@ -201,8 +201,8 @@ def test_people_forgotten_earlier_are_named(tmp_path, capsys):
       np.union1d(rows['Bob'], rows['Cem']), rows['Ann'], rows['Dia'],
       rows['Eva']))
   assert check.main(flags) == 0
-  said = ('2 images of 1 people were forgotten by earlier requests: they stay '
-          'out of retain. People: Ann.')
+  said = ('2 images of 1 person were forgotten by earlier requests: they stay '
+          'out of retain. Names: Ann.')
   assert said in capsys.readouterr().out
   assert said in (tmp_path / 'check' / check.PAGE).read_text()
 

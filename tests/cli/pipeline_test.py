@@ -172,7 +172,7 @@ def test_a_second_request_keeps_the_first_forgotten(
   assert set(two['forget']) <= set(one['retain'])
   rows = [int(name.rpartition('_')[2]) for name in one['forget']]
   people = np.unique(np.load(faces)['identity'][rows])
-  assert ('stay out of retain. People: ' + ', '.join(map(str, people)) + '.'
+  assert ('stay out of retain. Names: ' + ', '.join(map(str, people)) + '.'
           in capsys.readouterr().out)
 
 

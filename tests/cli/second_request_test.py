@@ -144,7 +144,8 @@ def test_every_source_may_lose_who_was_forgotten(tmp_path, kind, capsys):
   source, gone, later = _first(tmp_path, kind)
   capsys.readouterr()
   assert _second(tmp_path, source) == 0
-  assert f'People: {", ".join(gone)}. 6 of these' in capsys.readouterr().out
+  assert (' 6 of these images are no longer in the data. Names: '
+          f'{", ".join(gone)}.') in capsys.readouterr().out
   assert _people(tmp_path / 'second', 'forget') == later
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from dlfd_jax import tasks
 from dlfd_jax.data import requests, splits as splits_lib
+from dlfd_jax.utils import text
 from tests.data.examples import random_dataset
 
 
@@ -26,15 +27,17 @@ def _resolve(world, earlier=None, **wish):
       *world, requests.ForgetRequest(**wish), earlier)
 
 
-SHARED = 'Retain and forget share {} persons: the request is not by person.'
+def shared_by(people):
+  return (f'Retain and forget share {text.counted(people, "person")}: the '
+          'request is not by person.')
 
 
 @pytest.mark.parametrize('wish, forget, notes', [
     ({'identities': [4, 1, 4]}, [2, 3, 8, 9], []),
     ({'families': [1]}, [4, 5, 6, 7], []),
-    ({'sample_ids': ['image_2', 'image_8']}, [2, 8], [SHARED.format(2)]),
+    ({'sample_ids': ['image_2', 'image_8']}, [2, 8], [shared_by(2)]),
     ({'classes': ['yes']}, [0, 4, 5, 7, 8], [
-        SHARED.format(3), 'Forgotten whole: yes. Accuracies']),
+        shared_by(3), 'Forgotten whole: yes. Accuracies']),
     ({'subclasses': ['family:1', 'family:2']}, [4, 5, 6, 7, 8, 9, 10, 11], [
         "'family' is not known of 1", 'Forgotten whole: family:1, family:2.'])])
 def test_a_request_takes_the_training_images_it_names(wish, forget, notes):
@@ -58,7 +61,7 @@ def test_images_of_a_listed_person_in_val_and_test_are_left_out():
   np.testing.assert_array_equal(splits.test, [16, 18, 19])
   assert len(notes) == 2
   assert notes[0].startswith('2 images to be forgotten are in val')
-  assert notes[1].startswith('1 images to be forgotten are in test')
+  assert notes[1].startswith('1 image to be forgotten is in test, ')
   with pytest.raises(ValueError, match='test to share no person with retain'):
     _resolve(_world(identity), identities=[1])
 
@@ -122,8 +125,9 @@ def test_a_subclass_with_a_twin_is_forgotten_alone_and_said():
           'hair': dict(enumerate(['Fair', 'dark', 'fair', 'red']))})
   splits, notes = _resolve((data, partition), subclasses=['hair:Fair'])
   assert (hair[splits.forget] == 0).all()
-  said = ("Not forgotten with 'hair:Fair', and different only by case, spacing,"
-          " look-alike signs or leading zeros: 'fair'.")
+  said = ('Values that differ from a listed one only by case, spacing, '
+          'look-alike signs or leading zeros are not forgotten with it. Names: '
+          "'hair:Fair' and 'fair'.")
   assert said in notes
   both = ['hair:Fair', 'hair:fair']
   splits, notes = _resolve((data, partition), subclasses=both)
@@ -295,7 +299,7 @@ def test_random_images_are_drawn_whoever_they_show(persons, wish, count):
     assert len(splits.forget) == count and splits.forget.max() < 12
     both = np.intersect1d(world[0].identity[splits.forget],
                           world[0].identity[splits.retain]) if persons else []
-    assert (SHARED.format(len(both)) in notes) == bool(len(both))
+    assert (shared_by(len(both)) in notes) == bool(len(both))
     chosen.add(tuple(splits.forget))
   assert len(chosen) > 1
 

@@ -42,7 +42,7 @@ def test_shared_people_are_refused(identity, message):
 
 @pytest.mark.parametrize('identity, by_person, notes', [
     ([0, 1, 2, 3], True, []),
-    ([1, 1, 2, 3], False, ['Retain and forget share 1 persons: the request is '
+    ([1, 1, 2, 3], False, ['Retain and forget share 1 person: the request is '
                            'not by person.']),
     ([-1, -1, -1, 3], False, [
         'The person is unknown in 3 of 4 images: they are split by image, and '
@@ -62,8 +62,8 @@ def test_people_are_called_as_the_source_calls_them():
   splits = _splits([0], [1], [2, 5], [3], by_person=False,
                    earlier=[4])
   assert splits_lib.splits_notes(names, splits)[-1].endswith(
-      '1 images of 1 people were forgotten by earlier requests: they stay out '
-      'of retain. People: Bob.')
+      '1 image of 1 person was forgotten by earlier requests: it stays out '
+      'of retain. Names: Bob.')
   twice = dataclasses.replace(
       names, identity=np.array([3, 1, 2, 3, 4, -1], np.int32))
   with pytest.raises(ValueError, match='the first is identity Ann: '):

@@ -1,9 +1,14 @@
 """Pseudonyms: one for each person, everywhere, and names in no other place."""
 
-import numpy as np
-import pytest
+import dataclasses
+import re
 
+import numpy as np
+
+from dlfd_jax.data import requests, splits as splits_lib
 from dlfd_jax.report import pseudonyms
+from dlfd_jax.utils import text
+from tests.data.examples import random_dataset
 from tests.report import fakes
 
 
@@ -74,32 +79,39 @@ def test_numbers_tell_nothing_of_the_order_and_differ_by_request():
   assert in_order not in (of_request('a'), of_request('b'))
 
 
-@pytest.mark.parametrize('note, kept', [
-    ('4 images of 1 people were forgotten by earlier requests: they stay out '
-     'of retain. People: Ann Ek.', 'they stay out of retain.'),
-    ("Taken for one person with 'Ann Ek', and forgotten too, as --same_person "
-     "says: 'ann ek'.", 'as --same_person says.'),
-    ("Not forgotten with person 'Ann Ek', as --different_people says: "
-     "'ANN EK'.",
-     'as --different_people says.'),
-    ('identity: these differ only by case, spacing, width or leading zeros, '
-     'and count as different unless a request says otherwise: '
-     "'Ann Ek', 'ann\nek'.",
-     'some names: these differ'),
-    ('identity: these differ only by case, spacing, look-alike signs or '
-     'leading zeros, and count as different unless a request says otherwise: '
-     "'Ann Ek' and 'ann ek'.", 'some names: these differ'),
-    ("(.*)/ finds the persons 'Ann Ek' in 'Ann Ek/1.png'.", 'in the paths.'),
-    ('4 images of 1 people were forgotten by earlier requests: they stay out '
-     'of retain. People: Ann A. Ek. 2 of these images are no longer in the '
-     'data.', 'retain. 2 of these images are no longer in the data.'),
-    ('1 of the request is not in the data, and recorded as --missing=record '
-     "says: nothing is done for 'Ann'.", '--missing=record says.'),
-    ('1 of the request is forgotten by earlier requests, their images no '
-     "longer in the data: nothing more is to be done for 'Ann'.",
-     'in the data.'),
-    ('Too few people.', 'Too few people.')])
-def test_sentences_lose_the_names_they_quote(note, kept):
-  said, = pseudonyms.impersonal([note])
-  assert kept in said and 'ann' not in said.lower()
-  assert pseudonyms.impersonal([said]) == [said]
+def _notes_that_name():
+  """All that a request and its split say of people and values by name."""
+  names = ['Ann Ek', 'ann ek', 'Bo', 'Cy', 'Di', 'Ed']
+  data = dataclasses.replace(
+      random_dataset(np.repeat(np.arange(6), 2)),
+      people=dict(enumerate(names)),
+      columns={'hair': np.arange(12, dtype=np.int32) % 3},
+      column_names={'hair': dict(enumerate(['Ann Ek', 'ann ek', 'dark']))})
+  partition = splits_lib.Partition(
+      np.arange(8), np.arange(8, 10), np.arange(10, 12))
+  gone = {'old': 'Eve'}
+  for wish in (
+      {'identities': ['Ann Ek'], 'same_person': True},
+      {'identities': ['Ann Ek'], 'same_person': False},
+      {'identities': ['Bo', 'Eva'], 'missing': 'record'},
+      {'identities': ['Bo', 'Eve']}, {'subclasses': ['hair:Ann Ek']}):
+    yield requests.resolve(
+        data, partition.parts, requests.ForgetRequest(**wish), gone=gone
+    ).notes()
+  yield splits_lib.splits_notes(data, splits_lib.Splits(
+      np.arange(4, 8), np.arange(2), *map(np.arange, (8, 10), (10, 12)),
+      earlier=np.array([2, 3]), gone=gone))
+
+
+def test_sentences_lose_the_names_they_quote():
+  found = list(_notes_that_name())
+  assert all(found)
+  for notes in found:
+    named = [note for note in notes if text.unnamed(note) != note]
+    assert len(named) == 1
+    for note in notes:
+      said = text.unnamed(note)
+      assert said.endswith('.') and text.unnamed(said) == said
+      assert not re.search(r'ann ek|\bbo\b|\beva?\b', said, re.IGNORECASE)
+  assert text.unnamed('Too few people.') == 'Too few people.'
+
