@@ -225,11 +225,12 @@ class Command:
       found = self.execute(values, line)
       config_files.write(self.name, values, self.starts(values))
       storage.flush()
-      said = spent.sentence(found or {})
-      if said:
-        print(said)
+      account = spent.of_command(found or {})
+      if account:
+        print(spent.sentence(account))
     if machine_reads:
-      _print_json(found or {})
+      _print_json({**(found or {}), **(
+          {'account': account} if account else {})})
     return _code(found)
 
 

@@ -94,12 +94,17 @@ def so_far() -> dict[str, Any]:
       'from_cache': _accounts[0].from_cache}
 
 
-def sentence(found: Mapping[str, Any]) -> str | None:
-  """Where the seconds went, in a line; None without an account.
+def of_command(found: Mapping[str, Any]) -> dict[str, Any] | None:
+  """Where the seconds of a command went; None without an account.
 
   Args:
     found: the result of a run, with its ``time``, of an evaluation, with its
       ``efficiency.evaluate_s``, or of anything else.
+
+  Returns:
+    ``wall_s``; ``cpu_s``, ``compiling_s``, ``compiled`` and ``from_cache`` as
+    of :func:`so_far`; ``parts``: seconds by name, with those of earlier
+    sessions, if ``earlier`` is true, else with a ``rest`` that sums them up.
   """
   if not _accounts:
     return None
@@ -110,16 +115,23 @@ def sentence(found: Mapping[str, Any]) -> str | None:
       name: seconds for name, seconds in evaluation.items()
       if name in _OF_EVALUATION}}
   rest = wall - sum(parts.values())
-  shown = {name: f'{seconds:.1f}' for name, seconds in parts.items()}
   if rest >= 0:
-    shown['rest'] = f'{rest:.1f}'
-  text = ', '.join(f'{name} {seconds}' for name, seconds in shown.items())
+    parts['rest'] = rest
   now = so_far()
-  return (f'{wall:.1f} s, {now["cpu_s"]:.1f} s of CPU time: {text}'
-          f'{"" if rest >= 0 else " (with earlier sessions)"}; of these '
-          f'{now["compiling_s"]:.1f} to trace and compile, '
-          f'{now["compiled"]} programs anew and {now["from_cache"]} from the '
-          'cache.')
+  return {'wall_s': wall, 'parts': parts, 'earlier': rest < 0, **{
+      name: now[name] for name in (
+          'cpu_s', 'compiling_s', 'compiled', 'from_cache')}}
+
+
+def sentence(account: Mapping[str, Any]) -> str:
+  """What :func:`of_command` found, in a line."""
+  parts = ', '.join(f'{name} {seconds:.1f}'
+                    for name, seconds in account['parts'].items())
+  return (f'{account["wall_s"]:.1f} s, {account["cpu_s"]:.1f} s of CPU time: '
+          f'{parts}{" (with earlier sessions)" if account["earlier"] else ""}; '
+          f'of these {account["compiling_s"]:.1f} to trace and compile, '
+          f'{account["compiled"]} programs anew and {account["from_cache"]} '
+          'from the cache.')
 
 
 def _of_run(clock: Mapping[str, Any]) -> dict[str, float]:

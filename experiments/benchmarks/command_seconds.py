@@ -7,15 +7,16 @@ r"""Where the seconds of a deletion's commands go, from start to end.
 Trains for --epochs, forgets --fraction of the people by the default method and
 evaluates and reports that, each by its command in a process of its own: first
 with an empty cache of programs, then, from evaluating on, again with what the
-first left there. The parts are those of the line that every command ends with.
+first left there. The parts are those of the account that every command ends
+with.
 A network so little trained is no use to anybody: this is about time alone.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
-import re
 import shutil
 import subprocess
 import sys
@@ -29,47 +30,35 @@ from experiments.publish import programs
 
 ROUNDS = {'first': ('train', 'unlearn', 'evaluate', 'report'),
           'again': ('evaluate', 'report')}
-_LINE = re.compile(
-    r'(?P<wall>[\d.]+) s, (?P<cpu>[\d.]+) s of CPU time: (?P<parts>[^;]*); of '
-    r'these (?P<compiling>[\d.]+) to trace and compile, (?P<compiled>\d+) '
-    r'programs anew and (?P<from_cache>\d+) from the cache\.')
 _COLUMNS = ('start', 'data', 'trial', 'first steps', 'steps', 'checks',
             'checkpoints', 'outputs', 'figures', 'rest')
 
 
-def parsed(output: str) -> dict[str, Any]:
-  """The account of a command.
+def account_of(root: pathlib.Path, name: str, *options: str) -> dict[str, Any]:
+  """Runs a command and reads its account.
 
   Args:
-    output: what it printed.
+    root: holds the cache of programs.
+    name: of the command.
+    *options: its flags.
 
   Returns:
     ``wall``, ``cpu`` and ``compiling`` seconds, ``compiled`` and ``from_cache``
     programs, and ``parts``, seconds by name.
 
   Raises:
-    ValueError: if there is no such line.
+    RuntimeError: if the command does not end well.
   """
-  found = _LINE.search(' '.join(output.split()))
-  if found is None:
-    raise ValueError('Expected a line of where the seconds went, got: '
-                     f'{output[-500:]}')
-  parts = dict(part.rsplit(' ', 1) for part in re.sub(
-      r' \(.*\)', '', found['parts']).split(', '))
-  return {**{name: float(found[name]) for name in ('wall', 'cpu', 'compiling')},
-          **{name: int(found[name]) for name in ('compiled', 'from_cache')},
-          'parts': {name: float(value) for name, value in parts.items()}}
-
-
-def _run(root: pathlib.Path, name: str, *options: str) -> dict[str, Any]:
   done = subprocess.run(
-      [sys.executable, '-m', 'dlfd_jax', name, *options], text=True,
-      stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+      [sys.executable, '-m', 'dlfd_jax', name, *options, '--json'], text=True,
+      capture_output=True,
       env={**os.environ, 'XDG_CACHE_HOME': str((root / 'cache').resolve())})
   if done.returncode not in exit_codes.DONE:
     raise RuntimeError(
-        f'dlfd {name} ended with {done.returncode}: {done.stdout[-2000:]}')
-  return parsed(done.stdout)
+        f'dlfd {name} ended with {done.returncode}: {done.stderr[-2000:]}')
+  found = json.loads(done.stdout)['account']
+  return {**{name: found[f'{name}_s'] for name in ('wall', 'cpu', 'compiling')},
+          **{name: found[name] for name in ('compiled', 'from_cache', 'parts')}}
 
 
 def _measure(values: flags.FlagValues) -> dict[str, Any]:
@@ -97,7 +86,7 @@ def _measure(values: flags.FlagValues) -> dict[str, Any]:
           'report': [f'--evaluation={judged}']}
       for name in names:
         rows.append({'command': name, 'turn': turn,
-                     **_run(root, name, *options[name])})
+                     **account_of(root, name, *options[name])})
         print(name, turn, rows[-1]['wall'], 's', flush=True)
   finally:
     shutil.rmtree(root, ignore_errors=True)

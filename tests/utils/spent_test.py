@@ -12,7 +12,7 @@ from dlfd_jax.utils import spent
 def test_without_an_account_nothing_is_kept():
   with spent.on(spent.READ):
     pass
-  assert spent.so_far() == {} and spent.sentence({}) is None
+  assert spent.so_far() == {} and spent.of_command({}) is None
 
 
 def test_parts_and_rest_are_the_whole():
@@ -22,7 +22,8 @@ def test_parts_and_rest_are_the_whole():
     with spent.on(spent.READ):
       time.sleep(.02)
     jax.jit(lambda x: 3 * x + 17)(jax.numpy.ones(5)).block_until_ready()
-    now, said = spent.so_far(), spent.sentence({})
+    now = spent.so_far()
+    said = spent.sentence(spent.of_command({}))
   assert now['start_s'] >= 2 and now['read_s'] >= .04
   assert now['compiling_s'] > 0 and now['compiled'] + now['from_cache'] >= 1
   parts = re.match(
@@ -40,9 +41,9 @@ def test_a_runs_own_clock_and_an_evaluations_parts_are_named():
            'check_s': .5, 'first_check_s': .25, 'choose_s': .125,
            'checkpoint_s': 0., 'trial_s': 8.}
   with spent.account(time.perf_counter() - 100):
-    said = spent.sentence({'time': clock})
+    said = spent.sentence(spent.of_command({'time': clock}))
     assert ('trial 10.0, first steps 4.0, steps 3.0, checks 0.8, choice 0.1, '
             'checkpoints 0.0 (with') in said
-    said = spent.sentence({'efficiency': {'evaluate_s': {
-        'outputs': 1., 'figures': 2., 'relearn': 3., 'cpu': 9.}}})
+    said = spent.sentence(spent.of_command({'efficiency': {'evaluate_s': {
+        'outputs': 1., 'figures': 2., 'relearn': 3., 'cpu': 9.}}}))
     assert 'outputs 1.0, figures 2.0' in said and 'relearn' not in said

@@ -1,33 +1,24 @@
-"""The account of commands: read from their last lines, and from real runs."""
-
-import time
+"""The account of commands, from real runs."""
 
 import pytest
 
-from dlfd_jax.utils import runs, spent
+from dlfd_jax.utils import runs
 from experiments.benchmarks import command_seconds
 
 
-def test_the_line_of_a_command_is_read():
-  with spent.account(time.perf_counter() - 2):
-    with spent.on('pages'):
-      pass
-    line = spent.sentence({'time': {
-        'trial_s': 1.5, 'compile_s': {'a': .5}, 'phase_s': {'a': .25},
-        'first_check_s': 0.0, 'check_s': 0.0, 'choose_s': 0.0,
-        'checkpoint_s': 3e3}})
-  found = command_seconds.parsed('something\n' + line.replace(' ', '\n  ', 9))
-  assert found['wall'] == pytest.approx(2, abs=.5)
-  assert found['parts'] == {
-      'start': pytest.approx(2, abs=.5), 'pages': 0, 'trial': 1.5,
-      'first steps': .5, 'steps': .2, 'checks': 0, 'choice': 0,
-      'checkpoints': 3e3}
-  assert found['compiled'] == found['from_cache'] == 0
+def test_a_command_that_fails_is_an_error(tmp_path):
+  with pytest.raises(RuntimeError, match='report ended with 2: .*Expected'):
+    command_seconds.account_of(tmp_path, 'report', f'--evaluation={tmp_path}')
 
 
-def test_a_command_that_tells_nothing_is_an_error():
-  with pytest.raises(ValueError, match='got: nothing'):
-    command_seconds.parsed('nothing')
+def test_a_command_tells_its_account(tmp_path):
+  found = command_seconds.account_of(
+      tmp_path, 'check', '--data=synthetic', '--people=6', '--forget_people=1',
+      '--image_size=16', '--repeats=0', f'--workdir={tmp_path / "check"}')
+  assert set(found) == {
+      'wall', 'cpu', 'compiling', 'compiled', 'from_cache', 'parts'}
+  assert {'start', 'data', 'rest'} <= set(found['parts'])
+  assert sum(found['parts'].values()) == pytest.approx(found['wall'])
 
 
 @pytest.mark.long
