@@ -33,7 +33,8 @@ from dlfd_jax.models import (
   init as init_model,
 )
 from dlfd_jax.pipeline.audit import audit
-from dlfd_jax.pipeline.auto import AutoResult, Candidate, auto
+from dlfd_jax.pipeline.auto import AutoResult, auto
+from dlfd_jax.pipeline.candidates import Candidate
 from dlfd_jax.pipeline.classifier import Classifier, load_classifier
 from dlfd_jax.pipeline.evaluate import evaluate
 from dlfd_jax.pipeline.evaluation_result import (

@@ -15,6 +15,7 @@ from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.methods import base
 from dlfd_jax.pipeline import (
   auto,
+  candidates,
   chain_checks,
   reference_models,
   run_configs,
@@ -89,8 +90,9 @@ def _define_auto(values: flags.FlagValues) -> None:
       'take together, or a share of retraining such as 30%', flag_values=values)
   flags.DEFINE_list(
       'candidates', None, 'with --method=auto: what is tried, in this order: '
-      f'methods with the settings of the preset, {auto.SHORT}, {auto.DEEP}, '
-      f'{auto.RETRAIN}; default {",".join(auto.DEFAULT)}', flag_values=values)
+      f'methods with the settings of the preset, {candidates.SHORT}, '
+      f'{candidates.DEEP}, {candidates.RETRAIN}; default '
+      f'{",".join(candidates.DEFAULT)}', flag_values=values)
   flags.DEFINE_string(
       'references', None, 'with --method=auto: folder of retrained models that '
       '`references` made, for the two-sided attack', flag_values=values)
@@ -211,7 +213,7 @@ def _config(values: flags.FlagValues) -> methods.RunConfig | None:
       *(f'{wrapper}_of' for wrapper in _WRAPPERS)],
                 f'with --method={auto.METHOD}: its candidates have settings of '
                 'their own')
-  auto.Budget.read(command.value(values, 'budget'))
+  candidates.Budget.read(command.value(values, 'budget'))
   return None
 
 

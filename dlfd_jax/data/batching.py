@@ -25,7 +25,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlfd_jax import parallel
 from dlfd_jax.data import dataset as dataset_lib, pixels
 from dlfd_jax.utils import hosts, rng, validate
 
@@ -193,20 +192,21 @@ class Feed:
   Args:
     dataset: the images.
     device_bytes: a data set in memory is kept on the device if its pixels take
-      at most this many bytes; 0 always streams.
+      at most this many bytes; 0 always streams, None never.
 
   Raises:
     ValueError: if ``device_bytes`` is negative.
   """
 
   def __init__(self, dataset: dataset_lib.Dataset,
-               device_bytes: int = parallel.IMAGE_BYTES):
-    if device_bytes < 0:
+               device_bytes: int | None = None):
+    if device_bytes is not None and device_bytes < 0:
       raise ValueError(f'Expected device_bytes >= 0, got {device_bytes}.')
     self._dataset = dataset
     self.on_device = (
         hosts.count() == 1 and not isinstance(dataset.images, pixels.Stored)
-        and dataset.images.nbytes <= device_bytes)
+        and (device_bytes is None
+             or dataset.images.nbytes <= device_bytes))
     # What a step's `constants` hold of the data: all of it, or nothing.
     self.constants: dict[str, Any] = {
         'images': dataset.images, 'labels': dataset.labels

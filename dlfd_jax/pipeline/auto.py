@@ -17,13 +17,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import flax.linen as nn
 import numpy as np
 
 from dlfd_jax import (
@@ -39,10 +36,10 @@ from dlfd_jax.data import (
   dataset as dataset_lib,
   splits as splits_lib,
 )
-from dlfd_jax.methods import base as methods_base, eu_k
 from dlfd_jax.metrics import usable
 from dlfd_jax.pipeline import (
   acceptance,
+  candidates as candidates_lib,
   chain,
   chain_checks,
   expected_cost,
@@ -51,113 +48,14 @@ from dlfd_jax.pipeline import (
   train,
   unlearn,
 )
-from dlfd_jax.utils import hosts, plugins, text, validate
+from dlfd_jax.pipeline.candidates import Budget, Candidate
+from dlfd_jax.utils import hosts, text
 
 METHOD = run_configs.AUTO
 FOLDER = 'candidates'  # below the run's
-RETRAIN, SHORT, DEEP = 'retrain', 'eu_k_short', 'eu_k_deep'
-DEFAULT = ('finetune', SHORT, 'dlfd_restore', DEEP, RETRAIN)
 TAKEN, HELD, REFUSED, SKIPPED, NOT_NEEDED = (
     'taken', 'held back', 'refused', 'skipped', 'not needed')
-_SEED = 1_000_000  # of retraining: none that references would begin with
-_SHORT, _DEEP = 1 / 3, 1 / 2  # of the epochs of training
 _PLAN, _CANDIDATE = 'auto', 'candidate'  # events
-
-
-@dataclasses.dataclass(frozen=True)
-class Candidate:
-  """What may be tried.
-
-  Attributes:
-    name: of its folder.
-    config: of a method; or a recipe: then it is exact retraining.
-
-  Raises:
-    ValueError: if the name is no name of a folder, or the config none of these.
-  """
-
-  name: str
-  config: methods.RunConfig | training.TrainConfig
-
-  def __post_init__(self) -> None:
-    if not re.fullmatch(r'\w[\w.-]*', self.name):
-      raise ValueError('Expected a name of letters, digits, _, - and . for a '
-                       f'candidate, got {self.name!r}.')
-    if not isinstance(self.config, training.TrainConfig):
-      methods.method_of(self.config)  # says what is wrong
-
-  @property
-  def exact(self) -> bool:
-    """Whether its forgetting rests on no attack: it never saw forget."""
-    return isinstance(self.config, training.TrainConfig)
-
-  @property
-  def title(self) -> str:
-    """Its name for people."""
-    if isinstance(self.config, training.TrainConfig):
-      return 'exact retraining'
-    return f'{self.config.title} ({self.name})'
-
-  def settings(self) -> dict[str, Any]:
-    """As a run records it."""
-    if isinstance(self.config, training.TrainConfig):
-      return {'train': dataclasses.asdict(self.config)}
-    return {'method': methods.method_of(self.config),
-            'config': unlearn.settings_of(self.config)}
-
-
-@dataclasses.dataclass(frozen=True)
-class Budget:
-  """How long all candidates together may take.
-
-  Minutes are those of a clock. A share is one of retraining's steps alone, so
-  that of a candidate only its trial, steps, checks and choice count: on few
-  images timing, compiling and judging would take most of it.
-
-  Attributes:
-    value: minutes, or a share of retraining.
-    is_share: which of the two.
-
-  Raises:
-    ValueError: if it is no positive number.
-  """
-
-  value: float
-  is_share: bool = False
-
-  def __post_init__(self) -> None:
-    validate.number('budget', self.value, 0, ends='()')
-
-  @classmethod
-  def read(cls, budget: str | float | None) -> Budget:
-    """Of ``20``, minutes, or ``'30%'``, a share of retraining.
-
-    Raises:
-      ValueError: if there is none, or it is something else.
-
-    Example:
-      >>> Budget.read('30%'), Budget.read(20)
-      (Budget(value=0.3, is_share=True), Budget(value=20.0, is_share=False))
-    """
-    words = str('' if budget is None else budget).strip()
-    if not words:
-      raise ValueError(
-          'Expected a budget with auto, in minutes (--budget=20) or as a share '
-          'of retraining (--budget=30%), got none: without one it claims '
-          'nothing.')
-    share = words.endswith('%')
-    try:
-      value = float(words.removesuffix('%')) / (100 if share else 1)
-    except ValueError:
-      value = math.nan
-    if not 0 < value < math.inf:
-      raise ValueError(
-          'Expected a budget in minutes, such as 20, or as a share of '
-          f'retraining, such as 30%, got {words!r}.')
-    return cls(value, share)
-
-  def __str__(self) -> str:
-    return f'{100 * self.value:g}%' if self.is_share else f'{self.value:g}'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -220,77 +118,6 @@ class AutoResult(unlearn.UnlearnResult):
     return super()._state(name)
 
 
-def recipe_of(start: Mapping[str, Any], preset: presets.Preset | None,
-              seed: int = 0) -> tuple[training.TrainConfig, bool]:
-  """The recipe of exact retraining, and whether it is the original's.
-
-  Args:
-    start: config of the original's run; of one that was unlearned before, the
-      recipe is that of the first. ``{}`` = there is none.
-    preset: whose recipe counts where nobody knows the original's; None = that
-      of settings for any data.
-    seed: of the run.
-  """
-  known = chain.recipe(start)
-  recipe = (preset or presets.STARTS[presets.OWN_DATA]).train
-  if known is not None:
-    recipe = run_configs.recipe_in(
-        {'train': {**known['train'], 'seed': 0}}, 'the original')
-  return (dataclasses.replace(recipe, seed=_SEED + seed), known is not None)
-
-
-def named(names: Sequence[Candidate | str], preset: presets.Preset | None,
-          recipe: training.TrainConfig, model: nn.Module
-          ) -> tuple[Candidate, ...]:
-  """Candidates by name, in that order.
-
-  Args:
-    names: methods, with the preset's settings; ``eu_k_short`` and
-      ``eu_k_deep``: half of the blocks anew for a third of the epochs of
-      training, and all but the first for half of them; ``retrain``. A candidate
-      is what it is.
-    preset: of the methods' settings; None = those for any data, see
-      ``presets.own_config``.
-    recipe: of retraining.
-    model: tells how many blocks there are.
-
-  Raises:
-    ValueError: if a name is none of these, or the model names no blocks.
-  """
-  found = []
-  for name in names:
-    if isinstance(name, Candidate):
-      found.append(name)
-    elif name == RETRAIN:
-      found.append(Candidate(name, recipe))
-    elif name in (SHORT, DEEP):
-      count = len(models.blocks(model))
-      k, share = ((-(-count // 2), _SHORT) if name == SHORT else
-                  (max(count - 1, 1), _DEEP))
-      found.append(Candidate(name, eu_k.EUKConfig(
-          k=k, epochs=max(round(share * recipe.epochs), 1),
-          batch_size=recipe.batch_size, optimizer=recipe.optimizer,
-          augment=recipe.augment)))
-    else:
-      if name not in methods.METHODS and not plugins.is_spec(name):
-        raise ValueError(
-            f'Expected candidates of {SHORT}, {DEEP}, {RETRAIN}, a method '
-            f'({", ".join(methods.METHODS)}) or your own as file.py:Class, got '
-            f'{name!r}.')
-      found.append(Candidate(
-          name.rpartition(':')[2], preset.config_of(name) if preset
-          else presets.own_config(name)))
-  return tuple(found)
-
-
-def default(preset: presets.Preset | None, recipe: training.TrainConfig,
-            model: nn.Module) -> tuple[Candidate, ...]:
-  """Those of ``DEFAULT`` that the model allows, see :func:`named`."""
-  blocks = getattr(model, 'blocks', None)
-  return named([name for name in DEFAULT
-                if blocks or name not in (SHORT, DEEP)], preset, recipe, model)
-
-
 def auto(original: methods.Problem | job.ModelRun | checkpoint.SavedModel,
          splits: splits_lib.Splits | None = None,
          dataset: dataset_lib.Dataset | None = None, *,
@@ -350,10 +177,12 @@ def auto(original: methods.Problem | job.ModelRun | checkpoint.SavedModel,
     raise ValueError('Expected a network that can be built again from a name '
                      'for auto, got an object.')
   problem = begun.problem
-  recipe, known = recipe_of(begun.start.config, preset, problem.seed)
+  recipe, known = candidates_lib.recipe_of(
+      begun.start.config, preset, problem.seed)
   candidates = (
-      default(preset, recipe, problem.model) if candidates is None else
-      named(candidates, preset, recipe, problem.model))
+      candidates_lib.default(preset, recipe, problem.model)
+      if candidates is None else candidates_lib.named(
+          candidates, preset, recipe, problem.model))
   _check_candidates(candidates, devices)
   unread = _unread(problem, candidates)
   judged, findings = _references(references, begun)
@@ -392,7 +221,7 @@ def auto(original: methods.Problem | job.ModelRun | checkpoint.SavedModel,
           unread, [one.saved for one in judged], devices),
       devices=devices, hooks=hooks, run=run, start=start)
   found, winner = tried.try_all()
-  more = [] if known or found['taken'] != RETRAIN else [
+  more = [] if known or found['taken'] != candidates_lib.RETRAIN else [
       "The original's recipe is not known: it was retrained by that of the "
       'preset.']
   states, record = _of_winner(winner, found)
@@ -417,11 +246,8 @@ def _check_candidates(candidates: Sequence[Candidate],
       raise ValueError(f'Expected each candidate once, got {name} '
                        f'{names.count(name)} times.')
   for one in candidates:
-    stages: list[Any] = [one.config] if isinstance(
-        one.config, training.TrainConfig) else [
-            stage.inner for stage in one.config.stages]
-    for stage in stages:
-      devices.check_batch_size(stage.batch_size)
+    for size in one.batch_sizes:
+      devices.check_batch_size(size)
 
 
 def _unread(problem: methods.Problem, candidates: Sequence[Candidate]
@@ -433,11 +259,7 @@ def _unread(problem: methods.Problem, candidates: Sequence[Candidate]
   """
   val = problem.splits.val
   for one in candidates:
-    if not isinstance(one.config, training.TrainConfig):
-      part = methods_base.set_aside(
-          one.config, problem.dataset, problem.splits, problem.seed)
-      if part is not None:
-        val = val[~np.isin(val, part.rows)]
+    val = val[~np.isin(val, one.held_out(problem))]
   if not len(val):
     raise ValueError('Expected some of val to judge by, but the candidates '
                      'learn from all of it.')

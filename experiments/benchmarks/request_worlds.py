@@ -17,6 +17,7 @@ from dlfd_jax.data import dataset as dataset_lib, requests, splits as splits_lib
 from dlfd_jax.evaluation import inputs as inputs_lib, run
 from dlfd_jax.pipeline import (
   auto,
+  candidates,
   job,
   predictors as predictors_lib,
   reference_models,
@@ -29,7 +30,7 @@ from experiments.paper import study as study_lib
 
 REFERENCES = 4
 AUTO, BUDGET = auto.METHOD, '150%'  # of retraining
-DEFAULT, SHORT = 'default', auto.SHORT
+DEFAULT, SHORT = 'default', candidates.SHORT
 METHODS = ('finetune', SHORT, DEFAULT, AUTO)
 _FIRST = 1000  # seed of the first retrained model
 # Accuracies and the class-matched attack: what the gap is a mean over.
@@ -100,7 +101,7 @@ class World:
     if name == DEFAULT:
       config: Any = presets.own_config()
     elif name == SHORT:
-      one, = auto.named([name], preset, preset.train,
+      one, = candidates.named([name], preset, preset.train,
                         models.build(self.study.saved.config))
       config = one.config
     else:

@@ -16,6 +16,7 @@ from dlfd_jax.metrics import paired, usable
 from dlfd_jax.pipeline import (
   acceptance,
   auto,
+  candidates,
   expected_cost,
   job,
   unlearn,
@@ -340,19 +341,19 @@ def test_references_add_the_two_sided_attack(work):
 
 def test_what_is_tried_by_default(work):
   _, _, original = work
-  recipe, known = auto.recipe_of(
+  recipe, known = candidates.recipe_of(
       job.judged(original).config, presets.PRESETS['demo'], seed=3)
   assert known and dataclasses.replace(recipe, seed=0) == RECIPE
   assert recipe.seed not in range(1000)  # those of references
-  found = auto.default(presets.PRESETS['demo'], recipe, original.model)
-  assert [one.name for one in found] == list(auto.DEFAULT)
+  found = candidates.default(presets.PRESETS['demo'], recipe, original.model)
+  assert [one.name for one in found] == list(candidates.DEFAULT)
   assert [one.exact for one in found] == [False] * 4 + [True]
   short, deep = found[1].config, found[3].config
   assert (short.k, short.epochs, deep.k, deep.epochs) == (1, 10, 1, 15)
-  without = auto.default(presets.PRESETS['demo'], recipe, object())
+  without = candidates.default(presets.PRESETS['demo'], recipe, object())
   assert [one.name for one in without] == [
       'finetune', 'dlfd_restore', 'retrain']
-  unknown, known = auto.recipe_of({}, presets.PRESETS['demo'])
+  unknown, known = candidates.recipe_of({}, presets.PRESETS['demo'])
   assert not known and unknown.epochs == presets.PRESETS['demo'].train.epochs
   looks = sum(not one.exact for one in found)
   assert paired.fewest(.05 / looks) == 7  # people; as docs/choosing.md says
@@ -398,13 +399,13 @@ def test_stopped_within_a_candidate_it_goes_on_there(work, tmp_path):
   assert len(steps) - begun < sum(one['steps'] for one in run.candidates)
 
 
-@pytest.mark.parametrize('candidates, match', [
+@pytest.mark.parametrize('names, match', [
     (['magic'], 'Expected candidates of eu_k_short'),
     ([], 'at least one candidate'), ([ALL, ALL], 'each candidate once')])
-def test_bad_lists_of_candidates(work, candidates, match):
+def test_bad_lists_of_candidates(work, names, match):
   with pytest.raises(ValueError, match=match):
     dlfd_jax.auto(work[2], request(work, people=14), budget=5,
-                  candidates=candidates)
+                  candidates=names)
 
 
 def test_what_an_attack_says_against_exact_retraining_is_told():
