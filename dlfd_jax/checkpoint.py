@@ -35,7 +35,6 @@ from dlfd_jax.utils import (
   writes,
 )
 
-_MODEL_CARD = 'model.json'
 _VARIABLES = 'variables'
 _METADATA = '_METADATA'  # orbax's, in the folder of every tree
 _SCHEMA = 1
@@ -310,13 +309,14 @@ def check_empty(folder: str | os.PathLike) -> None:
     raise ValueError(f'Expected a folder for a model, {folder} is a file.')
   there = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
   temporary = set(filter(writes.is_temporary, there))
-  own = {_VARIABLES, _MODEL_CARD} if temporary else set()
-  if storage.url_of(folder) and _MODEL_CARD not in there:
+  own = {_VARIABLES, runs.MODEL_CARD} if temporary else set()
+  if storage.url_of(folder) and runs.MODEL_CARD not in there:
     own = {_VARIABLES}  # the card is sent last
   if there - temporary - own:
     raise ValueError(
         f'Expected an empty folder for a model, got {folder}' + (
-            ', which holds a whole model.' if _MODEL_CARD in there else '.'))
+            ', which holds a whole model.' if runs.MODEL_CARD in there
+            else '.'))
 
 
 @stops.after_writing()
@@ -357,15 +357,15 @@ def _save_model(folder: pathlib.Path, replace: bool,
     with _saving(folder), _plain(place) as plain, _checkpointer() as saver:
       saver.save(plain / _VARIABLES, variables)
     _read(fresh, variables, str(folder))
-    runs.write_json(place / _MODEL_CARD,
+    runs.write_json(place / runs.MODEL_CARD,
                     {**card, 'sha256': _sum_of_files(fresh)})
     # From here on nothing needs room.
     if (folder / _VARIABLES).exists():
       shutil.rmtree(folder / _VARIABLES)
     fresh.rename(folder / _VARIABLES)
-    (place / _MODEL_CARD).replace(folder / _MODEL_CARD)
+    (place / runs.MODEL_CARD).replace(folder / runs.MODEL_CARD)
     storage.push(folder / _VARIABLES)
-    storage.push(folder / _MODEL_CARD)
+    storage.push(folder / runs.MODEL_CARD)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -386,7 +386,7 @@ def find_model(folder: str | os.PathLike) -> pathlib.Path:
   """
   folder = storage.local(folder).absolute()
   for place in (folder, folder / runs.CHECKPOINTS / 'model'):
-    if (place / _MODEL_CARD).is_file() and (place / _VARIABLES).is_dir():
+    if (place / runs.MODEL_CARD).is_file() and (place / _VARIABLES).is_dir():
       return place
   result = folder / runs.RESULT
   why = records.read(result, dict[str, Any]).get('no_model') if (
@@ -400,7 +400,7 @@ def find_model(folder: str | os.PathLike) -> pathlib.Path:
 
 def imported(folder: str | os.PathLike) -> Mapping[str, Any]:
   """What is recorded of a model from elsewhere; ``{}`` of any other."""
-  card = records.read(find_model(folder) / _MODEL_CARD, schemas.ModelCard)
+  card = records.read(find_model(folder) / runs.MODEL_CARD, schemas.ModelCard)
   return card.get('imported') or {}
 
 
@@ -413,7 +413,7 @@ def read_card(folder: str | os.PathLike) -> dict[str, Any]:
       whole.
   """
   folder = find_model(folder)
-  card = records.read(folder / _MODEL_CARD, schemas.ModelCard)
+  card = records.read(folder / runs.MODEL_CARD, schemas.ModelCard)
   if card.get('sha256') not in (None, _sum_of_files(folder / _VARIABLES)):
     raise ValueError(
         f'Expected the files that the card of {folder} was written for, got '
@@ -437,7 +437,7 @@ def load_model(folder: str | os.PathLike) -> SavedModel:
   """
   folder = find_model(folder)
   card = read_card(folder)
-  where = str(folder / _MODEL_CARD)
+  where = str(folder / runs.MODEL_CARD)
   config = records.fit(card['model'], models.ModelConfig, f'model of {where}',
                        later=('remat',))
   task = records.fit(card['task'], tasks.Task, f'task of {where}')

@@ -10,7 +10,13 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax import presets
-from dlfd_jax.cli import command, evaluate as show_evaluation, inputs, options
+from dlfd_jax.cli import (
+  command,
+  evaluate as show_evaluation,
+  inputs,
+  options,
+  screen,
+)
 from dlfd_jax.data import requests
 from dlfd_jax.pipeline import chain_checks, evaluate, train, unlearn
 from dlfd_jax.report import pseudonyms, tables
@@ -79,7 +85,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
       workdir=workdir / 'evaluation', **each)
   show_evaluation.show(result)
   goal = goal_sentence(result.record)
-  print(goal)
+  screen.console().print(goal)
   path = result.write_report(workdir / runs.REPORT)
   print(f'{time.perf_counter() - started:.0f} s, peak memory '
         f'{runs.peak_bytes() / 1e9:.1f} GB. The report: {path}, and whose its '
@@ -118,7 +124,7 @@ def goal_sentence(result: dict) -> str:
       of_test += f' (interval of the difference: {interval})'
   how = 'met' if nearer and accurate else (
       'met in part' if nearer or accurate else 'not met here')
-  return f'Goal {how}: {of_attack}, and {of_test}.'
+  return f'The goal of the demo is {how}: {of_attack}, and {of_test}.'
 
 
 def _starts(values: flags.FlagValues) -> list[Any]:

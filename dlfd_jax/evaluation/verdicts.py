@@ -338,7 +338,11 @@ def _judged(voters: Sequence[Record], companions: Sequence[Record],
         f'told apart by {names} alone, which does not decide alone')
   unsure = _unsure([*voters, *companions])
   if unsure:
-    return stats.INCONCLUSIVE, _why_unsure(unsure, voters, retrained)
+    # Accusers do not block, but what they see alone is not kept back.
+    alone = [vote for vote in accusers
+             if vote.verdict == stats.DISTINGUISHABLE]
+    return stats.INCONCLUSIVE, _why_unsure(
+        [*alone, *unsure], voters, retrained)
   unsure = _unsure(accusers)
   if any(vote.gate == SEES and _has_power(vote) for vote in unsure):
     return stats.INCONCLUSIVE, _could_have(unsure)

@@ -149,7 +149,8 @@ def choose_rule(dataset: dataset_lib.Dataset, splits: splits_lib.Splits, *,
       f'{text.counted(stats.ENOUGH, unit)} on each side and {stats.ENOUGH} '
       'images of the same classes; forget has '
       f'{text.counted(people[0], unit)}, val {text.counted(people[1], unit)}, '
-      f'and of {text.counted(matched, "image")} val has as many of the class. '
+      f'and only {text.counted(matched, "image")} of forget can be paired with '
+      'one of val of the same class. '
       'The run goes by the rank of the losses on forget among the unseen '
       f'ones{within} instead.'),
               keys, (units[0], units[1]))

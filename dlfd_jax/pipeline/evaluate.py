@@ -162,7 +162,7 @@ def evaluate(
           'efficiency': {**facts.efficiency(plan.judged, search_s),
                          'evaluate_s': measured.seconds | {
                              name.removesuffix('_s'): value for name, value
-                             in spent_lib.so_far().items()
+                             in spent_lib.since_last().items()
                              if name.endswith('_s')}},
           'selection': _selection(judged)}, fields))
   if opened is not None:

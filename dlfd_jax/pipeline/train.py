@@ -167,11 +167,12 @@ def train_together(dataset: dataset_lib.Dataset, members: Sequence[Member],
     outs = fit.fit_together(
         jobs[0].model, dataset, parts, members[0].splits.val, config,
         devices=devices, checkpoint_seconds=checkpoint_seconds, hooks=hooks)
+  account = spent.since_last()  # of all together
   for one, out in zip(jobs, outs, strict=True):
     if out.stop != loop.INTERRUPTED:
       _finish(one, out, devices, {
           'command': command, 'used': used, 'verification': verification,
-          'together': len(jobs)})
+          'together': len(jobs)}, account)
   for one, out in zip(jobs, outs, strict=True):
     job.check_interrupted(out.stop, one.run.folder)
   return [one.run for one in jobs]
@@ -201,7 +202,8 @@ def _job(dataset: dataset_lib.Dataset, splits: job.Parts,
 
 
 def _finish(one: _Job, out: loop.LoopResult, devices: parallel.Devices,
-            more: Mapping[str, Any]) -> None:
+            more: Mapping[str, Any],
+            account: Mapping[str, Any] | None = None) -> None:
   """Measures and keeps a model, with the record of its run."""
   dataset, splits = one.run.dataset, one.run.splits
   saved = checkpoint.SavedModel(
@@ -210,6 +212,7 @@ def _finish(one: _Job, out: loop.LoopResult, devices: parallel.Devices,
   accuracies = job.accuracies(
       predict.Predictor(one.model, dataset, devices), saved.variables, dataset,
       {'train': one.rows, 'val': splits.val})
+  account = spent.since_last() if account is None else account
   one.run.finish({'model': saved}, {
       'kind': 'train', 'on': one.run.config['on'], 'stop': out.stop,
       'steps': out.steps, 'epochs': one.config.epochs, 'images': len(one.rows),
@@ -223,6 +226,6 @@ def _finish(one: _Job, out: loop.LoopResult, devices: parallel.Devices,
       'verification': dict(
           more['verification'] or chain_checks.Findings().settled(False)),
       **{f'accuracy_{split}': value for split, value in accuracies.items()},
-      'time': {**dataclasses.asdict(out.clock), **spent.so_far(),
+      'time': {**dataclasses.asdict(out.clock), **account,
                'work_s': out.clock.work_s,
                'total_s': time.perf_counter() - one.started}})

@@ -177,7 +177,7 @@ def unlearn(
       'held_out': problem.dataset.sample_id[held_out.rows].tolist()
                   if held_out else [],
       'search': search, 'used': used, 'verification': verification,
-      'time': {**dataclasses.asdict(out.clock), **spent.so_far(),
+      'time': {**dataclasses.asdict(out.clock), **spent.since_last(),
                'work_s': out.clock.work_s,
                # Of all sessions of an interrupted run.
                'total_s': max(time.perf_counter() - started,

@@ -22,10 +22,17 @@ FORGOTTEN, WORKS, LIKE_RETRAINED = (
 # Fewer do not tell the chance of a training from a trace.
 REFERENCES = 3
 _MORE = (f'tier 1 with {REFERENCES} retrained models (dlfd references '
-         f'--n={REFERENCES}, then dlfd evaluate --tier=1 --references=...)')
+         f'--n={REFERENCES}, or dlfd train --on=retain where the original was '
+         'imported; then dlfd evaluate --tier=1)')
+_TIER_1 = 'tier 1 beside these retrained models (dlfd evaluate --tier=1)'
+_RANKS = (f'where each of them ranks among unseen people, at tier 1 with '
+          f'{REFERENCES} retrained models: it shows a plain trace, and nothing '
+          'less')
 _UNCHANGED = 'the model equals the original bit by bit'
 _EVALUATE = 'dlfd evaluate asks images of test'
-_APART = 'this attack tells it apart from retrained models'
+# What votes at tier 0; from tier 1 on the verdicts say.
+_TIER_0 = {registry.FORGETTING: (registry.MAIN_ATTACK, 'accuracy_forget'),
+           registry.UTILITY: ('accuracy_retain', 'accuracy_test')}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,9 +100,10 @@ def before_after(record: Mapping[str, Any]) -> str:
   found = [f'accuracy on {words} {_percent(before[part])} -> '
            f'{_percent(after[part])}' for part, words in usable.IN_WORDS.items()
            if part in before and part in after]
-  first = (record.get('findings') or {}).get('original_mia_auc')
-  last = live_auc(record)
-  if first is not None and last is not None:
+  findings = record.get('findings') or {}
+  first, last = findings.get('original_mia_auc'), live_auc(record)
+  if first is not None and last is not None and not findings.get(
+      'attack_blind_to_original'):
     found.append('AUC of the attack on forget and validation images '
                  f'{first:.3f} -> {last:.3f} (a guess: 0.5)')
   return f'Before -> after: {", ".join(found)}.' if found else ''
@@ -115,8 +123,9 @@ def of_live_attack(record: Mapping[str, Any]) -> str:
     return ('Forgotten or not was not measured on this state; '
             f'{_EVALUATE}.')
   if findings.get('attack_blind_to_original'):
-    return ('Forgotten or not cannot be told by the live attack, which did not '
-            f'see these images in the original either; {_EVALUATE}.')
+    return ('Forgotten or not cannot be told by the live attack: on these '
+            'images it does not tell the original from chance either; '
+            f'{_EVALUATE}.')
   if not met:
     return ('Not forgotten: no state met the threshold of the live attack on '
             'validation images.')
@@ -151,7 +160,7 @@ def _forgotten(result: tables.Result) -> Answer:
   if attack.value is None:
     return Answer(question, UNKNOWN,
                   f'the attack was not computed, as {attack.reason}',
-                  'the attack was not computed', _MORE)
+                  'the attack was not computed', _more(result))
   number = f'attack AUC {tables.with_interval(attack)}'
   number += _beside(result)
   verdict = _verdict(result, registry.FORGETTING)
@@ -170,12 +179,30 @@ def _forgotten(result: tables.Result) -> Answer:
     return Answer(question, NO, *found)
   if _enough(result):
     return Answer(question, NOT_SHOWN, f'{number}; {_said(result)}',
-                  'so many people and retrained models do not show that they '
+                  'this many people and retrained models do not show that they '
                   'are forgotten', 'more people or retrained models')
+  few = _too_few(result)
+  if few:
+    return Answer(question, NOT_SHOWN, f'{number}; {few}', few, _RANKS)
   return Answer(
       question, NOT_SHOWN, f'{number}; it takes {REFERENCES} retrained models '
       'and tier 1 to show it', 'it was not shown that they are forgotten',
-      _MORE)
+      _more(result))
+
+
+def _more(result: tables.Result) -> str:
+  """What would tell, by the retrained models that are there."""
+  return (_TIER_1 if tables.references(result) >= REFERENCES
+          and not result.get('verdicts') else _MORE)
+
+
+def _too_few(result: tables.Result) -> str:
+  """Why so few people leave it open; empty if they are enough."""
+  record = tables.find_record(result, registry.MAIN_ATTACK) or {}
+  if record.get('verdict') != stats.TOO_FEW:
+    return ''
+  why = ['these are too few people to say', *record.get('notes', ())][-1]
+  return f'{why[0].lower()}{why[1:]}'.removesuffix('.')
 
 
 def _told_by(result: tables.Result, attack: Estimate,
@@ -189,9 +216,9 @@ def _told_by(result: tables.Result, attack: Estimate,
     return (f'{number}; {_said(result)}',
             'the model can be told apart from retrained ones by what it knows '
             'of forgotten people')
-  if _apart_at_tier_0(result):
-    return (f'{number}; {_APART}',
-            'the attack tells it apart from retrained models')
+  apart = _apart_at_tier_0(result, registry.FORGETTING)
+  if apart:
+    return f'{number}; {apart}', 'it can be told apart from retrained models'
   if tables.references(result) < REFERENCES and _told_from_unseen(
       result, attack):
     known = 'better' if (attack.value or 0.0) > .5 else 'less well'
@@ -216,12 +243,30 @@ def _told_from_unseen(result: tables.Result, attack: Estimate) -> bool:
   return verdicts.leaves_out_0(delta) and side * (delta.value or 0.0) > 0
 
 
-def _apart_at_tier_0(result: tables.Result) -> bool:
-  """Whether the attack alone tells apart; from tier 1 on all votes count."""
-  record = tables.find_record(result, registry.MAIN_ATTACK) or {}
-  return not result.get('verdicts') and (
-      record.get('verdict') == stats.DISTINGUISHABLE
-      and record.get('gate') != verdicts.BLIND)
+def _apart_at_tier_0(result: tables.Result, *what: str) -> str:
+  """What tells it apart after Holm's correction, in words; empty if nothing.
+
+  Args:
+    result: of an evaluation; from tier 1 on its verdicts say, and this nothing.
+    *what: which of the overall verdicts it would count for.
+  """
+  if result.get('verdicts'):
+    return ''
+  found = []
+  for of in what:
+    records = [record for name in _TIER_0[of]
+               if (record := tables.find_record(result, name)) and (
+                   record.get('p_value') is not None
+                   or record.get('verdict') == stats.DISTINGUISHABLE)]
+    rejected = verdicts.holm([record.get('p_value') or 0.0
+                              for record in records])
+    found += [record for record, is_apart in zip(records, rejected, strict=True)
+              if is_apart and record['verdict'] == stats.DISTINGUISHABLE
+              and record.get('gate') != verdicts.BLIND]
+  return found and 'told apart from retrained models by ' + ', '.join(
+      f'{registry.label(record["metric"])} (difference '
+      f'{tables.with_interval(tables.as_cell(record["delta"], signed=True))})'
+      for record in found) or ''
 
 
 def _unchanged(result: tables.Result) -> bool:
@@ -251,7 +296,7 @@ def _works(result: tables.Result) -> Answer:
       f'{usable.IN_WORDS[one.part]}' for one in losses)
   number += ''.join(
       f'; the loss on {usable.IN_WORDS[one.part]} is {100 * one.lost:.1f} '
-      f'points, {one}' for one in losses
+      f'points{" (a gain)" if one.lost < 0 else ""}, {one}' for one in losses
       if one.images and (one.part != usable.TEST or one.answer != usable.KEPT))
   refuses = [f'; at most {100 * one.bound:.0f} points may be lost on '
              f'{usable.IN_WORDS[one.part]}' for one in losses if one.refuses]
@@ -273,7 +318,7 @@ def _against_retraining(result: tables.Result) -> Answer:
   count = tables.references(result)
   if not count:
     return Answer(question, UNKNOWN, 'no retrained model was given',
-                  'no retrained model was given', _MORE)
+                  'no retrained model was given', _more(result))
   record = tables.main_difference(result)
   delta = tables.as_cell(
       record.get('delta'), record.get('units') or 'fraction', signed=True)
@@ -284,8 +329,9 @@ def _against_retraining(result: tables.Result) -> Answer:
   found = {what: _verdict(result, what)
            for what in (registry.FORGETTING, registry.UTILITY)}
   number += ''.join(f'; {what}: {text}' for what, text in found.items() if text)
-  if _apart_at_tier_0(result):
-    return Answer(question, NO, f'{number}; {_APART}',
+  apart = _apart_at_tier_0(result, *_TIER_0)
+  if apart:
+    return Answer(question, NO, f'{number}; {apart}',
                   'it can be told apart from retrained models')
   if any(text.startswith(stats.DISTINGUISHABLE) for text in found.values()):
     return Answer(
@@ -296,7 +342,7 @@ def _against_retraining(result: tables.Result) -> Answer:
   return Answer(
       question, UNKNOWN, number, f'{count} retrained '
       f'model{"s" if count > 1 else ""} and this sample do not show it',
-      'more people or retrained models' if _enough(result) else _MORE)
+      'more people or retrained models' if _enough(result) else _more(result))
 
 
 def _beside(result: tables.Result) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from dlfd_jax.data import leakage, shards
 from dlfd_jax.report import html, tables
+from dlfd_jax.utils import text
 
 Pair = tuple[np.ndarray, np.ndarray, Mapping[str, Any]]
 _MISSED = (
@@ -27,7 +28,9 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
   share = request['share_of_people']
   lines = tables.provenance(result) if 'verification' in result else []
   lines += [
-      f'{request["images"]} images of {request["people"]} people are to be '
+      f'{text.counted(request["images"], "image")} of '
+      f'{text.counted(request["people"], "person")} '
+      f'{"is" if request["images"] == 1 else "are"} to be '
       f'forgotten: {100 * request["share_of_images"]:.1f} % of the training '
       'images' + (f' and {100 * share:.1f} % of the people.'
                   if share is not None else '.')]

@@ -53,11 +53,15 @@ def done(result: tables.Result) -> list[str]:
   elif run.get('finished'):
     method = (result.get('request') or {}).get('method')
     took = tables.as_cell(run.get('work_s'), 's')
+    compiled = ((result.get('efficiency') or {}).get('compile_s') or {}).get(
+        'unlearned')
+    compiling = '' if not compiled else (
+        f' and {tables.as_cell(compiled, "s").text} of compiling')
     state = result.get('selection') or {}
     said.append(
         'The unlearned model was made from the original on '
         f'{facts.moment(run["finished"])} UTC'
-        + ('' if took.value is None else f' in {took.text}')
+        + ('' if took.value is None else f' in {took.text}{compiling}')
         + f' (method: {method or "not known"})'
         + ('' if state.get('step') is None else
            f'. It is the state after step {state["step"]}'
@@ -83,16 +87,20 @@ def to_do(result: tables.Result) -> list[str]:
   outcome = [one.answer for one in answers.answers(result)]
   audit = result.get('audit') is not None
   model = names.AUDITED if audit else 'the unlearned model'
+  when = 'Then delete'
   if answers.NO in outcome:
     use = f'Do not put {model} into use'
+    when = 'Once another model has taken their place, delete'
   elif set(outcome) == {answers.YES}:
     use = f'Put {model} into use in place of the original'
   else:
     use = f'Decide by the recommendation whether to use {model}'
-  found = [f'{use}{_of_weights(hashes.get("unlearned"))}.', _copies(result)]
+    when = 'Once that is decided, delete'
+  found = [f'{use}{_of_weights(hashes.get("unlearned"))}.',
+           _copies(result, when)]
   if models.get('original') and not audit:
     found.append(
-        'Delete the old checkpoints, which still know these people: the '
+        f'{when} the old checkpoints, which still know these people: the '
         f'original{_of_weights(hashes.get("original"), models["original"])}, '
         'what it was made from, and the states that both runs stored while '
         'they worked (checkpoints/loop in their folders)'
@@ -104,19 +112,19 @@ def to_do(result: tables.Result) -> list[str]:
   return found
 
 
-def _copies(result: tables.Result) -> str:
+def _copies(result: tables.Result, when: str) -> str:
   count = (result.get('request') or {}).get('images')
   images = 'the images' if count is None else (
       f'the {text_lib.counted(count, "image")}')
   leakage = (result.get('data') or {}).get('leakage') or {}
   exact, near = (_with_forget(leakage.get(kind)) for kind in ('exact', 'near'))
   if exact is None or near is None:
-    return (f'Delete {images} and their copies, in backups too; copies within '
+    return (f'{when} {images} and their copies, in backups too; copies within '
             'the data were not looked for.')
   inside = ('within the data none was found' if not exact + near else
             f'within the data {exact} exact and {near} near ones were found '
             '(annex A): decide on each')
-  return f'Delete {images} and their copies, in backups too; {inside}.'
+  return f'{when} {images} and their copies, in backups too; {inside}.'
 
 
 def _with_forget(pairs: Mapping[str, Any] | None) -> int | None:

@@ -29,7 +29,8 @@ MODEL_MEANINGS = {
     'original': 'trained on retain and forget',
     'unlearned': 'the original after unlearning',
     'retrained': 'trained from scratch on retain alone: the reference',
-    'null': 'what a perfect result would show at this sample size',
+    'null': 'what there is where nothing is to be found: of attacks a guess, '
+            'of accuracies the most frequent class',
 }
 
 

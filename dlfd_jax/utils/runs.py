@@ -16,6 +16,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import resource
 import sys
 import weakref
@@ -45,10 +46,13 @@ VERSIONS = 'versions.json'
 METRICS = 'metrics.jsonl'
 SPLITS = 'splits.npz'
 RESULT = 'result.json'
+MODEL_CARD = 'model.json'  # beside the variables of a model
 REPORT = 'report.html'
 LOCK = '.lock'
 CHECKPOINTS = 'checkpoints'
 PLACES = (*places.OF_CONFIG, places.KEY)
+_HASH = re.compile('[0-9a-f]{64}')
+_OTHERS = 'other images are to be forgotten'
 OWN_CODE = 'own_code'  # of a config: hashes of the files of a user's classes
 # None: as many people as the source has; what earlier versions did, and did not
 # record.
@@ -106,8 +110,13 @@ def differences(old: Any, new: Any, name: str = '') -> list[str]:
             old.get(key), new.get(key), f'{name}.{key}' if name else key)]
   field = name.rpartition('.')[2]
   old, new = configs.current(field, old), configs.current(field, new)
-  return [] if old == new else [
-      f'{name} was {validate.shown(old)}, is now {validate.shown(new)}']
+  if old == new:
+    return []
+  if name == 'chain.parts.forget':
+    return [_OTHERS]
+  if all(_HASH.fullmatch(str(value)) for value in (old, new)):
+    return [f'{name} differs']
+  return [f'{name} was {validate.shown(old)}, is now {validate.shown(new)}']
 
 
 def read_config(run: str | os.PathLike, *kinds: str) -> dict[str, Any]:
@@ -118,6 +127,12 @@ def read_config(run: str | os.PathLike, *kinds: str) -> dict[str, Any]:
     ValueError: if it is of another kind, or not whole.
   """
   run = storage.local(run)
+  if not files.is_there(run / CONFIG) and files.is_file(run / MODEL_CARD):
+    raise FileNotFoundError(
+        f'Expected a run of {" or ".join(kinds)} in {run}, got a model alone, '
+        'as import_weights writes it: nothing tells how it was trained. '
+        'Retrained models of it are made by dlfd train --on=retain with its '
+        'own recipe; dlfd audit judges a model that no run of dlfd made.')
   return places.config_found(records.read(run / CONFIG, {
       kind: schemas.CONFIGS[kind] for kind in kinds}), run)
 
@@ -212,12 +227,17 @@ class RunFolder:
         raise ValueError(
             f'Expected an empty folder or a run to resume, {path} holds '
             'other files.')
-      lines = differences(
-          records.read(self.path / CONFIG, dict[str, Any]), config)
+      there = records.read(self.path / CONFIG, dict[str, Any])
+      if there.get('kind') != config.get('kind'):
+        raise ValueError(
+            f'Expected an empty folder or a run of {config.get("kind")!r} to '
+            f'resume, {path} holds one of {validate.shown(there.get("kind"))}.')
+      lines = differences(there, config)
       if lines:
         raise ValueError(
             f'Expected the config of the run in {path} to resume it, but '
-            + '; '.join(lines[:5]) + '.')
+            + '; '.join(sorted(lines, key=_OTHERS.__ne__)[:5])
+            + '. Another folder starts another run.')
       self.resumed = True
     else:
       self.path.mkdir(parents=True, exist_ok=True)

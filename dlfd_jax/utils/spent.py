@@ -32,6 +32,7 @@ class _Account:
   compiling_s: float = 0.0
   programs: int = 0
   from_cache: int = 0
+  told: dict[str, float] = dataclasses.field(default_factory=dict)
 
   def duration(self, event: str, duration_secs: float, **_: Any) -> None:
     if event in _COMPILING:
@@ -76,8 +77,21 @@ def on(name: str) -> Iterator[None]:
       own.laps[name] = own.laps.get(name, 0.0) + time.perf_counter() - start
 
 
+def since_last() -> dict[str, Any]:
+  """What :func:`so_far` has grown by since the last result was told this.
+
+  So of several runs in one process each has its own, and the first what came
+  before it.
+  """
+  if not _accounts:
+    return {}
+  now, before = so_far(), _accounts[0].told
+  _accounts[0].told = now
+  return {name: value - before.get(name, 0) for name, value in now.items()}
+
+
 def so_far() -> dict[str, Any]:
-  """The account for a result; nothing without one.
+  """The account until now; nothing without one.
 
   Returns:
     ``start_s``: imports, flags; ``read_s``: the data; ``compiling_s``: tracing,

@@ -66,9 +66,10 @@ def test_the_goal_is_said_in_one_line():
                                ('accuracy_test', accuracy))]}
 
   met = demo.goal_sentence(result((0.9, 0.55, 0.5), (0.6, 0.58, 0.6)))
-  assert met.startswith('Goal met') and '-2.0' in met
+  assert met.startswith('The goal of the demo is met: ') and '-2.0' in met
   missed = demo.goal_sentence(result((0.9, 0.8, 0.5), (0.6, 0.5, 0.6)))
-  assert missed.startswith('Goal not met here')
+  assert missed.startswith('The goal of the demo is not met here')
   assert 'nearer to the original' in missed and '10.0 points below' in missed
   above = demo.goal_sentence(result((0.9, 0.5, 0.5), (0.6, 0.7, 0.6)))
-  assert above.startswith('Goal met in part') and '10.0 points above' in above
+  assert above.startswith('The goal of the demo is met in part')
+  assert '10.0 points above' in above

@@ -98,6 +98,22 @@ def test_a_retrained_model_more_does_not_hide_what_an_attack_sees(result, said):
   assert refused == ('no' in said)
 
 
+@pytest.mark.parametrize('p, gate, said', [
+    (.01, 'sees the original', ['no', 'no']),
+    (.03, 'sees the original', ['not shown', 'unknown']),  # above .05 / 2
+    (.01, 'cannot see the original', ['not shown', 'unknown'])])
+def test_accuracy_on_forget_tells_apart_at_tier_0_too(p, gate, said):
+  result = _beside(3, (.55, .48, .62), (.04, -.1, .18), p_value=.2)
+  record, = (one for one in result['metrics']
+             if one['metric'] == 'accuracy_forget')
+  record.update(verdict='distinguishable', p_value=p, gate=gate, delta={
+      'value': .106, 'low': .058, 'high': .154, 'reason': None})
+  first, _, third = answers.answers(result)
+  assert [first.answer, third.answer] == said
+  assert ('Accuracy, forget (difference +0.106 (+0.058 to +0.154))' in (
+      first.because)) == (said[0] == 'no')
+
+
 @pytest.mark.parametrize('outcome, said', [
     ('taken', 'unknown'), ('not needed', 'no')])
 def test_an_attack_does_not_make_exact_retraining_remember(outcome, said):

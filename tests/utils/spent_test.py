@@ -15,6 +15,21 @@ def test_without_an_account_nothing_is_kept():
   assert spent.so_far() == {} and spent.of_command({}) is None
 
 
+def test_each_result_of_a_process_has_its_own_account():
+  with spent.account(time.perf_counter() - 2):
+    first = spent.since_last()
+    assert first['start_s'] >= 2
+    with spent.on(spent.READ):
+      time.sleep(.02)
+    jax.jit(lambda x: 5 * x - 11)(jax.numpy.ones(7)).block_until_ready()
+    second, whole = spent.since_last(), spent.so_far()
+  assert second['start_s'] == 0 and second['read_s'] >= .02
+  for name in ('cpu_s', 'compiling_s', 'compiled', 'from_cache'):
+    assert first[name] + second[name] == pytest.approx(whole[name], abs=.05)
+  assert second['compiled'] + second['from_cache'] >= 1
+  assert spent.since_last() == {}
+
+
 def test_parts_and_rest_are_the_whole():
   with spent.account(time.perf_counter() - 2):
     with spent.on(spent.READ):
