@@ -370,6 +370,11 @@ class _TimeLeft(rich_progress.TimeRemainingColumn):
     return found if task.finished or not found else found + ' left'
 
 
+# Characters of a bar's line beside its title and itself; from what width on the
+# line also has room for the phase.
+_BESIDE, _WIDE = 44, 100
+
+
 class Progress:
   """A hook of a job: what it will cost, a bar while it runs.
 
@@ -384,9 +389,12 @@ class Progress:
       print(event['sentence'], flush=True)
     elif event['event'] == 'begin':
       console = screen.console()
+      title = text_lib.visible(event['title'])
+      self._wide, self._waits = console.width >= _WIDE, True
       self._bar = rich_progress.Progress(
           rich_progress.TextColumn('{task.description}', **_WHOLE),
-          rich_progress.BarColumn(min(40, max(4, console.width - 62))),
+          rich_progress.BarColumn(min(
+              40, max(4, console.width - len(title) - _BESIDE))),
           rich_progress.MofNCompleteColumn(
               table_column=rich_table.Column(no_wrap=True)),
           _TimeLeft(elapsed_when_finished=True,
@@ -397,25 +405,29 @@ class Progress:
           console=console)
       self._bar.start()
       self._task = self._bar.add_task(
-          text_lib.visible(event['title']), total=None, figures=event['state'])
+          title, total=None, figures=event['state'])
     elif self._bar is None:
       return
     elif event['event'] == 'tick':
+      if self._waits and event['step']:  # until then it compiled
+        self._waits = False
+        self._bar.update(self._task, figures='')
       self._bar.update(
           self._task, completed=event['step'], total=event['num_steps'])
     elif event['event'] == 'check':
-      self._bar.update(self._task, figures=_figures(event))
+      self._waits = False
+      self._bar.update(self._task, figures=_figures(event, self._wide))
     elif event['event'] == 'end':
       self._bar.stop()
       self._bar = None
 
 
-def _figures(event) -> str:
+def _figures(event: Mapping[str, Any], with_phase: bool) -> str:
   parts = []
   for name, label in (('val_accuracy', 'val acc'), ('mia_auc', 'AUC')):
     if event.get(name) is not None:
       parts.append(f'{label} {event[name]:.3f}')
-  if event['next_phase'] in ('distance', 'finetune'):
+  if with_phase and event['next_phase'] in ('distance', 'finetune'):
     parts.append(event['next_phase'])
   return ', '.join(parts)
 

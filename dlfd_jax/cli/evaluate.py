@@ -64,7 +64,7 @@ def _define(values: flags.FlagValues) -> None:
       flag_values=values)
   flags.DEFINE_float(
       'search_s', None, 'seconds spent on finding hyper-parameters; without it '
-      'no speed-up is printed', lower_bound=0, flag_values=values)
+      'the result has no speed-up', lower_bound=0, flag_values=values)
   define_figures(values)
 
 

@@ -352,7 +352,11 @@ def resolve(dataset: dataset_lib.Dataset, parts: Mapping[str, np.ndarray],
   if not inside.any():
     raise ValueError(
         'Expected at least one training image to forget, got none: the '
-        f'{len(named)} images of the request are not in train.'
+        f'{text_lib.counted(len(named), "image")} of the request '
+        f'{"is" if len(named) == 1 else "are"} not in train'
+        + (', as earlier requests forgot '
+           f'{"it" if len(named) == 1 else "them"}.' if len(named) and
+           earlier is not None and np.isin(named, earlier).all() else '.')
         + ''.join(f' {sentence}' for sentence in look.sentences()))
   if inside.all():
     raise ValueError(

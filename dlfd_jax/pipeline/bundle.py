@@ -439,7 +439,10 @@ def check_model(bundle: Bundle, path: str) -> str:
   if 'unlearned' not in found:
     raise ValueError(f'Expected the unlearned model in {path}, got ' + (
         f'the model {found[0]}.' if found else
-        'weights that are in no line of this bundle.'))
+        'weights that are in no line of this bundle'
+        + ('.' if key == 'weights' else
+           ', which knows files that it exported: of a file that was imported, '
+           'name the folder that import_weights wrote.')))
   return f'The model in {path} is the one that was judged.'
 
 

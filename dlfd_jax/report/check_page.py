@@ -74,7 +74,9 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
         f'On this machine, {result["device"]}: unlearning by DLFD + restore '
         f'about {_minutes(cost["unlearn_s"])}, retraining for '
         f'{cost["epochs"]["train"]} epochs about '
-        f'{_minutes(cost["retrain_s"])}, {how}.')
+        f'{_minutes(cost["retrain_s"])}, {how}.' + (
+            ' Retraining is expected to cost less, and is exact: dlfd train '
+            '--on=retain.' if cost['retrain_s'] < cost['unlearn_s'] else ''))
   return [*lines, *result['notes'], *result.get('data_notes', ())]
 
 

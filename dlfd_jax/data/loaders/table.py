@@ -114,14 +114,21 @@ def read_words(path: str | os.PathLike, header: Sequence[str] | None = None,
   return _table(path, header, rows, needed)
 
 
+_MARKS = {';': 'semicolons', '\t': 'tabs', '|': 'bars'}
+
+
 def _table(path: pathlib.Path, header: Sequence[str],
            rows: Sequence[tuple[int, list[str]]],
            needed: Sequence[str]) -> Table:
   for name in needed:
     if name not in header:
+      other = [mark for mark, words in _MARKS.items()
+               if len(header) == 1 and mark in header[0]]
       raise ValueError(
           f'Expected a column {name!r} in {path}, got '
-          f'{validate.listed(header)}.')
+          f'{validate.listed(header)}' + (
+              f': its columns have {_MARKS[other[0]]} between them, write it '
+              'with commas.' if other else '.'))
   if len(set(header)) != len(header) or '' in header:
     raise ValueError(
         f'Expected distinct column names in {path}, got '
