@@ -439,7 +439,10 @@ def refuse(values: flags.FlagValues, names: Sequence[str], why: str) -> None:
 
 
 def devices(values: flags.FlagValues) -> parallel.Devices:
-  """The devices that ``--devices`` asks for."""
+  """The devices that ``--devices`` asks for, with ``--device_bytes`` of images.
+
+  A command that runs no model for long has only the first flag.
+  """
   local, wanted = jax.local_devices(), command.value(values, 'devices')
   if wanted is not None and wanted > len(local):
     raise ValueError(
@@ -447,7 +450,9 @@ def devices(values: flags.FlagValues) -> parallel.Devices:
   return parallel.Devices([
       device for process in range(hosts.count())
       for device in jax.local_devices(process_index=process)[:wanted]],
-                          command.value(values, 'device_bytes'))
+                          command.value(values, 'device_bytes')
+                          if 'device_bytes' in values else
+                          parallel.IMAGE_BYTES)
 
 
 def run_options(values: flags.FlagValues, line: str | None = None
