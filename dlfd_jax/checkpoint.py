@@ -377,6 +377,21 @@ class SavedModel:
   task: tasks.Task
   image_size: tuple[int, int]
 
+  def check_fits(self, task: tasks.Task, image_size: tuple[int, int],
+                 where: str) -> None:
+    """Raises ValueError if it is not for data of such labels and size.
+
+    Args:
+      task: of the data.
+      image_size: likewise.
+      where: the model is.
+    """
+    if (self.task, self.image_size) != (task, image_size):
+      raise ValueError(
+          f'Expected data for {self.task.kind} {list(self.task.names)} at '
+          f'{list(self.image_size)} px, as the model in {where} was trained '
+          f'on, got {task.kind} {list(task.names)} at {list(image_size)} px.')
+
 
 def find_model(folder: str | os.PathLike) -> pathlib.Path:
   """The folder of a saved model, or of the one inside a run's folder.

@@ -18,6 +18,7 @@ from dlfd_jax.cli import (
   screen,
 )
 from dlfd_jax.data import requests
+from dlfd_jax.evaluation import registry
 from dlfd_jax.pipeline import chain_checks, evaluate, train, unlearn
 from dlfd_jax.report import pseudonyms, tables
 from dlfd_jax.utils import runs
@@ -103,7 +104,7 @@ def goal_sentence(result: dict) -> str:
   def value(metric, column):
     return tables.find_cell(result, metric, column).value
 
-  auc = {c: value('mia_auc_matched', c)
+  auc = {c: value(registry.MAIN_ATTACK, c)
          for c in ('original', 'unlearned', 'retrained')}
   nearer = (abs(auc['unlearned'] - auc['retrained'])
             < abs(auc['unlearned'] - auc['original']))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dlfd_jax.evaluation import releases
 from dlfd_jax.evaluation.estimate import SHARE, Estimate, Record, difference
 from dlfd_jax.evaluation.inputs import UNSEEN, Inputs, Model, once
 from dlfd_jax.evaluation.outputs import (
@@ -152,8 +153,8 @@ def worst_people(inputs: Inputs, count: int = 10) -> list[dict[str, Any]]:
 
 def retain_auc(inputs: Inputs, model: Model) -> Estimate:
   """Attack AUC of retained against unseen images."""
-  splits = ('retain', 'test')
-  if not set(splits) <= set(model.losses):
-    return Estimate.missing('it needs logits on retain and test')
+  for split in releases.STAY:
+    if split not in model.losses:
+      return Estimate.missing(inputs.no_logits(split))
   return auc_by_image(
-      inputs, [-model.losses[split] for split in splits], splits)
+      inputs, [-model.losses[split] for split in releases.STAY], releases.STAY)

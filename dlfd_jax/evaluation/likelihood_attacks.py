@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from dlfd_jax.evaluation import outputs
+from dlfd_jax.evaluation import outputs, releases
 from dlfd_jax.evaluation.estimate import SHARE, Estimate
 from dlfd_jax.evaluation.inputs import HALVES, Inputs, Model, generator, once
 from dlfd_jax.evaluation.outputs import SIDES
@@ -26,7 +26,6 @@ from dlfd_jax.metrics import accuracy, lira, per_example, ranks, rmia
 LEAST = 4
 NEED_FOUR = f'it needs at least {LEAST} retrained models'
 POPULATION = 'val'
-STAY = ('retain', 'test')
 Scores = Callable[[Inputs, Model, tuple[Model, ...]], Sequence[np.ndarray]]
 
 
@@ -142,14 +141,6 @@ def lira_rate(inputs: Inputs, slot: Model, references: Sequence[Model], *,
       inputs.parts[split], accuracy.Counts(hits, np.ones_like(hits)))
 
 
-def retain_auc_by_person(inputs: Inputs, model: Model) -> Estimate:
-  """Attack AUC of retained against unseen people."""
-  if not set(STAY) <= set(model.losses):
-    return Estimate.missing('it needs logits on retain and test')
-  return outputs.auc_by_person(
-      inputs, [-model.losses[split] for split in STAY], STAY)
-
-
 @once
 def _expected(inputs: Inputs) -> list[np.ndarray]:
   """Mean likelihood under models that never saw an image, by split.
@@ -189,11 +180,5 @@ def rmia_retain(inputs: Inputs, model: Model, *,
   if not set(HALVES) <= set(model.logits):
     return Estimate.missing(f'it needs logits on {", ".join(HALVES)}')
   sides = _stay_scores(inputs, model)
-  if by_person:
-    return outputs.auc_by_person(inputs, sides, STAY)
-
-  def read(*weights: np.ndarray) -> np.ndarray:
-    return ranks.area(*ranks.roc(*sides, *weights))
-
-  return Estimate.resampled(
-      float(read()), inputs.bootstrap(read, *STAY), inputs.fewest(*STAY), SHARE)
+  auc = outputs.auc_by_person if by_person else outputs.auc_by_image
+  return auc(inputs, sides, releases.STAY)

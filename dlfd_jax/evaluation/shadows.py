@@ -427,10 +427,10 @@ def _online(inputs: Inputs) -> tuple[lira.Normals, lira.Normals, np.ndarray]:
 
 
 def lira_online(inputs: Inputs, model: Model) -> Estimate:
-  """Share of models without an image whose score a model exceeds on it.
+  """AUC of the judged model's scores on forget over those of models without.
 
-  The mean over forget, ties one half: an AUC between the judged model and
-  models that never saw an image.
+  The latter are the scores of all models on all images that they never saw,
+  pooled; ties count one half.
   """
   reason = _check(inputs, 'unseen')
   if reason is None and 'forget' not in model.logits:

@@ -278,7 +278,7 @@ def _references(references: Sequence[Any], begun: unlearn.Begun
   judged = [job.judged(one) for one in references]
   dataset, splits = begun.problem.dataset, begun.problem.splits
   for one in judged:
-    unlearn.check_fits(one.saved, dataset, one.place)
+    one.saved.check_fits(dataset.task, dataset.image_size, one.place)
   return judged, chain_checks.together([
       found for one in judged for found in (
           chain_checks.check_run(one, 'reference', dataset),

@@ -452,7 +452,7 @@ def _judged(original: AnyModel | None, unlearned: AnyModel,
   judged |= {f'retrained_{i}': job.judged(run)
              for i, run in enumerate(retrained)}
   for one in judged.values():
-    _check_fits(one, dataset)
+    one.saved.check_fits(dataset.task, dataset.image_size, one.place)
   facts.check_distinct({name: one.weights for name, one in judged.items()},
                        {name: one.place for name, one in judged.items()})
   return judged
@@ -585,16 +585,6 @@ def _outputs(logits: Mapping[str, Any]) -> dict[str, Any]:
       'original': logits.get('original'), 'unlearned': logits['unlearned'],
       'retrained': [of_run for name, of_run in logits.items()
                     if name.startswith('retrained')]}
-
-
-def _check_fits(one: chain.Judged, dataset: dataset_lib.Dataset) -> None:
-  saved = one.saved
-  if saved.task != dataset.task or saved.image_size != dataset.image_size:
-    raise ValueError(
-        f'Expected a model for {dataset.task.kind} {list(dataset.task.names)} '
-        f'at {list(dataset.image_size)} px, got {one.place} for '
-        f'{saved.task.kind} {list(saved.task.names)} at '
-        f'{list(saved.image_size)} px.')
 
 
 def _without_duplicates(

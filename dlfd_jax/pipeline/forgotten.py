@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
+from dlfd_jax.evaluation import registry
 from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.pipeline import chain
 from dlfd_jax.report import tables
@@ -110,7 +111,7 @@ def judge(one: chain.Judged, result: Mapping[str, Any],
             for entry in ranks if entry['unit'] == 'person'}
 
   main = next((record['unlearned'] for record in result['metrics']
-               if record['metric'] == 'mia_auc_matched'), None)
+               if record['metric'] == registry.MAIN_ATTACK), None)
   earlier = (result.get('earlier') or {}).get('attack') or {}
   writes.write_json(path, {
       'kind': 'judged', 'schema': 1, 'tier': tier,

@@ -271,7 +271,8 @@ def begin(original: methods.Problem | job.ModelRun | checkpoint.SavedModel,
     if dataset is None or splits is None:
       raise ValueError('Expected the data and the splits to unlearn with, got '
                        f'no {"splits" if splits is None else "data"}.')
-    check_fits(original, dataset, original_path or 'the original')
+    original.check_fits(
+        dataset.task, dataset.image_size, original_path or 'the original')
     saved = original
     start = start or chain.Judged(
         saved, original_path or chain.IN_MEMORY,
@@ -329,14 +330,3 @@ def part_accuracies(
   return {name: job.part_accuracies(
       predictor, of_model, problem.dataset, parts)
           for name, of_model in variables.items()}
-
-
-def check_fits(saved: checkpoint.SavedModel, dataset: dataset_lib.Dataset,
-               where: str) -> None:
-  """Raises ValueError if a model is not for the labels or size of some data."""
-  if saved.task != dataset.task or saved.image_size != dataset.image_size:
-    raise ValueError(
-        f'Expected data for {saved.task.kind} {list(saved.task.names)} at '
-        f'{list(saved.image_size)} px, as the model in {where} was trained '
-        f'on, got {dataset.task.kind} {list(dataset.task.names)} at '
-        f'{list(dataset.image_size)} px.')

@@ -73,7 +73,8 @@ def test_too_few_are_refused(identity, labels, share, found):
 
 def test_the_least_that_is_taken():
   for identity, share in ((np.arange(6), .5), (np.full(30, -1), 1 / 3)):
-    held_out.set_aside(*data_of(identity), share, 0)
+    found = held_out.set_aside(*data_of(identity), share, 0)
+    assert len(found.rows) and len(found.splits.val)
 
 
 def test_images_of_nobody_known_are_drawn_one_by_one():

@@ -12,7 +12,7 @@ def test_costs_carry_their_units_or_say_why_they_are_missing():
       'Time, unlearned': '6.4 s', 'Speed-up over retraining': '8.5×',
       'Images processed': '11,520',
       'Peak memory of the host process': '1.31 GB',
-      'Time of checks over that of steps': '0.083',
+      'One check, as a share of the time between two': '0.083',
       'Compile, distance': '8.1 s', 'Precision': 'float32'}.items()
   items = dict(facts.efficiency_items(fakes.result(retrained=False)))
   assert items.items() >= {

@@ -56,8 +56,11 @@ def test_histograms_take_losses_of_zero_and_without_an_end(forget):
 
 
 def test_the_trace_of_one_check_without_a_score_is_drawn():
-  plots.trace([{'event': 'check', 'step': 0, 'forgetting_score': None,
-                'mia_auc': .6, 'val_accuracy': .5, 'next_phase': 'train'}])
+  axes = pictures.axes_of(lambda: plots.trace([{
+      'event': 'check', 'step': 0, 'forgetting_score': None, 'mia_auc': .6,
+      'val_accuracy': .5, 'next_phase': 'train'}]))
+  drawn = [list(line.get_ydata()) for axis in axes for line in axis.lines]
+  assert [.6] in drawn and [.5] in drawn
 
 
 @pytest.mark.parametrize('of, panel, heights', [
