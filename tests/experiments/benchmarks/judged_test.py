@@ -83,9 +83,8 @@ def test_the_page_marks_what_is_told_apart():
   assert '20 images of 5 people in forget' in page
 
 
-@pytest.mark.parametrize('features', [
-    pytest.param(True, marks=pytest.mark.slow),
-    pytest.param(False, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize('features', [True, False])
 def test_a_study_from_training_to_the_page(tmp_path, monkeypatch, features):
   faces = sources.load(sources.DataOptions(
       image_size=16, people=40, images_per_person=2))

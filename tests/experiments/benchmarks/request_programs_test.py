@@ -127,7 +127,7 @@ def world_of(tmp_path, monkeypatch):
       'demo', tmp_path, tmp_path, None, count, common)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_both_programs_from_training_to_the_page(world_of, monkeypatch):
   common, opened = world_of
   world = opened(5)

@@ -129,7 +129,7 @@ def test_an_attack_is_judged_by_its_distance_to_guessing():
   assert teachers.far('gap', .4) == .4
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_program_runs_what_is_missing_and_shows_what_is_there(
     tmp_path, monkeypatch, capsys):
   monkeypatch.setattr(teachers, 'SMALL', dataclasses.replace(
