@@ -97,10 +97,19 @@ def _nearest(results: Mapping[str, tables.Result], tier_1: bool) -> str:
     if name not in distances:
       return (f'Nearest to retrained: {names.NOT_COMPUTED} ({name}: '
               f'{cell.reason}).')
-  listed = ', '.join(f'{name} {estimate.format_number(distances[name])}'
-                     for name in sorted(distances, key=distances.__getitem__))
+  listed = ', '.join(
+      f'{name} {estimate.format_number(distances[name])}'
+      + (' (not to be used)' if results[name].get('do_not_use')
+         else '')
+      for name in sorted(distances, key=distances.__getitem__))
   null = tables.find_cell(next(iter(results.values())), metric, 'null')
   chance = (f' Retrained models themselves, each beside the others, have '
             f'{tables.with_interval(null)}: no more than that is a tie.'
             if tier_1 and null.value is not None else '')
+  original = tables.find_cell(
+      next(iter(results.values())), metric, 'original')
+  if tier_1 and original.value is not None and (
+      original.value <= max(distances.values())):
+    chance += (f' The original, which has forgotten nobody, has '
+               f'{original.text}.')
   return f'Nearest to retrained first, by {what}: {listed}.{chance}'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import statistics
 from collections.abc import Mapping, Sequence
@@ -116,6 +117,11 @@ def as_numbers(gain: figure_dlfd.Gain) -> dict[str, Any]:
           'rival': gain.rival, 'values': list(gain.values), 'mean': gain.mean,
           'deviation': statistics.stdev(gain.values)
           if len(gain.values) > 1 else None}
+
+
+def has_gains(cells: Sequence[summary.Cell]) -> bool:
+  """Whether some task has DLFD and another method."""
+  return bool(gains(cells, collections.defaultdict(int)))
 
 
 def beside_references(cells: Sequence[summary.Cell]) -> bool:

@@ -139,6 +139,8 @@ def choose(values: flags.FlagValues,
   tables = command.value(values, 'table')
   able = {'features': kept, 'collapse': kept or judged,
           'tradeoff': not tables or figure_cells.beside_references(
+              figure_cells.read(tables)),
+          'complexity': not tables or figure_cells.has_gains(
               figure_cells.read(tables))}
   found = [name for name, flag in NEEDS.items()
            if command.value(values, flag) and able.get(name, True)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scipy import stats
@@ -19,6 +19,7 @@ Cell = dict[str, Any]
 TRAINED = ('original', 'retrained', 'null')
 OURS = ('dlfd', 'model')
 # What "near to retrained" is measured in.
+_LEAST_SEEDS = 3  # that say how much a difference varies
 _GAPS = ('accuracy_test', 'accuracy_retain', 'accuracy_forget',
          'mia_auc_matched')
 
@@ -218,6 +219,7 @@ def standing(cells: Sequence[Cell], ours: str = 'dlfd') -> list[str]:
         f'By NoMUS it is number {best.index(mine) + 1} of {len(best)} '
         f'({nomus[mine].text()}); the highest is {title[best[0]]} '
         f'({nomus[best[0]].text()}).')
+  lines += _beside_the_order(cells, found, mine)
   rival = next(key for key in keys if key != mine)
   for metric, what in (('distance', 'distance to retrained'),
                        ('nomus', 'NoMUS')):
@@ -225,11 +227,32 @@ def standing(cells: Sequence[Cell], ours: str = 'dlfd') -> list[str]:
     if change is None or change.interval is None:
       continue
     low, high = change.interval
-    verdict = ('the seeds cannot tell them apart' if low <= 0 <= high
+    verdict = ('two seeds do not say how much it varies'
+               if len(change.values) < _LEAST_SEEDS else
+               'the seeds cannot tell them apart' if low <= 0 <= high
                else 'the difference is larger than the seeds vary')
     lines.append(
         f'{title[mine]} minus {title[rival]}, paired by seed, {what}: '
         f'{change.mean:+.3f} [{low:+.3f}, {high:+.3f}]; {verdict}.')
+  return lines
+
+
+def _beside_the_order(cells: Sequence[Cell],
+                      found: Mapping[tuple[str, str], Spread],
+                      mine: tuple[str, str]) -> list[str]:
+  """What the order of the methods does not say."""
+  lines = []
+  if len({cell['seed'] for cell in cells}) == 1:
+    lines.append('One seed: another may put them in another order.')
+  last = found.get((mine[0], 'last'))
+  if last is not None and last.mean < found[mine].mean:
+    lines.append('Ranked are the states that the methods select; its last '
+                 f'state is nearer ({last.text()}).')
+  original = found.get(('original', 'model'))
+  if original is not None and original.mean <= found[mine].mean:
+    lines.append('The original, which has forgotten nobody, is as near as that '
+                 f'or nearer ({original.text()}): a small distance is no sign '
+                 'of forgetting here.')
   return lines
 
 

@@ -30,13 +30,15 @@ _HOW = (
     'steps read, over those of retain; a step that reads as many forget images '
     'counts twice, passes for an input gradient or before the first step do '
     'not count. Seconds are those of the processor, at the median cost of a '
-    'step, with checks, selection and all stages, without compiling or the '
-    "search, over those of retraining's steps. AUC: of the losses, forget "
-    'against test, class-matched. Gap: mean absolute difference to the mean of '
-    'the references in test, retain and forget accuracy and AUC. LiRA: AUC of '
-    "margins in standard deviations of the references', forget against test; "
-    'two-sided by their size; person by the mean over a person. What a method '
-    'should have is the row of the retrained models, each beside the others. '
+    'step, which is timed once for all seeds, with checks, selection and all '
+    "stages, without compiling or the search, over those of retraining's "
+    'steps: their ± is that of the number of steps alone. AUC: of the losses, '
+    'forget against test, class-matched. Gap: mean absolute difference to the '
+    'mean of the references in test, retain and forget accuracy and AUC. LiRA: '
+    "AUC of margins in standard deviations of the references', forget against "
+    'test; two-sided by their size; person by the mean over a person. What a '
+    'method should have is the row of the retrained models, each beside the '
+    'others. '
     '"=" after a gap: at most that of nine in ten references left out, a tie '
     'with retraining by this number alone: attacks and verdicts beside it may '
     'still tell it apart. Forgetting: the verdicts of `dlfd evaluate` at tier '

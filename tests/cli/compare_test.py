@@ -56,13 +56,14 @@ def test_every_unlearned_model_has_a_column(two, tmp_path, capsys):
 
 
 def test_who_is_nearest_stands_beside_what_chance_does():
-  def result(gap, reason=None):
-    made = fakes.tier_1()
+  def result(gap, reason=None, original=.2, **more):
+    made = fakes.tier_1() | more
     cell = {'value': gap, 'low': None, 'high': None, 'reason': reason}
     made['metrics'].append({
         'metric': 'average_gap', 'tier': 1, 'units': 'fraction', 'notes': [],
         'direction': 'higher means farther', 'verdict': None,
-        **dict.fromkeys(('original', 'unlearned', 'retrained', 'delta'), cell),
+        **dict.fromkeys(('unlearned', 'retrained', 'delta'), cell),
+        'original': {**cell, 'value': original, 'reason': None},
         'null': {'value': .02, 'low': .012, 'high': .028, 'reason': None}})
     return made
 
@@ -71,6 +72,13 @@ def test_who_is_nearest_stands_beside_what_chance_does():
       'Nearest to retrained first, by average gap: b 0.019, a 0.021. Retrained '
       'models themselves, each beside the others, have 0.020 (0.012 to 0.028): '
       'no more than that is a tie.')
+  said = compare_lib.table({
+      'a': result(.021), 'b': result(.019, original=.0205, do_not_use=['So.'])
+  }).notes[0]
+  assert 'b 0.019 (not to be used), a 0.021.' in said
+  said = compare_lib.table({
+      'b': result(.019, original=.0205), 'a': result(.021)}).notes[0]
+  assert said.endswith('The original, which has forgotten nobody, has 0.021.')
   said = compare_lib.table({
       'a': result(.021), 'b': result(None, 'no logits on forget')}).notes[0]
   assert said == 'Nearest to retrained: not computed (b: no logits on forget).'

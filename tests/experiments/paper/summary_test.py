@@ -78,6 +78,23 @@ def test_the_standing_names_the_place_and_what_the_seeds_can_tell():
   assert 'number 2 of 2' in other[0] and 'the nearest is dlfd' in other[0]
 
 
+def test_the_standing_says_what_the_order_hides():
+  def lines(rows):
+    return '\n'.join(summary.standing(rows))
+
+  assert 'One seed' not in lines(cells())
+  one = [row for row in cells() if row['seed'] == 0]
+  assert 'One seed: another may put them in another order.' in lines(one)
+  two = [row for row in cells() if row['seed'] < 2]
+  assert 'two seeds do not say how much it varies' in lines(two)
+  assert 'The original' not in lines(one)
+  near = [cell('original') if row['model'] == 'original' else row
+          for row in one]
+  assert 'The original, which has forgotten nobody, is as near' in lines(near)
+  last = cell('dlfd', state='last')
+  assert 'its last state is nearer (0.000)' in lines([*one, last])
+
+
 def test_a_metric_that_a_seed_lacks_is_left_out():
   rows = [cell('a', 0), cell('a', 1, nomus=None)]
   assert summary.spread(rows, 'nomus') is None
