@@ -133,7 +133,7 @@ def test_a_method_in_a_file_of_its_own(own, wrapped, tmp_path, capsys):
   assert 'brier_test' in capsys.readouterr().err
   change('my_methods.py')
   assert unlearn.main(command) == 2  # it is another method now
-  assert 'own_code.ShrinkConfig was' in capsys.readouterr().err
+  assert 'own_code.ShrinkConfig differs' in capsys.readouterr().err
   assert unlearn.main([*named, '--help-all']) == 0
   text = capsys.readouterr().out
   assert '--shrink=X  ' in text and 'factor of every original weight' in text

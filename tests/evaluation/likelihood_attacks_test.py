@@ -118,7 +118,7 @@ def test_the_slot_is_left_out_of_its_own_references(honest):
 @pytest.mark.parametrize('retrained, without, tier, names, reason', [
     (3, (), 2, _AREAS, 'at least 4 retrained'),
     (4, ('val',), 2, ('rmia_auc',), 'no logits on val'),
-    (4, ('retain',), 2, ('gap_mia_auc_retain_person',), 'retain and test')])
+    (4, ('retain',), 2, ('gap_mia_auc_retain_person',), 'no logits on retain')])
 def test_what_cannot_be_computed_says_why(
     retrained, without, tier, names, reason):
   _, found = _evaluate(_WORLD.model(7), retrained, without=without, tier=tier)
