@@ -223,7 +223,7 @@ def _told_by(result: tables.Result, attack: Estimate,
       result, attack):
     known = 'better' if (attack.value or 0.0) > .5 else 'less well'
     return (f'{number}; forgotten people are {known} known than unseen ones',
-            'forgotten people are told from unseen ones')
+            'forgotten people can be told apart from unseen ones')
   return None
 
 
@@ -263,10 +263,12 @@ def _apart_at_tier_0(result: tables.Result, *what: str) -> str:
     found += [record for record, is_apart in zip(records, rejected, strict=True)
               if is_apart and record['verdict'] == stats.DISTINGUISHABLE
               and record.get('gate') != verdicts.BLIND]
-  return found and 'told apart from retrained models by ' + ', '.join(
+  if not found:
+    return ''
+  return 'told apart from retrained models by ' + ', '.join(
       f'{registry.label(record["metric"])} (difference '
       f'{tables.with_interval(tables.as_cell(record["delta"], signed=True))})'
-      for record in found) or ''
+      for record in found)
 
 
 def _unchanged(result: tables.Result) -> bool:

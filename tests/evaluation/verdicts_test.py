@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from dlfd_jax.evaluation import estimate, registry, run, verdicts
+from dlfd_jax.evaluation import estimate, registry, run, shadows, verdicts
 from dlfd_jax.evaluation.estimate import Estimate, Record
 from dlfd_jax.metrics import stats
 from dlfd_jax.report import tables
@@ -311,3 +311,14 @@ def test_roles_are_those_of_the_specification():
   assert by_role[registry.COMPANION] == ['probe_membership', 'log2_ain']
   assert 'gap_mia_auc_person' in by_role[registry.ACCUSER]
   assert all(dataclasses.is_dataclass(registry.find(name)) for name in roles)
+
+
+def test_intervals_of_shadow_models_end_where_their_values_do():
+  metric = registry.find('u_lira_auc')
+  record = verdicts.of_shadows(
+      metric, shadows.Figure(Estimate(.97, .92, 1.018), Estimate(.5, .4, .6),
+                             None, error=.3, freedom=7.),
+      n_units=40, unit='person', seeds={}, margin=.05,
+      direction=metric.direction, too_few=None)
+  assert (record.unlearned.low, record.unlearned.high) == (.92, 1.)
+  assert record.delta.high == 1. and record.delta.value == pytest.approx(.47)
