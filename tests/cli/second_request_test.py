@@ -157,10 +157,11 @@ def test_every_command_takes_the_second_request(manifest, tmp_path, capsys):
   assert 'in line 5 of' in capsys.readouterr().err
   assert check.main([*flags, '--missing=record',
                      f'--workdir={tmp_path / "check"}']) == 0
-  assert "is done for 'Bob 07'" in capsys.readouterr().out
+  assert "is done for them. Names: 'Bob 07'." in capsys.readouterr().out
   assert audit.main([
       f'--model={folder / "second"}', *flags[2:], '--missing=record',
-      '--bootstrap=20', f'--workdir={tmp_path / "audit"}']) == 0
+      '--bootstrap=20',
+      f'--workdir={tmp_path / "audit"}']) in exit_codes.DONE
   assert references.main([
       f'--original={folder / "first"}', f'--unlearned={folder / "second"}',
       '--n=1', '--repeats=0', f'--workdir={tmp_path / "references"}']) == 0
