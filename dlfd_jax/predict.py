@@ -74,8 +74,7 @@ class Predictor:
       batch_size = _ROWS.get(self._devices.platform, _ROWS_ELSEWHERE)
     batch_size = min(batch_size, len(dataset))
     self.batch_size = -(-batch_size // count) * count
-    self._feed = feed or batching.Feed(
-        dataset, self._devices.image_bytes)
+    self._feed = feed or batching.Feed(dataset, self._devices.image_bytes)
     if constants is None:
       constants = self._devices.share(self._feed.constants)
     self._constants = constants

@@ -447,12 +447,12 @@ def devices(values: flags.FlagValues) -> parallel.Devices:
   if wanted is not None and wanted > len(local):
     raise ValueError(
         f'Expected --devices of at most {len(local)} here, got {wanted}.')
+  image_bytes = (command.value(values, 'device_bytes')
+                 if 'device_bytes' in values else parallel.IMAGE_BYTES)
   return parallel.Devices([
       device for process in range(hosts.count())
       for device in jax.local_devices(process_index=process)[:wanted]],
-                          command.value(values, 'device_bytes')
-                          if 'device_bytes' in values else
-                          parallel.IMAGE_BYTES)
+                          image_bytes)
 
 
 def run_options(values: flags.FlagValues, line: str | None = None

@@ -346,9 +346,8 @@ def _judged(voters: Sequence[Record], companions: Sequence[Record],
   unsure = _unsure(accusers)
   if any(vote.gate == SEES and _has_power(vote) for vote in unsure):
     return stats.INCONCLUSIVE, _could_have(unsure)
-  by_person = [vote for vote in unsure if (
-      metric := registry.find(vote.metric)) and metric.by_person]
-  if by_person:
+  if any((metric := registry.find(vote.metric)) and metric.by_person
+         for vote in unsure):
     return (f'{stats.INDISTINGUISHABLE} per image; persons: cannot say at '
             f'{people}', 'every metric that votes lies within its margin')
   return (stats.INDISTINGUISHABLE,

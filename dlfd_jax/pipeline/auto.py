@@ -576,7 +576,7 @@ def _is_unsure(loss: usable.AccuracyDrop) -> bool:
 def _unsure(loss: usable.AccuracyDrop) -> str:
   return ('Whether it kept its accuracy on val cannot be said: the loss is '
           f'{100 * loss.lost:.1f} points, {loss}; '
-          f'{100 * usable.MOST_LOST[loss.part]:.0f} may be lost.')
+          f'{100 * loss.bound:.0f} may be lost.')
 
 
 def _alarms(seen: Mapping[str, acceptance.Seen]) -> list[str]:

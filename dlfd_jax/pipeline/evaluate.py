@@ -137,7 +137,7 @@ def evaluate(
     if opened.result is not None:
       found = evaluation_result.load_evaluation(
           opened.path, allow_unverified=allow_unverified)
-      _tell_the_run(plan, found)  # it may have ended before it did
+      _tell_the_run(plan, found, again=True)  # it may have ended before that
       return found
   measured = _measure(
       plan, predictors_lib.Predictors(
@@ -172,12 +172,13 @@ def evaluate(
   return result
 
 
-def _tell_the_run(plan: _Plan, result: evaluation_result.EvaluationResult
-                  ) -> None:
+def _tell_the_run(plan: _Plan, result: evaluation_result.EvaluationResult,
+                  again: bool = False) -> None:
   """Keeps what was found of people beside the run that forgot them."""
   judged = plan.judged['unlearned']
   if not plan.audit and judged.state == 'model':
-    hosts.first(lambda: forgotten.judge(judged, result.record, plan.dataset))
+    hosts.first(lambda: forgotten.judge(
+        judged, result.record, plan.dataset, again=again))
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)

@@ -144,10 +144,13 @@ def efficiency(judged: Mapping[str, chain.Judged],
            if name.startswith('retrained') and work[name] is not None]
   times = {'original': work.get('original'), 'unlearned': work['unlearned'],
            'retrained': float(np.mean(timed)) if timed else None}
-  compiled = {
+  compiling = {
       name: sum(one.record.get('time', {}).get('compile_s', {}).values())
       for name, one in judged.items() if one.record}
-  again = [compiled.pop(name) for name in list(compiled)
+  compiled: dict[str, float] = {
+      name: compiling[name] for name in ('original', 'unlearned')
+      if name in compiling}
+  again = [seconds for name, seconds in compiling.items()
            if name.startswith('retrained')]
   if again:
     compiled['retrained'] = float(np.mean(again))

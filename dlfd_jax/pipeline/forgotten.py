@@ -87,7 +87,7 @@ def figures(entry: Mapping[str, Any], attack: Mapping[str, Any] | None,
 
 
 def judge(one: chain.Judged, result: Mapping[str, Any],
-          dataset: dataset_lib.Dataset) -> None:
+          dataset: dataset_lib.Dataset, *, again: bool = False) -> None:
   """Keeps in the folder of a run what an evaluation found of its people.
 
   A later evaluation of a lower tier changes nothing.
@@ -96,12 +96,14 @@ def judge(one: chain.Judged, result: Mapping[str, Any],
     one: the unlearned model.
     result: of the evaluation.
     dataset: the images, for names.
+    again: it was finished before; what another one found since then stays.
   """
   if one.place == chain.IN_MEMORY or one.config.get('kind') != 'unlearn':
     return
   path = pathlib.Path(one.place) / JUDGED
   tier = int((result.get('config') or {}).get('tier', 0))
-  if files.is_file(path) and runs.read_json(path).get('tier', 0) > tier:
+  if files.is_file(path) and (
+      again or runs.read_json(path).get('tier', 0) > tier):
     return
 
   def by_name(ranks: Sequence[Mapping[str, Any]], attack: Any

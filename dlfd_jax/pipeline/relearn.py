@@ -180,8 +180,7 @@ class Relearner:
     self.config = config
     self._devices = devices or parallel.Devices()
     self._dataset, self._forget = dataset, np.asarray(forget)
-    self._feed = feed or batching.Feed(
-        dataset, self._devices.image_bytes)
+    self._feed = feed or batching.Feed(dataset, self._devices.image_bytes)
     self._constants = (self._devices.share(self._feed.constants)
                        if constants is None else constants)
     count = self._devices.count

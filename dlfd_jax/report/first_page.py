@@ -90,7 +90,7 @@ def to_do(result: tables.Result) -> list[str]:
   when = 'Then delete'
   if answers.NO in outcome:
     use = f'Do not put {model} into use'
-    when = 'Once another model has taken their place, delete'
+    when = 'Once another model is in use, delete'
   elif set(outcome) == {answers.YES}:
     use = f'Put {model} into use in place of the original'
   else:

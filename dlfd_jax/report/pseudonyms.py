@@ -22,6 +22,7 @@ Arrays = Mapping[str, np.ndarray]
 KIND = 'report key'
 PERSON = 'forget/person'  # what each forget image's person is called
 
+
 @dataclasses.dataclass(frozen=True)
 class Key:
   """Who and what stands behind the pseudonyms of a report.

@@ -102,7 +102,7 @@ class World:
       config: Any = presets.own_config()
     elif name == SHORT:
       one, = candidates.named([name], preset, preset.train,
-                        models.build(self.study.saved.config))
+                              models.build(self.study.saved.config))
       config = one.config
     else:
       config = preset.config_of(name)

@@ -137,11 +137,10 @@ def choose(values: flags.FlagValues,
   judged = all(model.cell(metric).value is not None for model in models
                for metric in feature_numbers.METRICS)
   tables = command.value(values, 'table')
+  cells = figure_cells.read(tables) if tables else []
   able = {'features': kept, 'collapse': kept or judged,
-          'tradeoff': not tables or figure_cells.beside_references(
-              figure_cells.read(tables)),
-          'complexity': not tables or figure_cells.has_gains(
-              figure_cells.read(tables))}
+          'tradeoff': figure_cells.beside_references(cells),
+          'complexity': figure_cells.has_gains(cells)}
   found = [name for name, flag in NEEDS.items()
            if command.value(values, flag) and able.get(name, True)]
   if not found:

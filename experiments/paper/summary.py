@@ -18,8 +18,9 @@ from dlfd_jax.utils import plugins
 Cell = dict[str, Any]
 TRAINED = ('original', 'retrained', 'null')
 OURS = ('dlfd', 'model')
-# What "near to retrained" is measured in.
 _LEAST_SEEDS = 3  # that say how much a difference varies
+ONE_SEED = 'One seed: another may put them in another order.'
+# What "near to retrained" is measured in.
 _GAPS = ('accuracy_test', 'accuracy_retain', 'accuracy_forget',
          'mia_auc_matched')
 
@@ -243,7 +244,7 @@ def _beside_the_order(cells: Sequence[Cell],
   """What the order of the methods does not say."""
   lines = []
   if len({cell['seed'] for cell in cells}) == 1:
-    lines.append('One seed: another may put them in another order.')
+    lines.append(ONE_SEED)
   last = found.get((mine[0], 'last'))
   if last is not None and last.mean < found[mine].mean:
     lines.append('Ranked are the states that the methods select; its last '

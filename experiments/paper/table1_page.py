@@ -244,7 +244,7 @@ def _order(by, titles):
   found = {name: comparison.larger(by.full[name], by.full[first])
            for name in others}
   if None in found.values():
-    return ['One seed: another may put them in another order.']
+    return [summary.ONE_SEED]
   apart, open_ = ([titles[name] for name in others if found[name] is told]
                   for told in (True, False))
   return ['Its gap is smaller by more than seeds vary than that of: '

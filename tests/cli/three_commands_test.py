@@ -57,3 +57,7 @@ def test_an_evaluation_that_told_nobody_tells_it_when_started_again(made):
   command, flags = _commands(folder, '--device_bytes=0')[-1]
   assert command.main(flags) in exit_codes.DONE
   assert judged.read_bytes() == before
+  later = before.replace(b'"tier": 0', b'"tier": 0, "later": true')
+  judged.write_bytes(later)  # by another evaluation since then: it stays
+  assert command.main(flags) in exit_codes.DONE
+  assert judged.read_bytes() == later != before
