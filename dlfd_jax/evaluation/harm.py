@@ -18,6 +18,7 @@ from dlfd_jax.evaluation.outputs import (
   attack_accuracy,
   auc_by_image,
   matched_auc,
+  on_splits,
 )
 from dlfd_jax.metrics import accuracy, forgetting
 
@@ -151,10 +152,8 @@ def worst_people(inputs: Inputs, count: int = 10) -> list[dict[str, Any]]:
       losses[known], codes[known], np.bincount(part.units)[known], count)
 
 
+@on_splits(*releases.STAY)
 def retain_auc(inputs: Inputs, model: Model) -> Estimate:
   """Attack AUC of retained against unseen images."""
-  for split in releases.STAY:
-    if split not in model.losses:
-      return Estimate.missing(inputs.no_logits(split))
   return auc_by_image(
       inputs, [-model.losses[split] for split in releases.STAY], releases.STAY)

@@ -50,7 +50,7 @@ MOST_GROUPS = 12  # values of a column: more are people or families, not groups
 _Function = TypeVar('_Function', bound=Callable[..., Any])
 
 
-def _on(*splits: str) -> Callable[[_Function], _Function]:
+def on_splits(*splits: str) -> Callable[[_Function], _Function]:
   """The metric is missing for a model without logits on one of the splits."""
   def decorate(function: _Function) -> _Function:
     @functools.wraps(function)
@@ -203,19 +203,19 @@ def _curves(inputs: Inputs, model: Model) -> dict[Any, Estimate]:
           for what in readers}
 
 
-@_on(*SIDES)
+@on_splits(*SIDES)
 def auc(inputs: Inputs, model: Model) -> Estimate:
   """Signed AUC of minus the loss."""
   return _curves(inputs, model)['auc']
 
 
-@_on(*SIDES)
+@on_splits(*SIDES)
 def ks_of_losses(inputs: Inputs, model: Model) -> Estimate:
   """Kolmogorov-Smirnov distance of the losses."""
   return _curves(inputs, model)['ks'].without_interval
 
 
-@_on(*SIDES)
+@on_splits(*SIDES)
 def tpr_at(inputs: Inputs, model: Model, *, rate: float) -> Estimate:
   """True-positive rate at a false-positive rate."""
   m = len(inputs.parts[UNSEEN])
@@ -305,7 +305,7 @@ def attributes_in(inputs: Inputs,
           'unknown.'] if by_attribute(inputs) else []
 
 
-@_on(*SIDES)
+@on_splits(*SIDES)
 @once
 def matched_auc(inputs: Inputs, model: Model, attribute: str | None = None, *,
                 score: Callable[..., np.ndarray] = negative_loss) -> Estimate:
@@ -388,7 +388,7 @@ def person_scores(inputs: Inputs, model: Model) -> Pair | None:
   return by_person(inputs, [-model.losses[split] for split in SIDES])
 
 
-@_on(*SIDES)
+@on_splits(*SIDES)
 @once
 def person_auc(inputs: Inputs, model: Model) -> Estimate:
   """AUC over people, each with the mean of minus their losses."""
@@ -401,7 +401,7 @@ def unbalanced_possible(inputs: Inputs) -> bool:
   return min(sizes) >= 2 and sum(sizes) >= 11
 
 
-@_on(*SIDES)
+@on_splits(*SIDES)
 @once
 def attack_accuracy(inputs: Inputs, model: Model, *,
                     two_sided: bool = False) -> Estimate:
@@ -419,7 +419,7 @@ def attack_accuracy(inputs: Inputs, model: Model, *,
       two_sided=two_sided)).without_interval
 
 
-@_on(*SIDES)
+@on_splits(*SIDES)
 @once
 def unbalanced_accuracy(inputs: Inputs, model: Model) -> Estimate:
   """Accuracy of the papers' form of the attack."""
@@ -463,7 +463,7 @@ def nomus(inputs: Inputs, model: Model, *,
                  score).without_interval
 
 
-@_on(*SIDES)
+@on_splits(*SIDES)
 def rf_jsd(inputs: Inputs, model: Model) -> Estimate:
   """Retrain-free JS divergence to the original's predictions on test."""
   original = inputs.original

@@ -73,11 +73,9 @@ def stayed_auc(inputs: Inputs, model: Model) -> Estimate:
 
 
 @once
+@outputs.on_splits(*STAY)
 def stayed_auc_by_person(inputs: Inputs, model: Model) -> Estimate:
   """Attack AUC of retained against unseen people, who must be known."""
-  for split in STAY:
-    if split not in model.losses:
-      return Estimate.missing(inputs.no_logits(split))
   return outputs.auc_by_person(
       inputs, [-model.losses[split] for split in STAY], STAY)
 
