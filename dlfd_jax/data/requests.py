@@ -353,7 +353,7 @@ def resolve(dataset: dataset_lib.Dataset, parts: Mapping[str, np.ndarray],
     raise ValueError(
         'Expected at least one training image to forget, got none: the '
         f'{text_lib.counted(len(named), "image")} of the request '
-        f'{"is" if len(named) == 1 else "are"} not in train'
+        f'{text_lib.are(len(named))} not in train'
         + (', as earlier requests forgot '
            f'{"it" if len(named) == 1 else "them"}.' if len(named) and
            earlier is not None and np.isin(named, earlier).all() else '.')
@@ -461,7 +461,7 @@ class Lookup:
       if names:
         said.append(text_lib.naming(
             f'{len(names)} of the request '
-            f'{"is" if len(names) == 1 else "are"} {what} them.',
+            f'{text_lib.are(len(names))} {what} them.',
             validate.listed(map(validate.shown, names))))
     return said
 

@@ -33,7 +33,7 @@ def _of_features(*splits: str) -> Callable[..., Any]:
       try:
         return function(
             inputs, *(model.features[split] for split in splits), *args)
-      except ValueError as error:  # too few people, images or classes
+      except features_lib.TooFewError as error:
         return Estimate.missing(
             str(error).removeprefix('Expected ').rstrip('.'))
 
@@ -89,7 +89,7 @@ def membership_notes(inputs: Inputs,
 def _probe_people(inputs: Inputs, split: str, features: np.ndarray) -> Estimate:
   part = inputs.parts[split]
   if part.unit != 'person':
-    raise ValueError('Expected several known people.')
+    raise features_lib.TooFewError('Expected several known people.')
   rows, right = features_lib.people_probe(
       features, part.identity, limit=inputs.reference_config.probe_people,
       seed=inputs.config.seed)

@@ -17,6 +17,7 @@ from dlfd_jax.evaluation.estimate import Estimate, Record
 from dlfd_jax.evaluation.features import NO_FEATURES
 from dlfd_jax.evaluation.inputs import Inputs, Model, once
 from dlfd_jax.metrics import nearer, per_example, stats
+from dlfd_jax.utils import text
 
 OUTPUTS, FEATURES = 'outputs', 'features'
 ANCHORS = 256  # test images that features are described by
@@ -163,7 +164,7 @@ def judge(inputs: Inputs, record: Record, *, what: str, split: str) -> Record:
                'exchanged within people.')
   notes.append(
       f'{ALARMS}: of {len(retrained)} retrained models, each judged by the '
-      f'others, {alarms} {"is" if alarms == 1 else "are"} called '
+      f'others, {alarms} {text.are(alarms)} called '
       f'{nearer.ORIGINAL} at {nearer.LEVEL:g}.')
   return dataclasses.replace(
       record, verdict=side.name, p_value=side.p_value, notes=tuple(notes))

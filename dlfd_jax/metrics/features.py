@@ -29,6 +29,10 @@ _MAX_ITERATIONS = 5000
 _TIE = 1e-9  # two classes whose scores differ by less are a tie: half right
 
 
+class TooFewError(ValueError):
+  """There are too few people, images or classes for a number of features."""
+
+
 def cka_biased(x: np.ndarray, y: np.ndarray) -> float:
   r"""Linear CKA in [0, 1]; higher means more alike.
 
@@ -140,7 +144,8 @@ def person_folds(units: np.ndarray, sides: np.ndarray, folds: int,
     int ``[n]`` in ``[0, folds)``.
 
   Raises:
-    ValueError: if ``folds`` < 2 or a side has fewer than 2 people.
+    ValueError: if ``folds`` < 2.
+    TooFewError: if a side has fewer than 2 people.
   """
   if folds < 2:
     raise ValueError(f'Expected folds >= 2, got {folds}.')
@@ -148,7 +153,7 @@ def person_folds(units: np.ndarray, sides: np.ndarray, folds: int,
   people = [np.unique(units[sides == side]) for side in np.unique(sides)]
   least = min(map(len, people))
   if least < 2:
-    raise ValueError(f'Expected at least 2 people a side, got {least}.')
+    raise TooFewError(f'Expected at least 2 people a side, got {least}.')
   folds = min(folds, least)
   rng = np.random.default_rng(seed)
   fold = np.empty(len(units), np.int64)
@@ -276,6 +281,7 @@ def membership_probe(forget: np.ndarray, unseen: np.ndarray,
 
   Raises:
     ValueError: see :func:`person_folds` and :func:`out_of_fold`.
+    TooFewError: see :func:`person_folds`.
   """
   sides = np.repeat([1, 0], [len(forget), len(unseen)])
   units = np.concatenate([
@@ -330,13 +336,13 @@ def people_probe(features: np.ndarray, identity: np.ndarray, *,
     on the other half of their person's images names the person.
 
   Raises:
-    ValueError: if fewer than two people have two images.
+    TooFewError: if fewer than two people have two images.
   """
   identity = np.asarray(identity)
   half = halves(identity, seed)
   known = np.unique(identity[half >= 0])
   if len(known) < 2:
-    raise ValueError(
+    raise TooFewError(
         f'Expected at least 2 people with 2 images, got {len(known)}.')
   if len(known) > limit:
     known = np.random.default_rng([seed, 1]).choice(
@@ -360,12 +366,12 @@ def labels_probe(features: np.ndarray, labels: np.ndarray, units: np.ndarray,
     Out-of-fold correctness ``[n]``, NaN where the label is unknown.
 
   Raises:
-    ValueError: if fewer than two classes or people are left.
+    TooFewError: if fewer than two classes or people are left.
   """
   labels, units = np.asarray(labels), np.asarray(units)
   known = np.flatnonzero(labels >= 0)
   if np.unique(labels[known]).size < 2:
-    raise ValueError('Expected at least 2 classes, got fewer.')
+    raise TooFewError('Expected at least 2 classes, got fewer.')
   right = np.full(len(labels), np.nan)
   fold = person_folds(
       units[known], np.zeros(len(known), np.int64), folds, seed)
@@ -387,14 +393,15 @@ def silhouettes(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     labels: int class of each ``[n]``.
 
   Raises:
-    ValueError: if lengths differ, a feature is not finite, or there are not at
-      least two classes, one of them with two images.
+    ValueError: if lengths differ or a feature is not finite.
+    TooFewError: if there are not at least two classes, one of them with two
+      images.
 
   Reference: Rousseeuw (1987).
   """
   features = validate.floats('features', features)
   labels = validate.array('labels', labels)
-  if (features.ndim != 2 or not features.size
+  if (features.ndim != 2 or not features.shape[1]
       or labels.shape != features.shape[:1]):
     raise ValueError(
         f'Expected features [n, d] and labels [n], got {list(features.shape)} '
@@ -403,7 +410,7 @@ def silhouettes(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     raise ValueError('Expected finite features, got others.')
   classes = np.unique(labels).size
   if not 2 <= classes < labels.size:
-    raise ValueError(
+    raise TooFewError(
         'Expected at least two classes and more images than classes, got '
         f'{classes} classes of {labels.size} images.')
   size = np.abs(features).max()

@@ -78,13 +78,12 @@ class EvaluationResult:
   def tables(self) -> list[tables.Table]:
     """The tables of a terminal: the summary and, if it was run, tier 1.
 
-    Then what was tried to bring forget back, if it was.
+    What was tried to bring forget back is a sentence there, and a table of the
+    report.
     """
     found = [tables.summary_table(self.record)]
     if self.record.get('verdicts'):
       found.append(tables.reference_table(self.record, delta=False))
-      tried = tables.recovery_table(self.record, delta=False)
-      found += [tried] if tried.rows else []
     return found
 
   def save(self, folder: job.Folder) -> pathlib.Path:

@@ -30,7 +30,7 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
   lines += [
       f'{text.counted(request["images"], "image")} of '
       f'{text.counted(request["people"], "person")} '
-      f'{"is" if request["images"] == 1 else "are"} to be '
+      f'{text.are(request["images"])} to be '
       f'forgotten: {100 * request["share_of_images"]:.1f} % of the training '
       'images' + (f' and {100 * share:.1f} % of the people.'
                   if share is not None else '.')]

@@ -51,7 +51,7 @@ def _cell(metric: Callable[[], float]) -> Estimate:
   """The metric, or why the data do not allow it."""
   try:
     return Estimate(metric())
-  except ValueError as error:
+  except features_lib.TooFewError as error:
     return Estimate(None, reason=str(error))
 
 
@@ -87,7 +87,7 @@ def by_class(features: np.ndarray, labels: np.ndarray, names: Sequence[str],
     if multilabel:
       return _silhouette(features, labels[:, k])
     if not (labels == k).any():
-      raise ValueError('no test image of this class')
+      raise features_lib.TooFewError('no test image of this class')
     return float(features_lib.silhouettes(features, labels)[labels == k].mean())
 
   return {name: _cell(functools.partial(of, k))

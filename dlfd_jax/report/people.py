@@ -44,7 +44,7 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
   return [
       f'By rank among {among} unseen, {len(apart):,} of '
       f'{text.counted(len(ranked), ranked[0]["unit"])} to forget '
-      f'{"is" if len(apart) == 1 else "are"} told apart at '
+      f'{text.are(len(apart))} told apart at '
       f'{person_rank.LEVEL:g} (Benjamini and Hochberg)'
       + (f': {", ".join(apart[:_LISTED])}{more}.' if apart else
          '.' if any(entry['high'] is not None for entry in ranked) else

@@ -302,30 +302,22 @@ def groups_table(result: Result) -> Table:
   return _table_about(result, registry.GROUP, 'Accuracy by group')
 
 
-def recovery_table(result: Result, *, delta: bool = True) -> Table:
-  """What came back after each treatment, tier 1; no row without any figure.
-
-  Args:
-    result: see the module.
-    delta: whether unlearned minus retrained is a column.
-
-  Raises:
-    ValueError: if ``result`` is something else.
-  """
+def recovery_table(result: Result) -> Table:
+  """What came back after each treatment, tier 1; no row without any figure."""
   table = _table_about(
       result, registry.RECOVERY, 'Attempts to bring forget back',
       'Every model after the same treatment. null: the retrained ones; its '
       'range is the smallest to the largest value. The first row can tell a '
-      'model apart; the others have no part in the verdict.', delta=delta)
+      'model apart; the others have no part in the verdict.')
   if all(cell.value is None for row in table.rows for cell in row.cells):
     return dataclasses.replace(table, rows=())
   return table
 
 
-def _table_about(result: Result, about: str, title: str, *notes: str,
-                 delta: bool = True) -> Table:
+def _table_about(result: Result, about: str, title: str,
+                 *notes: str) -> Table:
   check_result(result)
-  columns = (*names.MODELS, 'delta') if delta else names.MODELS
+  columns = (*names.MODELS, 'delta')
   return Table(
       title, columns, tuple(
           _row(result, record['metric'], columns)

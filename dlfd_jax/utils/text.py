@@ -77,6 +77,11 @@ def counted(count: int, unit: str) -> str:
   return f'{count:,} {unit if count == 1 else many}'
 
 
+def are(count: int) -> str:
+  """``is`` after one, ``are`` after any other number."""
+  return 'is' if count == 1 else 'are'
+
+
 def naming(said: str, names: str) -> str:
   """Sentences, and names after them that :func:`unnamed` takes away.
 

@@ -38,7 +38,7 @@ from dlfd_jax.pipeline import (
   train,
 )
 from dlfd_jax.report import render
-from dlfd_jax.utils import runs, writes
+from dlfd_jax.utils import runs, text, writes
 from experiments.paper import study as study_lib
 from experiments.publish import programs
 
@@ -368,7 +368,7 @@ def sentences(task: Mapping[str, Any]) -> list[str]:
                   for of in model['verdicts'].values())]
   found.append(
       f'Of {len(honest)} retrained models that are no references, '
-      f'{len(false)} {"is" if len(false) == 1 else "are"} called '
+      f'{len(false)} {text.are(len(false))} called '
       'distinguishable in forgetting or utility.')
   cost = task['cpu_s']
   if cost:
@@ -386,10 +386,10 @@ def _delta(of: Mapping[str, Any] | None) -> str:
   if of is None or of['delta']['value'] is None:
     return '-'
   delta = of['delta']
-  text = f'{delta["value"]:+.3f}'
+  cell = f'{delta["value"]:+.3f}'
   if delta['low'] is not None:
-    text += f' [{delta["low"]:+.2f}, {delta["high"]:+.2f}]'
-  return f'**{text}**' if of['verdict'] == stats.DISTINGUISHABLE else text
+    cell += f' [{delta["low"]:+.2f}, {delta["high"]:+.2f}]'
+  return f'**{cell}**' if of['verdict'] == stats.DISTINGUISHABLE else cell
 
 
 def _back_lines(task: Mapping[str, Any]) -> list[str]:

@@ -10,7 +10,12 @@ import pytest
 from dlfd_jax.data import leakage
 from dlfd_jax.evaluation import inputs as inputs_lib, registry, run, verdicts
 from dlfd_jax.evaluation.estimate import Estimate, mean
-from dlfd_jax.metrics import forgetting, per_example, recovery
+from dlfd_jax.metrics import (
+  features as features_lib,
+  forgetting,
+  per_example,
+  recovery,
+)
 from tests.evaluation import fakes, releases_test
 
 _QUICK = run.EvaluationConfig(bootstrap=60, permutations=20, draws=1)
@@ -429,6 +434,15 @@ def test_what_was_not_run_says_so():
       assert records[name][column]['reason'] == reason, (name, column)
   assert any(line.startswith('log2_ain') for line in found['not_computed'])
   assert 'not computed: ' in found['verdicts']['forgetting']['because']
+
+
+def test_a_fault_in_a_metric_of_features_is_no_missing_number(monkeypatch):
+  def broken(*args, **fields):
+    raise ValueError('Expected features [n, d], got none.')
+
+  monkeypatch.setattr(features_lib, 'people_probe', broken)
+  with pytest.raises(ValueError, match='features .n, d.'):
+    _evaluate(references=_REFERENCES)
 
 
 def test_ain_is_undefined_if_a_retrained_model_is_capped_or_knows_all():

@@ -70,3 +70,12 @@ def test_silhouettes_stand_by_class_and_average_to_the_whole():
   both = np.stack([labels, np.roll(labels, 1)], 1)
   sides = lib.by_class(features, both, ['a', 'b'], True)
   assert sides['a'].value > sides['b'].value
+
+
+def test_only_too_few_images_leave_a_metric_out():
+  identity, labels, features = _data()
+  nobody = lib.measure(features, np.full(len(labels), -1), identity)
+  assert nobody['silhouette_test'].value is None
+  assert 'two classes' in nobody['silhouette_test'].reason
+  with pytest.raises(ValueError, match='finite'):
+    lib.measure(features * np.nan, labels, identity)
