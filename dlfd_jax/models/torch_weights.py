@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import re
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -163,15 +165,17 @@ def names_of(config: models.ModelConfig) -> dict[tuple[str, ...], str]:
   return found
 
 
+@functools.lru_cache(8)  # an import asks for them many times
 def _shapes(config: models.ModelConfig
-            ) -> dict[tuple[str, ...], tuple[int, ...]]:
+            ) -> Mapping[tuple[str, ...], tuple[int, ...]]:
   """Shape of every variable by its path."""
   size = 64
   tree = jax.eval_shape(
       lambda key: models.init(models.build(config), key, (size, size)),
       jax.random.key(0))
-  return {tuple(str(k.key) for k in path): leaf.shape
-          for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+  return types.MappingProxyType({
+      tuple(str(k.key) for k in path): leaf.shape
+      for path, leaf in jax.tree_util.tree_leaves_with_path(tree)})
 
 
 def account(state: State, config: models.ModelConfig) -> Account:
