@@ -2,7 +2,9 @@
 # installed into $(VENV). See README.md.
 
 VENV ?= .venv
-# A module is compiled when it is first imported: most never are.
+# A module is compiled when it is first imported: most never are. An environment
+# that forbids it, as some images do, would compile 10 s at each start.
+export PYTHONDONTWRITEBYTECODE =
 PIP = $(VENV)/bin/python -m pip install --quiet --no-compile
 # A file stays with one worker: its fixtures and compiled programs serve all of it.
 PYTEST = $(VENV)/bin/python -m pytest --dist loadfile --no-loadscope-reorder \

@@ -276,7 +276,7 @@ def _narrow(about, data, width, recipe, distance, rate=None, **restored):
 def _as_trained(recipe, epochs):
   """Fields of joint steps at the rate of training.
 
-  At two fifths of it skill is not back in as many steps, see decisions.md.
+  At two fifths of it utility is not back in as many steps, see decisions.md.
   """
   return {'epochs': epochs, 'weight': 1.0, 'optimizer': _cosine(
       recipe.optimizer.learning_rate, clip_norm=1.0)}
@@ -401,7 +401,7 @@ STARTS: dict[str, Preset] = {
         sources.DataOptions(
             source=FILE, labels=('age_class',), merge_from=5, image_size=48),
         16, _FGNET_TRAIN, _FGNET_DLFD,
-        # Skill comes back with the joint steps: half of the passes teach.
+        # Utility comes back with the joint steps: half of the passes teach.
         teacher=dataclasses.replace(_FGNET_DLFD, epochs=3),
         joint=_as_trained(_FGNET_TRAIN, 4)),
     'cifar10': _cifar(

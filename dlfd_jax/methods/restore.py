@@ -1,12 +1,12 @@
-"""Restore: gives a model back the skill that forgetting cost it.
+"""Restore: gives a model back the utility that forgetting cost it.
 
-Many methods forget and lose skill. Here such a method serves as a *teacher on
-forget* alone. The student starts at the original, which still has the skill,
-and takes joint steps over a retain batch and a forget batch as large,
+Many methods forget and lose utility. Here such a method serves as a *teacher on
+forget* alone. The student starts at the original, which still has it, and takes
+joint steps over a retain batch and a forget batch as large,
 
     min over theta of  mean CE(y, S(x_r)) + w mean KL(T(x_f) || S(x_f)),
 
-one forward pass over both. Skill returns with the labels of retain; memory
+one forward pass over both. Utility returns with the labels of retain; memory
 does not, as the teacher anchors the forget images. While the live attack finds
 forget images at most as well known as unseen ones, the next steps anchor with
 ``resting_weight`` instead: a fixed weight would forget too much.
@@ -15,7 +15,7 @@ Reads retain with labels, forget images, and what the teacher's method and the
 monitor read; cost: the method's, and about 2 1/3 passes over retain per epoch.
 
 Source: ours; the divergence is that of Hinton et al. (2015), arXiv:1503.02531.
-Where the teacher itself is trained on, skill returns less and later than
+Where the teacher itself is trained on, utility returns less and later than
 memory; see docs/decisions.md.
 """
 
@@ -134,7 +134,7 @@ class StageConfig(base.MethodConfig):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RestoreConfig(base.Wrapper):
-  """A method, and the stage that gives its skill back.
+  """A method, and the stage that gives its utility back.
 
   Attributes:
     method: config of the method that forgets: its selected state teaches.

@@ -38,7 +38,7 @@ from dlfd_jax.utils import hosts, rng, schemas, text
 
 _MOST_READ = 1000  # images of a part
 _SAMPLE = 14  # salt of their draw
-_TEACHER = .9  # of the skill above a guess, that it may lose
+_TEACHER = .9  # of the accuracy above a guess, that it may lose
 _FILE = 'trial'
 _ROUNDING = 1e-9
 Hits = Mapping[str, np.ndarray]  # by part: of each image, the share right

@@ -1,4 +1,4 @@
-r"""Whether a deletion cost more skill than it may.
+r"""Whether a deletion cost more accuracy than it may.
 
 A loss is one of accuracy here, never a cross-entropy. The bound holds for the
 loss itself. Beside it stands what chance makes of it: images of validation are

@@ -58,7 +58,7 @@ class Answer:
 
 
 def answers(result: tables.Result) -> tuple[Answer, Answer, Answer]:
-  """Whether people are forgotten, skill is kept, and retraining is matched.
+  """Whether people are forgotten, utility is kept, and retraining is matched.
 
   Args:
     result: of an evaluation, as in ``result.json``.

@@ -101,7 +101,7 @@ def provenance(result: Result) -> list[str]:
   """What stands before everything else: harm, no change, no verification.
 
   Empty where data, models and split of the result are known to belong together
-  and the unlearned model differs from the original without having lost skill.
+  and the unlearned model differs from the original without having lost accuracy.
   """
   lines = list(result.get('do_not_use') or ())
   found = result.get('verification')

@@ -117,8 +117,8 @@ def candidate(preset: presets.Preset, name: str) -> Candidate:
 
   Args:
     preset: the start.
-    name: a method, a class of one's own, or ``restore_NAME``: a method with its
-      skill restored.
+    name: a method, a class of one's own, or ``restore_NAME``: a method,
+      restored.
 
   Raises:
     ValueError: if there is no such method, or it cannot be restored.

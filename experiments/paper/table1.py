@@ -8,7 +8,7 @@ For each task: trains the original and retrained models (the references) of seed
 seconds for all, see experiments.paper.sweep) and judges the best of each on
 test, beside the references. The methods that the search puts first, those of
 the paper and your own are then run on further seeds, each with an original and
-references of its own. ``restore_NAME`` is a method with its skill restored;
+references of its own. ``restore_NAME`` is a method, restored;
 your own method is ``file.py:Class``.
 
 What is finished is not run again, and the files are written after every row: a

@@ -1,4 +1,4 @@
-"""A deletion that costs too much skill is said first, with its own code."""
+"""A deletion that costs too much accuracy is said first, with its own code."""
 
 import json
 

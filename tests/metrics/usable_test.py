@@ -1,4 +1,4 @@
-"""How much skill a deletion may cost, and what chance makes of the loss."""
+"""How much accuracy a deletion may cost, and what chance makes of the loss."""
 
 import numpy as np
 import pytest
