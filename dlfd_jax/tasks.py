@@ -4,7 +4,7 @@ Two kinds of task: ``multiclass`` (labels ``int32 [n]`` in ``[0, outputs)``) and
 ``multilabel`` (labels ``int32 [n, outputs]``, each 0 or 1, -1 = unknown and
 masked everywhere). Every function here is pure, works on JAX arrays inside
 ``jit`` and casts logits to float32 first. The NumPy twins used on the host are
-in ``evaluation/per_example.py``; a test holds the two together.
+in ``metrics/per_example.py``; a test holds the two together.
 """
 
 from __future__ import annotations

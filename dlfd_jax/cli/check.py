@@ -71,6 +71,9 @@ def _define(values: flags.FlagValues) -> None:
 def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   workdir = pathlib.Path(command.required(values, 'workdir'))
   original = command.value(values, 'original')
+  if original:
+    inputs.refuse(values, [option.flag for option in options.NETWORK],
+                  'with --original, whose network is used')
   preset, start = _preset(values, original)
   with inputs.drawn_if_missing(values):
     data_options = inputs.data_options(start, values)

@@ -280,7 +280,8 @@ def _machine(values, argv) -> bool:
   """Whether a program reads the output; also where flags could not be read."""
   if 'json' not in values:
     return False
-  return value(values, 'json') if values.is_parsed() else '--json' in argv
+  return value(values, 'json') if values.is_parsed() else stops.asks_for_json(
+      argv)
 
 
 def _failed(values, argv, code, sentence, lead) -> int:

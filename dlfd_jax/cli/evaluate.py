@@ -166,6 +166,8 @@ def measure(values: flags.FlagValues, line: str,
   options = inputs.run_options(values, line)
   tier = command.value(values, 'tier')
   own_metrics.load(command.value(values, 'metrics'))  # refused at once
+  if not tier:
+    inputs.refuse(values, _TIER_1, 'at tier 0, which runs nothing of that')
   config = inputs_lib.EvaluationConfig(
       bootstrap=command.value(values, 'bootstrap'),
       seed=command.value(values, 'evaluation_seed'))

@@ -18,7 +18,8 @@ PLACES = {
     'exports': 'FILE,..', 'sign': 'FILE', 'workdir': 'FOLDER', 'out': 'FOLDER',
     'config': 'FILE', 'data': 'DATA', 'root': 'FOLDER', 'splits': 'FILE',
     'forget_identities': 'FILE', 'forget_families': 'FILE',
-    'forget_sample_ids': 'FILE', 'head_classes': 'NAMES'}
+    'forget_sample_ids': 'FILE', 'head_classes': 'NAMES',
+    'rum_retrained': 'RUN'}
 _GROUPS: dict[str, Sequence[str]] = {
     'Models and folders': (
         'original', 'unlearned', 'retrained', 'references', 'shadows',

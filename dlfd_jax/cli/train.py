@@ -49,6 +49,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   workdir = command.required(values, 'workdir')
   asked = trackers.of(values)
   original = command.value(values, 'original')
+  if original:
+    inputs.refuse(values, ['preset'], 'with --original, whose recipe is used')
   preset = inputs.preset(values)
   start, network, recipe = (
       run_configs.recipe_of(original) if original else

@@ -127,11 +127,13 @@ class Stream:
   def steps_per_epoch(self) -> int:
     return -(-len(self.indices) // self.batch_size)
 
-  @functools.lru_cache(maxsize=8)  # noqa: B019  a few orders of few streams
-  def _order(self, epoch: int) -> np.ndarray:
+  @functools.cached_property
+  def _order(self) -> Callable[[int], np.ndarray]:
+    """The order of an epoch; the last two are kept."""
     n = len(self.indices)
-    return (rng.generator(self.seed, self.salt, epoch).permutation(n)
-            if self.shuffle else np.arange(n))
+    return functools.lru_cache(2)(lambda epoch: (
+        rng.generator(self.seed, self.salt, epoch).permutation(n)
+        if self.shuffle else np.arange(n)))
 
   def batch(self, step: int) -> Batch:
     """The batch of ``step``; each epoch reads every image exactly once.

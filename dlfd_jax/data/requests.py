@@ -373,7 +373,8 @@ def resolve(dataset: dataset_lib.Dataset, parts: Mapping[str, np.ndarray],
   classes, of_classes = splits_lib.whole_classes(
       dataset, retain, forget, others.values())
   if request.classes is not None or request.subclasses is not None:
-    classes = tuple(dict.fromkeys(request.classes or request.subclasses or ()))
+    asked = dict.fromkeys(request.classes or request.subclasses or ())
+    classes = tuple(one for one in asked if one not in look.not_found)
     of_classes = _of_classes(dataset, train, Lookup(request))
   unseen = np.concatenate([np.array([], np.int64), *others.values()])
   return ResolvedRequest(

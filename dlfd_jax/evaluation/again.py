@@ -19,17 +19,21 @@ from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.evaluation import (
   harm,
   inputs as inputs_lib,
+  kept,
   people as people_lib,
   registry,
   run,
   shadows as shadows_lib,
 )
 from dlfd_jax.evaluation.estimate import Estimate, Record
-from dlfd_jax.metrics import forgetting
+from dlfd_jax.metrics import forgetting, usable
 from dlfd_jax.utils import records, validate
 
 _TOLERANCE = 1e-6  # numerical libraries add in another order elsewhere
 _COLUMNS = ('original', 'unlearned', 'retrained', 'null', 'delta')
+_SECTIONS = {  # they need images or models
+    'without_duplicates': 'the figures without copies',
+    'earlier': 'the figures of earlier requests'}
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -39,7 +43,8 @@ class Checked:
 
   Attributes:
     values: numbers of all columns and intervals that agree.
-    left: names of metrics that need more than what is stored.
+    left: names of metrics, and words for sections, that need more than what is
+      stored.
   """
 
   values: int
@@ -49,8 +54,8 @@ class Checked:
 def check(record: Mapping[str, Any], arrays: Arrays) -> Checked:
   """Computes an evaluation again and compares it with what is stored.
 
-  Values, intervals, nulls, verdicts, ranks of people and, per image, losses and
-  margins.
+  Values, intervals, nulls, verdicts, accuracy that was lost, ranks of people
+  and, per image, losses and margins.
 
   Args:
     record: of an evaluation, as in ``result.json``.
@@ -66,6 +71,7 @@ def check(record: Mapping[str, Any], arrays: Arrays) -> Checked:
   inputs = _prepare(record, arrays, outputs, data, splits)
   fresh = _records(inputs, record)
   left = _left(record, fresh)
+  sections = tuple(words for key, words in _SECTIONS.items() if record.get(key))
   stored = {one['metric']: one for one in record.get('metrics') or ()}
   if more := [name for name in fresh if name not in stored]:
     raise ValueError(f'Expected {more[0]} among the metrics, got none.')
@@ -91,10 +97,25 @@ def check(record: Mapping[str, Any], arrays: Arrays) -> Checked:
   if inputs.shadows is not None:
     agree += _compare((record.get('shadows') or {}).get('worst'),
                       shadows_lib.worst(inputs), 'the worst images')
+  if record.get('kind'):  # not of a library's call, which judges no loss
+    agree += _losses(record, arrays, outputs, data, splits)
   agree += _compare(record.get('people'), people_lib.ranks(
       inputs, arrays['forget/sample_id'][inputs.parts['forget'].rows]),
                     'the ranks of people')
-  return Checked(agree, left)
+  return Checked(agree, (*left, *sections))
+
+
+def _losses(record: Mapping[str, Any], arrays: Arrays,
+            outputs: Mapping[str, Any], data: dataset_lib.Dataset,
+            splits: splits_lib.Splits) -> int:
+  """Compares the accuracy that was lost, and the warning that follows."""
+  lost = kept.drops(outputs, data, splits, {
+      part: arrays[name] for part in splits.parts
+      if (name := f'{part}/{kept.LEARNT}') in arrays})
+  return _compare(record.get('losses'), [one.as_dict() for one in lost],
+                  'the accuracy that was lost') + _compare(
+                      record.get('do_not_use'), usable.sentences(lost),
+                      'the warning not to use the model')
 
 
 def check_copies(record: Mapping[str, Any], leakage: Mapping[str, Any]) -> None:

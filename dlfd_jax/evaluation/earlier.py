@@ -44,8 +44,8 @@ def again(outputs: Mapping[str, Any], dataset: dataset_lib.Dataset,
   Returns:
     What JSON can hold: ``original``, ``unlearned`` and ``difference``,
     estimates of the class-matched AUC; ``visible_again``, None where these are
-    too few to have an interval; ``ranks``, see ``people.ranks``; ``people``,
-    the codes of those who are visible again.
+    too few to have an interval, or no label of theirs is known; ``ranks``, see
+    ``people.ranks``; ``people``, the codes of those who are visible again.
   """
   asked = dataclasses.replace(
       splits, forget=splits.earlier, earlier=splits.earlier[:0], gone={},
@@ -56,11 +56,17 @@ def again(outputs: Mapping[str, Any], dataset: dataset_lib.Dataset,
   def named(of_model: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {'forget': of_model['earlier'], 'test': of_model['test']}
 
-  inputs = inputs_lib.prepare(
-      {'original': named(outputs['original']),
-       'unlearned': named(outputs['unlearned']),
-       'retrained': [named(one) for one in outputs.get('retrained') or ()]},
-      dataset, asked, config)
+  try:
+    inputs = inputs_lib.prepare(
+        {'original': named(outputs['original']),
+         'unlearned': named(outputs['unlearned']),
+         'retrained': [named(one) for one in outputs.get('retrained') or ()]},
+        dataset, asked, config)
+  except inputs_lib.NoLabelError as error:
+    missing = Estimate.missing(
+        str(error).removeprefix('Expected ').rstrip('.')).as_dict()
+    return {'original': missing, 'unlearned': missing, 'difference': missing,
+            'visible_again': None, 'ranks': [], 'people': []}
   metric = next(one for one in registry.METRICS
                 if one.name == registry.MAIN_ATTACK and one.members is None)
   found, = run.records(inputs, metric)

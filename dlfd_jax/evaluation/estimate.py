@@ -21,7 +21,8 @@ from dlfd_jax.metrics import stats
 NOT_COMPUTED = 'not computed'
 SHARE = (0.0, 1.0)
 POSITIVE = (0.0, math.inf)
-_UNIT_SUFFIX = {'nats': ' nats', 'bits': ' bits', 's': ' s', 'ratio': '×'}
+_UNIT_SUFFIX = {'nats': ' nats', 'bits': ' bits', 's': ' s', 'ratio': '×',
+                'bytes': ' GB'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +35,6 @@ class Estimate:
     high: upper end.
     reason: why there is no value; None if there is one.
     units: of the value, see :func:`format_number`.
-    n_units: how many people (or images) the interval resamples, if stated.
-    unit: ``'person'`` or ``'image'``, likewise.
     replicates: the value on every bootstrap resample ``[bootstrap]``, the same
       resamples for all models; kept in memory only.
     error: standard error of a difference, above 0, for Student's t interval.
@@ -56,8 +55,6 @@ class Estimate:
   high: float | None = None
   reason: str | None = None
   units: str = 'fraction'
-  n_units: int | None = None
-  unit: str | None = None
   replicates: np.ndarray | None = dataclasses.field(
       default=None, compare=False, repr=False)
   error: float | None = None
@@ -192,16 +189,16 @@ def format_number(value: float, units: str = 'fraction',
     ('3.20 GB', '11.4×')
   """
   plus = '+' if signed else ''
-  value = 0.0 if abs(value) < 1e-12 else value  # no "-0.000" by rounding
   if units == 'count':
-    return f'{value:{plus},.0f}'
-  if units == 'bytes':
-    return f'{value / 1e9:{plus}.2f} GB'
-  if units in ('s', 'ratio'):
+    digits = 0
+  elif units == 'bytes':
+    value, digits = value / 1e9, 2
+  elif units in ('s', 'ratio'):
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 1 else 2
   else:
     digits = 3
-  return f'{value:{plus},.{digits}f}{_UNIT_SUFFIX.get(units, "")}'
+  # z: nothing is "-0.000" by rounding
+  return f'{value:{plus}z,.{digits}f}{_UNIT_SUFFIX.get(units, "")}'
 
 
 def _usable(replicates: np.ndarray | None) -> TypeGuard[np.ndarray]:

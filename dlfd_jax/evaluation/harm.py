@@ -109,13 +109,17 @@ def share_harmed(inputs: Inputs, slot: Model,
   losses = person_losses(inputs, slot, references)
   if isinstance(losses, str):
     return Estimate.missing(losses)
-  flags = accuracy.harmed(
-      losses, inputs.reference_config.harm_limit).astype(np.float64)
   part = inputs.parts['retain']
-  weights = part.multiplicities
+  known = np.zeros(part.n_units, bool)  # an image of nobody known is no person
+  known[part.units[part.identity >= 0]] = True
+  flags = accuracy.harmed(
+      losses[known], inputs.reference_config.harm_limit).astype(np.float64)
+  weights = part.multiplicities[:, known].astype(np.float64)
+  drawn = weights.sum(1)
   return Estimate.resampled(
-      float(flags.mean()), weights @ flags / weights.sum(1), part.n_units,
-      SHARE)
+      float(flags.mean()),
+      np.divide(weights @ flags, drawn, out=np.full(len(drawn), np.nan),
+                where=drawn > 0), int(known.sum()), SHARE)
 
 
 def person_losses(inputs: Inputs, slot: Model,

@@ -28,6 +28,10 @@ _AT_ONCE = 300_000  # weights held at once by a bootstrap: they stay in cache
 _Function = TypeVar('_Function', bound=Callable[..., Any])
 
 
+class NoLabelError(ValueError):
+  """No image of a part has a known label."""
+
+
 @dataclasses.dataclass(frozen=True)
 class EvaluationConfig:
   """Settings of an evaluation, fixed before it is run.
@@ -643,7 +647,7 @@ def _part(dataset: dataset_lib.Dataset, positions: np.ndarray,
       per_example.has_label(dataset.task, dataset.labels[positions])
       & np.isin(positions, chosen))
   if not len(rows) and name != UNSEEN:
-    raise ValueError(f'Expected a known label in {name}, got none.')
+    raise NoLabelError(f'Expected a known label in {name}, got none.')
   positions = positions[rows]
   identity = dataset.identity[positions]
   units = stats.units_of(identity)

@@ -146,7 +146,7 @@ class Metric:
     return self.direction.format(harm_limit=config.harm_limit)
 
 
-_SHARE, _FROM_0 = (0.0, 1.0), (0.0, math.inf)
+_SHARE, _FROM_0, _JS = (0.0, 1.0), (0.0, math.inf), (0.0, math.log(2))
 _SIDES = outputs.SIDES
 _CORRECT = 'higher means more correct'
 _KNOWN = ('higher means that more is known of the forgotten class; above '
@@ -254,16 +254,18 @@ def _attack(name: str, label: str, direction: str = _AUC,
 def _gap(name: str, label: str, split: str, value: Callable[..., Estimate],
          **more: Any) -> Metric:
   options: dict[str, Any] = {
-      'direction': _GAP, 'margin': 'accuracy_margin', 'tier': 1, **more}
+      'direction': _GAP, 'margin': 'accuracy_margin', 'tier': 1,
+      'bounds': _SHARE, **more}
   return Metric(name=name, label=label, split=split, form=GAP, value=value,
                 **options)
 
 
 def _distance(name: str, label: str, split: str, kind: Callable[..., Any],
               direction: str = _FAR, **more: Any) -> Metric:
+  bounds = {against.js: _JS, distances.agreement: _SHARE}.get(kind, _FROM_0)
   return Metric(
       name=name, label=label, split=split, direction=direction, form=SLOT,
-      tier=1, pairwise=True,
+      tier=1, pairwise=True, bounds=bounds,
       value=_partial(against.distance, kind=kind, split=split), **more)
 
 
@@ -505,14 +507,15 @@ METRICS: tuple[Metric, ...] = (
             two_sided=True, by_person=True,
             short='reference AUC, two-sided, by person'),
     Metric(name='average_gap', label='Average gap', split='all', form=SLOT,
-           direction=_FAR, value=against.average_gap, tier=1,
+           direction=_FAR, value=against.average_gap, tier=1, bounds=_SHARE,
            notes=_NO_INTERVAL, sides=('retain', 'forget', 'test'),
            summary=True),
     Metric(name='tow', label='ToW', split='all', direction=_NEAR, form=SLOT,
-           value=against.tow, tier=1, notes=_NO_INTERVAL,
+           value=against.tow, tier=1, bounds=_SHARE, notes=_NO_INTERVAL,
            sides=('retain', 'forget', 'test'), summary=True),
     Metric(name='tow_mia', label='ToW-MIA', split='all', direction=_NEAR,
            value=_partial(against.tow, by_attack=True), form=SLOT, tier=1,
+           bounds=_SHARE,
            notes=_NO_INTERVAL, sides=('retain', 'forget', 'test'),
            summary=True),
     _distance('js_forget', 'JS distance, forget', 'forget', against.js,
@@ -555,7 +558,7 @@ METRICS: tuple[Metric, ...] = (
            remarks=relearned.capped_runs, summary=True),
     _gap('log2_ain', 'AIN, log2', 'forget', relearned.log2_steps,
          direction='higher means over-forgetting, below 0: knowledge is left; '
-         'the aim is 0', units='log2', margin='ain_margin',
+         'the aim is 0', units='log2', margin='ain_margin', bounds=None,
          sample=relearned.relearn_sample, remarks=relearned.capped_runs,
          votes=(FORGETTING, 8), role=COMPANION, summary=True),
     _recovery('recovery_accuracy', 'Accuracy after learning retain, forget',
@@ -654,11 +657,11 @@ METRICS: tuple[Metric, ...] = (
             releases.stayed_auc_by_person, bounds=_SHARE),
     _stayed('retain_exposure', 'Attack AUC, retain, above the original',
             _partial(releases.exposure, of=releases.stayed_auc), _STAYED,
-            summary=True),
+            bounds=(-1.0, 1.0), summary=True),
     _stayed('retain_exposure_person',
             'Attack AUC, retain, above the original, by person',
             _partial(releases.exposure, of=releases.stayed_auc_by_person),
-            _STAYED),
+            _STAYED, bounds=(-1.0, 1.0)),
     _nearer('nearer_outputs_forget', 'Nearer to the original, outputs, forget',
             nearer.OUTPUTS, summary=True),
     _nearer('nearer_outputs_test', 'Nearer to the original, outputs, test',

@@ -216,7 +216,7 @@ def _record(inputs: Inputs, metric: registry.Metric, member: tuple[str, ...],
         for model in (inputs.original, inputs.unlearned))
     record = compare(original, unlearned, retrained, null)
     if metric.form == registry.GAP:
-      record = _as_gaps(record, original, unlearned, retrained)
+      record = _as_gaps(metric, record, original, unlearned, retrained)
   return metric.finish(inputs, record) if metric.finish else record
 
 
@@ -245,8 +245,8 @@ def _slot(inputs: Inputs, metric: registry.Metric,
                  null=nulls.left_out(floor) if retrained else _NO_RETRAINED)
 
 
-def _as_gaps(record: Record, original: Estimate | None,
-             unlearned: Estimate | None,
+def _as_gaps(metric: registry.Metric, record: Record,
+             original: Estimate | None, unlearned: Estimate | None,
              retrained: Sequence[Estimate]) -> Record:
   """A metric's record as one of differences to the retrained models' mean.
 
@@ -264,8 +264,9 @@ def _as_gaps(record: Record, original: Estimate | None,
       for estimate in retrained])
   if original is not None:
     gap = estimate_lib.difference(original, retrained)
-    record = dataclasses.replace(record, original=gap or Estimate.missing(next(
-        str(e.reason) for e in (original, *retrained) if e.value is None)))
+    record = dataclasses.replace(record, original=gap.within(
+        verdicts.of_differences(metric)) if gap else Estimate.missing(next(
+            str(e.reason) for e in (original, *retrained) if e.value is None)))
   if unlearned is not None:
     record = dataclasses.replace(record, unlearned=record.delta)
   return dataclasses.replace(record, retrained=null, null=null)
@@ -297,10 +298,21 @@ def overall_verdicts(inputs: Inputs, found: Sequence[Record],
       roles=registry.roles(), retrained=len(inputs.retrained),
       over_forgotten=verdict == registry.FORGETTING
       and by_name['streisand'].verdict == forgetting.RAISED,
-      too_few=inputs.too_few(*outputs_lib.VERDICT_SIDES[verdict]),
+      too_few=inputs.too_few(*_sides(inputs, verdict)),
       people=people,
       rank_p=rank_p if verdict == registry.FORGETTING else None)
           for verdict in outputs_lib.VERDICT_SIDES}
+
+
+def _sides(inputs: Inputs, verdict: str) -> tuple[str, ...]:
+  """The parts that a verdict needs people of.
+
+  Where a class is forgotten whole and test shows nobody of it, accuracy on
+  forget is what is left, see ``data.splits.splits_notes``.
+  """
+  sides = outputs_lib.VERDICT_SIDES[verdict]
+  return tuple(side for side in sides
+               if side != inputs_lib.UNSEEN or len(inputs.parts[side]))
 
 
 def _describe(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,

@@ -27,7 +27,7 @@ from dlfd_jax.evaluation.registry import Metric
 from dlfd_jax.metrics import stats
 
 LEVEL = .05
-RULES = 2  # results without this number were judged by the first ones
+RULES = 3  # 2: a rank did not block; none: the first ones
 MANY = {'person': 'people', 'image': 'images'}  # units of which more help
 MOST_TIMES, MOST_RETRAINED = 100, 64  # that anybody would gather or train
 SEES, BLIND = 'sees the original', 'cannot see the original'
@@ -98,7 +98,7 @@ def compare(metric: Metric,
   elif gap.error is None or gap.low is None or gap.high is None:
     delta = gap
   else:
-    delta = gap.within(_of_differences(metric))
+    delta = gap.within(of_differences(metric))
     if margin is not None and len(retrained) == 1:
       verdict = stats.INCONCLUSIVE
     elif margin is not None:
@@ -151,7 +151,7 @@ def of_shadows(metric: Metric, figure: shadows.Figure, *, n_units: int,
       ends = stats.t_interval(gap, figure.error, figure.freedom)
       delta = Estimate(
           gap, *ends, error=figure.error, freedom=figure.freedom, signed=True
-      ).within(_of_differences(metric))
+      ).within(of_differences(metric))
       if margin is not None:
         p_value = delta.p_value
         power = stats.power(figure.error, margin)
@@ -193,7 +193,7 @@ def _gate(metric: Metric, original: Estimate | None,
   return BLIND if gap.low <= 0 <= gap.high else SEES
 
 
-def _of_differences(metric: Metric) -> tuple[float, float] | None:
+def of_differences(metric: Metric) -> tuple[float, float] | None:
   """What no difference of two values can leave."""
   if metric.bounds is None:
     return None
@@ -255,7 +255,8 @@ def overall(votes: Sequence[Record], *, retrained: int,
       retrained models on.
     too_few: why the sample can show nothing; then that is the verdict.
     people: on the smaller side, None if they are unknown.
-    rank_p: the smallest adjusted p of a person's rank, which can tell apart.
+    rank_p: the smallest adjusted p of a person's rank, which can tell apart;
+      where it does so only by itself, nothing is "indistinguishable".
 
   Returns:
     ``verdict``, ``metrics`` (name to its own verdict, or why it has no vote),
@@ -337,12 +338,13 @@ def _judged(voters: Sequence[Record], companions: Sequence[Record],
     return stats.INCONCLUSIVE, (
         f'told apart by {names} alone, which does not decide alone')
   unsure = _unsure([*voters, *companions])
-  if unsure:
+  ranked = rank_p is not None and rank_p <= LEVEL
+  if unsure or ranked:
     # Accusers do not block, but what they see alone is not kept back.
     alone = [vote for vote in accusers
              if vote.verdict == stats.DISTINGUISHABLE]
     return stats.INCONCLUSIVE, _why_unsure(
-        [*alone, *unsure], voters, retrained)
+        [*alone, *unsure], voters, retrained, ranked)
   unsure = _unsure(accusers)
   if any(vote.gate == SEES and _has_power(vote) for vote in unsure):
     return stats.INCONCLUSIVE, _could_have(unsure)
@@ -372,7 +374,7 @@ def _names(votes: Sequence[Record]) -> str:
 
 
 def _why_unsure(unsure: Sequence[Record], voters: Sequence[Record],
-                retrained: int) -> str:
+                retrained: int, ranked: bool) -> str:
   """What keeps a verdict from being "indistinguishable", and what would do.
 
   What would do is said of plain voters, which logits alone determine: whoever
@@ -382,8 +384,9 @@ def _why_unsure(unsure: Sequence[Record], voters: Sequence[Record],
   rest = [vote for vote in unsure if vote not in apart]
   wide = [vote for vote in rest if not _has_power(vote)]
   able = [vote for vote in rest if _has_power(vote)]
-  said = [f'{_names(apart)} would be told apart alone, not among several '
-          'metrics (Holm)'] if apart else []
+  accuse = ', '.join(filter(None, [_names(apart), RANK if ranked else '']))
+  said = [f'{accuse} would be told apart alone, not among several metrics '
+          '(Holm)'] if accuse else []
   if able:
     said.append(_could_have(able))
   if wide:

@@ -88,10 +88,12 @@ def teaching_batches(setting: base.Setting, config: base.MethodConfig,
       splits.retain, size, replace=False))
   union = setting.union(np.concatenate([subset, splits.forget]), config)
 
+  forget = np.zeros(len(problem.dataset), np.float32)
+  forget[splits.forget] = 1
+
   def batch(step: int) -> TeachingBatch:
     rows = union.batch(step)
-    return TeachingBatch(**vars(rows), unlearn=np.isin(
-        rows.index, splits.forget).astype(np.float32))
+    return TeachingBatch(**vars(rows), unlearn=forget[rows.index])
 
   return batching.Listed(union.steps_per_epoch, batch)
 

@@ -7,7 +7,8 @@ it per epoch.
 
 Source: Jia et al. (2023), arXiv:2304.04934. As in the released code all
 parameters are penalised, those of BatchNorm too; its default on the command
-line, gamma = .2, belongs to another method and ruins a model.
+line, gamma = .2, belongs to another method and ruins a model. BatchNorm takes
+the statistics of its batches, as in training.
 """
 
 from __future__ import annotations

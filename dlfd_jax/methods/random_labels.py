@@ -7,7 +7,8 @@ Reads retain and forget with labels; cost: a pass over both per epoch.
 
 Source: Golatkar et al. (2020), arXiv:1911.04933; Graves et al. (2021),
 arXiv:2010.10981. Ours: y' is drawn anew in each epoch by default; the two
-published codes draw it once.
+published codes draw it once. BatchNorm takes the statistics of its batches, as
+in the code of Fan et al. (2024), arXiv:2310.12508.
 """
 
 from __future__ import annotations

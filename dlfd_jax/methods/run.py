@@ -457,6 +457,9 @@ def _joined(stages: Sequence[UnlearnResult], config: base.Method,
     done += stage.steps
   selected_step = done - last.steps + last.selected_step
   findings = dict(last.findings if concluded is None else concluded)
+  met = [stage.findings.get('select_threshold_met') for stage in stages]
+  if concluded is not None and None not in met:
+    findings['select_threshold_met'] = all(met)
   listed = stages[:-1] if concluded is None else stages
   if listed:
     findings['stages'] = [{

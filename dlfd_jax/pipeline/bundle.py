@@ -494,6 +494,10 @@ def check_data(bundle: Bundle, dataset: dataset_lib.Dataset,
       raise ValueError('Expected the data of the bundle, got data with other '
                        'pixels.')
     said.append('So are the pixels of all images.')
+  else:
+    said.append('The pixels of the other images were not compared: the hash in '
+                'the bundle is of more images than these parts have, as of '
+                'earlier requests.')
   if model is not None and not files.is_file(model):
     for part, logits in predictors.Predictors(dataset, devices).logits(
         checkpoint.load_model(model), parts).items():

@@ -17,7 +17,7 @@ import numpy as np
 
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.pipeline import chain
-from dlfd_jax.utils import files, records, runs, schemas
+from dlfd_jax.utils import files, records, runs, schemas, text
 
 AUDITED = 'audited'  # what an audit calls the model in `unlearned`
 FLAG = 'allow_unverified'
@@ -189,8 +189,10 @@ def _check_rest(one: chain.Judged, called: str, dataset: dataset_lib.Dataset,
                         for name in ids.get(part, ()))}
   lost = [str(name) for name in absent if name not in forgotten]
   if lost:
-    return _differs(f'the images of {called} in the data', f'data without '
-                    f'{len(lost)} of them, {lost[0]!r} the first')
+    return Findings((text.naming(
+        f'Expected the images of {called} in the data, got data without '
+        f'{len(lost)} of them.', repr(lost[0]) + (
+            ' and others' if len(lost) > 1 else '')),))
   stay = np.concatenate([part for name, part in ids.items()
                          if name not in ('forget', 'earlier', 'of_classes')])
   rows = splits_lib.find_samples(dataset, stay)
@@ -503,6 +505,15 @@ def check_arrays(place: str, record: Mapping[str, Any], name: str,
     return Findings()
   return _differs(f'the {name} of the evaluation {place}',
                   'one that is altered, or from another evaluation')
+
+
+def check_names(path: pathlib.Path, known: str | None) -> Findings:
+  """Whether people are called as they were, where a file says their names."""
+  if known is None or not files.is_file(path):
+    return Findings()
+  if chain.hash_of(runs.read_json(path)) == known:
+    return Findings()
+  return _differs(f'the names in {path} as evaluate wrote them', 'others')
 
 
 def check_same_run(place: str | None, known: str | None) -> Findings:

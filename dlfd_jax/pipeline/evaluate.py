@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,13 +20,13 @@ from dlfd_jax.data import (
 from dlfd_jax.evaluation import (
   earlier as earlier_lib,
   inputs as inputs_lib,
+  kept,
   likelihood_attacks,
   own_metrics,
   registry,
   run as run_lib,
 )
-from dlfd_jax.methods import held_out
-from dlfd_jax.metrics import accuracy, usable
+from dlfd_jax.metrics import usable
 from dlfd_jax.pipeline import (
   chain,
   chain_checks,
@@ -146,14 +147,18 @@ def evaluate(
       allow_unverified=allow_unverified)
   arrays = measured.arrays(keep_features)
   judged = plan.judged['unlearned']
+  names = facts.names(plan.dataset, plan.splits, measured.figures)
+  salt = secrets.token_hex(16)
   result = evaluation_result.EvaluationResult(
-      config=fields, arrays=arrays, history=judged.events,
-      names=facts.names(plan.dataset, plan.splits, measured.figures),
+      config=fields, arrays=arrays, history=judged.events, names=names,
+      salt=salt,
       record=chain.sealed({
           'kind': 'evaluation', 'schema': 1, 'command': command,
           'verification': plan.verification,
           'arrays': {name: chain.hash_of_arrays(of)
                      for name, of in arrays.items()},
+          'names': chain.hash_of(evaluation_result.people_file(names, salt))
+          if names else None,
           'config': fields['config'], 'used': used, 'versions': runs.versions(),
           'device': job.device_name(), 'finished': runs.now(),
           **_findings(plan, measured, audit_notes),
@@ -210,6 +215,12 @@ class _Plan:
   own: Sequence[registry.Metric]
   audit: bool
   verification: dict[str, Any]
+
+  @property
+  def learnt(self) -> dict[str, np.ndarray]:
+    """Images beside retain and forget that the method learnt from."""
+    return kept.arrays(self.dataset, self.splits,
+                       self.judged['unlearned'].record.get('held_out', ()))
 
   @property
   def relearning(self) -> relearn.RelearnConfig | None:
@@ -384,6 +395,8 @@ def _measure(plan: _Plan, predictors: predictors_lib.Predictors,
       references=collected,
       reference_config=None if plan.tier_1 is None else plan.tier_1.config,
       leakage=copies, own=plan.own)
+  found['per_example'] |= {f'{part}/{kept.LEARNT}': inside
+                           for part, inside in plan.learnt.items()}
   book('figures')
   if plan.shadows is not None:
     found['shadows'] |= {'design': plan.shadows.models.design,
@@ -400,11 +413,7 @@ def _findings(plan: _Plan, measured: _Measured,
   record = plan.judged['unlearned'].record
   notes = _notes(measured.figures['notes'], record, audit_notes)
   notes += measured.earlier['sentences'] if measured.earlier else []
-  right = [
-      _part_accuracies(
-          logits.get(name), dataset, splits, record.get('held_out', ()))
-      for name in ('original', 'unlearned')]
-  lost = usable.accuracy_drops(*right)
+  lost = kept.drops(logits, dataset, splits, plan.learnt)
   again_without = _without_duplicates(
       logits, dataset, splits, plan.config, measured.copies)
   if isinstance(again_without, str):
@@ -556,25 +565,6 @@ def _places_of(judged: Mapping[str, chain.Judged],
              for name, plan in folders.items() if plan}}
 
 
-def _part_accuracies(
-    logits: Mapping[str, np.ndarray] | None, dataset: dataset_lib.Dataset,
-    splits: splits_lib.Splits, learnt: Sequence[str]
-    ) -> dict[str, usable.PartAccuracy]:
-  """What a model has right of each part; nothing if the model is not there.
-
-  Images that the method learnt from, by sample id, do not count, nor what is
-  forgotten whole.
-  """
-  found: dict[str, usable.PartAccuracy] = {}
-  for name, of_part in (logits or {}).items():
-    unread = held_out.unread(dataset, splits.stays(name), learnt)
-    if len(unread):
-      found[name] = usable.PartAccuracy(accuracy.accuracy(
-          dataset.task, of_part[np.isin(splits.parts[name], unread)],
-          dataset.labels[unread]), dataset.identity[unread])
-  return found
-
-
 def _logits(ran: Mapping[str, Mapping[str, models.Outputs[np.ndarray]]]
             ) -> dict[str, dict[str, np.ndarray]]:
   return {model: {name: out.logits for name, out in of_model.items()}
@@ -608,5 +598,8 @@ def _without_duplicates(
   again = {model: {name: of_split[keep[name]]
                    for name, of_split in of_model.items()}
            for model, of_model in logits.items()}
-  found = run_lib.evaluate(_outputs(again), dataset, cleaned, config)
+  try:
+    found = run_lib.evaluate(_outputs(again), dataset, cleaned, config)
+  except inputs_lib.NoLabelError as error:
+    return f'No figures without the copies of forget images. {error}'
   return {'metrics': found['metrics'], 'data': found['data']}

@@ -47,6 +47,7 @@ class EvaluationResult:
     history: events of the unlearning run, for the report; None = not known.
     names: of people by number, where the data have names; of a folder they
       are read when they are needed, from a file for its owner alone.
+    salt: of the hash of that file.
   """
 
   record: dict[str, Any]
@@ -56,6 +57,7 @@ class EvaluationResult:
       default_factory=dict)
   history: list[dict[str, Any]] | None = None
   names: dict[int, str] | None = None
+  salt: str = ''
 
   def value(self, metric: str, model: str = 'unlearned') -> float | None:
     """A metric of ``original``, ``unlearned``, ``retrained`` or ``null``."""
@@ -101,9 +103,7 @@ class EvaluationResult:
     for name, arrays in self.arrays.items():
       writes.write_arrays(opened.path / name, arrays, compressed=True)
     if self.names:
-      writes.publish(opened.path / PEOPLE, {
-          'kind': 'people', 'people': {
-              str(code): name for code, name in self.names.items()}},
+      writes.publish(opened.path / PEOPLE, people_file(self.names, self.salt),
                      mode=writes.PRIVATE)
     opened.write_result(self.record)
 
@@ -176,6 +176,12 @@ class EvaluationResult:
     return places.found(place, self.folder or '.')
 
 
+def people_file(names: Mapping[int, str], salt: str) -> dict[str, Any]:
+  """Who is who. Its hash is public: without the salt names could be guessed."""
+  return {'kind': 'people', 'salt': salt, 'people': {
+      str(code): name for code, name in names.items()}}
+
+
 def load_evaluation(folder: job.Folder, *,
                     allow_unverified: bool = False) -> EvaluationResult:
   """A finished evaluation.
@@ -200,6 +206,7 @@ def load_evaluation(folder: job.Folder, *,
       chain_checks.check_result(str(folder), config, record),
       chain_checks.check_arrays(
           str(folder), record, PER_EXAMPLE, result.per_example),
+      chain_checks.check_names(folder / PEOPLE, record.get('names')),
       chain_checks.check_same_run(
           result._unlearned_run(), of_models.get('unlearned_run'))]
   ).settled(allow_unverified)

@@ -252,12 +252,17 @@ def of_method(problem: methods.Problem, config: methods.RunConfig,
         whole, teacher=None))
     plan, trial = stage.plan(setting), stage.inner.trial
     num_steps = plan.length(stage.inner)
-    batch = next(iter(setting.feed.batches(plan.batches.batch, 0, 1)))
+    first = dict.fromkeys(plan.steps, 0)  # of each phase: batches may differ
+    if plan.schedule:
+      first = {plan.schedule(step): step
+               for step in reversed(range(num_steps))}
     constants = loop.constants_by_phase(
         plan, num_steps, setting.constants, devices)
     calls = {name: timing.Call(
-        step, plan.start or setting.state(stage.inner), constants[name], batch)
-             for name, step in plan.steps.items()}
+        plan.steps[name], plan.start or setting.state(stage.inner),
+        constants[name], next(iter(setting.feed.batches(
+            plan.batches.batch, step, step + 1))))
+             for name, step in first.items()}
     _, seconds = timing.time_in_turns(calls, devices, 2)
     step_s = timing.medians(seconds)
     each = sum(step_s[plan.schedule(step)] for step in range(num_steps)

@@ -9,7 +9,6 @@ people's images.
 from __future__ import annotations
 
 import collections
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from dlfd_jax.evaluation import registry
 from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.pipeline import chain
 from dlfd_jax.report import tables
-from dlfd_jax.utils import files, runs, text as text_lib, writes
+from dlfd_jax.utils import files, runs, storage, text as text_lib, writes
 
 KEY = 'forgotten'  # of an unlearning run's result
 JUDGED = 'judged.json'
@@ -45,7 +44,8 @@ def of_run(start: chain.Judged, dataset: dataset_lib.Dataset,
   known = {one['person'] for one in before}
   listed = {**dict(zip(dataset.sample_id[splits.earlier].tolist(),
                        dataset.named(splits.earlier))), **splits.gone}
-  before += _entries([who for who in listed.values() if who not in known], None)
+  before += _entries(
+      [who for who in listed.values() if (who or None) not in known], None)
   number = 1 + max((one['request'] or 1 for one in before), default=0)
   return before + _entries(dataset.named(splits.forget), number)
 
@@ -62,14 +62,34 @@ def _with_judged(one: chain.Judged) -> list[dict[str, Any]]:
   found = [dict(entry) for entry in one.record.get(KEY) or ()]
   last = max((entry['request'] or 0 for entry in found), default=0)
   judged: Mapping[str, Any] = {}
-  path = pathlib.Path(one.place) / JUDGED
-  if one.place != chain.IN_MEMORY and files.is_file(path):
-    judged = runs.read_json(path).get('people') or {}
+  if one.place != chain.IN_MEMORY:
+    judged = _stored(one).get('people') or {}
   for entry in found:
     if entry['request'] == last and entry['date'] is None:
       entry['date'] = one.record.get('finished')
     entry['judged'] = judged.get(entry['person'] or '', entry['judged'])
   return found
+
+
+def _stored(one: chain.Judged) -> dict[str, Any]:
+  """What evaluations found of the people of a run; empty if none did.
+
+  Raises:
+    ValueError: if it was altered since.
+  """
+  path = storage.local(one.place) / JUDGED
+  if not files.is_file(path):
+    return {}
+  found = runs.read_json(path)
+  if found.get('sha256', _seal(found)) != _seal(found):
+    raise ValueError(
+        f'Expected {path} as evaluate wrote it, got one that was altered.')
+  return found
+
+
+def _seal(found: Mapping[str, Any]) -> str:
+  return chain.hash_of({
+      name: value for name, value in found.items() if name != 'sha256'})
 
 
 def figures(entry: Mapping[str, Any], attack: Mapping[str, Any] | None,
@@ -100,10 +120,9 @@ def judge(one: chain.Judged, result: Mapping[str, Any],
   """
   if one.place == chain.IN_MEMORY or one.config.get('kind') != 'unlearn':
     return
-  path = pathlib.Path(one.place) / JUDGED
+  stored = _stored(one)
   tier = int((result.get('config') or {}).get('tier', 0))
-  if files.is_file(path) and (
-      again or runs.read_json(path).get('tier', 0) > tier):
+  if stored and (again or stored.get('tier', 0) > tier):
     return
 
   def by_name(ranks: Sequence[Mapping[str, Any]], attack: Any
@@ -115,11 +134,13 @@ def judge(one: chain.Judged, result: Mapping[str, Any],
   main = next((record['unlearned'] for record in result['metrics']
                if record['metric'] == registry.MAIN_ATTACK), None)
   earlier = (result.get('earlier') or {}).get('attack') or {}
-  writes.write_json(path, {
+  found = {
       'kind': 'judged', 'schema': 1, 'tier': tier,
       'evaluation': result['sha256'], 'people': {
           **by_name(earlier.get('ranks') or (), earlier.get('unlearned')),
-          **by_name(result.get('people') or (), main)}})
+          **by_name(result.get('people') or (), main)}}
+  writes.write_json(storage.local(one.place) / JUDGED,
+                    {**found, 'sha256': _seal(found)})
 
 
 def found_again(one: chain.Judged, dataset: dataset_lib.Dataset,

@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 from dlfd_jax import methods, presets, training as train
 from dlfd_jax.data import labels, sources, splits
 from dlfd_jax.methods import base
-from dlfd_jax.utils import files, records, runs
+from dlfd_jax.utils import files, records, runs, storage
 
 AUTO = 'auto'  # in the place of a method: it chooses among candidates
 _KINDS = 'train', 'unlearn'
@@ -43,7 +43,7 @@ def recipe_of(run: str | os.PathLike) -> tuple[
                               f'{run}, but it was never saved.')
     known = (config.get('chain') or {}).get('recipe')
     if known and not files.is_there(
-        pathlib.Path(config['original_path']) / runs.CONFIG):
+        storage.local(config['original_path']) / runs.CONFIG):
       where = str(pathlib.Path(run) / runs.CONFIG)
       return (data_in(config, run), network_in(known, where), recipe_in(
           {'train': {'seed': 0, **known['train']}}, where))

@@ -130,14 +130,18 @@ def unlearn(
   begun = begin(original, splits, dataset, seed, original_path)
   problem, saved = begun.problem, begun.saved
   config.check(problem)
-  verification = (begun.findings + _check_retrained(config, problem)).settled(
-      allow_unverified)
+  findings, of_others = begun.findings, {}
+  retrained = _retrained(config)
+  if retrained is not None:
+    findings += _check_retrained(retrained, problem)
+    of_others['retrained'] = retrained.weights
+  verification = findings.settled(allow_unverified)
   held_out = methods_base.set_aside(
       config, problem.dataset, problem.splits, problem.seed)
   run = UnlearnResult(
       dataset=problem.dataset, splits=problem.splits,
       config=begun.run_config(
-          method, settings_of(config), methods.own_code(config)))
+          method, settings_of(config), methods.own_code(config)) | of_others)
   if run.open(workdir, allow_unverified):
     return run
   started = time.perf_counter()
@@ -185,13 +189,17 @@ def unlearn(
   return run
 
 
-def _check_retrained(config: methods.RunConfig,
-                     problem: methods.Problem) -> chain_checks.Findings:
-  """Whether the model that tells RUM of memorisation never saw forget."""
+def _retrained(config: methods.RunConfig) -> chain.Judged | None:
+  """The model that tells RUM of memorisation, if it asks one."""
   if not isinstance(config, rum.RumConfig) or config.retrained is None:
-    return chain_checks.Findings()
-  one = chain.Judged(checkpoint.load_model(config.retrained), config.retrained,
-                     **chain.of_folder(config.retrained))
+    return None
+  return chain.Judged(checkpoint.load_model(config.retrained), config.retrained,
+                      **chain.of_folder(config.retrained))
+
+
+def _check_retrained(one: chain.Judged,
+                     problem: methods.Problem) -> chain_checks.Findings:
+  """Whether that model never saw forget."""
   return chain_checks.check_run(one, 'retrained', problem.dataset) + (
       chain_checks.check_unseen(
           one, 'retrained', problem.dataset, problem.splits))

@@ -15,6 +15,7 @@ from dlfd_jax.evaluation import registry, verdicts
 from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.metrics import stats, usable
 from dlfd_jax.report import tables
+from dlfd_jax.utils import text
 
 YES, NO, NOT_SHOWN, UNKNOWN = 'yes', 'no', 'not shown', 'unknown'
 FORGOTTEN, WORKS, LIKE_RETRAINED = (
@@ -79,9 +80,10 @@ def advice(found: Sequence[Answer]) -> str:
   if all(one.answer == YES for one in found):
     return 'Recommendation: use it.'
   unsure = [one for one in found if one.answer != YES]
+  tells = _listed(one.tells for one in unsure)
   return ('Recommendation: none yet, as '
-          f'{_listed(one.short for one in unsure)}. What would settle it: '
-          f'{_listed(one.tells for one in unsure)}.')
+          f'{_listed(one.short for one in unsure)}.'
+          + (f' What would settle it: {tells}.' if tells else ''))
 
 
 def before_after(record: Mapping[str, Any]) -> str:
@@ -134,7 +136,13 @@ def of_live_attack(record: Mapping[str, Any]) -> str:
 
 
 def live_auc(record: Mapping[str, Any]) -> float | None:
-  """The live attack's AUC of the state that a run selected; None = unknown."""
+  """The live attack's AUC of the state that a run selected; None = unknown.
+
+  Of a run in groups that on everybody to forget, not on the last group.
+  """
+  found = (record.get('findings') or {}).get('mia_auc')
+  if found is not None:
+    return float(found)
   return next((one['mia_auc'] for one in reversed(record.get('history') or ())
                if one['step'] == record['selected_step']), None)
 
@@ -157,12 +165,9 @@ def _forgotten(result: tables.Result) -> Answer:
     return Answer(question, NO, 'people of earlier requests have become '
                   'visible again', 'people of earlier requests are known again')
   attack = tables.find_cell(result, registry.MAIN_ATTACK, 'unlearned')
-  if attack.value is None:
-    return Answer(question, UNKNOWN,
-                  f'the attack was not computed, as {attack.reason}',
-                  'the attack was not computed', _more(result))
-  number = f'attack AUC {tables.with_interval(attack)}'
-  number += _beside(result)
+  number = (f'the attack was not computed, as {attack.reason}'
+            if attack.value is None else
+            f'attack AUC {tables.with_interval(attack)}{_beside(result)}')
   verdict = _verdict(result, registry.FORGETTING)
   if verdict.startswith(stats.INDISTINGUISHABLE) and _enough(result):
     return Answer(question, YES, f'{number}; {_said(result)}')
@@ -177,13 +182,17 @@ def _forgotten(result: tables.Result) -> Answer:
         'stay')
   if found is not None:
     return Answer(question, NO, *found)
+  if attack.value is None:
+    return Answer(question, UNKNOWN, number, 'the attack was not computed',
+                  '' if _enough(result) else _more(result))
+  few = _too_few(result)
+  if few:
+    return Answer(question, NOT_SHOWN, f'{number}; {few}', few,
+                  '' if _enough(result) else _RANKS)
   if _enough(result):
     return Answer(question, NOT_SHOWN, f'{number}; {_said(result)}',
                   'this many people and retrained models do not show that they '
                   'are forgotten', 'more people or retrained models')
-  few = _too_few(result)
-  if few:
-    return Answer(question, NOT_SHOWN, f'{number}; {few}', few, _RANKS)
   return Answer(
       question, NOT_SHOWN, f'{number}; it takes {REFERENCES} retrained models '
       'and tier 1 to show it', 'it was not shown that they are forgotten',
@@ -219,12 +228,30 @@ def _told_by(result: tables.Result, attack: Estimate,
   apart = _apart_at_tier_0(result, registry.FORGETTING)
   if apart:
     return f'{number}; {apart}', 'it can be told apart from retrained models'
+  ranked = _ranked_apart(result)
+  if ranked:
+    return (f'{number}; {ranked}',
+            'forgotten people can be told apart from unseen ones')
   if tables.references(result) < REFERENCES and _told_from_unseen(
       result, attack):
     known = 'better' if (attack.value or 0.0) > .5 else 'less well'
     return (f'{number}; forgotten people are {known} known than unseen ones',
             'forgotten people can be told apart from unseen ones')
   return None
+
+
+def _ranked_apart(result: tables.Result) -> str:
+  """Who ranks apart from unseen people, of too few for a verdict."""
+  if not _too_few(result):
+    return ''
+  ranked = [one for one in result.get('people') or ()
+            if one.get('told_apart') is not None]
+  apart = [one for one in ranked if one['told_apart']]
+  if not apart:
+    return ''
+  return (f'by rank among unseen people {len(apart)} of {len(ranked)} to '
+          f'forget {text.are(len(apart))} told apart, p '
+          f'{min(one["p_adjusted"] for one in apart):.2g}')
 
 
 def _told_from_unseen(result: tables.Result, attack: Estimate) -> bool:
@@ -240,7 +267,23 @@ def _told_from_unseen(result: tables.Result, attack: Estimate) -> bool:
   if not tables.references(result):
     return bool(side)
   delta = tables.as_cell(record.get('delta'))
-  return verdicts.leaves_out_0(delta) and side * (delta.value or 0.0) > 0
+  if not verdicts.leaves_out_0(delta) or side * (delta.value or 0.0) <= 0:
+    return False
+  return tables.references(result) > 1 or _as_far_as_half(result, delta)
+
+
+def _as_far_as_half(result: tables.Result, delta: Estimate) -> bool:
+  """Whether it is at least half as far from retraining as the original is.
+
+  One retrained model alone does not tell the chance of a training from a trace.
+  """
+  before, retrained = (
+      tables.find_cell(result, registry.MAIN_ATTACK, model).value
+      for model in ('original', 'retrained'))
+  if before is None or retrained is None or delta.value is None:
+    return False
+  return before != retrained and (
+      abs(delta.value) >= abs(before - retrained) / 2)
 
 
 def _apart_at_tier_0(result: tables.Result, *what: str) -> str:
@@ -330,16 +373,19 @@ def _against_retraining(result: tables.Result) -> Answer:
             f'model{"s" if count > 1 else ""} {tables.with_interval(delta)}')
   found = {what: _verdict(result, what)
            for what in (registry.FORGETTING, registry.UTILITY)}
-  number += ''.join(f'; {what}: {text}' for what, text in found.items() if text)
+  number += ''.join(f'; {what}: {verdict}' for what, verdict in found.items()
+                    if verdict)
   apart = _apart_at_tier_0(result, *_TIER_0)
   if apart:
     return Answer(question, NO, f'{number}; {apart}',
                   'it can be told apart from retrained models')
-  if any(text.startswith(stats.DISTINGUISHABLE) for text in found.values()):
+  if any(verdict.startswith(stats.DISTINGUISHABLE)
+         for verdict in found.values()):
     return Answer(
         question, NO, number, 'it can be told apart from retrained models')
   if _enough(result) and all(
-      text.startswith(stats.INDISTINGUISHABLE) for text in found.values()):
+      verdict.startswith(stats.INDISTINGUISHABLE)
+      for verdict in found.values()):
     return Answer(question, YES, number)
   return Answer(
       question, UNKNOWN, number, f'{count} retrained '

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import collections
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dlfd_jax.evaluation import estimate
@@ -28,13 +29,14 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
   bare = all(entry.get('p') is None for entry in ranked)
   if 1 < len(ranked) <= FEW and bare:
     places = (f'{_who(entry)} {_place(entry)}' for entry in ranked)
-    return [f'Place among unseen {_MANY[ranked[0]["unit"]]} and this one (1 = '
+    units = ' and '.join(sorted({_MANY[entry['unit']] for entry in ranked}))
+    return [f'Place among unseen {units} and this one (1 = '
             f'most like somebody seen): {"; ".join(places)}. There is no p: '
             f'{_NO_P}.']
   if len(ranked) <= FEW:
     return [_of_one(entry, len(ranked)) for entry in ranked]
   if bare:
-    return [f'{text.counted(len(ranked), ranked[0]["unit"])} to forget are '
+    return [f'{_counted(ranked)} to forget are '
             f'ranked among unseen ones, without p: {_NO_P}.']
   apart = [str(entry['person']) for entry in ranked if entry['told_apart']]
   unseen = [entry['unseen'] for entry in ranked]
@@ -43,12 +45,19 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
   more = f' and {len(apart) - _LISTED:,} more' if len(apart) > _LISTED else ''
   return [
       f'By rank among {among} unseen, {len(apart):,} of '
-      f'{text.counted(len(ranked), ranked[0]["unit"])} to forget '
+      f'{_counted(ranked)} to forget '
       f'{text.are(len(apart))} told apart at '
       f'{person_rank.LEVEL:g} (Benjamini and Hochberg)'
       + (f': {", ".join(apart[:_LISTED])}{more}.' if apart else
          '.' if any(entry['high'] is not None for entry in ranked) else
          f'; none alone could be: {_needs(len(ranked))}.')]
+
+
+def _counted(ranked: Sequence[Mapping[str, Any]]) -> str:
+  """``3 people``, and images whose person is unknown apart."""
+  units = collections.Counter(entry['unit'] for entry in ranked)
+  return ' and '.join(text.counted(count, unit)
+                      for unit, count in sorted(units.items(), reverse=True))
 
 
 def rows(result: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -119,6 +128,8 @@ def _of_one(entry: Mapping[str, Any], people: int) -> str:
   if low is None or high is None:
     return (f'{said}. No trace{alone} could be: the smallest p of so few is '
             f'{_p(entry["smallest_p"])}, and {_needs(people)}.')
+  if not low <= value <= high:  # p is a mean over draws, and so is an end
+    return f'{said}, at {_signed(value)} standard deviations.'
   return (f'{said}: only a trace above {_signed(high)} (or below '
           f'{_signed(low)}) standard deviations would have been{alone}, here '
           f'it is {_signed(value)}.')

@@ -146,6 +146,10 @@ def applied(result: Mapping[str, Any], arrays: Arrays,
           for one in earlier]}
     changed['notes'] = [text.unnamed(note)
                         for note in result.get('notes') or ()]
+    if verification := result.get('verification'):
+      changed['verification'] = {**verification, **{
+          name: [text.unnamed(one) for one in verification.get(name) or ()]
+          for name in ('unverified', 'allowed')}}
   called = dict(arrays)
   if 'forget/sample_id' in arrays:
     called['forget/sample_id'] = np.array(

@@ -8,7 +8,6 @@ from dlfd_jax.report import tables
 
 _METRIC = 'recovery_accuracy'
 _SAID = {
-    stats.DISTINGUISHABLE: 'what seemed forgotten comes back',
     stats.INDISTINGUISHABLE: 'no more comes back than in them',
     stats.TOO_FEW: 'these are too few people or images to say more',
     verdicts.BLIND: 'this does not tell the original from them either',
@@ -30,7 +29,14 @@ def sentences(result: tables.Result) -> list[str]:
   record = tables.find_record(result, _METRIC) or {}
   verdict = record.get('verdict')
   models = tables.references(result)
-  said = _SAID.get(verdict, 'the difference is too uncertain to say more')
+  delta = tables.as_cell(record.get('delta'), signed=True)
+  if verdict == stats.DISTINGUISHABLE:
+    said = ('what seemed forgotten comes back' if after.value > before.value
+            else 'more is known than in them')
+  elif delta.high is not None and delta.high < 0 and verdict is not None:
+    said = 'less is known than in them, which may be damage'
+  else:
+    said = _SAID.get(verdict, 'the difference is too uncertain to say more')
   if models < 2 and verdict != stats.TOO_FEW:
     said = verdicts.ONE_REFERENCE
   return [f'{first}, that of the retrained model{"" if models == 1 else "s"} '

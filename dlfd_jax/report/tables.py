@@ -101,7 +101,7 @@ def provenance(result: Result) -> list[str]:
   """What stands before everything else: harm, no change, no verification.
 
   Empty where data, models and split of the result are known to belong together
-  and the unlearned model differs from the original without having lost accuracy.
+  and the unlearned model differs from the original, as accurate as before.
   """
   lines = list(result.get('do_not_use') or ())
   found = result.get('verification')
@@ -446,8 +446,9 @@ def difference_sentence(record: Mapping[str, Any], references: int) -> str:
   }.get(verdict, 'this attack neither tells the unlearned model apart nor '
                  f'finds it equal {margin}')
   if gate == verdicts.BLIND:
-    said += ('. It does not tell the original from the retrained models '
-             'either, so it has no vote on forgetting')
+    either = '' if verdict == stats.DISTINGUISHABLE else ' either'
+    said += ('. It does not tell the original from the retrained models'
+             f'{either}, so it has no vote on forgetting')
   elif gate == verdicts.UNCHECKED:
     said += '. Whether it would see a trace is unchecked'
   return f'{found}: {said}.'

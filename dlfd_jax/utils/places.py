@@ -18,7 +18,7 @@ from dlfd_jax.utils import storage
 KEY = 'paths'
 HERE = 'relative to this folder'
 # In the config of a run; a source may be a name as well as a file.
-OF_CONFIG = ('data.source', 'data.root', 'original_path')
+OF_CONFIG = ('data.source', 'data.root', 'original_path', 'config.retrained')
 _FILES = ('.npz', '.csv', '.json')
 
 

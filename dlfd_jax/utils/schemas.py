@@ -101,6 +101,7 @@ class UnlearnConfig(TypedDict, total=False):
   kind: Required[Literal['unlearn']]
   method: str
   original: str
+  retrained: str
   original_path: Required[str | None]
   data: Required[dict[str, Any] | None]
   fingerprint: str
@@ -530,6 +531,7 @@ class People(TypedDict):
   """``people.json`` of an evaluation: names of people by number."""
 
   kind: Literal['people']
+  salt: NotRequired[str]
   people: NamesByNumber
 
 
@@ -648,6 +650,7 @@ class Evaluation(TypedDict, total=False):
   losses: list[Loss]
   do_not_use: Texts
   arrays: Hashes
+  names: str | None
   verification: Verification
   run: str
   sha256: str

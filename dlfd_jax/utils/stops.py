@@ -25,7 +25,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -191,6 +191,22 @@ def _end(number: int, at_once: bool = False) -> None:
   os._exit(code)
 
 
+def asks_for_json(words: Iterable[str]) -> bool:
+  """Whether a command line does, as far as words tell that nobody has parsed.
+
+  Example:
+    >>> asks_for_json(['--json']), asks_for_json(['--json=false'])
+    (True, False)
+  """
+  asked = False
+  for word in words:
+    name, _, given = word.lstrip('-').partition('=')
+    if word.startswith('-') and name in ('json', 'nojson'):
+      asked = name == 'json' and given.lower() not in ('false', 'f', '0', 'no',
+                                                       'n')
+  return asked
+
+
 def _say(name: str, code: int) -> None:
   sentence = (
       f'Stopped by {name}: what was done is saved in {_process.saved}, and the '
@@ -202,7 +218,7 @@ def _say(name: str, code: int) -> None:
     lead = '\n' if os.environ.get('TERM', 'dumb') == 'dumb' else '\x1b[?25h\n'
   with contextlib.suppress(OSError):  # the terminal may be gone
     os.write(2, f'{lead}{sentence}\n'.encode(errors='backslashreplace'))
-  if any(word.partition('=')[0] == '--json' for word in sys.argv[1:]):
+  if asks_for_json(sys.argv[1:]):
     with contextlib.suppress(OSError):
       os.write(1, (json.dumps(
           {'error': sentence, 'exit_code': code}) + '\n').encode())

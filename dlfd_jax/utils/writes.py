@@ -67,6 +67,7 @@ def move_whole(temporary: str | os.PathLike, path: str | os.PathLike) -> None:
     with open(temporary, 'rb') as file:
       os.fsync(file.fileno())
     os.replace(temporary, path)
+    storage.push(path)
 
 
 def write_new(path: str | os.PathLike,

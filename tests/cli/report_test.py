@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import stat
 
 import jax
@@ -86,6 +87,19 @@ def named(tmp_path_factory):
       f'--forget_identities={folder / "delete.txt"}', '--bootstrap=20',
       f'--workdir={folder / "eval"}']) == 0
   return folder / 'eval'
+
+
+def test_exchanged_names_are_found(named, tmp_path):
+  shutil.copytree(named, tmp_path / 'eval')
+  path = tmp_path / 'eval' / evaluation_result.PEOPLE
+  stored = json.loads(path.read_text())
+  people = stored['people']
+  people['0'], people['1'] = people['1'], people['0']
+  path.write_text(json.dumps(stored))
+  with pytest.raises(ValueError, match='the names in .*people.json as'):
+    evaluation_result.load_evaluation(tmp_path / 'eval')
+  path.unlink()  # who deletes the names may still read the figures
+  evaluation_result.load_evaluation(tmp_path / 'eval')
 
 
 def test_the_terminal_names_people(named):

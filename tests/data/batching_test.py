@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax.data import batching
+from dlfd_jax.utils import rng
 from tests import tiny
 
 INDICES = np.array([3, 5, 7, 11, 13, 17, 19, 23, 29, 31])
@@ -30,6 +31,18 @@ def test_every_epoch_reads_each_image_exactly_once(size):
       assert set(batch.index[batch.mask == 0]) <= set(
           batch.index[batch.mask > 0])
   assert orders[0] != orders[1]
+
+
+def test_many_streams_in_turn_draw_an_order_once_an_epoch(monkeypatch):
+  drawn = []
+  generator = rng.generator
+  monkeypatch.setattr(rng, 'generator', lambda *words: (
+      drawn.append(words), generator(*words))[1])
+  streams = [_stream(seed=seed) for seed in range(20)]
+  for step in range(2 * streams[0].steps_per_epoch):
+    for stream in streams:
+      stream.batch(step)
+  assert len(drawn) == len(set(drawn)) == 2 * len(streams)
 
 
 def test_a_batch_depends_on_the_step_and_the_seeds_alone():

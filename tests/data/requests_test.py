@@ -150,6 +150,7 @@ def test_names_that_are_not_in_the_data_are_recorded(
   if forget is not None:
     np.testing.assert_array_equal(splits.forget, forget)
   assert splits.not_found == tuple(not_found)
+  assert not set(splits.classes) & set(not_found)
   assert any('recorded as --missing=record says' in one for one in notes)
   splits_lib.save_splits(tmp_path / 'splits.npz', data, splits)
   again = splits_lib.load_splits(tmp_path / 'splits.npz', data)

@@ -8,8 +8,8 @@ import json
 import numpy as np
 import pytest
 
-from dlfd_jax.evaluation import again, registry, run
-from dlfd_jax.metrics import forgetting
+from dlfd_jax.evaluation import again, kept, registry, run
+from dlfd_jax.metrics import forgetting, usable
 from tests.evaluation import fakes, run_test, shadows_test
 
 _CONFIG = run.EvaluationConfig(bootstrap=20, permutations=20, draws=1)
@@ -105,6 +105,31 @@ def test_verdicts_ranks_and_settings_are_compared_too(made, path, value):
   record, arrays = made
   with pytest.raises(ValueError, match='stored outputs give it'):
     again.check(_altered(record, path, value), arrays)
+
+
+@pytest.mark.parametrize('learnt', [False, True])
+def test_the_accuracy_that_was_lost_is_compared_and_the_rest_is_named(
+    made, learnt):
+  record, arrays = made
+  if learnt:
+    arrays = arrays | {f'val/{kept.LEARNT}': (
+        np.arange(len(arrays['val/identity'])) % 3 == 0)}
+  outputs, data, splits = again._rebuilt(record, arrays)
+  lost = kept.drops(outputs, data, splits, {
+      'val': arrays[f'val/{kept.LEARNT}']} if learnt else {})
+  whole = {**record, 'kind': 'evaluation', 'do_not_use': usable.sentences(lost),
+           'losses': [one.as_dict() for one in lost]}
+  images = {one.part: one.images for one in lost}
+  assert images['val'] == len(arrays['val/identity']) - sum(
+      arrays.get(f'val/{kept.LEARNT}', [0]))
+  left = again.check(whole, arrays).left
+  for key, value in (('losses', []), ('do_not_use', ['Fine.']), ('losses', [
+      {**one, 'unlearned': one['original']} for one in whole['losses']])):
+    with pytest.raises(ValueError, match='stored outputs give it'):
+      again.check({**whole, key: value}, arrays)
+  for key in again._SECTIONS:
+    assert again.check({**whole, key: {'attack': {}}}, arrays).left == (
+        *left, again._SECTIONS[key])
 
 
 def test_a_metric_that_was_left_out_or_added_is_found(made):

@@ -235,3 +235,9 @@ def test_record_is_strict_json():
 def test_estimates_without_number_or_reason_are_refused(fields, message):
   with pytest.raises(ValueError, match=message):
     Estimate(**fields)
+
+
+@pytest.mark.parametrize('units', ['fraction', 's', 'bytes', 'count'])
+def test_nothing_is_minus_zero(units):
+  assert '-' not in estimate.format_number(-1e-4, units)
+  assert estimate.format_number(-1e-4, 'fraction', signed=True) == '+0.000'

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from dlfd_jax.data import leakage
-from dlfd_jax.evaluation import inputs as inputs_lib, registry, run, verdicts
+from dlfd_jax.evaluation import (
+  harm,
+  inputs as inputs_lib,
+  registry,
+  run,
+  verdicts,
+)
 from dlfd_jax.evaluation.estimate import Estimate, mean
 from dlfd_jax.metrics import (
   features as features_lib,
@@ -480,6 +486,38 @@ def test_harm_names_people_by_code():
     outputs[model] = several[0] if model == 'unlearned' else several
   found = _evaluate(outputs)
   assert found['harm']['worst'][0] == {'person': 7, 'images': 4, 'loss': 1.0}
+
+
+def test_images_of_nobody_known_are_no_people_who_are_harmed():
+  data = dataclasses.replace(_DATA, identity=np.where(
+      np.isin(np.arange(len(_DATA)), _SPLITS.retain[::2]), -1, _DATA.identity))
+  outputs = _outputs(data, _SPLITS)
+  inputs = inputs_lib.prepare(outputs, data, _SPLITS, _QUICK,
+                              reference_config=_SMALL)
+  losses = harm.person_losses(inputs, inputs.unlearned, inputs.retrained)
+  part = inputs.parts['retain']
+  people = np.unique(part.units[part.identity >= 0])
+  found = harm.share_harmed(inputs, inputs.unlearned, inputs.retrained)
+  assert found.value == pytest.approx(np.mean(
+      losses[people] > _SMALL.harm_limit))
+  assert len(people) < part.n_units
+
+
+def test_no_interval_leaves_what_the_metric_can_be():
+  few = fakes.dataset(people=24)
+  splits = fakes.splits(few)
+  outputs = _outputs(few, splits, retrained=2, forget=9.)
+  for name, record in _records(_evaluate(outputs, None, few, splits)).items():
+    metric = registry.find(name)
+    if metric is None or metric.bounds is None:
+      continue
+    low, high = metric.bounds
+    if metric.form == registry.GAP:
+      low, high = low - high, high - low
+    for column in ('original', 'unlearned', 'retrained'):
+      cell = record[column]
+      if cell['low'] is not None:
+        assert low <= cell['low'] and cell['high'] <= high, (name, column, cell)
 
 
 def test_multilabel_task_with_unknown_labels():

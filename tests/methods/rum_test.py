@@ -9,6 +9,7 @@ import pytest
 
 from dlfd_jax import checkpoint, methods, training as train
 from dlfd_jax.methods import finetune, random_labels, rum
+from dlfd_jax.report import answers
 from dlfd_jax.utils import runs
 from tests.methods import problems, steps
 
@@ -158,6 +159,12 @@ def test_the_findings_are_of_all_of_forget():
       problem.splits.forget.tolist())
   scores = [of['mean_score'] for of in found['groups'].values()]
   assert scores == sorted(scores)
+  met = [stage['select_threshold_met'] for stage in found['stages']]
+  assert found['select_threshold_met'] == all(met)
+  said = answers.before_after({
+      'findings': found, 'history': [{'step': 7, 'mia_auc': .123}],
+      'selected_step': 7})
+  assert f'-> {found["mia_auc"]:.3f} (a guess: 0.5)' in said
 
 
 def test_it_says_whose_images_are_torn_apart_and_by_person_none_are():

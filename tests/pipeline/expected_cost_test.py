@@ -72,9 +72,12 @@ def test_an_estimate_counts_passes(monkeypatch):
       for name in ('distance', 'joint')))
 
 
-@pytest.mark.parametrize('name', ['dlfd_restore', 'scrub'])
+@pytest.mark.parametrize('name', [
+    'dlfd_restore', 'scrub', *(pytest.param(name, marks=pytest.mark.slow)
+                               for name in (
+        'salun', 'kgl_top1', 'lotus', 'margin_matching', 'unsir', 'rum'))])
 def test_steps_are_timed_as_they_will_be_run(name):
-  """With all that they read: a phase may have constants of its own."""
+  """With all that they read: a phase has constants and batches of its own."""
   seconds = expected_cost.of_method(
       problems.problem(), contract_test.CONFIGS[name], problems.devices())
   assert 0 < seconds < 600

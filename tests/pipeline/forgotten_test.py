@@ -44,6 +44,12 @@ def test_requests_are_numbered_and_keep_what_was_found(tmp_path):
                               retain=np.arange(15, 30),
                               gone={f'old_{k}': '23'[k % 2] for k in range(6)})
   second = forgotten.of_run(run, data, later)
+  stored = tmp_path / forgotten.JUDGED
+  whole = stored.read_text()
+  stored.write_text(whole.replace('"told_apart": true', '"told_apart": false'))
+  with pytest.raises(ValueError, match='one that was altered'):
+    forgotten.of_run(run, data, later)
+  stored.write_text(whole)
   assert [(one['person'], one['request']) for one in second] == [
       ('2', 1), ('3', 1), ('4', 2)]
   assert second[0]['date'] == '2026-05-04T10:00:00'
@@ -63,6 +69,10 @@ def test_earlier_versions_recorded_nobody():
   listed = forgotten.of_run(_judged(), data, splits)
   assert [(one['person'], one['request']) for one in listed] == [
       ('0', None), ('Ann', None), (None, None), ('2', 2), ('3', 2)]
+  again = dataclasses.replace(splits, forget=np.arange(12, 15),
+                              retain=np.arange(15, 30))
+  third = forgotten.of_run(_judged(forgotten=listed), data, again)
+  assert [one['person'] for one in third].count(None) == 1
   found = forgotten.found_again(_judged(), data, splits, None)
   assert [one['there'] for one in found['people']] == [3, 0, 0]
   assert forgotten.found_again(_judged(), data, _splits(), None) is None

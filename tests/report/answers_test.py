@@ -74,10 +74,12 @@ def _beside(count, auc, delta, **more):
 
 
 @pytest.mark.parametrize('result, said', [
-    # One retrained model cannot excuse it,
+    # One retrained model cannot excuse what is half as far as the original,
     (_beside(1, (.80, .74, .86), (.30, .23, .37)), ['no', 'unknown']),
     (_beside(1, (.20, .14, .26), (-.30, -.37, -.23)), ['no', 'unknown']),
-    # this one does: it is as far from a guess, or farther.
+    # but what may be the chance of a training,
+    (_beside(1, (.60, .52, .68), (.08, .01, .15)), ['not shown', 'unknown']),
+    # or what is as far from a guess, or farther.
     (_beside(1, (.60, .52, .68), (.02, -.06, .10)), ['not shown', 'unknown']),
     (_beside(1, (.60, .52, .68), (-.1, -.18, -.02)), ['not shown', 'unknown']),
     (_beside(1, (.55, .48, .62), (.10, .02, .18)), ['not shown', 'unknown']),
@@ -96,6 +98,37 @@ def test_a_retrained_model_more_does_not_hide_what_an_attack_sees(result, said):
   refused = answers.lines(result)[-1].startswith(
       'Recommendation: do not use it')
   assert refused == ('no' in said)
+
+
+def _few(told_apart):
+  result = _result('too few to say', auc=(.9, None, None, 'too few to say'))
+  entry = {'person': 3, 'unit': 'person', 'told_apart': told_apart, 'value': 2.,
+           'unseen': 60, 'p': .03, 'p_adjusted': .03}
+  return {**result, 'people': [entry, {
+      **entry, 'told_apart': False, 'p_adjusted': .4}]}
+
+
+def test_of_few_people_a_rank_answers_and_more_models_would_not_help():
+  apart, advice = answers.lines(_few(True))[::3]
+  assert apart.startswith('Forgotten? No: ')
+  assert ('by rank among unseen people 1 of 2 to forget is told apart, p 0.03'
+          in apart)
+  assert advice.startswith('Recommendation: do not use it')
+  first, *_, advice = answers.lines(_few(False))
+  assert first.startswith('Forgotten? Not shown: ')
+  assert 'more people or retrained models' not in advice.partition(
+      'as these')[2].partition(';')[0]
+
+
+def test_a_class_without_unseen_images_is_told_by_what_else_sees_it():
+  result = _result('distinguishable')
+  record, = (one for one in result['metrics']
+             if one['metric'] == 'mia_auc_matched')
+  record['unlearned'] = {'value': None, 'reason': 'nobody is unseen'}
+  first = answers.answers(result)[0]
+  assert first.answer == 'no' and 'nobody is unseen' in first.because
+  result['verdicts'] = {}
+  assert answers.answers(result)[0].answer == 'unknown'
 
 
 @pytest.mark.parametrize('p, gate, said', [

@@ -20,6 +20,10 @@ def _entry(code, **changes):
      'Person 12 (3 images): told apart from 60 unseen people, p 0.033 (the '
      'original: 0.033): at +3.000 standard deviations, where unseen ones end '
      'at -1.900 and +2.100.'),
+    # Means over draws of p and of the ends may disagree at the edge.
+    ({'value': 2.2, 'p': .051, 'p_adjusted': .051},
+     'Person 12 (3 images): not told apart from 60 unseen people, p 0.051 (the '
+     'original: 0.033), at +2.200 standard deviations.'),
     ({'unseen': 20, 'low': None, 'high': None, 'smallest_p': 2 / 21,
       'unit': 'image', 'person': 'a.png', 'original_p': None},
      'Image a.png: not told apart from 20 unseen images, p 0.31. No trace '
@@ -55,6 +59,12 @@ def test_of_many_the_sentence_says_if_none_could_stand_out():
       'By rank among 60 unseen, 0 of 20 people to forget are told apart at '
       '0.05 (Benjamini and Hochberg); none alone could be: p of 0.05, adjusted '
       'for 20, takes 799 unseen.']
+
+
+def test_images_of_nobody_known_are_not_counted_as_people():
+  found, = people.sentences({'people': [_entry(1), *(
+      _entry(f'{i}.png', unit='image') for i in range(12))]})
+  assert '0 of 1 person and 12 images to forget are told apart' in found
 
 
 def test_a_few_have_a_sentence_each_and_an_adjusted_p():

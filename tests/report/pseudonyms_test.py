@@ -54,6 +54,19 @@ def test_everybody_has_one_pseudonym_in_every_place():
   assert result['people'][0]['person'] == 7  # the input is left as it was
 
 
+def test_what_was_not_verified_loses_the_names_of_images():
+  result, arrays = _evaluation()
+  said = text.naming('Expected the images, got data without 1 of them.',
+                     "'Bob/1'")
+  result['verification'] = {'allowed': [said], 'unverified': [said],
+                            'unchanged': False}
+  shown, _ = pseudonyms.applied(result, arrays)
+  for name in ('allowed', 'unverified'):
+    assert shown['verification'][name] == [text.unnamed(said)]
+  named, _ = pseudonyms.applied(result, arrays, {})
+  assert named['verification'] == result['verification']
+
+
 def test_names_stand_where_they_are_asked_for():
   result, arrays = _evaluation()
   shown, called = pseudonyms.applied(result, arrays, {7: 'Ann'})

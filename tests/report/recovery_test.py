@@ -39,6 +39,22 @@ def test_one_sentence_says_no_more_than_the_verdict(verdict, models, end):
   assert said.endswith(end)
 
 
+@pytest.mark.parametrize('before, after, verdict, delta, end', [
+    (.95, .90, 'distinguishable', (.1, .05, .15),
+     'more is known than in them.'),
+    (.10, .20, 'inconclusive', (-.6, -.8, -.4),
+     'less is known than in them, which may be damage.'),
+    (.10, .20, 'inconclusive', (-.1, -.3, .1), 'too uncertain to say more.')])
+def test_nothing_comes_back_that_did_not_rise(
+    before, after, verdict, delta, end):
+  said, = recovery.sentences({
+      'models': {'retrained': ['x'] * 3}, 'metrics': [
+          _record('accuracy_forget', before), _record(
+              'recovery_accuracy', after, .8, verdict=verdict, delta=dict(
+                  zip(('value', 'low', 'high'), delta)))]})
+  assert said.endswith(end)
+
+
 def test_without_retrained_models_or_recovery_less_is_said():
   assert _said(.97) == [
       'After learning retain again, accuracy on forget is 0.970 (before: 0.500)'

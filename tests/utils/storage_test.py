@@ -10,7 +10,10 @@ import fsspec
 import pytest
 from etils import epath
 
+from dlfd_jax.data import prepare, shards
+from dlfd_jax.pipeline import chain, forgotten
 from dlfd_jax.utils import places, storage, validate, writes
+from tests.data import examples
 
 
 @pytest.fixture
@@ -88,7 +91,28 @@ def test_every_writer_sends_what_it_wrote(store):
   assert store.cat('/b/run/log') == b'one\ntwo\n'
   with writes.temporary_folder(place) as temporary:
     writes.write_text(temporary / 'half', 'x')
-  assert len(names(store)) == 4
+    assert len(names(store)) == 4
+    writes.move_whole(temporary / 'half', place / 'shard')
+  assert store.cat('/b/run/shard') == b'x'
+
+
+def test_shards_are_prepared_into_the_store(store):
+  folder = storage.local('gs://b/shards')
+  made = prepare.prepare(examples.random_dataset(), folder, shards=3)
+  storage.close()
+  assert sum('shard-' in name for name in names(store)) == 3, names(store)
+  found = shards.load_shards('gs://b/shards')
+  assert found.fingerprint() == made['fingerprint']
+
+
+def test_what_was_found_of_people_lies_in_the_store(store):
+  one = chain.Judged(None, 'gs://b/run', {'kind': 'unlearn'}, {})
+  storage.local('gs://b/run').mkdir(parents=True)
+  forgotten.judge(one, {'finished': 'now', 'sha256': 'a', 'metrics': []},
+                  examples.random_dataset())
+  storage.close()
+  assert names(store) == ['b/run/judged.json']
+  assert forgotten._stored(one)['evaluation'] == 'a'
 
 
 def test_a_result_goes_after_the_log_and_before_its_pages(store, monkeypatch):
