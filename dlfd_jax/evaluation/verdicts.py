@@ -27,7 +27,7 @@ from dlfd_jax.evaluation.registry import Metric
 from dlfd_jax.metrics import stats
 
 LEVEL = .05
-RULES = 3  # 2: a rank did not block; none: the first ones
+RULES = 2  # results without this number were judged by the first ones
 MANY = {'person': 'people', 'image': 'images'}  # units of which more help
 MOST_TIMES, MOST_RETRAINED = 100, 64  # that anybody would gather or train
 SEES, BLIND = 'sees the original', 'cannot see the original'
@@ -255,8 +255,7 @@ def overall(votes: Sequence[Record], *, retrained: int,
       retrained models on.
     too_few: why the sample can show nothing; then that is the verdict.
     people: on the smaller side, None if they are unknown.
-    rank_p: the smallest adjusted p of a person's rank, which can tell apart;
-      where it does so only by itself, nothing is "indistinguishable".
+    rank_p: the smallest adjusted p of a person's rank, which can tell apart.
 
   Returns:
     ``verdict``, ``metrics`` (name to its own verdict, or why it has no vote),
@@ -338,13 +337,12 @@ def _judged(voters: Sequence[Record], companions: Sequence[Record],
     return stats.INCONCLUSIVE, (
         f'told apart by {names} alone, which does not decide alone')
   unsure = _unsure([*voters, *companions])
-  ranked = rank_p is not None and rank_p <= LEVEL
-  if unsure or ranked:
+  if unsure:
     # Accusers do not block, but what they see alone is not kept back.
     alone = [vote for vote in accusers
              if vote.verdict == stats.DISTINGUISHABLE]
     return stats.INCONCLUSIVE, _why_unsure(
-        [*alone, *unsure], voters, retrained, ranked)
+        [*alone, *unsure], voters, retrained)
   unsure = _unsure(accusers)
   if any(vote.gate == SEES and _has_power(vote) for vote in unsure):
     return stats.INCONCLUSIVE, _could_have(unsure)
@@ -374,7 +372,7 @@ def _names(votes: Sequence[Record]) -> str:
 
 
 def _why_unsure(unsure: Sequence[Record], voters: Sequence[Record],
-                retrained: int, ranked: bool) -> str:
+                retrained: int) -> str:
   """What keeps a verdict from being "indistinguishable", and what would do.
 
   What would do is said of plain voters, which logits alone determine: whoever
@@ -384,9 +382,8 @@ def _why_unsure(unsure: Sequence[Record], voters: Sequence[Record],
   rest = [vote for vote in unsure if vote not in apart]
   wide = [vote for vote in rest if not _has_power(vote)]
   able = [vote for vote in rest if _has_power(vote)]
-  accuse = ', '.join(filter(None, [_names(apart), RANK if ranked else '']))
-  said = [f'{accuse} would be told apart alone, not among several metrics '
-          '(Holm)'] if accuse else []
+  said = [f'{_names(apart)} would be told apart alone, not among several '
+          'metrics (Holm)'] if apart else []
   if able:
     said.append(_could_have(able))
   if wide:

@@ -169,8 +169,12 @@ def _forgotten(result: tables.Result) -> Answer:
             if attack.value is None else
             f'attack AUC {tables.with_interval(attack)}{_beside(result)}')
   verdict = _verdict(result, registry.FORGETTING)
+  ranked = _ranked_apart(result)
   if verdict.startswith(stats.INDISTINGUISHABLE) and _enough(result):
-    return Answer(question, YES, f'{number}; {_said(result)}')
+    return Answer(question, YES, f'{number}; {_said(result)}') if (
+        not ranked) else Answer(
+            question, NOT_SHOWN, f'{number}; {_said(result)}; but {ranked}',
+            'somebody can be told apart by rank', 'a look at these people')
   found = _told_by(result, attack, number)
   if found is not None and _never_learnt(result):
     return Answer(
@@ -229,7 +233,7 @@ def _told_by(result: tables.Result, attack: Estimate,
   if apart:
     return f'{number}; {apart}', 'it can be told apart from retrained models'
   ranked = _ranked_apart(result)
-  if ranked:
+  if ranked and _too_few(result):
     return (f'{number}; {ranked}',
             'forgotten people can be told apart from unseen ones')
   if tables.references(result) < REFERENCES and _told_from_unseen(
@@ -241,9 +245,7 @@ def _told_by(result: tables.Result, attack: Estimate,
 
 
 def _ranked_apart(result: tables.Result) -> str:
-  """Who ranks apart from unseen people, of too few for a verdict."""
-  if not _too_few(result):
-    return ''
+  """Who ranks apart from unseen people, in words; empty if nobody does."""
   ranked = [one for one in result.get('people') or ()
             if one.get('told_apart') is not None]
   apart = [one for one in ranked if one['told_apart']]

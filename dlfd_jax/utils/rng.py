@@ -11,7 +11,7 @@ def generator(seed: int, *purpose: int | str) -> np.random.Generator:
   """A generator of its own for each seed and purpose.
 
   Streams of different purposes do not overlap, so that one more draw for one of
-  them leaves the others as they are; zeros at the end of a purpose do not count.
+  them leaves the others as they are; zeros at the end of one do not count.
 
   Args:
     seed: integer >= 0.

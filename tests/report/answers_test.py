@@ -120,6 +120,14 @@ def test_of_few_people_a_rank_answers_and_more_models_would_not_help():
       'as these')[2].partition(';')[0]
 
 
+def test_nobody_is_called_forgotten_beside_a_person_who_is_told_apart():
+  people = _few(True)['people']
+  first, *_, advice = answers.lines(_result('indistinguishable', people=people))
+  assert first.startswith('Forgotten? Not shown: ')
+  assert 'but by rank among unseen people 1 of 2 to forget is told' in first
+  assert advice.startswith('Recommendation: none yet')
+
+
 def test_a_class_without_unseen_images_is_told_by_what_else_sees_it():
   result = _result('distinguishable')
   record, = (one for one in result['metrics']
