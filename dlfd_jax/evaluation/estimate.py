@@ -147,6 +147,11 @@ class Estimate:
     return format_number(self.value, self.units, self.signed)
 
   @property
+  def with_interval(self) -> str:
+    """The number, and its interval where it has one."""
+    return f'{self.text} ({self.interval})' if self.interval else self.text
+
+  @property
   def interval(self) -> str:
     """``low to high``, empty if there is none; nats and bits go unsaid."""
     if self.value is None or self.low is None or self.high is None:

@@ -16,7 +16,6 @@ from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.evaluation import registry
 from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.pipeline import chain
-from dlfd_jax.report import tables
 from dlfd_jax.utils import files, runs, storage, text as text_lib, writes
 
 KEY = 'forgotten'  # of an unlearning run's result
@@ -224,5 +223,5 @@ def _of_attack(people: Sequence[Mapping[str, Any]],
 def _number(estimate: Mapping[str, Any]) -> str:
   if estimate.get('value') is None:
     return 'not computed'
-  return tables.with_interval(Estimate(
-      estimate['value'], estimate['low'], estimate['high']))
+  return Estimate(
+      estimate['value'], estimate['low'], estimate['high']).with_interval

@@ -167,7 +167,7 @@ def _forgotten(result: tables.Result) -> Answer:
   attack = tables.find_cell(result, registry.MAIN_ATTACK, 'unlearned')
   number = (f'the attack was not computed, as {attack.reason}'
             if attack.value is None else
-            f'attack AUC {tables.with_interval(attack)}{_beside(result)}')
+            f'attack AUC {attack.with_interval}{_beside(result)}')
   verdict = _verdict(result, registry.FORGETTING)
   ranked = _ranked_apart(result)
   if verdict.startswith(stats.INDISTINGUISHABLE) and _enough(result):
@@ -312,7 +312,7 @@ def _apart_at_tier_0(result: tables.Result, *what: str) -> str:
     return ''
   return 'told apart from retrained models by ' + ', '.join(
       f'{registry.label(record["metric"])} (difference '
-      f'{tables.with_interval(tables.as_cell(record["delta"], signed=True))})'
+      f'{tables.as_cell(record["delta"], signed=True).with_interval})'
       for record in found)
 
 
@@ -372,7 +372,7 @@ def _against_retraining(result: tables.Result) -> Answer:
   number = ('the difference in attack AUC was not computed'
             if delta.value is None else
             f'attack AUC minus that of {count} retrained '
-            f'model{"s" if count > 1 else ""} {tables.with_interval(delta)}')
+            f'model{"s" if count > 1 else ""} {delta.with_interval}')
   found = {what: _verdict(result, what)
            for what in (registry.FORGETTING, registry.UTILITY)}
   number += ''.join(f'; {what}: {verdict}' for what, verdict in found.items()

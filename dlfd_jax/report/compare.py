@@ -104,7 +104,7 @@ def _nearest(results: Mapping[str, tables.Result], tier_1: bool) -> str:
       for name in sorted(distances, key=distances.__getitem__))
   null = tables.find_cell(next(iter(results.values())), metric, 'null')
   chance = (f' Retrained models themselves, each beside the others, have '
-            f'{tables.with_interval(null)}: no more than that is a tie.'
+            f'{null.with_interval}: no more than that is a tie.'
             if tier_1 and null.value is not None else '')
   original = tables.find_cell(
       next(iter(results.values())), metric, 'original')

@@ -94,8 +94,7 @@ def earlier_rows(result: Mapping[str, Any]) -> list[dict[str, str]]:
         'images': text(entry.get('images')),
         'still in the data': text(entry.get('there')),
         'judged': day(judged.get('date')),
-        'attack AUC then': tables.with_interval(
-            tables.as_cell(judged.get('attack'))),
+        'attack AUC then': tables.as_cell(judged.get('attack')).with_interval,
         'told apart then': _yes_or_no(judged.get('told_apart'))})
   return found[:_ROWS]
 

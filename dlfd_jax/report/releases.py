@@ -29,21 +29,17 @@ def _found(result: Mapping[str, Any], metric: str,
           if cell.value is not None]
 
 
-def _text(cell: estimate.Estimate) -> str:
-  return f'{cell.text} ({cell.interval})' if cell.interval else cell.text
-
-
 def _two_releases(result: Mapping[str, Any]) -> list[str]:
   cells = _found(result, 'two_releases')
   if not cells:
     return []
   said = ('Whoever holds the original and the unlearned model tells forget '
           'from unseen images by the rise of the loss with an AUC of '
-          f'{_text(cells[0])}')
+          f'{cells[0].with_interval}')
   if len(cells) == 1:
     return [f'{said}.']
   exact = cells[1]
-  return [f'{said}, with retraining {_text(exact)}' + (
+  return [f'{said}, with retraining {exact.with_interval}' + (
       ': even an exact deletion exposes the deleted people to whoever holds '
       'both versions.' if exact.low is not None and exact.low > .5 else
       ': that an exact deletion exposes the deleted people is not shown here.'
@@ -54,9 +50,10 @@ def _stayed(result: Mapping[str, Any]) -> list[str]:
   cells = _found(result, 'retain_exposure', signed=True)
   if not cells:
     return []
-  beside = f' (after retraining: {_text(cells[1])})' if len(cells) > 1 else ''
+  beside = (f' (after retraining: {cells[1].with_interval})'
+            if len(cells) > 1 else '')
   return [f"Retained against unseen images: the attack's AUC changed by "
-          f'{_text(cells[0])}{beside}.']
+          f'{cells[0].with_interval}{beside}.']
 
 
 def _nearer(result: Mapping[str, Any]) -> list[str]:

@@ -149,7 +149,7 @@ def to_markdown(table: tables.Table) -> str:
   """A Markdown table without its title; notes follow as a list."""
   lines = markdown_lines(
       ['', *table.columns, 'direction'],
-      [[row.label, *(_one_line(c) for c in row.cells), row.direction]
+      [[row.label, *(c.with_interval for c in row.cells), row.direction]
        for row in table.rows], 'l' + 'r' * len(table.columns) + 'l')
   if table.notes:
     lines += ['', *(f'- {_no_html(note)}' for note in table.notes)]
@@ -279,7 +279,3 @@ def escape_latex(text: str) -> str:
   return _MINUS.sub('$-$', ''.join(
       _LATEX.get(character, character)
       for character in text_lib.visible(text)))
-
-
-def _one_line(cell: Estimate) -> str:
-  return f'{cell.text} ({cell.interval})' if cell.interval else cell.text

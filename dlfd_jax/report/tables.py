@@ -394,9 +394,9 @@ def headline(result: Result) -> list[str]:
             'unlearned model.']
   first = (
       f'The main attack (class-matched AUC, {estimate.format_number(.5)} is a '
-      f'guess) scores {with_interval(original)} on the original and '
-      f'{with_interval(unlearned)} on the unlearned model'
-      + (f'; {with_interval(retrained)} on the retrained '
+      f'guess) scores {original.with_interval} on the original and '
+      f'{unlearned.with_interval} on the unlearned model'
+      + (f'; {retrained.with_interval} on the retrained '
          f'{"one" if references(result) == 1 else "ones"}.'
          if retrained.value is not None else
          '; there is no retrained model to compare with.'))
@@ -466,8 +466,8 @@ def _without_original(result: Result, audited: Estimate,
     return [f'The main attack was not computed: {audited.reason}.']
   lines = [
       f'The main attack (class-matched AUC, {estimate.format_number(.5)} is a '
-      f'guess) scores {with_interval(audited)} on the audited model'
-      + (f', {with_interval(retrained)} on retrained ones.'
+      f'guess) scores {audited.with_interval} on the audited model'
+      + (f', {retrained.with_interval} on retrained ones.'
          if retrained.value is not None else '; no other model was given.')]
   verdict = (find_record(result, registry.MAIN_ATTACK) or {}).get('verdict')
   if verdict == stats.TOO_FEW:
@@ -482,8 +482,3 @@ def _without_original(result: Result, audited: Estimate,
                  'model that never saw them would look alike, only retrained '
                  'models show.')
   return lines
-
-
-def with_interval(cell: Estimate) -> str:
-  """A number, and its interval where it has one."""
-  return f'{cell.text} ({cell.interval})' if cell.interval else cell.text
