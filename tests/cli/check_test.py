@@ -224,11 +224,13 @@ def test_text_of_the_data_cannot_become_html(tmp_path):
 
 @pytest.mark.parametrize('flags, sentence', [
     ([], 'Expected exactly one of --forget_identities'),
-    (['--forget_people=3', '--original=nowhere'], 'nowhere')])
+    (['--forget_people=3', '--original=nowhere'], 'nowhere'),
+    (['--forget_people=3', '--original=nowhere', '--width=8'],
+     'Expected no --width with --original, whose network is used.')])
 def test_a_wrong_flag_is_one_sentence_and_writes_nothing(
     tmp_path, faces, flags, sentence, capsys):
   folder = tmp_path / 'check'
-  assert check.main([*runs_of.data_flags(faces), *runs_of.NETWORK,
+  assert check.main([*runs_of.data_flags(faces),
                      f'--workdir={folder}', *flags]) == 2
   assert sentence in capsys.readouterr().err
   assert not folder.exists()

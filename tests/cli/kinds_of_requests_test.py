@@ -69,8 +69,9 @@ def test_auto_claims_nothing_of_what_is_forgotten_whole(
   assert bool(result['auto']['blind']) == (bool(whole) or not seen)
 
 
-_FIGURES = ['--devices=1', '--bootstrap=20', '--relearn_steps=2',
-            '--relearn_seeds=1', '--recovery_steps=0']
+_FIGURES = ['--devices=1', '--bootstrap=20']
+_TIER_1 = ['--tier=1', '--relearn_steps=2', '--relearn_seeds=1',
+           '--recovery_steps=0']
 
 
 @pytest.mark.parametrize('flag, whole, tier', [
@@ -102,7 +103,8 @@ def test_classes_and_images_go_through_every_command(
     assert references.main([
         f'--original={grains}', f'--unlearned={tmp_path / "unlearned"}',
         '--n=2', '--repeats=0', f'--workdir={tmp_path / "references"}']) == 0
-    models = ['--tier=1', f'--references={tmp_path / "references"}', *_FIGURES]
+    models = [*_FIGURES, *_TIER_1,
+              f'--references={tmp_path / "references"}']
   assert evaluate.main([
       f'--original={grains}', f'--unlearned={tmp_path / "unlearned"}',
       *(models if tier else _FIGURES), f'--workdir={tmp_path / "evaluation"}',
