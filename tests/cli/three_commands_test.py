@@ -1,5 +1,7 @@
 """What holds for training, unlearning and evaluating alike."""
 
+import json
+
 import pytest
 
 from dlfd_jax.cli import evaluate, exit_codes, train, unlearn
@@ -57,7 +59,8 @@ def test_an_evaluation_that_told_nobody_tells_it_when_started_again(made):
   command, flags = _commands(folder, '--device_bytes=0')[-1]
   assert command.main(flags) in exit_codes.DONE
   assert judged.read_bytes() == before
-  later = before.replace(b'"tier": 0', b'"tier": 0, "later": true')
-  judged.write_bytes(later)  # by another evaluation since then: it stays
+  later = json.loads(before) | {'evaluation': 'another'}
+  # By another evaluation since then: it stays.
+  judged.write_text(json.dumps(later | {'sha256': forgotten._seal(later)}))
   assert command.main(flags) in exit_codes.DONE
-  assert judged.read_bytes() == later != before
+  assert json.loads(judged.read_text())['evaluation'] == 'another'
