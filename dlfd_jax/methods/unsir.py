@@ -50,7 +50,8 @@ class UnsirConfig(base.MethodConfig):
   Attributes:
     optimizer: of impair.
     repair_optimizer: of repair.
-    noise_images: noise images per label, at least 1.
+    noise_images: noise images per label, at least 1; those of every label, or
+      vector of attributes, that occurs lie on each device as float32.
     noise_steps: Adam steps on them, at least 1.
     noise_rate: Adam's rate on pixels in [0, 1], above 0.
     noise_penalty: lambda, at least 0.
