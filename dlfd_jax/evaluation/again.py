@@ -97,7 +97,7 @@ def check(record: Mapping[str, Any], arrays: Arrays) -> Checked:
   if inputs.shadows is not None:
     agree += _compare((record.get('shadows') or {}).get('worst'),
                       shadows_lib.worst(inputs), 'the worst images')
-  if record.get('kind'):  # not of a library's call, which judges no loss
+  if record.get('sha256'):  # a whole record, which judges what was lost
     agree += _losses(record, arrays, outputs, data, splits)
   agree += _compare(record.get('people'), people_lib.ranks(
       inputs, arrays['forget/sample_id'][inputs.parts['forget'].rows]),

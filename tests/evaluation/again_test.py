@@ -117,7 +117,7 @@ def test_the_accuracy_that_was_lost_is_compared_and_the_rest_is_named(
   outputs, data, splits = again._rebuilt(record, arrays)
   lost = kept.drops(outputs, data, splits, {
       'val': arrays[f'val/{kept.LEARNT}']} if learnt else {})
-  whole = {**record, 'kind': 'evaluation', 'do_not_use': usable.sentences(lost),
+  whole = {**record, 'sha256': 'sealed', 'do_not_use': usable.sentences(lost),
            'losses': [one.as_dict() for one in lost]}
   images = {one.part: one.images for one in lost}
   assert images['val'] == len(arrays['val/identity']) - sum(

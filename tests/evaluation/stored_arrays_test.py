@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from dlfd_jax.evaluation import arrays as arrays_lib, inputs, nearer, run
+from dlfd_jax.evaluation import arrays as arrays_lib, inputs, kept, nearer, run
 from dlfd_jax.metrics import forgetting, recovery
 from tests.evaluation import fakes, shadows_test
 
@@ -69,7 +69,9 @@ def _stored(task):
           shadows_test.drawn(len(splits.forget), 6, keep=True)))
   prepared = inputs.prepare(
       outputs, data, splits, inputs.EvaluationConfig(bootstrap=20), references)
+  learnt = kept.arrays(data, splits, data.sample_id[splits.val[:3]].tolist())
   return {**run.per_example_arrays(outputs, data, splits),
+          **{f'{part}/{kept.LEARNT}': inside for part, inside in learnt.items()},
           **run.reference_arrays(references),
           **nearer.stored(prepared, splits)}
 
