@@ -137,7 +137,7 @@ def test_tier_1_runs_in_memory(work):
       tier_1=dlfd_jax.Tier1Config(
           relearn_steps=2, relearn_seeds=1, recovery_steps=2))
   assert found.record['verdicts']
-  assert len(found.tables()) == 3 and found.headline()
+  assert len(found.tables()) == 2 and found.headline()
   assert evaluation_result.FEATURES in found.arrays
   optimizer = found.record['config']['relearn']['optimizer']
   assert optimizer['learning_rate'] == pytest.approx(
