@@ -6,6 +6,7 @@ can import.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import importlib.util
@@ -13,6 +14,7 @@ import inspect
 import pathlib
 import sys
 import types
+from collections.abc import Iterator
 from typing import Any
 
 from dlfd_jax.utils import files
@@ -51,8 +53,9 @@ def load_object(spec: str, what: str = 'class') -> Any:
   if place.endswith('.py'):
     files.check_file(place, f'a Python file with the {what} {name!r}')
   try:
-    module = (_import_file(place) if place.endswith('.py')
-              else importlib.import_module(place))
+    with _nothing_compiled_is_left():
+      module = (_import_file(place) if place.endswith('.py')
+                else importlib.import_module(place))
   # Whatever the user's module raises; one that exits would look like success.
   except (Exception, SystemExit) as error:
     kind = 'file' if place.endswith('.py') else 'module'
@@ -89,6 +92,16 @@ def file_hash(of: Any) -> str | None:
   except (TypeError, OSError):  # made in an interactive session
     return None
   return files.sha256(path) if path and files.is_file(path) else None
+
+
+@contextlib.contextmanager
+def _nothing_compiled_is_left() -> Iterator[None]:
+  """Importing writes nothing beside somebody's file, be it refused or not."""
+  before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+  try:
+    yield
+  finally:
+    sys.dont_write_bytecode = before
 
 
 def _name_of(path: pathlib.Path) -> str:

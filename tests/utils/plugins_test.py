@@ -27,6 +27,18 @@ def test_a_file_gives_the_same_class_each_time(tmp_path, monkeypatch):
   assert plugins.load_object('mine.py:Shrink', 'method') is found
 
 
+@pytest.mark.parametrize('spec', ['{}/mine.py:Shrink', 'in_a_package:Shrink'])
+def test_nothing_is_left_beside_the_file(spec, tmp_path, monkeypatch):
+  monkeypatch.setattr(sys, 'dont_write_bytecode', False)
+  monkeypatch.syspath_prepend(str(tmp_path))
+  for name in ('mine', 'in_a_package'):
+    (tmp_path / f'{name}.py').write_text(METHOD)
+  plugins.load_object(spec.format(tmp_path))
+  assert sorted(path.name for path in tmp_path.iterdir()) == [
+      'in_a_package.py', 'mine.py']
+  assert not sys.dont_write_bytecode
+
+
 def test_files_of_one_name_do_not_meet(tmp_path):
   for place in ('a', 'b'):
     (tmp_path / place).mkdir()
