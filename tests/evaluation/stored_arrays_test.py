@@ -71,7 +71,7 @@ def _stored(task):
       outputs, data, splits, inputs.EvaluationConfig(bootstrap=20), references)
   learnt = kept.arrays(data, splits, data.sample_id[splits.val[:3]].tolist())
   return {**run.per_example_arrays(outputs, data, splits),
-          **{f'{part}/{kept.LEARNT}': inside for part, inside in learnt.items()},
+          **{f'{part}/{kept.LEARNT}': of for part, of in learnt.items()},
           **run.reference_arrays(references),
           **nearer.stored(prepared, splits)}
 
