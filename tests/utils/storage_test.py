@@ -101,7 +101,8 @@ def test_shards_are_prepared_into_the_store(store):
   made = prepare.prepare(examples.random_dataset(), folder, shards=3)
   storage.close()
   assert sum('shard-' in name for name in names(store)) == 3, names(store)
-  found = shards.load_shards(storage.local('gs://b/shards'))
+  found = shards.load_shards(
+      storage.local('gs://b/shards') / shards.MANIFEST)
   assert found.fingerprint() == made['fingerprint']
 
 
