@@ -28,6 +28,7 @@ from dlfd_jax.cli import command, inputs
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.pipeline import job
 from dlfd_jax.report import render
+from dlfd_jax.utils import text
 from experiments.benchmarks import request_worlds as worlds
 from experiments.publish import programs
 
@@ -159,8 +160,9 @@ def sentences(task: Mapping[str, Any]) -> list[str]:
 def markdown(result: Mapping[str, Any]) -> str:
   """A table and its sentences for each data set."""
   lines = ['# Requests in a row', '',
-           f'{result["requests"]} requests for {result["people"]} people '
-           'each, one original and one seed. "So far" are the people forgotten '
+           f'{result["requests"]} requests for '
+           f'{text.counted(result["people"], "person")} each, one original '
+           'and one seed. "So far" are the people forgotten '
            'until then: forget accuracy, attacks and gap are about all of '
            'them. The gap is the mean absolute difference to the retrained '
            'models in test, retain and forget accuracy and in the '
