@@ -109,10 +109,10 @@ def cost_sentence(result: tables.Result) -> str:
   fact = (f'Unlearning took {unlearned.text}, retraining {retrained.text}, '
           f'both without compilation: {_faster(times)}.')
   compiled = (result.get('efficiency') or {}).get('compile_s') or {}
-  if not {'unlearned', 'retrained'} <= set(compiled):
+  ours, theirs = compiled.get('unlearned'), compiled.get('retrained')
+  if ours is None or theirs is None:
     return fact
-  whole = [unlearned.value + compiled['unlearned'],
-           retrained.value + compiled['retrained']]
+  whole = [unlearned.value + ours, retrained.value + theirs]
   took = ' and '.join(tables.as_cell(seconds, 's').text for seconds in whole)
   return f'{fact} With it they took {took}: {_faster(whole[1] / whole[0])}.'
 
