@@ -20,11 +20,11 @@ def test_costs_carry_their_units_or_say_why_they_are_missing():
       'Time, retrained': 'not computed: not recorded'}.items()
 
 
-def _times(unlearned, retrained, **compiled):
+def _times(unlearned, retrained, compiled=()):
   result = fakes.result()
   result['efficiency'] = {
       'time_s': {'unlearned': unlearned, 'retrained': retrained},
-      'compile_s': compiled}
+      'compile_s': dict(compiled)}
   return facts.cost_sentence(result)
 
 
@@ -35,9 +35,11 @@ def test_the_cost_sentence_says_who_was_faster():
   assert _times(60., 30.).endswith(
       'retraining was cheaper, 2.0 times faster.')
   assert 'is not known' in _times(6., None)
-  assert _times(6., 60., unlearned=24., retrained=0.).endswith(
+  assert _times(
+      6., 60., {'unlearned': 24., 'retrained': 0.}).endswith(
       'With it they took 30.0 s and 60.0 s: unlearning was 2.0 times faster.')
-  assert _times(6., 60., unlearned=None, retrained=3.) == _times(6., 60.)
+  assert _times(
+      6., 60., {'unlearned': None, 'retrained': 3.}) == _times(6., 60.)
 
 
 @pytest.mark.parametrize(('value', 'words'), [
