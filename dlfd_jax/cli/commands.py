@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from dlfd_jax import _version
 from dlfd_jax.cli import exit_codes, layout, process
-from dlfd_jax.utils import text
+from dlfd_jax.utils import stops, text
 
 
 class Entry(NamedTuple):
@@ -131,7 +131,7 @@ def run(name: str) -> int:
 def _refuse(argv: Sequence[str], sentence: str) -> int:
   sentence = text.bounded(sentence)
   print(f'error: {sentence}', file=sys.stderr)
-  if '--json' in argv:
+  if stops.asks_for_json(argv):
     print(json.dumps(
         {'error': sentence, 'exit_code': exit_codes.USER_ERROR}))
   return exit_codes.USER_ERROR

@@ -63,8 +63,7 @@ def again(outputs: Mapping[str, Any], dataset: dataset_lib.Dataset,
          'retrained': [named(one) for one in outputs.get('retrained') or ()]},
         dataset, asked, config)
   except inputs_lib.NoLabelError as error:
-    missing = Estimate.missing(
-        str(error).removeprefix('Expected ').rstrip('.')).as_dict()
+    missing = Estimate.refused(error).as_dict()
     return {'original': missing, 'unlearned': missing, 'difference': missing,
             'visible_again': None, 'ranks': [], 'people': []}
   metric = next(one for one in registry.METRICS

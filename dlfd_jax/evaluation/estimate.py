@@ -82,6 +82,11 @@ class Estimate:
     return cls(None, reason=reason, units=units)
 
   @classmethod
+  def refused(cls, error: ValueError) -> Estimate:
+    """A number that the data do not allow, as an error says."""
+    return cls.missing(str(error).removeprefix('Expected ').rstrip('.'))
+
+  @classmethod
   def resampled(cls, value: float, replicates: np.ndarray, units: int,
                 bounds: tuple[float, float] | None = None,
                 interval: tuple[float, float] | None = None,

@@ -34,8 +34,7 @@ def _of_features(*splits: str) -> Callable[..., Any]:
         return function(
             inputs, *(model.features[split] for split in splits), *args)
       except features_lib.TooFewError as error:
-        return Estimate.missing(
-            str(error).removeprefix('Expected ').rstrip('.'))
+        return Estimate.refused(error)
 
     return once(call)
 

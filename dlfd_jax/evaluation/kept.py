@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ def drops(outputs: Mapping[str, Any], dataset: dataset_lib.Dataset,
 
 
 def arrays(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
-           sample_ids: list[str]) -> dict[str, np.ndarray]:
+           sample_ids: Collection[str]) -> dict[str, np.ndarray]:
   """Which images of a part a method learnt from beside retain and forget.
 
   Args:
@@ -43,7 +43,7 @@ def arrays(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
   Returns:
     Bool ``[n]`` by part, of those parts alone that have such images.
   """
-  found = {part: np.isin(dataset.sample_id[rows], sample_ids)
+  found = {part: np.isin(dataset.sample_id[rows], list(sample_ids))
            for part, rows in splits.parts.items()}
   return {part: inside for part, inside in found.items() if inside.any()}
 

@@ -8,7 +8,6 @@ both parts.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -94,15 +93,3 @@ def set_aside(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
       f'The method learnt from {own} of val, which were set aside for it: the '
       'live attack, the choice of a state and the judgement of harm read the '
       f'other {rest}; what an evaluation says of val is about both.')
-
-
-def unread(dataset: dataset_lib.Dataset, rows: np.ndarray,
-           sample_ids: Collection[str]) -> np.ndarray:
-  """The rows without the images that a method learnt from.
-
-  Args:
-    dataset: the images.
-    rows: of ``val``, say.
-    sample_ids: of what was set aside, as a run records them.
-  """
-  return rows[~np.isin(dataset.sample_id[rows], list(sample_ids))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import secrets
 import time
@@ -216,7 +217,7 @@ class _Plan:
   audit: bool
   verification: dict[str, Any]
 
-  @property
+  @functools.cached_property
   def learnt(self) -> dict[str, np.ndarray]:
     """Images beside retain and forget that the method learnt from."""
     return kept.arrays(self.dataset, self.splits,

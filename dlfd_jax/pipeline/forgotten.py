@@ -80,15 +80,10 @@ def _stored(one: chain.Judged) -> dict[str, Any]:
   if not files.is_file(path):
     return {}
   found = runs.read_json(path)
-  if found.get('sha256', _seal(found)) != _seal(found):
+  if 'sha256' in found and found != chain.sealed(found, one.config):
     raise ValueError(
         f'Expected {path} as evaluate wrote it, got one that was altered.')
   return found
-
-
-def _seal(found: Mapping[str, Any]) -> str:
-  return chain.hash_of({
-      name: value for name, value in found.items() if name != 'sha256'})
 
 
 def figures(entry: Mapping[str, Any], attack: Mapping[str, Any] | None,
@@ -133,13 +128,11 @@ def judge(one: chain.Judged, result: Mapping[str, Any],
   main = next((record['unlearned'] for record in result['metrics']
                if record['metric'] == registry.MAIN_ATTACK), None)
   earlier = (result.get('earlier') or {}).get('attack') or {}
-  found = {
+  writes.write_json(storage.local(one.place) / JUDGED, chain.sealed({
       'kind': 'judged', 'schema': 1, 'tier': tier,
       'evaluation': result['sha256'], 'people': {
           **by_name(earlier.get('ranks') or (), earlier.get('unlearned')),
-          **by_name(result.get('people') or (), main)}}
-  writes.write_json(storage.local(one.place) / JUDGED,
-                    {**found, 'sha256': _seal(found)})
+          **by_name(result.get('people') or (), main)}}, one.config))
 
 
 def found_again(one: chain.Judged, dataset: dataset_lib.Dataset,

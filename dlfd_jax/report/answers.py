@@ -169,12 +169,13 @@ def _forgotten(result: tables.Result) -> Answer:
             if attack.value is None else
             f'attack AUC {attack.with_interval}{_beside(result)}')
   verdict = _verdict(result, registry.FORGETTING)
-  ranked = _ranked_apart(result)
   if verdict.startswith(stats.INDISTINGUISHABLE) and _enough(result):
-    return Answer(question, YES, f'{number}; {_said(result)}') if (
-        not ranked) else Answer(
-            question, NOT_SHOWN, f'{number}; {_said(result)}; but {ranked}',
-            'somebody can be told apart by rank', 'a look at these people')
+    ranked = _ranked_apart(result)
+    if ranked:
+      return Answer(
+          question, NOT_SHOWN, f'{number}; {_said(result)}; but {ranked}',
+          'somebody can be told apart by rank', 'a look at these people')
+    return Answer(question, YES, f'{number}; {_said(result)}')
   found = _told_by(result, attack, number)
   if found is not None and _never_learnt(result):
     return Answer(

@@ -6,7 +6,8 @@ import pytest
 
 from dlfd_jax.cli import evaluate, exit_codes, train, unlearn
 from dlfd_jax.data import batching
-from dlfd_jax.pipeline import forgotten
+from dlfd_jax.pipeline import chain, forgotten
+from dlfd_jax.utils import runs
 from tests.cli import runs_of
 
 pytestmark = pytest.mark.usefixtures('shared_compilations')
@@ -61,6 +62,7 @@ def test_an_evaluation_that_told_nobody_tells_it_when_started_again(made):
   assert judged.read_bytes() == before
   later = json.loads(before) | {'evaluation': 'another'}
   # By another evaluation since then: it stays.
-  judged.write_text(json.dumps(later | {'sha256': forgotten._seal(later)}))
+  judged.write_text(json.dumps(chain.sealed(
+      later, runs.read_config(folder / 'unlearned', 'unlearn'))))
   assert command.main(flags) in exit_codes.DONE
   assert json.loads(judged.read_text())['evaluation'] == 'another'

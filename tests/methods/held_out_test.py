@@ -7,6 +7,7 @@ import pytest
 
 from dlfd_jax import methods
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
+from dlfd_jax.evaluation import kept
 from dlfd_jax.methods import held_out, margin_matching, regun, rewind
 from tests import tiny
 from tests.methods import contract_test, problems
@@ -141,6 +142,6 @@ def test_a_wrapper_sets_aside_what_its_method_reads():
 def test_rows_that_were_learnt_from_are_found_by_their_ids():
   data, splits = data_of(np.arange(9))
   assert isinstance(data, dataset_lib.Dataset)
-  left = held_out.unread(data, splits.val, data.sample_id[[3, 5]].tolist())
-  assert left.tolist() == [2, 4, 6, 7, 8, 9, 10]
-  assert held_out.unread(data, splits.val, ()).tolist() == splits.val.tolist()
+  learnt = kept.arrays(data, splits, data.sample_id[[3, 5]].tolist())
+  assert splits.val[~learnt['val']].tolist() == [2, 4, 6, 7, 8, 9, 10]
+  assert kept.arrays(data, splits, ()) == {}
