@@ -22,6 +22,7 @@ import numpy as np
 
 from dlfd_jax.cli import commands, exit_codes
 from dlfd_jax.data import requests, sources, splits as splits_lib
+from dlfd_jax.pipeline import forgotten
 from dlfd_jax.report import render
 from dlfd_jax.utils import records, runs
 from tests.cli import runs_of
@@ -188,8 +189,10 @@ def _as_before(*folders: str):
   """Takes from runs what earlier versions did not write."""
   def change() -> None:
     for folder in folders:
-      for name in (runs.CONFIG, runs.RESULT):
+      for name in (runs.CONFIG, runs.RESULT, forgotten.JUDGED):
         path = pathlib.Path(folder, name)
+        if not path.exists():
+          continue
         tree = json.loads(path.read_text())
         for key in ('chain', 'run', 'sha256', 'weights', 'verification',
                     'arrays'):
@@ -279,6 +282,9 @@ CASES = (
     Case('unlearned', 'its last state from another run',
          f'{EVALUATE} --state=last', 'others in its checkpoints/last',
          _copy('unlearned_1/checkpoints/last', 'unlearned/checkpoints/last')),
+    *(Case('unlearned', f'its judged.json altered, {line.split()[0]}', line,
+           'the judged.json of', _edit('unlearned/judged.json', people={}))
+      for line in (EVALUATE, UNLEARN.replace('=original', '=unlearned', 1))),
     *(Case('unlearned', f'its {name} from another run', EVALUATE,
            'altered, or from another run',
            _copy(f'unlearned_1/{name}', f'unlearned/{name}'))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
-from dlfd_jax.pipeline import chain
+from dlfd_jax.pipeline import chain, forgotten
 from dlfd_jax.utils import files, records, runs, schemas, text
 
 AUDITED = 'audited'  # what an audit calls the model in `unlearned`
@@ -146,6 +146,9 @@ def _check_files(one: chain.Judged, called: str) -> Findings:
     elif record.get('sha256') != chain.sealed(record, one.config)['sha256']:
       found += _differs(f'the {runs.RESULT} of {called} as it was written',
                         'one that was altered')
+    elif forgotten.is_altered(one):
+      found += _differs(f'the {forgotten.JUDGED} of {called} as evaluate '
+                        'wrote it', 'one that was altered')
   parts = one.chain.get('parts')
   if parts is not None and one.ids is not None:
     found += _compare_parts(
