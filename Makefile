@@ -58,7 +58,7 @@ test: $(VENV)/.test
 
 # One worker more than cores: they often wait for a process.
 test-slow: $(VENV)/.test
-	$(PYTEST) -n 3 -m slow
+	$(PYTEST) -n 3 -m 'slow and not long'
 
 test-long: $(VENV)/.test
 	$(VENV)/bin/python -m pytest -m long

@@ -461,8 +461,7 @@ def load_model(folder: str | os.PathLike) -> SavedModel:
   with files.reading(  # what layers raise at sizes that they cannot have
       f'Expected a network for images of {list(image_size)} pixels in '
       f'{folder}, got {config.architecture}, which takes none of that size'):
-    like = jax.eval_shape(
-        lambda key: models.init(model, key, image_size), jax.random.key(0))
+    like = models.shapes(model, image_size)
   variables = _read(folder / _VARIABLES, like, str(folder))
   models.check_values(variables, str(folder))
   if config.outputs != task.num_outputs:

@@ -105,6 +105,7 @@ def change(file):
     del sys.modules[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('wrapped', [False, True])
 def test_a_method_in_a_file_of_its_own(own, wrapped, tmp_path, capsys):
   original = runs_of.train_original(tmp_path, runs_of.write_data(tmp_path))
@@ -142,7 +143,7 @@ def test_a_method_in_a_file_of_its_own(own, wrapped, tmp_path, capsys):
   assert 'Expected no --perturb_steps: the method' in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_table_has_a_row_for_a_method_in_a_file_of_its_own(own, tmp_path):
   assert titles_of_table(
       tmp_path, f'--methods=finetune,{own}', '--tracker=tensorboard',

@@ -18,7 +18,7 @@ from dlfd_jax.cli import weights
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.pipeline import train
 from dlfd_jax.utils import files, runs
-from tests import tiny
+from tests import grids, tiny
 
 QUICK = ['lr=0.1,bins=[1,2]', 'a\\b']
 NAMES = [
@@ -36,7 +36,7 @@ def _tree(value):
 
 
 @pytest.mark.parametrize('name', [
-    *QUICK, *(pytest.param(n, marks=pytest.mark.slow) for n in NAMES)])
+    *QUICK, *grids.some(NAMES, 5)])
 def test_checkpoints_come_back_from_a_folder_of_any_name(name, tmp_path):
   folder = tmp_path / name
   config = models.ModelConfig(outputs=3, width=2, stem='small')
@@ -93,6 +93,7 @@ def test_a_killed_process_leaves_no_temporary_folder(tmp_path):
     assert saver.latest() == 2
 
 
+@pytest.mark.slow
 def test_a_run_stops_goes_on_and_is_exported_in_such_a_folder(
     tmp_path, capsys):
   """By the folder's name as it stands on the command line."""

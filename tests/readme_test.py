@@ -11,6 +11,7 @@ import dlfd_jax
 _README = pathlib.Path(__file__).resolve().parent.parent / 'README.md'
 
 
+@pytest.mark.slow
 def test_the_snippets_run_one_after_the_other(tmp_path, monkeypatch, capsys):
   snippets = re.findall(
       r'```python\n(.*?)```', _README.read_text('utf-8'), re.S)

@@ -12,9 +12,9 @@ from tests import bad_cases
 from tests.bad_cases import __main__ as writer, case as case_lib, place
 
 RESULT = pathlib.Path(__file__).parents[1] / 'docs/results/bad_inputs.json'
-QUICK = {'Commands', 'Training flags', 'Run folders'}
-DATA = {'Manifests', 'Images', 'npz files', 'Trees of folders', 'Shards',
-        'Downloads', 'Deletion requests', 'Stored splits', 'Python'}
+QUICK = {'Commands', 'Manifests', 'Run folders', 'Training flags'}
+DATA = {'Images', 'npz files', 'Trees of folders', 'Shards', 'Downloads',
+        'Deletion requests', 'Stored splits', 'Python'}
 
 
 @pytest.fixture(scope='module')
@@ -72,7 +72,9 @@ def test_a_case_that_is_not_refused_is_a_fault(template):
   assert 'KeyError escaped' in case_lib.attempt(crash, template).faults[0]
 
 
-@pytest.mark.parametrize('theme', sorted(QUICK | DATA))
+@pytest.mark.parametrize('theme', [
+    *sorted(QUICK), *(pytest.param(theme, marks=pytest.mark.slow)
+                      for theme in sorted(DATA))])
 def test_mistakes_are_refused(theme, template):
   _check([c for c in bad_cases.CASES if c.theme == theme], template)
 

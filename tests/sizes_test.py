@@ -21,6 +21,7 @@ from dlfd_jax.evaluation import (
 from dlfd_jax.methods import live
 from dlfd_jax.metrics import forgetting, stats
 from dlfd_jax.pipeline import weakenings
+from tests import grids
 from tests.evaluation import fakes
 from tests.methods import problems
 
@@ -178,8 +179,7 @@ def test_small_parts_run_and_are_judged_with_care(case):
   evaluate(case)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('case', pairwise(FACTORS), ids=repr)
+@pytest.mark.parametrize('case', grids.some(pairwise(FACTORS), 8), ids=repr)
 def test_every_two_sizes_methods_and_kinds_of_data_together(case):
   unlearn(case)
   evaluate(case)

@@ -51,6 +51,7 @@ def singles(shared_compilations):
   return [(_alone(one), one.log.events) for one in members]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('count', 'image_bytes'), [(1, 0), (2, 2**30)])
 def test_three_at_once_equal_three_single_runs(singles, count, image_bytes):
   members = list(_members())

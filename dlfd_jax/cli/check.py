@@ -238,14 +238,11 @@ def _model(network, original: chain.Judged | None, dataset, drawn: bool
     return original.saved.config, original.saved.variables
   config = _config(network, dataset)
   model = models.build_for(config, dataset.image_size)
-
-  def init(key):
-    return models.init(model, key, dataset.image_size)
-
+  size = dataset.image_size
   if drawn:
-    return config, init(jax.random.key(0))
+    return config, models.init(model, jax.random.key(0), size)
   return config, jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype),
-                              jax.eval_shape(init, jax.random.key(0)))
+                              models.shapes(model, size))
 
 
 def _config(network, dataset) -> models.ModelConfig:

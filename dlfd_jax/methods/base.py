@@ -60,15 +60,10 @@ class Problem:
   def __post_init__(self) -> None:
     validate.integer('seed', self.seed, 0)
     splits_lib.check_splits(self.dataset, self.splits)
-    images = jax.numpy.zeros(
-        (1, *self.dataset.image_size, 3), jax.numpy.float32)
-    like = jax.eval_shape(
-        lambda key: models.in_float32(
-            self.model.init(key, images, train=False)), jax.random.key(0))
-    checkpoint.check_same_shapes(self.original, like, 'the original model')
-    outputs = jax.eval_shape(
-        lambda v: self.model.apply(v, images, train=False),
-        dict(self.original))
+    size = self.dataset.image_size
+    checkpoint.check_same_shapes(
+        self.original, models.shapes(self.model, size), 'the original model')
+    outputs = models.output_shapes(self.model, size)
     if outputs.logits.shape[-1] != self.task.num_outputs:
       raise ValueError(
           f'Expected a model with {self.task.num_outputs} outputs for this '

@@ -180,6 +180,22 @@ def _make_init(model: nn.Module, image_size: tuple[int, int]) -> Any:
                  compiler_options=options)
 
 
+@memo.one_for_equal
+def shapes(model: nn.Module, image_size: tuple[int, int]) -> Variables:
+  """Shapes and types of what :func:`init` makes, which is not made."""
+  return jax.eval_shape(
+      lambda key: init(model, key, image_size), jax.random.key(0))
+
+
+@memo.one_for_equal
+def output_shapes(model: nn.Module, image_size: tuple[int, int]) -> Any:
+  """Shapes and types of what a network returns for one image."""
+  images = jnp.zeros((1, *image_size, 3), jnp.float32)
+  return jax.eval_shape(
+      lambda variables: model.apply(variables, images, train=False),
+      shapes(model, image_size))
+
+
 def in_float32(tree: Any) -> Any:
   """Without float64, which ``JAX_ENABLE_X64`` makes and nothing else reads."""
   return jax.tree.map(

@@ -170,9 +170,7 @@ def _shapes(config: models.ModelConfig
             ) -> Mapping[tuple[str, ...], tuple[int, ...]]:
   """Shape of every variable by its path."""
   size = 64
-  tree = jax.eval_shape(
-      lambda key: models.init(models.build(config), key, (size, size)),
-      jax.random.key(0))
+  tree = models.shapes(models.build(config), (size, size))
   return types.MappingProxyType({
       tuple(str(k.key) for k in path): leaf.shape
       for path, leaf in jax.tree_util.tree_leaves_with_path(tree)})

@@ -211,8 +211,7 @@ def _own_variables(path: str | os.PathLike, config: models.ModelConfig,
                    image_size: tuple[int, int], state: str | None
                    ) -> tuple[models.Variables, list[str]]:
   model = models.build_for(config, image_size)
-  like = jax.eval_shape(
-      lambda key: models.init(model, key, image_size), jax.random.key(0))
+  like = models.shapes(model, image_size)
   # Variables without statistics are saved without the empty collection.
   kept = {name: tree for name, tree in like.items() if tree}
   variables, said = checkpoint.load_variables(path, kept, state)

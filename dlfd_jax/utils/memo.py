@@ -1,4 +1,4 @@
-"""One function for equal settings, so that jax traces and compiles it once.
+"""One object for equal settings, so that jax traces and compiles it once.
 
 A compiled program belongs to a function object. Steps are closures over a
 network and a config: made anew for each run they would be compiled anew, though
@@ -11,24 +11,26 @@ import functools
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
-_MOST = 32  # functions of each maker that a process keeps, with their programs
+_MOST = 32  # objects of each maker that a process keeps, with their programs
 P = ParamSpec('P')
-Function = TypeVar('Function', bound=Callable[..., Any])
+Made = TypeVar('Made')
 _clears: list[Callable[[], None]] = []
 
 
-def one_for_equal(make: Callable[P, Function]) -> Callable[P, Function]:
-  """Lets ``make`` return the same function for equal arguments.
+def one_for_equal(make: Callable[P, Made]) -> Callable[P, Made]:
+  """Lets ``make`` return the same object for equal arguments.
 
-  An argument that cannot be hashed, a user's own network say, is no error: the
-  function is then made anew.
+  Nobody may change it: a function, or shapes.
+
+  An argument that cannot be hashed, a user's own network say, is no error: it is
+  then made anew.
   """
   cached = functools.lru_cache(_MOST)(make)
-  kept = cast(Callable[P, Function], cached)
+  kept = cast(Callable[P, Made], cached)
   _clears.append(cached.cache_clear)
 
   @functools.wraps(make)
-  def made(*args: P.args, **kwargs: P.kwargs) -> Function:
+  def made(*args: P.args, **kwargs: P.kwargs) -> Made:
     try:
       hash((args, *kwargs.items()))
     except TypeError:
@@ -39,6 +41,6 @@ def one_for_equal(make: Callable[P, Function]) -> Callable[P, Function]:
 
 
 def clear() -> None:
-  """Forgets every function that :func:`one_for_equal` keeps."""
+  """Forgets everything that :func:`one_for_equal` keeps."""
   for one in _clears:
     one()

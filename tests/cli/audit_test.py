@@ -62,6 +62,7 @@ def _cell(result, metric, column):
   return record[column]['value']
 
 
+@pytest.mark.slow
 def test_an_original_alone_that_has_forgotten_nobody(
     made, original, tmp_path, capsys):
   result = _audit(made, tmp_path / 'out', f'--model={original}')
@@ -96,6 +97,7 @@ def test_the_figures_are_those_of_evaluate(made, original, tmp_path):
   assert result['verification']['unverified'] == []
 
 
+@pytest.mark.slow
 def test_forget_is_learnt_again_by_the_recipe_of_the_original(
     made, original, tmp_path):
   recipe = runs.read_json(original / runs.CONFIG)['train']

@@ -61,6 +61,7 @@ def _refused(capsys, *flags):
   return said
 
 
+@pytest.mark.slow
 def test_a_bundle_is_verified_with_model_and_data(
     made, original, faces, capsys):
   data = [flag for flag in runs_of.data_flags(faces) if 'preset' not in flag]
@@ -137,6 +138,7 @@ def test_a_figure_that_was_altered_is_not_signed(made, tmp_path, capsys):
   assert not list((tmp_path / 'eval').glob('report*'))
 
 
+@pytest.mark.slow
 def test_python_signs_what_the_command_signs(made, tmp_path):
   found = dlfd_jax.load_evaluation(made / 'eval')
   folder = dlfd_jax.sign(found, made / 'key.pem', tmp_path,
@@ -185,6 +187,7 @@ def _signed_again(folder, change=lambda arrays: None, alter=lambda result: None,
               text).hexdigest()}.items()}}, indent=2) + '\n')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('change, said', [
     (lambda arrays: arrays.pop('forget/labels'), 'of every model on forget'),
     (lambda arrays: arrays.update({'test/labels': np.zeros((3, 2), np.int32)}),
@@ -208,6 +211,7 @@ def _first(result):
   return result['metrics'][0]['unlearned']
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('said, changes', [
     ('accuracy_retain, unlearned, low as', {
         'alter': lambda result: _first(result).update(
@@ -223,6 +227,7 @@ def test_a_digit_or_word_that_a_signer_altered_is_found(
   assert 'signed by' in _refused(capsys, folder, f'--public_key={known}')
 
 
+@pytest.mark.slow
 def test_the_signer_and_the_data_may_be_named(
     made, faces, tmp_path, capsys):
   folder = made / 'eval' / 'bundle'

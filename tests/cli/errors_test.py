@@ -44,6 +44,7 @@ def test_who_forgot_the_data_is_told(argv, said, tmp_path, monkeypatch, capsys):
   assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_scripts_are_the_commands():
   out = subprocess.run(
       [sys.executable, '-m', 'experiments.report'], capture_output=True,

@@ -157,6 +157,7 @@ READ = {  # what is saved of a state dict, words said, flags
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', READ)
 def test_the_network_is_found_in_what_training_stored(
     name, state, data, tmp_path, capsys):
@@ -195,6 +196,7 @@ ORDERS = {  # who says the order: saved beside the state dict, flags
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('order', [TEXT_ORDER, SHUFFLED], ids=['text', 'any'])
 @pytest.mark.parametrize('name', ORDERS)
 def test_outputs_are_put_into_the_order_of_the_data(
@@ -461,7 +463,7 @@ assert weights.IMPORT.main([
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_models_are_float32_under_x64_and_read_without_it(state, tmp_path):
   data = runs_of.write_data(tmp_path)
   torch.save({name: value[:2].double() if name.startswith('fc.') else value

@@ -44,7 +44,7 @@ def unlearned(tmp_path_factory, faces):
   return folder, (codes, stopped), ([p.returncode for p in again], ended)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_sigterm_at_one_process_stops_both_and_both_go_on(unlearned):
   folder, (codes, stopped), (again, ended) = unlearned
   assert codes == [exit_codes.INTERRUPTED] * 2, stopped

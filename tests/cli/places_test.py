@@ -44,6 +44,7 @@ def _check(folder, project):
   return runs.read_json(pathlib.Path(folder, 'out', runs.CONFIG))
 
 
+@pytest.mark.slow
 def test_a_run_reads_its_own_data_from_wherever_it_is_named(project):
   own = runs.read_config(project / 'P/original', 'train')['fingerprint']
   found = _check(project / 'Q', '../P')

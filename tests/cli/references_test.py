@@ -39,6 +39,7 @@ def _references(original, unlearned, folder, *flags):
       f'--workdir={folder}', *flags])
 
 
+@pytest.mark.slow
 def test_evaluate_takes_them_and_they_may_become_more(
     tmp_path, original, unlearned, two, capsys):
   folder = tmp_path / 'references'

@@ -162,6 +162,7 @@ def test_a_key_of_somebody_else_is_not_replaced(named, tmp_path, capsys):
   assert _written(tmp_path) == {'report_key.json': '{"kind": "door"}'}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('more', [[], ['--names']])
 def test_a_signed_bundle_has_no_key_and_is_verified(named, tmp_path, more):
   pem = tmp_path / 'key.pem'

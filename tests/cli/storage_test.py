@@ -249,7 +249,7 @@ def test_a_run_in_a_bucket_is_for_one_process(s3, capsys):
   assert _below(objects, 'taken') == ['taken/.lock']
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_write_a_run_into_a_bucket(s3, tmp_path):
   """Killed at a checkpoint and gone on with, it ends as on a disk."""
   url, _, objects = s3

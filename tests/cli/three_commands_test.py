@@ -47,6 +47,7 @@ def made(tmp_path_factory, shared_compilations):
   return folder, kept
 
 
+@pytest.mark.slow
 def test_device_bytes_hold_to_the_last_measurement(made):
   _, kept = made
   assert all(kept) and not any(map(any, kept))

@@ -134,6 +134,7 @@ def test_from_runs_to_the_report(
   assert 'Accuracy after learning retain, forget' in page
 
 
+@pytest.mark.slow
 def test_four_retrained_models_are_references_of_attacks(
     original, reference_runs, tmp_path, capsys):
   out = tmp_path / 'four'
@@ -154,6 +155,7 @@ def test_four_retrained_models_are_references_of_attacks(
   assert 'RMIA AUC, by person' in page
 
 
+@pytest.mark.slow
 def test_one_retrained_model_and_no_relearning(
     original, reference_runs, tmp_path):
   out = tmp_path / 'one'

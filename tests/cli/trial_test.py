@@ -21,6 +21,7 @@ def run(original, workdir, *flags):
   return json.loads((workdir / runs.RESULT).read_text())['findings']
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('flags, tried', [
     ((), [True, True]),
     (('--learning_rate=.001', '--restore_trial=false'), [False, False])])

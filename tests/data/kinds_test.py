@@ -108,6 +108,7 @@ def test_what_is_odd_among_integers_is_named(place, odd, multilabel):
 
 
 @hypothesis.given(st.lists(st.integers(0, 9), min_size=2), st.data())
+@pytest.mark.slow
 def test_an_odd_value_never_makes_another_class(place, numbers, data):
   column = [f'{number}{data.draw(st.sampled_from(["", ".0", "."]))}'
             for number in np.resize([0, 1, *numbers], N)]

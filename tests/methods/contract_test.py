@@ -18,7 +18,7 @@ import pytest
 from dlfd_jax import checkpoint, methods, training as train
 from dlfd_jax.methods import run as run_lib
 from dlfd_jax.utils import memo, runs
-from tests import conftest, reads
+from tests import conftest, grids, reads
 from tests.methods import problems
 
 FAST = train.OptimizerConfig(learning_rate=0.01, clip_norm=1.0)
@@ -107,6 +107,7 @@ def test_it_runs_and_changes_the_parameters_alone(name):
 
 
 @mostly
+@pytest.mark.slow
 def test_it_runs_on_many_labels_and_streamed_images(name):
   problem, before = untouched('multilabel')
   check_run(name, run(name, problem, image_bytes=0), problem, before)
@@ -175,6 +176,7 @@ READS = {'bad_teaching': 'RF', 'cf_k': 'Rr', 'dlfd': 'RFr', 'eu_k': 'Rr',
          'sfr_on': 'RFrf', 'kgl_top1': 'RFr', 'lotus': 'RFf', 'fisher': 'R'}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', sorted(READS))
 def test_it_learns_from_what_it_may_read_and_from_nothing_else(name):
   config = CONFIGS[name]
@@ -300,8 +302,7 @@ def test_a_step_that_is_not_finite_stops_at_the_last_good_state(name, rate):
     assert out.findings['select_threshold_met'] is None
 
 
-@every_method
-@pytest.mark.slow
+@pytest.mark.parametrize('name', grids.some(sorted(methods.METHODS), 5))
 def test_streamed_images_on_two_devices_agree_with_those_on_one(name):
   one, two = whole(name)[0], run(name, count=2, image_bytes=0)
   assert two.stop == 'finished'

@@ -16,7 +16,7 @@ import pytest
 from dlfd_jax import methods, models, parallel, training as train
 from dlfd_jax.data import batching
 from dlfd_jax.methods import dlfd_released
-from tests import tiny
+from tests import grids, tiny
 from tests.methods import contract_test, problems, steps
 
 MASK = np.float32([1, 1, 1, 1, 1, 0, 0, 0])
@@ -25,12 +25,11 @@ QUICK = [('dlfd', 'distance'), ('neggrad_plus', 'joint'), ('unsir', 'noise'),
          ('bad_teaching', 'teach'), ('scrub', 'max'),
          ('official_compat', 'distance')]
 CASES = [
-    *(pytest.param(*step, count, marks=[] if count == 8 else pytest.mark.slow)
-      for step in QUICK for count in (2, 4, 8)),
-    *(pytest.param(name, None, 8, marks=pytest.mark.slow)
-      for name in methods.METHODS if name not in methods.WRAPPERS),
-    *(pytest.param('dlfd_combined', 'distance', count, marks=pytest.mark.slow)
-      for count in (2, 8)),
+    *((*step, 8) for step in QUICK),
+    *grids.some([(*step, count) for step in QUICK for count in (2, 4)], 3),
+    *grids.some([(name, None, 8) for name in methods.METHODS
+                 if name not in methods.WRAPPERS], 4),
+    *grids.some([('dlfd_combined', 'distance', count) for count in (2, 8)], 2),
     ('dlfd_sharded', 'distance', 8),
     *(pytest.param(f'{name}_sharded', phase, 4, marks=pytest.mark.slow)
       for name, phase in (('align', 'align'), ('dlfd_combined', 'distance'),

@@ -254,6 +254,7 @@ def test_it_watches_with_the_unsigned_attack_on_everything():
   assert controller.phase(figures) == dlfd.DISTANCE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('weights', [
     (0.0, 1000.0), pytest.param((0.0, 3.0, 1000.0), marks=pytest.mark.slow)])
 def test_result_is_bit_identical_for_any_weight_of_the_transport_term(weights):

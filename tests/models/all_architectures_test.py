@@ -89,6 +89,7 @@ def test_the_tiny_networks_are_those_of_the_registry():
 
 
 @every
+@pytest.mark.slow
 def test_full_networks_are_as_large_as_torchvisions(name):
   parameters, values, layers = TORCHVISION[name]
   shapes = nets.shapes(nets.full(name), 224)
@@ -119,6 +120,7 @@ def test_images_that_densenets_halvings_would_empty_are_refused(
 
 
 @every
+@pytest.mark.slow
 def test_features_are_the_input_of_the_last_layer(name):
   out = nets.evaluate(nets.TINY[name], nets.variables(name), nets.images())
   layer = nets.variables(name)['params']['head']['classifier']
@@ -137,6 +139,7 @@ def _trained(name, images, mask=None, order=None):
 
 
 @every
+@pytest.mark.slow
 def test_padded_rows_change_neither_statistics_nor_other_rows(name):
   images = nets.images(8)
   mask = np.array([1, 1, 0, 1, 0, 1, 1, 1], np.float32)
@@ -199,6 +202,7 @@ def test_a_network_without_statistics_unlearns_and_resumes(tmp_path):
 
 
 @every
+@pytest.mark.slow
 def test_a_saved_network_comes_back(name, tmp_path):
   config = models.ModelConfig(
       architecture=name, outputs=3, width=1, stem='small')

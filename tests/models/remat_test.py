@@ -29,6 +29,7 @@ def _loss(model, live, params, stats, images):
   return jnp.square(out.logits).sum(), (out.logits, new)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name, live', CASES)
 def test_values_gradients_and_statistics_are_the_same(name, live):
   plain = nets.TINY[name]
@@ -51,6 +52,7 @@ def test_values_gradients_and_statistics_are_the_same(name, live):
     np.testing.assert_allclose(ours / scale, theirs / scale, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', models.ARCHITECTURES)
 def test_parameters_are_the_same_and_less_is_kept(name):
   plain = nets.TINY[name]

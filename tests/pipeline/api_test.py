@@ -40,6 +40,7 @@ def same(one, other):
   return checkpoint.fingerprint(one) == checkpoint.fingerprint(other)
 
 
+@pytest.mark.slow
 def test_a_folder_changes_nothing_and_is_read_when_it_is_finished(
     work, tmp_path):
   data, parts, splits, original, unlearned, _ = work

@@ -72,6 +72,7 @@ def outcomes(run):
   return {one['name']: one['outcome'] for one in run.candidates}
 
 
+@pytest.mark.slow
 def test_the_first_that_passes_is_taken_and_all_are_listed(work, tmp_path):
   said = []
   run = dlfd_jax.auto(

@@ -72,6 +72,7 @@ def test_an_estimate_counts_passes(monkeypatch):
       for name in ('distance', 'joint')))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', [
     'dlfd_restore', 'scrub', *(pytest.param(name, marks=pytest.mark.slow)
                                for name in (

@@ -9,6 +9,7 @@ from dlfd_jax.utils import runs
 from tests import tiny
 
 
+@pytest.mark.slow
 def test_a_run_that_another_version_began_says_so(tmp_path):
   dataset = tiny.dataset()
   splits = splits_lib.draw_partition(dataset, seed=0)

@@ -113,6 +113,7 @@ def _record(name, loaded, recovered, judged):
               if record.metric == name), inputs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name, judged, apart', [
     ('recovery_accuracy', 'permuted', True),
     ('recovery_accuracy', 'zeroed', True),

@@ -13,6 +13,7 @@ _ARRAYS = fakes.per_example()
 _POINTS = plots.points_of(fakes.result())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('draw, words', [
     (functools.partial(plots.loss_histograms, _ARRAYS), [
         'Original', 'Unlearned', 'Retrained', 'share of images', 'forget',

@@ -6,11 +6,13 @@ from dlfd_jax.utils import runs
 from experiments.benchmarks import command_seconds
 
 
+@pytest.mark.slow
 def test_a_command_that_fails_is_an_error(tmp_path):
   with pytest.raises(RuntimeError, match='report ended with 2: .*Expected'):
     command_seconds.account_of(tmp_path, 'report', f'--evaluation={tmp_path}')
 
 
+@pytest.mark.slow
 def test_a_command_tells_its_account(tmp_path):
   found = command_seconds.account_of(
       tmp_path, 'check', '--data=synthetic', '--people=6', '--forget_people=1',

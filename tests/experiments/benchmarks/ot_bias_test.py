@@ -13,6 +13,7 @@ from tests.cli import runs_of
 CONFIG = ot.SinkhornConfig()
 
 
+@pytest.mark.slow
 def test_one_part_is_the_whole_problem():
   population = ot_bias.gaussian(32, 4)
   for row in ot_bias.transport_errors(

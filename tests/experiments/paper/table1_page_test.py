@@ -133,6 +133,7 @@ def test_latex_has_a_full_row_each_and_says_what_a_caption_must():
   assert 'at most 4 trials a method' in comments
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('format', ['png', 'svg'])
 def test_the_picture_is_equal_for_equal_cells(format):
   cells = comparison_test.cells()
