@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 import optax
+import pytest
 
 from dlfd_jax import ot, tasks, training as train
 from dlfd_jax.data import batching
