@@ -4,16 +4,12 @@ from dlfd_jax.checkpoint import SavedModel, load_model
 from dlfd_jax.data.augment import AugmentConfig
 from dlfd_jax.data.dataset import Dataset
 from dlfd_jax.data.faces.synthetic import synthetic_faces
-from dlfd_jax.data.requests import ForgetRequest, resolve_request
+from dlfd_jax.data.requests import ForgetRequest
+from dlfd_jax.data.resolution import resolve_request
 from dlfd_jax.data.sources import DataOptions
-from dlfd_jax.data.splits import (
-  Partition,
-  Splits,
-  draw_partition,
-  load_splits,
-  partition_from_column,
-  save_splits,
-)
+from dlfd_jax.data.split_columns import partition_from_column
+from dlfd_jax.data.split_files import load_splits, save_splits
+from dlfd_jax.data.splits import Partition, Splits, draw_partition
 from dlfd_jax.evaluation.inputs import EvaluationConfig
 from dlfd_jax.methods import Problem
 from dlfd_jax.methods.bad_teaching import BadTeachingConfig

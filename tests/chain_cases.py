@@ -21,7 +21,13 @@ from collections.abc import Callable
 import numpy as np
 
 from dlfd_jax.cli import commands, exit_codes
-from dlfd_jax.data import requests, sources, splits as splits_lib
+from dlfd_jax.data import (
+  requests,
+  resolution,
+  sources,
+  split_files,
+  splits as splits_lib,
+)
 from dlfd_jax.pipeline import forgotten
 from dlfd_jax.report import render
 from dlfd_jax.utils import records, runs
@@ -106,10 +112,10 @@ def build(folder: pathlib.Path) -> pathlib.Path:
     assert code == exit_codes.NOT_FORGOTTEN, said
     dataset = sources.load(sources.DataOptions(
         source=_DATA, labels=('shade',), image_size=runs_of.SIZE))
-    splits, _ = requests.resolve_request(
+    splits, _ = resolution.resolve_request(
         dataset, splits_lib.draw_partition(dataset, seed=9),
         requests.ForgetRequest(people=3))
-    splits_lib.save_splits('foreign.npz', dataset, splits)
+    split_files.save_splits('foreign.npz', dataset, splits)
   return folder
 
 

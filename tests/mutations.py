@@ -31,7 +31,11 @@ from absl import flags
 
 from dlfd_jax import checkpoint, loop
 from dlfd_jax.cli import commands, exit_codes
-from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
+from dlfd_jax.data import (
+  dataset as dataset_lib,
+  split_files,
+  splits as splits_lib,
+)
 from dlfd_jax.pipeline import (
   chain,
   chain_checks,
@@ -171,7 +175,7 @@ class Beside:
 
 def _beside(folder: pathlib.Path) -> Beside:
   dataset = job.load_data(run_configs.data_of(folder / 'original'))
-  splits = splits_lib.load_splits(
+  splits = split_files.load_splits(
       folder / 'unlearned' / runs.SPLITS, dataset)
   assert isinstance(splits, splits_lib.Splits)
   return Beside(
@@ -278,7 +282,7 @@ def subjects(folder: pathlib.Path) -> list[Subject]:
               ('report', f'--evaluation={folder / "tier_0"}',
                f'--workdir={folder / "out"}')),
       Subject('splits.npz', 'unlearned/splits.npz',
-              lambda place: splits_lib.load_splits(
+              lambda place: split_files.load_splits(
                   place / 'unlearned' / runs.SPLITS, beside.dataset), again)]
   return found
 

@@ -16,6 +16,7 @@ from dlfd_jax.cli import command, evaluate, inputs, options, weights
 from dlfd_jax.data import (
   dataset as dataset_lib,
   requests,
+  resolution,
   sources,
   splits as splits_lib,
 )
@@ -132,15 +133,15 @@ def _splits(values: flags.FlagValues, dataset: dataset_lib.Dataset,
 
 
 def _resolved(dataset: dataset_lib.Dataset, parts: job.Parts,
-              wanted: requests.ForgetRequest) -> requests.ResolvedRequest:
+              wanted: requests.ForgetRequest) -> resolution.ResolvedRequest:
   """The request on everybody whom the model or those before it ever learned.
 
   Whom they were made to forget and the request does not name is no member.
   """
   if not isinstance(parts, splits_lib.Start):
-    return requests.resolve(dataset, parts.parts, wanted)
+    return resolution.resolve(dataset, parts.parts, wanted)
   gone = parts.earlier
-  found = requests.resolve_next(dataset, dataclasses.replace(
+  found = resolution.resolve_next(dataset, dataclasses.replace(
       parts, train=np.union1d(parts.train, gone), earlier=gone[:0]), wanted)
   retain = np.setdiff1d(found.retain, gone)
   return dataclasses.replace(

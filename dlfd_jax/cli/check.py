@@ -18,7 +18,7 @@ from dlfd_jax.cli import command, inputs, options
 from dlfd_jax.data import (
   dataset as dataset_lib,
   leakage,
-  requests,
+  resolution,
   sources,
   splits as splits_lib,
 )
@@ -183,7 +183,7 @@ class _Found:
     notes: on the request.
   """
 
-  request: requests.ResolvedRequest
+  request: resolution.ResolvedRequest
   twice: dict[int, list[str]]
   notes: list[str]
 
@@ -191,11 +191,11 @@ class _Found:
 def _resolve(dataset: dataset_lib.Dataset, stored, request) -> _Found:
   """The request on the original's split, or on all images without one."""
   if not stored and dataset.split is None:
-    found = requests.resolve(
+    found = resolution.resolve(
         dataset, {'train': np.arange(len(dataset))}, request)
     return _Found(found, {}, found.notes())
   parts = inputs.read_parts(dataset, stored, following=True)
-  twice = requests.people_in_two_parts(dataset, job.as_partition(parts).parts)
+  twice = resolution.people_in_two_parts(dataset, job.as_partition(parts).parts)
   found = inputs.request_on(dataset, parts, request)
   try:
     splits = found.splits()
@@ -216,7 +216,7 @@ def _check(dataset, found, line) -> dict[str, Any]:
       'device': job.device_name(), 'cores': os.cpu_count(),
       'images': len(dataset), 'image_size': dataset.image_size[0],
       'split': parts if request.others else None,
-      'request': requests.describe(
+      'request': resolution.describe(
           request, leakage.copies_outside(request), found.twice),
       'notes': found.notes, 'data_notes': list(dataset.notes)}
 

@@ -17,7 +17,7 @@ from dlfd_jax.cli import (
   options,
   screen,
 )
-from dlfd_jax.data import requests
+from dlfd_jax.data import requests, resolution
 from dlfd_jax.evaluation import registry
 from dlfd_jax.pipeline import chain_checks, evaluate, train, unlearn
 from dlfd_jax.report import pseudonyms, tables
@@ -61,7 +61,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   recipe = dataclasses.replace(recipe, seed=seed)
   dataset = inputs.load_data(presets.demo_data(seed))
   partition = presets.demo_partition(dataset, seed)
-  splits, notes = requests.resolve_request(
+  splits, notes = resolution.resolve_request(
       dataset, partition,
       requests.ForgetRequest(fraction=_FORGET_FRACTION, seed=seed))
   each: dict[str, Any] = {

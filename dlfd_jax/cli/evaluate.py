@@ -12,7 +12,11 @@ from absl import flags
 
 from dlfd_jax import methods, models
 from dlfd_jax.cli import command, inputs, options, screen, trackers
-from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
+from dlfd_jax.data import (
+  dataset as dataset_lib,
+  split_files,
+  splits as splits_lib,
+)
 from dlfd_jax.evaluation import inputs as inputs_lib, own_metrics
 from dlfd_jax.pipeline import (
   chain_checks,
@@ -128,7 +132,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   dataset = inputs.load_data(inputs.data_options(run_configs.data_in(
       runs.read_config(unlearned, 'unlearn'), unlearned), values), values,
                              stored)
-  splits = splits_lib.load_splits(stored, dataset)
+  splits = split_files.load_splits(stored, dataset)
   if not isinstance(splits, splits_lib.Splits):
     raise ValueError(
         'Expected the split of an unlearning run, with retain and forget, got '

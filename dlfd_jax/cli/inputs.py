@@ -17,8 +17,11 @@ from dlfd_jax.cli import command, options as options_lib, preset_files
 from dlfd_jax.data import (
   dataset as dataset_lib,
   requests,
+  resolution,
   sources,
   spelling,
+  split_columns,
+  split_files,
   splits as splits_lib,
 )
 from dlfd_jax.pipeline import chain_checks, job, used as used_lib
@@ -224,11 +227,11 @@ def partition(values: flags.FlagValues, dataset: dataset_lib.Dataset,
   if stored is not None:
     refuse(values, _OF_A_DRAWN_SPLIT,
             f'with the split that is stored in {stored}')
-    return splits_lib.load_splits(stored, dataset)
+    return split_files.load_splits(stored, dataset)
   if dataset.split is not None:
     refuse(values, _OF_A_DRAWN_SPLIT, 'where the data say who is in which '
             'part')
-    return splits_lib.partition_from_column(dataset)
+    return split_columns.partition_from_column(dataset)
   return splits_lib.draw_partition(
       dataset, test_fraction=command.value(values, 'test_fraction'),
       val_fraction=command.value(values, 'val_fraction'),
@@ -253,7 +256,7 @@ def split_from(values: flags.FlagValues, dataset: dataset_lib.Dataset,
 
 def request_on(dataset: dataset_lib.Dataset, parts: job.Parts,
                request: requests.ForgetRequest
-               ) -> requests.ResolvedRequest:
+               ) -> resolution.ResolvedRequest:
   """A request on what the original was trained on.
 
   Args:
@@ -263,8 +266,8 @@ def request_on(dataset: dataset_lib.Dataset, parts: job.Parts,
     request: the new one.
   """
   if isinstance(parts, splits_lib.Start):
-    return requests.resolve_next(dataset, parts, request)
-  return requests.resolve(dataset, job.as_partition(parts).parts, request)
+    return resolution.resolve_next(dataset, parts, request)
+  return resolution.resolve(dataset, job.as_partition(parts).parts, request)
 
 
 def told_parts(values: flags.FlagValues, dataset: dataset_lib.Dataset,
@@ -285,8 +288,8 @@ def read_parts(dataset: dataset_lib.Dataset,
     following: another request is to follow that of the file.
   """
   if stored is None:
-    return splits_lib.partition_from_column(dataset, check=False)
-  return splits_lib.load_splits(stored, dataset, following)
+    return split_columns.partition_from_column(dataset, check=False)
+  return split_files.load_splits(stored, dataset, following)
 
 
 def request_splits(values: flags.FlagValues, dataset: dataset_lib.Dataset,
@@ -362,7 +365,7 @@ def load_data(options: sources.DataOptions,
     workers = command.value(values, 'data_workers')
   if workers is None:
     workers = min((os.cpu_count() or 1) - 1, _MOST_WORKERS)
-  forgotten = splits_lib.forgotten_ids(stored) if stored else frozenset()
+  forgotten = split_files.forgotten_ids(stored) if stored else frozenset()
   with spent.on(spent.READ):
     dataset = job.load_data(options, [command.Progress()], workers=workers,
                             forgotten=forgotten)

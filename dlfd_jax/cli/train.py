@@ -11,7 +11,7 @@ from absl import flags
 
 from dlfd_jax import models
 from dlfd_jax.cli import command, inputs, options, trackers
-from dlfd_jax.data import requests, splits as splits_lib
+from dlfd_jax.data import resolution, splits as splits_lib
 from dlfd_jax.pipeline import chain_checks, run_configs, train
 from dlfd_jax.utils import runs
 
@@ -110,7 +110,7 @@ def _parts(values, dataset, stored):
         'Expected no --forget_* flag: --on=all trains on everybody, and a '
         'stored split of an unlearning run says itself who is forgotten.')
   with inputs.drawn_if_missing(values):
-    return requests.resolve_request(dataset, parts, wanted)
+    return resolution.resolve_request(dataset, parts, wanted)
 
 
 def _starts(values: flags.FlagValues) -> Iterable[Any]:

@@ -24,7 +24,7 @@ import numpy as np
 from dlfd_jax.data import (
   dataset as dataset_lib,
   pixels as pixels_lib,
-  requests,
+  resolution,
   splits as splits_lib,
 )
 
@@ -442,7 +442,7 @@ def _listed(dataset: dataset_lib.Dataset, i: int, j: int, kind: str,
           'same_person': None if min(a, b) < 0 else a == b}
 
 
-def copies_outside(resolved: requests.ResolvedRequest) -> dict[str, Any]:
+def copies_outside(resolved: resolution.ResolvedRequest) -> dict[str, Any]:
   """Copies of forget images in what the request does not name.
 
   Returns:

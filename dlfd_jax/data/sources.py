@@ -13,6 +13,7 @@ from dlfd_jax.data import (
   dataset as dataset_lib,
   labels as labels_lib,
   shards,
+  split_columns,
   splits as splits_lib,
 )
 from dlfd_jax.data.faces import synthetic
@@ -166,9 +167,9 @@ class DataOptions:
         validate.one_of('the part in split_codes', pair[1], tuple(sorted(
             {*splits_lib.PARTITION_PARTS, *splits_lib.SPLITS_PARTS})))
       _check_distinct('split_codes', self.split_codes)
-      if self.split_column == splits_lib.IGNORE:
+      if self.split_column == split_columns.IGNORE:
         raise ValueError('Expected split_codes for a column of the split, got '
-                         f'split_column={splits_lib.IGNORE!r}.')
+                         f'split_column={split_columns.IGNORE!r}.')
     for name, sources in (
         ('class_names', ('.csv', '.npz', TREE)), ('negative', ('.csv', '.npz')),
         ('same_classes', ('.csv', TREE)), ('split_column', ('.csv', '.npz')),

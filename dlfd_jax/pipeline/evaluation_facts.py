@@ -10,7 +10,7 @@ import numpy as np
 
 from dlfd_jax.data import (
   dataset as dataset_lib,
-  requests,
+  resolution,
   splits as splits_lib,
 )
 from dlfd_jax.evaluation.estimate import Estimate
@@ -52,7 +52,7 @@ def request(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
   """
   ids = '\n'.join(dataset.sample_id[splits.forget].tolist())
   return {
-      **requests.ResolvedRequest.of(dataset, splits).counts(),
+      **resolution.ResolvedRequest.of(dataset, splits).counts(),
       'method': _method(unlearned) or (
           'none: a training run' if unlearned.config.get('kind') == 'train'
           else 'not known'),

@@ -25,6 +25,7 @@ from dlfd_jax import checkpoint, loop, models, predict, presets
 from dlfd_jax.data import (
   dataset as dataset_lib,
   sources,
+  split_files,
   splits as splits_lib,
 )
 from dlfd_jax.metrics import accuracy, usable
@@ -81,7 +82,7 @@ def load_data(options: sources.DataOptions,
       for some is guarded by ``if __name__ == '__main__'``.
     in_memory: whether images of files are read now; else when they are needed.
     forgotten: sample ids whose files may be absent, see
-      ``splits.forgotten_ids``.
+      ``split_files.forgotten_ids``.
 
   Raises:
     ValueError, FileNotFoundError: if the source cannot be read as asked.
@@ -259,7 +260,7 @@ class ModelRun:
       self.log.restore(runs.read_log(opened.path))
       stops.note_saved(opened.path)
       return True
-    hosts.first(lambda: splits_lib.save_splits(
+    hosts.first(lambda: split_files.save_splits(
         opened.path / runs.SPLITS, self.dataset, self.splits))
     self.log = runs.MetricsLog(
         opened.path / runs.METRICS if hosts.is_first() else None)

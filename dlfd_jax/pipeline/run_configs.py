@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from dlfd_jax import methods, presets, training as train
-from dlfd_jax.data import labels, sources, splits
+from dlfd_jax.data import labels, sources, split_columns
 from dlfd_jax.methods import base
 from dlfd_jax.utils import files, records, runs, storage
 
@@ -97,7 +97,7 @@ def data_in(config: dict[str, Any], run: str | os.PathLike
   if source == sources.TREE or source.endswith('.csv'):
     earlier['class_names'] = labels.SORTED
   if source.endswith(('.csv', '.npz')):
-    earlier['split_column'] = splits.EARLIER
+    earlier['split_column'] = split_columns.EARLIER
   return records.fit({**earlier, **fields}, sources.DataOptions,
                      f'data of {pathlib.Path(run) / runs.CONFIG}', _LATER)
 

@@ -19,7 +19,7 @@ from dlfd_jax import (
 )
 from dlfd_jax.data import (
   dataset as dataset_lib,
-  requests,
+  resolution,
   splits as splits_lib,
 )
 from dlfd_jax.methods import (
@@ -47,7 +47,7 @@ class UnlearnResult(job.ModelRun):
   def request(self) -> dict[str, Any]:
     """Every number of the request, see ``ResolvedRequest.counts``."""
     assert isinstance(self.splits, splits_lib.Splits)  # as `unlearn` takes
-    return requests.ResolvedRequest.of(self.dataset, self.splits).counts()
+    return resolution.ResolvedRequest.of(self.dataset, self.splits).counts()
 
   @property
   def selected(self) -> models.Variables:

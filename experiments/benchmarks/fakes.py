@@ -26,7 +26,7 @@ from absl import flags
 
 from dlfd_jax import parallel, presets, tasks
 from dlfd_jax.cli import command, demo, inputs
-from dlfd_jax.data import requests, splits as splits_lib
+from dlfd_jax.data import requests, resolution, splits as splits_lib
 from dlfd_jax.data.dataset import Dataset
 from dlfd_jax.evaluation import inputs as inputs_lib, registry, run
 from dlfd_jax.metrics import per_example, stats
@@ -183,7 +183,7 @@ def _of_demo(root: pathlib.Path, common: Mapping[str, Any]) -> Runs:
   preset, place = presets.PRESETS['demo'], root / 'demo_seeds' / '0'
   dataset = job.load_data(presets.demo_data(0))
   partition = presets.demo_partition(dataset, 0)
-  splits, notes = requests.resolve_request(
+  splits, notes = resolution.resolve_request(
       dataset, partition, requests.ForgetRequest(fraction=.1, seed=0))
 
   def trained(name: str, seed: int, on: str) -> train.TrainResult:

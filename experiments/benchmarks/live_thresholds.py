@@ -28,7 +28,7 @@ from scipy import special
 
 from dlfd_jax import presets
 from dlfd_jax.cli import command, inputs
-from dlfd_jax.data import sources, splits as splits_lib
+from dlfd_jax.data import sources, split_files, splits as splits_lib
 from dlfd_jax.evaluation import inputs as inputs_lib, run
 from dlfd_jax.methods import live
 from dlfd_jax.metrics import attack, per_example
@@ -111,7 +111,7 @@ def _of_seed(seed: int, demo: pathlib.Path, root: pathlib.Path, bootstrap: int,
              common: Mapping[str, Any]
              ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
   dataset = sources.load(presets.demo_data(seed))
-  splits = splits_lib.load_splits(demo / 'unlearned' / 'splits.npz', dataset)
+  splits = split_files.load_splits(demo / 'unlearned' / 'splits.npz', dataset)
   assert isinstance(splits, splits_lib.Splits)
   original = job.judged(demo / 'original')
   predictors = predictors_lib.Predictors(dataset, common['devices'])

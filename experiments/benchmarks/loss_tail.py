@@ -30,7 +30,7 @@ from absl import flags
 
 from dlfd_jax import parallel
 from dlfd_jax.cli import command, inputs
-from dlfd_jax.data import sources, splits as splits_lib
+from dlfd_jax.data import sources, split_files, splits as splits_lib
 from dlfd_jax.data.dataset import Dataset
 from dlfd_jax.evaluation import inputs as inputs_lib, registry
 from dlfd_jax.metrics import attack
@@ -113,7 +113,7 @@ def measure(folder: pathlib.Path, devices: parallel.Devices) -> dict[str, Any]:
   # Worlds whose runs name no data were drawn in memory.
   dataset = sources.load(options or planted.DATA)
   made = sorted(path for path in (folder / 'references').glob('[0-9]*'))
-  splits = splits_lib.load_splits(made[0] / runs.SPLITS, dataset)
+  splits = split_files.load_splits(made[0] / runs.SPLITS, dataset)
   assert isinstance(splits, splits_lib.Splits)
   retrained, more = made[:REFERENCES], made[REFERENCES:]
   judged = [*more, *sorted(

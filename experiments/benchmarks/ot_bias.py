@@ -29,7 +29,7 @@ from absl import flags
 
 from dlfd_jax import checkpoint, models, ot, predict
 from dlfd_jax.cli import inputs
-from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.data import split_files
 from dlfd_jax.metrics import attack, per_example
 from dlfd_jax.pipeline import job, run_configs
 from dlfd_jax.report import render
@@ -68,7 +68,7 @@ def of_run(run: pathlib.Path, devices, seed: int = 0) -> Population:
   saved = checkpoint.load_model(run)
   options, _, _ = run_configs.recipe_of(run)
   dataset = job.load_data(options)
-  parts = splits_lib.load_splits(run / runs.SPLITS, dataset)
+  parts = split_files.load_splits(run / runs.SPLITS, dataset)
   train = job.as_partition(parts).train
   predictor = predict.Predictor(models.build(saved.config), dataset, devices)
   variables = devices.place(dict(saved.variables))

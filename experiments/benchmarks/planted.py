@@ -24,7 +24,7 @@ from absl import flags
 
 from dlfd_jax import parallel, presets
 from dlfd_jax.cli import command, inputs
-from dlfd_jax.data import requests, sources, splits as splits_lib
+from dlfd_jax.data import requests, resolution, sources, splits as splits_lib
 from dlfd_jax.data.dataset import Dataset
 from dlfd_jax.evaluation import inputs as inputs_lib, run
 from dlfd_jax.metrics import lira, per_example, ulira
@@ -102,7 +102,7 @@ def make_world(root: pathlib.Path, data: sources.DataOptions = DATA,
   dataset = sources.load(data)
   partition = splits_lib.draw_partition(
       dataset, seed=0, test_fraction=.3, val_fraction=.1)
-  splits, _ = requests.resolve_request(
+  splits, _ = resolution.resolve_request(
       dataset, partition, requests.ForgetRequest(fraction=.45, seed=0))
   return World(dataset, partition, splits, root, common)
 

@@ -13,7 +13,12 @@ import numpy as np
 
 from dlfd_jax import methods, models, presets
 from dlfd_jax.cli import command
-from dlfd_jax.data import dataset as dataset_lib, requests, splits as splits_lib
+from dlfd_jax.data import (
+  dataset as dataset_lib,
+  requests,
+  resolution,
+  splits as splits_lib,
+)
 from dlfd_jax.evaluation import inputs as inputs_lib, run
 from dlfd_jax.pipeline import (
   auto,
@@ -78,7 +83,7 @@ class World:
     if earlier is not None:
       partition = splits_lib.Partition(
           np.setdiff1d(partition.train, earlier), partition.val, partition.test)
-    return requests.resolve_request(
+    return resolution.resolve_request(
         self.dataset, partition, requests.ForgetRequest(**asked), earlier)[0]
 
   @functools.cached_property
@@ -146,7 +151,7 @@ def open_world(name: str, folder: pathlib.Path, data_dir: pathlib.Path,
   partition = job.as_partition(study.splits)
   if people is None:
     people = drawn(study.dataset, partition.train, count, 0)
-  everybody, _ = requests.resolve_request(
+  everybody, _ = resolution.resolve_request(
       study.dataset, partition,
       requests.ForgetRequest(identities=[int(one) for one in people]))
   place = study.folder / f'without_{count}'

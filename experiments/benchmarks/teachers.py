@@ -37,7 +37,13 @@ from absl import flags
 
 from dlfd_jax import parallel, presets
 from dlfd_jax.cli import command, demo, inputs
-from dlfd_jax.data import requests, sources, splits as splits_lib
+from dlfd_jax.data import (
+  requests,
+  resolution,
+  sources,
+  split_files,
+  splits as splits_lib,
+)
 from dlfd_jax.evaluation import inputs as inputs_lib, registry
 from dlfd_jax.methods import base, dlfd, restore
 from dlfd_jax.metrics import distances
@@ -150,7 +156,7 @@ def small(values: flags.FlagValues, seeds: Sequence[int]) -> Iterator[World]:
   dataset = job.load_data(SMALL)
   partition = splits_lib.draw_partition(
       dataset, seed=0, test_fraction=.4, val_fraction=.2)
-  splits, _ = requests.resolve_request(
+  splits, _ = resolution.resolve_request(
       dataset, partition, requests.ForgetRequest(fraction=.2, seed=0))
 
   def trained(folder, seed, parts, on):
@@ -174,7 +180,7 @@ def drawn(values: flags.FlagValues, seeds: Sequence[int]) -> Iterator[World]:
     folder = pathlib.Path(command.required(values, 'demos')) / str(seed)
     demo_seeds.measure(seed, folder)
     dataset = job.load_data(presets.demo_data(seed))
-    splits = splits_lib.load_splits(
+    splits = split_files.load_splits(
         folder / demo.RETRAINED[0] / runs.SPLITS, dataset)
     assert isinstance(splits, splits_lib.Splits)
     yield World(

@@ -19,6 +19,7 @@ from dlfd_jax.data import (
   batching,
   dataset as dataset_lib,
   requests,
+  resolution,
   splits as splits_lib,
 )
 from dlfd_jax.data.faces import synthetic
@@ -101,7 +102,7 @@ def problem(network: presets.Network, people: int, size: int
             ) -> tuple[methods.Problem, models.ModelConfig]:
   """An untrained network that is to forget 15 % of its training people."""
   dataset = faces(people, size)
-  splits, _ = requests.resolve_request(
+  splits, _ = resolution.resolve_request(
       dataset, splits_lib.draw_partition(dataset, seed=0),
       requests.ForgetRequest(fraction=0.15, seed=0))
   model, variables, config = untrained(network, dataset)

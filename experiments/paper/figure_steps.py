@@ -15,7 +15,9 @@ from dlfd_jax import checkpoint, models, ot, presets, tasks
 from dlfd_jax.data import (
   dataset as dataset_lib,
   requests,
+  resolution,
   sources,
+  split_files,
   splits as splits_lib,
 )
 from dlfd_jax.methods import dlfd
@@ -83,9 +85,9 @@ def open_scene(original: str, unlearned: str | None, data: str | None,
         f'{dataset.name} of another task or size.')
   found = None
   if unlearned is None:
-    parts = splits_lib.load_splits(
+    parts = split_files.load_splits(
         pathlib.Path(original) / runs.SPLITS, dataset)
-    splits, _ = requests.resolve_request(
+    splits, _ = resolution.resolve_request(
         dataset, job.as_partition(parts), requests.ForgetRequest(
             fraction=study_lib.FORGET_FRACTION, seed=seed))
     notes.append(f'DLFD as in the preset {preset}; the forget set is a draw.')
@@ -101,7 +103,7 @@ def open_scene(original: str, unlearned: str | None, data: str | None,
 def _of_unlearned(run, dataset):
   """Splits of an unlearning run, and its DLFD config if it is one of DLFD."""
   stored = runs.read_json(pathlib.Path(run) / runs.CONFIG)
-  splits = splits_lib.load_splits(pathlib.Path(run) / runs.SPLITS, dataset)
+  splits = split_files.load_splits(pathlib.Path(run) / runs.SPLITS, dataset)
   if stored.get('kind') != 'unlearn' or not isinstance(
       splits, splits_lib.Splits):
     raise ValueError(

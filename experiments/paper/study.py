@@ -21,7 +21,9 @@ from dlfd_jax.cli import command, inputs, options, trackers
 from dlfd_jax.data import (
   dataset as dataset_lib,
   requests,
+  resolution,
   sources,
+  split_columns,
   splits as splits_lib,
 )
 from dlfd_jax.pipeline import job, reference_models, train, unlearn
@@ -252,11 +254,11 @@ def _parts(dataset, seed, forget_fraction, by='person'):
   """The data's own forget set where it has one, else people drawn by seed."""
   parts = (splits_lib.draw_partition(dataset, seed=seed, by=by)
            if dataset.split is None
-           else splits_lib.partition_from_column(dataset))
+           else split_columns.partition_from_column(dataset))
   partition = job.as_partition(parts)
   if isinstance(parts, splits_lib.Splits):
     return partition, parts, splits_lib.splits_notes(dataset, parts)
-  splits, notes = requests.resolve_request(
+  splits, notes = resolution.resolve_request(
       dataset, partition,
       requests.ForgetRequest(fraction=forget_fraction, seed=seed))
   return partition, splits, notes

@@ -12,6 +12,7 @@ from dlfd_jax import tasks
 from dlfd_jax.data import (
   dataset as dataset_lib,
   requests,
+  resolution,
   splits as splits_lib,
 )
 from dlfd_jax.metrics import (
@@ -88,7 +89,7 @@ CASES = [
     _data('a column is short', columns={'age': np.zeros(2, np.int32)}),
     _data('a column is a list', columns={'age': [1] * _N}),
     _call('ForgetRequest: a number that another person is called',
-          lambda: requests.resolve_request(
+          lambda: resolution.resolve_request(
               dataset(people={0: '1', 1: '2', 2: '3'}), splits_lib.Partition(
                   *map(np.array, ([0, 1, 2], [3], [4, 5]))),
               requests.ForgetRequest(identities=[1]))),

@@ -15,7 +15,14 @@ import numpy as np
 from PIL import Image
 
 from dlfd_jax import checkpoint, models, presets
-from dlfd_jax.data import prepare, requests, sources, splits as splits_lib
+from dlfd_jax.data import (
+  prepare,
+  requests,
+  resolution,
+  sources,
+  split_files,
+  splits as splits_lib,
+)
 from dlfd_jax.models import torch_weights, weight_files
 from dlfd_jax.pipeline import chain
 from dlfd_jax.utils import runs
@@ -77,7 +84,7 @@ def _runs(folder):
   dataset = sources.load(dataclasses.replace(
       options, source=str(folder / 'faces.npz')))
   partition = splits_lib.draw_partition(dataset, seed=0)
-  splits, _ = requests.resolve_request(
+  splits, _ = resolution.resolve_request(
       dataset, partition, requests.ForgetRequest(people=2))
   recipe = presets.PRESETS['demo'].train
   common = {'data': dataclasses.asdict(options),
@@ -101,7 +108,7 @@ def _runs(folder):
                    for part, rows in splits.parts.items()}}))):
     with contextlib.chdir(folder):
       run = runs.RunFolder(folder / name, written)
-    splits_lib.save_splits(run.path / runs.SPLITS, dataset, parts)
+    split_files.save_splits(run.path / runs.SPLITS, dataset, parts)
     variables = jax.tree.map(
         lambda x: np.full(x.shape, .01 * (1 + level), x.dtype), like)  # noqa: B023
     for state in saved:

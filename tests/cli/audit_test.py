@@ -18,7 +18,7 @@ from dlfd_jax.cli import (
   unlearn,
   weights,
 )
-from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.data import split_files, splits as splits_lib
 from dlfd_jax.pipeline import job, run_configs
 from dlfd_jax.utils import runs
 from tests.cli import runs_of
@@ -203,12 +203,12 @@ def test_the_members_of_a_foreign_model_are_only_stated(
 def test_people_whom_a_run_was_trained_on_are_not_unseen(
     made, original, tmp_path, capsys):
   data = job.load_data(run_configs.data_of(original))
-  parts = splits_lib.load_splits(original / runs.SPLITS, data)
-  splits_lib.save_splits(tmp_path / 'swapped.npz', data, splits_lib.Partition(
+  parts = split_files.load_splits(original / runs.SPLITS, data)
+  split_files.save_splits(tmp_path / 'swapped.npz', data, splits_lib.Partition(
       train=parts.train, val=parts.test, test=parts.val))
   swapped = f'--splits={tmp_path / "swapped.npz"}'
   _audit(made, tmp_path / 'fine', f'--model={original}', swapped)
-  splits_lib.save_splits(tmp_path / 'wrong.npz', data, splits_lib.Partition(
+  split_files.save_splits(tmp_path / 'wrong.npz', data, splits_lib.Partition(
       train=parts.train[:-8], val=parts.val, test=parts.train[-8:]))
   wrong = f'--splits={tmp_path / "wrong.npz"}'
   capsys.readouterr()
@@ -255,7 +255,7 @@ def test_the_same_from_python(made, original, tmp_path):
   known = _audit(made, tmp_path / 'out', f'--model={original}',
                  f'--retrained={made / "retrained"}')
   data = job.load_data(run_configs.data_of(original))
-  splits = splits_lib.load_splits(made / 'unlearned' / runs.SPLITS, data)
+  splits = split_files.load_splits(made / 'unlearned' / runs.SPLITS, data)
   found = dlfd_jax.audit(
       original, splits, data, retrained=[made / 'retrained'],
       config=dlfd_jax.EvaluationConfig(bootstrap=20))

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from dlfd_jax.cli import check
-from dlfd_jax.data import sources, splits
+from dlfd_jax.data import sources, split_files, splits
 from dlfd_jax.data.faces import synthetic
 from dlfd_jax.pipeline import expected_cost
 from dlfd_jax.report import check_page
@@ -190,14 +190,14 @@ def test_people_forgotten_earlier_are_named(tmp_path, capsys):
       source=str(tmp_path / 'faces.csv'), labels=('label',), image_size=16))
   rows = {name: np.flatnonzero(
       np.char.startswith(data.sample_id, name)) for name in _PEOPLE}
-  splits.save_splits(tmp_path / 'splits.npz', data, splits.Splits(
+  split_files.save_splits(tmp_path / 'splits.npz', data, splits.Splits(
       rows['Bob'], rows['Ann'], rows['Dia'], rows['Eva']))
   (tmp_path / 'delete.txt').write_text('Bob\n')
   flags += [f'--forget_identities={tmp_path / "delete.txt"}',
             f'--splits={tmp_path / "splits.npz"}']
   assert check.main(flags) == 2  # nobody would be left
   assert 'training images left to retain' in capsys.readouterr().err
-  splits.save_splits(tmp_path / 'splits.npz', data, splits.Splits(
+  split_files.save_splits(tmp_path / 'splits.npz', data, splits.Splits(
       np.union1d(rows['Bob'], rows['Cem']), rows['Ann'], rows['Dia'],
       rows['Eva']))
   assert check.main(flags) == 0

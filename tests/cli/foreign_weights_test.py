@@ -21,7 +21,7 @@ from flax.training import train_state
 import dlfd_jax
 from dlfd_jax import checkpoint, models
 from dlfd_jax.cli import weights
-from dlfd_jax.data import requests, splits as splits_lib
+from dlfd_jax.data import requests, resolution, splits as splits_lib
 from dlfd_jax.models import torch_weights
 from dlfd_jax.utils import runs
 from tests import tiny
@@ -436,7 +436,7 @@ def test_a_network_that_returns_probabilities_is_refused(
 
 def test_python_refuses_a_network_that_returns_probabilities():
   model, dataset = own_nets.Softmax(3), tiny.dataset()
-  splits, _ = requests.resolve_request(
+  splits, _ = resolution.resolve_request(
       dataset, splits_lib.draw_partition(dataset, seed=0),
       requests.ForgetRequest(people=1))
   with pytest.raises(ValueError, match='Softmax to return logits, got prob'):

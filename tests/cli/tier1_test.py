@@ -8,7 +8,7 @@ import pytest
 
 from dlfd_jax import checkpoint
 from dlfd_jax.cli import evaluate, report
-from dlfd_jax.data import requests, splits as splits_lib
+from dlfd_jax.data import requests, resolution, split_files
 from dlfd_jax.evaluation import again
 from dlfd_jax.pipeline import (
   chain,
@@ -35,8 +35,8 @@ def reference_runs(tmp_path_factory, original):
   config = runs.read_json(original / runs.CONFIG)
   del config['chain']  # an earlier version
   data = job.load_data(run_configs.data_in(config, original))
-  splits, _ = requests.resolve_request(
-      data, splits_lib.load_splits(original / runs.SPLITS, data),
+  splits, _ = resolution.resolve_request(
+      data, split_files.load_splits(original / runs.SPLITS, data),
       requests.ForgetRequest(people=4))
   saved = checkpoint.load_model(original)
   rng = np.random.default_rng(0)
@@ -55,7 +55,7 @@ def reference_runs(tmp_path_factory, original):
               name: chain.rows_hash(data, rows)
               for name, rows in splits.parts.items()},
           'original_path': str(original)})
-  splits_lib.save_splits(folder / 'unlearned' / runs.SPLITS, data, splits)
+  split_files.save_splits(folder / 'unlearned' / runs.SPLITS, data, splits)
   return folder
 
 

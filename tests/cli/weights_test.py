@@ -7,7 +7,7 @@ import pytest
 
 from dlfd_jax import models
 from dlfd_jax.cli import unlearn, weights
-from dlfd_jax.data import sources, splits
+from dlfd_jax.data import sources, split_files, splits
 from dlfd_jax.data.loaders import npz
 from dlfd_jax.models import weight_files
 from dlfd_jax.pipeline import classifier as inference
@@ -100,7 +100,7 @@ def test_a_module_of_ones_own_goes_the_same_way(tmp_path, capsys):
       sources.load(sources.DataOptions(
           source=str(tmp_path / 'faces.npz'), labels=('shade',))), seed=0)
   stored = tmp_path / 'splits.npz'
-  splits.save_splits(stored, npz.load_npz(
+  split_files.save_splits(stored, npz.load_npz(
       tmp_path / 'faces.npz', labels='shade'), parts)
   assert unlearn.main([
       f'--original={original}', *data, f'--splits={stored}',

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dlfd_jax.cli import commands, exit_codes
-from dlfd_jax.data import labels, shards, sources, splits
+from dlfd_jax.data import labels, shards, sources, split_columns
 from dlfd_jax.data.loaders import images
 from dlfd_jax.pipeline import job, run_configs
 
@@ -201,7 +201,7 @@ def test_the_split_is_a_column_of_any_name(place, name, words, codes):
   columns = {'y': ['0', '1'], name: [meant[part] for part in PARTS]}
   data = read(place, columns, split_column=name,
               split_codes=codes and tuple(codes.items()))
-  parts = splits.partition_from_column(data).parts
+  parts = split_columns.partition_from_column(data).parts
   assert {p: len(rows) for p, rows in parts.items()} == {
       'train': 12, 'val': 6, 'test': 6}
   assert f'The split is column {name!r}: ' in data.notes[0]
@@ -213,7 +213,7 @@ def test_the_split_is_a_column_of_any_name(place, name, words, codes):
         read(place, columns)
     ignored = read(place, columns, split_column='ignore')
     assert ignored.split is None and name in ignored.columns
-  earlier = read(place, columns, split_column=splits.EARLIER)
+  earlier = read(place, columns, split_column=split_columns.EARLIER)
   assert (earlier.split is None) == (name != 'split')
 
 
@@ -308,7 +308,7 @@ def test_words_of_the_column_split_are_understood(place):
       {'train': 'Train', 'val': 'valid', 'test': 'TEST'}[p] for p in PARTS]})
   assert data.split.tolist() == PARTS
   with pytest.raises(ValueError, match="got '0' for '00.png'"):
-    splits.partition_from_column(read(
+    split_columns.partition_from_column(read(
         place, {'y': ['0', '1'], 'split': ['0', '1', '2']}))
 
 
@@ -463,7 +463,7 @@ def test_configs_of_earlier_versions_are_read_as_they_were():
             'data_seed': 0}
   options = run_configs.data_in({'data': fields}, 'run')
   assert options.class_names == labels.SORTED
-  assert options.split_column == splits.EARLIER
+  assert options.split_column == split_columns.EARLIER
   new = {**fields, 'class_names': ['b', 'a'], 'split_column': None,
          'split_codes': [['x', 'val']], 'negative': None, 'same_classes': None}
   options = run_configs.data_in({'data': new}, 'run')

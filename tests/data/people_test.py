@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 from PIL import Image
 
-from dlfd_jax.data import labels, people, requests, spelling
+from dlfd_jax.data import labels, people, request_names, requests, spelling
 from dlfd_jax.data.loaders import folder, npz, tree
 
 NAMES = st.one_of(
@@ -125,9 +125,9 @@ def _asked(root, data, text, kind='identities', **options):
   """Images that the lines of a file ask for, and the notes."""
   (root / 'list.txt').write_bytes(text.encode())
   places = requests.read_entries(root / 'list.txt')
-  look = requests.Lookup(requests.ForgetRequest(
+  look = request_names.Lookup(requests.ForgetRequest(
       **{kind: tuple(places)}, places=places, **options))
-  rows = requests.images_of(data, np.arange(len(data)), look)
+  rows = request_names.images_of(data, np.arange(len(data)), look)
   return [int(data.sample_id[i].split('_')[-1].split('.')[0])
           if data.name in ('tree', 'm') and kind == 'identities' else int(i)
           for i in rows], look.notes
@@ -238,17 +238,17 @@ def test_a_rounded_number_is_nobody(tmp_path, load, number):
 def test_a_number_is_no_name_that_another_person_has(
     tmp_path, names, number, called):
   data = _manifest(tmp_path, names)
-  look = requests.Lookup(requests.ForgetRequest(identities=[number]))
+  look = request_names.Lookup(requests.ForgetRequest(identities=[number]))
   with pytest.raises(ValueError, match=f'got the number {number}: {called}'):
-    requests.images_of(data, np.arange(len(data)), look)
+    request_names.images_of(data, np.arange(len(data)), look)
 
 
 def test_a_number_that_is_like_no_name_is_that_of_the_data(tmp_path):
   data = _manifest(tmp_path, ['Bob', 'Ann', '2.0'])
   for person in np.unique(data.identity):
-    look = requests.Lookup(requests.ForgetRequest(identities=[person]))
+    look = request_names.Lookup(requests.ForgetRequest(identities=[person]))
     if person != 2:
-      assert data.identity[requests.images_of(
+      assert data.identity[request_names.images_of(
           data, np.arange(3), look)].tolist() == [person]
 
 
@@ -318,8 +318,8 @@ def test_a_request_forgets_exactly_whom_it_names_or_stops(names, data):
   asked = data.draw(st.sampled_from(names))
   request = requests.ForgetRequest(identities=[asked], same_person=False)
   try:
-    codes = requests.images_of(
-        world, np.arange(len(identity)), requests.Lookup(request))
+    codes = request_names.images_of(
+        world, np.arange(len(identity)), request_names.Lookup(request))
   except ValueError:
     assert spelling.is_missing(spelling.clean(asked))
   else:

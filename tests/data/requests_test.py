@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from dlfd_jax import tasks
-from dlfd_jax.data import requests, splits as splits_lib
+from dlfd_jax.data import (
+  requests,
+  resolution,
+  split_files,
+  splits as splits_lib,
+)
 from dlfd_jax.utils import text
 from tests.data.examples import random_dataset
 
@@ -23,7 +28,7 @@ def _world(identity=None):
 
 
 def _resolve(world, earlier=None, **wish):
-  return requests.resolve_request(
+  return resolution.resolve_request(
       *world, requests.ForgetRequest(**wish), earlier)
 
 
@@ -152,9 +157,9 @@ def test_names_that_are_not_in_the_data_are_recorded(
   assert splits.not_found == tuple(not_found)
   assert not set(splits.classes) & set(not_found)
   assert any('recorded as --missing=record says' in one for one in notes)
-  splits_lib.save_splits(tmp_path / 'splits.npz', data, splits)
-  again = splits_lib.load_splits(tmp_path / 'splits.npz', data)
-  assert requests.ResolvedRequest.of(
+  split_files.save_splits(tmp_path / 'splits.npz', data, splits)
+  again = split_files.load_splits(tmp_path / 'splits.npz', data)
+  assert resolution.ResolvedRequest.of(
       data, again).counts()['not_found'] == not_found
   nobody = {kind: entries[-1:] for kind, entries in wish.items()}
   with pytest.raises(ValueError, match=r'Expected'):  # nothing is left
@@ -173,13 +178,13 @@ def test_who_is_gone_is_known_and_nothing_more_is_to_be_done():
   gone = {'old_1': '77', 'old_2': ''}
   for wish in ({'identities': ['0', '77']},
                {'sample_ids': ['image_0', 'image_1', 'old_2']}):
-    found = requests.resolve(data, partition.parts,
+    found = resolution.resolve(data, partition.parts,
                              requests.ForgetRequest(**wish), gone=gone)
     np.testing.assert_array_equal(found.forget, [0, 1])
     assert 'nothing more is to be done' in found.notes()[0]
   for wish in ({'identities': ['77']}, {'sample_ids': ['old_1']}):
     with pytest.raises(ValueError, match='1 of the request is forgotten by'):
-      requests.resolve(data, partition.parts,
+      resolution.resolve(data, partition.parts,
                        requests.ForgetRequest(**wish), gone=gone)
 
 
@@ -239,13 +244,13 @@ def test_unseen_images_of_a_forgotten_class_are_known(
     assert set(both[1]) == set(splits.parts[name]) & set(unseen)
   assert 'smile:1' not in classes or any(
       "'smile' is not known of 1 training images" in note for note in notes)
-  splits_lib.save_splits(tmp_path / 'splits.npz', data, splits)
-  again = splits_lib.load_splits(tmp_path / 'splits.npz', data)
+  split_files.save_splits(tmp_path / 'splits.npz', data, splits)
+  again = split_files.load_splits(tmp_path / 'splits.npz', data)
   assert again.classes == splits.classes
   np.testing.assert_array_equal(again.of_classes, splits.of_classes)
   # The next request has the same val and test without that class.
-  found = requests.resolve_next(
-      data, splits_lib.load_splits(tmp_path / 'splits.npz', data, True),
+  found = resolution.resolve_next(
+      data, split_files.load_splits(tmp_path / 'splits.npz', data, True),
       requests.ForgetRequest(images=1))
   assert not set(np.concatenate([*found.others.values()])) & set(unseen)
   assert any('an earlier request forgot whole' in one for one in found.notes())
@@ -350,9 +355,9 @@ def test_entries_are_names_where_the_data_has_names(
       **{kind: (entry,)}, places={entry: 'line 2 of p.txt'})
   if isinstance(expected, str):
     with pytest.raises(ValueError, match=expected.format(what)):
-      requests.resolve_request(data, partition, request)
+      resolution.resolve_request(data, partition, request)
   else:
-    forgotten, _ = requests.resolve_request(data, partition, request)
+    forgotten, _ = resolution.resolve_request(data, partition, request)
     column = data.columns['family'] if kind == 'families' else data.identity
     np.testing.assert_array_equal(
         forgotten.forget, np.flatnonzero(column == expected))

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.data import split_columns, split_files, splits as splits_lib
 from tests.data.examples import random_dataset
 
 
@@ -136,18 +136,18 @@ def test_wrong_wishes_are_refused(options, message):
 
 def test_the_column_gives_a_partition():
   dataset = random_dataset([0, 0, 1, 2], ['train', ' train', 'val', 'test'])
-  partition = splits_lib.partition_from_column(dataset)
+  partition = split_columns.partition_from_column(dataset)
   assert isinstance(partition, splits_lib.Partition)
   np.testing.assert_array_equal(partition.train, [0, 1])
   with pytest.raises(ValueError, match="split column in 'data', got none"):
-    splits_lib.partition_from_column(random_dataset())
+    split_columns.partition_from_column(random_dataset())
 
 
 @pytest.mark.parametrize('identity, by_person', [
     ([0, 1, 2, 3], True), ([0, 0, 2, 3], False), ([0, -1, 2, 3], False)])
 def test_the_column_gives_splits(identity, by_person):
   dataset = random_dataset(identity, ['retain', 'forget', 'val', 'test'])
-  splits = splits_lib.partition_from_column(dataset)
+  splits = split_columns.partition_from_column(dataset)
   assert isinstance(splits, splits_lib.Splits)
   assert splits.by_person == by_person
   np.testing.assert_array_equal(splits.forget, [1])
@@ -156,8 +156,8 @@ def test_the_column_gives_splits(identity, by_person):
 def test_a_column_that_cuts_a_person_is_refused():
   dataset = random_dataset([0, 1, 2, 1], ['train', 'train', 'val', 'test'])
   with pytest.raises(ValueError, match='test to share no person with train'):
-    splits_lib.partition_from_column(dataset)
-  unchecked = splits_lib.partition_from_column(dataset, check=False)
+    split_columns.partition_from_column(dataset)
+  unchecked = split_columns.partition_from_column(dataset, check=False)
   np.testing.assert_array_equal(unchecked.test, [3])
 
 
@@ -169,13 +169,13 @@ def test_saved_splits_come_back_in_another_order_of_the_data(tmp_path):
   for splits in (_splits(*parts, by_person=False),
                  _splits(*parts[:1], [3], *parts[2:], earlier=[12, 13]),
                  splits_lib.draw_partition(dataset, seed=0)):
-    splits_lib.save_splits(tmp_path / 'splits.npz', dataset, splits)
-    again = splits_lib.load_splits(tmp_path / 'splits.npz', dataset)
+    split_files.save_splits(tmp_path / 'splits.npz', dataset, splits)
+    again = split_files.load_splits(tmp_path / 'splits.npz', dataset)
     assert _equal(again, splits)
     for name in ('by_person', 'earlier'):
       np.testing.assert_array_equal(
           getattr(again, name, None), getattr(splits, name, None))
-    moved = splits_lib.load_splits(tmp_path / 'splits.npz', shuffled)
+    moved = split_files.load_splits(tmp_path / 'splits.npz', shuffled)
     for name, part in splits.parts.items():
       np.testing.assert_array_equal(
           np.sort(dataset.sample_id[part]),
@@ -187,9 +187,9 @@ def test_saving_refuses_what_does_not_fit(tmp_path):
   dataset = random_dataset()
   splits = _splits([0, 1, 2], [3], [6], [9])
   with pytest.raises(FileNotFoundError, match='the folder .* for a.npz'):
-    splits_lib.save_splits(tmp_path / 'absent' / 'a.npz', dataset, splits)
+    split_files.save_splits(tmp_path / 'absent' / 'a.npz', dataset, splits)
   with pytest.raises(ValueError, match='positions below 3'):
-    splits_lib.save_splits(
+    split_files.save_splits(
         tmp_path / 'a.npz', random_dataset([0, 1, 2]), splits)
   assert not list(tmp_path.iterdir())
 
@@ -205,11 +205,11 @@ def test_what_a_request_names_beyond_forget_is_stored(tmp_path):
       [0, 1], [2], [3], [4], left_out={'val': np.array([5, 6]),
                                        'elsewhere': np.array([7])})
   path = tmp_path / 'splits.npz'
-  splits_lib.save_splits(path, dataset, splits)
-  found = splits_lib.load_splits(path, dataset).left_out
+  split_files.save_splits(path, dataset, splits)
+  found = split_files.load_splits(path, dataset).left_out
   assert {name: rows.tolist() for name, rows in found.items()} == {
       'val': [5, 6], 'test': [], 'earlier': [], 'elsewhere': [7]}
   arrays = {name: value for name, value in np.load(path).items()
             if not name.startswith('left_out')}
   np.savez(path, **arrays)  # as earlier versions wrote it
-  assert splits_lib.load_splits(path, dataset).left_out is None
+  assert split_files.load_splits(path, dataset).left_out is None

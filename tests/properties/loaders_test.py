@@ -17,6 +17,9 @@ from dlfd_jax.data import (
   dataset as dataset_lib,
   labels as labels_lib,
   requests,
+  resolution,
+  split_columns,
+  split_files,
   splits as splits_lib,
 )
 from dlfd_jax.data.loaders import folder, images, npz
@@ -115,7 +118,7 @@ def test_any_rows_of_a_manifest(place, rows, header, ending, mark, multilabel):
   if sentence is None:
     assert 1 <= len(data) <= len(rows)
     assert set(data.sample_id) <= {'0.png', '1.png'}
-    said.outcome(splits_lib.partition_from_column, data)
+    said.outcome(split_columns.partition_from_column, data)
 
 
 @given(st.binary(max_size=60))
@@ -199,8 +202,8 @@ def test_any_positions_are_parts_or_refused(train, val, test):
     assert len(set(together)) == len(together) <= len(DATA)
     assert 0 <= together.min() <= together.max() < len(DATA)
     with tempfile.TemporaryDirectory() as scratch:
-      splits_lib.save_splits(f'{scratch}/s.npz', DATA, parts)
-      again = splits_lib.load_splits(f'{scratch}/s.npz', DATA)
+      split_files.save_splits(f'{scratch}/s.npz', DATA, parts)
+      again = split_files.load_splits(f'{scratch}/s.npz', DATA)
     for name, rows in parts.parts.items():
       np.testing.assert_array_equal(again.parts[name], rows)
 
@@ -211,7 +214,7 @@ def test_any_request_is_resolved_or_refused(kind, value):
   partition = splits_lib.Partition(np.arange(14), np.arange(14, 19),
                                    np.arange(19, 24))
   wish = {'people': 2, 'seed': value} if kind == 'seed' else {kind: value}
-  found, sentence = said.outcome(lambda: requests.resolve_request(
+  found, sentence = said.outcome(lambda: resolution.resolve_request(
       DATA, partition, requests.ForgetRequest(**wish)))
   if sentence is None:
     cut, notes = found

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 
-from dlfd_jax.data import requests, splits as splits_lib
+from dlfd_jax.data import requests, resolution, splits as splits_lib
 from dlfd_jax.report import pseudonyms
 from dlfd_jax.utils import text
 from tests.data.examples import random_dataset
@@ -108,7 +108,7 @@ def _notes_that_name():
       {'identities': ['Ann Ek'], 'same_person': False},
       {'identities': ['Bo', 'Eva'], 'missing': 'record'},
       {'identities': ['Bo', 'Eve']}, {'subclasses': ['hair:Ann Ek']}):
-    yield requests.resolve(
+    yield resolution.resolve(
         data, partition.parts, requests.ForgetRequest(**wish), gone=gone
     ).notes()
   yield splits_lib.splits_notes(data, splits_lib.Splits(

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import checkpoint, models, tasks
-from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.data import split_files, splits as splits_lib
 from dlfd_jax.models import weight_files
 from dlfd_jax.report import html
 from dlfd_jax.utils import runs, writes
@@ -49,7 +49,7 @@ REPLACING = {
     'npz': lambda path: writes.write_arrays(path, ARRAYS),
     'small npz': lambda path: writes.write_arrays(
         path, ARRAYS, compressed=True),
-    'splits': lambda path: splits_lib.save_splits(path, DATA, PARTS)}
+    'splits': lambda path: split_files.save_splits(path, DATA, PARTS)}
 # What a user names.
 NEW = {
     'new': lambda path: writes.write_new(

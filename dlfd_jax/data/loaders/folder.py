@@ -18,7 +18,7 @@ from dlfd_jax.data import (
   labels as labels_lib,
   people as people_lib,
   pixels,
-  splits as splits_lib,
+  split_columns,
 )
 from dlfd_jax.data.loaders import images as images_lib, table
 from dlfd_jax.utils import files, storage, validate
@@ -50,7 +50,7 @@ def load_folder(
     root: the folder that paths start from; the manifest's by default. Links
       inside it are followed, links out of it are refused.
     split_column: that says what part an image is in, see
-      ``splits.split_column``; like ``split_codes``.
+      ``split_columns.split_column``; like ``split_codes``.
     split_codes: parts by its values.
     progress: called after each image with (images read, images in all).
     in_memory: whether images are read now; else when they are needed.
@@ -94,7 +94,7 @@ def load_rows(
   identity, people, more = people_lib.read_identities(
       rows.columns['identity'], rows.where)
   notes = [*notes, *more]
-  split_name, split = splits_lib.split_column(
+  split_name, split = split_columns.split_column(
       rows.columns, {'path', 'identity', *labels}, split_column, split_codes)
   if split_name is not None and split_name == split_column:
     meant = dict(zip(rows.columns[split_name], split))

@@ -13,7 +13,7 @@ from dlfd_jax.data import (
   dataset as dataset_lib,
   labels as labels_lib,
   people as people_lib,
-  splits as splits_lib,
+  split_columns,
 )
 from dlfd_jax.data.loaders import images as images_lib
 from dlfd_jax.utils import files, storage, validate
@@ -42,7 +42,7 @@ def load_npz(
     labels: one label array, or several.
     image_size: side, or (height, width), to resize to; as stored by default.
     split_column: the array that says what part an image is in, see
-      ``splits.split_column``; like ``split_codes``.
+      ``split_columns.split_column``; like ``split_codes``.
     split_codes: parts by its values.
     **options: see ``labels.LabelOptions``.
 
@@ -121,15 +121,15 @@ def load_npz(
   words = {key: list(map(str, array.tolist())) for key, array in (
       arrays | texts).items() if key not in ('images', 'identity', 'sample_id')
       and array.shape == (n,) and array.dtype.kind in 'iubU'}
-  split_name, split = splits_lib.split_column(
+  split_name, split = split_columns.split_column(
       words, labels, split_column, split_codes)
   for key in sorted(arrays.keys() - words.keys() - set(_RESERVED)):
-    if split_name is None is split_column and splits_lib.is_named_like_split(
+    if split_name is None is split_column and split_columns.is_named_like_split(
         key):
       raise ValueError(
           f'Expected the split of {path.name} as an array [{n}] of its parts, '
           f'got {key!r} {list(arrays[key].shape)}: write one called split, or '
-          f'say --split_column={splits_lib.IGNORE} to draw a split.')
+          f'say --split_column={split_columns.IGNORE} to draw a split.')
   return dataset_lib.Dataset(
       images=images, labels=values, identity=identity, sample_id=sample_id,
       task=task, name=path.stem, people=people, notes=notes,

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dlfd_jax.data import (
   dataset as dataset_lib,
   labels as labels_lib,
-  splits as splits_lib,
+  split_columns,
 )
 from dlfd_jax.data.loaders import folder, images as images_lib, table
 from dlfd_jax.utils import files, storage, validate
@@ -38,9 +38,9 @@ def load_tree(root: str | os.PathLike, *,
   """Reads a data set.
 
   The sample id of an image is its path in ``root``. Where the names of all
-  folders in ``root`` are words for parts, see ``splits.part_of``, they are the
-  split. Hidden and housekeeping files are never read; they, files that are no
-  images by their endings, and images outside of a class are counted in
+  folders in ``root`` are words for parts, see ``split_columns.part_of``, they
+  are the split. Hidden and housekeeping files are never read; they, files that
+  are no images by their endings, and images outside of a class are counted in
   ``notes``.
 
   Args:
@@ -177,7 +177,7 @@ def _parts(root: pathlib.Path, tops: Sequence[pathlib.Path],
   if class_names and set(names) <= set(class_names):
     return {}
   parts = {name: part for name in names
-           if (part := splits_lib.part_of(name, split_codes))}
+           if (part := split_columns.part_of(name, split_codes))}
   below = {path.name: {inner.name for inner in _folders(path)} for path in tops}
   saw = f'got {validate.listed(names, 20)} in {root}'
   if parts and len(parts) < len(names):
@@ -195,7 +195,7 @@ def _parts(root: pathlib.Path, tops: Sequence[pathlib.Path],
             f'Expected one folder for each part, got {first[part]} and {name} '
             f'for {part} in {root}: say by --split_codes what they are.')
     return parts
-  alike = [name for name in names if splits_lib.is_like_part(name)]
+  alike = [name for name in names if split_columns.is_like_part(name)]
   shared = sorted({
       inner for a, b in itertools.combinations(names, 2)
       for inner in below[a] & below[b]

@@ -12,6 +12,7 @@ from dlfd_jax.data import (
   dataset as dataset_lib,
   labels as labels_lib,
   leakage,
+  split_columns,
   splits as splits_lib,
 )
 from dlfd_jax.data.tfds import (
@@ -124,7 +125,7 @@ def _without_copies(dataset: dataset_lib.Dataset,
       if it is not there.
   """
   if not path.is_file():
-    splits = splits_lib.partition_from_column(dataset)
+    splits = split_columns.partition_from_column(dataset)
     assert isinstance(splits, splits_lib.Splits)  # official roles
     cleaned, report = leakage.clean_report(dataset, splits)
     stay = np.concatenate(list(cleaned.parts.values()))

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from dlfd_jax import tasks
-from dlfd_jax.data import requests
+from dlfd_jax.data import request_names, requests
 from dlfd_jax.data.loaders import folder
 
 HEADER = 'path,identity,gender,smile,family,age,split'
@@ -57,8 +57,9 @@ def test_persons_and_families_can_be_asked_for_by_name(tmp_path):
   assert data.column_names == {'family': {0: 'Jones', 1: 'Smith'}}
   for request, rows in (({'identities': ['Ann']}, [1]),
                         ({'families': ['Smith']}, [0, 3])):
-    named = requests.images_of(
-        data, np.arange(4), requests.Lookup(requests.ForgetRequest(**request)))
+    named = request_names.images_of(
+        data, np.arange(4),
+        request_names.Lookup(requests.ForgetRequest(**request)))
     assert named.tolist() == rows
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dlfd_jax.data import splits
+from dlfd_jax.data import split_columns
 from dlfd_jax.data.loaders import tree
 
 PAGE = (pathlib.Path(__file__).parents[3] / 'docs' / 'data-formats.md'
@@ -109,9 +109,10 @@ def test_numbered_classes_are_in_the_order_of_numbers(tmp_path):
 def test_parts_above_the_classes_are_the_split(tmp_path):
   draw(tmp_path, 'train/a/1.png', 'train/b/2.png', 'val/a/3.png',
        'test/b/4.png')
-  parts = splits.partition_from_column(read(tmp_path)).parts
+  parts = split_columns.partition_from_column(read(tmp_path)).parts
   assert {name: len(rows) for name, rows in parts.items()} == {
       'train': 2, 'val': 1, 'test': 1}
   draw(tmp_path, 'val/a/1.png')
   with pytest.raises(ValueError, match='val to share no person with train'):
-    splits.partition_from_column(read(tmp_path, identity_pattern=r'(\d)'))
+    split_columns.partition_from_column(
+        read(tmp_path, identity_pattern=r'(\d)'))

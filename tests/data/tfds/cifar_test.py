@@ -12,7 +12,13 @@ import pytest
 import tensorflow_datasets as tfds
 
 from dlfd_jax.cli import check
-from dlfd_jax.data import requests, sources, splits as splits_lib
+from dlfd_jax.data import (
+  requests,
+  resolution,
+  sources,
+  split_columns,
+  splits as splits_lib,
+)
 from dlfd_jax.data.tfds import cifar, load
 from tests.data.tfds import layouts
 
@@ -54,7 +60,7 @@ def test_official_files_are_read_as_they_are(tmp_path, download):
 
 def test_val_is_a_tenth_of_each_class_of_train(tmp_path, download):
   data = read(tmp_path, download)
-  parts = splits_lib.partition_from_column(data)
+  parts = split_columns.partition_from_column(data)
   assert isinstance(parts, splits_lib.Partition)
   for part, official in (('train', 'train'), ('val', 'train'),
                          ('test', 'test')):
@@ -70,8 +76,8 @@ def test_the_fine_classes_are_sub_classes_of_the_coarse_ones(
   data = read(tmp_path, 'cifar100', ['coarse_label'])
   assert data.task.names == tuple(f'c {k}' for k in range(20))
   np.testing.assert_array_equal(data.labels, data.columns['label'] // 5)
-  splits, _ = requests.resolve_request(
-      data, splits_lib.partition_from_column(data),
+  splits, _ = resolution.resolve_request(
+      data, split_columns.partition_from_column(data),
       requests.ForgetRequest(subclasses=['label:f 7']))
   assert set(data.columns['label'][splits.forget]) == {7}
   assert set(data.columns['label'][splits.of_classes]) == {7}

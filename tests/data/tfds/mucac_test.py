@@ -5,7 +5,7 @@ import collections
 import numpy as np
 import pytest
 
-from dlfd_jax.data import splits
+from dlfd_jax.data import split_columns
 from dlfd_jax.data.loaders import images
 from dlfd_jax.data.tfds import load, mucac
 from tests.data.tfds import layouts
@@ -31,7 +31,7 @@ def test_both_forget_sets_by_name(download):
   assert people(dataset, 'retain') == [1250, 1970, 4854]
   assert people(dataset, 'test') == [0, 189]
   assert people(dataset, 'val') == [4855, 6216]
-  assert splits.partition_from_column(dataset).by_person
+  assert split_columns.partition_from_column(dataset).by_person
   other = read(download, 'mucac/gli')
   assert people(other, 'forget') == [1970, 4854]
   assert people(other, 'retain') == [190, 190, 1249, 1250]

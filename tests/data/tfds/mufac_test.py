@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from dlfd_jax.data import splits
+from dlfd_jax.data import split_columns
 from dlfd_jax.data.loaders import images
 from dlfd_jax.data.tfds import index, load, mufac
 from tests.data.tfds import layouts
@@ -32,7 +32,7 @@ def rows_of(dataset):
 
 def test_the_official_roles_are_the_split(download):
   dataset = read(download.parent)
-  found = splits.partition_from_column(dataset)
+  found = split_columns.partition_from_column(dataset)
   assert {k: len(v) for k, v in found.parts.items()} == {
       'retain': 3, 'forget': 3, 'val': 2, 'test': 2}
   assert sorted(dataset.sample_id[found.forget]) == [

@@ -5,7 +5,7 @@ import random
 
 import numpy as np
 
-from dlfd_jax.data import splits
+from dlfd_jax.data import split_columns
 from dlfd_jax.data.loaders import images
 from dlfd_jax.data.tfds import index as index_lib, load, rafdb
 from tests.data.tfds import layouts
@@ -22,7 +22,7 @@ def test_emotions_and_roles(tmp_path):
   assert dataset.task.names == rafdb.EMOTIONS
   for name, label in zip(dataset.sample_id, dataset.labels):
     assert label + 1 == int(str(name).split('/')[1])
-  found = splits.partition_from_column(dataset)
+  found = split_columns.partition_from_column(dataset)
   assert {k: len(v) for k, v in found.parts.items()} == {
       'retain': 13, 'forget': 6, 'val': 2, 'test': 7}
   assert not found.by_person
