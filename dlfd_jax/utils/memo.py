@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import ParamSpec, TypeVar, cast
 
 _MOST = 32  # objects of each maker that a process keeps, with their programs
 P = ParamSpec('P')
@@ -22,8 +22,8 @@ def one_for_equal(make: Callable[P, Made]) -> Callable[P, Made]:
 
   Nobody may change it: a function, or shapes.
 
-  An argument that cannot be hashed, a user's own network say, is no error: it is
-  then made anew.
+  An argument that cannot be hashed, a user's own network say, is no error: the
+  object is then made anew.
   """
   cached = functools.lru_cache(_MOST)(make)
   kept = cast(Callable[P, Made], cached)

@@ -57,7 +57,7 @@ def test_sigterm_at_one_process_stops_both_and_both_go_on(unlearned):
   assert len(steps) == len(set(steps)) + 1  # where the second stage begins
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_choose_as_one_does(unlearned, capsys):
   folder, *_ = unlearned
   flags = [f'--original={folder / "original"}', '--forget_people=8',
@@ -79,7 +79,7 @@ def test_two_processes_choose_as_one_does(unlearned, capsys):
     np.testing.assert_allclose(a['auc'], b['auc'], atol=1e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_evaluate_as_one_does(unlearned, capsys):
   folder, *_ = unlearned
   flags = [f'--original={folder / "original"}', f'--unlearned={folder / "run"}',

@@ -24,3 +24,10 @@ def random_dataset(identity=None, split=None, images=None, size=4, seed=0):
       sample_id=np.array([f'image_{i}' for i in range(n)]),
       task=tasks.Task(tasks.MULTICLASS, ('no', 'yes')),
       split=None if split is None else np.asarray(split, np.str_))
+
+
+def same_parts(left, right):
+  """Whether two splits are of one kind and have the same rows."""
+  return type(left) is type(right) and all(
+      np.array_equal(part, right.parts[name])
+      for name, part in left.parts.items())

@@ -1,12 +1,12 @@
-"""Splits: what they refuse and say, how they are drawn, read and saved."""
+"""Splits: what they refuse and say, and how they are drawn."""
 
 import dataclasses
 
 import numpy as np
 import pytest
 
-from dlfd_jax.data import split_columns, split_files, splits as splits_lib
-from tests.data.examples import random_dataset
+from dlfd_jax.data import splits as splits_lib
+from tests.data.examples import random_dataset, same_parts
 
 
 def _splits(retain, forget, val, test, by_person=True, earlier=()):
@@ -77,12 +77,6 @@ def test_samples_are_found_by_id_whatever_their_order():
       [7, -1, 0, -1])
 
 
-def _equal(left, right):
-  return type(left) is type(right) and all(
-      np.array_equal(part, right.parts[name])
-      for name, part in left.parts.items())
-
-
 def test_drawn_parts_cover_the_data_and_share_no_person():
   dataset = random_dataset()
   partition = splits_lib.draw_partition(dataset, seed=0)
@@ -97,8 +91,8 @@ def test_drawn_parts_cover_the_data_and_share_no_person():
 def test_drawing_depends_on_the_seed_and_test_not_on_val():
   dataset = random_dataset()
   first = splits_lib.draw_partition(dataset, seed=3)
-  assert _equal(first, splits_lib.draw_partition(dataset, seed=3))
-  assert not _equal(first, splits_lib.draw_partition(dataset, seed=4))
+  assert same_parts(first, splits_lib.draw_partition(dataset, seed=3))
+  assert not same_parts(first, splits_lib.draw_partition(dataset, seed=4))
   many = splits_lib.draw_partition(dataset, val_fraction=0.4, seed=3)
   np.testing.assert_array_equal(first.test, many.test)
   assert len(first.val) < len(many.val)
@@ -134,82 +128,6 @@ def test_wrong_wishes_are_refused(options, message):
     splits_lib.draw_partition(random_dataset(), **{'seed': 0, **options})
 
 
-def test_the_column_gives_a_partition():
-  dataset = random_dataset([0, 0, 1, 2], ['train', ' train', 'val', 'test'])
-  partition = split_columns.partition_from_column(dataset)
-  assert isinstance(partition, splits_lib.Partition)
-  np.testing.assert_array_equal(partition.train, [0, 1])
-  with pytest.raises(ValueError, match="split column in 'data', got none"):
-    split_columns.partition_from_column(random_dataset())
-
-
-@pytest.mark.parametrize('identity, by_person', [
-    ([0, 1, 2, 3], True), ([0, 0, 2, 3], False), ([0, -1, 2, 3], False)])
-def test_the_column_gives_splits(identity, by_person):
-  dataset = random_dataset(identity, ['retain', 'forget', 'val', 'test'])
-  splits = split_columns.partition_from_column(dataset)
-  assert isinstance(splits, splits_lib.Splits)
-  assert splits.by_person == by_person
-  np.testing.assert_array_equal(splits.forget, [1])
-
-
-def test_a_column_that_cuts_a_person_is_refused():
-  dataset = random_dataset([0, 1, 2, 1], ['train', 'train', 'val', 'test'])
-  with pytest.raises(ValueError, match='test to share no person with train'):
-    split_columns.partition_from_column(dataset)
-  unchecked = split_columns.partition_from_column(dataset, check=False)
-  np.testing.assert_array_equal(unchecked.test, [3])
-
-
-def test_saved_splits_come_back_in_another_order_of_the_data(tmp_path):
-  dataset = random_dataset()
-  shuffled = random_dataset(dataset.identity[::-1])
-  object.__setattr__(shuffled, 'sample_id', dataset.sample_id[::-1])
-  parts = [0, 1, 2], [3, 4], [6, 7], [9, 10]
-  for splits in (_splits(*parts, by_person=False),
-                 _splits(*parts[:1], [3], *parts[2:], earlier=[12, 13]),
-                 splits_lib.draw_partition(dataset, seed=0)):
-    split_files.save_splits(tmp_path / 'splits.npz', dataset, splits)
-    again = split_files.load_splits(tmp_path / 'splits.npz', dataset)
-    assert _equal(again, splits)
-    for name in ('by_person', 'earlier'):
-      np.testing.assert_array_equal(
-          getattr(again, name, None), getattr(splits, name, None))
-    moved = split_files.load_splits(tmp_path / 'splits.npz', shuffled)
-    for name, part in splits.parts.items():
-      np.testing.assert_array_equal(
-          np.sort(dataset.sample_id[part]),
-          np.sort(shuffled.sample_id[moved.parts[name]]))
-  assert [path.name for path in tmp_path.iterdir()] == ['splits.npz']
-
-
-def test_saving_refuses_what_does_not_fit(tmp_path):
-  dataset = random_dataset()
-  splits = _splits([0, 1, 2], [3], [6], [9])
-  with pytest.raises(FileNotFoundError, match='the folder .* for a.npz'):
-    split_files.save_splits(tmp_path / 'absent' / 'a.npz', dataset, splits)
-  with pytest.raises(ValueError, match='positions below 3'):
-    split_files.save_splits(
-        tmp_path / 'a.npz', random_dataset([0, 1, 2]), splits)
-  assert not list(tmp_path.iterdir())
-
-
 def test_what_was_forgotten_earlier_is_in_no_part():
   with pytest.raises(ValueError, match='forgotten earlier in retain'):
     _splits([0, 1], [2], [3], [4], earlier=[1])
-
-
-def test_what_a_request_names_beyond_forget_is_stored(tmp_path):
-  dataset = random_dataset(np.arange(12))
-  splits = splits_lib.Splits(
-      [0, 1], [2], [3], [4], left_out={'val': np.array([5, 6]),
-                                       'elsewhere': np.array([7])})
-  path = tmp_path / 'splits.npz'
-  split_files.save_splits(path, dataset, splits)
-  found = split_files.load_splits(path, dataset).left_out
-  assert {name: rows.tolist() for name, rows in found.items()} == {
-      'val': [5, 6], 'test': [], 'earlier': [], 'elsewhere': [7]}
-  arrays = {name: value for name, value in np.load(path).items()
-            if not name.startswith('left_out')}
-  np.savez(path, **arrays)  # as earlier versions wrote it
-  assert split_files.load_splits(path, dataset).left_out is None
