@@ -59,7 +59,7 @@ def copy(folder):
       shutil.copyfile(ROOT / name, folder / name)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_method_is_one_file_and_one_line(tmp_path):
   copy(tmp_path)
   (tmp_path / 'dlfd_jax' / 'methods' / 'shrink.py').write_text(METHOD)

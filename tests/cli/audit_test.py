@@ -168,7 +168,7 @@ def test_tier_1_without_an_original(made, tmp_path):
   assert result['verdicts']['forgetting']['verdict'] != 'indistinguishable'
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_tier_2_of_foreign_models_without_an_original(
     made, original, tmp_path, capsys):
   saved, rng = checkpoint.load_model(original), np.random.default_rng(0)

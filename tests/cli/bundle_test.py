@@ -269,7 +269,7 @@ def test_a_request_names_the_one_before_it(made, tmp_path, capsys):
   assert 'to be the original of this evaluation' in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_exports_are_recognised_in_every_format(tmp_path, capsys):
   """An audit of a network that PyTorch knows, exported and verified."""
   path = runs_of.write_data(tmp_path)

@@ -24,7 +24,7 @@ from dlfd_jax.cli import weights
 from dlfd_jax.data import requests, resolution, splits as splits_lib
 from dlfd_jax.models import torch_weights
 from dlfd_jax.utils import runs
-from tests import tiny
+from tests import grids, tiny
 from tests.cli import runs_of
 
 torch = pytest.importorskip('torch', reason='needs the extra torch')
@@ -157,8 +157,7 @@ READ = {  # what is saved of a state dict, words said, flags
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('name', READ)
+@pytest.mark.parametrize('name', grids.some(READ, 3))
 def test_the_network_is_found_in_what_training_stored(
     name, state, data, tmp_path, capsys):
   change, words, *flags = READ[name]
@@ -196,9 +195,8 @@ ORDERS = {  # who says the order: saved beside the state dict, flags
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('order', [TEXT_ORDER, SHUFFLED], ids=['text', 'any'])
-@pytest.mark.parametrize('name', ORDERS)
+@pytest.mark.parametrize('name', grids.some(ORDERS, 3))
 def test_outputs_are_put_into_the_order_of_the_data(
     name, order, state, data, tmp_path, capsys):
   who, beside = ORDERS[name]

@@ -13,6 +13,7 @@ import sys
 import pytest
 
 from dlfd_jax.cli import process
+from tests import grids
 
 ROOT = pathlib.Path(__file__).parents[2]
 NOTHING = '^$'
@@ -82,7 +83,7 @@ def _run(line, folder):
 
 
 @pytest.mark.parametrize('line, code, said', [
-    *CHEAP, *(pytest.param(*row, marks=pytest.mark.slow) for row in IMPORTING)])
+    *CHEAP, *grids.some(IMPORTING, 3)])
 def test_a_command_behaves(line, code, said, tmp_path):
   made = _run(line, tmp_path)
   assert made.returncode == code, made

@@ -12,7 +12,7 @@ import pytest
 
 from dlfd_jax.cli import commands, exit_codes
 from dlfd_jax.utils import runs, storage
-from tests import processes, stores
+from tests import grids, processes, stores
 from tests.cli import runs_of
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -174,8 +174,8 @@ def test_a_killed_run_in_a_bucket_ends_like_one_that_was_not(s3):
   assert 'killed/.lock' not in _below(objects, 'killed')
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('step', ['loop', 'sha256.json', 'result.json'])
+@pytest.mark.parametrize('step', grids.some(
+    ['loop', 'sha256.json', 'result.json'], 3))
 def test_a_network_that_goes_away_loses_nothing(
     s3, step, capsys, monkeypatch):
   url, server, objects = s3

@@ -32,7 +32,7 @@ from dlfd_jax.utils import runs
 from tests import mutations, tiny
 from tests.cli import runs_of
 
-pytestmark = [pytest.mark.slow,
+pytestmark = [pytest.mark.long,
               pytest.mark.usefixtures('shared_compilations')]
 
 _ROOT = pathlib.Path(__file__).parents[2]

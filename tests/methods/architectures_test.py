@@ -1,9 +1,9 @@
 """Every method on every architecture: one step of each kind, all of it moves.
 
 Networks of the least depth that has each kind of layer; ResNet18 has only one.
-Tracing and compiling takes nearly all of the time, so seven of eight pairs of
-the two are left to the longest tests: for every change, a network meets an
-eighth of the methods.
+Tracing and compiling takes nearly all of the time, so fifteen of sixteen pairs
+of the two are left to the longest tests: for every change, a network meets two
+methods.
 """
 
 import functools
@@ -60,7 +60,7 @@ def is_cancelled(path):
 
 PAIRS = [
     pytest.param(architecture, method, marks=(
-        pytest.mark.long if (2 * i + j) % (2 * len(NETWORKS)) else
+        pytest.mark.long if (4 * i + j) % (4 * len(NETWORKS)) else
         pytest.mark.slow))
     for i, architecture in enumerate(NETWORKS)
     for j, method in enumerate(CONFIGS)]
