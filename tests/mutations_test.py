@@ -40,8 +40,8 @@ def test_an_evaluation_with_one_thing_altered(tmp_path):
 @pytest.mark.slow
 def test_real_runs_with_one_thing_altered(tmp_path):
   folder = mutations.build(tmp_path)
-  _faults(mutations.try_all(folder, mutations.subjects(folder), every=151,
-                            command_every=9000), 200)
+  _faults(mutations.try_all(folder, mutations.subjects(folder), every=61,
+                            command_every=6000), 400)
 
 
 @pytest.mark.long

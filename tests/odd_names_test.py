@@ -36,7 +36,7 @@ def _tree(value):
 
 
 @pytest.mark.parametrize('name', [
-    *QUICK, *grids.some(NAMES, 5)])
+    *QUICK, *grids.some(NAMES, 8)])
 def test_checkpoints_come_back_from_a_folder_of_any_name(name, tmp_path):
   folder = tmp_path / name
   config = models.ModelConfig(outputs=3, width=2, stem='small')

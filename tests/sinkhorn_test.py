@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import ot, parallel
-from tests import ot_test
+from tests import grids, ot_test
 
 DEFAULT = ot.SinkhornConfig()
 ENTROPIC = ot.SinkhornConfig(objective='entropic')
@@ -57,10 +57,9 @@ def _batch(case='full'):
   return x, y, a, b, rng.uniform(size=(ROWS, COLUMNS)).astype(np.float32) / 4
 
 
-CASES = [
-    (config, count) if count in (1, 8) and config is DEFAULT else
-    pytest.param(config, count, marks=pytest.mark.slow)
-    for config in (DEFAULT, ENTROPIC) for count in (1, 2, 4, 8)]
+CASES = [(DEFAULT, 1), (DEFAULT, 8), *grids.some(
+    [*((ENTROPIC, count) for count in (1, 2, 4, 8)), (DEFAULT, 2),
+     (DEFAULT, 4)], 3)]
 
 
 @pytest.mark.parametrize('config, count', CASES)

@@ -15,6 +15,7 @@ from dlfd_jax.cli import (
   unlearn,
 )
 from dlfd_jax.utils import runs
+from tests import grids
 from tests.cli import runs_of
 
 pytestmark = pytest.mark.usefixtures('shared_compilations')
@@ -47,10 +48,9 @@ def grains(tmp_path_factory, shared_compilations):
   return folder / 'original'
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('flag, whole', [
-    ('--forget_classes=coarse 1', 'coarse 1'),
-    ('--forget_subclasses=fine:3', 'fine:3'), ('--forget_images=20', None)])
+@pytest.mark.parametrize('flag, whole', grids.some([
+    ('--forget_classes=coarse 1', 'coarse 1'), ('--forget_images=20', None),
+    ('--forget_subclasses=fine:3', 'fine:3')], 3))
 def test_auto_claims_nothing_of_what_is_forgotten_whole(
     tmp_path, grains, capsys, flag, whole):
   folder = tmp_path / 'auto'
@@ -77,7 +77,7 @@ _TIER_1 = ['--tier=1', '--relearn_steps=2', '--relearn_seeds=1',
 @pytest.mark.parametrize('flag, whole, tier', [
     pytest.param(*case, marks=getattr(pytest.mark, mark)) for *case, mark in (
         ('--forget_classes=coarse 1', 'coarse 1', 1, 'slow'),
-        ('--forget_subclasses=fine:3', 'fine:3', 0, 'slow'),
+        ('--forget_subclasses=fine:3', 'fine:3', 0, 'long'),
         ('--forget_images=20', None, 0, 'slow'),
         ('--forget_subclasses=fine:3', 'fine:3', 1, 'long'),
         ('--forget_images=20', None, 1, 'long'))])

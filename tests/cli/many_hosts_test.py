@@ -55,7 +55,7 @@ def killed(tmp_path_factory, faces):
   return workdir, flags, both[0], said, seconds, heard
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_when_one_process_dies_the_other_ends_and_said_why_before(killed):
   _, _, process, said, seconds, heard = killed
   assert process.returncode != 0
@@ -65,7 +65,7 @@ def test_when_one_process_dies_the_other_ends_and_said_why_before(killed):
   assert heard <= set(processes.LOOPBACK)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_one_process_goes_on_from_the_last_checkpoint_of_two(killed):
   workdir, flags, *_ = killed
   steps = json.loads((workdir / runs.CONFIG).read_text())['train']['epochs']

@@ -71,7 +71,7 @@ def test_train_unlearn_and_evaluate_say_and_record_it(
   assert found['e'][1]['settings']['bootstrap'] == 20
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_imported_weights_say_it(tmp_path, faces, capsys):
   flags = [*runs_of.data_flags(faces)[1:], '--width=2', '--stem=small']
   assert train.main([*flags, '--epochs=1', '--batch_size=16',

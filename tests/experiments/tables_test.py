@@ -113,7 +113,7 @@ def test_a_table_is_searched_judged_and_resumed(
   capsys.readouterr()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_grid_is_resumed_cell_by_cell(tmp_path, shared_compilations):
   values = flags.FlagValues()
   study.define(values, ['demo'])

@@ -106,8 +106,7 @@ def test_it_runs_and_changes_the_parameters_alone(name):
   check_run(name, out, problem, before)
 
 
-@mostly
-@pytest.mark.slow
+@pytest.mark.parametrize('name', grids.some(sorted(methods.METHODS), 2))
 def test_it_runs_on_many_labels_and_streamed_images(name):
   problem, before = untouched('multilabel')
   check_run(name, run(name, problem, image_bytes=0), problem, before)

@@ -28,7 +28,7 @@ CASES = [
     *((*step, 8) for step in QUICK),
     *grids.some([(*step, count) for step in QUICK for count in (2, 4)], 3),
     *grids.some([(name, None, 8) for name in methods.METHODS
-                 if name not in methods.WRAPPERS], 4),
+                 if name not in methods.WRAPPERS], 8),
     *grids.some([('dlfd_combined', 'distance', count) for count in (2, 8)], 2),
     ('dlfd_sharded', 'distance', 8),
     *(pytest.param(f'{name}_sharded', phase, 4, marks=pytest.mark.slow)

@@ -15,7 +15,7 @@ from tests.models import nets
 # accelerator's compiler keeps them.
 KEEP = {'xla_disable_hlo_passes': 'cse_barrier_expander'}
 CASES = [
-    ('resnet18', True), pytest.param('vit_s', True, marks=pytest.mark.slow),
+    ('resnet18', True), pytest.param('vit_s', True, marks=pytest.mark.long),
     pytest.param('densenet121', True, marks=pytest.mark.long),
     # Statistics of three rows of one pixel would magnify roundings.
     pytest.param('efficientnet_b0', False, marks=pytest.mark.long)]

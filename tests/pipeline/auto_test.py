@@ -22,7 +22,7 @@ from dlfd_jax.pipeline import (
   unlearn,
 )
 from dlfd_jax.utils import runs
-from tests import tiny
+from tests import grids, tiny
 
 pytestmark = pytest.mark.usefixtures('shared_compilations')
 NETWORK = dlfd_jax.Network(architecture='tests.models.own_nets:Memory')
@@ -131,13 +131,13 @@ OTHER = dataclasses.replace(ALL, name='other')
     # One that lost no more than it may stands before retraining.
     ((WITHIN, LOST), 'all retrain', 'taken, not needed'),
     ((BEYOND, LOST), 'all retrain', 'held back, taken'),
-    *(pytest.param(*case, marks=pytest.mark.slow) for case in (
+    *grids.some([
         ((SHOWN, LOST), 'all other', 'taken, not needed'),
         ((LOST, SHOWN), 'all other', 'refused, taken'),
         ((WITHIN, WITHIN), 'all other', 'taken, held back'),
         ((BEYOND, WITHIN), 'all other', 'held back, taken'),
         ((BEYOND, BEYOND), 'all other', 'taken, held back'),
-        ((LOST, LOST), 'all other', 'refused, refused')))])
+        ((LOST, LOST), 'all other', 'refused, refused')], 3)])
 def test_what_val_cannot_say_comes_after_what_it_can(
     work, monkeypatch, losses, names, outcome):
   names = names.split()
@@ -262,7 +262,7 @@ def test_attributes_are_judged_as_classes_are():
     assert lost['units'] == 24 and lost['images'] == 72
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_it_judges_alike_on_many_devices(work):
   one, many = (dlfd_jax.auto(
       work[2], request(work, people=14), budget=5,
@@ -373,7 +373,7 @@ def test_nobody_is_judged_by_what_a_candidate_learnt_from(work):
   assert list(same.splits.val) == list(splits.val)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_stopped_within_a_candidate_it_goes_on_there(work, tmp_path):
   splits, steps = request(work, people=14), []
 

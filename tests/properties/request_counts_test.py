@@ -202,6 +202,7 @@ def model(scratch, shared_compilations):
 @given(tables())
 @settings(max_examples=6, suppress_health_check=list(HealthCheck),
           phases=[Phase.explicit, Phase.generate])
+@pytest.mark.long
 def test_all_commands_count_alike(fresh, model, capsys, table):
   folder = fresh()
   folder.mkdir()

@@ -12,7 +12,7 @@ def test_two_people_have_no_interval(monkeypatch):
   assert all(row['coverage'] is None for row in rows)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize('people, least', [(5, .88), (13, .90)])
 def test_intervals_of_one_model(people, least):
   for row in coverage.single_rows(150, (people,)):

@@ -33,7 +33,7 @@ def taken(**fields):
   return steps.take(plan.steps[dlfd.DISTANCE], problem, batch)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_without_an_option_it_is_dlfd_bit_by_bit():
   problem = problems.problem()
   plan = dlfd.DLFDConfig(**OPTIONS).plan(problems.setting(problem))
@@ -44,7 +44,7 @@ def test_without_an_option_it_is_dlfd_bit_by_bit():
       taken(every_block=True)[0].variables, expected.variables)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_nothing_pulls_where_unseen_images_are_those_to_forget():
   new, metrics = taken(relative=True)
   expected, _ = taken(ot_weight=0.0)
@@ -52,7 +52,7 @@ def test_nothing_pulls_where_unseen_images_are_those_to_forget():
   assert float(metrics.step['ot_start']) == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_relative_objective_is_the_difference_of_two():
   case = perturb_test.Case()
   config = distance_stages.VariantConfig(**OPTIONS, ot_weight=3.0)

@@ -41,7 +41,7 @@ def judged():
       world, honest, honest, _QUICK)}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize('name, alone, beside', [
     ('original', True, True), ('shuffled_margins', False, True),
     ('other_images', False, True), ('mean_of_references', False, True),

@@ -13,7 +13,7 @@ from tests.cli import runs_of
 CONFIG = ot.SinkhornConfig()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_one_part_is_the_whole_problem():
   population = ot_bias.gaussian(32, 4)
   for row in ot_bias.transport_errors(
@@ -23,7 +23,7 @@ def test_one_part_is_the_whole_problem():
     assert row['gradient_norm'] == pytest.approx(1, abs=1e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_equal_parts_cost_nothing():
   x, y = (np.tile(side[:8], (2, 1)) for side in (
       ot_bias.gaussian(8, 4).retain, ot_bias.gaussian(8, 4).forget))

@@ -102,7 +102,7 @@ def test_a_policy_checks_what_it_names():
   assert seen == [(3, 5)]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_race_runs_and_its_table_holds_its_numbers(race):
   result = against_torch.run(
       race, 1, parallel.Devices(jax.devices()[:1]))
