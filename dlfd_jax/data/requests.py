@@ -130,7 +130,7 @@ def read_entries(path: str | os.PathLike) -> dict[str, str]:
   """Reads persons, families or sample ids from a text file, one a line.
 
   Which lines are comments is known only beside the data: see
-  :func:`resolve_request`. Lines with nothing visible are skipped.
+  ``resolution.resolve_request``. Lines with nothing visible are skipped.
 
   Args:
     path: a UTF-8 text file.

@@ -258,13 +258,18 @@ def _values(estimates: Sequence[Estimate]) -> np.ndarray:
 
 def mean(estimates: Sequence[Estimate],
          bounds: tuple[float, float] | None = None) -> Estimate:
-  """The mean of a metric over models, resample by resample.
+  """The mean of a metric over models or attributes, resample by resample.
 
-  Missing if one of them is. For ``bounds`` see ``Estimate.resampled``.
+  Missing if one of them is; one alone is itself. For ``bounds`` see
+  ``Estimate.resampled``; shares have their own.
   """
   for estimate in estimates:
     if estimate.value is None:
       return estimate
+  if len(estimates) == 1:
+    return estimates[0]
+  if bounds is None and all(estimate.is_share for estimate in estimates):
+    bounds = SHARE
   return _from(float(_values(estimates).mean()),
                lambda *drawn: np.mean(drawn, axis=0), estimates, bounds)
 

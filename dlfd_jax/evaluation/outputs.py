@@ -65,12 +65,14 @@ def on_splits(*splits: str) -> Callable[[_Function], _Function]:
   return decorate
 
 
-def mean_over(part: Part, values: np.ndarray) -> Estimate:
+def mean_over(part: Part, values: np.ndarray,
+              bounds: tuple[float, float] | None = None) -> Estimate:
   """The mean of a value per image, resampled by person.
 
   Args:
     part: the images.
     values: ``[n]``, NaN where an image does not count.
+    bounds: that a value cannot leave, see ``Estimate.resampled``.
   """
   there = ~np.isnan(values)
   if not there.any():
@@ -81,7 +83,7 @@ def mean_over(part: Part, values: np.ndarray) -> Estimate:
       both[:, 0], both[:, 1], out=np.full(len(both), np.nan),
       where=both[:, 1] > 0)
   return Estimate.resampled(
-      float(values[there].mean()), replicates, part.units_in(there))
+      float(values[there].mean()), replicates, part.units_in(there), bounds)
 
 
 def resampled_counts(part: Part, counts: accuracy.Counts) -> Estimate:
@@ -503,4 +505,4 @@ def zrf(inputs: Inputs, model: Model) -> Estimate:
   values = [
       distances.zrf(task, mine, per_example.probabilities(task, random))
       for random in inputs.random_logits]
-  return mean_over(inputs.parts['forget'], np.mean(values, axis=0))
+  return mean_over(inputs.parts['forget'], np.mean(values, axis=0), SHARE)

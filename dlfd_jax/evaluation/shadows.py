@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from dlfd_jax.evaluation import outputs
-from dlfd_jax.evaluation.estimate import Estimate
+from dlfd_jax.evaluation.estimate import SHARE, Estimate
 from dlfd_jax.evaluation.inputs import (
   FORGET,
   KEEP,
@@ -82,16 +82,21 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Sides:
-  """Margins of models, and who is on which side; see ``ulira``."""
+  """Margins of models, and who is on which side; see ``ulira``.
+
+  ``paired``: model ``k`` of the second half was trained as model ``k`` of the
+  first, without what that one had to forget.
+  """
 
   margins: np.ndarray
   first: np.ndarray
   second: np.ndarray
+  paired: bool = False
 
   def by_person(self, units: np.ndarray) -> _Sides:
     return _Sides(ulira.by_person(self.margins, units),
                   ulira.of_units(self.first, units),
-                  ulira.of_units(self.second, units))
+                  ulira.of_units(self.second, units), self.paired)
 
   def scores(self) -> ulira.Scores:
     return ulira.scores(self.margins, self.first, self.second)
@@ -105,9 +110,17 @@ class _Sides:
     return found[0], found[1]
 
   def exchanged(self, rng: np.random.Generator) -> _Sides:
-    """The same sides with models that changed places as a whole."""
-    return dataclasses.replace(
-        self, margins=self.margins[rng.permutation(len(self.margins))])
+    """The same sides with models that changed places as a whole.
+
+    Those of a pair change with each other: any other model may have kept an
+    image that this one had to forget.
+    """
+    order = rng.permutation(len(self.margins))
+    if self.paired:
+      pairs = np.arange(len(self.margins)).reshape(2, -1)
+      swaps = rng.random(pairs.shape[1]) < .5
+      order = np.where(swaps, pairs[::-1], pairs).ravel()
+    return dataclasses.replace(self, margins=self.margins[order])
 
 
 def _counted(count: int, words: str, needed: int) -> str | None:
@@ -153,6 +166,7 @@ def _sides(inputs: Inputs, against: str, *, before: bool = False,
   if against != 'retrained':
     return _Sides(margins, first, second)
   others, side = known['retrained'], first
+  paired = others is not None
   if others is None:
     others = np.stack([margins_of(inputs, model, split)
                        for model in inputs.retrained])
@@ -160,7 +174,7 @@ def _sides(inputs: Inputs, against: str, *, before: bool = False,
   return _Sides(
       np.concatenate([margins, others]),
       np.concatenate([first, np.zeros_like(side)]),
-      np.concatenate([np.zeros_like(first), side]))
+      np.concatenate([np.zeros_like(first), side]), paired)
 
 
 def _read(found: ulira.Scores) -> np.ndarray:
@@ -441,7 +455,7 @@ def lira_online(inputs: Inputs, model: Model) -> Estimate:
   values = lira.online(margins_of(inputs, model, 'forget'), *sides)
   above = .5 * (np.searchsorted(others, values)
                 + np.searchsorted(others, values, 'right')) / len(others)
-  return outputs.mean_over(inputs.parts['forget'], above)
+  return outputs.mean_over(inputs.parts['forget'], above, SHARE)
 
 
 def notes(inputs: Inputs) -> list[str]:

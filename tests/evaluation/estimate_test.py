@@ -241,3 +241,16 @@ def test_estimates_without_number_or_reason_are_refused(fields, message):
 def test_nothing_is_minus_zero(units):
   assert '-' not in estimate.format_number(-1e-4, units)
   assert estimate.format_number(-1e-4, 'fraction', signed=True) == '+0.000'
+
+
+def test_a_mean_of_shares_is_a_share():
+  rng = np.random.default_rng(0)
+  perfect = Estimate.resampled(1., np.ones(500), 12, estimate.SHARE)
+  one = estimate.mean([perfect])
+  assert one == perfect and one.is_share and one.low < 1 == one.high
+  other = Estimate.resampled(.9, rng.normal(.9, .08, 500), 12, estimate.SHARE)
+  both = estimate.mean([perfect, other])
+  assert both.is_share and both.value == pytest.approx(.95)
+  assert .7 < both.low < .95 < both.high <= 1
+  distance = Estimate.resampled(.9, rng.normal(.9, .08, 500), 12)
+  assert estimate.mean([distance, other]).high > 1

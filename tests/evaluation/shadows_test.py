@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dlfd_jax.evaluation import inputs, run
+from dlfd_jax.evaluation import inputs, run, shadows as shadow_figures
 from dlfd_jax.metrics import klom
 from tests.evaluation import fakes
 from tests.evaluation.reference_attack_test import _World
@@ -96,6 +96,28 @@ def test_the_null_of_klom_is_the_formula(clean):
   _, found = clean
   assert found['klom_forget']['null']['value'] == pytest.approx(
       klom.gaussian_null(12, 8))
+
+
+def test_models_change_places_with_their_own_retrained_ones():
+  """Exchanged with others they would bring what those kept to the null."""
+  of = {}
+  for memory in (0., 6.):
+    shadows = drawn(90, 60, memory=memory, keep=True)
+    sides = shadow_figures._Sides(
+        np.concatenate([shadows.unlearned, shadows.retrained]),
+        *(np.concatenate(halves) for halves in (
+            (shadows.states == inputs.FORGET, np.zeros((60, 90), bool)),
+            (np.zeros((60, 90), bool), shadows.states == inputs.FORGET))),
+        paired=True)
+    rng = np.random.default_rng(0)
+    of[memory] = [klom.gaussian(*sides.exchanged(rng).dense())[0].mean()
+                  for _ in range(40)]
+    both = sides.exchanged(rng).margins.reshape(2, 60, 90)
+    assert {(a, b) for a, b in zip(both[0, :, 0], both[1, :, 0])} <= {
+        pair for a, b in zip(shadows.unlearned[:, 0], shadows.retrained[:, 0])
+        for pair in ((a, b), (b, a))}
+  np.testing.assert_allclose(of[6.], of[0.])
+  assert np.mean(of[6.]) == pytest.approx(klom.gaussian_null(20, 20), rel=.25)
 
 
 @pytest.mark.slow
