@@ -139,7 +139,8 @@ def _resolved(dataset: dataset_lib.Dataset, parts: job.Parts,
   Whom they were made to forget and the request does not name is no member.
   """
   if not isinstance(parts, splits_lib.Start):
-    return resolution.resolve(dataset, parts.parts, wanted)
+    return resolution.resolve(
+        dataset, job.as_partition(parts).parts, wanted)
   gone = parts.earlier
   found = resolution.resolve_next(dataset, dataclasses.replace(
       parts, train=np.union1d(parts.train, gone), earlier=gone[:0]), wanted)

@@ -86,10 +86,13 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   with inputs.drawn_if_missing(values):
     dataset = inputs.load_data(data_options, values, stored)
   read, read_bytes = time.perf_counter(), runs.peak_bytes()
-  if not stored and dataset.split is None:
-    dataset = dataset.noted('No split column: train draws one, with seed 0 '
-                            'unless --split_seed says another.')
   known = job.judged(original) if original else None
+  if not stored and dataset.split is None:
+    dataset = dataset.noted(
+        'No split column: train draws one, with seed 0 unless --split_seed '
+        'says another.' if known is None else
+        f'Nobody knows the split of {original}: unlearn refuses the request '
+        'without --splits or a manifest with a split column.')
   verified = _compared(dataset, stored, known).settled(
       command.value(values, chain_checks.FLAG))
   with inputs.drawn_if_missing(values):
@@ -114,9 +117,13 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
       'kind': 'check', 'data': dataclasses.asdict(data_options),
       'fingerprint': dataset.fingerprint(),
       'forget': chain.rows_hash(dataset, found.request.forget),
-      'network': network.identity(),
+      'rows': {name: chain.rows_hash(dataset, rows)
+               for name, rows in found.request.parts.items()},
+      'not_found': list(found.request.not_found),
+      'twice': {str(person): where for person, where in found.twice.items()},
+      'network': network.identity(), 'original': known and known.weights,
       'train': dataclasses.asdict(preset.train),
-      'repeats': repeats})
+      'method': dataclasses.asdict(ours), 'repeats': repeats})
   result = folder.result
   if result is None:
     result = {**_check(dataset, found, line), 'verification': verified}

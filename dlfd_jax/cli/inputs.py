@@ -289,7 +289,20 @@ def read_parts(dataset: dataset_lib.Dataset,
   """
   if stored is None:
     return split_columns.partition_from_column(dataset, check=False)
-  return split_files.load_splits(stored, dataset, following)
+  return split_files.load_splits(
+      stored, dataset, following and not _knows_forget(stored))
+
+
+def _knows_forget(stored: str | os.PathLike) -> bool:
+  """Whether a split is that of a run which was trained on its forget set.
+
+  That of a manifest or a download: nobody was made to forget it.
+  """
+  config = pathlib.Path(stored).parent / runs.CONFIG
+  if not files.is_there(config):
+    return False
+  known = runs.read_json(config)
+  return known.get('kind') == 'train' and known.get('on') != 'retain'
 
 
 def request_splits(values: flags.FlagValues, dataset: dataset_lib.Dataset,

@@ -234,3 +234,21 @@ def test_a_wrong_flag_is_one_sentence_and_writes_nothing(
                      f'--workdir={folder}', *flags]) == 2
   assert sentence in capsys.readouterr().err
   assert not folder.exists()
+
+
+def test_another_split_is_another_check(tmp_path, capsys):
+  parts = np.repeat(['train'] * 14 + ['val'] * 5 + ['test'] * 5, runs_of.EACH)
+
+  def split(arrays, first='train'):
+    arrays['split'] = parts.astype('<U5')
+    arrays['split'][8] = first  # of one whom nobody names
+
+  data = _write(tmp_path, lambda arrays: split(arrays, 'val'))
+  _, before = _run(tmp_path, data, '--repeats=0')
+  assert before['request']['people_in_two_parts_total'] == 1
+  assert _run(tmp_path, data, '--repeats=0')[1] == before
+  _write(tmp_path, split)
+  capsys.readouterr()
+  code, after = _run(tmp_path, data, '--repeats=0')
+  said = capsys.readouterr().err
+  assert code == 2 and after == before and 'rows.val' in said, said
