@@ -200,6 +200,8 @@ def _kept(name: str, value: Any) -> str | list[str]:
     return str(value).lower() if isinstance(value, bool) else str(value)
   if storage.url_of(value) is not None:
     return storage.shown(value)
+  if name.endswith('_of') and ',' in value:  # methods of a wrapper
+    return ','.join(str(_kept(name, part)) for part in value.split(','))
   place, colon, inner = value.rpartition(':')
   if plugins.is_spec(value) and place.endswith('.py'):
     return f'{os.path.abspath(place)}{colon}{inner}'

@@ -399,6 +399,8 @@ def data_options(start: sources.DataOptions | None,
   if start is None:
     command.required(values, 'data')
     start = presets.STARTS['demo'].data
+  if command.value(values, 'data') is not None:
+    start = sources.for_source(start, command.value(values, 'data'))
   found = options_lib.apply(start, options_lib.DATA, values, 'the data')
   if values['class_names'].value:
     names = read_names('class_names', values['class_names'].value)

@@ -181,6 +181,11 @@ class DataOptions:
             f'{validate.shown(getattr(self, name))} for {self.source}.')
 
 
+# Fields that are refused where nothing reads them.
+_OF_SOME_SOURCES = ('identity_pattern', 'class_names', 'same_classes',
+                    'negative', 'split_column', 'split_codes')
+
+
 def is_name(source: str) -> bool:
   """Whether a source is a name, and no file or folder."""
   return source in (SYNTHETIC, TREE) or catalog.is_name(source)
@@ -209,12 +214,24 @@ _FIELDS = {  # of each kind of source that are read there
 
 def unread(options: DataOptions, names: Collection[str]) -> list[str]:
   """The fields among ``names`` that nothing reads of such a source."""
-  kind = options.source
-  if kind not in _FIELDS:
-    kind = os.path.splitext(kind)[1].lower()
+  return _unread(options.source, names)
+
+
+def _unread(source: str, names: Collection[str]) -> list[str]:
+  kind = source if source in _FIELDS else os.path.splitext(source)[1].lower()
   read = _FIELDS.get(kind, _FIELDS['a download'])
   size = () if kind == '.json' else ('image_size',)
   return [name for name in names if name not in ('source', *size, *read)]
+
+
+def for_source(options: DataOptions, source: str) -> DataOptions:
+  """The options without what another source does not take.
+
+  So a run on a table goes on with the shards that were prepared of it.
+  """
+  source = source if is_name(source) else shards.manifest_of(source)
+  unread: dict[str, Any] = dict.fromkeys(_unread(source, _OF_SOME_SOURCES))
+  return dataclasses.replace(options, **unread)
 
 
 def load(options: DataOptions,

@@ -1,5 +1,6 @@
 """``--config``: flags in a file; what a run wrote can be given back."""
 
+import os
 import pathlib
 import re
 
@@ -130,6 +131,13 @@ def test_a_list_of_flags_may_hold_commas(tmp_path, capsys):
   assert given.words == ('--retrained="bins=[1,2]",b', '--bootstrap=3')
   assert rf'--bootstrap (in {file})' in refused(
       capsys, 'evaluate', f'--config={file}')
+
+
+def test_methods_of_a_wrapper_keep_their_files():
+  here = os.getcwd()
+  assert config_files._kept('rum_of', 'nothing,my.py:Cls,salun') == (
+      f'nothing,{here}/my.py:Cls,salun')
+  assert config_files._kept('rewind_of', 'my.py:Cls') == f'{here}/my.py:Cls'
 
 
 def test_a_file_that_is_none(original, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """Commands on shards give what they give on the images in memory."""
 
+import dataclasses
 import json
 import signal
 import time
@@ -10,7 +11,7 @@ from PIL import Image
 
 from dlfd_jax import checkpoint
 from dlfd_jax.cli import commands
-from dlfd_jax.data import shards
+from dlfd_jax.data import shards, sources
 from dlfd_jax.utils import runs
 from tests import processes, tiny
 from tests.cli import runs_of
@@ -103,6 +104,20 @@ def test_train_unlearn_evaluate_and_check_give_the_same(
         'copies': read(place / 'check')['request'],
         'audit': read(place / 'audit')['metrics']}
   assert results['memory'] == results['shards']
+
+
+def test_a_run_on_a_table_goes_on_with_its_shards():
+  table = sources.DataOptions(
+      source='faces.csv', labels=('age',), image_size=16, split_column='part',
+      class_names=('a', 'b'), same_classes=True, negative=-1,
+      split_codes=(('x', 'train'),))
+  for source in ('shards/shards.json', 'tree', 'faces.npz', 'other.csv'):
+    found = sources.for_source(table, source)
+    assert found.labels == ('age',)
+    assert (found.split_column is None) == (source in (
+        'shards/shards.json', 'tree'))
+  dataclasses.replace(sources.for_source(table, 'shards/shards.json'),
+                      source='shards/shards.json')
 
 
 @pytest.mark.slow
