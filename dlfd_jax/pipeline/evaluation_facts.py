@@ -15,7 +15,9 @@ from dlfd_jax.data import (
 )
 from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.pipeline import chain
+from dlfd_jax.report import facts
 
+_MACHINE = ('device', 'devices', 'compute_dtype')  # seconds are compared on one
 _NO_DEVICE_MEMORY = ('the platform counts no memory of devices: on a CPU it is '
                      'that of the host')
 _NOT_RECORDED = 'not recorded'
@@ -155,7 +157,10 @@ def efficiency(judged: Mapping[str, chain.Judged],
   if again:
     compiled['retrained'] = float(np.mean(again))
   ups = {}
-  if times['unlearned']:
+  if not _on_one_machine(judged):
+    ups = dict.fromkeys(('speed_up', 'speed_up_with_search'),
+                        Estimate.missing(facts.OTHER_MACHINE).as_dict())
+  elif times['unlearned']:
     ups = {name: estimate.as_dict() for name, estimate in speed_up(
         times['retrained'], times['unlearned'], search_s).items()}
   unlearned = judged['unlearned'].record
@@ -172,6 +177,14 @@ def efficiency(judged: Mapping[str, chain.Judged],
           'steps': unlearned.get('steps'),
           'images_processed': clock.get('images'),
           'precision': unlearned.get('compute_dtype')}
+
+
+def _on_one_machine(judged: Mapping[str, chain.Judged]) -> bool:
+  """Whether unlearning and retraining ran on like devices, at one precision."""
+  known = [tuple(one.record[name] for name in _MACHINE)
+           for name, one in judged.items()
+           if name != 'original' and set(_MACHINE) <= set(one.record)]
+  return len(set(known)) <= 1
 
 
 def device_peak(record: Mapping[str, Any]) -> dict[str, Any]:

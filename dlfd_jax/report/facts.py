@@ -15,6 +15,7 @@ from dlfd_jax.report import names, tables
 
 Facts = list[tuple[str, str]]
 
+OTHER_MACHINE = 'they ran on different devices or at different precisions'
 _LISTED_PAIRS = 20
 _MOST_LABELS = 12  # that a reason is told of one by one
 _OPEN = re.compile(
@@ -105,6 +106,10 @@ def cost_sentence(result: tables.Result) -> str:
   if not unlearned.value or not retrained.value:
     return ('Whether retraining would have been cheaper is not known: not both '
             'times were recorded.')
+  if _reason((result.get('efficiency') or {}).get('speed_up')) == OTHER_MACHINE:
+    return (f'Unlearning took {unlearned.text}, retraining {retrained.text}, '
+            f'both without compilation, but {OTHER_MACHINE}: which is cheaper '
+            'is not known.')
   times = retrained.value / unlearned.value
   fact = (f'Unlearning took {unlearned.text}, retraining {retrained.text}, '
           f'both without compilation: {_faster(times)}.')
@@ -115,6 +120,10 @@ def cost_sentence(result: tables.Result) -> str:
   whole = [unlearned.value + ours, retrained.value + theirs]
   took = ' and '.join(tables.as_cell(seconds, 's').text for seconds in whole)
   return f'{fact} With it they took {took}: {_faster(whole[1] / whole[0])}.'
+
+
+def _reason(cell: Any) -> str | None:
+  return cell.get('reason') if isinstance(cell, Mapping) else None
 
 
 def _faster(times: float) -> str:

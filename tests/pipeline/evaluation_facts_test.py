@@ -1,5 +1,7 @@
 """Speed-up: never without a stated search time."""
 
+import types
+
 import pytest
 
 from dlfd_jax.pipeline import evaluation_facts
@@ -37,3 +39,19 @@ def test_unknown_memory_of_a_device_is_no_zero(record, reason):
   cell = evaluation_facts.device_peak(record)
   assert cell['value'] is None and reason in cell['reason']
   assert evaluation_facts.device_peak({'device_peak_bytes': 7})['value'] == 7
+
+
+@pytest.mark.parametrize('other, compared', [
+    ({}, True), ({'device': 'cuda H200'}, False), ({'devices': 8}, False),
+    ({'compute_dtype': 'bfloat16'}, False)])
+def test_seconds_are_compared_on_one_machine_alone(other, compared):
+  record = {'device': 'cpu', 'devices': 1, 'compute_dtype': 'float32'}
+  judged = {name: types.SimpleNamespace(record={
+      **record, 'time': {'work_s': 3.}, **more}) for name, more in (
+          ('original', {'device': 'tpu'}), ('unlearned', {}),
+          ('retrained_0', {}), ('retrained_1', other))}
+  found = evaluation_facts.efficiency(judged, 0.)
+  assert (found['speed_up']['value'] is not None) == compared
+  assert found['time_s']['retrained'] == 3
+  judged['retrained_1'].record = {}  # one of another tool
+  assert evaluation_facts.efficiency(judged, 0.)['speed_up']['value'] == 1

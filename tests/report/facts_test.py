@@ -2,6 +2,7 @@
 
 import pytest
 
+from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.report import facts
 from tests.report import fakes
 
@@ -40,6 +41,16 @@ def test_the_cost_sentence_says_who_was_faster():
       'With it they took 30.0 s and 60.0 s: unlearning was 2.0 times faster.')
   assert _times(
       6., 60., {'unlearned': None, 'retrained': 3.}) == _times(6., 60.)
+
+
+def test_seconds_of_different_machines_are_not_compared():
+  result = fakes.result()
+  result['efficiency'] = {
+      'time_s': {'unlearned': 60., 'retrained': 6.},
+      'speed_up': Estimate.missing(facts.OTHER_MACHINE).as_dict()}
+  said = facts.cost_sentence(result)
+  assert 'different devices' in said and 'not known' in said
+  assert 'faster' not in said and 'cheaper, ' not in said
 
 
 @pytest.mark.parametrize(('value', 'words'), [
