@@ -28,7 +28,8 @@ from dlfd_jax.metrics import person_rank
 
 def again(outputs: Mapping[str, Any], dataset: dataset_lib.Dataset,
           splits: splits_lib.Splits,
-          config: inputs_lib.EvaluationConfig | None = None) -> dict[str, Any]:
+          config: inputs_lib.EvaluationConfig | None = None,
+          older: bool = False) -> dict[str, Any]:
   """The attack on the people of earlier requests, before and after this one.
 
   They are visible again where the attack's AUC is above one half with its
@@ -40,9 +41,11 @@ def again(outputs: Mapping[str, Any], dataset: dataset_lib.Dataset,
     dataset: the data.
     splits: of the request; ``earlier`` is not empty.
     config: of the evaluation.
+    older: the original is one before the model that the request started from,
+      and may itself know them: nothing is said of a rise then.
 
   Returns:
-    What JSON can hold: ``original``, ``unlearned`` and ``difference``,
+    What JSON can hold: ``older``, ``original``, ``unlearned`` and ``difference``,
     estimates of the class-matched AUC; ``visible_again``, None where these are
     too few to have an interval, or no label of theirs is known; ``ranks``, see
     ``people.ranks``; ``people``, the codes of those who are visible again.
@@ -65,7 +68,7 @@ def again(outputs: Mapping[str, Any], dataset: dataset_lib.Dataset,
   except inputs_lib.NoLabelError as error:
     missing = Estimate.refused(error).as_dict()
     return {'original': missing, 'unlearned': missing, 'difference': missing,
-            'visible_again': None, 'ranks': [], 'people': []}
+            'visible_again': None, 'ranks': [], 'people': [], 'older': older}
   metric = next(one for one in registry.METRICS
                 if one.name == registry.MAIN_ATTACK and one.members is None)
   found, = run.records(inputs, metric)
@@ -74,11 +77,13 @@ def again(outputs: Mapping[str, Any], dataset: dataset_lib.Dataset,
   ranks = people_lib.ranks(
       inputs, dataset.sample_id[splits.earlier[inputs.parts['forget'].rows]])
   return {
-      'original': before and before.as_dict(),
+      'older': older, 'original': before and before.as_dict(),
       'unlearned': now and now.as_dict(),
       'difference': risen and risen.as_dict(),
-      'visible_again': _above(now, .5, risen), 'ranks': ranks,
-      'people': [one['person'] for one in ranks if _apart_again(one)]}
+      'visible_again': None if older else _above(now, .5, risen),
+      'ranks': ranks,
+      'people': [one['person'] for one in ranks
+                 if not older and _apart_again(one)]}
 
 
 def _above(now: Estimate | None, guess: float,

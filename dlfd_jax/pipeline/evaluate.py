@@ -377,7 +377,8 @@ def _measure(plan: _Plan, predictors: predictors_lib.Predictors,
   logits = _logits(ran)
   earlier = forgotten.found_again(
       plan.judged['unlearned'], dataset, splits, _of_earlier(
-          loaded, logits, dataset, splits, predictors, plan.config))
+          loaded, logits, dataset, splits, predictors, plan.config,
+          plan.verification['original'] is not None))
   copies = leakage.leakage_report(dataset, splits)
   book('outputs')
   apart: dict[str, float] = {}  # a part of what references take
@@ -514,7 +515,7 @@ def _of_earlier(
     logits: Mapping[str, Mapping[str, np.ndarray]],
     dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
     predictors: predictors_lib.Predictors,
-    config: inputs_lib.EvaluationConfig) -> dict[str, Any] | None:
+    config: inputs_lib.EvaluationConfig, older: bool) -> dict[str, Any] | None:
   """The attack on the people of earlier requests whose images are there."""
   if not splits.earlier.size or 'original' not in loaded:
     return None
@@ -522,7 +523,7 @@ def _of_earlier(
   found = {name: {'test': logits[name]['test'],
                   **predictors.logits(saved, part)}
            for name, saved in loaded.items()}
-  return earlier_lib.again(_outputs(found), dataset, splits, config)
+  return earlier_lib.again(_outputs(found), dataset, splits, config, older)
 
 
 def _check_tier(tier: int | None, tier_1: tier_1_runs.Tier1Config | None,

@@ -77,6 +77,16 @@ def test_one_person_is_visible_again_by_rank():
   assert earlier.again(outputs, data, splits, config)['people'] == []
 
 
+def test_beside_an_original_that_knew_them_nothing_is_said_of_a_rise():
+  data, splits = _world()
+  found = earlier.again(
+      {'original': _logits(data, splits, 0, earlier=3),
+       'unlearned': _logits(data, splits, 1, earlier=3)}, data, splits,
+      inputs_lib.EvaluationConfig(bootstrap=50), older=True)
+  assert found['older'] and found['visible_again'] is None
+  assert found['people'] == [] and found['unlearned']['low'] > .5
+
+
 def test_too_few_people_say_nothing():
   data, splits = _world()
   few = splits_lib.Splits(

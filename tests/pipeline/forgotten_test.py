@@ -95,5 +95,9 @@ def test_visible_people_are_said(again, low, who, said, visible):
   assert found['visible_again'] is visible
   assert said in found['sentences'][0]
   assert found['who'] == [str(code) for code in who]
+  older = forgotten.found_again(
+      _judged(), data, splits, {**attack, 'older': True})['sentences'][0]
+  assert 'takes the model that the request started from' in older
+  assert 'an original before it that may know them' in older
   first = answers.answers({**fakes.result(), 'earlier': found})[0]
   assert ('visible again' in str(first)) is bool(visible)
