@@ -45,9 +45,10 @@ def again(outputs: Mapping[str, Any], dataset: dataset_lib.Dataset,
       and may itself know them: nothing is said of a rise then.
 
   Returns:
-    What JSON can hold: ``older``, ``original``, ``unlearned`` and ``difference``,
-    estimates of the class-matched AUC; ``visible_again``, None where these are
-    too few to have an interval, or no label of theirs is known; ``ranks``, see
+    What JSON can hold: ``older``; ``original``, ``unlearned`` and
+    ``difference``, estimates of the class-matched AUC; ``visible_again``, None
+    where these are too few to have an interval, or no label of theirs is known,
+    or the original is an older one; ``ranks``, see
     ``people.ranks``; ``people``, the codes of those who are visible again.
   """
   asked = dataclasses.replace(

@@ -827,9 +827,16 @@ def _vote_in_words(metric: Metric) -> str:
       ACCUSER: ', blocks only with power'}[metric.role]
 
 
+_EXCHANGED = 'models exchanged between both sides'
+_NULLS_OF_SHADOWS = {  # where it is another one
+    'epsilon_lb_largest': '0: it holds without one',
+    **dict.fromkeys(('klom_forget', 'klom_retain', 'klom_test'),
+                    f'the formula for equal laws, its range by {_EXCHANGED}')}
+
+
 def _null_in_words(metric: Metric) -> str:
   if metric.form == SHADOW:
-    return 'models exchanged between both sides'
+    return _NULLS_OF_SHADOWS.get(metric.name, _EXCHANGED)
   if metric.null is None:
     return 'each retrained model against the others'
   function = getattr(metric.null, 'func', metric.null)

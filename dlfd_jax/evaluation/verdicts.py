@@ -120,8 +120,8 @@ def compare(metric: Metric,
             [stats.Shortfall(gap.error, gap.spread or 0.0, margin)],
             len(retrained), unit)
         notes.append(f'{said[0].upper()}{said[1:]}.')
-  if too_few and unlearned is not None and (margin, metric.chance) != (
-      None, None):
+  if too_few and unlearned is not None and unlearned.value is not None and (
+      margin, metric.chance) != (None, None):
     verdict, p_value, power = stats.TOO_FEW, None, None
     notes.append(f'{too_few[0].upper()}{too_few[1:]}.')
   return Record(
@@ -159,7 +159,7 @@ def of_shadows(metric: Metric, figure: shadows.Figure, *, n_units: int,
     p_value = p_value if figure.p is None else figure.p
     if metric.votes and margin is None and p_value is not None:
       verdict = stats.DISTINGUISHABLE
-  if too_few and metric.votes:
+  if too_few and metric.votes and value.value is not None:
     verdict, p_value, power = stats.TOO_FEW, None, None
     notes.append(f'{too_few[0].upper()}{too_few[1:]}.')
   gate = figure.gate if metric.votes else None

@@ -206,6 +206,8 @@ class RumConfig(base.Composite):
             'mean_score': _mean(scores[np.isin(problem.splits.forget, rows)])}
                    for name, rows in groups.items()},
         'people_in_several_groups': torn}
+    if any(getattr(self, name) is None for name in groups):
+      found['select_threshold_met'] = None  # of who is left as they were
     if attack.rule.because:
       found['steering_reason'] = attack.rule.because
     if torn:

@@ -458,8 +458,13 @@ def _joined(stages: Sequence[UnlearnResult], config: base.Method,
   selected_step = done - last.steps + last.selected_step
   findings = dict(last.findings if concluded is None else concluded)
   met = [stage.findings.get('select_threshold_met') for stage in stages]
-  if concluded is not None and None not in met:
-    findings['select_threshold_met'] = all(met)
+  if concluded is not None:
+    if False in met:
+      findings['select_threshold_met'] = False
+    elif None not in met:  # unless the run says that a part was not judged
+      findings.setdefault('select_threshold_met', True)
+    if any(stage.findings.get('attack_blind_to_original') for stage in stages):
+      findings['attack_blind_to_original'] = True
   listed = stages[:-1] if concluded is None else stages
   if listed:
     findings['stages'] = [{

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import checkpoint, methods, training as train
-from dlfd_jax.methods import finetune, random_labels, rum
+from dlfd_jax.methods import finetune, random_labels, rum, run as run_lib
 from dlfd_jax.report import answers
 from dlfd_jax.utils import runs
 from tests.methods import problems, steps
@@ -160,11 +160,27 @@ def test_the_findings_are_of_all_of_forget():
   scores = [of['mean_score'] for of in found['groups'].values()]
   assert scores == sorted(scores)
   met = [stage['select_threshold_met'] for stage in found['stages']]
-  assert found['select_threshold_met'] == all(met)
+  # Whoever is left as they were is judged by no stage.
+  assert found['select_threshold_met'] is (None if all(met) else False)
+  every = run(dataclasses.replace(options, low=options.medium)).findings
+  met = [stage['select_threshold_met'] for stage in every['stages']]
+  assert len(met) == 3 and every['select_threshold_met'] == all(met)
   said = answers.before_after({
-      'findings': found, 'history': [{'step': 7, 'mia_auc': .123}],
-      'selected_step': 7})
+      'findings': {**found, 'attack_blind_to_original': False},
+      'history': [{'step': 7, 'mia_auc': .123}], 'selected_step': 7})
   assert f'-> {found["mia_auc"]:.3f} (a guess: 0.5)' in said
+
+
+def test_a_stage_whose_attack_is_blind_makes_the_run_blind():
+  out = run(config())
+  stages = [dataclasses.replace(out, findings=more | {
+      'select_threshold_met': True}) for more in (
+          {}, {'attack_blind_to_original': True})]
+  found = run_lib._joined(stages, config(), {}).findings
+  assert found['attack_blind_to_original'] and found['select_threshold_met']
+  assert 'cannot be told' in answers.of_live_attack({'findings': found})
+  assert 'attack_blind_to_original' not in run_lib._joined(
+      stages[:1], config(), {}).findings
 
 
 def test_it_says_whose_images_are_torn_apart_and_by_person_none_are():
