@@ -47,14 +47,18 @@ def prepare(dataset: dataset_lib.Dataset, folder: str | os.PathLike, *,
   """
   validate.integer('shards', shards, 1, shards_lib.MOST_SHARDS)
   shard, place = deal(dataset.identity, shards, seed)
+  table = shards_lib.table_hash(dataset)
   opened = runs.RunFolder(folder, {
       'kind': shards_lib.KIND, 'shards': shards, 'seed': seed,
       'image_size': list(dataset.image_size), 'rows': dataset.rows_hash(),
+      'table': table,
       'data': dataset.options and dataclasses.asdict(dataset.options)})
   opened.lock()
   path = opened.path / shards_lib.MANIFEST
   if files.is_there(path):
-    return records.read(path, schemas.Shards)
+    manifest = records.read(path, schemas.Shards)
+    _check_table(opened.path, path, table)
+    return manifest
   n = len(dataset)
   told = progress or (lambda done, total: None)
   names = [shards_lib.shard_name(k, shards) for k in range(shards)]
@@ -130,6 +134,20 @@ def deal(identity: np.ndarray, shards: int,
   place = np.empty(n, np.int32)
   place[order] = np.arange(n) - starts[shard[order]]
   return shard, place
+
+
+def _check_table(folder: pathlib.Path, manifest: pathlib.Path,
+                 table: str) -> None:
+  """Raises ValueError if the shards of an earlier version are of other data.
+
+  Their config lacks the hash that a later one is compared with.
+  """
+  config = records.read(folder / runs.CONFIG, dict[str, Any])
+  if 'table' not in config and table != shards_lib.table_hash(
+      shards_lib.load_shards(manifest)):
+    raise ValueError(
+        f'Expected the config of the run in {folder} to resume it, but table '
+        'differs. Another folder starts another run.')
 
 
 def _write(images: np.ndarray | pixels.Stored, rows: np.ndarray,

@@ -18,6 +18,7 @@ from dlfd_jax.data import (
   shards,
   sources,
 )
+from dlfd_jax.utils import runs
 from tests import tiny
 
 _FIELDS = ('labels', 'identity', 'sample_id', 'split', 'places', 'name',
@@ -153,12 +154,40 @@ def test_all_images_that_cannot_be_read_are_named(tmp_path):
 @pytest.mark.parametrize('change, said', [
     ({'seed': 2}, 'seed was 1, is now 2'),
     ({'shards': 2}, 'shards was 3, is now 2'),
-    ({'dataset': _data(39)}, 'rows differs. Another folder starts'),
+    ({'dataset': _data(39)}, 'rows differs; table differs. Another folder'),
 ])
 def test_another_output_is_refused(made, change, said):
   with pytest.raises(ValueError, match=said):
     prepare.prepare(**{'dataset': _data(), 'folder': made, 'shards': 3,
                        'seed': 1, **change})
+
+
+@pytest.mark.parametrize('config', ['of today', 'of an earlier version'])
+@pytest.mark.parametrize('change', [
+    {'split': None}, {'split': np.full(40, 'val')}, {'columns': {}},
+    {'people': {}}, {'people': {k: f'Zoe {k}' for k in range(PEOPLE)}},
+    {'column_names': {'age': {3: 'four'}}}, {'notes': ()}, {'name': 'b'},
+    {'places': np.array([f'line {i}' for i in range(1, 41)])},
+    {'columns': {'age': np.zeros(40, np.int32)}},
+], ids=','.join)
+def test_another_table_of_the_same_images_is_refused(
+    made, tmp_path, change, config):
+  shutil.copytree(made, tmp_path / 'out')
+  if config != 'of today':
+    _forget_table(tmp_path / 'out')
+  prepare.prepare(_data(), tmp_path / 'out', shards=3, seed=1)
+  with pytest.raises(ValueError, match='Expected the config of the run in .* '
+                     'but table differs. Another folder starts another run.'):
+    prepare.prepare(dataclasses.replace(_data(), **change), tmp_path / 'out',
+                    shards=3, seed=1)
+  assert _load(tmp_path / 'out').fingerprint() == _data().fingerprint()
+
+
+def _forget_table(folder):
+  """Leaves a config as earlier versions wrote it."""
+  config = json.loads((folder / runs.CONFIG).read_text())
+  del config['table']
+  (folder / runs.CONFIG).write_text(json.dumps(config))
 
 
 def _spoil(path, position=None):
