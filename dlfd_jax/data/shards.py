@@ -144,12 +144,13 @@ class Reader:
   def _damaged(self, shard: int, got: str) -> ValueError:
     return ValueError(
         f'Expected {os.path.basename(self._paths[shard])} as it was prepared, '
-        f'got {got}: put the file back, or prepare the data again.')
+        f'got {got}: put the file back, or remove it and prepare the data '
+        'again.')
 
   def _reading(self, shard: int) -> contextlib.AbstractContextManager[None]:
     return files.reading(
         f'Expected {os.path.basename(self._paths[shard])} as it was prepared, '
-        'got a damaged file, to be put back or prepared again')
+        'got a damaged file, to be put back, or removed and prepared again')
 
 
 def _check(digest: bytes) -> int:

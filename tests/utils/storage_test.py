@@ -106,6 +106,19 @@ def test_shards_are_prepared_into_the_store(store):
   assert found.fingerprint() == made['fingerprint']
 
 
+def test_a_shard_that_was_cut_in_the_store_is_written_there_again(store):
+  data = examples.random_dataset()
+  made = prepare.prepare(data, storage.local('gs://b/shards'), shards=3)
+  storage.close()
+  first = f'b/shards/{shards.shard_name(0, 3)}'
+  before = store.cat(f'/{first}')
+  store.pipe_file(f'/{first}', before[:100])
+  assert prepare.prepare(
+      data, storage.local('gs://b/shards'), shards=3) == made
+  storage.close()
+  assert store.cat(f'/{first}') == before
+
+
 def test_what_was_found_of_people_lies_in_the_store(store):
   one = chain.Judged(None, 'gs://b/run', {'kind': 'unlearn'}, {})
   storage.local('gs://b/run').mkdir(parents=True)
