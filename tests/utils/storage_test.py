@@ -10,7 +10,7 @@ import fsspec
 import pytest
 from etils import epath
 
-from dlfd_jax.data import prepare, shards
+from dlfd_jax.data import prepare, shards, sources
 from dlfd_jax.pipeline import chain, forgotten
 from dlfd_jax.utils import places, storage, validate, writes
 from tests.data import examples
@@ -104,6 +104,8 @@ def test_shards_are_prepared_into_the_store(store):
   found = shards.load_shards(
       storage.local('gs://b/shards') / shards.MANIFEST)
   assert found.fingerprint() == made['fingerprint']
+  options = sources.DataOptions(source=str(storage.local('gs://b/shards')))
+  assert sources.load(options).fingerprint() == made['fingerprint']
 
 
 def test_a_shard_that_was_cut_in_the_store_is_written_there_again(store):
