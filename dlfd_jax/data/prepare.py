@@ -13,7 +13,16 @@ import numpy as np
 
 from dlfd_jax.data import dataset as dataset_lib, pixels, shards as shards_lib
 from dlfd_jax.data.loaders import images as images_lib
-from dlfd_jax.utils import files, records, rng, runs, schemas, validate, writes
+from dlfd_jax.utils import (
+  files,
+  records,
+  rng,
+  runs,
+  schemas,
+  storage,
+  validate,
+  writes,
+)
 
 _AT_ONCE = 256
 _THREADS = 4
@@ -24,6 +33,9 @@ def prepare(dataset: dataset_lib.Dataset, folder: str | os.PathLike, *,
             progress: Callable[[int, int], None] | None = None
             ) -> dict[str, Any]:
   """Writes shards and their index; goes on where an earlier start stopped.
+
+  A file of a finished folder that is gone, of another size or, the index, of
+  another hash is written again.
 
   Persons are put in random order and dealt out evenly; a person's images are in
   one shard, in the source's order. An image of nobody known stands for a person
@@ -47,31 +59,42 @@ def prepare(dataset: dataset_lib.Dataset, folder: str | os.PathLike, *,
   """
   validate.integer('shards', shards, 1, shards_lib.MOST_SHARDS)
   shard, place = deal(dataset.identity, shards, seed)
+  table = shards_lib.table_hash(dataset)
   opened = runs.RunFolder(folder, {
       'kind': shards_lib.KIND, 'shards': shards, 'seed': seed,
       'image_size': list(dataset.image_size), 'rows': dataset.rows_hash(),
+      'table': table,
       'data': dataset.options and dataclasses.asdict(dataset.options)})
   opened.lock()
   path = opened.path / shards_lib.MANIFEST
+  names = [shards_lib.shard_name(k, shards) for k in range(shards)]
   if files.is_there(path):
-    return records.read(path, schemas.Shards)
+    manifest = records.read(path, schemas.Shards)
+    spoilt = _spoilt(opened.path, manifest, names)
+    if not spoilt:
+      _check_table(opened.path, path, table)
+      return manifest
+    # The list goes last: until then the next start finds these missing.
+    for each in (*spoilt, path):
+      _remove(each)
   n = len(dataset)
   told = progress or (lambda done, total: None)
-  names = [shards_lib.shard_name(k, shards) for k in range(shards)]
-  reader = shards_lib.Reader(
-      [str(opened.path / name) for name in names], dataset.image_size)
+  paths = [str(opened.path / name) for name in names]
+  there = shards_lib.Reader(paths, dataset.image_size)
   done, damaged = 0, []
   for k, name in enumerate(names):
     rows = np.flatnonzero(shard == k)
     rows = rows[np.argsort(place[rows])]
     if not (files.is_file(opened.path / name)
-            and reader.count(k) == len(rows)):
+            and _holds(there, k, len(rows))):
       damaged += _write(dataset.images, rows, opened.path, name)
     done += len(rows)
     told(done, 2 * n)
   if damaged:
     raise ValueError('Expected a readable image '
                      f'{validate.listed(damaged, comma="; ")}.')
+  # Another reader: the first keeps files open that were written anew since.
+  reader = shards_lib.Reader(paths, dataset.image_size)
   stored = shards_lib.Shards(reader, shard, place, None, dataset.image_size)
   hashes = np.empty((n, 32), np.uint8)
   digest = dataset.begin_fingerprint()
@@ -86,7 +109,7 @@ def prepare(dataset: dataset_lib.Dataset, folder: str | os.PathLike, *,
     told(n + done, 2 * n)
   if highest == 1:  # once the images are mended, nothing of these is used
     for name in names:
-      (opened.path / name).unlink()
+      _remove(opened.path / name)
   images_lib.check_highest(highest, dataset.name)
   writes.write_arrays(opened.path / shards_lib.INDEX, shards_lib.index_of(
       dataset, shard, place, hashes), compressed=True)
@@ -130,6 +153,47 @@ def deal(identity: np.ndarray, shards: int,
   place = np.empty(n, np.int32)
   place[order] = np.arange(n) - starts[shard[order]]
   return shard, place
+
+
+def _spoilt(folder: pathlib.Path, manifest: dict[str, Any],
+            names: list[str]) -> list[pathlib.Path]:
+  """The index and shards that are not there as the manifest lists them."""
+  found = [folder / name for name in (shards_lib.INDEX, *names)
+           if not files.is_file(folder / name)
+           or (folder / name).stat().st_size != manifest['files'].get(name)]
+  index = folder / shards_lib.INDEX
+  if index not in found and files.sha256(index) != manifest['index']:
+    found.append(index)
+  return found
+
+
+def _remove(path: pathlib.Path) -> None:
+  """Removes a file; what else has its name is refused where it is written."""
+  if files.is_file(path) and not path.is_symlink():
+    path.unlink()
+    storage.push(path)
+
+
+def _holds(reader: shards_lib.Reader, shard: int, count: int) -> bool:
+  """Whether a shard has so many records; a damaged one has none."""
+  try:
+    return reader.count(shard) == count
+  except ValueError:
+    return False
+
+
+def _check_table(folder: pathlib.Path, manifest: pathlib.Path,
+                 table: str) -> None:
+  """Raises ValueError if the shards of an earlier version are of other data.
+
+  Their config lacks the hash that a later one is compared with.
+  """
+  config = records.read(folder / runs.CONFIG, dict[str, Any])
+  if 'table' not in config and table != shards_lib.table_hash(
+      shards_lib.load_shards(manifest)):
+    raise ValueError(
+        f'Expected the config of the run in {folder} to resume it, but table '
+        'differs. Another folder starts another run.')
 
 
 def _write(images: np.ndarray | pixels.Stored, rows: np.ndarray,

@@ -18,7 +18,9 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import hashlib
 import io
+import json
 import os
 import pathlib
 import threading
@@ -142,12 +144,13 @@ class Reader:
   def _damaged(self, shard: int, got: str) -> ValueError:
     return ValueError(
         f'Expected {os.path.basename(self._paths[shard])} as it was prepared, '
-        f'got {got}: put the file back, or prepare the data again.')
+        f'got {got}: put the file back, or remove it and prepare the data '
+        'again.')
 
   def _reading(self, shard: int) -> contextlib.AbstractContextManager[None]:
     return files.reading(
         f'Expected {os.path.basename(self._paths[shard])} as it was prepared, '
-        'got a damaged file, to be put back or prepared again')
+        'got a damaged file, to be put back, or removed and prepared again')
 
 
 def _check(digest: bytes) -> int:
@@ -323,9 +326,29 @@ def load_shards(path: str | os.PathLike,
 def index_of(dataset: dataset_lib.Dataset, shard: np.ndarray,
              place: np.ndarray, hashes: np.ndarray) -> dict[str, np.ndarray]:
   """What ``index.npz`` holds; arguments as of :class:`Shards`."""
+  return {**_table_of(dataset), 'shard': shard, 'place': place, 'hash': hashes}
+
+
+def table_hash(dataset: dataset_lib.Dataset) -> str:
+  """SHA-256 of all that a folder holds of a data set but its pixels.
+
+  Other than ``Dataset.rows_hash`` it knows split, columns, names and notes.
+  """
+  digest = hashlib.sha256(json.dumps(
+      [dataset.name, dataclasses.asdict(dataset.task), dataset.notes]).encode())
+  for name, array in sorted(_table_of(dataset).items()):
+    digest.update(json.dumps([name, array.shape]).encode())
+    if array.dtype.kind == 'U':  # however long the longest text may be
+      digest.update(json.dumps(array.tolist()).encode())
+    else:
+      digest.update(np.ascontiguousarray(array).data)
+  return digest.hexdigest()
+
+
+def _table_of(dataset: dataset_lib.Dataset) -> dict[str, np.ndarray]:
+  """What ``index.npz`` holds of the source."""
   found = {'labels': dataset.labels, 'identity': dataset.identity,
-           'sample_id': dataset.sample_id, 'shard': shard, 'place': place,
-           'hash': hashes}
+           'sample_id': dataset.sample_id}
   for name, array in (('split', dataset.split), ('places', dataset.places)):
     if array is not None:
       found[name] = array

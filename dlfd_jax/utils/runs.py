@@ -55,9 +55,9 @@ _HASH = re.compile('[0-9a-f]{64}')
 _OTHERS = 'other images are to be forgotten'
 OWN_CODE = 'own_code'  # of a config: hashes of the files of a user's classes
 # None: as many people as the source has; what earlier versions did, and did not
-# record.
+# record. Of shards ``table`` tells what a split column meant.
 _LEFT_OPEN = ('chain', 'data.people', 'data.class_names', 'data.split_column',
-              OWN_CODE)
+              'table', OWN_CODE)
 _PACKAGES = ('dlfd_jax', 'jax', 'jaxlib', 'flax', 'optax', 'ott-jax',
              'orbax-checkpoint', 'numpy', 'scikit-learn')
 

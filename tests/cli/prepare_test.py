@@ -71,6 +71,40 @@ def test_files_are_read_when_they_are_written(tmp_path, files, capsys):
   assert not (tmp_path / 'other' / shards.MANIFEST).exists()
 
 
+@pytest.mark.parametrize('older', [False, True])
+def test_a_corrected_table_is_not_answered_by_the_old_shards(
+    tmp_path, capsys, older):
+  (tmp_path / 'photos').mkdir()
+  for k in range(8):
+    Image.new('RGB', (9, 9), (k, 200, 9)).save(tmp_path / 'photos' / f'{k}.png')
+  manifest, out = tmp_path / 'faces.csv', tmp_path / 'out'
+
+  def write(family=0, part='val'):
+    manifest.write_text('\n'.join([
+        'path,identity,smile,family,split', *(
+            f'photos/{k}.png,{k // 2},{k % 2},{k // 4 + family},'
+            f'{part if k < 2 else "train"}' for k in range(8))]))
+
+  write()
+  flags = ['prepare', f'--data={manifest}', '--labels=smile', '--shards=2',
+           '--image_size=6', f'--out={out}']
+  assert commands.main(flags) == 0
+  if older:  # its config had no hash of the table
+    config = json.loads((out / runs.CONFIG).read_text())
+    del config['table']
+    (out / runs.CONFIG).write_text(json.dumps(config))
+  assert commands.main(flags) == 0
+  before = runs_of.tree(out)
+  capsys.readouterr()
+  assert commands.main([*flags, '--split_column=ignore']) == 2
+  assert 'table differs' in capsys.readouterr().err
+  for corrected in ({'family': 1}, {'part': 'test'}):
+    write(**corrected)
+    assert commands.main(flags) == 2
+    assert 'table differs' in capsys.readouterr().err
+  assert runs_of.tree(out) == before
+
+
 @pytest.mark.slow
 def test_train_unlearn_evaluate_and_check_give_the_same(
     tmp_path, faces, prepared, original):

@@ -1,6 +1,7 @@
 """Who is meant: names in many spellings, from a file to a resolved request."""
 
 import csv
+import dataclasses
 import re
 import unicodedata
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from dlfd_jax.data import labels, people, request_names, requests, spelling
 from dlfd_jax.data.loaders import folder, npz, tree
+from tests.data import examples
 
 NAMES = st.one_of(
     st.text(st.characters(exclude_categories=['Cc', 'Cs']), max_size=8),
@@ -308,6 +310,35 @@ def test_a_picture_is_named_exactly(tmp_path, text, expected):
       _asked(tmp_path, data, text, 'sample_ids')
   else:
     assert _asked(tmp_path, data, text, 'sample_ids') == (expected, [])
+
+
+@pytest.mark.parametrize('numbered', [False, True])
+@pytest.mark.parametrize('kind', ['identities', 'sample_ids', 'families'])
+def test_a_list_that_grows_names_whom_earlier_requests_forgot(kind, numbered):
+  data = examples.random_dataset()
+  family = np.arange(len(data), dtype=np.int32) // 4
+  codes = {'identities': data.identity, 'families': family}
+  if kind == 'sample_ids':
+    first, gone = str(data.sample_id[0]), 'gone.png'
+  elif numbered:
+    first, gone = str(codes[kind][0]), '9999'
+  else:
+    first, gone = 'Kim', 'Lee'
+  names = {} if numbered else {int(codes.get(kind, family)[0]): 'Kim'}
+  data = dataclasses.replace(
+      data, columns={**data.columns, 'family': family},
+      people=names if kind == 'identities' else {},
+      column_names={'family': names} if kind == 'families' else {})
+  for missing in ('refuse', 'record'):
+    look = request_names.Lookup(
+        requests.ForgetRequest(**{kind: (first, gone)}, missing=missing),
+        gone_ids=frozenset(['gone.png']), gone_people=frozenset([gone]))
+    if kind == 'families' and missing == 'refuse':  # as the page says
+      with pytest.raises(ValueError, match=gone):
+        request_names.images_of(data, np.arange(len(data)), look)
+    else:
+      assert len(request_names.images_of(data, np.arange(len(data)), look))
+      assert (look.not_found if kind == 'families' else look.before) == [gone]
 
 
 @given(st.lists(NAMES, min_size=1, max_size=6), st.data())

@@ -18,6 +18,7 @@ from dlfd_jax.data import (
   shards,
   sources,
 )
+from dlfd_jax.utils import runs
 from tests import tiny
 
 _FIELDS = ('labels', 'identity', 'sample_id', 'split', 'places', 'name',
@@ -153,12 +154,40 @@ def test_all_images_that_cannot_be_read_are_named(tmp_path):
 @pytest.mark.parametrize('change, said', [
     ({'seed': 2}, 'seed was 1, is now 2'),
     ({'shards': 2}, 'shards was 3, is now 2'),
-    ({'dataset': _data(39)}, 'rows differs. Another folder starts'),
+    ({'dataset': _data(39)}, 'rows differs; table differs. Another folder'),
 ])
 def test_another_output_is_refused(made, change, said):
   with pytest.raises(ValueError, match=said):
     prepare.prepare(**{'dataset': _data(), 'folder': made, 'shards': 3,
                        'seed': 1, **change})
+
+
+@pytest.mark.parametrize('config', ['of today', 'of an earlier version'])
+@pytest.mark.parametrize('change', [
+    {'split': None}, {'split': np.full(40, 'val')}, {'columns': {}},
+    {'people': {}}, {'people': {k: f'Zoe {k}' for k in range(PEOPLE)}},
+    {'column_names': {'age': {3: 'four'}}}, {'notes': ()}, {'name': 'b'},
+    {'places': np.array([f'line {i}' for i in range(1, 41)])},
+    {'columns': {'age': np.zeros(40, np.int32)}},
+], ids=','.join)
+def test_another_table_of_the_same_images_is_refused(
+    made, tmp_path, change, config):
+  shutil.copytree(made, tmp_path / 'out')
+  if config != 'of today':
+    _forget_table(tmp_path / 'out')
+  prepare.prepare(_data(), tmp_path / 'out', shards=3, seed=1)
+  with pytest.raises(ValueError, match='Expected the config of the run in .* '
+                     'but table differs. Another folder starts another run.'):
+    prepare.prepare(dataclasses.replace(_data(), **change), tmp_path / 'out',
+                    shards=3, seed=1)
+  assert _load(tmp_path / 'out').fingerprint() == _data().fingerprint()
+
+
+def _forget_table(folder):
+  """Leaves a config as earlier versions wrote it."""
+  config = json.loads((folder / runs.CONFIG).read_text())
+  del config['table']
+  (folder / runs.CONFIG).write_text(json.dumps(config))
 
 
 def _spoil(path, position=None):
@@ -200,6 +229,61 @@ def test_a_spoilt_folder_is_refused_before_it_is_used(
     _load(tmp_path / 'copy')
 
 
+@pytest.mark.parametrize('listed', [True, False])
+@pytest.mark.parametrize('spoil', [
+    lambda p: (p / _FIRST).unlink(),
+    lambda p: os.truncate(p / _FIRST, 65536 // 2),
+    lambda p: os.truncate(p / _FIRST, 0),
+    lambda p: (p / _FIRST).write_bytes(b'others' * 1000),
+    lambda p: (p / _FIRST).write_bytes((p / _FIRST).read_bytes() + b'x'),
+    lambda p: (p / shards.INDEX).unlink(),
+    lambda p: _spoil(p / shards.INDEX),
+    lambda p: shutil.copy(_other(p / 'b') / shards.INDEX, p),
+])
+def test_the_same_command_writes_a_spoilt_file_again(
+    made, tmp_path, spoil, listed):
+  copy = tmp_path / 'copy'
+  shutil.copytree(made, copy)
+  whole = shards.shard_name(2, 3)
+  before = (copy / whole).stat().st_ino
+  spoil(copy)
+  if not listed:  # as if the first start had not ended
+    (copy / shards.MANIFEST).unlink()
+  prepare.prepare(_data(), copy, shards=3, seed=1)
+  found = _load(copy)
+  assert found.fingerprint() == _data().fingerprint()
+  np.testing.assert_array_equal(
+      np.concatenate(list(found.images.stream(
+          [np.arange(20), np.arange(20, 40)]))), _data().images)
+  for name in (_FIRST, whole, shards.INDEX, shards.MANIFEST):
+    assert (copy / name).read_bytes() == (made / name).read_bytes()
+  assert (copy / whole).stat().st_ino == before
+
+
+def test_an_unfinished_shard_of_another_number_is_written_again(made, tmp_path):
+  copy = tmp_path / 'copy'
+  shutil.copytree(made, copy)
+  shutil.copy(copy / shards.shard_name(1, 3), copy / _FIRST)
+  (copy / shards.MANIFEST).unlink()
+  prepare.prepare(_data(), copy, shards=3, seed=1)
+  assert (copy / _FIRST).read_bytes() == (made / _FIRST).read_bytes()
+
+
+def test_a_kill_while_a_file_is_written_again_leaves_an_unfinished_folder(
+    made, tmp_path):
+  copy, data = tmp_path / 'copy', _data()
+  shutil.copytree(made, copy)
+  os.truncate(copy / _FIRST, 100)
+  row = np.flatnonzero(prepare.deal(data.identity, 3, 1)[0] == 0)[0]
+  with pytest.raises(KeyboardInterrupt):
+    prepare.prepare(dataclasses.replace(data, images=_Breaks(
+        data.images, row, KeyboardInterrupt())), copy, shards=3, seed=1)
+  assert not (copy / shards.MANIFEST).exists()
+  assert not (copy / _FIRST).exists()
+  prepare.prepare(data, copy, shards=3, seed=1)
+  assert (copy / _FIRST).read_bytes() == (made / _FIRST).read_bytes()
+
+
 @pytest.mark.parametrize('spoil', [
     lambda p: _spoil(p / _FIRST, 200),
     lambda p: (p / _FIRST).write_bytes(bytes((p / _FIRST).stat().st_size)),
@@ -215,8 +299,12 @@ def test_a_damaged_or_foreign_shard_is_named_when_it_is_read(
   manifest['files'][_FIRST] = (copy / _FIRST).stat().st_size  # as if equal
   (copy / shards.MANIFEST).write_text(json.dumps(manifest))
   images = _load(copy).images
-  with pytest.raises(ValueError, match=f'{_FIRST} as it was prepared, got'):
+  with pytest.raises(ValueError, match=(
+      f'{_FIRST} as it was prepared, got .* removed? .*prepare')):
     list(images.stream([np.arange(20), np.arange(20, 40)]))
+  (copy / _FIRST).unlink()
+  prepare.prepare(_data(), copy, shards=3, seed=1)
+  assert (copy / _FIRST).read_bytes() == (made / _FIRST).read_bytes()
 
 
 def _pairs():

@@ -10,7 +10,7 @@ import fsspec
 import pytest
 from etils import epath
 
-from dlfd_jax.data import prepare, shards
+from dlfd_jax.data import prepare, shards, sources
 from dlfd_jax.pipeline import chain, forgotten
 from dlfd_jax.utils import places, storage, validate, writes
 from tests.data import examples
@@ -104,6 +104,21 @@ def test_shards_are_prepared_into_the_store(store):
   found = shards.load_shards(
       storage.local('gs://b/shards') / shards.MANIFEST)
   assert found.fingerprint() == made['fingerprint']
+  options = sources.DataOptions(source=str(storage.local('gs://b/shards')))
+  assert sources.load(options).fingerprint() == made['fingerprint']
+
+
+def test_a_shard_that_was_cut_in_the_store_is_written_there_again(store):
+  data = examples.random_dataset()
+  made = prepare.prepare(data, storage.local('gs://b/shards'), shards=3)
+  storage.close()
+  first = f'b/shards/{shards.shard_name(0, 3)}'
+  before = store.cat(f'/{first}')
+  store.pipe_file(f'/{first}', before[:100])
+  assert prepare.prepare(
+      data, storage.local('gs://b/shards'), shards=3) == made
+  storage.close()
+  assert store.cat(f'/{first}') == before
 
 
 def test_what_was_found_of_people_lies_in_the_store(store):

@@ -39,9 +39,9 @@ def load_tree(root: str | os.PathLike, *,
 
   The sample id of an image is its path in ``root``. Where the names of all
   folders in ``root`` are words for parts, see ``split_columns.part_of``, they
-  are the split. Hidden and housekeeping files are never read; they, files that
-  are no images by their endings, and images outside of a class are counted in
-  ``notes``.
+  are the split. Hidden and housekeeping files are never read, nor are folders
+  below that of a class that are links; they, files that are no images by their
+  endings, and images outside of a class are counted in ``notes``.
 
   Args:
     root: the folder.
@@ -263,14 +263,19 @@ def _folders(path: pathlib.Path) -> list[pathlib.Path]:
 
 def _images(place: pathlib.Path, skipped: collections.Counter[str],
             below: bool = True) -> list[pathlib.Path]:
-  """Images in a folder and those below it; counts other files by ending."""
+  """Images in a folder and those below it; counts what else there is."""
   images = []
   for folder_name, folders, names in os.walk(place):
     hidden = [name for name in folders if name.startswith('.')
               or files.is_housekeeping(name)]
     skipped.update(f'{name}/' for name in hidden)
+    # Those of classes are read as any folder; a link further down could lead
+    # out of the tree, or round in it.
+    linked = [name for name in folders if below and name not in hidden
+              and os.path.islink(os.path.join(folder_name, name))]
+    skipped.update(f'{name}/ (a link)' for name in linked)
     folders[:] = [] if not below else [
-        name for name in folders if name not in hidden]
+        name for name in folders if name not in (*hidden, *linked)]
     for name in names:
       path = pathlib.Path(folder_name, name)
       ending = path.suffix.lower()

@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -40,6 +41,32 @@ def test_classes_are_folders_and_persons_unknown(tmp_path):
   assert dataset.identity.tolist() == [-1] * 4 and dataset.split is None
   np.testing.assert_array_equal(
       dataset.images[2], Image.open(tmp_path / 'faces' / FACES[2]))
+
+
+def test_linked_folders_below_a_class_are_counted_and_not_read(tmp_path):
+  root, away = draw(tmp_path / 'faces', *FACES), tmp_path / 'away'
+  draw(away, 'zoe/1.png')
+  (root / 'happy/zoe').symlink_to(away / 'zoe')
+  (root / 'sad/x/zoe').symlink_to(away / 'zoe')
+  (root / 'sad/x/round').symlink_to(root / 'sad')
+  (root / 'sad/.hidden').symlink_to(away / 'zoe')
+  dataset = read(root)
+  assert dataset.sample_id.tolist() == list(FACES)
+  assert dataset.notes == (
+      'Files and folders in faces that were not read: 2 zoe/ (a link), '
+      '1 .hidden/, 1 round/ (a link).',)
+  (root / 'glad').mkdir()
+  (root / 'glad/ann').symlink_to(away / 'zoe')
+  with pytest.raises(ValueError, match=(
+      r'at least one image in .*glad, got none but 1 ann/ \(a')):
+    read(root)
+  (root / 'glad/ann').unlink()
+  (root / 'glad').rmdir()
+  draw(root, 'train/a/1.png', 'train/b/1.png', 'val/a/2.png', 'val/b/2.png')
+  for name in ('happy', 'sad'):
+    shutil.rmtree(root / name)
+  (root / 'test').symlink_to(root / 'val')  # parts and classes may be links
+  assert len(read(root)) == 6 and not read(root).notes
 
 
 @pytest.mark.parametrize('path, pattern, person', re.findall(
