@@ -85,6 +85,7 @@ def test_an_original_alone_that_has_forgotten_nobody(
   assert runs_of.tree(tmp_path / 'out') == before
 
 
+@pytest.mark.slow
 def test_the_figures_are_those_of_evaluate(made, original, tmp_path):
   assert evaluate.main([
       f'--original={original}', f'--unlearned={made / "unlearned"}', *_QUICK,
@@ -155,6 +156,7 @@ def test_a_person_who_was_forgotten_earlier_is_asked_about_alone(
   assert result['audit']['forget_in_training'] == 0
 
 
+@pytest.mark.slow
 def test_tier_1_without_an_original(made, tmp_path):
   result = _audit(made, tmp_path / 'out', f'--model={made / "unlearned"}',
                   '--tier=1', f'--retrained={made / "retrained"}',

@@ -83,6 +83,7 @@ def test_a_bundle_is_verified_with_model_and_data(
   assert 'the original, which still knows these people' in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', [
     'manifest.json', 'signature.json', 'report.html', 'report.json',
     'result.json', 'config.json', 'per_example.npz'])

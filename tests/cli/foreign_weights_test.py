@@ -371,6 +371,7 @@ OWN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('half', [False, True], ids=['float32', 'bfloat16'])
 @pytest.mark.parametrize('name', OWN)
 def test_flax_variables_are_found_in_what_training_stored(

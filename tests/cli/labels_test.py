@@ -62,6 +62,7 @@ def test_train_and_check_stop_at_the_same_sentence(
   assert capsys.readouterr().err.count(sentence) == 2
 
 
+@pytest.mark.slow
 def test_a_named_split_and_merged_floats_reach_the_model(
     tmp_path, place, capsys):
   flags = ['--split_column=partition', '--merge_from=2',

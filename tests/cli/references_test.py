@@ -70,6 +70,7 @@ def test_evaluate_takes_them_and_they_may_become_more(
   assert result['verification']['unverified'] == []
 
 
+@pytest.mark.slow
 def test_a_stopped_command_goes_on_with_the_next_model(
     tmp_path, original, unlearned, two, monkeypatch):
   folder = tmp_path / 'references'

@@ -53,6 +53,7 @@ def test_device_bytes_hold_to_the_last_measurement(made):
   assert all(kept) and not any(map(any, kept))
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_told_nobody_tells_it_when_started_again(made):
   folder, _ = made
   judged = folder / 'unlearned' / forgotten.JUDGED

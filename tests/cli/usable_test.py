@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 
 from dlfd_jax.cli import audit, evaluate, exit_codes, report, train, unlearn
 from dlfd_jax.report import answers
@@ -40,6 +41,7 @@ def test_a_ruined_model_is_not_to_be_used(original, tmp_path, capsys):
   assert page.index('Do not use this model') < page.index('<table')
 
 
+@pytest.mark.slow
 def test_a_model_that_still_knows_them_has_its_code(tmp_path, capsys):
   rng, people = np.random.default_rng(0), 40
   person = np.arange(people * runs_of.EACH) // runs_of.EACH

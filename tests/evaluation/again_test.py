@@ -73,6 +73,7 @@ def _altered(record, path, value):
   return other
 
 
+@pytest.mark.slow
 def test_one_changed_number_of_each_metric_is_found(made, monkeypatch):
   """Each metric once, another column each time; what is left is not."""
   record, arrays = made
@@ -107,6 +108,7 @@ def test_verdicts_ranks_and_settings_are_compared_too(made, path, value):
     again.check(_altered(record, path, value), arrays)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('learnt', [False, True])
 def test_the_accuracy_that_was_lost_is_compared_and_the_rest_is_named(
     made, learnt):

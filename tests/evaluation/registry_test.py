@@ -54,6 +54,7 @@ def test_every_record_is_what_its_entry_says(records):
     assert registry.label(record['metric']).startswith(metric.label)
 
 
+@pytest.mark.slow
 def test_every_entry_is_made_by_one_of_both_kinds_of_task():
   found = {registry.find(record['metric']).name
            for task in (fakes.CLASSES, fakes.ATTRIBUTES)

@@ -25,7 +25,8 @@ QUICK = [('dlfd', 'distance'), ('neggrad_plus', 'joint'), ('unsir', 'noise'),
          ('bad_teaching', 'teach'), ('scrub', 'max'),
          ('official_compat', 'distance')]
 CASES = [
-    *((*step, 8) for step in QUICK),
+    *((*step, 8) for step in QUICK[:3]),
+    *(pytest.param(*step, 8, marks=pytest.mark.slow) for step in QUICK[3:]),
     *grids.some([(*step, count) for step in QUICK for count in (2, 4)], 3),
     *grids.some([(name, None, 8) for name in methods.METHODS
                  if name not in methods.WRAPPERS], 8),

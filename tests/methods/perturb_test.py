@@ -189,6 +189,7 @@ def test_no_gradient_flows_through_the_perturbed_images():
   np.testing.assert_array_equal(slope, 0)
 
 
+@pytest.mark.slow
 def test_an_unrolled_loop_equals_a_plain_scan(monkeypatch):
   case = Case()
   options = config(perturb_steps=3, perturb_step_size=0.02)

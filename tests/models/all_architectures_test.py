@@ -99,6 +99,7 @@ def test_full_networks_are_as_large_as_torchvisions(name):
       2 * layers, values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('model, channels, sides', STAGES)
 def test_stages_have_their_channels_and_sides(model, channels, sides):
   for stem, size, each in zip(('imagenet', 'small'), (224, 32), sides):
@@ -157,6 +158,7 @@ def test_padded_rows_change_neither_statistics_nor_other_rows(name):
 
 
 @every
+@pytest.mark.slow
 def test_an_example_draws_by_its_key_wherever_it_stands(name):
   images, order = nets.images(8), np.array([5, 2, 7, 0, 1, 6, 4, 3])
   out, new = _trained(name, images)

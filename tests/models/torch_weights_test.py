@@ -61,6 +61,7 @@ def _both_logits(net, config, variables):
   return np.asarray(ours), theirs.numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('head', ['plain', 'paper'])
 @pytest.mark.parametrize('architecture', [
     'resnet18', pytest.param('densenet121', marks=pytest.mark.slow),

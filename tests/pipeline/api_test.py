@@ -62,6 +62,7 @@ def test_a_folder_changes_nothing_and_is_read_when_it_is_finished(
     assert same(one.last, unlearned.last)
 
 
+@pytest.mark.slow
 def test_what_python_saved_the_commands_read(work, tmp_path, capsys):
   _, _, _, original, unlearned, retrained = work
   for name, run in (('original', original), ('unlearned', unlearned),

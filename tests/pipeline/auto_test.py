@@ -125,6 +125,7 @@ SHOWN, WITHIN, BEYOND, LOST = (
 OTHER = dataclasses.replace(ALL, name='other')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('losses, names, outcome', [
     # What may have kept it waits for what has.
     ((WITHIN, SHOWN), 'all other', 'held back, taken'),
@@ -171,6 +172,7 @@ def test_of_one_image_no_candidate_can_be_said_to_forget_it(work, candidate):
     run.variables  # noqa: B018
 
 
+@pytest.mark.slow
 def test_of_one_image_exact_retraining_is_taken_unseen(work):
   splits = request(work, sample_ids=(
       str(work[0].sample_id[work[1].train[0]]),))

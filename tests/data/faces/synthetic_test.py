@@ -82,6 +82,7 @@ def test_columns_agree_with_each_other(album):
     assert np.ptp(columns['age_group'][mine]) <= 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('task', synthetic.TASKS)
 def test_the_share_of_wrong_labels_is_as_asked(task):
   truth = _faces(people=700, images_per_person=2, size=16, task=task,

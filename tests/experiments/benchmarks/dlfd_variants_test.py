@@ -129,6 +129,7 @@ def test_a_plan_reads_the_people_of_forget_and_who_is_held_out():
   assert set(unseen) == set(setting.held_out.rows)
 
 
+@pytest.mark.long
 def test_the_gradient_of_the_last_inner_pass_is_one_pass_less():
   """Of K passes the last moves no image that the weights would ever see."""
   problem, passes = problems.problem(), 3

@@ -57,6 +57,7 @@ def test_who_is_seen_alone_and_beside_retrained_models(
     assert fakes.seen_by(row, 1) and row['forgetting'] == 'distinguishable'
 
 
+@pytest.mark.long
 def test_a_mean_of_references_is_too_near_to_them(judged):
   found = judged['mean_of_references']['metrics']['reference_attack_two_sided']
   assert found['value'] < .4 and found['z'] < -3
