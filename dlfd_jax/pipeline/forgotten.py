@@ -196,14 +196,14 @@ def _of_attack(people: Sequence[Mapping[str, Any]],
     return []
   before, now = (_number(attack[name] or {})
                  for name in ('original', 'unlearned'))
-  said = (f'On {text_lib.counted(there, "person")} of earlier requests the '
-          f'attack AUC is {before} before this request and {now} after it: ')
+  group = f'On {text_lib.counted(there, "person")} of earlier requests the'
   if attack.get('older'):
     return [
-        f'On {text_lib.counted(there, "person")} of earlier requests the '
-        f'attack AUC is {now} after this request, and {before} for an original '
-        'before it that may know them: whether they have become visible again '
-        'takes the model that the request started from.']
+        f'{group} attack AUC is {now} after this request, and {before} for an '
+        'original before it that may know them: whether they have become '
+        'visible again takes the model that the request started from.']
+  said = (f'{group} attack AUC is {before} before this request and {now} after '
+          'it: ')
   if attack['visible_again']:
     said += 'they have become visible again.'
   elif attack['visible_again'] is None:
