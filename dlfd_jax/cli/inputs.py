@@ -24,7 +24,7 @@ from dlfd_jax.data import (
   split_files,
   splits as splits_lib,
 )
-from dlfd_jax.pipeline import chain_checks, job, used as used_lib
+from dlfd_jax.pipeline import chain, chain_checks, job, used as used_lib
 from dlfd_jax.utils import files, hosts, places, runs, spent, validate
 
 _MOST_WORKERS = 8
@@ -299,10 +299,7 @@ def _knows_forget(stored: str | os.PathLike) -> bool:
   That of a manifest or a download: nobody was made to forget it.
   """
   config = pathlib.Path(stored).parent / runs.CONFIG
-  if not files.is_there(config):
-    return False
-  known = runs.read_json(config)
-  return known.get('kind') == 'train' and known.get('on') != 'retain'
+  return files.is_there(config) and chain.knows_forget(runs.read_json(config))
 
 
 def request_splits(values: flags.FlagValues, dataset: dataset_lib.Dataset,

@@ -191,9 +191,7 @@ def _check_table(folder: pathlib.Path, manifest: pathlib.Path,
   config = records.read(folder / runs.CONFIG, dict[str, Any])
   if 'table' not in config and table != shards_lib.table_hash(
       shards_lib.load_shards(manifest)):
-    raise ValueError(
-        f'Expected the config of the run in {folder} to resume it, but table '
-        'differs. Another folder starts another run.')
+    raise runs.another_run(folder, ['table differs'])
 
 
 def _write(images: np.ndarray | pixels.Stored, rows: np.ndarray,

@@ -259,12 +259,17 @@ def ancestors(original: Judged) -> list[dict[str, Any]]:
           *original.chain.get('ancestors', ())]
 
 
+def knows_forget(config: Mapping[str, Any]) -> bool:
+  """Whether a run was trained on the forget set of its own split, if any."""
+  return config.get('kind') == 'train' and config.get('on') != 'retain'
+
+
 def learned_ids(one: Judged) -> np.ndarray | None:
   """Sample ids that a finished run was last trained on; None = not known."""
   if not one.config or one.ids is None:
     return None
   ids = dict(one.ids)
-  if one.config['kind'] == 'train' and one.config.get('on') != 'retain':
+  if knows_forget(one.config):
     return np.concatenate([ids[name] for name in ('train', 'retain', 'forget')
                            if name in ids])
   return ids.get('retain')

@@ -95,6 +95,14 @@ def peak_bytes() -> int:
   return peak if sys.platform == 'darwin' else 1024 * peak
 
 
+def another_run(path: str | os.PathLike, lines: list[str]) -> ValueError:
+  """What a folder is refused with that holds a run of another config."""
+  return ValueError(
+      f'Expected the config of the run in {path} to resume it, but '
+      + '; '.join(sorted(lines, key=_OTHERS.__ne__)[:5])
+      + '. Another folder starts another run.')
+
+
 def differences(old: Any, new: Any, name: str = '') -> list[str]:
   """What differs, in words; where files lie is not part of a run.
 
@@ -234,10 +242,7 @@ class RunFolder:
             f'resume, {path} holds one of {validate.shown(there.get("kind"))}.')
       lines = differences(there, config)
       if lines:
-        raise ValueError(
-            f'Expected the config of the run in {path} to resume it, but '
-            + '; '.join(sorted(lines, key=_OTHERS.__ne__)[:5])
-            + '. Another folder starts another run.')
+        raise another_run(path, lines)
       self.resumed = True
     else:
       self.path.mkdir(parents=True, exist_ok=True)
