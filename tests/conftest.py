@@ -24,8 +24,10 @@ if ('TMPDIR' not in os.environ and _MEMORY.is_dir()
   os.environ['TMPDIR'] = _temporary.name  # workers and commands inherit it
   tempfile.tempdir = None
 # Commands keep compiled programs in the user's cache folder: not the tests'.
-_cache_home = tempfile.TemporaryDirectory()
-os.environ['XDG_CACHE_HOME'] = _cache_home.name
+# Workers share theirs: what one has compiled another reads.
+if 'PYTEST_XDIST_WORKER' not in os.environ:
+  _cache_home = tempfile.TemporaryDirectory()
+  os.environ['XDG_CACHE_HOME'] = _cache_home.name
 # To read a small program, unoptimised, takes as long as to compile it.
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '1'
 # Most of the time goes to compiling, and this halves it: no fused kernels from

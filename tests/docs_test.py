@@ -62,7 +62,7 @@ def _write_inputs():
   torch.save(net.state_dict(), 'model.pth')
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_walk_through_of_a_deletion_request(
     tmp_path, monkeypatch, capsys, shared_compilations):
   monkeypatch.chdir(tmp_path)

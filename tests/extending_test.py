@@ -12,6 +12,7 @@ import pytest
 
 from dlfd_jax.cli import evaluate, report, train, unlearn
 from dlfd_jax.utils import runs
+from tests import grids
 from tests.cli import runs_of
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -105,8 +106,7 @@ def change(file):
     del sys.modules[name]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('wrapped', [False, True])
+@pytest.mark.parametrize('wrapped', grids.some([True, False], 2))
 def test_a_method_in_a_file_of_its_own(own, wrapped, tmp_path, capsys):
   original = runs_of.train_original(tmp_path, runs_of.write_data(tmp_path))
   named = ([f'--method={own}'] if not wrapped else

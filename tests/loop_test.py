@@ -302,7 +302,7 @@ def test_a_finished_run_started_again_ends_the_same(tmp_path, whole):
   assert _lines(tmp_path) == _lines(whole[0])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_resumed_on_other_devices_it_ends_nearly_the_same(tmp_path, whole):
   _run(tmp_path, [_at(5, _terminate)], count=2)
   out = _run(tmp_path, count=4)

@@ -16,7 +16,7 @@ def _faults(outcomes, least):
   return found
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_evaluation_with_one_thing_altered(tmp_path):
   shown = runs.read_json(place.SHOWN)
   del shown['arrays']  # others are beside it here
@@ -40,8 +40,8 @@ def test_an_evaluation_with_one_thing_altered(tmp_path):
 @pytest.mark.slow
 def test_real_runs_with_one_thing_altered(tmp_path):
   folder = mutations.build(tmp_path)
-  _faults(mutations.try_all(folder, mutations.subjects(folder), every=61,
-                            command_every=6000), 400)
+  _faults(mutations.try_all(folder, mutations.subjects(folder), every=301,
+                            command_every=30_000), 80)
 
 
 @pytest.mark.long

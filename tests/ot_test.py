@@ -238,7 +238,7 @@ assert abs(float(inside - jax.jit(value)(x, y))) < 1e-6
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_solver_is_imported_with_the_first_problem_even_a_traced_one():
   done = subprocess.run(
       [sys.executable, '-c', _FIRST_INSIDE_JIT], capture_output=True,

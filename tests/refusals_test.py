@@ -8,7 +8,7 @@ import jax
 import pytest
 
 from dlfd_jax.utils import runs
-from tests import bad_cases
+from tests import bad_cases, grids
 from tests.bad_cases import __main__ as writer, case as case_lib, place
 
 RESULT = pathlib.Path(__file__).parents[1] / 'docs/results/bad_inputs.json'
@@ -79,9 +79,8 @@ def test_mistakes_are_refused(theme, template):
   _check([c for c in bad_cases.CASES if c.theme == theme], template)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('theme', sorted(
-    {c.theme for c in bad_cases.CASES} - QUICK - DATA))
+@pytest.mark.parametrize('theme', grids.some(sorted(
+    {c.theme for c in bad_cases.CASES} - QUICK - DATA), 4))
 def test_mistakes_that_need_a_model_are_refused(theme, template):
   pytest.importorskip('torch', reason='needs the extra torch')
   _check([c for c in bad_cases.CASES if c.theme == theme], template)

@@ -11,7 +11,7 @@ import pytest
 from dlfd_jax import checkpoint, fit, loop, training
 from dlfd_jax.data import augment, batching
 from dlfd_jax.utils import runs
-from tests import tiny
+from tests import grids, tiny
 
 pytestmark = pytest.mark.usefixtures('shared_compilations')
 
@@ -51,8 +51,8 @@ def singles(shared_compilations):
   return [(_alone(one), one.log.events) for one in members]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(('count', 'image_bytes'), [(1, 0), (2, 2**30)])
+@pytest.mark.parametrize(
+    ('count', 'image_bytes'), grids.some([(2, 2**30), (1, 0)], 2))
 def test_three_at_once_equal_three_single_runs(singles, count, image_bytes):
   members = list(_members())
   found = _together(members, count, image_bytes)
@@ -72,6 +72,7 @@ def test_three_at_once_equal_three_single_runs(singles, count, image_bytes):
       found[0].variables, found[2].variables) > 1e-2
 
 
+@pytest.mark.slow
 def test_a_stop_saves_every_model_and_each_goes_on(
     singles, tmp_path, monkeypatch):
   stopped = loop.StopRequest(requested=True)

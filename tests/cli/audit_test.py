@@ -98,7 +98,7 @@ def test_the_figures_are_those_of_evaluate(made, original, tmp_path):
   assert result['verification']['unverified'] == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_forget_is_learnt_again_by_the_recipe_of_the_original(
     made, original, tmp_path):
   recipe = runs.read_json(original / runs.CONFIG)['train']
@@ -113,7 +113,7 @@ def test_forget_is_learnt_again_by_the_recipe_of_the_original(
   assert relearn['batch_size'] == recipe['batch_size']
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_audits_of_one_request_are_compared(
     made, original, tmp_path, capsys):
   common = [f'--original={original}', '--tier=1', '--relearn_steps=2',
@@ -135,6 +135,7 @@ def test_audits_of_one_request_are_compared(
   assert 'theirs: Not verified' in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_retrained_model_saw_nobody_of_the_request(made, tmp_path):
   result = _audit(made, tmp_path / 'out', f'--model={made / "retrained"}')
   assert result['audit'] == {
@@ -222,7 +223,7 @@ def test_people_whom_a_run_was_trained_on_are_not_unseen(
   assert 'test of images that' in str(result['verification']['allowed'])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_weights_of_another_framework(tmp_path, capsys):
   torch = pytest.importorskip('torch', reason='needs the extra torch')
   from tests.models import torch_nets

@@ -104,6 +104,7 @@ def test_every_file_that_is_altered_removed_or_exchanged_is_found(
   _refused(capsys, folder)
 
 
+@pytest.mark.slow
 def test_every_digit_and_letter_of_the_signature_counts(
     made, tmp_path, capsys):
   folder = _copy(made, tmp_path)
@@ -228,7 +229,7 @@ def test_a_digit_or_word_that_a_signer_altered_is_found(
   assert 'signed by' in _refused(capsys, folder, f'--public_key={known}')
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_signer_and_the_data_may_be_named(
     made, faces, tmp_path, capsys):
   folder = made / 'eval' / 'bundle'
@@ -245,7 +246,7 @@ def test_the_signer_and_the_data_may_be_named(
     assert 'got ' in _refused(capsys, folder, *data)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_request_names_the_one_before_it(made, tmp_path, capsys):
   assert unlearn.main([
       f'--original={made / "unlearned"}', '--forget_people=2',

@@ -115,7 +115,7 @@ def test_a_near_copy_under_another_person_is_listed_and_shown(
       'data', 'check', 'delete.txt'}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_split_and_the_network_are_those_of_the_original(
     tmp_path, original, monkeypatch, capsys):
   monkeypatch.setattr(expected_cost, '_STEP_S', 1e-9)  # one image a device

@@ -49,7 +49,7 @@ def test_a_summary_counts_what_is_nearer_and_signs_the_gaps():
   assert 'on 2 of 3 seeds' in text and '20.0 points better' in text
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_demo_that_fails_says_why(tmp_path):
   (tmp_path / 'file').write_text('')
   with pytest.raises(RuntimeError, match='seed 7 failed: error: '):

@@ -230,6 +230,7 @@ def test_a_name_of_a_column_is_plain_in_every_notation(odd):
   assert '\\input' not in render.to_latex(table)
 
 
+@pytest.mark.slow
 def test_names_that_are_accepted_are_shown_on_screen_and_pages(
     template, tmp_path, monkeypatch, capfd):
   """Marks of direction are part of names, and spreadsheets read reports."""

@@ -15,7 +15,6 @@ from dlfd_jax.cli import (
   unlearn,
 )
 from dlfd_jax.utils import runs
-from tests import grids
 from tests.cli import runs_of
 
 pytestmark = pytest.mark.usefixtures('shared_compilations')
@@ -48,9 +47,10 @@ def grains(tmp_path_factory, shared_compilations):
   return folder / 'original'
 
 
-@pytest.mark.parametrize('flag, whole', grids.some([
+@pytest.mark.long
+@pytest.mark.parametrize('flag, whole', [
     ('--forget_classes=coarse 1', 'coarse 1'), ('--forget_images=20', None),
-    ('--forget_subclasses=fine:3', 'fine:3')], 3))
+    ('--forget_subclasses=fine:3', 'fine:3')])
 def test_auto_claims_nothing_of_what_is_forgotten_whole(
     tmp_path, grains, capsys, flag, whole):
   folder = tmp_path / 'auto'

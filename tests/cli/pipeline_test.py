@@ -176,7 +176,7 @@ def test_a_second_request_keeps_the_first_forgotten(
           in capsys.readouterr().out)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_groups_of_rum_have_methods_and_flags_of_their_own(
     tmp_path, original, capsys):
   command = ['--method=rum', '--rum_of=nothing,finetune,salun',

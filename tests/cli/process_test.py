@@ -83,7 +83,7 @@ def _run(line, folder):
 
 
 @pytest.mark.parametrize('line, code, said', [
-    *CHEAP, *grids.some(IMPORTING, 3)])
+    *CHEAP, *grids.some(IMPORTING, 8)])
 def test_a_command_behaves(line, code, said, tmp_path):
   made = _run(line, tmp_path)
   assert made.returncode == code, made

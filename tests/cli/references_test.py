@@ -93,7 +93,7 @@ def test_a_stopped_command_goes_on_with_the_next_model(
           == [one['weights'] for one in whole.record['models']])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_everybody_of_the_pool_is_in_half_of_the_shadow_models(
     tmp_path, original, unlearned, capsys):
   folder = tmp_path / 'shadows'
@@ -190,7 +190,7 @@ def test_altered_references_are_refused(
   assert not (tmp_path / 'evaluation').exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_as_many_are_trained_at_once_as_the_memory_holds(
     tmp_path, original, unlearned, two, monkeypatch):
   tried, real = [], fit.fit_together

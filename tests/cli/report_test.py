@@ -16,6 +16,7 @@ from dlfd_jax.cli import audit, report, verify
 from dlfd_jax.data import sources
 from dlfd_jax.pipeline import evaluation_result, job
 from dlfd_jax.utils import runs
+from tests import grids
 from tests.cli import runs_of
 
 
@@ -162,8 +163,7 @@ def test_a_key_of_somebody_else_is_not_replaced(named, tmp_path, capsys):
   assert _written(tmp_path) == {'report_key.json': '{"kind": "door"}'}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('more', [[], ['--names']])
+@pytest.mark.parametrize('more', grids.some([[], ['--names']], 2))
 def test_a_signed_bundle_has_no_key_and_is_verified(named, tmp_path, more):
   pem = tmp_path / 'key.pem'
   pem.write_bytes(ed25519.Ed25519PrivateKey.generate().private_bytes(

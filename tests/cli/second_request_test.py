@@ -19,6 +19,7 @@ from dlfd_jax.cli import (
   unlearn,
 )
 from dlfd_jax.utils import runs
+from tests import grids
 from tests.cli import runs_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures('shared_compilations')]
@@ -139,7 +140,7 @@ def manifest(tmp_path_factory, shared_compilations):
   return folder, source, gone, later
 
 
-@pytest.mark.parametrize('kind', ['tree', 'npz', 'shards'])
+@pytest.mark.parametrize('kind', grids.some(['tree', 'npz', 'shards'], 3))
 def test_every_source_may_lose_who_was_forgotten(tmp_path, kind, capsys):
   source, gone, later = _first(tmp_path, kind)
   capsys.readouterr()

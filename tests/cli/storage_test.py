@@ -83,8 +83,7 @@ def _one_sentence(capsys):
   return said
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('scheme', _STORES)
+@pytest.mark.parametrize('scheme', grids.some(_STORES, 2))
 def test_the_whole_job_in_a_bucket(request, scheme, cache, capsys):
   url, _, objects = request.getfixturevalue(scheme)
   assert commands.main([
@@ -154,7 +153,7 @@ sys.exit(commands.main(sys.argv[1:]))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_run_in_a_bucket_ends_like_one_that_was_not(s3):
   url, _, objects = s3
   killed = subprocess.run(

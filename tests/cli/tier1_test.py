@@ -155,7 +155,7 @@ def test_four_retrained_models_are_references_of_attacks(
   assert 'RMIA AUC, by person' in page
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_one_retrained_model_and_no_relearning(
     original, reference_runs, tmp_path):
   out = tmp_path / 'one'

@@ -8,6 +8,7 @@ from dlfd_jax import presets
 from dlfd_jax.cli import exit_codes, unlearn
 from dlfd_jax.pipeline import run_configs, unlearn as unlearn_lib
 from dlfd_jax.utils import runs
+from tests import grids
 
 SHORT = ['--epochs=1', '--restore_epochs=1', '--batch_size=16',
          '--restore_batch_size=16', '--perturb_steps=1', '--devices=1']
@@ -21,10 +22,9 @@ def run(original, workdir, *flags):
   return json.loads((workdir / runs.RESULT).read_text())['findings']
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('flags, tried', [
+@pytest.mark.parametrize('flags, tried', grids.some([
     ((), [True, True]),
-    (('--learning_rate=.001', '--restore_trial=false'), [False, False])])
+    (('--learning_rate=.001', '--restore_trial=false'), [False, False])], 2))
 def test_rates_are_tried_unless_the_user_names_them(
     flags, tried, original, tmp_path, capsys):
   found = run(original, tmp_path / 'run', *flags)

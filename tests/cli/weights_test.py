@@ -71,7 +71,7 @@ def test_a_wrong_flag_is_one_sentence_and_writes_nothing(
   assert not folder.exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_module_of_ones_own_goes_the_same_way(tmp_path, capsys):
   config = models.ModelConfig(
       architecture='tests.models.own_nets:Own', outputs=2,

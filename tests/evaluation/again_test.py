@@ -108,7 +108,7 @@ def test_verdicts_ranks_and_settings_are_compared_too(made, path, value):
     again.check(_altered(record, path, value), arrays)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize('learnt', [False, True])
 def test_the_accuracy_that_was_lost_is_compared_and_the_rest_is_named(
     made, learnt):
@@ -161,7 +161,7 @@ def test_quick_evaluations_without_references_follow_too():
   assert again.check(record, arrays).left == ()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_figures_of_shadow_models_follow_from_their_margins():
   found, of_tier_3 = shadows_test._evaluate(
       shadows_test._shadows(trace=1., keep=True))
@@ -193,7 +193,7 @@ def test_what_is_missing_is_named_without_a_traceback(made):
   """A signer may leave out or exchange what they like."""
   record, arrays = made
   left = again.check(record, arrays).left
-  for name in list(arrays)[::24]:
+  for name in list(arrays)[::48]:
     if name.endswith(('loss', 'margin', 'logits')) or '/' not in name:
       with contextlib.suppress(ValueError):
         assert len(again.check(record, {
@@ -201,7 +201,7 @@ def test_what_is_missing_is_named_without_a_traceback(made):
                                ).left) > len(left), name
   for path in ([(key,) for key in record] + [
       (key, inner) for key in ('data', 'config') for inner in record[key]] + [
-          ('metrics', 0, key) for key in record['metrics'][0]])[::4]:
+          ('metrics', 0, key) for key in record['metrics'][0]])[::12]:
     other = _altered(record, path, None)
     place = other
     for key in path[:-1]:

@@ -79,7 +79,7 @@ def test_exchanged_outputs_are_seen_two_sided():
   assert found['lira_auc_two_sided']['verdict'] == 'distinguishable'
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_who_stays_is_exposed_or_not(honest):
   _, found = honest
   _, exposed = _evaluate(_WORLD.model(7, stay=4.0), halves=_halves())

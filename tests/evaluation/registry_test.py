@@ -41,7 +41,8 @@ def _fresh(task):
 
 
 @pytest.mark.parametrize('records', [
-    _shown, lambda: _fresh(fakes.CLASSES), lambda: _fresh(fakes.ATTRIBUTES)],
+    _shown, lambda: _fresh(fakes.CLASSES),
+    pytest.param(lambda: _fresh(fakes.ATTRIBUTES), marks=pytest.mark.slow)],
                          ids=['shown', 'classes', 'attributes'])
 def test_every_record_is_what_its_entry_says(records):
   config = inputs.ReferenceConfig()
@@ -54,7 +55,7 @@ def test_every_record_is_what_its_entry_says(records):
     assert registry.label(record['metric']).startswith(metric.label)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_entry_is_made_by_one_of_both_kinds_of_task():
   found = {registry.find(record['metric']).name
            for task in (fakes.CLASSES, fakes.ATTRIBUTES)

@@ -243,7 +243,7 @@ def test_copies_become_records():
   assert found['data']['leakage']['exact']['forget-test'] == 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_whole_evaluation_ends_in_time():
   data = fakes.dataset(people=1000)
   splits = fakes.splits(data, (.5, .65, .8))

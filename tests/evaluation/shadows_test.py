@@ -126,7 +126,7 @@ def test_shadows_that_never_knew_see_nothing():
   assert found['u_lira_auc']['gate'] == 'cannot see the original'
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_privacy_harm_needs_people_who_are_kept(clean):
   _, found = clean
   assert 'kept nobody' in found['privacy_harm']['unlearned']['reason']

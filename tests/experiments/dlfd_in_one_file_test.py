@@ -25,7 +25,7 @@ class Wrapped(nn.Module):
     return Outputs(*one.Net(self.outputs, name='net')(images))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_step_equals_that_of_the_library(monkeypatch):
   monkeypatch.setattr(one, 'K', 2)  # compiles quicker than 5
   rng = np.random.default_rng(0)

@@ -80,7 +80,7 @@ _TINY = ['--tasks=demo', '--people=12', '--images_per_person=4',
          '--epochs=1', '--devices=1', '--bootstrap=20']
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_table_is_searched_judged_and_resumed(
     tmp_path, capsys, shared_compilations):
   line = [*_TINY, f'--workdir={tmp_path / "runs"}', '--people=40',

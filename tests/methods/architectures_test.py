@@ -60,7 +60,7 @@ def is_cancelled(path):
 
 PAIRS = [
     pytest.param(architecture, method, marks=(
-        pytest.mark.long if (4 * i + j) % (4 * len(NETWORKS)) else
+        pytest.mark.long if (4 * i + j) % (9 * len(NETWORKS)) else
         pytest.mark.slow))
     for i, architecture in enumerate(NETWORKS)
     for j, method in enumerate(CONFIGS)]

@@ -106,7 +106,7 @@ def test_it_runs_and_changes_the_parameters_alone(name):
   check_run(name, out, problem, before)
 
 
-@pytest.mark.parametrize('name', grids.some(sorted(methods.METHODS), 2))
+@pytest.mark.parametrize('name', grids.some(sorted(methods.METHODS), 5))
 def test_it_runs_on_many_labels_and_streamed_images(name):
   problem, before = untouched('multilabel')
   check_run(name, run(name, problem, image_bytes=0), problem, before)
@@ -175,8 +175,7 @@ READS = {'bad_teaching': 'RF', 'cf_k': 'Rr', 'dlfd': 'RFr', 'eu_k': 'Rr',
          'sfr_on': 'RFrf', 'kgl_top1': 'RFr', 'lotus': 'RFf', 'fisher': 'R'}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('name', sorted(READS))
+@pytest.mark.parametrize('name', grids.some(sorted(READS), 4))
 def test_it_learns_from_what_it_may_read_and_from_nothing_else(name):
   config = CONFIGS[name]
   # The live attack, which sees more, may not decide here.
@@ -280,8 +279,9 @@ def test_the_phases_of_dlfd_compile_once_however_often_they_change(
 
 
 @pytest.mark.parametrize('name, rate', [
-    *((name, 1e30) for name in sorted(methods.METHODS)
-      if name not in NO_RATE), ('finetune', 1e20)])
+    ('dlfd', 1e30), ('restore', 1e30), ('finetune', 1e20), *grids.some([
+        (name, 1e30) for name in sorted(methods.METHODS)
+        if name not in (*NO_RATE, 'dlfd', 'restore')], 5)])
 def test_a_step_that_is_not_finite_stops_at_the_last_good_state(name, rate):
   config = problems.short(
       CONFIGS[name], epochs=CONFIGS[name].inner.epochs, **dict.fromkeys(

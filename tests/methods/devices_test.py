@@ -27,9 +27,9 @@ QUICK = [('dlfd', 'distance'), ('neggrad_plus', 'joint'), ('unsir', 'noise'),
 CASES = [
     *((*step, 8) for step in QUICK[:3]),
     *(pytest.param(*step, 8, marks=pytest.mark.slow) for step in QUICK[3:]),
-    *grids.some([(*step, count) for step in QUICK for count in (2, 4)], 3),
+    *grids.some([(*step, count) for step in QUICK for count in (2, 4)], 9),
     *grids.some([(name, None, 8) for name in methods.METHODS
-                 if name not in methods.WRAPPERS], 8),
+                 if name not in methods.WRAPPERS], 12),
     *grids.some([('dlfd_combined', 'distance', count) for count in (2, 8)], 2),
     ('dlfd_sharded', 'distance', 8),
     *(pytest.param(f'{name}_sharded', phase, 4, marks=pytest.mark.slow)
@@ -204,7 +204,7 @@ def test_the_released_step_moves_images_against_the_slope_of_the_loss(count):
       sums['images'][clear], wanted[clear], atol=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_whole_runs_on_other_devices_differ_less_than_seeds_do():
   config = dataclasses.replace(contract_test.CONFIGS['dlfd'], epochs=4)
 

@@ -150,7 +150,7 @@ def test_one_memorised_image_is_steered_by_its_rank():
   assert out.steps < 60
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize('name', ['dlfd', 'scrub', 'bad_teaching', 'neggrad'])
 def test_one_image_on_more_devices_than_images(name):
   config = problems.short(methods.METHODS[name]())

@@ -122,9 +122,11 @@ def slow_slope(case, config, ce_weight, images):
 
 @pytest.mark.parametrize('kind, fields', [
     ('multiclass', {}),
-    ('multiclass', {'perturb_radius': 0.03}),
-    ('multilabel', {'representation': 'logits', 'sinkhorn': (
-        dataclasses.replace(EXACT, objective='entropic'))}),
+    pytest.param('multiclass', {'perturb_radius': 0.03},
+                 marks=pytest.mark.slow),
+    pytest.param('multilabel', {'representation': 'logits', 'sinkhorn': (
+        dataclasses.replace(EXACT, objective='entropic'))},
+                 marks=pytest.mark.slow),
 ])
 def test_k_steps_agree_with_a_slow_loop(kind, fields):
   case = Case(kind)
@@ -189,7 +191,7 @@ def test_no_gradient_flows_through_the_perturbed_images():
   np.testing.assert_array_equal(slope, 0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_unrolled_loop_equals_a_plain_scan(monkeypatch):
   case = Case()
   options = config(perturb_steps=3, perturb_step_size=0.02)

@@ -17,6 +17,7 @@ from dlfd_jax import (
 from dlfd_jax.data import batching, dataset as dataset_lib
 from dlfd_jax.methods import cf_k
 from dlfd_jax.models import densenet, efficientnet, resnet
+from tests import grids
 from tests.methods import problems
 from tests.models import nets
 
@@ -170,7 +171,8 @@ def test_an_example_draws_by_its_key_wherever_it_stands(name):
 
 
 # Shallower ones of all four: tests/methods/architectures_test.py.
-@pytest.mark.parametrize('name', ['resnet18', 'vit_s'])
+@pytest.mark.parametrize('name', [
+    'resnet18', pytest.param('vit_s', marks=pytest.mark.slow)])
 def test_a_training_step_moves_every_parameter_and_statistic(name):
   problem = _problem(name)
   before = train.create_state(problem.original, PLAIN, jax.random.key(0))
@@ -203,8 +205,7 @@ def test_a_network_without_statistics_unlearns_and_resumes(tmp_path):
       nets.variables('vit_s'), first.last)} == {'head'}
 
 
-@every
-@pytest.mark.slow
+@pytest.mark.parametrize('name', grids.some(models.ARCHITECTURES, 4))
 def test_a_saved_network_comes_back(name, tmp_path):
   config = models.ModelConfig(
       architecture=name, outputs=3, width=1, stem='small')

@@ -69,7 +69,7 @@ def test_logits_are_near_those_of_float32(name):
   assert (short != short.astype(jnp.bfloat16)).mean() > .9
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_steps_run_in_bfloat16_and_keep_float32():
   model = nets.TINY['vit_s'].clone(dtype=jnp.bfloat16)
   data = tiny.dataset(16)

@@ -41,6 +41,7 @@ def test_it_is_built_initialised_and_run_like_ours():
   assert models.last_blocks(model, variables, 1) == ('last',)
 
 
+@pytest.mark.slow
 def test_running_statistics_are_the_same_on_all_devices():
   model = models.build(_config())
   variables = models.init(model, jax.random.key(0), (16, 16))

@@ -15,10 +15,9 @@ from tests.models import nets
 # accelerator's compiler keeps them.
 KEEP = {'xla_disable_hlo_passes': 'cse_barrier_expander'}
 CASES = [
-    ('resnet18', True), pytest.param('vit_s', True, marks=pytest.mark.long),
-    pytest.param('densenet121', True, marks=pytest.mark.long),
+    ('resnet18', True), ('vit_s', True), ('densenet121', True),
     # Statistics of three rows of one pixel would magnify roundings.
-    pytest.param('efficientnet_b0', False, marks=pytest.mark.long)]
+    ('efficientnet_b0', False)]
 
 
 def _loss(model, live, params, stats, images):
@@ -29,7 +28,7 @@ def _loss(model, live, params, stats, images):
   return jnp.square(out.logits).sum(), (out.logits, new)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize('name, live', CASES)
 def test_values_gradients_and_statistics_are_the_same(name, live):
   plain = nets.TINY[name]

@@ -64,7 +64,7 @@ def _both_logits(net, config, variables):
 @pytest.mark.slow
 @pytest.mark.parametrize('head', ['plain', 'paper'])
 @pytest.mark.parametrize('architecture', [
-    'resnet18', pytest.param('densenet121', marks=pytest.mark.slow),
+    'resnet18', pytest.param('densenet121', marks=pytest.mark.long),
     'efficientnet_b0'])
 def test_logits_equal_those_of_pytorch_and_so_do_tensors_on_the_way_back(
     architecture, head):
@@ -85,8 +85,10 @@ def test_logits_equal_those_of_pytorch_and_so_do_tensors_on_the_way_back(
 
 @pytest.mark.parametrize('architecture, twin', [
     ('resnet18', lambda: torch_nets.ResNet18(1000, 64)),
-    ('densenet121', lambda: torch_nets.DenseNet121(1000, 64)),
-    ('efficientnet_b0', lambda: torch_nets.EfficientNetB0(1000))])
+    pytest.param('densenet121', lambda: torch_nets.DenseNet121(1000, 64),
+                 marks=pytest.mark.slow),
+    pytest.param('efficientnet_b0', lambda: torch_nets.EfficientNetB0(1000),
+                 marks=pytest.mark.slow)])
 def test_full_networks_take_the_tensors_of_torchvision(architecture, twin):
   config = models.ModelConfig(outputs=1000, architecture=architecture)
   assert torch_weights.account(_state(twin()), config).fits

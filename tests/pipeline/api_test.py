@@ -129,6 +129,7 @@ def test_two_trainings_from_one_seed_are_no_two_references(work):
       **other.config, 'train': {**other.config['train'], 'seed': 1}}))
 
 
+@pytest.mark.slow
 def test_tier_1_runs_in_memory(work):
   data, _, splits, original, unlearned, retrained = work
   other = dlfd_jax.train(data, splits, dataclasses.replace(RECIPE, seed=1),

@@ -74,7 +74,7 @@ def test_an_estimate_counts_passes(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', [
-    'dlfd_restore', 'scrub', *(pytest.param(name, marks=pytest.mark.slow)
+    'dlfd_restore', 'scrub', *(pytest.param(name, marks=pytest.mark.long)
                                for name in (
         'salun', 'kgl_top1', 'lotus', 'margin_matching', 'unsir', 'rum'))])
 def test_steps_are_timed_as_they_will_be_run(name):

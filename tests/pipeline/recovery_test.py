@@ -113,7 +113,7 @@ def _record(name, loaded, recovered, judged):
               if record.metric == name), inputs
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize('name, judged, apart', [
     ('recovery_accuracy', 'permuted', True),
     ('recovery_accuracy', 'zeroed', True),
@@ -131,6 +131,7 @@ def test_what_was_hidden_is_told_apart_and_an_honest_model_is_not(
     assert record.retrained.value < .6
 
 
+@pytest.mark.slow
 def test_every_model_gets_the_same_and_stays_as_it_is(loaded, recovered):
   found, seconds, events = recovered
   assert set(found.logits) == set(loaded)

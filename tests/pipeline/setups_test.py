@@ -15,7 +15,7 @@ from dlfd_jax.cli import audit, weights
 from dlfd_jax.data.loaders import images as images_lib
 from dlfd_jax.models import torch_weights
 from dlfd_jax.pipeline import setups
-from tests import tiny
+from tests import grids, tiny
 
 torch = pytest.importorskip('torch', reason='needs the extra torch')
 from tests.models import torch_nets  # noqa: E402
@@ -127,8 +127,6 @@ WRONG = {  # what of the model, flags that were given, those that are named
         [*SIZED, *HALF], ['--mean=0.406,0.456,0.485',
                           '--std=0.225,0.224,0.229', '--channel_order=bgr']),
 }
-QUICK = ('normalisation', 'order of the classes', 'size')
-SLOW = ('size and normalisation',)
 
 
 def _is_refused(name, made, tmp_path, capsys):
@@ -147,14 +145,14 @@ def _is_refused(name, made, tmp_path, capsys):
   return [*given, *flags]  # the last of two flags counts
 
 
-@pytest.mark.parametrize('name', QUICK)
+@pytest.mark.parametrize('name', [
+    'normalisation', *grids.some(['size', 'order of the classes'], 2)])
 def test_the_set_up_that_fits_is_named(name, made, tmp_path, capsys):
   _is_refused(name, made, tmp_path, capsys)
 
 
-@pytest.mark.parametrize('name', [
-    pytest.param(name, marks=pytest.mark.slow if name in SLOW else
-                 pytest.mark.long) for name in WRONG])
+@pytest.mark.long
+@pytest.mark.parametrize('name', WRONG)
 def test_the_set_up_that_is_named_imports_the_model(
     name, made, tmp_path, capsys):
   flags = _is_refused(name, made, tmp_path, capsys)

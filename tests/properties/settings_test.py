@@ -163,6 +163,7 @@ def test_any_config_of_a_run(tmp_path_factory, data):
 @pytest.mark.slow
 @given(st.data())
 @settings(max_examples=30)
+@pytest.mark.long
 def test_any_result_of_an_evaluation(tmp_path_factory, data):
   source = tmp_path_factory.mktemp('any_result')
   result = fakes.result()

@@ -20,6 +20,7 @@ def test_all_folds_at_once_answer_as_scikit_learn_does(name, scale):
     assert np.sum(right != wanted) <= 1
 
 
+@pytest.mark.slow
 def test_its_files_have_every_size(tmp_path, capsys, monkeypatch):
   monkeypatch.setattr(attack_speed, 'SIDES', (20, 30))
   out = tmp_path / 'speed'

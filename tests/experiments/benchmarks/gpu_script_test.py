@@ -26,7 +26,7 @@ def test_its_parts_fit_twelve_minutes_and_are_programs():
     assert importlib.util.find_spec(f'experiments.benchmarks.{name}')
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_evaluation_is_measured_by_the_rows_of_a_call():
   found = evaluation_rate.measure(
       presets.Network(width=4, stem='small'), 16, 4, [8, 64], 1)

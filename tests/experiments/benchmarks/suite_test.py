@@ -66,7 +66,7 @@ def test_an_unknown_part_is_one_sentence(tmp_path, capsys):
   assert not (tmp_path / 'run').exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_timed_problems_are_those_of_a_step():
   config = dlfd.DLFDConfig(perturb_steps=2)
   here, there = (np.random.default_rng(seed).normal(

@@ -39,7 +39,7 @@ def _images(race, batch):
   return np.asarray(images), np.asarray(labels)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_images_move_alike(race):
   batch, problem = race.batches[0], race.problem
   images, labels = _images(race, batch.retain)
@@ -61,7 +61,7 @@ def test_images_move_alike(race):
   assert np.abs(np.asarray(ours) - images).mean() > CONFIG.perturb_step_size
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_weights_move_alike_on_the_same_images(race):
   still = dataclasses.replace(CONFIG, perturb_step_size=1e-7)
   batch, problem = race.batches[0], race.problem

@@ -10,6 +10,7 @@ _DATA, _SPLITS = verdict_rates.data_of(
     {'retain': 8, 'forget': 8, 'val': 2, 'test': 8}, verdict_rates.PER_PERSON)
 
 
+@pytest.mark.slow
 def test_it_gives_the_verdicts_of_whole_evaluations():
   original, judged, retrained = verdict_rates.simulated(
       _SPLITS, .1, .7, [0])
@@ -44,6 +45,7 @@ def test_few_images_are_too_few_to_say():
   assert set(verdict.values()) == {'too few to say'}
 
 
+@pytest.mark.slow
 def test_many_people_can_be_indistinguishable_and_a_leak_is_not(monkeypatch):
   monkeypatch.setattr(verdict_rates, 'RETRAINED', (8,))
   rows, voters = verdict_rates.rates(300, 'alike', 2)

@@ -29,7 +29,7 @@ def test_steps_checks_start_and_choice_are_all_counted():
       seconds / 8)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize('config, phases', [
     (restore.RestoreConfig(), {'finetune', 'restore', 'restore_resting'}),
     (rum.RumConfig(high=finetune.FinetuneConfig()), {'finetune'})])

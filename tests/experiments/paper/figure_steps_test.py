@@ -42,6 +42,7 @@ def _at_once(scene, retain, forget):
   return run(clean)
 
 
+@pytest.mark.slow
 def test_one_step_at_a_time_is_what_the_method_does():
   scene = _scene(perturb_radius=3 / 255, perturb_step_size=2 / 255)
   retain, forget = figure_steps.batches(scene, 0)

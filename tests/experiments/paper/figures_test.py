@@ -56,7 +56,7 @@ def _ok(*arguments):
   assert figures.main(['--traceback', *map(str, arguments)]) == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_all_that_the_inputs_allow_is_drawn_with_its_numbers(tmp_path):
   one = _evaluation(tmp_path / 'one')
   two = _evaluation(tmp_path / 'two')

@@ -115,7 +115,7 @@ def test_nothing_of_another_version_of_ones_own_method_counts(tmp_path):
   assert not study.own_mark(presets.STARTS['demo'].methods['dlfd_restore'])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_search_is_resumed_and_its_values_make_a_preset(
     tmp_path, capsys, shared_compilations):
   out = tmp_path / 'out'
