@@ -23,8 +23,8 @@ from tests import grids, tiny
 QUICK = ['lr=0.1,bins=[1,2]']
 NAMES = [
     'a\\b', '[', ']', '[a', 'a]', '[a-z]', '[!a]', 'a?b', '*', 'a*b', '**',
-    '\\', '\\\\server', 'C:\\runs', ' ', ' a', 'a ', 'a  b', '"', "'", '`', 'a"b\'c',
-    '%', '%20', 'a%2Fb', '%s', '-', '-rf', '--workdir=x', '~', '~root', '$HOME',
+    '\\', '\\\\server', 'C:\\runs', ' ', ' a', 'a ', 'a  b', '"', "'", '`',
+    'a"b\'c', '%', '%20', 'a%2Fb', '%s', '-', '-rf', '--workdir=x', '~', '~root', '$HOME',
     '${HOME}', '{0}', '{a}', '(a)', 'a&b', 'a|b', 'a;b', '<a>', '#a', '!a',
     '@a', '^', 'a:b', 'file:', 'gs:', 's3:', 'a=b', 'a,b', '.hidden', '...',
     'a.orbax-checkpoint-tmp', '12', 'loop', 'é', 'e\u0301', '日本語', '😀', 'İ',
