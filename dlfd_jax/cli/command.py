@@ -49,6 +49,7 @@ _TOO_MANY = (errno.EMFILE, errno.ENFILE)
 _NO_NAME = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
 # Of a bar: no markup; where the terminal is narrow, two lines.
 _WHOLE: dict[str, Any] = {'markup': False, 'table_column': rich_table.Column()}
+_LONGEST = 2000  # characters of an error: a list of names is read to its end
 _SMALLER = ('batch_size', 'device_bytes', 'image_size', 'width')
 
 
@@ -285,7 +286,7 @@ def _machine(values, argv) -> bool:
 
 
 def _failed(values, argv, code, sentence, lead) -> int:
-  sentence = text_lib.bounded(storage.shown(sentence))
+  sentence = text_lib.bounded(storage.shown(sentence), _LONGEST)
   print(f'{lead}{sentence}', file=sys.stderr)
   if _machine(values, argv):
     _print_json({'error': sentence, 'exit_code': code})

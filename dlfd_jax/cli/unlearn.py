@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -180,16 +180,21 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   command.say_verification(result)
   for note in result['notes']:
     print(note)
-  print(f'{text.counted(run.request["images"], "image")} unlearned by '
-        f'{method} in {result["time"]["total_s"]:.0f} s'
+  done = 'Not unlearned' if command.not_forgotten(result) else 'Unlearned'
+  print(f'{done}: {text.counted(run.request["images"], "image")} by {method} '
+        f'in {result["time"]["total_s"]:.0f} s'
         f'{_of_checks(result["check_share"])}. Selected: step '
         f'{result["selected_step"]}, {result["reason"]}: '
         f'{workdir}/checkpoints/model')
   print(answers.of_live_attack(result))
+  _say_before_after(result)
+  return {'workdir': workdir, 'model': f'{workdir}/checkpoints/model', **result}
+
+
+def _say_before_after(result: Mapping[str, Any]) -> None:
   said = answers.before_after(result)
   if said:
     print(said)
-  return {'workdir': workdir, 'model': f'{workdir}/checkpoints/model', **result}
 
 
 def _of_checks(share: float | None) -> str:
@@ -241,6 +246,7 @@ def _auto(values: flags.FlagValues, saved: checkpoint.SavedModel,
         f'judging {result["time"]["total_s"]:.0f} s. '
         + (f'The model: {model}' if model else f'No model; what was tried: '
            f'{workdir}/{auto.FOLDER}'))
+  _say_before_after(result)
   return {'workdir': workdir, 'model': model, **result}
 
 

@@ -234,9 +234,11 @@ def _numbers(look: Lookup, kind: str, names: Mapping[int, str]) -> list[int]:
               known.hint(entry)) for entry in unknown[:_MOST_NAMED]]
     more = len(unknown) - len(shown)
     entry, place, hint = shown[0]
+    file = place.partition(' of ')[2]  # is said once
     raise ValueError(
         f'Expected {wanted}{place}, got {entry}{hint}'
-        + ''.join(f'; also unknown: {"".join(one)}' for one in shown[1:])
+        + ''.join(f'; also unknown: {other}{at.removesuffix(f" of {file}")}'
+                  f'{near}' for other, at, near in shown[1:])
         + (f'; and {more} more' if more else '') + '.')
   if not codes and not named:
     if look.before:

@@ -20,6 +20,7 @@ from dlfd_jax.cli import (
   verify,
 )
 from dlfd_jax.pipeline import auto
+from dlfd_jax.report import answers
 from dlfd_jax.utils import runs
 from tests.cli import runs_of
 
@@ -80,6 +81,7 @@ def test_later_commands_take_what_it_took(original, tmp_path, capsys):
   assert code == (exit_codes.UNUSABLE if result['do_not_use']
                   else exit_codes.OK)
   assert result['auto']['taken'] == 'retrain'
+  assert answers.before_after(result) in capsys.readouterr().out.splitlines()
   assert [one['outcome'] for one in result['auto']['candidates']] == [
       'skipped', 'taken']
   assert (folder / auto.FOLDER / '2_retrain' / runs.RESULT).is_file()

@@ -91,6 +91,16 @@ def test_what_is_not_plain_stops_every_command(
   assert capsys.readouterr().err.count(sentence) == 2
 
 
+def test_many_misspelt_names_are_all_said_with_the_nearest(
+    tmp_path, place, capsys):
+  wrong = [f'Somebodyy {k}' for k in range(20)]
+  assert _check(place, '\n'.join(wrong), tmp_path / 'out') == 2
+  said = capsys.readouterr().err
+  assert '[...]' not in said and len(said.splitlines()) == 1
+  assert all(repr(name) in said for name in wrong)
+  assert said.count('nearest name is') == 20
+
+
 @pytest.fixture(scope='module')
 def original(place, shared_compilations):
   folder = place / 'original'

@@ -24,7 +24,9 @@ def test_a_ruined_model_is_not_to_be_used(original, tmp_path, capsys):
   known = result['accuracies']
   assert known['original']['retain'] - known['unlearned']['retain'] > .05
   assert first == result['do_not_use'][0]
-  assert ' unlearned by neggrad in ' in lines[-3] and 'Selected' in lines[-3]
+  done = 'Not unlearned' if code == exit_codes.NOT_FORGOTTEN else 'Unlearned'
+  assert lines[-3].startswith(f'{done}: ') and ' by neggrad in ' in lines[-3]
+  assert 'Selected' in lines[-3]
   assert lines[-2:] == [
       answers.of_live_attack(result), answers.before_after(result)]
   code = evaluate.main([
