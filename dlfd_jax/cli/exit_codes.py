@@ -18,7 +18,8 @@ MEANINGS = {
     NOT_FORGOTTEN: 'done, but not forgotten: the unlearned model equals the '
                    'original bit by bit, no state of the run met the '
                    'threshold of its live attack, or an evaluation answers '
-                   '"Forgotten?" with no',
+                   '"Forgotten?" with no; it may have lost too much '
+                   'accuracy, too',
     UNUSABLE: 'done, but the model is not to be used: it lost too much '
               'accuracy, or an evaluation tells it apart from retrained models',
     NO_MODEL: 'done, but no model could be shown to have forgotten: there is '

@@ -425,9 +425,9 @@ def drawn_if_missing(values: flags.FlagValues) -> Iterator[None]:
   try:
     yield
   except ValueError as error:
-    if any(command.value(values, name) is not None for name in (
-        'data', 'preset', 'original', 'people', 'images_per_person',
-        'data_seed')):
+    if any(name in values and command.value(values, name) is not None
+           for name in ('data', 'preset', 'original', 'people',
+                        'images_per_person', 'data_seed')):
       raise
     raise ValueError(
         f'{error} --data is missing, so the faces are drawn.') from error

@@ -130,6 +130,10 @@ class DataOptions:
     if self.source == SYNTHETIC and len(self.labels) > 1:
       raise ValueError(
           f'Expected one task of the drawn faces, got {list(self.labels)}.')
+    if self.source == SYNTHETIC and self.labels and (
+        self.labels[0] not in synthetic.TASKS):
+      raise ValueError('Expected a task of the drawn faces '
+                       f'{sorted(synthetic.TASKS)}, got {self.labels[0]!r}.')
     if self.source == TREE and self.labels not in ((), (tree.LABEL,)):
       raise ValueError(
           f'Expected no labels of a tree but {tree.LABEL!r}, got '

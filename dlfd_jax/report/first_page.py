@@ -121,10 +121,12 @@ def _copies(result: tables.Result, when: str) -> str:
   if exact is None or near is None:
     return (f'{when} {images} and their copies, in backups too; copies within '
             'the data were not looked for.')
-  inside = ('within the data none was found' if not exact + near else
+  inside = ('no exact or near one was found within the data'
+            if not exact + near else
             f'within the data {exact} exact and {near} near ones were found '
             '(annex A): decide on each')
-  return f'{when} {images} and their copies, in backups too; {inside}.'
+  return (f'{when} {images} and their copies, in backups too; {inside}, and '
+          'mirrored or cropped ones are looked for by dlfd check alone.')
 
 
 def _with_forget(pairs: Mapping[str, Any] | None) -> int | None:

@@ -219,7 +219,10 @@ def _data_of(start: sources.DataOptions, values: flags.FlagValues,
     own[option.flag].value = (
         source if option.flag == 'data' else values[option.flag].value)
   own.mark_as_parsed()
-  return inputs.data_options(start, own)
+  if source or values['tasks'].present:
+    return inputs.data_options(start, own)
+  with inputs.drawn_if_missing(own):
+    return inputs.data_options(start, own)
 
 
 def open_study(task: Task, seed: int, root: pathlib.Path,

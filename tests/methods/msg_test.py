@@ -10,6 +10,11 @@ from dlfd_jax.methods import msg
 from tests.methods import problems, steps
 
 
+def test_frozen_statistics_are_refused():
+  with pytest.raises(ValueError, match="'batch', as many weights start"):
+    msg.MSGConfig(batch_norm='frozen')
+
+
 def test_the_smallest_gradients_of_each_kernel_start_anew():
   problem = problems.problem()
   setting = problems.setting(problem)

@@ -44,7 +44,8 @@ def test_what_was_done_names_method_state_and_judges():
     ({'verification': {'unchanged': True}},
      'Do not put the unlearned model into use (weights cdcdcdcdcdcd).'),
     ({}, 'within the data 0 exact and 1 near ones were found (annex A): decide '
-     'on each.'),
+     'on each, and mirrored or cropped ones are looked for by dlfd check '
+     'alone.'),
     ({'data': {}}, 'copies within the data were not looked for.'),
     ({}, 'the original (runs/original, weights abababababab)'),
     ({'models': {'original': '../first'}}, 'the original (folder first)'),
@@ -57,6 +58,7 @@ def test_what_is_still_to_do(changes, said):
 def test_where_no_copy_was_found_the_page_says_so():
   result = fakes.result()
   result['data']['leakage']['near']['forget-retain'] = 0
-  assert 'within the data none was found' in ' '.join(first_page.to_do(result))
+  assert 'no exact or near one was found within the data' in ' '.join(
+      first_page.to_do(result))
   assert 'candidates' in ' '.join(first_page.to_do(
       {**result, 'selection': {'auto': {'candidates': []}}}))

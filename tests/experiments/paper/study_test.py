@@ -93,6 +93,16 @@ def test_what_is_no_task_is_one_sentence(given, sentence, tmp_path, capsys):
   assert runs_of.tree(tmp_path) == before
 
 
+@pytest.mark.parametrize('given, drawn', [
+    ([], True), (['--tasks=demo'], False), (['--people=20'], False)])
+def test_who_forgot_the_data_of_a_table_is_told(given, drawn, tmp_path, capsys):
+  assert table1.main(['--labels=smile', '--name=mine', *given,
+                      f'--out={tmp_path}/t', f'--workdir={tmp_path}/runs']) == 2
+  said = capsys.readouterr().err.strip()
+  assert "got 'smile'." in said
+  assert said.endswith('--data is missing, so the faces are drawn.') == drawn
+
+
 def test_images_of_nobody_known_are_split_one_by_one_when_asked():
   data = examples.random_dataset(np.full(40, -1, np.int32))
   with pytest.raises(ValueError, match='Expected a known person'):
