@@ -17,7 +17,11 @@ from dlfd_jax.data import (
   split_files,
   splits as splits_lib,
 )
-from dlfd_jax.evaluation import inputs as inputs_lib, own_metrics
+from dlfd_jax.evaluation import (
+  inputs as inputs_lib,
+  likelihood_attacks,
+  own_metrics,
+)
 from dlfd_jax.pipeline import (
   chain_checks,
   evaluate,
@@ -201,11 +205,26 @@ def measure(values: flags.FlagValues, line: str,
   with asked.run(workdir) as tracked:
     tracked.finish_with(result.record)
   show(result)
+  further = allowed_tier(len(retrained))
+  if tier < further:
+    print(f'{text_lib.counted(len(retrained), "retrained model")} '
+          f'{"allows" if len(retrained) == 1 else "allow"} --tier={further}; '
+          f'this was tier {tier}.')
   print(f'{workdir}/{runs.RESULT}')
   found = answers.answers(result.record)
   return {'workdir': workdir, **result.record,
           'answers': [dataclasses.asdict(one) for one in found],
           'recommendation': answers.advice(found)}
+
+
+def allowed_tier(retrained: int) -> int:
+  """The highest tier that so many retrained models are enough for.
+
+  Example:
+    >>> [allowed_tier(n) for n in (0, 1, 4)]
+    [0, 1, 2]
+  """
+  return 2 if retrained >= likelihood_attacks.LEAST else int(retrained > 0)
 
 
 def _expected(plan: shadow_models.Plan) -> str:
