@@ -114,8 +114,8 @@ QUOTES = (
      'retraining there', *(
          ('judged', 'tasks/0/cpu_s', lambda of, tier=tier: _of(2)(
              of[tier] / of['retraining'])) for tier in '012')),
-    ('docs/decisions.md', 'on val its objective is {} there and {} at a tenth of '
-     'the rate', *(
+    ('docs/decisions.md', 'on val its objective is {} there and {} at a tenth '
+     'of the rate', *(
          ('table1_fgnet_48', 'searches/fgnet_age-image_size_48-width_16/'
           f'dlfd_restore/tried/{i}/score', _of(2)) for i in (0, 1))),
     ('docs/decisions.md', 'two-sided attack sees it on FG-NET ({}, retrained '
