@@ -102,8 +102,9 @@ def _define_names(values: flags.FlagValues) -> None:
   flags.DEFINE_string(
       'method', presets.DEFAULT_METHOD,
       f'one of {", ".join(methods.METHODS)}, or your own as file.py:Class or '
-      'package.module:Class; or auto, which chooses; --method=NAME --help-all '
-      'shows its flags', flag_values=values)
+      'package.module:Class; or auto, which chooses; the presets of the paper '
+      'take dlfd where none is named; --method=NAME --help-all shows its flags',
+      flag_values=values)
   for wrapper, what in _WRAPPERS.items():
     flags.DEFINE_string(
         f'{wrapper}_of', None, f'the method that --method={wrapper} {what}',
@@ -114,7 +115,11 @@ def _define_method(values: flags.FlagValues, argv: Sequence[str]) -> None:
   """The flags of the methods; help shows those of the one that runs."""
   names = flags.FlagValues()
   _define_names(names)
+  flags.DEFINE_string('preset', None, '', flag_values=names)
   names(['unlearn', *argv], known_only=True)
+  if command.value(names, 'preset') is not None:
+    for given in (names, values):
+      given.set_default('method', inputs.preset(names).default_method)
   own = {} if command.value(names, 'method') == auto.METHOD else {
       option.flag: option for option in options.of(_start(
           lambda name: methods.resolve(name)(), names))}

@@ -40,7 +40,7 @@ DISTANCE, FINETUNE = 'distance', 'finetune'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DLFDConfig(base.MethodConfig):
+class DLFDConfig(base.PairedConfig):
   """DLFD's options, beside those of every method.
 
   Attributes:
@@ -104,10 +104,13 @@ class DLFDConfig(base.MethodConfig):
   def plan(self, setting: base.Setting) -> base.Plan:
     """Distance and fine-tune steps, switched by the live attack."""
     problem = setting.problem
+    batches = setting.pairs(self)
     return base.Plan(
         steps={DISTANCE: make_distance_step(problem.model, problem.task, self),
                FINETUNE: setting.supervised_step(self)},
-        batches=setting.pairs(self), passes=2 * self.perturb_steps + 5,
+        batches=batches, num_steps=self.num_steps(
+            batches.steps_per_epoch, len(problem.splits.forget)),
+        passes=2 * self.perturb_steps + 5,
         phases=base.PhaseRule(
             active=DISTANCE, resting=FINETUNE, threshold=self.forget_threshold)
         if self.dynamic_phases else None)

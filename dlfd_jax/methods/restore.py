@@ -37,7 +37,7 @@ JOINT, RESTING = 'restore', 'restore_resting'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class StageConfig(base.MethodConfig):
+class StageConfig(base.PairedConfig):
   """The student's joint steps.
 
   Attributes:
@@ -50,9 +50,6 @@ class StageConfig(base.MethodConfig):
       ``select_threshold``.
     statistics: batch statistics of which images: ``'joint'`` = retain and
       forget, ``'retain'``.
-    shown: how often the run shows each forget image, if it is then shorter than
-      ``epochs``; None = as often as these do. So work is in proportion to the
-      request.
 
   Raises:
     ValueError: if a field is out of its range.
@@ -70,7 +67,6 @@ class StageConfig(base.MethodConfig):
   dynamic: bool = True
   forget_threshold: float | str = 'null_mean'
   statistics: str = 'joint'
-  shown: int | None = None
 
   def __post_init__(self) -> None:
     super().__post_init__()
@@ -78,8 +74,6 @@ class StageConfig(base.MethodConfig):
       validate.number(name, getattr(self, name), 0)
     validate.boolean('dynamic', self.dynamic)
     validate.one_of('statistics', self.statistics, ('joint', 'retain'))
-    if self.shown is not None:
-      validate.integer('shown', self.shown)
     base.check_threshold('forget_threshold', self.forget_threshold)
 
   def plan(self, setting: base.Setting) -> base.Plan:
@@ -105,20 +99,6 @@ class StageConfig(base.MethodConfig):
         phase_constants={
             phase: {'weight': setting.devices.share(np.float32(weight))}
             for phase, weight in weights.items()})
-
-  def num_steps(self, steps_per_epoch: int, forget: int) -> int:
-    """Steps of a run on so many forget images.
-
-    Example:
-      >>> stage = StageConfig(epochs=3, batch_size=32, shown=20)
-      >>> [stage.num_steps(50, forget) for forget in (3, 32, 96, 300)]
-      [20, 20, 60, 150]
-    """
-    most = self.epochs * steps_per_epoch
-    if self.shown is None:
-      return most
-    a_step = min(forget, self.batch_size)
-    return min(most, -(-self.shown * forget // a_step))
 
   def answers(self, model: nn.Module, teacher: Any,
               rows: train.Rows) -> jax.Array:

@@ -169,9 +169,8 @@ def _schedule(work: Workload, devices: parallel.Devices) -> _Schedule:
   epoch = {name: -(-len(work.retain) // size)
            for name, size in batch_sizes.items()}
   steps = {name: epochs[name] * epoch[name] for name in of_kind}
-  steps['distance'] += _of_trial(distance)
-  steps['joint'] = _of_trial(joint) + joint.num_steps(
-      epoch['joint'], len(work.forget))
+  for name, one in (('distance', distance), ('joint', joint)):
+    steps[name] = _of_trial(one) + one.num_steps(epoch[name], len(work.forget))
   return _Schedule(distance=distance, joint=joint, batch_sizes=batch_sizes,
                    epochs=epochs, steps=steps)
 
