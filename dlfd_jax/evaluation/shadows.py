@@ -21,6 +21,7 @@ change places, as what the images of one model share must not pass for chance.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -379,6 +380,11 @@ def shown_epsilon(inputs: Inputs) -> Figure:
   sides, old = (_sides(inputs, 'retrained', before=before).dense()
                 for before in (False, True))
   n = sides[0].shape[1]
+  if not epsilon.most_shown(*map(len, sides), _LEVELS[-1] / n):
+    return Figure.missing(
+        f'{len(sides[0])} unlearned and {len(sides[1])} retrained models of an '
+        f'image could not show any epsilon at {_LEVELS[-1]} over {n} images, '
+        f'however well they were told apart; {_enough(n)} a side could')
 
   def largest(of: tuple[np.ndarray, np.ndarray], level: float) -> float:
     return float(epsilon.lower_bound(*of, level / n).max())
@@ -390,6 +396,12 @@ def shown_epsilon(inputs: Inputs) -> Figure:
              if level == _LEVELS[-1] or largest(sides, level) > 0)
   return Figure(Estimate(value), Estimate(0.0), Estimate(before), p=p,
                 sees=before > 0)
+
+
+def _enough(images: int) -> int:
+  """The fewest models a side of which some epsilon can be shown."""
+  return next(models for models in itertools.count(LEAST) if (
+      epsilon.most_shown(models, models, _LEVELS[-1] / images)))
 
 
 def privacy_harm(inputs: Inputs) -> Figure:

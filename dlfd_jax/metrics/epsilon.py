@@ -146,6 +146,19 @@ def error_limit(errors: int, models: int, level: float = LEVEL) -> float:
   return stats.clopper_pearson(errors, models, 1 - level)[1]
 
 
+def most_shown(unlearned: int, retrained: int, level: float = LEVEL) -> float:
+  """What :func:`lower_bound` gives of so many models if no error is made.
+
+  Every other model of a side only chooses, so that half of them count.
+
+  Example:
+    >>> most_shown(16, 8, .05 / 240), round(most_shown(56, 56, .05 / 240), 2)
+    (0.0, 0.95)
+  """
+  return float(bound(*(np.array(error_limit(0, models // 2, level))
+                       for models in (retrained, unlearned))))
+
+
 def lower_bound(unlearned: np.ndarray, retrained: np.ndarray,
                 level: float = LEVEL) -> np.ndarray:
   """Epsilon that is shown for each example, with confidence 1 - level.

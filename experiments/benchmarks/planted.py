@@ -27,7 +27,7 @@ from dlfd_jax.cli import command, inputs
 from dlfd_jax.data import requests, resolution, sources, splits as splits_lib
 from dlfd_jax.data.dataset import Dataset
 from dlfd_jax.evaluation import inputs as inputs_lib, run
-from dlfd_jax.metrics import lira, per_example, ulira
+from dlfd_jax.metrics import epsilon, lira, per_example, ulira
 from dlfd_jax.pipeline import (
   evaluate,
   job,
@@ -354,6 +354,13 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
         f'{TITLES[row["method"]]}: U-LiRA {of["unlearned"]:.3f} where there is '
         f'nothing to find {of["null"]:.3f} ({of["verdict"]}); the attack that '
         f'does not know of the unlearning {row["unaware"]:.3f}.')
+  images = result['splits']['forget']['images']
+  if result['shadow_models'] and not epsilon.most_shown(
+      result['shadow_models'] // 2, result['references'],
+      epsilon.LEVEL / images):
+    found.append(
+        'The largest epsilon shown is 0 whatever a method leaves: so few models '
+        f'of an image cannot show any at {epsilon.LEVEL} over {images} images.')
   return found
 
 

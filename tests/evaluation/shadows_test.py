@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax.evaluation import inputs, run, shadows as shadow_figures
-from dlfd_jax.metrics import klom
+from dlfd_jax.metrics import epsilon, klom
 from tests.evaluation import fakes
 from tests.evaluation.reference_attack_test import _World
 
@@ -87,9 +87,23 @@ def test_exact_unlearning_is_not_told_apart(clean):
   for name in ('u_lira_auc', 'u_lira_auc_person', 'epsilon_lb_largest'):
     assert found[name]['verdict'] != 'distinguishable', name
   assert abs(found['u_lira_auc']['delta']['value']) < .04
-  assert found['epsilon_lb_largest']['unlearned']['value'] == 0
+  assert found['epsilon_lb_largest']['unlearned']['value'] is None
   assert not any(row['shown'] for row in result['shadows']['worst'])
   assert .1 < found['forgetting_quality']['null']['value'] < 1
+
+
+def test_epsilon_is_shown_by_models_that_are_enough(traced):
+  _, few = traced
+  assert few['epsilon_lb_largest']['unlearned']['reason'] == (
+      '12 unlearned and 8 retrained models of an image could not show any '
+      f'epsilon at 0.05 over {len(_PARTS.forget)} images, however well they '
+      'were told apart; 22 a side could')
+  many = drawn(len(_PARTS.forget), 60, images=_IMAGES, trace=9.)
+  _, found = _evaluate(many, retrained=30)
+  shown = found['epsilon_lb_largest']
+  assert 0 < shown['unlearned']['value'] <= epsilon.most_shown(
+      30, 30, epsilon.LEVEL / len(_PARTS.forget))
+  assert shown['null']['value'] == 0
 
 
 def test_the_null_of_klom_is_the_formula(clean):
