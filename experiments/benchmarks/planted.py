@@ -359,8 +359,9 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
       result['shadow_models'] // 2, result['references'],
       epsilon.LEVEL / images):
     found.append(
-        'The largest epsilon shown is 0 whatever a method leaves: so few models '
-        f'of an image cannot show any at {epsilon.LEVEL} over {images} images.')
+        'The largest epsilon shown is 0 whatever a method leaves: so few '
+        f'models of an image cannot show any at {epsilon.LEVEL} over {images} '
+        'images.')
   return found
 
 
