@@ -31,7 +31,7 @@ CASES = [
     *grids.some([(name, None, 8) for name in methods.METHODS
                  if name not in methods.WRAPPERS], 12),
     *grids.some([('dlfd_combined', 'distance', count) for count in (2, 8)], 2),
-    ('dlfd_sharded', 'distance', 8),
+    ('dlfd_sharded', 'distance', 8), ('joint', 'restore', 8),
     *(pytest.param(f'{name}_sharded', phase, 4, marks=pytest.mark.slow)
       for name, phase in (('align', 'align'), ('dlfd_combined', 'distance'),
                           ('official_compat', 'distance')))]
@@ -51,7 +51,9 @@ def _config(name):
     config = _config(name.removesuffix('_sharded'))
     return dataclasses.replace(config, sinkhorn=dataclasses.replace(
         config.sinkhorn, transport='sharded'))
-  config = contract_test.CONFIGS[name.removesuffix('_combined')]
+  # Of restore its own stage: that of its method is a method's.
+  config = (contract_test.CONFIGS['restore'].restore if name == 'joint' else
+            contract_test.CONFIGS[name.removesuffix('_combined')])
   if name == 'dlfd_combined':
     config = dataclasses.replace(
         config, update_loss='combined', representation='logits')
@@ -111,6 +113,8 @@ def _taken(name, phase, count):
   """State, metrics, and batch of one step from one state."""
   config = _config(name)
   setting = problems.setting(_problem(name), count, config)
+  if name == 'joint':
+    setting = dataclasses.replace(setting, teacher=setting.original)
   plan, _ = methods.prepare(setting, config)
   number, batch = _first(plan, phase)
   state = plan.start.replace(
