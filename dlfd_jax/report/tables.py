@@ -217,7 +217,8 @@ def summary_table(result: Result, *, delta: bool = False) -> Table:
     delta: whether unlearned minus retrained is a column.
 
   Returns:
-    The four accuracies, the main attack, forgetting score, NoMUS and time.
+    The four accuracies, the main attack, by image and by person, forgetting
+    score, NoMUS and time.
 
   Raises:
     ValueError: if ``result`` is something else.
