@@ -26,7 +26,7 @@ from dlfd_jax.utils import runs
 _ABOUT = """
 Draws faces of 280 people, trains `original` and three retrained models, makes
 the original forget 10 % of its people with DLFD and restores what that cost the
-others, evaluates, prints the tables and writes report.html. Two to three
+others, evaluates, prints the tables and writes report.html. Three to five
 minutes on two cores; no download.
 
   dlfd demo --workdir=runs/demo

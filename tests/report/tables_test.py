@@ -19,7 +19,8 @@ def test_the_summary_has_every_row_and_column_in_order():
   assert table.columns == ('original', 'unlearned', 'retrained', 'null')
   assert [row.key for row in table.rows] == [
       'accuracy_retain', 'accuracy_forget', 'accuracy_val', 'accuracy_test',
-      'mia_auc_matched', 'mia_auc_person', 'forgetting_score', 'nomus', 'time_s']
+      'mia_auc_matched', 'mia_auc_person', 'forgetting_score', 'nomus',
+      'time_s']
   test = _by_key(table)['accuracy_test']
   assert [cell.text for cell in test.cells] == [
       '0.808', '0.801', '0.804', '0.208']
