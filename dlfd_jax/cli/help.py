@@ -40,6 +40,7 @@ _GROUPS: dict[str, Sequence[str]] = {
 _OTHERS = 'Settings'
 _NAMES = ('preset', 'method', 'optimizer', 'schedule', 'architecture', 'stem',
           'head', 'compute_dtype')
+_LONG = 40  # characters of a list that a line may have to break
 _NUMBERS = {'int': 'N', 'float': 'X'}
 _KINDS = {**_NUMBERS, 'comma separated list of strings': 'A,..'}
 _TAKES = {'an integer': 'N', 'a number': 'X', 'true or false': 'BOOL',
@@ -112,7 +113,9 @@ def meaning_of(flag: flags.Flag) -> str:
   choices = getattr(flag.parser, 'enum_values', None)
   said = [f'one of {", ".join(choices)}'] if choices else []
   if has_default(flag):
-    said.append(f'default {default_of(flag)}')
+    default = default_of(flag)
+    said.append('default ' + (  # lines break between the items of a long list
+        default if len(default) < _LONG else default.replace(',', ', ')))
   meaning = flag.help.partition('>: ')[2] if choices else flag.help
   return f'{meaning} ({"; ".join(said)})' if said else meaning
 

@@ -380,7 +380,7 @@ def shown_epsilon(inputs: Inputs) -> Figure:
   sides, old = (_sides(inputs, 'retrained', before=before).dense()
                 for before in (False, True))
   n = sides[0].shape[1]
-  if not epsilon.most_shown(*map(len, sides), _LEVELS[-1] / n):
+  if not epsilon.most_shown(len(sides[0]), len(sides[1]), _LEVELS[-1] / n):
     return Figure.missing(
         f'{len(sides[0])} unlearned and {len(sides[1])} retrained models of an '
         f'image could not show any epsilon at {_LEVELS[-1]} over {n} images, '

@@ -155,8 +155,9 @@ def most_shown(unlearned: int, retrained: int, level: float = LEVEL) -> float:
     >>> most_shown(16, 8, .05 / 240), round(most_shown(56, 56, .05 / 240), 2)
     (0.0, 0.95)
   """
-  return float(bound(*(np.array(error_limit(0, models // 2, level))
-                       for models in (retrained, unlearned))))
+  fpr, fnr = (np.array(error_limit(0, models // 2, level))
+              for models in (retrained, unlearned))
+  return float(bound(fpr, fnr))
 
 
 def lower_bound(unlearned: np.ndarray, retrained: np.ndarray,

@@ -256,7 +256,9 @@ def score(lost: Iterable[float], auc: float) -> float:
 
 
 COMMAND = command.Command(
-    'paper.sweep', __doc__, _define, _execute, package='experiments')
+    'paper.sweep', __doc__, _define, _execute, package='experiments', most=(
+        'tasks', 'data', 'labels', 'image_size', 'name', 'methods', 'trials',
+        'cap_s', 'epochs', 'width', 'workdir', 'out', 'config', 'devices'))
 main = COMMAND.main
 
 if __name__ == '__main__':

@@ -264,7 +264,10 @@ def run_row(study: study_lib.Study, judge: judging.Judge, row: Row
 
 
 COMMAND = command.Command(
-    'paper.table1', __doc__, _define, _execute, package='experiments')
+    'paper.table1', __doc__, _define, _execute, package='experiments', most=(
+        'tasks', 'data', 'labels', 'image_size', 'name', 'methods', 'trials',
+        'cap_s', 'seeds', 'best', 'references', 'forget', 'epochs', 'width',
+        'workdir', 'out', 'config', 'devices'))
 main = COMMAND.main
 
 if __name__ == '__main__':

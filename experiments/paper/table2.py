@@ -58,7 +58,10 @@ def on(task: study_lib.Task, architecture: str) -> study_lib.Task:
 
 
 COMMAND = command.Command(
-    'paper.table2', __doc__, _define, _execute, package='experiments')
+    'paper.table2', __doc__, _define, _execute, package='experiments', most=(
+        'tasks', 'data', 'labels', 'image_size', 'name', 'architectures',
+        'methods', 'seeds', 'references', 'epochs', 'width', 'tuned',
+        'workdir', 'out', 'config', 'devices'))
 main = COMMAND.main
 
 if __name__ == '__main__':

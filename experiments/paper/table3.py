@@ -99,7 +99,9 @@ def rows_of(task: study_lib.Task) -> list[grid.Row]:
 
 
 COMMAND = command.Command(
-    'paper.table3', __doc__, _define, _execute, package='experiments')
+    'paper.table3', __doc__, _define, _execute, package='experiments', most=(
+        'tasks', 'data', 'labels', 'image_size', 'name', 'seeds', 'references',
+        'epochs', 'width', 'tuned', 'workdir', 'out', 'config', 'devices'))
 main = COMMAND.main
 
 if __name__ == '__main__':

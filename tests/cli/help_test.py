@@ -6,6 +6,7 @@ import pytest
 from absl import flags
 
 from dlfd_jax.cli import commands, layout, options, unlearn
+from experiments.paper import sweep, table1, table2, table3
 
 COMMANDS = {name: entry.load() for name, entry in commands.COMMANDS.items()}
 
@@ -35,6 +36,19 @@ def test_every_line_fits_and_few_flags_come_first(name, capsys, monkeypatch):
   for width in (60, 120):
     for flag in ('-h', '--help-all'):
       shown(capsys, monkeypatch, [name, flag], width)
+
+
+@pytest.mark.parametrize('table', [
+    sweep.COMMAND, table1.COMMAND, table2.COMMAND, table3.COMMAND],
+                         ids=lambda table: table.name)
+def test_tables_show_few_flags_first_and_break_no_name(table, capsys):
+  assert table.main(['-h']) == 0
+  said = capsys.readouterr().out
+  few = flags_in(said)
+  assert set(table.most) <= set(few) and 12 <= len(few) - 2 <= 20
+  if table is table1.COMMAND:
+    for name in ('neggrad_plus', 'margin_matching'):
+      assert f' {name},' in ' '.join(said.split())
 
 
 @pytest.mark.parametrize('width', [60, 80, 120])
