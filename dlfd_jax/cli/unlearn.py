@@ -191,7 +191,9 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         f'{_of_checks(result["check_share"])}. Selected: step '
         f'{result["selected_step"]}, {result["reason"]}: '
         f'{workdir}/checkpoints/model')
-  print(answers.of_live_attack(result))
+  found = answers.of_run(result)
+  for sentence in (*map(str, found), answers.advice(found)):
+    print(sentence)
   _say_before_after(result)
   return {'workdir': workdir, 'model': f'{workdir}/checkpoints/model', **result}
 

@@ -30,7 +30,8 @@ _RANKS = (f'where each of them ranks among unseen people, at tier 1 with '
           f'{REFERENCES} retrained models: it shows a plain trace, and nothing '
           'less')
 _UNCHANGED = 'the model equals the original bit by bit'
-_EVALUATE = 'dlfd evaluate asks images of test'
+_EVALUATE = ('dlfd evaluate, which asks images of test, and retrained models '
+             'where there are any')
 # What votes at tier 0; from tier 1 on the verdicts say.
 _TIER_0 = {registry.FORGETTING: (registry.MAIN_ATTACK, 'accuracy_forget'),
            registry.UTILITY: ('accuracy_retain', 'accuracy_test')}
@@ -111,28 +112,51 @@ def before_after(record: Mapping[str, Any]) -> str:
   return f'Before -> after: {", ".join(found)}.' if found else ''
 
 
-def of_live_attack(record: Mapping[str, Any]) -> str:
-  """What an unlearning run itself can say of its forgetting: one sentence.
+def of_run(record: Mapping[str, Any]) -> tuple[Answer, Answer, Answer]:
+  """The same answers, as far as an unlearning run itself can give them.
+
+  It has asked neither test nor a retrained model, and its attack chose the
+  state: it can say that people are not forgotten, and never that they are.
 
   Args:
     record: its ``result.json``.
   """
+  works = (_works(record) if record.get('losses') or _unchanged(record) else
+           Answer(WORKS, UNKNOWN, 'its accuracy was not measured',
+                  'what accuracy it lost is not known', _EVALUATE))
+  none = 'it was not compared with a retrained model'
+  return _live(record), works, Answer(
+      LIKE_RETRAINED, UNKNOWN, none, none, _EVALUATE)
+
+
+def _live(record: Mapping[str, Any]) -> Answer:
+  """What the live attack can say of the state that a run returns."""
   findings = record.get('findings') or {}
   met = findings.get('select_threshold_met')
   if _unchanged(record):
-    return f'Not forgotten: {_UNCHANGED}.'
+    return Answer(FORGOTTEN, NO, _UNCHANGED, 'nothing was forgotten')
   if met is None:
-    return ('Forgotten or not was not measured on this state; '
-            f'{_EVALUATE}.')
+    return Answer(FORGOTTEN, UNKNOWN, 'it was not measured on this state',
+                  'it was not measured whether they are forgotten', _EVALUATE)
   if findings.get('attack_blind_to_original'):
-    return ('Forgotten or not cannot be told by the live attack: on these '
-            'images it does not tell the original from chance either; '
-            f'{_EVALUATE}.')
+    return Answer(
+        FORGOTTEN, UNKNOWN, 'the live attack cannot tell: on these images it '
+        'does not tell the original from chance either',
+        'the live attack cannot tell whether they are forgotten', _EVALUATE)
+  first, last, luck = (findings.get('original_mia_auc'), live_auc(record),
+                       findings.get('null_95'))
+  number = '' if first is None or last is None else (
+      f'AUC of the live attack on validation images {first:.3f} -> {last:.3f}, '
+      'a guess 0.5' + ('' if luck is None else
+                       f' ({.5 - luck / 2:.3f} to {.5 + luck / 2:.3f})'))
   if not met:
-    return ('Not forgotten: no state met the threshold of the live attack on '
-            'validation images.')
-  return ('The live attack on validation images meets its threshold, which '
-          f'also chose the state; {_EVALUATE}.')
+    return Answer(
+        FORGOTTEN, NO, 'no state met the threshold of the live attack'
+        + (f'; {number}' if number else ''), 'its live attack still sees them')
+  return Answer(
+      FORGOTTEN, NOT_SHOWN, f'{number or "the live attack"}; its threshold is '
+      'met, which also chose the state',
+      'it was not shown that they are forgotten', _EVALUATE)
 
 
 def live_auc(record: Mapping[str, Any]) -> float | None:

@@ -25,10 +25,12 @@ def test_a_ruined_model_is_not_to_be_used(original, tmp_path, capsys):
   assert known['original']['retain'] - known['unlearned']['retain'] > .05
   assert first == result['do_not_use'][0]
   done = 'Not unlearned' if code == exit_codes.NOT_FORGOTTEN else 'Unlearned'
-  assert lines[-3].startswith(f'{done}: ') and ' by neggrad in ' in lines[-3]
-  assert 'Selected' in lines[-3]
-  assert lines[-2:] == [
-      answers.of_live_attack(result), answers.before_after(result)]
+  assert lines[-6].startswith(f'{done}: ') and ' by neggrad in ' in lines[-6]
+  assert 'Selected' in lines[-6]
+  found = answers.of_run(result)
+  assert found[1].answer == answers.NO
+  assert lines[-5:] == [
+      *map(str, found), answers.advice(found), answers.before_after(result)]
   code = evaluate.main([
       f'--original={original}', f'--unlearned={ruined}', '--devices=1',
       '--bootstrap=20', f'--workdir={judged}'])

@@ -178,7 +178,7 @@ def test_a_stage_whose_attack_is_blind_makes_the_run_blind():
           {}, {'attack_blind_to_original': True})]
   found = run_lib._joined(stages, config(), {}).findings
   assert found['attack_blind_to_original'] and found['select_threshold_met']
-  assert 'cannot be told' in answers.of_live_attack({'findings': found})
+  assert 'cannot tell' in answers.of_run({'findings': found})[0].because
   assert 'attack_blind_to_original' not in run_lib._joined(
       stages[:1], config(), {}).findings
 

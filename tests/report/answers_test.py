@@ -248,19 +248,38 @@ def test_a_model_that_equals_the_original_forgot_nothing():
 
 
 @pytest.mark.parametrize('record, said', [
-    ({'verification': {'unchanged': True}}, 'Not forgotten: the model equals'),
-    ({'findings': {}}, 'Forgotten or not was not measured'),
-    ({'findings': {'select_threshold_met': None}},
-     'Forgotten or not was not measured'),
+    ({'verification': {'unchanged': True}}, 'No: the model equals'),
+    ({'findings': {}}, 'Unknown: it was not measured'),
+    ({'findings': {'select_threshold_met': None}}, 'Unknown: it was not'),
     ({'findings': {'select_threshold_met': False,
-                   'attack_blind_to_original': False}}, 'Not forgotten: no'),
+                   'attack_blind_to_original': False}}, 'No: no state met'),
     ({'findings': {'select_threshold_met': True,
                    'attack_blind_to_original': True}},
-     'Forgotten or not cannot be told'),
+     'Unknown: the live attack cannot tell'),
     ({'findings': {'select_threshold_met': True,
-                   'attack_blind_to_original': False}}, 'The live attack on')])
+                   'attack_blind_to_original': False}},
+     'Not shown: the live attack; its threshold is met'),
+    ({'findings': {'select_threshold_met': True, 'original_mia_auc': .8,
+                   'mia_auc': .55, 'null_95': .2}},
+     'Not shown: AUC of the live attack on validation images 0.800 -> 0.550, '
+     'a guess 0.5 (0.400 to 0.600); its threshold is met')])
 def test_a_run_does_not_call_forgotten_what_it_cannot_tell(record, said):
-  assert answers.of_live_attack(record).startswith(said)
+  found = answers.of_run(record)
+  assert str(found[0]).startswith(f'Forgotten? {said}')
+  assert found[2].answer == 'unknown'
+  assert ('do not use it' in answers.advice(found)) == (
+      found[0].answer == 'no')
+
+
+def test_a_run_answers_whether_the_model_still_works():
+  kept = dataclasses.replace(_LOSS, high=.01)
+  unsure = dataclasses.replace(_LOSS, high=.03)
+  for loss, answer in ((kept, 'yes'), (unsure, 'unknown'), (
+      dataclasses.replace(_LOSS, unlearned=_LOSS.original - .2, low=.1,
+                          high=.3), 'no')):
+    found = answers.of_run({'losses': [loss.as_dict(), _STAYS.as_dict()]})
+    assert found[1].answer == answer
+  assert answers.of_run({})[1].answer == 'unknown'
 
 
 def test_a_run_is_told_before_and_after():
