@@ -191,8 +191,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         f'{_of_checks(result["check_share"])}. Selected: step '
         f'{result["selected_step"]}, {result["reason"]}: '
         f'{workdir}/checkpoints/model')
-  found = answers.of_run(result)
-  for sentence in (*map(str, found), answers.advice(found)):
+  given = answers.of_run(result)
+  for sentence in (*map(str, given), answers.advice(given)):
     print(sentence)
   _say_before_after(result)
   return {'workdir': workdir, 'model': f'{workdir}/checkpoints/model', **result}
