@@ -297,6 +297,7 @@ def _small(epochs, optimizer, alpha, **fields):
 
 OWN_DATA = 'fgnet_age'  # what methods start from: photographs, not drawings
 _JOINT_EPOCHS, _SHOWN = 6, 20  # at most, see docs/decisions.md
+_LEAST_STEPS = {dlfd.DLFDConfig: 40, restore.StageConfig: 80}
 
 FILE = 'FILE.npz'  # --data names the real one
 _PAPER_NET = Network(width=64, stem='imagenet', head='paper')
@@ -461,10 +462,10 @@ def own_data(config: methods_lib.RunConfig) -> methods_lib.RunConfig:
 
   The learning rates are tried on them, see ``methods.trial``, but for that of
   the released code, which is a part of what it is. Those of joint steps, which
-  train on, are never above the configured one. These steps are in proportion to
-  the request, and a teacher is what its run ends with: where the attack cannot
-  see the original, as in a request of one person, the best state on val would
-  be one that has not forgotten.
+  train on, are never above the configured one. A teacher of DLFD and the joint
+  steps are in proportion to the request, and a teacher is what its run ends
+  with: where the attack cannot see the original, as in a request of one person,
+  the best state on val would be one that has not forgotten.
   """
   changes: dict[str, Any] = {}
   if isinstance(config, restore.RestoreConfig):
@@ -472,9 +473,12 @@ def own_data(config: methods_lib.RunConfig) -> methods_lib.RunConfig:
   for name, stage in stages_in(config).items():
     if not isinstance(stage, dlfd_released.DLFDReleasedConfig):
       changes[f'{name}.trial'.lstrip('.')] = base.TrialConfig()
+    if name and isinstance(stage, base.PairedConfig):
+      changes |= {f'{name}.shown': _SHOWN,
+                  f'{name}.least_steps': _LEAST_STEPS[type(stage)]}
     if isinstance(stage, restore.StageConfig):
       changes |= {
-          f'{name}.epochs': _JOINT_EPOCHS, f'{name}.shown': _SHOWN,
+          f'{name}.epochs': _JOINT_EPOCHS,
           f'{name}.trial': base.TrialConfig(factors=tuple(
               factor for factor in base.TrialConfig().factors if factor <= 1))}
   return configs.replace(config, changes)

@@ -256,31 +256,36 @@ class PairedConfig(MethodConfig):
     shown: how often the run shows each forget image, if it is then shorter than
       ``epochs``; None = as often as these do. So work is in proportion to the
       request.
+    least_steps: of such a run, at least 1: few images are learnt in few steps,
+      but what those cost the others comes back in as many for any request.
 
   Raises:
     ValueError: if a field is out of its range.
   """
 
   shown: int | None = None
+  least_steps: int = 1
 
   def __post_init__(self) -> None:
     super().__post_init__()
     if self.shown is not None:
       validate.integer('shown', self.shown)
+    validate.integer('least_steps', self.least_steps)
 
   def num_steps(self, steps_per_epoch: int, forget: int) -> int:
     """Steps of a run on so many forget images.
 
     Example:
-      >>> config = PairedConfig(epochs=3, batch_size=32, shown=20)
+      >>> config = PairedConfig(epochs=3, batch_size=32, shown=20,
+      ...                       least_steps=40)
       >>> [config.num_steps(50, forget) for forget in (3, 32, 96, 300)]
-      [20, 20, 60, 150]
+      [40, 40, 60, 150]
     """
     most = self.epochs * steps_per_epoch
     if self.shown is None:
       return most
     a_step = min(forget, self.batch_size)
-    return min(most, -(-self.shown * forget // a_step))
+    return min(most, max(self.least_steps, -(-self.shown * forget // a_step)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -45,7 +45,10 @@ def test_a_preset_keeps_its_rates():
         assert stage.trial is None, (name, method)
   config = presets.PRESETS['demo'].config_of('dlfd_restore')
   both = presets.own_data(config)
-  assert both.method.trial and both.restore.trial and both.restore.shown
+  assert both.method.trial and both.restore.trial
+  assert both.method.shown and both.restore.shown  # in proportion, both stages
+  assert both.restore.least_steps > both.method.least_steps > 1
+  assert presets.own_config('dlfd').shown is None  # it has to restore itself
   assert (both.method.selection, both.restore.selection) == ('last', 'one_se')
   assert max(both.restore.trial.factors) == 1 < max(both.method.trial.factors)
   assert presets.own_data(presets.PRESETS['demo'].config_of('eu_k')).trial

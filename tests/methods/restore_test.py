@@ -131,10 +131,15 @@ def test_the_anchor_holds_forget_where_the_teacher_is():
   assert gap(1.0) < gap(0.2) < gap(0.0)
 
 
-@pytest.mark.parametrize('shown, steps', [(None, 6), (1, 3), (2, 6), (9, 6)])
-def test_work_is_in_proportion_to_the_request(shown, steps):
+@pytest.mark.parametrize('stage, steps', [
+    ({}, 6), ({'shown': 1}, 3), ({'shown': 2}, 6), ({'shown': 9}, 6),
+    ({'shown': 1, 'least_steps': 4}, 4), ({'shown': 1, 'least_steps': 9}, 6)])
+def test_work_is_in_proportion_to_the_request(stage, steps):
   # 24 forget images in batches of 8; two epochs are 6 steps.
-  assert run(config(shown=shown)).steps == 6 + steps
+  assert run(config(**stage)).steps == 6 + steps
+  teacher = dataclasses.replace(config(), method=dlfd.DLFDConfig(
+      batch_size=8, epochs=2, perturb_steps=1, **stage))
+  assert run(teacher).steps == steps + 6
 
 
 @pytest.mark.parametrize('strength', [1.0, 0.0])
