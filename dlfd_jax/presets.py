@@ -362,7 +362,6 @@ _LFW_DLFD = _small(4, _cosine(0.03), 0.25, ce_weight_start=1.0)
 _FGNET_TRAIN = _recipe(30, batch_size=32, clip_norm=1.0)
 _FGNET_DLFD = _small(6, _cosine(0.03, clip_norm=3.0), 0.25, ce_weight_start=1.0,
                      batch_size=32)
-_DEMO_DLFD = _small(5, _adam(4e-3, schedule='cosine'), 0.5)
 
 STARTS: dict[str, Preset] = {
     'demo': _narrow(
@@ -371,9 +370,7 @@ STARTS: dict[str, Preset] = {
         TrainConfig(
             epochs=25, batch_size=32, augment=_STEADY,
             optimizer=_adam(3e-3, schedule='cosine')),
-        _DEMO_DLFD, rate=0.04,
-        # Utility comes back with the joint steps: a third of the passes teach.
-        teacher=dataclasses.replace(_DEMO_DLFD, epochs=2)),
+        _small(5, _adam(4e-3, schedule='cosine'), 0.5), rate=0.04),
     'mufac_age': _paper(
         "the paper's age task, 8 classes, 128 px", 'mufac', ('age_class',), 32,
         dlfd.DLFDConfig(
