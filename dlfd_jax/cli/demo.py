@@ -57,8 +57,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   preset = presets.PRESETS['demo']
   network = options.apply(
       preset.network, options.NETWORK, values, 'the network')
-  recipe = options.apply(preset.train, _TRAINING, values, 'training')
-  recipe = dataclasses.replace(recipe, seed=seed)
+  recipe = options.apply(
+      presets.demo_recipe(seed), _TRAINING, values, 'training')
   dataset = inputs.load_data(presets.demo_data(seed))
   partition = presets.demo_partition(dataset, seed)
   splits, notes = resolution.resolve_request(
@@ -129,8 +129,7 @@ def goal_sentence(result: dict) -> str:
 
 
 def _starts(values: flags.FlagValues) -> list[Any]:
-  preset = presets.PRESETS['demo']
-  return [preset.network, preset.train]
+  return [presets.PRESETS['demo'].network, presets.demo_recipe()]
 
 
 COMMAND = command.Command('demo', _ABOUT, _define, _execute, most=(

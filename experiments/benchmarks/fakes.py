@@ -189,7 +189,7 @@ def _of_demo(root: pathlib.Path, common: Mapping[str, Any]) -> Runs:
   def trained(name: str, seed: int, on: str) -> train.TrainResult:
     return train.train(
         dataset, partition if on == 'all' else splits,
-        dataclasses.replace(preset.train, seed=seed), preset.network, on=on,
+        presets.demo_recipe(seed), preset.network, on=on,
         workdir=place / name, **common)
 
   original = trained('original', 0, 'all')

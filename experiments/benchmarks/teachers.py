@@ -186,7 +186,7 @@ def drawn(values: flags.FlagValues, seeds: Sequence[int]) -> Iterator[World]:
     yield World(
         preset, train.train(
             dataset, presets.demo_partition(dataset, seed),
-            dataclasses.replace(preset.train, seed=seed), preset.network,
+            presets.demo_recipe(seed), preset.network,
             workdir=folder / 'original'),
         splits, [folder / name for name in demo.RETRAINED],
         inputs.devices(values))
