@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -118,8 +119,11 @@ def _define_method(values: flags.FlagValues, argv: Sequence[str]) -> None:
   flags.DEFINE_string('preset', None, '', flag_values=names)
   names(['unlearn', *argv], known_only=True)
   if command.value(names, 'preset') is not None:
-    for given in (names, values):
-      given.set_default('method', inputs.preset(names).default_method)
+    # One that cannot be read is refused where the command runs.
+    with contextlib.suppress(OSError, ValueError):
+      default = inputs.preset(names).default_method
+      for given in (names, values):
+        given.set_default('method', default)
   own = {} if command.value(names, 'method') == auto.METHOD else {
       option.flag: option for option in options.of(_start(
           lambda name: methods.resolve(name)(), names))}

@@ -17,7 +17,7 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax import checkpoint, methods, parallel, presets
-from dlfd_jax.cli import command, inputs, options, trackers
+from dlfd_jax.cli import command, inputs, options, preset_files, trackers
 from dlfd_jax.data import (
   dataset as dataset_lib,
   requests,
@@ -142,7 +142,7 @@ def define(values: flags.FlagValues, tasks: list[str]) -> None:
   inputs.define_run(values)
   trackers.define(values)
   programs.define(
-      values, tasks=(tasks, 'presets to run'),
+      values, tasks=(tasks, 'presets to run; your own as file.yaml'),
       data=([], 'data of each task, as `--data` of `dlfd train`, as many as '
             "tasks; default each preset's own"),
       name=([], 'what each task is called, in titles and folders; default its '
@@ -164,16 +164,22 @@ def tasks_of(values: flags.FlagValues, tuned: bool = True) -> list[Task]:
     tuned: with the values that a search chose, not the starts.
 
   Raises:
+    FileNotFoundError: if there is no such file of a preset.
     ValueError: if a preset is unknown, the data or names are not one for each,
       or a name cannot be that of a folder.
   """
   names, data, called = (
       values[name].value for name in ('tasks', 'data', 'name'))
   source = presets.PRESETS if tuned else presets.STARTS
-  unknown = sorted(set(names) - set(source))
+  unknown = [name for name in sorted(set(names) - set(source))
+             if not preset_files.is_file(name)]
   if unknown or not names:
-    raise ValueError(f'Expected --tasks of {sorted(source)}, got '
-                     f'{unknown or "none"}.')
+    raise ValueError(f'Expected --tasks of {sorted(source)}, or files of your '
+                     f'own that end in .yaml, got {unknown or "none"}.')
+  starts = [source.get(name) or preset_files.read(name) for name in names]
+  own = {name: pathlib.Path(name).stem for name in names
+         if preset_files.is_file(name)}
+  names = [own.get(name, name) for name in names]
   check_once('tasks', names)
   for flag, what, given in (('data', 'sources', data),
                             ('name', 'tasks', called)):
@@ -182,26 +188,25 @@ def tasks_of(values: flags.FlagValues, tuned: bool = True) -> list[Task]:
           f'Expected --{flag} to name {len(names)} {what}, one for each task, '
           f'got {len(given)}.')
   check_once('name', called)
-  for name in called:
+  for name in (*called, *own.values()):
     if not _NAME.fullmatch(name) or name in source:
       raise ValueError(
-          'Expected --name of letters, digits, points, - and _, and not that '
-          f'of a preset, got {name!r}.')
+          'Expected --name, or the name of a file in --tasks, of letters, '
+          f'digits, points, - and _, and not that of a preset, got {name!r}.')
   changes = {o.flag: values[o.flag].value for o in _OVERRIDES
              if o.flag not in _PLACES and values[o.flag].value is not None}
   found = []
-  for i, name in enumerate(names):
-    preset = source[name]
+  for i, (name, start) in enumerate(zip(names, starts, strict=True)):
     preset = dataclasses.replace(
-        preset,
-        data=_data_of(preset.data, values, data[i] if data else None),
+        start,
+        data=_data_of(start.data, values, data[i] if data else None),
         network=options.apply(
-            preset.network, options.NETWORK, values, 'the network'),
+            start.network, options.NETWORK, values, 'the network'),
         train=options.apply(
-            preset.train, [o for o in options.TRAIN if o.flag == 'epochs'],
+            start.train, [o for o in options.TRAIN if o.flag == 'epochs'],
             values, 'training'))
     title = ''.join(f'-{flag}_{text}' for flag, text in changes.items())
-    if source[name].data.source == sources.SYNTHETIC and preset.data.source != (
+    if start.data.source == sources.SYNTHETIC and preset.data.source != (
         sources.SYNTHETIC):
       title = f'-{pathlib.Path(data[i]).stem}{title}'
     found.append(Task(

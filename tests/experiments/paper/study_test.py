@@ -78,9 +78,29 @@ def test_any_data_are_a_task_of_their_name(write, tmp_path):
       f'demo-{"shards" if write is _shards else stem}')
 
 
+def test_a_preset_in_a_file_is_a_task(tmp_path):
+  data = runs_of.write_data(tmp_path)
+  file = tmp_path / 'badges.yaml'
+  file.write_text(f'start: lfw_gender\ndata: {{data: {data}, labels: shade, '
+                  'image_size: 8}\nnetwork: {width: 4}\n'
+                  'methods: {dlfd: {epochs: 7}}\n')
+  task = _task(f'--tasks={file}')
+  assert (task.name, task.preset_name) == ('badges', 'badges')
+  assert task.preset.network.width == 4
+  assert task.preset.methods['dlfd'].epochs == 7
+  assert job.load_data(task.preset.data).image_size == (8, 8)
+  assert _task(f'--tasks={file}', '--name=mine').name == 'mine'
+  with pytest.raises(FileNotFoundError):
+    _task(f'--tasks={tmp_path}/none.yaml')
+  other = tmp_path / 'demo.yaml'
+  other.write_text(file.read_text())
+  with pytest.raises(ValueError, match="not that of a preset, got 'demo'"):
+    _task(f'--tasks={other}')
+
+
 @pytest.mark.parametrize('given, sentence', [
     (['--labels=shade', '--name=a,b'], 'Expected --name to name 1 tasks'),
-    (['--labels=shade', '--name=../up'], 'Expected --name of letters'),
+    (['--labels=shade', '--name=../up'], 'Expected --name, or the name of a'),
     (['--labels=shade', '--name=mufac_age'], 'not that of a preset'),
     (['--labels=shade', '--root=here'], 'Expected no --root with'),
     ([], 'Expected the names of the label columns')])
