@@ -61,7 +61,7 @@ test-slow: $(VENV)/.test
 	$(PYTEST) -n 3 -m 'slow and not long'
 
 test-long: $(VENV)/.test
-	$(VENV)/bin/python -m pytest -m long
+	$(PYTEST) -n 2 -m long
 
 lint: $(VENV)/.test
 	$(VENV)/bin/ruff check .

@@ -297,7 +297,7 @@ def _small(epochs, optimizer, alpha, **fields):
 
 OWN_DATA = 'fgnet_age'  # what methods start from: photographs, not drawings
 _JOINT_EPOCHS, _SHOWN = 6, 20  # at most, see docs/decisions.md
-_LEAST_STEPS = {dlfd.DLFDConfig: 40, restore.StageConfig: 80}
+_LEAST_TEACH, _LEAST_JOINT = 40, 80  # steps
 
 FILE = 'FILE.npz'  # --data names the real one
 _PAPER_NET = Network(width=64, stem='imagenet', head='paper')
@@ -465,17 +465,17 @@ def own_data(config: methods_lib.RunConfig) -> methods_lib.RunConfig:
   the best state on val would be one that has not forgotten.
   """
   changes: dict[str, Any] = {}
-  if isinstance(config, restore.RestoreConfig):
+  restores = isinstance(config, restore.RestoreConfig)
+  if restores:
     changes['method.selection'] = 'last'
   for name, stage in stages_in(config).items():
     if not isinstance(stage, dlfd_released.DLFDReleasedConfig):
       changes[f'{name}.trial'.lstrip('.')] = base.TrialConfig()
-    if name and isinstance(stage, base.PairedConfig):
-      changes |= {f'{name}.shown': _SHOWN,
-                  f'{name}.least_steps': _LEAST_STEPS[type(stage)]}
+    if restores and isinstance(stage, base.ProportionateConfig):
+      changes |= {f'{name}.shown': _SHOWN, f'{name}.least_steps': _LEAST_TEACH}
     if isinstance(stage, restore.StageConfig):
       changes |= {
-          f'{name}.epochs': _JOINT_EPOCHS,
+          f'{name}.epochs': _JOINT_EPOCHS, f'{name}.least_steps': _LEAST_JOINT,
           f'{name}.trial': base.TrialConfig(factors=tuple(
               factor for factor in base.TrialConfig().factors if factor <= 1))}
   return configs.replace(config, changes)

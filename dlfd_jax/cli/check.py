@@ -103,13 +103,14 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
            if repeats != 0 or original else None)
   model_s = time.perf_counter() - model_s
   devices = inputs.devices(values)
+  method = preset.default_method
   ours = (presets.own_config() if command.value(values, 'preset') is None else
-          preset.config_of(presets.DEFAULT_METHOD))
+          preset.config_of(method))
   used = inputs.say_used(
       dataset, network=model[0] if model else _config(network, dataset),
       devices=devices, parts=found.request.parts,
       split_from=inputs.split_from(values, dataset, stored),
-      settings={presets.DEFAULT_METHOD: dataclasses.asdict(ours),
+      settings={method: dataclasses.asdict(ours),
                 'train': dataclasses.asdict(preset.train)
                 } if repeats != 0 else None,
       preset=command.value(values, 'preset'))

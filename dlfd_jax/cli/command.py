@@ -251,13 +251,12 @@ def _code(found: dict[str, Any] | None) -> int:
 
 
 def not_forgotten(found: Mapping[str, Any]) -> bool:
-  """Whether a run changed nothing, or its own live attack still sees forget.
+  """Whether a run changed nothing, or missed its live attack's threshold.
 
   Args:
     found: a result; of an unlearning run with its findings.
   """
-  return bool((found.get('verification') or {}).get('unchanged')) or (
-      found.get('findings') or {}).get('select_threshold_met') is False
+  return answers.of_run(found)[0].answer == answers.NO
 
 
 def _about_flags(command: str, values: flags.FlagValues, text: str) -> str:

@@ -16,7 +16,8 @@ from dlfd_jax.cli import options
 from dlfd_jax.data import sources
 from dlfd_jax.utils import storage, text as text_lib, validate, yaml_files
 
-_KEYS = ('about', 'start', 'data', 'network', 'train', 'methods')
+_KEYS = ('about', 'start', 'data', 'network', 'train', 'methods',
+         'default_method')
 
 
 def is_file(name: str) -> bool:
@@ -77,6 +78,13 @@ def read(path: str) -> presets.Preset:
   _check_keys(given, methods.METHODS, f'methods in {path}')
   for method, section in given.items():
     own[method] = changed(start.config_of(method), method, section)
+  default = yaml_files.text(
+      found.get('default_method', start.default_method),
+      f'default_method in {path}')
+  if default not in methods.METHODS:
+    raise ValueError(
+        f'Expected default_method in {path} to be a method, got {default!r}'
+        f'{text_lib.nearest(default, methods.METHODS)}.')
   return dataclasses.replace(
       start,
       about=yaml_files.text(found.get('about', path), f'about in {path}'),
@@ -85,7 +93,7 @@ def read(path: str) -> presets.Preset:
           {'data': presets.FILE, **_texts(found['data'], 'data', path)}),
       network=changed(start.network, 'network', found.get('network', {})),
       train=changed(start.train, 'train', found.get('train', {})),
-      methods=start.methods | own)
+      methods=start.methods | own, default_method=default)
 
 
 def _texts(given: Any, section: str, path: str) -> dict[str, str]:

@@ -189,17 +189,19 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   command.say_verification(result)
   for note in result['notes']:
     print(note)
-  done = 'Not unlearned' if command.not_forgotten(result) else 'Unlearned'
+  given = answers.of_run(result)
+  done = 'Not forgotten' if given[0].answer == answers.NO else 'Unlearned'
   print(f'{done}: {text.counted(run.request["images"], "image")} by {method} '
         f'in {result["time"]["total_s"]:.0f} s'
         f'{_of_checks(result["check_share"])}. Selected: step '
         f'{result["selected_step"]}, {result["reason"]}: '
         f'{workdir}/checkpoints/model')
-  given = answers.of_run(result)
   for sentence in (*map(str, given), answers.advice(given)):
     print(sentence)
   _say_before_after(result)
-  return {'workdir': workdir, 'model': f'{workdir}/checkpoints/model', **result}
+  return {'workdir': workdir, 'model': f'{workdir}/checkpoints/model', **result,
+          'answers': [dataclasses.asdict(one) for one in given],
+          'recommendation': answers.advice(given)}
 
 
 def _say_before_after(result: Mapping[str, Any]) -> None:
@@ -220,6 +222,8 @@ def _config(values: flags.FlagValues) -> methods.RunConfig | None:
     inputs.refuse(values, ('budget', 'candidates', 'references'),
                   f'without --method={auto.METHOD}')
     start = _start(lambda name: _of_preset(values, name), values)
+    if command.value(values, 'preset') is None:
+      start = presets.own_data(start)  # with what the wrappers were given
     config = options.apply(
         start, (*options.of(start), *options.METHOD), values,
         f'the method {method}')

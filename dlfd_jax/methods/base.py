@@ -249,35 +249,35 @@ class MethodConfig(Method):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PairedConfig(MethodConfig):
-  """Fields of methods whose steps see forget images beside retain images.
+class ProportionateConfig(MethodConfig):
+  """Fields of methods whose runs may be in proportion to the request.
 
   Attributes:
-    shown: how often the run shows each forget image, if it is then shorter than
-      ``epochs``; None = as often as these do. So work is in proportion to the
-      request.
-    least_steps: of such a run, at least 1: few images are learnt in few steps,
-      but what those cost the others comes back in as many for any request.
+    shown: in how many steps a run shows each forget image, if it is then
+      shorter than ``epochs``; None = in as many as these have.
+    least_steps: the fewest steps of a run that ``shown`` shortens, at least 1;
+      None = 1. What a few images cost the others comes back in as many steps as
+      what many do.
 
   Raises:
     ValueError: if a field is out of its range.
   """
 
   shown: int | None = None
-  least_steps: int = 1
+  least_steps: int | None = None
 
   def __post_init__(self) -> None:
     super().__post_init__()
-    if self.shown is not None:
-      validate.integer('shown', self.shown)
-    validate.integer('least_steps', self.least_steps)
+    for name in ('shown', 'least_steps'):
+      if getattr(self, name) is not None:
+        validate.integer(name, getattr(self, name))
 
   def num_steps(self, steps_per_epoch: int, forget: int) -> int:
     """Steps of a run on so many forget images.
 
     Example:
-      >>> config = PairedConfig(epochs=3, batch_size=32, shown=20,
-      ...                       least_steps=40)
+      >>> config = ProportionateConfig(epochs=3, batch_size=32, shown=20,
+      ...                              least_steps=40)
       >>> [config.num_steps(50, forget) for forget in (3, 32, 96, 300)]
       [40, 40, 60, 150]
     """
@@ -285,7 +285,8 @@ class PairedConfig(MethodConfig):
     if self.shown is None:
       return most
     a_step = min(forget, self.batch_size)
-    return min(most, max(self.least_steps, -(-self.shown * forget // a_step)))
+    return min(most, max(self.least_steps or 1,
+                         -(-self.shown * forget // a_step)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

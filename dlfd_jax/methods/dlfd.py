@@ -40,7 +40,7 @@ DISTANCE, FINETUNE = 'distance', 'finetune'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DLFDConfig(base.PairedConfig):
+class DLFDConfig(base.ProportionateConfig):
   """DLFD's options, beside those of every method.
 
   Attributes:

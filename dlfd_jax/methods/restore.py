@@ -37,7 +37,7 @@ JOINT, RESTING = 'restore', 'restore_resting'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class StageConfig(base.PairedConfig):
+class StageConfig(base.ProportionateConfig):
   """The student's joint steps.
 
   Attributes:

@@ -260,20 +260,24 @@ def _off(metrics: loop.Metrics) -> float:
 
 
 def default_check_every(num_batches: int, images: int, batch_size: int,
-                        passes: int) -> int:
+                        passes: int, num_steps: int | None = None) -> int:
   """Steps between checks so that these take a tenth of the time at most.
 
   A tenth by this count of forward passes is measured as up to an eighth, as an
-  input gradient costs less than the two it is counted as; hence a twelfth.
+  input gradient costs less than the two it is counted as; hence a twelfth. A
+  run that is short beside its data is checked four times all the same: phases
+  and the choice of a state need it.
 
   Args:
     num_batches: steps of one epoch.
     images: images that one check reads (forward only).
     batch_size: retain images a step.
     passes: forward passes over the batch that a step costs.
+    num_steps: of the run; None = many.
   """
   cheap = -(-12 * images // (batch_size * passes))
-  return max(num_batches // 10, cheap, 1)
+  every = max(num_batches // 10, cheap, 1)
+  return every if num_steps is None else min(every, -(-num_steps // 4))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -333,7 +337,7 @@ def prepare(setting: base.Setting, config: base.Method
   live = live_lib.LiveAttack(setting, inner.live_limit, plan.attack)
   epoch = plan.batches.steps_per_epoch
   default = plan.check_every or default_check_every(
-      epoch, live.images, inner.batch_size, plan.passes)
+      epoch, live.images, inner.batch_size, plan.passes, plan.length(inner))
   controller: base.MethodController = Monitor(
       live, setting.original, inner, plan)
   if plan.control is not None:

@@ -32,10 +32,11 @@ _SCHEDULE = 100  # steps of a schedule that is not followed here
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Workload:
-  """What unlearning by the default method, or retraining, is to do.
+  """What unlearning by DLFD, or retraining, is to do.
 
   Attributes:
-    method: its settings; of a trial of rates all are counted.
+    method: settings of DLFD, restored or not; of a trial of rates all are
+      counted.
     recipe: of training.
     config: the network.
     variables: of it.
@@ -55,7 +56,7 @@ class Workload:
 
 def measure(work: Workload, devices: parallel.Devices,
             repeats: int) -> dict[str, Any]:
-  """Expected seconds of the default method and of retraining.
+  """Expected seconds of unlearning and of retraining.
 
   A step of each is timed in turns, on as many images of its batch as take about
   two seconds; its time is scaled to the whole batch.
@@ -66,10 +67,10 @@ def measure(work: Workload, devices: parallel.Devices,
     repeats: timed steps of each kind.
 
   Returns:
-    ``unlearn_s`` and ``retrain_s``; by ``distance``, ``joint`` and ``train``
-    ``step_s`` of a whole batch, ``timed_images``, ``batch_sizes``,
-    ``compile_s``, ``steps`` and ``epochs``; ``repeats`` and ``network`` in
-    words.
+    ``unlearn_s`` and ``retrain_s``; by ``distance``, ``joint`` (where it
+    restores) and ``train`` ``step_s`` of a whole batch, ``timed_images``,
+    ``batch_sizes``, ``compile_s``, ``steps`` and ``epochs``; the title of the
+    ``method``, ``repeats`` and ``network`` in words.
   """
   model, dataset, variables = (
       models.build(work.config), work.dataset, work.variables)
@@ -84,7 +85,7 @@ def measure(work: Workload, devices: parallel.Devices,
   shown = np.concatenate([retain[:largest], forget[:largest]])
   constants = devices.place(
       {'images': dataset.images[shown], 'labels': dataset.labels[shown],
-       'teacher': variables, 'weight': np.float32(joint.weight),
+       'teacher': variables, 'weight': np.float32(joint.weight if joint else 0),
        'num_steps': np.int32(_SCHEDULE)})
   kept = np.arange(min(largest, len(retain)))
   gone = len(kept) + np.arange(min(largest, len(forget)))
@@ -98,10 +99,10 @@ def measure(work: Workload, devices: parallel.Devices,
           dlfd.make_distance_step(model, dataset.task, distance, _SCHEDULE),
           train.create_state(variables, distance.optimizer, jax.random.key(0)),
           constants, batch(timed['distance'])),
-      'joint': timing.Call(
+      **({} if joint is None else {'joint': timing.Call(
           restore.make_step(model, dataset.task, joint),
           train.create_state(variables, joint.optimizer, jax.random.key(0)),
-          constants, batch(timed['joint'])),
+          constants, batch(timed['joint']))}),
       'train': timing.Call(
           train.make_supervised_step(
               model, dataset.task, recipe.optimizer, _SCHEDULE,
@@ -143,25 +144,28 @@ def estimate(work: Workload, devices: parallel.Devices) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Schedule:
-  """Both stages of the method, and numbers by kind of step.
+  """The stages of the method, and numbers by kind of step.
 
-  The kinds are ``distance`` and ``joint`` (on retain and forget), the stages of
-  unlearning, and ``train``.
+  The kinds are ``distance`` and, where it restores, ``joint`` (on retain and
+  forget), the stages of unlearning, and ``train``.
   """
 
   distance: dlfd.DLFDConfig
-  joint: Any
+  joint: restore.StageConfig | None
   batch_sizes: dict[str, int]
   epochs: dict[str, int]
   steps: dict[str, int]
 
 
 def _schedule(work: Workload, devices: parallel.Devices) -> _Schedule:
-  assert isinstance(work.method, restore.DLFDRestoreConfig)
-  distance, joint = work.method.method, work.method.restore
+  restores = isinstance(work.method, restore.RestoreConfig)
+  distance, joint = ((work.method.method, work.method.restore) if restores else
+                     (work.method, None))
   assert isinstance(distance, dlfd.DLFDConfig)
-  of_kind: dict[str, Any] = {
-      'distance': distance, 'joint': joint, 'train': work.recipe}
+  stages: dict[str, methods_base.ProportionateConfig] = {'distance': distance}
+  if joint is not None:
+    stages['joint'] = joint
+  of_kind: dict[str, Any] = {**stages, 'train': work.recipe}
   batch_sizes = {name: one.batch_size for name, one in of_kind.items()}
   for size in batch_sizes.values():
     devices.check_batch_size(size)
@@ -169,7 +173,7 @@ def _schedule(work: Workload, devices: parallel.Devices) -> _Schedule:
   epoch = {name: -(-len(work.retain) // size)
            for name, size in batch_sizes.items()}
   steps = {name: epochs[name] * epoch[name] for name in of_kind}
-  for name, one in (('distance', distance), ('joint', joint)):
+  for name, one in stages.items():
     steps[name] = _of_trial(one) + one.num_steps(epoch[name], len(work.forget))
   return _Schedule(distance=distance, joint=joint, batch_sizes=batch_sizes,
                    epochs=epochs, steps=steps)
@@ -184,8 +188,9 @@ def _expected(work: Workload, schedule: _Schedule,
       'network': f'{config.architecture} of width {config.width} at '
                  f'{work.dataset.image_size[0]} px',
       'steps': steps, 'epochs': schedule.epochs,
+      'method': work.method.title,
       'unlearn_s': sum(
-          steps[name] * step_s[name] for name in ('distance', 'joint')),
+          steps[name] * step_s[name] for name in step_s if name != 'train'),
       'retrain_s': steps['train'] * step_s['train']}
 
 

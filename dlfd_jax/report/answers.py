@@ -29,6 +29,7 @@ _TIER_1 = 'tier 1 beside these retrained models (dlfd evaluate --tier=1)'
 _RANKS = (f'where each of them ranks among unseen people, at tier 1 with '
           f'{REFERENCES} retrained models: it shows a plain trace, and nothing '
           'less')
+_AUC = 'AUC of the attack on forget and validation images'
 _UNCHANGED = 'the model equals the original bit by bit'
 _EVALUATE = ('dlfd evaluate, which asks images of test, and retrained models '
              'where there are any')
@@ -107,16 +108,15 @@ def before_after(record: Mapping[str, Any]) -> str:
   first, last = findings.get('original_mia_auc'), live_auc(record)
   if first is not None and last is not None and not findings.get(
       'attack_blind_to_original'):
-    found.append('AUC of the attack on forget and validation images '
-                 f'{first:.3f} -> {last:.3f} (a guess: 0.5)')
+    found.append(f'{_AUC} {first:.3f} -> {last:.3f} (a guess: 0.5)')
   return f'Before -> after: {", ".join(found)}.' if found else ''
 
 
 def of_run(record: Mapping[str, Any]) -> tuple[Answer, Answer, Answer]:
   """The same answers, as far as an unlearning run itself can give them.
 
-  It has asked neither test nor a retrained model, and its attack chose the
-  state: it can say that people are not forgotten, and never that they are.
+  It has asked neither test nor a retrained model, and went by its own attack:
+  it can say that people are not forgotten, and never that they are.
 
   Args:
     record: its ``result.json``.
@@ -143,20 +143,34 @@ def _live(record: Mapping[str, Any]) -> Answer:
         FORGOTTEN, UNKNOWN, 'the live attack cannot tell: on these images it '
         'does not tell the original from chance either',
         'the live attack cannot tell whether they are forgotten', _EVALUATE)
-  first, last, luck = (findings.get('original_mia_auc'), live_auc(record),
-                       findings.get('null_95'))
-  number = '' if first is None or last is None else (
-      f'AUC of the live attack on validation images {first:.3f} -> {last:.3f}, '
-      'a guess 0.5' + ('' if luck is None else
-                       f' ({.5 - luck / 2:.3f} to {.5 + luck / 2:.3f})'))
+  number = _of_threshold(record, findings)
   if not met:
     return Answer(
-        FORGOTTEN, NO, 'no state met the threshold of the live attack'
-        + (f'; {number}' if number else ''), 'its live attack still sees them')
+        FORGOTTEN, NO, 'the state that the run returns does not meet the '
+        f'threshold of its live attack{number}',
+        'it does not meet the threshold of its live attack')
   return Answer(
-      FORGOTTEN, NOT_SHOWN, f'{number or "the live attack"}; its threshold is '
-      'met, which also chose the state',
+      FORGOTTEN, NOT_SHOWN, f'the threshold of the live attack is met{number}, '
+      'on images that the run itself went by',
       'it was not shown that they are forgotten', _EVALUATE)
+
+
+def _of_threshold(record: Mapping[str, Any],
+                  findings: Mapping[str, Any]) -> str:
+  """What the threshold was asked of, and which values meet it; may be empty."""
+  limit = findings.get('select_threshold')
+  if limit is None:
+    return ''
+  if findings.get('select_by') == 'mia_auc':
+    last = live_auc(record)
+    return '' if last is None else (
+        f': {_AUC} {last:.3f}, asked from {.5 - limit / 2:.3f} to '
+        f'{.5 + limit / 2:.3f}')
+  last = next((one.get('forgetting_score') for one in reversed(
+      record.get('history') or ()) if one['step'] == record.get(
+          'selected_step')), None)
+  return '' if last is None else (
+      f': forgetting score {last:.3f}, asked at most {limit:.3f}')
 
 
 def live_auc(record: Mapping[str, Any]) -> float | None:

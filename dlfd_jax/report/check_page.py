@@ -11,6 +11,7 @@ from dlfd_jax.data import leakage, shards
 from dlfd_jax.report import html, tables
 from dlfd_jax.utils import text
 
+_EARLIER = 'DLFD + restore'  # of results that do not name the method
 Pair = tuple[np.ndarray, np.ndarray, Mapping[str, Any]]
 _MISSED = (
     'Copies that are turned, mirrored and cropped at once, or cropped by more '
@@ -71,8 +72,9 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
            f'estimated from one pass of a few images through {cost["network"]} '
            '(--repeats=3 times the steps, which takes longer)')
     lines.append(
-        f'On this machine, {result["device"]}: unlearning by DLFD + restore '
-        f'about {_minutes(cost["unlearn_s"])}, retraining for '
+        f'On this machine, {result["device"]}: unlearning by '
+        f'{cost.get("method", _EARLIER)} about '
+        f'{_minutes(cost["unlearn_s"])}, retraining for '
         f'{cost["epochs"]["train"]} epochs about '
         f'{_minutes(cost["retrain_s"])}, {how}.' + (
             ' Retraining is expected to cost less, and is exact: dlfd train '

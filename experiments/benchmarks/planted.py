@@ -359,9 +359,9 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
       result['shadow_models'] // 2, result['references'],
       epsilon.LEVEL / images):
     found.append(
-        'The largest epsilon shown is 0 whatever a method leaves: so few '
-        f'models of an image cannot show any at {epsilon.LEVEL} over {images} '
-        'images.')
+        f'The largest epsilon says nothing here: so few models of an image '
+        f'could not show any at {epsilon.LEVEL} over {images} images, whatever '
+        'a method leaves.')
   return found
 
 

@@ -165,6 +165,7 @@ PRESETS = [
     ('start: demo\ntrain: {epochs: 0}', 'epochs of at least 1, got 0'),
     ('data: {data: x.npz}', 'the label columns of x.npz'),
     ('data: {root: x}', 'label columns'),
+    ('start: demo\ndefault_method: dlfdd', "'dlfdd' (the nearest is dlfd)"),
 ]
 
 
@@ -192,12 +193,25 @@ def test_the_files_of_the_page_are_read(tmp_path, monkeypatch):
   assert words[-2:] == ('--learning_rate=1e-2', '--epochs=3')
 
 
+@pytest.mark.parametrize('more, method', [
+    ('', 'dlfd'), ('default_method: scrub\n', 'scrub')])
+def test_a_preset_of_ones_own_has_the_default_of_its_start(
+    more, method, tmp_path, capsys):
+  file = tmp_path / 'mine.yaml'
+  file.write_text(f'start: mufac_age\n{more}')
+  assert preset_files.find(str(file)).default_method == method
+  assert commands.main(['unlearn', f'--preset={file}', '--help-all']) == 0
+  said = capsys.readouterr().out
+  assert ('--alpha' in said) == (method == 'scrub')
+
+
 def test_a_preset_of_ones_own_changes_what_it_names(tmp_path):
   file = tmp_path / 'mine.yaml'
   file.write_text('start: london\nnetwork: {width: 4}\n'
                   'methods:\n  scrub: {alpha: 0.5}\n  dlfd_restore: {}\n')
   found, start = preset_files.find(str(file)), presets.PRESETS['london']
   assert found.network.width == 4 and found.train == start.train
+  assert found.default_method == 'dlfd_restore'
   assert found.data == start.data
   assert found.config_of('scrub').alpha == .5
   assert found.config_of('dlfd_restore') == start.config_of('dlfd_restore')

@@ -286,6 +286,10 @@ def test_checks_take_at_most_a_tenth_of_the_time(
       batches, images, batch, 2 * steps + 5) == expected
   assert expected == max(
       batches // 10, math.ceil(12 * images / (batch * (2 * steps + 5))))
+  for length in (1, 7, 40):  # a short run beside much data
+    assert run.default_check_every(
+        batches, images, batch, 2 * steps + 5, length) == min(
+            expected, math.ceil(length / 4))
 
 
 class TableModel:

@@ -49,11 +49,13 @@ def test_a_trial_counts_down_to_the_configured_rate(monkeypatch):
   assert expected(monkeypatch, tried) == pytest.approx(count + 2 * 7)
 
 
-def test_an_estimate_counts_passes(monkeypatch):
+@pytest.mark.parametrize('method', ['dlfd_restore', 'dlfd'])
+def test_an_estimate_counts_passes(method, monkeypatch):
   monkeypatch.setattr(
       expected_cost, '_images_a_second', lambda *more: 100.0)
   problem = problems.problem()
-  ours = presets.own_config()
+  ours = presets.own_config(method)
+  distance = getattr(ours, 'method', ours)
   recipe = train.TrainConfig(epochs=2, batch_size=10)
   splits = problem.splits
   cost = expected_cost.estimate(expected_cost.Workload(
@@ -63,13 +65,17 @@ def test_an_estimate_counts_passes(monkeypatch):
   assert cost['step_s']['train'] == pytest.approx(3 * 10 / 100)
   assert cost['retrain_s'] == pytest.approx(
       2 * -(-len(splits.retain) // 10) * .3)
-  assert cost['step_s']['joint'] == pytest.approx(
-      7 * ours.restore.batch_size / 100)
+  stages = ['distance']
+  if method == 'dlfd_restore':
+    stages.append('joint')
+    assert cost['step_s']['joint'] == pytest.approx(
+        7 * ours.restore.batch_size / 100)
   assert cost['step_s']['distance'] == pytest.approx(
-      3 * (ours.method.perturb_steps + 2) * ours.method.batch_size / 100)
+      3 * (distance.perturb_steps + 2) * distance.batch_size / 100)
+  assert set(cost['steps']) == {*stages, 'train'}
+  assert cost['method'] == ours.title
   assert cost['unlearn_s'] == pytest.approx(sum(
-      cost['steps'][name] * cost['step_s'][name]
-      for name in ('distance', 'joint')))
+      cost['steps'][name] * cost['step_s'][name] for name in stages))
 
 
 @pytest.mark.slow

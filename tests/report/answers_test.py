@@ -252,17 +252,29 @@ def test_a_model_that_equals_the_original_forgot_nothing():
     ({'findings': {}}, 'Unknown: it was not measured'),
     ({'findings': {'select_threshold_met': None}}, 'Unknown: it was not'),
     ({'findings': {'select_threshold_met': False,
-                   'attack_blind_to_original': False}}, 'No: no state met'),
+                   'attack_blind_to_original': False}},
+     'No: the state that the run returns does not meet the threshold of its '
+     'live attack.'),
+    ({'findings': {'select_threshold_met': False,
+                   'attack_blind_to_original': True}},
+     'Unknown: the live attack cannot tell'),
     ({'findings': {'select_threshold_met': True,
                    'attack_blind_to_original': True}},
      'Unknown: the live attack cannot tell'),
     ({'findings': {'select_threshold_met': True,
                    'attack_blind_to_original': False}},
-     'Not shown: the live attack; its threshold is met'),
-    ({'findings': {'select_threshold_met': True, 'original_mia_auc': .8,
-                   'mia_auc': .55, 'null_95': .2}},
-     'Not shown: AUC of the live attack on validation images 0.800 -> 0.550, '
-     'a guess 0.5 (0.400 to 0.600); its threshold is met')])
+     'Not shown: the threshold of the live attack is met, on images that'),
+    ({'findings': {'select_threshold_met': True, 'select_by': 'mia_auc',
+                   'mia_auc': .55, 'select_threshold': .2}},
+     'Not shown: the threshold of the live attack is met: AUC of the attack on '
+     'forget and validation images 0.550, asked from 0.400 to 0.600, on'),
+    ({'findings': {'select_threshold_met': False, 'mia_auc': .51, 'select_by':
+                   'forgetting_score', 'select_threshold': .1},
+      'selected_step': 7, 'history': [
+          {'step': 0, 'forgetting_score': .4},
+          {'step': 7, 'forgetting_score': .15}]},
+     'No: the state that the run returns does not meet the threshold of its '
+     'live attack: forgetting score 0.150, asked at most 0.100.')])
 def test_a_run_does_not_call_forgotten_what_it_cannot_tell(record, said):
   found = answers.of_run(record)
   assert str(found[0]).startswith(f'Forgotten? {said}')
