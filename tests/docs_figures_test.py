@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from dlfd_jax.evaluation import registry
+from dlfd_jax.evaluation import registry, shadows
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _RESULTS = _ROOT / 'docs' / 'results'
@@ -255,6 +255,12 @@ def test_every_quoted_page_is_tried():
   assert {page for page, *_ in (*QUOTES, *ALLOWED)} <= {'', *_PAGES}
   # One half of a pair cut out would make code of the words that follow.
   assert not [quote for _, quote, *_ in QUOTES if quote.count('`') % 2]
+
+
+def test_so_many_models_show_an_epsilon():
+  first, second = map(shadows.enough_for_epsilon, (72, 240))
+  assert (f'of the worst of 72 images it takes {first} models a side, of 240 '
+          f'it takes {second}.') in _text('docs/metrics.md')
 
 
 def test_words_about_the_tables_hold():

@@ -384,7 +384,8 @@ def shown_epsilon(inputs: Inputs) -> Figure:
     return Figure.missing(
         f'{len(sides[0])} unlearned and {len(sides[1])} retrained models of an '
         f'image could not show any epsilon at {_LEVELS[-1]} over {n} images, '
-        f'however well they were told apart; {_enough(n)} a side could')
+        'however well they were told apart; '
+        f'{enough_for_epsilon(n)} a side could')
 
   def largest(of: tuple[np.ndarray, np.ndarray], level: float) -> float:
     return float(epsilon.lower_bound(*of, level / n).max())
@@ -398,7 +399,7 @@ def shown_epsilon(inputs: Inputs) -> Figure:
                 sees=before > 0)
 
 
-def _enough(images: int) -> int:
+def enough_for_epsilon(images: int) -> int:
   """The fewest models a side of which some epsilon can be shown."""
   return next(models for models in itertools.count(LEAST) if (
       epsilon.most_shown(models, models, _LEVELS[-1] / images)))
