@@ -32,8 +32,13 @@ def test_train_unlearn_retrain_evaluate_and_report(
                runs.RESULT):
     assert (unlearned / name).is_file(), name
   before = runs_of.tree(unlearned)
-  assert unlearn.main(command) == 0  # finished: nothing is done again
+  capsys.readouterr()
+  assert unlearn.main([*command, '--json']) == 0  # finished: it is read
   assert runs_of.tree(unlearned) == before
+  found = json.loads(capsys.readouterr().out)
+  assert [one['question'] for one in found['answers']] == [
+      'Forgotten?', 'Still works?', 'Like a retrained model?']
+  assert found['recommendation'].startswith('Recommendation: ')
 
   retrained = tmp_path / 'retrained'
   assert train.main([
@@ -44,7 +49,8 @@ def test_train_unlearn_retrain_evaluate_and_report(
   common = [f'--original={original}', f'--unlearned={unlearned}',
             '--bootstrap=20']
   assert evaluate.main([*common, f'--workdir={alone}']) == 0
-  assert 'not computed' in capsys.readouterr().out
+  said = capsys.readouterr().out
+  assert 'not computed' in said and 'this was tier' not in said
   result = json.loads((alone / runs.RESULT).read_text())
   cell = _record(result, 'mia_auc_matched')['retrained']
   assert cell['value'] is None and cell['reason']
@@ -52,6 +58,8 @@ def test_train_unlearn_retrain_evaluate_and_report(
   both = tmp_path / 'both'
   assert evaluate.main([*common, f'--retrained={retrained}',
                         f'--workdir={both}']) == 0
+  assert ('1 retrained model allows --tier=1; this was tier 0.'
+          in capsys.readouterr().out)
   result = json.loads((both / runs.RESULT).read_text())
   assert 0 <= _record(result, 'mia_auc_matched')['retrained']['value'] <= 1
   cost = result['efficiency']
