@@ -297,7 +297,8 @@ def _small(epochs, optimizer, alpha, **fields):
 
 OWN_DATA = 'fgnet_age'  # what methods start from: photographs, not drawings
 _JOINT_EPOCHS, _SHOWN = 6, 20  # at most, see docs/decisions.md
-_LEAST_TEACH, _LEAST_JOINT = 40, 80  # steps
+_LEAST_TEACH, _LEAST_JOINT = 40, 80  # steps, likewise
+_DEMO_EPOCHS = 15  # of training, where somebody waits for it
 
 FILE = 'FILE.npz'  # --data names the real one
 _PAPER_NET = Network(width=64, stem='imagenet', head='paper')
@@ -508,7 +509,6 @@ def search_of(preset: str, method: str) -> dict[str, Any]:
           'search_s': search.get('search_s')}
 
 
-_DEMO_EPOCHS = 15
 PRESETS: dict[str, Preset] = {
     name: with_values(preset, {
         method: search['values']
@@ -523,10 +523,7 @@ def demo_data(seed: int) -> sources.DataOptions:
 
 
 def demo_recipe(seed: int = 0) -> TrainConfig:
-  """How ``dlfd demo`` trains: in three fifths of the preset's passes.
-
-  It trains four models while somebody waits.
-  """
+  """How ``dlfd demo`` trains its four models: in fewer passes."""
   return dataclasses.replace(
       PRESETS['demo'].train, epochs=_DEMO_EPOCHS, seed=seed)
 

@@ -16,8 +16,8 @@ MEANINGS = {
     USER_ERROR: 'bad input: one sentence on stderr, nothing changed',
     NOT_FINITE: 'not finite: stopped at the last good state, which is saved',
     NOT_FORGOTTEN: 'done, but not forgotten: the unlearned model equals the '
-                   'original bit by bit, no state of the run met the '
-                   'threshold of its live attack, or an evaluation answers '
+                   'original bit by bit, it does not meet the threshold of '
+                   'its live attack, or an evaluation answers '
                    '"Forgotten?" with no; it may have lost too much '
                    'accuracy, too',
     UNUSABLE: 'done, but the model is not to be used: it lost too much '

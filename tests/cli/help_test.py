@@ -113,16 +113,14 @@ def test_long_names_and_texts_are_broken():
   assert text.count('x') == text.count('y') == 90
 
 
-
-
-@pytest.mark.parametrize('flags, method', [
+@pytest.mark.parametrize('given, method', [
     ([], 'dlfd_restore'), (['--preset=fgnet_age'], 'dlfd_restore'),
     (['--preset=mufac_age'], 'dlfd'), (['--preset=rafdb_emotion'], 'dlfd'),
     (['--preset=mufac_age', '--method=dlfd_restore'], 'dlfd_restore')])
 def test_the_presets_of_the_paper_end_with_its_own_phases(
-    flags, method, capsys):
-  assert unlearn.main([*flags, '--help-all']) == 0
+    given, method, capsys):
+  assert unlearn.main([*given, '--help-all']) == 0
   said = capsys.readouterr().out
   assert ('--restore_epochs' in said) == (method == 'dlfd_restore')
-  if not any(flag.startswith('--method') for flag in flags):
+  if not any(flag.startswith('--method') for flag in given):
     assert re.search(rf'\(default\s+{method}\)', said)
