@@ -176,12 +176,13 @@ def test_without_dynamic_phases_every_batch_is_perturbed():
   assert controller.findings(None)['forget_threshold'] is None
 
 
-@pytest.mark.parametrize('check_every, expected', [
-    # 24 val and 19 forget images; ceil(516 / (8 * (2 + 5))).
-    (2, 2), (None, 10)])
-def test_checks_come_as_often_as_asked(check_every, expected):
+@pytest.mark.parametrize('check_every, epochs, expected', [
+    # 24 val and 19 forget images; ceil(516 / (8 * (2 + 5))), but in a run of
+    # three steps after each.
+    (2, 1, 2), (None, 20, 10), (None, 1, 1)])
+def test_checks_come_as_often_as_asked(check_every, epochs, expected):
   made, controller = plan(
-      problems.problem(), config(check_every=check_every))
+      problems.problem(), config(check_every=check_every, epochs=epochs))
   assert made.check_every == expected
   assert controller.findings(None)['attack_sizes'] == [19, 19]
 
