@@ -122,7 +122,7 @@ def test_sentences_are_bounded(long, capsys):
   out, err = capsys.readouterr()
   note, said = err.splitlines()
   assert len(note) <= 4000 and note.startswith('note ')
-  assert len(said) <= 720 and len(out) < 6 * 720
+  assert len(said) <= 2020 and len(out) < 6 * 2020
   assert said.startswith('error: Expected a name') and said.endswith('line 3.')
 
 
