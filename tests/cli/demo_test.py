@@ -17,7 +17,7 @@ def test_the_demo_reaches_its_goal_over_five_seeds(tmp_path, monkeypatch):
     found.append(demo_seeds.measure(seed, tmp_path / str(seed)))
     assert found[-1]['peak_gb'] < 3
     assert (tmp_path / str(seed) / runs.REPORT).is_file()
-    assert found[-1]['auc']['original'] >= 0.65  # there is something to forget
+    assert found[-1]['auc']['original'] >= 0.6  # there is something to forget
     assert found[-1]['accuracy']['unlearned'] > found[-1]['linear']
   of = demo_seeds.summary(found)
   assert of['nearer'] == 5
