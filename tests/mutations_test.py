@@ -16,7 +16,7 @@ def _faults(outcomes, least):
   return found
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_an_evaluation_with_one_thing_altered(tmp_path):
   shown = runs.read_json(place.SHOWN)
   del shown['arrays']  # others are beside it here
@@ -37,7 +37,7 @@ def test_an_evaluation_with_one_thing_altered(tmp_path):
   assert found['distinct_sentences'] > 10
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_real_runs_with_one_thing_altered(tmp_path):
   folder = mutations.build(tmp_path)
   _faults(mutations.try_all(folder, mutations.subjects(folder), every=301,

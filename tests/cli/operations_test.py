@@ -33,7 +33,7 @@ def template():
 
 
 @pytest.mark.parametrize('environment, command', grids.some(
-    operations.pairs()[:len(operations.ENVIRONMENTS)], 14))
+    operations.pairs()[:len(operations.ENVIRONMENTS)], 40))
 def test_a_command_copes(environment, command, template):
   frame, _ = operations.ENVIRONMENTS[environment]
   if operations.OTHER in frame:

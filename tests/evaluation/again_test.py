@@ -188,7 +188,7 @@ def test_copies_are_compared_with_the_data():
         {**one, 'retrained': {'value': 1.0}}]}, leakage)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_is_missing_is_named_without_a_traceback(made):
   """A signer may leave out or exchange what they like."""
   record, arrays = made
