@@ -19,7 +19,7 @@ from typing import Any
 
 from dlfd_jax.cli import commands, exit_codes
 
-_LONGEST = 700  # characters of a sentence that can still be read
+_LONGEST = 1000  # characters of a sentence that can still be read
 _ERRORS = (ValueError, FileNotFoundError, FileExistsError)
 
 
