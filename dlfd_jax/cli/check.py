@@ -103,7 +103,8 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
            if repeats != 0 or original else None)
   model_s = time.perf_counter() - model_s
   devices = inputs.devices(values)
-  method = preset.default_method
+  method = (preset.default_method if preset.default_method in
+            expected_cost.PRICED else presets.DEFAULT_METHOD)
   ours = (presets.own_config() if command.value(values, 'preset') is None else
           preset.config_of(method))
   used = inputs.say_used(

@@ -211,10 +211,8 @@ def measure(values: flags.FlagValues, line: str,
           f'{"allows" if len(retrained) == 1 else "allow"} --tier={further}; '
           f'this was tier {tier}.')
   print(f'{workdir}/{runs.RESULT}')
-  found = answers.answers(result.record)
   return {'workdir': workdir, **result.record,
-          'answers': [dataclasses.asdict(one) for one in found],
-          'recommendation': answers.advice(found)}
+          **answers.as_json(answers.answers(result.record))}
 
 
 def allowed_tier(retrained: int) -> int:

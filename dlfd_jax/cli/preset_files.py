@@ -81,10 +81,7 @@ def read(path: str) -> presets.Preset:
   default = yaml_files.text(
       found.get('default_method', start.default_method),
       f'default_method in {path}')
-  if default not in methods.METHODS:
-    raise ValueError(
-        f'Expected default_method in {path} to be a method, got {default!r}'
-        f'{text_lib.nearest(default, methods.METHODS)}.')
+  _check_keys([default], methods.METHODS, f'default_method in {path}')
   return dataclasses.replace(
       start,
       about=yaml_files.text(found.get('about', path), f'about in {path}'),

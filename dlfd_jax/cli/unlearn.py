@@ -196,12 +196,11 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         f'{_of_checks(result["check_share"])}. Selected: step '
         f'{result["selected_step"]}, {result["reason"]}: '
         f'{workdir}/checkpoints/model')
-  for sentence in (*map(str, given), answers.advice(given)):
+  for sentence in answers.said(given):
     print(sentence)
   _say_before_after(result)
   return {'workdir': workdir, 'model': f'{workdir}/checkpoints/model', **result,
-          'answers': [dataclasses.asdict(one) for one in given],
-          'recommendation': answers.advice(given)}
+          **answers.as_json(given)}
 
 
 def _say_before_after(result: Mapping[str, Any]) -> None:
@@ -221,9 +220,7 @@ def _config(values: flags.FlagValues) -> methods.RunConfig | None:
   if method != auto.METHOD:
     inputs.refuse(values, ('budget', 'candidates', 'references'),
                   f'without --method={auto.METHOD}')
-    start = _start(lambda name: _of_preset(values, name), values)
-    if command.value(values, 'preset') is None:
-      start = presets.own_data(start)  # with what the wrappers were given
+    start = _settings(values)
     config = options.apply(
         start, (*options.of(start), *options.METHOD), values,
         f'the method {method}')
@@ -265,12 +262,13 @@ def _auto(values: flags.FlagValues, saved: checkpoint.SavedModel,
   return {'workdir': workdir, 'model': model, **result}
 
 
-def _of_preset(values: flags.FlagValues, name: str) -> Any:
-  """A method's settings in the named preset, or those for any other data."""
-  preset = command.value(values, 'preset')
-  if preset is None:
-    return presets.own_config(name)
-  return inputs.preset(values).config_of(name)
+def _settings(values: flags.FlagValues) -> Any:
+  """The method's settings in the named preset, or those for any other data."""
+  if command.value(values, 'preset') is not None:
+    return _start(inputs.preset(values).config_of, values)
+  # With what a wrapper was given: a teacher is not what it is by itself.
+  return presets.own_data(_start(
+      presets.STARTS[presets.OWN_DATA].config_of, values))
 
 
 def _rates_given(config: Any, values: flags.FlagValues) -> set[str]:
@@ -320,7 +318,7 @@ def _starts(values: flags.FlagValues) -> Iterable[Any]:
   if command.value(values, 'preset') is not None:
     yield inputs.preset(values).data
   if command.value(values, 'method') != auto.METHOD:
-    yield _start(lambda name: _of_preset(values, name), values)
+    yield _settings(values)
 
 
 COMMAND = command.Command(

@@ -27,6 +27,7 @@ _PROBED = 16  # images of the pass that tells
 _FEWEST = 4
 _BACK = 3  # passes of a step of training: there, and twice that for back
 _WITH_CHECKS = 9 / 8  # what run.default_check_every leaves to them at most
+PRICED = ('dlfd', 'dlfd_restore')  # what a Workload may be done by
 _SCHEDULE = 100  # steps of a schedule that is not followed here
 
 

@@ -166,9 +166,7 @@ def _of_threshold(record: Mapping[str, Any],
     return '' if last is None else (
         f': {_AUC} {last:.3f}, asked from {.5 - limit / 2:.3f} to '
         f'{.5 + limit / 2:.3f}')
-  last = next((one.get('forgetting_score') for one in reversed(
-      record.get('history') or ()) if one['step'] == record.get(
-          'selected_step')), None)
+  last = _at_selected(record, 'forgetting_score')
   return '' if last is None else (
       f': forgetting score {last:.3f}, asked at most {limit:.3f}')
 
@@ -181,14 +179,29 @@ def live_auc(record: Mapping[str, Any]) -> float | None:
   found = (record.get('findings') or {}).get('mia_auc')
   if found is not None:
     return float(found)
-  return next((one['mia_auc'] for one in reversed(record.get('history') or ())
+  return _at_selected(record, 'mia_auc')
+
+
+def _at_selected(record: Mapping[str, Any], name: str) -> float | None:
+  """What a run measured of the state that it returns; None = nothing."""
+  return next((one.get(name) for one in reversed(record.get('history') or ())
                if one['step'] == record['selected_step']), None)
 
 
 def lines(result: tables.Result) -> list[str]:
   """The answers and the advice, a line each."""
-  found = answers(result)
+  return said(answers(result))
+
+
+def said(found: Sequence[Answer]) -> list[str]:
+  """Answers and what follows from them, a line each."""
   return [*map(str, found), advice(found)]
+
+
+def as_json(found: Sequence[Answer]) -> dict[str, Any]:
+  """The same for programs."""
+  return {'answers': [dataclasses.asdict(one) for one in found],
+          'recommendation': advice(found)}
 
 
 def _listed(texts: Any) -> str:

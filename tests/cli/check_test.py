@@ -252,3 +252,18 @@ def test_another_split_is_another_check(tmp_path, capsys):
   code, after = _run(tmp_path, data, '--repeats=0')
   said = capsys.readouterr().err
   assert code == 2 and after == before and 'rows.val' in said, said
+
+
+@pytest.mark.parametrize('method, priced', [
+    ('scrub', 'DLFD + restore'), ('dlfd', 'DLFD')])
+def test_the_method_that_is_priced_is_named(method, priced, tmp_path, capsys):
+  (tmp_path / 'mine.yaml').write_text(
+      f'start: demo\ndefault_method: {method}\n')
+  assert check.main([
+      f'--preset={tmp_path}/mine.yaml', '--people=24', '--images_per_person=2',
+      '--image_size=16', '--width=4', '--forget_people=3',
+      f'--workdir={tmp_path / "check"}']) == 0
+  cost = runs.read_json(tmp_path / 'check' / runs.RESULT)['cost']
+  assert cost['method'] == priced and cost['unlearn_s'] > 0
+  said = ' '.join(capsys.readouterr().out.split())
+  assert f'unlearning by {priced} about ' in said
