@@ -38,7 +38,7 @@ from dlfd_jax.pipeline import (
   unlearn,
 )
 from dlfd_jax.report import render
-from experiments.benchmarks import judged, planted
+from experiments.benchmarks import judged, planted, shadow_rows
 from experiments.paper import study as study_lib
 from experiments.publish import programs
 
@@ -206,10 +206,9 @@ def _of_demo(root: pathlib.Path, common: Mapping[str, Any]) -> Runs:
 
 def _of_planted(root: pathlib.Path, common: Mapping[str, Any]) -> Runs:
   world = planted.make_world(root / 'planted', **common)
-  original = world.trained('original', 0, world.partition, 'all')
-  return (world.dataset, world.splits, original,
-          planted.retrained_of(world, original, REFERENCES + 2),
-          planted.unlearned_of(world, original, 'dlfd'))
+  subject = planted.subject_of(world, REFERENCES + 2)
+  return (world.dataset, world.splits, subject.original, subject.retrained,
+          shadow_rows.unlearned_of(subject, 'dlfd'))
 
 
 def _of_faces(root: pathlib.Path, folder: pathlib.Path,

@@ -42,6 +42,7 @@ PAGES = {
         'planted': 'benchmarks.planted',
         'profiles': 'benchmarks.profiles',
         'report_size': 'benchmarks.report_size',
+        'shadowed': 'benchmarks.shadowed',
         'sharded_data': 'benchmarks.sharded_data',
         'teachers': 'benchmarks.teachers',
         'transport_scaling': 'benchmarks.transport_scaling',

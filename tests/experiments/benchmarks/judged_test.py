@@ -1,15 +1,12 @@
 """Sentences against numbers, and a tiny study from training to the page."""
 
-import dataclasses
-
-import numpy as np
 import pytest
 
 from dlfd_jax import presets
-from dlfd_jax.data import sources
 from dlfd_jax.evaluation import inputs as inputs_lib
 from experiments.benchmarks import judged
 from tests import tiny
+from tests.experiments.benchmarks import faces
 
 
 def _metric(value, verdict, tier=1, about='forget'):
@@ -86,19 +83,9 @@ def test_the_page_marks_what_is_told_apart():
 @pytest.mark.long
 @pytest.mark.parametrize('features', [True, False])
 def test_a_study_from_training_to_the_page(tmp_path, monkeypatch, features):
-  faces = sources.load(sources.DataOptions(
-      image_size=16, people=40, images_per_person=2))
-  np.savez(tmp_path / 'faces.npz', images=faces.images,
-           identity=faces.identity, label=faces.labels)
   monkeypatch.setattr(judged, 'REFERENCES', 4)
   monkeypatch.setattr(judged, 'METHODS', ('finetune',))
-  data = judged.Data('Faces', 'london', 'faces.npz',
-                     {'image_size': 8, 'width': 8}, .4, features)
-  task = data.task(tmp_path)
-  task = dataclasses.replace(task, preset=dataclasses.replace(
-      task.preset, data=dataclasses.replace(
-          task.preset.data, labels=('label',), thresholds=()),
-      train=dataclasses.replace(task.preset.train, epochs=1)))
+  data, task = faces.data_and_task(tmp_path, features)
   common = {'devices': tiny.devices(), 'hooks': []}
 
   def measured():

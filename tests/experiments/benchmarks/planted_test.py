@@ -1,4 +1,4 @@
-"""What is planted, the attack that knows nothing, and a tiny run."""
+"""What is planted, its page, and a tiny run."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import pytest
 
 from dlfd_jax.data import sources
 from dlfd_jax.evaluation import inputs as inputs_lib
-from experiments.benchmarks import planted
+from experiments.benchmarks import planted, shadow_rows
 from tests import tiny
 from tests.evaluation import fakes as data_lib
 
@@ -40,22 +40,6 @@ def test_repeated_images_are_there_so_many_times():
     assert (more.identity[split.train] == person).sum() == 3 * (
         data.identity[parts.forget] == person).sum()
   np.testing.assert_array_equal(split.test, parts.test)
-
-
-@pytest.mark.parametrize('left, low, high', [
-    (1.0, .70, .80), (0.0, .47, .53)])
-def test_the_unaware_attack_sees_what_is_left(left, low, high):
-  rng = np.random.default_rng(0)
-  states = np.stack([rng.permutation(np.repeat([0, 1], 16))
-                     for _ in range(300)], axis=1).astype(np.int8)
-  hard, rest = rng.normal(0, 2, 300), rng.normal(0, 1, states.shape)
-  before = hard + rest + 1.0 * states
-  after = hard + rest + left * states
-  # One standard deviation: an AUC of .76 (fewer by the fit), else a guess,
-  # when the models' own noise is drawn anew.
-  fresh = after + rng.normal(0, 1, states.shape) - rest
-  found = planted.unaware_auc(fresh, before, states)
-  assert low < found < high
 
 
 def _row(value, verdict='inconclusive', null=.5):
@@ -105,7 +89,7 @@ def test_a_page_without_shadow_models_says_so():
 
 @pytest.mark.long
 def test_a_tiny_run_makes_both_tables(tmp_path, monkeypatch):
-  monkeypatch.setattr(planted, 'REFERENCES', 4)
+  monkeypatch.setattr(shadow_rows, 'REFERENCES', 4)
   monkeypatch.setattr(planted, '_TRAIN', dataclasses.replace(
       planted._TRAIN, epochs=1))
   world = planted.make_world(

@@ -1,0 +1,96 @@
+r"""Real faces, judged by shadow models: who is still there after unlearning?
+
+  python -m experiments.benchmarks.shadowed --data_dir=../shared/data \
+      --workdir=../runs/shadowed --out=docs/results/shadowed
+
+FG-NET age in 6 classes and LFW gender and smile, the data, networks and recipes
+of ``judged``. Of each 32 shadow models hold half of the people to be forgotten
+and forget them by fine-tuning, EU-k, and DLFD without and with restore, at the
+presets' settings; eight retrained models are the references and sixteen more
+stand in for models after exact unlearning. Every model is a run folder: what is
+finished is not done again.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from absl import flags
+
+from dlfd_jax.cli import command, inputs
+from dlfd_jax.evaluation import inputs as inputs_lib
+from experiments.benchmarks import judged, shadow_rows
+from experiments.paper import study as study_lib
+from experiments.publish import programs
+
+METHODS = (*shadow_rows.METHODS, 'dlfd_restore')
+
+
+def _measure(values: flags.FlagValues) -> dict[str, Any]:
+  root = study_lib.root_of(values)
+  folder = pathlib.Path(command.required(values, 'data_dir'))
+  common = inputs.run_options(values)
+  config = inputs_lib.EvaluationConfig(
+      bootstrap=command.value(values, 'bootstrap'), permutations=50, draws=5)
+  return {'tasks': [
+      measure(data, data.task(folder), root, config, common,
+              command.value(values, 'shadows'),
+              command.value(values, 'methods'))
+      for data in judged.DATA]}
+
+
+def measure(data: judged.Data, task: study_lib.Task, root: pathlib.Path,
+            config: inputs_lib.EvaluationConfig, common: Mapping[str, Any],
+            shadows: int = shadow_rows.SHADOWS,
+            methods: Sequence[str] = METHODS,
+            stand_ins: int = shadow_rows.STAND_INS) -> dict[str, Any]:
+  """Trains what is missing of one data set, and its rows."""
+  study = study_lib.open_study(task, 0, root, data.forget, **common)
+  subject = shadow_rows.Subject(
+      dataset=study.dataset, splits=study.splits,
+      original=study.trained['original'], retrained=study.references(
+          shadow_rows.REFERENCES + stand_ins),
+      config_of=task.preset.config_of, root=study.folder / 'by_shadows',
+      common=common)
+  return {
+      **study.about(), 'title': data.title, 'shadow_models': shadows,
+      'references': shadow_rows.REFERENCES,
+      'people': {name: len(study.dataset.people_in(rows))
+                 for name, rows in study.splits.parts.items()},
+      'seeds': {'data, split, request, original, unlearning': 0,
+                'references from': 1000, 'shadows from': 1},
+      'rows': shadow_rows.measure(subject, config, shadows, methods)}
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+  """A table and its sentences for each data set."""
+  lines = ['# Real faces, judged by shadow models', '']
+  for task in result['tasks']:
+    sizes = ', '.join(f'{task["splits"][name]:,} images of {people} people in '
+                      f'{name}' for name, people in task['people'].items())
+    lines += [
+        f'## {task["title"]}', '',
+        f'{sizes}. ResNet-18 of width {task["network"]["width"]} at '
+        f'{task["image_size"]} px, {task["train_epochs"]} epochs; '
+        f'{task["references"]} references. Judged are logits.', '',
+        *shadow_rows.table(task['rows'], task['shadow_models']), '',
+        *(f'- {line}' for line in shadow_rows.sentences(
+            task['rows'], task['shadow_models'], task['splits']['forget'])),
+        '']
+  return '\n'.join([*lines, programs.made_by(dict(result)), ''])
+
+
+COMMAND = programs.program(
+    'benchmarks.shadowed', __doc__, {
+        'data_dir': (None, 'folder of the npz files'),
+        'shadows': (shadow_rows.SHADOWS, 'shadow models', 8),
+        'methods': (list(METHODS), 'that the shadow models forget by'),
+        'bootstrap': (500, 'resamples of an interval', 20)},
+    _measure, markdown, runs_models=True)
+main = COMMAND.main
+
+if __name__ == '__main__':
+  sys.exit(main())
