@@ -69,6 +69,10 @@ def check(record: Mapping[str, Any], arrays: Arrays) -> Checked:
     if name not in arrays or not _same(arrays[name], values):
       raise _unlike(name, '', 'others')
   inputs = _prepare(record, arrays, outputs, data, splits)
+  by_image = shadows_lib.stored(inputs, splits)
+  if (shadows_lib.EPSILON in arrays) != bool(by_image) or not all(
+      _same(arrays[name], values) for name, values in by_image.items()):
+    raise _unlike(shadows_lib.EPSILON, '', 'others')
   fresh = _records(inputs, record)
   left = _left(record, fresh)
   sections = tuple(words for key, words in _SECTIONS.items() if record.get(key))
@@ -184,13 +188,15 @@ def _shadows(arrays: Arrays) -> inputs_lib.Shadows | None:
     if name.startswith('shadows/') and name.count('/') == 2:
       _, split, field = name.split('/')
       found.setdefault(split, {})[field] = values
-  of_forget = found.pop('forget', {})
+  of_forget, accuracies = (
+      found.pop(name, {}) for name in ('forget', run.ACCURACIES))
   if not {'before', 'states'} <= set(of_forget):
     return None
   fields: dict[str, Any] = {
       field: of_forget.get(field) for field in run.SHADOW_ARRAYS}
   return inputs_lib.Shadows(
-      **fields, elsewhere=found, why=str(arrays.get('shadows/why', '')))
+      **fields, elsewhere=found, accuracies=accuracies,
+      why=str(arrays.get('shadows/why', '')))
 
 
 def _in_order(by_model: Mapping[str, Any], kind: str) -> list[Any]:

@@ -122,10 +122,15 @@ class Shadows:
       evaluation are that.
     elsewhere: other splits -> ``'unlearned'``, ``'before'``, ``'retrained'`` ->
       ``[models, images of the split]``.
+    accuracies: ``'unlearned'``, ``'before'``, ``'retrained'`` -> accuracy on
+      retain and test, ``[models, 2]`` in [0, 1], NaN without a known label. A
+      margin does not say it: one below 0 is right where no other single class
+      is likelier.
     why: nothing was unlearned.
 
   Raises:
-    ValueError: if shapes do not fit, a margin is not finite or a state unknown.
+    ValueError: if shapes do not fit, a margin is not finite, an accuracy is
+      out of its range or a state unknown.
   """
 
   unlearned: np.ndarray | None
@@ -133,6 +138,8 @@ class Shadows:
   states: np.ndarray
   retrained: np.ndarray | None = None
   elsewhere: Mapping[str, Mapping[str, np.ndarray]] = dataclasses.field(
+      default_factory=dict)
+  accuracies: Mapping[str, np.ndarray] = dataclasses.field(
       default_factory=dict)
   why: str = 'no shadow model unlearned anything'
 
@@ -148,6 +155,13 @@ class Shadows:
                        f'shape, got {", ".join(map(str, shapes))}.')
     if not np.isin(self.states, (OUT, FORGET, KEEP)).all():
       raise ValueError('Expected states 0, 1 and 2, got others.')
+    for name, values in self.accuracies.items():
+      values = validate.floats('accuracies', values)
+      if values.shape != (len(self.states), 2) or (
+          (values < 0) | (values > 1)).any():
+        raise ValueError(
+            f'Expected accuracies of {name} models on retain and test '
+            f'[{len(self.states)}, 2] in [0, 1], got others.')
     object.__setattr__(self, 'elsewhere', {
         split: {name: lira.check_margins(f'{name} margins on {split}', values)
                 for name, values in of_split.items()}

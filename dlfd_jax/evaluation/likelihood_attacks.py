@@ -17,11 +17,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from dlfd_jax.evaluation import outputs, releases
-from dlfd_jax.evaluation.estimate import SHARE, Estimate
+from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.evaluation.inputs import HALVES, Inputs, Model, generator, once
 from dlfd_jax.evaluation.outputs import SIDES
 from dlfd_jax.evaluation.reference_attack import margins
-from dlfd_jax.metrics import accuracy, lira, per_example, ranks, rmia
+from dlfd_jax.metrics import accuracy, lira, per_example, rmia
 
 LEAST = 4
 NEED_FOUR = f'it needs at least {LEAST} retrained models'
@@ -102,26 +102,6 @@ def auc(inputs: Inputs, slot: Model, references: Sequence[Model], *,
     return missing
   read = outputs.auc_by_person if by_person else outputs.auc_by_image
   return read(inputs, scores(inputs, slot, tuple(references)))
-
-
-def rmia_tpr(inputs: Inputs, slot: Model, references: Sequence[Model], *,
-             rate: float) -> Estimate:
-  """True-positive rate of RMIA at a false-positive rate."""
-  missing = _missing(inputs, (slot, *references), (*SIDES, POPULATION))
-  if missing is not None:
-    return missing
-  others = len(inputs.parts[SIDES[1]])
-  if others * rate < 1:
-    return Estimate.missing(
-        f'{others} unseen images are too few: it needs {round(1 / rate)}')
-  sides = rmia_scores(inputs, slot, tuple(references))
-
-  def read(*weights: np.ndarray) -> np.ndarray:
-    return ranks.largest_tpr(*ranks.roc(*sides, *weights), rate)
-
-  return Estimate.resampled(
-      float(read()), inputs.bootstrap(read, *SIDES), inputs.fewest(*SIDES),
-      SHARE)
 
 
 def lira_rate(inputs: Inputs, slot: Model, references: Sequence[Model], *,

@@ -156,6 +156,7 @@ _AUC = ('higher means more leakage; above retrained: under-forgetting, below: '
 _TRACE = 'higher means that traces of the images remain; the aim is the null'
 _TWO_SIDED = ('higher means that forget images stand farther from retrained, '
               'to either side, than unseen ones')
+_MISSES = 'farther from 0.01 means that the calibration misses'
 _SCORE = ('lower means an attack nearer to a guess, in either direction; the '
           'aim is the value of retrained, not 0')
 _NOMUS = "higher means better by the papers' rule, not nearer to retraining"
@@ -327,17 +328,19 @@ def _shadow(name: str, label: str, direction: str, value: Callable[..., Any],
                 form=SHADOW, tier=3, value=value, **options)
 
 
-def _kloms(split: str, **more: Any) -> tuple[Metric, Metric]:
+def _kloms(split: str, **more: Any) -> Iterable[Metric]:
   names = {  # in full: a name in a result is found here
       'forget': ('klom_forget', 'klom_histogram_forget'),
       'retain': ('klom_retain', 'klom_histogram_retain'),
       'test': ('klom_test', 'klom_histogram_test')}[split]
-  return (_shadow(names[0], f'KLOM, Gaussian, {split}', _FAR,
-                  _partial(shadows.klom_gaussian, split=split), split,
-                  units='nats', bounds=_FROM_0, margin='klom_margin', **more),
-          _shadow(names[1], f'KLOM, histogram, {split}', _FAR,
-                  _partial(shadows.klom_histogram, split=split), split,
-                  units='nats', bounds=_FROM_0))
+  forms: tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...] = (
+      ('Gaussian', shadows.klom_gaussian, {'margin': 'klom_margin', **more}),
+      ('histogram', shadows.klom_histogram, {}))
+  for name, (form, value, options) in zip(names, forms, strict=True):
+    for of_mean in (options, {'members': lambda _: shadows.KLOM_POINTS}):
+      yield _shadow(name, f'KLOM, {form}, {split}', _FAR,
+                    _partial(value, split=split), split, units='nats',
+                    bounds=_FROM_0, **of_mean)
 
 
 def _probe(name: str, label: str, split: str, direction: str,
@@ -449,10 +452,10 @@ METRICS: tuple[Metric, ...] = (
             value=_partial(outputs.attack_accuracy, two_sided=True),
             null=_partial(nulls.permuted_accuracy, form='two-sided'),
             notes=_FOLDS),
-    _attack('mia_tpr_at_fpr_0.01', 'Attack TPR at 1 % FPR',
+    _attack('mia_tpr_at_fpr_0.01', 'Attack TPR at a pooled 1 % FPR',
             value=_partial(outputs.tpr_at, rate=.01),
             null=_partial(nulls.same_rate, rate=.01)),
-    _attack('mia_tpr_at_fpr_0.001', 'Attack TPR at 0.1 % FPR',
+    _attack('mia_tpr_at_fpr_0.001', 'Attack TPR at a pooled 0.1 % FPR',
             value=_partial(outputs.tpr_at, rate=.001),
             null=_partial(nulls.same_rate, rate=.001)),
     _attack('forgetting_score', 'Forgetting score', _SCORE, notes=_NO_INTERVAL,
@@ -678,8 +681,6 @@ METRICS: tuple[Metric, ...] = (
     _likelihood('rmia_auc_person', 'RMIA AUC, by person',
                 likelihood_attacks.rmia_scores, by_person=True,
                 votes=(FORGETTING, 11), role=ACCUSER),
-    _attack('rmia_tpr_at_fpr_0.01', 'RMIA TPR at 1 % FPR', form=SLOT, tier=2,
-            value=_partial(likelihood_attacks.rmia_tpr, rate=.01)),
     _likelihood('lira_auc', 'LiRA AUC', likelihood_attacks.lira_scores),
     _likelihood('lira_auc_two_sided', 'LiRA AUC, two-sided',
                 likelihood_attacks.lira_two_sided, _TWO_SIDED),
@@ -691,8 +692,8 @@ METRICS: tuple[Metric, ...] = (
             form=SLOT, tier=2, summary=True, value=_partial(
                 likelihood_attacks.lira_rate, rate=.01, split='forget')),
     _attack('lira_fpr_at_fpr_0.01', 'LiRA FPR found at a calibrated 1 %',
-            form=SLOT, tier=2, sides=(UNSEEN,), direction='farther from 0.01 '
-            'means that the calibration misses', value=_partial(
+            form=SLOT, tier=2, sides=(UNSEEN,), direction=_MISSES,
+            value=_partial(
                 likelihood_attacks.lira_rate, rate=.01, split=UNSEEN)),
     _gap('gap_mia_auc_retain_person',
          'Gap in attack AUC, retain against test, by person', 'retain',
@@ -715,8 +716,14 @@ METRICS: tuple[Metric, ...] = (
             summary=True),
     _shadow('u_lira_accuracy', 'U-LiRA accuracy', _TRACE,
             _partial(shadows.u_lira, what='accuracy'), bounds=_SHARE),
-    _shadow('u_lira_tpr_at_fpr_0.01', 'U-LiRA TPR at 1 % FPR', _TRACE,
+    _shadow('u_lira_accuracy', 'U-LiRA accuracy', _TRACE, shadows.u_lira,
+            bounds=_SHARE, members=lambda _: shadows.POINTS),
+    _shadow('u_lira_calibrated_tpr_at_fpr_0.01',
+            'U-LiRA TPR at a calibrated 1 % FPR', _TRACE,
             _partial(shadows.u_lira, what='tpr'), bounds=_SHARE),
+    _shadow('u_lira_calibrated_fpr_at_fpr_0.01',
+            'U-LiRA FPR found at a calibrated 1 %', _MISSES,
+            _partial(shadows.u_lira, what='fpr'), bounds=_SHARE),
     _shadow('u_lira_retrained_auc', 'U-LiRA AUC against retrained',
             'higher means that traces or the footprint of the method remain',
             _partial(shadows.u_lira, against='retrained'), bounds=_SHARE,
@@ -729,7 +736,12 @@ METRICS: tuple[Metric, ...] = (
             bounds=_FROM_0),
     _shadow('forgetting_quality', 'Forgetting quality F, challenge form',
             "higher means better by the challenge's rule; the aim is the null, "
-            'not 1', _partial(shadows.challenge, quality=True), bounds=_SHARE),
+            'not 1', _partial(shadows.challenge, what='quality'),
+            bounds=_SHARE),
+    _shadow('challenge_final_score', 'Final score, challenge form',
+            "higher means better by the challenge's rule; the aim is the null, "
+            'not 1', _partial(shadows.challenge, what='final'), units='score',
+            bounds=_FROM_0),
     _shadow('epsilon_lb_largest', 'Epsilon that is shown, largest',
             'higher means proven leakage of an image; 0 means not shown',
             shadows.shown_epsilon, units='nats', bounds=_FROM_0,
@@ -742,6 +754,11 @@ METRICS: tuple[Metric, ...] = (
            direction=_AUC, tier=3, value=shadows.lira_online,
            sides=('forget',), bounds=_SHARE, margin='auc_margin', chance=.5,
            summary=True),
+    Metric(name='lira_online_auc_person', label='LiRA AUC, online, by person',
+           split='forget', direction=_AUC, tier=3,
+           value=_partial(shadows.lira_online, by_person=True),
+           sides=('forget',), bounds=_SHARE, margin='auc_margin', chance=.5,
+           by_person=True, summary=True),
 )
 
 _BY_NAME = {metric.name: metric for metric in METRICS if not metric.members}
@@ -764,7 +781,7 @@ def label(name: str) -> str:
 
   Example:
     >>> label('mia_tpr_at_fpr_0.01'), label('js_forget')
-    ('Attack TPR at 1 % FPR', 'JS distance, forget')
+    ('Attack TPR at a pooled 1 % FPR', 'JS distance, forget')
     >>> label('balanced_accuracy_test/gender'), label('probe_accuracy')
     ('Balanced accuracy, test: gender', 'Probe accuracy')
   """
@@ -836,6 +853,8 @@ _NULLS_OF_SHADOWS = {  # where it is another one
 
 
 def _null_in_words(metric: Metric) -> str:
+  if metric.form == SHADOW and metric.members:
+    return _EXCHANGED
   if metric.form == SHADOW:
     return _NULLS_OF_SHADOWS.get(metric.name, _EXCHANGED)
   if metric.null is None:

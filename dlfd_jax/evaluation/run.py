@@ -50,6 +50,7 @@ ReferenceConfig = inputs_lib.ReferenceConfig
 References = inputs_lib.References
 
 SHADOW_ARRAYS = ('unlearned', 'before', 'states', 'retrained')
+ACCURACIES = 'accuracies'  # of shadow models, beside the names of splits
 HIGHEST_TIER = max(metric.tier for metric in registry.METRICS)
 _FEW_PEOPLE = 10
 _FEW_PAIRS = ('Fewer than three retrained models: the interval leaves out '
@@ -94,10 +95,10 @@ def evaluate(outputs: Mapping[str, Any],
     ``'data'``, ``'metrics'`` (records as dictionaries), ``'notes'`` and
     ``'not_computed'`` of a result file, all plain JSON without NaN, and
     ``'per_example'``, see :func:`per_example_arrays`,
-    :func:`reference_arrays` and ``nearer.stored``; ``'people'``, see
-    ``people.ranks``. From tier 1 on also ``'verdicts'`` (``forgetting`` and
-    ``utility``, see ``verdicts.overall``) and ``'harm'`` (``worst``: retained
-    people by code).
+    :func:`reference_arrays`, ``nearer.stored`` and ``shadows.stored``;
+    ``'people'``, see ``people.ranks``. From tier 1 on also ``'verdicts'``
+    (``forgetting`` and ``utility``, see ``verdicts.overall``) and ``'harm'``
+    (``worst``: retained people by code).
 
   Raises:
     ValueError: if the tier is unknown, a name is unknown, no model was given, a
@@ -124,7 +125,8 @@ def evaluate(outputs: Mapping[str, Any],
       'per_example': {
           **per_example_arrays(outputs, dataset, splits),
           **(reference_arrays(references) if references and tier else {}),
-          **(nearer.stored(inputs, splits) if tier else {})},
+          **(nearer.stored(inputs, splits) if tier else {}),
+          **shadows.stored(inputs, splits)},
   }
   if own:
     result[own_metrics.KEY] = own_metrics.described(own)
@@ -181,7 +183,8 @@ def _record(inputs: Inputs, metric: registry.Metric, member: tuple[str, ...],
 
   if metric.form == registry.SHADOW:
     return verdicts.of_shadows(
-        metric, metric.value(inputs), n_units=n_units, unit=unit,
+        metric, metric.value(inputs, *member), n_units=n_units, unit=unit,
+        name=name,
         margin=metric.margin_in(inputs.config, inputs.reference_config),
         direction=metric.direction_in(inputs.reference_config),
         seeds={'evaluation': inputs.config.seed},
@@ -430,8 +433,8 @@ def reference_arrays(references: References) -> dict[str, np.ndarray]:
   Returns:
     ``random_0/forget/logits`` ...; ``{model}/relearned``, int32 ``[seeds, 2]``,
     steps and whether they are the cap; see ``inputs.Recovery.arrays``; and
-    margins of shadow models and their states, ``shadows/{split}/{field}``, see
-    ``inputs.Shadows``.
+    margins of shadow models and their states, ``shadows/{split}/{field}``, and
+    their accuracies, ``shadows/accuracies/{field}``, see ``inputs.Shadows``.
   """
   arrays = {f'random_{i}/forget/logits': np.asarray(logits, np.float32)
             for i, logits in enumerate(references.random_logits)}
@@ -445,7 +448,8 @@ def reference_arrays(references: References) -> dict[str, np.ndarray]:
   if shadows is None:
     return arrays
   of_forget = {name: getattr(shadows, name) for name in SHADOW_ARRAYS}
-  for split, of_split in {'forget': of_forget, **shadows.elsewhere}.items():
+  for split, of_split in {'forget': of_forget, **shadows.elsewhere,
+                          ACCURACIES: shadows.accuracies}.items():
     arrays |= {f'shadows/{split}/{name}': values
                for name, values in of_split.items() if values is not None}
   return arrays | {'shadows/why': np.array(shadows.why)}

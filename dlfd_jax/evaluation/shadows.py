@@ -21,12 +21,14 @@ change places, as what the images of one model share must not pass for chance.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.evaluation import outputs
 from dlfd_jax.evaluation.estimate import SHARE, Estimate
 from dlfd_jax.evaluation.inputs import (
@@ -44,7 +46,14 @@ NO_SHADOWS = 'no shadow models were given'
 LEAST = 4  # models of a side: those that are left must give a variance
 SCREENING, PUBLICATION = 32, 64  # shadow models that are worth a verdict
 NOT_OF_DESIGN = 'not of this design'
+NO_ACCURACIES = 'how often the shadow models are right was not read'
+EPSILON = 'shadows/forget/epsilon_lb'  # of each image, among the arrays
+POINTS = {'median': .5, '90 %': .9, '95 %': .95, '99 %': .99}  # over images
+KLOM_POINTS = ('median', '95 %')
+_KLOM = ('mean', *KLOM_POINTS)
 _RATE = .01
+_READ = ('auc', 'accuracy', 'largest', *POINTS, 'tpr', 'fpr')
+_CHALLENGE = ('epsilon', 'quality', 'final')
 _NULLS_OF_EPSILON = 3  # a draw takes seconds
 _MOST_PERMUTED = 10**8  # margins in all draws of a null, at least 20 of them
 _LEVELS = (.001, .005, .01, .05)
@@ -86,13 +95,15 @@ class _Sides:
   """Margins of models, and who is on which side; see ``ulira``.
 
   ``paired``: model ``k`` of the second half was trained as model ``k`` of the
-  first, without what that one had to forget.
+  first, without what that one had to forget. ``accuracies``: on retain and
+  test, ``[models, 2]``; None = not known of all.
   """
 
   margins: np.ndarray
   first: np.ndarray
   second: np.ndarray
   paired: bool = False
+  accuracies: np.ndarray | None = None
 
   def by_person(self, units: np.ndarray) -> _Sides:
     return _Sides(ulira.by_person(self.margins, units),
@@ -110,6 +121,14 @@ class _Sides:
       found.append(np.take_along_axis(self.margins, order, axis=0))
     return found[0], found[1]
 
+  def final_score(self, quality: float) -> float:
+    """The challenge's, of its figure F; NaN without accuracies."""
+    if self.accuracies is None:
+      return np.nan
+    return epsilon.final_score(quality, *(
+        self.accuracies[side.any(1)].mean(0)
+        for side in (self.first, self.second)))
+
   def exchanged(self, rng: np.random.Generator) -> _Sides:
     """The same sides with models that changed places as a whole.
 
@@ -121,7 +140,9 @@ class _Sides:
       pairs = np.arange(len(self.margins)).reshape(2, -1)
       swaps = rng.random(pairs.shape[1]) < .5
       order = np.where(swaps, pairs[::-1], pairs).ravel()
-    return dataclasses.replace(self, margins=self.margins[order])
+    return dataclasses.replace(
+        self, margins=self.margins[order], accuracies=None
+        if self.accuracies is None else self.accuracies[order])
 
 
 def _counted(count: int, words: str, needed: int) -> str | None:
@@ -172,16 +193,48 @@ def _sides(inputs: Inputs, against: str, *, before: bool = False,
     others = np.stack([margins_of(inputs, model, split)
                        for model in inputs.retrained])
     side = np.ones(others.shape, bool)
+  accuracies = _accuracies(inputs, 'before' if before else 'unlearned')
   return _Sides(
       np.concatenate([margins, others]),
       np.concatenate([first, np.zeros_like(side)]),
-      np.concatenate([np.zeros_like(first), side]), paired)
+      np.concatenate([np.zeros_like(first), side]), paired,
+      None if isinstance(accuracies, str) else accuracies)
 
 
-def _read(found: ulira.Scores) -> np.ndarray:
+@once
+def _accuracies(inputs: Inputs, name: str) -> np.ndarray | str:
+  """On retain and test, of shadow models and retrained ones; or why not."""
+  shadows = inputs.shadows
+  assert shadows is not None
+  found = [shadows.accuracies.get(name)]
+  if shadows.retrained is not None:
+    found.append(shadows.accuracies.get('retrained'))
+  else:
+    read = [[outputs.accuracy_on(inputs, model, split=split)
+             for split in outputs.VERDICT_SIDES['utility']]
+            for model in inputs.retrained]
+    for one in itertools.chain(*read):
+      if one.value is None:
+        return str(one.reason)
+    found.append(np.array([[one.value for one in row] for row in read]))
+  if any(values is None for values in found):
+    return NO_ACCURACIES
+  every = np.concatenate([values for values in found if values is not None])
+  if np.isnan(every).any():
+    return 'no label is known on retain or test'
+  if not every.all():
+    return 'a model is right on no image of retain or test'
+  return every
+
+
+def _read(found: ulira.Scores, margins: np.ndarray | None = None) -> np.ndarray:
+  """What figures are made of; rates of margins alone, which take longest."""
   accuracies = found.accuracies()
-  return np.array([found.auc(), accuracies.mean(), found.tpr(_RATE),
-                   accuracies.max()])
+  rates = (np.nan, np.nan) if margins is None else ulira.called(
+      margins, found.first, found.second, _RATE)
+  return np.array([
+      found.auc(), accuracies.mean(), accuracies.max(),
+      *np.quantile(accuracies, list(POINTS.values())), *rates])
 
 
 def _exchanges(inputs: Inputs, sides: _Sides, read: Callable[[_Sides], Any],
@@ -195,29 +248,33 @@ def _exchanges(inputs: Inputs, sides: _Sides, read: Callable[[_Sides], Any],
 
 
 @once
-def _u_lira(inputs: Inputs, against: str, by_person: bool,
-            before: bool = False) -> tuple[ulira.Scores, np.ndarray]:
-  """Scores, and what :func:`_read` reads of each draw of the null."""
+def _u_lira(inputs: Inputs, against: str, by_person: bool, before: bool = False
+            ) -> tuple[ulira.Scores, np.ndarray, np.ndarray]:
+  """Scores, what :func:`_read` reads of them, and of each draw of the null."""
   units = inputs.parts['forget'].units
   sides = _sides(inputs, against, before=before)
   if by_person:
     sides, units = sides.by_person(units), np.arange(units.max() + 1)
+  read = functools.partial(
+      _read, margins=None if by_person or against == 'retrained'
+      else sides.margins)
   found = sides.scores()
   if before:
-    return found, np.zeros((0, 4))
-  if against == 'retrained':
-    return found, _exchanges(
-        inputs, sides, lambda drawn: _read(drawn.scores()))
-  return found, ulira.null(
-      sides.margins, sides.first, sides.second, units, _read,
-      draws=inputs.config.permutations, seed=inputs.config.seed,
-      together=False)
+    null = np.zeros((0, len(_READ)))
+  elif against == 'retrained':
+    null = _exchanges(inputs, sides, lambda drawn: read(drawn.scores()))
+  else:
+    null = ulira.null(
+        sides.margins, sides.first, sides.second, units, read,
+        draws=inputs.config.permutations, seed=inputs.config.seed,
+        together=False)
+  return found, read(found), null
 
 
 @once
 def _drawn_areas(inputs: Inputs, against: str, by_person: bool) -> np.ndarray:
   """AUC on resamples of models and of people together, ``[rows]``."""
-  found, _ = _u_lira(inputs, against, by_person)
+  found = _u_lira(inputs, against, by_person)[0]
   part = inputs.parts['forget']
   rng = np.random.default_rng(inputs.config.seed)
   models = len(found.values)
@@ -230,13 +287,16 @@ def _drawn_areas(inputs: Inputs, against: str, by_person: bool) -> np.ndarray:
   return np.array(areas)
 
 
-def u_lira(inputs: Inputs, *, what: str = 'auc', against: str = 'unseen',
+def u_lira(inputs: Inputs, what: str = 'auc', *, against: str = 'unseen',
            by_person: bool = False) -> Figure:
-  """U-LiRA, pooled over images (or people) and models.
+  """U-LiRA over images (or people) and models.
 
   Args:
     inputs: everything that was given.
-    what: ``'auc'``, ``'accuracy'`` or ``'tpr'``.
+    what: ``'auc'``, pooled; ``'accuracy'``, the mean over images, or one of
+      ``POINTS`` of it; ``'tpr'`` or ``'fpr'``, of images against ``'unseen'``
+      alone: the share called unlearned, of those that are and of those that
+      are not, at a rate of false alarms that is the same for every image.
     against: ``'unseen'``: models that never saw the image and unlearned others;
       ``'retrained'``: retrained models, which alone there are of the design by
       request, and which vote in no other.
@@ -252,18 +312,17 @@ def u_lira(inputs: Inputs, *, what: str = 'auc', against: str = 'unseen',
   if reason is not None:
     return Figure.missing(reason, gate=gate)
   assert shadows is not None
-  column = ('auc', 'accuracy', 'tpr').index(what)
-  before = float(_read(_u_lira(
-      inputs, against, by_person, before=True)[0])[column])
+  column = _READ.index(what)
+  before = float(_u_lira(inputs, against, by_person, before=True)[1][column])
   if shadows.unlearned is None:
     return Figure.missing(shadows.why, before=Estimate(before), gate=gate)
-  found, null = _u_lira(inputs, against, by_person)
+  found, values, null = _u_lira(inputs, against, by_person)
   part = inputs.parts['forget']
   drawn = None
   if what == 'auc' and part.has_interval:
     drawn = _drawn_areas(inputs, against, by_person)
   return dataclasses.replace(_figure(
-      float(_read(found)[column]), null[:, column], before, drawn,
+      float(values[column]), null[:, column], before, drawn,
       min(part.n_units, len(found.values)) - 1.0), gate=gate)
 
 
@@ -309,63 +368,90 @@ def _many(inputs: Inputs, least: int, split: str = 'forget') -> str | None:
   return reason
 
 
-def klom_gaussian(inputs: Inputs, *, split: str = 'forget') -> Figure:
-  """KLOM, Gaussian form: its mean over images."""
+def _gaussian(unlearned: np.ndarray, retrained: np.ndarray) -> np.ndarray:
+  return klom.gaussian(unlearned, retrained)[0]
+
+
+@once
+def _klom(inputs: Inputs, form: Callable[..., np.ndarray],
+          split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+  """KLOM of each image, and ``_KLOM`` of it, of its null and of before."""
+  shares = [POINTS[point] for point in KLOM_POINTS]
+
+  def read(drawn: _Sides) -> np.ndarray:
+    values = form(*drawn.dense())
+    return np.array([values.mean(), *np.quantile(values, shares)])
+
+  sides = _sides(inputs, 'retrained', split=split)
+  return (form(*sides.dense()), read(sides), _exchanges(inputs, sides, read),
+          read(_sides(inputs, 'retrained', before=True, split=split)))
+
+
+def klom_gaussian(inputs: Inputs, what: str = 'mean', *,
+                  split: str = 'forget') -> Figure:
+  """KLOM, Gaussian form: its mean over images, or one of ``KLOM_POINTS``."""
   reason = _many(inputs, klom.LEAST, split)
   if reason is not None:
     return Figure.missing(reason)
-  sides = _sides(inputs, 'retrained', split=split)
-  values = klom.gaussian(*sides.dense())[0]
-  part = inputs.parts[split]
-
-  def read(drawn: _Sides) -> float:
-    return float(klom.gaussian(*drawn.dense())[0].mean())
-
-  replicates = outputs.mean_over(part, values).replicates
-  counts = [len(side) for side in sides.dense()]
-  return _figure(
-      float(values.mean()), _exchanges(inputs, sides, read),
-      read(_sides(inputs, 'retrained', before=True, split=split)),
-      replicates if part.has_interval else None,
-      min(part.n_units, *counts) - 1.0, klom.gaussian_null(*counts))
+  values, found, null, before = _klom(inputs, _gaussian, split)
+  column, part = _KLOM.index(what), inputs.parts[split]
+  drawn = expected = None
+  counts = [len(side)
+            for side in _sides(inputs, 'retrained', split=split).dense()]
+  if what == 'mean':  # points have no formula
+    expected = klom.gaussian_null(*counts)
+    if part.has_interval:
+      drawn = outputs.mean_over(part, values).replicates
+  return _figure(float(found[column]), null[:, column], float(before[column]),
+                 drawn, min(part.n_units, *counts) - 1.0, expected)
 
 
-def klom_histogram(inputs: Inputs, *, split: str = 'forget') -> Figure:
-  """KLOM by histograms, its mean over images; of enough models alone."""
+def klom_histogram(inputs: Inputs, what: str = 'mean', *,
+                   split: str = 'forget') -> Figure:
+  """KLOM by histograms, likewise; of enough models alone."""
   reason = _many(inputs, klom.ENOUGH_FOR_HISTOGRAM, split)
   if reason is not None:
     return Figure.missing(
         f'{reason}: of fewer its null is as large as what it could see'
         if str(klom.ENOUGH_FOR_HISTOGRAM) in reason else reason)
-
-  def read(drawn: _Sides) -> float:
-    return float(klom.histogram(*drawn.dense()).mean())
-
-  sides = _sides(inputs, 'retrained', split=split)
-  return _figure(
-      read(sides), _exchanges(inputs, sides, read),
-      read(_sides(inputs, 'retrained', before=True, split=split)), None, 1.0)
+  _, found, null, before = _klom(inputs, klom.histogram, split)
+  column = _KLOM.index(what)
+  return _figure(float(found[column]), null[:, column], float(before[column]),
+                 None, 1.0)
 
 
 @once
-def _challenge(inputs: Inputs) -> tuple[Any, ...]:
+def _challenge(inputs: Inputs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """``_CHALLENGE``, of its null and of before."""
   sides = _sides(inputs, 'retrained')
   models = min(map(len, sides.dense()))
 
   def read(drawn: _Sides) -> np.ndarray:
     found = epsilon.challenge(*drawn.dense())
-    return np.array([found.mean(), epsilon.forgetting_quality(found, models)])
+    quality = epsilon.forgetting_quality(found, models)
+    return np.array([found.mean(), quality, drawn.final_score(quality)])
 
   return (read(sides), _exchanges(inputs, sides, read, _NULLS_OF_EPSILON),
           read(_sides(inputs, 'retrained', before=True)))
 
 
-def challenge(inputs: Inputs, *, quality: bool = False) -> Figure:
-  """Epsilon as the challenge of 2023 took it, or its figure F."""
+def challenge(inputs: Inputs, what: str = 'epsilon') -> Figure:
+  """The challenge of 2023.
+
+  Args:
+    inputs: everything that was given.
+    what: ``'epsilon'``, the mean over images; ``'quality'``, F; ``'final'``, F
+      times the ratios of retain and test accuracy, with its null and what was
+      before by their own accuracies.
+  """
   reason = _many(inputs, klom.LEAST)
+  if reason is None and what == 'final':
+    reason = next((found for name in ('unlearned', 'before') if isinstance(
+        found := _accuracies(inputs, name), str)), None)
   if reason is not None:
     return Figure.missing(reason)
-  value, null, before = (part[..., int(quality)] for part in _challenge(inputs))
+  column = _CHALLENGE.index(what)
+  value, null, before = (part[..., column] for part in _challenge(inputs))
   return Figure(
       Estimate(float(value)),
       Estimate(float(null.mean()), float(null.min()), float(null.max())),
@@ -397,6 +483,35 @@ def shown_epsilon(inputs: Inputs) -> Figure:
              if level == _LEVELS[-1] or largest(sides, level) > 0)
   return Figure(Estimate(value), Estimate(0.0), Estimate(before), p=p,
                 sees=before > 0)
+
+
+@once
+def shown_by_image(inputs: Inputs) -> np.ndarray | None:
+  """Lower bound of epsilon of each image by itself, at .05, ``[n]``.
+
+  None where there are none, or so few models that they could not show any.
+  """
+  if _many(inputs, LEAST) is not None:
+    return None
+  unlearned, retrained = _sides(inputs, 'retrained').dense()
+  if not epsilon.most_shown(len(unlearned), len(retrained), _LEVELS[-1]):
+    return None
+  return epsilon.lower_bound(unlearned, retrained, _LEVELS[-1])
+
+
+def stored(inputs: Inputs, splits: splits_lib.Splits) -> dict[str, np.ndarray]:
+  """Figures of single images, by name.
+
+  Returns:
+    ``EPSILON``, float64 ``[n]``, all images of forget, NaN without a known
+    label; nothing where :func:`shown_by_image` has none.
+  """
+  values = shown_by_image(inputs)
+  if values is None:
+    return {}
+  found = np.full(len(splits.forget), np.nan)
+  found[inputs.parts['forget'].rows] = values
+  return {EPSILON: found}
 
 
 def enough_for_epsilon(images: int) -> int:
@@ -443,32 +558,50 @@ def privacy_harm(inputs: Inputs) -> Figure:
 
 
 @once
-def _online(inputs: Inputs) -> tuple[lira.Normals, lira.Normals, np.ndarray]:
+def _online(inputs: Inputs, by_person: bool
+            ) -> tuple[lira.Normals, lira.Normals, np.ndarray]:
   """Both sides before anything was unlearned; scores of models outside."""
   shadows = inputs.shadows
   assert shadows is not None
-  inside, out = shadows.states != OUT, shadows.states == OUT
-  others = lira.online(shadows.before, *lira.fit_sides(
-      shadows.before, inside, out, left_out=True))
-  return *lira.fit_sides(shadows.before, inside, out), np.sort(others[out])
+  sides = _Sides(
+      shadows.before, shadows.states != OUT, shadows.states == OUT)
+  if by_person:
+    sides = sides.by_person(inputs.parts['forget'].units)
+  fitted = lira.fit_sides(sides.margins, sides.first, sides.second)
+  return *fitted, np.sort(sides.scores().values[sides.second])
 
 
-def lira_online(inputs: Inputs, model: Model) -> Estimate:
+def lira_online(inputs: Inputs, model: Model, *,
+                by_person: bool = False) -> Estimate:
   """AUC of the judged model's scores on forget over those of models without.
 
   The latter are the scores of all models on all images that they never saw,
   pooled; ties count one half.
+
+  Args:
+    inputs: everything that was given.
+    model: to be judged.
+    by_person: of the mean margins of people.
   """
+  part = inputs.parts['forget']
   reason = _check(inputs, 'unseen')
+  if reason is None and by_person and part.unit != 'person':
+    reason = outputs.NO_PEOPLE
   if reason is None and 'forget' not in model.logits:
     reason = 'no logits on forget'
   if reason is not None:
     return Estimate.missing(reason)
-  *sides, others = _online(inputs)
-  values = lira.online(margins_of(inputs, model, 'forget'), *sides)
+  *sides, others = _online(inputs, by_person)
+  margins = margins_of(inputs, model, 'forget')
+  if by_person:
+    margins = ulira.by_person(margins[None], part.units)[0]
+  values = lira.online(margins, *sides)
   above = .5 * (np.searchsorted(others, values)
                 + np.searchsorted(others, values, 'right')) / len(others)
-  return outputs.mean_over(inputs.parts['forget'], above, SHARE)
+  if not by_person:
+    return outputs.mean_over(part, above, SHARE)
+  drawn = part.multiplicities @ above / part.multiplicities.sum(1)
+  return Estimate.resampled(float(above.mean()), drawn, part.n_units, SHARE)
 
 
 def notes(inputs: Inputs) -> list[str]:
@@ -503,7 +636,7 @@ def worst(inputs: Inputs) -> list[dict[str, Any]]:
   against = 'retrained' if shadows.by_request else 'unseen'
   if _check(inputs, against) is not None:
     return []
-  found, null = _u_lira(inputs, against, False)
+  found, _, null = _u_lira(inputs, against, False)
   rows = inputs.parts['forget'].rows
   return [{**row, 'example': int(rows[int(row['example'])])}
-          for row in ulira.worst(found, null[:, 3])]
+          for row in ulira.worst(found, null[:, _READ.index('largest')])]

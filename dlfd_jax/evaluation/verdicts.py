@@ -138,7 +138,8 @@ def compare(metric: Metric,
 
 def of_shadows(metric: Metric, figure: shadows.Figure, *, n_units: int,
                unit: str, seeds: Mapping[str, int], margin: float | None,
-               direction: str, too_few: str | None) -> Record:
+               direction: str, too_few: str | None,
+               name: str | None = None) -> Record:
   """The record of a figure of shadow models, judged against its null."""
   notes = list(metric.notes)
   value, null = figure.value.within(metric.bounds), figure.null
@@ -166,7 +167,7 @@ def of_shadows(metric: Metric, figure: shadows.Figure, *, n_units: int,
   if gate is None and metric.votes and figure.sees is not None:
     gate = SEES if figure.sees else BLIND
   return Record(
-      metric=metric.name, split=metric.split, direction=direction,
+      metric=name or metric.name, split=metric.split, direction=direction,
       original=figure.before or Estimate.missing('not part of this figure'),
       unlearned=value,
       retrained=Estimate.missing('the null stands for retraining'),

@@ -134,6 +134,30 @@ def forgetting_quality(epsilons: np.ndarray, models: int) -> float:
   return float(np.where(place < buckets, 2.0**-place, 0.0).mean())
 
 
+def final_score(quality: float, unlearned: np.ndarray,
+                retrained: np.ndarray) -> float:
+  r"""The challenge's final score, at least 0, higher = better by its rule.
+
+  .. math:: F \cdot \frac{RA_u}{RA_r} \cdot \frac{TA_u}{TA_r}
+
+  It passes 1 where a method makes models more accurate than retraining does.
+
+  Args:
+    quality: F, see :func:`forgetting_quality`.
+    unlearned: mean accuracies on retain and on test, ``[2]``.
+    retrained: the same of retrained models, above 0.
+
+  Raises:
+    ValueError: if an accuracy is out of its range.
+  """
+  validate.number('F', quality, 0, 1)
+  for accuracy, other in zip(unlearned, retrained, strict=True):
+    validate.number('accuracy of unlearned models', float(accuracy), 0, 1)
+    validate.number('accuracy of retrained models', float(other), 0, 1,
+                    ends='(]')
+  return float(quality * np.prod(np.divide(unlearned, retrained)))
+
+
 def bound(fpr: np.ndarray, fnr: np.ndarray,
           delta: float = DELTA) -> np.ndarray:
   """Epsilon shown by upper limits of both error rates, at least 0."""

@@ -17,6 +17,7 @@ variances, for another prior).
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 from scipy import special
@@ -137,15 +138,16 @@ def fit_sides(margins: np.ndarray, inside: np.ndarray, out: np.ndarray, *,
     ValueError: if an example has fewer than 2 models on a side (3 with
       ``left_out``), or a model on both.
   """
-  margins = check_margins('margins', margins)
-  least = 3 if left_out else 2
-  inside, out = (_check_membership(side, margins, least)
-                 for side in (inside, out))
-  if (inside & out).any():
-    raise ValueError('Expected each model on one side of an example at most.')
-  first, second = (_own(margins, side, left_out) for side in (inside, out))
+  margins, inside, out = _check_both(margins, inside, out, 3 if left_out else 2)
+  first, second = (_own(margins, side, -int(left_out))
+                   for side in (inside, out))
   if rule != 'shrunk':
     return _with_rule(first, rule), _with_rule(second, rule)
+  return _together(first, second)
+
+
+def _together(first: Normals, second: Normals) -> tuple[Normals, Normals]:
+  """Both sides with one variance of each example times a shrunk ratio."""
   noise = _noise(first.freedom) + _noise(second.freedom)
   ratio = _shrunk_mean(_log(first) - _log(second), noise)[0]
   freedom = first.freedom + second.freedom
@@ -156,6 +158,17 @@ def fit_sides(margins: np.ndarray, inside: np.ndarray, out: np.ndarray, *,
   return tuple(dataclasses.replace(  # type: ignore[return-value]
       side, sigma=np.sqrt(common * np.exp(sign * ratio / 2)), freedom=freedom)
                for side, sign in ((first, 1), (second, -1)))
+
+
+def _check_both(
+    margins: np.ndarray, inside: np.ndarray, out: np.ndarray, least: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  margins = check_margins('margins', margins)
+  inside, out = (_check_membership(side, margins, least)
+                 for side in (inside, out))
+  if (inside & out).any():
+    raise ValueError('Expected each model on one side of an example at most.')
+  return margins, inside, out
 
 
 def _check_membership(inside: np.ndarray, margins: np.ndarray,
@@ -173,17 +186,25 @@ def _check_membership(inside: np.ndarray, margins: np.ndarray,
   return inside
 
 
-def _own(margins: np.ndarray, inside: np.ndarray,
-         left_out: bool = False) -> Normals:
-  """Each example's own mean and variance, the latter above 0."""
+def _own(margins: np.ndarray, inside: np.ndarray, judged: int = 0) -> Normals:
+  """Each example's own mean and variance, the latter above 0.
+
+  Args:
+    margins: ``[models, n]``.
+    inside: bool ``[models, n]``.
+    judged: 0: of the models inside, ``[n]``. Else ``[models, n]``, row k with
+      model k among them (1), or without it (-1).
+  """
   count = inside.sum(0)
   mean = np.where(inside, margins, 0.0).sum(0) / count
-  away = np.where(inside, margins - mean, 0.0)
-  squares = (away**2).sum(0)
-  if left_out:
-    before, count = count, count - inside
-    mean = mean - away / count
-    squares = np.maximum(squares - away**2 * before / count, 0.0)
+  away = margins - mean
+  squares = np.where(inside, away**2, 0.0).sum(0)
+  if judged:
+    moves = inside if judged < 0 else ~inside
+    before, count = count, count + judged * moves
+    away = np.where(moves, away, 0.0)
+    mean = mean + judged * away / count
+    squares = np.maximum(squares + judged * away**2 * before / count, 0.0)
   freedom = np.broadcast_to(count - 1.0, squares.shape)
   variance = squares / freedom
   middle = np.median(variance, axis=-1, keepdims=True)
@@ -211,9 +232,16 @@ def _pool(variance: np.ndarray,
           np.broadcast_to(total, variance.shape))
 
 
+def _of_few(function: Callable[[np.ndarray], np.ndarray],
+            values: np.ndarray) -> np.ndarray:
+  """A slow function of every value, where few of them differ."""
+  few, places = np.unique(values, return_inverse=True)
+  return function(few)[places].reshape(values.shape)
+
+
 def _noise(freedom: np.ndarray) -> np.ndarray:
   """Variance of the logarithm of an estimated variance."""
-  return special.polygamma(1, freedom / 2)
+  return _of_few(lambda few: special.polygamma(1, few / 2), freedom)
 
 
 def _log(side: Normals) -> np.ndarray:
@@ -264,8 +292,8 @@ def shrink(variance: np.ndarray,
   logs, spread = _shrunk_mean(
       _log(Normals(variance, np.sqrt(variance), freedom, freedom)), noise)
   varied = spread > 0
-  half = _inverse_trigamma(
-      np.where(varied, spread * noise / (spread + noise), 1.0))
+  half = _of_few(_inverse_trigamma, np.where(
+      varied, spread * noise / (spread + noise), 1.0))
   # From the logarithm back to a variance of so many degrees of freedom.
   found = np.exp(logs + special.digamma(half) - np.log(half))
   return (np.where(varied, found, pooled),
@@ -333,3 +361,58 @@ def online(margins: np.ndarray, inside: Normals, out: Normals) -> np.ndarray:
   return (np.log(out.sigma) - np.log(inside.sigma)
           + .5 * distance(margins, out)**2
           - .5 * distance(margins, inside)**2)
+
+
+def online_p_values(margins: np.ndarray, inside: np.ndarray,
+                    out: np.ndarray) -> np.ndarray:
+  """False-positive rate of the rule "a likelihood ratio of at least this one".
+
+  The chance that a model that is out has a ratio of at least the judged model's
+  for the same example, so that a threshold on it gives every example the same
+  rate of false alarms; one on the ratio itself does not.
+
+  Such a ratio is one of margins beyond that of the judged model and the other
+  margin of that ratio, or between the two. The judged model counts as one that
+  is out: inside is fitted without it, out with it. If out is normal, the
+  model's distance from the mean in standard deviations, both taken with it, is
+  independent of both (Basu 1955) and so of the other margin: its distribution,
+  Thompson's (1935), holds exactly and for each example by itself, whatever its
+  spread. Fitted without it, out would lie on the model's far side, and 1 %
+  would be up to 1.9 %.
+
+  Args:
+    margins: ``[models, n]``.
+    inside: bool ``[models, n]``, which models are on the first side of which
+      example.
+    out: likewise, on the second side.
+
+  Returns:
+    In [0, 1], ``[models, n]``; small = like the first side.
+
+  Raises:
+    ValueError: as ``fit_sides`` with ``left_out``.
+  """
+  margins, inside, out = _check_both(margins, inside, out, 3)
+  others, law = _own(margins, inside, -1), _own(margins, out, 1)
+  first, second = (side.sigma**2 for side in _together(others, law))
+  with np.errstate(divide='ignore', invalid='ignore'):
+    # Where the ratio has its turning point; equal variances have none.
+    middle = (others.mean * second - law.mean * first) / (second - first)
+    mirrored = 2 * middle - margins
+  between = np.abs(_share_below(mirrored, law) - _share_below(margins, law))
+  found = np.where(first <= second, between, 1 - between)
+  return np.where(np.isnan(mirrored), 1.0, found)  # one ratio for all margins
+
+
+def _share_below(margins: np.ndarray, law: Normals) -> np.ndarray:
+  """Chance that one of the values of a law lies below a margin.
+
+  Args:
+    margins: ``[..., n]``; infinite ones are beyond all values.
+    law: fitted with the value whose chance it is.
+  """
+  away, count = distance(margins, law), law.count
+  room = (count - 1)**2 - count * away**2
+  t = away * np.sqrt(count * (count - 2) / np.where(room > 0, room, 1.0))
+  return special.stdtr(count - 2.0, np.where(
+      room > 0, t, np.copysign(np.inf, away)))

@@ -68,11 +68,6 @@ class Scores:
     return .5 * ((above & self.first).sum(0) / self.first.sum(0)
                  + (~above & self.second).sum(0) / self.second.sum(0))
 
-  def tpr(self, rate: float) -> float:
-    """Pooled true-positive rate at a false-positive rate."""
-    curve = ranks.roc(self.values[self.first], self.values[self.second])
-    return float(ranks.largest_tpr(*curve, rate))
-
 
 def scores(margins: np.ndarray, first: np.ndarray,
            second: np.ndarray) -> Scores:
@@ -88,6 +83,27 @@ def scores(margins: np.ndarray, first: np.ndarray,
   """
   sides = lira.fit_sides(margins, first, second, left_out=True)
   return Scores(lira.online(margins, *sides), first, second)
+
+
+def called(margins: np.ndarray, first: np.ndarray, second: np.ndarray,
+           rate: float) -> tuple[float, float]:
+  """Shares of both sides that are called first at a false-positive rate.
+
+  The rate is one of each example, see ``lira.online_p_values``: that of the
+  second side differs from it by luck, and where margins are not normal.
+
+  Args:
+    margins: ``[models, n]``.
+    first: bool ``[models, n]``.
+    second: bool ``[models, n]``.
+    rate: in (0, 1).
+
+  Raises:
+    ValueError: as :func:`scores`, or if the rate is out of its range.
+  """
+  validate.number('rate', rate, 0, 1, ends='()')
+  found = lira.online_p_values(margins, first, second) <= rate
+  return float(found[first].mean()), float(found[second].mean())
 
 
 def by_person(margins: np.ndarray, units: np.ndarray) -> np.ndarray:

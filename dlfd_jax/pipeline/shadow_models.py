@@ -8,7 +8,9 @@ so that a second evaluation of the same method unlearns nothing:
   seed of its own. A stopped one goes on from its checkpoint;
 * ``000-model.npz`` beside it: margins of that run's selected state (or of
   ``last``), ``before/<split>``, ``unlearned/<split>`` and, with the design
-  ``keep``, ``retrained/<split>``, each float32 ``[images of the split]``;
+  ``keep``, ``retrained/<split>``, each float32 ``[images of the split]``; and
+  ``before/accuracy`` ..., on retain and test, float64 ``[2]``. Earlier versions
+  did not keep accuracies: their models are then read again;
 * ``config.json`` and ``result.json``, the index of those that are finished.
 
 All runs have one data set, one network and one method, and so the same compiled
@@ -31,7 +33,7 @@ from dlfd_jax.data import (
   splits as splits_lib,
 )
 from dlfd_jax.evaluation import inputs as inputs_lib, shadows as figures
-from dlfd_jax.metrics import per_example
+from dlfd_jax.metrics import accuracy, per_example
 from dlfd_jax.pipeline import (
   chain,
   chain_checks,
@@ -46,6 +48,7 @@ from dlfd_jax.utils import files, hosts, records, runs, schemas, writes
 
 UNLEARNED = 'unlearned'
 SPLITS = ('forget', 'retain', 'test')  # val chose the state
+_ACCURACY = 'accuracy'  # on the last two, beside the names of splits
 _KIND = 'unlearned shadows'
 _LEAST = {  # models of each design
     reference_models.RANDOM: 2 * figures.LEAST,
@@ -192,14 +195,14 @@ def unlearned_shadows(
     ValueError: if a folder holds something else, or its files are altered.
     job.Interrupted: on SIGTERM or SIGINT.
   """
-  def margins(saved: checkpoint.SavedModel) -> dict[str, np.ndarray]:
-    return _margins(saved, plan, predictors)
+  def answers(saved: checkpoint.SavedModel) -> dict[str, np.ndarray]:
+    return _answers(saved, plan, predictors)
 
   if plan.config is None:
-    found = [{'before': margins(checkpoint.load_model(folder))}
+    found = [{'before': answers(checkpoint.load_model(folder))}
              for folder in plan.models.folders[:plan.count]]
   else:
-    found = _of_folder(plan, margins, hooks, {
+    found = _of_folder(plan, answers, hooks, {
         'devices': predictors.devices,
         'checkpoint_seconds': checkpoint_seconds, 'command': command,
         'allow_unverified': allow_unverified})
@@ -210,19 +213,21 @@ def unlearned_shadows(
 
   names = 'unlearned', 'before', 'retrained'
   of_forget: dict[str, Any] = {name: stack(name, 'forget') for name in names}
+  others = {
+      split: {name: values for name in names
+              if (values := stack(name, split)) is not None}
+      for split in (*SPLITS[1:], _ACCURACY)}
   return inputs_lib.Shadows(
-      states=plan.states(), **of_forget, elsewhere={
-          split: {name: values for name in names
-                  if (values := stack(name, split)) is not None}
-          for split in SPLITS[1:]}, why=_UNKNOWN)
+      states=plan.states(), **of_forget, accuracies=others.pop(_ACCURACY),
+      elsewhere=others, why=_UNKNOWN)
 
 
 def _of_folder(
     plan: Plan,
-    margins: Callable[[checkpoint.SavedModel], dict[str, np.ndarray]],
+    answers: Callable[[checkpoint.SavedModel], dict[str, np.ndarray]],
     hooks: Sequence[loop.Hook], shared: Mapping[str, Any]
 ) -> list[dict[str, dict[str, np.ndarray]]]:
-  """Margins of all shadow models, kept in the folder of their method."""
+  """Answers of all shadow models, kept in the folder of their method."""
   opened = _open(plan)
   started = time.perf_counter() - (  # of all sessions
       ((opened.result or {}).get('time') or {}).get('total_s', 0.0))
@@ -242,9 +247,11 @@ def _of_folder(
             f'Expected the shadow model {plan.models.folders[k]} that was '
             f'unlearned in {opened.path / _name(k)}, got another one.',))
       checked.settled(shared['allow_unverified'])
-      if not checked.differences:  # else they are read anew
-        every.append(_tree(found))
-        continue
+      of_model = _tree(found)
+      if not checked.differences and all(
+          _ACCURACY in one for one in of_model.values()):
+        every.append(of_model)
+        continue  # else they are read anew
     before = checkpoint.load_model(plan.models.folders[k])
     after, run = before, None
     if (states[k] == reference_models.FORGET).any():
@@ -257,9 +264,9 @@ def _of_folder(
                  for hook in hooks],
           original_path=plan.models.folders[k], **shared)
       after = run.state(plan.state)
-    of_model = {'before': margins(before), 'unlearned': margins(after)}
+    of_model = {'before': answers(before), 'unlearned': answers(after)}
     if plan.paired:
-      of_model['retrained'] = margins(
+      of_model['retrained'] = answers(
           checkpoint.load_model(plan.models.folders[plan.count + k]))
     arrays = {f'{name}/{split}': values for name, of_split in of_model.items()
               for split, values in of_split.items()}
@@ -274,19 +281,24 @@ def _of_folder(
   return every
 
 
-def _margins(saved: checkpoint.SavedModel, plan: Plan,
+def _answers(saved: checkpoint.SavedModel, plan: Plan,
              predictors: predictors_lib.Predictors) -> dict[str, np.ndarray]:
-  """Margins of a model, float32; 0 where no label is known."""
-  dataset = plan.dataset
+  """Margins of a model, float32, 0 without a known label; its accuracies."""
+  dataset, splits = plan.dataset, plan.splits
   found = predictors.logits(
-      saved, {split: plan.splits.parts[split] for split in SPLITS})
-  values = {}
+      saved, {split: splits.parts[split] for split in SPLITS})
+  values, right = {}, []
   for split, logits in found.items():
-    labels = dataset.labels[plan.splits.parts[split]]
+    part = splits.parts[split]
+    labels = dataset.labels[part]
     there = per_example.has_label(dataset.task, labels)
     values[split] = np.zeros(len(labels), np.float32)
     values[split][there] = per_example.margin(
         dataset.task, logits[there], labels[there])
+    there &= np.isin(part, splits.stays(split))  # as in the table of accuracies
+    right.append(accuracy.accuracy(
+        dataset.task, logits[there], labels[there]).value)
+  values[_ACCURACY] = np.array(right[1:])
   return values
 
 

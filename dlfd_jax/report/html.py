@@ -19,6 +19,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from dlfd_jax.evaluation import shadows
 from dlfd_jax.report import (
   answers as answers_lib,
   facts,
@@ -286,6 +287,7 @@ def _context(result: tables.Result, arrays: Arrays,
       'ranks': people.rows(result),
       'earlier_people': people.earlier_rows(result),
       'images_by_chance': largest_by_chance(arrays),
+      'epsilons_shown': epsilons_shown(arrays),
       'people_by_chance': largest_by_chance(arrays, by_person=True),
       'selection': facts.named(selection, {
           'step': 'Step', 'reason': 'Why this state'}) if selection else [],
@@ -324,6 +326,8 @@ class Remembered:
     original: margin under the original model, None = not computed.
     unlearned: margin under the unlearned model.
     retrained: mean margin over the retrained models, None = not computed.
+    epsilon: of an image, lower bound from shadow models for it alone, at .05;
+      None = not computed.
   """
 
   name: str
@@ -331,6 +335,7 @@ class Remembered:
   original: float | None
   unlearned: float
   retrained: float | None
+  epsilon: float | None = None
 
   @property
   def excess(self) -> float | None:
@@ -347,7 +352,8 @@ def most_remembered(arrays: Arrays, *, by_person: bool = False,
   Args:
     arrays: ``{model}/forget/margin``, ``{model}/forget/loss`` and
       ``forget/sample_id``; for people ``forget/identity``, -1 = unknown, and
-      what they are called, see ``pseudonyms.PERSON``.
+      what they are called, see ``pseudonyms.PERSON``; for images, where it is
+      there, ``shadows.EPSILON``.
     by_person: means over each person's images; those of nobody are left out.
     count: how many, at least 1.
 
@@ -362,12 +368,16 @@ def most_remembered(arrays: Arrays, *, by_person: bool = False,
   retrained = [values for model, values in margins.items()
                if model.startswith('retrained')]
   original = margins.get('original')
+  shown = np.full(len(units), np.nan)
+  if not by_person:
+    shown = arrays.get(shadows.EPSILON, shown)
   rows = [
       Remembered(
           name, images, None if original is None else float(original[i]),
           float(margins['unlearned'][i]),
           float(np.mean([values[i] for values in retrained]))
-          if retrained else None)
+          if retrained else None,
+          None if np.isnan(shown[i]) else float(shown[i]))
       for i, (name, images) in enumerate(units)]
   return sorted(rows, key=lambda row: (
       -(row.unlearned if row.excess is None else row.excess), row.name))[:count]
@@ -392,6 +402,17 @@ def largest_by_chance(arrays: Arrays, by_person: bool = False
   others = (margins.sum(0) - margins) / (len(margins) - 1)
   worst = (margins - others).max(1)
   return float(worst.min()), float(worst.max())
+
+
+def epsilons_shown(arrays: Arrays) -> tuple[int, int] | None:
+  """(of how many images some epsilon is shown, of how many it was computed).
+
+  None where there is no such array.
+  """
+  if shadows.EPSILON not in arrays:
+    return None
+  values = arrays[shadows.EPSILON]
+  return int((values > 0).sum()), int(np.isfinite(values).sum())
 
 
 def _forget_margins(arrays: Arrays, by_person: bool

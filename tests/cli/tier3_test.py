@@ -21,6 +21,7 @@ import dlfd_jax
 from dlfd_jax import checkpoint
 from dlfd_jax.cli import commands, exit_codes
 from dlfd_jax.pipeline import (
+  chain,
   job,
   predictors as predictors_lib,
   reference_models,
@@ -120,6 +121,52 @@ def test_a_trace_is_seen_and_exact_unlearning_is_not(judged):
   assert abs(exact['lira_online_auc']['unlearned']['value'] - .5) < .2
   for split in ('retain', 'test'):
     assert exact[f'klom_{split}']['unlearned']['value'] is not None
+  assert exact['challenge_final_score']['unlearned']['value'] is not None
+
+
+def test_accuracies_are_those_of_the_answers(made, judged):
+  """Of two classes the margin says which is taken."""
+  del judged
+  with np.load(made / 'evaluation of kept' / 'per_example.npz') as arrays:
+    for name in ('before', 'unlearned'):
+      np.testing.assert_allclose(
+          arrays[f'shadows/accuracies/{name}'], np.stack([
+              (arrays[f'shadows/{split}/{name}'] > 0).mean(1)
+              for split in ('retain', 'test')], axis=1))
+    assert arrays['shadows/accuracies/before'][:, 0].min() > .9
+
+
+def test_models_of_earlier_versions_are_read_again(
+    made, judged, tmp_path, monkeypatch):
+  """They kept margins alone; nothing is unlearned for the accuracies."""
+  del judged
+  folder = tmp_path / 'shadows'
+  shutil.copytree(made / 'random', folder)
+  data, models = _data(made), [job.judged(made / name)
+                               for name in ('exact', 'original')]
+  predictors = predictors_lib.Predictors(data['dataset'], tiny.devices())
+  plan = shadow_models.plan(folder, *models, *data.values())
+  whole = shadow_models.unlearned_shadows(plan, predictors)
+  index = runs.read_json(plan.folder / runs.RESULT)
+  for entry in index['models']:
+    path = plan.folder / f'{entry["folder"]}-{plan.state}.npz'
+    with np.load(path) as arrays:
+      kept = {name: arrays[name] for name in arrays.files
+              if not name.endswith('/accuracy')}
+      assert len(kept) < len(arrays.files)
+    np.savez(path, **kept)
+    entry['margins'][plan.state] = chain.hash_of_arrays(kept)
+  (plan.folder / runs.RESULT).write_text(json.dumps(chain.sealed(
+      index, runs.read_config(plan.folder, 'unlearned shadows'))))
+  asked = []
+  unlearned = unlearn.unlearn
+  monkeypatch.setattr(unlearn, 'unlearn', lambda *args, **more: asked.append(
+      more['workdir']) or unlearned(*args, **more))
+  for times in (8, 8):  # the second finds what the first kept
+    again = shadow_models.unlearned_shadows(plan, predictors)
+    assert len(asked) == times
+    for name, values in whole.accuracies.items():
+      np.testing.assert_array_equal(again.accuracies[name], values)
 
 
 def test_what_was_done_is_recorded_and_read_again(made, judged, monkeypatch):

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from dlfd_jax.evaluation import again, kept, registry, run
+from dlfd_jax.evaluation import again, kept, registry, run, shadows
 from dlfd_jax.metrics import forgetting, usable
 from tests.evaluation import fakes, run_test, shadows_test
 
@@ -163,14 +163,23 @@ def test_quick_evaluations_without_references_follow_too():
 
 @pytest.mark.long
 def test_figures_of_shadow_models_follow_from_their_margins():
-  found, of_tier_3 = shadows_test._evaluate(
-      shadows_test._shadows(trace=1., keep=True))
+  found, of_tier_3 = shadows_test._evaluate(dataclasses.replace(
+      shadows_test._shadows(trace=1., keep=True), accuracies={
+          name: np.linspace(.5, 1, 48).reshape(24, 2)
+          for name in ('before', 'unlearned', 'retrained')}))
   arrays = found.pop('per_example')
   record = json.loads(json.dumps({**found, 'config': dataclasses.asdict(
       shadows_test._QUICK) | {
           'tier': 3, 'tier_1': dataclasses.asdict(shadows_test._SMALL)}}))
   assert not set(again.check(record, arrays).left) & set(of_tier_3)
-  assert of_tier_3['klom_forget']['unlearned']['value'] is not None
+  for name in ('klom_forget', 'klom_forget/95 %', 'challenge_final_score'):
+    assert of_tier_3[name]['unlearned']['value'] is not None, name
+  for change in (
+      {'shadows/accuracies/unlearned': np.full((24, 2), .5)},
+      # So few models show of no image an epsilon.
+      {shadows.EPSILON: np.ones(len(arrays['forget/sample_id']))}):
+    with pytest.raises(ValueError, match='challenge_final_score|epsilon_lb'):
+      again.check(record, arrays | change)
   arrays['shadows/forget/unlearned'][3, 4] += 5
   with pytest.raises(ValueError, match='u_lira|klom|epsilon|privacy|images'):
     again.check(record, arrays)

@@ -6,7 +6,14 @@ import re
 
 import numpy as np
 
-from dlfd_jax.evaluation import arrays as arrays_lib, inputs, kept, nearer, run
+from dlfd_jax.evaluation import (
+  arrays as arrays_lib,
+  inputs,
+  kept,
+  nearer,
+  run,
+  shadows,
+)
 from dlfd_jax.metrics import forgetting, recovery
 from tests.evaluation import fakes, shadows_test
 
@@ -66,14 +73,17 @@ def _stored(task):
           {name: {recovery.RETAIN: of} for name, of in models.items()},
           taught={'5 %': np.zeros(len(splits.forget), bool)}),
       shadows=dataclasses.replace(
-          shadows_test.drawn(len(splits.forget), 6, keep=True)))
+          shadows_test.drawn(len(splits.forget), 36, keep=True),
+          accuracies=dict.fromkeys(
+              ('unlearned', 'before', 'retrained'), np.ones((36, 2)))))
   prepared = inputs.prepare(
       outputs, data, splits, inputs.EvaluationConfig(bootstrap=20), references)
   learnt = kept.arrays(data, splits, data.sample_id[splits.val[:3]].tolist())
   return {**run.per_example_arrays(outputs, data, splits),
           **{f'{part}/{kept.LEARNT}': of for part, of in learnt.items()},
           **run.reference_arrays(references),
-          **nearer.stored(prepared, splits)}
+          **nearer.stored(prepared, splits),
+          **shadows.stored(prepared, splits)}
 
 
 def test_every_array_is_on_the_page_and_the_page_has_no_other():

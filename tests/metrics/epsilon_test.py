@@ -77,7 +77,14 @@ def test_lower_bound_of_samples(shift, ratio, mean):
   assert swapped.mean() == pytest.approx(found.mean(), abs=.08)
 
 
+def test_final_score_by_hand():
+  assert epsilon.final_score(.5, [.9, .6], [1., .8]) == pytest.approx(.3375)
+  assert epsilon.final_score(1., [1., .5], [.8, .5]) == pytest.approx(1.25)
+
+
 @pytest.mark.parametrize('call,words', [
+    (lambda: epsilon.final_score(.5, [1, 1], [1, 0]), 'accuracy of retrained'),
+    (lambda: epsilon.final_score(2., [1, 1], [1, 1]), 'F'),
     (lambda: epsilon.challenge(np.ones((1, 1)), np.ones((2, 1))), 'at least 2'),
     (lambda: epsilon.lower_bound(np.ones((3, 1)), np.ones((4, 1))),
      'at least 4'),

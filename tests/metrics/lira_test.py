@@ -157,7 +157,85 @@ def test_p_is_that_of_a_t_test_of_one_new_value():
   np.testing.assert_allclose(p, 2 * scipy_stats.t.sf(abs(away), 4))
 
 
+def _two_sides(models, n, seed, shift=0., ratio=1.):
+  """Half of the models a side, images of very unequal spread."""
+  rng = np.random.default_rng(seed)
+  first = rng.permuted(
+      np.tile(np.arange(models)[:, None] < models // 2, n), axis=0)
+  sigma = np.exp(1.2 * rng.standard_normal(n))
+  noise = rng.standard_normal((models, n))
+  return 3 * rng.standard_normal(n) + sigma * np.where(
+      first, shift + ratio * noise, noise), first, sigma
+
+
+@pytest.mark.parametrize('ratio', [.6, 1., 1.8])
+def test_p_of_a_ratio_is_the_share_of_unseen_models_that_reach_it(ratio):
+  """Which are drawn so that mean and spread with the judged one stay."""
+  margins, first, _ = _two_sides(10, 40, 7, shift=.8, ratio=ratio)
+  found = lira.online_p_values(margins, first, ~first)
+  rng = np.random.default_rng(8)
+  for k in range(10):
+    inside, out = first.copy(), ~first
+    inside[k], out[k] = False, True
+    sides = lira.fit_sides(margins, inside, out)
+    for i in (0, 17, 39):
+      values = margins[out[:, i], i]
+      drawn = rng.standard_normal((20_000, len(values)))
+      drawn -= drawn.mean(1, keepdims=True)
+      other = values.mean() + drawn[:, 0] / drawn.std(1, ddof=1) * (
+          values.std(ddof=1))
+      fitted = [lira.Normals(*(
+          getattr(side, name)[i] for name in (
+              'mean', 'sigma', 'freedom', 'count'))) for side in sides]
+      reached = lira.online(other, *fitted) >= lira.online(
+          margins[k, i], *fitted)
+      assert found[k, i] == pytest.approx(reached.mean(), abs=.015), (k, i)
+
+
+def _by_third(called, out, key):
+  """Rates of false alarms of images in three groups of a key."""
+  thirds = np.searchsorted(np.quantile(key, [1 / 3, 2 / 3]), key)
+  rates = (called & out).sum(0) / out.sum(0)
+  return np.array([rates[thirds == third].mean() for third in range(3)])
+
+
+@pytest.mark.parametrize('leak,models,apart', [
+    ('none', 8, 1.8), ('unequal', 32, 3.)])
+def test_false_alarms_of_the_online_attack_are_alike_for_all_images(
+    leak, models, apart):
+  """By spread where nothing leaks, and by what an image leaks."""
+  n = 6000
+  shift = 2 * np.abs(np.random.default_rng(9).standard_normal(n))
+  margins, first, sigma = _two_sides(
+      models, n, 10, shift if leak == 'unequal' else 0.)
+  key = shift if leak == 'unequal' else sigma
+  called = lira.online_p_values(margins, first, ~first) <= .01
+  np.testing.assert_allclose(_by_third(called, ~first, key), .01, rtol=.25)
+  if leak == 'none':
+    assert called[first].mean() == pytest.approx(.01, rel=.15)
+  scores = lira.online(margins, *lira.fit_sides(
+      margins, first, ~first, left_out=True))
+  pooled = _by_third(scores > np.quantile(scores[~first], .99), ~first, key)
+  assert pooled.max() > apart * pooled.min()
+
+
+def test_power_of_the_calibrated_online_attack_is_that_of_a_known_shift():
+  margins, first, _ = _two_sides(256, 300, 11, shift=1.)
+  p = lira.online_p_values(margins, first, ~first)
+  assert (p <= .01)[first].mean() == pytest.approx(.092362, abs=.006)
+  np.testing.assert_allclose(lira.online_p_values(
+      5 - 2 * margins, first, ~first), p, atol=1e-9)
+
+
+def test_one_ratio_for_all_margins_calls_nobody():
+  first = np.arange(8)[:, None] < np.full(3, 4)
+  assert (lira.online_p_values(np.ones((8, 3)), first, ~first) == 1).all()
+
+
 @pytest.mark.parametrize('call,words', [
+    (lambda: lira.online_p_values(np.ones((4, 1)), *(
+        np.arange(4)[:, None] // 2 == side for side in (0, 1))),
+     'at least 3 models'),
     (lambda: lira.fit(np.ones(3)), 'models, n'),
     (lambda: lira.fit(np.full((3, 2), np.nan)), 'finite'),
     (lambda: lira.fit(np.ones((1, 2))), 'at least 2 models'),

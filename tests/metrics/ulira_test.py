@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dlfd_jax.metrics import ulira
+from dlfd_jax.metrics import lira, ulira
 
 
 def world(models, n, shift=0., seed=0, ratio=1., scale=1.):
@@ -97,6 +97,19 @@ def test_worst_examples_count_beyond_the_null_alone():
                                            (0, 8, 1)])
 def test_binomial(right, tries, p):
   assert ulira.binomial_p(right, tries) == pytest.approx(p, abs=1e-6)
+
+
+def test_called_are_shares_of_both_sides():
+  margins, first, second = world(128, 300, shift=1., seed=10)
+  second &= np.arange(128)[:, None] > 3  # some on neither side
+  hits, alarms = ulira.called(margins, first, second, .01)
+  assert hits == pytest.approx(.092362, abs=.015)
+  assert alarms == pytest.approx(.01, abs=.002)
+  p = lira.online_p_values(margins, first, second)
+  assert ulira.called(margins, first, second, .2) == (
+      (p <= .2)[first].mean(), (p <= .2)[second].mean())
+  with pytest.raises(ValueError, match='rate'):
+    ulira.called(margins, first, second, 0.)
 
 
 def test_privacy_harm():

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from dlfd_jax.evaluation import registry
+from dlfd_jax.evaluation import registry, shadows
 from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.report import html as report, names
 from dlfd_jax.utils import runs
@@ -242,6 +242,27 @@ def test_images_are_ordered_by_margin_above_the_retrained_mean():
   assert [row.excess for row in rows] == [1., 1., 1., -1.]
   assert rows[1] == report.Remembered('b', 1, 9., 5., 4.)
   assert len(report.most_remembered(_FORGET, count=2)) == 2
+
+
+def test_an_image_has_the_epsilon_that_is_shown_of_it():
+  arrays = fakes.per_example()
+  n = len(arrays['forget/sample_id'])
+  shown = np.where(np.arange(n) < 120, .7531, 0.)
+  shown[-1] = np.nan  # without a label
+  arrays[shadows.EPSILON] = shown
+  rows = report.most_remembered(arrays, count=n)
+  assert {row.name: row.epsilon for row in rows} == {
+      name: None if np.isnan(value) else value
+      for name, value in zip(arrays['forget/sample_id'], shown)}
+  page = _Page(report.render_report(_with(), arrays))
+  assert 'ε shown' in page.columns and '0.75' in page.text
+  assert f'above 0 for 120 of {n - 1} images' in page.text
+  assert [row['epsilon'] for row in report.report_facts(
+      _with(), arrays)['images']] == [row.epsilon for row in rows[:10]]
+  assert all(row.epsilon is None for row in report.most_remembered(
+      arrays, by_person=True))
+  without = _page('whole')
+  assert 'ε shown' not in without.columns and 'ε shown' not in without.text
 
 
 def test_people_are_means_and_unknown_people_are_left_out():

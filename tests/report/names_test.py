@@ -23,7 +23,7 @@ def test_a_signed_number_shows_its_plus():
 
 @pytest.mark.parametrize(('name', 'label'), [
     ('accuracy_test', 'Accuracy, test'),
-    ('mia_tpr_at_fpr_0.001', 'Attack TPR at 0.1 % FPR'),
+    ('mia_tpr_at_fpr_0.001', 'Attack TPR at a pooled 0.1 % FPR'),
     ('balanced_accuracy_test/smile', 'Balanced accuracy, test: smile'),
     ('normalised_js_retain', 'JS distance, normalised, retain'),
     ('silhouette_test/smile', 'Silhouette by class, test: smile'),
