@@ -371,14 +371,14 @@ def online_p_values(margins: np.ndarray, inside: np.ndarray,
   for the same example, so that a threshold on it gives every example the same
   rate of false alarms; one on the ratio itself does not.
 
-  Such a ratio is one of margins beyond that of the judged model and the other
-  margin of that ratio, or between the two. The judged model counts as one that
-  is out: inside is fitted without it, out with it. If out is normal, the
+  Margins with such a ratio lie beyond that of the judged model and the other
+  margin of the same ratio, or between the two. The judged model counts as one
+  that is out: inside is fitted without it, out with it. If out is normal, the
   model's distance from the mean in standard deviations, both taken with it, is
-  independent of both (Basu 1955) and so of the other margin: its distribution,
-  Thompson's (1935), holds exactly and for each example by itself, whatever its
-  spread. Fitted without it, out would lie on the model's far side, and 1 %
-  would be up to 1.9 %.
+  independent of both (Basu 1955), and so of the other margin but for the little
+  that shrinkage takes from other examples. Its distribution (Thompson 1935) is
+  that of each example by itself, whatever its spread. Fitted without the model,
+  out would lean away from it, and false alarms would be more than promised.
 
   Args:
     margins: ``[models, n]``.
