@@ -24,7 +24,13 @@ from dlfd_jax.data import (
   split_files,
   splits as splits_lib,
 )
-from dlfd_jax.pipeline import chain, chain_checks, job, used as used_lib
+from dlfd_jax.pipeline import (
+  chain,
+  chain_checks,
+  forgotten as forgotten_lib,
+  job,
+  used as used_lib,
+)
 from dlfd_jax.utils import files, hosts, places, runs, spent, validate
 
 _MOST_WORKERS = 8
@@ -172,6 +178,21 @@ def define_forget(values: flags.FlagValues) -> None:
   flags.DEFINE_boolean(
       'different_people', False, 'such names are different people: forget the '
       'listed one alone', flag_values=values)
+
+
+def define_request_id(values: flags.FlagValues) -> None:
+  """The flag ``--request_id``."""
+  flags.DEFINE_string(
+      'request_id', None, 'your number or name of the deletion request, for '
+      'the report and the record that later requests keep', flag_values=values)
+
+
+def request_id(values: flags.FlagValues) -> str | None:
+  """What ``--request_id`` says; refuses what is too long or hides letters."""
+  name = command.value(values, 'request_id')
+  if name is not None:
+    validate.printable('--request_id', name, forgotten_lib.LONGEST_ID)
+  return name
 
 
 def forget_request(values: flags.FlagValues, *, required: bool = True

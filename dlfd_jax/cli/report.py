@@ -27,8 +27,6 @@ data, request, models, exports and code, signed. `dlfd verify` checks it. A key:
 openssl genpkey -algorithm ed25519 -out key.pem
 """
 
-_LONGEST_ID = 100
-
 
 def _define(values: flags.FlagValues) -> None:
   inputs.define_unverified(values)
@@ -38,9 +36,7 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_string(
       'workdir', None, 'where report.html goes; default: the same folder',
       flag_values=values)
-  flags.DEFINE_string(
-      'request_id', None, 'number or name of the deletion request, to be '
-      'printed', flag_values=values)
+  inputs.define_request_id(values)
   flags.DEFINE_string(
       'received', None, 'date of the request, as in 2026-05-04, to be printed',
       flag_values=values)
@@ -90,12 +86,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
 
 def _request(values):
   """What the flags say of the request; refuses what is no date or too long."""
-  name = command.value(values, 'request_id')
-  if name is not None and not (
-      name.isprintable() and 0 < len(name) <= _LONGEST_ID):
-    raise ValueError(
-        f'Expected --request_id of 1 to {_LONGEST_ID} printable characters, '
-        f'got {name[:_LONGEST_ID]!r}.')
+  name = inputs.request_id(values)
   day = command.value(values, 'received')
   if day is not None:
     try:

@@ -33,7 +33,7 @@ PROJECT = 'dlfd_jax'  # where no variable of the environment names another
 LIBRARIES = {TENSORBOARD: ('tensorboardX', 'tensorboard'),
              'wandb': ('wandb', 'wandb'), 'mlflow': ('mlflow', 'mlflow')}
 _NOT_FIGURES = ('step', 'num_steps')
-_NOT_SETTINGS = ('chain', 'rows', 'paths')
+_NOT_SETTINGS = ('chain', 'rows', 'paths', 'request_id')
 _HASH = re.compile('[0-9a-f]{64}')
 # Of a result of `train` or `unlearn`.
 _FINAL = ('accuracy_train', 'accuracy_val', 'accuracies', 'steps',

@@ -77,6 +77,7 @@ def _define(values: flags.FlagValues) -> None:
       flag_values=values)
   inputs.define_preset(values)
   inputs.define_forget(values)
+  inputs.define_request_id(values)
   flags.DEFINE_boolean(
       'remat', None, "compute the values inside the network's blocks again for "
       'the gradient: less memory, more time; default as the original',
@@ -135,7 +136,7 @@ def _define_method(values: flags.FlagValues, argv: Sequence[str]) -> None:
 
 def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   workdir = command.required(values, 'workdir')
-  asked = trackers.of(values)
+  asked, request_id = trackers.of(values), inputs.request_id(values)
   original = pathlib.Path(command.required(values, 'original'))
   checkpoint.find_model(original)
   named = command.value(values, 'preset')
@@ -174,7 +175,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   with asked.run(workdir) as tracked:
     shared: dict[str, Any] = {
         **options, 'seed': seed, 'notes': notes, 'workdir': workdir,
-        'original_path': str(original), 'used': used,
+        'original_path': str(original), 'used': used, 'request_id': request_id,
         'search': preset_files.search_of(named, method) if named else None,
         'allow_unverified': command.value(values, chain_checks.FLAG)}
     if config is None:  # its candidates are runs of their own, without curves

@@ -132,6 +132,7 @@ def auto(original: methods.Problem | job.ModelRun | checkpoint.SavedModel,
          original_path: str | None = None,
          used: Mapping[str, Any] | None = None,
          search: Mapping[str, Any] | None = None,
+         request_id: str | None = None,
          allow_unverified: bool = False) -> AutoResult:
   """Tries candidates until one passes; see the module.
 
@@ -159,6 +160,7 @@ def auto(original: methods.Problem | job.ModelRun | checkpoint.SavedModel,
     original_path: where the original lies.
     used: what a command printed of what it uses.
     search: where the settings come from.
+    request_id: the number of the request with its owner.
     allow_unverified: go on where things do not belong together.
 
   Returns:
@@ -172,7 +174,8 @@ def auto(original: methods.Problem | job.ModelRun | checkpoint.SavedModel,
   """
   budget_of = Budget.read(budget)
   devices = devices or parallel.Devices()
-  begun = unlearn.begin(original, splits, dataset, seed, original_path)
+  begun = unlearn.begin(
+      original, splits, dataset, seed, original_path, request_id)
   if begun.saved.config is None:
     raise ValueError('Expected a network that can be built again from a name '
                      'for auto, got an object.')
@@ -213,7 +216,7 @@ def auto(original: methods.Problem | job.ModelRun | checkpoint.SavedModel,
     return unlearn.unlearn(
         original, one.config, problem.splits, problem.dataset, seed=seed,
         notes=notes, workdir=place, original_path=original_path, used=used,
-        search=search, **shared)
+        search=search, request_id=request_id, **shared)
 
   tried = _Candidates(
       begun=begun, judging=unread, candidates=candidates, budget=budget_of,

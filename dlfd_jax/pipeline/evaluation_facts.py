@@ -53,7 +53,9 @@ def request(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
     unlearned: the model that is judged.
   """
   ids = '\n'.join(dataset.sample_id[splits.forget].tolist())
+  number = unlearned.config.get('request_id')
   return {
+      **({'id': number} if number else {}),
       **resolution.ResolvedRequest.of(dataset, splits).counts(),
       'method': _method(unlearned) or (
           'none: a training run' if unlearned.config.get('kind') == 'train'

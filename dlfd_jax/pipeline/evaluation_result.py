@@ -114,7 +114,8 @@ class EvaluationResult:
 
     Args:
       path: of the HTML file; folders are made.
-      request: ``id`` and ``received`` of the deletion request, to be printed.
+      request: ``id`` and ``received`` of the deletion request, to be printed;
+        without an id that of the unlearning run is.
       named: people by name and images by id, not by pseudonyms whose key is
         written beside the report, for its owner alone:
         ``pseudonyms.key_path``.
@@ -130,8 +131,9 @@ class EvaluationResult:
 
     path, record = storage.local(path), self.record
     if request:
+      given = {name: text for name, text in request.items() if text}
       record = {
-          **record, 'request': {**request, **(record.get('request') or {})}}
+          **record, 'request': {**(record.get('request') or {}), **given}}
     html.write_report(record, self.per_example, self._history(), path,
                       self._names(), named=named)
     return path

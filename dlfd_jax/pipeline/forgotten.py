@@ -16,28 +16,33 @@ from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
 from dlfd_jax.evaluation import registry
 from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.pipeline import chain
+from dlfd_jax.report import people as people_lib
 from dlfd_jax.utils import files, runs, storage, text as text_lib, writes
 
 KEY = 'forgotten'  # of an unlearning run's result
 JUDGED = 'judged.json'
+LONGEST_ID = 100  # of a request's number, which its owner gives
 _FIGURES = ('value', 'place', 'unseen', 'p', 'p_adjusted', 'told_apart',
             'original_p')
 
 
 def of_run(start: chain.Judged, dataset: dataset_lib.Dataset,
-           splits: splits_lib.Splits) -> list[dict[str, Any]]:
+           splits: splits_lib.Splits,
+           request_id: str | None = None) -> list[dict[str, Any]]:
   """The people of a request and of those before it.
 
   Args:
     start: the model that is to forget.
     dataset: the images.
     splits: of the request.
+    request_id: the number that its owner gave it; None = none.
 
   Returns:
     One entry a person, the earliest first, an entry with ``person`` None for
     images of nobody known: ``request``, counted from 1 (None = by an earlier
-    version, which recorded nobody), ``date`` when it was unlearned (None = now
-    or not known), ``images`` and ``judged``, see :func:`figures`.
+    version, which recorded nobody), ``id``, its owner's number (None = not
+    given), ``date`` when it was unlearned (None = now or not known), ``images``
+    and ``judged``, see :func:`figures`.
   """
   before = _with_judged(start)
   known = {one['person'] for one in before}
@@ -46,13 +51,13 @@ def of_run(start: chain.Judged, dataset: dataset_lib.Dataset,
   before += _entries(
       [who for who in listed.values() if (who or None) not in known], None)
   number = 1 + max((one['request'] or 1 for one in before), default=0)
-  return before + _entries(dataset.named(splits.forget), number)
+  return before + _entries(dataset.named(splits.forget), number, request_id)
 
 
-def _entries(names: Sequence[str | None],
-             request: int | None) -> list[dict[str, Any]]:
-  return [{'person': who or None, 'request': request, 'date': None,
-           'images': images, 'judged': None}
+def _entries(names: Sequence[str | None], request: int | None,
+             request_id: str | None = None) -> list[dict[str, Any]]:
+  return [{'person': who or None, 'request': request, 'id': request_id,
+           'date': None, 'images': images, 'judged': None}
           for who, images in collections.Counter(names).items()]
 
 
@@ -174,7 +179,8 @@ def _of_gone(people: Sequence[Mapping[str, Any]]) -> list[str]:
     return []
   judged = [one['judged'] for one in gone if one['judged']]
   said = (f'Nothing can be computed of {text_lib.counted(len(gone), "person")} '
-          'of earlier requests: no image of theirs is in the data.')
+          f'of earlier requests{people_lib.request_ids(gone)}: no image of '
+          'theirs is in the data.')
   if not judged:
     return [f'{said} They were not judged while there were any.']
   attacks = {_number(one['attack']): None for one in judged
@@ -191,12 +197,13 @@ def _of_gone(people: Sequence[Mapping[str, Any]]) -> list[str]:
 def _of_attack(people: Sequence[Mapping[str, Any]],
                attack: Mapping[str, Any] | None,
                who: Sequence[str]) -> list[str]:
-  there = sum(bool(one['there']) for one in people)
+  there = [one for one in people if one['there']]
   if attack is None or not there:
     return []
   before, now = (_number(attack[name] or {})
                  for name in ('original', 'unlearned'))
-  group = f'On {text_lib.counted(there, "person")} of earlier requests the'
+  group = (f'On {text_lib.counted(len(there), "person")} of earlier requests'
+           f'{people_lib.request_ids(there)} the')
   if attack.get('older'):
     return [
         f'{group} attack AUC is {now} after this request, and {before} for an '

@@ -30,7 +30,7 @@ from dlfd_jax.methods import (
 )
 from dlfd_jax.metrics import usable
 from dlfd_jax.pipeline import chain, chain_checks, forgotten, job
-from dlfd_jax.utils import hosts, rng, runs, spent
+from dlfd_jax.utils import hosts, rng, runs, spent, validate
 
 _MOST_JUDGED = 10_000  # images of a part
 _SAMPLE = 13  # salt of their draw
@@ -90,6 +90,7 @@ def unlearn(
     checkpoint_seconds: float = 60.0, command: str | None = None,
     original_path: str | None = None, used: Mapping[str, Any] | None = None,
     search: Mapping[str, Any] | None = None,
+    request_id: str | None = None,
     allow_unverified: bool = False) -> UnlearnResult:
   """Makes a trained classifier forget; the method is that of the config.
 
@@ -110,6 +111,8 @@ def unlearn(
     original_path: where the original lies; default its own folder.
     used: what a command printed of what it uses, for the record.
     search: where the method's settings come from, for the record.
+    request_id: the number of the request with its owner, for the report and the
+      record of these people that later requests keep.
     allow_unverified: where original, data and split do not belong together go
       on and record it.
 
@@ -127,7 +130,7 @@ def unlearn(
   if config is None:
     config = presets.own_config()
   method = methods.method_of(config)
-  begun = begin(original, splits, dataset, seed, original_path)
+  begun = begin(original, splits, dataset, seed, original_path, request_id)
   problem, saved = begun.problem, begun.saved
   config.check(problem)
   findings, of_others = begun.findings, {}
@@ -215,6 +218,7 @@ class Begun:
     start: the same with what is known of the run that made it.
     findings: of comparing it with the data and the split.
     path: where the original lies; None = in memory.
+    request_id: see :func:`unlearn`.
   """
 
   problem: methods.Problem
@@ -222,6 +226,7 @@ class Begun:
   start: chain.Judged
   findings: chain_checks.Findings
   path: str | None
+  request_id: str | None
 
   def run_config(self, method: str, settings: Mapping[str, Any],
                  own_code: Mapping[str, str | None] | None = None
@@ -231,6 +236,7 @@ class Begun:
     own_code = {**models.own_code(self.saved.config), **(own_code or {})}
     return {
         **({runs.OWN_CODE: own_code} if own_code else {}),
+        **({'request_id': self.request_id} if self.request_id else {}),
         'kind': 'unlearn', 'method': method,
         'original': checkpoint.fingerprint(self.saved.variables),
         'original_path': self.path, **job.data_config(dataset),
@@ -250,7 +256,8 @@ class Begun:
     return {
         'kind': 'unlearn', 'request': run.request,
         forgotten.KEY: forgotten.of_run(
-            self.start, self.problem.dataset, self.problem.splits),
+            self.start, self.problem.dataset, self.problem.splits,
+            self.request_id),
         'forget_images': run.request['images'],
         'by_person': run.request['by_person'],
         'data_notes': list(self.problem.dataset.notes),
@@ -266,8 +273,10 @@ class Begun:
 def begin(original: methods.Problem | job.ModelRun | checkpoint.SavedModel,
           splits: splits_lib.Splits | None,
           dataset: dataset_lib.Dataset | None, seed: int,
-          original_path: str | None) -> Begun:
+          original_path: str | None, request_id: str | None = None) -> Begun:
   """Compares an original with the data and the split; see :func:`unlearn`."""
+  if request_id is not None:
+    validate.printable('request_id', request_id, forgotten.LONGEST_ID)
   start = None
   if isinstance(original, job.ModelRun):
     start = job.judged(original)
@@ -300,7 +309,7 @@ def begin(original: methods.Problem | job.ModelRun | checkpoint.SavedModel,
       chain_checks.check_run(start, 'original', dataset)
       + chain_checks.check_start(start, dataset, splits)
       + chain_checks.inherited([start]),
-      original_path)
+      original_path, request_id)
 
 
 def _of_rates(config: methods.RunConfig,

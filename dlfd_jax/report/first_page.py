@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dlfd_jax.report import answers, facts, names, tables
+from dlfd_jax.report import answers, facts, names, people, tables
 from dlfd_jax.utils import text as text_lib
 
 _NOT_GIVEN = 'not given'
@@ -39,7 +39,9 @@ def asked(result: tables.Result) -> facts.Facts:
   if request.get('earlier_images'):
     found.append(('Forgotten earlier', (
         f'{text_lib.counted(request.get("earlier_people") or 0, "person")}, '
-        f'{text_lib.counted(request["earlier_images"], "image")}')))
+        f'{text_lib.counted(request["earlier_images"], "image")}'
+        + people.request_ids(
+            (result.get('earlier') or {}).get('people') or ()))))
   return found
 
 

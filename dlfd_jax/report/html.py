@@ -116,10 +116,9 @@ def check_report(path: pathlib.Path, result: tables.Result,
     per_example: as in ``per_example.npz``.
   """
   stored = runs.read_json(path.with_suffix('.json'))
-  asked = dict(zip(('id', 'received'), (
-      None if text == _NOT_GIVEN else text
-      for _, text in stored.get('request') or ())))
-  result = {**result, 'request': {**asked, **(result.get('request') or {})}}
+  asked = {key: text for key, (_, text) in zip(
+      ('id', 'received'), stored.get('request') or ()) if text != _NOT_GIVEN}
+  result = {**result, 'request': {**(result.get('request') or {}), **asked}}
   called = stored.get('people_names')
   if called is not None:
     called = {int(code): name for code, name in records.fit(

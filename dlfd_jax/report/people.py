@@ -13,6 +13,7 @@ from dlfd_jax.utils import text
 
 FEW = 5  # people that each get a sentence
 _LISTED = 10
+_IDS = 5  # of requests, in a sentence
 _MANY = {'person': 'people', 'image': 'images'}
 _ROWS = 50
 _NEED = ('compared', 'value', 'unseen')
@@ -76,6 +77,28 @@ def rows(result: Mapping[str, Any]) -> list[dict[str, str]]:
   } for entry in result.get('people') or () if is_ranked(entry)][:_ROWS]
 
 
+def request_ids(entries: Sequence[Mapping[str, Any]]) -> str:
+  """Their owner's numbers of the requests of people of earlier ones.
+
+  Args:
+    entries: as ``people`` of an evaluation's ``earlier``.
+
+  Returns:
+    Text to follow the word they explain, empty where no number is known.
+
+  Example:
+    >>> request_ids([{'id': 'R-1'}, {'id': 'R-2'}, {'id': 'R-1'}, {}])
+    ' (R-1, R-2)'
+  """
+  known = list(dict.fromkeys(
+      entry['id'] for entry in entries if entry.get('id')))
+  if not known:
+    return ''
+  more = len(known) - _IDS
+  return (f' ({", ".join(known[:_IDS])}'
+          + (f' and {more:,} more)' if more > 0 else ')'))
+
+
 def earlier_rows(result: Mapping[str, Any]) -> list[dict[str, str]]:
   """By column, a row a person of earlier requests: the report's table."""
   def text(value: Any) -> str:
@@ -89,7 +112,7 @@ def earlier_rows(result: Mapping[str, Any]) -> list[dict[str, str]]:
     judged = entry.get('judged') or {}
     found.append({
         'Person': entry['person'] or 'unknown',
-        'request': text(entry.get('request')),
+        'request': text(entry.get('request')) + request_ids([entry]),
         'unlearned': day(entry.get('date')),
         'images': text(entry.get('images')),
         'still in the data': text(entry.get('there')),

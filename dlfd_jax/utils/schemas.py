@@ -109,6 +109,7 @@ class UnlearnConfig(TypedDict, total=False):
   config: dict[str, Any]
   own_code: dict[str, str | None]
   seed: Count
+  request_id: str
   chain: Chain
 
 
@@ -580,6 +581,7 @@ class EarlierPerson(TypedDict, total=False):
 
   person: Required[str | None]
   request: Count | None
+  id: str | None
   date: str | None
   images: Count | None
   there: Count | None

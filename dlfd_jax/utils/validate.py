@@ -112,6 +112,21 @@ def instance(name: str, value: Any, kind: type | tuple[type, ...]) -> None:
         f'got {shown(value)}.')
 
 
+def printable(name: str, value: Any, most: int) -> None:
+  """Raises ValueError unless ``value`` is a text of 1 to ``most`` characters.
+
+  Example:
+    >>> printable('id', '', 100)
+    Traceback (most recent call last):
+    ValueError: Expected id of 1 to 100 printable characters, got ''.
+  """
+  if not isinstance(value, str) or not (
+      value.isprintable() and 0 < len(value) <= most):
+    raise ValueError(
+        f'Expected {name} of 1 to {most} printable characters, got '
+        f'{str(value)[:most]!r}.')
+
+
 def texts(name: str, value: Any) -> None:
   """Raises ValueError unless ``value`` is a tuple of texts, none empty."""
   if not isinstance(value, tuple) or not all(

@@ -38,6 +38,10 @@ def test_train_unlearn_retrain_evaluate_and_report(
   found = json.loads(capsys.readouterr().out)
   assert [one['question'] for one in found['answers']] == [
       'Forgotten?', 'Still works?', 'Like a retrained model?']
+  for number, said in (('R-2', 'request_id was'), ('', '1 to 100 printable')):
+    assert unlearn.main([*command, f'--request_id={number}']) == 2
+    assert said in capsys.readouterr().err
+    assert runs_of.tree(unlearned) == before
   assert found['recommendation'].startswith('Recommendation: ')
 
   retrained = tmp_path / 'retrained'

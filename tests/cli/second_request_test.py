@@ -107,7 +107,7 @@ def _first(folder, kind, judge=False):
   (folder / 'one.txt').write_text('\n'.join([*gone, *also]))
   assert unlearn.main([
       f'--original={folder / "original"}', *BRIEF,
-      f'--forget_identities={folder / "one.txt"}',
+      f'--forget_identities={folder / "one.txt"}', '--request_id=R-1',
       f'--workdir={folder / "first"}']) == 0
   if judge:
     assert evaluate.main([
@@ -127,7 +127,7 @@ def _second(folder, source):
   return unlearn.main([
       f'--original={folder / "first"}', *BRIEF, *source.flags,
       f'--forget_identities={folder / "two.txt"}', '--missing=record',
-      f'--workdir={folder / "second"}'])
+      '--request_id=R-2', f'--workdir={folder / "second"}'])
 
 
 @pytest.fixture(scope='module')
@@ -174,6 +174,7 @@ def test_every_command_takes_the_second_request(manifest, tmp_path, capsys):
   page = (tmp_path / 'evaluation' / 'report.html').read_text()
   assert 'Names that are not in the data' in page and 'Bob 07' not in page
   assert 'Nothing can be computed of 1 person' in page
+  assert '<dd>R-2</dd>' in page and '1 (R-1)' in page
   result = runs.read_json(tmp_path / 'evaluation' / runs.RESULT)
   assert result['verification']['unverified'] == []
   assert result['request']['earlier_people'] == len(gone)
@@ -181,16 +182,18 @@ def test_every_command_takes_the_second_request(manifest, tmp_path, capsys):
   assert result['request']['not_found'] == ['Bob 07']
   people = result['earlier']['people']
   assert [one['person'] for one in people] == gone
-  assert {one['request'] for one in people} == {1}
+  assert {(one['request'], one['id']) for one in people} == {(1, 'R-1')}
   assert [one['there'] for one in people] == [0, EACH]
   # Judged before the images were deleted; said once, without names.
   assert all(one['judged']['attack']['value'] is not None for one in people)
   said, of_one = result['earlier']['sentences']
   assert 'Nothing can be computed of 1 person' in said
-  assert of_one.startswith('On 1 person of earlier requests the attack AUC is')
+  assert of_one.startswith(
+      'On 1 person of earlier requests (R-1) the attack AUC is')
   assert result['earlier']['visible_again'] is None
   assert said in result['notes'] and gone[0] not in said
   list_ = runs.read_json(folder / 'second' / runs.RESULT)['forgotten']
+  assert [one['id'] for one in list_] == ['R-1', 'R-1', 'R-2', 'R-2']
   assert [one['request'] for one in list_] == [1, 1, 2, 2]
   judged = runs.read_json(folder / 'second' / 'judged.json')
   assert set(judged['people']) == {*later, gone[1]}

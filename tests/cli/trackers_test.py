@@ -117,7 +117,8 @@ def test_one_that_fails_midway_does_not_lose_the_run(
 
 def test_a_stopped_run_goes_on_where_it_was(fake, tmp_path):
   said = fake()
-  runs.write_json(tmp_path / runs.CONFIG, {'seed': 3, 'rows': {}})
+  runs.write_json(tmp_path / runs.CONFIG, {
+      'seed': 3, 'rows': {}, 'request_id': 'of Ann'})
   asked = trackers.Trackers(('wandb',))
   with pytest.raises(KeyboardInterrupt), asked.run(tmp_path) as run:
     run.hooks[0]({'event': 'check', 'step': 1, 'num_steps': 9, 'loss': .5,

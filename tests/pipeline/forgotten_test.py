@@ -28,7 +28,7 @@ def _judged(place='in memory', **record):
 
 def test_requests_are_numbered_and_keep_what_was_found(tmp_path):
   data = random_dataset()
-  first = forgotten.of_run(_judged(), data, _splits())
+  first = forgotten.of_run(_judged(), data, _splits(), 'R-2026-012')
   assert [(one['person'], one['request'], one['images'], one['date'])
           for one in first] == [('2', 1, 3, None), ('3', 1, 3, None)]
   run = _judged(tmp_path, forgotten=first, finished='2026-05-04T10:00:00')
@@ -50,8 +50,8 @@ def test_requests_are_numbered_and_keep_what_was_found(tmp_path):
   assert forgotten.is_altered(run)
   stored.write_text(whole)
   assert not forgotten.is_altered(run)
-  assert [(one['person'], one['request']) for one in second] == [
-      ('2', 1), ('3', 1), ('4', 2)]
+  assert [(one['person'], one['request'], one['id']) for one in second] == [
+      ('2', 1, 'R-2026-012'), ('3', 1, 'R-2026-012'), ('4', 2, None)]
   assert second[0]['date'] == '2026-05-04T10:00:00'
   assert second[0]['judged']['told_apart'] is True
   assert second[1]['judged']['attack']['value'] == .6
@@ -59,7 +59,8 @@ def test_requests_are_numbered_and_keep_what_was_found(tmp_path):
   assert found['visible_again'] is None and [
       one['there'] for one in found['people']] == [0, 0]
   said, = found['sentences']
-  assert 'of 2 people' in said and 'was 0.600 (0.500 to 0.700)' in said
+  assert 'of 2 people of earlier requests (R-2026-012): no image' in said
+  assert 'was 0.600 (0.500 to 0.700)' in said
   assert 'judged (2026-05-05)' in said and '1 of them were told apart' in said
 
 

@@ -26,6 +26,15 @@ def test_the_request_in_numbers(request_of, said):
   assert first_page.asked({'request': request_of}) == said
 
 
+def test_earlier_requests_are_named_as_their_owner_does():
+  people = [{'person': str(k), 'id': f'R-{k // 2}'} for k in range(12)]
+  said = first_page.asked({
+      'request': {'earlier_images': 40, 'earlier_people': 12},
+      'earlier': {'people': [*people, {'person': 'x', 'id': None}]}})
+  assert said[-1] == ('Forgotten earlier', '12 people, 40 images '
+                      '(R-0, R-1, R-2, R-3, R-4 and 1 more)')
+
+
 def test_what_was_done_names_method_state_and_judges():
   result = {**fakes.result(), 'request': {'method': 'dlfd'}}
   made, judged = first_page.done(result)

@@ -118,13 +118,13 @@ def test_the_table_has_a_row_a_person():
 def test_people_of_earlier_requests_have_what_was_found_of_them_then():
   attack = {'value': .52, 'low': .48, 'high': .56}
   rows = people.earlier_rows({'earlier': {'people': [
-      {'person': 'Eve', 'request': 1, 'date': '2026-05-04T09:30:59Z',
-       'images': 6, 'there': 0, 'judged': {
+      {'person': 'Eve', 'request': 1, 'id': 'R-7',
+       'date': '2026-05-04T09:30:59Z', 'images': 6, 'there': 0, 'judged': {
            'date': '2026-05-05T10:00:00Z', 'attack': attack,
            'told_apart': False}},
       {'person': None, 'request': None, 'judged': None}]}})
   assert list(rows[0].values()) == [
-      'Eve', '1', '2026-05-04', '6', '0', '2026-05-05',
+      'Eve', '1 (R-7)', '2026-05-04', '6', '0', '2026-05-05',
       '0.520 (0.480 to 0.560)', 'no']
   assert list(rows[1].values()) == ['unknown'] + 7 * ['not computed']
   assert people.earlier_rows({}) == []
