@@ -5,18 +5,18 @@ perceptual hashes at a distance of at most 4 and a pixel correlation of at least
 0.95. On aligned faces a larger distance pairs different people, and the hash
 alone pairs faces in like poses.
 
-Beside a request two further kinds are looked for. Mirrored copies are near ones
-of the image with its sides swapped. Of a cropped copy, one image is a window of
-the other that leaves out up to a twentieth at each edge, or at opposite ones
-half of that each; the window is found by hashes at a distance of at most 6 and
-then moved until the pixels correlate best.
+Of images to forget two further kinds are looked for. Mirrored copies are near
+ones of the image with its sides swapped. Of a cropped copy, one image is a
+window of the other that leaves out up to a twentieth at each edge, or at
+opposite ones half of that each; the window is found by hashes at a distance of
+at most 6 and then moved until the pixels correlate best.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,12 +27,17 @@ from dlfd_jax.data import (
   resolution,
   splits as splits_lib,
 )
+from dlfd_jax.utils import text
 
 MAX_DISTANCE = 4
 MIN_CORRELATION = 0.95
 CROP_DISTANCE = 6
 CROP_CORRELATION = 0.97
 MAX_LISTED = 1000
+# Of images that stay times those to forget, an image's hashes counted as 400 of
+# these: above it a search for altered copies would take over ten seconds.
+MOST_ALTERED = 30_000_000
+_HASHES = 400
 
 _SIDE = 32  # the hash sees the image at 32 x 32 pixels,
 _LOW = 8  # and of that the 8 x 8 lowest frequencies
@@ -50,7 +55,8 @@ ALTERED_RULE = (
     'mirrored: near, with left and right swapped; cropped: one is the other '
     f'without about 5 % at edges, hashes at most {CROP_DISTANCE} apart, '
     f'correlation of grey pixels at least {CROP_CORRELATION}')
-KINDS = ('exact', 'near', 'mirrored', 'cropped')
+ALTERED = ('mirrored', 'cropped')
+KINDS = ('exact', 'near', *ALTERED)
 _EDGES = ((0., 1.), (0., .95), (.05, 1.), (.025, .975), (.05, .95))
 _WINDOWS = tuple(itertools.product(_EDGES, _EDGES))[1:]  # down, across
 _WORTH = .85  # correlation from which on moving a window is tried
@@ -360,21 +366,25 @@ def find_copies(dataset: dataset_lib.Dataset,
 
 def leakage_report(
     dataset: dataset_lib.Dataset,
-    splits: splits_lib.Partition | splits_lib.Splits) -> dict[str, Any]:
+    splits: splits_lib.Partition | splits_lib.Splits, *,
+    altered: bool = False) -> dict[str, Any]:
   """Counts copies between and inside the parts, and lists those of forget.
 
   Args:
     dataset: the data.
     splits: the parts to compare.
+    altered: also look for mirrored and cropped copies of forget images in the
+      other parts of ``Splits``, where that takes seconds, see ``MOST_ALTERED``.
 
   Returns:
     What JSON can hold: ``rule``; ``exact`` and ``near``, the number of pairs
-    under names such as ``forget-test`` and ``val-val``; and for ``Splits``
-    ``decisions``, a sentence for each of retain, val and test, and
-    ``forget_pairs``, at most 1,000 of ``{'kind', 'forget', 'other', 'part',
-    'same_person'}`` with sample ids (``same_person`` None if one is unknown),
-    and their full number ``forget_pairs_total``. 0 pairs means no leakage by
-    data.
+    under names such as ``forget-test`` and ``val-val``; where they were looked
+    for ``mirrored`` and ``cropped``, those that are neither, of ``forget-test``
+    and its like alone; and for ``Splits`` ``decisions``, a sentence for each of
+    retain, val and test, and ``forget_pairs``, at most 1,000 of ``{'kind',
+    'forget', 'other', 'part', 'same_person'}`` with sample ids
+    (``same_person`` None if one is unknown), and their full number
+    ``forget_pairs_total``. 0 pairs means no leakage by data.
   """
   copies = _copies_in(dataset, splits)
   names = sorted(splits.parts, key=lambda name: name != 'forget')
@@ -382,21 +392,51 @@ def leakage_report(
   report: dict[str, Any] = {'rule': RULE, 'exact': exact, 'near': near}
   if isinstance(splits, splits_lib.Splits):
     part_of = _part_of(splits.parts)
-    listed = (_listed(dataset, i, j, kind, part_of[j])
-              for i, j, kind in copies.pairs_of(splits.forget)
-              if part_of[j] != 'forget' or j > i)  # inside forget once
-    decisions = {}
-    for name, sentence in _DECISIONS.items():
-      a, b = exact[f'forget-{name}'], near[f'forget-{name}']
-      decisions[name] = (f'{a} exact and {b} near pairs: {sentence}' if a + b
-                         else 'No copies found: nothing to decide.')
+    pairs: Iterable[tuple[int, int, str]] = (
+        pair for pair in copies.pairs_of(splits.forget)
+        if part_of[pair[1]] != 'forget' or pair[1] > pair[0])  # inside it once
+    found = _altered(dataset, splits, copies) if altered else None
+    if found is not None:
+      report['rule'] = f'{RULE}; {ALTERED_RULE}'
+      for kind in ALTERED:
+        report[kind] = {f'forget-{name}': sum(
+            pair[2] == kind and part_of[pair[1]] == name for pair in found)
+                        for name in names if name != 'forget'}
+      pairs = itertools.chain(pairs, found)
     report |= {
-        'decisions': decisions,
-        'forget_pairs': list(itertools.islice(listed, MAX_LISTED)),
+        'decisions': {name: _decision(report, name, sentence)
+                      for name, sentence in _DECISIONS.items()},
+        'forget_pairs': [_listed(dataset, i, j, kind, part_of[j])
+                         for i, j, kind in itertools.islice(pairs, MAX_LISTED)],
         'forget_pairs_total': sum(
-            pairs[f'forget-{name}'] for pairs in (exact, near)
+            report.get(kind, {}).get(f'forget-{name}', 0) for kind in KINDS
             for name in names)}
   return report
+
+
+def _decision(report: Mapping[str, Any], name: str, sentence: str) -> str:
+  """What copies of forget images in a part ask to be decided."""
+  counts = {kind: report[kind][f'forget-{name}'] for kind in KINDS
+            if kind in report}
+  if any(counts.values()):
+    said = text.listed(f'{count} {kind}' for kind, count in counts.items())
+    return f'{said} pairs: {sentence}'
+  return f'No {text.listed(counts, "or")} copy found: nothing to decide.'
+
+
+def _altered(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
+             copies: Copies) -> list[tuple[int, int, str]] | None:
+  """:func:`altered_pairs` of forget in other parts that are no copies already.
+
+  None where there are too many to look at.
+  """
+  rest = np.concatenate([
+      rows for name, rows in splits.parts.items() if name != 'forget'])
+  if len(rest) * (len(splits.forget) + _HASHES) > MOST_ALTERED:
+    return None
+  known = {pair[:2] for pair in copies.pairs_of(splits.forget)}
+  return [pair for pair in altered_pairs(dataset.images, splits.forget, rest)
+          if pair[:2] not in known]
 
 
 def _pairs_between(copies: Copies, parts: Mapping[str, np.ndarray]
@@ -487,29 +527,37 @@ def copies_outside(resolved: resolution.ResolvedRequest) -> dict[str, Any]:
       'copies_listed': listed}
 
 
-def like_forget(dataset: dataset_lib.Dataset,
-                splits: splits_lib.Splits) -> np.ndarray:
-  """Positions of forget images and of all exact and near copies of them."""
+def like_forget(dataset: dataset_lib.Dataset, splits: splits_lib.Splits, *,
+                altered: bool = False) -> np.ndarray:
+  """Positions of forget images and of all exact and near copies of them.
+
+  With ``altered`` also of mirrored and cropped ones, see
+  :func:`leakage_report`.
+  """
   copies = _copies_in(dataset, splits)
   bad = np.zeros(copies.group.max() + 1, bool)
   bad[copies.group[np.isin(copies.positions, splits.forget)]] = True
   forgotten = bad.copy()
   for a, b in (copies.near.T, copies.near.T[::-1]):
     bad[b[forgotten[a]]] = True
-  return copies.positions[bad[copies.group]]
+  found = _altered(dataset, splits, copies) if altered else None
+  return np.union1d(copies.positions[bad[copies.group]],
+                    np.array([pair[1] for pair in found or ()], np.int64))
 
 
 def without_duplicates(dataset: dataset_lib.Dataset,
-                       splits: splits_lib.Splits) -> splits_lib.Splits:
+                       splits: splits_lib.Splits, *, altered: bool = False
+                       ) -> splits_lib.Splits:
   """The splits without the copies of forget images in the other parts.
 
-  For final numbers with and without them: exact and near copies leave
-  ``retain``, ``val`` and ``test``; ``forget`` stays whole.
+  For final numbers with and without them: exact and near copies, and with
+  ``altered`` mirrored and cropped ones, leave ``retain``, ``val`` and ``test``;
+  ``forget`` stays whole.
 
   Raises:
     ValueError: if a part would be empty.
   """
-  dropped = like_forget(dataset, splits)
+  dropped = like_forget(dataset, splits, altered=altered)
   kept = {name: part[~np.isin(part, dropped)]
           for name, part in splits.parts.items() if name != 'forget'}
   for name, part in kept.items():

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from dlfd_jax.data import labels, spelling
-from dlfd_jax.utils import validate
+from dlfd_jax.utils import text as text_lib, validate
 
 UNKNOWN = -1
 FAMILY = 'family'  # the column of families; its values are read as names are
@@ -93,8 +93,7 @@ def read_identities(
 
 def listed(names: Sequence[str]) -> str:
   """Names in quotes: ``'Ann', 'ann' and 'ANN'``."""
-  quoted = [validate.shown(name) for name in names]
-  return ' and '.join(filter(None, [', '.join(quoted[:-1]), quoted[-1]]))
+  return text_lib.listed(map(validate.shown, names))
 
 
 def check_identities(name: str, values: np.ndarray,

@@ -15,7 +15,11 @@ from typing import Any
 import numpy as np
 
 from dlfd_jax import tasks
-from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
+from dlfd_jax.data import (
+  dataset as dataset_lib,
+  leakage as leakage_lib,
+  splits as splits_lib,
+)
 from dlfd_jax.evaluation import (
   harm,
   inputs as inputs_lib,
@@ -123,7 +127,7 @@ def _losses(record: Mapping[str, Any], arrays: Arrays,
 
 
 def check_copies(record: Mapping[str, Any], leakage: Mapping[str, Any]) -> None:
-  """Compares the metrics of the data.
+  """Compares the metrics of the data, and the other kinds of copies.
 
   Args:
     record: of an evaluation, as in ``result.json``.
@@ -141,6 +145,11 @@ def check_copies(record: Mapping[str, Any], leakage: Mapping[str, Any]) -> None:
         if name in stored and stored[name][column]['value'] != count:
           raise ValueError(f'Expected {name} of {count}, as the data give it, '
                            f'got {_shown(_cell(stored[name], column).value)}.')
+  counted = (record.get('data') or {}).get('leakage') or {}
+  for kind in leakage_lib.ALTERED:  # where they were looked for
+    if counted.get(kind) != leakage.get(kind):
+      raise ValueError(f'Expected {kind} copies of {leakage.get(kind)}, as the '
+                       f'data give them, got {counted.get(kind)}.')
 
 
 def _rebuilt(record: Mapping[str, Any], arrays: Arrays

@@ -379,7 +379,7 @@ def _measure(plan: _Plan, predictors: predictors_lib.Predictors,
       plan.judged['unlearned'], dataset, splits, _of_earlier(
           loaded, logits, dataset, splits, predictors, plan.config,
           plan.verification['original'] is not None))
-  copies = leakage.leakage_report(dataset, splits)
+  copies = leakage.leakage_report(dataset, splits, altered=True)
   book('outputs')
   apart: dict[str, float] = {}  # a part of what references take
   collected = None
@@ -588,11 +588,15 @@ def _without_duplicates(
 
   A sentence where nothing of a part would be left.
   """
-  if not any(copies[kind][f'forget-{part}'] for kind in ('exact', 'near')
-             for part in ('retain', 'val', 'test')):
+  def some_of(kinds: Sequence[str]) -> bool:
+    return any(copies.get(kind, {}).get(f'forget-{part}') for kind in kinds
+               for part in ('retain', 'val', 'test'))
+
+  if not some_of(leakage.KINDS):
     return None
   try:
-    cleaned = leakage.without_duplicates(dataset, splits)
+    cleaned = leakage.without_duplicates(
+        dataset, splits, altered=some_of(leakage.ALTERED))
   except ValueError as error:
     return f'No figures without the copies of forget images. {error}'
   keep = {name: np.isin(rows, cleaned.parts[name])

@@ -37,11 +37,11 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
                   if share is not None else '.')]
   copies = request['copies']
   if any(copies.values()):
-    words = [f'{count} {kind}' for kind, count in copies.items() if count]
+    words = text.listed(
+        f'{count} {kind}' for kind, count in copies.items() if count)
     total = sum(copies.values())
     lines.append(
-        f'{" and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))} '
-        f'{"copy" if total == 1 else "copies"} of these images '
+        f'{words} {"copy" if total == 1 else "copies"} of these images '
         f'{"lies" if total == 1 else "lie"} elsewhere in the data: a model '
         'trained on them still knows the picture. Decide whether to forget '
         'them, too: their ids in a file of --forget_sample_ids add to the list '

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from dlfd_jax.data import leakage as leakage_lib
 from dlfd_jax.evaluation import registry
 from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.report import names, tables
@@ -267,15 +268,23 @@ def moment(text: str | None) -> str:
 
 
 def copies_found(leakage: Mapping[str, Any]) -> dict[str, Any]:
-  """Copies between parts: rows with a pair, decisions, and pairs of forget."""
-  exact, near = leakage.get('exact') or {}, leakage.get('near') or {}
-  rows = [(pair, exact.get(pair, 0), near.get(pair, 0))
-          for pair in dict.fromkeys([*exact, *near])]
+  """Copies between parts: rows with a pair, decisions, and pairs of forget.
+
+  ``kinds`` are those that were looked for, ``not_looked_for`` the others; a row
+  has the number of pairs of each of the former.
+  """
+  kinds = leakage_lib.KINDS
+  by_kind = {kind: leakage[kind] for kind in kinds if leakage.get(kind)}
+  rows = [(pair, *(of_kind.get(pair) for of_kind in by_kind.values()))
+          for pair in dict.fromkeys(
+              pair for of_kind in by_kind.values() for pair in of_kind)]
   pairs = list(leakage.get('forget_pairs') or ())
   return {
       'known': bool(rows),
+      'kinds': list(by_kind),
+      'not_looked_for': [kind for kind in kinds if kind not in by_kind],
       'rule': leakage.get('rule', ''),
-      'rows': [row for row in rows if row[1] or row[2]],
+      'rows': [(row[0], *map(plain, row[1:])) for row in rows if any(row[1:])],
       'decisions': leakage.get('decisions') or {},
       'pairs': [
           {'Forget image': pair['forget'], 'copy': pair['other'],

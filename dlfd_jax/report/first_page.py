@@ -9,6 +9,8 @@ from dlfd_jax.report import answers, facts, names, people, tables
 from dlfd_jax.utils import text as text_lib
 
 _NOT_GIVEN = 'not given'
+_COPIES = {'exact': 'exact copies', 'near': 'near-duplicates',
+           'mirrored': 'mirrored ones', 'cropped': 'slightly cropped ones'}
 _HASH = 12  # digits that tell models apart
 
 
@@ -119,16 +121,21 @@ def _copies(result: tables.Result, when: str) -> str:
   images = 'the images' if count is None else (
       f'the {text_lib.counted(count, "image")}')
   leakage = (result.get('data') or {}).get('leakage') or {}
-  exact, near = (_with_forget(leakage.get(kind)) for kind in ('exact', 'near'))
-  if exact is None or near is None:
-    return (f'{when} {images} and their copies, in backups too; copies within '
-            'the data were not looked for.')
-  inside = ('no exact or near one was found within the data'
-            if not exact + near else
-            f'within the data {exact} exact and {near} near ones were found '
-            '(annex A): decide on each')
-  return (f'{when} {images} and their copies, in backups too; {inside}, and '
-          'mirrored or cropped ones are looked for by dlfd check alone.')
+  counts = {name: _with_forget(leakage.get(kind))
+            for kind, name in _COPIES.items()}
+  looked = {name: count for name, count in counts.items() if count is not None}
+  said = f'{when} {images} and their copies, in backups too.'
+  if not looked:
+    return f'{said} Copies within the data were not looked for.'
+  found = text_lib.listed(f'{name} ({f"{count:,}" if count else "none"} found)'
+                          for name, count in looked.items())
+  said += f' Looked for within the data: {found}'
+  if any(looked.values()):
+    said += '; decide on each that was found (annex A)'
+  missing = [name for name in counts if name not in looked]
+  return f'{said}.' + (
+      f' Not looked for: {text_lib.listed(missing)}, which dlfd check finds.'
+      if missing else '')
 
 
 def _with_forget(pairs: Mapping[str, Any] | None) -> int | None:

@@ -410,6 +410,8 @@ class Leakage(TypedDict, total=False):
   rule: str
   exact: dict[str, Count] | None
   near: dict[str, Count] | None
+  mirrored: dict[str, Count]
+  cropped: dict[str, Count]
   decisions: Hashes | None
   forget_pairs: list[Pair] | None
   forget_pairs_total: Count

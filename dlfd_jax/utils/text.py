@@ -77,6 +77,17 @@ def counted(count: int, unit: str) -> str:
   return f'{count:,} {unit if count == 1 else many}'
 
 
+def listed(words: Iterable[str], last: str = 'and') -> str:
+  """Words with commas and a word before the last one.
+
+  Example:
+    >>> listed(['exact', 'near', 'mirrored'], 'or')
+    'exact, near or mirrored'
+  """
+  *before, end = words
+  return f'{", ".join(before)} {last} {end}' if before else end
+
+
 def are(count: int) -> str:
   """``is`` after one, ``are`` after any other number."""
   return 'is' if count == 1 else 'are'

@@ -55,7 +55,8 @@ def test_different_pictures_are_no_pairs():
   assert len(report['exact']) == 10
   assert report['forget_pairs'] == [] and report['forget_pairs_total'] == 0
   assert set(report['decisions'].values()) == {
-      'No copies found: nothing to decide.'}
+      'No exact or near copy found: nothing to decide.'}
+  assert not {'mirrored', 'cropped'} & set(report)  # not looked for
 
 
 def test_a_copied_file_is_one_exact_pair():
@@ -67,7 +68,7 @@ def test_a_copied_file_is_one_exact_pair():
   assert report['forget_pairs'] == [{
       'kind': 'exact', 'forget': 'image_4', 'other': 'image_10',
       'part': 'test', 'same_person': False}]
-  assert report['decisions']['test'].startswith('1 exact and 0 near pairs')
+  assert report['decisions']['test'].startswith('1 exact and 0 near pairs:')
   assert 'with and without' in report['decisions']['test']
   json.dumps(report, allow_nan=False)
 
@@ -175,6 +176,38 @@ def test_copies_leave_every_later_part_and_their_own():
   cleaned, _ = leakage.clean_report(
       *_numbered([1, 2, 3, 3], [1.5, 4, 4], [2, 5, 6], [4, 6, 7]))
   assert _rows(cleaned) == [[1, 2], [4, 5], [8, 9], [12]]
+
+
+def test_altered_copies_are_counted_once_listed_and_left_out():
+  images = np.stack([_face(k) for k in range(12)])
+  images[0], images[1], images[7] = (
+      images[3][:, ::-1], images[4], _window(images[5], 0, 0, .95, 1))
+  images[11] = images[10][:, ::-1]  # of no image to forget
+  dataset, splits = _world(images)
+  report = leakage.leakage_report(dataset, splits, altered=True)
+  assert report['exact']['forget-retain'] == 1
+  assert report['mirrored'] == {
+      'forget-retain': 1, 'forget-val': 0, 'forget-test': 0}
+  assert report['cropped'] == {
+      'forget-retain': 0, 'forget-val': 1, 'forget-test': 0}
+  assert [pair['kind'] for pair in report['forget_pairs']] == [
+      'exact', 'mirrored', 'cropped']
+  assert report['forget_pairs_total'] == 3 and 'cropped:' in report['rule']
+  assert report['decisions']['val'].startswith(
+      '0 exact, 0 near, 0 mirrored and 1 cropped pairs: val holds copies')
+  assert report['decisions']['test'] == (
+      'No exact, near, mirrored or cropped copy found: nothing to decide.')
+  kept = leakage.without_duplicates(dataset, splits, altered=True)
+  assert _rows(kept) == [[2], [3, 4, 5], [6, 8], [9, 10, 11]]
+
+
+def test_a_search_that_would_take_minutes_is_left_out(monkeypatch):
+  monkeypatch.setattr(leakage, 'MOST_ALTERED', 9 * (400 + 3))
+  world = _world(_pictures(12))
+  assert 'mirrored' in leakage.leakage_report(*world, altered=True)
+  monkeypatch.setattr(leakage, 'MOST_ALTERED', 9 * (400 + 3) - 1)
+  report = leakage.leakage_report(*world, altered=True)
+  assert 'mirrored' not in report and 'mirrored' not in report['rule']
 
 
 @pytest.mark.parametrize('leave_out', [

@@ -10,6 +10,7 @@ import pytest
 import dlfd_jax
 from dlfd_jax import checkpoint, loop, models, presets
 from dlfd_jax.cli import evaluate as command, report
+from dlfd_jax.evaluation import again as again_lib
 from dlfd_jax.pipeline import chain, chain_checks, evaluation_result, job
 from dlfd_jax.report import tables
 from dlfd_jax.utils import runs
@@ -127,6 +128,27 @@ def test_two_trainings_from_one_seed_are_no_two_references(work):
   assert refused(other)
   assert not refused(dataclasses.replace(other, config={
       **other.config, 'train': {**other.config['train'], 'seed': 1}}))
+
+
+def test_every_kind_of_copy_is_looked_for_and_page_1_says_so(work, tmp_path):
+  data, _, splits, original, unlearned, _ = work
+  images = np.array(data.images)
+  images[splits.val[0]] = images[splits.forget[0]][:, ::-1]
+  found = dlfd_jax.evaluate(
+      original.state(), unlearned.state(), splits=splits,
+      config=dlfd_jax.EvaluationConfig(bootstrap=20),
+      dataset=dataclasses.replace(data, images=images))
+  page = found.write_report(tmp_path / 'page.html').read_text()
+  assert ('exact copies (none found), near-duplicates (none found), mirrored '
+          'ones (1 found) and slightly cropped ones (none found); decide on '
+          'each that was found (annex A).') in page
+  assert 'The table without these copies' in page
+  again = found.record['without_duplicates']
+  assert again['data']['splits']['val']['images'] == len(splits.val) - 1
+  counted = found.record['data']['leakage']
+  again_lib.check_copies(found.record, counted)
+  with pytest.raises(ValueError, match='Expected mirrored copies of'):
+    again_lib.check_copies(found.record, {**counted, 'mirrored': {}})
 
 
 @pytest.mark.slow

@@ -71,7 +71,13 @@ def test_pairs_that_exist_are_listed_and_a_long_list_is_cut_and_counted():
   leakage = fakes.leakage()
   found = facts.copies_found(leakage)
   assert found['known']
-  assert sorted(found['rows']) == [('forget-retain', 0, 1), ('test-test', 0, 3)]
+  assert sorted(found['rows']) == [
+      ('forget-retain', '0', '1'), ('test-test', '0', '3')]
+  assert found['not_looked_for'] == ['mirrored', 'cropped']
+  found = facts.copies_found({**leakage, 'mirrored': {'forget-test': 2}})
+  assert ('forget-test', '0', '0', '2') in found['rows']
+  assert ('test-test', '0', '3', 'not computed') in found['rows']
+  assert found['kinds'] == ['exact', 'near', 'mirrored']
   assert found['total'] == 1
   assert set(found['decisions']) == {'retain', 'val', 'test'}
   assert not facts.copies_found({})['known']

@@ -89,8 +89,8 @@ def leakage():
       'exact': exact, 'near': exact | {'forget-retain': 1, 'test-test': 3},
       'decisions': {'retain': '0 exact and 1 near pairs: final numbers are to '
                               'be given with and without them.',
-                    'val': 'No copies found: nothing to decide.',
-                    'test': 'No copies found: nothing to decide.'},
+                    **dict.fromkeys(('val', 'test'), 'No exact or near copy '
+                                    'found: nothing to decide.')},
       'forget_pairs': [{'kind': 'near', 'forget': 'p0103_00017',
                         'other': 'p0009_00033', 'part': 'retain',
                         'same_person': False}],

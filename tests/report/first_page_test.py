@@ -52,10 +52,11 @@ def test_what_was_done_names_method_state_and_judges():
      '(weights cdcdcdcdcdcd).'),
     ({'verification': {'unchanged': True}},
      'Do not put the unlearned model into use (weights cdcdcdcdcdcd).'),
-    ({}, 'within the data 0 exact and 1 near ones were found (annex A): decide '
-     'on each, and mirrored or cropped ones are looked for by dlfd check '
-     'alone.'),
-    ({'data': {}}, 'copies within the data were not looked for.'),
+    ({}, 'Looked for within the data: exact copies (none found) and '
+     'near-duplicates (1 found); decide on each that was found (annex A). Not '
+     'looked for: mirrored ones and slightly cropped ones, which dlfd check '
+     'finds.'),
+    ({'data': {}}, 'Copies within the data were not looked for.'),
     ({}, 'the original (runs/original, weights abababababab)'),
     ({'models': {'original': '../first'}}, 'the original (folder first)'),
     ({}, 'Recall exports of the original'),
@@ -66,8 +67,12 @@ def test_what_is_still_to_do(changes, said):
 
 def test_where_no_copy_was_found_the_page_says_so():
   result = fakes.result()
-  result['data']['leakage']['near']['forget-retain'] = 0
-  assert 'no exact or near one was found within the data' in ' '.join(
-      first_page.to_do(result))
+  leakage = result['data']['leakage']
+  leakage['near']['forget-retain'] = 0
+  leakage |= dict.fromkeys(('mirrored', 'cropped'), {
+      f'forget-{part}': 0 for part in ('retain', 'val', 'test')})
+  assert ('Looked for within the data: exact copies (none found), '
+          'near-duplicates (none found), mirrored ones (none found) and '
+          'slightly cropped ones (none found).') in first_page.to_do(result)[1]
   assert 'candidates' in ' '.join(first_page.to_do(
       {**result, 'selection': {'auto': {'candidates': []}}}))
