@@ -25,7 +25,7 @@ from absl import flags
 
 from dlfd_jax import loop
 from dlfd_jax.cli import command
-from dlfd_jax.utils import files, hosts, runs, storage, validate
+from dlfd_jax.utils import files, hosts, runs, storage, text, validate
 
 TENSORBOARD, STATE = 'tensorboard', 'trackers.json'
 PROJECT = 'dlfd_jax'  # where no variable of the environment names another
@@ -116,14 +116,22 @@ class _TensorBoard:
 
 
 class _Wandb:
-  """A run of Weights & Biases."""
+  """A run of Weights & Biases.
+
+  Its server refuses a name or group above 128 characters, but not until a run
+  of the offline mode is sent to it.
+  """
+
+  _LONGEST = 128
 
   def __init__(self, about: About):
     import wandb
 
     self._run = wandb.init(
         project=os.environ.get('WANDB_PROJECT', PROJECT), dir=about.folder,
-        name=about.name, group=about.group, job_type=about.kind, id=about.id,
+        name=text.bounded(about.name, self._LONGEST),
+        group=about.group and text.bounded(about.group, self._LONGEST),
+        job_type=about.kind, id=about.id,
         config=about.config, resume='allow', reinit='create_new',
         settings=wandb.Settings(console='off', silent=True))
     self.id, self._step = self._run.id, 0

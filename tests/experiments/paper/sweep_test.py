@@ -3,7 +3,7 @@
 import pytest
 
 from dlfd_jax import methods, presets
-from dlfd_jax.utils import configs, runs
+from dlfd_jax.utils import configs, runs, text
 from experiments.paper import spaces, study, sweep
 
 
@@ -138,6 +138,47 @@ def test_a_search_is_resumed_and_its_values_make_a_preset(
   again = runs.read_json(out / 'demo.json')['methods']['neggrad']
   assert again['tried'][:2] == found['tried'] and again['trials'] == 3
   capsys.readouterr()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings('ignore')  # of the libraries
+def test_trackers_are_told_of_every_trial(
+    tmp_path, monkeypatch, capsys, shared_compilations):
+  """Through the packages themselves: W&B offline, MLflow's own SQLite store."""
+  mlflow = pytest.importorskip('mlflow', reason='needs its extra')
+  pytest.importorskip('wandb', reason='needs its extra')
+  for name, value in {
+      'WANDB_MODE': 'offline', 'GIT_PYTHON_REFRESH': 'quiet',
+      'MLFLOW_TRACKING_URI': f'sqlite:///{tmp_path}/mlflow.db'}.items():
+    monkeypatch.setenv(name, value)
+  line = ['--tasks=demo', '--people=12', '--images_per_person=4',
+          '--architecture=tests.models.own_nets:Own', '--image_size=16',
+          '--head=plain', '--stem=small', '--width=64', '--epochs=1',
+          '--devices=1', '--methods=neggrad', '--trials=2',
+          f'--workdir={tmp_path / "runs"}', f'--out={tmp_path}',
+          '--tracker=wandb,mlflow']
+  for _ in range(2):  # what is stored is not told again
+    assert sweep.main(line) == 0
+    assert 'failed' not in capsys.readouterr().err
+  tried = runs.read_json(tmp_path / 'demo.json')['methods']['neggrad']['tried']
+  client = mlflow.MlflowClient()
+  told = client.search_runs([
+      client.get_experiment_by_name('dlfd_jax').experiment_id])[::-1]
+  folders = sorted((tmp_path / 'runs' / study.TRACKED).iterdir())
+  assert [run.info.run_name for run in told] == [one.name for one in folders]
+  group, = {run.data.tags['group'] for run in told}
+  assert group.startswith('sweep demo-') and len(group) > 128
+  for trial, run, folder in zip(tried, told, folders, strict=True):
+    values = {name: str(value) for name, value in trial.pop('values').items()}
+    assert run.info.status == 'FINISHED' and run.data.metrics == trial
+    assert run.data.params.items() >= {'method': 'neggrad', **values}.items()
+    stored, = folder.glob('wandb/offline-run-*/*.wandb')
+    content = stored.read_bytes()
+    for word in ('lost_retain', 'neggrad', *values, *values.values(),
+                 text.bounded(folder.name, 128), text.bounded(group, 128)):
+      assert word.encode() in content, word
+    assert text.bounded(folder.name, 128).endswith(folder.name[-20:])
+    assert group.encode() not in content
 
 
 @pytest.mark.parametrize('flags, sentence', [
