@@ -14,6 +14,7 @@ import pytest
 
 from tests import extending_test
 
+BORROWED, FRESH = 'borrowed', 'fresh'
 ROOT = pathlib.Path(__file__).parents[1]
 
 
@@ -29,23 +30,31 @@ def wheel(tmp_path_factory):
   return found
 
 
-@pytest.fixture(scope='module')
-def python(wheel, tmp_path_factory):
-  """An interpreter with the wheel, and all else as it is here.
+@pytest.fixture(scope='module', params=[
+    BORROWED, pytest.param(FRESH, marks=pytest.mark.long)])
+def python(request, wheel, tmp_path_factory):
+  """An interpreter with the wheel, as a user gets it or as quickly as can be.
 
-  A folder that a .pth names is searched, but its own .pth are not read, so that
-  an editable installation of the checkout stays unseen.
+  The fresh one has what pip brings for the wheel. The borrowed one has all else
+  as it is here: a folder that a .pth names is searched, but its own .pth are
+  not read, so that an editable installation of the checkout stays unseen.
   """
   home = tmp_path_factory.mktemp('venv')
   venv.create(home, symlinks=True)
   python = home / 'bin' / 'python'
-  place, = home.glob('lib/python*/site-packages')
-  here = [path for path in sys.path if path.endswith('-packages')]
-  (place / 'here.pth').write_text('\n'.join(here))
+  options = ['--no-compile']
+  if request.param == BORROWED:
+    place, = home.glob('lib/python*/site-packages')
+    here = [path for path in sys.path if path.endswith('-packages')]
+    (place / 'here.pth').write_text('\n'.join(here))
+    options = ['--no-deps', '--no-index', '--ignore-installed']
   subprocess.run(
       [sys.executable, '-m', 'pip', '--python', str(python), 'install',
-       '--quiet', '--no-deps', '--no-index', '--ignore-installed', str(wheel)],
+       '--quiet', *options, str(wheel)],
       check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+  if request.param == FRESH:  # none of what tests and extras need
+    for name in ('pytest', 'torch', 'wandb'):
+      assert not list(home.glob(f'lib/python*/site-packages/{name}'))
   return str(python)
 
 
