@@ -100,10 +100,14 @@ def test_demo_table_and_report_run_from_it(python, tmp_path):
   for folder in ('demo', 'again'):
     assert 'Forgotten?' in (
         tmp_path / folder / 'report.html').read_text('utf-8')
-  run('-m', 'experiments.paper.table1', *tiny, '--data=mine.npz',
-      '--labels=smile', '--name=mine', '--split_by=image', '--image_size=12',
+  said = run(
+      '-m', 'experiments.paper.table1', *tiny, '--data=mine.npz',
+      '--labels=smile', '--name=mine', '--split_by=image', '--image_size=16',
       '--methods=finetune', '--seeds=1', '--trials=2', '--bootstrap=20',
       '--workdir=runs', '--out=table')
+  assert said.splitlines()[:2] == [
+      'mine: 120 images, 16 x 16 px.', 'Images of mine.npz are 12 x 12 px and '
+      'are resized to 16 x 16 (--image_size).']
   table = json.loads((tmp_path / 'table.json').read_text('utf-8'))
   assert {cell['task'] for cell in table['cells']} == {'mine'}
   assert table['cells'][-1]['metrics']['lira_auc_person']['value'] is None

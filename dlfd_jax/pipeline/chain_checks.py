@@ -181,7 +181,8 @@ def _check_data(one: chain.Judged, called: str, dataset: dataset_lib.Dataset,
   now = chain.data_hashes(dataset, rows)
   if now['ids'] != one.chain.get('ids'):
     return Findings()  # the split is another one, which is said already
-  return _compare_data(one.chain, now, called)
+  return _compare_data(
+      one.chain, now, called, _read_otherwise(one.config, dataset))
 
 
 def _check_rest(one: chain.Judged, called: str, dataset: dataset_lib.Dataset,
@@ -205,11 +206,30 @@ def _check_rest(one: chain.Judged, called: str, dataset: dataset_lib.Dataset,
         f'the data of {called}: images that were forgotten are deleted, and '
         'nothing records hashes of the others alone.',))
   return _compare_data(
-      known, chain.data_hashes(dataset, rows, by_name=True), called)
+      known, chain.data_hashes(dataset, rows, by_name=True), called,
+      _read_otherwise(one.config, dataset))
+
+
+def _read_otherwise(config: Mapping[str, Any],
+                    now: dataset_lib.Dataset | Mapping[str, Any]) -> list[str]:
+  """What options of reading data differ from those of a run, in words.
+
+  Args:
+    config: of the run.
+    now: the data, or another config.
+  """
+  if isinstance(now, dataset_lib.Dataset):
+    now = {'data': now.options and dataclasses.asdict(now.options)}
+  # As in a file: lists for tuples.
+  old, new = (json.loads(json.dumps(each.get('data')))
+              for each in (config, now))
+  return [] if old is None or new is None else [
+      line.removeprefix('data.')
+      for line in runs.differences({'data': old}, {'data': new})]
 
 
 def _compare_data(known: Mapping[str, Any], now: Mapping[str, str],
-                  called: str) -> Findings:
+                  called: str, because: Sequence[str] = ()) -> Findings:
   other = [word for key, word in _WORDS.items() if known.get(key) != now[key]]
   if not other:
     return Findings()
@@ -218,7 +238,8 @@ def _compare_data(known: Mapping[str, Any], now: Mapping[str, str],
         f'the rows of the data in the order of {called}', 'the same images in '
         'another order: a sample id now means another image')
   return _differs(f'the data of {called}',
-                  f'data with other {" and ".join(other)}')
+                  f'data with other {" and ".join(other)}'
+                  + (f': {"; ".join(because)}' if because else ''))
 
 
 def check_start(original: chain.Judged, dataset: dataset_lib.Dataset,
@@ -564,7 +585,8 @@ def check_resumed(folder: str | os.PathLike,
   if (old.get('kind') != config.get('kind') or not known or not now
       or known.get('ids') != now['ids']):
     return
-  found = _compare_data(known, now, f'the run {folder}').differences
+  found = _compare_data(known, now, f'the run {folder}',
+                        _read_otherwise(old, config)).differences
   if found:
     raise ValueError(found[0])
 
@@ -612,7 +634,8 @@ def check_references(one: chain.Judged, original: chain.Judged | None,
   now = chain.data_hashes(dataset, np.unique(np.concatenate(
       list(chain.rows_of(splits).values()))))
   if now['ids'] == one.chain['ids']:
-    found += _compare_data(one.chain, now, called)
+    found += _compare_data(
+        one.chain, now, called, _read_otherwise(one.config, dataset))
   return found + _compare_recipe(
       one, original, unlearned, f'{called} were', called)
 

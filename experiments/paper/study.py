@@ -244,6 +244,11 @@ def open_study(task: Task, seed: int, root: pathlib.Path,
     **common: ``devices``, ``command`` and the run options of ``train``.
   """
   dataset = job.load_data(task.preset.data, common.get('hooks', ()))
+  if not seed:  # the first one: once for a task
+    for line in (f'{task.name}: {len(dataset):,} images, '
+                 f'{" x ".join(map(str, dataset.image_size))} px.',
+                 *dataset.notes):
+      print(line)
   partition, splits, notes = _parts(
       dataset, seed, forget_fraction, task.split_by)
   recipe = dataclasses.replace(task.preset.train, seed=seed)

@@ -11,6 +11,7 @@ import pytest
 
 from dlfd_jax import presets
 from dlfd_jax.cli import commands, train
+from tests.cli import runs_of
 
 
 def test_a_network_without_features_is_refused(tmp_path, capsys):
@@ -42,6 +43,21 @@ def test_who_forgot_the_data_is_told(argv, said, tmp_path, monkeypatch, capsys):
       [] if 'prepare' in argv else ['--workdir=out'])]) == 2
   assert re.search(said, capsys.readouterr().err.strip())
   assert not list(tmp_path.iterdir())
+
+
+def test_data_read_otherwise_than_the_original_are_said_to_be_so(
+    original, faces, tmp_path, capsys):
+  assert commands.main([
+      'unlearn', f'--original={original}', '--preset=demo', f'--data={faces}',
+      '--labels=shade', '--forget_people=2', f'--workdir={tmp_path}/out']) == 2
+  assert ('got data with other pixels: image_size was 12, is now 32. --allow'
+          in capsys.readouterr().err)
+  assert commands.main([
+      'train', *runs_of.data_flags(faces)[:-1], '--image_size=16',
+      *runs_of.NETWORK, *runs_of.RECIPE, '--on=all',
+      f'--workdir={original}']) == 2
+  assert 'other pixels: image_size was 12, is now 16.' in (
+      capsys.readouterr().err)
 
 
 @pytest.mark.slow

@@ -59,6 +59,7 @@ def load_npz(
   size = None if image_size is None else images_lib.as_size(image_size)
   arrays = files.read_arrays(path)
   images = _images(path, arrays, size)
+  stored = arrays['images'].shape[1:3]
   n = len(images)
   where = lambda i: f'row {i} of {path.name}'
   columns = {
@@ -103,9 +104,13 @@ def load_npz(
   identity = np.full(n, people_lib.UNKNOWN, np.int32)
   people: dict[int, str] = {}
   notes: tuple[str, ...] = ()
+  if images.shape[1:3] != stored:
+    notes = (f'Images of {path.name} are {_sides(stored)} px and are resized '
+             f'to {_sides(images.shape[1:3])} (--image_size).',)
   if 'identity' in arrays and arrays['identity'].dtype.kind == 'U':
-    identity, people, notes = people_lib.read_identities(
+    identity, people, more = people_lib.read_identities(
         arrays['identity'].tolist(), where)
+    notes += more
   elif 'identity' in arrays:
     identity = people_lib.check_identities(
         f'identity in {path.name}', arrays['identity'], where)
@@ -136,6 +141,10 @@ def load_npz(
       split=None if split_name is None else np.array(split),
       places=np.array([where(i) for i in range(n)]),
       columns=labels_lib.other_columns(columns, labels, **options))
+
+
+def _sides(shape: Sequence[int]) -> str:
+  return ' x '.join(map(str, shape))
 
 
 def _images(path: pathlib.Path, arrays: Mapping[str, np.ndarray],

@@ -87,6 +87,11 @@ def test_images_are_resized_once_on_loading(tmp_path):
   data = npz.load_npz(tmp_path / 'a.npz', labels='gender', image_size=4)
   expected = arrays['images'].reshape(N, 4, 2, 4, 2).mean((2, 4))
   np.testing.assert_allclose(data.images[..., 0], expected, atol=1.01)
+  assert data.notes == (
+      'Images of a.npz are 8 x 8 px and are resized to 4 x 4 (--image_size).',)
+  for size in (None, 8):
+    assert not npz.load_npz(
+        tmp_path / 'a.npz', labels='gender', image_size=size).notes
 
 
 def test_persons_ids_and_split_are_those_of_the_file(tmp_path):
