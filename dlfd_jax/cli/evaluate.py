@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -210,7 +211,8 @@ def measure(values: flags.FlagValues, line: str,
     print(f'{text_lib.counted(len(retrained), "retrained model")} '
           f'{"allows" if len(retrained) == 1 else "allow"} --tier={further}; '
           f'this was tier {tier}.')
-  print(f'{workdir}/{runs.RESULT}')
+  print(f'{workdir}/{runs.RESULT}. The report: dlfd report '
+        f'--evaluation={shlex.quote(str(workdir))}')
   return {'workdir': workdir, **result.record,
           **answers.as_json(answers.answers(result.record))}
 
@@ -263,15 +265,15 @@ def retrained_models(values: flags.FlagValues) -> list[str]:
 
 
 def show(result: evaluation_result.EvaluationResult) -> None:
-  """Prints the tables and what the main attack found."""
+  """Prints the tables, what was found, and the answers where they are seen."""
   command.say_verification(result.record)
   console = screen.console()
-  for sentence in result.answers():
-    console.print(sentence)
-  console.print()
-  for table in result.tables():
+  for table in result.tables(brief=True):
     console.print(render.to_rich(table))
   for sentence in result.headline():
+    console.print(sentence)
+  console.print()
+  for sentence in result.answers():
     console.print(sentence)
 
 

@@ -77,15 +77,19 @@ class EvaluationResult:
     called, _ = pseudonyms.applied(self.record, {}, self._names())
     return headline.sentences(called)
 
-  def tables(self) -> list[tables.Table]:
-    """The tables of a terminal: the summary and, if it was run, tier 1.
+  def tables(self, *, brief: bool = False) -> list[tables.Table]:
+    """The summary and, if it was run, tier 1.
 
-    What was tried to bring forget back is a sentence there, and a table of the
-    report.
+    What was tried to bring forget back is a sentence beside these, and a table
+    of the report.
+
+    Args:
+      brief: of tier 1 what decides its verdicts, as a terminal shows it.
     """
     found = [tables.summary_table(self.record)]
     if self.record.get('verdicts'):
-      found.append(tables.reference_table(self.record, delta=False))
+      found.append(tables.brief_table(self.record) if brief else
+                   tables.reference_table(self.record, delta=False))
     return found
 
   def save(self, folder: job.Folder) -> pathlib.Path:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dlfd_jax.evaluation import estimate, own_metrics, registry, verdicts
@@ -288,14 +288,32 @@ def reference_table(result: Result, *, everything: bool = False,
        *verdict_sentences(result)))
 
 
-def voting_table(result: Result) -> Table:
+def voting_table(result: Result, *, delta: bool = True) -> Table:
   """The metrics of tier 1 that vote in a verdict; no row without verdicts."""
   votes = [metric for verdict in (result.get('verdicts') or {}).values()
            for metric in verdict.get('metrics') or ()]
-  table = reference_table(result, everything=True)
+  return _some_of(reference_table(result, everything=True, delta=delta),
+                  'What decides the verdict', votes)
+
+
+def brief_table(result: Result) -> Table:
+  """What votes, and metrics of one's own from tier 1 on; for a terminal."""
+  voting = voting_table(result, delta=False)
+  table = reference_table(result, everything=True, delta=False)
+  found = _some_of(table, voting.title, [
+      *(row.key for row in voting.rows),
+      *own_metrics.names(result, range(1, 4))])
+  more = len(table.rows) - len(found.rows)
+  return found if not more else dataclasses.replace(found, notes=(
+      *found.notes, f'{more} further metrics against retrained models are in '
+      'annex C of the report.'))
+
+
+def _some_of(table: Table, title: str, keys: Iterable[str]) -> Table:
+  """The rows of these keys, as far as a table has them."""
   shown = {row.key: row for row in table.rows}
-  rows = tuple(shown[one] for one in dict.fromkeys(votes) if one in shown)
-  return dataclasses.replace(table, title='What decides the verdict', rows=rows)
+  return dataclasses.replace(table, title=title, rows=tuple(
+      shown[key] for key in dict.fromkeys(keys) if key in shown))
 
 
 def groups_table(result: Result) -> Table:

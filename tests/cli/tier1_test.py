@@ -79,7 +79,12 @@ def test_from_runs_to_the_report(
   assert _evaluate(original, reference_runs, *flags) == 0
   said = capsys.readouterr().out
   assert said.index('Bringing forget back: 4 models, 4 steps a lesson. '
-                    'Expected: about') < said.index('Against retrained models')
+                    'Expected: about') < said.index('What decides the verdict')
+  assert len(said.splitlines()) < 170
+  last = ' '.join(said.splitlines()[-24:])  # of a small terminal
+  for word in ('Forgotten?', 'Still works?', 'Like a retrained model?',
+               'Recommendation:', f'dlfd report --evaluation={out}'):
+    assert word in last
   assert 'Attempts to bring forget back' not in said  # a table of the report
   assert 'After learning retain again, accuracy on forget is' in said
   assert 'Whoever holds the original and the unlearned model' in ' '.join(

@@ -166,6 +166,18 @@ def test_a_tier_that_was_not_run_is_shown_as_not_computed():
   assert tables.tier_of(fakes.result()) == 0
 
 
+def test_a_terminal_shows_what_votes_and_counts_the_rest():
+  result = _with_tier_1()
+  result['verdicts']['forgetting']['metrics'] = {
+      'zrf': 'inconclusive', 'absent': None}
+  table = tables.brief_table(result)
+  assert [row.key for row in table.rows] == ['zrf']
+  assert table.columns == names.MODELS
+  assert 'Overall verdict on forgetting' in table.notes[-3]
+  assert table.notes[-1] == ('2 further metrics against retrained models are '
+                             'in annex C of the report.')
+
+
 def test_tier_1_has_a_table_of_its_own_with_units():
   result = _with_tier_1()
   assert tables.tier_of(result) == 1
