@@ -107,8 +107,8 @@ def _judged(values: flags.FlagValues, path: str, dataset: dataset_lib.Dataset,
   saved = weights.read(path, dataset, weights.network_of(path, values), values)
   notes += [f'{path}: {sentence}.' for sentence in saved.said]
   return chain.Judged(saved, path, imported={
-      **chain.import_record(saved, dataset, saved.allowed),
-      'class_order': saved.class_order, 'file': files.sha256(path)})
+      **chain.import_record(saved, dataset, path, saved.allowed),
+      'class_order': saved.class_order})
 
 
 def _splits(values: flags.FlagValues, dataset: dataset_lib.Dataset,

@@ -13,10 +13,11 @@ from dlfd_jax.pipeline import signing
 _ABOUT = """
 Checks a bundle that `dlfd report --sign` wrote: signature, files, and that the
 stored outputs give every figure of the report that they determine; names those
-that they do not. With --model it tells whether a model or an exported file is
-the one that was judged, with --data whether the images, labels and people are
-those of the bundle; with both, whether the model gives the stored outputs.
-Names what still knows the people, and what no bundle can prove.
+that they do not. With --model it tells whether a model, an exported file or the
+file that it was imported from is the one that was judged, with --data whether
+the images, labels and people are those of the bundle; with both, whether the
+model gives the stored outputs. Names what still knows the people, and what no
+bundle can prove.
 
   dlfd verify runs/eval/bundle --model=unlearned.pth
 """
@@ -25,7 +26,7 @@ Names what still knows the people, and what no bundle can prove.
 def _define(values: flags.FlagValues) -> None:
   for name, about in (
       ('bundle', 'folder that report --sign wrote'),
-      ('model', 'run, folder or exported weights to compare'),
+      ('model', 'run, folder or weights file to compare'),
       ('public_key', "of the signer, as verify prints it; default anybody's")):
     flags.DEFINE_string(name, None, about, flag_values=values)
   flags.DEFINE_integer(

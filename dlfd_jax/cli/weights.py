@@ -153,11 +153,13 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
     network = dataclasses.replace(network, architecture=own)
   dataset = inputs.load_data(data_options, values)
   saved = read(weights, dataset, network, values)
-  record = chain.import_record(saved, dataset, saved.allowed)
+  record = chain.import_record(saved, dataset, weights, saved.allowed)
   if before:
     there = checkpoint.load_model(workdir)
+    known = {name: value for name, value in record.items()
+             if name != 'file' or name in before}  # not by earlier versions
     if (before, there.config, there.task, there.image_size) != (
-        record, saved.config, saved.task, saved.image_size):
+        known, saved.config, saved.task, saved.image_size):
       checkpoint.check_empty(workdir)  # another model: refused
   devices = inputs.devices(values)
   parts = {}

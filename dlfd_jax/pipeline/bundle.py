@@ -211,7 +211,11 @@ def write(found: evaluation_result.EvaluationResult, report: pathlib.Path,
 
 def _models(found: evaluation_result.EvaluationResult
             ) -> dict[str, dict[str, Any]]:
-  """Place, hash of the weights and of their tensors in PyTorch, by model."""
+  """Place and hashes by model: of the weights and of files that hold them.
+
+  ``tensors`` is the hash of its tensors in PyTorch, ``file`` the SHA-256 of the
+  file that it was imported from.
+  """
   stored = found.record.get('models') or {}
   listed = {name: stored.get(name) for name in ('original', 'unlearned')}
   listed |= {f'retrained_{i}': place
@@ -220,7 +224,8 @@ def _models(found: evaluation_result.EvaluationResult
   return {name: {
       'place': listed.get(name), 'weights': weights,
       'tensors': _tensors(found, listed.get(name), weights,
-                          state if name == 'unlearned' else 'model')}
+                          state if name == 'unlearned' else 'model'),
+      'file': _file(found, listed.get(name))}
           for name, weights in (stored.get('sha256') or {}).items()}
 
 
@@ -242,6 +247,16 @@ def _tensors(found: evaluation_result.EvaluationResult, place: str | None,
     return None
   return chain.hash_of_arrays(
       torch_weights.to_state(saved.variables, saved.config))
+
+
+def _file(found: evaluation_result.EvaluationResult,
+          place: str | None) -> str | None:
+  """SHA-256 of the file that a model was imported from; None if it was not."""
+  path = place and places.found(place, found.folder or '.')
+  if not path or not os.path.exists(path):
+    return None
+  return files.sha256(path) if files.is_file(path) else (
+      checkpoint.imported(path).get('file'))
 
 
 def _hash_of_file(path: str | os.PathLike) -> str:
@@ -425,12 +440,15 @@ def check_model(bundle: Bundle, path: str) -> str:
       people.
   """
   models = bundle.manifest['models']
-  if files.is_file(path):
-    key, now = 'tensors', _hash_of_file(path)
-  else:
+  if not files.is_file(path):
     key, now = 'weights', checkpoint.fingerprint(
         checkpoint.load_model(path).variables)
-  found = [name for name, model in models.items() if model[key] == now]
+  elif (now := files.sha256(path)) in [
+      model.get('file') for model in models.values()]:
+    key = 'file'
+  else:
+    key, now = 'tensors', _hash_of_file(path)
+  found = [name for name, model in models.items() if model.get(key) == now]
   knows = [one['what'] for one in bundle.manifest['still_know']
            if one['weights'] == (models[found[0]]['weights'] if found else now)]
   if knows:
@@ -441,8 +459,9 @@ def check_model(bundle: Bundle, path: str) -> str:
         f'the model {found[0]}.' if found else
         'weights that are in no line of this bundle'
         + ('.' if key == 'weights' else
-           ', which knows files that it exported: of a file that was imported, '
-           'name the folder that import_weights wrote.')))
+           ', which knows files that its models were exported to or imported '
+           'from (if by an earlier version, name the folder that '
+           'import_weights wrote).')))
   return f'The model in {path} is the one that was judged.'
 
 

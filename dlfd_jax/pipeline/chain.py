@@ -173,16 +173,19 @@ def entry(dataset: dataset_lib.Dataset,
 
 
 def import_record(saved: checkpoint.SavedModel, dataset: dataset_lib.Dataset,
+                  path: str | os.PathLike,
                   allowed: Sequence[str] = ()) -> dict[str, Any]:
   """What is recorded with a model that was trained elsewhere.
 
   Args:
     saved: the model.
     dataset: that it was imported with.
+    path: where its weights were read; of a file its SHA-256 is recorded.
     allowed: why its set-up is likely wrong; the user went on.
   """
   return {'weights': checkpoint.fingerprint(saved.variables),
           KEY: data_hashes(dataset, np.arange(len(dataset))),
+          **({'file': files.sha256(path)} if files.is_file(path) else {}),
           **({'allowed': list(allowed)} if allowed else {})}
 
 

@@ -70,6 +70,7 @@ class Import(TypedDict):
   weights: str
   chain: DataHashes
   allowed: NotRequired[Texts]
+  file: NotRequired[str]
 
 
 class Use(TypedDict, total=False):
@@ -802,6 +803,7 @@ class BundleModel(TypedDict):
   place: str | None
   weights: str
   tensors: str | None
+  file: NotRequired[str | None]
 
 
 class StillKnows(TypedDict):

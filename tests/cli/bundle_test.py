@@ -13,9 +13,22 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 import dlfd_jax
 from dlfd_jax import checkpoint, models
-from dlfd_jax.cli import audit, evaluate, report, unlearn, verify, weights
+from dlfd_jax.cli import (
+  audit,
+  evaluate,
+  exit_codes,
+  report,
+  unlearn,
+  verify,
+  weights,
+)
 from dlfd_jax.data import sources
-from dlfd_jax.pipeline import bundle as bundle_lib, chain, job
+from dlfd_jax.pipeline import (
+  bundle as bundle_lib,
+  chain,
+  job,
+  weights as pipeline_weights,
+)
 from dlfd_jax.utils import runs
 from tests.cli import runs_of
 
@@ -269,6 +282,52 @@ def test_a_request_names_the_one_before_it(made, tmp_path, capsys):
                       f'--workdir={tmp_path / "out"}']) == 2
   assert not (tmp_path / 'out').exists()
   assert 'to be the original of this evaluation' in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_files_that_models_were_imported_from_are_recognised(
+    tmp_path, capsys):
+  """Their outputs are put into another order, so no tensor tells them."""
+  path = runs_of.write_data(tmp_path)
+  np.savez(path, **np.load(path),
+           split=np.repeat(['train', 'val', 'test'], [64, 16, 16]))
+  data = [flag for flag in runs_of.data_flags(path) if 'preset' not in flag]
+  config = models.ModelConfig(outputs=2, width=2, stem='small')
+  dataset = job.load_data(sources.DataOptions(
+      source=str(path), labels=('shade',), image_size=runs_of.SIZE))
+  there = {}
+  for seed, name in enumerate(('original', 'model', 'other')):
+    there[name] = tmp_path / f'{name}.safetensors'
+    pipeline_weights.export_weights(checkpoint.SavedModel(
+        models.init(models.build(config), jax.random.key(seed),
+                    dataset.image_size), config, dataset.task,
+        dataset.image_size), there[name])
+
+  def read(name):
+    return weights.IMPORT.main([
+        f'--weights={there[name]}', *data, '--head_classes=1,0',
+        '--allow_unverified', f'--workdir={tmp_path / name}'])
+
+  assert read('original') == read('model') == 0, capsys.readouterr().err
+  assert audit.main([
+      f'--model={tmp_path / "model"}', f'--original={tmp_path / "original"}',
+      *data, '--forget_people=6', '--bootstrap=20', '--devices=1',
+      f'--workdir={tmp_path / "eval"}']) in exit_codes.DONE
+  assert report.main([f'--evaluation={tmp_path / "eval"}',
+                      f'--sign={_pem(tmp_path)}']) == 0
+  folder = tmp_path / 'eval' / 'bundle'
+  assert verify.main([str(folder), f'--model={there["model"]}']) == 0
+  assert 'is the one that was judged' in capsys.readouterr().out
+  said = _refused(capsys, folder, f'--model={there["original"]}')
+  assert 'got the original, which still knows these people' in said
+  said = _refused(capsys, folder, f'--model={there["other"]}')
+  assert 'weights that are in no line of this bundle' in said
+  card = tmp_path / 'model' / 'model.json'  # as by an earlier version
+  content = json.loads(card.read_text())
+  del content['imported']['file']
+  card.write_text(json.dumps(content))
+  assert read('model') == 0  # it is the same, and stays as it is
+  assert json.loads(card.read_text()) == content
 
 
 @pytest.mark.long
