@@ -179,7 +179,7 @@ def test_small_parts_run_and_are_judged_with_care(case):
   evaluate(case)
 
 
-@pytest.mark.parametrize('case', grids.some(pairwise(FACTORS), 32), ids=repr)
+@pytest.mark.parametrize('case', grids.some(pairwise(FACTORS), 64), ids=repr)
 def test_every_two_sizes_methods_and_kinds_of_data_together(case):
   unlearn(case)
   evaluate(case)

@@ -72,7 +72,7 @@ def test_a_change_of_nothing_is_never_a_deletion_of_one_image(
     assert 'its run handed none back. Cannot say' in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_later_commands_take_what_it_took(original, tmp_path, capsys):
   folder = tmp_path / 'run'
   flags = ['--forget_people=3', '--candidates=finetune,retrain']

@@ -157,7 +157,7 @@ READ = {  # what is saved of a state dict, words said, flags
 }
 
 
-@pytest.mark.parametrize('name', grids.some(READ, 3))
+@pytest.mark.parametrize('name', grids.some(READ, 6))
 def test_the_network_is_found_in_what_training_stored(
     name, state, data, tmp_path, capsys):
   change, words, *flags = READ[name]
@@ -196,7 +196,7 @@ ORDERS = {  # who says the order: saved beside the state dict, flags
 
 
 @pytest.mark.parametrize('order', [TEXT_ORDER, SHUFFLED], ids=['text', 'any'])
-@pytest.mark.parametrize('name', grids.some(ORDERS, 3))
+@pytest.mark.parametrize('name', grids.some(ORDERS, 6))
 def test_outputs_are_put_into_the_order_of_the_data(
     name, order, state, data, tmp_path, capsys):
   who, beside = ORDERS[name]

@@ -78,7 +78,7 @@ _TIER_1 = ['--tier=1', '--relearn_steps=2', '--relearn_seeds=1',
     pytest.param(*case, marks=getattr(pytest.mark, mark)) for *case, mark in (
         ('--forget_classes=coarse 1', 'coarse 1', 1, 'slow'),
         ('--forget_subclasses=fine:3', 'fine:3', 0, 'long'),
-        ('--forget_images=20', None, 0, 'slow'),
+        ('--forget_images=20', None, 0, 'long'),
         ('--forget_subclasses=fine:3', 'fine:3', 1, 'long'),
         ('--forget_images=20', None, 1, 'long'))])
 def test_classes_and_images_go_through_every_command(

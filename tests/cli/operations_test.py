@@ -9,7 +9,6 @@ import tempfile
 
 import pytest
 
-from tests import grids
 from tests.cli import operations
 
 
@@ -32,8 +31,9 @@ def template():
     yield operations.build(folder / 'template')
 
 
-@pytest.mark.parametrize('environment, command', grids.some(
-    operations.pairs()[:len(operations.ENVIRONMENTS)], 40))
+@pytest.mark.long
+@pytest.mark.parametrize(
+    'environment, command', operations.pairs()[:len(operations.ENVIRONMENTS)])
 def test_a_command_copes(environment, command, template):
   frame, _ = operations.ENVIRONMENTS[environment]
   if operations.OTHER in frame:

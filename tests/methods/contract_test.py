@@ -106,7 +106,7 @@ def test_it_runs_and_changes_the_parameters_alone(name):
   check_run(name, out, problem, before)
 
 
-@pytest.mark.parametrize('name', grids.some(sorted(methods.METHODS), 5))
+@pytest.mark.parametrize('name', grids.some(sorted(methods.METHODS), 9))
 def test_it_runs_on_many_labels_and_streamed_images(name):
   problem, before = untouched('multilabel')
   check_run(name, run(name, problem, image_bytes=0), problem, before)
@@ -175,7 +175,7 @@ READS = {'bad_teaching': 'RF', 'cf_k': 'Rr', 'dlfd': 'RFr', 'eu_k': 'Rr',
          'sfr_on': 'RFrf', 'kgl_top1': 'RFr', 'lotus': 'RFf', 'fisher': 'R'}
 
 
-@pytest.mark.parametrize('name', grids.some(sorted(READS), 4))
+@pytest.mark.parametrize('name', grids.some(sorted(READS), 8))
 def test_it_learns_from_what_it_may_read_and_from_nothing_else(name):
   config = CONFIGS[name]
   # The live attack, which sees more, may not decide here.
@@ -301,7 +301,7 @@ def test_a_step_that_is_not_finite_stops_at_the_last_good_state(name, rate):
     assert out.findings['select_threshold_met'] is None
 
 
-@pytest.mark.parametrize('name', grids.some(sorted(methods.METHODS), 5))
+@pytest.mark.parametrize('name', grids.some(sorted(methods.METHODS), 9))
 def test_streamed_images_on_two_devices_agree_with_those_on_one(name):
   one, two = whole(name)[0], run(name, count=2, image_bytes=0)
   assert two.stop == 'finished'

@@ -27,9 +27,9 @@ QUICK = [('dlfd', 'distance'), ('neggrad_plus', 'joint'), ('unsir', 'noise'),
 CASES = [
     *((*step, 8) for step in QUICK[:3]),
     *(pytest.param(*step, 8, marks=pytest.mark.slow) for step in QUICK[3:]),
-    *grids.some([(*step, count) for step in QUICK for count in (2, 4)], 9),
+    *grids.some([(*step, count) for step in QUICK for count in (2, 4)], 12),
     *grids.some([(name, None, 8) for name in methods.METHODS
-                 if name not in methods.WRAPPERS], 12),
+                 if name not in methods.WRAPPERS], 20),
     *grids.some([('dlfd_combined', 'distance', count) for count in (2, 8)], 2),
     ('dlfd_sharded', 'distance', 8), ('joint', 'restore', 8),
     *(pytest.param(f'{name}_sharded', phase, 4, marks=pytest.mark.slow)

@@ -21,6 +21,7 @@ from tests import grids
 from tests.methods import problems
 from tests.models import nets
 
+half = pytest.mark.parametrize('name', grids.some(models.ARCHITECTURES, 2))
 every = pytest.mark.parametrize('name', models.ARCHITECTURES)
 # Of torchvision's networks: parameters, values in running statistics and layers
 # of normalisation that have some.
@@ -89,8 +90,7 @@ def test_the_tiny_networks_are_those_of_the_registry():
     assert type(tiny) is type(nets.full(name))
 
 
-@every
-@pytest.mark.slow
+@half
 def test_full_networks_are_as_large_as_torchvisions(name):
   parameters, values, layers = TORCHVISION[name]
   shapes = nets.shapes(nets.full(name), 224)
@@ -121,8 +121,7 @@ def test_images_that_densenets_halvings_would_empty_are_refused(
     nets.shapes(model, smallest - 1)
 
 
-@every
-@pytest.mark.slow
+@half
 def test_features_are_the_input_of_the_last_layer(name):
   out = nets.evaluate(nets.TINY[name], nets.variables(name), nets.images())
   layer = nets.variables(name)['params']['head']['classifier']
@@ -140,8 +139,7 @@ def _trained(name, images, mask=None, order=None):
                     mask[order], keys[order])
 
 
-@every
-@pytest.mark.slow
+@half
 def test_padded_rows_change_neither_statistics_nor_other_rows(name):
   images = nets.images(8)
   mask = np.array([1, 1, 0, 1, 0, 1, 1, 1], np.float32)
@@ -158,8 +156,7 @@ def test_padded_rows_change_neither_statistics_nor_other_rows(name):
   assert np.isfinite(whole.logits).all()
 
 
-@every
-@pytest.mark.slow
+@half
 def test_an_example_draws_by_its_key_wherever_it_stands(name):
   images, order = nets.images(8), np.array([5, 2, 7, 0, 1, 6, 4, 3])
   out, new = _trained(name, images)

@@ -65,7 +65,7 @@ def _both_logits(net, config, variables):
 @pytest.mark.parametrize('head', ['plain', 'paper'])
 @pytest.mark.parametrize('architecture', [
     'resnet18', pytest.param('densenet121', marks=pytest.mark.long),
-    'efficientnet_b0'])
+    pytest.param('efficientnet_b0', marks=pytest.mark.long)])
 def test_logits_equal_those_of_pytorch_and_so_do_tensors_on_the_way_back(
     architecture, head):
   net = _twin(head, architecture)

@@ -215,7 +215,7 @@ def test_what_does_not_fit_into_the_budget_is_not_begun(work, budget):
       'Nothing is left', 'It is expected to take'))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_is_expected_to_take_too_long_is_skipped(work, monkeypatch):
   monkeypatch.setattr(
       expected_cost, 'of_method', lambda problem, config, *more: 3600.0)

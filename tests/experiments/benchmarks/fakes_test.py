@@ -95,7 +95,7 @@ def test_references_agree_as_far_as_their_margins_correlate():
   assert .8 < fakes.agreement(world) < .95
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_page_has_a_row_a_model(judged):
   page = fakes.markdown({'worlds': [{
       'title': 'Faces', 'agreement': .7, 'references': 4,
