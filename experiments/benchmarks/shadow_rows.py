@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ from dlfd_jax.pipeline import (
   unlearn,
 )
 from dlfd_jax.report import render
+from dlfd_jax.utils import runs
 
 SHADOWS, REFERENCES = 32, 8
 METHODS = ('finetune', 'eu_k', 'dlfd')
@@ -139,6 +141,8 @@ def measure(subject: Subject, config: inputs_lib.EvaluationConfig,
   logits = subject.before()
   found = {'nothing': (inputs_lib.Shadows(before, before, states),
                        logits['original'])}
+  costs = {'retrained': cpu_s(subject.retrained),
+           'shadows': cpu_s(made.folders)}
   for method in methods:
     one = unlearned_of(subject, method)
     plan = shadow_models.plan(
@@ -147,12 +151,27 @@ def measure(subject: Subject, config: inputs_lib.EvaluationConfig,
     found[method] = shadow_models.unlearned_shadows(
         plan, subject.predictors(),
         hooks=subject.common.get('hooks', ())), subject.logits({'': one})['']
+    costs[method] = cpu_s([one for one in plan.folder.iterdir() if (
+        one / runs.RESULT).is_file()])
     jax.clear_caches()  # compiled programs hold memory maps, which run out
   found['retrained'] = (inputs_lib.Shadows(exact, exact, drawn),
                         logits['retrained'][0])
-  return [_row(name, shadows_of, subject.judged(
-      logits, of_model, 3, config, shadows_of))
-          for name, (shadows_of, of_model) in found.items()]
+  rows = []
+  for name, (shadows_of, of_model) in found.items():
+    started = time.process_time()
+    record = subject.judged(logits, of_model, 3, config, shadows_of)
+    cost, one = None, costs['retrained'] / len(subject.retrained)
+    if name in methods and one:
+      cost = {'train': costs['shadows'] / one, 'unlearn': costs[name] / one,
+              'evaluate': (time.process_time() - started) / one}
+    rows.append({**_row(name, shadows_of, record), 'retrainings': cost})
+  return rows
+
+
+def cpu_s(folders: Sequence[str | pathlib.Path]) -> float:
+  """Seconds of the processor that runs took; 0 where nobody kept account."""
+  return sum(runs.read_json(pathlib.Path(folder) / runs.RESULT)['time'].get(
+      'cpu_s', 0.0) for folder in folders)
 
 
 def _row(name: str, shadows: inputs_lib.Shadows,
@@ -243,6 +262,17 @@ def sentences(rows: Sequence[Mapping[str, Any]], shadows: int,
         f'{title_of(row["method"])}: U-LiRA {of["unlearned"]:.3f} where there '
         f'is nothing to find {of["null"]:.3f} ({of["verdict"]}); the attack '
         f'that does not know of the unlearning {row["unaware"]:.3f}.')
+  of_cost = [
+      f'{title_of(row["method"])} {cost["unlearn"]:.1f} and '
+      f'{cost["evaluate"]:.2g}' for row in rows
+      if (cost := row.get('retrainings')) is not None]
+  if of_cost:
+    trained = next(row['retrainings']['train'] for row in rows
+                   if row.get('retrainings'))
+    found.append(
+        f'Cost in retrainings, by seconds of the processor: {trained:.1f} to '
+        'train the shadow models; to make them forget, and to evaluate: '
+        + ', '.join(of_cost) + '.')
   if rows and not epsilon.most_shown(
       shadows // 2, REFERENCES, epsilon.LEVEL / images):
     found.append(
