@@ -58,6 +58,10 @@ judged model did, one after the other, which is by far most of the time; it is
 kept in the folder of --shadows, a stopped command goes on there, and another
 evaluation of the same method uses it again.
 
+From tier 1 on the expected time is printed first. A stopped command goes on
+from what it had finished in --workdir: a model's answers, a learning, an
+attempt to bring forget back.
+
   dlfd evaluate --original=runs/original \\
       --unlearned=runs/unlearned --retrained=runs/retrained --workdir=runs/eval
 """

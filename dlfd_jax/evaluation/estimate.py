@@ -7,6 +7,7 @@ that was not computed says why; it is never left out and never 0.
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import re
 import sys
@@ -120,6 +121,25 @@ class Estimate:
     low, high = interval or (None, None)
     return cls(value, low, high, replicates=replicates, freedom=freedom,
                is_share=bounds == SHARE)
+
+  def arrays(self) -> dict[str, np.ndarray]:
+    """All of it, to be kept."""
+    found = {field.name: getattr(self, field.name)
+             for field in dataclasses.fields(self)}
+    replicates = found.pop('replicates')
+    return {'fields': np.array(json.dumps(found)), **(
+        {} if replicates is None else {'replicates': replicates})}
+
+  @classmethod
+  def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Estimate:
+    """What :meth:`arrays` gave.
+
+    Example:
+      >>> Estimate.of_arrays(Estimate(.1, units='bits').arrays()).units
+      'bits'
+    """
+    return cls(**json.loads(str(arrays['fields'])),
+               replicates=arrays.get('replicates'))
 
   def within(self, bounds: tuple[float, float] | None) -> Estimate:
     """With its interval cut at what the value cannot leave; None = nothing."""

@@ -31,14 +31,22 @@ def _of_features(*splits: str) -> Callable[..., Any]:
       if not set(splits) <= set(model.features):
         return Estimate.missing(NO_FEATURES)
       try:
-        return function(
-            inputs, *(model.features[split] for split in splits), *args)
+        return _kept(inputs, (function.__name__, model.name, *args),
+                     lambda: function(inputs, *(
+                         model.features[split] for split in splits), *args))
       except features_lib.TooFewError as error:
         return Estimate.refused(error)
 
     return once(call)
 
   return decorate
+
+
+def _kept(inputs: Inputs, names: Sequence[Any],
+          make: Callable[[], Estimate]) -> Estimate:
+  """An estimate that takes long, by the names of what it is of."""
+  return Estimate.of_arrays(inputs.keep(
+      '/'.join(('figures', *map(str, names))), lambda: make().arrays()))
 
 
 @_of_features(*SIDES)
@@ -75,11 +83,13 @@ def membership_notes(inputs: Inputs,
   if model is None or not set(SIDES) <= set(model.features) or (
       min(part.n_units for part in parts) < 2):
     return notes
-  values = features_lib.permuted_membership_probe(
-      *(model.features[split] for split in SIDES),
-      *(part.units for part in parts),
-      permutations=inputs.reference_config.probe_permutations,
-      folds=inputs.reference_config.probe_folds, seed=inputs.config.seed)
+  features = [model.features[split] for split in SIDES]
+  values = inputs.keep(f'figures/permuted/{model.name}', lambda: {
+      'values': features_lib.permuted_membership_probe(
+          *features, *(part.units for part in parts),
+          permutations=inputs.reference_config.probe_permutations,
+          folds=inputs.reference_config.probe_folds,
+          seed=inputs.config.seed)})['values']
   return [*notes, 'With people swapped between the sides: '
           f'{values.mean():.3f}, from {values.min():.3f} to '
           f'{values.max():.3f} in {len(values)} draws.']
@@ -186,10 +196,17 @@ def _cka(inputs: Inputs, slot: Model, reference: Model, split: str,
     return Estimate.missing(NO_FEATURES)
   if len(x) < 4:
     return Estimate.missing('it needs at least 4 images')
+  return _kept(inputs, ('cka', split, slot.name, reference.name, form.__name__,
+                        block or ''),
+               lambda: _jackknifed(x, y, form, _jackknife(inputs, split)))
+
+
+def _jackknifed(x: np.ndarray, y: np.ndarray, form: Callable[[Any, Any], float],
+                groups: Sequence[np.ndarray]) -> Estimate:
+  """CKA of two sets of features, and without each group of images."""
   value = form(x, y)
   if np.isnan(value):
     return Estimate.missing('the features are constant')
-  groups = _jackknife(inputs, split)
   if len(groups) < stats.ENOUGH or len(x) - max(map(len, groups)) < 4:
     return Estimate(value)
   without = np.array([

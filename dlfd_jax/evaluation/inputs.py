@@ -24,8 +24,19 @@ RANDOM = 'random'  # a randomly initialised network, among the features' models
 # The test images that forget is held against: all, or those of the classes that
 # are forgotten whole; `test` are then the others.
 UNSEEN = 'unseen'
+FEATURED = ('forget', 'test')  # splits whose features are compared
 _AT_ONCE = 300_000  # weights held at once by a bootstrap: they stay in cache
 _Function = TypeVar('_Function', bound=Callable[..., Any])
+# Arrays by name, of what is named; made now, if nobody kept them.
+Keep = Callable[[str, Callable[[], Mapping[str, np.ndarray]]],
+                Mapping[str, np.ndarray]]
+
+
+def keep_nothing(name: str, make: Callable[[], Mapping[str, np.ndarray]]
+                 ) -> Mapping[str, np.ndarray]:
+  """A ``Keep`` that makes everything."""
+  del name
+  return make()
 
 
 class NoLabelError(ValueError):
@@ -424,6 +435,7 @@ class Inputs:
     halves: of tier 2, likewise.
     recovery: what was tried to bring forget back, likewise.
     memo: results of functions that several metrics share, see :func:`once`.
+    keep: what takes long and was kept, by names that begin with ``figures/``.
   """
 
   task: tasks.Task
@@ -439,6 +451,7 @@ class Inputs:
   halves: Halves | None = None
   recovery: Recovery | None = None
   memo: dict[Any, Any] = dataclasses.field(default_factory=dict)
+  keep: Keep = keep_nothing
 
   @property
   def by_class(self) -> bool:

@@ -70,7 +70,9 @@ def evaluate(outputs: Mapping[str, Any],
              references: References | None = None,
              reference_config: ReferenceConfig | None = None,
              leakage: Mapping[str, Any] | None = None,
-             own: Sequence[registry.Metric] = ()) -> dict[str, Any]:
+             own: Sequence[registry.Metric] = (),
+             keep: inputs_lib.Keep = inputs_lib.keep_nothing
+             ) -> dict[str, Any]:
   """All metrics of an unlearning run up to a tier.
 
   Args:
@@ -90,6 +92,7 @@ def evaluate(outputs: Mapping[str, Any],
     leakage: what ``data.leakage.leakage_report`` gave; its counts become
       records.
     own: metrics beside those of the registry, see ``own_metrics.load``.
+    keep: what of the figures takes long, see ``inputs.Inputs``.
 
   Returns:
     ``'data'``, ``'metrics'`` (records as dictionaries), ``'notes'`` and
@@ -108,9 +111,9 @@ def evaluate(outputs: Mapping[str, Any],
   if tier not in range(HIGHEST_TIER + 1):
     raise ValueError(
         f'Expected a tier from 0 to {HIGHEST_TIER}, got {tier!r}.')
-  inputs = inputs_lib.prepare(
+  inputs = dataclasses.replace(inputs_lib.prepare(
       outputs, dataset, splits, config, references if tier else None,
-      reference_config)
+      reference_config), keep=keep)
   found = [record for metric in (*registry.METRICS, *own)
            if metric.tier <= tier
            for record in records(inputs, metric, leakage)]

@@ -7,7 +7,7 @@ import functools
 import os
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ from dlfd_jax.pipeline import (
   chain_checks,
   evaluation_facts as facts,
   evaluation_result,
+  finished_runs,
   forgotten,
   half_references as halves_lib,
   job,
@@ -105,7 +106,7 @@ def evaluate(
     keep_features: also keep the penultimate features of every model, which are
       many times larger than everything else.
     workdir: folder of the evaluation; None writes nothing. A finished one is
-      read from it.
+      read from it, a stopped one goes on, see ``finished_runs``.
     devices: where to run; all local devices by default.
     hooks: called with every event.
     checkpoint_seconds: least time between two of a shadow model that unlearns.
@@ -133,17 +134,21 @@ def evaluate(
       state=state, own=own_metrics.load(metrics), audit=audit_notes is not None,
       allow_unverified=allow_unverified)
   fields = plan.fields(search_s, keep_features)
-  opened = None
+  devices = devices or parallel.Devices()
+  opened, finished = None, finished_runs.FinishedRuns()
   if workdir is not None:
     opened = job.open_folder(workdir, fields)
     if opened.result is not None:
+      finished_runs.clear(opened.checkpoints)  # it may have ended before that
       found = evaluation_result.load_evaluation(
           opened.path, allow_unverified=allow_unverified)
-      _tell_the_run(plan, found, again=True)  # it may have ended before that
+      _tell_the_run(plan, found, again=True)
       return found
+    finished = finished_runs.of_evaluation(
+        opened, fields, plan.judged.values(), devices)
   measured = _measure(
-      plan, predictors_lib.Predictors(
-          plan.dataset, devices or parallel.Devices()), started, hooks,
+      plan, predictors_lib.Predictors(plan.dataset, devices), finished,
+      plan.features(keep_features), started, hooks,
       checkpoint_seconds=checkpoint_seconds, command=command,
       allow_unverified=allow_unverified)
   arrays = measured.arrays(keep_features)
@@ -174,6 +179,7 @@ def evaluate(
   if opened is not None:
     result.folder = opened.path
     hosts.first(lambda: result._write(opened))
+    finished_runs.clear(opened.checkpoints)
     _tell_the_run(plan, result)
   return result
 
@@ -235,11 +241,16 @@ class _Plan:
     return None if self.tier_1 is None else tier_1_runs.recovery_config(
         self.judged, self.tier_1)
 
+  def features(self, keep_features: bool) -> Collection[str]:
+    """Splits whose features are wanted."""
+    return self.splits.parts if keep_features else (
+        inputs_lib.FEATURED if self.tier else ())
+
   def settings(self) -> dict[str, Any]:
     """What decides the figures, but for models and data."""
     found = dataclasses.asdict(self.config)
     if self.tier_1 is not None:
-      found |= {'tier': self.tier, **_tier_1_settings(
+      found |= {'tier': self.tier, **tier_1_runs.settings(
           self.tier_1, self.relearning, self.recovering)}
     return found
 
@@ -348,6 +359,7 @@ class _Measured:
 
 
 def _measure(plan: _Plan, predictors: predictors_lib.Predictors,
+             finished: finished_runs.FinishedRuns, features: Collection[str],
              started: float, hooks: Sequence[loop.Hook],
              **of_shadows: Any) -> _Measured:
   """Runs every model on every part, and what the tier runs besides.
@@ -355,6 +367,8 @@ def _measure(plan: _Plan, predictors: predictors_lib.Predictors,
   Args:
     plan: of the evaluation.
     predictors: on its data.
+    finished: what earlier processes ran.
+    features: splits whose features are wanted.
     started: when it began, see ``time.perf_counter``.
     hooks: called with every event.
     **of_shadows: further arguments of ``shadow_models.unlearned_shadows``.
@@ -367,12 +381,22 @@ def _measure(plan: _Plan, predictors: predictors_lib.Predictors,
     """The seconds since the last call, or since the start."""
     spent[name] = time.perf_counter() - started - sum(spent.values())
 
+  apart: dict[str, float] = {}  # no parts of the whole
+  further = None
+  if plan.tier_1 is not None:
+    further = tier_1_runs.Runs(
+        loaded=loaded, dataset=dataset, splits=splits, predictors=predictors,
+        options=plan.tier_1, relearning=plan.relearning,
+        recovering=plan.recovering, halves=plan.halves, finished=finished)
+    apart['expected'] = further.say_expected(hooks)
+    book('estimate')
   unlearned_shadows = None
   if plan.shadows is not None:
     unlearned_shadows = shadow_models.unlearned_shadows(
         plan.shadows, predictors, hooks=hooks, **of_shadows)
     book('shadows')
-  ran = {name: predictors.run(saved.config, saved.variables, splits.parts)
+  ran = {name: predictors.finished_outputs(
+      finished, name, saved, splits.parts, features)
          for name, saved in loaded.items()}
   logits = _logits(ran)
   earlier = forgotten.found_again(
@@ -381,25 +405,22 @@ def _measure(plan: _Plan, predictors: predictors_lib.Predictors,
           plan.verification['original'] is not None))
   copies = leakage.leakage_report(dataset, splits, altered=True)
   book('outputs')
-  apart: dict[str, float] = {}  # a part of what references take
   collected = None
-  if plan.tier_1 is not None:
+  if further is not None:
     collected = dataclasses.replace(
-        tier_1_runs.collect(
-            loaded, ran, dataset, splits, predictors, plan.tier_1,
-            plan.relearning, plan.recovering, hooks, spent=apart),
-        shadows=unlearned_shadows,
-        halves=None if plan.halves is None else halves_lib.likelihoods(
-            plan.halves, predictors))
+        further.collect(ran, hooks, spent=apart), shadows=unlearned_shadows)
     book('references')
   found = run_lib.evaluate(
       _outputs(logits), dataset, splits, plan.config, tier=plan.tier,
       references=collected,
       reference_config=None if plan.tier_1 is None else plan.tier_1.config,
-      leakage=copies, own=plan.own)
+      leakage=copies, own=plan.own,
+      keep=functools.partial(finished.arrays_of, least_s=finished_runs.SOON_S))
   found['per_example'] |= {f'{part}/{kept.LEARNT}': inside
                            for part, inside in plan.learnt.items()}
   book('figures')
+  if finished.names:
+    apart['earlier'] = finished.earlier_s
   if plan.shadows is not None:
     found['shadows'] |= {'design': plan.shadows.models.design,
                          'method': plan.shadows.method}
@@ -468,20 +489,6 @@ def _judged(original: AnyModel | None, unlearned: AnyModel,
   facts.check_distinct({name: one.weights for name, one in judged.items()},
                        {name: one.place for name, one in judged.items()})
   return judged
-
-
-def _tier_1_settings(
-    tier_1: tier_1_runs.Tier1Config, relearning: relearn.RelearnConfig | None,
-    recovering: relearn.RelearnConfig | None) -> dict[str, Any]:
-  """What of tier 1 decides the figures, for the config of an evaluation."""
-  return {
-      'tier_1': dataclasses.asdict(tier_1.config),
-      'random_networks': tier_1.random_networks,
-      'relearn': dataclasses.asdict(relearning) if relearning else 'not run',
-      'recovery': {
-          name: value for name, value in dataclasses.asdict(recovering).items()
-          if name not in ('seeds', 'tolerance')  # which recovery lacks
-      } if recovering else 'not run'}
 
 
 def _notes(of_evaluation: Sequence[str], record: Mapping[str, Any],

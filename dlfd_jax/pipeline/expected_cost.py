@@ -299,30 +299,40 @@ def unlearn_again(record: Mapping[str, Any], runs: int) -> dict[str, Any]:
   return found
 
 
-def seconds_of(calls: Mapping[str, timing.Call], steps: Mapping[str, float],
-               devices: parallel.Devices) -> float:
-  """Expected seconds of many steps, compiling apart, from one of each.
+def step_seconds(calls: Mapping[str, timing.Call],
+                 devices: parallel.Devices) -> dict[str, float]:
+  """Seconds of a step of each kind, compiling apart.
 
   Args:
     calls: a step of each kind, as it will be run: what is compiled here serves.
-    steps: how many of each kind.
     devices: to run on.
   """
-  _, seconds = timing.time_in_turns(calls, devices, 1)
-  return sum(steps[name] * median
-             for name, median in timing.medians(seconds).items())
+  return timing.medians(timing.time_in_turns(calls, devices, 1)[1])
+
+
+def image_seconds(predictor: predict.Predictor, variables: models.Variables,
+                  rows: np.ndarray) -> float:
+  """Seconds of an image in evaluation mode, from one batch, compiling apart.
+
+  Args:
+    predictor: as it will be run: what is compiled here serves.
+    variables: of its network.
+    rows: of the data; a batch of them is shown.
+  """
+  rows = rows[:predictor.batch_size]
+  elapsed = 0.0
+  for _ in range(2):  # the first compiles
+    start = time.perf_counter()
+    predictor(variables, rows)
+    elapsed = time.perf_counter() - start
+  return elapsed / len(rows)
 
 
 def _images_a_second(model, variables, dataset, rows, devices) -> float:
   """Images that a pass in evaluation mode takes in a second."""
   few = dataset.take(rows[:_PROBED])
-  predictor = predict.Predictor(model, few, devices)
-  elapsed = 0.0
-  for _ in range(2):  # the first compiles
-    start = time.perf_counter()
-    predictor(variables, np.arange(len(few)))
-    elapsed = time.perf_counter() - start
-  return len(few) / elapsed
+  return 1 / image_seconds(
+      predict.Predictor(model, few, devices), variables, np.arange(len(few)))
 
 
 def timed_images(a_second: float, perturb_steps: int, batch_size: int,

@@ -7,6 +7,7 @@ was trained on a random half of them (``reference_models``, design ``half``).
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from dlfd_jax.metrics import per_example
 from dlfd_jax.pipeline import (
   chain,
   chain_checks,
+  finished_runs,
   job,
   predictors as predictors_lib,
   reference_models,
@@ -62,28 +64,42 @@ def plan(models: job.Folder | reference_models.ReferenceModels,
           original, judged, dataset, splits))
 
 
-def likelihoods(plan: Plan,
-                predictors: predictors_lib.Predictors) -> inputs_lib.Halves:
+def runs(plan: Plan) -> list[finished_runs.Run]:
+  """What the models are asked for, one after the other."""
+  return [finished_runs.Run(
+      name=f'half/{k}', images=sum(
+          len(plan.splits.parts[split]) for split in inputs_lib.HALVES))
+          for k in range(len(plan.models.folders))]
+
+
+def likelihoods(plan: Plan, predictors: predictors_lib.Predictors,
+                finished: finished_runs.FinishedRuns) -> inputs_lib.Halves:
   """What the models say of retain, test and val; 0 where no label is known.
 
   Args:
     plan: see :func:`plan`.
     predictors: shared with the evaluation.
+    finished: its runs.
   """
   dataset, members = plan.dataset, plan.models.membership
   assert members is not None
   parts = {split: plan.splits.parts[split] for split in inputs_lib.HALVES}
-  found: dict[str, list[np.ndarray]] = {split: [] for split in parts}
-  for folder in plan.models.folders:
+
+  def of_model(folder: str) -> dict[str, np.ndarray]:
+    found = {}
     for split, logits in predictors.logits(
         checkpoint.load_model(folder), parts).items():
       labels = dataset.labels[parts[split]]
       there = per_example.has_label(dataset.task, labels)
-      values = np.zeros(len(labels))
-      values[there] = per_example.likelihood(
+      found[split] = np.zeros(len(labels))
+      found[split][there] = per_example.likelihood(
           dataset.task, logits[there], labels[there])
-      found[split].append(values)
+    return found
+
+  every = [finished.arrays_of(run.name, functools.partial(of_model, folder))
+           for run, folder in zip(
+               runs(plan), plan.models.folders, strict=True)]
   return inputs_lib.Halves(
-      {split: np.stack(values) for split, values in found.items()},
+      {split: np.stack([found[split] for found in every]) for split in parts},
       members.of_images(dataset.sample_id[parts['retain']])
       == reference_models.OUT)

@@ -7,13 +7,13 @@ and one compiled evaluation each; their variables stay as they are.
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from dlfd_jax import checkpoint, loop
+from dlfd_jax import checkpoint, loop, models
 from dlfd_jax.data import (
   augment,
   dataset as dataset_lib,
@@ -23,20 +23,17 @@ from dlfd_jax.data import (
 from dlfd_jax.evaluation import inputs as inputs_lib
 from dlfd_jax.metrics import per_example, recovery
 from dlfd_jax.pipeline import (
-  expected_cost,
+  finished_runs,
   job,
   predictors as predictors_lib,
   relearn,
-  timing,
 )
 from dlfd_jax.utils import text as text_lib
 
 SIDES = ('forget', 'test')
-_PASS = 3  # passes in evaluation mode that cost as much as a step of training
-_Logits = dict[str, dict[str, np.ndarray]]  # treatment -> split -> logits
 
 
-class _Lesson(NamedTuple):
+class Lesson(NamedTuple):
   """What models are taught: rows, and how many of them a step takes."""
 
   rows: np.ndarray
@@ -44,20 +41,55 @@ class _Lesson(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Plan:
-  """Lessons by treatment, and what is said of them; see ``Recovery``."""
+class Plan:
+  """Lessons by treatment, and what is said of them; see ``inputs.Recovery``."""
 
-  lessons: dict[str, _Lesson]
+  lessons: dict[str, Lesson]
   taught: dict[str, np.ndarray]
   left_out: dict[str, str]
   notes: dict[str, list[str]]
+
+  def same(self, treatment: str) -> str:
+    """The first treatment of the same rows: of small requests shares meet."""
+    rows = self.lessons[treatment].rows
+    return next(name for name, lesson in self.lessons.items()
+                if np.array_equal(lesson.rows, rows))
+
+
+def runs(plan: Plan, names: Iterable[str], splits: splits_lib.Splits,
+         config: relearn.RelearnConfig) -> list[finished_runs.Run]:
+  """What models are asked for, one after the other.
+
+  Args:
+    plan: see :func:`plan`.
+    names: of the models.
+    splits: of the request.
+    config: of the lessons.
+  """
+  shown = sum(len(splits.parts[split]) for split in SIDES)
+  found = []
+  for name in names:
+    found += [finished_runs.Run(
+        name=_run(name, treatment), images=len(splits.forget),
+        steps=config.max_steps, batch_size=lesson.batch_size, rows=lesson.rows)
+              for treatment, lesson in plan.lessons.items()
+              if plan.same(treatment) == treatment]
+    found += [finished_runs.Run(name=_run(name, treatment), images=shown)
+              for treatment in recovery.COPIES]
+  return found
+
+
+def _run(name: str, treatment: str) -> str:
+  return f'recovery/{name}/{recovery.array_name(treatment)}'
 
 
 def recover(loaded: Mapping[str, checkpoint.SavedModel],
             dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
             predictors: predictors_lib.Predictors,
-            config: relearn.RelearnConfig, hooks: Sequence[loop.Hook] = ()
-            ) -> tuple[inputs_lib.Recovery, dict[str, float]]:
+            config: relearn.RelearnConfig, hooks: Sequence[loop.Hook] = (), *,
+            lessons: Plan | None = None,
+            finished: finished_runs.FinishedRuns | None = None
+            ) -> inputs_lib.Recovery:
   """Every model's answers after each treatment.
 
   Args:
@@ -67,90 +99,68 @@ def recover(loaded: Mapping[str, checkpoint.SavedModel],
     predictors: shared with the caller.
     config: optimiser, batch size and ``max_steps`` of every lesson; its seeds
       and tolerance are not read.
-    hooks: told the expected time first, then how many treatments are done.
-
-  Returns:
-    The answers; and ``recovery`` and ``recovery_expected``, seconds.
+    hooks: told how many treatments are done.
+    lessons: see :func:`plan`; made here if None.
+    finished: runs of the evaluation.
 
   Raises:
     job.Interrupted: on SIGTERM or SIGINT.
   """
-  plan = _plan(dataset, splits, config)
-  tuners = _Tuners(dataset, predictors, config)
-  expected = _expected(plan, loaded, tuners, splits, predictors, config)
-  for hook in hooks:
-    hook({'event': 'expected', 'seconds': expected, 'sentence':
-          f'Bringing forget back: {text_lib.counted(len(loaded), "model")}, '
-          f'{config.max_steps} steps a lesson. Expected: '
-          f'{text_lib.duration(expected)}.'})
-  started = time.perf_counter()
-  total = len(loaded) * (len(plan.lessons) + len(recovery.COPIES))
-  logits: dict[str, _Logits] = {}
+  lessons = lessons or plan(dataset, splits, config)
+  finished = finished or finished_runs.FinishedRuns()
+  tuners = relearn.Tuners(dataset, predictors, config.optimizer)
+  total = len(loaded) * (len(lessons.lessons) + len(recovery.COPIES))
+  logits: dict[str, dict[str, dict[str, np.ndarray]]] = {}
   done = 0
   with job.shown(hooks, 'bring forget back') as tick:
     for name, saved in loaded.items():
       logits[name] = {}
-      for treatment, found in _treated(
-          plan, saved, tuners, splits, predictors, config.max_steps):
+      for treatment, run in _treatments(
+          lessons, saved, tuners, splits, predictors, config.max_steps):
+        same = treatment if treatment in recovery.COPIES else (
+            lessons.same(treatment))
+        found = dict(finished.arrays_of(_run(name, same), run))
         if all(np.isfinite(values).all() for values in found.values()):
           logits[name][treatment] = found
         done += 1
         tick(done, total)
   return inputs_lib.Recovery(
-      logits=logits, taught=plan.taught, left_out=plan.left_out,
-      notes=plan.notes), {
-          'recovery': time.perf_counter() - started,
-          'recovery_expected': expected}
+      logits=logits, taught=lessons.taught, left_out=lessons.left_out,
+      notes=lessons.notes)
 
 
-class _Tuners:
-  """One tuner an architecture."""
+def _treatments(plan: Plan, saved: checkpoint.SavedModel,
+                tuners: relearn.Tuners, splits: splits_lib.Splits,
+                predictors: predictors_lib.Predictors, num_steps: int
+                ) -> Iterator[tuple[str, Callable[[], finished_runs.Arrays]]]:
+  """The treatments of one model; each gives its logits by split."""
+  def taught(lesson: Lesson) -> finished_runs.Arrays:
+    _, predictor = predictors.of(saved.config)
+    out = tuners.of(saved.config).run(
+        saved.variables, lesson.rows, lesson.batch_size, num_steps)
+    return {'forget': predictor(out.variables, splits.forget).logits}
 
-  def __init__(self, dataset: dataset_lib.Dataset,
-               predictors: predictors_lib.Predictors,
-               config: relearn.RelearnConfig):
-    self._dataset, self._predictors = dataset, predictors
-    self._config = config
-    self._found: dict[int, relearn.Tuner] = {}
+  @functools.cache
+  def placed() -> models.Variables:
+    return predictors.devices.place(dict(saved.variables))
 
-  def of(self, saved: checkpoint.SavedModel) -> relearn.Tuner:
-    model, _ = self._predictors.of(saved.config)
-    if id(model) not in self._found:
-      self._found[id(model)] = relearn.Tuner(
-          model, self._dataset, self._config.optimizer,
-          devices=self._predictors.devices, feed=self._predictors.feed,
-          constants=self._predictors.constants)
-    return self._found[id(model)]
-
-
-def _treated(plan: _Plan, saved: checkpoint.SavedModel, tuners: _Tuners,
-             splits: splits_lib.Splits, predictors: predictors_lib.Predictors,
-             num_steps: int) -> Any:
-  """Yields the treatments of one model, each with its logits by split."""
-  _, predictor = predictors.of(saved.config)
-  before: list[tuple[_Lesson, dict[str, np.ndarray]]] = []
-  for treatment, lesson in plan.lessons.items():
-    found = next((logits for other, logits in before
-                  if np.array_equal(other.rows, lesson.rows)), None)
-    if found is None:  # of small requests two shares may be the same people
-      out = tuners.of(saved).run(
-          saved.variables, lesson.rows, lesson.batch_size, num_steps)
-      found = {'forget': predictor(out.variables, splits.forget).logits}
-    before.append((lesson, found))
-    yield treatment, found
-  placed = predictors.devices.place(dict(saved.variables))
-  for treatment, (noise, shift) in recovery.COPIES.items():
+  def copied(noise: float, shift: float) -> finished_runs.Arrays:
     changed = predictors.changed(saved.config, augment.perturb, {
         'noise': np.float32(noise), 'shift': np.float32(shift)})
-    yield treatment, {split: changed(placed, splits.parts[split]).logits
-                      for split in SIDES}
+    return {split: changed(placed(), splits.parts[split]).logits
+            for split in SIDES}
+
+  for treatment, lesson in plan.lessons.items():
+    yield treatment, functools.partial(taught, lesson)
+  for treatment, how in recovery.COPIES.items():
+    yield treatment, functools.partial(copied, *how)
 
 
-def _plan(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
-          config: relearn.RelearnConfig) -> _Plan:
+def plan(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
+         config: relearn.RelearnConfig) -> Plan:
   """Who is taught what, and why something is not."""
-  plan = _Plan({}, {}, {}, {})
-  _plan_retain(plan, dataset, splits, config)
+  found = Plan({}, {}, {}, {})
+  _plan_retain(found, dataset, splits, config)
   forget = splits.forget
   known = per_example.has_label(dataset.task, dataset.labels[forget])
   identity = dataset.identity[forget]
@@ -159,24 +169,24 @@ def _plan(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
   size = min(config.batch_size, len(forget))  # of relearning: one program
   for name, part in drawn.items():
     if part.taught is None:
-      plan.left_out[name] = str(part.reason)
+      found.left_out[name] = str(part.reason)
       continue
-    plan.lessons[name] = _Lesson(forget[part.taught], size)
-    plan.taught[name] = part.taught
+    found.lessons[name] = Lesson(forget[part.taught], size)
+    found.taught[name] = part.taught
     taught, rest = part.taught & known, ~part.taught & known
     many = text_lib.counted(
         len(np.unique(recovery.units_of(identity[known])[0][
             part.taught[known]])), unit)
-    plan.notes[name] = [
+    found.notes[name] = [
         f'{name}: {many} of forget, drawn at random'
         + (f' ({text_lib.counted(int(taught.sum()), "image")})'
            if unit == 'person' else '')
         + f', taught in {config.max_steps} steps; the rest has '
         f'{text_lib.counted(int(rest.sum()), "image")}.']
-  return plan
+  return found
 
 
-def _plan_retain(plan: _Plan, dataset: dataset_lib.Dataset,
+def _plan_retain(plan: Plan, dataset: dataset_lib.Dataset,
                  splits: splits_lib.Splits,
                  config: relearn.RelearnConfig) -> None:
   """The lesson without forget: a copy of a forget image would be one of it."""
@@ -202,32 +212,5 @@ def _plan_retain(plan: _Plan, dataset: dataset_lib.Dataset,
   if splits_lib.shared_people(dataset, splits.retain, splits.forget).size:
     notes.append('Retain shows people of forget: what comes back may come '
                  'from there, in retrained models, too.')
-  plan.lessons[recovery.RETAIN] = _Lesson(rows, config.batch_size)
+  plan.lessons[recovery.RETAIN] = Lesson(rows, config.batch_size)
   plan.notes[recovery.RETAIN] = notes
-
-
-def _expected(plan: _Plan, loaded: Mapping[str, checkpoint.SavedModel],
-              tuners: _Tuners, splits: splits_lib.Splits,
-              predictors: predictors_lib.Predictors,
-              config: relearn.RelearnConfig) -> float:
-  """Seconds of all treatments, from a step of each size of the first model.
-
-  A pass over copies is taken to cost a third of a step over as many images.
-  """
-  saved = next(iter(loaded.values()))
-  calls: dict[str, timing.Call] = {}
-  steps: dict[str, float] = {}
-  lessons = {lesson.rows.tobytes(): lesson for lesson in plan.lessons.values()}
-  for lesson in lessons.values():
-    name = str(lesson.batch_size)
-    if name not in calls:
-      calls[name] = tuners.of(saved).call(
-          saved.variables, lesson.rows, lesson.batch_size, config.max_steps)
-    steps[name] = steps.get(name, 0.0) + config.max_steps * len(loaded)
-  if not calls:
-    return 0.0
-  largest = max(calls, key=int)
-  shown = sum(len(splits.parts[split]) for split in SIDES)
-  steps[largest] += len(loaded) * len(recovery.COPIES) * shown / (
-      int(largest) * _PASS)
-  return expected_cost.seconds_of(calls, steps, predictors.devices)

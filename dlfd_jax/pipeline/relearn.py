@@ -17,11 +17,11 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from dlfd_jax import loop, parallel, predict, training as train
+from dlfd_jax import loop, models, parallel, predict, training as train
 from dlfd_jax.data import batching, dataset as dataset_lib
 from dlfd_jax.metrics import accuracy, forgetting
 from dlfd_jax.models import Variables
-from dlfd_jax.pipeline import job, timing
+from dlfd_jax.pipeline import job, predictors as predictors_lib, timing
 from dlfd_jax.utils import stops, validate
 
 _PHASE = 'relearn'
@@ -156,6 +156,33 @@ class Tuner:
     return out
 
 
+class Tuners:
+  """One tuner an architecture.
+
+  Args:
+    dataset: the images.
+    predictors: shared with the evaluation.
+    optimizer: of all.
+  """
+
+  def __init__(self, dataset: dataset_lib.Dataset,
+               predictors: predictors_lib.Predictors,
+               optimizer: train.OptimizerConfig):
+    self._dataset, self._predictors = dataset, predictors
+    self._optimizer = optimizer
+    self._found: dict[int, Tuner] = {}
+
+  def of(self, config: models.ModelConfig) -> Tuner:
+    """That of the network of a config."""
+    model, _ = self._predictors.of(config)
+    if id(model) not in self._found:
+      self._found[id(model)] = Tuner(
+          model, self._dataset, self._optimizer,
+          devices=self._predictors.devices, feed=self._predictors.feed,
+          constants=self._predictors.constants)
+    return self._found[id(model)]
+
+
 class Relearner:
   """Relearns one forget set from any variables of one architecture.
 
@@ -225,24 +252,22 @@ class Relearner:
         break
     return best
 
-  def times(self, variables: Variables,
-            accuracy_original: float) -> list[forgetting.RelearnTime]:
+  def time(self, variables: Variables, accuracy_original: float,
+           seed: int) -> forgetting.RelearnTime:
     """Steps until the model answers as the original does on forget.
 
     Args:
       variables: where to start; never changed.
       accuracy_original: of the original on forget.
+      seed: of the batches.
 
     Returns:
-      One per seed. A run that becomes non-finite counts as capped.
+      That of one run; one that becomes non-finite counts as capped.
 
     Raises:
       job.Interrupted: on SIGTERM or SIGINT.
     """
     goal = forgetting.relearn_target(accuracy_original, self.config.tolerance)
-    return [self._run(variables, goal, seed) for seed in self.config.seeds]
-
-  def _run(self, variables, goal, seed):
     controller = _ForgetAccuracy(self.accuracy, goal)
     try:
       self._tuner.run(

@@ -20,7 +20,8 @@ _COMPILING = (_COMPILED, '/jax/core/compile/jaxpr_trace_duration',
               '/jax/core/compile/jaxpr_to_mlir_module_duration')
 _FROM_CACHE = '/jax/compilation_cache/cache_hits'
 START, READ = 'start', 'data'
-_OF_EVALUATION = ('shadows', 'outputs', 'references', 'figures')
+_OF_EVALUATION = (
+    'estimate', 'shadows', 'outputs', 'references', 'figures')
 
 
 @dataclasses.dataclass

@@ -99,10 +99,14 @@ def note_saved(folder: str | os.PathLike) -> None:
 
 
 def note_saved_in(workdir: str | os.PathLike) -> None:
-  """The same, if an earlier process left a checkpoint in or below it."""
+  """The same, if an earlier process left a checkpoint in or below it.
+
+  That is a step of a loop, or a finished run of an evaluation.
+  """
   for depth in ('', '*/', '*/*/', '*/*/*/'):
-    if any(pathlib.Path(workdir).glob(f'{depth}checkpoints/loop/[0-9]*')):
-      note_saved(workdir)
+    for what in ('loop/[0-9]*', '*.npz'):
+      if any(pathlib.Path(workdir).glob(f'{depth}checkpoints/{what}')):
+        note_saved(workdir)
 
 
 def end_with(code: int) -> int:

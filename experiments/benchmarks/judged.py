@@ -215,7 +215,7 @@ def brought_back(study: study_lib.Study, kept: Sequence[str],
     how = tier_1_runs.recovery_config(
         models, tier_1_runs.Tier1Config(recovery_steps=steps))
     assert isinstance(how, relearn.RelearnConfig)
-    found, _ = recovery_lib.recover(
+    found = recovery_lib.recover(
         {name: one.saved for name, one in models.items()}, study.dataset,
         study.splits, predictors, how, study.common['hooks'])
     writes.write_arrays(stored, found.arrays())

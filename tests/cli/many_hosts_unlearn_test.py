@@ -10,6 +10,7 @@ from dlfd_jax.cli import evaluate, exit_codes, train, unlearn
 from dlfd_jax.utils import runs
 from tests import processes
 from tests.cli import runs_of
+from tests.slow import kill
 
 
 def _two(command, flags):
@@ -99,3 +100,32 @@ def test_two_processes_evaluate_as_one_does(unlearned, capsys):
       assert by_two[name] is None
     else:
       np.testing.assert_allclose(by_two[name], value, atol=1e-3, err_msg=name)
+
+
+@pytest.mark.long
+def test_an_evaluation_of_two_that_was_killed_goes_on(unlearned):
+  folder, *_ = unlearned
+  flags = [f'--original={folder / "original"}', f'--unlearned={folder / "run"}',
+           '--bootstrap=20', '--tier=1', '--relearn_steps=3',
+           '--relearn_seeds=2', '--recovery_steps=3']
+  whole, killed = folder / 'whole', folder / 'killed'
+  alone = _two('evaluate', [*flags, f'--workdir={whole}'])
+  said = processes.ended(alone)
+  assert [p.returncode for p in alone] == [exit_codes.OK] * 2, said
+  flags.append(f'--workdir={killed}')
+  both = _two('evaluate', flags)
+  kept = killed / runs.CHECKPOINTS
+  end = time.monotonic() + processes.PATIENCE_S
+  while time.monotonic() < end and all(p.poll() is None for p in both) and (
+      len(list(kept.glob('recovery-*.npz'))) < 2):
+    time.sleep(0.02)
+  for process in both:
+    process.send_signal(signal.SIGKILL)
+  said = processes.ended(both)
+  assert [p.returncode for p in both] == [-signal.SIGKILL] * 2, said
+  assert len(list(kept.glob('relearn-*.npz'))) == 2
+  again = _two('evaluate', flags)
+  said = processes.ended(again)
+  assert [p.returncode for p in again] == [exit_codes.OK] * 2, said
+  assert 'of them finished before. Expected for the rest' in said[0]
+  assert not kill.differences(whole, killed)

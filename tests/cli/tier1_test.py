@@ -1,5 +1,8 @@
 """``evaluate`` at tiers 1 and 2: retrained runs to verdicts and a report."""
 
+import contextlib
+import functools
+import io
 import json
 
 import jax
@@ -13,11 +16,13 @@ from dlfd_jax.evaluation import again
 from dlfd_jax.pipeline import (
   chain,
   evaluation_result,
+  finished_runs,
   job,
   run_configs,
 )
 from dlfd_jax.utils import runs
 from tests.evaluation import stored_arrays_test
+from tests.slow import kill
 
 pytestmark = pytest.mark.usefixtures('shared_compilations')
 
@@ -70,16 +75,27 @@ def _records(path):
   return result, {r['metric']: r for r in result['metrics']}
 
 
+def _of_two(folder, out):
+  both = f'{folder / "0"},{folder / "1"}'
+  return ['--tier=1', f'--retrained={both}', f'--workdir={out}',
+          '--keep_features']
+
+
+@pytest.fixture(scope='module')
+def evaluated(original, reference_runs, tmp_path_factory):
+  """The folder of an evaluation with two retrained models; what it said."""
+  out = tmp_path_factory.mktemp('evaluated') / 'both'
+  with contextlib.redirect_stdout(io.StringIO()) as said:
+    assert _evaluate(
+        original, reference_runs, *_of_two(reference_runs, out)) == 0
+  return out, said.getvalue()
+
+
 def test_from_runs_to_the_report(
-    original, reference_runs, tmp_path, capsys):
-  both = f'{reference_runs / "0"},{reference_runs / "1"}'
-  out = tmp_path / 'both'
-  flags = ['--tier=1', f'--retrained={both}', f'--workdir={out}',
-           '--keep_features']
-  assert _evaluate(original, reference_runs, *flags) == 0
-  said = capsys.readouterr().out
-  assert said.index('Bringing forget back: 4 models, 4 steps a lesson. '
-                    'Expected: about') < said.index('What decides the verdict')
+    original, reference_runs, evaluated, tmp_path):
+  out, said = evaluated
+  assert said.index('Evaluating 4 models: 39 runs. Expected: '
+                    'about') < said.index('What decides the verdict')
   assert len(said.splitlines()) < 170
   last = ' '.join(said.splitlines()[-24:])  # of a small terminal
   for word in ('Forgotten?', 'Still works?', 'Like a retrained model?',
@@ -117,7 +133,7 @@ def test_from_runs_to_the_report(
                'recovery_copies_auc/noise 5 %'):
     assert records[name]['null']['value'] is not None, name
     assert records[name]['verdict'] in (None, 'too few to say')
-  assert result['efficiency']['evaluate_s']['recovery_expected'] > 0
+  assert result['efficiency']['evaluate_s']['expected'] > 0
   assert result['request']['people'] == 4
   assert len(result['request']['sha256_of_image_ids']) == 64
   assert result['efficiency']['evaluate_s']['references'] > 0
@@ -130,13 +146,57 @@ def test_from_runs_to_the_report(
     left = again.check(result, dict(arrays)).left
     assert not [name for name in left if name.startswith('recovery')]
   before = (out / runs.RESULT).stat().st_mtime_ns
-  assert _evaluate(original, reference_runs, *flags) == 0
+  assert not (out / runs.CHECKPOINTS).exists()
+  assert _evaluate(
+      original, reference_runs, *_of_two(reference_runs, out)) == 0
   assert (out / runs.RESULT).stat().st_mtime_ns == before  # finished already
-  assert report.main([f'--evaluation={out}']) == 0
-  page = (out / runs.REPORT).read_text()
+  assert report.main(
+      [f'--evaluation={out}', f'--workdir={tmp_path / "report"}']) == 0
+  page = (tmp_path / 'report' / runs.REPORT).read_text()
   assert 'Overall verdict on forgetting at tier 1' in page
   assert 'Linear probe, forget or unseen' in page
   assert 'Accuracy after learning retain, forget' in page
+
+
+class _Killed(BaseException):
+  """As a signal would end the process: nothing may catch it."""
+
+
+@pytest.mark.slow
+def test_a_killed_evaluation_goes_on_to_the_same_figures(
+    original, reference_runs, evaluated, tmp_path, monkeypatch, capsys):
+  out, kept = tmp_path / 'killed', []
+  write = finished_runs.FinishedRuns._write
+
+  def die_after(last):
+    def dying(self, folder, name, *more):
+      write(self, folder, name, *more)
+      kept.append(name)
+      if name.startswith(last):
+        raise _Killed
+
+    monkeypatch.setattr(finished_runs.FinishedRuns, '_write', dying)
+
+  monkeypatch.setattr(finished_runs, 'SOON_S', 0)  # else no figure is kept
+  command = functools.partial(
+      _evaluate, original, reference_runs, *_of_two(reference_runs, out))
+  for last in ('outputs/original', 'blocks/unlearned', 'relearn/unlearned/1',
+               'recovery/original/retain', 'recovery/unlearned/noise_5',
+               'figures/probe_'):
+    die_after(last)
+    with pytest.raises(_Killed):
+      command()
+    assert len(list((out / runs.CHECKPOINTS).iterdir())) == len(kept)
+  die_after('nothing')
+  capsys.readouterr()
+  assert command() == 0
+  assert ('Evaluating 4 models: 39 runs, 39 of them finished before. Expected '
+          'for the rest: about') in capsys.readouterr().out
+  assert len(kept) == len(set(kept)) > 39  # each was done once
+  assert not kill.differences(evaluated[0], out)
+  seconds = runs.read_json(out / runs.RESULT)['efficiency']['evaluate_s']
+  assert seconds['earlier'] > 0 and 'earlier' not in runs.read_json(
+      evaluated[0] / runs.RESULT)['efficiency']['evaluate_s']
 
 
 @pytest.mark.slow

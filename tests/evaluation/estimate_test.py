@@ -254,3 +254,19 @@ def test_a_mean_of_shares_is_a_share():
   assert .7 < both.low < .95 < both.high <= 1
   distance = Estimate.resampled(.9, rng.normal(.9, .08, 500), 12)
   assert estimate.mean([distance, other]).high > 1
+
+
+@pytest.mark.parametrize('one', [
+    Estimate(1 / 3), Estimate.missing('nothing "é"', 'bits'),
+    Estimate.resampled(.9, np.append(np.linspace(.7, 1, 99), np.nan), 12,
+                       estimate.SHARE),
+    dataclasses.replace(_estimate(.2), error=np.float64(.1), freedom=np.inf,
+                        spread=.3, signed=True)])
+def test_an_estimate_that_was_kept_is_the_same(one):
+  back = Estimate.of_arrays(one.arrays())
+  for field in dataclasses.fields(Estimate):
+    mine, kept = getattr(one, field.name), getattr(back, field.name)
+    if isinstance(mine, np.ndarray):
+      assert mine.tobytes() == kept.tobytes()
+    else:
+      assert mine == kept and str(mine) == str(kept), field.name

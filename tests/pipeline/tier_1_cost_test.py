@@ -1,0 +1,96 @@
+"""What an evaluation is expected to take: counts times what was timed."""
+
+import numpy as np
+import pytest
+
+from dlfd_jax import checkpoint, models
+from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.evaluation import inputs as inputs_lib
+from dlfd_jax.pipeline import (
+  expected_cost,
+  finished_runs,
+  predictors as predictors_lib,
+  tier_1_cost,
+)
+from tests import tiny
+
+DATA = tiny.dataset(40)
+SPLITS = splits_lib.Splits(*np.split(np.arange(40), [16, 24, 32]))
+STEP_S = {'8': 3.0, '32': 10.0}
+IMAGE_S = .5
+
+
+def _saved():
+  return checkpoint.SavedModel({}, models.ModelConfig(
+      architecture='tests.tiny:TinyNet', outputs=3), DATA.task,
+                               DATA.image_size)
+
+
+class _Tuners:
+
+  def of(self, config):
+    del config
+    return self
+
+  def call(self, variables, rows, batch_size, steps):
+    del variables, rows, steps
+    return batch_size
+
+
+def test_steps_by_their_size_and_images(monkeypatch):
+  monkeypatch.setattr(expected_cost, 'step_seconds', lambda calls, devices: {
+      size: STEP_S[size] for size in calls})
+  monkeypatch.setattr(expected_cost, 'image_seconds', lambda *more: IMAGE_S)
+  run = finished_runs.Run
+  rows = np.arange(9)
+  left = [run(name='outputs/original', images=100),
+          run(name='half/0', images=10),
+          run(name='relearn/unlearned/0', images=4, steps=5, batch_size=8,
+              rows=rows),
+          run(name='recovery/original/retain', images=2, steps=7,
+              batch_size=32, rows=rows),
+          run(name='recovery/original/part_5', images=2, steps=7, batch_size=8,
+              rows=rows)]
+  predictors = predictors_lib.Predictors(DATA, tiny.devices())
+  assert tier_1_cost.of_runs(left, _saved(), _Tuners(), predictors, rows) == {
+      'answers': 110 * IMAGE_S, 'learning forget again': 4 * IMAGE_S + 5 * 3,
+      'bringing it back': 4 * IMAGE_S + 7 * 10 + 7 * 3}
+  assert tier_1_cost.of_runs([], _saved(), None, predictors, rows) == {}
+
+
+def test_probes_and_alignment_of_every_model_and_pair(monkeypatch):
+  monkeypatch.setattr(tier_1_cost, '_seconds', lambda call: 1.0)
+  config = inputs_lib.ReferenceConfig(
+      probe_permutations=20, jackknife_groups=6)
+
+  def seconds(*kept):
+    return tier_1_cost.of_features(DATA, SPLITS, _saved(), 4, config, kept)
+
+  # Four models and a random network: membership, label, two of people; people
+  # swapped; six pairs on two splits, in two forms and of one block, the whole
+  # and without each of six groups.
+  whole = 5 * 4 + 20 + 6 * 2 * 3 * 7
+  assert seconds() == whole
+  assert seconds('figures/permuted/unlearned') == whole - 20
+  assert seconds('figures/probe_label/original', 'outputs/original',
+                 'figures/cka/test/a/b/cka_unbiased/') == whole - 1 - 7
+
+
+def test_a_probe_on_noise_takes_its_time_and_too_few_people_none():
+  config = inputs_lib.ReferenceConfig()
+  assert 0 < tier_1_cost.of_features(
+      DATA, SPLITS, _saved(), 2, config, ()) < 60
+  few = splits_lib.Splits(*np.split(np.arange(40), [16, 17, 39]))
+  assert tier_1_cost.of_features(DATA, few, _saved(), 2, config, ()) >= 0
+
+
+def test_a_batch_is_timed_once_it_is_compiled(monkeypatch):
+  clock = iter([0.0, 100.0, 200.0, 201.0])
+  monkeypatch.setattr(expected_cost.time, 'perf_counter', lambda: next(clock))
+
+  def predictor(variables, rows):
+    assert variables == 'variables' and len(rows) == 4
+
+  predictor.batch_size = 4
+  assert expected_cost.image_seconds(
+      predictor, 'variables', np.arange(9)) == pytest.approx(.25)
