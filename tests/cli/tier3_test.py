@@ -22,6 +22,7 @@ from dlfd_jax import checkpoint
 from dlfd_jax.cli import commands, exit_codes
 from dlfd_jax.pipeline import (
   chain,
+  finished_runs,
   job,
   predictors as predictors_lib,
   reference_models,
@@ -32,6 +33,7 @@ from dlfd_jax.pipeline import (
 from dlfd_jax.utils import runs
 from tests import mutations, tiny
 from tests.cli import runs_of
+from tests.slow import kill
 
 pytestmark = [pytest.mark.long,
               pytest.mark.usefixtures('shared_compilations')]
@@ -264,6 +266,33 @@ def test_people_who_stay_and_a_whole_request(made):
       'reason']
   assert result['verdicts']['forgetting']['metrics']['u_lira_auc'] == (
       'not of this design')
+
+
+def test_an_audit_with_half_references_goes_on_after_a_kill(
+    made, tmp_path, monkeypatch, capsys):
+  def run(name):
+    return _run(
+        'audit', tmp_path / name, f'--model={made / "exact"}',
+        f'--original={made / "original"}', f'--splits={splits}', '--tier=2',
+        *_QUICK[1:], f'--references={made / "retrained"}',
+        f'--half_references={made / "half"}')
+
+  splits = made / 'exact' / runs.SPLITS
+  whole, write = run('whole'), finished_runs.FinishedRuns._write
+
+  def dying(self, folder, name, *more):
+    write(self, folder, name, *more)
+    if name == 'half/1':
+      raise KeyboardInterrupt
+
+  with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+    context.setattr(finished_runs.FinishedRuns, '_write', dying)
+    run('killed')
+  capsys.readouterr()
+  assert not kill.differences(whole, run('killed'))
+  # Six models, their blocks, five random networks and two half-references.
+  assert 'Evaluating 6 models: 21 runs, 19 of them finished before. ' in (
+      capsys.readouterr().out)
 
 
 def test_an_audit_says_what_it_cannot_know(made, tmp_path, capsys):
