@@ -11,6 +11,7 @@ import time
 import pytest
 
 from dlfd_jax.cli import commands, exit_codes
+from dlfd_jax.pipeline import finished_runs
 from dlfd_jax.utils import runs, storage
 from tests import grids, processes, stores
 from tests.cli import runs_of
@@ -171,6 +172,33 @@ def test_a_killed_run_in_a_bucket_ends_like_one_that_was_not(s3):
           for name in ('killed', 'whole')]
   assert ends[0] == ends[1]
   assert 'killed/.lock' not in _below(objects, 'killed')
+
+
+@pytest.mark.long
+def test_a_killed_evaluation_in_a_bucket_goes_on(s3, monkeypatch):
+  url, _, objects = s3
+  write, written = finished_runs.FinishedRuns._write, []
+
+  def dying(self, folder, name, *more):
+    write(self, folder, name, *more)
+    written.append(name)
+    if len(written) == 1:
+      raise KeyboardInterrupt
+
+  def evaluate():
+    return commands.main([
+        'evaluate', f'--original={url}/original', f'--unlearned={url}/whole',
+        '--bootstrap=20', '--devices=1', f'--workdir={url}/judged'])
+
+  monkeypatch.setattr(finished_runs.FinishedRuns, '_write', dying)
+  with pytest.raises(KeyboardInterrupt):
+    evaluate()
+  kept, = (name for name in _below(objects, 'judged') if name.endswith('npz'))
+  assert kept.startswith('judged/checkpoints/outputs-original')
+  assert evaluate() in exit_codes.DONE
+  assert written == ['outputs/original', 'outputs/unlearned']
+  assert 'judged/result.json' in _below(objects, 'judged')
+  assert not _below(objects, 'judged/checkpoints')
 
 
 @pytest.mark.parametrize('step', grids.some(
