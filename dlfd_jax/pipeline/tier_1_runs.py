@@ -238,8 +238,8 @@ class Runs:
             for stage, seconds in stages.items()) + ').')
     if removed := self.finished.removed:
       sentence += (
-          f' {text_lib.counted(removed, "file")} of runs of other models, '
-          f'settings, versions or devices {text_lib.are(removed)} removed.')
+          f' Removed: {text_lib.counted(removed, "file")} in checkpoints, not '
+          'of these models, settings, versions and devices, or damaged.')
     for hook in hooks:
       hook({'event': 'expected', 'seconds': total, 'sentence': sentence})
     return total

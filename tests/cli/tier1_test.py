@@ -188,10 +188,13 @@ def test_a_killed_evaluation_goes_on_to_the_same_figures(
       command()
     assert len(list((out / runs.CHECKPOINTS).iterdir())) == len(kept)
   die_after('nothing')
+  (out / runs.CHECKPOINTS / 'foreign.npz').write_bytes(b'PK')
   capsys.readouterr()
   assert command() == 0
+  said = capsys.readouterr().out
   assert ('Evaluating 4 models: 39 runs, 39 of them finished before. Expected '
-          'for the rest: about') in capsys.readouterr().out
+          'for the rest: about') in said
+  assert '). Removed: 1 file in checkpoints, not of these models' in said
   assert len(kept) == len(set(kept)) > 39  # each was done once
   assert not kill.differences(evaluated[0], out)
   seconds = runs.read_json(out / runs.RESULT)['efficiency']['evaluate_s']
