@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -142,7 +143,7 @@ def measure(subject: Subject, config: inputs_lib.EvaluationConfig,
   found = {'nothing': (inputs_lib.Shadows(before, before, states),
                        logits['original'])}
   costs = {'retrained': cpu_s(subject.retrained),
-           'shadows': cpu_s(made.folders)}
+           'shadows': shadows * cpu_s(made.folders)}
   for method in methods:
     one = unlearned_of(subject, method)
     plan = shadow_models.plan(
@@ -151,17 +152,17 @@ def measure(subject: Subject, config: inputs_lib.EvaluationConfig,
     found[method] = shadow_models.unlearned_shadows(
         plan, subject.predictors(),
         hooks=subject.common.get('hooks', ())), subject.logits({'': one})['']
-    costs[method] = cpu_s([one for one in plan.folder.iterdir() if (
-        one / runs.RESULT).is_file()])
+    costs[method] = shadows * cpu_s([
+        one for one in plan.folder.iterdir() if (one / runs.RESULT).is_file()])
     jax.clear_caches()  # compiled programs hold memory maps, which run out
-  # The judged one is no reference either.
+  # The judged one is no reference, but one of those that stand in.
   found['retrained'] = (inputs_lib.Shadows(exact, exact, drawn),
                         subject.logits({'': stand_ins[0]})[''])
   rows = []
   for name, (shadows_of, of_model) in found.items():
     started = time.process_time()
     record = subject.judged(logits, of_model, 3, config, shadows_of)
-    cost, one = None, costs['retrained'] / len(subject.retrained)
+    cost, one = None, costs['retrained']
     if name in methods and one:
       cost = {'train': costs['shadows'] / one, 'unlearn': costs[name] / one,
               'evaluate': (time.process_time() - started) / one}
@@ -170,9 +171,13 @@ def measure(subject: Subject, config: inputs_lib.EvaluationConfig,
 
 
 def cpu_s(folders: Sequence[str | pathlib.Path]) -> float:
-  """Seconds of the processor that runs took; 0 where nobody kept account."""
-  return sum(runs.read_json(pathlib.Path(folder) / runs.RESULT)['time'].get(
-      'cpu_s', 0.0) for folder in folders)
+  """Median seconds of the processor of runs; 0 where nobody kept account.
+
+  The first run of a process has the seconds of all that came before it.
+  """
+  return statistics.median(
+      runs.read_json(pathlib.Path(folder) / runs.RESULT)['time'].get(
+          'cpu_s', 0.0) for folder in folders)
 
 
 def _row(name: str, shadows: inputs_lib.Shadows,
