@@ -66,12 +66,12 @@ _PAIRS_AT_ONCE = 2**22
 
 _DECISIONS = {
     'retain': 'retain keeps copies of images to be forgotten, so any model '
-              'trained on it still knows them: final numbers are to be given '
-              'with and without them.',
+              'trained on it may still know them: figures without them stand '
+              'beside the others.',
     'val': 'val holds copies of images to be forgotten, which were members: '
-           'final numbers are to be given with and without them.',
+           'figures without them stand beside the others.',
     'test': 'test holds copies of images to be forgotten, which were members: '
-            'final numbers are to be given with and without them.',
+            'figures without them stand beside the others.',
 }
 
 

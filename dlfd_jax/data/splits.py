@@ -311,8 +311,8 @@ def splits_notes(dataset: dataset_lib.Dataset,
   unknown = int((dataset.identity[used] < 0).sum())
   if unknown:
     notes.append(
-        f'The person is unknown in {unknown} of {len(used)} images: they are '
-        'split by image, and one person may be in several parts.')
+        f'The person is unknown in {unknown} of {len(used)} images: each '
+        'counts by itself, and one person may be in several parts.')
   if isinstance(splits, Splits) and not splits.by_person:
     people = shared_people(dataset, splits.retain, splits.forget)
     if people.size:

@@ -500,7 +500,7 @@ def _notes(of_evaluation: Sequence[str], record: Mapping[str, Any],
   if record.get('findings', {}).get('attack_blind_to_original'):
     notes.append(
         'The live attack could not tell the original from unseen data at this '
-        'sample size: nothing to forget was visible before unlearning.')
+        'sample size: that it cannot tell the unlearned one says nothing.')
   return notes
 
 

@@ -43,7 +43,7 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
     lines.append(
         f'{words} {"copy" if total == 1 else "copies"} of these images '
         f'{"lies" if total == 1 else "lie"} elsewhere in the data: a model '
-        'trained on them still knows the picture. Decide whether to forget '
+        'trained on them may still know the picture. Decide whether to forget '
         'them, too: their ids in a file of --forget_sample_ids add to the list '
         'of people.')
   else:

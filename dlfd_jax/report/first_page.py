@@ -106,7 +106,7 @@ def to_do(result: tables.Result) -> list[str]:
     found.append(
         f'{when} the old checkpoints, which still know these people: the '
         f'original{_of_weights(hashes.get("original"), models["original"])}, '
-        'what it was made from, and the states that both runs stored while '
+        'what it was made from, and the states that the runs stored while '
         'they worked (checkpoints/loop in their folders)'
         + (', the candidates of the unlearning run among them'
            if (result.get('selection') or {}).get('auto') else '') + '.')

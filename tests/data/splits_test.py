@@ -45,7 +45,7 @@ def test_shared_people_are_refused(identity, message):
     ([1, 1, 2, 3], False, ['Retain and forget share 1 person: the request is '
                            'not by person.']),
     ([-1, -1, -1, 3], False, [
-        'The person is unknown in 3 of 4 images: they are split by image, and '
+        'The person is unknown in 3 of 4 images: each counts by itself, and '
         'one person may be in several parts.'])])
 def test_what_is_no_split_by_person_is_noted(identity, by_person, notes):
   dataset = random_dataset(identity)

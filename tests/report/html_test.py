@@ -83,7 +83,7 @@ def _page(name):
 
 @pytest.mark.parametrize('name, words', [
     ('whole', [
-        'Over-forgetting, against unseen images: none.', 'cd' * 32,
+        'Over-forgetting by the main attack, against unseen images: none.', 'cd' * 32,
         'Why this state the most accurate state on val',
         'unlearning was 8.5 times faster', 'relearn time (tier 1)',
         'Two images of a listed person were in val: left out.',
@@ -106,7 +106,7 @@ def _page(name):
         '±0.02 0.012 0.88 40 people distinguishable',
         'AIN, log2 utility ' + ' '.join(6 * '–'),
         'One unlearned model and 3 retrained models (seed 1).']),
-    ('not by person', ['The request is not by person:']),
+    ('not by person', ['Retain and forget may show the same people,']),
     ('copies', ['without these copies', '0.123']),
     ('named', ['Request <R-12> Received 2026-05-04 Images to forget 3 Names '
                'not found 0']),
