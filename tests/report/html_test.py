@@ -83,7 +83,8 @@ def _page(name):
 
 @pytest.mark.parametrize('name, words', [
     ('whole', [
-        'Over-forgetting by the main attack, against unseen images: none.', 'cd' * 32,
+        'Over-forgetting by the main attack, against unseen images: none.',
+        'cd' * 32,
         'Why this state the most accurate state on val',
         'unlearning was 8.5 times faster', 'relearn time (tier 1)',
         'Two images of a listed person were in val: left out.',
