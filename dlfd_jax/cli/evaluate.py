@@ -215,8 +215,8 @@ def measure(values: flags.FlagValues, line: str,
     print(f'{text_lib.counted(len(retrained), "retrained model")} '
           f'{"allows" if len(retrained) == 1 else "allow"} --tier={further}; '
           f'this was tier {tier}.')
-  print(f'{workdir}/{runs.RESULT}. The report: dlfd report '
-        f'--evaluation={shlex.quote(str(workdir))}')
+  print(f'{workdir}/{runs.RESULT}')
+  print(f'The report: dlfd report --evaluation={shlex.quote(str(workdir))}')
   return {'workdir': workdir, **result.record,
           **answers.as_json(answers.answers(result.record))}
 

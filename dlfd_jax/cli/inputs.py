@@ -184,7 +184,8 @@ def define_request_id(values: flags.FlagValues) -> None:
   """The flag ``--request_id``."""
   flags.DEFINE_string(
       'request_id', None, 'your number or name of the deletion request, for '
-      'the report and the record that later requests keep', flag_values=values)
+      'the report; given to unlearn it is recorded for later requests, too',
+      flag_values=values)
 
 
 def request_id(values: flags.FlagValues) -> str | None:

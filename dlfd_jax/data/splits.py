@@ -412,8 +412,8 @@ def draw_partition(dataset: dataset_lib.Dataset, *, test_fraction: float = 0.2,
   if by == 'person' and unknown:
     raise ValueError(
         f'Expected a known person in every image, got identity -1 in {unknown} '
-        f"of {len(dataset)}; ask for by='image' to split such images one by "
-        'one.')
+        f"of {len(dataset)}; ask for by='image' (--split_by=image) to split "
+        'such images one by one.')
   if by == 'image' and not unknown:
     raise ValueError(
         "Expected by='person' where every person is known, got 'image': a "

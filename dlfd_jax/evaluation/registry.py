@@ -763,6 +763,9 @@ METRICS: tuple[Metric, ...] = (
 
 _BY_NAME = {metric.name: metric for metric in METRICS if not metric.members}
 _FAMILIES = {metric.name: metric for metric in METRICS if metric.members}
+_FORMER = {  # labels of what earlier versions computed, for their results
+    'rmia_tpr_at_fpr_0.01': 'RMIA TPR at a pooled 1 % FPR',
+    'u_lira_tpr_at_fpr_0.01': 'U-LiRA TPR at a pooled 1 % FPR'}
 
 
 def find(name: str) -> Metric | None:
@@ -784,11 +787,14 @@ def label(name: str) -> str:
     ('Attack TPR at a pooled 1 % FPR', 'JS distance, forget')
     >>> label('balanced_accuracy_test/gender'), label('probe_accuracy')
     ('Balanced accuracy, test: gender', 'Probe accuracy')
+    >>> label('rmia_tpr_at_fpr_0.01')  # of an earlier version's result
+    'RMIA TPR at a pooled 1 % FPR'
   """
   base, _, member = name.partition('/')
   metric = find(name) or _BY_NAME.get(base)
   words = base.replace('_', ' ')
-  text = metric.label if metric else words[:1].upper() + words[1:]
+  text = metric.label if metric else _FORMER.get(
+      base, words[:1].upper() + words[1:])
   return f'{text}: {member}' if member else text
 
 

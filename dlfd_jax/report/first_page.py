@@ -127,15 +127,16 @@ def _copies(result: tables.Result, when: str) -> str:
   said = f'{when} {images} and their copies, in backups too.'
   if not looked:
     return f'{said} Copies within the data were not looked for.'
-  found = text_lib.listed(f'{name} ({f"{count:,}" if count else "none"} found)'
-                          for name, count in looked.items())
+  found = text_lib.listed(
+      f'{name} ({text_lib.counted(count, "pair") if count else "none"} found)'
+      for name, count in looked.items())
   said += f' Looked for within the data: {found}'
   if any(looked.values()):
     said += '; decide on each that was found (annex A)'
   missing = [name for name in counts if name not in looked]
   return f'{said}.' + (
-      f' Not looked for: {text_lib.listed(missing)}, which dlfd check finds.'
-      if missing else '')
+      f' Not looked for: {text_lib.listed(missing)}, which dlfd check looks '
+      'for.' if missing else '')
 
 
 def _with_forget(pairs: Mapping[str, Any] | None) -> int | None:

@@ -406,12 +406,11 @@ def largest_by_chance(arrays: Arrays, by_person: bool = False
 def epsilons_shown(arrays: Arrays) -> tuple[int, int] | None:
   """(of how many images some epsilon is shown, of how many it was computed).
 
-  None where there is no such array.
+  None where it was computed for none.
   """
-  if shadows.EPSILON not in arrays:
-    return None
-  values = arrays[shadows.EPSILON]
-  return int((values > 0).sum()), int(np.isfinite(values).sum())
+  values = arrays.get(shadows.EPSILON, np.array([]))
+  computed = int(np.isfinite(values).sum())
+  return (int((values > 0).sum()), computed) if computed else None
 
 
 def _forget_margins(arrays: Arrays, by_person: bool

@@ -71,6 +71,16 @@ def test_names_and_labels_are_unique():
     assert len(alone) == len(set(alone))
 
 
+def test_names_of_earlier_versions_keep_a_label_of_their_own():
+  labels = {metric.label for metric in registry.METRICS}
+  for name in ('rmia_tpr_at_fpr_0.01', 'u_lira_tpr_at_fpr_0.01'):
+    assert registry.find(name) is None
+    said = registry.label(name)
+    assert said.endswith('LiRA TPR at a pooled 1 % FPR' if 'lira' in name else
+                         'RMIA TPR at a pooled 1 % FPR')
+    assert said not in labels and registry.short_label(name) == said
+
+
 def test_a_name_in_a_result_is_found_in_the_source():
   source = pathlib.Path(registry.__file__).read_text()
   for metric in registry.METRICS:

@@ -262,8 +262,14 @@ def test_an_image_has_the_epsilon_that_is_shown_of_it():
       _with(), arrays)['images']] == [row.epsilon for row in rows[:10]]
   assert all(row.epsilon is None for row in report.most_remembered(
       arrays, by_person=True))
-  without = _page('whole')
-  assert 'ε shown' not in without.columns and 'ε shown' not in without.text
+  listed = [row.name for row in rows[:10]]
+  ten = np.isin(arrays['forget/sample_id'], listed)
+  page = _Page(report.render_report(_with(), arrays | {
+      shadows.EPSILON: np.where(ten, np.nan, shown)}))
+  assert 'ε shown' in page.columns and 'ε shown: a lower bound' in page.text
+  for without in (_page('whole'), _Page(report.render_report(_with(), arrays | {
+      shadows.EPSILON: np.full(n, np.nan)}))):
+    assert 'ε shown' not in without.columns and 'ε shown' not in without.text
 
 
 def test_people_are_means_and_unknown_people_are_left_out():
