@@ -214,6 +214,9 @@ def _read_otherwise(config: Mapping[str, Any],
                     now: dataset_lib.Dataset | Mapping[str, Any]) -> list[str]:
   """What options of reading data differ from those of a run, in words.
 
+  An option that one of them does not know is left out: what it would have been
+  there, nothing records.
+
   Args:
     config: of the run.
     now: the data, or another config.
@@ -223,13 +226,15 @@ def _read_otherwise(config: Mapping[str, Any],
   # As in a file: lists for tuples.
   old, new = (json.loads(json.dumps(each.get('data')))
               for each in (config, now))
-  return [] if old is None or new is None else [
-      line.removeprefix('data.')
-      for line in runs.differences({'data': old}, {'data': new})]
+  if old is None or new is None:
+    return []
+  both = old.keys() & new.keys()
+  old, new = ({'data': {key: one[key] for key in both}} for one in (old, new))
+  return [line.removeprefix('data.') for line in runs.differences(old, new)]
 
 
 def _compare_data(known: Mapping[str, Any], now: Mapping[str, str],
-                  called: str, because: Sequence[str] = ()) -> Findings:
+                  called: str, options: Sequence[str] = ()) -> Findings:
   other = [word for key, word in _WORDS.items() if known.get(key) != now[key]]
   if not other:
     return Findings()
@@ -239,7 +244,8 @@ def _compare_data(known: Mapping[str, Any], now: Mapping[str, str],
         'another order: a sample id now means another image')
   return _differs(f'the data of {called}',
                   f'data with other {" and ".join(other)}'
-                  + (f': {"; ".join(because)}' if because else ''))
+                  + (f', read with other options: {"; ".join(options)}'
+                     if options else ''))
 
 
 def check_start(original: chain.Judged, dataset: dataset_lib.Dataset,

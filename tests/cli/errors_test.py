@@ -3,6 +3,7 @@
 What else a user can do wrong stands in ``tests.bad_cases``.
 """
 
+import json
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from dlfd_jax import presets
 from dlfd_jax.cli import commands, train
+from dlfd_jax.utils import runs
 from tests.cli import runs_of
 
 
@@ -50,13 +52,25 @@ def test_data_read_otherwise_than_the_original_are_said_to_be_so(
   assert commands.main([
       'unlearn', f'--original={original}', '--preset=demo', f'--data={faces}',
       '--labels=shade', '--forget_people=2', f'--workdir={tmp_path}/out']) == 2
-  assert ('got data with other pixels: image_size was 12, is now 32. --allow'
-          in capsys.readouterr().err)
+  assert ('got data with other pixels, read with other options: image_size was '
+          '12, is now 32. --allow' in capsys.readouterr().err)
   assert commands.main([
       'train', *runs_of.data_flags(faces)[:-1], '--image_size=16',
       *runs_of.NETWORK, *runs_of.RECIPE, '--on=all',
       f'--workdir={original}']) == 2
-  assert 'other pixels: image_size was 12, is now 16.' in (
+  assert 'options: image_size was 12, is now 16.' in capsys.readouterr().err
+
+
+def test_an_option_that_an_earlier_version_did_not_know_is_not_blamed(
+    original, faces, tmp_path, capsys):
+  config = runs.read_json(original / runs.CONFIG)
+  del config['data']['multilabel']
+  (tmp_path / runs.CONFIG).write_text(json.dumps(config))
+  assert commands.main([
+      'train', *runs_of.data_flags(faces)[:-1], '--image_size=16',
+      *runs_of.NETWORK, *runs_of.RECIPE, '--on=all',
+      f'--workdir={tmp_path}']) == 2
+  assert 'read with other options: image_size was 12, is now 16.' in (
       capsys.readouterr().err)
 
 
