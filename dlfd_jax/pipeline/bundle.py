@@ -145,9 +145,10 @@ def facts(found: evaluation_result.EvaluationResult,
 
   Raises:
     FileNotFoundError: if an export or the previous bundle is not there.
-    ValueError: if an export is of no model of the evaluation, the previous
-      bundle is altered or of another model, or an earlier version made the
-      evaluation.
+    ValueError: if an export is of no model of the evaluation, a model is
+      another one by now, the previous bundle is altered or of another model,
+      the figures do not follow from the stored outputs, or an earlier version
+      made the evaluation.
   """
   models = _models(found)
   arrays = found.per_example or {}
@@ -156,7 +157,14 @@ def facts(found: evaluation_result.EvaluationResult,
         'Expected an evaluation with the hashes of its models and the logits '
         f'in {evaluation_result.PER_EXAMPLE} in {found.folder}, got one '
         'without: evaluate again with this version.')
-  left = again.check(found.record, arrays).left
+  code = (found.record.get('versions') or {}).get('dlfd_jax_source')
+  try:
+    left = again.check(found.record, arrays).left
+  except ValueError as error:
+    if code == runs.source_hash():
+      raise
+    raise ValueError(f'{error} Another version of dlfd_jax made it: evaluate '
+                     'again with this version.') from error
   exported = [_export(path, models) for path in exports]
   return {
       'kind': 'bundle', 'schema': 1,
@@ -166,8 +174,7 @@ def facts(found: evaluation_result.EvaluationResult,
       'models': models, 'exports': exported,
       'still_know': _still_know(found, models, exported),
       'code': {'dlfd_jax': _version.__version__, 'source': runs.source_hash(),
-               'of_the_evaluation': (found.record.get('versions') or {}).get(
-                   'dlfd_jax_source')},
+               'of_the_evaluation': code},
       'previous': _previous(previous, models),
       'cannot_prove': [*CANNOT_PROVE, *(
           ['What the stored outputs do not determine: times, costs, pictures '
@@ -221,21 +228,34 @@ def _models(found: evaluation_result.EvaluationResult
   listed |= {f'retrained_{i}': place
              for i, place in enumerate(stored.get('retrained') or ())}
   state = (found.record.get('selection') or {}).get('state') or 'model'
+  audited = (found.record.get('audit') or {}).get('files') or {}
   return {name: {
       'place': listed.get(name), 'weights': weights,
       'tensors': _tensors(found, listed.get(name), weights,
-                          state if name == 'unlearned' else 'model'),
-      'file': _file(found, listed.get(name))}
+                          state if name == 'unlearned' else 'model',
+                          audited.get(name)),
+      'file': audited.get(name) or _imported_from(found, listed.get(name))}
           for name, weights in (stored.get('sha256') or {}).items()}
 
 
 def _tensors(found: evaluation_result.EvaluationResult, place: str | None,
-             weights: str, state: str) -> str | None:
-  """Hash of the state dict that an export holds; None if it is not at hand."""
+             weights: str, state: str, file: str | None) -> str | None:
+  """Hash of the state dict that an export holds; None if it is not at hand.
+
+  Args:
+    found: the evaluation.
+    place: of the model.
+    weights: its hash.
+    state: which one of a run.
+    file: SHA-256 of the file that an audit read, None = it read none.
+  """
   path = place and places.found(place, found.folder or '.')
   if not path:
     return None
-  if files.is_file(path):  # an audit read it
+  if files.is_file(path):
+    if files.sha256(path) != file:
+      raise ValueError(f'Expected the weights file that the audit read in {path}'
+                       ', got another one: audit it anew.')
     return _hash_of_file(path)
   if not pathlib.Path(path).is_dir():
     return None
@@ -249,14 +269,12 @@ def _tensors(found: evaluation_result.EvaluationResult, place: str | None,
       torch_weights.to_state(saved.variables, saved.config))
 
 
-def _file(found: evaluation_result.EvaluationResult,
-          place: str | None) -> str | None:
-  """SHA-256 of the file that a model was imported from; None if it was not."""
+def _imported_from(found: evaluation_result.EvaluationResult,
+                   place: str | None) -> str | None:
+  """SHA-256 of the file that a folder was imported from; None = not known."""
   path = place and places.found(place, found.folder or '.')
-  if not path or not os.path.exists(path):
-    return None
-  return files.sha256(path) if files.is_file(path) else (
-      checkpoint.imported(path).get('file'))
+  return (checkpoint.imported(path).get('file')
+          if path and os.path.isdir(path) else None)
 
 
 def _hash_of_file(path: str | os.PathLike) -> str:

@@ -149,7 +149,16 @@ def test_a_figure_that_was_altered_is_not_signed(made, tmp_path, capsys):
       **result, 'sha256': chain.sealed(result, config)['sha256']}))
   flags = [f'--evaluation={tmp_path / "eval"}', f'--sign={_pem(tmp_path)}']
   assert report.main(flags) == 2
-  assert 'Expected mia_auc, unlearned, value as' in capsys.readouterr().err
+  said = capsys.readouterr().err
+  assert 'Expected mia_auc, unlearned, value as' in said
+  assert 'Another version' not in said
+  result['versions']['dlfd_jax_source'] = 'of an earlier version'
+  path.write_text(json.dumps({
+      **result, 'sha256': chain.sealed(result, config)['sha256']}))
+  assert report.main(flags) == 2
+  said = capsys.readouterr().err
+  assert 'Expected mia_auc, unlearned, value as' in said
+  assert 'evaluate again with this version' in said
   assert not list((tmp_path / 'eval').glob('report*'))
 
 
@@ -328,6 +337,45 @@ def test_the_files_that_models_were_imported_from_are_recognised(
   card.write_text(json.dumps(content))
   assert read('model') == 0  # it is the same, and stays as it is
   assert json.loads(card.read_text()) == content
+
+
+@pytest.mark.slow
+def test_a_file_that_is_no_longer_the_audited_one_is_not_signed(
+    tmp_path, capsys):
+  path = runs_of.write_data(tmp_path)
+  np.savez(path, **np.load(path),
+           split=np.repeat(['train', 'val', 'test'], [64, 16, 16]))
+  config = models.ModelConfig(outputs=2, width=2, stem='small')
+  dataset = job.load_data(sources.DataOptions(
+      source=str(path), labels=('shade',), image_size=runs_of.SIZE))
+  judged, other = (tmp_path / f'{name}.safetensors'
+                   for name in ('judged', 'other'))
+  for seed, there in enumerate((judged, other)):
+    pipeline_weights.export_weights(checkpoint.SavedModel(
+        models.init(models.build(config), jax.random.key(seed),
+                    dataset.image_size), config, dataset.task,
+        dataset.image_size), there)
+  assert audit.main([
+      f'--model={judged}', '--forget_people=6', '--bootstrap=20',
+      *[flag for flag in runs_of.data_flags(path) if 'preset' not in flag],
+      '--allow_unverified', '--devices=1', f'--workdir={tmp_path / "eval"}'
+  ]) in exit_codes.DONE, capsys.readouterr().err
+  content = judged.read_bytes()
+  judged.write_bytes(other.read_bytes())
+  sign = [f'--evaluation={tmp_path / "eval"}', f'--sign={_pem(tmp_path)}']
+  assert report.main(sign) == 2
+  assert ('Expected the weights file that the audit read in'
+          in capsys.readouterr().err)
+  bundle = tmp_path / 'eval' / 'bundle'
+  assert not bundle.exists()
+  moved = tmp_path / 'moved.safetensors'
+  judged.unlink()
+  moved.write_bytes(content)
+  assert report.main(sign) == 0, capsys.readouterr().err
+  assert verify.main([str(bundle), f'--model={moved}']) == 0
+  assert 'is the one that was judged' in capsys.readouterr().out
+  assert 'in no line of this bundle' in _refused(
+      capsys, bundle, f'--model={other}')
 
 
 @pytest.mark.long
