@@ -76,7 +76,8 @@ def check(record: Mapping[str, Any], arrays: Arrays) -> Checked:
   by_image = shadows_lib.stored(inputs, splits)
   if (shadows_lib.EPSILON in arrays) != bool(by_image) or not all(
       _same(arrays[name], values) for name, values in by_image.items()):
-    raise _unlike(shadows_lib.EPSILON, '', 'others')
+    raise _unlike(shadows_lib.EPSILON, '', 'others' if shadows_lib.EPSILON
+                  in arrays else 'none')
   fresh = _records(inputs, record)
   left = _left(record, fresh)
   sections = tuple(words for key, words in _SECTIONS.items() if record.get(key))

@@ -180,6 +180,9 @@ def test_figures_of_shadow_models_follow_from_their_margins():
       {shadows.EPSILON: np.ones(len(arrays['forget/sample_id']))}):
     with pytest.raises(ValueError, match='challenge_final_score|epsilon_lb'):
       again.check(record, arrays | change)
+  with pytest.raises(ValueError, match='epsilon_lb as .*, got none'):
+    again.check(record, {name: values for name, values in arrays.items()
+                         if name != shadows.EPSILON})
   arrays['shadows/forget/unlearned'][3, 4] += 5
   with pytest.raises(ValueError, match='u_lira|klom|epsilon|privacy|images'):
     again.check(record, arrays)
