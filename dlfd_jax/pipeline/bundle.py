@@ -254,8 +254,8 @@ def _tensors(found: evaluation_result.EvaluationResult, place: str | None,
     return None
   if files.is_file(path):
     if files.sha256(path) != file:
-      raise ValueError(f'Expected the weights file that the audit read in {path}'
-                       ', got another one: audit it anew.')
+      raise ValueError('Expected the weights file that the audit read in '
+                       f'{path}, got another one: audit it anew.')
     return _hash_of_file(path)
   if not pathlib.Path(path).is_dir():
     return None

@@ -53,9 +53,9 @@ def test_what_was_done_names_method_state_and_judges():
     ({'verification': {'unchanged': True}},
      'Do not put the unlearned model into use (weights cdcdcdcdcdcd).'),
     ({}, 'Looked for within the data: exact copies (none found) and '
-     'near-duplicates (1 pair found); decide on each that was found (annex A). Not '
-     'looked for: mirrored ones and slightly cropped ones, which dlfd check '
-     'looks for.'),
+     'near-duplicates (1 pair found); decide on each that was found (annex A). '
+     'Not looked for: mirrored ones and slightly cropped ones, which dlfd '
+     'check looks for.'),
     ({'data': {}}, 'Copies within the data were not looked for.'),
     ({}, 'the original (runs/original, weights abababababab)'),
     ({'models': {'original': '../first'}}, 'the original (folder first)'),
