@@ -659,9 +659,10 @@ def check_unlearned(one: chain.Judged, name: str, known: Mapping[str, Any],
   """
   found = _check_files(one, f'the unlearned shadow models {one.place}')
   folder = pathlib.Path(one.place) / name
-  if known['sha256'] is not None and runs.read_result(
-      folder, 'unlearn').get('sha256') != known['sha256']:
-    found += _differs(f'the run {folder} whose margins are kept', 'another one')
+  now = runs.read_result(folder, 'unlearn').get('sha256')
+  if known['sha256'] is not None and now != known['sha256']:
+    found += _differs(f'the run {folder} whose margins are kept',
+                      'none' if now is None else 'another one')
   if known['margins'].get(state) != chain.hash_of_arrays(arrays):
     found += _differs(f'the margins of {folder} as they were written',
                       'others')

@@ -10,7 +10,7 @@ so that a second evaluation of the same method unlearns nothing:
   ``last``), ``before/<split>``, ``unlearned/<split>`` and, with the design
   ``keep``, ``retrained/<split>``, each float32 ``[images of the split]``; and
   ``before/accuracy`` ..., on retain and test, float64 ``[2]``. Earlier versions
-  did not keep accuracies: their models are then read again;
+  did not keep accuracies: their models are then read again, if they are there;
 * ``config.json`` and ``result.json``, the index of those that are finished.
 
 All runs have one data set, one network and one method, and so the same compiled
@@ -208,8 +208,10 @@ def unlearned_shadows(
         'allow_unverified': allow_unverified})
 
   def stack(name: str, split: str) -> np.ndarray | None:
-    return None if name not in found[0] else np.stack(
-        [one[name][split] for one in found]).astype(np.float64)
+    every = [one.get(name, {}).get(split) for one in found]
+    there = [values for values in every if values is not None]
+    return None if len(there) < len(every) else (
+        np.stack(there).astype(np.float64))
 
   names = 'unlearned', 'before', 'retrained'
   of_forget: dict[str, Any] = {name: stack(name, 'forget') for name in names}
@@ -249,7 +251,9 @@ def _of_folder(
       checked.settled(shared['allow_unverified'])
       of_model = _tree(found)
       if not checked.differences and all(
-          _ACCURACY in one for one in of_model.values()):
+          _ACCURACY in one for one in of_model.values()) or (
+              _is_all_there_is(opened.path, known, found, plan.state,
+                               listed['weights'])):
         every.append(of_model)
         continue  # else they are read anew
     before = checkpoint.load_model(plan.models.folders[k])
@@ -279,6 +283,19 @@ def _of_folder(
           time.perf_counter() - started)
     every.append(_tree(arrays))
   return every
+
+
+def _is_all_there_is(folder: pathlib.Path, known: Mapping[str, Any],
+                     arrays: Mapping[str, np.ndarray], state: str,
+                     original: str) -> bool:
+  """Whether a run is gone, and its margins are those that were written.
+
+  To read anything else of it, it would have to be unlearned again.
+  """
+  return (known['sha256'] is not None
+          and not files.is_file(folder / known['folder'] / runs.RESULT)
+          and known['original'] == original
+          and known['margins'][state] == chain.hash_of_arrays(arrays))
 
 
 def _answers(saved: checkpoint.SavedModel, plan: Plan,

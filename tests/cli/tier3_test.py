@@ -149,6 +149,42 @@ def test_models_of_earlier_versions_are_read_again(
   predictors = predictors_lib.Predictors(data['dataset'], tiny.devices())
   plan = shadow_models.plan(folder, *models, *data.values())
   whole = shadow_models.unlearned_shadows(plan, predictors)
+  _without_accuracies(plan)
+  asked = []
+  unlearned = unlearn.unlearn
+  monkeypatch.setattr(unlearn, 'unlearn', lambda *args, **more: asked.append(
+      more['workdir']) or unlearned(*args, **more))
+  for times in (8, 8):  # the second finds what the first kept
+    again = shadow_models.unlearned_shadows(plan, predictors)
+    assert len(asked) == times
+    for name, values in whole.accuracies.items():
+      np.testing.assert_array_equal(again.accuracies[name], values)
+
+
+def test_runs_that_were_removed_are_not_unlearned_again(
+    made, tmp_path, monkeypatch):
+  """Of models of earlier versions the margins are then all that there is."""
+  folder = tmp_path / 'shadows'
+  shutil.copytree(made / 'random', folder)
+  data, models = _data(made), [job.judged(made / name)
+                               for name in ('exact', 'original')]
+  predictors = predictors_lib.Predictors(data['dataset'], tiny.devices())
+  plan = shadow_models.plan(folder, *models, *data.values())
+  whole = shadow_models.unlearned_shadows(plan, predictors)
+  _without_accuracies(plan)
+  for run in plan.folder.glob('0*/'):
+    shutil.rmtree(run)
+  monkeypatch.setattr(unlearn, 'unlearn', None)  # not called
+  with pytest.raises(ValueError, match='whose margins are kept, got none'):
+    shadow_models.unlearned_shadows(plan, predictors)
+  again = shadow_models.unlearned_shadows(
+      plan, predictors, allow_unverified=True)
+  np.testing.assert_array_equal(again.unlearned, whole.unlearned)
+  assert not again.accuracies
+
+
+def _without_accuracies(plan):
+  """Margins as earlier versions kept them."""
   index = runs.read_json(plan.folder / runs.RESULT)
   for entry in index['models']:
     path = plan.folder / f'{entry["folder"]}-{plan.state}.npz'
@@ -160,15 +196,6 @@ def test_models_of_earlier_versions_are_read_again(
     entry['margins'][plan.state] = chain.hash_of_arrays(kept)
   (plan.folder / runs.RESULT).write_text(json.dumps(chain.sealed(
       index, runs.read_config(plan.folder, 'unlearned shadows'))))
-  asked = []
-  unlearned = unlearn.unlearn
-  monkeypatch.setattr(unlearn, 'unlearn', lambda *args, **more: asked.append(
-      more['workdir']) or unlearned(*args, **more))
-  for times in (8, 8):  # the second finds what the first kept
-    again = shadow_models.unlearned_shadows(plan, predictors)
-    assert len(asked) == times
-    for name, values in whole.accuracies.items():
-      np.testing.assert_array_equal(again.accuracies[name], values)
 
 
 def test_what_was_done_is_recorded_and_read_again(made, judged, monkeypatch):
