@@ -15,6 +15,7 @@ at most 6 and then moved until the pixels correlate best.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -34,8 +35,9 @@ MIN_CORRELATION = 0.95
 CROP_DISTANCE = 6
 CROP_CORRELATION = 0.97
 MAX_LISTED = 1000
-# Of images that stay times those to forget, an image's hashes counted as 400 of
-# these: above it a search for altered copies would take over ten seconds.
+# A search for altered copies costs len(rest) * (len(forget) + 400): comparing
+# two hashes counts 1, and all hashes of an image 400. With more than this it
+# would take over ten seconds.
 MOST_ALTERED = 30_000_000
 _HASHES = 400
 
@@ -364,10 +366,45 @@ def find_copies(dataset: dataset_lib.Dataset,
   return Copies(positions=positions, group=group.reshape(-1), near=near)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Search:
+  """Copies among the images of a request, each kind looked for at most once.
+
+  Attributes:
+    dataset: the data.
+    splits: the parts.
+  """
+
+  dataset: dataset_lib.Dataset
+  splits: splits_lib.Partition | splits_lib.Splits
+
+  @functools.cached_property
+  def copies(self) -> Copies:
+    """Exact and near ones, in and between all parts."""
+    return find_copies(
+        self.dataset, np.concatenate(list(self.splits.parts.values())))
+
+  @functools.cached_property
+  def altered(self) -> list[tuple[int, int, str]] | None:
+    """:func:`altered_pairs` of forget in other parts, without :attr:`copies`.
+
+    None where there are too many to look at, see ``MOST_ALTERED``.
+    """
+    assert isinstance(self.splits, splits_lib.Splits)
+    forget = self.splits.forget
+    rest = np.concatenate([
+        rows for name, rows in self.splits.parts.items() if name != 'forget'])
+    if len(rest) * (len(forget) + _HASHES) > MOST_ALTERED:
+      return None
+    known = {pair[:2] for pair in self.copies.pairs_of(forget)}
+    return [pair for pair in altered_pairs(self.dataset.images, forget, rest)
+            if pair[:2] not in known]
+
+
 def leakage_report(
     dataset: dataset_lib.Dataset,
     splits: splits_lib.Partition | splits_lib.Splits, *,
-    altered: bool = False) -> dict[str, Any]:
+    altered: bool = False, search: Search | None = None) -> dict[str, Any]:
   """Counts copies between and inside the parts, and lists those of forget.
 
   Args:
@@ -375,6 +412,7 @@ def leakage_report(
     splits: the parts to compare.
     altered: also look for mirrored and cropped copies of forget images in the
       other parts of ``Splits``, where that takes seconds, see ``MOST_ALTERED``.
+    search: of these parts, if there is one already.
 
   Returns:
     What JSON can hold: ``rule``; ``exact`` and ``near``, the number of pairs
@@ -386,7 +424,8 @@ def leakage_report(
     (``same_person`` None if one is unknown), and their full number
     ``forget_pairs_total``. 0 pairs means no leakage by data.
   """
-  copies = _copies_in(dataset, splits)
+  search = search or Search(dataset, splits)
+  copies = search.copies
   names = sorted(splits.parts, key=lambda name: name != 'forget')
   exact, near = _pairs_between(copies, {n: splits.parts[n] for n in names})
   report: dict[str, Any] = {'rule': RULE, 'exact': exact, 'near': near}
@@ -395,7 +434,7 @@ def leakage_report(
     pairs: Iterable[tuple[int, int, str]] = (
         pair for pair in copies.pairs_of(splits.forget)
         if part_of[pair[1]] != 'forget' or pair[1] > pair[0])  # inside it once
-    found = _altered(dataset, splits, copies) if altered else None
+    found = search.altered if altered else None
     if found is not None:
       report['rule'] = f'{RULE}; {ALTERED_RULE}'
       for kind in ALTERED:
@@ -424,21 +463,6 @@ def _decision(report: Mapping[str, Any], name: str, sentence: str) -> str:
   return f'No {text.listed(counts, "or")} copy found: nothing to decide.'
 
 
-def _altered(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
-             copies: Copies) -> list[tuple[int, int, str]] | None:
-  """:func:`altered_pairs` of forget in other parts that are no copies already.
-
-  None where there are too many to look at.
-  """
-  rest = np.concatenate([
-      rows for name, rows in splits.parts.items() if name != 'forget'])
-  if len(rest) * (len(splits.forget) + _HASHES) > MOST_ALTERED:
-    return None
-  known = {pair[:2] for pair in copies.pairs_of(splits.forget)}
-  return [pair for pair in altered_pairs(dataset.images, splits.forget, rest)
-          if pair[:2] not in known]
-
-
 def _pairs_between(copies: Copies, parts: Mapping[str, np.ndarray]
                    ) -> tuple[dict[str, int], dict[str, int]]:
   """How many pairs are exact, and near, under names such as ``val-test``."""
@@ -461,11 +485,6 @@ def _pairs_between(copies: Copies, parts: Mapping[str, np.ndarray]
         near[key] = int((left[:, a] * right[:, b]
                          + left[:, b] * right[:, a]).sum())
   return exact, near
-
-
-def _copies_in(dataset: dataset_lib.Dataset,
-               splits: splits_lib.Partition | splits_lib.Splits) -> Copies:
-  return find_copies(dataset, np.concatenate(list(splits.parts.values())))
 
 
 def _part_of(parts: Mapping[str, np.ndarray]) -> dict[int, str]:
@@ -528,36 +547,38 @@ def copies_outside(resolved: resolution.ResolvedRequest) -> dict[str, Any]:
 
 
 def like_forget(dataset: dataset_lib.Dataset, splits: splits_lib.Splits, *,
-                altered: bool = False) -> np.ndarray:
+                altered: bool = False, search: Search | None = None
+                ) -> np.ndarray:
   """Positions of forget images and of all exact and near copies of them.
 
-  With ``altered`` also of mirrored and cropped ones, see
+  With ``altered`` also of mirrored and cropped ones; arguments as of
   :func:`leakage_report`.
   """
-  copies = _copies_in(dataset, splits)
+  search = search or Search(dataset, splits)
+  copies = search.copies
   bad = np.zeros(copies.group.max() + 1, bool)
   bad[copies.group[np.isin(copies.positions, splits.forget)]] = True
   forgotten = bad.copy()
   for a, b in (copies.near.T, copies.near.T[::-1]):
     bad[b[forgotten[a]]] = True
-  found = _altered(dataset, splits, copies) if altered else None
+  found = search.altered if altered else None
   return np.union1d(copies.positions[bad[copies.group]],
                     np.array([pair[1] for pair in found or ()], np.int64))
 
 
 def without_duplicates(dataset: dataset_lib.Dataset,
-                       splits: splits_lib.Splits, *, altered: bool = False
-                       ) -> splits_lib.Splits:
+                       splits: splits_lib.Splits, *, altered: bool = False,
+                       search: Search | None = None) -> splits_lib.Splits:
   """The splits without the copies of forget images in the other parts.
 
   For final numbers with and without them: exact and near copies, and with
   ``altered`` mirrored and cropped ones, leave ``retain``, ``val`` and ``test``;
-  ``forget`` stays whole.
+  ``forget`` stays whole. Arguments as of :func:`leakage_report`.
 
   Raises:
     ValueError: if a part would be empty.
   """
-  dropped = like_forget(dataset, splits, altered=altered)
+  dropped = like_forget(dataset, splits, altered=altered, search=search)
   kept = {name: part[~np.isin(part, dropped)]
           for name, part in splits.parts.items() if name != 'forget'}
   for name, part in kept.items():
@@ -588,7 +609,8 @@ def clean_report(dataset: dataset_lib.Dataset, splits: splits_lib.Splits
   Raises:
     ValueError: if a part would be empty.
   """
-  copies = _copies_in(dataset, splits)
+  search = Search(dataset, splits)
+  copies = search.copies
   neighbours, group_of = copies.near_groups(), copies.group_of()
   taken: set[int] = set()  # groups with an image that others must not copy
   kept = {}
@@ -610,9 +632,9 @@ def clean_report(dataset: dataset_lib.Dataset, splits: splits_lib.Splits
       _with_parts(splits, kept), by_person=splits_lib.retain_forget_by_person(
           dataset, kept['retain'], kept['forget']))
   report: dict[str, Any] = {'rule': RULE}
-  for name, some in (('raw', splits), ('clean', cleaned)):
-    pairs = leakage_report(dataset, some)
+  for name, of in (('raw', search), ('clean', Search(dataset, cleaned))):
+    pairs = leakage_report(dataset, of.splits, search=of)
     report[name] = {
-        'images': {part: len(rows) for part, rows in some.parts.items()},
+        'images': {part: len(rows) for part, rows in of.splits.parts.items()},
         'exact': pairs['exact'], 'near': pairs['near']}
   return cleaned, report

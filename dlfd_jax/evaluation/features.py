@@ -21,6 +21,7 @@ from dlfd_jax.evaluation.outputs import (
 from dlfd_jax.metrics import accuracy, features as features_lib, stats
 
 NO_FEATURES = 'no features were given'
+PERMUTED, CKA = 'permuted', 'cka'  # kinds of kept figures beside the probes
 
 
 def _of_features(*splits: str) -> Callable[..., Any]:
@@ -31,7 +32,7 @@ def _of_features(*splits: str) -> Callable[..., Any]:
       if not set(splits) <= set(model.features):
         return Estimate.missing(NO_FEATURES)
       try:
-        return _kept(inputs, (function.__name__, model.name, *args),
+        return _kept(inputs, kept_name(function.__name__, model.name, *args),
                      lambda: function(inputs, *(
                          model.features[split] for split in splits), *args))
       except features_lib.TooFewError as error:
@@ -42,11 +43,20 @@ def _of_features(*splits: str) -> Callable[..., Any]:
   return decorate
 
 
-def _kept(inputs: Inputs, names: Sequence[Any],
+def kept_name(kind: str, *names: Any) -> str:
+  """The name of a kept figure; with ``''`` what those of a kind begin with.
+
+  Example:
+    >>> kept_name(CKA, 'test', 'original'), kept_name(CKA, '')
+    ('figures/cka/test/original', 'figures/cka/')
+  """
+  return '/'.join(('figures', kind, *map(str, names)))
+
+
+def _kept(inputs: Inputs, name: str,
           make: Callable[[], Estimate]) -> Estimate:
-  """An estimate that takes long, by the names of what it is of."""
-  return Estimate.of_arrays(inputs.keep(
-      '/'.join(('figures', *map(str, names))), lambda: make().arrays()))
+  """An estimate that takes long, see :func:`kept_name`."""
+  return Estimate.of_arrays(inputs.keep(name, lambda: make().arrays()))
 
 
 @_of_features(*SIDES)
@@ -84,7 +94,7 @@ def membership_notes(inputs: Inputs,
       min(part.n_units for part in parts) < 2):
     return notes
   features = [model.features[split] for split in SIDES]
-  values = inputs.keep(f'figures/permuted/{model.name}', lambda: {
+  values = inputs.keep(kept_name(PERMUTED, model.name), lambda: {
       'values': features_lib.permuted_membership_probe(
           *features, *(part.units for part in parts),
           permutations=inputs.reference_config.probe_permutations,
@@ -196,8 +206,8 @@ def _cka(inputs: Inputs, slot: Model, reference: Model, split: str,
     return Estimate.missing(NO_FEATURES)
   if len(x) < 4:
     return Estimate.missing('it needs at least 4 images')
-  return _kept(inputs, ('cka', split, slot.name, reference.name, form.__name__,
-                        block or ''),
+  return _kept(inputs, kept_name(
+      CKA, split, slot.name, reference.name, form.__name__, block or ''),
                lambda: _jackknifed(x, y, form, _jackknife(inputs, split)))
 
 

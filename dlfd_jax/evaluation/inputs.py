@@ -666,6 +666,24 @@ def _check_names(by_name: Mapping[str, Any], known: Sequence[str]) -> None:
       raise ValueError(f'Expected models {known}, got {name!r}.')
 
 
+def units_of(identity: np.ndarray) -> tuple[np.ndarray, str, int]:
+  """What is resampled of images, and held out of probes as a whole.
+
+  Args:
+    identity: person of each image ``[n]``, -1 = unknown.
+
+  Returns:
+    The unit of each image, int64 ``[n]``; what they are, ``'person'`` or
+    ``'image'``, which those of one person alone are; and the number of people,
+    an unknown one for each image without.
+  """
+  units = stats.units_of(identity)
+  people = int(units.max(initial=-1)) + 1
+  if people == 1 and len(units) > 1:
+    return np.arange(len(units)), 'image', people
+  return units, 'person' if (identity >= 0).any() else 'image', people
+
+
 def _part(dataset: dataset_lib.Dataset, positions: np.ndarray,
           chosen: np.ndarray, keys: np.ndarray, config: EvaluationConfig,
           name: str) -> Part:
@@ -677,11 +695,7 @@ def _part(dataset: dataset_lib.Dataset, positions: np.ndarray,
     raise NoLabelError(f'Expected a known label in {name}, got none.')
   positions = positions[rows]
   identity = dataset.identity[positions]
-  units = stats.units_of(identity)
-  unit = 'person' if (identity >= 0).any() else 'image'
-  people = int(units.max(initial=-1)) + 1
-  if people == 1 and len(rows) > 1:  # one person: resample the images
-    unit, units = 'image', np.arange(len(rows))
+  units, unit, people = units_of(identity)
   n_units = int(units.max(initial=-1)) + 1
   return Part(
       rows, dataset.labels[positions], identity, keys[positions],

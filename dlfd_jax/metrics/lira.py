@@ -399,12 +399,13 @@ def online_p_values(margins: np.ndarray, inside: np.ndarray,
     # Where the ratio has its turning point; equal variances have none.
     middle = (others.mean * second - law.mean * first) / (second - first)
     mirrored = 2 * middle - margins
-  between = np.abs(_share_below(mirrored, law) - _share_below(margins, law))
+  between = np.abs(
+      _chance_below(mirrored, law) - _chance_below(margins, law))
   found = np.where(first <= second, between, 1 - between)
   return np.where(np.isnan(mirrored), 1.0, found)  # one ratio for all margins
 
 
-def _share_below(margins: np.ndarray, law: Normals) -> np.ndarray:
+def _chance_below(margins: np.ndarray, law: Normals) -> np.ndarray:
   """Chance that one of the values of a law lies below a margin.
 
   Args:

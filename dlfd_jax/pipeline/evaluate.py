@@ -145,7 +145,7 @@ def evaluate(
       _tell_the_run(plan, found, again=True)
       return found
     finished = finished_runs.of_evaluation(
-        opened, fields, plan.judged.values(), devices)
+        opened, fields, plan.judged.values(), devices, hooks)
   measured = _measure(
       plan, predictors_lib.Predictors(plan.dataset, devices), finished,
       plan.features(keep_features), started, hooks,
@@ -330,6 +330,7 @@ class _Measured:
     ran: outputs by model and part.
     figures: of :func:`evaluation.run.evaluate`, without ``per_example``.
     per_example: loss and margin of every image.
+    search: for copies among the parts.
     copies: of images of forget in other parts.
     earlier: of people of earlier requests; None = there are none.
     seconds: by what took them.
@@ -338,6 +339,7 @@ class _Measured:
   ran: dict[str, dict[str, models.Outputs[np.ndarray]]]
   figures: dict[str, Any]
   per_example: dict[str, np.ndarray]
+  search: leakage.Search
   copies: dict[str, Any]
   earlier: dict[str, Any] | None
   seconds: dict[str, float]
@@ -381,21 +383,26 @@ def _measure(plan: _Plan, predictors: predictors_lib.Predictors,
     """The seconds since the last call, or since the start."""
     spent[name] = time.perf_counter() - started - sum(spent.values())
 
+  book('models')  # read, checked, and what was finished
+  search = leakage.Search(dataset, splits)
+  copies = leakage.leakage_report(dataset, splits, altered=True, search=search)
+  book('copies')
   apart: dict[str, float] = {}  # no parts of the whole
   further = None
   if plan.tier_1 is not None:
     further = tier_1_runs.Runs(
         loaded=loaded, dataset=dataset, splits=splits, predictors=predictors,
         options=plan.tier_1, relearning=plan.relearning,
-        recovering=plan.recovering, halves=plan.halves, finished=finished)
-    apart['expected'] = further.say_expected(hooks)
+        recovering=plan.recovering, halves=plan.halves, finished=finished,
+        search=search)
+    apart['expected_of_rest'] = further.say_expected(hooks)
     book('estimate')
   unlearned_shadows = None
   if plan.shadows is not None:
     unlearned_shadows = shadow_models.unlearned_shadows(
         plan.shadows, predictors, hooks=hooks, **of_shadows)
     book('shadows')
-  ran = {name: predictors.finished_outputs(
+  ran = {name: predictors.outputs(
       finished, name, saved, splits.parts, features)
          for name, saved in loaded.items()}
   logits = _logits(ran)
@@ -403,7 +410,6 @@ def _measure(plan: _Plan, predictors: predictors_lib.Predictors,
       plan.judged['unlearned'], dataset, splits, _of_earlier(
           loaded, logits, dataset, splits, predictors, plan.config,
           plan.verification['original'] is not None))
-  copies = leakage.leakage_report(dataset, splits, altered=True)
   book('outputs')
   collected = None
   if further is not None:
@@ -420,13 +426,13 @@ def _measure(plan: _Plan, predictors: predictors_lib.Predictors,
                            for part, inside in plan.learnt.items()}
   book('figures')
   if finished.names:
-    apart['earlier'] = finished.earlier_s
+    apart['finished_earlier'] = finished.earlier_s
   if plan.shadows is not None:
     found['shadows'] |= {'design': plan.shadows.models.design,
                          'method': plan.shadows.method}
   return _Measured(
       ran=ran, per_example=found.pop('per_example'), figures=found,
-      copies=copies, earlier=earlier, seconds=spent | apart)
+      search=search, copies=copies, earlier=earlier, seconds=spent | apart)
 
 
 def _findings(plan: _Plan, measured: _Measured,
@@ -438,7 +444,7 @@ def _findings(plan: _Plan, measured: _Measured,
   notes += measured.earlier['sentences'] if measured.earlier else []
   lost = kept.drops(logits, dataset, splits, plan.learnt)
   again_without = _without_duplicates(
-      logits, dataset, splits, plan.config, measured.copies)
+      logits, dataset, splits, plan.config, measured.copies, measured.search)
   if isinstance(again_without, str):
     notes.append(again_without)
     again_without = None
@@ -590,20 +596,18 @@ def _outputs(logits: Mapping[str, Any]) -> dict[str, Any]:
 def _without_duplicates(
     logits: Mapping[str, Any], dataset: dataset_lib.Dataset,
     splits: splits_lib.Splits, config: inputs_lib.EvaluationConfig,
-    copies: Mapping[str, Any]) -> dict[str, Any] | str | None:
+    copies: Mapping[str, Any], search: leakage.Search
+    ) -> dict[str, Any] | str | None:
   """The records again without copies of forget images, if there are any.
 
   A sentence where nothing of a part would be left.
   """
-  def some_of(kinds: Sequence[str]) -> bool:
-    return any(copies.get(kind, {}).get(f'forget-{part}') for kind in kinds
-               for part in ('retain', 'val', 'test'))
-
-  if not some_of(leakage.KINDS):
+  if not any(copies.get(kind, {}).get(f'forget-{part}')
+             for kind in leakage.KINDS for part in ('retain', 'val', 'test')):
     return None
   try:
     cleaned = leakage.without_duplicates(
-        dataset, splits, altered=some_of(leakage.ALTERED))
+        dataset, splits, altered=True, search=search)
   except ValueError as error:
     return f'No figures without the copies of forget images. {error}'
   keep = {name: np.isin(rows, cleaned.parts[name])

@@ -10,7 +10,8 @@ removed once its result is written.
 
 The hash is also of what the run belongs to: models, data, split and settings of
 the evaluation, versions and device. A file of anything else, or an altered one,
-is removed, and its run is done again.
+is not used. It stays until the run of its name is written or the evaluation has
+its result: a start on another device costs nothing of what was done on this.
 """
 
 from __future__ import annotations
@@ -20,18 +21,21 @@ import dataclasses
 import pathlib
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from dlfd_jax import models, parallel
+from dlfd_jax import loop, models, parallel
 from dlfd_jax.pipeline import chain, job
-from dlfd_jax.utils import files, hosts, runs, stops, storage, writes
+from dlfd_jax.utils import files, hosts, runs, stops, storage, text, writes
 
 _SEAL, _TOOK = 'seal', 'took_s'  # arrays of a file beside those of its run
 _LONGEST = 60  # characters of a run's name in that of its file
-SOON_S = 1.0  # what takes less is as soon done as read
+# A figure that takes less is as soon made as read. Runs are kept whatever they
+# take: a new start counts those that are left.
+SOON_S = 1.0
+ANSWERS = 'answers'
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -45,6 +49,7 @@ class Run:
     steps: of training.
     batch_size: of these.
     rows: that they learn.
+    stage: what it is a part of, in words.
   """
 
   name: str
@@ -52,6 +57,7 @@ class Run:
   steps: int = 0
   batch_size: int = 0
   rows: np.ndarray | None = None
+  stage: str = ANSWERS
 
 
 class FinishedRuns:
@@ -64,14 +70,17 @@ class FinishedRuns:
   Attributes:
     names: of those that earlier processes finished.
     earlier_s: seconds that these took.
-    removed: how many files were of something else.
+    unused: how many files are of something else, or damaged.
+
+  Raises:
+    ValueError: if a file does not fit into the memory that is free.
   """
 
   def __init__(self, folder: pathlib.Path | None = None,
                of: Mapping[str, Any] | None = None):
     self._folder, self._of = folder, chain.hash_of(of or {})
     self._found: dict[str, Arrays] = {}
-    self.earlier_s, self.removed = 0.0, 0
+    self.earlier_s, self.unused = 0.0, 0
     if folder is not None:
       self._read(folder)
     self.names = frozenset(self._found)
@@ -126,15 +135,23 @@ class FinishedRuns:
     return chain.hash_of_arrays({**arrays, _SEAL: np.array([self._of, name])})
 
   def _read(self, folder: pathlib.Path) -> None:
-    """Takes what all processes find, and removes what is of something else."""
+    """Takes what all processes find, and counts what is of something else."""
     here: dict[str, dict[str, np.ndarray]] = {}
-    others = []
+    unused, refusal = 0, ''
     for path in sorted(folder.glob('*.npz')):
-      found = self._opened(path)
+      try:
+        found = self._opened(path)
+      except files.TooLargeError as error:
+        refusal = str(error)
+        break
       if found is None:
-        others.append(path)
+        unused += 1
       else:
         here[found[0]] = found[1]
+    if hosts.agreed(True, bool(refusal))[0]:
+      raise ValueError(refusal or (
+          f'Expected the finished runs in {folder} to fit into the memory of '
+          'every process, got one that has too little.'))
     names = hosts.from_first(sorted(here))
     lacking = hosts.agreed(
         bool(names), *(name not in here for name in names))
@@ -142,8 +159,7 @@ class FinishedRuns:
       if not absent:
         self.earlier_s += float(here[name].pop(_TOOK))
         self._found[name] = here[name]
-    self.removed = hosts.from_first(len(others))
-    hosts.first(lambda: _remove(others))
+    self.unused = hosts.from_first(unused)
     if self._found:
       stops.note_saved(folder.parent)
 
@@ -152,6 +168,8 @@ class FinishedRuns:
     """The name and the arrays of a run; None if they are of something else."""
     try:
       arrays = files.read_arrays(path)
+    except files.TooLargeError:  # another start may have more memory
+      raise
     except (ValueError, FileNotFoundError):
       return None
     seal = arrays.pop(_SEAL, np.zeros(0))
@@ -162,8 +180,8 @@ class FinishedRuns:
 
 
 def of_evaluation(opened: runs.RunFolder, config: Mapping[str, Any],
-                  judged: Iterable[chain.Judged], devices: parallel.Devices
-                  ) -> FinishedRuns:
+                  judged: Iterable[chain.Judged], devices: parallel.Devices,
+                  hooks: Sequence[loop.Hook] = ()) -> FinishedRuns:
   """The runs of an evaluation in its folder.
 
   Versions are compared but for that of the operating system, which a restart
@@ -174,13 +192,23 @@ def of_evaluation(opened: runs.RunFolder, config: Mapping[str, Any],
     config: of the evaluation.
     judged: its models.
     devices: that it runs on.
+    hooks: told of files there that are not used.
+
+  Raises:
+    ValueError: see :class:`FinishedRuns`.
   """
   versions = runs.versions()
   del versions['platform']
-  return FinishedRuns(opened.checkpoints, {
+  found = FinishedRuns(opened.checkpoints, {
       'run': chain.run_hash(config), 'versions': versions,
       'device': job.device_name(), 'devices': devices.count,
       runs.OWN_CODE: [models.own_code(one.saved.config) for one in judged]})
+  if found.unused:
+    for hook in hooks:
+      hook({'event': 'expected', 'sentence': (
+          f'Not used: {text.counted(found.unused, "file")} in checkpoints, of '
+          'other models, settings, versions or devices, or damaged.')})
+  return found
 
 
 def clear(folder: pathlib.Path) -> None:
@@ -188,17 +216,13 @@ def clear(folder: pathlib.Path) -> None:
   def remove() -> None:
     if folder.is_dir():
       writes.clear(folder)
-      _remove(folder.glob('*.npz'))
+      for path in list(folder.glob('*.npz')):
+        path.unlink()
+        storage.push(path)
       with contextlib.suppress(OSError):  # somebody put something there
         folder.rmdir()
 
   hosts.first(remove)
-
-
-def _remove(paths: Iterable[pathlib.Path]) -> None:
-  for path in list(paths):
-    path.unlink()
-    storage.push(path)
 
 
 def _file_of(name: str) -> str:

@@ -80,11 +80,11 @@ class Predictors:
     return {name: out.logits for name, out in self.run(
         saved.config, saved.variables, parts).items()}
 
-  def finished_outputs(
+  def outputs(
       self, finished: finished_runs.FinishedRuns, name: str,
       saved: checkpoint.SavedModel, parts: Mapping[str, np.ndarray],
       features: Collection[str]) -> dict[str, models.Outputs[np.ndarray]]:
-    """Outputs of a model, if they are not there yet.
+    """Outputs of a model: those that an earlier process kept, or made now.
 
     Args:
       finished: runs of the evaluation.

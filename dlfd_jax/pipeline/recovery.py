@@ -31,6 +31,7 @@ from dlfd_jax.pipeline import (
 from dlfd_jax.utils import text as text_lib
 
 SIDES = ('forget', 'test')
+_STAGE = 'bringing it back'
 
 
 class Lesson(NamedTuple):
@@ -71,10 +72,12 @@ def runs(plan: Plan, names: Iterable[str], splits: splits_lib.Splits,
   for name in names:
     found += [finished_runs.Run(
         name=_run(name, treatment), images=len(splits.forget),
-        steps=config.max_steps, batch_size=lesson.batch_size, rows=lesson.rows)
+        steps=config.max_steps, batch_size=lesson.batch_size, rows=lesson.rows,
+        stage=_STAGE)
               for treatment, lesson in plan.lessons.items()
               if plan.same(treatment) == treatment]
-    found += [finished_runs.Run(name=_run(name, treatment), images=shown)
+    found += [finished_runs.Run(
+        name=_run(name, treatment), images=shown, stage=_STAGE)
               for treatment in recovery.COPIES]
   return found
 
@@ -157,10 +160,18 @@ def _treatments(plan: Plan, saved: checkpoint.SavedModel,
 
 
 def plan(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
-         config: relearn.RelearnConfig) -> Plan:
-  """Who is taught what, and why something is not."""
+         config: relearn.RelearnConfig,
+         search: leakage.Search | None = None) -> Plan:
+  """Who is taught what, and why something is not.
+
+  Args:
+    dataset: the images.
+    splits: their parts.
+    config: of the lessons.
+    search: for copies among these, if there is one already.
+  """
   found = Plan({}, {}, {}, {})
-  _plan_retain(found, dataset, splits, config)
+  _plan_retain(found, dataset, splits, config, search)
   forget = splits.forget
   known = per_example.has_label(dataset.task, dataset.labels[forget])
   identity = dataset.identity[forget]
@@ -187,12 +198,13 @@ def plan(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
 
 
 def _plan_retain(plan: Plan, dataset: dataset_lib.Dataset,
-                 splits: splits_lib.Splits,
-                 config: relearn.RelearnConfig) -> None:
+                 splits: splits_lib.Splits, config: relearn.RelearnConfig,
+                 search: leakage.Search | None) -> None:
   """The lesson without forget: a copy of a forget image would be one of it."""
   rows = splits.retain[per_example.has_label(
       dataset.task, dataset.labels[splits.retain])]
-  copies = np.isin(rows, leakage.like_forget(dataset, splits))
+  copies = np.isin(rows, leakage.like_forget(
+      dataset, splits, altered=True, search=search))
   notes = [f'{config.max_steps} steps on retain alone.']
   if copies.any():
     rows = rows[~copies]

@@ -17,8 +17,8 @@ import numpy as np
 
 from dlfd_jax import checkpoint, models
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
-from dlfd_jax.evaluation import inputs as inputs_lib
-from dlfd_jax.metrics import features as features_lib, stats
+from dlfd_jax.evaluation import features as kept, inputs as inputs_lib
+from dlfd_jax.metrics import features as features_lib
 from dlfd_jax.pipeline import (
   expected_cost,
   finished_runs,
@@ -27,8 +27,6 @@ from dlfd_jax.pipeline import (
 )
 
 FEATURES = 'probes and alignment'
-_ANSWERS = 'answers'
-_STAGES = {'relearn': 'learning forget again', 'recovery': 'bringing it back'}
 _CKA_FORMS = 2  # unbiased and biased
 _FEWEST = 4  # images of it
 
@@ -60,8 +58,7 @@ def of_runs(left: Sequence[finished_runs.Run], saved: checkpoint.SavedModel,
   image_s = expected_cost.image_seconds(predictor, saved.variables, rows)
   found: dict[str, float] = {}
   for run in left:
-    stage = _STAGES.get(run.name.partition('/')[0], _ANSWERS)
-    found[stage] = found.get(stage, 0.0) + run.images * image_s + (
+    found[run.stage] = found.get(run.stage, 0.0) + run.images * image_s + (
         run.steps * step_s[str(run.batch_size)] if run.steps else 0.0)
   return found
 
@@ -69,8 +66,10 @@ def of_runs(left: Sequence[finished_runs.Run], saved: checkpoint.SavedModel,
 def of_features(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
                 saved: checkpoint.SavedModel, count: int,
                 config: inputs_lib.ReferenceConfig,
-                kept: Collection[str]) -> float:
+                known: Collection[str]) -> float:
   """Expected seconds of probes and of the alignment of features.
+
+  Takes as long as one of each kind that is not all there.
 
   Args:
     dataset: the images.
@@ -78,7 +77,7 @@ def of_features(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
     saved: a model; all are taken to have features as wide as its own.
     count: of models.
     config: of tier 1.
-    kept: names of what is there already, see ``inputs.Inputs.keep``.
+    known: names of what is there already, see ``features.kept_name``.
   """
   model = models.build(saved.config)
   width = models.output_shapes(model, dataset.image_size).features.shape[-1]
@@ -86,7 +85,7 @@ def of_features(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
   rows = {split: splits.parts[split] for split in inputs_lib.FEATURED}
   noise = {split: draw(size=(len(of), width)) for split, of in rows.items()}
   people = {split: dataset.identity[of] for split, of in rows.items()}
-  units = {split: stats.units_of(of) for split, of in people.items()}
+  units = {split: inputs_lib.units_of(of)[0] for split, of in people.items()}
   labels = dataset.labels[rows['test']].reshape(len(rows['test']), -1)
 
   def membership() -> object:
@@ -111,19 +110,24 @@ def of_features(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
   forms = _CKA_FORMS + (
       len(models.blocks(model)) - 1 if getattr(model, 'blocks', None) else 0)
   kinds: list[tuple[str, int, int, Callable[[], object]]] = [
-      ('probe_membership', every, 1, membership),
-      ('permuted', 1, config.probe_permutations, membership),
-      ('probe_label', of_labels, 1, label)]
-  for split in rows:
-    kinds += [(f'probe_people_{split}', every, 1,
+      (kept.kept_name(kept.probe_membership.__name__, ''), every, 1,
+       membership),
+      (kept.kept_name(kept.PERMUTED, ''), 1, config.probe_permutations,
+       membership),
+      (kept.kept_name(kept.probe_label.__name__, ''), of_labels, 1, label)]
+  for split, probe in (('forget', kept.probe_people_forget),
+                       ('test', kept.probe_people_test)):
+    kinds += [(kept.kept_name(probe.__name__, ''), every, 1,
                functools.partial(person, split)),
-              (f'cka/{split}', pairs * forms, 1 + config.jackknife_groups,
+              (kept.kept_name(kept.CKA, split, ''), pairs * forms,
+               1 + config.jackknife_groups,
                functools.partial(alignment, split))]
   importlib.import_module('sklearn.linear_model')  # which is no probe's time
+  seconds = functools.cache(_seconds)  # one call stands in two of the kinds
   total = 0.0
-  for name, times, each, call in kinds:
-    left = times - sum(one.startswith(f'figures/{name}/') for one in kept)
-    total += max(left, 0) * each * (_seconds(call) if left > 0 else 0.0)
+  for begin, times, each, call in kinds:
+    left = times - sum(one.startswith(begin) for one in known)
+    total += max(left, 0) * each * (seconds(call) if left > 0 else 0.0)
   return total
 
 

@@ -1,6 +1,8 @@
-"""What tier 1 has to run: random networks, and attempts to learn again.
+"""What an evaluation runs from tier 1 on, and its settings.
 
-The retrained models that it compares with are trained by ``reference_models``.
+All answers of its models and of random networks, means of blocks, attempts to
+learn forget again and to bring it back, and what half-references say. Retrained
+models and half-references are trained by ``reference_models``.
 """
 
 from __future__ import annotations
@@ -21,7 +23,11 @@ from dlfd_jax import (
   models,
   training as train,
 )
-from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
+from dlfd_jax.data import (
+  dataset as dataset_lib,
+  leakage,
+  splits as splits_lib,
+)
 from dlfd_jax.evaluation import inputs as inputs_lib
 from dlfd_jax.metrics import forgetting
 from dlfd_jax.pipeline import (
@@ -152,6 +158,7 @@ class Runs:
     recovering: see :func:`recovery_config`.
     halves: models for the attack on those who stay; None = no such attack.
     finished: what earlier processes ran.
+    search: for copies among the parts.
   """
 
   loaded: Mapping[str, checkpoint.SavedModel]
@@ -163,11 +170,12 @@ class Runs:
   recovering: relearn.RelearnConfig | None
   halves: half_references.Plan | None
   finished: finished_runs.FinishedRuns
+  search: leakage.Search
 
   @functools.cached_property
   def _lessons(self) -> recovery.Plan | None:
     return None if self.recovering is None else recovery.plan(
-        self.dataset, self.splits, self.recovering)
+        self.dataset, self.splits, self.recovering, self.search)
 
   @functools.cached_property
   def _parts(self) -> dict[str, np.ndarray]:
@@ -193,17 +201,20 @@ class Runs:
     forget = self.splits.forget
     found = [run(name=predictors_lib.run_of(name), images=sum(
         map(len, self.splits.parts.values()))) for name in self.loaded]
-    found += [run(name=f'random/{seed}',
+    found += [run(name=_random_run(seed),
                   images=len(forget) if seed else featured)
               for seed in range(self.options.random_networks)]
     if self._has_blocks:
-      found += [run(name=f'blocks/{name}', images=featured)
+      found += [run(name=_blocks_run(name), images=featured)
                 for name in self.loaded]
     if self.relearning is not None:
       size = min(self.relearning.batch_size, len(forget))
       steps = self.relearning.max_steps
+      # One batch of forget a step: most steps are told wrong by it, see
+      # ``Relearner.accuracy``.
       found += [run(name=_relearn_run(name, seed), steps=steps, batch_size=size,
-                    rows=forget, images=steps * size)  # most end after one
+                    rows=forget, images=steps * size,
+                    stage='learning forget again')
                 for name in self._learners for seed in self.relearning.seeds]
     if self.recovering is not None and self._lessons is not None:
       found += recovery.runs(
@@ -216,7 +227,11 @@ class Runs:
     return [name for name in self.loaded if name != 'original']
 
   def say_expected(self, hooks: Sequence[loop.Hook]) -> float:
-    """Tells hooks how long what is left may take, seconds, and returns that."""
+    """Tells hooks how long runs, probes and alignment may take that are left.
+
+    Returns:
+      Seconds, without compiling and all other figures.
+    """
     every, known = self.all(), self.finished.names
     left = [run for run in every if run.name not in known]
     how = self.relearning or self.recovering
@@ -235,11 +250,8 @@ class Runs:
            if done else '. Expected: ')
         + f'{text_lib.duration(total)} (' + ', '.join(
             f'{stage} {text_lib.duration(seconds).removeprefix("about ")}'
-            for stage, seconds in stages.items()) + ').')
-    if removed := self.finished.removed:
-      sentence += (
-          f' Removed: {text_lib.counted(removed, "file")} in checkpoints, not '
-          'of these models, settings, versions and devices, or damaged.')
+            for stage, seconds in stages.items())
+        + '), without compiling and all other figures.')
     for hook in hooks:
       hook({'event': 'expected', 'seconds': total, 'sentence': sentence})
     return total
@@ -251,7 +263,8 @@ class Runs:
 
     Args:
       outputs: of each model on each split.
-      hooks: told how many models have learnt forget again.
+      hooks: told how many models have learnt forget again, and how many
+        treatments are done that bring it back.
       spent: takes the seconds that recovery took.
 
     Raises:
@@ -295,12 +308,12 @@ class Runs:
           model, jax.random.key(seed), self.dataset.image_size), parts,
                                     () if seed else parts)
 
-    return self.finished.arrays_of(f'random/{seed}', run)
+    return self.finished.arrays_of(_random_run(seed), run)
 
   def _blocks(self, name: str, saved: checkpoint.SavedModel
               ) -> dict[str, dict[str, np.ndarray]]:
     """Means of a model's blocks, by split."""
-    kept = self.finished.arrays_of(f'blocks/{name}', lambda: {
+    kept = self.finished.arrays_of(_blocks_run(name), lambda: {
         f'{split}/{block}': means
         for split, of_split in self.predictors.block_means(
             saved, self._parts).items() for block, means in of_split.items()})
@@ -340,6 +353,14 @@ class Runs:
           times[name].append(forgetting.RelearnTime(steps, bool(capped)))
         tick(done, len(self._learners))
     return times
+
+
+def _random_run(seed: int) -> str:
+  return f'random/{seed}'
+
+
+def _blocks_run(name: str) -> str:
+  return f'blocks/{name}'
 
 
 def _relearn_run(name: str, seed: int) -> str:

@@ -55,6 +55,10 @@ _LABELS = {
     'check_share': 'One check, as a share of the time between two',
     'search_s': 'Time spent on search',
     'select_s': 'Time of checks and choice',
+    'evaluate_s.expected_of_rest':
+        'Evaluate, expected of the runs and probes that were left',
+    'evaluate_s.finished_earlier':
+        'Runs and figures that were taken from earlier starts',
     'speed_up': 'Speed-up over retraining',
     'speed_up_with_search': 'Speed-up, search included',
 }
@@ -200,6 +204,8 @@ def label_of(name: str) -> str:
     >>> label_of('compile_s.distance'), label_of('peak_bytes')
     ('Compile, distance', 'Peak memory of the host process')
   """
+  if name in _LABELS:
+    return _LABELS[name]
   stem, _, part = name.partition('.')
   words = stem.removesuffix('_s').removesuffix('_bytes').replace('_', ' ')
   label = _LABELS.get(stem) or words[:1].upper() + words[1:]

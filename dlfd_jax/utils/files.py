@@ -37,6 +37,10 @@ _HOUSEKEEPING = {
     'thumbs.db', 'ehthumbs.db', 'desktop.ini', 'icon\r'}
 
 
+class TooLargeError(ValueError):
+  """What is to be read does not fit into the memory that is free now."""
+
+
 def is_file(path: str | os.PathLike) -> bool:
   """Whether there is such a file; none has a name that no disk allows.
 
@@ -141,10 +145,10 @@ def check_folder(folder: str | os.PathLike[str]) -> None:
 
 
 def check_held(size: int, what: str) -> None:
-  """Raises ValueError if as many bytes do not fit into the free memory."""
+  """Raises TooLargeError if so many bytes do not fit into the free memory."""
   free = memory_bytes()
   if size > free:
-    raise ValueError(
+    raise TooLargeError(
         f'Expected {what} to fit into the memory of this machine, of which '
         f'{free / 1e9:.1f} GB are free, got {size / 1e9:.1f} GB.')
 

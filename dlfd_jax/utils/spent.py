@@ -21,7 +21,8 @@ _COMPILING = (_COMPILED, '/jax/core/compile/jaxpr_trace_duration',
 _FROM_CACHE = '/jax/compilation_cache/cache_hits'
 START, READ = 'start', 'data'
 _OF_EVALUATION = (
-    'estimate', 'shadows', 'outputs', 'references', 'figures')
+    'models', 'copies', 'estimate', 'shadows', 'outputs', 'references',
+    'figures')
 
 
 @dataclasses.dataclass

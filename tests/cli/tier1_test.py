@@ -133,7 +133,7 @@ def test_from_runs_to_the_report(
                'recovery_copies_auc/noise 5 %'):
     assert records[name]['null']['value'] is not None, name
     assert records[name]['verdict'] in (None, 'too few to say')
-  assert result['efficiency']['evaluate_s']['expected'] > 0
+  assert result['efficiency']['evaluate_s']['expected_of_rest'] > 0
   assert result['request']['people'] == 4
   assert len(result['request']['sha256_of_image_ids']) == 64
   assert result['efficiency']['evaluate_s']['references'] > 0
@@ -194,11 +194,12 @@ def test_a_killed_evaluation_goes_on_to_the_same_figures(
   said = capsys.readouterr().out
   assert ('Evaluating 4 models: 39 runs, 39 of them finished before. Expected '
           'for the rest: about') in said
-  assert '). Removed: 1 file in checkpoints, not of these models' in said
+  assert 'Not used: 1 file in checkpoints, of other models, settings,' in said
+  assert '), without compiling and all other figures.' in said
   assert len(kept) == len(set(kept)) > 39  # each was done once
   assert not kill.differences(evaluated[0], out)
   seconds = runs.read_json(out / runs.RESULT)['efficiency']['evaluate_s']
-  assert seconds['earlier'] > 0 and 'earlier' not in runs.read_json(
+  assert seconds['finished_earlier'] > 0 and 'finished_earlier' not in runs.read_json(
       evaluated[0] / runs.RESULT)['efficiency']['evaluate_s']
 
 

@@ -210,6 +210,20 @@ def test_a_search_that_would_take_minutes_is_left_out(monkeypatch):
   assert 'mirrored' not in report and 'mirrored' not in report['rule']
 
 
+def test_copies_are_looked_for_once(monkeypatch):
+  world = _world(_pictures(12))
+  search, found = leakage.Search(*world), []
+  for name in ('find_copies', 'altered_pairs'):
+    plain = getattr(leakage, name)
+    monkeypatch.setattr(leakage, name, lambda *args, name=name, plain=plain: (
+        found.append(name), plain(*args))[1])
+  report = leakage.leakage_report(*world, altered=True, search=search)
+  kept = leakage.without_duplicates(*world, altered=True, search=search)
+  assert found == ['find_copies', 'altered_pairs']
+  assert report == leakage.leakage_report(*world, altered=True)
+  assert _rows(kept) == _rows(leakage.without_duplicates(*world, altered=True))
+
+
 @pytest.mark.parametrize('leave_out', [
     leakage.without_duplicates, leakage.clean_report])
 def test_a_part_of_copies_only_is_refused(leave_out):

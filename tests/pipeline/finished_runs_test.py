@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax.pipeline import finished_runs, job
-from dlfd_jax.utils import stops, storage, writes
+from dlfd_jax.utils import files, stops, storage, writes
 
 ARRAYS = {'forget/logits': np.array([[np.pi, -0.0]], np.float32),
           'test/block 1': np.array([[1 / 3]]), 'steps': np.array([7, 0]),
@@ -45,7 +45,7 @@ def test_arrays_are_given_again_bit_by_bit(folder):
   assert stops._process.saved == str(folder.parent)
   again = _open(folder)
   assert again.names == {'outputs/original', 'blocks/a b/../c'}
-  assert again.removed == 0 < again.earlier_s
+  assert again.unused == 0 < again.earlier_s
   for name in again.names:
     found = again.arrays_of(name, _fails)
     assert list(found) == list(ARRAYS)
@@ -90,13 +90,14 @@ def _bare(path):
 
 
 @pytest.mark.parametrize('change', [_cut, _altered, _renamed, _bare])
-def test_an_altered_file_is_removed_and_its_run_done_again(folder, change):
+def test_an_altered_file_is_not_used_and_its_run_done_again(folder, change):
   path = _kept(folder, 'outputs/original')
   change(path)
   runs = _open(folder)
-  assert runs.names == frozenset() and runs.removed == 1 and not path.exists()
+  assert runs.names == frozenset() and runs.unused == 1
   runs.arrays_of('outputs/original', lambda: ARRAYS)
-  assert _open(folder).names == {'outputs/original'}
+  again = _open(folder)
+  assert again.names == {'outputs/original'} and again.unused == 0
 
 
 @pytest.mark.parametrize('other', [
@@ -104,8 +105,20 @@ def test_an_altered_file_is_removed_and_its_run_done_again(folder, change):
 def test_runs_of_another_evaluation_or_version_are_not_taken(folder, other):
   _kept(folder, 'outputs/original', 'outputs/unlearned')
   runs = _open(folder, other)
-  assert runs.names == frozenset() and runs.removed == 2
-  assert not list(folder.iterdir())
+  assert runs.names == frozenset() and runs.unused == 2
+  runs.arrays_of('outputs/unlearned', lambda: ARRAYS)
+  back = _open(folder)  # which costs what was run again there
+  assert back.names == {'outputs/original'} and back.unused == 1
+
+
+def test_what_the_memory_cannot_hold_now_is_refused_and_stays(
+    folder, monkeypatch):
+  path = _kept(folder, 'outputs/original')
+  with monkeypatch.context() as little:
+    little.setattr(files, 'memory_bytes', lambda: path.stat().st_size - 1)
+    with pytest.raises(ValueError, match='into the memory of this machine'):
+      _open(folder)
+  assert _open(folder).names == {'outputs/original'}
 
 
 def test_names_that_are_spelled_alike_have_files_of_their_own(folder):

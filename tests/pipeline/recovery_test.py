@@ -184,6 +184,10 @@ def test_copies_of_forget_images_in_retain_teach_nothing(loaded):
   np.testing.assert_allclose(
       found.logits['unlearned']['retain']['forget'],
       _recover(loaded, data, apart).logits['unlearned']['retain']['forget'])
+  images[0] = images[SPLITS.forget[0]][:, ::-1]
+  assert ('2 images of retain that are copies of forget images were left out.'
+          in recovery.plan(dataclasses.replace(DATA, images=images), SPLITS,
+                           _SHORT).notes['retain'])
   images[:] = images[SPLITS.forget[0]]
   alone = _recover(loaded, dataclasses.replace(DATA, images=images))
   assert 'no copy of a forget image' in alone.left_out['retain']

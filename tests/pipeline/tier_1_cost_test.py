@@ -1,11 +1,13 @@
 """What an evaluation is expected to take: counts times what was timed."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from dlfd_jax import checkpoint, models
 from dlfd_jax.data import splits as splits_lib
-from dlfd_jax.evaluation import inputs as inputs_lib
+from dlfd_jax.evaluation import inputs as inputs_lib, run as run_lib
 from dlfd_jax.pipeline import (
   expected_cost,
   finished_runs,
@@ -46,15 +48,15 @@ def test_steps_by_their_size_and_images(monkeypatch):
   left = [run(name='outputs/original', images=100),
           run(name='half/0', images=10),
           run(name='relearn/unlearned/0', images=4, steps=5, batch_size=8,
-              rows=rows),
+              rows=rows, stage='learning'),
           run(name='recovery/original/retain', images=2, steps=7,
-              batch_size=32, rows=rows),
+              batch_size=32, rows=rows, stage='bringing back'),
           run(name='recovery/original/part_5', images=2, steps=7, batch_size=8,
-              rows=rows)]
+              rows=rows, stage='bringing back')]
   predictors = predictors_lib.Predictors(DATA, tiny.devices())
   assert tier_1_cost.of_runs(left, _saved(), _Tuners(), predictors, rows) == {
-      'answers': 110 * IMAGE_S, 'learning forget again': 4 * IMAGE_S + 5 * 3,
-      'bringing it back': 4 * IMAGE_S + 7 * 10 + 7 * 3}
+      'answers': 110 * IMAGE_S, 'learning': 4 * IMAGE_S + 5 * 3,
+      'bringing back': 4 * IMAGE_S + 7 * 10 + 7 * 3}
   assert tier_1_cost.of_runs([], _saved(), None, predictors, rows) == {}
 
 
@@ -74,6 +76,62 @@ def test_probes_and_alignment_of_every_model_and_pair(monkeypatch):
   assert seconds('figures/permuted/unlearned') == whole - 20
   assert seconds('figures/probe_label/original', 'outputs/original',
                  'figures/cka/test/a/b/cka_unbiased/') == whole - 1 - 7
+
+
+def test_the_figures_of_an_evaluation_are_those_that_are_expected(monkeypatch):
+  """Whatever is renamed there would be expected though it is kept."""
+  identity = np.concatenate([np.arange(32), np.repeat(np.arange(32, 36), 2)])
+  identity[SPLITS.forget] = np.repeat(identity[SPLITS.forget][::2], 2)
+  data = dataclasses.replace(DATA, identity=identity.astype(np.int32))
+  rng, kept = np.random.default_rng(0), {}
+
+  def some(split, width):
+    return rng.normal(size=(len(SPLITS.parts[split]), width))
+
+  def keep(name, make):
+    kept[name] = make()
+    return kept[name]
+
+  names = ('original', 'unlearned', 'retrained_0', 'retrained_1')
+  logits = {name: {split: some(split, 3) for split in SPLITS.parts}
+            for name in names}
+  run_lib.evaluate(
+      {**{name: logits[name] for name in names[:2]},
+       'retrained': [logits[name] for name in names[2:]]}, data, SPLITS,
+      inputs_lib.EvaluationConfig(bootstrap=20, permutations=20, draws=1),
+      tier=1, references=inputs_lib.References(
+          features={name: {split: some(split, 6)
+                           for split in inputs_lib.FEATURED}
+                    for name in (*names, inputs_lib.RANDOM)},
+          blocks={name: {split: {'bn': some(split, 6)}
+                         for split in inputs_lib.FEATURED} for name in names}),
+      keep=keep)
+  monkeypatch.setattr(tier_1_cost, '_seconds', lambda call: 1.0)
+
+  def seconds(known):
+    return tier_1_cost.of_features(
+        data, SPLITS, _saved(), 4, inputs_lib.ReferenceConfig(), known)
+
+  assert seconds(kept) == 0 < seconds(())
+  kinds = {name.split('/')[1] for name in kept} - {'silhouette'}  # takes none
+  assert len(kinds) == 6
+  for kind in kinds:
+    assert seconds({name for name in kept
+                    if name.split('/')[1] != kind}) > 0, kind
+
+
+def test_the_images_of_one_person_are_told_apart_one_by_one(monkeypatch):
+  tried = []
+  monkeypatch.setattr(tier_1_cost, '_seconds', lambda call: (
+      tried.append(call), 0.0)[1])
+  one = dataclasses.replace(DATA, identity=np.where(
+      np.isin(np.arange(40), SPLITS.forget), 0, DATA.identity + 1).astype(
+          np.int32))
+  config = inputs_lib.ReferenceConfig()
+  tier_1_cost.of_features(one, SPLITS, _saved(), 4, config, ())
+  assert len(tried) == 6  # the membership probe once for both of its kinds
+  forget, unseen = tried[0]()
+  assert [len(forget), len(unseen)] == [8, 8]
 
 
 def test_a_probe_on_noise_takes_its_time_and_too_few_people_none():

@@ -29,6 +29,13 @@ def _times(unlearned, retrained, compiled=()):
   return facts.cost_sentence(result)
 
 
+def test_what_is_no_part_of_an_evaluation_does_not_read_as_one():
+  assert facts.label_of('evaluate_s.models') == 'Evaluate, models'
+  assert 'that were left' in facts.label_of('evaluate_s.expected_of_rest')
+  assert facts.label_of('evaluate_s.finished_earlier').startswith(
+      'Runs and figures')
+
+
 def test_the_cost_sentence_says_who_was_faster():
   assert _times(6., 60.) == (
       'Unlearning took 6.0 s, retraining 60.0 s, both without compilation: '

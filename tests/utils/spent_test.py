@@ -60,5 +60,6 @@ def test_a_runs_own_clock_and_an_evaluations_parts_are_named():
     assert ('trial 10.0, first steps 4.0, steps 3.0, checks 0.8, choice 0.1, '
             'checkpoints 0.0 (with') in said
     said = spent.sentence(spent.of_command({'efficiency': {'evaluate_s': {
-        'outputs': 1., 'figures': 2., 'relearn': 3., 'cpu': 9.}}}))
-    assert 'outputs 1.0, figures 2.0' in said and 'relearn' not in said
+        'models': 4., 'outputs': 1., 'figures': 2., 'relearn': 3.,
+        'expected_of_rest': 5., 'cpu': 9.}}}))
+    assert 'models 4.0, outputs 1.0, figures 2.0 (with' in said
