@@ -17,7 +17,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -252,7 +252,9 @@ def _correlate(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def altered_pairs(images: np.ndarray | pixels_lib.Stored, some: np.ndarray,
-                  others: np.ndarray) -> list[tuple[int, int, str]]:
+                  others: np.ndarray,
+                  known: Collection[tuple[int, int]] = ()
+                  ) -> list[tuple[int, int, str]]:
   """Mirrored and cropped copies of some images among others.
 
   An image that is cropped and mirrored is not found, nor one that is turned or
@@ -263,6 +265,7 @@ def altered_pairs(images: np.ndarray | pixels_lib.Stored, some: np.ndarray,
     some: int ``[m]``, of which images.
     others: int ``[k]``, none of these; their copies, or what they are cropped
       from.
+    known: (image, copy) of pairs that are copies anyway: not to be tried.
 
   Returns:
     (image, copy, ``'mirrored'`` or ``'cropped'``), sorted.
@@ -285,13 +288,14 @@ def altered_pairs(images: np.ndarray | pixels_lib.Stored, some: np.ndarray,
   own = set(some.tolist())
   for (whole, part), tried in windows.items():
     pair = (whole, part) if whole in own else (part, whole)
-    if pair not in found:
+    if pair not in found and pair not in known:
       large, small = images[np.array(pair)].astype(np.float32) @ _GREY
       if pair[0] != whole:
         large, small = small, large
       if _is_window(large, small, tried):
         found[pair] = 'cropped'
-  return sorted((*pair, kind) for pair, kind in found.items())
+  return sorted((*pair, kind) for pair, kind in found.items()
+                if pair not in known)
 
 
 def _altered_hashes(images: np.ndarray | pixels_lib.Stored,
@@ -396,9 +400,8 @@ class Search:
         rows for name, rows in self.splits.parts.items() if name != 'forget'])
     if len(rest) * (len(forget) + _HASHES) > MOST_ALTERED:
       return None
-    known = {pair[:2] for pair in self.copies.pairs_of(forget)}
-    return [pair for pair in altered_pairs(self.dataset.images, forget, rest)
-            if pair[:2] not in known]
+    known = {(i, j) for i, j, _ in self.copies.pairs_of(forget)}
+    return altered_pairs(self.dataset.images, forget, rest, known)
 
 
 def leakage_report(
@@ -527,12 +530,11 @@ def copies_outside(resolved: resolution.ResolvedRequest) -> dict[str, Any]:
                     'near': near[f'forget-{name}']} for name in parts}
   part_of = _part_of(parts)
   pairs = [pair for pair in copies.pairs_of(forget) if pair[1] in part_of]
-  known = {pair[:2] for pair in pairs}
+  known = {(i, j) for i, j, _ in pairs}
   rest = np.array(sorted(part_of), np.int64)
-  for pair in altered_pairs(dataset.images, forget, rest):
-    if pair[:2] not in known:
-      pairs.append(pair)
-      by_part[part_of[pair[1]]][pair[2]] += 1
+  for pair in altered_pairs(dataset.images, forget, rest, known):
+    pairs.append(pair)
+    by_part[part_of[pair[1]]][pair[2]] += 1
   listed: list[dict[str, Any]] = []
   others = 0
   for i, j, kind in pairs:
