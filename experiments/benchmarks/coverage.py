@@ -35,8 +35,11 @@ from dlfd_jax.evaluation import (
   harm,
   inputs as inputs_lib,
   outputs,
+  registry,
+  run,
 )
 from dlfd_jax.metrics import attack, ranks, stats
+from dlfd_jax.pipeline import reference_models
 from dlfd_jax.report import render
 from experiments.benchmarks import verdict_rates
 from experiments.publish import programs
@@ -51,7 +54,14 @@ _LIFT = {'retain': .25, 'val': 2.05, 'forget': 1.28, 'test': 1.28}
 # Of the margins of several models: shared, of each model, rest.
 _DIFFICULTY, _SKILL, _REST, _WORSE = .8, .15, .6, .5
 _FEW = 10  # simulations where nothing has an interval
-_VOTERS = (.1, (13, 50), (3, 5, 8))  # repetitions (share), people, retrained
+_VOTERS = ((13, 50), (3, 5, 8))  # people, retrained
+_ATTACKS = ('rmia_auc', 'rmia_auc_person', 'lira_auc', 'lira_auc_two_sided',
+            'lira_auc_person')  # of tier 2, from four retrained models
+_SHADOWS = 32
+_OF_SHADOWS = ('u_lira_auc', 'u_lira_auc_person', 'u_lira_retrained_auc',
+               'klom_forget')
+_TRACES = (0.0, .25)  # of the margin, where models differ by .5
+_SHADOW_PEOPLE = (5, 13, 50)
 _WITHHELD = .1  # of the repetitions
 WITHHELD = 'attack accuracy, if it had one'
 _LOSS = functools.partial(np.logaddexp, 0)
@@ -242,7 +252,8 @@ def difference_rows(repetitions: int, people: tuple[int, ...] = PEOPLE,
 
 def voter_rows(repetitions: int) -> Iterator[dict[str, Any]]:
   """A row for each metric that votes: how often its difference holds 0."""
-  _, people, counts = _VOTERS
+  people, counts = _VOTERS
+  metrics = [*verdict_rates.NEEDED, *map(_metric, _ATTACKS)]
   for size, models in itertools.product(people, verdict_rates.SKILLS):
     data, splits = verdict_rates.data_of(
         {**dict.fromkeys(verdict_rates.PARTS, size), 'val': 5}, PER_PERSON)
@@ -251,7 +262,7 @@ def voter_rows(repetitions: int) -> Iterator[dict[str, Any]]:
       original, judged, retrained = verdict_rates.simulated(
           splits, *verdict_rates.SKILLS[models], [3, size, i])
       for count, (_, records) in zip(counts, verdict_rates.verdicts(
-          data, splits, original, judged[:1], retrained, counts)):
+          data, splits, original, judged[:1], retrained, counts, metrics)):
         for record in records:
           if record.delta.error:
             found[record.metric, count].append(record.delta)
@@ -260,13 +271,79 @@ def voter_rows(repetitions: int) -> Iterator[dict[str, Any]]:
                  retrained=count)
 
 
+def _metric(name: str) -> registry.Metric:
+  found = registry.find(name)
+  assert found is not None, name
+  return found
+
+
+def by_shadows(rng: np.random.Generator, people: int, trace: float,
+               ) -> dict[tuple[str, str], estimate_lib.Estimate]:
+  """Figures of simulated shadow models, and their differences to the null.
+
+  Each model unlearned a random half of the people and keeps ``trace`` of their
+  margins; eight retrained models keep nothing.
+  """
+  data, splits = verdict_rates.data_of(
+      dict.fromkeys(verdict_rates.PARTS, people), PER_PERSON)
+  skill, rest = verdict_rates.SKILLS['apart']
+  ease = {name: rng.normal(verdict_rates.EASE, 1.0, len(rows))
+          for name, rows in splits.parts.items()}
+
+  def model() -> dict[str, np.ndarray]:
+    level = rng.normal(0.0, skill)
+    return {name: of + level + rng.normal(0.0, rest, len(of))
+            for name, of in ease.items()}
+
+  def logits(margins: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: np.where(data.labels[splits.parts[name]][:, None] == [0, 1],
+                           of[:, None], 0.0) for name, of in margins.items()}
+
+  states = reference_models.random_states(
+      _SHADOWS, people, int(rng.integers(2**31)))
+  states = np.repeat(states, PER_PERSON, axis=1)
+  before, after = (np.stack([model()['forget'] for _ in range(_SHADOWS)])
+                   + gain * (states == inputs_lib.FORGET)
+                   for gain in (verdict_rates.GAIN, trace))
+  inputs = inputs_lib.prepare(
+      {'original': logits(model()), 'unlearned': logits(model()),
+       'retrained': [logits(model()) for _ in range(max(RETRAINED))]},
+      data, splits, verdict_rates.CONFIG,
+      inputs_lib.References(shadows=inputs_lib.Shadows(after, before, states)))
+  found = {}
+  for name in _OF_SHADOWS:
+    record, = run.records(inputs, _metric(name))
+    found[name, 'figure'] = record.unlearned
+    found[name, 'difference to its null'] = record.delta
+  return found
+
+
+def shadow_rows(repetitions: int, people: tuple[int, ...] = _SHADOW_PEOPLE,
+                ) -> Iterator[dict[str, Any]]:
+  """A row for each interval of figures of shadow models.
+
+  What a figure should be with a trace, or of so many models, has no closed
+  form: its mean over the simulations stands for it, but for a difference where
+  nothing is left, which should be 0.
+  """
+  for size, trace in itertools.product(people, _TRACES):
+    found = _collect(functools.partial(by_shadows, people=size, trace=trace),
+                     repetitions, 4, size, int(100 * trace))
+    for (name, what), estimates in found.items():
+      mean = float(np.mean([estimate.value for estimate in estimates]))
+      truth = 0.0 if what != 'figure' and not trace else mean
+      yield _row(estimates, truth, metric=name, what=what, people=size,
+                 trace=trace, mean=mean)
+
+
 def _measure(values: flags.FlagValues) -> dict[str, Any]:
   repetitions = command.value(values, 'repetitions')
   started = time.process_time()
   return {'repetitions': repetitions,
           'single': list(single_rows(repetitions)),
           'differences': list(difference_rows(repetitions)),
-          'voters': list(voter_rows(max(1, round(_VOTERS[0] * repetitions)))),
+          'voters': list(voter_rows(repetitions)),
+          'shadows': list(shadow_rows(repetitions)),
           'cpu_s': round(time.process_time() - started)}
 
 
@@ -288,8 +365,8 @@ def _table(rows: list[dict[str, Any]], keys: tuple[str, ...], across: str,
            for key, of_key in by_key.items()]
   return render.markdown_lines(
       [*heads, *(f'{column}' for column in columns)], lines,
-      'l' + ''.join('l' if head == 'models' else 'r' for head in heads[1:])
-      + 'r' * len(columns))
+      'l' + ''.join('l' if head in ('models', 'interval of') else 'r'
+                    for head in heads[1:]) + 'r' * len(columns))
 
 
 def _word(part: Any) -> str:
@@ -324,12 +401,22 @@ def markdown(result: dict[str, Any]) -> str:
       *_table(result['differences'], ('metric', 'people', 'seeds'),
               'retrained', RETRAINED,
               ['metric', 'people', 'seed noise']), '',
-      '## Differences of the metrics that vote', '',
-      'The judged model is one more retrained one, models are '
-      f'those of `verdict_rates`; {_VOTERS[0] * result["repetitions"]:.0f} '
-      f'simulations each, {verdict_rates.RESAMPLES} resamples.', '',
+      '## Differences of the metrics that vote, and of tier 2', '',
+      'The judged model is one more retrained one, models are those of '
+      f'`verdict_rates`; {verdict_rates.RESAMPLES} resamples.', '',
       *_table(result['voters'], ('metric', 'models', 'people'), 'retrained',
-              _VOTERS[2], ['metric', 'models', 'people']), '',
+              _VOTERS[1], ['metric', 'models', 'people']), '',
+      '## Figures of shadow models', '',
+      f'By people to forget; {_SHADOWS} shadow models, each of which unlearned '
+      f'a random half of them, {PER_PERSON} images of each person, '
+      f'{max(RETRAINED)} retrained models, {verdict_rates.RESAMPLES} '
+      'resamples. A trace: what is left of the margin on unlearned images, '
+      'where models differ by '
+      f'{verdict_rates.SKILLS["apart"][1]:g}. The figure should be its own '
+      'mean over the simulations, the difference to its null 0 without a '
+      'trace.', '',
+      *_table(result['shadows'], ('metric', 'what', 'trace'), 'people',
+              _SHADOW_PEOPLE, ['metric', 'interval of', 'trace']), '',
       f'{_CONFIG.bootstrap} resamples else; {result["cpu_s"]} CPU seconds. '
       + programs.made_by(result), ''])
 

@@ -64,9 +64,9 @@ FALSE = {  # of a judged model, and of what it is judged on
     'worse by .02': {'utility': 'indistinguishable'},
     'worse by .05': {'utility': 'indistinguishable'}}
 RESAMPLES = 100
-_CONFIG = inputs_lib.EvaluationConfig(
+CONFIG = inputs_lib.EvaluationConfig(
     bootstrap=RESAMPLES, permutations=20, draws=1)
-_NEEDED = [metric for metric in registry.METRICS if metric.tier <= 1
+NEEDED = [metric for metric in registry.METRICS if metric.tier <= 1
            and (metric.votes or metric.name == 'streisand')]
 _WORDS = ('distinguishable', 'indistinguishable', 'inconclusive', 'cannot say',
           'too few to say')
@@ -95,6 +95,7 @@ def data_of(sizes: dict[str, int], per_person: int = 1, *, known: bool = True,
 def verdicts(data: dataset_lib.Dataset, splits: splits_lib.Splits,
              original: Logits, judged: Sequence[Logits],
              retrained: Sequence[Logits], counts: Sequence[int],
+             metrics: Sequence[registry.Metric] = NEEDED,
              ) -> Iterator[tuple[Verdicts, list[Record]]]:
   """Overall verdicts and records on models with these margins, by split.
 
@@ -112,14 +113,14 @@ def verdicts(data: dataset_lib.Dataset, splits: splits_lib.Splits,
   everything = inputs_lib.prepare(
       {'original': logits(original),
        'retrained': [logits(one) for one in (*retrained, *judged)]},
-      data, splits, _CONFIG)
+      data, splits, CONFIG)
   models = everything.retrained
   of_models: dict[Any, Any] = {}  # what other models do not change
   for count, model in itertools.product(counts, models[len(retrained):]):
     inputs = dataclasses.replace(
         everything, unlearned=model, retrained=models[:count],
         memo=dict(of_models))
-    found = [record for metric in _NEEDED
+    found = [record for metric in metrics
              for record in run.records(inputs, metric)]
     of_models |= {
         key: value for key, value in inputs.memo.items()

@@ -27,11 +27,21 @@ def test_differences_hold_with_and_without_seed_noise():
 
 
 def test_differences_of_voters_hold_0(monkeypatch):
-  monkeypatch.setattr(coverage, '_VOTERS', (.2, (13,), (3,)))
+  monkeypatch.setattr(coverage, '_VOTERS', ((13,), (5,)))
   rows = list(coverage.voter_rows(2))
   assert {row['metric'] for row in rows} >= {
-      'gap_accuracy_test', 'reference_attack_two_sided'}
+      'gap_accuracy_test', 'reference_attack_two_sided', 'rmia_auc'}
   assert all(row['coverage'] is not None for row in rows)
+
+
+@pytest.mark.parametrize('trace', [0.0, 1.0])
+def test_figures_of_shadow_models_see_a_trace(trace):
+  found = coverage._collect(
+      lambda rng: coverage.by_shadows(rng, 30, trace), 1, 5)
+  u_lira, = found['u_lira_auc', 'figure']
+  away, = found['u_lira_auc', 'difference to its null']
+  assert (u_lira.value > .8) == bool(trace)
+  assert (away.low > 0) == bool(trace)
 
 
 @pytest.mark.parametrize('leak', coverage.LEAKS)
