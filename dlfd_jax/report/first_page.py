@@ -100,7 +100,8 @@ def to_do(result: tables.Result) -> list[str]:
   else:
     use = f'Decide by the recommendation whether to use {model}'
     when = 'Once that is decided, delete'
-  found = [f'{use}{_of_weights(hashes.get("unlearned"))}.',
+  found = [*_trained_on(result, audit),
+           f'{use}{_of_weights(hashes.get("unlearned"))}.',
            _copies(result, when)]
   if models.get('original') and not audit:
     found.append(
@@ -137,6 +138,18 @@ def _copies(result: tables.Result, when: str) -> str:
   return f'{said}.' + (
       f' Not looked for: {text_lib.listed(missing)}, which dlfd check looks '
       'for.' if missing else '')
+
+
+def _trained_on(result: tables.Result, audit: bool) -> list[str]:
+  """What is to do first where retain still holds copies of forget images."""
+  leakage = (result.get('data') or {}).get('leakage') or {}
+  count = sum(pairs.get('forget-retain', 0) for kind in _COPIES
+              if (pairs := leakage.get(kind)))
+  if audit or not count:
+    return []
+  return [f'The new model was trained on copies of these images, too '
+          f'({text_lib.counted(count, "pair")}, annex A): unlearn again with '
+          'them in the request, or record why they stay.']
 
 
 def _with_forget(pairs: Mapping[str, Any] | None) -> int | None:

@@ -414,7 +414,8 @@ def markdown(result: dict[str, Any]) -> str:
       'where models differ by '
       f'{verdict_rates.SKILLS["apart"][1]:g}. The figure should be its own '
       'mean over the simulations, the difference to its null 0 without a '
-      'trace.', '',
+      "trace. KLOM's own interval is left out of evaluations with fewer than "
+      '50 people.', '',
       *_table(result['shadows'], ('metric', 'what', 'trace'), 'people',
               _SHADOW_PEOPLE, ['metric', 'interval of', 'trace']), '',
       f'{_CONFIG.bootstrap} resamples else; {result["cpu_s"]} CPU seconds. '

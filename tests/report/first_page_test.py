@@ -76,3 +76,16 @@ def test_where_no_copy_was_found_the_page_says_so():
           'slightly cropped ones (none found).') in first_page.to_do(result)[1]
   assert 'candidates' in ' '.join(first_page.to_do(
       {**result, 'selection': {'auto': {'candidates': []}}}))
+
+
+def test_copies_that_were_trained_on_come_first():
+  result = fakes.result()
+  result['data'] = {**result['data'], 'leakage': {
+      'exact': {'forget-retain': 0}, 'mirrored': {'forget-retain': 1}}}
+  first, *rest = first_page.to_do(result)
+  assert first == (
+      'The new model was trained on copies of these images, too (1 pair, annex '
+      'A): unlearn again with them in the request, or record why they stay.')
+  assert not any('trained on copies' in line for line in rest)
+  result['data']['leakage']['mirrored'] = {'forget-retain': 0, 'forget-val': 2}
+  assert 'trained on copies' not in ' '.join(first_page.to_do(result))
