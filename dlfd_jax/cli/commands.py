@@ -105,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   """Runs the command that ``argv`` names first; returns its exit code."""
   if argv is None:
     return process.run(main)
-  if not argv or argv[0] in ('--help', '-h', 'help'):
+  if not argv or argv[0] in ('--help', '--help-all', '-h', 'help'):
     print(usage())
     return exit_codes.OK
   if argv[0] == '--version':

@@ -53,7 +53,8 @@ def test_tables_show_few_flags_first_and_break_no_name(table, capsys):
 
 @pytest.mark.parametrize('width', [60, 80, 120])
 def test_the_list_of_commands_fits(width, capsys, monkeypatch):
-  shown(capsys, monkeypatch, ['--help'], width)
+  said = shown(capsys, monkeypatch, ['--help'], width)
+  assert shown(capsys, monkeypatch, ['--help-all'], width) == said
 
 
 @pytest.mark.parametrize('argv, said', [
