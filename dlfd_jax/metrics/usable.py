@@ -121,8 +121,9 @@ class AccuracyDrop:
             f'{100 * self.bound:.0f} points there.')
     if not self.images:
       return said
-    return (f'{said} The loss is ' + (
-        'beyond noise' if self.low > 0 else 'within noise') + f': {self}.')
+    shown = ('The loss is beyond noise' if self.low > 0 else
+             'That the loss is so small was not shown')
+    return f'{said} {shown}: {self}.'
 
   def __str__(self) -> str:
     of = (f' of {text.counted(self.units, "person")}'

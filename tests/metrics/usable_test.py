@@ -115,7 +115,8 @@ def test_three_answers(lost, gained, answer):
   said = 'Do not use' in one.sentence
   assert said == (lost - gained > 20)
   assert ('beyond noise' in one.sentence) == (said and answer == 'lost')
-  assert ('within noise' in one.sentence) == (said and answer != 'lost')
+  assert ('so small was not shown' in one.sentence) == (
+      said and answer != 'lost')
 
 
 def test_no_difference_on_few_images_is_no_certainty():
