@@ -17,7 +17,8 @@ STEM = 'comparison'
 _ABOUT = """
 Puts finished evaluations of one request into one table: one column for each
 unlearned model between original and retrained. Data, split, request, original,
-retrained models and settings must be the same.
+retrained models and settings, the tier among them, must be the same. The null
+is that of the first evaluation.
 
 Writes comparison.md, .csv and .tex, the trade-off plot comparison.svg and .png,
 and result.json.
@@ -90,7 +91,7 @@ def _folders(paths, given) -> dict[str, pathlib.Path]:
     raise ValueError(f'Expected {len(paths)} --names, one for each evaluation, '
                      f'got {len(given)}.')
   titles = given or [pathlib.Path(path).resolve().name for path in paths]
-  taken = sorted(set(titles) & set(names.MODELS))
+  taken = sorted(set(titles) & {*names.MODELS, compare.null_column(titles)})
   if taken:
     raise ValueError(f'Expected --names other than {", ".join(names.MODELS)}, '
                      f'got {validate.listed(taken)}.')

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dlfd_jax.evaluation import estimate, registry
 from dlfd_jax.report import names, tables
+from dlfd_jax.utils import runs
 
 # What has to be equal, as it stands in an evaluation's config.json.
 _SHARED = {
@@ -36,13 +37,32 @@ def check_comparable(configs: Mapping[str, Mapping[str, Any]]) -> None:
   for name in others:
     for what, value in shared[name].items():
       if value != shared[first][what]:
-        raise ValueError(
-            f'Expected evaluations of {what}, but {first} and {name} differ.')
+        which = (_settings_that_differ(configs, first, name)
+                 if what == _SHARED['config'] else '')
+        raise ValueError(f'Expected evaluations of {what}, but {first} and '
+                         f'{name} differ{which}.')
   for one, other in itertools.combinations(configs, 2):
     if hashes[one] == hashes[other]:
       raise ValueError(
           'Expected unlearned models that differ, got the same one in '
           f'{one} and {other}.')
+
+
+def _settings_that_differ(configs: Mapping[str, Mapping[str, Any]],
+                          *pair: str) -> str:
+  """``: tier in A is 0, in B is 3``; the tier, which decides others, first."""
+  # Of tier 0 nothing is stored.
+  old, new = ({'tier': 0, **(configs[name].get('config') or {})}
+              for name in pair)
+  lines = runs.differences(
+      old, new, verbs=(f'in {pair[0]} is', f'in {pair[1]} is'))
+  lines.sort(key=lambda line: not line.startswith('tier '))
+  return f': {"; ".join(lines[:5])}' if lines else ''
+
+
+def null_column(results: Iterable[str]) -> str:
+  """The heading of the null, which is that of the first evaluation."""
+  return f'null of {next(iter(results))}'
 
 
 def table(results: Mapping[str, tables.Result]) -> tables.Table:
@@ -54,8 +74,8 @@ def table(results: Mapping[str, tables.Result]) -> tables.Table:
 
   Returns:
     The rows of the summary; those of tier 1 too if it was run for all. What is
-    about the original, retrained and null is from the first result; the note
-    says which one is nearest to retrained.
+    about the original, retrained and null is from the first result. Notes say
+    which one is nearest to retrained, and of whom a note of some results is.
 
   Raises:
     ValueError: if one is no evaluation.
@@ -77,11 +97,20 @@ def table(results: Mapping[str, tables.Result]) -> tables.Table:
     rows.append(dataclasses.replace(
         same_metric[0], cells=(original, *unlearned, retrained, null),
         remarks=()))
-  notes = next(iter(results.values())).get('notes') or ()
   return tables.Table(
       'One request, several methods',
-      ('original', *results, 'retrained', 'null'), tuple(rows),
-      (_nearest(results, tier_1), *map(str, notes)))
+      ('original', *results, 'retrained', null_column(results)), tuple(rows),
+      (_nearest(results, tier_1), *_notes(results)))
+
+
+def _notes(results: Mapping[str, tables.Result]) -> list[str]:
+  """Each note once, with the names of its evaluations unless it is of all."""
+  found: dict[str, list[str]] = {}
+  for name, result in results.items():
+    for note in dict.fromkeys(map(str, result.get('notes') or ())):
+      found.setdefault(note, []).append(name)
+  return [note if len(of) == len(results) else f'{", ".join(of)}: {note}'
+          for note, of in found.items()]
 
 
 def _nearest(results: Mapping[str, tables.Result], tier_1: bool) -> str:

@@ -103,7 +103,8 @@ def another_run(path: str | os.PathLike, lines: list[str]) -> ValueError:
       + '. Another folder starts another run.')
 
 
-def differences(old: Any, new: Any, name: str = '') -> list[str]:
+def differences(old: Any, new: Any, name: str = '',
+                verbs: tuple[str, str] = ('was', 'is now')) -> list[str]:
   """What differs, in words; where files lie is not part of a run.
 
   An older config need not know a field that is None; and what a field that is
@@ -115,7 +116,8 @@ def differences(old: Any, new: Any, name: str = '') -> list[str]:
     return [
         line for key in sorted(set(old) | set(new))
         for line in differences(
-            old.get(key), new.get(key), f'{name}.{key}' if name else key)]
+            old.get(key), new.get(key), f'{name}.{key}' if name else key,
+            verbs)]
   field = name.rpartition('.')[2]
   old, new = configs.current(field, old), configs.current(field, new)
   if old == new:
@@ -124,7 +126,8 @@ def differences(old: Any, new: Any, name: str = '') -> list[str]:
     return [_OTHERS]
   if all(_HASH.fullmatch(str(value)) for value in (old, new)):
     return [f'{name} differs']
-  return [f'{name} was {validate.shown(old)}, is now {validate.shown(new)}']
+  return [f'{name} {verbs[0]} {validate.shown(old)}, '
+          f'{verbs[1]} {validate.shown(new)}']
 
 
 def read_config(run: str | os.PathLike, *kinds: str) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def test_again_it_is_the_same_and_nothing_else_is_overwritten(
     two, tmp_path, capsys):
   assert _run(two, tmp_path / 'out', '--names=A,B', '--json') == 0
   found = json.loads(capsys.readouterr().out)
-  assert found['columns'] == ['original', 'A', 'B', 'retrained', 'null']
+  assert found['columns'] == ['original', 'A', 'B', 'retrained', 'null of A']
   assert _run(two, tmp_path / 'out', '--names=A,B') == 0
   assert _run(two, tmp_path / 'out', '--names=A,C') == 2
   assert 'evaluations' in capsys.readouterr().err
@@ -112,7 +112,9 @@ def test_again_it_is_the_same_and_nothing_else_is_overwritten(
 @pytest.mark.parametrize('change, sentence', [
     ({'fingerprint': 'g'}, 'of the same data'),
     ({'rows': {'forget': 'other'}}, 'the same split and request'),
-    ({'config': {'seed': 1}}, 'the same settings'),
+    ({'config': {'seed': 1, 'tier': 3}}, 'the same settings, but dlfd and '
+     'other differ: tier in dlfd is 0, in other is 3; seed in dlfd is 0, in '
+     'other is 1.'),
     ({'models': {'original': 'p', 'unlearned': 'c', 'retrained_0': 'r'}},
      'the same original and retrained models'),
     ({'models': {'original': 'o', 'unlearned': 'a', 'retrained_0': 'r'}},
@@ -128,7 +130,8 @@ def test_what_differs_in_more_than_the_method_is_refused(
 @pytest.mark.parametrize('flags, sentence', [
     (['--names=one'], 'Expected 2 --names'),
     (['--names=one,one'], '--names that differ'),
-    (['--names=null,one'], '--names other than')])
+    (['--names=null,one'], '--names other than'),
+    (['--names=one,null of one'], '--names other than')])
 def test_names_are_one_for_each_column(flags, sentence, two, tmp_path, capsys):
   assert _run(two, tmp_path / 'out', *flags) == 2
   assert sentence in capsys.readouterr().err
@@ -137,6 +140,14 @@ def test_names_are_one_for_each_column(flags, sentence, two, tmp_path, capsys):
 def test_one_evaluation_is_no_comparison(two, tmp_path, capsys):
   assert _run(two[:1], tmp_path / 'out') == 2
   assert 'Expected at least 2 evaluations' in capsys.readouterr().err
+
+
+def test_a_note_is_printed_once_with_the_names_it_is_of():
+  results = {name: {**fakes.result(), 'notes': notes} for name, notes in (
+      ('a', ['of all', 'of a']), ('b', ['of b and c', 'of all']),
+      ('c', ['of all', 'of b and c']))}
+  assert compare_lib.table(results).notes[1:] == (
+      'of all', 'a: of a', 'b, c: of b and c')
 
 
 def test_without_retrained_nothing_is_nearest():
