@@ -54,10 +54,10 @@ def _define(values: flags.FlagValues) -> None:
 
 
 def _execute(values: flags.FlagValues, line: str) -> None:
-  root, asked = study_lib.root_of(values), trackers.of(values)
+  root = study_lib.root_of(values)
   out = pathlib.Path(command.required(values, 'out'))
-  if not out.is_dir():
-    raise FileNotFoundError(f'Expected the folder {out} of --out.')
+  programs.check_folder(out)
+  asked = trackers.of(values)
   unknown = sorted(set(values['methods'].value) - set(spaces.SEARCHED))
   if unknown:
     raise ValueError(

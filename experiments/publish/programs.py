@@ -33,6 +33,13 @@ _KINDS: dict[type, Callable[..., Any]] = {
 OUT = (None, 'where the files go, without their ending')  # see out_of
 
 
+def check_folder(folder: pathlib.Path) -> None:
+  """Raises FileNotFoundError unless the folder of ``--out`` is there."""
+  if not folder.is_dir():
+    raise FileNotFoundError(f'Expected the folder {folder} of --out, found '
+                            'none: create it first.')
+
+
 def out_of(values: flags.FlagValues) -> pathlib.Path:
   """``--out``, looked at before the work begins.
 
@@ -42,8 +49,7 @@ def out_of(values: flags.FlagValues) -> pathlib.Path:
     ValueError: if the flag is not given.
   """
   out = pathlib.Path(command.required(values, 'out'))
-  if not out.parent.is_dir():
-    raise FileNotFoundError(f'Expected the folder {out.parent} of --out.')
+  check_folder(out.parent)
   writes.check_ours(f'{out}.json')
   return out
 

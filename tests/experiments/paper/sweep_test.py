@@ -185,7 +185,8 @@ def test_trackers_are_told_of_every_trial(
     (['--methods=nothing'], 'Expected --methods of'),
     (['--tasks=nothing'], 'Expected --tasks of'),
     (['--data=a.npz,b.npz'], 'Expected --data to name 1 sources'),
-    (['--out=nowhere'], 'Expected the folder nowhere of --out')])
+    (['--out=nowhere'], 'Expected the folder nowhere of --out, found '
+     'none: create it first.')])
 def test_a_wrong_flag_is_one_sentence(flags, sentence, tmp_path, capsys):
   folder = tmp_path / 'w'
   assert sweep.main(

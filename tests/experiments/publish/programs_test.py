@@ -17,7 +17,9 @@ def _values(out):
 @pytest.mark.parametrize('ask', [programs.out_of, programs.out_if_given])
 def test_the_folder_must_be_there(ask, tmp_path):
   assert ask(_values(tmp_path / 'table')) == tmp_path / 'table'
-  with pytest.raises(FileNotFoundError, match='Expected the folder .*absent'):
+  with pytest.raises(
+      FileNotFoundError,
+      match='Expected the folder .*absent of --out, found none: create it'):
     ask(_values(tmp_path / 'absent' / 'table'))
 
 
