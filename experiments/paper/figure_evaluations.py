@@ -18,6 +18,7 @@ from dlfd_jax.report import (
   feature_numbers,
   figure_features,
   figure_losses,
+  names,
   tables,
 )
 from dlfd_jax.utils import runs
@@ -146,8 +147,9 @@ def read(folders: Mapping[str, pathlib.Path]) -> list[Model]:
       _check_same(models[0], one)
     models.append(one)
   if models and 'retrained_0/test/loss' in models[0].arrays:
-    several = 'retrained_1/test/loss' in models[0].arrays
-    title = 'Retrained (first; numbers: mean)' if several else 'Retrained'
+    count = sum(name.startswith('retrained_')
+                for name in names.models_in(models[0].arrays))
+    title = f'Retrained (1 of {count})' if count > 1 else 'Retrained'
     models.append(dataclasses.replace(
         models[0], name='retrained', title=title, column='retrained'))
   return models

@@ -9,7 +9,8 @@ r"""The paper's figures, drawn from files.
 
 Without --figures, all that the given inputs allow are drawn. `features` needs
 evaluations made with --keep_features, `collapse` these or --tier=1. Each figure
-is written as PNG and SVG; figures.json holds the numbers under them.
+is written as PNG and SVG; figures.json holds the numbers under them. Of several
+retrained models the first is drawn; its AUC and probes are the mean of all.
 
   python -m experiments.paper.figures --out=runs/figures \\
       --evaluations=dlfd=runs/e_dlfd,neggrad=runs/e_neggrad \\

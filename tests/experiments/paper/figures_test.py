@@ -79,6 +79,17 @@ def test_all_that_the_inputs_allow_is_drawn_with_its_numbers(tmp_path):
   assert {'command', 'config', 'seeds', 'device', 'versions'} <= set(found)
 
 
+def test_a_title_says_which_of_the_retrained_models_is_drawn(tmp_path):
+  folder = _evaluation(tmp_path / 'one', features=False)
+  assert figure_evaluations.read({'a': folder})[-1].title == (
+      'Retrained (1 of 3)')
+  with np.load(folder / 'per_example.npz') as stored:
+    arrays = {key: values for key, values in stored.items()
+              if not key.startswith(('retrained_1/', 'retrained_2/'))}
+  np.savez(folder / 'per_example.npz', **arrays)
+  assert figure_evaluations.read({'a': folder})[-1].title == 'Retrained'
+
+
 def test_a_name_begins_every_file(tmp_path):
   one = _evaluation(tmp_path / 'one', features=False)
   _ok(f'--evaluations=neggrad={one}', '--name=fig6', f'--out={tmp_path / "o"}')
