@@ -41,6 +41,7 @@ from dlfd_jax.evaluation.inputs import (
 )
 from dlfd_jax.evaluation.reference_attack import margins as margins_of
 from dlfd_jax.metrics import epsilon, klom, lira, ulira
+from dlfd_jax.utils import text
 
 NO_SHADOWS = 'no shadow models were given'
 LEAST = 4  # models of a side: those that are left must give a variance
@@ -617,14 +618,15 @@ def notes(inputs: Inputs) -> list[str]:
   if shadows is None:
     return []
   found = []
-  count = int((shadows.states == FORGET).sum(0).min()) + (
-      len(inputs.retrained) if shadows.by_request else
-      int((shadows.states == OUT).sum(0).min()))
-  if count < SCREENING:
+  unlearned = int((shadows.states == FORGET).sum(0).min())
+  without = (len(inputs.retrained) if shadows.by_request else
+             int((shadows.states == OUT).sum(0).min()))
+  if unlearned + without < SCREENING:
     found.append(
-        f'{count} models on both sides of an image: what is not told apart may '
-        f'still be there; {SCREENING} are a screening, {PUBLICATION} or more '
-        'are for publication.')
+        f'{text.counted(unlearned, "model")} that unlearned an image and '
+        f'{without} without it: what is not told apart may still be there; '
+        f'{SCREENING} together are a screening, {PUBLICATION} or more are for '
+        'publication.')
   if shadows.unlearned is None:
     found.append(
         'Of tier 3 only what needs no unlearned shadow model was computed: '

@@ -203,7 +203,7 @@ def test_what_was_done_is_recorded_and_read_again(made, judged, monkeypatch):
   assert result['shadows']['models'] == 8
   assert result['shadows']['method'] == 'eu_k'
   assert result['models']['shadows'].endswith('random')
-  assert any('32 are a screening' in note for note in result['notes'])
+  assert any('32 together are a screening' in note for note in result['notes'])
   assert result['verification']['unverified'] == []
   monkeypatch.setattr(unlearn, 'unlearn', None)  # not called again
   again = dlfd_jax.evaluate(
