@@ -486,11 +486,14 @@ def train_references(
     for k, run in zip(group, found, strict=True):
       add(k, run)
     left = left[size:]
-  for k in range(len(plan.seeds)):
+  count = len(plan.seeds)
+  kind = 'reference' if plan.design in (RETRAINED, HALF) else 'shadow'
+  for k in range(count):
     if k not in made:
       add(k, train.train(
           plan.dataset, plan.parts(k), plan.config_of(k), plan.network,
-          on=plan.on, workdir=folder_of(opened.path, k), **shared))
+          on=plan.on, workdir=folder_of(opened.path, k),
+          title=f'train {kind} {k + 1} of {count}', **shared))
   return load_references(opened.path, allow_unverified=allow_unverified)
 
 

@@ -49,7 +49,7 @@ def train(dataset: dataset_lib.Dataset, splits: job.Parts,
           network: presets.Network | None = None, *, on: str = 'all',
           workdir: job.Folder | None = None,
           devices: parallel.Devices | None = None,
-          hooks: Sequence[loop.Hook] = (),
+          hooks: Sequence[loop.Hook] = (), title: str | None = None,
           checkpoint_seconds: float = 60.0,
           command: str | None = None,
           used: Mapping[str, Any] | None = None,
@@ -68,6 +68,7 @@ def train(dataset: dataset_lib.Dataset, splits: job.Parts,
       on in it, one that is finished is read from it.
     devices: where to run; all local devices by default.
     hooks: called with every event.
+    title: of the progress; None = what it is trained on.
     checkpoint_seconds: least time between two checkpoints.
     command: how a user started this, for the record.
     used: what it printed of what it uses, likewise.
@@ -92,7 +93,7 @@ def train(dataset: dataset_lib.Dataset, splits: job.Parts,
   run = one.run
   if run.open(workdir, allow_unverified):
     return run
-  with run.checkpoints() as saver, job.shown(hooks, _TITLES[on]):
+  with run.checkpoints() as saver, job.shown(hooks, title or _TITLES[on]):
     out = fit.fit(
         one.model, dataset, one.rows, splits.val, config, devices=devices,
         log=run.log, checkpoints=saver, checkpoint_seconds=checkpoint_seconds,

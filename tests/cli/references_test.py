@@ -9,7 +9,7 @@ import pytest
 
 from dlfd_jax import fit, loop
 from dlfd_jax.cli import commands, exit_codes, unlearn
-from dlfd_jax.pipeline import classifier, reference_models
+from dlfd_jax.pipeline import classifier, job, reference_models
 from dlfd_jax.utils import runs
 from tests import mutations
 from tests.cli import runs_of
@@ -95,10 +95,14 @@ def test_a_stopped_command_goes_on_with_the_next_model(
 
 @pytest.mark.long
 def test_everybody_of_the_pool_is_in_half_of_the_shadow_models(
-    tmp_path, original, unlearned, capsys):
-  folder = tmp_path / 'shadows'
+    tmp_path, original, unlearned, capsys, monkeypatch):
+  folder, titles, real = tmp_path / 'shadows', [], job.shown
+  monkeypatch.setattr(job, 'shown', lambda hooks, title, *more: (
+      titles.append(title) or real(hooks, title, *more)))
   flags = ['--design=random', '--n=4', '--repeats=0']
   assert _references(original, unlearned, folder, *flags) == 0
+  assert [title for title in titles if title.startswith('train')] == [
+      f'train shadow {k} of 4' for k in (1, 2, 3, 4)]
   assert '4 shadow models, 2 epochs each.' in capsys.readouterr().out
   found = reference_models.load_references(folder)
   members = found.membership
