@@ -5,7 +5,7 @@ r"""Real faces, judged by shadow models: who is still there after unlearning?
 
 FG-NET age in 6 classes, as ``judged`` has it, and LFW gender and smile, smaller
 and for fewer epochs. Of each 32 shadow models hold half of the people to forget
-and forget them by fine-tuning, EU-k, and DLFD without and with restore, at the
+and forget them by fine-tuning, EU-k and DLFD, on FG-NET also with restore, at the
 presets' settings; eight retrained models are the references and sixteen more
 stand in for models after exact unlearning. Every model is a run folder: what is
 finished is not done again.
@@ -26,12 +26,12 @@ from experiments.benchmarks import judged, shadow_rows
 from experiments.paper import study as study_lib
 from experiments.publish import programs
 
-METHODS = (*shadow_rows.METHODS, 'dlfd_restore')
+# And what their shadow models forget by.
 DATA = (
-    judged.SMALL,
-    judged.Data('LFW, gender and smile', 'lfw_gender_smile', 'lfw_64.npz',
-                {'image_size': 24, 'width': 8, 'epochs': 5}, .25,
-                features=False))
+    (judged.SMALL, (*shadow_rows.METHODS, 'dlfd_restore')),
+    (judged.Data('LFW, gender and smile', 'lfw_gender_smile', 'lfw_64.npz',
+                 {'image_size': 24, 'width': 8, 'epochs': 5}, .25,
+                 features=False), shadow_rows.METHODS))
 
 
 def _measure(values: flags.FlagValues) -> dict[str, Any]:
@@ -42,15 +42,14 @@ def _measure(values: flags.FlagValues) -> dict[str, Any]:
       bootstrap=command.value(values, 'bootstrap'), permutations=50, draws=5)
   return {'tasks': [
       measure(data, data.task(folder), root, config, common,
-              command.value(values, 'shadows'),
-              command.value(values, 'methods'))
-      for data in DATA]}
+              command.value(values, 'shadows'), methods)
+      for data, methods in DATA]}
 
 
 def measure(data: judged.Data, task: study_lib.Task, root: pathlib.Path,
             config: inputs_lib.EvaluationConfig, common: Mapping[str, Any],
             shadows: int = shadow_rows.SHADOWS,
-            methods: Sequence[str] = METHODS,
+            methods: Sequence[str] = shadow_rows.METHODS,
             stand_ins: int = shadow_rows.STAND_INS) -> dict[str, Any]:
   """Trains what is missing of one data set, and its rows."""
   study = study_lib.open_study(task, 0, root, data.forget, **common)
@@ -92,7 +91,6 @@ COMMAND = programs.program(
     'benchmarks.shadowed', __doc__, {
         'data_dir': (None, 'folder of the npz files'),
         'shadows': (shadow_rows.SHADOWS, 'shadow models', 8),
-        'methods': (list(METHODS), 'that the shadow models forget by'),
         'bootstrap': (500, 'resamples of an interval', 20)},
     _measure, markdown, runs_models=True)
 main = COMMAND.main
