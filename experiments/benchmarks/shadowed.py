@@ -5,10 +5,10 @@ r"""Real faces, judged by shadow models: who is still there after unlearning?
 
 FG-NET age in 6 classes, as ``judged`` has it, and LFW gender and smile, smaller
 and for fewer epochs. Of each 32 shadow models hold half of the people to forget
-and forget them by fine-tuning, EU-k and DLFD, on FG-NET also with restore, at the
-presets' settings; eight retrained models are the references and sixteen more
-stand in for models after exact unlearning. Every model is a run folder: what is
-finished is not done again.
+and forget them by fine-tuning, EU-k and DLFD, on FG-NET with restore, too, at
+the presets' settings. Eight retrained models are the references, and sixteen
+more stand in for models after exact unlearning. Every model is a run folder:
+what is finished is not done again.
 """
 
 from __future__ import annotations
