@@ -331,11 +331,11 @@ def test_privacy_harm_needs_people_who_are_kept(clean):
 
 def test_the_note_on_few_models_counts_each_side():
   prepared, _ = _found(drawn(len(_PARTS.forget), 8, images=_IMAGES))
-  note, = shadow_figures.notes(prepared)
+  note, *_ = shadow_figures.notes(prepared)
   assert note.startswith(
       '4 models that unlearned an image and 4 without it: ')
   prepared, _ = _found(drawn(len(_PARTS.forget), 32, images=_IMAGES))
-  assert shadow_figures.notes(prepared) == []
+  assert not any('screening' in note for note in shadow_figures.notes(prepared))
 
 
 @pytest.mark.parametrize('shadows,retrained,name,reason', [
