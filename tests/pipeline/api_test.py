@@ -140,8 +140,8 @@ def test_every_kind_of_copy_is_looked_for_and_page_1_says_so(work, tmp_path):
       dataset=dataclasses.replace(data, images=images))
   page = found.write_report(tmp_path / 'page.html').read_text()
   assert ('exact copies (none found), near-duplicates (none found), mirrored '
-          'ones (1 pair found) and slightly cropped ones (none found); decide on '
-          'each that was found (annex A).') in page
+          'ones (1 pair found) and slightly cropped ones (none found); decide '
+          'on each that was found (annex A).') in page
   assert 'The table without these copies' in page
   again = found.record['without_duplicates']
   assert again['data']['splits']['val']['images'] == len(splits.val) - 1
