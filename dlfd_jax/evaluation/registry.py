@@ -859,10 +859,9 @@ _NULLS_OF_SHADOWS = {  # where it is another one
 
 
 def _null_in_words(metric: Metric) -> str:
-  if metric.form == SHADOW and metric.members:
-    return _EXCHANGED
   if metric.form == SHADOW:
-    return _NULLS_OF_SHADOWS.get(metric.name, _EXCHANGED)
+    return _EXCHANGED if metric.members else _NULLS_OF_SHADOWS.get(
+        metric.name, _EXCHANGED)
   if metric.null is None:
     return 'each retrained model against the others'
   function = getattr(metric.null, 'func', metric.null)

@@ -229,35 +229,34 @@ def _models(found: evaluation_result.EvaluationResult
              for i, place in enumerate(stored.get('retrained') or ())}
   state = (found.record.get('selection') or {}).get('state') or 'model'
   audited = (found.record.get('audit') or {}).get('files') or {}
-  return {name: {
-      'place': listed.get(name), 'weights': weights,
-      'tensors': _tensors(found, listed.get(name), weights,
-                          state if name == 'unlearned' else 'model',
-                          audited.get(name)),
-      'file': audited.get(name) or _imported_from(found, listed.get(name))}
-          for name, weights in (stored.get('sha256') or {}).items()}
+  models = {}
+  for name, weights in (stored.get('sha256') or {}).items():
+    place, file = listed.get(name), audited.get(name)
+    path = place and places.found(place, found.folder or '.')
+    models[name] = {
+        'place': place, 'weights': weights,
+        'tensors': _tensors(path, weights, state if name == 'unlearned' else
+                            'model', file) if path else None,
+        'file': file or (_imported_from(path) if path else None)}
+  return models
 
 
-def _tensors(found: evaluation_result.EvaluationResult, place: str | None,
-             weights: str, state: str, file: str | None) -> str | None:
+def _tensors(path: str | pathlib.Path, weights: str, state: str,
+             file: str | None) -> str | None:
   """Hash of the state dict that an export holds; None if it is not at hand.
 
   Args:
-    found: the evaluation.
-    place: of the model.
+    path: of the model.
     weights: its hash.
     state: which one of a run.
     file: SHA-256 of the file that an audit read, None = it read none.
   """
-  path = place and places.found(place, found.folder or '.')
-  if not path:
-    return None
   if files.is_file(path):
     if files.sha256(path) != file:
       raise ValueError('Expected the weights file that the audit read in '
                        f'{path}, got another one: audit it anew.')
     return _hash_of_file(path)
-  if not pathlib.Path(path).is_dir():
+  if not os.path.isdir(path):
     return None
   saved = job.judged(path, state).saved
   if checkpoint.fingerprint(saved.variables) != weights:
@@ -269,12 +268,10 @@ def _tensors(found: evaluation_result.EvaluationResult, place: str | None,
       torch_weights.to_state(saved.variables, saved.config))
 
 
-def _imported_from(found: evaluation_result.EvaluationResult,
-                   place: str | None) -> str | None:
+def _imported_from(path: str | pathlib.Path) -> str | None:
   """SHA-256 of the file that a folder was imported from; None = not known."""
-  path = place and places.found(place, found.folder or '.')
-  return (checkpoint.imported(path).get('file')
-          if path and os.path.isdir(path) else None)
+  return (checkpoint.imported(path).get('file') if os.path.isdir(path)
+          else None)
 
 
 def _hash_of_file(path: str | os.PathLike) -> str:

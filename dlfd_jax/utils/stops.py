@@ -104,9 +104,9 @@ def note_saved_in(workdir: str | os.PathLike) -> None:
   That is a step of a loop, or a finished run of an evaluation.
   """
   for depth in ('', '*/', '*/*/', '*/*/*/'):
-    for what in ('loop/[0-9]*', '*.npz'):
-      if any(pathlib.Path(workdir).glob(f'{depth}checkpoints/{what}')):
-        note_saved(workdir)
+    for folder in pathlib.Path(workdir).glob(f'{depth}checkpoints'):
+      if any(folder.glob('loop/[0-9]*')) or any(folder.glob('*.npz')):
+        return note_saved(workdir)
 
 
 def end_with(code: int) -> int:

@@ -407,6 +407,17 @@ def _back_lines(task: Mapping[str, Any]) -> list[str]:
            for model in task['models']]), '']
 
 
+def heading(task: Mapping[str, Any], judged: str) -> list[str]:
+  """Title and sizes of a data set, and how its models were judged."""
+  sizes = ', '.join(f'{task["splits"][name]:,} images of {people} people in '
+                    f'{name}' for name, people in task['people'].items())
+  return [
+      f'## {task["title"]}', '',
+      f'{sizes}. ResNet-18 of width {task["network"]["width"]} at '
+      f'{task["image_size"]} px, {task["train_epochs"]} epochs; '
+      f'{task["references"]} references. {judged}', '']
+
+
 def markdown(result: Mapping[str, Any]) -> str:
   """A table and its sentences for each data set."""
   lines = ['# Real faces, judged up to tier 2', '',
@@ -416,16 +427,10 @@ def markdown(result: Mapping[str, Any]) -> str:
            'models that are no references show what is said of an honest '
            'one.', '']
   for task in result['tasks']:
-    sizes = ', '.join(f'{task["splits"][name]:,} images of {people} people in '
-                      f'{name}' for name, people in task['people'].items())
     lines += [
-        f'## {task["title"]}', '',
-        f'{sizes}. ResNet-18 of width {task["network"]["width"]} at '
-        f'{task["image_size"]} px, {task["train_epochs"]} epochs; '
-        f'{task["references"]} references. '
-        + ('Nobody learns again.' if task['features'] else
-           'Judged are logits: no probes, no CKA, nobody learns again.'),
-        '', *render.markdown_lines(
+        *heading(task, 'Nobody learns again.' if task['features'] else
+                 'Judged are logits: no probes, no CKA, nobody learns again.'),
+        *render.markdown_lines(
             ['model', *COLUMNS.values(), 'people by rank', 'forgetting',
              'utility'],
             [[model['title'],

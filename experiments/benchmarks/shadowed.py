@@ -73,13 +73,8 @@ def markdown(result: Mapping[str, Any]) -> str:
   """A table and its sentences for each data set."""
   lines = ['# Real faces, judged by shadow models', '']
   for task in result['tasks']:
-    sizes = ', '.join(f'{task["splits"][name]:,} images of {people} people in '
-                      f'{name}' for name, people in task['people'].items())
     lines += [
-        f'## {task["title"]}', '',
-        f'{sizes}. ResNet-18 of width {task["network"]["width"]} at '
-        f'{task["image_size"]} px, {task["train_epochs"]} epochs; '
-        f'{task["references"]} references. Judged are logits.', '',
+        *judged.heading(task, 'Judged are logits.'),
         *shadow_rows.table(task['rows'], task['shadow_models']), '',
         *(f'- {line}' for line in shadow_rows.sentences(
             task['rows'], task['shadow_models'], task['splits']['forget'])),

@@ -293,24 +293,35 @@ def test_a_request_names_the_one_before_it(made, tmp_path, capsys):
   assert 'to be the original of this evaluation' in capsys.readouterr().err
 
 
+def _made(tmp_path, *names):
+  """Flags of data with three parts; networks that nobody trained, by name."""
+  path = runs_of.write_data(tmp_path)
+  np.savez(path, **np.load(path),
+           split=np.repeat(['train', 'val', 'test'], [64, 16, 16]))
+  config = models.ModelConfig(outputs=2, width=2, stem='small')
+  dataset = job.load_data(sources.DataOptions(
+      source=str(path), labels=('shade',), image_size=runs_of.SIZE))
+  flags = [flag for flag in runs_of.data_flags(path) if 'preset' not in flag]
+  return flags, {name: checkpoint.SavedModel(
+      models.init(models.build(config), jax.random.key(seed),
+                  dataset.image_size), config, dataset.task,
+      dataset.image_size) for seed, name in enumerate(names)}
+
+
+def _exported(tmp_path, *names):
+  """The same, the networks as weights files."""
+  flags, made = _made(tmp_path, *names)
+  there = {name: tmp_path / f'{name}.safetensors' for name in names}
+  for name, saved in made.items():
+    pipeline_weights.export_weights(saved, there[name])
+  return flags, there
+
+
 @pytest.mark.slow
 def test_the_files_that_models_were_imported_from_are_recognised(
     tmp_path, capsys):
   """Their outputs are put into another order, so no tensor tells them."""
-  path = runs_of.write_data(tmp_path)
-  np.savez(path, **np.load(path),
-           split=np.repeat(['train', 'val', 'test'], [64, 16, 16]))
-  data = [flag for flag in runs_of.data_flags(path) if 'preset' not in flag]
-  config = models.ModelConfig(outputs=2, width=2, stem='small')
-  dataset = job.load_data(sources.DataOptions(
-      source=str(path), labels=('shade',), image_size=runs_of.SIZE))
-  there = {}
-  for seed, name in enumerate(('original', 'model', 'other')):
-    there[name] = tmp_path / f'{name}.safetensors'
-    pipeline_weights.export_weights(checkpoint.SavedModel(
-        models.init(models.build(config), jax.random.key(seed),
-                    dataset.image_size), config, dataset.task,
-        dataset.image_size), there[name])
+  data, there = _exported(tmp_path, 'original', 'model', 'other')
 
   def read(name):
     return weights.IMPORT.main([
@@ -342,22 +353,10 @@ def test_the_files_that_models_were_imported_from_are_recognised(
 @pytest.mark.slow
 def test_a_file_that_is_no_longer_the_audited_one_is_not_signed(
     tmp_path, capsys):
-  path = runs_of.write_data(tmp_path)
-  np.savez(path, **np.load(path),
-           split=np.repeat(['train', 'val', 'test'], [64, 16, 16]))
-  config = models.ModelConfig(outputs=2, width=2, stem='small')
-  dataset = job.load_data(sources.DataOptions(
-      source=str(path), labels=('shade',), image_size=runs_of.SIZE))
-  judged, other = (tmp_path / f'{name}.safetensors'
-                   for name in ('judged', 'other'))
-  for seed, there in enumerate((judged, other)):
-    pipeline_weights.export_weights(checkpoint.SavedModel(
-        models.init(models.build(config), jax.random.key(seed),
-                    dataset.image_size), config, dataset.task,
-        dataset.image_size), there)
+  data, there = _exported(tmp_path, 'judged', 'other')
+  judged, other = there.values()
   assert audit.main([
-      f'--model={judged}', '--forget_people=6', '--bootstrap=20',
-      *[flag for flag in runs_of.data_flags(path) if 'preset' not in flag],
+      f'--model={judged}', '--forget_people=6', '--bootstrap=20', *data,
       '--allow_unverified', '--devices=1', f'--workdir={tmp_path / "eval"}'
   ]) in exit_codes.DONE, capsys.readouterr().err
   content = judged.read_bytes()
@@ -381,17 +380,10 @@ def test_a_file_that_is_no_longer_the_audited_one_is_not_signed(
 @pytest.mark.long
 def test_exports_are_recognised_in_every_format(tmp_path, capsys):
   """An audit of a network that PyTorch knows, exported and verified."""
-  path = runs_of.write_data(tmp_path)
-  np.savez(path, **np.load(path),
-           split=np.repeat(['train', 'val', 'test'], [64, 16, 16]))
-  data = [flag for flag in runs_of.data_flags(path) if 'preset' not in flag]
-  config = models.ModelConfig(outputs=2, width=2, stem='small')
-  dataset = job.load_data(sources.DataOptions(
-      source=str(path), labels=('shade',), image_size=runs_of.SIZE))
-  for seed, name in enumerate(('original', 'model')):
-    checkpoint.save_model(tmp_path / name, models.init(
-        models.build(config), jax.random.key(seed), dataset.image_size),
-        config, dataset.task, dataset.image_size)
+  data, made = _made(tmp_path, 'original', 'model')
+  for name, saved in made.items():
+    checkpoint.save_model(tmp_path / name, saved.variables, saved.config,
+                          saved.task, saved.image_size)
   assert audit.main([
       f'--model={tmp_path / "model"}', f'--original={tmp_path / "original"}',
       *data, '--forget_people=6', '--bootstrap=20', '--devices=1',

@@ -142,14 +142,7 @@ def test_models_of_earlier_versions_are_read_again(
     made, judged, tmp_path, monkeypatch):
   """They kept margins alone; nothing is unlearned for the accuracies."""
   del judged
-  folder = tmp_path / 'shadows'
-  shutil.copytree(made / 'random', folder)
-  data, models = _data(made), [job.judged(made / name)
-                               for name in ('exact', 'original')]
-  predictors = predictors_lib.Predictors(data['dataset'], tiny.devices())
-  plan = shadow_models.plan(folder, *models, *data.values())
-  whole = shadow_models.unlearned_shadows(plan, predictors)
-  _without_accuracies(plan)
+  plan, predictors, whole = _of_an_earlier_version(made, tmp_path)
   asked = []
   unlearned = unlearn.unlearn
   monkeypatch.setattr(unlearn, 'unlearn', lambda *args, **more: asked.append(
@@ -164,14 +157,7 @@ def test_models_of_earlier_versions_are_read_again(
 def test_runs_that_were_removed_are_not_unlearned_again(
     made, tmp_path, monkeypatch):
   """Of models of earlier versions the margins are then all that there is."""
-  folder = tmp_path / 'shadows'
-  shutil.copytree(made / 'random', folder)
-  data, models = _data(made), [job.judged(made / name)
-                               for name in ('exact', 'original')]
-  predictors = predictors_lib.Predictors(data['dataset'], tiny.devices())
-  plan = shadow_models.plan(folder, *models, *data.values())
-  whole = shadow_models.unlearned_shadows(plan, predictors)
-  _without_accuracies(plan)
+  plan, predictors, whole = _of_an_earlier_version(made, tmp_path)
   for run in plan.folder.glob('0*/'):
     shutil.rmtree(run)
   monkeypatch.setattr(unlearn, 'unlearn', None)  # not called
@@ -183,8 +169,19 @@ def test_runs_that_were_removed_are_not_unlearned_again(
   assert not again.accuracies
 
 
-def _without_accuracies(plan):
-  """Margins as earlier versions kept them."""
+def _of_an_earlier_version(made, tmp_path):
+  """Shadow models that unlearned, their margins kept without accuracies.
+
+  Returns:
+    The plan, predictors for it, and what is to be found again.
+  """
+  folder = tmp_path / 'shadows'
+  shutil.copytree(made / 'random', folder)
+  data, models = _data(made), [job.judged(made / name)
+                               for name in ('exact', 'original')]
+  predictors = predictors_lib.Predictors(data['dataset'], tiny.devices())
+  plan = shadow_models.plan(folder, *models, *data.values())
+  whole = shadow_models.unlearned_shadows(plan, predictors)
   index = runs.read_json(plan.folder / runs.RESULT)
   for entry in index['models']:
     path = plan.folder / f'{entry["folder"]}-{plan.state}.npz'
@@ -196,6 +193,7 @@ def _without_accuracies(plan):
     entry['margins'][plan.state] = chain.hash_of_arrays(kept)
   (plan.folder / runs.RESULT).write_text(json.dumps(chain.sealed(
       index, runs.read_config(plan.folder, 'unlearned shadows'))))
+  return plan, predictors, whole
 
 
 def test_what_was_done_is_recorded_and_read_again(made, judged, monkeypatch):
