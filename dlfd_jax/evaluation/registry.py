@@ -46,6 +46,9 @@ MAIN_ATTACK = 'mia_auc_matched'
 SINGLE, GAP, SLOT, DATA, SHADOW = 'single', 'gap', 'slot', 'data', 'shadow'
 FORGETTING, UTILITY = 'forgetting', 'utility'
 VOTER, COMPANION, ACCUSER = 'voter', 'companion', 'accuser'
+# The main attack by other scores, which do not vote.
+OTHER_SCORES = ('mia_auc_matched_margin', 'mia_auc_matched_entropy',
+                'mia_auc_matched_modified_entropy')
 GROUP, RECOVERY = 'group', 'recovery'
 _partial = functools.partial
 

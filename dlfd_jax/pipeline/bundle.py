@@ -228,10 +228,10 @@ def _models(found: evaluation_result.EvaluationResult
   listed |= {f'retrained_{i}': place
              for i, place in enumerate(stored.get('retrained') or ())}
   state = (found.record.get('selection') or {}).get('state') or 'model'
-  audited = (found.record.get('audit') or {}).get('files') or {}
+  came_from = stored.get('files') or {}
   models = {}
   for name, weights in (stored.get('sha256') or {}).items():
-    place, file = listed.get(name), audited.get(name)
+    place, file = listed.get(name), came_from.get(name)
     path = place and places.found(place, found.folder or '.')
     models[name] = {
         'place': place, 'weights': weights,

@@ -462,14 +462,16 @@ def _findings(plan: _Plan, measured: _Measured,
 
 
 def _models(plan: _Plan, workdir: job.Folder | None) -> dict[str, Any]:
-  """Where the models lie, and the hashes of their weights."""
+  """Where the models lie; hashes of weights, and of files they came from."""
   config = plan.judged['unlearned'].config
   return {
       places.KEY: places.HERE,
       **_places_of(plan.judged, workdir, shadows=plan.shadows,
                    half_references=plan.halves),
       'unlearned_run': chain.run_hash(config) if config else None,
-      'sha256': {name: one.weights for name, one in plan.judged.items()}}
+      'sha256': {name: one.weights for name, one in plan.judged.items()},
+      'files': {name: one.imported['file']
+                for name, one in plan.judged.items() if 'file' in one.imported}}
 
 
 def _judged(original: AnyModel | None, unlearned: AnyModel,

@@ -101,19 +101,16 @@ def audit(judged: Mapping[str, chain.Judged], dataset: dataset_lib.Dataset,
   """What is known of an audited model itself.
 
   Returns:
-    ``kind`` (``'train'`` or ``'unlearn'`` of a run of ours, else None),
+    ``kind`` (``'train'`` or ``'unlearn'`` of a run of ours, else None) and
     ``forget_in_training``: how many of the forget images its run was last
-    trained on, None = not known; ``files``: SHA-256 of weights that were read
-    from a file, by model.
+    trained on, None = not known.
   """
   audited = judged['unlearned']
   learned = chain.learned_ids(audited)
   return {
       'kind': audited.config.get('kind'),
       'forget_in_training': None if learned is None else int(np.isin(
-          dataset.sample_id[splits.forget], learned).sum()),
-      'files': {name: one.imported['file'] for name, one in judged.items()
-                if 'file' in one.imported}}
+          dataset.sample_id[splits.forget], learned).sum())}
 
 
 def runs_of(judged: Mapping[str, chain.Judged]) -> list[dict[str, Any]]:

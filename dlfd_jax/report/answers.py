@@ -48,6 +48,8 @@ class Answer:
     because: the number that it rests on.
     short: why it is not ``'yes'``, after "because"; empty if it is.
     tells: what would tell, where that is open; else empty.
+    better: whether it is ``'no'`` because the model is more accurate, and for
+      nothing else. That is no reason against it.
   """
 
   question: str
@@ -55,6 +57,7 @@ class Answer:
   because: str
   short: str = ''
   tells: str = ''
+  better: bool = False
 
   def __str__(self) -> str:
     return f'{self.question} {self.answer.capitalize()}: {self.because}.'
@@ -75,13 +78,13 @@ def advice(found: Sequence[Answer]) -> str:
   Args:
     found: the answers.
   """
-  refused = [one for one in found if one.answer == NO]
+  refused = [one for one in found if one.answer == NO and not one.better]
   if refused:
     return ('Recommendation: do not use it, as '
             f'{_listed(one.short for one in refused)}.')
-  if all(one.answer == YES for one in found):
+  unsure = [one for one in found if one.answer != YES and not one.better]
+  if not unsure:
     return 'Recommendation: use it.'
-  unsure = [one for one in found if one.answer != YES]
   tells = _listed(one.tells for one in unsure)
   return ('Recommendation: none yet, as '
           f'{_listed(one.short for one in unsure)}.'
@@ -209,6 +212,34 @@ def _listed(texts: Any) -> str:
 
 
 def _forgotten(result: tables.Result) -> Answer:
+  found = _by_verdict(result)
+  beside = '' if found.answer == NO else _seen_without_a_vote(result)
+  return dataclasses.replace(
+      found, because=f'{found.because}; {beside}') if beside else found
+
+
+def _seen_without_a_vote(result: tables.Result) -> str:
+  """Attacks that differ beside the verdict, in words; empty if none does.
+
+  They do not decide, so that more of them do not make more false alarms; what
+  they see must not stand in the annex alone.
+  """
+  if tables.references(result) < REFERENCES:
+    return ''
+  found = []
+  for name in registry.OTHER_SCORES:
+    record = tables.find_record(result, name) or {}
+    delta = tables.as_cell(record.get('delta'), signed=True)
+    if verdicts.leaves_out_0(delta):
+      value, retrained = (tables.find_cell(result, name, model).text
+                          for model in ('unlearned', 'retrained'))
+      found.append(f'{registry.label(name)} {value}, retrained {retrained}, '
+                   f'difference {delta.with_interval}')
+  return ('without a vote, at 95 % each, it differs from retrained models by '
+          f'{"; ".join(found)}' if found else '')
+
+
+def _by_verdict(result: tables.Result) -> Answer:
   question = FORGOTTEN
   if _unchanged(result):
     return Answer(question, NO, _UNCHANGED, 'nothing was forgotten')
@@ -430,13 +461,15 @@ def _against_retraining(result: tables.Result) -> Answer:
   number += ''.join(f'; {what}: {verdict}' for what, verdict in found.items()
                     if verdict)
   apart = _apart_at_tier_0(result, *_TIER_0)
-  if apart:
-    return Answer(question, NO, f'{number}; {apart}',
-                  'it can be told apart from retrained models')
-  if any(verdict.startswith(stats.DISTINGUISHABLE)
-         for verdict in found.values()):
-    return Answer(
-        question, NO, number, 'it can be told apart from retrained models')
+  if apart or any(verdict.startswith(stats.DISTINGUISHABLE)
+                  for verdict in found.values()):
+    why = 'it can be told apart from retrained models'
+    number += f'; {apart}' if apart else ''
+    gained = _gained(result, found[registry.FORGETTING])
+    if not gained:
+      return Answer(question, NO, number, why)
+    return Answer(question, NO, f'{number}; but only as it is more accurate '
+                  f'than they are: {gained}', why, better=True)
   if _enough(result) and all(
       verdict.startswith(stats.INDISTINGUISHABLE)
       for verdict in found.values()):
@@ -445,6 +478,27 @@ def _against_retraining(result: tables.Result) -> Answer:
       question, UNKNOWN, number, f'{count} retrained '
       f'model{"s" if count > 1 else ""} and this sample do not show it',
       'more people or retrained models' if _enough(result) else _more(result))
+
+
+def _gained(result: tables.Result, forgetting: str) -> str:
+  """What the model does better than retrained ones; empty if that is not all.
+
+  Args:
+    result: of an evaluation that tells it apart from retrained models.
+    forgetting: the verdict on that, empty at tier 0.
+  """
+  if forgetting.startswith(stats.DISTINGUISHABLE) or _apart_at_tier_0(
+      result, registry.FORGETTING):
+    return ''
+  records = [record for name in _TIER_0[registry.UTILITY]
+             if (record := tables.find_record(result, name))
+             and record.get('verdict') == stats.DISTINGUISHABLE]
+  gains = [tables.as_cell(record['delta'], signed=True) for record in records]
+  if any((gain.value or 0.0) <= 0 for gain in gains):
+    return ''
+  return ', '.join(
+      f'{registry.label(record["metric"])} {gain.with_interval}'
+      for record, gain in zip(records, gains, strict=True))
 
 
 def _beside(result: tables.Result) -> str:

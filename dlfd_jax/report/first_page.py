@@ -107,7 +107,7 @@ def to_do(result: tables.Result) -> list[str]:
     found.append(
         f'{when} the old checkpoints, which still know these people: the '
         f'original{_of_weights(hashes.get("original"), models["original"])}, '
-        'what it was made from, and the states that the runs stored while '
+        f'{_file_of(models)}, and the states that the runs stored while '
         'they worked (checkpoints/loop in their folders)'
         + (', the candidates of the unlearning run among them'
            if (result.get('selection') or {}).get('auto') else '') + '.')
@@ -115,6 +115,14 @@ def to_do(result: tables.Result) -> list[str]:
            'exports of the original')
   found.append(f'Recall {knows}: weights files, servers, devices.')
   return found
+
+
+def _file_of(models: Mapping[str, Any]) -> str:
+  """What an original was made from: a file, where it was imported."""
+  known = (models.get('files') or {}).get('original')
+  return ('what it was made from' if known is None else
+          'the weights file that it was imported from (SHA-256 '
+          f'{known[:_HASH]}), and what that was made from')
 
 
 def _copies(result: tables.Result, when: str) -> str:

@@ -328,6 +328,8 @@ def _trade_off_panel(axis: Any, title: str, points: Sequence[Point],
              color=look.color, alpha=.12, linewidth=0)
   axis.axvline(.5, color=drawing.NULL, linestyle=':', linewidth=1)
   axis.margins(.08)
+  for side in (axis.xaxis, axis.yaxis):  # one tick alone is no scale
+    side.set_major_locator(ticker.MaxNLocator(6, min_n_ticks=3))
   axis.set(title=title, xlabel='attack AUC, class-matched (dotted: a guess)',
            ylabel='accuracy on test')
 

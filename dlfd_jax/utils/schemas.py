@@ -442,6 +442,7 @@ class Models(TypedDict, total=False):
   shadows: str | None
   half_references: str | None
   sha256: Hashes | None
+  files: Hashes
 
 
 class Image(TypedDict):
@@ -550,7 +551,6 @@ class Audit(TypedDict, total=False):
 
   kind: str | None
   forget_in_training: Count | None
-  files: Hashes
 
 
 class Asked(TypedDict, total=False):

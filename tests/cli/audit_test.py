@@ -71,8 +71,7 @@ def test_an_original_alone_that_has_forgotten_nobody(
   assert 'on the audited model; no other model was given' in said
   assert result['verification'] == {
       'unverified': [], 'allowed': [], 'original': None, 'unchanged': False}
-  assert result['audit'] == {
-      'kind': 'train', 'forget_in_training': 24, 'files': {}}
+  assert result['audit'] == {'kind': 'train', 'forget_in_training': 24}
   assert result['request']['people'] == 6
   for metric in ('accuracy_forget', 'mia_auc_matched'):
     assert _cell(result, metric, 'unlearned') is not None
@@ -138,8 +137,7 @@ def test_audits_of_one_request_are_compared(
 @pytest.mark.slow
 def test_a_retrained_model_saw_nobody_of_the_request(made, tmp_path):
   result = _audit(made, tmp_path / 'out', f'--model={made / "retrained"}')
-  assert result['audit'] == {
-      'kind': 'train', 'forget_in_training': 0, 'files': {}}
+  assert result['audit'] == {'kind': 'train', 'forget_in_training': 0}
   assert result['request']['method'] == 'none: a training run'
   assert result['verification']['unverified'] == []
 
@@ -250,7 +248,7 @@ def test_weights_of_another_framework(tmp_path, capsys):
     said[name] = result
     assert 'was imported' in capsys.readouterr().out
   assert said['model.pth']['metrics'] == said['imported']['metrics']
-  assert len(said['model.pth']['audit']['files']['unlearned']) == 64
+  assert len(said['model.pth']['models']['files']['unlearned']) == 64
   assert 'order of the outputs' in str(said['model.pth']['verification'])
 
 

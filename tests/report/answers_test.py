@@ -100,6 +100,55 @@ def test_a_retrained_model_more_does_not_hide_what_an_attack_sees(result, said):
   assert refused == ('no' in said)
 
 
+def _apart_in(*changes, forgetting='inconclusive'):
+  """Told apart from three retrained models by accuracies, and so much."""
+  result = _result(forgetting)
+  result['verdicts']['utility']['verdict'] = 'distinguishable'
+  names = ('accuracy_retain', 'accuracy_test')
+  for name, change in zip(names, changes):
+    record, = (one for one in result['metrics'] if one['metric'] == name)
+    record['verdict'] = 'distinguishable' if change else 'inconclusive'
+    record['delta'] = {'value': change, 'low': change - .05,
+                       'high': change + .05, 'reason': None}
+  return result
+
+
+def test_to_be_more_accurate_than_retrained_models_is_no_reason_against_it():
+  result = _apart_in(.096, .0)
+  like = answers.answers(result)[2]
+  assert like.answer == 'no' and like.better
+  assert 'only as it is more accurate than they are: ' in like.because
+  assert '+0.096 (+0.046 to +0.146)' in like.because
+  assert answers.lines(result)[-1].startswith('Recommendation: none yet')
+  assert answers.lines(_apart_in(.096, forgetting='indistinguishable'))[-1] == (
+      'Recommendation: use it.')
+
+
+@pytest.mark.parametrize('result', [
+    _apart_in(-.096, .0), _apart_in(.096, -.08), _apart_in(.0, -.08),
+    _apart_in(.096, forgetting='distinguishable')])
+def test_to_be_less_accurate_or_to_remember_is_one(result):
+  assert not answers.answers(result)[2].better
+  assert answers.lines(result)[-1].startswith('Recommendation: do not use it')
+
+
+@pytest.mark.parametrize('low, high, said', [
+    (-.4, -.15, True), (.02, .2, True), (-.1, .1, False)])
+def test_what_an_attack_without_a_vote_sees_stands_beside_the_answer(
+    low, high, said):
+  result = _result('inconclusive')
+  record, = (one for one in result['metrics']
+             if one['metric'] == 'mia_auc_matched')
+  result['metrics'].append({
+      **record, 'metric': 'mia_auc_matched_entropy', 'verdict': None,
+      'delta': {'value': (low + high) / 2, 'low': low, 'high': high,
+                'reason': None}})
+  first = answers.answers(result)[0]
+  assert first.answer == 'not shown'
+  assert ('without a vote' in first.because) == said
+  assert ('by entropy' in first.because) == said
+
+
 def _few(told_apart):
   result = _result('too few to say', auc=(.9, None, None, 'too few to say'))
   entry = {'person': 3, 'unit': 'person', 'told_apart': told_apart, 'value': 2.,

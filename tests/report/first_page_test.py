@@ -58,7 +58,11 @@ def test_what_was_done_names_method_state_and_judges():
      'check looks for.'),
     ({'data': {}}, 'Copies within the data were not looked for.'),
     ({}, 'the original (runs/original, weights abababababab)'),
-    ({'models': {'original': '../first'}}, 'the original (folder first)'),
+    ({'models': {'original': '../first'}},
+     'the original (folder first), what it was made from, and the states'),
+    ({'models': {'original': '../first', 'files': {'original': 'ef' * 32}}},
+     'the original (folder first), the weights file that it was imported from '
+     '(SHA-256 efefefefefef), and what that was made from, and the states'),
     ({}, 'Recall exports of the original'),
     ({'audit': {}}, 'whether to use the audited model')])
 def test_what_is_still_to_do(changes, said):

@@ -87,6 +87,17 @@ def test_evaluations_of_one_request_share_original_and_retrained():
       'original', 'a', 'b', 'retrained']
 
 
+@pytest.mark.parametrize('span', [.004, .03, .3])
+def test_both_axes_of_the_trade_off_have_a_scale(span):
+  points = [plots.Point(name, name, Estimate(.5 + span * k), Estimate(.6))
+            for k, name in enumerate(('original', 'unlearned', 'retrained'))]
+  axis, = pictures.axes_of(lambda: plots.trade_offs(
+      {'': points}, bars='seeds', narrow=True))
+  for ticks, (low, high) in ((axis.get_xticks(), axis.get_xlim()),
+                             (axis.get_yticks(), axis.get_ylim())):
+    assert sum(low <= tick <= high for tick in ticks) >= 3
+
+
 def test_the_trade_off_takes_points_without_intervals():
   points = [plots.Point(name, title, Estimate(.5), Estimate(.8))
             for name, title in (('dlfd', 'DLFD'), ('retrained', 'Retrained'))]
