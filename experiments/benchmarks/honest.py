@@ -107,10 +107,9 @@ def markdown(result: Mapping[str, Any]) -> str:
   """A table for each data set."""
   lines = [
       '# Honest retrained models, judged', '',
-      'Each model never learnt the people, and is judged beside others like it: '
-      'a "distinguishable" is a false alarm. At most one in twenty is what each '
-      'verdict allows, as long as spreads are estimated well; among 24 models '
-      'up to 3 are no surprise.', '']
+      'No model here ever learnt the people, and each is judged beside others '
+      'like it, so that every "distinguishable" is a false alarm. A verdict '
+      'allows one in twenty: of 24 models up to 3 are no surprise.', '']
   for task in result['tasks']:
     lines += [
         *judged.heading(task, 'Judged are logits.'),

@@ -10,7 +10,7 @@ from matplotlib import ticker
 from dlfd_jax.report import drawing
 from experiments.paper import comparison, summary
 
-_PANELS = (('gap', 'gap to retraining'),
+PANELS = (('gap', 'gap to retraining'),
            ('lira_auc_two_sided', 'LiRA, two-sided, AUC'))
 BARS = '95 % intervals over seeds'
 _ACROSS = 4  # titles in a line below
@@ -52,15 +52,11 @@ def draw(cells: Sequence[summary.Cell], *, format: str = 'svg') -> bytes:
   with drawing.new_figure(
       8.6, 3.3 * len(tasks) + .16 * high + .7,
       'What is left against what it costs') as figure:
-    grid = figure.subplots(len(tasks), len(_PANELS), squeeze=False)
+    grid = figure.subplots(len(tasks), len(PANELS), squeeze=False)
     for axes, (task, of_task) in zip(grid, tasks.items(), strict=True):
-      for axis, (key, label) in zip(axes, _PANELS, strict=True):
+      for axis, (key, label) in zip(axes, PANELS, strict=True):
         _panel(axis, of_task, key, signs)
-        axis.set(xscale='log', ylabel=label,
-                 xlabel="seconds over retraining's, logarithmic")
-        axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-        axis.xaxis.set_major_formatter('{x:g}')
-        axis.xaxis.set_minor_formatter(ticker.NullFormatter())
+        set_axes(axis, label)
       axes[0].set_title(task)
     handles = [grid[0][0].plot([], [], linestyle='none')[0] for _ in lines]
     figure.legend(handles, lines, loc='outside lower left', ncols=_ACROSS,
@@ -68,15 +64,29 @@ def draw(cells: Sequence[summary.Cell], *, format: str = 'svg') -> bytes:
     return drawing.to_bytes(figure, format)
 
 
-def _panel(axis: Any, cells: Sequence[summary.Cell], key: str,
-           signs: dict[str, str]) -> None:
-  by = comparison.groups(cells)
+def set_axes(axis: Any, label: str) -> None:
+  """Cost to the right, logarithmic, and ``label`` upwards."""
+  axis.set(xscale='log', ylabel=label,
+           xlabel="seconds over retraining's, logarithmic")
+  axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+  axis.xaxis.set_major_formatter('{x:g}')
+  axis.xaxis.set_minor_formatter(ticker.NullFormatter())
+
+
+def shade_left_out(axis: Any, cells: Sequence[summary.Cell], key: str) -> None:
+  """A band of what nine in ten references have that were left out."""
   left_out = sorted(comparison.left_out(cells, key))
   if left_out:
     # Of an attack both ends count, of a gap the upper one.
     low = 0.0 if key == 'gap' else left_out[len(left_out) // 10]
     axis.axhspan(low, comparison.quantile(left_out), alpha=.12, linewidth=0,
                  color=drawing.GREEN)
+
+
+def _panel(axis: Any, cells: Sequence[summary.Cell], key: str,
+           signs: dict[str, str]) -> None:
+  by = comparison.groups(cells)
+  shade_left_out(axis, cells, key)
   for rows, hollow in ((by.screened, True), (by.full, False),
                        (by.trained, False)):
     for name, of in rows.items():

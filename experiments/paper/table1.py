@@ -145,7 +145,7 @@ def rows(task: study_lib.Task, plan: dict[str, Any],
   found = searches.setdefault(task.name, {})
   study = open_study(task, sweep.SEED)
   judge = judge_of(study, plan, own)
-  cells = _trained(study, judge)
+  cells = trained_cells(study, judge)
   cells[-1]['scores'] = judge.stored(
       'scores', lambda: sweep.scores(study, _folders(study, plan)))
   yield cells
@@ -170,7 +170,7 @@ def rows(task: study_lib.Task, plan: dict[str, Any],
       continue
     study = open_study(task, seed)
     judge = judge_of(study, plan, own)
-    yield _trained(study, judge)
+    yield trained_cells(study, judge)
     for row in kept:
       yield [run_row(study, judge, row)]
 
@@ -213,7 +213,7 @@ def judge_of(study: study_lib.Study, plan: dict[str, Any],
   return judging.Judge(study, _folders(study, plan), plan['bootstrap'], own)
 
 
-def _trained(study: study_lib.Study, judge: judging.Judge
+def trained_cells(study: study_lib.Study, judge: judging.Judge
              ) -> list[dict[str, Any]]:
   """The cells of the original and of the retrained models."""
   references = judge.references()

@@ -6,7 +6,7 @@ import pytest
 from absl import flags
 
 from dlfd_jax.cli import commands, layout, options, unlearn
-from experiments.paper import sweep, table1, table2, table3
+from experiments.paper import passes, sweep, table1, table2, table3
 
 COMMANDS = {name: entry.load() for name, entry in commands.COMMANDS.items()}
 
@@ -39,7 +39,8 @@ def test_every_line_fits_and_few_flags_come_first(name, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize('table', [
-    sweep.COMMAND, table1.COMMAND, table2.COMMAND, table3.COMMAND],
+    passes.COMMAND, sweep.COMMAND, table1.COMMAND, table2.COMMAND,
+    table3.COMMAND],
                          ids=lambda table: table.name)
 def test_tables_show_few_flags_first_and_break_no_name(table, capsys):
   assert table.main(['-h']) == 0

@@ -51,6 +51,7 @@ PAGES = {
         'notebooks': 'publish.notebooks',
         'verdict_rates': 'benchmarks.verdict_rates'}.items()},
     'comparison': table1_page.markdown,
+    'passes': _page_of('experiments.paper.passes'),
     'kills': _page_of('tests.slow.kill'),
     'chain': _page_of('tests.chain_cases'),
     'operations': _page_of('tests.cli.operations'),
