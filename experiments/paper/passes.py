@@ -65,8 +65,9 @@ def _execute(values: flags.FlagValues, line: str) -> None:
   tasks = study_lib.tasks_of(values, tuned=False)
   root = study_lib.root_of(values)
   common = inputs.run_options(values, line)
-  result: dict[str, Any] = {**programs.facts(KIND, line), 'devices': common['devices'].count,
-            'plan': plan, 'cells': []}
+  result: dict[str, Any] = {
+      **programs.facts(KIND, line), 'devices': common['devices'].count,
+      'plan': plan, 'cells': []}
   for task in tasks:
     for seed in range(plan['seeds']):
       study = study_lib.open_study(
