@@ -232,17 +232,17 @@ class Command:
     if machine_reads:
       _print_json({**(found or {}), **(
           {'account': account} if account else {})})
-    return _code(found)
+    return exit_code(found)
 
 
-def _code(found: dict[str, Any] | None) -> int:
+def exit_code(found: dict[str, Any] | None) -> int:
   """The exit code of a command that ended well."""
   found = found or {}
   if found.get('no_model'):
     return exit_codes.NO_MODEL
   # Of an evaluation: what its recommendation refuses the model for.
   refused = {one['question'] for one in found.get('answers') or ()
-             if one['answer'] == answers.NO}
+             if answers.Answer(**one).refuses}
   if not_forgotten(found) or answers.FORGOTTEN in refused:
     return exit_codes.NOT_FORGOTTEN
   if found.get('do_not_use') or refused:

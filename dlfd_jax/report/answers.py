@@ -59,6 +59,16 @@ class Answer:
   tells: str = ''
   better: bool = False
 
+  @property
+  def refuses(self) -> bool:
+    """Whether it is a reason against the model."""
+    return self.answer == NO and not self.better
+
+  @property
+  def is_open(self) -> bool:
+    """Whether it is neither for the model nor against it."""
+    return self.answer not in (YES, NO)
+
   def __str__(self) -> str:
     return f'{self.question} {self.answer.capitalize()}: {self.because}.'
 
@@ -78,11 +88,11 @@ def advice(found: Sequence[Answer]) -> str:
   Args:
     found: the answers.
   """
-  refused = [one for one in found if one.answer == NO and not one.better]
+  refused = [one for one in found if one.refuses]
   if refused:
     return ('Recommendation: do not use it, as '
             f'{_listed(one.short for one in refused)}.')
-  unsure = [one for one in found if one.answer != YES and not one.better]
+  unsure = [one for one in found if one.is_open]
   if not unsure:
     return 'Recommendation: use it.'
   tells = _listed(one.tells for one in unsure)

@@ -88,14 +88,14 @@ def to_do(result: tables.Result) -> list[str]:
   """What no program has done yet: the model's use, copies, old models."""
   models = result.get('models') or {}
   hashes = models.get('sha256') or {}
-  outcome = [one.answer for one in answers.answers(result)]
+  outcome = answers.answers(result)
   audit = result.get('audit') is not None
   model = names.AUDITED if audit else 'the unlearned model'
   when = 'Then delete'
-  if answers.NO in outcome:
+  if any(one.refuses for one in outcome):
     use = f'Do not put {model} into use'
     when = 'Once another model is in use, delete'
-  elif set(outcome) == {answers.YES}:
+  elif not any(one.is_open for one in outcome):
     use = f'Put {model} into use in place of the original'
   else:
     use = f'Decide by the recommendation whether to use {model}'

@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
+from dlfd_jax.cli import command, exit_codes
 from dlfd_jax.metrics import usable
-from dlfd_jax.report import answers
+from dlfd_jax.report import answers, first_page
 from tests.report import fakes
 
 _LOSS = usable.AccuracyDrop('val', .50, .49, -.005, .015, 400, 90)
@@ -116,20 +117,27 @@ def _apart_in(*changes, forgetting='inconclusive'):
 def test_to_be_more_accurate_than_retrained_models_is_no_reason_against_it():
   result = _apart_in(.096, .0)
   like = answers.answers(result)[2]
-  assert like.answer == 'no' and like.better
+  assert like.answer == 'no' and not like.refuses and not like.is_open
   assert 'only as it is more accurate than they are: ' in like.because
   assert '+0.096 (+0.046 to +0.146)' in like.because
   assert answers.lines(result)[-1].startswith('Recommendation: none yet')
-  assert answers.lines(_apart_in(.096, forgetting='indistinguishable'))[-1] == (
-      'Recommendation: use it.')
+  assert 'Decide by the recommendation' in ' '.join(first_page.to_do(result))
+  assert command.exit_code(answers.as_json(answers.answers(result))) == 0
+  forgotten = _apart_in(.096, forgetting='indistinguishable')
+  assert answers.lines(forgotten)[-1] == 'Recommendation: use it.'
+  assert 'Put the unlearned model into use' in ' '.join(
+      first_page.to_do(forgotten))
 
 
 @pytest.mark.parametrize('result', [
     _apart_in(-.096, .0), _apart_in(.096, -.08), _apart_in(.0, -.08),
     _apart_in(.096, forgetting='distinguishable')])
 def test_to_be_less_accurate_or_to_remember_is_one(result):
-  assert not answers.answers(result)[2].better
+  assert answers.answers(result)[2].refuses
   assert answers.lines(result)[-1].startswith('Recommendation: do not use it')
+  assert 'Do not put' in ' '.join(first_page.to_do(result))
+  assert command.exit_code(answers.as_json(answers.answers(result))) in (
+      exit_codes.NOT_FORGOTTEN, exit_codes.UNUSABLE)
 
 
 @pytest.mark.parametrize('low, high, said', [
