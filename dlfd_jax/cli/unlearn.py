@@ -258,7 +258,7 @@ def _auto(values: flags.FlagValues, saved: checkpoint.SavedModel,
         f'{result["auto"]["budget_s"]:.0f} s; with timing, compiling and '
         f'judging {result["time"]["total_s"]:.0f} s. '
         + (f'The model: {model}' if model else f'No model; what was tried: '
-           f'{workdir}/{auto.FOLDER}'))
+           f'{workdir}/{runs.CANDIDATES}'))
   _say_before_after(result)
   return {'workdir': workdir, 'model': model, **result}
 

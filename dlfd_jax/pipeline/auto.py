@@ -49,10 +49,9 @@ from dlfd_jax.pipeline import (
   unlearn,
 )
 from dlfd_jax.pipeline.candidates import Budget, Candidate
-from dlfd_jax.utils import hosts, text
+from dlfd_jax.utils import hosts, runs, text
 
 METHOD = run_configs.AUTO
-FOLDER = 'candidates'  # below the run's
 TAKEN, HELD, REFUSED, SKIPPED, NOT_NEEDED = (
     'taken', 'held back', 'refused', 'skipped', 'not needed')
 _PLAN, _CANDIDATE = 'auto', 'candidate'  # events
@@ -208,7 +207,7 @@ def auto(original: methods.Problem | job.ModelRun | checkpoint.SavedModel,
 
   def start(number: int, one: Candidate) -> job.ModelRun:
     place = None if run.folder is None else (
-        run.folder / FOLDER / f'{number}_{one.name}')
+        run.folder / runs.CANDIDATES / f'{number}_{one.name}')
     if isinstance(one.config, training.TrainConfig):
       return train.train(
           problem.dataset, problem.splits, one.config, _network(begun),
@@ -366,14 +365,14 @@ class _Candidates:
         classes=self.judging.splits.classes)
     self._say(_opening(self.candidates, self.budget, plan, rule))
     spent, charged = plan['took_s'], self._charged(plan['took_s'], 0.0)
-    runs: dict[str, job.ModelRun | None] = {}
+    made: dict[str, job.ModelRun | None] = {}
     tried: list[dict[str, Any]] = []
     for number, one in enumerate(self.candidates, 1):
       if number < len(journal):
         found = {key: value for key, value in journal[number].items()
                  if key not in ('event', 'step')}
       else:
-        of_it, runs[one.name] = self._try(
+        of_it, made[one.name] = self._try(
             number, one, rule, plan, charged, tried)
         found = dataclasses.asdict(of_it)
         self.run.log.write({'event': _CANDIDATE, 'step': 0, **found})
@@ -387,7 +386,7 @@ class _Candidates:
     winner = taken = None
     if place is not None:
       taken = tried[place]['name']  # it is finished: elsewhere it is read
-      winner = runs.get(taken) or self.start(
+      winner = made.get(taken) or self.start(
           place + 1, self.candidates[place])
     report = {
         'budget': str(self.budget), 'budget_s': plan['budget_s'],

@@ -78,7 +78,7 @@ class Bundle:
         f'{len(self.manifest["sha256"])} files are as they were signed.',
         f'Code: dlfd_jax {code["dlfd_jax"]}, source {code["source"]}.',
         f'Previous request: {earlier["manifest"]}.' if earlier else
-        'Previous request: none is named.',
+        f'Previous request: none is named{self._without_previous()}.',
         *_chosen(self.evaluation.record.get('selection') or {}),
         *(f'Still knows these people: {one["what"]}'
           + (f', {one["place"]}' if one['place'] else '')
@@ -86,6 +86,12 @@ class Bundle:
           + '.' for one in self.manifest['still_know']),
         *(f'Cannot be proved: {text}'
           for text in self.manifest['cannot_prove'])]
+
+  def _without_previous(self) -> str:
+    """Whether there was one all the same."""
+    asked = self.evaluation.record.get('request') or {}
+    return (', although people were forgotten before: --previous of `dlfd '
+            'report` names the bundle' if asked.get('earlier_images') else '')
 
 
 def _chosen(selection: Mapping[str, Any]) -> list[str]:
@@ -315,10 +321,17 @@ def _still_know(found: evaluation_result.EvaluationResult,
       add('an export of the original', one['file'], None)
   for name in ('original', 'unlearned'):
     place = (models.get(name) or {}).get('place')
-    if place and (pathlib.Path(places.found(place, found.folder or '.'))
-                  / runs.CHECKPOINTS / 'loop').is_dir():
-      add(f'states of the {name} run while it worked',
-          f'{place}/{runs.CHECKPOINTS}/loop', None)
+    for below, what in (
+        (f'{runs.CHECKPOINTS}/loop', f'states of the {name} run while it '
+         'worked'),
+        (runs.CANDIDATES, f'candidates of the {name} run')):
+      if place and (pathlib.Path(places.found(place, found.folder or '.'))
+                    / below).is_dir():
+        add(what, f'{place}/{below}', None)
+  for name, what in names.HALVES.items():
+    place = (found.record.get('models') or {}).get(name)
+    if place:
+      add(f'{what}, of which some learnt these people', place, None)
   return known
 
 

@@ -111,6 +111,11 @@ def to_do(result: tables.Result) -> list[str]:
         'they worked (checkpoints/loop in their folders)'
         + (', the candidates of the unlearning run among them'
            if (result.get('selection') or {}).get('auto') else '') + '.')
+  halves = [f'{what}{_of_weights(None, models[name])}'
+            for name, what in names.HALVES.items() if models.get(name)]
+  if halves:
+    found.append(f'{when} {text_lib.listed(halves)}: some of them learnt these '
+                 'people.')
   knows = ('models that still know these people' if audit else
            'exports of the original')
   found.append(f'Recall {knows}: weights files, servers, devices.')

@@ -24,6 +24,9 @@ LIMITS = (
     'Groups and persons with few images have wide intervals; a difference that '
     'is not seen there may still exist.',
 )
+# Models of which some learnt the people to forget.
+HALVES = {'shadows': 'the shadow models',
+          'half_references': 'the models of random halves'}
 AUDITED = 'the audited model'  # what `unlearned` is in an audit
 MODEL_MEANINGS = {
     'original': 'trained on retain and forget',

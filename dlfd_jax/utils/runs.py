@@ -50,6 +50,7 @@ MODEL_CARD = 'model.json'  # beside the variables of a model
 REPORT = 'report.html'
 LOCK = '.lock'
 CHECKPOINTS = 'checkpoints'
+CANDIDATES = 'candidates'  # of --method=auto
 PLACES = (*places.OF_CONFIG, places.KEY)
 _HASH = re.compile('[0-9a-f]{64}')
 _OTHERS = 'other images are to be forgotten'

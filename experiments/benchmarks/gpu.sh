@@ -19,7 +19,7 @@ if [ -n "${DRY_RUN:-}" ]; then
   rows=8,16 at_once=1,2 growth=16 slack=6 quick=(--quick --cap_s=1)
 else
   size=128 width=64 small=64 large=512 people=1000 race=1650 repeats=5
-  rows=256,1024,2048,4096 at_once=1,8,32 growth=128 slack=1
+  rows=256,1024,2048,4096 at_once=1,8,32,64 growth=128 slack=1
   quick=(--cap_s=10)
 fi
 net=(--image_size=$size --width=$width --stem=imagenet --perturb_steps=5)
@@ -46,16 +46,16 @@ suite() {  # NAME SECONDS PART FLAGS...
 suite step_64 70 step --batch_size=$small
 suite step_512 80 step --batch_size=$large
 # The same epoch by PyTorch and by us, by policy of checks.
-part race 190 against_torch "${net[@]}" --batch_size=$small --people=$race \
+part race 170 against_torch "${net[@]}" --batch_size=$small --people=$race \
     --repeats=$((repeats > 2 ? 2 : 1)) --workdir="$OUT/work_race"
 # Checks and attacks: images a second by the rows of a call.
 part evaluation 60 evaluation_rate --image_size=$size --width=$width \
     --people=$people --rows=$rows --repeats=$repeats
 # What an epoch is spent on, and how steps grow with batch, image and forget set.
 suite shares 80 share --batch_size=$small --people=$people
-suite growth 120 scaling --image_size=$growth --batch_size=$small "${quick[@]}"
+suite growth 100 scaling --image_size=$growth --batch_size=$small "${quick[@]}"
 # Reference models at once.
-part ensembles 100 ensembles --image_size=$((size < 32 ? 32 : size)) \
-    --width=$width --at_once=$at_once --repeats=$repeats --limit_s=80
+part ensembles 140 ensembles --image_size=$((size < 32 ? 32 : size)) \
+    --width=$width --at_once=$at_once --repeats=$repeats --limit_s=120
 
 (IFS=,; echo "[${rows_of_summary[*]-}]") >"$OUT/summary.json"

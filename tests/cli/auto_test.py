@@ -84,7 +84,7 @@ def test_later_commands_take_what_it_took(original, tmp_path, capsys):
   assert answers.before_after(result) in capsys.readouterr().out.splitlines()
   assert [one['outcome'] for one in result['auto']['candidates']] == [
       'skipped', 'taken']
-  assert (folder / auto.FOLDER / '2_retrain' / runs.RESULT).is_file()
+  assert (folder / runs.CANDIDATES / '2_retrain' / runs.RESULT).is_file()
   other = tmp_path / 'other'
   assert unlearn.main([
       f'--original={original}', '--forget_people=3', '--method=finetune',

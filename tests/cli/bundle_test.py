@@ -279,15 +279,21 @@ def test_a_request_names_the_one_before_it(made, tmp_path, capsys):
       '--bootstrap=20', '--devices=1', f'--workdir={tmp_path / "eval"}']) == 0
   first = made / 'eval' / 'bundle'
   sign = [f'--evaluation={tmp_path / "eval"}', f'--sign={_pem(tmp_path)}']
+  (tmp_path / 'second' / runs.CANDIDATES).mkdir()  # as --method=auto leaves
+  bundle = tmp_path / 'eval' / 'bundle'
+  assert report.main(sign) == 0
+  assert ('Previous request: none is named, although people were forgotten '
+          'before') in ' '.join(bundle_lib.read(bundle).statements())
   assert report.main([*sign, f'--previous={first}']) == 0
-  found = bundle_lib.read(tmp_path / 'eval' / 'bundle').manifest
+  found = bundle_lib.read(bundle).manifest
   assert found['previous']['unlearned'] == found['models']['original'][
       'weights']
   # The original of both requests is named, too: it knows all of them.
   whats = [one['what'] for one in found['still_know']]
   assert 'a model that the unlearned one was made from' in whats
+  assert 'candidates of the unlearned run' in whats
   assert report.main([f'--evaluation={made / "eval"}', sign[1],
-                      f'--previous={tmp_path / "eval" / "bundle"}',
+                      f'--previous={bundle}',
                       f'--workdir={tmp_path / "out"}']) == 2
   assert not (tmp_path / 'out').exists()
   assert 'to be the original of this evaluation' in capsys.readouterr().err

@@ -64,6 +64,8 @@ def test_what_was_done_names_method_state_and_judges():
      'the original (folder first), the weights file that it was imported from '
      '(SHA-256 efefefefefef), and what that was made from, and the states'),
     ({}, 'Recall exports of the original'),
+    ({'models': {'shadows': '../shadows', 'half_references': None}},
+     'delete the shadow models (folder shadows): some of them learnt these'),
     ({'audit': {}}, 'whether to use the audited model')])
 def test_what_is_still_to_do(changes, said):
   assert said in ' '.join(first_page.to_do({**fakes.result(), **changes}))

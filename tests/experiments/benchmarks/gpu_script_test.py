@@ -44,3 +44,5 @@ def test_it_runs_at_tiny_size_on_a_cpu(tmp_path):
   assert {part['exit_code'] for part in parts} == {0}
   for part in parts:
     assert json.loads((tmp_path / f'{part["part"]}.json').read_text())
+  for row in json.loads((tmp_path / 'ensembles.json').read_text())['rows']:
+    assert row['models_per_minute'] > 0  # not: no time was left
