@@ -33,7 +33,7 @@ from PIL import Image
 
 from dlfd_jax import tasks
 from dlfd_jax.data import dataset as dataset_lib, pixels
-from dlfd_jax.utils import files, records, schemas, validate
+from dlfd_jax.utils import files, records, schemas, storage, validate
 
 MANIFEST = 'shards.json'
 INDEX = 'index.npz'
@@ -280,6 +280,7 @@ def load_shards(path: str | os.PathLike,
     ValueError: if one is damaged, or another's; the message names it.
   """
   path = pathlib.Path(path)
+  storage.local(path.parent)  # of a run's data in a store its manifest is here
   manifest: Mapping[str, Any] = records.read(path, schemas.Shards)
   if (manifest['kind'], manifest['version']) != (KIND, VERSION):
     raise ValueError(

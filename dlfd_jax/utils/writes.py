@@ -223,6 +223,7 @@ def _published(path: pathlib.Path, kind: Any) -> set[str] | None:
 
 def _hash_of(path: pathlib.Path) -> str | None:
   """SHA-256 of a file; None if nothing is there."""
+  path = storage.local(path)
   if not os.path.lexists(path):
     return None
   if path.is_symlink() or not path.is_file():

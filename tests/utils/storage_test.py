@@ -108,6 +108,32 @@ def test_shards_are_prepared_into_the_store(store):
   assert sources.load(options).fingerprint() == made['fingerprint']
 
 
+def test_the_shards_of_a_run_are_found_by_its_config_alone(store):
+  made = prepare.prepare(
+      examples.random_dataset(), storage.local('gs://b/shards'), shards=3)
+  config = places.config_stored({'data': {'source': str(storage.local(
+      'gs://b/shards') / shards.MANIFEST)}}, storage.local('gs://b/run'))
+  storage.close()  # another command, with nothing here
+  source = places.config_found(config, 'gs://b/run')['data']['source']
+  assert not places.is_missing('data.source', source)
+  assert sources.load(sources.DataOptions(
+      source=source)).fingerprint() == made['fingerprint']
+
+
+def test_a_page_of_somebody_else_in_the_store_is_not_replaced(store):
+  for name in ('mine.json', 'mine.md'):
+    store.pipe_file(f'/b/{name}', b'{"a": 1}')
+  out = storage.local('gs://b/mine')
+  with pytest.raises(FileExistsError, match='Expected no file at'):
+    writes.check_ours(f'{out}.json')
+  store.rm_file('/b/mine.json')
+  storage.close()
+  with pytest.raises(FileExistsError, match='Expected no file at'):
+    writes.publish(f'{storage.local("gs://b/mine")}.json', {'kind': 'table'},
+                   {'mine.md': 'ours'})
+  assert store.cat('/b/mine.md') == b'{"a": 1}'
+
+
 def test_a_shard_that_was_cut_in_the_store_is_written_there_again(store):
   data = examples.random_dataset()
   made = prepare.prepare(data, storage.local('gs://b/shards'), shards=3)
