@@ -141,7 +141,10 @@ def is_sharded(config: SinkhornConfig, rows: int, columns: int,
 
   By ``'auto'`` they share it if that spares each of them a million of its
   ``rows * columns`` costs (batches of about 1,100 a side on 8 devices). Below,
-  waiting for each other twice in every iteration takes longer than the work.
+  by the formulas of docs/scaling.md, to wait for each other twice in every
+  iteration takes longer than the work; accelerators were not measured. Devices
+  that one CPU plays were quicker with sharing at every size (docs/results/
+  transport_scaling.md), as they share its cores, too.
 
   Args:
     config: the solver.

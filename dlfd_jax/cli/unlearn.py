@@ -259,8 +259,12 @@ def _auto(values: flags.FlagValues, saved: checkpoint.SavedModel,
         f'judging {result["time"]["total_s"]:.0f} s. '
         + (f'The model: {model}' if model else f'No model; what was tried: '
            f'{workdir}/{runs.CANDIDATES}'))
+  given = answers.of_run(result) if model else ()
+  for sentence in answers.said(given) if given else ():
+    print(sentence)
   _say_before_after(result)
-  return {'workdir': workdir, 'model': model, **result}
+  return {'workdir': workdir, 'model': model, **result,
+          **(answers.as_json(given) if given else {})}
 
 
 def _settings(values: flags.FlagValues) -> Any:

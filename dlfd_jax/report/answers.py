@@ -1,8 +1,9 @@
 """The three answers that a reader of an evaluation wants first, and advice.
 
-Each answer has one number with its interval and says no more than that shows:
-whether people are forgotten is answered "yes" only beside at least three
-retrained models, and "not shown" where nothing tells.
+Each answer names the numbers that it rests on, with their intervals where they
+have any, and says no more than these show: whether people are forgotten is
+answered "yes" only beside at least three retrained models, and "not shown"
+where nothing tells.
 """
 
 from __future__ import annotations
@@ -148,6 +149,13 @@ def _live(record: Mapping[str, Any]) -> Answer:
   met = findings.get('select_threshold_met')
   if _unchanged(record):
     return Answer(FORGOTTEN, NO, _UNCHANGED, 'nothing was forgotten')
+  taken = [one for one in _tried(record) if one['outcome'] == 'taken']
+  if taken:
+    why = str(taken[0]['because'][0]).removesuffix('.')
+    return Answer(
+        FORGOTTEN, NOT_SHOWN, f'{why[0].lower()}{why[1:]}, on images that the '
+        'run itself went by', 'it was not shown that they are forgotten',
+        _EVALUATE)
   if met is None:
     return Answer(FORGOTTEN, UNKNOWN, 'it was not measured on this state',
                   'it was not measured whether they are forgotten', _EVALUATE)
@@ -414,9 +422,14 @@ def _unchanged(result: tables.Result) -> bool:
 
 
 def _never_learnt(result: tables.Result) -> bool:
-  """Whether its run took exact retraining, see ``pipeline.auto``."""
-  tried = ((result.get('selection') or {}).get('auto') or {}).get('candidates')
-  return any(one['exact'] and one['outcome'] == 'taken' for one in tried or ())
+  """Whether its run took exact retraining."""
+  return any(one['exact'] and one['outcome'] == 'taken'
+             for one in _tried(result.get('selection') or {}))
+
+
+def _tried(record: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+  """The candidates of ``--method=auto``; none of another method."""
+  return (record.get('auto') or {}).get('candidates') or ()
 
 
 def _works(result: tables.Result) -> Answer:

@@ -19,7 +19,6 @@ from dlfd_jax.cli import (
   unlearn,
   verify,
 )
-from dlfd_jax.pipeline import auto
 from dlfd_jax.report import answers
 from dlfd_jax.utils import runs
 from tests.cli import runs_of
@@ -81,7 +80,11 @@ def test_later_commands_take_what_it_took(original, tmp_path, capsys):
   assert code == (exit_codes.UNUSABLE if result['do_not_use']
                   else exit_codes.OK)
   assert result['auto']['taken'] == 'retrain'
-  assert answers.before_after(result) in capsys.readouterr().out.splitlines()
+  said = capsys.readouterr().out.splitlines()
+  assert answers.before_after(result) in said
+  assert set(answers.said(answers.of_run(result))) <= set(said)
+  assert ('Forgotten? Not shown: trained from new weights on those who stay '
+          'alone') in ' '.join(said)
   assert [one['outcome'] for one in result['auto']['candidates']] == [
       'skipped', 'taken']
   assert (folder / runs.CANDIDATES / '2_retrain' / runs.RESULT).is_file()
