@@ -191,54 +191,65 @@ def _jackknife(inputs: Inputs, split: str) -> list[np.ndarray]:
   return [np.flatnonzero(group[part.units] == i) for i in range(count)]
 
 
+def _features(model: Model, split: str, block: str | None) -> Any:
+  """Of a block, or penultimate ones; None if there are none."""
+  return (model.features.get(split) if block is None else
+          model.blocks.get(split, {}).get(block))
+
+
+@once
+def _hsic(inputs: Inputs, first: Model, second: Model, split: str,
+          block: str | None, biased: bool) -> np.ndarray:
+  """HSIC of all images and, where it can be, without each group of people."""
+  groups = _jackknife(inputs, split)
+  x, y = (_features(model, split, block) for model in (first, second))
+  enough = len(groups) >= stats.ENOUGH and len(x) - max(map(len, groups)) >= 4
+  return features_lib.hsic(x, y, groups if enough else (), biased=biased)
+
+
 @once
 def _cka(inputs: Inputs, slot: Model, reference: Model, split: str,
-         form: Callable[[Any, Any], float], block: str | None) -> Estimate:
+         block: str | None, biased: bool) -> Estimate:
   """CKA of two models' features, with jackknife pseudo-replicates.
 
   The replicates' variance is the delete-a-group jackknife's, and models share
   the groups, so that the variance of a difference is right too.
   """
-  x, y = (model.features.get(split) if block is None else
-          model.blocks.get(split, {}).get(block)
-          for model in (slot, reference))
+  x, y = (_features(model, split, block) for model in (slot, reference))
   if x is None or y is None:
     return Estimate.missing(NO_FEATURES)
   if len(x) < 4:
     return Estimate.missing('it needs at least 4 images')
   return _kept(inputs, kept_name(
-      CKA, split, slot.name, reference.name, form.__name__, block or ''),
-               lambda: _jackknifed(x, y, form, _jackknife(inputs, split)))
+      CKA, split, slot.name, reference.name,
+      f'cka_{"biased" if biased else "unbiased"}', block or ''),
+               lambda: _jackknifed(features_lib.cka_of(*(
+                   _hsic(inputs, *pair, split, block, biased) for pair in (
+                       (slot, reference), (slot, slot),
+                       (reference, reference))))))
 
 
-def _jackknifed(x: np.ndarray, y: np.ndarray, form: Callable[[Any, Any], float],
-                groups: Sequence[np.ndarray]) -> Estimate:
-  """CKA of two sets of features, and without each group of images."""
-  value = form(x, y)
+def _jackknifed(values: np.ndarray) -> Estimate:
+  """CKA of all images, with what it is without each group; maybe none."""
+  value, without = float(values[0]), values[1:]
   if np.isnan(value):
     return Estimate.missing('the features are constant')
-  if len(groups) < stats.ENOUGH or len(x) - max(map(len, groups)) < 4:
+  if not len(without) or np.isnan(without).any():
     return Estimate(value)
-  without = np.array([
-      form(np.delete(x, rows, axis=0), np.delete(y, rows, axis=0))
-      for rows in groups])
-  if np.isnan(without).any():
-    return Estimate(value)
-  count = len(groups)
+  count = len(without)
   replicates = value + (count - 1) / math.sqrt(count) * (
       without - without.mean())
   return Estimate.resampled(value, replicates, count)
 
 
 def cka(inputs: Inputs, slot: Model, references: Sequence[Model],
-        block: str | None = None, *, split: str,
-        form: Callable[[Any, Any], float] = features_lib.cka_unbiased,
+        block: str | None = None, *, split: str, biased: bool = False
         ) -> Estimate:
   """Linear CKA with the references, of penultimate features or of a block."""
   # It is symmetric, and left-out models meet each other twice: once is enough.
   pairs = [sorted((slot, reference), key=lambda model: model.name)
            for reference in references]
-  return mean([_cka(inputs, first, second, split, form, block)
+  return mean([_cka(inputs, first, second, split, block, biased)
                for first, second in pairs])
 
 
@@ -246,8 +257,7 @@ def cka_to_original(inputs: Inputs, model: Model, *, split: str) -> Estimate:
   """Linear CKA with the original model: how much has changed."""
   if inputs.original is None:
     return Estimate.missing(NO_ORIGINAL)
-  return _cka(inputs, model, inputs.original, split,
-              features_lib.cka_unbiased, None)
+  return _cka(inputs, model, inputs.original, split, None, False)
 
 
 def block_names(inputs: Inputs, *, split: str) -> list[str]:

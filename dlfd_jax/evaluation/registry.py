@@ -38,7 +38,6 @@ from dlfd_jax.evaluation.inputs import UNSEEN, Inputs
 from dlfd_jax.metrics import (
   accuracy,
   distances,
-  features as features_lib,
   recovery as treatments,
 )
 
@@ -46,6 +45,7 @@ MAIN_ATTACK = 'mia_auc_matched'
 SINGLE, GAP, SLOT, DATA, SHADOW = 'single', 'gap', 'slot', 'data', 'shadow'
 FORGETTING, UTILITY = 'forgetting', 'utility'
 VOTER, COMPANION, ACCUSER = 'voter', 'companion', 'accuser'
+REFERENCE_ATTACK = 'reference_attack'  # one-sided
 # The main attack by other scores, which do not vote.
 OTHER_SCORES = ('mia_auc_matched_margin', 'mia_auc_matched_entropy',
                 'mia_auc_matched_modified_entropy')
@@ -503,7 +503,7 @@ METRICS: tuple[Metric, ...] = (
     _gap('gap_mia_auc_person', 'Gap in attack AUC, by person', 'forget',
          outputs.person_auc, margin='auc_margin', sides=_SIDES, by_person=True,
          votes=(FORGETTING, 9), role=ACCUSER, summary=True),
-    _beside('reference_attack', 'Reference attack AUC', short='reference AUC'),
+    _beside(REFERENCE_ATTACK, 'Reference attack AUC', short='reference AUC'),
     _beside('reference_attack_two_sided', 'Reference attack AUC, two-sided',
             _TWO_SIDED, two_sided=True, votes=(FORGETTING, 4),
             short='reference AUC, two-sided'),
@@ -596,14 +596,14 @@ METRICS: tuple[Metric, ...] = (
     _cka('cka_forget', 'CKA to retrained, forget', 'forget', features.cka,
          margin='cka_margin', summary=True),
     _cka('cka_biased_forget', 'CKA to retrained, biased, forget', 'forget',
-         _partial(features.cka, form=features_lib.cka_biased),
+         _partial(features.cka, biased=True),
          remarks=_partial(features.biased_floor, split='forget')),
     _cka('cka_original_forget', 'CKA to original, forget', 'forget',
          features.cka_to_original, _LIKE_ORIGINAL, form=SINGLE),
     _cka('cka_test', 'CKA to retrained, test', 'test', features.cka,
          margin='cka_margin', summary=True),
     _cka('cka_biased_test', 'CKA to retrained, biased, test', 'test',
-         _partial(features.cka, form=features_lib.cka_biased),
+         _partial(features.cka, biased=True),
          remarks=_partial(features.biased_floor, split='test')),
     _cka('cka_original_test', 'CKA to original, test', 'test',
          features.cka_to_original, _LIKE_ORIGINAL, form=SINGLE),

@@ -17,7 +17,9 @@ Nguyen et al. (2021), arXiv:2010.15327, for the unbiased form of CKA.
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 import threadpoolctl
@@ -26,6 +28,7 @@ from dlfd_jax.utils import validate
 
 FOLDS = 5
 _MAX_ITERATIONS = 5000
+_NONE = 1e-12  # of the whole's
 _TIE = 1e-9  # two classes whose scores differ by less are a tie: half right
 
 
@@ -50,9 +53,7 @@ def cka_biased(x: np.ndarray, y: np.ndarray) -> float:
   Raises:
     ValueError: if rows do not match, are fewer than 4, or not finite.
   """
-  x, y = _check_pair(x, y)
-  return _ratio(*(float(np.square(a.T @ b).sum())
-                  for a, b in ((x, y), (x, x), (y, y))))
+  return _cka(x, y, biased=True)
 
 
 def cka_unbiased(x: np.ndarray, y: np.ndarray) -> float:
@@ -61,8 +62,7 @@ def cka_unbiased(x: np.ndarray, y: np.ndarray) -> float:
   1 for features that are equal up to rotation, shift and scale; it can be
   slightly below 0. Args, returns and errors as :func:`cka_biased`.
   """
-  x, y = _check_pair(x, y)
-  return _ratio(_hsic(x, y), _hsic(x, x), _hsic(y, y))
+  return _cka(x, y, biased=False)
 
 
 def cka_independent_floor(n: int, features: int) -> float:
@@ -81,26 +81,99 @@ def cka_independent_floor(n: int, features: int) -> float:
   return features / (n + features)
 
 
-def _hsic(x: np.ndarray, y: np.ndarray) -> float:
-  """Unbiased HSIC times n (n - 3), from the features in O(n p q).
+def hsic(x: np.ndarray, y: np.ndarray, groups: Sequence[np.ndarray] = (), *,
+         biased: bool = False) -> np.ndarray:
+  """HSIC of linear kernels, up to a factor: of all images and without groups.
 
-  With the linear kernels' diagonals set to 0: tr(K L) + 1'K1 1'L1 / ((n - 1)
-  (n - 2)) - 2 / (n - 2) 1'K L 1.
+  Its sums are those of all images less those of the group, so that all groups
+  together cost as much as the whole. Neither form changes with a shift of the
+  features, so that a rest needs no centring of its own.
+
+  Args:
+    x: features of one model ``[n, p]``, n >= 4.
+    y: features of another on the same images ``[n, q]``.
+    groups: rows of each group, leaving at least 4 images.
+    biased: the plain form; else the unbiased one, times n (n - 3).
+
+  Returns:
+    ``[1 + groups]``, the first of all images. Both sides are scaled to unit
+    size, which a ratio does not show.
+
+  Raises:
+    ValueError: if rows do not match, are fewer than 4, or not finite.
   """
-  n = len(x)
-  own = np.square(x).sum(1), np.square(y).sum(1)
-  rows = x @ x.sum(0) - own[0], y @ y.sum(0) - own[1]
-  trace = np.square(x.T @ y).sum() - own[0] @ own[1]
-  return float(
-      trace + rows[0].sum() * rows[1].sum() / ((n - 1) * (n - 2))
-      - 2 / (n - 2) * (rows[0] @ rows[1]))
+  x, y = _check_pair(x, y)
+  whole = _Sums.of(x, y)
+  return np.array([
+      (sums.biased if biased else sums.unbiased)()
+      for sums in (whole, *(whole.without(rows) for rows in groups))])
 
 
-def _ratio(both: float, first: float, second: float) -> float:
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Sums:
+  """What HSIC is made of.
+
+  Attributes:
+    x: features of the images, ``[n, p]``.
+    y: likewise, ``[n, q]``.
+    cross: ``x.T @ y``.
+  """
+
+  x: np.ndarray
+  y: np.ndarray
+  cross: np.ndarray
+
+  @classmethod
+  def of(cls, x: np.ndarray, y: np.ndarray) -> _Sums:
+    return cls(x, y, x.T @ y)
+
+  def without(self, rows: np.ndarray) -> _Sums:
+    """Of all images but these."""
+    return _Sums(np.delete(self.x, rows, axis=0),
+                 np.delete(self.y, rows, axis=0),
+                 self.cross - self.x[rows].T @ self.y[rows])
+
+  def biased(self) -> float:
+    centred = self.cross - np.outer(
+        self.x.sum(0), self.y.sum(0)) / len(self.x)
+    return float(np.square(centred).sum())
+
+  def unbiased(self) -> float:
+    """In O(n p q), with the kernels' diagonals set to 0.
+
+    tr(K L) + 1'K1 1'L1 / ((n - 1) (n - 2)) - 2 / (n - 2) 1'K L 1.
+    """
+    x, y, n = self.x, self.y, len(self.x)
+    own = np.square(x).sum(1), np.square(y).sum(1)
+    rows = x @ x.sum(0) - own[0], y @ y.sum(0) - own[1]
+    trace = np.square(self.cross).sum() - own[0] @ own[1]
+    return float(
+        trace + rows[0].sum() * rows[1].sum() / ((n - 1) * (n - 2))
+        - 2 / (n - 2) * (rows[0] @ rows[1]))
+
+
+def _cka(x: np.ndarray, y: np.ndarray, biased: bool) -> float:
+  return float(cka_of(*(hsic(a, b, biased=biased)
+                        for a, b in ((x, y), (x, x), (y, y))))[0])
+
+
+def cka_of(both: np.ndarray, first: np.ndarray, second: np.ndarray
+           ) -> np.ndarray:
+  """CKA from HSIC of two models, and of each with itself.
+
+  Args:
+    both: from :func:`hsic`, ``[n]``, the first of all images.
+    first: likewise, of the one model with itself.
+    second: of the other.
+
+  Returns:
+    ``[n]``, NaN where a side is constant.
+  """
   product = first * second
-  if first <= 0 or second <= 0 or not product > 0:
-    return float('nan')
-  return both / np.sqrt(product)
+  # What rounding leaves of a variance that the group alone had is none.
+  known = (product > 0) & (first > _NONE * first[0]) & (
+      second > _NONE * second[0])
+  return np.where(known, both / np.sqrt(np.where(known, product, 1.0)), np.nan)
 
 
 def _check_pair(x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:

@@ -101,15 +101,17 @@ def of_features(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
         noise[split], people[split], limit=config.probe_people)
 
   def alignment(split: str) -> object:
-    return len(noise[split]) > _FEWEST and features_lib.cka_unbiased(
-        noise[split], noise[split][::-1])
+    values = noise[split]
+    groups = np.array_split(np.arange(len(values)), config.jackknife_groups)
+    return len(values) - len(groups[0]) >= _FEWEST and features_lib.hsic(
+        values, values[::-1], groups)
 
   every, pairs = count + 1, count * (count - 1) // 2  # with a random network
   # Of several attributes a probe for each, and again in the mean of all.
   of_labels = every * (1 if labels.shape[1] == 1 else 2 * labels.shape[1])
   forms = _CKA_FORMS + (
       len(models.blocks(model)) - 1 if getattr(model, 'blocks', None) else 0)
-  kinds: list[tuple[str, int, int, Callable[[], object]]] = [
+  kinds: list[tuple[str, int, float, Callable[[], object]]] = [
       (kept.kept_name(kept.probe_membership.__name__, ''), every, 1,
        membership),
       (kept.kept_name(kept.PERMUTED, ''), 1, config.probe_permutations,
@@ -119,8 +121,9 @@ def of_features(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
                        ('test', kept.probe_people_test)):
     kinds += [(kept.kept_name(probe.__name__, ''), every, 1,
                functools.partial(person, split)),
+              # Of each pair, and of each model with itself.
               (kept.kept_name(kept.CKA, split, ''), pairs * forms,
-               1 + config.jackknife_groups,
+               1 + count / max(pairs, 1),
                functools.partial(alignment, split))]
   importlib.import_module('sklearn.linear_model')  # which is no probe's time
   seconds = functools.cache(_seconds)  # one call stands in two of the kinds

@@ -297,11 +297,15 @@ def voting_table(result: Result, *, delta: bool = True) -> Table:
 
 
 def brief_table(result: Result) -> Table:
-  """What votes, and metrics of one's own from tier 1 on; for a terminal."""
+  """What decides, and metrics of one's own from tier 1 on; for a terminal.
+
+  The one-sided reference attack stands beside the two-sided one, which votes:
+  it tells in which direction a model differs.
+  """
   voting = voting_table(result, delta=False)
   table = reference_table(result, everything=True, delta=False)
   found = _some_of(table, voting.title, [
-      *(row.key for row in voting.rows),
+      *(row.key for row in voting.rows), registry.REFERENCE_ATTACK,
       *own_metrics.names(result, range(1, 4))])
   more = len(table.rows) - len(found.rows)
   return found if not more else dataclasses.replace(found, notes=(

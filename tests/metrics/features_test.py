@@ -55,6 +55,30 @@ def test_the_unbiased_form_equals_the_one_by_kernels():
   assert .3 < expected < 1
 
 
+@pytest.mark.parametrize('biased', [True, False])
+@pytest.mark.parametrize('shift, scale', [(0, 1), (7, .01), (-300, 40)])
+def test_without_a_group_it_is_that_of_the_rest(biased, shift, scale):
+  x, y = _gaussians(60, 5)
+  x = shift + scale * x
+  y = x[:, :3] + .5 * y[:, :3]
+  groups = np.array_split(np.random.default_rng(1).permutation(60), 7)
+  found = lib.cka_of(*(lib.hsic(a, b, groups, biased=biased)
+                       for a, b in ((x, y), (x, x), (y, y))))
+  form = lib.cka_biased if biased else lib.cka_unbiased
+  assert found == pytest.approx([form(x, y), *(
+      form(np.delete(x, rows, axis=0), np.delete(y, rows, axis=0))
+      for rows in groups)], rel=1e-9)
+
+
+def test_a_rest_that_is_constant_has_no_alignment():
+  x, y = _gaussians(12, 2)
+  x[4:] = 3.  # all of its variance lies in the first group
+  groups = [np.arange(4), np.arange(4, 8)]
+  found = lib.cka_of(*(lib.hsic(a, b, groups)
+                       for a, b in ((x, y), (x, x), (y, y))))
+  assert np.isnan(found).tolist() == [False, True, False]
+
+
 @_FORMS
 def test_constant_features_have_no_alignment(form):
   x, _ = _gaussians(9, 2)

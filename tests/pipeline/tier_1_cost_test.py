@@ -69,13 +69,14 @@ def test_probes_and_alignment_of_every_model_and_pair(monkeypatch):
     return tier_1_cost.of_features(DATA, SPLITS, _saved(), 4, config, kept)
 
   # Four models and a random network: membership, label, two of people; people
-  # swapped; six pairs on two splits, in two forms and of one block, the whole
-  # and without each of six groups.
-  whole = 5 * 4 + 20 + 6 * 2 * 3 * 7
+  # swapped; six pairs and each model with itself on two splits, in two forms
+  # and of one block.
+  whole = 5 * 4 + 20 + (6 + 4) * 2 * 3
   assert seconds() == whole
   assert seconds('figures/permuted/unlearned') == whole - 20
   assert seconds('figures/probe_label/original', 'outputs/original',
-                 'figures/cka/test/a/b/cka_unbiased/') == whole - 1 - 7
+                 'figures/cka/test/a/b/cka_unbiased/') == pytest.approx(
+                     whole - 1 - 10 / 6)
 
 
 def test_the_figures_of_an_evaluation_are_those_that_are_expected(monkeypatch):
