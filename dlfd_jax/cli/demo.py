@@ -19,7 +19,13 @@ from dlfd_jax.cli import (
 )
 from dlfd_jax.data import requests, resolution
 from dlfd_jax.evaluation import registry
-from dlfd_jax.pipeline import chain_checks, evaluate, train, unlearn
+from dlfd_jax.pipeline import (
+  chain_checks,
+  evaluate,
+  tier_1_runs,
+  train,
+  unlearn,
+)
 from dlfd_jax.report import pseudonyms, tables
 from dlfd_jax.utils import runs
 
@@ -35,6 +41,9 @@ _FORGET_FRACTION = 0.1
 _METHOD = 'dlfd_restore'
 # One alone tells nothing apart: two trainings of one recipe differ, too.
 RETRAINED = ('retrained', 'retrained_1', 'retrained_2')
+# Verdicts and attacks beside the retrained models in seconds: to let every model
+# learn forget again takes minutes.
+_TIER_1 = tier_1_runs.Tier1Config(relearn_steps=0, recovery_steps=0)
 
 
 def _define(values: flags.FlagValues) -> None:
@@ -83,7 +92,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   command.check_finite(unlearned)
   result = evaluate.evaluate(
       made['original'], unlearned, [made[name] for name in RETRAINED],
-      workdir=workdir / 'evaluation', **each)
+      tier=1, tier_1=_TIER_1, workdir=workdir / 'evaluation', **each)
   show_evaluation.show(result)
   goal = goal_sentence(result.record)
   screen.console().print(goal)

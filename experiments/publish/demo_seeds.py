@@ -14,6 +14,7 @@ import pathlib
 import statistics
 import subprocess
 import sys
+import time
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from sklearn import linear_model, preprocessing
 from dlfd_jax import presets
 from dlfd_jax.cli import command, demo
 from dlfd_jax.data import sources
-from dlfd_jax.report import render, tables
+from dlfd_jax.report import answers, render, tables
 from dlfd_jax.utils import runs
 from experiments.publish import programs
 
@@ -45,8 +46,8 @@ def measure(seed: int, workdir: pathlib.Path) -> dict[str, Any]:
   Returns:
     ``seed``, ``auc`` and ``accuracy`` by column (class-matched attack AUC and
     test accuracy, in [0, 1]), ``linear`` (test accuracy of
-    :func:`linear_accuracy`), ``seconds`` (of every training and the
-    unlearning) and ``peak_gb``.
+    :func:`linear_accuracy`), ``verdicts`` and ``advice`` (as the demo ends),
+    ``seconds`` (of the clock, of the whole command) and ``peak_gb``.
 
   Raises:
     RuntimeError: if the demo fails, with what it said.
@@ -54,12 +55,15 @@ def measure(seed: int, workdir: pathlib.Path) -> dict[str, Any]:
   kept = workdir / _DONE
   if kept.is_file():
     return runs.read_json(kept)
+  begun = time.perf_counter()
   ran = subprocess.run(
       [sys.executable, '-m', 'dlfd_jax', 'demo', f'--seed={seed}',
        f'--workdir={workdir}'], capture_output=True, text=True, check=False)
   if ran.returncode:
     raise RuntimeError(f'The demo of seed {seed} failed: {ran.stderr}')
+  seconds = time.perf_counter() - begun
   judged = runs.read_json(workdir / 'evaluation' / runs.RESULT)
+  advice = answers.advice(answers.answers(judged))
 
   def row(metric):
     return {column: tables.find_cell(judged, metric, column).value
@@ -68,7 +72,11 @@ def measure(seed: int, workdir: pathlib.Path) -> dict[str, Any]:
   found = {
       'seed': seed, 'auc': row('mia_auc_matched'),
       'accuracy': row('accuracy_test'), 'linear': linear_accuracy(seed),
-      'seconds': sum(run['work_s'] for run in judged['runs']),
+      'verdicts': {what: one['verdict']
+                   for what, one in judged['verdicts'].items()},
+      'advice': advice.removeprefix('Recommendation: ').partition(',')[0]
+                .removesuffix('.'),
+      'seconds': seconds,
       'peak_gb': judged['efficiency']['peak_bytes'] / 1e9}
   runs.write_json(kept, found)
   print(found, flush=True)
@@ -121,13 +129,15 @@ def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
 def markdown(result: dict[str, Any]) -> str:
   """A row for each seed, and the summary in words."""
   head = ('seed', *(f'AUC {c}' for c in COLUMNS),
-          *(f'accuracy {c}' for c in COLUMNS), 'gap', 'linear', 's', 'GB')
+          *(f'accuracy {c}' for c in COLUMNS), 'gap', 'linear', 's', 'GB',
+          'forgetting', 'utility', 'recommendation')
   of = result['summary']
   rows = [
       (str(one['seed']), *(f'{one["auc"][c]:.3f}' for c in COLUMNS),
        *(f'{one["accuracy"][c]:.3f}' for c in COLUMNS), f'{100 * gap:+.1f}',
        f'{one["linear"]:.3f}', f'{one["seconds"]:.0f}',
-       f'{one["peak_gb"]:.1f}')
+       f'{one["peak_gb"]:.1f}', one['verdicts']['forgetting'],
+       one['verdicts']['utility'], one['advice'])
       for one, gap in zip(result['seeds'], of['gaps'], strict=True)]
   return '\n'.join([
       '# The demo over seeds', '',
@@ -140,8 +150,8 @@ def markdown(result: dict[str, Any]) -> str:
       f'{100 * of["mean_lead"]:.1f} points better than a logistic regression '
       f'on pixels (linear), its penalty chosen on val. Retrained: the '
       f'mean of {result["retrained"]} models. '
-      's: all training and the unlearning; other work on the machine adds to '
-      'it.', '',
+      's: the whole command, of which training, unlearning and evaluating are '
+      'nearly all; other work on the machine adds to it.', '',
       f'Command: `{result["command"]}`, on {result["device"]}, '
       f'{result["cores"]} cores, jax {result["versions"]["jax"]}.', ''])
 

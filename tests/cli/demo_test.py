@@ -19,6 +19,7 @@ def test_the_demo_reaches_its_goal_over_five_seeds(tmp_path, monkeypatch):
     assert (tmp_path / str(seed) / runs.REPORT).is_file()
     assert found[-1]['auc']['original'] >= 0.6  # there is something to forget
     assert found[-1]['accuracy']['unlearned'] > found[-1]['linear']
+    assert 'distinguishable' not in found[-1]['verdicts']['forgetting'].split()
   of = demo_seeds.summary(found)
   assert of['nearer'] == 5
   assert of['median_size'] <= 0.03, of['gaps']
@@ -31,7 +32,9 @@ def test_a_summary_counts_what_is_nearer_and_signs_the_gaps():
     names = demo_seeds.COLUMNS
     return {'seed': seed, 'auc': dict(zip(names, auc, strict=True)),
             'accuracy': dict(zip(names, accuracy, strict=True)),
-            'linear': 0.4, 'seconds': 100.0, 'peak_gb': 1.0}
+            'linear': 0.4, 'seconds': 100.0, 'peak_gb': 1.0,
+            'verdicts': dict.fromkeys(('forgetting', 'utility'), 'so'),
+            'advice': 'none yet'}
 
   found = [one(0, (0.8, 0.6, 0.5), (0.6, 0.55, 0.57)),
            one(1, (0.8, 0.7, 0.5), (0.7, 0.61, 0.56)),
@@ -46,6 +49,7 @@ def test_a_summary_counts_what_is_nearer_and_signs_the_gaps():
       'command': 'x', 'device': 'cpu', 'cores': 2, 'versions': {'jax': '0'},
       'seeds': found, 'summary': of, 'retrained': 3})
   assert '| 1 | 0.800 | 0.700 | 0.500 |' in text and '| +5.0 |' in text
+  assert '| 100 | 1.0 | so | so | none yet |' in text
   assert 'on 2 of 3 seeds' in text and '20.0 points better' in text
 
 
