@@ -41,8 +41,8 @@ _FORGET_FRACTION = 0.1
 _METHOD = 'dlfd_restore'
 # One alone tells nothing apart: two trainings of one recipe differ, too.
 RETRAINED = ('retrained', 'retrained_1', 'retrained_2')
-# Verdicts and attacks beside the retrained models in seconds: to let every model
-# learn forget again takes minutes.
+# Verdicts and attacks beside the retrained models take seconds, to let every
+# model learn forget again minutes.
 _TIER_1 = tier_1_runs.Tier1Config(relearn_steps=0, recovery_steps=0)
 
 

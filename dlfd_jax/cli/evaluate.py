@@ -11,7 +11,7 @@ from typing import Any
 
 from absl import flags
 
-from dlfd_jax import methods, models
+from dlfd_jax import models
 from dlfd_jax.cli import command, inputs, options, screen, trackers
 from dlfd_jax.data import (
   dataset as dataset_lib,
@@ -196,7 +196,6 @@ def measure(values: flags.FlagValues, line: str,
         shadows, judged, None if original is None else job.judged(original),
         dataset, splits,
         allow_unverified=command.value(values, chain_checks.FLAG))
-    print(_expected(shadows), flush=True)
   result = evaluate.evaluate(
       original, judged, retrained, config, tier=tier, shadows=shadows,
       half_references=command.value(values, 'half_references'),
@@ -229,24 +228,6 @@ def allowed_tier(retrained: int) -> int:
     [0, 1, 2]
   """
   return 2 if retrained >= likelihood_attacks.LEAST else int(retrained > 0)
-
-
-def _expected(plan: shadow_models.Plan) -> str:
-  """What is to be unlearned before tier 3, and how long that may take."""
-  if plan.config is None:
-    return (f'{plan.count} shadow models. Nothing is unlearned: the method of '
-            'the judged model is not known.')
-  cost = plan.cost()
-  text = (f'{plan.count} shadow models, to be unlearned as the judged model '
-          f'was ({methods.title_of(str(plan.method))})')
-  done = plan.count - len(plan.left())
-  if done:
-    text += f'; {done} finished already'
-  if 'expected_s' not in cost:
-    return f'{text}.'
-  return (f'{text}. Expected: {text_lib.duration(cost["expected_s"])}, '
-          f'{cost["each_s"]:.2g} s each as the judged model took on '
-          f'{cost["device"]}.')
 
 
 def retrained_models(values: flags.FlagValues) -> list[str]:

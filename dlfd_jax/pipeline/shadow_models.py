@@ -44,7 +44,15 @@ from dlfd_jax.pipeline import (
   run_configs,
   unlearn,
 )
-from dlfd_jax.utils import files, hosts, records, runs, schemas, writes
+from dlfd_jax.utils import (
+  files,
+  hosts,
+  records,
+  runs,
+  schemas,
+  text,
+  writes,
+)
 
 UNLEARNED = 'unlearned'
 SPLITS = ('forget', 'retain', 'test')  # val chose the state
@@ -140,6 +148,25 @@ class Plan:
         self.folder / _name(k) / runs.RESULT)]
     return expected_cost.unlearn_again(self.judged, len(waiting))
 
+  def say_expected(self, hooks: Sequence[loop.Hook]) -> None:
+    """Tells hooks what is to be unlearned, and how long that may take."""
+    cost = self.cost()
+    if self.config is None:
+      sentence = (f'{self.count} shadow models. Nothing is unlearned: the '
+                  'method of the judged model is not known.')
+    else:
+      sentence = (f'{self.count} shadow models, to be unlearned as the judged '
+                  f'model was ({methods.title_of(str(self.method))})')
+      done = self.count - len(self.left())
+      sentence += f'; {done} finished already.' if done else '.'
+    if 'expected_s' in cost:
+      sentence += (f' Expected: {text.duration(cost["expected_s"])}, '
+                   f'{cost["each_s"]:.2g} s each as the judged model took on '
+                   f'{cost["device"]}.')
+    for hook in hooks:
+      hook({'event': 'expected', 'seconds': cost.get('expected_s'),
+            'sentence': sentence})
+
 
 def plan(shadows: job.Folder | reference_models.ReferenceModels,
          judged: chain.Judged, original: chain.Judged | None,
@@ -198,6 +225,7 @@ def unlearned_shadows(
   def answers(saved: checkpoint.SavedModel) -> dict[str, np.ndarray]:
     return _answers(saved, plan, predictors)
 
+  plan.say_expected(hooks)
   if plan.config is None:
     found = [{'before': answers(checkpoint.load_model(folder))}
              for folder in plan.models.folders[:plan.count]]
