@@ -44,6 +44,14 @@ def _of(digits):
   return lambda value: f'{value:.{digits}f}'.removeprefix('0')
 
 
+def _seconds(value):
+  return f'{value:.2f} s'
+
+
+def _megabytes(value):
+  return f'{value / 1e6:.0f} MB'
+
+
 def _percent(value):
   return f'{100 * value:.0f} %'
 
@@ -172,6 +180,14 @@ QUOTES = (
        for by in ('signed AUC', 'cross-validated accuracy'))),
     ('docs/scaling.md', 'reaches {} of its matrix product at 128 px',
      ('benchmark_gpu', 'parts/step/of_matmul', _of(1))),
+    ('docs/scaling.md', 'batches of 2,048 a call takes {} by `global` and {} by '
+     '`sharded`, in {} and {} a device; on batches of 256 {} and {}.',
+     *(('transport_scaling', f'rows/3/{how}/seconds', _seconds)
+       for how in ('global', 'sharded')),
+     *(('transport_scaling', f'rows/3/{how}/bytes', _megabytes)
+       for how in ('global', 'sharded')),
+     *(('transport_scaling', f'rows/0/{how}/seconds', _seconds)
+       for how in ('global', 'sharded'))),
     ('docs/scaling.md', 'halves of a batch are {} off in the distance and {} in'
      " the gradient's direction, sixteenths {} and {}.",
      *(('ot_bias', f'parts/gaussian/transport/{i}/{what}', write)
