@@ -68,12 +68,20 @@ _PAGES = {
         name: array for name, array in fakes.per_example().items()
         if not name.startswith(('retrained_1', 'retrained_2'))}),
     'not by person': lambda: (_with(data={'by_person': False}),),
+    'remembers': lambda: (fakes.result(), _one_is_remembered()),
     'copies': lambda: (_two_copies(),),
     'named': lambda: (_with(request={
         'id': '<R-12>', 'received': '2026-05-04', 'images': 3}),),
     'no request': lambda: (_with(request={}),),
     'images': lambda: (_with(request_images=[
         {'id': f'<{i}>.png', 'sha256': f'{i:064x}'} for i in range(30)]),)}
+
+
+def _one_is_remembered():
+  arrays = fakes.per_example()
+  margins = arrays['unlearned/forget/margin'].copy()
+  margins[0] += 40
+  return {**arrays, 'unlearned/forget/margin': margins}
 
 
 @functools.cache
@@ -120,6 +128,8 @@ def test_the_page_says(name, words):
     ('whole', 'without these copies', 0),
     ('whole', 'Worst case by chance: with a retrained model', 2),
     ('one retrained', 'Worst case by chance', 0),
+    # An image, and the person whom it shows.
+    ('remembers', ' !: above that.', 2), ('whole', ' !: above that.', 0),
     # Said once, not in every row.
     ('not retrained', 'not computed', 1), ('whole', 'not computed', 1),
     ('bare', 'None', 0),
