@@ -251,6 +251,25 @@ def test_weights_of_another_framework(tmp_path, capsys):
   assert len(said['model.pth']['models']['files']['unlearned']) == 64
   assert 'order of the outputs' in str(said['model.pth']['verification'])
 
+  # Retrained models of the user's own: a file, and an imported one.
+  for k in range(2):
+    torch.save(torch_nets.shake(torch_nets.ResNet18(2, 4)).state_dict(),
+               tmp_path / f'retrained_{k}.pth')
+  assert weights.IMPORT.main([
+      f'--weights={tmp_path / "retrained_1.pth"}', *common,
+      f'--workdir={tmp_path / "retrained_1"}']) == 0
+  assert audit.main([
+      f'--model={tmp_path / "model.pth"}', *common, '--forget_people=6',
+      *_QUICK, f'--retrained={tmp_path / "retrained_0.pth"},'
+      f'{tmp_path / "retrained_1"}', f'--workdir={tmp_path / "beside"}']
+                    ) in exit_codes.DONE, capsys.readouterr().err
+  result = json.loads((tmp_path / 'beside' / runs.RESULT).read_text())
+  assert len(result['models']['retrained']) == 2
+  assert {'retrained_0', 'retrained_1'} <= set(result['models']['files'])
+  record, = (one for one in result['metrics']
+             if one['metric'] == 'accuracy_test')
+  assert record['delta']['value'] is not None
+
 
 def test_the_same_from_python(made, original, tmp_path):
   known = _audit(made, tmp_path / 'out', f'--model={original}',
