@@ -40,7 +40,10 @@ INDEX = 'index.npz'
 KIND = 'shards'
 VERSION = 1
 MOST_SHARDS = 10_000
-WORTH = 2**14  # images from which on processes, which start in 2 s, are quicker
+# Images from which on processes, which start in 2 s, can be worth it. On two
+# cores they free the thread that trains, and decode no faster than threads
+# (docs/results/sharded_data.md).
+WORTH = 2**14
 
 _MOST_OPEN = 256  # files of a process; a system may allow 1,024
 _THREADS = 4
