@@ -132,7 +132,7 @@ def check_copies(record: Mapping[str, Any], leakage: Mapping[str, Any]) -> None:
 
   Args:
     record: of an evaluation, as in ``result.json``.
-    leakage: what ``data.leakage.leakage_report`` gives for the same images.
+    leakage: what ``data.leakage.Search.report`` gives for the same images.
 
   Raises:
     ValueError: at the first difference.

@@ -89,7 +89,7 @@ def evaluate(outputs: Mapping[str, Any],
     references: what had to be run for tier 1 beside the logits; whatever is
       left out of it makes its metrics say so.
     reference_config: settings of tier 1; the defaults if None.
-    leakage: what ``data.leakage.leakage_report`` gave; its counts become
+    leakage: what ``data.leakage.Search.report`` gave; its counts become
       records.
     own: metrics beside those of the registry, see ``own_metrics.load``.
     keep: what of the figures takes long, see ``inputs.Inputs``.

@@ -109,7 +109,7 @@ def recover(loaded: Mapping[str, checkpoint.SavedModel],
   Raises:
     job.Interrupted: on SIGTERM or SIGINT.
   """
-  lessons = lessons or plan(dataset, splits, config)
+  lessons = lessons or plan(leakage.Search(dataset, splits), config)
   finished = finished or finished_runs.FinishedRuns()
   tuners = relearn.Tuners(dataset, predictors, config.optimizer)
   total = len(loaded) * (len(lessons.lessons) + len(recovery.COPIES))
@@ -159,20 +159,16 @@ def _treatments(plan: Plan, saved: checkpoint.SavedModel,
     yield treatment, functools.partial(copied, *how)
 
 
-def plan(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
-         config: relearn.RelearnConfig,
-         search: leakage.Search | None = None) -> Plan:
+def plan(search: leakage.Search, config: relearn.RelearnConfig) -> Plan:
   """Who is taught what, and why something is not.
 
   Args:
-    dataset: the images.
-    splits: their parts.
+    search: for copies among the images and their parts.
     config: of the lessons.
-    search: for copies among these, if there is one already.
   """
+  dataset, forget = search.dataset, search.splits.forget
   found = Plan({}, {}, {}, {})
-  _plan_retain(found, dataset, splits, config, search)
-  forget = splits.forget
+  _plan_retain(found, search, config)
   known = per_example.has_label(dataset.task, dataset.labels[forget])
   identity = dataset.identity[forget]
   _, unit = recovery.units_of(identity[known])
@@ -197,14 +193,13 @@ def plan(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
   return found
 
 
-def _plan_retain(plan: Plan, dataset: dataset_lib.Dataset,
-                 splits: splits_lib.Splits, config: relearn.RelearnConfig,
-                 search: leakage.Search | None) -> None:
+def _plan_retain(plan: Plan, search: leakage.Search,
+                 config: relearn.RelearnConfig) -> None:
   """The lesson without forget: a copy of a forget image would be one of it."""
+  dataset, splits = search.dataset, search.splits
   rows = splits.retain[per_example.has_label(
       dataset.task, dataset.labels[splits.retain])]
-  copies = np.isin(rows, leakage.like_forget(
-      dataset, splits, altered=True, search=search))
+  copies = np.isin(rows, search.like_forget())
   notes = [f'{config.max_steps} steps on retain alone.']
   if copies.any():
     rows = rows[~copies]

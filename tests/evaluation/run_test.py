@@ -233,8 +233,7 @@ def test_copies_become_records():
   images = rng.integers(0, 256, (480, 16, 16, 3)).astype(np.uint8)
   images[_PARTS.test[0]] = images[_PARTS.forget[0]]
   data = dataclasses.replace(_LARGE, images=images)
-  found = _quick(
-      data=data, leakage=leakage.leakage_report(data, _PARTS))
+  found = _quick(data=data, leakage=leakage.Search(data, _PARTS).report())
   _plain(found)
   records = _by_name(found)
   copies = records['duplicates_exact/forget-test']
