@@ -1,7 +1,7 @@
 """Half-references: how likely their labels are under models without them.
 
 Retrained models saw all who stay, so that an attack on those needs others: each
-was trained on a random half of them (``reference_models``, design ``half``).
+was trained on a random half of them (``reference_designs``, ``half``).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dlfd_jax.pipeline import (
   finished_runs,
   job,
   predictors as predictors_lib,
+  reference_designs as designs,
   reference_models,
 )
 
@@ -55,7 +56,7 @@ def plan(models: job.Folder | reference_models.ReferenceModels,
     ValueError: if they are no half-references, not all there, or too few.
   """
   models = reference_models.finished(
-      models, {reference_models.HALF: LEAST}, 'tier 2',
+      models, {designs.HALF: LEAST}, 'tier 2',
       allow_unverified=allow_unverified)
   return Plan(
       models=models, dataset=dataset, splits=splits,
@@ -102,4 +103,4 @@ def likelihoods(plan: Plan, predictors: predictors_lib.Predictors,
   return inputs_lib.Halves(
       {split: np.stack([found[split] for found in every]) for split in parts},
       members.of_images(dataset.sample_id[parts['retain']])
-      == reference_models.OUT)
+      == inputs_lib.OUT)

@@ -40,6 +40,7 @@ from dlfd_jax.pipeline import (
   expected_cost,
   job,
   predictors as predictors_lib,
+  reference_designs as designs,
   reference_models,
   run_configs,
   unlearn,
@@ -51,9 +52,9 @@ SPLITS = ('forget', 'retain', 'test')  # val chose the state
 _ACCURACY = 'accuracy'  # on the last two, beside the names of splits
 _KIND = 'unlearned shadows'
 _LEAST = {  # models of each design
-    reference_models.RANDOM: 2 * figures.LEAST,
-    reference_models.KEPT: 6 * figures.LEAST,
-    reference_models.REQUEST: figures.LEAST}
+    designs.RANDOM: 2 * figures.LEAST,
+    designs.KEPT: 6 * figures.LEAST,
+    designs.REQUEST: figures.LEAST}
 _UNKNOWN = ('by which method the model was unlearned, which the shadow models '
             'would have to be, too, is not known')
 
@@ -91,7 +92,7 @@ class Plan:
   @property
   def paired(self) -> bool:
     """Whether each is there without whom it forgets, too."""
-    return self.models.design == reference_models.KEPT
+    return self.models.design == designs.KEPT
 
   @property
   def fields(self) -> dict[str, Any]:
@@ -114,7 +115,7 @@ class Plan:
     members = self.models.membership
     if members is None:
       return np.full((self.count, len(self.splits.forget)),
-                     reference_models.FORGET, np.int8)
+                     inputs_lib.FORGET, np.int8)
     return members.of_images(
         self.dataset.sample_id[self.splits.forget])[:self.count]
 
@@ -135,7 +136,7 @@ class Plan:
 
   def cost(self) -> dict[str, Any]:
     """What unlearning them is expected to cost, by the judged run's times."""
-    inside = (self.states() == reference_models.FORGET).any(1)
+    inside = (self.states() == inputs_lib.FORGET).any(1)
     waiting = [k for k in self.left() if inside[k] and not files.is_file(
         self.folder / _name(k) / runs.RESULT)]
     return expected_cost.unlearn_again(self.judged, len(waiting))
@@ -258,8 +259,8 @@ def _of_folder(
         continue  # else they are read anew
     before = checkpoint.load_model(plan.models.folders[k])
     after, run = before, None
-    if (states[k] == reference_models.FORGET).any():
-      parts = reference_models.parts_of(plan.splits, states[k])
+    if (states[k] == inputs_lib.FORGET).any():
+      parts = designs.parts_of(plan.splits, states[k])
       assert isinstance(parts, splits_lib.Splits) and plan.config is not None
       run = unlearn.unlearn(
           before, plan.config, parts, plan.dataset, seed=listed['seed'],

@@ -39,7 +39,7 @@ from dlfd_jax.evaluation import (
   run,
 )
 from dlfd_jax.metrics import attack, ranks, stats
-from dlfd_jax.pipeline import reference_models
+from dlfd_jax.pipeline import reference_designs as designs
 from dlfd_jax.report import render
 from experiments.benchmarks import verdict_rates
 from experiments.publish import programs
@@ -299,7 +299,7 @@ def by_shadows(rng: np.random.Generator, people: int, trace: float,
     return {name: np.where(data.labels[splits.parts[name]][:, None] == [0, 1],
                            of[:, None], 0.0) for name, of in margins.items()}
 
-  states = reference_models.random_states(
+  states = designs.random_states(
       _SHADOWS, people, int(rng.integers(2**31)))
   states = np.repeat(states, PER_PERSON, axis=1)
   before, after = (np.stack([model()['forget'] for _ in range(_SHADOWS)])

@@ -28,6 +28,7 @@ from dlfd_jax.metrics import epsilon, lira, per_example, ulira
 from dlfd_jax.pipeline import (
   job,
   predictors as predictors_lib,
+  reference_designs as designs,
   reference_models,
   shadow_models,
   train,
@@ -133,11 +134,11 @@ def measure(subject: Subject, config: inputs_lib.EvaluationConfig,
   Shadow models unlearn as those of ``dlfd evaluate --tier=3`` do.
   """
   made = references_of(
-      subject, shadows, reference_models.RANDOM, 'shadows', _SEED)
+      subject, shadows, designs.RANDOM, 'shadows', _SEED)
   states, units = made.membership.of_images(), made.membership.unit
   stand_ins = subject.retrained[REFERENCES:]
   before, exact = subject.margins(made.folders), subject.margins(stand_ins)
-  drawn = reference_models.random_states(
+  drawn = designs.random_states(
       len(stand_ins), units.max() + 1, _SEED)[:, units]
   logits = subject.before()
   found = {'nothing': (inputs_lib.Shadows(before, before, states),
