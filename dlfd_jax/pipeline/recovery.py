@@ -20,7 +20,7 @@ from dlfd_jax.data import (
   leakage,
   splits as splits_lib,
 )
-from dlfd_jax.evaluation import inputs as inputs_lib
+from dlfd_jax.evaluation import references as references_lib
 from dlfd_jax.metrics import per_example, recovery
 from dlfd_jax.pipeline import (
   finished_runs,
@@ -43,7 +43,10 @@ class Lesson(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-  """Lessons by treatment, and what is said of them; see ``inputs.Recovery``."""
+  """Lessons by treatment, and what is said of them.
+
+  See ``references.Recovery``.
+  """
 
   lessons: dict[str, Lesson]
   taught: dict[str, np.ndarray]
@@ -92,7 +95,7 @@ def recover(loaded: Mapping[str, checkpoint.SavedModel],
             config: relearn.RelearnConfig, hooks: Sequence[loop.Hook] = (), *,
             lessons: Plan | None = None,
             finished: finished_runs.FinishedRuns | None = None
-            ) -> inputs_lib.Recovery:
+            ) -> references_lib.Recovery:
   """Every model's answers after each treatment.
 
   Args:
@@ -127,7 +130,7 @@ def recover(loaded: Mapping[str, checkpoint.SavedModel],
           logits[name][treatment] = found
         done += 1
         tick(done, total)
-  return inputs_lib.Recovery(
+  return references_lib.Recovery(
       logits=logits, taught=lessons.taught, left_out=lessons.left_out,
       notes=lessons.notes)
 

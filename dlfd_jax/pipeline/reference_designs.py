@@ -48,7 +48,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
-from dlfd_jax.evaluation.inputs import FORGET, KEEP, OUT
+from dlfd_jax.evaluation.references import FORGET, KEEP, OUT
 from dlfd_jax.pipeline import job
 from dlfd_jax.utils import files, rng, validate
 

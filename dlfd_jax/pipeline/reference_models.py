@@ -33,7 +33,7 @@ from dlfd_jax.data import (
   dataset as dataset_lib,
   splits as splits_lib,
 )
-from dlfd_jax.evaluation import inputs as inputs_lib
+from dlfd_jax.evaluation import references as references_lib
 from dlfd_jax.pipeline import (
   chain,
   chain_checks,
@@ -98,7 +98,7 @@ class Plan:
     states = self.membership.of_images()[k]
     if self.design == designs.HALF:
       return splits_lib.Partition(
-          self.splits.retain[states == inputs_lib.KEEP], self.splits.val,
+          self.splits.retain[states == references_lib.KEEP], self.splits.val,
           self.splits.test)
     return designs.parts_of(self.splits, states)
 

@@ -32,7 +32,10 @@ from dlfd_jax.data import (
   dataset as dataset_lib,
   splits as splits_lib,
 )
-from dlfd_jax.evaluation import inputs as inputs_lib, shadows as figures
+from dlfd_jax.evaluation import (
+  references as references_lib,
+  shadows as figures,
+)
 from dlfd_jax.metrics import accuracy, per_example
 from dlfd_jax.pipeline import (
   chain,
@@ -115,7 +118,7 @@ class Plan:
     members = self.models.membership
     if members is None:
       return np.full((self.count, len(self.splits.forget)),
-                     inputs_lib.FORGET, np.int8)
+                     references_lib.FORGET, np.int8)
     return members.of_images(
         self.dataset.sample_id[self.splits.forget])[:self.count]
 
@@ -136,7 +139,7 @@ class Plan:
 
   def cost(self) -> dict[str, Any]:
     """What unlearning them is expected to cost, by the judged run's times."""
-    inside = (self.states() == inputs_lib.FORGET).any(1)
+    inside = (self.states() == references_lib.FORGET).any(1)
     waiting = [k for k in self.left() if inside[k] and not files.is_file(
         self.folder / _name(k) / runs.RESULT)]
     return expected_cost.unlearn_again(self.judged, len(waiting))
@@ -180,7 +183,7 @@ def unlearned_shadows(
     plan: Plan, predictors: predictors_lib.Predictors, *,
     checkpoint_seconds: float = 60.0, hooks: Sequence[loop.Hook] = (),
     command: str | None = None, allow_unverified: bool = False
-) -> inputs_lib.Shadows:
+) -> references_lib.Shadows:
   """Unlearns what is missing, and reads the margins of all.
 
   Args:
@@ -220,7 +223,7 @@ def unlearned_shadows(
       split: {name: values for name in names
               if (values := stack(name, split)) is not None}
       for split in (*SPLITS[1:], _ACCURACY)}
-  return inputs_lib.Shadows(
+  return references_lib.Shadows(
       states=plan.states(), **of_forget, accuracies=others.pop(_ACCURACY),
       elsewhere=others, why=_UNKNOWN)
 
@@ -259,7 +262,7 @@ def _of_folder(
         continue  # else they are read anew
     before = checkpoint.load_model(plan.models.folders[k])
     after, run = before, None
-    if (states[k] == inputs_lib.FORGET).any():
+    if (states[k] == references_lib.FORGET).any():
       parts = designs.parts_of(plan.splits, states[k])
       assert isinstance(parts, splits_lib.Splits) and plan.config is not None
       run = unlearn.unlearn(

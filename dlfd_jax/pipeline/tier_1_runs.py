@@ -27,7 +27,10 @@ from dlfd_jax.data import (
   dataset as dataset_lib,
   splits as splits_lib,
 )
-from dlfd_jax.evaluation import inputs as inputs_lib
+from dlfd_jax.evaluation import (
+  inputs as inputs_lib,
+  references as references_lib,
+)
 from dlfd_jax.metrics import forgetting
 from dlfd_jax.pipeline import (
   chain,
@@ -252,7 +255,7 @@ class Runs:
 
   def collect(self, outputs: predictors_lib.OutputsByModel,
               hooks: Sequence[loop.Hook] = (), *,
-              spent: dict[str, float]) -> inputs_lib.References:
+              spent: dict[str, float]) -> references_lib.References:
     """Runs random networks, relearning and recovery, and keeps the features.
 
     Args:
@@ -283,7 +286,7 @@ class Runs:
           self.loaded, self.dataset, self.splits, self.predictors,
           self.recovering, hooks, lessons=self.lessons, finished=self.finished)
       spent['recovery'] = time.perf_counter() - started
-    return inputs_lib.References(
+    return references_lib.References(
         features=features, random_logits=[
             of_one['forget/logits'] for of_one in random],
         relearned=relearned, blocks=blocks, recovery=recovered,

@@ -35,6 +35,7 @@ from dlfd_jax.evaluation import (
   harm,
   inputs as inputs_lib,
   outputs,
+  references as references_lib,
   registry,
   run,
 )
@@ -303,13 +304,14 @@ def by_shadows(rng: np.random.Generator, people: int, trace: float,
       _SHADOWS, people, int(rng.integers(2**31)))
   states = np.repeat(states, PER_PERSON, axis=1)
   before, after = (np.stack([model()['forget'] for _ in range(_SHADOWS)])
-                   + gain * (states == inputs_lib.FORGET)
+                   + gain * (states == references_lib.FORGET)
                    for gain in (verdict_rates.GAIN, trace))
   inputs = inputs_lib.prepare(
       {'original': logits(model()), 'unlearned': logits(model()),
        'retrained': [logits(model()) for _ in range(max(RETRAINED))]},
       data, splits, verdict_rates.CONFIG,
-      inputs_lib.References(shadows=inputs_lib.Shadows(after, before, states)))
+      references_lib.References(
+          shadows=references_lib.Shadows(after, before, states)))
   found = {}
   for name in _OF_SHADOWS:
     record, = run.records(inputs, _metric(name))

@@ -11,6 +11,7 @@ from dlfd_jax.data import leakage
 from dlfd_jax.evaluation import (
   harm,
   inputs as inputs_lib,
+  references as references_lib,
   registry,
   run,
   verdicts,
@@ -61,7 +62,7 @@ def _references(outputs, *, slow=9, quick=2):
           'unlearned': [time(quick), time(quick + 1)],
           **{f'retrained_{i}': [time(slow + i), time(slow)]
              for i in range(len(outputs['retrained']))}},
-      recovery=inputs_lib.Recovery(logits={
+      recovery=references_lib.Recovery(logits={
           name: dict.fromkeys(recovery.TREATMENTS, {
               split: o[split] for split in ('forget', 'test')})
           for name, o in models.items()}, taught=dict.fromkeys(

@@ -15,7 +15,12 @@ from dlfd_jax import (
   training as train,
 )
 from dlfd_jax.data import leakage, splits as splits_lib
-from dlfd_jax.evaluation import inputs as inputs_lib, registry, run
+from dlfd_jax.evaluation import (
+  inputs as inputs_lib,
+  references as references_lib,
+  registry,
+  run,
+)
 from dlfd_jax.metrics import recovery as treatments
 from dlfd_jax.pipeline import (
   finished_runs,
@@ -112,7 +117,7 @@ def _record(name, loaded, recovered, judged):
       {'original': plain['original'], 'unlearned': plain['unlearned'],
        'retrained': [plain[f'retrained_{i}'] for i in range(3)]}, DATA, SPLITS,
       run.EvaluationConfig(bootstrap=200, permutations=20, draws=1),
-      inputs_lib.References(recovery=dataclasses.replace(
+      references_lib.References(recovery=dataclasses.replace(
           recovered, logits=logits)))
   metric = registry.find(name)
   return next(record for record in run.records(inputs, metric)

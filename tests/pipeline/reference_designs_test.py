@@ -6,7 +6,7 @@ import pytest
 from hypothesis import strategies as st
 
 from dlfd_jax.data import splits as splits_lib
-from dlfd_jax.evaluation import inputs
+from dlfd_jax.evaluation import references as references_lib
 from dlfd_jax.pipeline import reference_designs as designs
 from tests.data import examples
 
@@ -16,7 +16,7 @@ from tests.data import examples
 def test_everybody_is_in_exactly_half_of_the_models(half, units, seed):
   states = designs.random_states(2 * half, units, seed)
   assert states.dtype == np.int8 and states.shape == (2 * half, units)
-  assert set(np.unique(states)) == {inputs.OUT, inputs.FORGET}
+  assert set(np.unique(states)) == {references_lib.OUT, references_lib.FORGET}
   assert (states.sum(0) == half).all()
   again = designs.random_states(2 * half, units, seed)
   np.testing.assert_array_equal(states, again)
@@ -46,12 +46,12 @@ def test_some_are_kept_by_a_third_of_the_shadow_models():
   for state in range(3):
     assert ((shadows == state).sum(0) == 4).all()
   # The same models, each without whom it would have to forget.
-  np.testing.assert_array_equal(without == inputs.KEEP,
-                                shadows == inputs.KEEP)
-  assert not (without == inputs.FORGET).any()
+  np.testing.assert_array_equal(without == references_lib.KEEP,
+                                shadows == references_lib.KEEP)
+  assert not (without == references_lib.FORGET).any()
   assert len(np.unique(shadows, axis=1).T) > 1
   halves = designs._states(designs.HALF, 6, 7, 0)
-  assert set(np.unique(halves)) == {inputs.OUT, inputs.KEEP}
+  assert set(np.unique(halves)) == {references_lib.OUT, references_lib.KEEP}
   for models in (2, 8, 9):
     with pytest.raises(ValueError, match='Expected'):
       designs._states(designs.KEPT, models, 7, 0)
@@ -62,7 +62,7 @@ def test_the_split_of_a_shadow_model():
       np.arange(4), np.array([4, 5, 6]), np.array([7]), np.array([8]),
       by_person=True)
   found = designs.parts_of(splits, np.array([
-      inputs.FORGET, inputs.KEEP, inputs.OUT]))
+      references_lib.FORGET, references_lib.KEEP, references_lib.OUT]))
   assert found.retain.tolist() == [0, 1, 2, 3, 5]
   assert found.forget.tolist() == [4] and found.val.tolist() == [7]
   nobody = designs.parts_of(splits, np.zeros(3, np.int8))
