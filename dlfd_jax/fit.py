@@ -10,7 +10,14 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from dlfd_jax import checkpoint, loop, models, parallel, training as train
+from dlfd_jax import (
+  checkpoint,
+  loop,
+  models,
+  parallel,
+  together,
+  training as train,
+)
 from dlfd_jax.data import batching, dataset as dataset_lib
 from dlfd_jax.metrics import accuracy
 from dlfd_jax.predict import Predictor
@@ -144,7 +151,7 @@ def fit_together(model: nn.Module, dataset: dataset_lib.Dataset,
                    dataclasses.replace(config, seed=one.seed))
       yield dataclasses.replace(plan, check_every=plan.num_steps)
 
-  return loop.run_together(
+  return together.run(
       plans(), constants, devices=devices, feed=feed,
       controllers=[_ValAccuracy(predictor, dataset, val) for _ in members],
       logs=[one.log for one in members],

@@ -12,8 +12,8 @@ ROOT = pathlib.Path(dlfd_jax.__file__).parent
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob('*.py'))
 # From the ground up: a layer imports the ones before it, never a later one.
 LAYERS = ('utils', 'tasks', 'models', 'data', 'parallel', 'sinkhorn', 'ot',
-          'checkpoint', 'training', 'predict', 'metrics', 'loop', 'fit',
-          'evaluation', 'methods', 'presets', 'report', 'pipeline',
+          'checkpoint', 'training', 'predict', 'metrics', 'loop', 'together',
+          'fit', 'evaluation', 'methods', 'presets', 'report', 'pipeline',
           'cli')
 # Names that one place alone may import or mention.
 ONLY = {'pmap': 'parallel.py', 'device_get': 'parallel.py',
@@ -23,7 +23,8 @@ ONLY = {'pmap': 'parallel.py', 'device_get': 'parallel.py',
 ON_HOST = ('metrics/', 'evaluation/', 'report/')
 OF_DEVICES = {'jax', 'flax', 'optax', 'ott', 'orbax', 'dlfd_jax.parallel',
               'dlfd_jax.checkpoint', 'dlfd_jax.training', 'dlfd_jax.loop',
-              'dlfd_jax.fit', 'dlfd_jax.predict', 'dlfd_jax.methods'}
+              'dlfd_jax.together', 'dlfd_jax.fit', 'dlfd_jax.predict',
+              'dlfd_jax.methods'}
 
 
 @functools.cache

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import threading
 from typing import Any
 
 import flax.struct
@@ -480,58 +479,6 @@ def test_a_plan_may_bring_its_start_and_what_its_steps_read():
       constants={'teacher': tiny.devices().place(np.float32(2))}))
   assert tiny.same(out.variables, start.variables)
   assert not tiny.same(out.variables, tiny.state(MODEL, FAST).variables)
-
-
-def test_what_nohup_ignores_stays_ignored():
-  before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-  try:
-    with loop.stop_on_signals() as request:
-      os.kill(os.getpid(), signal.SIGHUP)
-      assert not request.requested
-  finally:
-    signal.signal(signal.SIGHUP, before)
-
-
-@pytest.mark.parametrize('number', stops.SIGNALS)
-def test_a_second_signal_acts_as_usual(number):
-  class UsualError(Exception):
-    pass
-
-  def usual(*args):
-    raise UsualError
-
-  before = signal.signal(number, usual)
-  try:
-    with loop.stop_on_signals() as request:
-      assert not request.requested
-      os.kill(os.getpid(), number)
-      assert request.requested
-      with pytest.raises(UsualError):
-        os.kill(os.getpid(), number)
-    assert signal.getsignal(number) is usual
-  finally:
-    signal.signal(number, before)
-
-
-def test_handlers_are_put_back_after_an_error():
-  before = signal.getsignal(signal.SIGTERM)
-  with pytest.raises(RuntimeError), loop.stop_on_signals():
-    assert signal.getsignal(signal.SIGTERM) is not before
-    _crash()
-  assert signal.getsignal(signal.SIGTERM) is before
-
-
-def test_outside_the_main_thread_signals_are_left_alone():
-  before, seen = signal.getsignal(signal.SIGTERM), []
-
-  def watch():
-    with loop.stop_on_signals() as request:
-      seen.append((signal.getsignal(signal.SIGTERM), request.requested))
-
-  thread = threading.Thread(target=watch)
-  thread.start()
-  thread.join()
-  assert seen == [(before, False)]
 
 
 @pytest.mark.parametrize('field, value, words', [

@@ -10,7 +10,7 @@ import pytest
 
 from dlfd_jax import checkpoint, fit, loop, training
 from dlfd_jax.data import augment, batching
-from dlfd_jax.utils import runs
+from dlfd_jax.utils import runs, stop_requests
 from tests import grids, tiny
 
 pytestmark = pytest.mark.usefixtures('shared_compilations')
@@ -75,9 +75,9 @@ def test_three_at_once_equal_three_single_runs(singles, count, image_bytes):
 @pytest.mark.slow
 def test_a_stop_saves_every_model_and_each_goes_on(
     singles, tmp_path, monkeypatch):
-  stopped = loop.StopRequest(requested=True)
+  stopped = stop_requests.StopRequest(requested=True)
   with monkeypatch.context() as patch:
-    patch.setattr(loop, 'stop_on_signals',
+    patch.setattr(stop_requests, 'on_signals',
                   lambda: contextlib.nullcontext(stopped))
     members = list(_members(tmp_path))
     found = _together(members)
@@ -95,15 +95,15 @@ def test_a_stop_saves_every_model_and_each_goes_on(
 def test_a_signal_while_models_are_saved_stops_all_that_go_on(
     tmp_path, monkeypatch):
   """Those that were saved before it came are not taken for finished."""
-  request, save, saved = loop.StopRequest(), loop._Session.save, []
+  request, save, saved = stop_requests.StopRequest(), loop.Session.save, []
 
   def saving(session, checkpoints):
     saved.append(session.step)
     request.requested |= len(saved) == 2
     return save(session, checkpoints)
 
-  monkeypatch.setattr(loop._Session, 'save', saving)
-  monkeypatch.setattr(loop, 'stop_on_signals',
+  monkeypatch.setattr(loop.Session, 'save', saving)
+  monkeypatch.setattr(stop_requests, 'on_signals',
                       lambda: contextlib.nullcontext(request))
   members = list(_members(tmp_path))
   found = _together(members, checkpoint_seconds=0)

@@ -9,7 +9,12 @@ from typing import Any
 from absl import flags
 
 from dlfd_jax.cli import command, inputs, options
-from dlfd_jax.pipeline import chain_checks, reference_models, run_configs
+from dlfd_jax.pipeline import (
+  chain_checks,
+  reference_designs as designs,
+  reference_models,
+  run_configs,
+)
 from dlfd_jax.utils import runs, text as text_lib
 
 _ABOUT = """
@@ -58,7 +63,7 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_integer(
       'n', 3, 'models in all', lower_bound=1, flag_values=values)
   flags.DEFINE_enum(
-      'design', reference_models.RETRAINED, list(reference_models.DESIGNS),
+      'design', designs.RETRAINED, list(designs.DESIGNS),
       'who is trained on', flag_values=values)
   flags.DEFINE_integer(
       'seed', None, 'of the first model, the others follow; default the '

@@ -380,7 +380,7 @@ class Search:
   """
 
   dataset: dataset_lib.Dataset
-  splits: splits_lib.Partition | splits_lib.Splits
+  splits: splits_lib.Splits
 
   @functools.cached_property
   def copies(self) -> Copies:
@@ -394,7 +394,6 @@ class Search:
 
     None where there are too many to look at, see ``MOST_ALTERED``.
     """
-    assert isinstance(self.splits, splits_lib.Splits)
     forget = self.splits.forget
     rest = np.concatenate([
         rows for name, rows in self.splits.parts.items() if name != 'forget'])
@@ -403,41 +402,32 @@ class Search:
     known = {(i, j) for i, j, _ in self.copies.pairs_of(forget)}
     return altered_pairs(self.dataset.images, forget, rest, known)
 
+  def report(self, *, altered: bool = False) -> dict[str, Any]:
+    """Counts copies between and inside the parts, and lists those of forget.
 
-def leakage_report(
-    dataset: dataset_lib.Dataset,
-    splits: splits_lib.Partition | splits_lib.Splits, *,
-    altered: bool = False, search: Search | None = None) -> dict[str, Any]:
-  """Counts copies between and inside the parts, and lists those of forget.
+    Args:
+      altered: also look for mirrored and cropped copies of forget images in the
+        other parts, where that takes seconds, see ``MOST_ALTERED``.
 
-  Args:
-    dataset: the data.
-    splits: the parts to compare.
-    altered: also look for mirrored and cropped copies of forget images in the
-      other parts of ``Splits``, where that takes seconds, see ``MOST_ALTERED``.
-    search: of these parts, if there is one already.
-
-  Returns:
-    What JSON can hold: ``rule``; ``exact`` and ``near``, the number of pairs
-    under names such as ``forget-test`` and ``val-val``; where they were looked
-    for ``mirrored`` and ``cropped``, those that are neither, of ``forget-test``
-    and its like alone; and for ``Splits`` ``decisions``, a sentence for each of
-    retain, val and test, and ``forget_pairs``, at most 1,000 of ``{'kind',
-    'forget', 'other', 'part', 'same_person'}`` with sample ids
-    (``same_person`` None if one is unknown), and their full number
-    ``forget_pairs_total``. 0 pairs means no leakage by data.
-  """
-  search = search or Search(dataset, splits)
-  copies = search.copies
-  names = sorted(splits.parts, key=lambda name: name != 'forget')
-  exact, near = _pairs_between(copies, {n: splits.parts[n] for n in names})
-  report: dict[str, Any] = {'rule': RULE, 'exact': exact, 'near': near}
-  if isinstance(splits, splits_lib.Splits):
-    part_of = _part_of(splits.parts)
+    Returns:
+      What JSON can hold: ``rule``; ``exact`` and ``near``, the number of pairs
+      under names such as ``forget-test`` and ``val-val``; where they were
+      looked for ``mirrored`` and ``cropped``, those that are neither, of
+      ``forget-test`` and its like alone; ``decisions``, a sentence for each of
+      retain, val and test; and ``forget_pairs``, at most 1,000 of ``{'kind',
+      'forget', 'other', 'part', 'same_person'}`` with sample ids
+      (``same_person`` None if one is unknown), and their full number
+      ``forget_pairs_total``. 0 pairs means no leakage by data.
+    """
+    parts = self.splits.parts
+    names = sorted(parts, key=lambda name: name != 'forget')
+    exact, near = _pairs_between(self.copies, {n: parts[n] for n in names})
+    report: dict[str, Any] = {'rule': RULE, 'exact': exact, 'near': near}
+    part_of = _part_of(parts)
     pairs: Iterable[tuple[int, int, str]] = (
-        pair for pair in copies.pairs_of(splits.forget)
+        pair for pair in self.copies.pairs_of(self.splits.forget)
         if part_of[pair[1]] != 'forget' or pair[1] > pair[0])  # inside it once
-    found = search.altered if altered else None
+    found = self.altered if altered else None
     if found is not None:
       report['rule'] = f'{RULE}; {ALTERED_RULE}'
       for kind in ALTERED:
@@ -445,15 +435,47 @@ def leakage_report(
             pair[2] == kind and part_of[pair[1]] == name for pair in found)
                         for name in names if name != 'forget'}
       pairs = itertools.chain(pairs, found)
-    report |= {
+    return report | {
         'decisions': {name: _decision(report, name, sentence)
                       for name, sentence in _DECISIONS.items()},
-        'forget_pairs': [_listed(dataset, i, j, kind, part_of[j])
+        'forget_pairs': [_listed(self.dataset, i, j, kind, part_of[j])
                          for i, j, kind in itertools.islice(pairs, MAX_LISTED)],
         'forget_pairs_total': sum(
             report.get(kind, {}).get(f'forget-{name}', 0) for kind in KINDS
             for name in names)}
-  return report
+
+  def like_forget(self) -> np.ndarray:
+    """Positions of forget images and of all copies of them.
+
+    Mirrored and cropped ones count where they are looked for.
+    """
+    copies = self.copies
+    bad = np.zeros(copies.group.max() + 1, bool)
+    bad[copies.group[np.isin(copies.positions, self.splits.forget)]] = True
+    forgotten = bad.copy()
+    for a, b in (copies.near.T, copies.near.T[::-1]):
+      bad[b[forgotten[a]]] = True
+    altered = np.array([j for _, j, _ in self.altered or ()], np.int64)
+    return np.union1d(copies.positions[bad[copies.group]], altered)
+
+  def without_duplicates(self) -> splits_lib.Splits:
+    """The splits without the copies of forget images in the other parts.
+
+    For final numbers with and without them: those of :meth:`like_forget` leave
+    ``retain``, ``val`` and ``test``; ``forget`` stays whole.
+
+    Raises:
+      ValueError: if a part would be empty.
+    """
+    dropped = self.like_forget()
+    kept = {name: part[~np.isin(part, dropped)]
+            for name, part in self.splits.parts.items() if name != 'forget'}
+    for name, part in kept.items():
+      if not len(part):
+        raise ValueError(
+            f'Expected images of {name} that are no copies of forget images, '
+            f'got none among {len(self.splits.parts[name])}.')
+    return _with_parts(self.splits, kept)
 
 
 def _decision(report: Mapping[str, Any], name: str, sentence: str) -> str:
@@ -510,7 +532,7 @@ def copies_outside(resolved: resolution.ResolvedRequest) -> dict[str, Any]:
   Returns:
     What JSON can hold: ``copies``, the number of pairs of each of ``KINDS``;
     ``copies_by_part`` the same by retain, val, test, earlier and data (none of
-    these), ``exact`` and ``near`` equal to those of :func:`leakage_report`;
+    these), ``exact`` and ``near`` equal to those of :meth:`Search.report`;
     ``copies_of_other_people``, the pairs of two known persons; and
     ``copies_listed``, at most 1,000 of them as ``forget_pairs`` there.
   """
@@ -546,49 +568,6 @@ def copies_outside(resolved: resolution.ResolvedRequest) -> dict[str, Any]:
                  for kind in KINDS},
       'copies_by_part': by_part, 'copies_of_other_people': others,
       'copies_listed': listed}
-
-
-def like_forget(dataset: dataset_lib.Dataset, splits: splits_lib.Splits, *,
-                altered: bool = False, search: Search | None = None
-                ) -> np.ndarray:
-  """Positions of forget images and of all exact and near copies of them.
-
-  With ``altered`` also of mirrored and cropped ones; arguments as of
-  :func:`leakage_report`.
-  """
-  search = search or Search(dataset, splits)
-  copies = search.copies
-  bad = np.zeros(copies.group.max() + 1, bool)
-  bad[copies.group[np.isin(copies.positions, splits.forget)]] = True
-  forgotten = bad.copy()
-  for a, b in (copies.near.T, copies.near.T[::-1]):
-    bad[b[forgotten[a]]] = True
-  found = search.altered if altered else None
-  return np.union1d(copies.positions[bad[copies.group]],
-                    np.array([pair[1] for pair in found or ()], np.int64))
-
-
-def without_duplicates(dataset: dataset_lib.Dataset,
-                       splits: splits_lib.Splits, *, altered: bool = False,
-                       search: Search | None = None) -> splits_lib.Splits:
-  """The splits without the copies of forget images in the other parts.
-
-  For final numbers with and without them: exact and near copies, and with
-  ``altered`` mirrored and cropped ones, leave ``retain``, ``val`` and ``test``;
-  ``forget`` stays whole. Arguments as of :func:`leakage_report`.
-
-  Raises:
-    ValueError: if a part would be empty.
-  """
-  dropped = like_forget(dataset, splits, altered=altered, search=search)
-  kept = {name: part[~np.isin(part, dropped)]
-          for name, part in splits.parts.items() if name != 'forget'}
-  for name, part in kept.items():
-    if not len(part):
-      raise ValueError(
-          f'Expected images of {name} that are no copies of forget images, got '
-          f'none among {len(splits.parts[name])}.')
-  return _with_parts(splits, kept)
 
 
 def _with_parts(splits: splits_lib.Splits,
@@ -635,7 +614,7 @@ def clean_report(dataset: dataset_lib.Dataset, splits: splits_lib.Splits
           dataset, kept['retain'], kept['forget']))
   report: dict[str, Any] = {'rule': RULE}
   for name, of in (('raw', search), ('clean', Search(dataset, cleaned))):
-    pairs = leakage_report(dataset, of.splits, search=of)
+    pairs = of.report()
     report[name] = {
         'images': {part: len(rows) for part, rows in of.splits.parts.items()},
         'exact': pairs['exact'], 'near': pairs['near']}

@@ -25,6 +25,7 @@ from dlfd_jax.evaluation import (
   inputs as inputs_lib,
   kept,
   people as people_lib,
+  references as references_lib,
   registry,
   run,
   shadows as shadows_lib,
@@ -132,7 +133,7 @@ def check_copies(record: Mapping[str, Any], leakage: Mapping[str, Any]) -> None:
 
   Args:
     record: of an evaluation, as in ``result.json``.
-    leakage: what ``data.leakage.leakage_report`` gives for the same images.
+    leakage: what ``data.leakage.Search.report`` gives for the same images.
 
   Raises:
     ValueError: at the first difference.
@@ -192,7 +193,7 @@ def _rebuilt(record: Mapping[str, Any], arrays: Arrays
           if 'classes' in arrays else np.array([], np.int64))
 
 
-def _shadows(arrays: Arrays) -> inputs_lib.Shadows | None:
+def _shadows(arrays: Arrays) -> references_lib.Shadows | None:
   found: dict[str, dict[str, np.ndarray]] = {}
   for name, values in arrays.items():
     if name.startswith('shadows/') and name.count('/') == 2:
@@ -204,7 +205,7 @@ def _shadows(arrays: Arrays) -> inputs_lib.Shadows | None:
     return None
   fields: dict[str, Any] = {
       field: of_forget.get(field) for field in run.SHADOW_ARRAYS}
-  return inputs_lib.Shadows(
+  return references_lib.Shadows(
       **fields, elsewhere=found, accuracies=accuracies,
       why=str(arrays.get('shadows/why', '')))
 
@@ -231,14 +232,14 @@ def _prepare(record: Mapping[str, Any], arrays: Arrays,
   random = [of.get('forget') for of in outputs['random']]
   return inputs_lib.prepare(
       {name: of for name, of in outputs.items() if name != 'random'}, data,
-      splits, config, inputs_lib.References(
+      splits, config, references_lib.References(
           random_logits=random, shadows=_shadows(arrays), relearned={
               name.removesuffix('/relearned'): [
                   forgetting.RelearnTime(int(steps), bool(capped))
                   for steps, capped in values]
               for name, values in arrays.items()
               if name.endswith('/relearned')},
-          recovery=inputs_lib.Recovery.of_arrays(arrays), apart={
+          recovery=references_lib.Recovery.of_arrays(arrays), apart={
               name.removesuffix('/forget/apart'): values
               for name, values in arrays.items()
               if name.endswith('/forget/apart')}), references)

@@ -18,9 +18,10 @@ import numpy as np
 
 from dlfd_jax.evaluation import outputs, releases
 from dlfd_jax.evaluation.estimate import Estimate
-from dlfd_jax.evaluation.inputs import HALVES, Inputs, Model, generator, once
+from dlfd_jax.evaluation.inputs import Inputs, Model, generator, once
 from dlfd_jax.evaluation.outputs import SIDES
 from dlfd_jax.evaluation.reference_attack import margins
+from dlfd_jax.evaluation.references import HALVES
 from dlfd_jax.metrics import accuracy, lira, per_example, rmia
 
 LEAST = 4

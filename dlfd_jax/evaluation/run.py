@@ -10,7 +10,7 @@ nothing is then told apart, see ``verdicts``.
 Tiers 2 and 3 are attacks with reference models: RMIA and offline LiRA on the
 retrained models of tier 1, one left out at a time (2); LiRA, U-LiRA, KLOM and
 per-example epsilon on shadow models (3). They plug in at three places. What has
-to be trained or run beside the logits is a field of ``inputs.References``,
+to be trained or run beside the logits is a field of ``references.References``,
 checked by ``inputs.prepare``. The attack itself, a pure function of margins or
 losses, stands in ``metrics``. An entry of the registry with ``tier=2`` or ``3``
 binds the two; its ``form`` decides how the retrained models are used, and
@@ -43,11 +43,11 @@ from dlfd_jax.evaluation import (
 )
 from dlfd_jax.evaluation.estimate import Estimate, Record
 from dlfd_jax.evaluation.inputs import Inputs
+from dlfd_jax.evaluation.references import References
 from dlfd_jax.metrics import forgetting, per_example, stats
 
 EvaluationConfig = inputs_lib.EvaluationConfig
 ReferenceConfig = inputs_lib.ReferenceConfig
-References = inputs_lib.References
 
 SHADOW_ARRAYS = ('unlearned', 'before', 'states', 'retrained')
 ACCURACIES = 'accuracies'  # of shadow models, beside the names of splits
@@ -89,7 +89,7 @@ def evaluate(outputs: Mapping[str, Any],
     references: what had to be run for tier 1 beside the logits; whatever is
       left out of it makes its metrics say so.
     reference_config: settings of tier 1; the defaults if None.
-    leakage: what ``data.leakage.leakage_report`` gave; its counts become
+    leakage: what ``data.leakage.Search.report`` gave; its counts become
       records.
     own: metrics beside those of the registry, see ``own_metrics.load``.
     keep: what of the figures takes long, see ``inputs.Inputs``.
@@ -435,9 +435,10 @@ def reference_arrays(references: References) -> dict[str, np.ndarray]:
 
   Returns:
     ``random_0/forget/logits`` ...; ``{model}/relearned``, int32 ``[seeds, 2]``,
-    steps and whether they are the cap; see ``inputs.Recovery.arrays``; and
+    steps and whether they are the cap; see ``references.Recovery.arrays``; and
     margins of shadow models and their states, ``shadows/{split}/{field}``, and
-    their accuracies, ``shadows/accuracies/{field}``, see ``inputs.Shadows``.
+    their accuracies, ``shadows/accuracies/{field}``: see
+    ``references.Shadows``.
   """
   arrays = {f'random_{i}/forget/logits': np.asarray(logits, np.float32)
             for i, logits in enumerate(references.random_logits)}

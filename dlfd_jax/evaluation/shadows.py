@@ -31,15 +31,9 @@ import numpy as np
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.evaluation import outputs
 from dlfd_jax.evaluation.estimate import SHARE, Estimate
-from dlfd_jax.evaluation.inputs import (
-  FORGET,
-  KEEP,
-  OUT,
-  Inputs,
-  Model,
-  once,
-)
+from dlfd_jax.evaluation.inputs import Inputs, Model, once
 from dlfd_jax.evaluation.reference_attack import margins as margins_of
+from dlfd_jax.evaluation.references import FORGET, KEEP, OUT
 from dlfd_jax.metrics import epsilon, klom, lira, ulira
 from dlfd_jax.utils import text
 

@@ -532,9 +532,9 @@ def check_data(bundle: Bundle, dataset: dataset_lib.Dataset,
   said = ['Labels, people and the images of the request are those of the '
           'bundle.']
   counted = (bundle.evaluation.record.get('data') or {}).get('leakage') or {}
-  again.check_copies(bundle.evaluation.record, leakage.leakage_report(
-      dataset, splits_lib.Splits(**parts, by_person=False),
-      altered=leakage.ALTERED[0] in counted))
+  again.check_copies(bundle.evaluation.record, leakage.Search(
+      dataset, splits_lib.Splits(**parts, by_person=False)).report(
+          altered=leakage.ALTERED[0] in counted))
   said.append('So are the counts of copies.')
   now_all = chain.data_hashes(dataset, np.concatenate(list(parts.values())))
   known = bundle.manifest['data']

@@ -38,6 +38,7 @@ from dlfd_jax.pipeline import (
   half_references as halves_lib,
   job,
   predictors as predictors_lib,
+  recovery,
   reference_models,
   relearn,
   shadow_models,
@@ -385,7 +386,7 @@ def _measure(plan: _Plan, predictors: predictors_lib.Predictors,
 
   book('models')  # read, checked, and what was finished
   search = leakage.Search(dataset, splits)
-  copies = leakage.leakage_report(dataset, splits, altered=True, search=search)
+  copies = search.report(altered=True)
   book('copies')
   apart: dict[str, float] = {}  # no parts of the whole
   further = None
@@ -394,7 +395,8 @@ def _measure(plan: _Plan, predictors: predictors_lib.Predictors,
         loaded=loaded, dataset=dataset, splits=splits, predictors=predictors,
         options=plan.tier_1, relearning=plan.relearning,
         recovering=plan.recovering, halves=plan.halves, finished=finished,
-        search=search)
+        lessons=None if plan.recovering is None else recovery.plan(
+            search, plan.recovering))
     apart['expected_of_rest'] = further.say_expected(hooks)
     book('estimate')
   unlearned_shadows = None
@@ -444,7 +446,7 @@ def _findings(plan: _Plan, measured: _Measured,
   notes += measured.earlier['sentences'] if measured.earlier else []
   lost = kept.drops(logits, dataset, splits, plan.learnt)
   again_without = _without_duplicates(
-      logits, dataset, splits, plan.config, measured.copies, measured.search)
+      logits, measured.search, plan.config, measured.copies)
   if isinstance(again_without, str):
     notes.append(again_without)
     again_without = None
@@ -596,9 +598,8 @@ def _outputs(logits: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_duplicates(
-    logits: Mapping[str, Any], dataset: dataset_lib.Dataset,
-    splits: splits_lib.Splits, config: inputs_lib.EvaluationConfig,
-    copies: Mapping[str, Any], search: leakage.Search
+    logits: Mapping[str, Any], search: leakage.Search,
+    config: inputs_lib.EvaluationConfig, copies: Mapping[str, Any]
     ) -> dict[str, Any] | str | None:
   """The records again without copies of forget images, if there are any.
 
@@ -608,17 +609,16 @@ def _without_duplicates(
              for kind in leakage.KINDS for part in ('retain', 'val', 'test')):
     return None
   try:
-    cleaned = leakage.without_duplicates(
-        dataset, splits, altered=True, search=search)
+    cleaned = search.without_duplicates()
   except ValueError as error:
     return f'No figures without the copies of forget images. {error}'
   keep = {name: np.isin(rows, cleaned.parts[name])
-          for name, rows in splits.parts.items()}
+          for name, rows in search.splits.parts.items()}
   again = {model: {name: of_split[keep[name]]
                    for name, of_split in of_model.items()}
            for model, of_model in logits.items()}
   try:
-    found = run_lib.evaluate(_outputs(again), dataset, cleaned, config)
+    found = run_lib.evaluate(_outputs(again), search.dataset, cleaned, config)
   except inputs_lib.NoLabelError as error:
     return f'No figures without the copies of forget images. {error}'
   return {'metrics': found['metrics'], 'data': found['data']}

@@ -1,7 +1,7 @@
 """Half-references: how likely their labels are under models without them.
 
 Retrained models saw all who stay, so that an attack on those needs others: each
-was trained on a random half of them (``reference_models``, design ``half``).
+was trained on a random half of them (``reference_designs``, ``half``).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from dlfd_jax import checkpoint
 from dlfd_jax.data import dataset as dataset_lib, splits as splits_lib
-from dlfd_jax.evaluation import inputs as inputs_lib
+from dlfd_jax.evaluation import references as references_lib
 from dlfd_jax.metrics import per_example
 from dlfd_jax.pipeline import (
   chain,
@@ -21,6 +21,7 @@ from dlfd_jax.pipeline import (
   finished_runs,
   job,
   predictors as predictors_lib,
+  reference_designs as designs,
   reference_models,
 )
 
@@ -55,7 +56,7 @@ def plan(models: job.Folder | reference_models.ReferenceModels,
     ValueError: if they are no half-references, not all there, or too few.
   """
   models = reference_models.finished(
-      models, {reference_models.HALF: LEAST}, 'tier 2',
+      models, {designs.HALF: LEAST}, 'tier 2',
       allow_unverified=allow_unverified)
   return Plan(
       models=models, dataset=dataset, splits=splits,
@@ -68,12 +69,12 @@ def runs(plan: Plan) -> list[finished_runs.Run]:
   """What the models are asked for, one after the other."""
   return [finished_runs.Run(
       name=f'half/{k}', images=sum(
-          len(plan.splits.parts[split]) for split in inputs_lib.HALVES))
+          len(plan.splits.parts[split]) for split in references_lib.HALVES))
           for k in range(len(plan.models.folders))]
 
 
 def likelihoods(plan: Plan, predictors: predictors_lib.Predictors,
-                finished: finished_runs.FinishedRuns) -> inputs_lib.Halves:
+                finished: finished_runs.FinishedRuns) -> references_lib.Halves:
   """What the models say of retain, test and val; 0 where no label is known.
 
   Args:
@@ -83,7 +84,7 @@ def likelihoods(plan: Plan, predictors: predictors_lib.Predictors,
   """
   dataset, members = plan.dataset, plan.models.membership
   assert members is not None
-  parts = {split: plan.splits.parts[split] for split in inputs_lib.HALVES}
+  parts = {split: plan.splits.parts[split] for split in references_lib.HALVES}
 
   def of_model(folder: str) -> dict[str, np.ndarray]:
     found = {}
@@ -99,7 +100,7 @@ def likelihoods(plan: Plan, predictors: predictors_lib.Predictors,
   every = [finished.arrays_of(run.name, functools.partial(of_model, folder))
            for run, folder in zip(
                runs(plan), plan.models.folders, strict=True)]
-  return inputs_lib.Halves(
+  return references_lib.Halves(
       {split: np.stack([found[split] for found in every]) for split in parts},
       members.of_images(dataset.sample_id[parts['retain']])
-      == reference_models.OUT)
+      == references_lib.OUT)

@@ -20,7 +20,7 @@ from dlfd_jax.data import (
   leakage,
   splits as splits_lib,
 )
-from dlfd_jax.evaluation import inputs as inputs_lib
+from dlfd_jax.evaluation import references as references_lib
 from dlfd_jax.metrics import per_example, recovery
 from dlfd_jax.pipeline import (
   finished_runs,
@@ -43,7 +43,10 @@ class Lesson(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-  """Lessons by treatment, and what is said of them; see ``inputs.Recovery``."""
+  """Lessons by treatment, and what is said of them.
+
+  See ``references.Recovery``.
+  """
 
   lessons: dict[str, Lesson]
   taught: dict[str, np.ndarray]
@@ -92,7 +95,7 @@ def recover(loaded: Mapping[str, checkpoint.SavedModel],
             config: relearn.RelearnConfig, hooks: Sequence[loop.Hook] = (), *,
             lessons: Plan | None = None,
             finished: finished_runs.FinishedRuns | None = None
-            ) -> inputs_lib.Recovery:
+            ) -> references_lib.Recovery:
   """Every model's answers after each treatment.
 
   Args:
@@ -109,7 +112,7 @@ def recover(loaded: Mapping[str, checkpoint.SavedModel],
   Raises:
     job.Interrupted: on SIGTERM or SIGINT.
   """
-  lessons = lessons or plan(dataset, splits, config)
+  lessons = lessons or plan(leakage.Search(dataset, splits), config)
   finished = finished or finished_runs.FinishedRuns()
   tuners = relearn.Tuners(dataset, predictors, config.optimizer)
   total = len(loaded) * (len(lessons.lessons) + len(recovery.COPIES))
@@ -127,7 +130,7 @@ def recover(loaded: Mapping[str, checkpoint.SavedModel],
           logits[name][treatment] = found
         done += 1
         tick(done, total)
-  return inputs_lib.Recovery(
+  return references_lib.Recovery(
       logits=logits, taught=lessons.taught, left_out=lessons.left_out,
       notes=lessons.notes)
 
@@ -159,20 +162,16 @@ def _treatments(plan: Plan, saved: checkpoint.SavedModel,
     yield treatment, functools.partial(copied, *how)
 
 
-def plan(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
-         config: relearn.RelearnConfig,
-         search: leakage.Search | None = None) -> Plan:
+def plan(search: leakage.Search, config: relearn.RelearnConfig) -> Plan:
   """Who is taught what, and why something is not.
 
   Args:
-    dataset: the images.
-    splits: their parts.
+    search: for copies among the images and their parts.
     config: of the lessons.
-    search: for copies among these, if there is one already.
   """
+  dataset, forget = search.dataset, search.splits.forget
   found = Plan({}, {}, {}, {})
-  _plan_retain(found, dataset, splits, config, search)
-  forget = splits.forget
+  _plan_retain(found, search, config)
   known = per_example.has_label(dataset.task, dataset.labels[forget])
   identity = dataset.identity[forget]
   _, unit = recovery.units_of(identity[known])
@@ -197,14 +196,13 @@ def plan(dataset: dataset_lib.Dataset, splits: splits_lib.Splits,
   return found
 
 
-def _plan_retain(plan: Plan, dataset: dataset_lib.Dataset,
-                 splits: splits_lib.Splits, config: relearn.RelearnConfig,
-                 search: leakage.Search | None) -> None:
+def _plan_retain(plan: Plan, search: leakage.Search,
+                 config: relearn.RelearnConfig) -> None:
   """The lesson without forget: a copy of a forget image would be one of it."""
+  dataset, splits = search.dataset, search.splits
   rows = splits.retain[per_example.has_label(
       dataset.task, dataset.labels[splits.retain])]
-  copies = np.isin(rows, leakage.like_forget(
-      dataset, splits, altered=True, search=search))
+  copies = np.isin(rows, search.like_forget())
   notes = [f'{config.max_steps} steps on retain alone.']
   if copies.any():
     rows = rows[~copies]

@@ -1,49 +1,14 @@
 """Reference models: retrainings of one recipe that many evaluations share.
 
-Five designs (docs/metrics.md, evaluation tiers 1 to 3):
-
-* ``retrained``: every model is trained on retain alone, each from a seed of its
-  own. They are what ``evaluate --retrained`` takes, made at once.
-* ``request``: every model is trained as the original was, on retain and on
-  forget, each from a seed of its own: shadow models that all forget the same.
-* ``random``: the people to be forgotten are a pool. Each of them is in the
-  training set of exactly half of the models, drawn independently, and retain is
-  in all: shadow models of per-example attacks (LiRA, U-LiRA).
-* ``keep``: as ``random``, but each of the pool is in the training set of two
-  thirds of the shadow models, half of which keep them when they unlearn the
-  others: what unlearning does to those who stay. As many models besides are
-  trained as those, each without whom it is to forget.
-* ``half``: each of those who stay is in the training set of exactly half of the
-  models, nobody of forget in any: half-references of RMIA on those who stay.
+``reference_designs`` says who is in which of them.
 
 A folder of references holds ``config.json``, an ordinary training run per model
 in ``000``, ``001`` ..., and ``result.json``, the index of those that are
 finished, in the order of their seeds: ``models``, each with its ``folder``,
 ``seed``, ``images`` and the hashes ``weights`` (of its parameters) and
-``sha256`` (of its result). Shadow models that an evaluation unlearned lie below
+``sha256`` (of its result). Where who is in which model was drawn, there is
+``membership.npz`` besides. Shadow models that an evaluation unlearned lie below
 ``unlearned``, see ``shadow_models``.
-
-A shadow model ``k`` is trained on retain and on its own part of the pool
-(``on='all'``), and its run's ``splits.npz`` names what it is to forget, so that
-``unlearn --original=REFS/00k`` forgets it; whom it keeps are in retain there.
-Those of the pool that the model never saw are in no part of that file; of a
-small pool it may have nobody to forget, and then its split is train, val and
-test.
-
-With ``random``, ``keep`` and ``half`` there is ``membership.npz``, plain arrays
-of a pool, with ``half`` those who stay:
-
-* ``states``: int8 ``[models, units]``; 0 = OUT, never seen, 1 = FORGET, trained
-  on and the model's own to forget, 2 = KEEP, trained on and kept; with ``keep``
-  the second half of the models are the first ones without whom those forget;
-* ``person``: text ``[units]``, the person's name; an image whose person is not
-  known is a unit of its own and its sample id stands here;
-* ``sample_id``: text ``[images]``, the pool; ``unit``: int32 ``[images]``, the
-  column of ``states`` of each;
-* ``seed``: int64 ``[models]``; ``design``: text ``[1]``.
-
-Source: design 9.1 after Hayes et al. (2024), arXiv:2403.01218, and Naderloui
-et al. (2025), arXiv:2506.13009.
 """
 
 from __future__ import annotations
@@ -68,12 +33,13 @@ from dlfd_jax.data import (
   dataset as dataset_lib,
   splits as splits_lib,
 )
-from dlfd_jax.evaluation.inputs import FORGET, KEEP, OUT
+from dlfd_jax.evaluation import references as references_lib
 from dlfd_jax.pipeline import (
   chain,
   chain_checks,
   expected_cost,
   job,
+  reference_designs as designs,
   run_configs,
   train,
 )
@@ -81,141 +47,12 @@ from dlfd_jax.utils import (
   files,
   hosts,
   records,
-  rng,
   runs,
   schemas,
   storage,
   validate,
   writes,
 )
-
-MEMBERSHIP = 'membership.npz'
-DESIGNS = (RETRAINED, REQUEST, RANDOM, KEPT, HALF) = (
-    'retrained', 'request', 'random', 'keep', 'half')
-_TITLES = {**dict.fromkeys(DESIGNS, 'shadow models'),
-           RETRAINED: 'retrained models', HALF: 'half-references',
-           KEPT: 'shadow models and the same without whom they forget'}
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Membership:
-  """Who of a pool is in which model; the arrays of ``membership.npz``.
-
-  Attributes:
-    states: int8 ``[models, units]``, see the module.
-    person: text ``[units]``.
-    sample_id: text ``[images]``.
-    unit: int32 ``[images]``.
-    seed: int64 ``[models]``.
-    design: text ``[1]``.
-  """
-
-  states: np.ndarray
-  person: np.ndarray
-  sample_id: np.ndarray
-  unit: np.ndarray
-  seed: np.ndarray
-  design: np.ndarray
-
-  def arrays(self) -> dict[str, np.ndarray]:
-    """All of them by name."""
-    return {field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)}
-
-  def of_images(self, ids: np.ndarray | None = None) -> np.ndarray:
-    """int8 ``[models, images]``: the state of every image of the pool.
-
-    In the order of ``ids``, all of the pool's; None = in its own.
-
-    Raises:
-      ValueError: if an id is not in the pool.
-    """
-    if ids is None:
-      return self.states[:, self.unit]
-    place = {name: i for i, name in enumerate(self.sample_id.tolist())}
-    absent = [name for name in ids.tolist() if name not in place]
-    if absent:
-      raise ValueError(
-          f'Expected all images of this request in {MEMBERSHIP}, got '
-          f'{len(absent)} that are not, {absent[0]!r} the first.')
-    return self.states[:, self.unit[[place[name] for name in ids.tolist()]]]
-
-
-def random_states(models: int, units: int, seed: int,
-                  states: Sequence[int] = (OUT, FORGET)) -> np.ndarray:
-  """Each unit in every state in equally many models.
-
-  Args:
-    models: divisible by the number of states.
-    units: of the pool.
-    seed: of the draw.
-    states: the states.
-
-  Returns:
-    int8 ``[models, units]``, independent between units.
-
-  Example:
-    >>> random_states(4, 3, 0).sum(0).tolist()
-    [2, 2, 2]
-  """
-  validate.integer('n', models, len(states))
-  if models % len(states):
-    wanted = ('an even number of' if len(states) == 2 else
-              f'a multiple of {len(states)}')
-    raise ValueError(
-        f'Expected {wanted} models, so that everybody is in as many of them '
-        f'as anybody else, got {models}.')
-  return rng.generator(seed, 'references').permuted(np.tile(np.repeat(
-      np.array(states, np.int8), models // len(states))[:, None], units),
-      axis=0)
-
-
-def _states(design: str, models: int, units: int, seed: int) -> np.ndarray:
-  """Who is what in which model; see the module."""
-  if design != KEPT:
-    return random_states(models, units, seed, (
-        OUT, FORGET if design == RANDOM else KEEP))
-  validate.integer('n', models, 6)
-  if models % 6:
-    raise ValueError(
-        'Expected a multiple of 6 models with the design keep, half of them '
-        f'shadow models and a third of those in each state, got {models}.')
-  shadows = random_states(models // 2, units, seed, (OUT, FORGET, KEEP))
-  return np.concatenate([
-      shadows, np.where(shadows == FORGET, OUT, shadows).astype(np.int8)])
-
-
-def _units(dataset: dataset_lib.Dataset,
-           rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Names of the units of some images, and the unit of each."""
-  people = dataset.identity[rows].astype(np.int64)
-  keys = np.where(people >= 0, people, -1 - np.arange(len(rows)))
-  _, first, unit = np.unique(keys, return_index=True, return_inverse=True)
-  names = [dataset.called(people[i]) if people[i] >= 0
-           else str(dataset.sample_id[rows[i]]) for i in first]
-  return np.array(names, np.str_), unit.reshape(-1).astype(np.int32)
-
-
-def parts_of(splits: splits_lib.Splits, states: np.ndarray) -> job.Parts:
-  """The split of a shadow model.
-
-  Args:
-    splits: of the request.
-    states: int8 ``[images]``, of every image of forget.
-
-  Returns:
-    Its own retain and forget; train, val and test if it has nobody to forget.
-  """
-  mine, kept = (splits.forget[states == state] for state in (FORGET, KEEP))
-  retain = np.sort(np.concatenate([splits.retain, kept]))
-  unseen = splits.val, splits.test
-  if not mine.size:
-    return splits_lib.Partition(retain, *unseen)
-  return splits_lib.Splits(
-      retain, mine, *unseen, by_person=splits.by_person,
-      earlier=splits.earlier, gone=splits.gone,
-      classes=() if kept.size else splits.classes,
-      of_classes=splits.of_classes[:0 if kept.size else None])
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -225,7 +62,7 @@ class Plan:
   Attributes:
     dataset: the images.
     splits: of the request.
-    design: one of ``DESIGNS``.
+    design: one of ``reference_designs.DESIGNS``.
     network: of the original.
     recipe: of the original.
     seeds: of the models.
@@ -242,27 +79,28 @@ class Plan:
   seeds: tuple[int, ...]
   original: str | None
   verification: Mapping[str, Any]
-  membership: Membership | None = None
+  membership: designs.Membership | None = None
 
   @property
   def title(self) -> str:
     """What the models are called."""
-    return _TITLES[self.design]
+    return designs.TITLES[self.design]
 
   @property
   def on(self) -> str:
     """What ``train`` trains each on."""
-    return 'retain' if self.design == RETRAINED else 'all'
+    return 'retain' if self.design == designs.RETRAINED else 'all'
 
   def parts(self, k: int) -> job.Parts:
     """The split of model ``k``."""
     if self.membership is None:
       return self.splits
     states = self.membership.of_images()[k]
-    if self.design == HALF:
+    if self.design == designs.HALF:
       return splits_lib.Partition(
-          self.splits.retain[states == KEEP], self.splits.val, self.splits.test)
-    return parts_of(self.splits, states)
+          self.splits.retain[states == references_lib.KEEP], self.splits.val,
+          self.splits.test)
+    return designs.parts_of(self.splits, states)
 
   def config_of(self, k: int) -> training.TrainConfig:
     """The recipe of model ``k``: the original's with a seed of its own."""
@@ -313,7 +151,7 @@ class Plan:
 
 def plan(original: job.ModelRun | job.Folder, splits: splits_lib.Splits,
          dataset: dataset_lib.Dataset | None = None, *, n: int,
-         design: str = RETRAINED, seed: int | None = None,
+         design: str = designs.RETRAINED, seed: int | None = None,
          allow_unverified: bool = False) -> Plan:
   """What :func:`train_references` would train.
 
@@ -323,7 +161,7 @@ def plan(original: job.ModelRun | job.Folder, splits: splits_lib.Splits,
     dataset: the images; default those of a result of ``train``.
     n: models in all; even with the designs ``random`` and ``half``, a multiple
       of 6 with ``keep``.
-    design: one of ``DESIGNS``, see the module.
+    design: one of ``reference_designs.DESIGNS``, see there.
     seed: of the first model, the others follow, and of who is in which model;
       default the original's and 1.
     allow_unverified: where original, data and split do not belong together go
@@ -334,7 +172,7 @@ def plan(original: job.ModelRun | job.Folder, splits: splits_lib.Splits,
     ValueError: if something is out of range, or original, data and split do not
       belong together.
   """
-  validate.one_of('design', design, DESIGNS)
+  validate.one_of('design', design, designs.DESIGNS)
   validate.integer('n', n)
   if isinstance(original, job.ModelRun):
     dataset = original.dataset if dataset is None else dataset
@@ -362,14 +200,7 @@ def plan(original: job.ModelRun | job.Folder, splits: splits_lib.Splits,
            + chain_checks.check_start(one, dataset, splits)
            + chain_checks.inherited([one]))
   seeds = tuple(range(first, first + n))
-  membership = None
-  if design in (RANDOM, KEPT, HALF):
-    pool = splits.retain if design == HALF else splits.forget
-    names, unit = _units(dataset, pool)
-    membership = Membership(
-        _states(design, n, len(names), first), names,
-        dataset.sample_id[pool], unit, np.array(seeds, np.int64),
-        np.array([design]))
+  membership = designs.draw(design, dataset, splits, seeds)
   return Plan(
       dataset=dataset, splits=splits, design=design, network=network,
       recipe=recipe, seeds=seeds, original=place,
@@ -390,7 +221,7 @@ class ReferenceModels:
   folder: pathlib.Path
   config: dict[str, Any]
   record: dict[str, Any]
-  membership: Membership | None = None
+  membership: designs.Membership | None = None
 
   @property
   def design(self) -> str:
@@ -407,11 +238,11 @@ class ReferenceModels:
     Raises:
       ValueError: if they are of another design.
     """
-    if self.design != RETRAINED:
+    if self.design != designs.RETRAINED:
       raise ValueError(
           f'Expected retrained models in {self.folder}, got the design '
           f'{self.design!r}, whose models have seen people to be forgotten: '
-          f'make references with --design={RETRAINED}.')
+          f'make references with --design={designs.RETRAINED}.')
     return self.folders
 
 
@@ -487,7 +318,8 @@ def train_references(
       add(k, run)
     left = left[size:]
   count = len(plan.seeds)
-  kind = 'reference' if plan.design in (RETRAINED, HALF) else 'shadow'
+  kind = ('reference' if plan.design in (designs.RETRAINED, designs.HALF) else
+          'shadow')
   for k in range(count):
     if k not in made:
       add(k, train.train(
@@ -547,7 +379,7 @@ def _open(plan: Plan, workdir: job.Folder) -> runs.RunFolder:
   elif plan.membership is not None:
     arrays = plan.membership.arrays()
     hosts.first(lambda: writes.write_arrays(
-        opened.path / MEMBERSHIP, arrays, compressed=True))
+        opened.path / designs.MEMBERSHIP, arrays, compressed=True))
   return opened
 
 
@@ -611,12 +443,12 @@ def load_references(folder: job.Folder, *,
   found = chain_checks.check_index(
       chain.Judged(saved, str(folder), config, record))
   membership = None
-  if config['design'] in (RANDOM, KEPT, HALF):
-    membership = _read_membership(folder)
+  if config['design'] in designs.DRAWN:
+    membership = designs.read(folder)
     if config.get('membership') != chain.hash_of_arrays(membership.arrays()):
       found += chain_checks.Findings((
-          f'Expected the {MEMBERSHIP} of {folder} as it was drawn, got one '
-          'that is altered.',))
+          f'Expected the {designs.MEMBERSHIP} of {folder} as it was drawn, got '
+          'one that is altered.',))
   found.settled(allow_unverified)
   return ReferenceModels(
       folder=folder, config=config, record=record, membership=membership)
@@ -644,8 +476,8 @@ def finished(models: job.Folder | ReferenceModels, least: Mapping[str, int],
   if design not in least:
     first = next(iter(least))
     raise ValueError(
-        f'Expected {_TITLES[first]} in {where}, got {_TITLES[design]}: '
-        f'references --design={first} makes them.')
+        f'Expected {designs.TITLES[first]} in {where}, got '
+        f'{designs.TITLES[design]}: references --design={first} makes them.')
   members = models.membership
   if members is not None and made < len(members.states):
     raise ValueError(
@@ -657,24 +489,3 @@ def finished(models: job.Folder | ReferenceModels, least: Mapping[str, int],
         f'{tier}, got {made} in {where}: references --design={design} '
         f'--n={least[design]} would do.')
   return models
-
-
-def _read_membership(folder: pathlib.Path) -> Membership:
-  arrays = files.read_arrays(folder / MEMBERSHIP, 'who is in which model')
-  names = [field.name for field in dataclasses.fields(Membership)]
-  lacking = [name for name in names if name not in arrays]
-  if lacking:
-    raise ValueError(f'Expected {validate.listed(lacking)} in '
-                     f'{folder / MEMBERSHIP}, got none.')
-  found = Membership(**{name: arrays[name] for name in names})
-  states, units = found.states, len(found.person)
-  shapes = (found.states.ndim == 2 and found.unit.ndim == 1
-            and states.shape == (len(found.seed), units)
-            and found.unit.shape == found.sample_id.shape
-            and found.unit.dtype.kind == 'i' and states.dtype.kind == 'i')
-  if not shapes or (found.unit.size and not (
-      found.unit.min() >= 0 and found.unit.max() < units)):
-    raise ValueError(
-        f'Expected states [models, people] and the unit of every image in '
-        f'{folder / MEMBERSHIP}, got arrays that do not fit together.')
-  return found

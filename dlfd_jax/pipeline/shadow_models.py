@@ -32,7 +32,10 @@ from dlfd_jax.data import (
   dataset as dataset_lib,
   splits as splits_lib,
 )
-from dlfd_jax.evaluation import inputs as inputs_lib, shadows as figures
+from dlfd_jax.evaluation import (
+  references as references_lib,
+  shadows as figures,
+)
 from dlfd_jax.metrics import accuracy, per_example
 from dlfd_jax.pipeline import (
   chain,
@@ -40,6 +43,7 @@ from dlfd_jax.pipeline import (
   expected_cost,
   job,
   predictors as predictors_lib,
+  reference_designs as designs,
   reference_models,
   run_configs,
   unlearn,
@@ -59,9 +63,9 @@ SPLITS = ('forget', 'retain', 'test')  # val chose the state
 _ACCURACY = 'accuracy'  # on the last two, beside the names of splits
 _KIND = 'unlearned shadows'
 _LEAST = {  # models of each design
-    reference_models.RANDOM: 2 * figures.LEAST,
-    reference_models.KEPT: 6 * figures.LEAST,
-    reference_models.REQUEST: figures.LEAST}
+    designs.RANDOM: 2 * figures.LEAST,
+    designs.KEPT: 6 * figures.LEAST,
+    designs.REQUEST: figures.LEAST}
 _UNKNOWN = ('by which method the model was unlearned, which the shadow models '
             'would have to be, too, is not known')
 
@@ -99,7 +103,7 @@ class Plan:
   @property
   def paired(self) -> bool:
     """Whether each is there without whom it forgets, too."""
-    return self.models.design == reference_models.KEPT
+    return self.models.design == designs.KEPT
 
   @property
   def fields(self) -> dict[str, Any]:
@@ -122,7 +126,7 @@ class Plan:
     members = self.models.membership
     if members is None:
       return np.full((self.count, len(self.splits.forget)),
-                     reference_models.FORGET, np.int8)
+                     references_lib.FORGET, np.int8)
     return members.of_images(
         self.dataset.sample_id[self.splits.forget])[:self.count]
 
@@ -143,7 +147,7 @@ class Plan:
 
   def cost(self) -> dict[str, Any]:
     """What unlearning them is expected to cost, by the judged run's times."""
-    inside = (self.states() == reference_models.FORGET).any(1)
+    inside = (self.states() == references_lib.FORGET).any(1)
     waiting = [k for k in self.left() if inside[k] and not files.is_file(
         self.folder / _name(k) / runs.RESULT)]
     return expected_cost.unlearn_again(self.judged, len(waiting))
@@ -206,7 +210,7 @@ def unlearned_shadows(
     plan: Plan, predictors: predictors_lib.Predictors, *,
     checkpoint_seconds: float = 60.0, hooks: Sequence[loop.Hook] = (),
     command: str | None = None, allow_unverified: bool = False
-) -> inputs_lib.Shadows:
+) -> references_lib.Shadows:
   """Unlearns what is missing, and reads the margins of all.
 
   Args:
@@ -247,7 +251,7 @@ def unlearned_shadows(
       split: {name: values for name in names
               if (values := stack(name, split)) is not None}
       for split in (*SPLITS[1:], _ACCURACY)}
-  return inputs_lib.Shadows(
+  return references_lib.Shadows(
       states=plan.states(), **of_forget, accuracies=others.pop(_ACCURACY),
       elsewhere=others, why=_UNKNOWN)
 
@@ -286,8 +290,8 @@ def _of_folder(
         continue  # else they are read anew
     before = checkpoint.load_model(plan.models.folders[k])
     after, run = before, None
-    if (states[k] == reference_models.FORGET).any():
-      parts = reference_models.parts_of(plan.splits, states[k])
+    if (states[k] == references_lib.FORGET).any():
+      parts = designs.parts_of(plan.splits, states[k])
       assert isinstance(parts, splits_lib.Splits) and plan.config is not None
       run = unlearn.unlearn(
           before, plan.config, parts, plan.dataset, seed=listed['seed'],

@@ -25,10 +25,12 @@ from dlfd_jax import (
 )
 from dlfd_jax.data import (
   dataset as dataset_lib,
-  leakage,
   splits as splits_lib,
 )
-from dlfd_jax.evaluation import inputs as inputs_lib
+from dlfd_jax.evaluation import (
+  inputs as inputs_lib,
+  references as references_lib,
+)
 from dlfd_jax.metrics import forgetting
 from dlfd_jax.pipeline import (
   chain,
@@ -158,7 +160,7 @@ class Runs:
     recovering: see :func:`recovery_config`.
     halves: models for the attack on those who stay; None = no such attack.
     finished: what earlier processes ran.
-    search: for copies among the parts.
+    lessons: see :func:`recovery.plan`; None = nothing is to be brought back.
   """
 
   loaded: Mapping[str, checkpoint.SavedModel]
@@ -170,12 +172,7 @@ class Runs:
   recovering: relearn.RelearnConfig | None
   halves: half_references.Plan | None
   finished: finished_runs.FinishedRuns
-  search: leakage.Search
-
-  @functools.cached_property
-  def _lessons(self) -> recovery.Plan | None:
-    return None if self.recovering is None else recovery.plan(
-        self.dataset, self.splits, self.recovering, self.search)
+  lessons: recovery.Plan | None
 
   @functools.cached_property
   def _parts(self) -> dict[str, np.ndarray]:
@@ -216,9 +213,9 @@ class Runs:
                     rows=forget, images=steps * size,
                     stage='learning forget again')
                 for name in self._learners for seed in self.relearning.seeds]
-    if self.recovering is not None and self._lessons is not None:
+    if self.recovering is not None and self.lessons is not None:
       found += recovery.runs(
-          self._lessons, self.loaded, self.splits, self.recovering)
+          self.lessons, self.loaded, self.splits, self.recovering)
     return found + (half_references.runs(self.halves) if self.halves else [])
 
   @property
@@ -258,7 +255,7 @@ class Runs:
 
   def collect(self, outputs: predictors_lib.OutputsByModel,
               hooks: Sequence[loop.Hook] = (), *,
-              spent: dict[str, float]) -> inputs_lib.References:
+              spent: dict[str, float]) -> references_lib.References:
     """Runs random networks, relearning and recovery, and keeps the features.
 
     Args:
@@ -287,9 +284,9 @@ class Runs:
       started = time.perf_counter()
       recovered = recovery.recover(
           self.loaded, self.dataset, self.splits, self.predictors,
-          self.recovering, hooks, lessons=self._lessons, finished=self.finished)
+          self.recovering, hooks, lessons=self.lessons, finished=self.finished)
       spent['recovery'] = time.perf_counter() - started
-    return inputs_lib.References(
+    return references_lib.References(
         features=features, random_logits=[
             of_one['forget/logits'] for of_one in random],
         relearned=relearned, blocks=blocks, recovery=recovered,

@@ -14,6 +14,7 @@ from dlfd_jax.evaluation import (
   inputs as inputs_lib,
   outputs,
   recovery,
+  references as references_lib,
   registry,
 )
 from dlfd_jax.methods import base, live, rewind
@@ -131,7 +132,7 @@ def _random_inputs(dataset: dataset_lib.Dataset,
       {'original': original, 'unlearned': unlearned, 'retrained': retrained},
       dataset, splits,
       inputs_lib.EvaluationConfig(bootstrap=20, draws=1, permutations=20),
-      inputs_lib.References(
+      references_lib.References(
           features={name: of_each_split(_FEATURES)
                     for name in (*_MODELS, inputs_lib.RANDOM)},
           random_logits=[of_each_split(width)['forget']],

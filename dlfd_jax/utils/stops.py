@@ -6,7 +6,7 @@ goes on) or tears the process down (it crashes). So a command, which
 :func:`guard` makes of a process, raises nothing: it says its line and leaves at
 once, like a killed one, which every file it writes allows for. Only a file that
 is being written is finished first. The loops of training and unlearning
-take a signal as a request instead, see ``loop.stop_on_signals``.
+take a signal as a request instead, see ``stop_requests.on_signals``.
 
 Elsewhere, in a notebook or a program of one's own, handlers stay what they are.
 Only the standard library is imported here: a command is guarded before the

@@ -35,11 +35,12 @@ from dlfd_jax.evaluation import (
   harm,
   inputs as inputs_lib,
   outputs,
+  references as references_lib,
   registry,
   run,
 )
 from dlfd_jax.metrics import attack, ranks, stats
-from dlfd_jax.pipeline import reference_models
+from dlfd_jax.pipeline import reference_designs as designs
 from dlfd_jax.report import render
 from experiments.benchmarks import verdict_rates
 from experiments.publish import programs
@@ -299,17 +300,18 @@ def by_shadows(rng: np.random.Generator, people: int, trace: float,
     return {name: np.where(data.labels[splits.parts[name]][:, None] == [0, 1],
                            of[:, None], 0.0) for name, of in margins.items()}
 
-  states = reference_models.random_states(
+  states = designs.random_states(
       _SHADOWS, people, int(rng.integers(2**31)))
   states = np.repeat(states, PER_PERSON, axis=1)
   before, after = (np.stack([model()['forget'] for _ in range(_SHADOWS)])
-                   + gain * (states == inputs_lib.FORGET)
+                   + gain * (states == references_lib.FORGET)
                    for gain in (verdict_rates.GAIN, trace))
   inputs = inputs_lib.prepare(
       {'original': logits(model()), 'unlearned': logits(model()),
        'retrained': [logits(model()) for _ in range(max(RETRAINED))]},
       data, splits, verdict_rates.CONFIG,
-      inputs_lib.References(shadows=inputs_lib.Shadows(after, before, states)))
+      references_lib.References(
+          shadows=references_lib.Shadows(after, before, states)))
   found = {}
   for name in _OF_SHADOWS:
     record, = run.records(inputs, _metric(name))

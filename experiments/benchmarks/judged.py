@@ -26,7 +26,12 @@ from absl import flags
 
 from dlfd_jax import methods as methods_lib, presets
 from dlfd_jax.cli import command, inputs
-from dlfd_jax.evaluation import inputs as inputs_lib, registry, run
+from dlfd_jax.evaluation import (
+  inputs as inputs_lib,
+  references as references_lib,
+  registry,
+  run,
+)
 from dlfd_jax.metrics import person_rank, recovery, stats
 from dlfd_jax.pipeline import (
   evaluate,
@@ -210,7 +215,7 @@ def brought_back(study: study_lib.Study, kept: Sequence[str],
   stored = study.folder / f'brought_back-{len(kept)}-{steps}.npz'
   if stored.is_file():
     with np.load(stored) as arrays:
-      found = inputs_lib.Recovery.of_arrays(dict(arrays))
+      found = references_lib.Recovery.of_arrays(dict(arrays))
   else:
     how = tier_1_runs.recovery_config(
         models, tier_1_runs.Tier1Config(recovery_steps=steps))
@@ -232,7 +237,7 @@ def brought_back(study: study_lib.Study, kept: Sequence[str],
         {'original': logits['original'], 'unlearned': logits[name],
          'retrained': [logits[one] for one in of_kept]},
         study.dataset, study.splits, config,
-        inputs_lib.References(recovery=dataclasses.replace(
+        references_lib.References(recovery=dataclasses.replace(
             found, logits={role: found.logits[one]
                            for role, one in named.items()})))
     records = [record.as_dict() for metric in registry.METRICS

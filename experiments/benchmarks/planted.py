@@ -28,7 +28,7 @@ from dlfd_jax.data.dataset import Dataset
 from dlfd_jax.evaluation import inputs as inputs_lib
 from dlfd_jax.pipeline import (
   job,
-  reference_models,
+  reference_designs as designs,
   train,
 )
 from dlfd_jax.report import render
@@ -148,7 +148,7 @@ def subject_of(world: World, retrained: int) -> shadow_rows.Subject:
       original=world.trained('original', 0, world.partition, 'all'),
       retrained=[], config_of=config_of, root=world.root, common=world.common)
   made = shadow_rows.references_of(
-      subject, retrained, reference_models.RETRAINED, 'references', _REFERENCE)
+      subject, retrained, designs.RETRAINED, 'references', _REFERENCE)
   return dataclasses.replace(subject, retrained=made.retrained()[:retrained])
 
 

@@ -23,11 +23,16 @@ from dlfd_jax import methods as methods_lib, parallel
 from dlfd_jax.cli import command
 from dlfd_jax.data import splits as splits_lib
 from dlfd_jax.data.dataset import Dataset
-from dlfd_jax.evaluation import inputs as inputs_lib, run
+from dlfd_jax.evaluation import (
+  inputs as inputs_lib,
+  references as references_lib,
+  run,
+)
 from dlfd_jax.metrics import epsilon, lira, per_example, ulira
 from dlfd_jax.pipeline import (
   job,
   predictors as predictors_lib,
+  reference_designs as designs,
   reference_models,
   shadow_models,
   train,
@@ -102,11 +107,11 @@ class Subject:
 
   def judged(self, before: Mapping[str, Any], unlearned: Any, tier: int,
              config: inputs_lib.EvaluationConfig,
-             shadows: inputs_lib.Shadows | None = None) -> dict[str, Any]:
+             shadows: references_lib.Shadows | None = None) -> dict[str, Any]:
     """The evaluation of a model's logits."""
     return run.evaluate(
         {**before, 'unlearned': unlearned}, self.dataset, self.splits, config,
-        tier=tier, references=inputs_lib.References(shadows=shadows))
+        tier=tier, references=references_lib.References(shadows=shadows))
 
 
 def references_of(subject: Subject, n: int, design: str, name: str,
@@ -133,14 +138,14 @@ def measure(subject: Subject, config: inputs_lib.EvaluationConfig,
   Shadow models unlearn as those of ``dlfd evaluate --tier=3`` do.
   """
   made = references_of(
-      subject, shadows, reference_models.RANDOM, 'shadows', _SEED)
+      subject, shadows, designs.RANDOM, 'shadows', _SEED)
   states, units = made.membership.of_images(), made.membership.unit
   stand_ins = subject.retrained[REFERENCES:]
   before, exact = subject.margins(made.folders), subject.margins(stand_ins)
-  drawn = reference_models.random_states(
+  drawn = designs.random_states(
       len(stand_ins), units.max() + 1, _SEED)[:, units]
   logits = subject.before()
-  found = {'nothing': (inputs_lib.Shadows(before, before, states),
+  found = {'nothing': (references_lib.Shadows(before, before, states),
                        logits['original'])}
   costs = {'retrained': cpu_s(subject.retrained),
            'shadows': shadows * cpu_s(made.folders)}
@@ -156,7 +161,7 @@ def measure(subject: Subject, config: inputs_lib.EvaluationConfig,
         one for one in plan.folder.iterdir() if (one / runs.RESULT).is_file()])
     jax.clear_caches()  # compiled programs hold memory maps, which run out
   # The judged one is no reference, but one of those that stand in.
-  found['retrained'] = (inputs_lib.Shadows(exact, exact, drawn),
+  found['retrained'] = (references_lib.Shadows(exact, exact, drawn),
                         subject.logits({'': stand_ins[0]})[''])
   rows = []
   for name, (shadows_of, of_model) in found.items():
@@ -180,7 +185,7 @@ def cpu_s(folders: Sequence[str | pathlib.Path]) -> float:
           'cpu_s', 0.0) for folder in folders)
 
 
-def _row(name: str, shadows: inputs_lib.Shadows,
+def _row(name: str, shadows: references_lib.Shadows,
          record: Mapping[str, Any]) -> dict[str, Any]:
   forgetting = record['verdicts']['forgetting']
   assert shadows.unlearned is not None
@@ -201,7 +206,7 @@ def unaware_auc(unlearned: np.ndarray, before: np.ndarray,
       references of itself.
     states: ``FORGET`` or ``OUT``, ``[models, n]``.
   """
-  first, second = states == inputs_lib.FORGET, states == inputs_lib.OUT
+  first, second = states == references_lib.FORGET, states == references_lib.OUT
   fitted = lira.fit_sides(before, first, second, left_out=True)
   return float(ulira.Scores(
       lira.online(unlearned, *fitted), first, second).auc())

@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from dlfd_jax import checkpoint, loop, methods
+from dlfd_jax import checkpoint, methods
 from dlfd_jax.cli import evaluate, exit_codes, report, train, unlearn
 from dlfd_jax.methods import finetune
 from dlfd_jax.pipeline import classifier as inference
-from dlfd_jax.utils import runs
+from dlfd_jax.utils import runs, stop_requests
 from tests.cli import runs_of
 
 _METHOD = ['--batch_size=16', '--perturb_steps=1', '--epochs=1',
@@ -108,9 +108,9 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
   workdir = tmp_path / 'stopped'
   command = [*runs_of.data_flags(faces), *runs_of.NETWORK, *runs_of.RECIPE,
              '--on=all', f'--workdir={workdir}']
-  real = loop.stop_on_signals
+  real = stop_requests.on_signals
 
-  class AfterThree(loop.StopRequest):
+  class AfterThree(stop_requests.StopRequest):
     """Asks to stop once it was looked at three times."""
 
     def __init__(self):
@@ -122,10 +122,10 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
       return self.looked >= 3
 
   monkeypatch.setattr(
-      loop, 'stop_on_signals', lambda: contextlib.nullcontext(AfterThree()))
+      stop_requests, 'on_signals', lambda: contextlib.nullcontext(AfterThree()))
   assert train.main(command) == 75
   assert not (workdir / runs.RESULT).exists()
-  monkeypatch.setattr(loop, 'stop_on_signals', real)
+  monkeypatch.setattr(stop_requests, 'on_signals', real)
   assert train.main(command) == 0
   ended = checkpoint.load_model(workdir).variables
   whole = checkpoint.load_model(original).variables

@@ -9,7 +9,12 @@ import pytest
 
 from dlfd_jax import fit, loop
 from dlfd_jax.cli import commands, exit_codes, unlearn
-from dlfd_jax.pipeline import classifier, job, reference_models
+from dlfd_jax.pipeline import (
+  classifier,
+  job,
+  reference_designs as designs,
+  reference_models,
+)
 from dlfd_jax.utils import runs
 from tests import mutations
 from tests.cli import runs_of
@@ -138,11 +143,11 @@ def test_everybody_of_the_pool_is_in_half_of_the_shadow_models(
 
   tried = mutations.summary(list(mutations.try_all(folder, [
       mutations.Subject(name, name, read) for name in (
-          runs.CONFIG, runs.RESULT, reference_models.MEMBERSHIP)], every=3)))
+          runs.CONFIG, runs.RESULT, designs.MEMBERSHIP)], every=3)))
   assert not tried['faults'] and tried['tried'] > 300
   arrays = members.arrays()
   arrays['states'] = 1 - arrays['states']
-  np.savez(folder / reference_models.MEMBERSHIP, **arrays)
+  np.savez(folder / designs.MEMBERSHIP, **arrays)
   with pytest.raises(ValueError, match='is altered'):
     reference_models.load_references(folder)
 

@@ -49,7 +49,7 @@ def _jpeg(image):
 
 
 def test_different_pictures_are_no_pairs():
-  report = leakage.leakage_report(*_world(_pictures(12)))
+  report = leakage.Search(*_world(_pictures(12))).report()
   assert set(report['exact'].values()) == {0}
   assert set(report['near'].values()) == {0}
   assert len(report['exact']) == 10
@@ -60,8 +60,8 @@ def test_different_pictures_are_no_pairs():
 
 
 def test_a_copied_file_is_one_exact_pair():
-  report = leakage.leakage_report(
-      *_numbered([0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 4, 10]))
+  report = leakage.Search(
+      *_numbered([0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 4, 10])).report()
   assert report['exact'].pop('forget-test') == 1
   assert set(report['exact'].values()) == {0}
   assert set(report['near'].values()) == {0}
@@ -86,7 +86,7 @@ def test_a_copied_file_is_one_exact_pair():
 def test_a_changed_copy_is_one_near_pair(change):
   images = _pictures(12)
   images[0] = change(images[3])
-  report = leakage.leakage_report(*_world(images))
+  report = leakage.Search(*_world(images)).report()
   assert report['near'].pop('forget-retain') == 1
   assert set(report['near'].values()) == {0}
   assert set(report['exact'].values()) == {0}
@@ -122,8 +122,8 @@ def test_the_hash_is_the_sign_of_low_dct_terms_about_their_median(size):
 
 
 def test_groups_of_copies_are_counted_by_pairs():
-  report = leakage.leakage_report(
-      *_numbered([1, 1, 2], [1, 1, 3], [1.5, 4, 5], [6, 7, 1]))
+  report = leakage.Search(
+      *_numbered([1, 1, 2], [1, 1, 3], [1.5, 4, 5], [6, 7, 1])).report()
   exact = {k: v for k, v in report['exact'].items() if v}
   near = {k: v for k, v in report['near'].items() if v}
   assert exact == {'forget-forget': 1, 'forget-retain': 4, 'forget-test': 2,
@@ -134,28 +134,20 @@ def test_groups_of_copies_are_counted_by_pairs():
 
 def test_long_lists_are_cut_and_say_how_long_they_are(monkeypatch):
   monkeypatch.setattr(leakage, 'MAX_LISTED', 4)
-  report = leakage.leakage_report(*_numbered(*[[0] * 3] * 4))
+  report = leakage.Search(*_numbered(*[[0] * 3] * 4)).report()
   assert len(report['forget_pairs']) == 4
   assert report['forget_pairs_total'] == 3 + 3 * 9
 
 
 def test_unknown_persons_are_not_called_the_same():
-  report = leakage.leakage_report(*_numbered(
-      [1], [2, 3], [4], [2, 3], identity=[1, -1, 5, 2, 3, 5]))
+  report = leakage.Search(*_numbered(
+      [1], [2, 3], [4], [2, 3], identity=[1, -1, 5, 2, 3, 5])).report()
   assert [pair['same_person'] for pair in report['forget_pairs']] == [
       None, True]
 
 
-def test_a_partition_is_compared_too():
-  dataset, _ = _numbered([1], [2], [3], [1])
-  report = leakage.leakage_report(
-      dataset, splits_lib.Partition([0], [1, 2], [3]))
-  assert report['exact']['train-test'] == 1
-  assert 'forget_pairs' not in report
-
-
 def test_images_outside_the_split_are_not_compared():
-  report = leakage.leakage_report(*_numbered([1], [2], [3], [4], [1, 2]))
+  report = leakage.Search(*_numbered([1], [2], [3], [4], [1, 2])).report()
   assert set(report['exact'].values()) == {0}
 
 
@@ -166,9 +158,9 @@ def _rows(splits):
 def test_copies_of_forget_images_can_be_left_out():
   # Of test the first is a copy of forget, the last one of retain.
   dataset, splits = _numbered([4, 1, 2], [3, 4, 5], [5.5, 6, 7], [4, 8, 2])
-  kept = leakage.without_duplicates(dataset, splits)
+  kept = leakage.Search(dataset, splits).without_duplicates()
   assert _rows(kept) == [[1, 2], [3, 4, 5], [7, 8], [10, 11]]
-  assert leakage.leakage_report(dataset, kept)['forget_pairs_total'] == 0
+  assert leakage.Search(dataset, kept).report()['forget_pairs_total'] == 0
   assert kept.by_person
 
 
@@ -184,7 +176,7 @@ def test_altered_copies_are_counted_once_listed_and_left_out():
       images[3][:, ::-1], images[4], _window(images[5], 0, 0, .95, 1))
   images[11] = images[10][:, ::-1]  # of no image to forget
   dataset, splits = _world(images)
-  report = leakage.leakage_report(dataset, splits, altered=True)
+  report = leakage.Search(dataset, splits).report(altered=True)
   assert report['exact']['forget-retain'] == 1
   assert report['mirrored'] == {
       'forget-retain': 1, 'forget-val': 0, 'forget-test': 0}
@@ -197,35 +189,33 @@ def test_altered_copies_are_counted_once_listed_and_left_out():
       '0 exact, 0 near, 0 mirrored and 1 cropped pairs: val holds copies')
   assert report['decisions']['test'] == (
       'No exact, near, mirrored or cropped copy found: nothing to decide.')
-  kept = leakage.without_duplicates(dataset, splits, altered=True)
+  kept = leakage.Search(dataset, splits).without_duplicates()
   assert _rows(kept) == [[2], [3, 4, 5], [6, 8], [9, 10, 11]]
 
 
 def test_a_search_that_would_take_minutes_is_left_out(monkeypatch):
   monkeypatch.setattr(leakage, 'MOST_ALTERED', 9 * (400 + 3))
   world = _world(_pictures(12))
-  assert 'mirrored' in leakage.leakage_report(*world, altered=True)
+  assert 'mirrored' in leakage.Search(*world).report(altered=True)
   monkeypatch.setattr(leakage, 'MOST_ALTERED', 9 * (400 + 3) - 1)
-  report = leakage.leakage_report(*world, altered=True)
+  report = leakage.Search(*world).report(altered=True)
   assert 'mirrored' not in report and 'mirrored' not in report['rule']
 
 
 def test_copies_are_looked_for_once(monkeypatch):
-  world = _world(_pictures(12))
-  search, found = leakage.Search(*world), []
+  search, found = leakage.Search(*_world(_pictures(12))), []
   for name in ('find_copies', 'altered_pairs'):
     plain = getattr(leakage, name)
     monkeypatch.setattr(leakage, name, lambda *args, name=name, plain=plain: (
         found.append(name), plain(*args))[1])
-  report = leakage.leakage_report(*world, altered=True, search=search)
-  kept = leakage.without_duplicates(*world, altered=True, search=search)
+  search.report(altered=True)
+  search.without_duplicates()
   assert found == ['find_copies', 'altered_pairs']
-  assert report == leakage.leakage_report(*world, altered=True)
-  assert _rows(kept) == _rows(leakage.without_duplicates(*world, altered=True))
 
 
 @pytest.mark.parametrize('leave_out', [
-    leakage.without_duplicates, leakage.clean_report])
+    lambda *world: leakage.Search(*world).without_duplicates(),
+    leakage.clean_report])
 def test_a_part_of_copies_only_is_refused(leave_out):
   with pytest.raises(ValueError, match='images of test that are no copies'):
     leave_out(*_numbered([1], [2], [3], [2]))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dlfd_jax.evaluation import inputs, run
+from dlfd_jax.evaluation import references as references_lib, run
 from dlfd_jax.metrics import per_example, stats
 from tests.evaluation import fakes
 from tests.evaluation.reference_attack_test import _World
@@ -30,7 +30,7 @@ def _evaluate(unlearned, retrained=5, *, without=(), tier=2, world=_WORLD,
       del of_model[split]
   result = run.evaluate(
       outputs, data, world.parts, _QUICK, tier=tier, reference_config=_SMALL,
-      references=inputs.References(halves=halves))
+      references=references_lib.References(halves=halves))
   return result, {r['metric']: r for r in result['metrics']}
 
 
@@ -42,10 +42,10 @@ def _halves(models=8):
           :, units]
   logits = [_WORLD.model(300 + k, stay=np.where(outside[k], 0.0, 2.0))
             for k in range(models)]
-  return inputs.Halves({split: np.stack([per_example.likelihood(
+  return references_lib.Halves({split: np.stack([per_example.likelihood(
       _DATA.task, of_model[split], _DATA.labels[_PARTS.parts[split]])
                                          for of_model in logits])
-                        for split in inputs.HALVES}, outside)
+                        for split in references_lib.HALVES}, outside)
 
 
 @pytest.fixture(scope='module')
@@ -94,7 +94,7 @@ def test_who_stays_is_exposed_or_not(honest):
   for change, words in ((np.zeros_like(outside), 'in all'),
                         (outside[:3], 'the same models')):
     with pytest.raises(ValueError, match=words):
-      inputs.Halves(likelihoods, change)
+      references_lib.Halves(likelihoods, change)
   assert likelihoods['retain'][~outside].mean() > (
       likelihoods['retain'][outside].mean() + .1)
 

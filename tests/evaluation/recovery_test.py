@@ -9,6 +9,7 @@ import pytest
 from dlfd_jax.evaluation import (
   again,
   inputs as inputs_lib,
+  references as references_lib,
   registry,
   run,
   verdicts,
@@ -49,8 +50,8 @@ def _inputs(after, retrained=3, original=.99, data=_DATA, splits=_SPLITS,
   return inputs_lib.prepare(
       {'original': plain['original'], 'unlearned': plain['unlearned'],
        'retrained': [plain[f'retrained_{i}'] for i in range(retrained)]},
-      data, splits, _CONFIG, inputs_lib.References(
-          recovery=inputs_lib.Recovery(logits=logits, **more)))
+      data, splits, _CONFIG, references_lib.References(
+          recovery=references_lib.Recovery(logits=logits, **more)))
 
 
 def _record(inputs, name='recovery_accuracy'):
@@ -177,7 +178,7 @@ def test_bad_answers_are_refused(logits, taught, message):
   with pytest.raises(ValueError, match=message):
     inputs_lib.prepare(
         {'unlearned': fakes.logits(_DATA, _SPLITS, 0)}, _DATA, _SPLITS, _CONFIG,
-        inputs_lib.References(recovery=inputs_lib.Recovery(
+        references_lib.References(recovery=references_lib.Recovery(
             logits=logits, taught=taught)))
 
 
@@ -190,10 +191,11 @@ def test_figures_follow_from_what_is_stored():
   plain = [fakes.logits(_DATA, _SPLITS, i) for i in range(3)]
   found = run.evaluate(
       {'unlearned': plain[0], 'retrained': plain[1:]}, _DATA, _SPLITS, _CONFIG,
-      tier=1, references=inputs_lib.References(recovery=inputs_lib.Recovery(
-          logits=logits, taught={'5 %': _TAUGHT},
-          left_out={'1 %': '1 % of 18 people is nobody'},
-          notes={'5 %': ['5 %: some.'], 'retain': ['One.', 'Two.']})))
+      tier=1, references=references_lib.References(
+          recovery=references_lib.Recovery(
+              logits=logits, taught={'5 %': _TAUGHT},
+              left_out={'1 %': '1 % of 18 people is nobody'},
+              notes={'5 %': ['5 %: some.'], 'retain': ['One.', 'Two.']})))
   record = {**found, 'config': {
       **dataclasses.asdict(_CONFIG), 'tier': 1,
       'tier_1': dataclasses.asdict(run.ReferenceConfig())}}

@@ -6,7 +6,12 @@ import pathlib
 import numpy as np
 import pytest
 
-from dlfd_jax.evaluation import inputs, registry, run
+from dlfd_jax.evaluation import (
+  inputs,
+  references as references_lib,
+  registry,
+  run,
+)
 from dlfd_jax.metrics import forgetting
 from tests.evaluation import fakes, shadows_test
 
@@ -32,7 +37,7 @@ def _fresh(task):
       data, splits,
       inputs.EvaluationConfig(bootstrap=20, permutations=20, draws=1),
       tier=run.HIGHEST_TIER,
-      references=inputs.References(
+      references=references_lib.References(
           features=models, blocks=blocks,
           shadows=shadows_test.drawn(len(splits.forget), 12, images=4),
           random_logits=[models['original']['forget']],

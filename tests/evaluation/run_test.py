@@ -11,6 +11,7 @@ from dlfd_jax.data import leakage
 from dlfd_jax.evaluation import (
   harm,
   inputs as inputs_lib,
+  references as references_lib,
   registry,
   run,
   verdicts,
@@ -61,7 +62,7 @@ def _references(outputs, *, slow=9, quick=2):
           'unlearned': [time(quick), time(quick + 1)],
           **{f'retrained_{i}': [time(slow + i), time(slow)]
              for i in range(len(outputs['retrained']))}},
-      recovery=inputs_lib.Recovery(logits={
+      recovery=references_lib.Recovery(logits={
           name: dict.fromkeys(recovery.TREATMENTS, {
               split: o[split] for split in ('forget', 'test')})
           for name, o in models.items()}, taught=dict.fromkeys(
@@ -233,8 +234,7 @@ def test_copies_become_records():
   images = rng.integers(0, 256, (480, 16, 16, 3)).astype(np.uint8)
   images[_PARTS.test[0]] = images[_PARTS.forget[0]]
   data = dataclasses.replace(_LARGE, images=images)
-  found = _quick(
-      data=data, leakage=leakage.leakage_report(data, _PARTS))
+  found = _quick(data=data, leakage=leakage.Search(data, _PARTS).report())
   _plain(found)
   records = _by_name(found)
   copies = records['duplicates_exact/forget-test']

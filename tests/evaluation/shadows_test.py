@@ -7,6 +7,7 @@ import pytest
 
 from dlfd_jax.evaluation import (
   inputs,
+  references,
   registry,
   run,
   shadows as shadow_figures,
@@ -33,12 +34,12 @@ def drawn(n, models, *, trace=0., memory=2., seed=0, images=1, keep=False,
       states[:, None], -(-n // images)), axis=0), images, axis=1)[:, :n]
   level = rng.normal(0, 2, n) if level is None else level
   before = level + .5 * rng.standard_normal((models, n)) + memory * (
-      states != inputs.OUT)
+      states != references.OUT)
   after = level + .5 * rng.standard_normal((models, n)) + trace * (
-      states == inputs.FORGET) + memory * (states == inputs.KEEP)
+      states == references.FORGET) + memory * (states == references.KEEP)
   exact = level + .5 * rng.standard_normal((models, n)) + memory * (
-      states == inputs.KEEP)
-  return inputs.Shadows(after, before, states.astype(np.int8),
+      states == references.KEEP)
+  return references.Shadows(after, before, states.astype(np.int8),
                         retrained=exact if keep else None)
 
 
@@ -47,7 +48,7 @@ def _evaluate(shadows, retrained=8, data=_DATA, parts=_PARTS, world=_WORLD):
       {'original': world.model(0, memory=3.0), 'unlearned': world.model(7),
        'retrained': [world.model(100 + i) for i in range(retrained)]},
       data, parts, _QUICK, tier=3, reference_config=_SMALL,
-      references=inputs.References(shadows=shadows))
+      references=references.References(shadows=shadows))
   return result, {r['metric']: r for r in result['metrics']
                   if r['tier'] == 3}
 
@@ -58,7 +59,7 @@ def _found(shadows, *names, retrained=4, data=_DATA, parts=_PARTS,
   prepared = inputs.prepare(
       {'original': world.model(0, memory=3.0), 'unlearned': world.model(7),
        'retrained': [world.model(100 + i) for i in range(retrained)]},
-      data, parts, _QUICK, inputs.References(shadows=shadows))
+      data, parts, _QUICK, references.References(shadows=shadows))
   return prepared, {
       record.metric: record for metric in registry.METRICS
       if metric.name in names for record in run.records(prepared, metric)}
@@ -301,8 +302,8 @@ def test_models_change_places_with_their_own_retrained_ones():
     sides = shadow_figures._Sides(
         np.concatenate([shadows.unlearned, shadows.retrained]),
         *(np.concatenate(halves) for halves in (
-            (shadows.states == inputs.FORGET, np.zeros((60, 90), bool)),
-            (np.zeros((60, 90), bool), shadows.states == inputs.FORGET))),
+            (shadows.states == references.FORGET, np.zeros((60, 90), bool)),
+            (np.zeros((60, 90), bool), shadows.states == references.FORGET))),
         paired=True)
     rng = np.random.default_rng(0)
     of[memory] = [klom.gaussian(*sides.exchanged(rng).dense())[0].mean()
@@ -351,9 +352,9 @@ def test_what_cannot_be_computed_says_why(shadows, retrained, name, reason):
 
 
 @pytest.mark.parametrize('call,words', [
-    (lambda: inputs.Shadows(np.ones((4, 2)), np.ones((4, 3)),
+    (lambda: references.Shadows(np.ones((4, 2)), np.ones((4, 3)),
                             np.ones((4, 2), np.int8)), 'one shape'),
-    (lambda: inputs.Shadows(*2 * [np.ones((4, 2))],
+    (lambda: references.Shadows(*2 * [np.ones((4, 2))],
                             np.full((4, 2), 3, np.int8)), 'states 0, 1 and 2'),
     (lambda: dataclasses.replace(drawn(3, 4), accuracies={
         'before': np.full((4, 2), 1.1)}), r'\[4, 2\] in \[0, 1\]'),

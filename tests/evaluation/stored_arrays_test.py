@@ -11,6 +11,7 @@ from dlfd_jax.evaluation import (
   inputs,
   kept,
   nearer,
+  references as references_lib,
   run,
   shadows,
 )
@@ -66,10 +67,10 @@ def _stored(task):
       ('original', 'unlearned', 'retrained_0', 'retrained_1'))}
   outputs = {'original': models['original'], 'unlearned': models['unlearned'],
              'retrained': [models['retrained_0'], models['retrained_1']]}
-  references = inputs.References(
+  references = references_lib.References(
       features=models, random_logits=[models['original']['forget']],
       relearned=dict.fromkeys(models, [forgetting.RelearnTime(3)]),
-      recovery=inputs.Recovery(
+      recovery=references_lib.Recovery(
           {name: {recovery.RETAIN: of} for name, of in models.items()},
           taught={'5 %': np.zeros(len(splits.forget), bool)}),
       shadows=dataclasses.replace(

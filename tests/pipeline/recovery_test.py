@@ -14,8 +14,13 @@ from dlfd_jax import (
   parallel,
   training as train,
 )
-from dlfd_jax.data import splits as splits_lib
-from dlfd_jax.evaluation import inputs as inputs_lib, registry, run
+from dlfd_jax.data import leakage, splits as splits_lib
+from dlfd_jax.evaluation import (
+  inputs as inputs_lib,
+  references as references_lib,
+  registry,
+  run,
+)
 from dlfd_jax.metrics import recovery as treatments
 from dlfd_jax.pipeline import (
   finished_runs,
@@ -112,7 +117,7 @@ def _record(name, loaded, recovered, judged):
       {'original': plain['original'], 'unlearned': plain['unlearned'],
        'retrained': [plain[f'retrained_{i}'] for i in range(3)]}, DATA, SPLITS,
       run.EvaluationConfig(bootstrap=200, permutations=20, draws=1),
-      inputs_lib.References(recovery=dataclasses.replace(
+      references_lib.References(recovery=dataclasses.replace(
           recovered, logits=logits)))
   metric = registry.find(name)
   return next(record for record in run.records(inputs, metric)
@@ -186,7 +191,8 @@ def test_copies_of_forget_images_in_retain_teach_nothing(loaded):
       _recover(loaded, data, apart).logits['unlearned']['retain']['forget'])
   images[0] = images[SPLITS.forget[0]][:, ::-1]
   assert ('2 images of retain that are copies of forget images were left out.'
-          in recovery.plan(dataclasses.replace(DATA, images=images), SPLITS,
+          in recovery.plan(leakage.Search(
+              dataclasses.replace(DATA, images=images), SPLITS),
                            _SHORT).notes['retain'])
   images[:] = images[SPLITS.forget[0]]
   alone = _recover(loaded, dataclasses.replace(DATA, images=images))
@@ -253,7 +259,7 @@ def test_what_was_brought_back_before_a_kill_is_not_brought_back_again(
     recover(tmp_path / 'kept')
   finished, resumed = recover(tmp_path / 'kept')
   assert finished.names == set(written[:3])
-  plan = recovery.plan(DATA, SPLITS, _SHORT)
+  plan = recovery.plan(leakage.Search(DATA, SPLITS), _SHORT)
   assert written == [run.name for run in recovery.runs(
       plan, models, SPLITS, _SHORT)]  # each once, as it was announced
   for name, values in whole.arrays().items():

@@ -7,7 +7,11 @@ import pytest
 
 from dlfd_jax import checkpoint, models
 from dlfd_jax.data import splits as splits_lib
-from dlfd_jax.evaluation import inputs as inputs_lib, run as run_lib
+from dlfd_jax.evaluation import (
+  inputs as inputs_lib,
+  references as references_lib,
+  run as run_lib,
+)
 from dlfd_jax.pipeline import (
   expected_cost,
   finished_runs,
@@ -100,7 +104,7 @@ def test_the_figures_of_an_evaluation_are_those_that_are_expected(monkeypatch):
       {**{name: logits[name] for name in names[:2]},
        'retrained': [logits[name] for name in names[2:]]}, data, SPLITS,
       inputs_lib.EvaluationConfig(bootstrap=20, permutations=20, draws=1),
-      tier=1, references=inputs_lib.References(
+      tier=1, references=references_lib.References(
           features={name: {split: some(split, 6)
                            for split in inputs_lib.FEATURED}
                     for name in (*names, inputs_lib.RANDOM)},
