@@ -180,8 +180,8 @@ QUOTES = (
        for by in ('signed AUC', 'cross-validated accuracy'))),
     ('docs/scaling.md', 'reaches {} of its matrix product at 128 px',
      ('benchmark_gpu', 'parts/step/of_matmul', _of(1))),
-    ('docs/scaling.md', 'batches of 2,048 a call takes {} by `global` and {} by '
-     '`sharded`, in {} and {} a device; on batches of 256 {} and {}.',
+    ('docs/scaling.md', 'batches of 2,048 a call takes {} by `global` and {} '
+     'by `sharded`, in {} and {} a device; on batches of 256 {} and {}.',
      *(('transport_scaling', f'rows/3/{how}/seconds', _seconds)
        for how in ('global', 'sharded')),
      *(('transport_scaling', f'rows/3/{how}/bytes', _megabytes)
