@@ -154,7 +154,7 @@ def test_a_run_on_a_table_goes_on_with_its_shards():
                       source='shards/shards.json')
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_two_processes_are_killed_and_one_ends_what_one_does(
     tmp_path, faces, prepared):
   recipe = ['--on=all', '--batch_size=16', '--epochs=20', '--optimizer=sgd',

@@ -84,7 +84,8 @@ def _one_sentence(capsys):
   return said
 
 
-@pytest.mark.parametrize('scheme', grids.some(_STORES, 2))
+@pytest.mark.slow
+@pytest.mark.parametrize('scheme', _STORES)
 def test_the_whole_job_in_a_bucket(request, scheme, cache, capsys):
   url, _, objects = request.getfixturevalue(scheme)
   assert commands.main([
@@ -154,7 +155,7 @@ sys.exit(commands.main(sys.argv[1:]))
 """
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_killed_run_in_a_bucket_ends_like_one_that_was_not(s3):
   url, _, objects = s3
   killed = subprocess.run(
@@ -174,7 +175,7 @@ def test_a_killed_run_in_a_bucket_ends_like_one_that_was_not(s3):
   assert 'killed/.lock' not in _below(objects, 'killed')
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_killed_evaluation_in_a_bucket_goes_on(s3, monkeypatch):
   url, _, objects = s3
   write, written = finished_runs.FinishedRuns._write, []
