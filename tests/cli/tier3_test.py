@@ -35,8 +35,7 @@ from tests import mutations, tiny
 from tests.cli import runs_of
 from tests.slow import kill
 
-pytestmark = [pytest.mark.long,
-              pytest.mark.usefixtures('shared_compilations')]
+pytestmark = pytest.mark.usefixtures('shared_compilations')
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _PEOPLE, _EACH = 48, 3
@@ -107,6 +106,7 @@ def _like_chance(record):
   return abs(value - null['value']) < .75 * (null['high'] - null['low'])
 
 
+@pytest.mark.slow
 def test_a_trace_is_seen_and_exact_unlearning_is_not(judged):
   leak, exact = (judged[name][1] for name in _METHODS)
   for name in ('u_lira_auc', 'u_lira_accuracy'):
@@ -126,6 +126,7 @@ def test_a_trace_is_seen_and_exact_unlearning_is_not(judged):
   assert exact['challenge_final_score']['unlearned']['value'] is not None
 
 
+@pytest.mark.slow
 def test_accuracies_are_those_of_the_answers(made, judged):
   """Of two classes the margin says which is taken."""
   del judged
@@ -138,6 +139,7 @@ def test_accuracies_are_those_of_the_answers(made, judged):
     assert arrays['shadows/accuracies/before'][:, 0].min() > .9
 
 
+@pytest.mark.slow
 def test_models_of_earlier_versions_are_read_again(
     made, judged, tmp_path, monkeypatch):
   """They kept margins alone; nothing is unlearned for the accuracies."""
@@ -154,6 +156,7 @@ def test_models_of_earlier_versions_are_read_again(
       np.testing.assert_array_equal(again.accuracies[name], values)
 
 
+@pytest.mark.slow
 def test_runs_that_were_removed_are_not_unlearned_again(
     made, tmp_path, monkeypatch):
   """Of models of earlier versions the margins are then all that there is."""
@@ -196,6 +199,7 @@ def _of_an_earlier_version(made, tmp_path):
   return plan, predictors, whole
 
 
+@pytest.mark.slow
 def test_what_was_done_is_recorded_and_read_again(made, judged, monkeypatch):
   result, _ = judged['exact']
   assert result['shadows']['models'] == 8
@@ -221,6 +225,7 @@ def _data(made):
       made / 'exact' / runs.SPLITS, dataset)}
 
 
+@pytest.mark.long
 def test_a_killed_command_goes_on_and_finds_the_same(
     made, judged, tmp_path, capsys):
   shadows = tmp_path / 'shadows'
@@ -250,6 +255,7 @@ def test_a_killed_command_goes_on_and_finds_the_same(
   assert result['metrics'] == judged['exact'][0]['metrics']
 
 
+@pytest.mark.long
 def test_shadow_models_share_their_programs(made, tmp_path,
                                             count_compilations):
   """However many there are, and whomever they forget."""
@@ -273,6 +279,7 @@ def test_shadow_models_share_their_programs(made, tmp_path,
   assert begun[2] <= 3
 
 
+@pytest.mark.long
 def test_people_who_stay_and_a_whole_request(made):
   result, of_kept = _records(_run(
       'evaluate', made / 'keep evaluated', *_flags(made, 'exact', 'keep'),
@@ -293,6 +300,7 @@ def test_people_who_stay_and_a_whole_request(made):
       'not of this design')
 
 
+@pytest.mark.long
 def test_an_audit_with_half_references_goes_on_after_a_kill(
     made, tmp_path, monkeypatch, capsys):
   def run(name):
@@ -320,6 +328,7 @@ def test_an_audit_with_half_references_goes_on_after_a_kill(
       capsys.readouterr().out)
 
 
+@pytest.mark.long
 def test_an_audit_says_what_it_cannot_know(made, tmp_path, capsys):
   saved = checkpoint.load_model(made / 'original')
   checkpoint.save_model(tmp_path / 'foreign', saved.variables, saved.config,
@@ -344,6 +353,7 @@ def test_an_audit_says_what_it_cannot_know(made, tmp_path, capsys):
   assert not (made / 'random' / shadow_models.UNLEARNED / 'None').exists()
 
 
+@pytest.mark.long
 def test_altered_files_are_read_or_refused(made, judged, tmp_path):
   """Also where the user asked to go on with what is not verified."""
   del judged
@@ -402,6 +412,7 @@ def _run_gone(folder):
     (lambda folder: None, ['--shadows=nowhere'], 'nowhere'),
 ], ids=['margins', 'run gone', 'recipe', 'unfinished', 'design', 'tier',
         'none'])
+@pytest.mark.long
 def test_refusals(made, judged, tmp_path, capsys, monkeypatch, change, flags,
                   sentence):
   del judged
@@ -417,6 +428,7 @@ def test_refusals(made, judged, tmp_path, capsys, monkeypatch, change, flags,
   assert not (out / runs.RESULT).exists()
 
 
+@pytest.mark.long
 def test_shadow_models_of_another_request_or_recipe(made, tmp_path, capsys):
   other = _run('unlearn', tmp_path / 'other', *_METHODS['kept'],
                f'--original={made / "original"}', '--forget_people=9',
