@@ -1,10 +1,11 @@
 """What each metric shows when there is nothing to find.
 
-Permutation nulls swap the member labels of forget and test images of one class
-(people, for the metric by person) in one model's scores. They show the value
-that the same sample, with the same classes, gives under perfect forgetting. The
-scores are the unlearned model's, or of the first model that was run on forget
-and test.
+Permutation nulls swap people of forget and test in one model's scores, with all
+their images: those of one person are alike, and swapped one by one they would
+give a range that is too narrow. An image whose person is unknown stands for
+itself. They show the value that the same sample, with the same classes as far
+as whole people keep them, gives under perfect forgetting. The scores are the
+unlearned model's, or of the first model that was run on forget and test.
 
 A metric without a function here has the null of tier 1: each retrained model in
 the place of the unlearned one, against the others.
@@ -34,6 +35,7 @@ from dlfd_jax.metrics import (
 )
 
 _DRAWS = 5  # of each permutation: their spread is little beside the null's
+_MIXED = -1  # the class of people with images of several, none of most
 NOT_RUN = 'no model was run on both forget and test'
 
 
@@ -92,9 +94,9 @@ def _scored(inputs: Inputs) -> Model | None:
 
 
 def _within_classes(inputs: Inputs) -> Model | str:
-  """The same where membership is permuted within classes; or why it is not.
+  """The same where people are swapped within classes; or why they are not.
 
-  Where the sides share no class nothing changes places, and every permutation
+  Where the sides share no class nobody changes places, and every permutation
   would give the observed value.
   """
   members, others = (inputs.parts[split] for split in SIDES)
@@ -105,32 +107,88 @@ def _within_classes(inputs: Inputs) -> Model | str:
 
 
 def _mean_and_range(values: np.ndarray) -> Estimate:
-  """Mean and 95 % range of a statistic under permuted membership."""
+  """Mean and 95 % range of a statistic under permuted membership; no NaN."""
   values = values[np.isfinite(values)]
   if not values.size:
     return Estimate.missing(outputs.NO_CLASS)
   return Estimate(float(values.mean()), *stats.percentile_interval(values))
 
 
+def _units(inputs: Inputs) -> np.ndarray:
+  """The person of each image of forget, then of test, int ``[n + m]``.
+
+  Also one person alone is one: what is swapped is not what is resampled.
+  """
+  members, others = (
+      stats.units_of(inputs.parts[split].identity) for split in SIDES)
+  return np.concatenate([members, others + members.max(initial=-1) + 1])
+
+
 @once
 def _memberships(inputs: Inputs) -> np.ndarray:
-  """Permuted membership within classes, bool ``[permutations, n + m]``."""
+  """Membership of people swapped in classes, bool ``[permutations, n + m]``.
+
+  Each side keeps its number of people of a class, not that of images.
+  """
   parts = [inputs.parts[split] for split in SIDES]
   keys = np.concatenate([part.keys for part in parts])
   if outputs.by_attribute(inputs):  # vectors with gaps: nothing would swap
     keys = np.zeros_like(keys)
-  return _permuted(inputs, keys, len(parts[0]), 'null images')
+  units, member = _units(inputs), np.arange(len(keys)) < len(parts[0])
+  n_members = int(units[member].max(initial=-1)) + 1
+  return _permuted(
+      inputs, classes_of_people(units, keys, member), n_members, 'null images'
+      )[:, units]
+
+
+def classes_of_people(units: np.ndarray, keys: np.ndarray,
+                      member: np.ndarray) -> np.ndarray:
+  """Whom each person may change places with: people of the same number.
+
+  The class that more than half of a person's images have. People without one,
+  and those whose class nobody else on the other side mostly has although it
+  occurs there, change places with each other. Where nobody could, all do.
+
+  Args:
+    units: person of each image, int ``[n]`` in ``[0, people)``, on one side.
+    keys: class of each, int ``[n]``.
+    member: whether it is of forget, bool ``[n]``.
+
+  Returns:
+    int ``[people]``: places of classes among the sorted ones, or -1.
+
+  Example:
+    >>> print(classes_of_people(
+    ...     np.array([0, 0, 0, 1, 2, 2, 3]), np.array([5, 5, 9, 9, 5, 9, 5]),
+    ...     np.arange(7) < 4))
+    [ 0 -1 -1  0]
+  """
+  classes, key = np.unique(keys, return_inverse=True)
+  pairs, counts = np.unique(units * len(classes) + key, return_counts=True)
+  person, of = np.divmod(pairs, len(classes))
+  most = 2 * counts > np.bincount(units)[person]
+  found = np.full(int(units.max()) + 1, _MIXED)
+  found[person[most]] = of[most]
+  forget = np.zeros(found.size, bool)
+  forget[units[member]] = True
+  both = np.intersect1d(found[forget], found[~forget])
+  there = np.intersect1d(key[member], key[~member])
+  found[~np.isin(found, both) & np.isin(found, there)] = _MIXED
+  if not np.intersect1d(found[forget], found[~forget]).size:
+    found[:] = _MIXED
+  return found
 
 
 def _permuted(inputs: Inputs, keys: np.ndarray, n_members: int,
               use: str) -> np.ndarray:
+  """Membership of people swapped within keys, bool ``[permutations, n]``."""
   member = np.arange(len(keys)) < n_members
   rng = inputs_lib.generator(inputs.config, use)
   return member[stats.permute_within(keys, inputs.config.permutations, rng)]
 
 
 def permuted_ks(inputs: Inputs) -> Estimate:
-  """The mean for two samples of one law, range of permuted membership."""
+  """People swapped within classes; of images alone the mean by formula."""
   model = _within_classes(inputs)
   if isinstance(model, str):
     return Estimate.missing(model)
@@ -139,9 +197,11 @@ def permuted_ks(inputs: Inputs) -> Estimate:
   band = _mean_and_range(ranks.largest_gap(
       *ranks.roc(pool, pool, member, 1.0 - member)))
   mean = distances.ks_null(*(len(inputs.parts[split]) for split in SIDES))
-  if band.low is None or band.high is None or not (
+  several = np.bincount(_units(inputs)).max() > 1
+  if several or band.low is None or band.high is None or not (
       band.low <= mean <= band.high):
-    return band  # many ties: the formula is one of losses that differ
+    # The formula is one of independent losses that differ, without many ties.
+    return band
   return dataclasses.replace(band, value=mean)
 
 
@@ -155,7 +215,7 @@ def _pooled_auc(pool: np.ndarray, member: np.ndarray,
 
 
 def permuted_auc(inputs: Inputs) -> Estimate:
-  """Membership permuted within classes."""
+  """People swapped between forget and test within classes."""
   model = _within_classes(inputs)
   if isinstance(model, str):
     return Estimate.missing(model)
@@ -167,7 +227,7 @@ def permuted_auc(inputs: Inputs) -> Estimate:
 def permuted_matched_auc(inputs: Inputs, attribute: str | None = None, *,
                          score: Callable[..., Any] = outputs.negative_loss,
                          ) -> Estimate:
-  """Membership permuted within classes."""
+  """People swapped between forget and test within classes."""
   model = _scored(inputs)
   if model is None:
     return Estimate.missing(NOT_RUN)
@@ -189,7 +249,7 @@ def permuted_matched_auc(inputs: Inputs, attribute: str | None = None, *,
 
 
 def permuted_person_auc(inputs: Inputs) -> Estimate:
-  """People permuted between forget and test."""
+  """People swapped between forget and test."""
   model = _scored(inputs)
   if model is None:
     return Estimate.missing(NOT_RUN)
@@ -204,28 +264,41 @@ def permuted_person_auc(inputs: Inputs) -> Estimate:
 @once
 def _permuted_accuracies(inputs: Inputs,
                          form: str) -> np.ndarray | str:
-  """Accuracies of the attack, fitted anew under every permutation."""
+  """Accuracies of the attack, fitted anew under every permutation.
+
+  NaN where swapped people leave a side fewer than two images.
+  """
   model = _within_classes(inputs)
   if isinstance(model, str):
     return model
   losses = np.concatenate([model.losses[split] for split in SIDES])
-  member = _memberships(inputs)
-  if form == 'unbalanced':
-    if not outputs.unbalanced_possible(inputs):
-      return outputs.FEW_UNBALANCED
-    return released_attack.permuted_unbalanced_accuracies(losses, member)
-  if min(member[0].sum(), (~member[0]).sum()) < 2:
+  sizes = [len(inputs.parts[split]) for split in SIDES]
+  if form == 'unbalanced' and not outputs.unbalanced_possible(inputs):
+    return outputs.FEW_UNBALANCED
+  if min(sizes) < 2:
     return outputs.FEW
-  return np.array([
-      attack.held_out(
-          -losses[row], -losses[~row], seed=draw,
-          draws=min(inputs.config.draws or _DRAWS, _DRAWS),
-          two_sided=form == 'two-sided').accuracy
-      for draw, row in enumerate(member)])
+  member = _memberships(inputs)
+  counts = member.sum(1)
+  possible = np.minimum(counts, losses.size - counts) >= 2
+  if 2 * possible.sum() < possible.size:
+    return ('of most people that change places forget or test would have fewer '
+            'than 2 images')
+  found = np.full(len(member), np.nan)
+  if form == 'unbalanced':
+    found[possible] = released_attack.permuted_unbalanced_accuracies(
+        losses, member[possible], sizes[0])
+    return found
+  for draw in np.flatnonzero(possible).tolist():
+    row = member[draw]
+    found[draw] = attack.held_out(
+        -losses[row], -losses[~row], seed=draw,
+        draws=min(inputs.config.draws or _DRAWS, _DRAWS),
+        two_sided=form == 'two-sided').accuracy
+  return found
 
 
 def permuted_accuracy(inputs: Inputs, *, form: str = 'balanced') -> Estimate:
-  """Membership permuted within classes, the attack fitted anew."""
+  """People swapped within classes, the attack fitted anew."""
   values = _permuted_accuracies(inputs, form)
   if isinstance(values, str):
     return Estimate.missing(values)
@@ -233,7 +306,7 @@ def permuted_accuracy(inputs: Inputs, *, form: str = 'balanced') -> Estimate:
 
 
 def permuted_score(inputs: Inputs, *, form: str = 'balanced') -> Estimate:
-  """Membership permuted within classes, the attack fitted anew."""
+  """People swapped within classes, the attack fitted anew."""
   values = _permuted_accuracies(inputs, form)
   if isinstance(values, str):
     return Estimate.missing(values)

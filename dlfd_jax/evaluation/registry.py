@@ -185,8 +185,6 @@ _HELD_OUT = ('The interval resamples out-of-fold results and leaves out the '
              'spread of the folds.',)
 _FOLDS = ('No interval: where there is nothing to find the folds differ more '
           'than resampled out-of-fold results do. The null is the yardstick.',)
-_SWAPPED = ('The null swaps images, not people: where people have several '
-            'images its range is too narrow.',)
 _NO_INTERVAL = ('No interval: none holds where there is nothing to find, since '
                 'resampling only makes this number larger. The null is the '
                 'yardstick.',)
@@ -425,8 +423,7 @@ METRICS: tuple[Metric, ...] = (
         applies=_has_top2),
     _auc('mia_auc_matched', 'Attack AUC, class-matched', margin='auc_margin',
          value=outputs.matched_auc, null=nulls.permuted_matched_auc,
-         notes=_SWAPPED, short='attack AUC', remarks=outputs.attributes_in,
-         summary=True),
+         short='attack AUC', remarks=outputs.attributes_in, summary=True),
     _attack(
         'over_forgetting', 'Over-forgetting, by the main attack AUC',
         'raised where the main attack AUC and its interval are below one half: '
@@ -435,7 +432,7 @@ METRICS: tuple[Metric, ...] = (
         null=nulls.permuted_matched_auc,
         finish=harm.warn_of_over_forgetting),
     _auc('mia_auc', 'Attack AUC', margin='auc_margin', value=outputs.auc,
-         null=nulls.permuted_auc, notes=_SWAPPED),
+         null=nulls.permuted_auc),
     _auc('mia_auc_person', 'Attack AUC, by person', margin='auc_margin',
          value=outputs.person_auc, null=nulls.permuted_person_auc,
          summary=True),

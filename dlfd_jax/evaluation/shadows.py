@@ -70,6 +70,7 @@ class Figure:
     p: that there is nothing; None = that of the difference, if it has an error.
     sees: whether it told the models apart before they unlearned.
     gate: why it does not vote, where the design says so.
+    notes: sentences to be read with it.
   """
 
   value: Estimate
@@ -80,6 +81,7 @@ class Figure:
   p: float | None = None
   sees: bool | None = None
   gate: str | None = None
+  notes: tuple[str, ...] = ()
 
   @classmethod
   def missing(cls, reason: str, **more: Any) -> Figure:
@@ -394,8 +396,8 @@ def klom_gaussian(inputs: Inputs, what: str = 'mean', *,
   values, found, null, before = _klom(inputs, _gaussian, split)
   column, part = _KLOM.index(what), inputs.parts[split]
   drawn = expected = None
-  counts = [len(side)
-            for side in _sides(inputs, 'retrained', split=split).dense()]
+  sides = _sides(inputs, 'retrained', split=split).dense()
+  counts = [len(side) for side in sides]
   if what == 'mean':  # points have no formula
     expected = klom.gaussian_null(*counts)
     if part.has_interval:
@@ -405,6 +407,12 @@ def klom_gaussian(inputs: Inputs, what: str = 'mean', *,
       min(part.n_units, *counts) - 1.0, expected)
   if part.n_units < _ENOUGH_FOR_KLOM:
     figure = dataclasses.replace(figure, value=figure.value.without_interval)
+  peaky = int(klom.gaussian(*sides)[1].sum())
+  if peaky:
+    figure = dataclasses.replace(figure, notes=(
+        f'{text.counted(peaky, "image")} of {len(values)}: margins of '
+        'one side vary less than 1 % as much as those of the other, and count '
+        'as varying by 1 % of it.',))
   return figure
 
 

@@ -141,7 +141,7 @@ def of_shadows(metric: Metric, figure: shadows.Figure, *, n_units: int,
                direction: str, too_few: str | None,
                name: str | None = None) -> Record:
   """The record of a figure of shadow models, judged against its null."""
-  notes = list(metric.notes)
+  notes = [*metric.notes, *figure.notes]
   value, null = figure.value.within(metric.bounds), figure.null
   delta = Estimate.missing(str(value.reason or null.reason))
   verdict = power = p_value = None

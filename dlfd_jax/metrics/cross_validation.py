@@ -107,8 +107,9 @@ def fit_logistic(features: np.ndarray,
 
   Args:
     features: ``[draws, n, p]``, finite.
-    labels: 0 or 1, ``[n]``, shared by all fits.
-    weights: ``[splits, n]``: 1 for the examples a split trains on, else 0.
+    labels: 0 or 1, ``[n]``, shared by all fits, or ``[draws, 1, n]``.
+    weights: ``[splits, n]`` or ``[draws, splits, n]``: 1 for the examples a
+      split trains on, else 0.
     penalty: positive ``[draws, splits, p]``, the weights kappa; the intercept
       is free. Steps are solved in units of their roots, which keeps the systems
       well conditioned whatever the scale of a feature.
@@ -152,7 +153,7 @@ def _fit(features: np.ndarray, labels: np.ndarray, weights: np.ndarray,
     return (weights * losses).sum(-1) + (ridge * theta**2).sum(-1) / 2
 
   theta = np.zeros_like(ridge)
-  logits = np.zeros((draws, len(weights), n))
+  logits = np.zeros((draws, weights.shape[-2], n))
   for _ in range(_MAX_ITERATIONS):
     chance = special.expit(logits)
     gradient = (weights * (chance - labels)) @ design + ridge * theta

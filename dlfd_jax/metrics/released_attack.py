@@ -12,13 +12,14 @@ import numpy as np
 from dlfd_jax.metrics import cross_validation, ranks
 from dlfd_jax.metrics.cross_validation import HeldOut
 
+Splits = list[tuple[np.ndarray, np.ndarray]]
+
 _SPLITS = 10
 _AT_ONCE = 1_000_000  # logits held at once
 _LARGEST = 1e3  # size of losses beyond which their ridge penalty is nothing
 
 
-def shuffle_splits(n_members: int,
-                   n_non_members: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def shuffle_splits(n_members: int, n_non_members: int) -> Splits:
   """The released (train, test) positions: non-members first, then members.
 
   ``StratifiedShuffleSplit(10, random_state=0)``, 10 % held out each time.
@@ -87,16 +88,20 @@ def unbalanced_constant_accuracy(n_members: int, n_non_members: int) -> float:
     >>> print(round(unbalanced_constant_accuracy(3314, 3068), 6))
     0.519562
   """
-  is_member = np.arange(n_members + n_non_members) >= n_non_members
-  shares = []
-  for train, test in shuffle_splits(n_members, n_non_members):
-    guess = is_member[train].mean() > .5
-    shares.append((is_member[test] == guess).mean())
-  return float(np.mean(shares))
+  return _floor(shuffle_splits(n_members, n_non_members),
+                np.arange(n_members + n_non_members) >= n_non_members)
+
+
+def _floor(splits: Splits, is_member: np.ndarray) -> float:
+  """Accuracy of the more common label of each split's training part."""
+  return float(np.mean([
+      (is_member[test] == (is_member[train].mean() > .5)).mean()
+      for train, test in splits]))
 
 
 def permuted_unbalanced_accuracies(losses: np.ndarray,
-                                   member: np.ndarray) -> np.ndarray:
+                                   member: np.ndarray,
+                                   n_members: int | None = None) -> np.ndarray:
   """``unbalanced_accuracy`` under many memberships of the same losses.
 
   All fits advance together, to the optimum at which scikit-learn's solver stops
@@ -104,31 +109,44 @@ def permuted_unbalanced_accuracies(losses: np.ndarray,
 
   Args:
     losses: nats ``[n]``.
-    member: bool ``[rows, n]``, each row with as many members.
+    member: bool ``[rows, n]``, at least 2 members and 2 others in each row.
+    n_members: of the attack that the accuracies are to stand beside: a row with
+      another number is moved by what a blind attack has more there. None = each
+      row is what it is.
 
   Returns:
-    float ``[rows]``.
+    float ``[rows]``, in [0, 1].
   """
-  n_members = int(member[0].sum())
-  n_others = losses.size - n_members
   order = np.argsort(member, axis=1, kind='stable')
-  is_member = np.arange(losses.size) >= n_others
-  splits = shuffle_splits(n_members, n_others)
-  train = np.zeros((len(splits), losses.size))
-  held = np.zeros_like(train)
-  for row, (fitted, tested) in enumerate(splits):
-    train[row, fitted], held[row, tested] = 1.0, 1.0
-  rows = max(1, _AT_ONCE // train.size)
+  counts = member.sum(1)
+  is_member = np.arange(losses.size) >= losses.size - counts[:, None]
+  masks, moved = {}, {}
+  if n_members is not None:
+    wanted = unbalanced_constant_accuracy(n_members, losses.size - n_members)
+  for count in np.unique(counts):
+    splits = shuffle_splits(count, losses.size - count)
+    train, held = np.zeros((2, len(splits), losses.size), bool)
+    for split, (fitted, tested) in enumerate(splits):
+      train[split, fitted], held[split, tested] = True, True
+    masks[count] = train, held
+    moved[count] = 0.0 if n_members is None else wanted - _floor(
+        splits, np.arange(losses.size) >= losses.size - count)
+  rows = max(1, _AT_ONCE // (_SPLITS * losses.size))
   bounded = _bounded(losses)
   found = []
   for start in range(0, len(order), rows):
-    features = bounded[order[start:start + rows]][..., None]
+    part = slice(start, start + rows)
+    train, held = (np.stack(side) for side in zip(
+        *(masks[count] for count in counts[part])))
+    features = bounded[order[part]][..., None]
+    labels = is_member[part, None]
     logits = cross_validation.fit_logistic(
-        features, is_member.astype(np.float64), train,
-        np.ones((len(features), len(splits), 1)))
-    right = ((logits > 0) == is_member) * held
-    found.append(right.sum(axis=(1, 2)) / held.sum())
-  return np.concatenate(found)
+        features, labels.astype(np.float64), train.astype(np.float64),
+        np.ones((len(features), _SPLITS, 1)))
+    right = ((logits > 0) == labels) & held
+    found.append(right.sum(axis=(1, 2)) / held.sum(axis=(1, 2)))
+  return np.clip(np.concatenate(found) + [
+      moved[count] for count in counts], 0.0, 1.0)
 
 
 def _bounded(losses: np.ndarray) -> np.ndarray:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from dlfd_jax import tasks
-from dlfd_jax.evaluation import inputs, outputs, registry
+from dlfd_jax.data import splits as splits_lib
+from dlfd_jax.evaluation import inputs, nulls, outputs, registry
 from dlfd_jax.metrics import (
   accuracy,
   attack,
@@ -140,14 +141,14 @@ def test_label_vectors_with_gaps_are_matched_by_what_is_known(case):
     if case == 'opposite':
       labels[splits.forget, 1:], labels[splits.test, 1:] = 0, 1
   prepared = _prepare(fakes.ATTRIBUTES, labels=gaps)
-  got, nulls = fakes.values(prepared), fakes.nulls(prepared)
+  got, shown = fakes.values(prepared), fakes.nulls(prepared)
   main = got['mia_auc_matched']
   known = [got[f'mia_auc_matched/{name}'].value for name in ('x', 'y', 'z')]
   assert main.value == pytest.approx(
       np.mean([value for value in known if value is not None]))
   assert known[0] is not None and main.low < main.value < main.high
   for name in ('mia_auc_matched', 'mia_auc'):
-    assert nulls[name].low < .5 < nulls[name].high
+    assert shown[name].low < .5 < shown[name].high
   assert outputs.attributes_in(prepared, None)
 
 
@@ -164,8 +165,8 @@ def test_without_shared_class_nothing_is_matched():
   assert got['mia_auc_matched'].reason == outputs.NO_CLASS
   assert got['rf_jsd'].reason == outputs.NO_CLASS
   assert got['mia_auc'].value is not None
-  nulls = fakes.nulls(prepared)
-  assert nulls['mia_auc_matched'].reason == outputs.NO_CLASS
+  shown = fakes.nulls(prepared)
+  assert shown['mia_auc_matched'].reason == outputs.NO_CLASS
 
 
 def test_rf_jsd_compares_with_the_original_on_unseen_data():
@@ -196,34 +197,34 @@ def test_permuting_within_classes_keeps_what_the_classes_tell():
       for split in outputs.SIDES}
   prepared = dataclasses.replace(
       prepared, unlearned=dataclasses.replace(model, losses=losses))
-  nulls = fakes.nulls(prepared)
-  assert nulls['mia_auc'].low > .55
-  assert nulls['mia_auc_matched'].low < .5 < nulls['mia_auc_matched'].high
+  shown = fakes.nulls(prepared)
+  assert shown['mia_auc'].low > .55
+  assert shown['mia_auc_matched'].low < .5 < shown['mia_auc_matched'].high
 
 
 def test_null_of_the_forgetting_score_is_above_zero():
-  nulls = fakes.nulls(_prepare(forget=4.))
-  cell = nulls['forgetting_score']
+  shown = fakes.nulls(_prepare(forget=4.))
+  cell = shown['forgetting_score']
   assert .01 < cell.value < .2 and 0 <= cell.low < cell.high
-  assert nulls['mia_accuracy'].value == pytest.approx(.5, abs=.04)
+  assert shown['mia_accuracy'].value == pytest.approx(.5, abs=.04)
 
 
 def test_null_of_nomus_is_the_constant_classifier():
   prepared = _prepare()
-  nulls = fakes.nulls(prepared)
-  share = nulls['accuracy_test'].value
-  assert nulls['nomus'].value == pytest.approx((share + 1) / 2)
+  shown = fakes.nulls(prepared)
+  share = shown['accuracy_test'].value
+  assert shown['nomus'].value == pytest.approx((share + 1) / 2)
   floor = released_attack.unbalanced_constant_accuracy(
       *(len(prepared.parts[split]) for split in ('forget', 'test')))
-  assert nulls['nomus_unbalanced'].value == pytest.approx(
+  assert shown['nomus_unbalanced'].value == pytest.approx(
       forgetting.nomus(share, 2 * abs(floor - .5)))
 
 
 def test_formula_nulls():
-  prepared = _prepare()
-  nulls = fakes.nulls(prepared)
-  assert nulls['mia_tpr_at_fpr_0.01'].value == .01
-  ks = nulls['ks_loss']
+  prepared = _prepare(known=False)
+  shown = fakes.nulls(prepared)
+  assert shown['mia_tpr_at_fpr_0.01'].value == .01
+  ks = shown['ks_loss']
   assert ks.value == distances.ks_null(
       *(len(prepared.parts[split]) for split in ('forget', 'test')))
   assert ks.low < ks.value < ks.high
@@ -239,6 +240,82 @@ def test_the_null_of_ks_is_that_of_permutations_where_losses_tie():
   assert (ks.value, ks.low, ks.high) == (0, 0, 0)
 
 
+@pytest.mark.parametrize('forget, test, expected', [
+    # Classes of the images of each person; who changes places with whom.
+    ([[0], [1]], [[1], [0]], [0, 1, 1, 0]),
+    ([[0, 0, 1], [1]], [[0], [1, 1]], [0, 1, 0, 1]),
+    ([[0, 1], [0]], [[1, 0], [0]], [-1, 0, -1, 0]),
+    # Nobody of test is mostly of class 1, which is there.
+    ([[1, 1, 0], [0]], [[0, 1], [0]], [-1, 0, -1, 0]),
+    # Class 2 is on one side alone.
+    ([[2], [0]], [[0], [0]], [1, 0, 0, 0]),
+    # Nobody could change places: all do.
+    ([[0, 1]], [[0], [1, 1, 0]], [-1, -1, -1])])
+def test_people_change_places_within_their_class(forget, test, expected):
+  people = forget + test
+  units = np.repeat(np.arange(len(people)), list(map(len, people)))
+  found = nulls.classes_of_people(
+      units, np.concatenate(people), units < len(forget))
+  assert found.tolist() == expected
+
+
+def test_swapped_people_keep_their_images_and_sides_their_people():
+  prepared = _prepare()
+  units = np.concatenate([
+      prepared.parts[split].identity for split in outputs.SIDES])
+  member = nulls._memberships(prepared)
+  first = np.unique(units, return_index=True)[1]
+  by_person = member[:, first]
+  assert (member == by_person[:, np.searchsorted(units[first], units)]).all()
+  assert (by_person.sum(1) == by_person[:, :24].shape[1]).all()
+  assert len(np.unique(member, axis=0)) > 30
+
+
+def test_one_person_to_forget_changes_places_with_one_person():
+  data = fakes.dataset(people=40, images=6)
+  data.labels[:] = 0
+  parts = splits_lib.Splits(*np.split(np.arange(240), [96, 102, 120]),
+                            by_person=True)
+  prepared = inputs.prepare(
+      {'unlearned': fakes.logits(data, parts, 2)}, data, parts, _QUICK)
+  member = nulls._memberships(prepared)
+  assert (member.sum(1) == 6).all() and not member[:, :6].all()
+  people = member.reshape(len(member), -1, 6)
+  assert (people.all(axis=2) == people.any(axis=2)).all()
+
+
+def test_people_that_leave_one_image_on_a_side_are_left_out():
+  data = fakes.dataset(people=60, images=1)
+  data.labels[:] = 0
+  data.identity[30:33] = 30  # forget, of three images
+  parts = splits_lib.Splits(*np.split(np.arange(60), [30, 33, 40]),
+                            by_person=True)
+  null = registry.find('mia_accuracy').null(inputs.prepare(
+      {'unlearned': fakes.logits(data, parts, 2)}, data, parts, _QUICK))
+  assert null.value is None and 'fewer than 2 images' in null.reason
+
+
+def test_the_unbalanced_null_is_that_of_as_many_images():
+  """Forget people have 12 images, others 2: a blind attack is far from 0."""
+  data = fakes.dataset(people=48, images=12)
+  few = np.concatenate([
+      np.arange(36 * 12), *(np.arange(2) + 12 * i for i in range(36, 48))])
+  data = dataclasses.replace(
+      data, images=data.images[few], labels=np.zeros(len(few), np.int32),
+      identity=data.identity[few], sample_id=data.sample_id[few])
+  parts = splits_lib.Splits(
+      *np.split(np.arange(len(few)), [144, 288, 432]), by_person=True)
+  flat = {name: np.zeros((len(part), 4), np.float32)
+          for name, part in parts.parts.items()}
+  prepared = inputs.prepare({'unlearned': flat}, data, parts, _QUICK)
+  metric = registry.find('forgetting_score_unbalanced')
+  value = metric.value(prepared, prepared.unlearned)
+  null = metric.null(prepared)
+  assert value.value > .5
+  assert (null.value, null.low, null.high) == pytest.approx(
+      (value.value,) * 3, abs=1e-9)
+
+
 @pytest.mark.parametrize('name', [
     'ks_loss', 'mia_auc', 'mia_accuracy', 'forgetting_score',
     'forgetting_score_unbalanced'])
@@ -252,9 +329,9 @@ def test_there_is_no_null_of_what_cannot_change_places(name):
 
 
 def test_null_of_rf_jsd_is_two_unseen_samples_of_the_original():
-  nulls = fakes.nulls(_prepare(forget=6.))
+  shown = fakes.nulls(_prepare(forget=6.))
   got = fakes.values(_prepare(forget=6.))['rf_jsd']
-  assert 0 < nulls['rf_jsd'].value < nulls['rf_jsd'].high < got.value
+  assert 0 < shown['rf_jsd'].value < shown['rf_jsd'].high < got.value
   none = fakes.nulls(_prepare(original=False))
   assert 'original model on val' in none['rf_jsd'].reason
 
@@ -267,6 +344,16 @@ def test_unbalanced_permutations_equal_the_released_attack():
   expected = [released_attack.unbalanced_accuracy(losses[row], losses[~row])
               for row in member]
   np.testing.assert_allclose(got, expected, atol=.02)
+  # Rows with other numbers of members, each with its own splits.
+  member = np.stack([rng.permutation(110) < k for k in (30, 40, 55)])
+  got = released_attack.permuted_unbalanced_accuracies(losses, member)
+  expected = [released_attack.unbalanced_accuracy(losses[row], losses[~row])
+              for row in member]
+  np.testing.assert_allclose(got, expected, atol=.02)
+  moved = released_attack.permuted_unbalanced_accuracies(losses, member, 40)
+  floors = [released_attack.unbalanced_constant_accuracy(k, 110 - k)
+            for k in (30, 40, 55)]
+  np.testing.assert_allclose(moved - got, floors[1] - np.array(floors))
 
 
 def test_models_that_were_not_run_say_so():
@@ -325,9 +412,9 @@ def test_interval_with_people_is_their_bootstrap():
 def test_nulls_are_constant_guesses():
   prepared = _prepare(fakes.CLASSES)
   counts = np.bincount(prepared.parts['test'].labels)
-  nulls = fakes.nulls(prepared)
-  assert nulls['accuracy_test'].value == counts.max() / counts.sum()
-  assert nulls['top2_accuracy_test'].value == (
+  shown = fakes.nulls(prepared)
+  assert shown['accuracy_test'].value == counts.max() / counts.sum()
+  assert shown['top2_accuracy_test'].value == (
       np.sort(counts)[-2:].sum() / counts.sum())
   assert fakes.nulls(_prepare(fakes.ATTRIBUTES))[
       'balanced_accuracy_test/x'].value == .5

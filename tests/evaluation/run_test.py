@@ -576,6 +576,20 @@ def test_groups_come_from_classes_and_small_columns():
              for note in found['notes'])
 
 
+def test_exposure_of_those_who_stay_by_hand():
+  """AUCs .58 and .55 of retained against unseen images: +.03."""
+  prepared = run.inputs_lib.prepare({
+      'unlearned': fakes.logits(_DATA, _SPLITS, 0),
+      'retrained': [fakes.logits(_DATA, _SPLITS, 1)]}, _DATA, _SPLITS)
+  metric = dataclasses.replace(
+      registry.find('gap_mia_auc_retain'), value=lambda inputs, model: Estimate(
+          .58 if model is inputs.unlearned else .55))
+  record, = run.records(prepared, metric)
+  assert record.unlearned.value == pytest.approx(.03)
+  assert record.delta.value == pytest.approx(.03)
+  assert record.direction.startswith('higher than 0 means that retained people')
+
+
 def test_the_null_of_a_retrained_model_leaves_itself_out():
   values = {'retrained_0': .1, 'retrained_1': .2, 'retrained_2': .6}
   inputs = run.inputs_lib.prepare({'retrained': [

@@ -294,6 +294,19 @@ def test_the_null_of_klom_is_the_formula(clean):
       klom.gaussian_null(12, 8))
 
 
+def test_images_whose_spread_is_floored_are_counted():
+  n = len(_PARTS.forget)
+  shadows = drawn(n, 24, images=_IMAGES)
+  assert not any('1 %' in note for note in _found(
+      shadows, 'klom_forget')[1]['klom_forget'].notes)
+  still = shadows.unlearned.copy()
+  still[:, [2, 5, 7]] = 1.
+  _, found = _found(dataclasses.replace(shadows, unlearned=still),
+                    'klom_forget')
+  for name in ('klom_forget', 'klom_forget/95 %'):
+    assert found[name].notes[-1].startswith(f'3 images of {n}: '), name
+
+
 def test_models_change_places_with_their_own_retrained_ones():
   """Exchanged with others they would bring what those kept to the null."""
   of = {}

@@ -34,6 +34,20 @@ def test_null_of_the_challenge_is_not_one(scale, quality):
     assert found.mean() == pytest.approx(1.6, abs=.3)
 
 
+def test_null_of_single_thresholds():
+  """1.15; the interval rules are what makes 1.6 of it."""
+  rng = np.random.default_rng(1)
+  u, o = rng.standard_normal((2, 64, 200))
+  values = np.sort(np.concatenate([u, o]), axis=0)
+  ends = (values[1:] + values[:-1]) / 2
+  below = [(side[:, None] <= ends).mean(0) for side in (u, o)]
+  above = np.median(u, axis=0) > np.median(o, axis=0)
+  found = epsilon.of_rates(1 - np.where(above, below[1], below[0]),
+                           np.where(above, below[0], below[1])).max(0)
+  assert found.mean() == pytest.approx(1.15, rel=.1)
+  assert (epsilon.challenge(u, o) >= found - 1e-9).mean() > .95
+
+
 def test_single_thresholds_by_hand():
   """No interval is better here: the sides have one range and are shifted."""
   u = np.repeat([1., 2.], [1, 9])[:, None]
@@ -72,9 +86,34 @@ def test_lower_bound_of_samples(shift, ratio, mean):
   if mean:
     assert found.mean() == pytest.approx(mean, rel=.1, abs=.03)
   elif mean == 0:
-    assert (found > 0).mean() < .02
+    assert (found > 0).mean() < .01
   swapped = epsilon.lower_bound(o, shift + ratio * u)
   assert swapped.mean() == pytest.approx(found.mean(), abs=.08)
+
+
+def _one_threshold(u, o, u_limits, o_limits):
+  """As ``epsilon._choose``, with one end of the interval infinite."""
+  values = np.sort(np.concatenate([u, o]))
+  best = -np.inf, None
+  for end in (values[1:] + values[:-1]) / 2:
+    for low, high in ((-np.inf, end), (end, np.inf)):
+      hit, false = (((side > low) & (side < high)).sum() for side in (u, o))
+      for swapped, misses, alarms in (
+          (False, len(u) - hit, false), (True, hit, len(o) - false)):
+        shown = float(epsilon.bound(o_limits[alarms], u_limits[misses]))
+        key = shown - 1e-6 * (misses + alarms)
+        best = max(best, (key, (low, high, swapped)), key=lambda b: b[0])
+  return best[1]
+
+
+def test_single_thresholds_show_little_of_another_spread(monkeypatch):
+  rng = np.random.default_rng(2)
+  u, o = rng.standard_normal((2, 64, 200))
+  both = epsilon.lower_bound(.2 * u, o).mean()
+  monkeypatch.setattr(epsilon, '_choose', _one_threshold)
+  single = epsilon.lower_bound(.2 * u, o).mean()
+  assert both == pytest.approx(1.03, rel=.1)
+  assert single == pytest.approx(.30, abs=.06)
 
 
 def test_final_score_by_hand():

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy import special, stats as scipy_stats
 
-from dlfd_jax.metrics import lira, ranks
+from dlfd_jax import tasks
+from dlfd_jax.metrics import lira, per_example, ranks
 
 
 def area(members, others):
@@ -17,6 +18,10 @@ def test_closed_forms_of_one_and_both_sides():
   inside, out = normals(2, 1), normals(0, 1)
   np.testing.assert_allclose(lira.online(1.5, inside, out), 1, atol=1e-12)
   np.testing.assert_allclose(lira.distance(1.5, out), 1.5)
+  np.testing.assert_allclose(
+      special.ndtr(lira.distance(1.5, out)), .933193, atol=1e-6)
+  np.testing.assert_allclose(
+      1 - lira.p_values(np.array([1.5]), out), .933193, atol=1e-5)
   same = lira.online(np.array([[0.], [2.]]), normals(0, 1), normals(0, 2))
   np.testing.assert_allclose(same.ravel(), [.693147, -.806853], atol=1e-6)
 
@@ -34,6 +39,28 @@ def test_without_the_logarithms_accuracy_falls_to_one_half():
   assert area(np.concatenate([scores[0], mirrored[0]]),
               np.concatenate([scores[1], mirrored[1]])) == pytest.approx(
                   .72, abs=.02)
+
+
+def test_the_margin_sees_what_the_largest_softmax_does_not():
+  """Who did not see an image is as sure of it, but of another class."""
+  rng = np.random.default_rng(6)
+  task = tasks.Task('multiclass', ('a', 'b', 'c'))
+  models, n = 32, 50
+  logits = rng.standard_normal((2, models, n, 3))
+  logits[0, ..., 0] += 4
+  logits[1, ..., 1] += 4
+  logits = logits.astype(np.float32)
+  margins = np.array([[per_example.margin(
+      task, model, np.zeros(n, np.int64)) for model in side]
+                      for side in logits])
+  sure = per_example.probabilities(task, logits.reshape(-1, 3)).max(-1)
+  sure = special.logit(np.minimum(sure, 1 - 1e-9)).reshape(2, models, n)
+  found = []
+  for values in (margins, sure):
+    sides = [lira.fit(side[::2]) for side in values]
+    found.append(area(*(lira.online(side[1::2], *sides) for side in values)))
+  assert found[0] > .99
+  assert found[1] == pytest.approx(.5, abs=.05)
 
 
 def test_one_sigma_comes_from_residuals_within_examples_of_its_own_side():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dlfd_jax.metrics import lira, ulira
+from dlfd_jax.metrics import lira, ranks, ulira
 
 
 def world(models, n, shift=0., seed=0, ratio=1., scale=1.):
@@ -32,6 +32,19 @@ def test_null_of_the_pooled_auc_and_of_single_examples(models, point, worst):
   accuracies = np.sort(found.accuracies())
   assert np.quantile(accuracies, .95) == pytest.approx(point, abs=.05)
   assert accuracies[-10:].mean() == pytest.approx(worst, abs=.05)
+
+
+def test_scores_are_not_compared_within_an_example():
+  """Without the judged model its side's mean lies farther from it.
+
+  With variances of each image's own it is .44, with shrunk ones .46.
+  """
+  found = ulira.scores(*world(128, 400, seed=1))
+  within = np.mean([ranks.area(*ranks.roc(
+      values[first], values[~first]))
+                    for values, first in zip(found.values.T, found.first.T)])
+  assert .40 < within < .47
+  assert found.auc() == pytest.approx(.5, abs=.015)
 
 
 def test_margins_see_what_correctness_does_not():
@@ -119,6 +132,17 @@ def test_privacy_harm():
       float(one.auc() - other.auc()))
   same = ulira.scores(*world(64, 200, seed=8))
   assert abs(ulira.privacy_harm(same, other)) < .02
+
+
+def test_privacy_harm_by_hand():
+  """Of AUCs .60 and .55: 6 of 10 models lie lower, or 6 and 5 by halves."""
+  first = np.arange(20)[:, None] < 10
+  others = np.arange(10.)
+  kept = np.full(10, 5.5), np.repeat([5.5, 4.5], 5)
+  one, other = (ulira.Scores(np.append(side, others)[:, None], first, ~first)
+                for side in kept)
+  assert float(one.auc()) == pytest.approx(.6)
+  assert ulira.privacy_harm(one, other) == pytest.approx(.05)
 
 
 def test_weights_are_repetitions():
