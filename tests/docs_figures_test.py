@@ -44,6 +44,17 @@ def _of(digits):
   return lambda value: f'{value:.{digits}f}'.removeprefix('0')
 
 
+def _accused(of):
+  """How many of how many honest models were told apart."""
+  def told(tasks):
+    rows = [row for task in tasks for row in task['accused']]
+    count = sum(times for row in rows for verdict, times in row[of].items()
+                if verdict.startswith('distinguishable'))
+    return f'{count} times of {sum(row["models"] for row in rows)}'
+
+  return 'honest', 'tasks', told
+
+
 def _seconds(value):
   return f'{value:.2f} s'
 
@@ -180,6 +191,8 @@ QUOTES = (
        for by in ('signed AUC', 'cross-validated accuracy'))),
     ('docs/scaling.md', 'reaches {} of its matrix product at 128 px',
      ('benchmark_gpu', 'parts/step/of_matmul', _of(1))),
+    ('docs/decisions.md', 'was told apart in forgetting {}, in utility {};',
+     _accused('forgetting'), _accused('utility')),
     ('docs/scaling.md', 'batches of 2,048 a call takes {} by `global` and {} '
      'by `sharded`, in {} and {} a device; on batches of 256 {} and {}.',
      *(('transport_scaling', f'rows/3/{how}/seconds', _seconds)
