@@ -152,10 +152,10 @@ def _live(record: Mapping[str, Any]) -> Answer:
   taken = [one for one in _tried(record) if one['outcome'] == 'taken']
   if taken:
     why = str(taken[0]['because'][0]).removesuffix('.')
+    by = '' if taken[0]['exact'] else ', on images that the run itself went by'
     return Answer(
-        FORGOTTEN, NOT_SHOWN, f'{why[0].lower()}{why[1:]}, on images that the '
-        'run itself went by', 'it was not shown that they are forgotten',
-        _EVALUATE)
+        FORGOTTEN, NOT_SHOWN, f'{why[0].lower()}{why[1:]}{by}',
+        'it was not shown that they are forgotten', _EVALUATE)
   if met is None:
     return Answer(FORGOTTEN, UNKNOWN, 'it was not measured on this state',
                   'it was not measured whether they are forgotten', _EVALUATE)
