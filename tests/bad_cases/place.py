@@ -121,4 +121,7 @@ def _runs(folder):
     evaluation = runs.RunFolder(folder / 'evaluation', judged)
   shown = runs.read_json(SHOWN)
   del shown['arrays']  # no images were judged here
+  shown['models'] |= {  # it is shown as the evaluation of the run beside it
+      'unlearned': '../unlearned', 'unlearned_run': chain.run_hash(
+          runs.read_json(folder / 'unlearned' / runs.CONFIG))}
   runs.write_json(evaluation.path / runs.RESULT, chain.sealed(shown, judged))
