@@ -7,6 +7,7 @@ import re
 import pytest
 
 from dlfd_jax.evaluation import registry, shadows
+from experiments.paper import comparison
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _RESULTS = _ROOT / 'docs' / 'results'
@@ -42,6 +43,12 @@ def _value(name, path, write):
 
 def _of(digits):
   return lambda value: f'{value:.{digits}f}'.removeprefix('0')
+
+
+def _mean_of(cells, model, of):
+  found = [comparison.value(cell, of) for cell in cells
+           if cell['model'] == model]
+  return _of(3)(sum(found) / len(found))
 
 
 def _of_seeds(metric, place):
@@ -166,6 +173,11 @@ QUOTES = (
      *(_of_seeds('gap', place) for place in (0, 3, 4))),
     ('docs/decisions.md', 'has a retain accuracy of {}. The run says',
      _of_seeds('accuracy_retain', 0)),
+    ('docs/decisions.md', 'DLFD + restore has a gap of {} at {} of '
+     "retraining's seconds, with twice of them {} at {}.",
+     *(('passes_fgnet', 'cells', lambda cells, factor=factor, of=of: _mean_of(
+         cells, f'dlfd_restore-x{factor}', of))
+       for factor in ('0.5', '2') for of in ('gap', 'time_share'))),
     ('docs/choosing.md', 'has lost its skill (retain {}), and the run',
      _of_seeds('accuracy_retain', 0)),
     ('docs/decisions.md', 'without perturbed images lies at {}, DLFD without '
