@@ -76,6 +76,21 @@ def _seconds(value):
   return f'{value:.2f} s'
 
 
+def _gigabytes(value):
+  return f'{value / 1e9:.1f} GB'
+
+
+def _dearer(sizes):
+  """What a further image costs of many, over that of few, by command."""
+  def each(name, small, large):
+    return (large['commands'][name]['core_s'] - small['commands'][name][
+        'core_s']) / (large['images'] - small['images'])
+
+  few, more, many = sizes
+  return {name: each(name, more, many) / each(name, few, more)
+          for name in few['commands']}
+
+
 def _megabytes(value):
   return f'{value / 1e6:.0f} MB'
 
@@ -224,6 +239,16 @@ QUOTES = (
      ('benchmark_gpu', 'parts/step/of_matmul', _of(1))),
     ('docs/decisions.md', 'was told apart in forgetting {}, in utility {};',
      _accused('forgetting'), _accused('utility')),
+    ('docs/scaling.md', 'of a million images of 64 px the evaluation needs {}, '
+     'above its aim of 3, and no other command more than {}; from 100,000 '
+     'images on a further one costs the search for copies {} what it cost '
+     'before, and all others at most {}.',
+     ('sharded_data', 'sizes/2/commands/evaluate/peak_bytes', _gigabytes),
+     ('sharded_data', 'sizes/2/commands', lambda of: _gigabytes(max(
+         one['peak_bytes'] for name, one in of.items() if name != 'evaluate'))),
+     ('sharded_data', 'sizes', lambda of: f'{_dearer(of)["check"]:.1f} times'),
+     ('sharded_data', 'sizes', lambda of: '{:.1f} times'.format(max(
+         times for name, times in _dearer(of).items() if name != 'check')))),
     ('docs/scaling.md', 'batches of 2,048 a call takes {} by `global` and {} '
      'by `sharded`, in {} and {} a device; on batches of 256 {} and {}.',
      *(('transport_scaling', f'rows/3/{how}/seconds', _seconds)
