@@ -53,11 +53,8 @@ def _measure(values: flags.FlagValues) -> dict[str, Any]:
         predictors.logits(job.judged(one).saved, study.splits.parts)
         for one in (study.trained['original'], *study.references(models)))
     tasks.append({
-        **study.about(), 'title': data.title, 'references': models,
-        'people': {name: len(study.dataset.people_in(rows))
-                   for name, rows in study.splits.parts.items()},
-        'accused': accused(study.dataset, study.splits, original, retrained,
-                           config)})
+        **judged.about(study, data, models), 'accused': accused(
+            study.dataset, study.splits, original, retrained, config)})
   return {'tasks': tasks}
 
 
@@ -111,15 +108,15 @@ def markdown(result: Mapping[str, Any]) -> str:
       'like it, so that every "distinguishable" is a false alarm. A verdict '
       'allows one in twenty: of 24 models up to 3 are no surprise.', '']
   for task in result['tasks']:
+    given = [(what, one) for what in VERDICTS
+             for one in _verdicts(task['accused'], what)]
     lines += [
         *judged.heading(task, 'Judged are logits.'),
         *render.markdown_lines(
             ['references', 'models', *(
-                f'{what}: {one}' for what in VERDICTS
-                for one in _verdicts(task['accused'], what)), 'accused by'],
+                f'{what}: {one}' for what, one in given), 'accused by'],
             [[str(row['references']), str(row['models']), *(
-                str(row[what].get(one, 0)) for what in VERDICTS
-                for one in _verdicts(task['accused'], what)),
+                str(row[what].get(one, 0)) for what, one in given),
               ', '.join(f'{registry.short_label(name)} ({times})'
                         for name, times in row['by'].items()) or '-']
              for row in task['accused']]), '']

@@ -188,10 +188,7 @@ def measure(data: Data, task: study_lib.Task, root: pathlib.Path,
       **{str(tier): lambda tier=tier: evaluated(METHODS[-1], tier, anew=True)
          for tier in range(TIER + 1)}}) if costs and data.features else None
   return {
-      **study.about(), 'title': data.title, 'references': len(kept),
-      'recovery_steps': _steps_back(study),
-      'people': {name: len(study.dataset.people_in(rows))
-                 for name, rows in study.splits.parts.items()},
+      **about(study, data, len(kept)), 'recovery_steps': _steps_back(study),
       'seeds': {'data, split, request, original, unlearning': 0,
                 'references from': 1000},
       'features': data.features, 'cpu_s': cost, 'models': models}
@@ -410,6 +407,14 @@ def _back_lines(task: Mapping[str, Any]) -> list[str]:
           [[model['title'], *(_delta(model['brought_back'].get(name))
                               for name in BACK)]
            for model in task['models']]), '']
+
+
+def about(study: study_lib.Study, data: Data, references: int
+          ) -> dict[str, Any]:
+  """What :func:`heading` says of a data set."""
+  return {**study.about(), 'title': data.title, 'references': references,
+          'people': {name: len(study.dataset.people_in(rows))
+                     for name, rows in study.splits.parts.items()}}
 
 
 def heading(task: Mapping[str, Any], judged: str) -> list[str]:

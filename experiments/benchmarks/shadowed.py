@@ -60,10 +60,8 @@ def measure(data: judged.Data, task: study_lib.Task, root: pathlib.Path,
       config_of=task.preset.config_of, root=study.folder / 'by_shadows',
       common=common)
   return {
-      **study.about(), 'title': data.title, 'shadow_models': shadows,
-      'references': shadow_rows.REFERENCES,
-      'people': {name: len(study.dataset.people_in(rows))
-                 for name, rows in study.splits.parts.items()},
+      **judged.about(study, data, shadow_rows.REFERENCES),
+      'shadow_models': shadows,
       'seeds': {'data, split, request, original, unlearning': 0,
                 'references from': 1000, 'shadows from': 1},
       'rows': shadow_rows.measure(subject, config, shadows, methods)}

@@ -12,7 +12,6 @@ Markdown and the curve.
 from __future__ import annotations
 
 import collections
-import dataclasses
 import pathlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,9 +19,8 @@ from typing import Any
 
 from absl import flags
 
-from dlfd_jax import methods
+from dlfd_jax import methods, presets
 from dlfd_jax.cli import command, inputs
-from dlfd_jax.evaluation import likelihood_attacks
 from dlfd_jax.report import drawing, render
 from dlfd_jax.utils import configs, runs
 from experiments.paper import (
@@ -49,18 +47,13 @@ def _define(values: flags.FlagValues) -> None:
   programs.define(
       values, out=programs.OUT,
       methods=(_METHODS, 'methods with epochs'),
-      seeds=(2, 'seeds of split, request and training', 1),
-      references=(4, 'retrained models of each seed',
-                  likelihood_attacks.LEAST),
-      forget=(study_lib.FORGET_FRACTION, 'share of the training people who '
-              'are forgotten where the data do not say who', 0.0),
-      bootstrap=(200, 'resamples behind every verdict', 20))
+      seeds=(2, 'seeds of split, request and training', 1), **table1.JUDGING)
 
 
 def _execute(values: flags.FlagValues, line: str) -> None:
   out = programs.out_of(values)
   plan: dict[str, Any] = {name: values[name].value for name in (
-      'methods', 'seeds', 'references', 'forget', 'bootstrap')}
+      'methods', 'seeds', *table1.JUDGING)}
   study_lib.check_labels(plan['methods'])
   tasks = study_lib.tasks_of(values, tuned=False)
   root = study_lib.root_of(values)
@@ -93,15 +86,9 @@ def rows_of(task: study_lib.Task, names: Sequence[str]) -> list[table1.Row]:
 
 
 def epochs_of(config: methods.RunConfig) -> dict[str, int]:
-  """The epochs of a method and of what it wraps, by dotted path."""
-  found: dict[str, int] = {}
-  for field in dataclasses.fields(config):
-    value = getattr(config, field.name)
-    if field.name == 'epochs':
-      found['epochs'] = value
-    elif dataclasses.is_dataclass(value) and hasattr(value, 'epochs'):
-      found[f'{field.name}.epochs'] = value.epochs
-  return found
+  """The epochs of a method, or of those that it is made of, by path."""
+  return {f'{field}.epochs' if field else 'epochs': stage.epochs
+          for field, stage in presets.stages_in(config).items()}
 
 
 def publish(out: pathlib.Path, result: dict[str, Any]) -> None:
@@ -138,12 +125,9 @@ def markdown(result: Mapping[str, Any]) -> str:
 def _curves(cells: Sequence[summary.Cell]
             ) -> Iterator[tuple[str, str, list[summary.Cell]]]:
   """Title, epochs and cells of each row, in the order of the run."""
-  rows = collections.defaultdict(list)
-  for cell in cells:
-    if cell.get('method'):
-      rows[cell['model']].append(cell)
-  for label, of in rows.items():
-    yield of[0]['title'], label.rpartition('-x')[2], of
+  for label, of in summary.by_model(cells).items():
+    if of[0].get('method'):
+      yield of[0]['title'], label.rpartition('-x')[2], of
 
 
 def _numbers(cells: Sequence[summary.Cell]) -> list[str]:

@@ -52,6 +52,13 @@ PAPER = ('dlfd', 'dlfd_restore', 'finetune', 'cf_k', 'eu_k', 'neggrad',
          'neggrad_plus', 'unsir', 'bad_teaching', 'scrub')
 # The field that says which measured state is returned, of those that choose.
 RULES = {'dlfd': 'selection', 'dlfd_restore': 'restore.selection'}
+# Flags of what a method is judged on, and beside what.
+JUDGING: dict[str, tuple[Any, ...]] = {
+    'references': (4, 'retrained models of each seed',
+                   likelihood_attacks.LEAST),
+    'forget': (study_lib.FORGET_FRACTION, 'share of the training people who '
+               'are forgotten where the data do not say who', 0.0),
+    'bootstrap': (200, 'resamples behind every verdict', 20)}
 
 
 def _define(values: flags.FlagValues) -> None:
@@ -63,15 +70,10 @@ def _define(values: flags.FlagValues) -> None:
       cap_s=(200.0, 'processor seconds of unlearning of each method after '
              'which no trial begins', 0),
       seeds=(5, 'seeds of split, request and training', 1),
-      references=(4, 'retrained models of each seed',
-                  likelihood_attacks.LEAST),
       best=(8, 'methods beside those of the paper and your own that run on '
             'all seeds', 0),
-      forget=(study_lib.FORGET_FRACTION, 'share of the training people who '
-              'are forgotten where the data do not say who', 0.0),
       rules=(False, 'also DLFD with and without restoring at the other rule of '
-             'selection, on all seeds'),
-      bootstrap=(200, 'resamples behind every verdict', 20))
+             'selection, on all seeds'), **JUDGING)
 
 
 def _execute(values: flags.FlagValues, line: str) -> None:
