@@ -197,17 +197,17 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
         f'{_of_checks(result["check_share"])}. Selected: step '
         f'{result["selected_step"]}, {result["reason"]}: '
         f'{workdir}/checkpoints/model')
-  for sentence in answers.said(given):
-    print(sentence)
-  _say_before_after(result)
   return {'workdir': workdir, 'model': f'{workdir}/checkpoints/model', **result,
-          **answers.as_json(given)}
+          **_answered(given, result)}
 
 
-def _say_before_after(result: Mapping[str, Any]) -> None:
-  said = answers.before_after(result)
-  if said:
-    print(said)
+def _answered(given: Sequence[answers.Answer], result: Mapping[str, Any]
+              ) -> dict[str, Any]:
+  """Prints the answers, and what the run did; the answers as JSON."""
+  for sentence in filter(None, (
+      *answers.said(given), answers.before_after(result))):
+    print(sentence)
+  return answers.as_json(given)
 
 
 def _of_checks(share: float | None) -> str:
@@ -259,12 +259,8 @@ def _auto(values: flags.FlagValues, saved: checkpoint.SavedModel,
         f'judging {result["time"]["total_s"]:.0f} s. '
         + (f'The model: {model}' if model else f'No model; what was tried: '
            f'{workdir}/{runs.CANDIDATES}'))
-  given = answers.of_run(result) if model else ()
-  for sentence in answers.said(given) if given else ():
-    print(sentence)
-  _say_before_after(result)
   return {'workdir': workdir, 'model': model, **result,
-          **(answers.as_json(given) if given else {})}
+          **(_answered(answers.of_run(result), result) if model else {})}
 
 
 def _settings(values: flags.FlagValues) -> Any:
