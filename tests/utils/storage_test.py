@@ -13,6 +13,7 @@ from etils import epath
 from dlfd_jax.data import prepare, shards, sources
 from dlfd_jax.pipeline import chain, forgotten
 from dlfd_jax.utils import places, storage, validate, writes
+from tests import stores
 from tests.data import examples
 
 
@@ -58,6 +59,32 @@ def test_what_the_store_holds_is_read(store, kind):
   assert not place.with_name('run2').exists()
   assert storage.local(kind('gs://b/run2/other')).read_bytes() == b'2'
   assert storage.url_of(place / 'deep') == 'gs://b/run/deep'
+
+
+@pytest.mark.filterwarnings('ignore:Sending a large body:ResourceWarning')
+@pytest.mark.parametrize('scheme', ['gs', 's3'])
+def test_files_come_back_byte_by_byte(scheme, tmp_path, monkeypatch):
+  """Whatever they end in: drivers frame what they send."""
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+  written = {f'{i}': b'\0\xff\r\n--' + end for i, end in enumerate((
+      b'a', b'\r', b'\n', b'\r\n', b'\n\r', b'\n\n', b'\r\r', b'--', b'\0',
+      b'\n--==0==\na', b'\n--==0==--'))}
+  written['empty'] = b''
+  written['long'] = 6 * 2**20 * b'b' + b'\r'
+  with {'gs': stores.gcs, 's3': stores.s3}[scheme]() as (_, objects):
+    try:
+      run = storage.local(f'{scheme}://{stores.BUCKET}/run')
+      run.mkdir()
+      for name, data in written.items():
+        (run / name).write_bytes(data)
+      storage.push(run)
+      (run / 'new').write_bytes(b'1\r')
+      storage.push(run / 'new', new=True)
+    finally:
+      storage.close()
+    assert {name: objects.cat_file(f'{stores.BUCKET}/run/{name}')
+            for name in written} == written
+    assert objects.cat_file(f'{stores.BUCKET}/run/new') == b'1\r'
 
 
 def test_people_read_urls_not_places_in_the_copy(store):
