@@ -35,11 +35,12 @@ MIN_CORRELATION = 0.95
 CROP_DISTANCE = 6
 CROP_CORRELATION = 0.97
 MAX_LISTED = 1000
-# A search for altered copies costs len(rest) * (len(forget) + 400): comparing
-# two hashes counts 1, and all hashes of an image 400. With more than this it
-# would take over ten seconds.
-MOST_ALTERED = 30_000_000
-_HASHES = 400
+# A search for altered copies costs about len(rest) * (len(forget) + 15,000):
+# finding whom a hash may be like counts 1 for each image of forget, and all
+# hashes of an image 15,000. With more than this it would take some ten seconds
+# on images in memory.
+MOST_ALTERED = 1_500_000_000
+_HASHES = 15_000
 
 _SIDE = 32  # the hash sees the image at 32 x 32 pixels,
 _LOW = 8  # and of that the 8 x 8 lowest frequencies
@@ -317,14 +318,47 @@ def _altered_hashes(images: np.ndarray | pixels_lib.Stored,
 
 
 def _close(left: np.ndarray, right: np.ndarray, distance: int) -> np.ndarray:
-  """Pairs of hashes that differ in at most so many bits, int64 ``[k, 2]``."""
-  size = max(1, _PAIRS_AT_ONCE // max(len(right), 1))
+  """Pairs of hashes that differ in at most so many bits, sorted.
+
+  The eight bytes of such a pair are equal in two places at least. So for every
+  two of them all hashes are put in order by these, and only those that are
+  equal there are compared; a few are all compared at once.
+
+  Args:
+    left: uint64 ``[n]``.
+    right: uint64 ``[m]``.
+    distance: at most 6.
+
+  Returns:
+    int64 ``[k, 2]``.
+  """
+  if len(left) * len(right) <= _PAIRS_AT_ONCE:
+    return np.argwhere(
+        np.bitwise_count(left[:, None] ^ right[None]) <= distance)
   found = [np.empty((0, 2), np.int64)]
-  for start in range(0, len(left), size):
-    near = np.bitwise_count(
-        left[start:start + size, None] ^ right[None]) <= distance
-    found.append(np.argwhere(near) + np.array([start, 0]))
-  return np.concatenate(found)
+  some, other = (np.ascontiguousarray(side, '<u8').view(np.uint8).reshape(-1, 8)
+                 .astype(np.int64) for side in (left, right))
+  for a, b in itertools.combinations(range(8), 2):
+    key, wanted = (256 * side[:, a] + side[:, b] for side in (some, other))
+    order = np.argsort(key, kind='stable')
+    starts = np.searchsorted(key[order], np.arange(2**16 + 1))
+    many = np.diff(starts)[wanted]
+    for part in _parts(many, _PAIRS_AT_ONCE):
+      j = np.repeat(np.arange(part.start, part.stop), many[part])
+      nth = np.arange(len(j)) - np.repeat(
+          np.cumsum(many[part]) - many[part], many[part])
+      i = order[starts[wanted[j]] + nth]
+      near = np.bitwise_count(left[i] ^ right[j]) <= distance
+      found.append(np.stack([i[near], j[near]], 1))
+  return np.unique(np.concatenate(found), axis=0)
+
+
+def _parts(sizes: np.ndarray, limit: int) -> Iterator[slice]:
+  """Runs of neighbours whose sizes sum to about a limit at most."""
+  number = (np.cumsum(sizes) - sizes) // limit
+  edges = np.flatnonzero(np.diff(number)) + 1
+  for start, stop in itertools.pairwise([0, *edges.tolist(), len(sizes)]):
+    yield slice(start, stop)
 
 
 def _is_window(whole: np.ndarray, part: np.ndarray,

@@ -116,12 +116,10 @@ def _probe_people(inputs: Inputs, split: str, features: np.ndarray) -> Estimate:
   tried = np.bincount(units, minlength=part.n_units)
   hits = np.bincount(units, right, part.n_units)
   share = np.divide(hits, tried, out=np.zeros(part.n_units), where=tried > 0)
-  weights = part.multiplicities.astype(np.float64)
-  drawn = weights @ (tried > 0)
   return Estimate.resampled(
       float(share[tried > 0].mean()),
-      np.divide(weights @ share, drawn, out=np.full(len(drawn), np.nan),
-                where=drawn > 0), int((tried > 0).sum()), SHARE)
+      part.resampled_share(np.stack([share, tried > 0], 1)),
+      int((tried > 0).sum()), SHARE)
 
 
 @_of_features('forget')

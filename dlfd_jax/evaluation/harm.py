@@ -114,12 +114,11 @@ def share_harmed(inputs: Inputs, slot: Model,
   known[part.units[part.identity >= 0]] = True
   flags = accuracy.harmed(
       losses[known], inputs.reference_config.harm_limit).astype(np.float64)
-  weights = part.multiplicities[:, known].astype(np.float64)
-  drawn = weights.sum(1)
+  totals = np.zeros((part.n_units, 2))
+  totals[known] = np.stack([flags, np.ones(len(flags))], 1)
   return Estimate.resampled(
-      float(flags.mean()),
-      np.divide(weights @ flags, drawn, out=np.full(len(drawn), np.nan),
-                where=drawn > 0), int(known.sum()), SHARE)
+      float(flags.mean()), part.resampled_share(totals), int(known.sum()),
+      SHARE)
 
 
 def person_losses(inputs: Inputs, slot: Model,

@@ -133,7 +133,7 @@ class Part:
     units: resampling unit of each image ``[n]``, in ``[0, n_units)``.
     n_units: how many there are.
     unit: ``'person'`` or ``'image'``.
-    multiplicities: uint16 ``[bootstrap, n_units]``.
+    multiplicities: uint8 ``[bootstrap, n_units]``.
     people: how many people there are, an image of nobody known counting as one.
   """
 
@@ -169,6 +169,16 @@ class Part:
       return np.full((len(self.multiplicities), values.shape[1]), np.nan)
     totals = np.zeros((self.n_units, values.shape[1]))
     np.add.at(totals, self.units, values)
+    return self.resampled_totals(totals)
+
+  def resampled_share(self, totals: np.ndarray) -> np.ndarray:
+    """First total over second of each resample ``[bootstrap]``, NaN for 0."""
+    first, second = self.resampled_totals(totals).T
+    return np.divide(first, second, out=np.full(len(first), np.nan),
+                     where=second > 0)
+
+  def resampled_totals(self, totals: np.ndarray) -> np.ndarray:
+    """The same of what each unit has in all, ``[n_units, k]``."""
     rows = max(1, _AT_ONCE // self.n_units)
     return np.concatenate([
         self.multiplicities[start:start + rows].astype(np.float64) @ totals
@@ -291,7 +301,8 @@ class Inputs:
         for split, part in few.items())
     return f'{counts}; it takes {stats.ENOUGH} on each side'
 
-  def bootstrap(self, function: Callable[..., Any], *splits: str) -> np.ndarray:
+  def bootstrap(self, function: Callable[..., Any], *splits: str,
+                by_unit: bool = False) -> np.ndarray:
     """A metric on every resample, ``[bootstrap, ...]``.
 
     NaN where a split has no interval.
@@ -299,16 +310,19 @@ class Inputs:
     Args:
       function: of one float64 weight array ``[rows, n]`` per split.
       *splits: whose units are drawn, separately; all models see the same draws.
+      by_unit: n is the number of units, and not of images.
     """
     parts = [self.parts[split] for split in splits]
+    columns = [np.arange(part.n_units) if by_unit else part.units
+               for part in parts]
     if not all(part.has_interval for part in parts):
-      one = function(*(np.ones((1, len(part))) for part in parts))
+      one = function(*(np.ones((1, len(column))) for column in columns))
       return np.full((self.config.bootstrap, *one.shape[1:]), np.nan)
-    rows = max(1, _AT_ONCE // sum(len(part) for part in parts))
+    rows = max(1, _AT_ONCE // sum(map(len, columns)))
     return np.concatenate([
         function(*(
-            part.multiplicities[start:start + rows, part.units].astype(
-                np.float64) for part in parts))
+            part.multiplicities[start:start + rows, column].astype(np.float64)
+            for part, column in zip(parts, columns, strict=True)))
         for start in range(0, self.config.bootstrap, rows)])
 
 
@@ -482,7 +496,7 @@ def _part(dataset: dataset_lib.Dataset, positions: np.ndarray,
        for column, values in dataset.columns.items()}, units, n_units, unit,
       stats.draw_multiplicities(
           n_units, config.bootstrap, generator(config, f'bootstrap {name}'))
-      if n_units else np.zeros((config.bootstrap, 0), np.uint16),
+      if n_units else np.zeros((config.bootstrap, 0), np.uint8),
       people)
 
 

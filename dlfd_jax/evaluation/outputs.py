@@ -379,10 +379,10 @@ def auc_by_person(inputs: Inputs, scores: Sequence[np.ndarray],
     return Estimate(value)  # one person: its images are the units
   if not all(part.has_interval for part in parts):
     return Estimate(value)
-  weights = [part.multiplicities.astype(np.float64) for part in parts]
-  return Estimate.resampled(
-      value, ranks.area(*ranks.roc(*people, *weights)),
-      inputs.fewest(*splits), SHARE)
+  drawn = inputs.bootstrap(
+      lambda *weights: ranks.area(*ranks.roc(*people, *weights)), *splits,
+      by_unit=True)
+  return Estimate.resampled(value, drawn, inputs.fewest(*splits), SHARE)
 
 
 def person_scores(inputs: Inputs, model: Model) -> Pair | None:

@@ -117,36 +117,29 @@ def permuted_unbalanced_accuracies(losses: np.ndarray,
   Returns:
     float ``[rows]``, in [0, 1].
   """
-  order = np.argsort(member, axis=1, kind='stable')
   counts = member.sum(1)
-  is_member = np.arange(losses.size) >= losses.size - counts[:, None]
-  masks, moved = {}, {}
+  bounded = _bounded(losses)
+  at_once = max(1, _AT_ONCE // (_SPLITS * losses.size))
+  found = np.empty(len(member))
   if n_members is not None:
     wanted = unbalanced_constant_accuracy(n_members, losses.size - n_members)
-  for count in np.unique(counts):
+  for count in np.unique(counts):  # those of equal counts share their splits
     splits = shuffle_splits(count, losses.size - count)
     train, held = np.zeros((2, len(splits), losses.size), bool)
     for split, (fitted, tested) in enumerate(splits):
       train[split, fitted], held[split, tested] = True, True
-    masks[count] = train, held
-    moved[count] = 0.0 if n_members is None else wanted - _floor(
-        splits, np.arange(losses.size) >= losses.size - count)
-  rows = max(1, _AT_ONCE // (_SPLITS * losses.size))
-  bounded = _bounded(losses)
-  found = []
-  for start in range(0, len(order), rows):
-    part = slice(start, start + rows)
-    train, held = (np.stack(side) for side in zip(
-        *(masks[count] for count in counts[part])))
-    features = bounded[order[part]][..., None]
-    labels = is_member[part, None]
-    logits = cross_validation.fit_logistic(
-        features, labels.astype(np.float64), train.astype(np.float64),
-        np.ones((len(features), _SPLITS, 1)))
-    right = ((logits > 0) == labels) & held
-    found.append(right.sum(axis=(1, 2)) / held.sum(axis=(1, 2)))
-  return np.clip(np.concatenate(found) + [
-      moved[count] for count in counts], 0.0, 1.0)
+    labels = np.arange(losses.size) >= losses.size - count
+    moved = 0.0 if n_members is None else wanted - _floor(splits, labels)
+    rows = np.flatnonzero(counts == count)
+    for start in range(0, len(rows), at_once):
+      few = rows[start:start + at_once]
+      order = np.argsort(member[few], axis=1, kind='stable')
+      logits = cross_validation.fit_logistic(
+          bounded[order][..., None], labels.astype(np.float64),
+          train.astype(np.float64), np.ones((len(few), _SPLITS, 1)))
+      right = ((logits > 0) == labels) & held
+      found[few] = right.sum(axis=(1, 2)) / held.sum() + moved
+  return np.clip(found, 0.0, 1.0)
 
 
 def _bounded(losses: np.ndarray) -> np.ndarray:

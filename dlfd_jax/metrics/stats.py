@@ -152,22 +152,23 @@ def effective_interval(share: float, variance: float, units: int,
 
 def draw_multiplicities(units: int, draws: int,
                         rng: np.random.Generator) -> np.ndarray:
-  """How often each unit is in each bootstrap sample, uint16 ``[draws, units]``.
+  """How often each unit is in each bootstrap sample, uint8 ``[draws, units]``.
 
   Each row sums to ``units - 1``: drawing one less than there are makes the
   variance of the replicates unbiased (Rao and Wu 1988), which counts where
   there are few. A single unit is always drawn.
   """
+  # Up to 256 units none is drawn more than 255 times; of more, one in 10^500.
   drawn = max(1, units - 1)
   rows = max(1, 4_000_000 // units)
-  parts = []
+  counts = np.empty((draws, units), np.uint8)
   for start in range(0, draws, rows):
     few = min(rows, draws - start)
     picks = rng.integers(0, units, (few, drawn))
     picks += units * np.arange(few)[:, None]
-    parts.append(np.bincount(picks.ravel(), minlength=few * units)
-                 .reshape(few, units).astype(np.uint16))
-  return np.concatenate(parts)
+    counts[start:start + few] = np.bincount(
+        picks.ravel(), minlength=few * units).reshape(few, units)
+  return counts
 
 
 def percentile_interval(replicates: np.ndarray,

@@ -193,11 +193,30 @@ def test_altered_copies_are_counted_once_listed_and_left_out():
   assert _rows(kept) == [[2], [3, 4, 5], [6, 8], [9, 10, 11]]
 
 
+@pytest.mark.parametrize('distance', [0, 4, 6])
+def test_hashes_are_found_as_by_comparing_all(monkeypatch, distance):
+  rng = np.random.default_rng(distance)
+  # Few values a byte, so that many bytes are equal by chance.
+  left = rng.choice([0, 1, 254], (70, 8)).astype(np.uint8).view('<u8').ravel()
+  right = left[rng.integers(70, size=300)].copy()
+  for j in range(300):
+    for bit in rng.choice(64, j % 10, replace=False).tolist():
+      right[j] ^= np.uint64(1 << bit)
+  expected = leakage._close(left, right, distance)  # all at once
+  for most in (1, 1000):
+    monkeypatch.setattr(leakage, '_PAIRS_AT_ONCE', most)
+    np.testing.assert_array_equal(
+        leakage._close(left, right, distance), expected)
+  assert len(expected) > 10
+  differ = [(left[i] ^ right[j]).item().bit_count() for i, j in expected]
+  assert max(differ) == distance
+
+
 def test_a_search_that_would_take_minutes_is_left_out(monkeypatch):
-  monkeypatch.setattr(leakage, 'MOST_ALTERED', 9 * (400 + 3))
+  monkeypatch.setattr(leakage, 'MOST_ALTERED', 9 * (15_000 + 3))
   world = _world(_pictures(12))
   assert 'mirrored' in leakage.Search(*world).report(altered=True)
-  monkeypatch.setattr(leakage, 'MOST_ALTERED', 9 * (400 + 3) - 1)
+  monkeypatch.setattr(leakage, 'MOST_ALTERED', 9 * (15_000 + 3) - 1)
   report = leakage.Search(*world).report(altered=True)
   assert 'mirrored' not in report and 'mirrored' not in report['rule']
 
