@@ -195,7 +195,8 @@ class MethodConfig(Method):
     live_limit: largest number of images a side in the live attack.
     selection: ``'best'``: the most accurate state on val among those with a
       forgetting score of at most ``select_threshold``; ``'one_se'``: the latest
-      of those within one standard error of that accuracy; or ``'last'``.
+      of those within one standard error of that accuracy that lost at most 2
+      points, else what misses both by least; or ``'last'``.
     select_threshold: ``'null_mean'`` or ``'null_95'``: 2 |AUC - .5| of the
       live attack, the mean or the 95 % point of its null; or a number in
       [0, 1], a forgetting score as in the paper.

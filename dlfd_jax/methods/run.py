@@ -38,10 +38,13 @@ class Monitor:
     original: variables before the first step; they fix the thresholds.
     config: its ``selection`` and ``select_threshold``.
     plan: its phases, stop rule and findings.
+    teaches: what it selects only teaches a later stage what to forget, and need
+      keep no accuracy.
   """
 
   def __init__(self, live: live_lib.LiveAttack, original: Variables,
-               config: base.MethodConfig, plan: base.Plan):
+               config: base.MethodConfig, plan: base.Plan,
+               teaches: bool = False):
     self._live = live
     self._rule, self._stop = plan.phases, plan.stop
     self._only = next(iter(plan.steps))  # the phase, if no rule chooses one
@@ -79,7 +82,8 @@ class Monitor:
             self._select_threshold, blind,
             live.num_val if config.selection == 'one_se' else None,
             self._select_by,
-            max(self._original['val_accuracy'] - usable.MOST_LOST['val'], 0.0))
+            0.0 if teaches else max(
+                self._original['val_accuracy'] - usable.MOST_LOST['val'], 0.0))
     self._findings |= {
         'forget_threshold': self._forget_threshold,
         'select_threshold': self._select_threshold,
@@ -165,8 +169,8 @@ class Selection:
     num_val: images behind ``val_accuracy`` for the one-standard-error rule;
       None = the most accurate state as it is.
     by: what the threshold is a value of, ``AUC`` or ``SCORE``.
-    least: val accuracy that a deletion has to keep. Where the best state has
-      it, the one-standard-error rule takes none below it.
+    least: val accuracy that a deletion has to keep, for the one-standard-error
+      rule: it takes none below.
 
   Source: the one-standard-error rule of Breiman et al. (1984), section 3.4.3.
   """
@@ -207,10 +211,11 @@ class Selection:
     of equals; or, with ``num_val``, the latest of those within one standard
     error of that accuracy: the best of many measurements on few images is
     partly luck, and under a falling learning rate later states are the better
-    trained ones; but none below ``least`` unless that one is. If no state is
-    under the threshold, the one with the lowest score. If the attack could not
-    see the original, the one whose signed AUC is nearest .5 among those within
-    1 point of the best val accuracy.
+    trained ones; but none below ``least``. If no state is under the threshold
+    (and, with ``num_val``, has ``least``), the one that misses by least, see
+    :meth:`_missed`: a state that has unlearned its task hides the forget set,
+    too. If the attack could not see the original, the one whose signed AUC is
+    nearest .5 among those within 1 point of the best val accuracy.
     """
     if not candidates:
       return None, 'no state was measured, so the last one is returned'
@@ -230,19 +235,33 @@ class Selection:
       if self.num_val is not None:
         rule = ('the latest state within a standard error of the best val '
                 'accuracy')
-        best = max(candidates[i]['val_accuracy'] for i in near)
-        if 0 < self.least <= best:
+        if self.least > 0:
           rule += f', none below the {self.least:.3f} that it has to keep,'
       return near[-1], (
           f'{rule} with {_IN_WORDS[self.by]} of at most {self.threshold:.3f}')
-    return min(order, key=lambda i: strength(candidates[i], self.by)), (
-        f'no state came under the threshold, {_IN_WORDS[self.by]} of '
-        f'{self.threshold:.3f}: this one is nearest to it')
+    chosen = min(order, key=lambda i: self._missed(candidates[i]))
+    said = ('no state came under the threshold, '
+            f'{_IN_WORDS[self.by]} of {self.threshold:.3f}')
+    if self._kept_accuracy > 0:
+      return chosen, (
+          f'{said}, with the val accuracy of {self.least:.3f} that it has to '
+          'keep: this one misses the two by least')
+    return chosen, f'{said}: this one is nearest to it'
+
+  @property
+  def _kept_accuracy(self) -> float:
+    return 0.0 if self.num_val is None else self.least
+
+  def _missed(self, metrics: loop.Metrics) -> float:
+    """How far a state is from both bounds: points of AUC and of accuracy."""
+    return (max(0.0, strength(metrics, self.by) - self.threshold) / 2
+            + max(0.0, self._kept_accuracy - metrics['val_accuracy']))
 
   def _near_the_best(self, candidates: Sequence[loop.Metrics]) -> list[int]:
     """Those under the threshold that count as the most accurate, in order."""
     good = [i for i, c in enumerate(candidates)
-            if strength(c, self.by) <= self.threshold]
+            if strength(c, self.by) <= self.threshold
+            and c['val_accuracy'] >= self._kept_accuracy]
     if not good:
       return []
     first = max(good, key=lambda i: candidates[i]['val_accuracy'])
@@ -250,8 +269,6 @@ class Selection:
       return [first]
     best = candidates[first]['val_accuracy']
     lowest = best - math.sqrt(best * (1 - best) / self.num_val)
-    if best >= self.least:
-      lowest = max(lowest, self.least)
     return [i for i in good if candidates[i]['val_accuracy'] >= lowest]
 
 
@@ -325,12 +342,17 @@ class UnlearnResult:
     return clock.check_s / clock.checks / (self.check_every * step_s)
 
 
-def prepare(setting: base.Setting, config: base.Method
+def prepare(setting: base.Setting, config: base.Method, teaches: bool = False
             ) -> tuple[loop.Plan, base.MethodController]:
   """The loop's plan from the method's, and the controller of the run.
 
   The method says what a step is; how often the model is measured, and what then
   switches phases and selects a state, is the same for all methods.
+
+  Args:
+    setting: what it runs on.
+    config: of the method, or of one of its stages.
+    teaches: see :class:`Monitor`.
   """
   inner = config.inner
   plan = config.plan(setting)
@@ -339,7 +361,7 @@ def prepare(setting: base.Setting, config: base.Method
   default = plan.check_every or default_check_every(
       epoch, live.images, inner.batch_size, plan.passes, plan.length(inner))
   controller: base.MethodController = Monitor(
-      live, setting.original, inner, plan)
+      live, setting.original, inner, plan, teaches)
   if plan.control is not None:
     controller = plan.control(controller)
   return loop.Plan(
@@ -410,7 +432,7 @@ def _run(setting: base.Setting, config: base.Method, *,
          checkpoint_seconds: float, hooks: Sequence[loop.Hook], done: int,
          is_last: bool, teaches: bool = False) -> UnlearnResult:
   """One stage, after ``done`` steps of the stages before it."""
-  plan, controller = prepare(setting, config)
+  plan, controller = prepare(setting, config, teaches)
   tried = None
   if config.inner.trial is not None:
     tried = trial.of_run(setting, plan, config, checkpoints, hooks, teaches)

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from dlfd_jax.methods import base, finetune, live, run
+from dlfd_jax.methods import base, finetune, live, restore, run
 from dlfd_jax.metrics import released_attack
 from dlfd_jax.models import Outputs
 from tests.methods import problems
@@ -212,7 +212,7 @@ def test_one_standard_error_chooses_the_latest_near_the_best(
 
 @pytest.mark.parametrize('least, expected', [
     (0.0, 3), (0.77, 2), (0.785, 2), (0.79, 1), (0.8, 1),
-    (0.81, 3)])  # the best itself has lost more: the rule as it is
+    (0.81, 1)])  # none has it: the one that misses by least
 def test_a_standard_error_is_no_leave_to_lose_too_much(least, expected):
   accuracies = [0.79, 0.8, 0.785, 0.76, 0.755]
   states = [figures(0.1, accuracy=accuracy, step=step)
@@ -220,6 +220,22 @@ def test_a_standard_error_is_no_leave_to_lose_too_much(least, expected):
   chosen, reason = run.Selection(0.4, False, 100, least=least).choose(states)
   assert chosen == expected
   assert (f'none below the {least:.3f}' in reason) is (0 < least <= 0.8)
+  assert ('misses the two by least' in reason) is (least > 0.8)
+
+
+@pytest.mark.parametrize('states, expected', [
+    # (AUC, val accuracy) with at most .06 from .5 and at least .45.
+    ([(.503, .239), (.669, .426), (.389, .419), (.405, .445)], 3),  # a run
+    ([(.5, .40), (.58, .45)], 1),  # .05 of accuracy against .02 of AUC
+    ([(.5, .44), (.58, .45)], 0),
+    ([(.9, .45), (.7, .44), (.6, .20)], 1),
+    ([(.5, .20), (.56, .45)], 1)])  # the second meets both
+def test_a_state_that_lost_its_task_is_no_way_under_the_threshold(
+    states, expected):
+  found = [figures(0.0, auc, accuracy, step)
+           for step, (auc, accuracy) in enumerate(states)]
+  rule = run.Selection(0.12, False, 10**6, run.AUC, 0.45)
+  assert rule.choose(found)[0] == expected
 
 
 @pytest.mark.parametrize('by', [run.AUC, run.SCORE])
@@ -260,7 +276,7 @@ def test_a_run_returns_the_state_that_its_rule_names(
   problem = problems.problem()
   n = len(problem.splits.val)
   error = math.sqrt(0.8 * 0.2 / n)
-  accuracies = iter([0.9, 0.9, 0.5, 0.8, 0.7, 0.8 - 0.9 * error,
+  accuracies = iter([0.5, 0.5, 0.5, 0.8, 0.7, 0.8 - 0.9 * error,
                      0.8 - 1.1 * error, 0.99])
   scores = iter([0.9, 0.9, *[0.1] * 5, 0.9])  # the original, and at step 0
   monkeypatch.setattr(live.LiveAttack, 'measure', lambda self, variables: {
@@ -271,6 +287,23 @@ def test_a_run_returns_the_state_that_its_rule_names(
   assert out.steps == 6
   assert out.selected_step == step and out.reason.startswith(reason)
   assert problems.same(out.selected, out.last) is (step == 6)
+
+
+def test_a_teacher_need_keep_no_accuracy_and_its_student_must(monkeypatch):
+  seen, harmed = [.9, .9], [.1, .2]  # score, val accuracy: at most .3, .88
+  found = iter([seen, seen, harmed, [.35, .6], seen,  # the teacher's
+                seen, seen, harmed, [.35, .87], [.5, .9]])
+  monkeypatch.setattr(live.LiveAttack, 'measure', lambda self, variables: {
+      **figures(*(values := next(found))[:1], accuracy=values[1]),
+      'loss_gap': 0.0})
+  few = {'batch_size': 8, 'epochs': 1, 'check_every': 1, 'select_threshold': .3,
+         'selection': 'one_se'}
+  out = run.unlearn(problems.problem(), restore.RestoreConfig(
+      method=finetune.FinetuneConfig(**few),
+      restore=restore.StageConfig(**few)), devices=problems.devices(1))
+  assert out.findings['stages'][0]['selected_step'] == 1
+  assert out.selected_step == out.findings['stages'][0]['steps'] + 2
+  assert out.reason.endswith('misses the two by least')
 
 
 @pytest.mark.parametrize('batches, images, batch, steps, expected', [
