@@ -37,9 +37,10 @@ as people whom the model never saw. For weights from elsewhere only you know
 whether that is true; the result says so in its first lines. No split is drawn.
 
 With --original the figures are compared with the model before unlearning, with
---retrained and --tier=1 with models that never saw these people. What a model
-that is not given would have said is `not computed`. `dlfd report` and `dlfd
-compare` take the result as they take an evaluation.
+--retrained or --references with models that never saw these people: tier 1,
+from four of them on tier 2, with --shadows tier 3; a lower --tier is quicker.
+What a model that is not given would have said is `not computed`. `dlfd report`
+and `dlfd compare` take the result as they take an evaluation.
 
   dlfd audit --model=model.pth --data=faces.csv --labels=gender \\
       --image_size=128 --forget_identities=delete.txt --workdir=runs/audit
@@ -57,7 +58,7 @@ def _define(values: flags.FlagValues) -> None:
   inputs.define_forget(values)
   weights.define_outputs(values)
   options.define(options.NETWORK, values)
-  evaluate.define_figures(values)
+  evaluate.define_figures(values, tier=None)
 
 
 def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:

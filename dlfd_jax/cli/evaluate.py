@@ -20,7 +20,6 @@ from dlfd_jax.data import (
 )
 from dlfd_jax.evaluation import (
   inputs as inputs_lib,
-  likelihood_attacks,
   own_metrics,
 )
 from dlfd_jax.pipeline import (
@@ -81,8 +80,13 @@ def _define(values: flags.FlagValues) -> None:
   define_figures(values)
 
 
-def define_figures(values: flags.FlagValues) -> None:
-  """Flags of every command that measures models, but for which models."""
+def define_figures(values: flags.FlagValues, tier: int | None = 0) -> None:
+  """Flags of every command that measures models, but for which models.
+
+  Args:
+    values: where they are defined.
+    tier: by default; None = the highest that the given models allow.
+  """
   inputs.define_run(values)
   inputs.define_hosts(values)
   inputs.define_unverified(values)
@@ -94,9 +98,11 @@ def define_figures(values: flags.FlagValues) -> None:
       'references', None, 'folder of retrained models that `references` made, '
       'besides --retrained', flag_values=values)
   flags.DEFINE_integer(
-      'tier', 0, '0: quick; 1: also against retrained models; 2: also attacks '
-      'with at least four of them as references; 3: also attacks with shadow '
-      'models', lower_bound=0, upper_bound=3, flag_values=values)
+      'tier', tier, '0: quick; 1: also against retrained models; 2: also '
+      'attacks with at least four of them as references; 3: also attacks with '
+      'shadow models' + ('; default the highest that the given models allow'
+                         if tier is None else ''),
+      lower_bound=0, upper_bound=3, flag_values=values)
   flags.DEFINE_string(
       'shadows', None, 'tier 3: folder of shadow models that `references` made '
       'with --design=random, keep or request; what they unlearn is kept in it',
@@ -177,7 +183,11 @@ def measure(values: flags.FlagValues, line: str,
   """
   workdir, asked = command.required(values, 'workdir'), trackers.of(values)
   options = inputs.run_options(values, line)
+  shadows = command.value(values, 'shadows')
+  allowed = evaluate.allowed_tier(len(retrained))
   tier = command.value(values, 'tier')
+  if tier is None:
+    tier = allowed if shadows is None else 3
   own_metrics.load(command.value(values, 'metrics'))  # refused at once
   if not tier:
     inputs.refuse(values, _TIER_1, 'at tier 0, which runs nothing of that')
@@ -189,7 +199,6 @@ def measure(values: flags.FlagValues, line: str,
       parts=splits.parts,
       split_from=inputs.split_from(values, dataset, stored),
       settings={'tier': tier, **dataclasses.asdict(config)})
-  shadows = command.value(values, 'shadows')
   if shadows is not None and tier == 3:
     judged = job.judged(judged, more.pop('state', None))
     shadows = shadow_models.plan(
@@ -209,25 +218,14 @@ def measure(values: flags.FlagValues, line: str,
   with asked.run(workdir) as tracked:
     tracked.finish_with(result.record)
   show(result)
-  further = allowed_tier(len(retrained))
-  if tier < further:
+  if tier < allowed:
     print(f'{text_lib.counted(len(retrained), "retrained model")} '
-          f'{"allows" if len(retrained) == 1 else "allow"} --tier={further}; '
+          f'{"allows" if len(retrained) == 1 else "allow"} --tier={allowed}; '
           f'this was tier {tier}.')
   print(f'{workdir}/{runs.RESULT}')
   print(f'The report: dlfd report --evaluation={shlex.quote(str(workdir))}')
   return {'workdir': workdir, **result.record,
           **answers.as_json(answers.answers(result.record))}
-
-
-def allowed_tier(retrained: int) -> int:
-  """The highest tier that so many retrained models are enough for.
-
-  Example:
-    >>> [allowed_tier(n) for n in (0, 1, 4)]
-    [0, 1, 2]
-  """
-  return 2 if retrained >= likelihood_attacks.LEAST else int(retrained > 0)
 
 
 def retrained_models(values: flags.FlagValues) -> list[str]:

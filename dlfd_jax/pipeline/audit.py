@@ -19,6 +19,7 @@ def audit(model: evaluate_lib.AnyModel, splits: splits_lib.Splits | None = None,
           dataset: dataset_lib.Dataset | None = None, *,
           original: evaluate_lib.AnyModel | None = None,
           retrained: Sequence[evaluate_lib.AnyModel] = (),
+          tier: int | None = None,
           notes: Sequence[str] = (), **options: Any
           ) -> evaluation_result.EvaluationResult:
   """Measures what a classifier tells of the people of a request.
@@ -33,6 +34,7 @@ def audit(model: evaluate_lib.AnyModel, splits: splits_lib.Splits | None = None,
     dataset: the images; likewise.
     original: the model before anybody was forgotten, if it is at hand.
     retrained: models that were trained on retain alone, of different seeds.
+    tier: as of ``evaluate``; None = the highest that the given models allow.
     notes: on the request, for the reader of the result.
     **options: as of :func:`~dlfd_jax.pipeline.evaluate.evaluate`.
 
@@ -40,6 +42,8 @@ def audit(model: evaluate_lib.AnyModel, splits: splits_lib.Splits | None = None,
     FileNotFoundError, ValueError, job.Interrupted: as of ``evaluate``; also if
       val or test have images that a run says it was trained on.
   """
+  if tier is None and options.get('shadows') is None:
+    tier = evaluate_lib.allowed_tier(len(retrained)) or None
   return evaluate_lib.evaluate(
-      original, model, retrained, splits=splits, dataset=dataset,
+      original, model, retrained, tier=tier, splits=splits, dataset=dataset,
       audit_notes=notes, **options)

@@ -62,6 +62,16 @@ AnyModel = (job.ModelRun | checkpoint.SavedModel | chain.Judged | str
             | os.PathLike)
 
 
+def allowed_tier(retrained: int) -> int:
+  """The highest tier that so many retrained models are enough for.
+
+  Example:
+    >>> [allowed_tier(n) for n in (0, 1, 4)]
+    [0, 1, 2]
+  """
+  return 2 if retrained >= likelihood_attacks.LEAST else int(retrained > 0)
+
+
 def evaluate(
     original: AnyModel | None, unlearned: AnyModel,
     retrained: Sequence[AnyModel] = (),

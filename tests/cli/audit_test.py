@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import dlfd_jax
-from dlfd_jax import checkpoint
+from dlfd_jax import checkpoint, parallel
 from dlfd_jax.cli import (
   audit,
   compare,
@@ -158,8 +158,8 @@ def test_a_person_who_was_forgotten_earlier_is_asked_about_alone(
 @pytest.mark.slow
 def test_tier_1_without_an_original(made, tmp_path):
   result = _audit(made, tmp_path / 'out', f'--model={made / "unlearned"}',
-                  '--tier=1', f'--retrained={made / "retrained"}',
-                  '--recovery_steps=2')
+                  f'--retrained={made / "retrained"}', '--recovery_steps=2')
+  assert result['config']['tier'] == 1  # what one retrained model allows
   assert result['config']['relearn'] == 'not run'
   assert result['config']['recovery']['max_steps'] == 2  # it needs no original
   record = next(r for r in result['metrics']
@@ -180,7 +180,7 @@ def test_tier_2_of_foreign_models_without_an_original(
             saved.variables['params'])}, saved.config, saved.task,
         saved.image_size)
   result = _audit(
-      made, tmp_path / 'out', f'--model={made / "unlearned"}', '--tier=2',
+      made, tmp_path / 'out', f'--model={made / "unlearned"}',
       '--retrained=' + ','.join(str(tmp_path / str(i)) for i in range(5)))
   assert {record['tier'] for record in result['metrics']} == {0, 1, 2}
   assert set(result['verdicts']) == {'forgetting', 'utility'}
@@ -273,12 +273,16 @@ def test_weights_of_another_framework(tmp_path, capsys):
 
 def test_the_same_from_python(made, original, tmp_path):
   known = _audit(made, tmp_path / 'out', f'--model={original}',
-                 f'--retrained={made / "retrained"}')
+                 f'--retrained={made / "retrained"}', '--relearn_steps=0',
+                 '--recovery_steps=2')
+  assert known['config']['tier'] == 1
   data = job.load_data(run_configs.data_of(original))
   splits = split_files.load_splits(made / 'unlearned' / runs.SPLITS, data)
   found = dlfd_jax.audit(
       original, splits, data, retrained=[made / 'retrained'],
-      config=dlfd_jax.EvaluationConfig(bootstrap=20))
+      config=dlfd_jax.EvaluationConfig(bootstrap=20),
+      tier_1=dlfd_jax.Tier1Config(relearn_steps=0, recovery_steps=2),
+      devices=parallel.Devices(jax.devices()[:1]))
   assert found.record['metrics'] == known['metrics']
   assert any('audited model' in line for line in found.headline())
   with pytest.raises(ValueError, match='Expected the original model'):
