@@ -96,7 +96,8 @@ class TrainConfig:
     epochs: passes over the training images, at least 1.
     batch_size: images per step on all devices together.
     optimizer: SGD with one decaying cosine by default.
-    augment: flip, shift, scale, rotate and jitter the images, or None.
+    augment: flip, shift, scale, rotate and jitter the images; None = as they
+      are.
     seed: seed of the initialisation, the order, augmentation and dropout.
 
   Raises:

@@ -104,13 +104,13 @@ def define_hosts(values: flags.FlagValues) -> None:
       lower_bound=0, flag_values=values)
 
 
-def define_preset(values: flags.FlagValues) -> None:
-  """The flag that names a preset."""
+def define_preset(values: flags.FlagValues, default: str = 'demo') -> None:
+  """The flag that names a preset, and in words what holds without it."""
   about = '; '.join(f'{n}: {p.about}' for n, p in presets.PRESETS.items())
   flags.DEFINE_string(
       'preset', None, f'settings to start from: {", ".join(presets.PRESETS)}, '
-      'or a .yaml file of your own (default demo; unlearn: those for any '
-      f'data). {about}', flag_values=values)
+      f'or a .yaml file of your own (default {default}). {about}',
+      flag_values=values)
 
 
 def preset(values: flags.FlagValues) -> presets.Preset:

@@ -116,7 +116,10 @@ def of_methods(named: Mapping[str, Any]) -> tuple[Option, ...]:
 
 
 def _entries(cls: type) -> dict[str, str]:
-  """What docstrings say of fields under ``Attributes:``, without markup."""
+  """What docstrings say of fields under ``Attributes:``, in words of flags.
+
+  Without markup, and None is what is typed: none.
+  """
   entries = {}
   for base in reversed(cls.__mro__):
     section = re.search(r'^Attributes:\n((?:  .*\n|\n)*)',
@@ -124,7 +127,7 @@ def _entries(cls: type) -> dict[str, str]:
     for name, text in re.findall(r'^  (\w+): (.*(?:\n    .*)*)',
                                  section[1] if section else '', re.M):
       text = re.sub(r'(?::\w+:)?`+~?([^`]*)`+', r'\1', ' '.join(text.split()))
-      entries[name] = text.rstrip('.')
+      entries[name] = re.sub(r'\bNone\b', 'none', text.rstrip('.'))
   return entries
 
 

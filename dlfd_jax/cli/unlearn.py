@@ -75,7 +75,7 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_string(
       'splits', None, "splits.npz, if it is not in the original's folder",
       flag_values=values)
-  inputs.define_preset(values)
+  inputs.define_preset(values, 'those for any data')
   inputs.define_forget(values)
   inputs.define_request_id(values)
   flags.DEFINE_boolean(

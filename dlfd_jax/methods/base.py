@@ -189,7 +189,8 @@ class MethodConfig(Method):
     batch_norm: ``'frozen'``: running statistics and no dropout; ``'batch'``:
       the update uses batch statistics, moves the running ones and drops out.
       ``'live'`` is an older name of ``'batch'``.
-    augment: flip, shift, scale, rotate and jitter the images, or None.
+    augment: flip, shift, scale, rotate and jitter the images; None = as they
+      are.
     check_every: steps between two measurements; None = the default of
       :func:`default_check_every`.
     live_limit: largest number of images a side in the live attack.

@@ -50,7 +50,8 @@ class DLFDConfig(base.ProportionateConfig):
     ce_weight_end: lambda at the last batch, at least 0; linear in between.
     perturb_steps: K, gradient steps on the images of a batch, at least 1.
     perturb_step_size: alpha, size of such a step in pixel units, above 0.
-    perturb_radius: rho, largest change of a pixel in pixel units; None = none.
+    perturb_radius: rho, largest change of a pixel in pixel units; None = no
+      bound.
     representation: ``'features'`` or ``'logits'``: the transport's space.
     sinkhorn: the solver, its epsilon, and entropic cost or divergence.
     update_loss: ``'ce'``: cross-entropy on the perturbed images;
