@@ -16,8 +16,8 @@ import numpy as np
 
 from dlfd_jax import tasks
 from dlfd_jax.data import (
+  copies as copies_lib,
   dataset as dataset_lib,
-  leakage as leakage_lib,
   splits as splits_lib,
 )
 from dlfd_jax.evaluation import (
@@ -148,7 +148,7 @@ def check_copies(record: Mapping[str, Any], leakage: Mapping[str, Any]) -> None:
           raise ValueError(f'Expected {name} of {count}, as the data give it, '
                            f'got {_shown(_cell(stored[name], column).value)}.')
   counted = (record.get('data') or {}).get('leakage') or {}
-  for kind in leakage_lib.ALTERED:  # where they were looked for
+  for kind in copies_lib.ALTERED:  # where they were looked for
     if counted.get(kind) != leakage.get(kind):
       raise ValueError(f'Expected {kind} copies of {leakage.get(kind)}, as the '
                        f'data give them, got {counted.get(kind)}.')

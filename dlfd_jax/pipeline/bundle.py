@@ -20,6 +20,7 @@ import numpy as np
 
 from dlfd_jax import _version, checkpoint, parallel
 from dlfd_jax.data import (
+  copies as copies_lib,
   dataset as dataset_lib,
   leakage,
   splits as splits_lib,
@@ -534,7 +535,7 @@ def check_data(bundle: Bundle, dataset: dataset_lib.Dataset,
   counted = (bundle.evaluation.record.get('data') or {}).get('leakage') or {}
   again.check_copies(bundle.evaluation.record, leakage.Search(
       dataset, splits_lib.Splits(**parts, by_person=False)).report(
-          altered=leakage.ALTERED[0] in counted))
+          altered=copies_lib.ALTERED[0] in counted))
   said.append('So are the counts of copies.')
   now_all = chain.data_hashes(dataset, np.concatenate(list(parts.values())))
   known = bundle.manifest['data']

@@ -14,6 +14,7 @@ import numpy as np
 
 from dlfd_jax import checkpoint, loop, models, parallel
 from dlfd_jax.data import (
+  copies as copies_lib,
   dataset as dataset_lib,
   leakage,
   splits as splits_lib,
@@ -616,7 +617,8 @@ def _without_duplicates(
   A sentence where nothing of a part would be left.
   """
   if not any(copies.get(kind, {}).get(f'forget-{part}')
-             for kind in leakage.KINDS for part in ('retain', 'val', 'test')):
+             for kind in copies_lib.KINDS
+             for part in ('retain', 'val', 'test')):
     return None
   try:
     cleaned = search.without_duplicates()

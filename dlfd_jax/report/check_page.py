@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dlfd_jax.data import leakage, shards
+from dlfd_jax.data import copies as copies_lib, shards
 from dlfd_jax.report import html, tables
 from dlfd_jax.utils import text
 
@@ -115,7 +115,7 @@ def render(result: Mapping[str, Any], pairs: Sequence[Pair] = ()) -> str:
       'people': [(person, count, request['samples_by_person'][person])
                  for person, count in request['images_by_person'].items()],
       'copies': request['copies_listed'],
-      'rule': f'{leakage.RULE}; {leakage.ALTERED_RULE}',
+      'rule': f'{copies_lib.RULE}; {copies_lib.ALTERED_RULE}',
       'pairs': [(shown(image), shown(copy), entry)
                 for image, copy, entry in pairs]})
 

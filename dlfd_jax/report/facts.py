@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dlfd_jax.data import leakage as leakage_lib
+from dlfd_jax.data import copies as copies_lib
 from dlfd_jax.evaluation import registry
 from dlfd_jax.evaluation.estimate import Estimate
 from dlfd_jax.report import names, tables
@@ -279,7 +279,7 @@ def copies_found(leakage: Mapping[str, Any]) -> dict[str, Any]:
   ``kinds`` are those that were looked for, ``not_looked_for`` the others; a row
   has the number of pairs of each of the former.
   """
-  kinds = leakage_lib.KINDS
+  kinds = copies_lib.KINDS
   by_kind = {kind: leakage[kind] for kind in kinds if leakage.get(kind)}
   rows = [(pair, *(of_kind.get(pair) for of_kind in by_kind.values()))
           for pair in dict.fromkeys(

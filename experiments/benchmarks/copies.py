@@ -25,7 +25,7 @@ from absl import flags
 from PIL import Image
 
 from dlfd_jax.cli import command
-from dlfd_jax.data import leakage
+from dlfd_jax.data import copies as copies_lib
 from dlfd_jax.report import render
 from dlfd_jax.utils import files
 from experiments.publish import programs
@@ -89,8 +89,9 @@ def found_of(images: np.ndarray, change: str, seed: int = 0) -> dict[str, int]:
   rng, n = np.random.default_rng(seed), len(images)
   both = np.concatenate([
       images, np.stack([CHANGES[change](image, rng) for image in images])])
-  pairs = {(i, j) for i, j in leakage.near_pairs(both).tolist() if i < n <= j}
-  pairs |= {pair[:2] for pair in leakage.altered_pairs(
+  pairs = {(i, j) for i, j in copies_lib.near_pairs(both).tolist()
+           if i < n <= j}
+  pairs |= {pair[:2] for pair in copies_lib.altered_pairs(
       both, np.arange(n), np.arange(n, 2 * n))}
   right = sum((i, i + n) in pairs for i in range(n))
   return {'found': right, 'wrong': len(pairs) - right}
@@ -104,7 +105,7 @@ def _of_data(path: str) -> dict[str, Any]:
   order = np.random.default_rng(0).permutation(len(images))
   left, right = np.sort(order[::2]), np.sort(order[1::2])
   started = time.perf_counter()
-  pairs = leakage.altered_pairs(images, left, right)
+  pairs = copies_lib.altered_pairs(images, left, right)
   seconds = time.perf_counter() - started
   few = images[order[:_PLANTED]]
   return {
@@ -139,7 +140,7 @@ def markdown(result: dict[str, Any]) -> str:
            ['seconds', *(f'{one["seconds"]:.0f}' for one in data.values())]]
   return '\n'.join([
       '# Which copies a check finds', '',
-      f'{leakage.RULE}; {leakage.ALTERED_RULE}.', '',
+      f'{copies_lib.RULE}; {copies_lib.ALTERED_RULE}.', '',
       '## Planted copies that are found', '',
       *render.markdown_lines(['', *data], planted), '',
       '## Half of the images against the other half, nothing planted', '',

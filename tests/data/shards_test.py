@@ -11,8 +11,8 @@ import pytest
 
 from dlfd_jax.data import (
   batching,
+  copies as copies_lib,
   dataset as dataset_lib,
-  leakage,
   pixels,
   prepare,
   shards,
@@ -361,7 +361,7 @@ def test_copies_are_those_from_memory(tmp_path):
   data = dataclasses.replace(data, images=images)
   prepare.prepare(data, tmp_path / 'out', shards=3)
   rows = np.arange(40)[::-1]
-  one, other = (leakage.find_copies(found, rows)
+  one, other = (copies_lib.find_copies(found, rows)
                 for found in (data, _load(tmp_path / 'out')))
   assert one.near.size or len(set(one.group)) < 40
   for field in ('positions', 'group', 'near'):
