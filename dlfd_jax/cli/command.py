@@ -425,7 +425,7 @@ class Progress:
 
 def _figures(event: Mapping[str, Any], with_phase: bool) -> str:
   parts = []
-  for name, label in (('val_accuracy', 'val acc'), ('mia_auc', 'AUC')):
+  for name, label in (('val_accuracy', 'val acc'), ('mia_auc', 'attack')):
     if event.get(name) is not None:
       parts.append(f'{label} {event[name]:.3f}')
   if with_phase and event['next_phase'] in ('distance', 'finetune'):
