@@ -55,6 +55,12 @@ class Checked:
   values: int
   left: tuple[str, ...]
 
+  def left_in_words(self) -> str:
+    """What is left as tables call it, a metric of several parts once."""
+    return ', '.join(dict.fromkeys(
+        registry.label(name.partition('/')[0]) if '_' in name else name
+        for name in self.left))
+
 
 def check(record: Mapping[str, Any], arrays: Arrays) -> Checked:
   """Computes an evaluation again and compares it with what is stored.

@@ -166,7 +166,7 @@ def facts(found: evaluation_result.EvaluationResult,
         'without: evaluate again with this version.')
   code = (found.record.get('versions') or {}).get('dlfd_jax_source')
   try:
-    left = again.check(found.record, arrays).left
+    checked = again.check(found.record, arrays)
   except ValueError as error:
     if code == runs.source_hash():
       raise
@@ -185,7 +185,7 @@ def facts(found: evaluation_result.EvaluationResult,
       'previous': _previous(previous, models),
       'cannot_prove': [*CANNOT_PROVE, *(
           ['What the stored outputs do not determine: times, costs, pictures '
-           f'and {", ".join(left)}.'] if left else [])]}
+           f'and {checked.left_in_words()}.'] if checked.left else [])]}
 
 
 def write(found: evaluation_result.EvaluationResult, report: pathlib.Path,

@@ -92,7 +92,7 @@ def verify(folder: job.Folder, *, model: str | None = None,
           'outputs, and the report says what it says, pictures aside.']
   if checked.left:
     said.append('Not computed again, as the outputs do not determine them: '
-                f'{", ".join(checked.left)}.')
+                f'{checked.left_in_words()}.')
   if model is not None:
     said.append(bundle_lib.check_model(found, model))
   if dataset is not None:

@@ -84,7 +84,7 @@ def test_a_bundle_is_verified_with_model_and_data(
   said = capsys.readouterr().out
   assert 'numbers of the evaluation follow from the stored outputs' in said
   assert ('Not computed again, as the outputs do not determine them: '
-          'duplicates_exact/forget-retain, ') in said
+          'Duplicates exact, ') in said
   assert 'So are the counts of copies' in said
   assert 'is the one that was judged' in said
   assert 'So are the pixels of all images' in said
