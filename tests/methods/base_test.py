@@ -111,7 +111,7 @@ def result(monkeypatch, kept, history, chosen, steps=4):
 
   monkeypatch.setattr(loop, 'run', lambda *args, **options: out)
   monkeypatch.setattr(
-      run, 'prepare', lambda setting, config: (plan, Controller()))
+      run, 'prepare', lambda setting, config, teaches: (plan, Controller()))
   return methods.unlearn(
       problems.problem(), finetune.FinetuneConfig(batch_size=8),
       devices=problems.devices())
