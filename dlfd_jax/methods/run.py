@@ -194,8 +194,12 @@ class Selection:
       return [i for i in range(len(candidates)) if not beaten(i)]
     near = self._near_the_best(candidates)
     if not near:
-      chosen, _ = self.choose(candidates)
-      return [] if chosen is None else [chosen]
+      seen, missed = self._missed(candidates)
+      # None that is too far from the best for any error, or behind a later one.
+      return [i for i in range(len(candidates))
+              if missed[i] <= min(missed) + self._error(.5) and not any(
+                  seen[j] <= seen[i] and missed[j] <= missed[i]
+                  for j in range(i + 1, len(candidates)))]
     # A state that is less accurate than a later one can neither be the best nor
     # outlast it within its standard error.
     later_best = [max((candidates[j]['val_accuracy'] for j in near if j > i),
@@ -212,10 +216,12 @@ class Selection:
     error of that accuracy: the best of many measurements on few images is
     partly luck, and under a falling learning rate later states are the better
     trained ones; but none below ``least``. If no state is under the threshold
-    (and, with ``num_val``, has ``least``), the one that misses by least, see
-    :meth:`_missed`: a state that has unlearned its task hides the forget set,
-    too. If the attack could not see the original, the one whose signed AUC is
-    nearest .5 among those within 1 point of the best val accuracy.
+    (and, with ``num_val``, has ``least``), the one that misses by least, in
+    points of AUC and of accuracy, as a state that has unlearned its task hides
+    the forget set, too; or, with ``num_val``, the latest one which the attack
+    sees no better and whose accuracy is within its standard error of that. If
+    the attack could not see the original, the one whose signed AUC is nearest
+    .5 among those within 1 point of the best val accuracy.
     """
     if not candidates:
       return None, 'no state was measured, so the last one is returned'
@@ -239,23 +245,36 @@ class Selection:
           rule += f', none below the {self.least:.3f} that it has to keep,'
       return near[-1], (
           f'{rule} with {_IN_WORDS[self.by]} of at most {self.threshold:.3f}')
-    chosen = min(order, key=lambda i: self._missed(candidates[i]))
+    seen, missed = self._missed(candidates)
+    best = min(order, key=lambda i: (missed[i], -i))
+    most = missed[best] + self._error(candidates[best]['val_accuracy'])
+    chosen = max(i for i in order
+                 if missed[i] <= most and seen[i] <= seen[best])
     said = ('no state came under the threshold, '
             f'{_IN_WORDS[self.by]} of {self.threshold:.3f}')
     if self._kept_accuracy > 0:
       return chosen, (
           f'{said}, with the val accuracy of {self.least:.3f} that it has to '
-          'keep: this one misses the two by least')
+          'keep: this one misses the two by least, or is a later one within a '
+          'standard error of its accuracy')
     return chosen, f'{said}: this one is nearest to it'
+
+  def _error(self, accuracy: float) -> float:
+    """The standard error of an accuracy on val; 0 where it does not count."""
+    return 0.0 if self.num_val is None else math.sqrt(
+        accuracy * (1 - accuracy) / self.num_val)
 
   @property
   def _kept_accuracy(self) -> float:
     return 0.0 if self.num_val is None else self.least
 
-  def _missed(self, metrics: loop.Metrics) -> float:
-    """How far a state is from both bounds: points of AUC and of accuracy."""
-    return (max(0.0, strength(metrics, self.by) - self.threshold) / 2
-            + max(0.0, self._kept_accuracy - metrics['val_accuracy']))
+  def _missed(self, candidates: Sequence[loop.Metrics]
+              ) -> tuple[list[float], list[float]]:
+    """How far each is above the threshold, as AUC, and from both bounds."""
+    seen = [max(0.0, strength(c, self.by) - self.threshold) / 2
+            for c in candidates]
+    return seen, [of + max(0.0, self._kept_accuracy - c['val_accuracy'])
+                  for of, c in zip(seen, candidates, strict=True)]
 
   def _near_the_best(self, candidates: Sequence[loop.Metrics]) -> list[int]:
     """Those under the threshold that count as the most accurate, in order."""
@@ -268,7 +287,7 @@ class Selection:
     if self.num_val is None:
       return [first]
     best = candidates[first]['val_accuracy']
-    lowest = best - math.sqrt(best * (1 - best) / self.num_val)
+    lowest = best - self._error(best)
     return [i for i in good if candidates[i]['val_accuracy'] >= lowest]
 
 
