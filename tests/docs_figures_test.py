@@ -237,7 +237,7 @@ QUOTES = (
     ('docs/decisions.md', 'was told apart in forgetting {}, in utility {};',
      _accused('forgetting'), _accused('utility')),
     ('docs/scaling.md', 'of a million images of 64 px the evaluation needs {}, '
-     'above its aim of 3, and no other command more than {}; from 100,000 '
+     'its aim is 3, and no other command more than {}; from 100,000 '
      'images on a further one costs the search for copies {} what it cost '
      'before, and all others at most {}.',
      ('sharded_data', 'sizes/2/commands/evaluate/peak_bytes', _gigabytes),
