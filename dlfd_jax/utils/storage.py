@@ -540,14 +540,18 @@ def _put(path: pathlib.Path, **how: Any) -> None:
   if path.relative_to(_root()).parts[0] != 'gs':
     system.put_file(str(path), key, **how)
     return
-  size = path.stat().st_size
+  size, how = path.stat().st_size, {**how, 'consistency': 'size'}
   with path.open('rb') as file:
-    if 0 < size < _FRAMED:
-      data = file.read()
-      if data.endswith(b'\r') or _FRAME in data:
-        system.pipe_file(key, data, chunksize=size, consistency='size', **how)
-        return
-  system.put_file(str(path), key, consistency='size', **how)
+    data = file.read() if 0 < size < _FRAMED else b''
+  try:
+    if data.endswith(b'\r') or _FRAME in data:
+      system.pipe_file(key, data, chunksize=size, **how)
+    else:
+      system.put_file(str(path), key, **how)
+  except AssertionError as error:  # this is how gcsfs says it
+    raise StorageError(
+        f'Expected {size} bytes in {url_of(path)}, where so many were sent, '
+        'got another number: the same command sends them again.') from error
 
 
 def _each(call: Callable[[Any], object], items: list[Any]) -> None:

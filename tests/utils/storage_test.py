@@ -87,6 +87,20 @@ def test_files_come_back_byte_by_byte(scheme, tmp_path, monkeypatch):
     assert objects.cat_file(f'{stores.BUCKET}/run/new') == b'1\r'
 
 
+def test_an_object_of_another_length_is_no_success(store, monkeypatch):
+  place = storage.place('gs://b/run/x')
+  place.parent.mkdir(parents=True)
+  place.write_bytes(b'12345')
+
+  def put_file(path, key, *, consistency):
+    assert consistency != 'size', 'Size mismatch'
+
+  monkeypatch.setattr(store, 'put_file', put_file)
+  with pytest.raises(storage.StorageError,
+                     match='Expected 5 bytes in gs://b/run/x'):
+    storage.push(place)
+
+
 def test_people_read_urls_not_places_in_the_copy(store):
   place = storage.local('gs://b/run')
   assert storage.shown(f'in {place}/a, got {place}') == (
