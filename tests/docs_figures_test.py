@@ -192,11 +192,13 @@ QUOTES = (
      *(('passes_fgnet', 'cells', lambda cells, factor=factor, of=of: _mean_of(
          cells, f'dlfd_restore-x{factor}', of))
        for factor in ('0.5', '2') for of in ('gap', 'time_share'))),
-    ('docs/decisions.md', 'without perturbed images lies at {}, DLFD without '
+    ('docs/decisions.md', 'DLFD lies at {}, fine-tuning with its options and '
+     'without perturbed images lies at {}, DLFD without '
      'the transport term at {}. Without augmentation the attack AUC is back at '
      '{}; without dynamic phases test accuracy falls from {} to {} at nearly '
      'twice the cost. Three times the epochs bring DLFD to {} and the same '
      'fine-tuning to {}, the nearest row.',
+     (_ABLATION, 'DLFD', 'distance'),
      (_ABLATION, "no moved images: fine-tuning with DLFD's options",
       'distance'),
      (_ABLATION, 'without the transport term', 'distance'),

@@ -94,7 +94,7 @@ class Command:
               argv: Sequence[str] = ()) -> None:
     """Declares all flags of this command line."""
     for name, about in (
-        ('help', 'show what most need and stop'),
+        ('help', 'show what most people need and stop'),
         ('help_all', 'show every flag and stop'),
         ('traceback', 'show where an error came from')):
       flags.DEFINE_boolean(name, False, about, flag_values=values)

@@ -93,9 +93,9 @@ def usage() -> str:
       '', 'Commands:', layout.entries(
           ((name, found.about) for name, found in COMMANDS.items()), columns),
       '', layout.prose(
-          'dlfd COMMAND --help tells what most need, --help-all every flag; '
-          '--json prints one JSON object, --config=FILE reads flags from a '
-          'file.', columns),
+          'dlfd COMMAND --help tells what most people need, --help-all every '
+          'flag; --json prints one JSON object, --config=FILE reads flags from '
+          'a file.', columns),
       '', 'Exit codes:', layout.entries(
           ((str(code), about) for code, about in exit_codes.MEANINGS.items()),
           columns)])

@@ -112,7 +112,7 @@ def _cryptography() -> tuple[Any, Any, Any]:
     from cryptography.hazmat.primitives.asymmetric import ed25519
   except ModuleNotFoundError as error:
     raise ValueError('Expected the package cryptography for signatures, found '
-                     "none: pip install 'dlfd_jax[sign]'.") from error
+                     'none: install the extra dlfd_jax[sign].') from error
   return serialization, ed25519, exceptions
 
 
