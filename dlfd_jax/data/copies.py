@@ -324,8 +324,12 @@ def _close(left: np.ndarray, right: np.ndarray, distance: int) -> np.ndarray:
           np.cumsum(many[part]) - many[part], many[part])
       i = order[starts[wanted[j]] + nth]
       near = np.bitwise_count(left[i] ^ right[j]) <= distance
-      found.append(np.stack([i[near], j[near]], 1))
-  return np.unique(np.concatenate(found), axis=0)
+      i, j = i[near], j[near]
+      # Each pair once: where its first two equal bytes are these.
+      new = (some[i, :b] != other[j, :b]).sum(1) == b - 1
+      found.append(np.stack([i[new], j[new]], 1))
+  pairs = np.concatenate(found)
+  return pairs[np.lexsort(pairs.T[::-1])]
 
 
 def _parts(sizes: np.ndarray, limit: int) -> Iterator[slice]:

@@ -16,6 +16,7 @@ from dlfd_jax.models import Variables
 from dlfd_jax.utils import hosts, runs
 
 _ACCURACY_SLACK = 0.01
+_ROUNDING = 1e-9  # of accuracies, whose differences are compared
 AUC, SCORE = 'mia_auc', 'forgetting_score'  # what a threshold is a value of
 _IN_WORDS = {AUC: '2 |attack AUC - .5|', SCORE: 'a forgetting score'}
 
@@ -82,8 +83,8 @@ class Monitor:
             self._select_threshold, blind,
             live.num_val if config.selection == 'one_se' else None,
             self._select_by,
-            0.0 if teaches else max(
-                self._original['val_accuracy'] - usable.MOST_LOST['val'], 0.0))
+            0.0 if teaches else max(0.0, self._original['val_accuracy']
+                                      - usable.MOST_LOST['val'] - _ROUNDING))
     self._findings |= {
         'forget_threshold': self._forget_threshold,
         'select_threshold': self._select_threshold,
@@ -170,7 +171,7 @@ class Selection:
       None = the most accurate state as it is.
     by: what the threshold is a value of, ``AUC`` or ``SCORE``.
     least: val accuracy that a deletion has to keep, for the one-standard-error
-      rule: it takes none below.
+      rule: it takes none below where any state has both.
 
   Source: the one-standard-error rule of Breiman et al. (1984), section 3.4.3.
   """
@@ -250,14 +251,15 @@ class Selection:
     most = missed[best] + self._error(candidates[best]['val_accuracy'])
     chosen = max(i for i in order
                  if missed[i] <= most and seen[i] <= seen[best])
-    said = ('no state came under the threshold, '
-            f'{_IN_WORDS[self.by]} of {self.threshold:.3f}')
+    bound = f'{_IN_WORDS[self.by]} of {self.threshold:.3f}'
     if self._kept_accuracy > 0:
       return chosen, (
-          f'{said}, with the val accuracy of {self.least:.3f} that it has to '
-          'keep: this one misses the two by least, or is a later one within a '
-          'standard error of its accuracy')
-    return chosen, f'{said}: this one is nearest to it'
+          f'no state both came under the threshold, {bound}, and had the val '
+          f'accuracy of {self.least:.3f} that it has to keep: this one misses '
+          'the two by least, or is a later one within a standard error of its '
+          'accuracy')
+    return chosen, (f'no state came under the threshold, {bound}: this one is '
+                    'nearest to it')
 
   def _error(self, accuracy: float) -> float:
     """The standard error of an accuracy on val; 0 where it does not count."""
@@ -270,7 +272,10 @@ class Selection:
 
   def _missed(self, candidates: Sequence[loop.Metrics]
               ) -> tuple[list[float], list[float]]:
-    """How far each is above the threshold, as AUC, and from both bounds."""
+    """How far each is above the threshold, and from both bounds.
+
+    In points of AUC, or of the attack's accuracy where a score is the measure.
+    """
     seen = [max(0.0, strength(c, self.by) - self.threshold) / 2
             for c in candidates]
     return seen, [of + max(0.0, self._kept_accuracy - c['val_accuracy'])

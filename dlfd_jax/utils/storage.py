@@ -549,6 +549,7 @@ def _put(path: pathlib.Path, **how: Any) -> None:
     else:
       system.put_file(str(path), key, **how)
   except AssertionError as error:  # this is how gcsfs says it
+    system.rm_file(key)  # no shortened object keeps a good name
     raise StorageError(
         f'Expected {size} bytes in {url_of(path)}, where so many were sent, '
         'got another number: the same command sends them again.') from error

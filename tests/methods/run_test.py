@@ -220,7 +220,8 @@ def test_a_standard_error_is_no_leave_to_lose_too_much(least, expected):
   chosen, reason = run.Selection(0.4, False, 99, least=least).choose(states)
   assert chosen == expected
   assert (f'none below the {least:.3f}' in reason) is (0 < least <= 0.8)
-  assert ('misses the two by least' in reason) is (least > 0.8)
+  # All are under the threshold: the reason may not say that none is.
+  assert reason.startswith('no state both came under') is (least > 0.8)
 
 
 def test_what_misses_by_least_is_read_with_its_standard_error():

@@ -93,12 +93,14 @@ def test_an_object_of_another_length_is_no_success(store, monkeypatch):
   place.write_bytes(b'12345')
 
   def put_file(path, key, *, consistency):
+    store.pipe_file(key, b'1234')
     assert consistency != 'size', 'Size mismatch'
 
   monkeypatch.setattr(store, 'put_file', put_file)
   with pytest.raises(storage.StorageError,
                      match='Expected 5 bytes in gs://b/run/x'):
     storage.push(place)
+  assert names(store) == []
 
 
 def test_people_read_urls_not_places_in_the_copy(store):
