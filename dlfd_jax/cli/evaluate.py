@@ -187,7 +187,7 @@ def measure(values: flags.FlagValues, line: str,
   allowed = evaluate.allowed_tier(len(retrained))
   tier = command.value(values, 'tier')
   if tier is None:
-    tier = allowed if shadows is None else 3
+    tier = evaluate.allowed_tier(len(retrained), shadows is not None)
   own_metrics.load(command.value(values, 'metrics'))  # refused at once
   if not tier:
     inputs.refuse(values, _TIER_1, 'at tier 0, which runs nothing of that')

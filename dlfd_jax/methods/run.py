@@ -16,7 +16,6 @@ from dlfd_jax.models import Variables
 from dlfd_jax.utils import hosts, runs
 
 _ACCURACY_SLACK = 0.01
-_ROUNDING = 1e-9  # of accuracies, whose differences are compared
 AUC, SCORE = 'mia_auc', 'forgetting_score'  # what a threshold is a value of
 _IN_WORDS = {AUC: '2 |attack AUC - .5|', SCORE: 'a forgetting score'}
 
@@ -83,8 +82,9 @@ class Monitor:
             self._select_threshold, blind,
             live.num_val if config.selection == 'one_se' else None,
             self._select_by,
-            0.0 if teaches else max(0.0, self._original['val_accuracy']
-                                      - usable.MOST_LOST['val'] - _ROUNDING))
+            0.0 if teaches else max(
+                0.0, self._original['val_accuracy'] - usable.MOST_LOST['val']
+                - usable.ROUNDING))
     self._findings |= {
         'forget_threshold': self._forget_threshold,
         'select_threshold': self._select_threshold,

@@ -40,7 +40,6 @@ _MOST_READ = 1000  # images of a part
 _SAMPLE = 14  # salt of their draw
 _TEACHER = .9  # of the accuracy above a guess, that it may lose
 _FILE = 'trial'
-_ROUNDING = 1e-9
 Hits = Mapping[str, np.ndarray]  # by part: of each image, the share right
 
 
@@ -186,7 +185,7 @@ def excess_of(original: Hits, other: Hits,
   found = [-math.inf]
   for name in limits.keys() & original.keys():
     lost = original[name] - other[name]
-    found.append(float(lost.mean() - limits[name]) - _ROUNDING)
+    found.append(float(lost.mean() - limits[name]) - usable.ROUNDING)
   return max(found)
 
 

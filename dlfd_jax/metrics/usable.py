@@ -34,7 +34,7 @@ SAMPLES = ('val', TEST)
 KEPT, LOST, CANNOT_SAY = 'kept', 'lost', 'cannot say'
 IN_WORDS = {'val': 'validation images', 'retain': 'those who stay',
             TEST: 'test images'}
-_ROUNDING = 1e-9
+ROUNDING = 1e-9  # of differences of accuracies
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +85,7 @@ class AccuracyDrop:
   @property
   def too_much(self) -> bool:
     """Whether the loss, as it was measured, is larger than may be."""
-    return self.lost > self.bound + _ROUNDING
+    return self.lost > self.bound + ROUNDING
 
   @property
   def answer(self) -> str:
@@ -99,7 +99,7 @@ class AccuracyDrop:
     if self.part == TEST:
       return LOST if self.low > self.bound else (
           CANNOT_SAY if self.too_much else KEPT)
-    if self.high <= self.bound + _ROUNDING:
+    if self.high <= self.bound + ROUNDING:
       return KEPT
     return LOST if self.too_much and self.low > 0 else CANNOT_SAY
 

@@ -42,8 +42,9 @@ def audit(model: evaluate_lib.AnyModel, splits: splits_lib.Splits | None = None,
     FileNotFoundError, ValueError, job.Interrupted: as of ``evaluate``; also if
       val or test have images that a run says it was trained on.
   """
-  if tier is None and options.get('shadows') is None:
-    tier = evaluate_lib.allowed_tier(len(retrained)) or None
+  if tier is None:  # or what `tier_1` asks for, see `evaluate`
+    tier = evaluate_lib.allowed_tier(
+        len(retrained), options.get('shadows') is not None) or None
   return evaluate_lib.evaluate(
       original, model, retrained, tier=tier, splits=splits, dataset=dataset,
       audit_notes=notes, **options)

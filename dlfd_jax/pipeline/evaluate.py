@@ -63,13 +63,19 @@ AnyModel = (job.ModelRun | checkpoint.SavedModel | chain.Judged | str
             | os.PathLike)
 
 
-def allowed_tier(retrained: int) -> int:
+def allowed_tier(retrained: int, shadows: bool = False) -> int:
   """The highest tier that so many retrained models are enough for.
 
+  Args:
+    retrained: their number.
+    shadows: whether shadow models are there, too.
+
   Example:
-    >>> [allowed_tier(n) for n in (0, 1, 4)]
-    [0, 1, 2]
+    >>> [allowed_tier(n) for n in (0, 1, 4)], allowed_tier(0, shadows=True)
+    ([0, 1, 2], 3)
   """
+  if shadows:
+    return 3
   return 2 if retrained >= likelihood_attacks.LEAST else int(retrained > 0)
 
 
