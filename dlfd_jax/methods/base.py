@@ -191,8 +191,8 @@ class MethodConfig(Method):
       ``'live'`` is an older name of ``'batch'``.
     augment: flip, shift, scale, rotate and jitter the images; None = as they
       are.
-    check_every: steps between two measurements; None = the default of
-      :func:`default_check_every`.
+    check_every: steps between two measurements; None = so many that these take
+      about a tenth of the time, and fewer where they steer the steps.
     live_limit: largest number of images a side in the live attack.
     selection: ``'best'``: the most accurate state on val among those with a
       forgetting score of at most ``select_threshold``; ``'one_se'``: the latest
@@ -481,9 +481,18 @@ class Setting:
         salt=RETAIN if split == 'retain' else FORGET, shuffle=shuffle)
 
   def pairs(self, config: MethodConfig, once: bool = False) -> batching.Pairs:
-    """Every retain batch of an epoch, each with the next one of forget."""
+    """Every retain batch of an epoch, each with the next one of forget.
+
+    With ``once`` a forget batch is no larger than what there is to forget, but
+    for padding to the devices.
+    """
+    size = config.batch_size
+    if once:
+      count = self.devices.count
+      size = min(size, -(-len(self.problem.splits.forget) // count) * count)
     return batching.Pairs(
-        self.stream('retain', config), self.stream('forget', config), once)
+        self.stream('retain', config),
+        self.stream('forget', config, batch_size=size), once)
 
   def supervised_step(self, config: MethodConfig,
                       trainable: Sequence[str] | None = None
@@ -566,6 +575,8 @@ class Plan:
       counted double; from it follows how often the model is measured.
     check_every: steps between checks where the config has none; None = as
       ``passes`` allows, see :func:`run.default_check_every`.
+    check_within: likewise, at most so many steps between checks, where what
+      they find steers the steps; None = any number.
     check_at: numbers of finished steps after which it is measured, too.
     phases: how the live attack switches the phase; None = never.
     schedule: phase of each step by its number, from 0, instead.
@@ -584,6 +595,7 @@ class Plan:
   num_steps: int | None = None
   passes: int = 5
   check_every: int | None = None
+  check_within: int | None = None
   check_at: frozenset[int] = frozenset()
   phases: PhaseRule | None = None
   schedule: Callable[[int], str] | None = None

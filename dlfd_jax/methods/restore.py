@@ -9,7 +9,9 @@ joint steps over a retain batch and a forget batch as large,
 one forward pass over both. Utility returns with the labels of retain; memory
 does not, as the teacher anchors the forget images. While the live attack finds
 forget images at most as well known as unseen ones, the next steps anchor with
-``resting_weight`` instead: a fixed weight would forget too much.
+``resting_weight`` instead, and with weight 0 read retain alone: a fixed weight
+would forget too much. Memory comes and goes within few of these steps, so the
+attack looks at least four times an epoch, see docs/decisions.md.
 
 Reads retain with labels, forget images, and what the teacher's method and the
 monitor read; cost: the method's, and about 2 1/3 passes over retain per epoch.
@@ -34,6 +36,7 @@ from dlfd_jax.methods import base, dlfd, finetune, joint
 from dlfd_jax.utils import memo, validate
 
 JOINT, RESTING = 'restore', 'restore_resting'
+_CHECKS = 4  # of the live attack in an epoch, at least
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,7 +46,7 @@ class StageConfig(base.ProportionateConfig):
   Attributes:
     weight: w of the divergence from the teacher on forget, at least 0.
     resting_weight: w while the attack finds forget images no better known than
-      unseen ones, at least 0.
+      unseen ones, at least 0; with 0 these steps read retain alone.
     dynamic: let the live attack choose between the two; False = ``weight``
       throughout.
     forget_threshold: ``resting_weight`` counts below it, see
@@ -82,16 +85,19 @@ class StageConfig(base.ProportionateConfig):
     if setting.teacher is None:
       raise ValueError('Expected joint steps inside RestoreConfig, which has '
                        'a teacher, got them alone.')
-    weights = {JOINT: self.weight, RESTING: self.resting_weight}
-    if not self.dynamic:
-      del weights[RESTING]
-    step = make_step(problem.model, problem.task, self)
+    weights = {JOINT: self.weight}
+    steps = {JOINT: make_step(problem.model, problem.task, self)}
+    if self.dynamic and self.resting_weight:
+      weights[RESTING] = self.resting_weight
+      steps[RESTING] = steps[JOINT]
+    elif self.dynamic:
+      steps[RESTING] = setting.supervised_step(self)
     # Copies of the same few would be half of what batch statistics count.
     batches = setting.pairs(self, once=True)
     return base.Plan(
-        steps=dict.fromkeys(weights, step),
-        batches=batches, num_steps=self.num_steps(
+        steps=steps, batches=batches, num_steps=self.num_steps(
             batches.steps_per_epoch, len(problem.splits.forget)), passes=7,
+        check_within=-(-batches.steps_per_epoch // _CHECKS),
         phases=base.PhaseRule(
             active=JOINT, resting=RESTING, threshold=self.forget_threshold,
             opening=JOINT) if self.dynamic else None,

@@ -321,6 +321,22 @@ def default_check_every(num_batches: int, images: int, batch_size: int,
   return every if num_steps is None else min(every, -(-num_steps // 4))
 
 
+def check_every(plan: base.Plan, config: base.MethodConfig,
+                images: int) -> int:
+  """Steps between the checks of a run.
+
+  Args:
+    plan: of the run.
+    config: of its steps.
+    images: that one check reads.
+  """
+  length = plan.length(config)
+  return config.check_every or plan.check_every or min(
+      default_check_every(plan.batches.steps_per_epoch, images,
+                          config.batch_size, plan.passes, length),
+      plan.check_within or length)
+
+
 @dataclasses.dataclass(frozen=True)
 class UnlearnResult:
   """What a method returns.
@@ -336,7 +352,9 @@ class UnlearnResult:
     steps: finished steps.
     clock: where the time went.
     config: of the method.
-    check_every: steps between two checks.
+    check_share: time of one check over that of the costliest steps between two,
+      means over a stage, compiling left out, and of stages the largest; None if
+      either was never timed.
   """
 
   selected: Variables
@@ -349,21 +367,16 @@ class UnlearnResult:
   steps: int
   clock: loop.Clock
   config: base.Method
-  check_every: int
+  check_share: float | None
 
-  @property
-  def check_share(self) -> float | None:
-    """Time of one check over that of the costliest steps between two.
 
-    Means over the run, compiling left out; None if either was never timed. For
-    DLFD the costliest steps are the distance steps.
-    """
-    clock = self.clock
-    step_s = max((clock.phase_s[phase] / steps
-                  for phase, steps in clock.phase_steps.items()), default=0.0)
-    if not step_s or not clock.checks:
-      return None
-    return clock.check_s / clock.checks / (self.check_every * step_s)
+def _check_share(clock: loop.Clock, check_every: int) -> float | None:
+  """Of one stage, see :class:`UnlearnResult`."""
+  step_s = max((clock.phase_s[phase] / steps
+                for phase, steps in clock.phase_steps.items()), default=0.0)
+  if not step_s or not clock.checks:
+    return None
+  return clock.check_s / clock.checks / (check_every * step_s)
 
 
 def prepare(setting: base.Setting, config: base.Method, teaches: bool = False
@@ -381,16 +394,14 @@ def prepare(setting: base.Setting, config: base.Method, teaches: bool = False
   inner = config.inner
   plan = config.plan(setting)
   live = live_lib.LiveAttack(setting, inner.live_limit, plan.attack)
-  epoch = plan.batches.steps_per_epoch
-  default = plan.check_every or default_check_every(
-      epoch, live.images, inner.batch_size, plan.passes, plan.length(inner))
   controller: base.MethodController = Monitor(
       live, setting.original, inner, plan, teaches)
   if plan.control is not None:
     controller = plan.control(controller)
   return loop.Plan(
       steps=plan.steps, num_steps=plan.length(inner),
-      batch=plan.batches.batch, check_every=inner.check_every or default,
+      batch=plan.batches.batch,
+      check_every=check_every(plan, inner, live.images),
       check_at=plan.check_at, schedule=plan.schedule, constants=plan.constants,
       phase_constants=plan.phase_constants,
       start=plan.start or setting.state(inner)), controller
@@ -488,7 +499,7 @@ def _run(setting: base.Setting, config: base.Method, *,
     findings['held_out'] = setting.held_out.counts
   return UnlearnResult(
       selected, out.variables, step, reason, findings, out.history, out.stop,
-      out.steps, out.clock, config, plan.check_every)
+      out.steps, out.clock, config, _check_share(out.clock, plan.check_every))
 
 
 def _joined(stages: Sequence[UnlearnResult], config: base.Method,
@@ -523,4 +534,6 @@ def _joined(stages: Sequence[UnlearnResult], config: base.Method,
         'stop': stage.stop, **stage.findings} for stage in listed]
   return dataclasses.replace(
       last, selected_step=selected_step, findings=findings, history=history,
-      steps=done, clock=clock, config=config)
+      steps=done, clock=clock, config=config, check_share=max(
+          (stage.check_share for stage in stages
+           if stage.check_share is not None), default=None))

@@ -19,14 +19,20 @@ from dlfd_jax import (
   training as train,
 )
 from dlfd_jax.data import batching, dataset as dataset_lib
-from dlfd_jax.methods import base as methods_base, dlfd, restore
+from dlfd_jax.methods import (
+  base as methods_base,
+  dlfd,
+  live as live_lib,
+  restore,
+  run as methods_run,
+)
 from dlfd_jax.pipeline import timing
 
 _STEP_S = 2.0  # a timed step is to take no longer, or it takes fewer images
 _PROBED = 16  # images of the pass that tells
 _FEWEST = 4
 _BACK = 3  # passes of a step of training: there, and twice that for back
-_WITH_CHECKS = 9 / 8  # what run.default_check_every leaves to them at most
+_CHECKED = 1.5  # what a check costs over what its forward passes say
 PRICED = ('dlfd', 'dlfd_restore')  # what a Workload may be done by
 _SCHEDULE = 100  # steps of a schedule that is not followed here
 
@@ -275,8 +281,12 @@ def of_method(problem: methods.Problem, config: methods.RunConfig,
                    sum(step_s.values()) / len(step_s))
     tried = trial.steps * sum(
         factor >= 1 for factor in trial.factors) if trial else 0
-    total += (num_steps + tried) * each
-  return total * _WITH_CHECKS
+    live = live_lib.LiveAttack(setting, stage.inner.live_limit, plan.attack)
+    checks = num_steps / methods_run.check_every(plan, stage.inner, live.images)
+    check_s = _CHECKED * live.images / (
+        stage.inner.batch_size * plan.passes) * each
+    total += (num_steps + tried) * each + checks * check_s
+  return total
 
 
 def unlearn_again(record: Mapping[str, Any], runs: int) -> dict[str, Any]:

@@ -232,7 +232,9 @@ def passes(config: base.MethodConfig, phase: str) -> float:
   if phase == dlfd.DISTANCE:
     sides = 1 + getattr(config, 'relative', False)  # forget, and unseen images
     return config.perturb_steps + 1 + sides / 3  # type: ignore[attr-defined]
-  return 7 / 3 if phase in (restore.JOINT, restore.RESTING) else 1.0
+  anchored = phase == restore.JOINT or (
+      phase == restore.RESTING and config.resting_weight)  # type: ignore
+  return 7 / 3 if anchored else 1.0
 
 
 def spent(world: World, config: base.Method,

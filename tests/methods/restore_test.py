@@ -69,6 +69,51 @@ def test_a_joint_step_by_hand(kind, batch_norm, statistics):
   assert metrics.count == tasks.has_label(problem.task, labels).sum()
 
 
+def plan_of(config, problem):
+  setting = problems.setting(problem)
+  return config.plan(dataclasses.replace(setting, teacher=setting.original))
+
+
+def test_while_it_rests_without_weight_it_reads_retain_alone():
+  problem, stated = problems.problem(), config(resting_weight=0.0)
+  plan = plan_of(stated, problem)
+  pair = problems.batch(problem.splits)
+  rested, _ = steps.take(
+      plan.steps['restore_resting'], problem, pair, FAST)  # no teacher is asked
+  alone, _ = steps.take(train.make_supervised_step(
+      problem.model, problem.task, FAST, train_mode=True), problem, pair, FAST)
+  assert problems.same(rested.params, alone.params)
+
+
+@pytest.mark.parametrize('few, batch', [(1, 1), (3, 3), (8, 8), (24, 8)])
+def test_a_forget_batch_is_no_larger_than_the_request(few, batch):
+  problem = problems.problem()
+  whole = problem.splits.forget
+  problem = dataclasses.replace(problem, splits=dataclasses.replace(
+      problem.splits, forget=whole[:few]))
+  batches = plan_of(config(), problem).batches
+  read = [batches.batch(step).forget for step in range(4)]
+  assert {len(one.index) for one in read} == {batch}
+  assert all(one.mask.all() for one in read)
+  if few <= 8:
+    for one in read:
+      assert sorted(one.index) == sorted(whole[:few])
+
+
+@pytest.mark.parametrize('epochs, size, within', [(2, 8, 1), (9, 1, 5)])
+def test_the_attack_looks_four_times_an_epoch_however_cheap_steps_are(
+    epochs, size, within):
+  stated = restore.RestoreConfig(restore=stage(
+      batch_size=size, epochs=epochs, check_every=None))
+  plan = plan_of(stated, problems.problem())  # 20 images of retain
+  assert plan.check_within == within
+  few, many = (run_lib.check_every(plan, stated.inner, images)
+               for images in (1, 100_000))
+  assert few <= many == within
+  assert run_lib.check_every(
+      plan, stage(batch_size=size, check_every=5), 1) == 5
+
+
 def test_without_weight_only_retain_teaches():
   problem = problems.problem()
   pair = problems.batch(problem.splits)

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from dlfd_jax import methods, models, presets, training as train
-from dlfd_jax.methods import base
+from dlfd_jax.methods import base, live
 from dlfd_jax.pipeline import expected_cost, timing
 from tests.methods import contract_test, problems
 
@@ -13,10 +13,11 @@ SECONDS = {'distance': 3.0, 'finetune': 1.0, 'max': 5.0, 'min': 2.0,
            'restore': 1.0, 'restore_resting': 1.0}
 
 
-def expected(monkeypatch, config):
+def expected(monkeypatch, config, checked=0.0):
+  monkeypatch.setattr(expected_cost, '_CHECKED', checked)
   monkeypatch.setattr(timing, 'time_in_turns', lambda calls, *more: (
       {}, {name: [SECONDS[name]] for name in calls}))
-  return 8 / 9 * expected_cost.of_method(
+  return expected_cost.of_method(
       problems.problem(), config, problems.devices())
 
 
@@ -39,6 +40,17 @@ def test_phases_that_the_run_decides_are_equally_long(monkeypatch):
   plan, count = steps_of(config)
   assert set(plan.steps) == {'distance', 'finetune'}
   assert expected(monkeypatch, config) == pytest.approx(2.0 * count)
+
+
+def test_checks_cost_what_they_read(monkeypatch):
+  config = dataclasses.replace(
+      contract_test.CONFIGS['finetune'], batch_size=8, check_every=2)
+  _, count = steps_of(config)
+  bare, whole = (expected(monkeypatch, config, of) for of in (0.0, 1.5))
+  images = live.LiveAttack(
+      problems.setting(problems.problem()), config.live_limit).images
+  # A step is 5 passes over 8 images.
+  assert whole / bare == pytest.approx(1 + 1.5 * images / (5 * 8 * 2))
 
 
 def test_a_trial_counts_down_to_the_configured_rate(monkeypatch):
