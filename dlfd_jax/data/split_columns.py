@@ -7,7 +7,8 @@ question to the user, and so is a word that means no part.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -25,17 +26,33 @@ _WORDS = {
     **dict.fromkeys(('testing', 'tst'), 'test')}
 # What CelebA's list_eval_partition says; in a column that a user named alone.
 _CELEBA = {'0': 'train', '1': 'val', '2': 'test'}
-_FOLDS = ('fold', 'folds')  # their numbers are no parts
+_FOLDS = {'fold', 'folds', 'kfold', 'kfolds'}  # their numbers are no parts
 _COLUMNS = {*_FOLDS, 'split', 'splits', 'partition', 'partitions', 'part',
             'subset', 'set', 'usage', 'phase', 'datasplit', 'datasetsplit',
             'splitname', 'trainvaltest', 'traintest', 'istrain', 'istest',
-            'evaluationstatus'}
-# They stand in names of folders and say that these are parts, not which.
-_LIKE_PARTS = {'eval', 'evaluation', 'holdout', 'fold', 'split', 'splits',
+            'evaluationstatus', 'heldout', 'aufteilung'}
+# They stand in names and say that these are parts, not which.
+_LIKE_PARTS = {*_FOLDS, 'eval', 'evaluation', 'holdout', 'split', 'splits',
                'subset', 'partition', 'publictest', 'privatetest'}
+# What makes a column or a folder look like parts; it is asked, not translated.
+_ALIKE = {
+    **_WORDS,
+    **dict.fromkeys((
+        'trainset', 'trainingset', 'trainieren', 'entrainement', 'entraînement',
+        'apprentissage', 'entrenamiento', 'treino', 'treinamento',
+        'addestramento', 'обучение', '训练', '训练集', '訓練', '学習',
+        '훈련', '학습'), 'train'),
+    **dict.fromkeys((
+        'valset', 'validationset', 'devset', 'validierung', 'validación',
+        'validacion', 'validação', 'validacao', 'validazione', 'валидация',
+        '验证', '验证集', '検証', '검증'), 'val'),
+    **dict.fromkeys((
+        'testset', 'testingset', 'testen', 'prueba', 'teste', 'тест', '测试',
+        '测试集', 'テスト', '테스트'), 'test')}
 # Stand beside such words in names of columns and arrays.
 _BETWEEN = {'is', 'in', 'for', 'set', 'data', 'dataset', 'id', 'ids', 'no',
-            'nr', 'cv', 'index', 'indices', 'idx', 'rows', 'positions'}
+            'nr', 'cv', 'index', 'indices', 'idx', 'rows', 'positions', 'mask',
+            'masks', 'flag', 'flags', 'used', 'use', 'only', 'images', 'image'}
 _MOST_PARTS = 10  # values of a column that is a split, but for folds
 
 
@@ -54,18 +71,20 @@ def part_of(word: str, codes: Mapping[str, str] | None = None) -> str | None:
 
 def is_like_part(word: str) -> bool:
   """Whether a name may be that of a part, such as ``train_images``."""
-  return any(piece in _WORDS or piece in _LIKE_PARTS for piece in _pieces(word))
+  return any(piece in _ALIKE or piece in _LIKE_PARTS for piece in _pieces(word))
 
 
 def _pieces(word: str) -> list[str]:
-  return re.findall('[a-z]+', word.lower())
+  """Words in a name, in lower case: ``is``, ``train`` of ``isTrain_2``."""
+  word = re.sub('(?<=[a-z])(?=[A-Z])', ' ', unicodedata.normalize('NFKC', word))
+  return re.findall(r'[^\W\d_]+', word.lower())
 
 
 def is_named_like_split(name: str) -> bool:
   """Whether a column's name says that it holds parts, such as ``is_train``."""
   pieces = set(_pieces(name)) - _BETWEEN
   return ''.join(_pieces(name)) in _COLUMNS or bool(pieces) and pieces <= (
-      _WORDS.keys() | _LIKE_PARTS)
+      _ALIKE.keys() | _LIKE_PARTS)
 
 
 def _is_like_split(name: str, values: Sequence[str]) -> bool:
@@ -73,12 +92,43 @@ def _is_like_split(name: str, values: Sequence[str]) -> bool:
   distinct = {value for value in values if value.strip()}
   if ''.join(_pieces(name)) in _COLUMNS:
     return True
-  if not 1 < len(distinct) <= _MOST_PARTS:
+  if len(distinct) > _MOST_PARTS:
     return False
+  if is_named_like_split(name) and len(set(values)) > 1:  # blank may be a no
+    return True
   alike = [value for value in distinct if is_like_part(value)]
-  parts = {_WORDS.get(piece) for value in alike for piece in _pieces(value)}
-  return is_named_like_split(name) or (
-      1 < len(alike) > len(distinct) / 2 and 'train' in parts)
+  parts = parts_in(alike)
+  return 1 < len(alike) > len(distinct) / 2 and (
+      'train' in parts or len(parts) > 1)
+
+
+def parts_in(words: Iterable[str]) -> set[str]:
+  """The parts whose words stand in any of these."""
+  return {_ALIKE[piece] for word in words for piece in _pieces(word)
+          if piece in _ALIKE}
+
+
+def check_paths(paths: Sequence[str]) -> None:
+  """Refuses paths that name parts where nothing else says the parts.
+
+  Args:
+    paths: of all images, as ``train/ann_1.png``.
+
+  Raises:
+    ValueError: if a folder at one place in all of them is a word for a part,
+      and not for the same one.
+  """
+  for names in zip(*([path.replace('\\', '/').split('/')[:-1]
+                     for path in paths])):
+    first: dict[str | None, str] = {}
+    for name, path in zip(names, paths):
+      first.setdefault(part_of(name), path)
+    if None not in first and len(first) > 1:
+      raise ValueError(
+          'Expected a column that says what part each image is in, as folders '
+          f'name parts, got none beside {validate.listed(first.values())}: '
+          f'write it as a column split, or say --split_column={IGNORE} to '
+          'draw a split.')
 
 
 def split_column(
@@ -126,7 +176,7 @@ def split_column(
         f'got {name!r} among {validate.listed(columns)}.')
   column = 'split' if name is None else name
   values = columns[column]
-  if (name is not None and not codes and name.lower() not in _FOLDS
+  if (name is not None and not codes and not _FOLDS & set(_pieces(name))
       and set(_CELEBA) <= set(values)):  # 0 and 1 alone may be no and yes
     codes = _CELEBA
   parts = [part_of(value, codes) for value in values]

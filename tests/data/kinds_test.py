@@ -221,7 +221,13 @@ def test_the_split_is_a_column_of_any_name(place, name, words, codes):
     *((name, ('1', '0', '0')) for name in (
         'train', 'test', 'in_train', 'is-validation', 'Holdout', 'train_set')),
     ('cv_fold', ('1', '2', '3')), ('role', ('train_set', 'val_set', 'unseen')),
-    ('db', ('train', 'unused', 'test')), ('stage', ('TRAIN', 'EVAL', 'TEST'))])
+    ('db', ('train', 'unused', 'test')), ('stage', ('TRAIN', 'EVAL', 'TEST')),
+    ('jeu', ('entraînement', 'validation', 'test')),
+    ('conjunto', ('entrenamiento', 'validación', 'prueba')),
+    ('用途', ('学習', '検証', 'テスト')), ('kfold', ('0', '1', '2')),
+    *((name, ('1', '0', '0')) for name in (
+        'train_mask', 'isTraining', 'held_out', 'Testset', 'TrainFlag')),
+    *((name, ('', '', 'x')) for name in ('test', 'used_for_testing'))])
 def test_what_may_be_a_split_is_asked_about(place, name, words):
   column = [words[('train', 'val', 'test').index(part)] for part in PARTS]
   with pytest.raises(ValueError, match=f'--split_column={name}, or'):
@@ -230,6 +236,38 @@ def test_what_may_be_a_split_is_asked_about(place, name, words):
     read(place, {'y': ['0', '1'], name: column}, split_column=name)
   assert read(place, {'y': ['0', '1'], name: column},
               split_column='ignore').split is None
+
+
+def test_words_of_parts_as_bytes_are_asked_about(tmp_path):
+  np.savez(tmp_path / 'p.npz', images=np.zeros((3, 4, 4, 3), np.uint8),
+           y=np.array([1, 0, 1]), role=np.array([b'train', b'val', b'test']))
+  options = {'source': str(tmp_path / 'p.npz'), 'labels': ('y',)}
+  with pytest.raises(ValueError, match='--split_column=role, or'):
+    job.load_data(sources.DataOptions(**options))
+  data = job.load_data(sources.DataOptions(**options, split_column='role'))
+  assert data.split.tolist() == ['train', 'val', 'test']
+
+
+@pytest.mark.parametrize(('above', 'below'), [
+    ('', ''), ('faces/', ''), ('', '/set_1')])
+def test_paths_that_name_parts_are_asked_about(tmp_path, above, below):
+  paths = [f'{above}{part}{below}/{k}.png'
+           for k, part in enumerate(('train', 'Train', 'val', 'test'))]
+  for path in paths:
+    picture(tmp_path / path)
+  lines = [f'{path},{k},{k % 2}' for k, path in enumerate(paths)]
+  (tmp_path / 'm.csv').write_text('\n'.join(['path,identity,y', *lines]))
+  options = {'source': str(tmp_path / 'm.csv'), 'labels': ('y',),
+             'image_size': 4}
+  np.savez(tmp_path / 'p.npz', images=np.zeros((4, 4, 4, 3), np.uint8),
+           y=np.array([1, 0, 1, 0]), sample_id=np.array(paths))
+  for source in ('m.csv', 'p.npz'):
+    options['source'] = str(tmp_path / source)
+    with pytest.raises(ValueError, match=(
+        'folders name parts, got none beside .*train.*val.*test')):
+      job.load_data(sources.DataOptions(**options))
+    assert job.load_data(sources.DataOptions(
+        **options, split_column='ignore')).split is None
 
 
 @pytest.mark.parametrize('name', ['train_idx', 'test', 'val_ids'])
@@ -246,6 +284,7 @@ def test_positions_are_no_split(tmp_path, name):
 @pytest.mark.parametrize(('name', 'words'), [
     ('vehicle', ('train', 'car', 'bus')), ('test_score', ('1', '2')),
     ('dataset', ('a', 'b')), ('trained_by', ('Ann', 'Bob')),
+    ('exam', ('test A', 'test B')), ('flag', ('1', '0')), ('test', ('x', 'x')),
     ('job', ('training', 'sales', 'legal', 'development', 'test pilot', 'it'))])
 def test_other_columns_are_no_split(place, name, words):
   assert read(place, {'y': ['0', '1'], name: words}).split is None
@@ -361,6 +400,48 @@ def test_folders_of_parts_are_the_split(tmp_path, tops):
 def test_folders_that_may_be_parts_stop(tmp_path, names, message):
   with pytest.raises(ValueError, match=message):
     tree(tmp_path, *names)
+
+
+@pytest.mark.parametrize('options', [
+    {}, {'class_names': ('sad', 'happy')}])
+def test_parts_may_stand_below_classes(tmp_path, options):
+  names = [f'{name}/{part}/{part}_{k}.png' for k in range(2)
+           for name in ('happy', 'sad') for part in ('Train', 'valid', 'test')]
+  data = tree(tmp_path, *names, identity_pattern=r'^\w+_(\d)', **options)
+  assert data.split.tolist() == [
+      {'Train': 'train', 'valid': 'val', 'test': 'test'}[name.split('/')[1]]
+      for name in data.sample_id.tolist()]
+  assert data.identity.tolist() == [
+      int(name[-5]) for name in data.sample_id.tolist()]
+  picture(tmp_path / 'happy/loose.png')
+  with pytest.raises(ValueError, match='in one of its parts.*beside them 1 .p'):
+    tree(tmp_path, **options)
+
+
+def test_what_looks_like_parts_below_classes_is_asked_about(tmp_path):
+  names = [f'{name}/{part}_images/1.png' for name in ('happy', 'sad')
+           for part in ('train', 'test')]
+  options = {'class_names': ('happy', 'sad')}
+  with pytest.raises(ValueError, match='--split_codes=test_images:test what'):
+    tree(tmp_path, *names, **options)
+  codes = (('test_images', 'test'), ('train_images', 'train'))
+  assert set(tree(tmp_path, split_codes=codes, **options).split) == {
+      'train', 'test'}
+  people = [f'{name}/{person}/1.png' for name in ('happy', 'sad')
+            for person in ('Dev', 'Test', 'Ann', 'Bob', 'Eve')]
+  assert tree(tmp_path / 'p', *people, **options).split is None
+
+
+def test_classes_below_persons_are_asked_about(tmp_path):
+  names = [f'{part}/p{k}/{name}/1.png' for part in ('train', 'val', 'test')
+           for k in range(2) for name in ('happy', 'sad')]
+  with pytest.raises(ValueError, match=r'same folders \(happy, sad\), which'):
+    tree(tmp_path, *names)
+  # Persons below classes are no such question once they are said.
+  assert tree(tmp_path, class_names=('p0', 'p1')).task.names == ('p0', 'p1')
+  for pattern in ('^([^/]+)/', '/([a-z]+)/[^/]*$'):
+    assert tree(tmp_path, identity_pattern=pattern).people == {
+        0: 'happy', 1: 'sad'}
 
 
 def test_a_user_says_what_folders_are(tmp_path):

@@ -71,6 +71,8 @@ def load_folder(
   """
   labels = (labels,) if isinstance(labels, str) else tuple(labels)
   rows = table.read_csv(manifest, ('path', 'identity', *labels))
+  if split_column is None and 'split' not in rows.columns:
+    split_columns.check_paths(rows.columns['path'])
   return load_rows(
       rows, rows.path.parent if root is None else storage.local(root),
       labels=labels, image_size=image_size, split_column=split_column,
@@ -124,6 +126,8 @@ def load_rows(
       notes += odd
   label_values, task = labels_lib.make_labels(
       columns, labels, rows.where, **options)
+  if split_name is not None:
+    _check_same_file(root, sample_ids, there, split)
   absent = len(sample_ids) - len(there)
   if absent:
     notes.append(f'{absent} images that earlier requests named are listed, and '
@@ -151,6 +155,20 @@ def load_rows(
       notes=tuple(notes),
       columns={name: column[there] for name, column in
                labels_lib.other_columns(columns, labels, **options).items()})
+
+
+def _check_same_file(root: pathlib.Path, sample_ids: Sequence[str],
+                     there: np.ndarray, split: Sequence[str]) -> None:
+  """Refuses one file in two parts, which links make of one image."""
+  first: dict[tuple[int, int], int] = {}
+  for i in there.tolist():
+    stat = (root / sample_ids[i]).stat()
+    j = first.setdefault((stat.st_dev, stat.st_ino), i)
+    if split[i] != split[j]:
+      raise ValueError(
+          f'Expected every image in one part, got the same file as '
+          f'{sample_ids[j]!r} in {split[j]} and, by a link, as '
+          f'{sample_ids[i]!r} in {split[i]}.')
 
 
 def _read_all(n: int, size: tuple[int, int],

@@ -123,9 +123,13 @@ def load_npz(
         raise ValueError(
             f'Expected distinct values of sample_id, got {name!r} in '
             f'{where(first[name])} and in {where(i)}.')
-  words = {key: list(map(str, array.tolist())) for key, array in (
-      arrays | texts).items() if key not in ('images', 'identity', 'sample_id')
-      and array.shape == (n,) and array.dtype.kind in 'iubU'}
+  words = {key: list(map(str, (
+      np.char.decode(array, 'latin-1') if array.dtype.kind == 'S' else array
+  ).tolist())) for key, array in (arrays | texts).items()
+           if key not in ('images', 'identity', 'sample_id')
+           and array.shape == (n,) and array.dtype.kind in 'iubUS'}
+  if 'sample_id' in texts and split_column is None and 'split' not in words:
+    split_columns.check_paths(sample_id.tolist())
   split_name, split = split_columns.split_column(
       words, labels, split_column, split_codes)
   for key in sorted(arrays.keys() - words.keys() - set(_RESERVED)):

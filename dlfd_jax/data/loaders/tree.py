@@ -1,13 +1,12 @@
 """A data set from folders of images: ``class/image``.
 
-The classes are the folders in natural order, or in one that is given. Above
-them may stand the parts: ``train/class/image`` and so on.
+The classes are the folders in natural order, or in one that is given. The parts
+may stand above them, ``train/class/image``, or below, ``class/train/image``.
 """
 
 from __future__ import annotations
 
 import collections
-import itertools
 import os
 import pathlib
 import re
@@ -38,10 +37,11 @@ def load_tree(root: str | os.PathLike, *,
   """Reads a data set.
 
   The sample id of an image is its path in ``root``. Where the names of all
-  folders in ``root`` are words for parts, see ``split_columns.part_of``, they
-  are the split. Hidden and housekeeping files are never read, nor are folders
-  below that of a class that are links; they, files that are no images by their
-  endings, and images outside of a class are counted in ``notes``.
+  folders in ``root``, or of all folders directly below those of the classes,
+  are words for parts, see ``split_columns.part_of``, they are the split. Hidden
+  and housekeeping files are never read, nor are folders below that of a class
+  that are links; they, files that are no images by their endings, and images
+  outside of a class are counted in ``notes``.
 
   Args:
     root: the folder.
@@ -122,7 +122,10 @@ def _list(root: str | os.PathLike, identity_pattern: str | None,
     raise FileNotFoundError(f'Expected a folder of images, got {root}.')
   tops = _folders(root)
   pattern = identity_pattern and check_pattern(identity_pattern)
-  parts = _parts(root, tops, class_names, split_codes, pattern or None)
+  below = {} if class_names == labels_lib.SORTED else _parts_below(
+      tops, split_codes)
+  parts = {} if below else _parts(
+      root, tops, class_names, split_codes, pattern or None)
   bases = tops if parts else [root]
   names = {path.name for base in bases for path in _folders(base)}
   if len(names) < 2:
@@ -130,7 +133,7 @@ def _list(root: str | os.PathLike, identity_pattern: str | None,
         f'Expected a folder for each of two classes or more in {root}, got '
         f'{validate.listed(names) or "none"}.')
   columns: dict[str, list[str]] = {'path': [], LABEL: []}
-  if parts:
+  if parts or below:
     columns['split'] = []
   skipped: collections.Counter[str] = collections.Counter()
   for place in dict.fromkeys([root, *bases]):  # above the classes
@@ -150,6 +153,8 @@ def _list(root: str | os.PathLike, identity_pattern: str | None,
         columns[LABEL].append(place.name)
         if parts:
           columns['split'].append(parts[base.name])
+        elif below:
+          columns['split'].append(below[path.relative_to(place).parts[0]])
   notes = []
   if skipped:
     notes.append(
@@ -160,7 +165,7 @@ def _list(root: str | os.PathLike, identity_pattern: str | None,
   columns['identity'] = [''] * len(columns['path'])
   if pattern:
     columns['identity'] = _persons(
-        pattern, columns['path'], columns[LABEL], 1 + bool(parts))
+        pattern, columns['path'], columns[LABEL], 1 + bool(parts or below))
   return table.Table(path=root, columns=columns), notes
 
 
@@ -178,7 +183,6 @@ def _parts(root: pathlib.Path, tops: Sequence[pathlib.Path],
     return {}
   parts = {name: part for name in names
            if (part := split_columns.part_of(name, split_codes))}
-  below = {path.name: {inner.name for inner in _folders(path)} for path in tops}
   saw = f'got {validate.listed(names, 20)} in {root}'
   if parts and len(parts) < len(names):
     raise ValueError(
@@ -194,13 +198,18 @@ def _parts(root: pathlib.Path, tops: Sequence[pathlib.Path],
         raise ValueError(
             f'Expected one folder for each part, got {first[part]} and {name} '
             f'for {part} in {root}: say by --split_codes what they are.')
+    for top in tops if not class_names else ():
+      classes = _folders(top)
+      if shared := _shared(classes, pattern):
+        raise ValueError(
+            f'Expected classes below {top}, got '
+            f'{validate.listed([path.name for path in classes], 5)}, and they '
+            f'hold the same folders ({validate.listed(shared, 5)}), which may '
+            'be the classes, as of part/person/class/image. Say by '
+            '--class_names which are.')
     return parts
   alike = [name for name in names if split_columns.is_like_part(name)]
-  shared = sorted({
-      inner for a, b in itertools.combinations(names, 2)
-      for inner in below[a] & below[b]
-      if not (pattern and (person := pattern.search(f'{a}/{inner}/'))
-              and person[1] == inner)})  # folders of persons
+  shared = _shared(tops, pattern)
   if class_names == labels_lib.SORTED:  # nobody was asked then
     shared = []
   if alike or shared:
@@ -212,6 +221,47 @@ def _parts(root: pathlib.Path, tops: Sequence[pathlib.Path],
         'that they are classes, or '
         'by --split_codes=NAME:train,NAME:val,NAME:test that they are parts.')
   return {}
+
+
+def _shared(classes: Sequence[pathlib.Path],
+            pattern: re.Pattern | None) -> list[str]:
+  """Folders of one name in two of these, but for those of persons."""
+  counts = collections.Counter(
+      inner.name for path in classes for inner in _folders(path))
+  return sorted(name for name, count in counts.items() if count > 1 and not (
+      pattern and any(
+          (person := pattern.search(f'{above}{name}/')) and person[1] == name
+          for above in ('', f'{classes[0].name}/'))))
+
+
+def _parts_below(tops: Sequence[pathlib.Path],
+                 split_codes: Mapping[str, str] | None) -> dict[str, str]:
+  """The part of each folder directly below classes; none where they are none.
+
+  Raises:
+    ValueError: if it is not said what some of them are.
+  """
+  names = sorted({path.name for top in tops for path in _folders(top)})
+  parts = {name: part for name in names
+           if (part := split_columns.part_of(name, split_codes))}
+  alike = [name for name in names
+           if name in parts or split_columns.is_like_part(name)]
+  if len(alike) <= len(names) / 2 or len(
+      {*parts.values(), *split_columns.parts_in(alike)}) < 2:
+    return {}
+  saw = f'got {validate.listed(names, 20)} below folders such as {tops[0]}'
+  if len(parts) < len(names):
+    raise ValueError(
+        f'Expected parts such as train, val and test, {saw}: say by '
+        f'--split_codes={next(n for n in names if n not in parts)}:test what '
+        'each is, or rename folders that are no parts.')
+  for top in tops:
+    loose: collections.Counter[str] = collections.Counter()
+    _images(top, loose, below=False)
+    if loose.keys() & images_lib.endings():
+      raise ValueError(f'Expected every image of {top} in one of its parts, '
+                       f'{saw}, and beside them {_endings(loose)}.')
+  return parts
 
 
 def _persons(pattern: re.Pattern, paths: Sequence[str],

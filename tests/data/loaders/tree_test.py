@@ -65,8 +65,14 @@ def test_linked_folders_below_a_class_are_counted_and_not_read(tmp_path):
   draw(root, 'train/a/1.png', 'train/b/1.png', 'val/a/2.png', 'val/b/2.png')
   for name in ('happy', 'sad'):
     shutil.rmtree(root / name)
-  (root / 'test').symlink_to(root / 'val')  # parts and classes may be links
-  assert len(read(root)) == 6 and not read(root).notes
+  draw(root / '.more', 'a/3.png', 'b/3.png')
+  (root / 'test').symlink_to(root / '.more')  # parts and classes may be links
+  assert len(read(root)) == 6
+  (root / 'test').unlink()
+  (root / 'test').symlink_to(root / 'val')
+  with pytest.raises(ValueError, match=(
+      r"same file as 'test/a/2.png' in test and, by a link, as 'val/a/2.png'")):
+    read(root)
 
 
 @pytest.mark.parametrize('path, pattern, person', re.findall(
