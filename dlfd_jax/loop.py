@@ -134,8 +134,8 @@ class Plan:
     constants: what the steps read beside the data, on the devices already.
     phase_constants: likewise, of one phase each: phases that differ in numbers
       alone can share a step, which is then compiled once.
-    done: steps of the stages before this one: the log counts on from them and
-      keeps their events.
+    done: steps of the stages before this one, of which there may be none: the
+      log counts on from them and keeps their events; None = it is the first.
 
   Raises:
     ValueError: if a number is below 1 or there is no step.
@@ -152,7 +152,7 @@ class Plan:
   constants: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   phase_constants: Mapping[str, Mapping[str, Any]] = dataclasses.field(
       default_factory=dict)
-  done: int = 0
+  done: int | None = None
 
   def __post_init__(self) -> None:
     if not self.steps:
@@ -266,6 +266,7 @@ class Session:
     self.clock = Clock()
     self._compiled_phases: set[str] = set()
     self._checked = False
+    self.ended = False  # before it was resumed: its end was told
     self._mark = time.perf_counter()  # time up to here is booked
 
   def begin(self, checkpoints: checkpoint.LoopCheckpoints | None) -> None:
@@ -274,7 +275,7 @@ class Session:
     if checkpoints is not None and latest is not None:
       self.restore(checkpoints, latest)
       return
-    if not self.plan.done:
+    if self.plan.done is None:
       self.log.truncate(0)
     self.check()
 
@@ -292,7 +293,7 @@ class Session:
     self.history = meta['history']
     if self.history[-1]['step'] == self.step and self.controller.phase(
         self.history[-1]) is None:  # the end of a stage
-      self.stop = STOP_RULE
+      self.stop, self.ended = STOP_RULE, True
     self.pending = [_step_metrics(fields) for fields in meta['pending']]
     self.clock = meta['clock']
     # Lines of steps that were not saved will be written again; those of steps
@@ -318,11 +319,12 @@ class Session:
 
   def tell(self, event: dict[str, Any], log: bool = True) -> None:
     """An event for the hooks and, unless it is a tick, for the log."""
-    event = {**event, 'step': event['step'] + self.plan.done}
+    before = self.plan.done or 0
+    event = {**event, 'step': event['step'] + before}
     if log:
       self.log.write(event)
     for hook in self.hooks:
-      hook({'num_steps': self.plan.done + self.plan.num_steps, **event})
+      hook({'num_steps': before + self.plan.num_steps, **event})
 
   def _lap(self) -> float:
     """Seconds since the last call."""
@@ -484,7 +486,8 @@ def run(plan: Plan, data: Mapping[str, Any], *, devices: parallel.Devices,
         saved_at = session.save(checkpoints)
       if session.stop != FINISHED:
         break
-  if session.stop in (NOT_FINITE, STOP_RULE):
+  if session.stop in (NOT_FINITE, STOP_RULE) and (
+      not session.ended):
     session.tell({
         'event': 'stop', 'step': session.step, 'reason': session.stop})
   if checkpoints is not None and save_last and session.stop in (

@@ -18,6 +18,7 @@ from typing import Any
 from dlfd_jax import (
   methods as methods_lib,
   models,
+  tasks,
   training as train,
 )
 from dlfd_jax.data import (
@@ -93,6 +94,11 @@ class Network:
     """The same with the type of computation that 'auto' is here."""
     return dataclasses.replace(
         self, compute_dtype=models.resolve_dtype(self.compute_dtype))
+
+  def config(self, task: tasks.Task) -> models.ModelConfig:
+    """The classifier of a task, resolved."""
+    return models.ModelConfig(outputs=task.num_outputs,
+                              **dataclasses.asdict(self.resolved()))
 
   def identity(self) -> dict[str, Any]:
     """The fields that change what a run computes, resolved.

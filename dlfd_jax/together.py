@@ -192,9 +192,12 @@ def run(plans: Iterable[loop.Plan], data: Mapping[str, Any], *,
              for active in before]
       if tick and not any(due):
         continue
-      for block, active, of_block in zip(blocks, before, due, strict=True):
-        if active:
-          block.report(of_block, block.settle(active, mark, first=not tick))
+      # All settle first: what one reports is no time of another's steps.
+      settled = [block.settle(active, mark, first=not tick) if active else None
+                 for block, active in zip(blocks, before, strict=True)]
+      for block, skipped, of_block in zip(blocks, settled, due, strict=True):
+        if skipped is not None:
+          block.report(of_block, skipped)
       now = time.perf_counter()
       # Asked once: a signal that comes while they are saved stops all of them
       # when the next line is due, not those alone that are saved after it.

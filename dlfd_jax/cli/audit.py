@@ -82,10 +82,11 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   dataset = inputs.load_data(
       _data_options(values, model, runs_given), values, stored)
   splits, notes = _splits(values, dataset, wanted, model, stored)
-  judged = {path: _judged(values, path, dataset, notes) for path in every}
-  state = command.value(values, 'state')
-  if state and not files.is_file(model):
-    judged[model] = job.judged(model, state)
+  # Only the model to judge has several states.
+  judged = {path: _judged(
+      values, path, dataset, notes,
+      command.value(values, 'state') if path == model else None)
+            for path in every}
   return evaluate.measure(
       values, line, judged.get(original), judged[model],
       [judged[path] for path in retrained], dataset, splits, stored,
@@ -101,11 +102,12 @@ def _data_options(values: flags.FlagValues, model: str,
 
 
 def _judged(values: flags.FlagValues, path: str, dataset: dataset_lib.Dataset,
-            notes: list[str]) -> chain.Judged:
+            notes: list[str], state: str | None) -> chain.Judged:
   """A model, by the flags of ``import_weights`` if it is a weights file."""
   if not files.is_file(path):
-    return job.judged(path)
-  saved = weights.read(path, dataset, weights.network_of(path, values), values)
+    return job.judged(path, state)
+  saved = weights.read(
+      path, dataset, weights.network_of(path, values), values, state)
   notes += [f'{path}: {sentence}.' for sentence in saved.said]
   return chain.Judged(saved, path, imported={
       **chain.import_record(saved, dataset, path, saved.allowed),

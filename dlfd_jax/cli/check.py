@@ -51,7 +51,7 @@ the copies: keep it with your data.
 
 
 def _define(values: flags.FlagValues) -> None:
-  inputs.define_run(values)
+  inputs.define_run(values, trains=False)
   inputs.define_unverified(values)
   flags.DEFINE_string(
       'original', None, 'run or folder of the trained model',
@@ -108,7 +108,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   ours = (presets.own_config() if command.value(values, 'preset') is None else
           preset.config_of(method))
   used = inputs.say_used(
-      dataset, network=model[0] if model else _config(network, dataset),
+      dataset, network=model[0] if model else network.config(dataset.task),
       devices=devices, parts=found.request.parts,
       split_from=inputs.split_from(values, dataset, stored),
       settings={method: dataclasses.asdict(ours),
@@ -245,18 +245,13 @@ def _model(network, original: chain.Judged | None, dataset, drawn: bool
   """
   if original is not None:
     return original.saved.config, original.saved.variables
-  config = _config(network, dataset)
+  config = network.config(dataset.task)
   model = models.build_for(config, dataset.image_size)
   size = dataset.image_size
   if drawn:
     return config, models.init(model, jax.random.key(0), size)
   return config, jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype),
                               models.shapes(model, size))
-
-
-def _config(network, dataset) -> models.ModelConfig:
-  return models.ModelConfig(
-      outputs=dataset.task.num_outputs, **dataclasses.asdict(network))
 
 
 def _starts(values: flags.FlagValues) -> Iterable[Any]:

@@ -47,7 +47,7 @@ _TIER_1 = tier_1_runs.Tier1Config(relearn_steps=0, recovery_steps=0)
 
 
 def _define(values: flags.FlagValues) -> None:
-  inputs.define_run(values)
+  inputs.define_run(values, reads=False)
   inputs.define_unverified(values)
   values['workdir'].value = 'runs/demo'
   flags.DEFINE_integer(

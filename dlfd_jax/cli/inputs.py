@@ -40,8 +40,15 @@ _TWINS = ('same_person', 'different_people')
 _OF_A_DRAWN_SPLIT = ('split_seed', 'test_fraction', 'val_fraction', 'split_by')
 
 
-def define_run(values: flags.FlagValues) -> None:
-  """Flags of every run that computes."""
+def define_run(values: flags.FlagValues, *, trains: bool = True,
+               reads: bool = True) -> None:
+  """Flags of every run that computes.
+
+  Args:
+    values: receives them.
+    trains: whether it may be stopped and resumed at a checkpoint.
+    reads: whether it reads data that the user names.
+  """
   flags.DEFINE_string(
       'workdir', None, 'folder of this run; resumed if it holds the same run',
       flag_values=values)
@@ -56,13 +63,15 @@ def define_run(values: flags.FlagValues) -> None:
       'device_bytes', parallel.IMAGE_BYTES,
       'largest data set kept on the device; larger ones are streamed',
       lower_bound=0, flag_values=values)
-  flags.DEFINE_integer(
-      'data_workers', None, 'processes that decode images of shards, where '
-      'there are many; default one fewer than cores, at most '
-      f'{_MOST_WORKERS}', lower_bound=0, flag_values=values)
-  flags.DEFINE_float(
-      'checkpoint_seconds', 60.0, 'least time between two checkpoints',
-      lower_bound=0, flag_values=values)
+  if reads:
+    flags.DEFINE_integer(
+        'data_workers', None, 'processes that decode images of shards, where '
+        'there are many; default one fewer than cores, at most '
+        f'{_MOST_WORKERS}', lower_bound=0, flag_values=values)
+  if trains:
+    flags.DEFINE_float(
+        'checkpoint_seconds', 60.0, 'least time between two checkpoints',
+        lower_bound=0, flag_values=values)
 
 
 def define_unverified(values: flags.FlagValues) -> None:

@@ -123,7 +123,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
 def _expected(plan: reference_models.Plan, cost: dict[str, Any]) -> str:
   """What is to be trained and how long that is expected to take."""
   wanted, left = len(plan.seeds), cost['models']
-  text = (f'{wanted} {plan.title}, {plan.recipe.epochs} epochs each'
+  text = (f'{plan.counted}, {plan.recipe.epochs} epochs each'
           + (f'; {wanted - left} finished already' if left < wanted else ''))
   if 'expected_s' not in cost:
     return f'{text}.'

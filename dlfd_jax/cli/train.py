@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 from collections.abc import Iterable
 from typing import Any
 
 from absl import flags
 
-from dlfd_jax import models
 from dlfd_jax.cli import command, inputs, options, trackers
 from dlfd_jax.data import resolution, splits as splits_lib
 from dlfd_jax.pipeline import chain_checks, run_configs, train
@@ -71,8 +69,7 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   verification = inputs.check_split(values, stored, dataset) if stored else None
   parts, notes = _parts(values, dataset, stored)
   used = inputs.say_used(  # while there is time to stop
-      dataset, network=models.ModelConfig(
-          outputs=dataset.task.num_outputs, **dataclasses.asdict(network)),
+      dataset, network=network.config(dataset.task),
       devices=devices, parts=parts.parts,
       split_from=inputs.split_from(values, dataset, stored), settings=recipe,
       preset=None if original else command.value(values, 'preset') or 'demo')

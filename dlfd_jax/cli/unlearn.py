@@ -141,10 +141,9 @@ def _execute(values: flags.FlagValues, line: str) -> dict[str, Any]:
   checkpoint.find_model(original)
   named = command.value(values, 'preset')
   preset_name = named or presets.OWN_DATA
-  own = (named is None
-         and files.is_there(original / runs.CONFIG))
   data_options = inputs.data_options(
-      run_configs.data_of(original) if own else
+      run_configs.data_of(original)
+      if files.is_there(original / runs.CONFIG) else
       inputs.preset(values).data if named else None, values)
   method = command.value(values, 'method')
   config = _config(values)

@@ -61,7 +61,7 @@ _STATISTICS = ('mean', 'std')
 
 
 def _define_import(values: flags.FlagValues) -> None:
-  inputs.define_run(values)
+  inputs.define_run(values, trains=False)
   flags.DEFINE_string(
       'weights', None, '.safetensors or .pth file; with --model the folder of '
       'an orbax checkpoint or a file of flax.serialization.to_bytes',
@@ -119,10 +119,13 @@ def define_size(values: flags.FlagValues, path: str) -> None:
 
 
 def read(path: str, dataset: dataset_lib.Dataset, network: presets.Network,
-         values: flags.FlagValues) -> weights_lib.Imported:
-  """The weights in a file, by the flags of :func:`define_outputs`."""
+         values: flags.FlagValues, state: str | None) -> weights_lib.Imported:
+  """The weights in a file, by the flags of :func:`define_outputs`.
+
+  ``state`` names one of several sets of weights.
+  """
   return weights_lib.import_weights(
-      path, dataset, network, state=command.value(values, 'state'),
+      path, dataset, network, state=state,
       head_classes=_head_classes(values),
       channel_order=command.value(values, 'channel_order'),
       allow_unverified=command.value(values, chain_checks.FLAG),
@@ -152,7 +155,8 @@ def _execute_import(values: flags.FlagValues, line: str) -> dict[str, Any]:
       raise ValueError(f'Expected --model to be module:Class, got {own!r}.')
     network = dataclasses.replace(network, architecture=own)
   dataset = inputs.load_data(data_options, values)
-  saved = read(weights, dataset, network, values)
+  saved = read(
+      weights, dataset, network, values, command.value(values, 'state'))
   record = chain.import_record(saved, dataset, weights, saved.allowed)
   if before:
     there = checkpoint.load_model(workdir)

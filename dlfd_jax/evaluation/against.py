@@ -78,10 +78,10 @@ def _distance(inputs: Inputs, slot: Model, reference: Model,
     if split not in model.logits:
       return Estimate.missing(inputs.no_logits(split))
   return mean_over(inputs.parts[split], kind(
-      inputs.task, reference.logits[split], slot.logits[split]), _bounds(kind))
+      inputs.task, reference.logits[split], slot.logits[split]), bounds(kind))
 
 
-def _bounds(kind: Callable[..., np.ndarray]) -> tuple[float, float]:
+def bounds(kind: Callable[..., np.ndarray]) -> tuple[float, float]:
   """What a distance cannot leave, which decides its kind of interval."""
   return {distances.agreement: SHARE, js: (0.0, math.log(2))}.get(
       kind, POSITIVE)
@@ -99,7 +99,7 @@ def distance(inputs: Inputs, slot: Model, references: Sequence[Model], *,
     split: whose images are compared.
   """
   return mean([_distance(inputs, slot, reference, kind, split)
-               for reference in references], _bounds(kind))
+               for reference in references], bounds(kind))
 
 
 def leave_one_out(inputs: Inputs,

@@ -264,10 +264,9 @@ def _gap(name: str, label: str, split: str, value: Callable[..., Estimate],
 
 def _distance(name: str, label: str, split: str, kind: Callable[..., Any],
               direction: str = _FAR, **more: Any) -> Metric:
-  bounds = {against.js: _JS, distances.agreement: _SHARE}.get(kind, _FROM_0)
   return Metric(
       name=name, label=label, split=split, direction=direction, form=SLOT,
-      tier=1, pairwise=True, bounds=bounds,
+      tier=1, pairwise=True, bounds=against.bounds(kind),
       value=_partial(against.distance, kind=kind, split=split), **more)
 
 

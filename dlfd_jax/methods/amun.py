@@ -231,10 +231,10 @@ def make_step(model: nn.Module, task: tasks.Task, config: AMUNConfig,
         images=pick(rows.images, near['images']),
         labels=pick(rows.labels, near['labels']),
         weights=pick(rows.weights, batch.mask * near['found']))
-    new, metrics = train.supervised_update(
-        model, task, state.replace(step=state.step - first), rows,
-        optimizer=config.optimizer, num_steps=constants['num_steps'] - first,
-        train_mode=config.train_mode, axis_name=axis_name)
-    return new.replace(step=state.step + 1), metrics
+    return train.as_part(
+        state, state.step - first, lambda own: train.supervised_update(
+            model, task, own, rows, optimizer=config.optimizer,
+            num_steps=constants['num_steps'] - first,
+            train_mode=config.train_mode, axis_name=axis_name))
 
   return neighbour_step

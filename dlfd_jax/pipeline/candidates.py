@@ -13,7 +13,7 @@ import numpy as np
 
 from dlfd_jax import methods, models, presets, training
 from dlfd_jax.methods import base as methods_base, eu_k
-from dlfd_jax.pipeline import chain, run_configs, unlearn
+from dlfd_jax.pipeline import run_configs, unlearn
 from dlfd_jax.utils import plugins, validate
 
 RETRAIN, SHORT, DEEP = 'retrain', 'eu_k_short', 'eu_k_deep'
@@ -143,11 +143,9 @@ def recipe_of(start: Mapping[str, Any], preset: presets.Preset | None,
       of settings for any data.
     seed: of the run.
   """
-  known = chain.recipe(start)
-  recipe = (preset or presets.STARTS[presets.OWN_DATA]).train
-  if known is not None:
-    recipe = run_configs.recipe_in(
-        {'train': {**known['train'], 'seed': 0}}, 'the original')
+  known = run_configs.recorded(start)
+  recipe = known[1] if known else (
+      preset or presets.STARTS[presets.OWN_DATA]).train
   return (dataclasses.replace(recipe, seed=_SEED + seed), known is not None)
 
 

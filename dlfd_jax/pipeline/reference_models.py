@@ -50,6 +50,7 @@ from dlfd_jax.utils import (
   runs,
   schemas,
   storage,
+  text,
   validate,
   writes,
 )
@@ -82,9 +83,13 @@ class Plan:
   membership: designs.Membership | None = None
 
   @property
-  def title(self) -> str:
-    """What the models are called."""
-    return designs.TITLES[self.design]
+  def counted(self) -> str:
+    """How many of what: ``3 retrained models``."""
+    if self.design == designs.KEPT:
+      return (f'{text.counted(len(self.seeds) // 2, "shadow model")} and the '
+              'same without whom they forget')
+    return text.counted(
+        len(self.seeds), designs.TITLES[self.design].removesuffix('s'))
 
   @property
   def on(self) -> str:
@@ -118,9 +123,7 @@ class Plan:
 
   def model_config(self) -> models_lib.ModelConfig:
     """The network that is trained."""
-    return models_lib.ModelConfig(
-        outputs=self.dataset.task.num_outputs,
-        **dataclasses.asdict(self.network.resolved()))
+    return self.network.config(self.dataset.task)
 
   def cost(self, folder: job.Folder, devices: parallel.Devices,
            repeats: int = 2) -> dict[str, Any]:
@@ -186,12 +189,11 @@ def plan(original: job.ModelRun | job.Folder, splits: splits_lib.Splits,
   splits_lib.check_splits(dataset, splits)
   one = job.judged(original)
   if place is None:  # what it was made from is in its config alone
-    config = dict(one.config)
-    if config.get('kind') != 'train':
+    known = run_configs.recorded(one.config)
+    if known is None:
       raise FileNotFoundError(
           'Expected an original that was trained here, whose recipe is known.')
-    network = run_configs.network_in(config, 'the original')
-    recipe = run_configs.recipe_in(config, 'the original')
+    network, recipe = known
   else:
     _, network, recipe = run_configs.recipe_of(place)
   first = recipe.seed + 1 if seed is None else seed

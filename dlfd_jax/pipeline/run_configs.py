@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 from dlfd_jax import methods, presets, training as train
 from dlfd_jax.data import labels, sources, split_columns
 from dlfd_jax.methods import base
+from dlfd_jax.pipeline import chain
 from dlfd_jax.utils import files, records, runs, storage
 
 AUTO = 'auto'  # in the place of a method: it chooses among candidates
@@ -41,12 +42,10 @@ def recipe_of(run: str | os.PathLike) -> tuple[
     if config['original_path'] is None:
       raise FileNotFoundError(f'Expected the run that trained the original of '
                               f'{run}, but it was never saved.')
-    known = (config.get('chain') or {}).get('recipe')
+    known = recorded(config, str(pathlib.Path(run) / runs.CONFIG))
     if known and not files.is_there(
         storage.local(config['original_path']) / runs.CONFIG):
-      where = str(pathlib.Path(run) / runs.CONFIG)
-      return (data_in(config, run), network_in(known, where), recipe_in(
-          {'train': {'seed': 0, **known['train']}}, where))
+      return (data_in(config, run), *known)
     run = config['original_path']
     if pathlib.Path(run).resolve() in seen:
       raise ValueError(f'Expected the run that trained the original of {run}, '
@@ -56,6 +55,19 @@ def recipe_of(run: str | os.PathLike) -> tuple[
   where = str(pathlib.Path(run) / runs.CONFIG)
   return (data_in(config, run), network_in(config, where),
           recipe_in(config, where))
+
+
+def recorded(config: Mapping[str, Any], where: str = 'the original'
+             ) -> tuple[presets.Network, train.TrainConfig] | None:
+  """Network and recipe as the config of a run records them; None = it does not.
+
+  Of an unlearning run those of the model that it began with, with seed 0.
+  """
+  known = config if 'train' in config else chain.recipe(config)
+  if known is None:
+    return None
+  return network_in(known, where), recipe_in(
+      {'train': {'seed': 0, **known['train']}}, where)
 
 
 def known_recipe(run: str | os.PathLike
@@ -102,7 +114,7 @@ def data_in(config: dict[str, Any], run: str | os.PathLike
                      f'data of {pathlib.Path(run) / runs.CONFIG}', _LATER)
 
 
-def network_in(config: dict[str, Any], where: str) -> presets.Network:
+def network_in(config: Mapping[str, Any], where: str) -> presets.Network:
   """The network in the config of a training run."""
   return records.fit(
       config['network'], presets.Network, f'network of {where}', _LATER)

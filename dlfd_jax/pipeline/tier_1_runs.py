@@ -131,12 +131,11 @@ def settings(options: Tier1Config, relearning: relearn.RelearnConfig | None,
 
 def _by_recipe(source: chain.Judged | None, options: Tier1Config,
                steps: int, seeds: tuple[int, ...]) -> relearn.RelearnConfig:
-  recipe = train.TrainConfig()
-  if source is not None and 'train' in source.config:
-    recipe = run_configs.recipe_in(source.config, 'the original')
-  elif source and source.config and source.place != chain.IN_MEMORY:
+  known = run_configs.recorded(source.config) if source else None
+  if known is None and source and source.config and (
+      source.place != chain.IN_MEMORY):
     known = run_configs.known_recipe(source.place)
-    recipe = known[1] if known else recipe
+  recipe = known[1] if known else train.TrainConfig()
   rate = options.relearn_rate or (
       _SHARE_OF_RATE * recipe.optimizer.learning_rate)
   optimizer: train.OptimizerConfig = dataclasses.replace(

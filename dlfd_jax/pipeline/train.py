@@ -188,9 +188,7 @@ def _job(dataset: dataset_lib.Dataset, splits: job.Parts,
     raise ValueError("Expected splits with retain and forget for on='retain', "
                      f'got {", ".join(splits.parts)}.')
   rows = splits.train if on == 'all' else splits.parts['retain']
-  model_config = models.ModelConfig(
-      outputs=dataset.task.num_outputs,
-      **dataclasses.asdict(network.resolved()))
+  model_config = network.config(dataset.task)
   model = models.build_for(model_config, dataset.image_size)
   own_code = models.own_code(model_config)
   run = TrainResult(dataset=dataset, splits=splits, config={
@@ -213,7 +211,11 @@ def _finish(one: _Job, out: loop.LoopResult, devices: parallel.Devices,
   accuracies = job.accuracies(
       predict.Predictor(one.model, dataset, devices), saved.variables, dataset,
       {'train': one.rows, 'val': splits.val})
-  account = spent.since_last() if account is None else account
+  total_s = out.clock.total_s  # its share, where all were trained together
+  if account is None:
+    account = spent.since_last()
+    # Of all sessions of an interrupted run.
+    total_s = max(time.perf_counter() - one.started, total_s)
   one.run.finish({'model': saved}, {
       'kind': 'train', 'on': one.run.config['on'], 'stop': out.stop,
       'steps': out.steps, 'epochs': one.config.epochs, 'images': len(one.rows),
@@ -229,4 +231,4 @@ def _finish(one: _Job, out: loop.LoopResult, devices: parallel.Devices,
       **{f'accuracy_{split}': value for split, value in accuracies.items()},
       'time': {**dataclasses.asdict(out.clock), **account,
                'work_s': out.clock.work_s,
-               'total_s': time.perf_counter() - one.started}})
+               'total_s': total_s}})

@@ -73,10 +73,10 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
            '(--repeats=3 times the steps, which takes longer)')
     lines.append(
         f'On this machine, {result["device"]}: unlearning by '
-        f'{cost.get("method", _EARLIER)} about '
-        f'{_minutes(cost["unlearn_s"])}, retraining for '
-        f'{cost["epochs"]["train"]} epochs about '
-        f'{_minutes(cost["retrain_s"])}, {how}.' + (
+        f'{cost.get("method", _EARLIER)} '
+        f'{text.duration(cost["unlearn_s"])}, retraining for '
+        f'{cost["epochs"]["train"]} epochs '
+        f'{text.duration(cost["retrain_s"])}, {how}.' + (
             ' Retraining is expected to cost less, and is exact: dlfd train '
             '--on=retain.' if cost['retrain_s'] < cost['unlearn_s'] else ''))
   return [*lines, *result['notes'], *result.get('data_notes', ())]
@@ -88,14 +88,6 @@ def _scaled(cost: Mapping[str, Any]) -> str:
       f'{timed[name]} of a batch of {size} images'
       for name, size in batches.items() if timed[name] < size)
   return f', scaled from {" and ".join(parts)}' if parts else ''
-
-
-def _minutes(seconds: float) -> str:
-  if seconds < 90:
-    return f'{seconds:.0f} s'
-  if seconds < 5400:
-    return f'{seconds / 60:.0f} min'
-  return f'{seconds / 3600:.1f} h'
 
 
 def render(result: Mapping[str, Any], pairs: Sequence[Pair] = ()) -> str:

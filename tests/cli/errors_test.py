@@ -51,7 +51,7 @@ def test_data_read_otherwise_than_the_original_are_said_to_be_so(
     original, faces, tmp_path, capsys):
   assert commands.main([
       'unlearn', f'--original={original}', '--preset=demo', f'--data={faces}',
-      '--labels=shade', '--forget_people=2', f'--workdir={tmp_path}/out']) == 2
+      '--image_size=32', '--forget_people=2', f'--workdir={tmp_path}/out']) == 2
   assert ('got data with other pixels, read with other options: image_size was '
           '12, is now 32. --allow' in capsys.readouterr().err)
   assert commands.main([

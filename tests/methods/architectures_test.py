@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import methods, models
-from dlfd_jax.methods import run
+from dlfd_jax.methods import monitor
 from dlfd_jax.models import densenet, efficientnet
 from tests.methods import problems, steps
 from tests.models import nets
@@ -77,7 +77,7 @@ def test_each_kind_of_step_moves_what_it_must_and_no_more(
   turns = itertools.cycle(kinds)  # whatever the live attack measures
   if len(plans) == 1:
     monkeypatch.setattr(
-        run.Monitor, 'phase', lambda self, metrics: next(turns))
+        monitor.Monitor, 'phase', lambda self, metrics: next(turns))
   out = methods.unlearn(problem, config, devices=problems.devices())
   assert out.stop == 'finished'
   assert set(out.clock.compile_s) == set(kinds) or (

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from dlfd_jax import checkpoint, methods, training as train
-from dlfd_jax.methods import run as run_lib
+from dlfd_jax.methods import monitor
 from dlfd_jax.utils import memo, runs
 from tests import conftest, grids, reads
 from tests.methods import problems
@@ -272,7 +272,7 @@ def test_the_phases_of_dlfd_compile_once_however_often_they_change(
     monkeypatch, count_compilations):
   phases = iter(['distance', 'finetune'] * 4)
   monkeypatch.setattr(
-      run_lib.Monitor, 'phase', lambda self, figures: next(phases))
+      monitor.Monitor, 'phase', lambda self, figures: next(phases))
   with count_compilations() as counts:
     out = run('dlfd')
   assert len(out.clock.compile_s) == 2 and counts['_fun'] == 2 + 1

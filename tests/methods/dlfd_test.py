@@ -7,7 +7,7 @@ import pytest
 
 from dlfd_jax import methods, parallel, training as train
 from dlfd_jax.data import augment, batching
-from dlfd_jax.methods import base, dlfd, run
+from dlfd_jax.methods import base, dlfd, monitor
 from dlfd_jax.utils import runs
 from tests.methods import perturb_test, problems
 
@@ -207,7 +207,7 @@ def test_two_epochs_are_one_ramp_with_checks_in_between():
 @pytest.mark.parametrize('selection', ['best', 'last'])
 def test_selected_state_is_the_one_that_was_measured(selection, monkeypatch):
   seen = {}
-  measure = run.Monitor.measure
+  measure = monitor.Monitor.measure
   steps = iter(range(4))
   # Made-up figures that make the first check the best.
   made_up = {0: (0.9, 0.1), 1: (0.3, 0.9), 2: (0.2, 0.5), 3: (0.8, 1.0)}
@@ -219,7 +219,7 @@ def test_selected_state_is_the_one_that_was_measured(selection, monkeypatch):
     return {**measure(self, variables), 'forgetting_score': score,
             'val_accuracy': accuracy, 'mia_auc': 0.9}
 
-  monkeypatch.setattr(run.Monitor, 'measure', spy)
+  monkeypatch.setattr(monitor.Monitor, 'measure', spy)
   out = methods.unlearn(
       problems.problem(), config(selection=selection, select_threshold=0.5),
       devices=problems.devices())

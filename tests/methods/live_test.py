@@ -2,14 +2,16 @@
 
 import dataclasses
 import itertools
+import math
 
 import numpy as np
 import pytest
 
 from dlfd_jax import methods
 from dlfd_jax.data import splits as splits_lib
-from dlfd_jax.methods import live, neggrad
-from dlfd_jax.metrics import attack, live_attack
+from dlfd_jax.methods import base, live, neggrad
+from dlfd_jax.metrics import attack, live_attack, released_attack
+from dlfd_jax.models import Outputs
 from tests.methods import problems
 
 ZEROS = np.zeros(9, np.int64)
@@ -159,3 +161,134 @@ def test_one_image_on_more_devices_than_images(name):
                for count in (1, 4))
   assert one.findings['steering'] == four.findings['steering'] == 'rank'
   assert problems.largest_difference(one.last, four.last) < 1e-2
+
+
+class TableModel:
+  """A predictor whose "variables" are the logits of every image."""
+
+  def __init__(self):
+    self.asked = []
+
+  def __call__(self, variables, indices):
+    self.asked.append(np.asarray(indices))
+    logits = variables[indices]
+    return Outputs(logits, logits)
+
+
+def attacker_of(kind='multiclass', limit=300, attack_kind='balanced', seed=0,
+                data=None, splits=None):
+  model, own, variables = problems.memorised(kind)
+  problem = base.Problem(
+      model, variables, data or own, splits or problems.splits(), seed)
+  setting = base.Setting(problem, variables, None, None, {}, TableModel())
+  return live.LiveAttack(setting, limit, attack_kind), setting
+
+
+def table(data, splits, forget=2.0, val=0.5):
+  """Logits whose margin is about that of the split, with a little spread."""
+  rng = np.random.default_rng(0)
+  size = np.full(len(data), 1.0)
+  size[splits.forget], size[splits.val] = forget, val
+  size = size + rng.uniform(-0.1, 0.1, len(data))
+  logits = np.zeros((len(data), 3), np.float32)
+  logits[np.arange(len(data)), data.labels] = size
+  return logits
+
+
+def test_live_attack_compares_forget_with_its_class_and_val_is_the_rest():
+  plain = problems.splits()
+  seen = attacker_of()[1].problem.dataset
+  gone = seen.labels == 1
+  unseen = plain.val[gone[plain.val]]
+  splits = dataclasses.replace(
+      plain, retain=plain.train[~gone[plain.train]],
+      forget=plain.train[gone[plain.train]], by_person=False, classes=('b',),
+      of_classes=np.flatnonzero(gone))
+  attacker, _ = attacker_of(data=seen, splits=splits)
+  right = np.zeros((len(seen), 3), np.float32)
+  right[np.arange(len(seen)), seen.labels] = 3.0
+  right[plain.val[::2]] *= -1  # half of val is wrong, more of the class
+  right[unseen] = -3 * np.abs(right[unseen])
+  stays = plain.val[~gone[plain.val]]
+  found = attacker.measure(right)
+  assert found['val_accuracy'] == pytest.approx(
+      (right[stays].argmax(1) == seen.labels[stays]).mean())
+  assert attacker.num_val == len(stays)
+  assert set(attacker.rule.val) <= set(unseen)
+  assert found['mia_auc'] == 1.0  # all of forget right, all unseen ones wrong
+
+
+def test_live_attack_reads_one_fixed_subset_with_equal_class_counts():
+  attacker, setting = attacker_of(limit=12)
+  data, splits = setting.problem.dataset, setting.problem.splits
+  assert attacker.sizes == (12, 12)
+  assert attacker.images == 12 + len(splits.val)
+  for _ in range(2):
+    attacker.measure(table(data, splits))
+  first, second = setting.predictor.asked
+  np.testing.assert_array_equal(first, second)
+  np.testing.assert_array_equal(first[:24], splits.val)
+  assert np.isin(first[24:], splits.forget).all()
+  again, other = attacker_of(limit=12)[1], attacker_of(limit=12, seed=1)[1]
+  for setting_of_seed, same in ((again, True), (other, False)):
+    live.LiveAttack(setting_of_seed, 12).measure(table(data, splits))
+    asked = setting_of_seed.predictor.asked[0]
+    assert np.array_equal(asked, first) is same
+
+
+def test_live_figures_are_those_of_the_attack():
+  attacker, setting = attacker_of()
+  data, splits = setting.problem.dataset, setting.problem.splits
+  found = attacker.measure(table(data, splits))
+  assert found['mia_auc'] == 1.0
+  assert found['mia_accuracy'] == 1.0
+  assert found['forgetting_score'] == 1.0
+  assert found['val_accuracy'] == found['forget_accuracy'] == 1.0
+  np.testing.assert_allclose(
+      found['forget_loss'], math.log1p(2 * math.exp(-2.0)), atol=0.02)
+  np.testing.assert_allclose(
+      found['val_loss'], math.log1p(2 * math.exp(-0.5)), atol=0.03)
+  over = attacker.measure(table(data, splits, forget=-3.0))
+  assert over['mia_auc'] == 0.0 and over['forgetting_score'] == 1.0
+  for figures, under in ((found, True), (over, False)):  # the gap has a sign
+    gap = figures['forget_loss'] - figures['val_loss']
+    assert figures['loss_gap'] == gap and (gap < 0) is under
+  assert (over['forget_accuracy'], over['val_accuracy']) == (0.0, 1.0)
+
+
+def test_released_attack_reads_all_images_of_both_sides():
+  attacker, setting = attacker_of(limit=10, attack_kind='released')
+  data, splits = setting.problem.dataset, setting.problem.splits
+  assert attacker.sizes == (24, 24)
+  logits = table(data, splits, forget=0.7)
+  found = attacker.measure(logits)
+  forget, val, *_ = attacker.losses(logits)
+  assert found['mia_accuracy'] == released_attack.unbalanced_accuracy(
+      forget, val)
+  assert found['forgetting_score'] == 2 * abs(found['mia_accuracy'] - 0.5)
+
+
+def test_images_without_a_known_label_take_no_part():
+  data = problems.memorised('multilabel')[1]
+  splits = problems.splits()
+  labels = data.labels.copy()
+  labels[splits.forget[:5]] = -1
+  labels[splits.val[:4]] = -1
+  data = dataclasses.replace(data, labels=labels)
+  attacker, setting = attacker_of(
+      'multilabel', attack_kind='released', data=data)
+  assert attacker.sizes == (19, 20)
+  attacker.measure(np.zeros((len(data), 3), np.float32))
+  assert not np.isin(setting.predictor.asked[0], splits.forget[:5]).any()
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+def test_a_model_that_is_not_finite_gets_the_worst_figures(value):
+  attacker, setting = attacker_of()
+  logits = table(setting.problem.dataset, setting.problem.splits)
+  logits[setting.problem.splits.val[3]] = value
+  found = attacker.measure(logits)
+  assert found == {
+      'val_accuracy': 0.0, 'forget_accuracy': 0.0, 'mia_accuracy': None,
+      'forgetting_score': 1.0, 'mia_auc': 0.0, 'forget_loss': None,
+      'val_loss': None, 'loss_gap': None}

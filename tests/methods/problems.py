@@ -199,3 +199,9 @@ def batch(splits, size=8, step=0, seed=0):
 
 def pixels(data, rows):
   return jnp.asarray(data.images[rows], jnp.float32) / 255
+
+
+def figures(score, auc=0.6, accuracy=0.5, step=1):
+  """What the live attack measures."""
+  return {'forgetting_score': score, 'mia_auc': auc, 'val_accuracy': accuracy,
+          'step': step}

@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 
 from dlfd_jax import checkpoint, methods, tasks, training as train
-from dlfd_jax.methods import dlfd, finetune, restore, rewind, run as run_lib
+from dlfd_jax.methods import (
+  dlfd,
+  finetune,
+  monitor,
+  restore,
+  rewind,
+  run as run_lib,
+)
 from dlfd_jax.utils import runs
 from tests.methods import problems, steps
 
@@ -189,7 +196,7 @@ def test_work_is_in_proportion_to_the_request(stage, steps):
 
 @pytest.mark.parametrize('strength', [1.0, 0.0])
 def test_the_live_attack_chooses_the_weight(strength, monkeypatch):
-  monkeypatch.setattr(run_lib, 'strength', lambda metrics, by: strength)
+  monkeypatch.setattr(monitor, 'strength', lambda metrics, by: strength)
   log = runs.MetricsLog()
   run(config(), log=log)
   checks = [event for event in log.events if event['event'] == 'check']
