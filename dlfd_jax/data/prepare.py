@@ -55,7 +55,7 @@ def prepare(dataset: dataset_lib.Dataset, folder: str | os.PathLike, *,
 
   Raises:
     ValueError: if the folder holds something else, images cannot be read or
-      are of 0 to 1, or there are fewer persons than shards.
+      were no uint8 before, or there are fewer persons than shards.
   """
   validate.integer('shards', shards, 1, shards_lib.MOST_SHARDS)
   shard, place = deal(dataset.identity, shards, seed)
@@ -98,19 +98,21 @@ def prepare(dataset: dataset_lib.Dataset, folder: str | os.PathLike, *,
   stored = shards_lib.Shards(reader, shard, place, None, dataset.image_size)
   hashes = np.empty((n, 32), np.uint8)
   digest = dataset.begin_fingerprint()
-  done = highest = 0
+  done, seen = 0, images_lib.Range()
   for images in stored.stream([
       np.arange(k, min(k + _AT_ONCE, n)) for k in range(0, n, _AT_ONCE)]):
     digest.update(images.data)
-    highest = max(highest, int(images.max()))
+    seen.add(images)
     for image in images:
       hashes[done] = np.frombuffer(pixels.sha256(image), np.uint8)
       done += 1
     told(n + done, 2 * n)
-  if highest == 1:  # once the images are mended, nothing of these is used
+  try:
+    seen.check(dataset.name)
+  except ValueError:  # once the images are mended, nothing of these is used
     for name in names:
       _remove(opened.path / name)
-  images_lib.check_highest(highest, dataset.name)
+    raise
   writes.write_arrays(opened.path / shards_lib.INDEX, shards_lib.index_of(
       dataset, shard, place, hashes), compressed=True)
   manifest = {

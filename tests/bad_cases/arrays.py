@@ -87,6 +87,11 @@ CASES = [
     _arrays('the label is not in the file', '--labels=laugh'),
     _arrays('images are floats', images=lambda a: a.astype(np.float32) / 255),
     _arrays('images were from 0 to 1', images=lambda a: a // 200),
+    _arrays('images are black', images=np.zeros_like),
+    _arrays('images were standardised', images=lambda a: (
+        (a / 255 - .485) / .229).astype(np.int64).astype(np.uint8)),
+    _arrays('a class is 255, where there is no label', smile=lambda a: np.where(
+        np.arange(len(a)) == 9, 255, a).astype(np.uint8)),
     _arrays('the split is arrays of positions',
             train_index=np.arange(16), test_index=np.arange(16, 24)),
     _arrays('images have four channels',

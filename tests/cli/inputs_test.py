@@ -85,7 +85,7 @@ def test_a_bar_says_what_is_left_within_the_terminal(monkeypatch, width):
 
 
 def test_what_decodes_nothing_shows_no_bar(tmp_path, capsys):
-  np.savez(tmp_path / 'a.npz', images=np.zeros((2, 8, 8, 3), np.uint8),
+  np.savez(tmp_path / 'a.npz', images=np.full((2, 8, 8, 3), 99, np.uint8),
            smile=np.array([0, 1]))
   inputs.load_data(sources.DataOptions(
       source=str(tmp_path / 'a.npz'), labels=('smile',)))

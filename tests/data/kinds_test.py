@@ -168,7 +168,7 @@ def test_minus_one_is_no_when_asked_for(place):
   data = read(place, {'y': ['1', '-1', ''], 'z': ['-1', '1', '1']}, 'y,z',
               negative=-1)
   assert data.labels[:3].tolist() == [[1, 0], [0, 1], [-1, 1]]
-  np.savez(place / 'a.npz', images=np.zeros((4, 4, 4, 3), np.uint8),
+  np.savez(place / 'a.npz', images=np.full((4, 4, 4, 3), 99, np.uint8),
            y=np.array([1, -1, 1, -1]), z=np.array([0, 1, 1, -1]))
   data = job.load_data(sources.DataOptions(
       source=str(place / 'a.npz'), labels=('y',), negative=-1,
@@ -273,7 +273,7 @@ def test_paths_that_name_parts_are_asked_about(tmp_path, above, below):
 @pytest.mark.parametrize('name', ['train_idx', 'test', 'val_ids'])
 def test_positions_are_no_split(tmp_path, name):
   options = {'source': str(tmp_path / 'p.npz'), 'labels': ('y',)}
-  np.savez(tmp_path / 'p.npz', images=np.zeros((4, 4, 4, 3), np.uint8),
+  np.savez(tmp_path / 'p.npz', images=np.full((4, 4, 4, 3), 99, np.uint8),
            y=np.array([1, 0, 1, 0]), **{name: np.array([0, 1])})
   with pytest.raises(ValueError, match=rf"parts, got '{name}' \[2\]: write"):
     job.load_data(sources.DataOptions(**options))
@@ -327,10 +327,42 @@ def test_images_of_0_to_1_are_refused(tmp_path):
       tmp_path / 'shards' / shards.MANIFEST).images[np.arange(4)].max() > 1
 
 
+@pytest.mark.parametrize('scale', [
+    lambda x: x, lambda x: x * .99, lambda x: 2 * x - 1,
+    lambda x: (x - .485) / .229, lambda x: np.maximum((x - .485) / .229, 0)])
+def test_numbers_that_were_cast_are_no_pixels(tmp_path, scale):
+  numbers = scale(np.random.default_rng(0).integers(
+      0, 256, (8, 6, 6, 3)) / 255.)
+  cast = numbers.astype(np.int64).astype(np.uint8)
+  np.savez(tmp_path / 'a.npz', images=cast, y=np.arange(8) % 2)
+  for i, image in enumerate(cast):
+    Image.fromarray(image).save(tmp_path / f'{i:02d}.png')
+  (tmp_path / 'm.csv').write_text('path,identity,y\n' + ''.join(
+      f'{i:02d}.png,{i},{i % 2}\n' for i in range(8)))
+  options = {'labels': ('y',), 'image_size': 6}
+  for source in ('a.npz', 'm.csv'):
+    with pytest.raises(ValueError, match='0 to 255 in .*none (above|from)'):
+      job.load_data(sources.DataOptions(
+          source=str(tmp_path / source), **options))
+  with pytest.raises(ValueError, match='0 to 255 in .*, got none (above|from)'):
+    job.load_data(sources.DataOptions(  # resized, all values are there
+        source=str(tmp_path / 'a.npz'), **{**options, 'image_size': 4}))
+
+
+@pytest.mark.parametrize('pixels', [
+    np.array([0, 255]), np.array([0, 2, 5]), np.array([252, 255]),
+    np.array([0, 1, 128, 255]), np.array([0, 1, 2, 253, 254, 255])])
+def test_drawings_and_dark_images_are_read(tmp_path, pixels):
+  np.savez(tmp_path / 'a.npz', y=np.arange(8) % 2, images=np.random.default_rng(
+      0).choice(pixels, (8, 6, 6, 3)).astype(np.uint8))
+  assert len(job.load_data(sources.DataOptions(
+      source=str(tmp_path / 'a.npz'), labels=('y',)))) == 8
+
+
 @pytest.mark.parametrize('column', [
     np.array([0, 1, 2, 0]), np.array(['Train', 'VALID', 'test', 'trn'])])
 def test_the_split_is_an_array_of_any_name(place, column):
-  np.savez(place / 'p.npz', images=np.zeros((4, 4, 4, 3), np.uint8),
+  np.savez(place / 'p.npz', images=np.full((4, 4, 4, 3), 99, np.uint8),
            y=np.array([1, 0, 1, 0]), partition=column)
   options = {'source': str(place / 'p.npz'), 'labels': ('y',)}
   with pytest.raises(ValueError, match='say --split_column=partition, or'):

@@ -95,7 +95,7 @@ def _manifest(root, names, header='identity', paths=None):
   """A manifest of one image for each name, beside the images."""
   paths = paths or [f'{i}.png' for i in range(len(names))]
   for path in paths:
-    Image.fromarray(np.zeros((SIZE, SIZE, 3), np.uint8)).save(root / path)
+    Image.fromarray(np.full((SIZE, SIZE, 3), 99, np.uint8)).save(root / path)
   columns = ['path', *dict.fromkeys(['identity', header]), 'y']
   with open(root / 'm.csv', 'w', newline='', encoding='utf-8') as file:
     writer = csv.writer(file)
@@ -108,7 +108,7 @@ def _manifest(root, names, header='identity', paths=None):
 
 def _npz(root, names):
   n = len(names)
-  np.savez(root / 'm.npz', images=np.zeros((n, SIZE, SIZE, 3), np.uint8),
+  np.savez(root / 'm.npz', images=np.full((n, SIZE, SIZE, 3), 99, np.uint8),
            y=np.arange(n) % 2, identity=np.array(names))
   return npz.load_npz(root / 'm.npz', labels='y')
 
@@ -118,7 +118,7 @@ def _tree(root, names):
     for part in 'ab':  # of each class one; only those of class a are asked for
       path = root / 'tree' / part / f'{name}_{i}.png'
       path.parent.mkdir(parents=True, exist_ok=True)
-      Image.fromarray(np.zeros((SIZE, SIZE, 3), np.uint8)).save(path)
+      Image.fromarray(np.full((SIZE, SIZE, 3), 99, np.uint8)).save(path)
   return tree.load_tree(root / 'tree', image_size=SIZE,
                         identity_pattern=r'^(.*)_\d+\.png$')
 
@@ -302,7 +302,7 @@ PATHS = ['shot.png', 'shot #1.png', '#2.png', 'e\u0301.png', 'é.png', ' x.png',
 def test_a_picture_is_named_exactly(tmp_path, text, expected):
   names = np.array(PATHS)
   n = len(PATHS)
-  np.savez(tmp_path / 'm.npz', images=np.zeros((n, SIZE, SIZE, 3), np.uint8),
+  np.savez(tmp_path / 'm.npz', images=np.full((n, SIZE, SIZE, 3), 99, np.uint8),
            y=np.arange(n) % 2, identity=np.arange(n), sample_id=names)
   data = npz.load_npz(tmp_path / 'm.npz', labels='y')
   if isinstance(expected, str):

@@ -20,7 +20,7 @@ def photos(tmp_path):
   root = tmp_path / 'photos'
   root.mkdir()
   for place in (root / '0.png', root / '1.png', tmp_path / 'secret.png'):
-    Image.new('RGB', (4, 4)).save(place)
+    Image.new('RGB', (4, 4), 'grey').save(place)
   (root / 'faces.csv').write_text(
       'path,identity,y\n0.png,0,0\n1.png,1,1\n')
   return root

@@ -144,7 +144,7 @@ def test_any_json_is_an_object_or_refused(place, value):
   assert (sentence is None) == plain and (not plain or found == value)
 
 
-NPZ = {'images': np.zeros((3, 4, 4, 3), np.uint8), 'y': np.array([0, 1, 1]),
+NPZ = {'images': np.full((3, 4, 4, 3), 99, np.uint8), 'y': np.array([0, 1, 1]),
        'identity': np.arange(3), 'sample_id': np.array(['a', 'b', 'c']),
        'split': np.array(['train', 'val', 'test'])}
 

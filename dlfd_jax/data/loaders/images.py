@@ -17,6 +17,14 @@ from dlfd_jax.utils import files, validate
 FORMATS = ('BMP', 'GIF', 'JPEG', 'JPEG2000', 'PNG', 'PPM', 'TIFF', 'WEBP')
 # Photographs of two lenses are JPEG files with another ending.
 _ALSO = ('MPO',)
+_LOW, _HIGH = 5, 252  # of pixels, see `Range`
+# Files of other programs by how they begin, and those among them in a box that
+# ISO files share, by the brand behind it.
+_OTHERS = {b'\xff\x0a': 'JPEG XL', b'\0\0\0\x0cJXL ': 'JPEG XL',
+           b'%PDF': 'PDF', b'8BPS': 'Photoshop'}
+_BRANDS = {'AVIF': (b'avif', b'avis'),
+           'HEIC': (b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx',
+                    b'mif1', b'msf1')}
 MOST_PIXELS_A_SIDE = 4096  # of the images that networks see
 # What `resize` does, in words that go with exported weights.
 HOW = ('to this size without keeping the aspect ratio; Pillow BOX to shrink, '
@@ -73,34 +81,50 @@ def resize_array(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
   return resized
 
 
-def check_range(images: np.ndarray, name: str) -> None:
-  """Raises ValueError if no pixel is above 1, and some are 1.
+class Range:
+  """What pixels a data set holds, to tell images that were no uint8 before.
 
-  So are images of 0 to 1 that were made uint8.
-
-  Args:
-    images: uint8 ``[n, h, w, 3]``; few are looked at, if all is well.
-    name: of the data.
+  Few images are looked at, if all is well.
   """
-  highest = 0
-  for image in images:
-    highest = max(highest, int(image.max()))
-    if highest > 1:
+
+  def __init__(self) -> None:
+    self._seen = np.zeros(256, bool)
+
+  def add(self, images: np.ndarray) -> None:
+    """Looks at some more images, uint8 of any shape."""
+    if not self._seen[_LOW:_HIGH].any():
+      self._seen[np.unique(images)] = True
+
+  def check(self, name: str) -> None:
+    """Raises ValueError if they were from 0 to 1, or standardised.
+
+    As uint8 the latter are 0 to 4, and 252 to 255 where they were negative (or
+    0, on some machines): 1 beside 255, 2 beside 254. Drawings in black and
+    white are 0 and 255 and, packed with loss, 1 beside 254, 2 beside 253.
+
+    Args:
+      name: of the data.
+    """
+    seen = self._seen
+    if not seen[_LOW:].any():
+      got = f'above {np.flatnonzero(seen).max(initial=0)}'
+    elif (seen[1:_LOW].any() and not seen[_LOW:_HIGH].any()
+          and (seen != seen[::-1]).any()):
+      got = f'from {_LOW} to {_HIGH - 1}'
+    else:
       return
-  check_highest(highest, name)
-
-
-def check_highest(highest: int, name: str) -> None:
-  """Raises ValueError if 1 is the highest pixel of all.
-
-  Args:
-    highest: in [0, 255].
-    name: of the data.
-  """
-  if highest == 1:
     raise ValueError(
-        f'Expected pixels from 0 to 255 in {name}, got none above 1: multiply '
-        'images of 0 to 1 by 255 before they become uint8.')
+        f'Expected pixels from 0 to 255 in {name}, got none {got}: make '
+        'standardised images 0 to 1 again, and multiply images of 0 to 1 by '
+        '255, before they become uint8.')
+
+
+def check_range(images: np.ndarray, name: str) -> None:
+  """Raises ValueError as :meth:`Range.check`; uint8 ``[n, h, w(, 3)]``."""
+  found = Range()
+  for image in images:
+    found.add(image)
+  found.check(name)
 
 
 def grey(image: np.ndarray) -> np.ndarray:
@@ -125,7 +149,7 @@ def stored_size(path: str | os.PathLike) -> tuple[int, int]:
         f'it has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels'
     ) from error
   except Exception as error:
-    raise _damaged(error) from error
+    raise _damaged(error, path) from error
 
 
 def read_image(path: str | os.PathLike | BinaryIO,
@@ -169,16 +193,35 @@ def read_image(path: str | os.PathLike | BinaryIO,
   except _Unreadable:
     raise
   except Exception as error:
-    raise _damaged(error) from error
+    raise _damaged(error, path) from error
 
 
-def _damaged(error: Exception) -> Exception:
+def _damaged(error: Exception,
+             path: str | os.PathLike | BinaryIO) -> Exception:
   """What to raise instead of one of the dozen kinds that Pillow's readers do.
 
   That of the machine stays, such as no permission.
   """
-  return error if files.is_of_the_machine(error) else ValueError(
+  if files.is_of_the_machine(error):
+    return error
+  kind = _other_kind(path)
+  return ValueError(
+      f'it is a file of {kind}: save it as JPEG or PNG' if kind else
       'it is no image, or is damaged')
+
+
+def _other_kind(path: str | os.PathLike | BinaryIO) -> str:
+  """The format of a file of another kind, whatever its name; or nothing."""
+  if not isinstance(path, (str, os.PathLike)):
+    return ''
+  with open(path, 'rb') as file:
+    start = file.read(32)
+  for kind, brands in _BRANDS.items():  # AVIF first: some also say mif1
+    if start[4:8] == b'ftyp' and any(
+        start[k:k + 4] in brands for k in range(8, len(start), 4)):
+      return kind
+  return next((kind for begin, kind in _OTHERS.items()
+               if start.startswith(begin)), '')
 
 
 class _Unreadable(ValueError):

@@ -166,9 +166,9 @@ def _images(path: pathlib.Path, arrays: Mapping[str, np.ndarray],
     raise ValueError(
         f'Expected images in {path.name} to be uint8 [n, h, w] or '
         f'[n, h, w, 3], got {images.dtype} {list(images.shape)}.')
+  images_lib.check_range(images, path.name)  # a resized one has all between
   if size is not None:
     images = images_lib.resize_array(images, size)
   if images.ndim == 3:
     images = np.repeat(images[..., None], 3, axis=-1)
-  images_lib.check_range(images, path.name)
   return images

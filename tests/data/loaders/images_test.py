@@ -69,6 +69,21 @@ def test_the_camera_orientation_is_applied(tmp_path):
       np.rot90(np.asarray(image), -1))
 
 
+@pytest.mark.parametrize('kind, start', [
+    ('HEIC', b'\0\0\0\x24ftypheic\0\0\0\0mif1heic'),
+    ('HEIC', b'\0\0\0\x18ftypmif1\0\0\0\0mif1heic'),
+    ('AVIF', b'\0\0\0\x20ftypavif\0\0\0\0avifmif1'),
+    ('AVIF', b'\0\0\0\x20ftypmif1\0\0\0\0mif1avif'),
+    ('JPEG XL', b'\0\0\0\x0cJXL \r\n\x87\n'), ('PDF', b'%PDF-1.7\n')])
+def test_another_format_is_named_whatever_its_name(tmp_path, kind, start):
+  (tmp_path / 'a.png').write_bytes(start + bytes(99))
+  with pytest.raises(ValueError, match=f'a file of {kind}: save it as JPEG or'):
+    images_lib.read_image(tmp_path / 'a.png', (4, 4))
+  (tmp_path / 'a.png').write_bytes(b'\0\0\0\x20ftypmp42' + bytes(99))
+  with pytest.raises(ValueError, match='it is no image, or is damaged'):
+    images_lib.read_image(tmp_path / 'a.png', (4, 4))
+
+
 @pytest.mark.parametrize('colour, channels', [(2, 3), (6, 4)])
 def test_colours_of_16_bits_are_refused(tmp_path, colour, channels):
   rows = 4 * bytes(1 + 2 * channels * 4)

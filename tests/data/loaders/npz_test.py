@@ -109,7 +109,7 @@ def test_persons_ids_and_split_are_those_of_the_file(tmp_path):
 @pytest.mark.parametrize('key', ['identity', 'sample_id', 'split'])
 def test_records_are_no_column(key, tmp_path):
   path = tmp_path / 'faces.npz'
-  np.savez(path, images=np.zeros((2, 8, 8, 3), np.uint8), age=np.arange(2),
+  np.savez(path, images=np.full((2, 8, 8, 3), 99, np.uint8), age=np.arange(2),
            **{key: np.zeros(2, 'i4,f4')})
   with pytest.raises(ValueError, match=f'{key} in faces.npz to be text or num'):
     npz.load_npz(path, labels=('age',))
