@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import unicodedata
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Unpack
 
@@ -230,7 +231,8 @@ def _check_paths(rows: table.Table, root: pathlib.Path,
         continue
       raise FileNotFoundError(
           f'Expected an image file in {rows.where(i)}, got no file at '
-          f'{validate.shorten_path(root / relative)}.')
+          f'{validate.shorten_path(root / relative)}'
+          f'{_other_spelling(root, relative)}.')
     if not files.is_inside(root, root / relative):
       raise ValueError(
           f'Expected a path inside {root} in {rows.where(i)}, got a link out '
@@ -238,3 +240,17 @@ def _check_paths(rows: table.Table, root: pathlib.Path,
     first[relative] = i
     there.append(i)
   return list(first), np.array(there, np.int64)
+
+
+def _other_spelling(root: pathlib.Path, relative: str) -> str:
+  """How a path must be written for the file that is there; else nothing."""
+  def is_there(other: str) -> bool:
+    return other != relative and files.is_file(root / other)
+
+  if is_there(relative.replace('\\', '/')):
+    return ': write / for \\'
+  if any(is_there(unicodedata.normalize(form, relative))
+         for form in ('NFC', 'NFD')):
+    return (', but one that looks the same: its accents are typed in another '
+            'way (Unicode NFC or NFD), write the path as the file is called')
+  return ''

@@ -95,7 +95,7 @@ def load_npz(
     if arrays[key].dtype.kind == 'V':
       raise ValueError(f'Expected {key} in {path.name} to be text or numbers, '
                        f'got records of type {arrays[key].dtype}.')
-    if key != 'identity':
+    if key != 'identity' or arrays[key].dtype.kind in 'US':
       try:
         texts[key] = arrays[key].astype(np.str_)
       except UnicodeDecodeError as error:
@@ -107,9 +107,9 @@ def load_npz(
   if images.shape[1:3] != stored:
     notes = (f'Images of {path.name} are {_sides(stored)} px and are resized '
              f'to {_sides(images.shape[1:3])} (--image_size).',)
-  if 'identity' in arrays and arrays['identity'].dtype.kind == 'U':
+  if 'identity' in texts:
     identity, people, more = people_lib.read_identities(
-        arrays['identity'].tolist(), where)
+        texts['identity'].tolist(), where)
     notes += more
   elif 'identity' in arrays:
     identity = people_lib.check_identities(

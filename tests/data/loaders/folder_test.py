@@ -121,6 +121,22 @@ def test_paths_may_start_from_another_root(tmp_path):
   assert data.sample_id[0] == 'one/a.png'
 
 
+@pytest.mark.parametrize('there, listed, message', [
+    ('é.png', 'é.png', 'accents are typed in another way'),
+    ('é.png', 'é.png', 'accents are typed in another way'),
+    ('f/0.png', 'f\\0.png', 'write / for '),
+    ('a.png', 'b.png', 'b[.]png[.]$')])
+def test_a_path_in_another_spelling(tmp_path, there, listed, message):
+  manifest = _write(tmp_path, [f'{listed},0,1', 'one/a.png,0,0'],
+                    header='path,identity,gender')
+  (tmp_path / there).parent.mkdir(exist_ok=True)
+  (tmp_path / 'd, e.png').rename(tmp_path / there)
+  with pytest.raises(FileNotFoundError, match=f'line 2 .* no file .*{message}'):
+    _load(manifest)
+  manifest.write_text(manifest.read_text('utf-8').replace(listed, there))
+  assert _load(manifest).sample_id[0] == there
+
+
 def test_a_class_without_a_name_is_refused(tmp_path):
   with pytest.raises(ValueError, match='one of male, man in column .gender. in '
                      "line 3 of faces.csv, got 'female'"):

@@ -106,6 +106,16 @@ def test_persons_ids_and_split_are_those_of_the_file(tmp_path):
   np.testing.assert_array_equal(data.split, split)
 
 
+def test_bytes_are_texts(tmp_path):
+  names = np.array(['Ann', 'Bob', 'Ann', '', 'Bob', 'Zoe'])
+  _write(tmp_path / 'a.npz', identity=names.astype('S'))
+  data = npz.load_npz(tmp_path / 'a.npz', labels='gender')
+  assert data.named(np.arange(N)) == [name or None for name in names.tolist()]
+  _write(tmp_path / 'a.npz', identity=np.array(['Zoë'.encode()] * N))
+  with pytest.raises(ValueError, match='identity in a.npz to be text, got '):
+    npz.load_npz(tmp_path / 'a.npz', labels='gender')
+
+
 @pytest.mark.parametrize('key', ['identity', 'sample_id', 'split'])
 def test_records_are_no_column(key, tmp_path):
   path = tmp_path / 'faces.npz'
