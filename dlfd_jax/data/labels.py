@@ -116,6 +116,19 @@ def natural_order(texts: Iterable[str]) -> tuple[str, ...]:
   return tuple(sorted(set(texts), key=key))
 
 
+def are_numbers(names: Sequence[str]) -> bool:
+  """Whether classes are numbers: no other spelling makes one of them two.
+
+  Example:
+    >>> are_numbers(['age 0', 'age 1']), are_numbers(['1', '01'])
+    (True, False)
+  """
+  found = [re.fullmatch(r'(.* )?([0-9]+)[+]?', name, re.ASCII | re.DOTALL)
+           for name in names]
+  numbers = {(match[1], int(match[2])) for match in found if match}
+  return len(numbers) == len(names) and len({kind for kind, _ in numbers}) == 1
+
+
 def one_spelling(label: str, texts: Sequence[str],
                  names: Sequence[str] | None = None,
                  same_classes: bool | None = False) -> list[str]:

@@ -19,7 +19,7 @@ from dlfd_jax.data import (
 from dlfd_jax.data.faces import synthetic
 from dlfd_jax.data.loaders import folder, images as images_lib, npz, tree
 from dlfd_jax.data.tfds import catalog
-from dlfd_jax.utils import validate
+from dlfd_jax.utils import text as text_lib, validate
 
 SYNTHETIC = 'synthetic'
 TREE = 'tree'
@@ -253,16 +253,68 @@ def load(options: DataOptions,
       them, or a tree has their class, their files may be absent.
 
   Returns:
-    The data set; a note names classes that no image has, or attributes that
-    look like classes.
+    The data set; notes name classes that no image has, or none of the training
+    part, or attributes that look like classes.
 
   Raises:
-    ValueError, FileNotFoundError: if the source cannot be read as asked.
+    ValueError, FileNotFoundError: if the source cannot be read as asked, or a
+      class has a name, nobody named all, and it is in val or test alone.
   """
   dataset = _load(options, progress, workers, in_memory, forgotten)
-  note = (labels_lib.like_classes(dataset.labels, dataset.task)
-          if dataset.task.is_multilabel else _without_images(dataset))
-  return dataset.noted(note) if note and note not in dataset.notes else dataset
+  if dataset.task.is_multilabel:
+    notes = [labels_lib.like_classes(dataset.labels, dataset.task)]
+  else:
+    # Others have official names, or were asked about when they were prepared;
+    # and who forgot a class may have deleted its training images.
+    asks = (options.class_names is None and not forgotten
+            and (options.source == TREE
+                 or options.source.lower().endswith('.csv')))
+    notes = [_without_images(dataset), _without_training(dataset, asks)]
+  return dataset.noted(*(
+      note for note in notes if note and note not in dataset.notes))
+
+
+def _without_training(dataset: dataset_lib.Dataset, asks: bool) -> str:
+  """Names the classes that are in val or test alone; empty if none is.
+
+  In data that say the parts themselves; no model can learn such a class.
+
+  Args:
+    dataset: of classes.
+    asks: whether its name may be that of another one, spelt in another way.
+
+  Raises:
+    ValueError: if it may be, and the classes are no numbers.
+  """
+  if dataset.split is None:
+    return ''
+  words, codes = np.unique(dataset.split, return_inverse=True)
+  parts = np.array([split_columns.part_of(word) or '' for word in
+                    words.tolist()])[codes]
+  tested = np.isin(parts, ('val', 'test'))
+  learnt = np.unique(dataset.labels[np.isin(
+      parts, ('train', 'retain', 'forget'))])
+  unknown = np.setdiff1d(dataset.labels[tested], learnt)
+  if not (learnt.size and unknown.size):
+    return ''
+  names = dataset.task.names
+  asks = asks and not labels_lib.are_numbers(names)
+  found = []
+  for k in unknown.tolist():
+    where = parts[tested & (dataset.labels == k)]
+    found.append(
+        f'{validate.shown(names[k])} in '
+        f'{text_lib.counted(len(where), "image")} of '
+        + text_lib.listed(np.unique(where).tolist()) + (
+            text_lib.nearest(names[k], [names[i] for i in learnt])
+            if asks else ''))
+  if asks:
+    raise ValueError(
+        'Expected every class of val and test in the training part, too, got '
+        f'{validate.listed(found)}: spell it as there, or name all classes by '
+        '--class_names if no image of it is to be trained on.')
+  return (f'No model learns {validate.listed(found)}: the training part has no '
+          'such image.')
 
 
 def _without_images(dataset: dataset_lib.Dataset) -> str:

@@ -297,6 +297,61 @@ def test_classes_without_an_image_are_said(place):
       place, {'y': ['0', '1']}, class_names=('no', 'maybe', 'yes')).notes[-1]
 
 
+@pytest.mark.parametrize(('trained', 'others', 'found'), [
+    (['female', 'male'], ['Frau', 'Mann'],
+     "'Frau' in 6 images of test and val, 'Mann' in 6 images of test and val:"),
+    (['female', 'male'], ['female', 'femal'],
+     r"'femal' in 6 images of test and val \(the nearest is female\):"),
+    (['1b', '2b'], ['1b', '02b'],
+     r"'02b' in 6 images of test and val \(the nearest is 2b\):")])
+def test_a_class_that_is_only_tested_on(place, trained, others, found):
+  table = {'y': np.concatenate([np.resize(trained, 12), np.resize(others, 12)]),
+           'split': PARTS}
+  with pytest.raises(ValueError, match=f'in the training part, too, got {found}'
+                     '.* spell it as there, or name all classes by --class_n'):
+    read(place, table)
+  said = read(place, table, class_names=tuple(sorted({*trained, *others})))
+  assert f'No model learns {found[:25]}' in said.notes[-1]
+  table = {'y': table['y'], 'role': PARTS}
+  with pytest.raises(ValueError, match='in the training part'):
+    read(place, table, split_column='role')
+  assert read(place, table, split_column='ignore').split is None
+  table['role'] = np.resize(['retain', 'forget'], N).tolist()
+  table['role'][:12] = ['test'] * 12
+  with pytest.raises(ValueError, match='in the training part'):
+    read(place, table, split_column='role')
+
+
+def test_a_number_that_is_only_tested_on_is_said(place):
+  note = "No model learns 'y 2' in 6 images of val: the training part has no su"
+  column = np.array([0, 1] * 6 + [2] * 6 + [0, 1] * 3)
+  assert read(place, {'y': column, 'split': PARTS}).notes[-1].startswith(note)
+  np.savez(place / 'n.npz', images=np.full((N, 4, 4, 3), 99, np.uint8),
+           y=column, split=PARTS)
+  options = sources.DataOptions(source=str(place / 'n.npz'), labels=('y',))
+  assert job.load_data(options).notes[-1].startswith(note)
+
+
+def test_a_folder_that_is_only_tested_on(tmp_path):
+  with pytest.raises(ValueError, match="'surprise' in 2 .*is surprised"):
+    tree(tmp_path / 'a', *both('train', 'val'), 'train/surprised/1.png',
+         'test/surprise/1.png', 'test/surprise/2.png')
+  with pytest.raises(ValueError, match="'01' in 1 image of test .* is 1"):
+    tree(tmp_path / 'b', 'train/1/1.png', 'train/2/1.png', 'test/01/1.png')
+  numbers = 'train/1/1.png', 'train/2/1.png', 'test/3/1.png'
+  assert "No model learns '3' in 1 image of test" in tree(
+      tmp_path / 'c', *numbers).notes[-1]
+  # whose training images may be gone since they were forgotten
+  tree(tmp_path / 'd', *both('train', 'test'))
+  picture(tmp_path / 'd/test/glad/1.png')
+  with pytest.raises(ValueError, match='in the training part'):
+    tree(tmp_path / 'd')
+  data = job.load_data(sources.DataOptions(
+      source='tree', root=str(tmp_path / 'd'), image_size=4),
+      forgotten={'train/glad/1.png'})
+  assert 'glad' in data.task.names
+
+
 def test_columns_of_one_class_each_are_said(place):
   one_hot = {'young': [1, 0, 0], 'grown': [0, 1, 0], 'old': [0, 0, 1]}
   labels_of = ','.join(one_hot)
