@@ -24,9 +24,24 @@ _INTEGER = re.compile(r'([+-]?[0-9]+)(?:\.0*)?', re.ASCII)
 _FRACTION = re.compile(  # in decimals, of any language, or rounded
     r'[+-]?[0-9]*[.,][0-9]+(e[+-]?[0-9]+)?|[+-]?[0-9]+e[+-][0-9]+',
     re.ASCII | re.IGNORECASE)
+# 1.000 is 1, or 1000 where thousands are parted by dots; the others are not.
+_THOUSANDS = re.compile(r'[+-]?[1-9][0-9]{0,2}\.000', re.ASCII)
+_DECIMALS = re.compile(r'[+-]?(0|[1-9][0-9]{3,})\.000', re.ASCII)
+# Looks of 4-6, and of 4-Jun, 06. Apr, Mai 13, 2026-06-04 00:00:00, 6/4/2026.
+_RANGE = re.compile('[0-9]+ ?- ?[0-9]+')
+_MONTH = ('(jan|janv|ene|gen|feb|févr|fev|mar|mars|mär|mrz|apr|avr|abr|may|'
+          'mai|mag|jun|juin|giu|jul|juil|lug|aug|août|ago|sep|sept|set|oct|okt|'
+          'ott|out|nov|dec|dez|dic|déc)')
+_DATE = re.compile(
+    fr'[0-9]{{1,2}}[-./ ]*{_MONTH}\.?|{_MONTH}[-./ ]*[0-9]{{1,2}}'
+    r'|([0-9]{1,4}[-./]){2}[0-9]{1,4}( [0:]+)?'
+    '|[0-9]{1,2}月[0-9]{1,2}日')
 _INT32 = np.iinfo(np.int32)
 _MANY = 20  # images; if no two share a class, the column is none of classes
 _MOST_UNNAMED = 1000  # classes without names, where images are fewer
+_MOST_EMPTY = .9  # of the outputs of classes without names
+# It means "no label" (or is -1 as uint8) where it is far above all others.
+_NO_LABEL, _FAR = 255, 64
 
 
 class LabelOptions(TypedDict, total=False):
@@ -103,14 +118,15 @@ def text_order(texts: Iterable[str],
 
 
 def natural_order(texts: Iterable[str]) -> tuple[str, ...]:
-  """Distinct texts sorted, runs of digits by their number.
+  """Distinct texts sorted, runs of digits of any script by their number.
 
   Example:
     >>> natural_order(['bin 10', 'bin 2', 'bin 1'])
     ('bin 1', 'bin 2', 'bin 10')
   """
   def key(text: str) -> tuple:
-    pieces = re.split('([0-9]+)', text)
+    pieces = re.split('([0-9]+)', ''.join(
+        str(unicodedata.decimal(sign, sign)) for sign in text))
     return [(len(piece.lstrip('0')) if k % 2 else 0, piece.lstrip('0'))
             for k, piece in enumerate(pieces)], text
   return tuple(sorted(set(texts), key=key))
@@ -183,7 +199,8 @@ def read_other(
     int32 ``[n]``, the distinct texts, and a sentence if most values are
     integers and the others make texts of them all.
   """
-  odd = [i for i, text in enumerate(texts) if _integer(text) is None]
+  odd = _thousands(texts) or [
+      i for i, text in enumerate(texts) if _integer(text) is None]
   if not odd:
     texts = [text.partition('.')[0] for text in texts]
   codes, names = read_column(texts)
@@ -213,9 +230,10 @@ def read_classes(
 
   Raises:
     ValueError: if a text is blank, or none of ``names``; most are integers and
-      some are not; without ``names``, one is a number with a fraction or a word
-      for a missing value; two differ by case, spaces or look-alike signs alone;
-      or texts without an order are to be merged.
+      some are not, or may be thousands; without ``names``, one is a number with
+      a fraction, a word for a missing value, or a date beside ranges; two
+      differ by case, spaces or look-alike signs alone; or texts without an
+      order are to be merged.
   """
   if '' in texts:
     raise ValueError(f'Expected a class in column {label!r} in '
@@ -228,7 +246,8 @@ def read_classes(
   like_integers = sum(map(bool, map(_INTEGER.fullmatch, texts)))
   if 2 * like_integers >= len(texts):
     column = _integers(
-        label, texts, where, bool(options.get('same_classes')))
+        label, texts, where, ', or name all classes by --class_names',
+        bool(options.get('same_classes')))
     return read_negative(label, column, options.get('negative')), names
   if names is not None:
     i = next(i for i, text in enumerate(texts) if text not in names)
@@ -249,9 +268,12 @@ def read_classes(
 def _check_classes(label: str, texts: Sequence[str], names: Sequence[str],
                    where: Callable[[int], str]) -> None:
   """Raises ValueError if texts that nobody named may be no classes."""
+  ranges = any(_RANGE.fullmatch(spelling.look(name)) for name in names)
   for name in names:
     word = spelling.clean(name)
-    what = ('a word for a missing value' if spelling.is_missing(word) else
+    what = ('like a date that a spreadsheet made of a range (of 4-6, 4-Jun)'
+            if ranges and _DATE.fullmatch(spelling.look(name)) else
+            'a word for a missing value' if spelling.is_missing(word) else
             'a number with a fraction' if _FRACTION.fullmatch(word) else '')
     if what:
       raise ValueError(
@@ -267,15 +289,22 @@ def _numbered(texts: Sequence[str], names: Sequence[str]) -> np.ndarray:
 
 
 def _integers(label: str, texts: Sequence[str], where: Callable[[int], str],
-              padded: bool = False) -> np.ndarray:
+              instead: str, padded: bool = False) -> np.ndarray:
   """Integers, blank unknown; what is none in a column of them is an accident.
 
   Args:
     label: the column's name.
     texts: one for each image.
     where: names row ``i`` in an error.
+    instead: what else than mending or deleting rows may help.
     padded: whether 1 and 01 are one class.
   """
+  if thousands := _thousands(texts):
+    text, place = texts[thousands[0]], where(thousands[0])
+    short = text.partition('.')[0]
+    raise ValueError(
+        f'Expected integers in column {label!r}, got {text!r} in {place}, '
+        f'which may be {short} or {short}000: write it so, without a dot.')
   numbers = {text: _integer(text) for text in set(texts)}
   if not padded:  # 01 is 1 unless that is there, too
     plain = {number for text, number in numbers.items()
@@ -290,8 +319,14 @@ def _integers(label: str, texts: Sequence[str], where: Callable[[int], str],
         f'{len(texts) - len(odd)} of {len(texts)} rows, got '
         + validate.listed(f'{validate.shown(texts[i])} in {where(i)}'
                           for i in odd)
-        + ': mend or delete these rows.')
+        + f': mend or delete these rows{instead}.')
   return np.array([numbers[text] for text in texts], np.int32)
+
+
+def _thousands(texts: Sequence[str]) -> list[int]:
+  """Rows of numbers such as 1.000, unless others show that it is decimals."""
+  found = [i for i, text in enumerate(texts) if _THOUSANDS.fullmatch(text)]
+  return [] if any(map(_DECIMALS.fullmatch, texts)) else found
 
 
 def _integer(text: str) -> int | None:
@@ -307,7 +342,9 @@ def _integer(text: str) -> int | None:
 def read_attribute(label: str, texts: Sequence[str],
                    where: Callable[[int], str],
                    negative: int | None = None) -> np.ndarray:
-  """An integer label column, blank unknown; no order of texts says what is 0.
+  """An integer label column, blank unknown, or one of true and false.
+
+  No order of other texts says what is 0.
 
   Args:
     label: the column's name.
@@ -316,10 +353,14 @@ def read_attribute(label: str, texts: Sequence[str],
     negative: see :class:`LabelOptions`.
 
   Raises:
-    ValueError: if a text is no integer, or the column holds 0 beside
-      ``negative``.
+    ValueError: if a text is no integer, or may be thousands, or the column
+      holds 0 beside ``negative``.
   """
-  column = _integers(label, texts, where, padded=True)
+  truth = {'': '', 'false': '0', 'true': '1'}
+  if {text.lower() for text in texts} <= truth.keys():
+    texts = [truth[text.lower()] for text in texts]
+  column = _integers(label, texts, where,
+                     ' (1 is yes, 0 is no, a blank is unknown)', padded=True)
   known = np.array([bool(text) for text in texts], bool)
   column[known] = read_negative(label, column[known], negative)
   return column
@@ -411,6 +452,7 @@ def _multiclass(column: np.ndarray, label: str, names: Sequence[str] | None,
     raise ValueError(
         f'Expected classes >= 0 in {label!r}, got {column[bad[0]]} in '
         f'{where(bad[0])}{_hint(column)}.')
+  unmerged = column
   if merge_from is not None:
     if not 1 <= merge_from <= column.max():
       raise ValueError(
@@ -418,6 +460,7 @@ def _multiclass(column: np.ndarray, label: str, names: Sequence[str] | None,
           f'{label!r} above the first, got {merge_from}.')
     column = np.minimum(column, merge_from).astype(np.int32)
     if names is not None and len(names) > merge_from + 1:
+      _check_named(unmerged, label, len(names), where)
       names = [*names[:merge_from], f'{names[merge_from]}+']
   if names is None:
     if column.min() > 0:
@@ -432,20 +475,46 @@ def _multiclass(column: np.ndarray, label: str, names: Sequence[str] | None,
     if column.max() == 0:
       raise ValueError(f'Expected at least two classes of {label!r}, got 0 for '
                        'every image.')
+    _check_highest(unmerged, label, where, merge_from is not None)
     names = [f'{label} {k}' for k in range(column.max() + 1)]
     if merge_from is not None:
       names[-1] += '+'
   task = tasks.Task(tasks.MULTICLASS, tuple(names))
-  bad = np.flatnonzero(column >= task.num_outputs)
-  if bad.size:
-    raise ValueError(
-        f'Expected {label!r} below {task.num_outputs}, the number of names, '
-        f'got {column[bad[0]]} in {where(bad[0])}.')
+  _check_named(column, label, task.num_outputs, where)
   if len(column) == len(np.unique(column)) >= _MANY:
     raise ValueError(
         f'Expected classes of {label!r} that images share, got another one in '
         f'each of {len(column)} images.')
   return column, task
+
+
+def _check_named(column: np.ndarray, label: str, names: int,
+                 where: Callable[[int], str]) -> None:
+  """Raises ValueError if a class has no name."""
+  bad = np.flatnonzero(column >= names)
+  if bad.size:
+    raise ValueError(
+        f'Expected {label!r} below {names}, the number of names, got '
+        f'{column[bad[0]]} in {where(bad[0])}.')
+
+
+def _check_highest(column: np.ndarray, label: str, where: Callable[[int], str],
+                   merged: bool) -> None:
+  """Raises ValueError if the highest of unnamed classes seems to be none."""
+  *others, highest = np.unique(column).tolist()
+  outputs = highest + 1
+  empty = highest - len(others)
+  if highest == _NO_LABEL and others[-1] < _NO_LABEL - _FAR:
+    what = (f'the highest of the others is {others[-1]}, and 255 is often '
+            'written where there is no label')
+  elif not merged and empty > _MOST_EMPTY * outputs:
+    what = f'{empty} of {outputs} outputs would have no image'
+  else:
+    return
+  raise ValueError(
+      f'Expected classes of {label!r} counted from 0, got {highest} in '
+      f'{where(int(column.argmax()))}: {what}. Mend or delete such rows, or '
+      'name all classes by --class_names.')
 
 
 def _multilabel(columns: Mapping[str, np.ndarray], labels: tuple[str, ...],

@@ -50,10 +50,20 @@ def read(place, columns, label='y', **options):
     (['0', '1', '2'], {}, [0, 1, 2], ['y 0', 'y 1', 'y 2']),
     (['0.0', '1.', '2.00'], {}, [0, 1, 2], ['y 0', 'y 1', 'y 2']),
     (['0', '1.0', '+2'], {}, [0, 1, 2], ['y 0', 'y 1', 'y 2']),
+    (['0.000', '1.000', '2.000'], {}, [0, 1, 2], ['y 0', 'y 1', 'y 2']),
     (['00', '01', '02'], {}, [0, 1, 2], ['y 0', 'y 1', 'y 2']),
     ([*'0123', '01'], {'same_classes': True}, [0, 1, 2, 3, 1],
      ['y 0', 'y 1', 'y 2', 'y 3']),
     (['b 10', 'b 2', 'b 1'], {}, [2, 1, 0], ['b 1', 'b 2', 'b 10']),
+    (['0０', '１', '１０', '２'], {}, [0, 1, 3, 2],
+     ['0０', '１', '２', '１０']),
+    (['१०', '२', '१'], {}, [2, 1, 0], ['१', '२', '१०']),
+    (['TRUE', 'FALSE'], {}, [1, 0], ['FALSE', 'TRUE']),
+    (['4-Jun', '5-Jun'], {}, [0, 1], ['4-Jun', '5-Jun']),
+    (['0-2', '3 plus', 'May'], {}, [0, 1, 2], ['0-2', '3 plus', 'May']),
+    (['0-2', '4-Jun'], {'class_names': ('0-2', '4-Jun')}, [0, 1],
+     ['0-2', '4-Jun']),
+    (['#NV', 'a'], {'class_names': ('a', '#NV')}, [1, 0], ['a', '#NV']),
     (['7-12', '0-6', '13-19'], {}, [1, 0, 2], ['0-6', '7-12', '13-19']),
     (['7-12', '0-6', '13-19'], {'class_names': labels.SORTED}, [2, 0, 1],
      ['0-6', '13-19', '7-12']),
@@ -134,6 +144,20 @@ def test_an_odd_value_never_makes_another_class(place, numbers, data):
     (['f', 'm', 'unknown'], {}, "got 'unknown' in line 4 .* missing value"),
     (['0.3', '0.5', '1.7'], {}, "got '0.3' in line 2 .*number with a fraction"),
     (['0,0', '1,0'], {}, "got '0,0' in line 2 .* number with a fraction"),
+    (['0', '1.000', '2.000'], {}, "got '1.000' in line 3 of m.csv, which may be"
+     ' 1 or 1000: write it so, without a dot'),
+    (['1.000', '12.000'], {}, "got '1.000' in line 2 .* 1 or 1000"),
+    *((['0-2', odd, '15–20'], {}, f'got {odd!r} in line 3 .*, like a date that'
+       ' a spreadsheet made of a range') for odd in (
+           '4-Jun', '06. Apr', 'Mai 13', '12. Dez', 'déc.-12', '6/4/2026',
+           '2026-06-04 00:00:00', '04.06.2026', '4月6日')),
+    (['0', '1', '2', '3+'], {}, 'as in 18 of 24 .*: mend or delete these rows, '
+     'or name all classes by --class_names'),
+    (['0', '1', '40'], {}, 'got 40 in line 4 of m.csv: 38 of 41 outputs would '
+     'have no image'),
+    (['0', '1', '255'], {'merge_from': 1}, '255 is often written where there'),
+    (['0', '1', '9'], {'merge_from': 1, 'class_names': ('a', 'b', 'c')},
+     'below 3, the number of names, got 9'),
     (['male', 'Male', 'female'], {'class_names': ('female', 'male')},
      'differ by more than case, spaces and look-alike'),
     (['b', 'a', 'c', 'd'], {'merge_from': 2},
@@ -162,6 +186,27 @@ def test_an_attribute_has_two_known_values(place, column, options, message):
   for more in ({'multilabel': True}, {'label': 'y,z'}):
     with pytest.raises(ValueError, match=message):
       read(place, {'y': column, 'z': ['0', '1']}, **options, **more)
+
+
+def test_an_attribute_is_true_or_false(place):
+  data = read(place, {'y': ['TRUE', 'false', ''], 'z': ['0', '1']}, 'y,z')
+  assert data.labels[:3, 0].tolist() == [1, 0, -1]
+  for column in (['TRUE', '0'], ['yes', 'no'], ['1', '0', 'NA']):
+    with pytest.raises(ValueError, match='1 is yes, 0 is no, a blank is unkno'):
+      read(place, {'y': column}, multilabel=True)
+
+
+def test_a_thousand_is_not_one(place):
+  income = ['500', '1.000', '2.000']
+  with pytest.raises(ValueError, match="got '1.000' in line 3 .* 1 or 1000"):
+    read(place, {'income': income}, 'income', multilabel=True,
+         thresholds=(('income', 100),))
+  data = read(place, {'y': ['0', '1'], 'income': income})
+  assert data.column_names['income'] == {0: '1.000', 1: '2.000', 2: '500'}
+  for decimals in (['0.000', '12.000'], ['1.00', '1200.00'],
+                   ['1.000', '1200.000']):
+    data = read(place, {'y': ['0', '1'], 'income': decimals})
+    assert 'income' not in data.column_names
 
 
 def test_minus_one_is_no_when_asked_for(place):
