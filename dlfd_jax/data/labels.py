@@ -27,8 +27,8 @@ _FRACTION = re.compile(  # in decimals, of any language, or rounded
 # 1.000 is 1, or 1000 where thousands are parted by dots; the others are not.
 _THOUSANDS = re.compile(r'[+-]?[1-9][0-9]{0,2}\.000', re.ASCII)
 _DECIMALS = re.compile(r'[+-]?(0|[1-9][0-9]{3,})\.000', re.ASCII)
-# Looks of 4-6, and of 4-Jun, 06. Apr, Mai 13, 2026-06-04 00:00:00, 6/4/2026.
-_RANGE = re.compile('[0-9]+ ?- ?[0-9]+')
+# Looks of 4-6, 13+ and >12, and of 4-Jun, 06. Apr, Mai 13, 2026-06-04 00:00:00.
+_RANGE = re.compile('[0-9]+ ?(- ?[0-9]+|[+])|[<>≤≥]=? ?[0-9]+')
 _MONTH = ('(jan|janv|ene|gen|feb|févr|fev|mar|mars|mär|mrz|apr|avr|abr|may|'
           'mai|mag|jun|juin|giu|jul|juil|lug|aug|août|ago|sep|sept|set|oct|okt|'
           'ott|out|nov|dec|dez|dic|déc)')

@@ -151,6 +151,8 @@ def test_an_odd_value_never_makes_another_class(place, numbers, data):
        ' a spreadsheet made of a range') for odd in (
            '4-Jun', '06. Apr', 'Mai 13', '12. Dez', 'déc.-12', '6/4/2026',
            '2026-06-04 00:00:00', '04.06.2026', '4月6日')),
+    *((['4-Jun', '12. Aug', end], {}, "got '4-Jun' in line 2 .*, like a date")
+      for end in ('13+', '>12', '≥13')),
     (['0', '1', '2', '3+'], {}, 'as in 18 of 24 .*: mend or delete these rows, '
      'or name all classes by --class_names'),
     (['0', '1', '40'], {}, 'got 40 in line 4 of m.csv: 38 of 41 outputs would '
