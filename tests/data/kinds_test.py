@@ -4,6 +4,7 @@ Each table holds members of one kind: what is read, or what is refused.
 """
 
 import os
+import re
 
 import hypothesis
 import numpy as np
@@ -63,6 +64,7 @@ def read(place, columns, label='y', **options):
     (['0-2', '3 plus', 'May'], {}, [0, 1, 2], ['0-2', '3 plus', 'May']),
     (['0-2', '4-Jun'], {'class_names': ('0-2', '4-Jun')}, [0, 1],
      ['0-2', '4-Jun']),
+    (['#red', '#2', 'C#'], {}, [1, 0, 2], ['#2', '#red', 'C#']),
     (['#NV', 'a'], {'class_names': ('a', '#NV')}, [1, 0], ['a', '#NV']),
     (['7-12', '0-6', '13-19'], {}, [1, 0, 2], ['0-6', '7-12', '13-19']),
     (['7-12', '0-6', '13-19'], {'class_names': labels.SORTED}, [2, 0, 1],
@@ -142,6 +144,10 @@ def test_an_odd_value_never_makes_another_class(place, numbers, data):
     (['no', 'yes', 'NA'], {}, "got 'NA' in line 4 of m.csv, a word for a "
      'missing value: mend or delete 8 rows, or name all classes by'),
     (['f', 'm', 'unknown'], {}, "got 'unknown' in line 4 .* missing value"),
+    *((['no', 'yes', odd], {}, f'got .{re.escape(odd)}. in line 4 .*, an error '
+       'of a spreadsheet: mend or delete 8 rows') for odd in (
+           '#NV', '#WERT!', '#ERROR!', '########', '#ÜBERLAUF!', '#¡VALOR!',
+           '#NOMBRE?', '#N/D', 'Err:502')),
     (['0.3', '0.5', '1.7'], {}, "got '0.3' in line 2 .*number with a fraction"),
     (['0,0', '1,0'], {}, "got '0,0' in line 2 .* number with a fraction"),
     (['0', '1.000', '2.000'], {}, "got '1.000' in line 3 of m.csv, which may be"
