@@ -71,10 +71,9 @@ class Monitor:
     self._original = hosts.from_first(live.measure(original))
     blind = None
     if measured:
-      # An unsigned rule is that of the released code, which has no such notion.
-      signed = plan.phases is None or plan.phases.signed
-      blind = signed and (strength(self._original, self._select_by)
-                          <= self._select_threshold)
+      # The released code has no such notion.
+      blind = plan.attack != live_lib.RELEASED and (
+          strength(self._original, self._select_by) <= self._select_threshold)
     self._selection = None if config.selection == 'last' or (
         blind is None) else Selection(
             self._select_threshold, blind,
@@ -220,20 +219,24 @@ class Selection:
     the forget set, too; or, with ``num_val``, the latest one which the attack
     sees no better and whose accuracy is within its standard error of that. If
     the attack could not see the original, the one whose signed AUC is nearest
-    .5 among those within 1 point of the best val accuracy.
+    .5 among those that have ``least`` or are within 1 point of the best val
+    accuracy.
     """
     if not candidates:
       return None, 'no state was measured, so the last one is returned'
     order = range(len(candidates))
     if self.blind:
-      best = max(c['val_accuracy'] for c in candidates)
-      near = [i for i in order
-              if candidates[i]['val_accuracy'] >= best - _ACCURACY_SLACK]
+      lowest = max(c['val_accuracy'] for c in candidates) - _ACCURACY_SLACK
+      rule = 'within 1 point of the best val accuracy'
+      if 0 < self._kept_accuracy < lowest:
+        lowest = self._kept_accuracy
+        rule = f'with the val accuracy of {lowest:.3f} that it has to keep'
+      near = [i for i in order if candidates[i]['val_accuracy'] >= lowest]
       chosen = min(near, key=lambda i: (
           _off(candidates[i]), -candidates[i]['val_accuracy']))
       return chosen, (
           'the attack cannot see the original at this sample size: the state '
-          'with the val AUC nearest .5 within 1 point of the best val accuracy')
+          f'with the val AUC nearest .5 {rule}')
     near = self._near_the_best(candidates)
     if near:
       rule = 'the most accurate state on val'

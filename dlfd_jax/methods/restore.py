@@ -11,7 +11,10 @@ does not, as the teacher anchors the forget images. While the live attack finds
 forget images at most as well known as unseen ones, the next steps anchor with
 ``resting_weight`` instead, and with weight 0 read retain alone: a fixed weight
 would forget too much. Memory comes and goes within few of these steps, so the
-attack looks at least four times an epoch, see docs/decisions.md.
+attack looks at least four times an epoch. Images too few to fill a batch do not
+come back while it rests, as nothing else is like them: of these it rests within
+the threshold alone, and the anchor holds them from both sides. See
+docs/decisions.md.
 
 Reads retain with labels, forget images, and what the teacher's method and the
 monitor read; cost: the method's, and about 2 1/3 passes over retain per epoch.
@@ -92,6 +95,7 @@ class StageConfig(base.ProportionateConfig):
       steps[RESTING] = steps[JOINT]
     elif self.dynamic:
       steps[RESTING] = setting.supervised_step(self)
+    few = len(problem.splits.forget) < self.batch_size
     # Copies of the same few would be half of what batch statistics count.
     batches = setting.pairs(self, once=True)
     return base.Plan(
@@ -100,7 +104,7 @@ class StageConfig(base.ProportionateConfig):
         check_within=-(-batches.steps_per_epoch // _CHECKS),
         phases=base.PhaseRule(
             active=JOINT, resting=RESTING, threshold=self.forget_threshold,
-            opening=JOINT) if self.dynamic else None,
+            opening=JOINT, signed=not few) if self.dynamic else None,
         constants={'teacher': setting.teacher},
         phase_constants={
             phase: {'weight': setting.devices.share(np.float32(weight))}

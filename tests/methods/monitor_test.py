@@ -23,12 +23,14 @@ class FakeLive:
 
 
 def make(original=0.8, select=0.3, selection='best', measured=FakeLive,
-         forget_threshold=0.4, stop=None, findings=(), auc=0.6, **rule):
+         forget_threshold=0.4, stop=None, findings=(), auc=0.6,
+         attack='balanced', **rule):
   config = base.MethodConfig(selection=selection, select_threshold=select)
   phases = None if forget_threshold is None else base.PhaseRule(
       active='distance', resting='finetune', threshold=forget_threshold, **rule)
   plan = base.Plan(steps={'distance': None, 'finetune': None}, batches=None,
-                   phases=phases, stop=stop, findings=dict(findings))
+                   phases=phases, stop=stop, findings=dict(findings),
+                   attack=attack)
   return monitor.Monitor(measured(), figures(original, auc), config, plan)
 
 
@@ -169,9 +171,23 @@ def test_blind_choice_is_the_auc_nearest_one_half_near_the_best_accuracy():
   assert 'cannot see the original' in reason
 
 
-def test_the_unsigned_attack_is_never_called_blind():
-  assert not make(0.1, signed=False).findings(
-      None)['attack_blind_to_original']
+def test_a_blind_choice_may_lose_what_a_deletion_may():
+  # The original had .5: .48 is enough, however good the best state is by luck.
+  states = [figures(0.1, auc=auc, accuracy=accuracy) for auc, accuracy in (
+      (1.0, .6), (.55, .481), (.5, .479), (.7, .59))]
+  watch = make(original=0.1, selection='one_se')
+  assert sorted(watch.keep(states)) == [0, 1, 2, 3]
+  chosen, reason = choose(watch, states)
+  assert chosen == 1 and 'accuracy of 0.480 that it has to keep' in reason
+  chosen, reason = choose(watch, states[2:3])  # none has it
+  assert chosen == 0 and 'within 1 point of the best' in reason
+
+
+@pytest.mark.parametrize('attack', ['released', 'balanced'])
+def test_the_released_attack_is_never_called_blind(attack):
+  for signed in (True, False):
+    found = make(0.1, signed=signed, attack=attack).findings(None)
+    assert found['attack_blind_to_original'] is (attack == 'balanced')
 
 
 def test_last_state_is_chosen_without_keeping_any():

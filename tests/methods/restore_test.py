@@ -107,6 +107,21 @@ def test_a_forget_batch_is_no_larger_than_the_request(few, batch):
       assert sorted(one.index) == sorted(whole[:few])
 
 
+@pytest.mark.parametrize('few, signed', [(7, False), (8, True), (24, True)])
+def test_the_anchor_holds_few_images_from_both_sides(few, signed):
+  problem = problems.problem()
+  problem = dataclasses.replace(problem, splits=dataclasses.replace(
+      problem.splits, forget=problem.splits.forget[:few]))
+  stated = config()
+  assert plan_of(stated, problem).phases.signed is signed
+  watch = run_lib.prepare(dataclasses.replace(
+      problems.setting(problem), teacher=problems.devices().place(
+          problem.original)), stated)[1]
+  if watch.findings(None)['steering'] != 'passes':
+    over = problems.figures(1.0, auc=0.0)
+    assert watch.phase(over) == ('restore_resting' if signed else 'restore')
+
+
 @pytest.mark.parametrize('epochs, size, within', [(2, 8, 1), (9, 1, 5)])
 def test_the_attack_looks_four_times_an_epoch_however_cheap_steps_are(
     epochs, size, within):
