@@ -142,15 +142,11 @@ class DataOptions:
         named or suffix == '.csv' or self.source == TREE):
       raise ValueError(
           f'Expected an image size for the images of {self.source}, got none.')
-    self._check_reading(suffix)
+    self._check_reading()
     if self.identity_pattern is not None:
-      if self.source != TREE:
-        raise ValueError(
-            f'Expected identity_pattern for a tree only, got '
-            f'{self.identity_pattern!r} for {self.source}.')
       tree.check_pattern(self.identity_pattern)
 
-  def _check_reading(self, suffix: str) -> None:
+  def _check_reading(self) -> None:
     """Checks the fields that say how labels and parts are read."""
     if self.class_names is not None:
       validate.texts('class_names', self.class_names)
@@ -174,20 +170,17 @@ class DataOptions:
       if self.split_column == split_columns.IGNORE:
         raise ValueError('Expected split_codes for a column of the split, got '
                          f'split_column={split_columns.IGNORE!r}.')
-    for name, sources in (
-        ('class_names', ('.csv', '.npz', TREE)), ('negative', ('.csv', '.npz')),
-        ('same_classes', ('.csv', TREE)), ('split_column', ('.csv', '.npz')),
-        ('split_codes', ('.csv', '.npz', TREE))):
-      if getattr(self, name) is not None and not {
-          suffix, self.source} & set(sources):
+    for name in _unread(self.source, _READING):
+      if getattr(self, name) is not None:
+        taken = sorted(kind for kind, read in _FIELDS.items() if name in read)
         raise ValueError(
-            f'Expected {name} for {" or ".join(sources)} only, got '
+            f'Expected {name} for {" or ".join(taken)} only, got '
             f'{validate.shown(getattr(self, name))} for {self.source}.')
 
 
 # Fields that are refused where nothing reads them.
-_OF_SOME_SOURCES = ('identity_pattern', 'class_names', 'same_classes',
-                    'negative', 'split_column', 'split_codes')
+_READING = ('identity_pattern', 'class_names', 'negative', 'same_classes',
+            'split_column', 'split_codes')
 
 
 def is_name(source: str) -> bool:
@@ -204,14 +197,15 @@ def _check_distinct(name: str, pairs: tuple[tuple[str, Any], ...]) -> None:
                        f'{validate.shown(word)} {first.count(word)} times.')
 
 
-_LABELS = ('labels', 'multilabel', 'merge_from', 'thresholds', 'class_names',
-           'negative', 'same_classes')
+_LABELS = ('labels', 'multilabel', 'merge_from', 'thresholds')
 _FIELDS = {  # of each kind of source that are read there
     SYNTHETIC: ('labels', 'people', 'images_per_person', 'data_seed'),
     TREE: ('labels', 'root', 'identity_pattern', 'class_names', 'same_classes',
            'merge_from', 'split_codes'),
-    '.npz': (*_LABELS, 'split_column', 'split_codes'),
-    '.csv': (*_LABELS, 'root', 'split_column', 'split_codes'),
+    '.npz': (*_LABELS, 'class_names', 'negative', 'split_column',
+             'split_codes'),
+    '.csv': (*_LABELS, 'class_names', 'negative', 'same_classes', 'root',
+             'split_column', 'split_codes'),
     '.json': (),  # all is decided when they are prepared
     'a download': (*_LABELS, 'root', 'people')}
 
@@ -234,7 +228,8 @@ def for_source(options: DataOptions, source: str) -> DataOptions:
   So a run on a table goes on with the shards that were prepared of it.
   """
   source = source if is_name(source) else shards.manifest_of(source)
-  unread: dict[str, Any] = dict.fromkeys(_unread(source, _OF_SOME_SOURCES))
+  unread: dict[str, Any] = dict.fromkeys(
+      _unread(source, _READING))
   return dataclasses.replace(options, **unread)
 
 

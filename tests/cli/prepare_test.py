@@ -150,8 +150,11 @@ def test_a_run_on_a_table_goes_on_with_its_shards():
     assert found.labels == ('age',)
     assert (found.split_column is None) == (source in (
         'shards/shards.json', 'tree'))
-  dataclasses.replace(sources.for_source(table, 'shards/shards.json'),
-                      source='shards/shards.json')
+    # Nothing that nobody typed is refused there.
+    dataclasses.replace(found, source=source, **(
+        {'labels': ()} if source == 'tree' else {}))
+  with pytest.raises(ValueError, match='same_classes for .csv or tree only, g'):
+    dataclasses.replace(table, source='faces.npz')
 
 
 @pytest.mark.slow

@@ -292,7 +292,7 @@ def test_what_may_be_a_split_is_asked_about(place, name, words):
 
 
 def test_words_of_parts_as_bytes_are_asked_about(tmp_path):
-  np.savez(tmp_path / 'p.npz', images=np.zeros((3, 4, 4, 3), np.uint8),
+  np.savez(tmp_path / 'p.npz', images=np.full((3, 4, 4, 3), 99, np.uint8),
            y=np.array([1, 0, 1]), role=np.array([b'train', b'val', b'test']))
   options = {'source': str(tmp_path / 'p.npz'), 'labels': ('y',)}
   with pytest.raises(ValueError, match='--split_column=role, or'):
@@ -312,7 +312,7 @@ def test_paths_that_name_parts_are_asked_about(tmp_path, above, below):
   (tmp_path / 'm.csv').write_text('\n'.join(['path,identity,y', *lines]))
   options = {'source': str(tmp_path / 'm.csv'), 'labels': ('y',),
              'image_size': 4}
-  np.savez(tmp_path / 'p.npz', images=np.zeros((4, 4, 4, 3), np.uint8),
+  np.savez(tmp_path / 'p.npz', images=np.full((4, 4, 4, 3), 99, np.uint8),
            y=np.array([1, 0, 1, 0]), sample_id=np.array(paths))
   for source in ('m.csv', 'p.npz'):
     options['source'] = str(tmp_path / source)
