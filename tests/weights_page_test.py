@@ -105,7 +105,7 @@ def test_a_program_needs_flatbuffers(folder, monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, name)
   assert weights.EXPORT.main([f'--model={folder}/runs/unlearned',
                               f'--weights={folder}/no.stablehlo']) == 2
-  assert 'install the extra dlfd_jax[stablehlo]' in capsys.readouterr().err
+  assert 'install the extra stablehlo' in capsys.readouterr().err
   assert not (folder / 'no.stablehlo').exists()
 
 

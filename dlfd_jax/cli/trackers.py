@@ -253,8 +253,8 @@ def of(values: flags.FlagValues) -> Trackers:
       importlib.import_module(module)
     except ImportError as error:
       raise ValueError(
-          f'Expected {module} for --tracker={name}: install the extra '
-          f'dlfd_jax[{extra}].') from error
+          f'Expected {module} for --tracker={name}: '
+          f'{text.by_extra(extra)}.') from error
   if 'wandb' in names and not _has_key():
     raise ValueError(
         'Expected to be logged in for --tracker=wandb: `wandb login` or '

@@ -60,7 +60,7 @@ class DataOptions:
       CelebA's coding (None = -1 is unknown).
     split_column: column of a file that says what part each image is in: train,
       val or test, usual words for them in any case, or 0, 1 and 2 as in CelebA
-      (None = the one called split, if any; ``ignore`` = none).
+      (None = the one called split, if any; ``ignore`` = no column).
     split_codes: pairs of a value of that column, or of a folder of a tree, and
       its part, ``0:test,1:train`` on the command line.
 

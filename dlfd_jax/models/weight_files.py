@@ -440,6 +440,6 @@ def _torch() -> Any:
     import torch  # an extra, and slow to import
   except ImportError as error:
     raise ValueError(
-        'Expected PyTorch for a .pth file: install the extra dlfd_jax[torch], '
+        f'Expected PyTorch for a .pth file: {text_lib.by_extra("torch")}, '
         'or give a .safetensors file.') from error
   return torch

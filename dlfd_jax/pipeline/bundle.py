@@ -37,6 +37,7 @@ from dlfd_jax.utils import (
   runs,
   schemas,
   storage,
+  text,
   validate,
 )
 
@@ -112,7 +113,7 @@ def _cryptography() -> tuple[Any, Any, Any]:
     from cryptography.hazmat.primitives.asymmetric import ed25519
   except ModuleNotFoundError as error:
     raise ValueError('Expected the package cryptography for signatures, found '
-                     'none: install the extra dlfd_jax[sign].') from error
+                     f'none: {text.by_extra("sign")}.') from error
   return serialization, ed25519, exceptions
 
 

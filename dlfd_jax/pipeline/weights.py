@@ -18,7 +18,7 @@ from dlfd_jax.data import dataset as dataset_lib
 from dlfd_jax.data.loaders import images as images_lib
 from dlfd_jax.models import torch_weights, weight_files
 from dlfd_jax.pipeline import class_order, classifier, setups
-from dlfd_jax.utils import plugins, storage, validate, writes
+from dlfd_jax.utils import plugins, storage, text, validate, writes
 
 PROGRAM = '.stablehlo'
 _PLATFORMS = ('cpu', 'cuda', 'rocm', 'tpu')
@@ -276,5 +276,5 @@ def _program(saved: checkpoint.SavedModel) -> bytes:
   try:
     return bytes(exported.serialize())
   except ImportError as error:  # of flatbuffers, which jax does not require
-    raise ValueError('Expected flatbuffers for a .stablehlo file: install the '
-                     'extra dlfd_jax[stablehlo].') from error
+    raise ValueError('Expected flatbuffers for a .stablehlo file: '
+                     f'{text.by_extra("stablehlo")}.') from error

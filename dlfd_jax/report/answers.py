@@ -306,8 +306,10 @@ def _by_verdict(result: tables.Result) -> Answer:
 
 def _more(result: tables.Result) -> str:
   """What would tell, by the retrained models that are there."""
-  return (_TIER_1 if tables.references(result) >= REFERENCES
-          and not result.get('verdicts') else _MORE)
+  found = (_TIER_1 if tables.references(result) >= REFERENCES
+           and not result.get('verdicts') else _MORE)
+  return found if result.get('audit') is None else found.replace(
+      'dlfd evaluate', 'dlfd audit')
 
 
 def _too_few(result: tables.Result) -> str:

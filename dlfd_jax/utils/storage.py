@@ -424,8 +424,8 @@ def _system(scheme: str) -> Any:
       fsspec = importlib.import_module('fsspec')
     except ImportError as error:
       raise ValueError(
-          f'Expected {module} for {scheme}:// folders: install the extra '
-          f'dlfd_jax[{extra}].') from error
+          f'Expected {module} for {scheme}:// folders: '
+          f'{text_lib.by_extra(extra)}.') from error
     logging.getLogger(module).setLevel(logging.CRITICAL)  # we say it, once
     _copy.systems[scheme] = fsspec.filesystem(
         scheme, use_listings_cache=False, skip_instance_cache=True)

@@ -71,6 +71,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
   return f' (the nearest is {found[0]})' if found else ''
 
 
+def by_extra(extra: str) -> str:
+  """How to install what only some users need, as the end of an error."""
+  return (f'install the extra {extra} '
+          f"(in the clone: pip install -e '.[{extra}]')")
+
+
 def counted(count: int, unit: str) -> str:
   """``1 person``, ``3 people``; ``unit`` is ``'person'`` or a regular noun."""
   many = 'people' if unit == 'person' else f'{unit}s'

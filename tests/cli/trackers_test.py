@@ -153,5 +153,5 @@ def test_without_its_library_nothing_starts(
   assert unlearn.main(_unlearn(original, tmp_path / 'run', name)) == 2
   assert capsys.readouterr().err == (
       f'error: Expected {module} for --tracker={name}: install the extra '
-      f'dlfd_jax[{extra}].\n')
+      f"{extra} (in the clone: pip install -e '.[{extra}]').\n")
   assert not (tmp_path / 'run').exists()

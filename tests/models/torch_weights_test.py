@@ -194,5 +194,5 @@ def test_other_files_are_refused_and_run_no_code(
 def test_without_pytorch_the_extra_is_named(tmp_path, monkeypatch):
   (tmp_path / 'w.pth').write_bytes(b'x')
   monkeypatch.setitem(__import__('sys').modules, 'torch', None)
-  with pytest.raises(ValueError, match=r'install the extra dlfd_jax\[torch\]'):
+  with pytest.raises(ValueError, match=r'install the extra torch'):
     weight_files.read(tmp_path / 'w.pth')

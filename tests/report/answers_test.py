@@ -62,6 +62,14 @@ def test_tier_0_never_says_yes(auc, said):
   assert 'use it.' not in answers.lines(result)[-1]
 
 
+def test_advice_names_the_command_that_judged():
+  result = _result(auc=(.52, .45, .59, 'inconclusive'))
+  assert 'then dlfd evaluate --tier=1)' in answers.lines(result)[-1]
+  audited = answers.lines({**result, 'audit': {}})[-1]
+  assert 'then dlfd audit --tier=1)' in audited
+  assert 'dlfd evaluate' not in audited
+
+
 def _beside(count, auc, delta, **more):
   """At tier 0 beside retrained models, none of which excuses the attack."""
   result = _result('', auc=(*auc, more.pop('verdict', 'inconclusive')))

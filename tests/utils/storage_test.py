@@ -337,5 +337,5 @@ def test_a_missing_driver_names_its_extra(monkeypatch, scheme, module, extra):
   monkeypatch.setitem(sys.modules, module, None)
   monkeypatch.setattr(storage, '_copy', storage._Copy())
   with pytest.raises(ValueError, match=rf'Expected {module} for {scheme}:// '
-                     rf'folders: install the extra dlfd_jax\[{extra}\]'):
+                     rf'folders: install the extra {extra} \(in the clone'):
     storage.local(f'{scheme}://b/run')
