@@ -16,12 +16,27 @@ _INVISIBLE = re.compile(
     '\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8'
     '\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]')
 # What spreadsheets, pandas, R, databases, JavaScript and people write where a
-# value is missing. The dashes are U+2010 to U+2015 and the minus sign U+2212.
+# value is missing, in any language; none is a common name (`K. A.` is initials,
+# `k. A.` German). The dashes are U+2010 to U+2015 and the minus sign U+2212.
+_WORDS = (
+    'na|nan|none|null|missing|undefined|unknown|not (known|available)|tbd'
+    '|unbekannt|nicht (bekannt|angegeben)|keine angabe|undefiniert|onbekend'
+    '|inconnue?|non (renseigné|connu|noto|disponible)|indéfini|manquant'
+    '|desconocid[oa]|desconhecid[oa]|sconosciut[oa]|necunoscut'
+    '|okänd|ukendt|ukjent|tuntematon|nieznan[ya]|brak danych|neznám[ýá]'
+    '|ismeretlen|bilinmiyor|неизвестн(о|ый|ая)|невідом(о|ий|а)|нет данных'
+    '|άγνωστ(ος|η|ο)|مجهول|غير معروف|لا يوجد|نامشخص|अज्ञात|không rõ'
+    '|不明|不詳|不详|未知|未定義|未定义|缺失|欠損|无|無|なし|미상|불명|없음'
+    '|알 수 없음')
+# Errors of spreadsheets: #DIV/0!, #WERT!, #¿NOMBRE?, #N/A, #Н/Д, Err:502, and
+# what is wider than its cell.
+_ERRORS = (r'##+|#[¡¿]?[^\W\d][\w/.]*[!?]|#[^\W\d_]/[^\W\d_]+|err:\d{3}'
+           '|#(nv|yok|hiányzik|getting_data|není_k_dispozici|nie_dostępne)')
 _MISSING = re.compile(
-    r'|n ?/ ?a|n\.a\.?|\.|\?+|[-\u2010-\u2015\u2212]+|[-\u2212]0*1(\.0*)?|\\n'
-    r'|<?(na|nan|none|null|missing|undefined|unknown)>?'
-    r'|[(\[](na|none|null|missing|undefined|unknown|blank|empty)[)\]]'
-    r'|#(n/a|ref!|value!|name\?|div/0!|null!|num!)')
+    r'|n ?/ ?[adk]|n\.a\.?|(?-i:k)\. ?a\.?|\.|\?+|\\n'
+    r'|[-\u2010-\u2015\u2212]+|[-\u2212]0*1(\.0*)?'
+    rf'|<?({_WORDS})>?|[(\[]({_WORDS}|blank|empty|leer|vide)[)\]]|{_ERRORS}',
+    re.IGNORECASE)
 # Signs that programs and keyboards put for others.
 _SIGNS = str.maketrans({
     **dict.fromkeys('\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u2043', '-'),
@@ -45,9 +60,12 @@ def clean(text: str) -> str:
 
 
 def is_missing(name: str) -> bool:
-  """Whether a clean name is a word for a missing value, or blank."""
-  return bool(_MISSING.fullmatch(
-      unicodedata.normalize('NFKC', name).casefold()))
+  """Whether a clean name stands for a missing value, or is blank.
+
+  That is a word (``NA``, ``unbekannt``), a sign (``?``) or an error of a
+  spreadsheet in any language (``#N/A``, ``#WERT!``, ``####``).
+  """
+  return bool(_MISSING.fullmatch(unicodedata.normalize('NFKC', name)))
 
 
 def look(text: str) -> str:

@@ -189,7 +189,10 @@ WORDS = ['NA', 'N/A', 'n/a', 'nan', 'NaN', 'None', 'NULL', 'null', '?', '??',
          'unknown', 'Unknown', '-', '--', '—', '-1', '-1.0', '-01', '<NA>',
          '#N/A', '#REF!', '#NAME?', 'undefined', 'missing', '\\N', '(null)',
          '[NULL]', '(blank)', '.', ' NA ', 'Ｎ/Ａ', 'un\u200bknown', '\u00a0',
-         '\u200b', '−1']
+         '\u200b', '−1', '#NV', '#WERT!', '#¡VALOR!', '#¿NOMBRE?', '#Н/Д',
+         '#SPILL!', '#HIÁNYZIK', '########', 'Err:502', 'k. A.', 'k.A.',
+         'Unbekannt', 'nicht bekannt', 'inconnu', 'DESCONOCIDA', '不明', '未知',
+         'НЕИЗВЕСТНО', 'άγνωστος', '[Unbekannt]', 'TBD', 'n/k']
 
 
 @pytest.mark.parametrize('word', WORDS)
@@ -216,6 +219,7 @@ def test_a_word_for_a_missing_value_is_no_person(tmp_path, word):
 @pytest.mark.parametrize('names', [
     ['Nan Goldin', 'Naomi', 'Nina'], ['Nona', 'Nullah', '-12'],
     ['N', 'A', '?a'], ['unknown soldier', '1', '0'],
+    ['K. A.', 'Ka', 'Leer'], ['#', '#5', '#anon17'], ['Brak', 'N.C.', '無名'],
     ['Nat', 'Nil', 'Blank', '(na'], ['\\Na', 'N.N.', '..', '[unknown]a']])
 def test_names_that_look_like_such_words_stay_persons(tmp_path, names):
   data = _npz(tmp_path, names)
