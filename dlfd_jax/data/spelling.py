@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
+import urllib.parse
 from collections.abc import Iterable
 
 # How names that share a key of :func:`loose_keys` may differ.
-DIFFERENCES = 'case, spacing, look-alike signs or leading zeros'
+DIFFERENCES = 'case, spacing, how signs are written or leading zeros'
 
 # Unicode's Default_Ignorable_Code_Point: soft hyphen, zero-width characters,
 # marks of direction, variation selectors, BOM, fillers and tags.
@@ -37,15 +39,26 @@ _MISSING = re.compile(
     r'|[-\u2010-\u2015\u2212]+|[-\u2212]0*1(\.0*)?'
     rf'|<?({_WORDS})>?|[(\[]({_WORDS}|blank|empty|leer|vide)[)\]]|{_ERRORS}',
     re.IGNORECASE)
-# Signs that programs and keyboards put for others.
+# Signs that programs and keyboards put for others: dashes (with the long vowel
+# of kana), apostrophes, quotation marks and dots between names.
 _SIGNS = str.maketrans({
-    **dict.fromkeys('\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u2043', '-'),
-    **dict.fromkeys('\u0060\u00b4\u02b9\u02bb\u02bc\u02bd\u02c8\u2018\u2019'
-                    '\u201b\u2032', "'"),
-    **dict.fromkeys('\u201c\u201d\u201e\u201f\u2033', '"')})
-# Letters of Cyrillic and of Greek that look like Latin ones, small or capital.
-_LETTERS = str.maketrans('авекмнорстухіјѕһ' 'αβεζηικμνορτυχ',
-                         'abekmhopctyxijsh' 'abezhikmnoptyx')
+    **dict.fromkeys('\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u2043\u30fc',
+                    '-'),
+    **dict.fromkeys('\u0060\u00b4\u02b9\u02bb\u02bc\u02bd\u02c8\u05f3\u2018'
+                    '\u2019\u201b\u2032', "'"),
+    **dict.fromkeys('\u201c\u201d\u201e\u201f\u2033\u05f4«»‹›「」『』《》〈〉',
+                    '"'),
+    **dict.fromkeys('\u2022\u2027\u2219\u22c5\u30fb', '\u00b7')})
+# Letters of Cyrillic and of Greek that look like Latin ones, small or capital;
+# then those that have two codes, or whose dots or hamza are often left out.
+_LETTERS = str.maketrans({
+    **dict(zip('авекмнорстухіјѕһ' 'αβεζηικμνορτυχ',
+               'abekmhopctyxijsh' 'abezhikmnoptyx')),
+    **dict(zip('ёșțðɖ' 'يىكھہأإٱ', 'eşţđđ' 'ییکههااا')),
+    '\u0640': ''})  # stretches an Arabic word
+# Between digits it parts two numbers: 1_11 is not 11_1.
+_UNDERSCORE = re.compile(r'(?<!\d)_|_(?!\d)')
+_THOUSANDS = re.compile(r"0*[1-9]\d{0,2}([.,']\d{3})+")
 
 
 def clean(text: str) -> str:
@@ -74,7 +87,10 @@ def look(text: str) -> str:
   Two texts of one look may be read as the same: ``O'Neil`` with either
   apostrophe, ``A-1`` with any dash, ``A1`` with a Latin or a Cyrillic A.
   """
-  text = clean(text).translate(_SIGNS)  # before NFKC parts ´ into two signs
+  text = clean(text)
+  if text.isascii():  # comes to the same, faster
+    return text.lower().replace('`', "'")
+  text = text.translate(_SIGNS)  # before NFKC parts ´ into two signs
   for _ in range(2):  # one change of case or width may uncover another
     text = unicodedata.normalize('NFKC', text.upper().casefold())
   text = text.replace('i\u0307', 'i')  # of the Turkish capital I with a dot
@@ -82,13 +98,35 @@ def look(text: str) -> str:
 
 
 def loose_keys(name: str) -> set[str]:
-  """What stays of a name's look without spacing and leading zeros.
+  """What stays of a name's look without spacing, quotes and leading zeros.
 
-  Two names that share a key may be one person. ``7.0`` has the key of ``7``.
+  Two names that share a key may be one person. ``7.0`` has the key of ``7``,
+  ``"Ann_Lee"`` and ``Ann%20Lee`` have that of ``Ann Lee``.
   """
-  text = look(name)
-  # Spaces may stand within a number, and leading zeros after a space.
-  return {_joined(_without_zeros(text)), _without_zeros(_joined(text))}
+  keys = set()
+  for text in {name, _decoded(name)}:
+    text = _UNDERSCORE.sub(' ', look(text)).replace('"', '')
+    text = text.strip("' =") or text  # '007 and ="007" are how to type a text
+    joined = _joined(text)
+    # Spaces may stand within a number, and leading zeros after a space.
+    keys |= {_joined(_without_zeros(text)), _without_zeros(joined)}
+    if _THOUSANDS.fullmatch(joined):
+      keys.add(_without_zeros(re.sub("[.,']", '', joined)))
+  return keys
+
+
+def _decoded(text: str) -> str:
+  """A text without the codes that programs put for signs: &#39;, %20, Ã©."""
+  try:
+    text = urllib.parse.unquote(html.unescape(text), errors='strict')
+    if not text.isascii():
+      # UTF-8 read as Windows' code page; `clean` took the space of à and the
+      # soft hyphen of í away.
+      text = re.sub('Ã(?=[A-Za-z])', 'Ã\xad', re.sub('Ã( |$)', 'Ã\xa0', text))
+      text = text.encode('cp1252').decode()
+  except UnicodeError:
+    pass
+  return text
 
 
 def _joined(text: str) -> str:
@@ -99,7 +137,7 @@ def _without_zeros(text: str) -> str:
   text = re.sub(r'\d+', lambda digits: ''.join(
       str(unicodedata.decimal(digit)) for digit in digits[0]
   ).lstrip('0') or '0', text)
-  return re.sub(r'^\+(?=\d+$)', '', re.sub(r'(\d)\.0*$', r'\1', text))
+  return re.sub(r'^\+(?=\d+$)', '', re.sub(r'(\d)[.,]0*$', r'\1', text))
 
 
 class Lookalikes:

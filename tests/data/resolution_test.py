@@ -131,8 +131,8 @@ def test_a_subclass_with_a_twin_is_forgotten_alone_and_said():
   splits, notes = _resolve((data, partition), subclasses=['hair:Fair'])
   assert (hair[splits.forget] == 0).all()
   said = ('Values that differ from a listed one only by case, spacing, '
-          'look-alike signs or leading zeros are not forgotten with it. Names: '
-          "'hair:Fair' and 'fair'.")
+          'how signs are written or leading zeros are not forgotten with it. '
+          "Names: 'hair:Fair' and 'fair'.")
   assert said in notes
   both = ['hair:Fair', 'hair:fair']
   splits, notes = _resolve((data, partition), subclasses=both)
