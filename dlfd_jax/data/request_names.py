@@ -106,7 +106,7 @@ def images_of(dataset: dataset_lib.Dataset, train: np.ndarray,
   request = look.request
   found = []
   if request.identities is not None:
-    persons = _numbers(look, 'identities', dataset.people)
+    persons = _numbers(look, 'identities', dataset.people, dataset.identity)
     found.append(_images_with(
         dataset, dataset.identity, persons, 'persons', look, dataset.called))
   if request.families is not None:
@@ -115,13 +115,14 @@ def images_of(dataset: dataset_lib.Dataset, train: np.ndarray,
       raise ValueError(f'Expected {dataset.name!r} to have a column {family!r}'
                        f', got {sorted(dataset.columns)}.')
     names = dataset.column_names.get(family, {})
-    families = _numbers(look, 'families', names)
+    families = _numbers(look, 'families', names, dataset.columns[family])
     found.append(_images_with(
         dataset, dataset.columns[family], families, 'families', look,
         lambda code: names.get(code, str(code))))
   if request.sample_ids is not None:
-    found.append(np.array(_numbers(look, 'sample_ids', dict(
-        enumerate(dataset.sample_id.tolist()))), np.int64))
+    found.append(np.array(_numbers(
+        look, 'sample_ids', dict(enumerate(dataset.sample_id.tolist())),
+        np.array([], np.int64)), np.int64))
   if found:
     return np.unique(np.concatenate(found))
   if request.classes is not None or request.subclasses is not None:
@@ -194,15 +195,18 @@ def images_of_classes(dataset: dataset_lib.Dataset, train: np.ndarray,
   return np.unique(np.concatenate(found))
 
 
-def _numbers(look: Lookup, kind: str, names: Mapping[int, str]) -> list[int]:
+def _numbers(look: Lookup, kind: str, names: Mapping[int, str],
+             there: np.ndarray) -> list[int]:
   """The numbers of the persons, families or images that a request lists.
 
   Args:
     look: the request: its numbers stay as they are, its texts are looked up;
-      receives a sentence for each name with a twin, and unknown names.
+      receives a sentence for each name with a twin, one for comments that
+      would be names, and unknown names.
     kind: ``'identities'``, ``'families'`` or ``'sample_ids'``.
     names: by number, where the source of the data has names: texts are then
       names. Where it has none they are numbers.
+    there: the numbers in the data.
 
   Raises:
     ValueError: if a text is no known name, or no integer >= 0, or has a twin
@@ -213,7 +217,8 @@ def _numbers(look: Lookup, kind: str, names: Mapping[int, str]) -> list[int]:
   request, known = look.request, _Names(names)
   codes: list[int] = []
   named: dict[str, str] = {}  # each name, and the entry that means it
-  unknown = []
+  unknown: list[str] = []
+  comments: list[str] = []
   for entry in getattr(request, kind):
     if not isinstance(entry, str):
       _check_number(entry, known, names, what)
@@ -224,10 +229,9 @@ def _numbers(look: Lookup, kind: str, names: Mapping[int, str]) -> list[int]:
       number = int(spelling.clean(entry))
       validate.integer(f'every entry of {kind}', number, 0)
       codes.append(number)
-    elif not look.is_gone(kind, entry) and not (
-        entry.startswith('#') and entry in request.places
-        and not known.has_like(_COLUMNS.split(entry.strip())[0])):
-      unknown.append(entry)
+    elif not look.is_gone(kind, entry):
+      (comments if _is_comment(request, known, entry) else unknown).append(
+          entry)
   if not look.lets(unknown, bool(codes or named)):
     wanted = f'a known {what}' if names else f'an integer {what} >= 0'
     shown = [(validate.shorten(repr(entry), 200), _place(request, entry),
@@ -245,9 +249,31 @@ def _numbers(look: Lookup, kind: str, names: Mapping[int, str]) -> list[int]:
       return []
     raise ValueError(f'Expected at least one {what} in the request, got '
                      'comments alone.')
+  bare = {entry: spelling.clean(entry).lstrip('# ') for entry in comments}
+  numbers = set() if names else set(map(str, there[there >= 0].tolist()))
+  like = [entry for entry, rest in bare.items() if known.find(rest) is not None
+          or (rest.lstrip('0') or rest[:1]) in numbers]
+  if like:
+    look.notes.append(text_lib.naming(
+        f'{text_lib.counted(len(like), "comment")} of the list would be '
+        f'{"a name" if len(like) == 1 else "names"} without the #: nobody is '
+        'forgotten by that.', validate.listed(map(validate.shown, like))))
   if kind != 'sample_ids':
     codes += _twins(request, known, named, what, look.notes)
   return codes + [known.numbers[name] for name in named]
+
+
+def _is_comment(request: requests.ForgetRequest, known: _Names,
+                entry: str) -> bool:
+  """Whether a line that is no name of the data is a comment."""
+  # A second byte-order mark is left by what joins files.
+  if not entry.lstrip('\ufeff').startswith('#') or (
+      entry not in request.places):
+    return False
+  # #N/A is somebody whom a spreadsheet did not find; a line of # is a line.
+  if entry.strip('#') and spelling.is_missing(spelling.clean(entry)):
+    return False
+  return not known.has_like(_COLUMNS.split(entry.strip())[0])
 
 
 def _check_number(number: int, known: _Names, names: Mapping[int, str],

@@ -57,7 +57,7 @@ class ForgetRequest:
       request, or ``'record'`` them and go on with the others, if there are any.
     places: where each text entry stands, such as ``line 3 of people.txt``. An
       entry that has a place and begins with ``#`` is a comment, unless it is a
-      known name or sample id.
+      known name or sample id, or an error of a spreadsheet.
 
   Raises:
     ValueError: if none or several are given, or one is empty or out of range.

@@ -247,13 +247,65 @@ def test_names_that_look_like_such_words_stay_persons(tmp_path, names):
 
 
 @pytest.mark.parametrize('number', [
-    '2.01701E+16', '1E+05', '2,01701e+16', '2.0170109150557335e+16'])
+    '2.01701E+16', '1E+05', '2,01701e+16', '2.0170109150557335e+16',
+    '2.0170109150557336E16', '1.0E7'])
 @pytest.mark.parametrize('load', [_manifest, _npz])
 def test_a_rounded_number_is_nobody(tmp_path, load, number):
   with pytest.raises(ValueError, match='Expected identity as it was given, got '
                      rf"'{re.escape(number)}' in .* [12] of m.*, a rounded"):
     load(tmp_path, ['Ann', number, number] if load is _npz else [number, '7'])
   assert load(tmp_path, ['1e5', '3E12', 'E+5']).people  # codes may be so
+
+
+@pytest.mark.parametrize('load', [_manifest, _npz])
+def test_names_that_have_lost_their_end_or_a_letter_are_refused(
+    tmp_path, load):
+  ids = ['20170109150557300', '20170109150557400', '20170109150600000']
+  with pytest.raises(ValueError, match="as it was given, got '2017.*7300' in .*"
+                     ' beyond digit 15 in all numbers, as Excel'):
+    load(tmp_path, ['Ann', *ids])
+  for whole in ([*ids, '20170109150557336'], [f'p{number}' for number in ids],
+                ['1483952757000000', '1483952758000000', '1483952759000000'],
+                ['123456789012345', '123456789012340'], ids[:1] + ['7']):
+    assert len(load(tmp_path, whole).people) == len(whole)
+  with pytest.raises(ValueError, match="as it was given, got 'M\ufffdller' in "
+                     '.*, which has lost a letter, by which several'):
+    load(tmp_path, ['Ann', 'M\ufffdller'])
+
+
+MERGED = [f'N{k}' if j == 0 else '' for k in range(5) for j in range(3)]
+
+
+@pytest.mark.parametrize('kind', ['identity', 'family'])
+@pytest.mark.parametrize('names, said', [
+    (MERGED, '5 names in 5 rows and 10 blank ones between them, as of merged'),
+    ([name.strip('N') for name in MERGED], '5 names in 5 rows and 10 blank'),
+    ([*MERGED, 'N5', 'N6', '\u00a0', 'N2', ''], '7 names in 8 rows and 12 bl'),
+    (['Ann', '"', 'Bob'], '\'"\' in line 3 .*, which stands for the row above'),
+    (['Ann', '〃', '〃'], "'〃' in line 3 of m.csv, which stands for the row"),
+    (['Ann', '\u201d', 'Bob'], "'\u201d' in line 3 of m.csv, which stands for"),
+    (['Ann', '- " -', 'Bob'], '\'- " -\' in line 3 of m.csv, which stands for'),
+    (['Ann', 'dito', 'dito', 'Bob', 'dito'], "'dito' in line 6 of .*, which"),
+    (['Ann', 'Idem', 'Bob', 'Idem'], "'Idem' in line 5 of m.csv, which stand"),
+    (['李', '同上'], "'同上' in line 3 of m.csv, which stands for the row")])
+def test_rows_that_leave_the_name_to_the_one_above_are_refused(
+    tmp_path, kind, names, said):
+  with pytest.raises(ValueError, match=f'Expected {kind} in every row, got.*'
+                     f'{said}'):
+    _manifest(tmp_path, names, kind)
+
+
+@pytest.mark.parametrize('names', [
+    [name or 'unknown' for name in MERGED], [name or '-1' for name in MERGED],
+    ['', *MERGED], [*'abcde', *[''] * 9], [*[''] * 9, *'abcde'],
+    ['a', '', 'b', 'c', '', 'd', 'e', 'f', ''], ['a', '', 'b', '', 'b', 'a'],
+    ['a', '', '', 'b', ''], ['a', 'a', '', 'b', '', 'b', 'c', '', 'c'],
+    ['Ann', 'Dito', 'Dito', 'Eva'], ['Beth Ditto', 'Ann', 'Beth Ditto', 'Bob'],
+    ["''Ann''", 'Bob', "O''Neil"], [''] * 5])
+def test_blanks_that_are_no_merged_cells_are_unknown_people(tmp_path, names):
+  data = _npz(tmp_path, names)
+  assert [code >= 0 for code in data.identity] == [
+      name not in ('', '-1', 'unknown') for name in names]
 
 
 @pytest.mark.parametrize('names, number, called', [
@@ -303,7 +355,10 @@ SIGNS = ['Person A', 'Person A #2', '#anon17', '# 5', 'a#b', '#', 'Person B']
     ('Person\tA\n', r"line 1 of .* got 'Person\\tA'; a line holds one name"),
     ('Person A\fPerson B', 'a line holds one name, and no further columns'),
     ('Person B\n#anon17\t2020-01-02\n', 'line 2 of .* a line holds one name'),
-    ('# ticket\t12\nPerson B\t\n', [6]),
+    ('# ticket\t12\nPerson B\t\n', [6]), ('\ufeff\ufeff# a\nPerson B', [6]),
+    ('#N/A\nPerson B\n', "line 1 of .*got '#N/A', which stands for an unknown"),
+    ('Person B\n#NV\n', "line 2 of .* got '#NV', which stands for an unknown"),
+    ('########\n## May ##\nPerson B\n', [6]),
 ])
 def test_a_line_is_a_name_a_comment_or_refused(tmp_path, text, expected):
   data = _manifest(tmp_path, SIGNS)
@@ -312,6 +367,17 @@ def test_a_line_is_a_name_a_comment_or_refused(tmp_path, text, expected):
       _asked(tmp_path, data, text)
   else:
     assert _asked(tmp_path, data, text) == (expected, [])
+
+
+@pytest.mark.parametrize('names', [['5', '12', '7'], ['5', 'Ann', 'Bob']])
+def test_a_comment_that_names_somebody_is_said(tmp_path, names):
+  data = _manifest(tmp_path, names)
+  rows, notes = _asked(
+      tmp_path, data, f'#5\n# 2026\n{names[2]}\n# May\n## {names[1]}\n')
+  assert rows == [2] and notes == [
+      '2 comments of the list would be names without the #: nobody is '
+      f"forgotten by that. Names: '#5', '## {names[1]}'."]
+  assert _asked(tmp_path, data, f'# 2026\n{names[2]}\n') == ([2], [])
 
 
 PATHS = ['shot.png', 'shot #1.png', '#2.png', 'e\u0301.png', 'é.png', ' x.png',
