@@ -6,6 +6,7 @@ follows a path out of its folder, or unpacks what no machine could hold.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import hashlib
@@ -97,8 +98,11 @@ def read_text(path: str | os.PathLike, expected: str) -> str:
   try:
     return pathlib.Path(path).read_text(encoding='utf-8-sig')
   except UnicodeDecodeError as error:
+    utf_16 = error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     raise ValueError(
-        f'Expected {path} to be UTF-8 text, got other bytes.') from error
+        f'Expected {path} to be UTF-8 text, got '
+        f'{"UTF-16" if utf_16 else "other bytes"}: save it as UTF-8 ("CSV '
+        'UTF-8" in Excel).') from error
 
 
 def check_file(path: str | os.PathLike, expected: str) -> None:

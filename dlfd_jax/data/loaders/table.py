@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -70,16 +71,14 @@ def read_csv(path: str | os.PathLike, needed: Sequence[str] = ()) -> Table:
       short or long, or there are no lines.
   """
   path = storage.local(path)
-  files.check_file(path, 'a CSV manifest')
+  text = files.read_text(path, 'a CSV manifest')
   try:
-    with open(path, encoding='utf-8-sig', newline='') as file:
-      reader = csv.reader(file, strict=True)
-      rows = [(reader.line_num, [value.strip() for value in row])
-              for row in reader if any(value.strip() for value in row)]
-  except (UnicodeDecodeError, csv.Error) as error:
-    raise ValueError(
-        f'Expected {path} to be a CSV file in UTF-8, got something else: '
-        f'{error}.') from error
+    reader = csv.reader(io.StringIO(text), strict=True)
+    rows = [(reader.line_num, [value.strip() for value in row])
+            for row in reader if any(value.strip() for value in row)]
+  except csv.Error as error:
+    raise ValueError(f'Expected {path} to be a CSV file, got something else: '
+                     f'{error}.') from error
   if len(rows) < 2:
     raise ValueError(
         f'Expected a header and at least one image in {path}, got {len(rows)} '
@@ -114,6 +113,7 @@ def read_words(path: str | os.PathLike, header: Sequence[str] | None = None,
   return _table(path, header, rows, needed)
 
 
+_ABOVE = 10  # lines of titles, or one that names the separator
 _MARKS = {';': 'semicolons', '\t': 'tabs', '|': 'bars'}
 
 
@@ -122,6 +122,12 @@ def _table(path: pathlib.Path, header: Sequence[str],
            needed: Sequence[str]) -> Table:
   for name in needed:
     if name not in header:
+      below = next((line for line, row in rows[:_ABOVE]
+                    if set(needed) <= set(row)), None)
+      if below is not None:
+        raise ValueError(
+            f'Expected the header in the first line of {path}, got it in line '
+            f'{below}: delete what stands above it.')
       other = [mark for mark, words in _MARKS.items()
                if len(header) == 1 and mark in header[0]]
       raise ValueError(
@@ -129,7 +135,12 @@ def _table(path: pathlib.Path, header: Sequence[str],
           f'{validate.listed(header)}' + (
               f': its columns have {_MARKS[other[0]]} between them, write it '
               'with commas.' if other else '.'))
-  if len(set(header)) != len(header) or '' in header:
+  if '' in header:
+    raise ValueError(
+        f'Expected a name for each column of {path}, got none for column '
+        f'{list(header).index("") + 1}: name it, or leave it out (in pandas: '
+        'index=False).')
+  if len(set(header)) != len(header):
     raise ValueError(
         f'Expected distinct column names in {path}, got '
         f'{validate.listed(header)}.')

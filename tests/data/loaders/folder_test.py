@@ -141,3 +141,20 @@ def test_a_class_without_a_name_is_refused(tmp_path):
   with pytest.raises(ValueError, match='one of male, man in column .gender. in '
                      "line 3 of faces.csv, got 'female'"):
     _load(_write(tmp_path), names=('male', 'man'))
+
+
+@pytest.mark.parametrize('change, message', [
+    (lambda text: f'sep=,\n{text}', 'first line of .*, got it in line 2'),
+    (lambda text: f'Faces,,,\n\n"May, 2026"\n{text}', 'got it in line 4: del'),
+    (lambda text: text.replace('path', ',path', 1).replace('\n', '\n0,'),
+     'a name for each column of .*, got none for column 1: name it, or leave'),
+    (lambda text: text.replace('path', 'file', 1), "Expected a column 'path'"),
+    (lambda text: text.encode('utf-16'), r'UTF-8 text, got UTF-16: save it as'),
+    (lambda text: text.replace('one/', 'é/').encode('cp1252'),
+     r'UTF-8 text, got other bytes: save it as UTF-8 \("CSV UTF-8" in Excel')])
+def test_a_table_that_is_read_otherwise_says_how(tmp_path, change, message):
+  manifest = _write(tmp_path)
+  text = change(manifest.read_text('utf-8-sig').rstrip())
+  manifest.write_bytes(text if isinstance(text, bytes) else text.encode())
+  with pytest.raises(ValueError, match=message):
+    _load(manifest)
