@@ -36,9 +36,6 @@ _DATE = re.compile(
     fr'[0-9]{{1,2}}[-./ ]*{_MONTH}\.?|{_MONTH}[-./ ]*[0-9]{{1,2}}'
     r'|([0-9]{1,4}[-./]){2}[0-9]{1,4}( [0:]+)?'
     '|[0-9]{1,2}月[0-9]{1,2}日')
-# Of any language: #NV, #N/D, #WERT!, #NOM?, ########, Err:502; #red is none.
-_ERROR = re.compile(
-    r'#{2,}|#\W?[^\W\d_][\w /.]*[!?]|#(n/[ad]|nv|nd|nb|i/t)|err:[0-9]+')
 _INT32 = np.iinfo(np.int32)
 _MANY = 20  # images; if no two share a class, the column is none of classes
 _MOST_UNNAMED = 1000  # classes without names, where images are fewer
@@ -234,7 +231,7 @@ def read_classes(
   Raises:
     ValueError: if a text is blank, or none of ``names``; most are integers and
       some are not, or may be thousands; without ``names``, one is a number with
-      a fraction, a word for a missing value, an error of a spreadsheet, or a
+      a fraction, what stands for a missing value (``NA``, ``#NV``) or a
       date beside ranges; two differ by case, spaces or look-alike signs alone;
       or texts without an order are to be merged.
   """
@@ -276,8 +273,7 @@ def _check_classes(label: str, texts: Sequence[str], names: Sequence[str],
     word = spelling.clean(name)
     what = ('like a date that a spreadsheet made of a range (of 4-6, 4-Jun)'
             if ranges and _DATE.fullmatch(spelling.look(name)) else
-            'a word for a missing value' if spelling.is_missing(word) else
-            'an error of a spreadsheet' if _ERROR.fullmatch(word.lower()) else
+            'what stands for a missing value' if spelling.is_missing(word) else
             'a number with a fraction' if _FRACTION.fullmatch(word) else '')
     if what:
       raise ValueError(

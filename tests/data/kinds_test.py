@@ -141,11 +141,11 @@ def test_an_odd_value_never_makes_another_class(place, numbers, data):
     (['O-', 'O\u2212', 'O+'], {}, "'O-' in 8 images, 'O\u2212' in 8 images"),
     (['cat', '\u0441at', 'dog'], {}, "'cat' in 8 images, '\u0441at' in 8 "),
     ([f'note {k}' for k in range(N)], {}, 'images share, got another one in e'),
-    (['no', 'yes', 'NA'], {}, "got 'NA' in line 4 of m.csv, a word for a "
-     'missing value: mend or delete 8 rows, or name all classes by'),
+    (['no', 'yes', 'NA'], {}, "got 'NA' in line 4 of m.csv, what stands "
+     'for a missing value: mend or delete 8 rows, or name all classes by'),
     (['f', 'm', 'unknown'], {}, "got 'unknown' in line 4 .* missing value"),
-    *((['no', 'yes', odd], {}, f'got .{re.escape(odd)}. in line 4 .*, an error '
-       'of a spreadsheet: mend or delete 8 rows') for odd in (
+    *((['no', 'yes', odd], {}, f'got .{re.escape(odd)}. in line 4 .*, what '
+       'stands for a missing value: mend or delete 8 rows') for odd in (
            '#NV', '#WERT!', '#ERROR!', '########', '#ÜBERLAUF!', '#¡VALOR!',
            '#NOMBRE?', '#N/D', 'Err:502')),
     (['0.3', '0.5', '1.7'], {}, "got '0.3' in line 2 .*number with a fraction"),
