@@ -15,9 +15,10 @@ UNKNOWN = -1
 FAMILY = 'family'  # the column of families; its values are read as names are
 _MOST_LISTED = 20
 # How spreadsheets and number types write a long integer, its end rounded off;
-# Java leaves the sign out. 3E12 may be a code.
-_ROUNDED = re.compile(r'[0-9]+([.,][0-9]+)?e[+-][0-9]+|[0-9][.,][0-9]+e[0-9]+',
-                      re.IGNORECASE)
+# Java, from 1.0E7 on, without a sign. 3E12 may be a code.
+_ROUNDED = re.compile(
+    r'[0-9]+([.,][0-9]+)?e[+-][0-9]+|[0-9][.,][0-9]+e([7-9]|[0-9]{2})',
+    re.IGNORECASE)
 _KEPT = 15  # digits of an integer that Excel keeps; all others become 0
 _LONG = re.compile(rf'[0-9]{{{_KEPT + 1},}}')
 # What stands for the name above; a word may be a name, too.
@@ -64,9 +65,10 @@ def read_identities(
           f'Expected {name} as it was given, got {text!r} in {where(i)}, '
           f'{lost}, by which several may be one: write the column anew, as '
           'text in UTF-8.')
-  _check_digits(name, [cleaned[text] for text in texts], where)
-  _check_dittos(name, [cleaned[text] for text in texts], where)
-  codes, names = labels.read_column([cleaned[text] for text in texts])
+  values = [cleaned[text] for text in texts]
+  _check_digits(name, values, where)
+  _check_dittos(name, values, where)
+  codes, names = labels.read_column(values)
   bad = np.flatnonzero(codes < UNKNOWN)
   if bad.size:
     raise ValueError(
@@ -132,7 +134,7 @@ def _check_dittos(name: str, texts: Sequence[str],
   for i, text in enumerate(texts if dittos else ()):
     if text not in dittos:
       continue
-    above[text] |= {*texts[max(i - 1, 0):i]} - {text}
+    above[text] |= {*texts[max(i - 1, 0):i]} - {text, ''}
     # A person who is called Dito stands in rows of their own.
     if not dittos[text]['word'] or len(above[text]) > 1:
       raise ValueError(

@@ -105,11 +105,12 @@ def loose_keys(name: str) -> set[str]:
   """
   keys = set()
   for text in {name, _decoded(name)}:
-    text = _UNDERSCORE.sub(' ', look(text)).replace('"', '')
+    text = look(text).replace('"', '')
     text = text.strip("' =") or text  # '007 and ="007" are how to type a text
     joined = _joined(text)
     # Spaces may stand within a number, and leading zeros after a space.
-    keys |= {_joined(_without_zeros(text)), _without_zeros(joined)}
+    keys |= {_UNDERSCORE.sub('', _joined(_without_zeros(text))),
+             _UNDERSCORE.sub('', _without_zeros(joined))}
     if _THOUSANDS.fullmatch(joined):
       keys.add(_without_zeros(re.sub("[.,']", '', joined)))
   return keys
