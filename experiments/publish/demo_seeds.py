@@ -47,7 +47,8 @@ def measure(seed: int, workdir: pathlib.Path) -> dict[str, Any]:
     ``seed``, ``auc`` and ``accuracy`` by column (class-matched attack AUC and
     test accuracy, in [0, 1]), ``linear`` (test accuracy of
     :func:`linear_accuracy`), ``verdicts`` and ``advice`` (as the demo ends),
-    ``seconds`` (of the clock, of the whole command) and ``peak_gb``.
+    ``seconds`` (of the clock, of the whole command, with those of runs that it
+    found finished) and ``peak_gb``.
 
   Raises:
     RuntimeError: if the demo fails, with what it said.
@@ -55,13 +56,17 @@ def measure(seed: int, workdir: pathlib.Path) -> dict[str, Any]:
   kept = workdir / _DONE
   if kept.is_file():
     return runs.read_json(kept)
+  before = sum(
+      runs.read_json(path)['time']['total_s'] for name in (
+          'original', *demo.RETRAINED, 'unlearned')
+      if (path := workdir / name / runs.RESULT).is_file())
   begun = time.perf_counter()
   ran = subprocess.run(
       [sys.executable, '-m', 'dlfd_jax', 'demo', f'--seed={seed}',
        f'--workdir={workdir}'], capture_output=True, text=True, check=False)
   if ran.returncode:
     raise RuntimeError(f'The demo of seed {seed} failed: {ran.stderr}')
-  seconds = time.perf_counter() - begun
+  seconds = before + time.perf_counter() - begun
   judged = runs.read_json(workdir / 'evaluation' / runs.RESULT)
   advice = answers.advice(answers.answers(judged))
 
