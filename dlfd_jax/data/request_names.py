@@ -253,6 +253,14 @@ def _numbers(look: Lookup, kind: str, names: Mapping[int, str],
   numbers = set() if names else set(map(str, there[there >= 0].tolist()))
   like = [entry for entry, rest in bare.items() if known.find(rest) is not None
           or (rest.lstrip('0') or rest[:1]) in numbers]
+  for entry in like:
+    # A name may be commented out; a number with its sign is written like that.
+    if re.fullmatch('#[0-9]+', spelling.clean(entry)):
+      raise ValueError(
+          f'Expected to be told who is meant{_place(request, entry)}, got '
+          f'{entry!r} where there is the {what} {bare[entry]}: write '
+          f'{bare[entry]} if it is that one, and a space after the # if it is a '
+          'comment.')
   if like:
     look.notes.append(text_lib.naming(
         f'{text_lib.counted(len(like), "comment")} of the list would be '

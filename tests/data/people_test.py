@@ -376,10 +376,13 @@ def test_a_line_is_a_name_a_comment_or_refused(tmp_path, text, expected):
 def test_a_comment_that_names_somebody_is_said(tmp_path, names):
   data = _manifest(tmp_path, names)
   rows, notes = _asked(
-      tmp_path, data, f'#5\n# 2026\n{names[2]}\n# May\n## {names[1]}\n')
+      tmp_path, data, f'# 5\n# 2026\n{names[2]}\n# May\n## {names[1]}\n')
   assert rows == [2] and notes == [
       '2 comments of the list would be names without the #: nobody is '
-      f"forgotten by that. Names: '#5', '## {names[1]}'."]
+      f"forgotten by that. Names: '# 5', '## {names[1]}'."]
+  with pytest.raises(ValueError, match=(
+      "meant in line 1 of .*, got '#5' where there is the identity 5: wri")):
+    _asked(tmp_path, data, f'#5\n{names[2]}\n')
   assert _asked(tmp_path, data, f'# 2026\n{names[2]}\n') == ([2], [])
 
 
