@@ -259,7 +259,7 @@ def _numbers(look: Lookup, kind: str, names: Mapping[int, str],
       raise ValueError(
           f'Expected to be told who is meant{_place(request, entry)}, got '
           f'{entry!r} where there is the {what} {bare[entry]}: write '
-          f'{bare[entry]} if it is that one, and a space after the # if it is a '
+          f'{bare[entry]} if it is that one, or a space after the # of a '
           'comment.')
   if like:
     look.notes.append(text_lib.naming(
