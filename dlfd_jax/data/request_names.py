@@ -10,7 +10,7 @@ import dataclasses
 import difflib
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -249,15 +249,34 @@ def _numbers(look: Lookup, kind: str, names: Mapping[int, str],
       return []
     raise ValueError(f'Expected at least one {what} in the request, got '
                      'comments alone.')
+  if comments:
+    _check_comments(
+        look, known, comments, what, set() if names else set(
+            map(str, np.unique(there[there >= 0]).tolist())))
+  if kind != 'sample_ids':
+    codes += _twins(request, known, named, what, look.notes)
+  return codes + [known.numbers[name] for name in named]
+
+
+def _check_comments(look: Lookup, known: _Names, comments: Sequence[str],
+                    what: str, numbers: Collection[str]) -> None:
+  """Says which comments would be names, and refuses those that may be.
+
+  Args:
+    look: receives the sentence.
+    known: the names of the data.
+    comments: lines that begin with ``#``.
+    what: they would name.
+    numbers: of the data, where these have no names.
+  """
   bare = {entry: spelling.clean(entry).lstrip('# ') for entry in comments}
-  numbers = set() if names else set(map(str, there[there >= 0].tolist()))
   like = [entry for entry, rest in bare.items() if known.find(rest) is not None
           or (rest.lstrip('0') or rest[:1]) in numbers]
   for entry in like:
     # A name may be commented out; a number with its sign is written like that.
     if re.fullmatch('#[0-9]+', spelling.clean(entry)):
       raise ValueError(
-          f'Expected to be told who is meant{_place(request, entry)}, got '
+          f'Expected to be told who is meant{_place(look.request, entry)}, got '
           f'{entry!r} where there is the {what} {bare[entry]}: write '
           f'{bare[entry]} if it is that one, or a space after the # of a '
           'comment.')
@@ -266,9 +285,6 @@ def _numbers(look: Lookup, kind: str, names: Mapping[int, str],
         f'{text_lib.counted(len(like), "comment")} of the list would be '
         f'{"a name" if len(like) == 1 else "names"} without the #: nobody is '
         'forgotten by that.', validate.listed(map(validate.shown, like))))
-  if kind != 'sample_ids':
-    codes += _twins(request, known, named, what, look.notes)
-  return codes + [known.numbers[name] for name in named]
 
 
 def _is_comment(request: requests.ForgetRequest, known: _Names,

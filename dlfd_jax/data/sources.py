@@ -228,8 +228,7 @@ def for_source(options: DataOptions, source: str) -> DataOptions:
   So a run on a table goes on with the shards that were prepared of it.
   """
   source = source if is_name(source) else shards.manifest_of(source)
-  unread: dict[str, Any] = dict.fromkeys(
-      _unread(source, _READING))
+  unread: dict[str, Any] = dict.fromkeys(_unread(source, _READING))
   return dataclasses.replace(options, **unread)
 
 

@@ -227,7 +227,7 @@ def passes(config: base.MethodConfig, phase: str) -> float:
 
   A forward pass is a third of one. An inner step of DLFD counts as a whole one,
   its forget batch as a third; a joint step reads two batches, and the teacher
-  one of them.
+  one of them; one that rests without weight reads retain alone.
   """
   if phase == dlfd.DISTANCE:
     sides = 1 + getattr(config, 'relative', False)  # forget, and unseen images

@@ -142,6 +142,7 @@ def test_share_of_a_check_is_its_time_over_the_costliest_steps_between_two(
     monkeypatch):
   found = result(monkeypatch, [], [{'step': 4}], chosen=None)
   np.testing.assert_allclose(found.check_share, 0.5 / (2 * 2.0))
+  assert run._check_share(loop.Clock(), 2) is None
   # Of stages the largest, whichever has the costlier steps.
   for shares, largest in (
       ((.3, .1), .3), ((None, .1), .1), ((None, None), None)):
